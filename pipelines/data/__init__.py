@@ -1,0 +1,1 @@
+"""From a data source to prepared splits and preprocessing layers."""

@@ -1,0 +1,1 @@
+"""What runs jobs: the seam, and local worker processes behind it."""

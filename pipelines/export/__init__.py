@@ -1,0 +1,1 @@
+"""The best model in the forms that deployments take, one file a format."""

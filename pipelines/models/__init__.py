@@ -1,0 +1,1 @@
+"""Model families, written as KerasTuner hypermodels."""
