@@ -1,0 +1,116 @@
+"""What data preparation hands to training: a description as plain values, and arrays on disk.
+
+Preparation happens once per study, in a worker process; trials map the arrays into memory. Features come in two
+forms, and the description says which are present:
+
+* a table or plain arrays: `dense` float32 [row, width], and `codes` int32 [row, column] for the columns that are
+  embedded (the embedding is trained, so it belongs to the model and not to the preprocessing);
+* images: `image` float32 [row, height, width, channel].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+TaskKind = Literal["binary", "multiclass", "regression", "multi_output_regression"]
+InputKind = Literal["dense", "image"]
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted.
+
+    Attributes:
+        kind: binary and multiclass targets are int32 [row] class indexes; regression float32 [row, output].
+        classes: class names in index order; empty for regression.
+        targets: names of the target columns.
+        target_mean: mean of the training rows per output, to scale back by; all 0 where the target is not scaled.
+        target_scale: standard deviation likewise; all 1 where the target is not scaled.
+        class_counts: training rows per class, in index order; empty for regression.
+    """
+
+    kind: TaskKind
+    targets: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    target_mean: tuple[float, ...] = ()
+    target_scale: tuple[float, ...] = ()
+    class_counts: tuple[int, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """Width of the model's output: 1 for binary, the number of classes or of target columns otherwise."""
+        if self.kind == "binary":
+            return 1
+        return len(self.classes) if self.kind == "multiclass" else len(self.targets)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the core model takes, after preprocessing.
+
+    Attributes:
+        dense: width of the `dense` input; 0 where there is none.
+        codes: per embedded column its name and number of codes (code 0 is "never seen in training").
+        image: height, width, channels of the `image` input; None where there is none.
+    """
+
+    dense: int = 0
+    codes: tuple[tuple[str, int], ...] = ()
+    image: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class RawColumn:
+    """One raw input of the exported model: a table column, or a whole array (`features`, `image`).
+
+    Attributes:
+        name: the input's name in the exported model.
+        kind: numeric, boolean, string or date for a column; array or image otherwise.
+        shape: shape of one row; () for a column.
+        dtype: what the exported model takes: float32 or string.
+    """
+
+    name: str
+    kind: Literal["numeric", "boolean", "string", "date", "array", "image"]
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "string"]
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What the rest of kerastudy knows of a study's data; plain values only, so that it crosses processes.
+
+    Attributes:
+        rows: number of rows per part: train, validation, test (0 where there is none); of fold 0 with folds.
+        folds: number of folds; 1 without cross-validation.
+        digest: SHA-256 over the raw values and the split, hex.
+        encodings: per raw column what preprocessing makes of it, in words a person reads.
+    """
+
+    source: str
+    task: Task
+    features: Features
+    raw: tuple[RawColumn, ...]
+    rows: Mapping[str, int]
+    folds: int
+    digest: str
+    encodings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one part: `x` by input name, `y` as `Task.kind` says."""
+
+    x: Mapping[str, Array]
+    y: Array
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows."""
+        return int(np.shape(self.y)[0])

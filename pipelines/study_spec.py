@@ -1,0 +1,258 @@
+"""The study file's model: every key that a person may write, its type, default and meaning.
+
+This is the single source of the JSON Schema (`kerastudy schema`), of the reference page and of the checks. The
+space has a language of its own (`search_spaces.parse`); here it is carried as it was written.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)", re.IGNORECASE)
+_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def duration_s(written: object) -> float:
+    """Return the seconds in `90`, `"30s"`, `"5m"`, `"1h30m"` or `"2d"`.
+
+    Raises:
+        ValueError: if it is not a positive duration written in one of these ways.
+    """
+    if isinstance(written, (int, float)) and not isinstance(written, bool):
+        seconds = float(written)
+    elif isinstance(written, str) and _DURATION.sub("", written).strip() == "" and written.strip():
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(written))
+    else:
+        raise ValueError(f'expected a duration such as 90, "30s", "5m" or "1h30m", got {written!r}')
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"expected a duration above zero, got {written!r}")
+    return seconds
+
+
+def size_bytes(written: object) -> int:
+    """Return the bytes in `4000000000`, `"512MB"` or `"4GB"` (powers of ten).
+
+    Raises:
+        ValueError: if it is not a positive size written in one of these ways.
+    """
+    if isinstance(written, int) and not isinstance(written, bool):
+        size = written
+    elif isinstance(written, str) and (found := _SIZE.fullmatch(written.strip())):
+        size = int(float(found[1]) * _BYTES[found[2].upper()])
+    else:
+        raise ValueError(f'expected a size such as "512MB" or "4GB", got {written!r}')
+    if size <= 0:
+        raise ValueError(f"expected a size above zero, got {written!r}")
+    return size
+
+
+Seconds = Annotated[float, BeforeValidator(duration_s, json_schema_input_type=float | str)]
+Bytes = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=int | str)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """A part of a study file: immutable, strict about types, and with no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class SplitSpec(Section):
+    """How rows are divided. Choose one way: shares, separate files, a split column, or folds."""
+
+    validation: Share = Field(0.2, description="Share of the rows used for validation, which trials are scored on.")
+    test: Share = Field(0.1, description="Share of the rows held out for the winner alone.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the division; the same seed gives the same rows.")
+    stratify: bool = Field(True, description="Keep class shares equal in every part (classification only).")
+    column: str | None = Field(
+        None, description="Column that holds `train`, `validation` or `test` for each row; overrides the shares."
+    )
+    folds: int | None = Field(
+        None, ge=2, le=50, description="Score each trial as the mean over this many cross-validation folds."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.column is not None and self.folds is not None:
+            raise ValueError("expected either column or folds, got both; remove one")
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation + test must be below 1 to leave rows for training, got {self.validation + self.test:g}"
+            )
+        if self.folds is None and self.column is None and self.validation == 0:
+            raise ValueError("validation must be above 0: trials are scored on validation rows")
+        return self
+
+
+class ColumnSpec(Section):
+    """What to do with one column, where the inferred choice is not wanted."""
+
+    type: Literal["numeric", "boolean", "string", "date"] | None = Field(
+        None, description="Type of the column; inferred from its values when left out."
+    )
+    encoding: Literal["one_hot", "embedding", "hash"] | None = Field(
+        None, description="How a string column becomes numbers; chosen by its number of categories when left out."
+    )
+
+
+class DataSpec(Section):
+    """Where the data is and how it is divided."""
+
+    source: str = Field(
+        min_length=1,
+        description="A .csv, .parquet or .npz file, an image folder (one sub-folder a class), `sklearn:<name>`, "
+        "`keras:<name>`, or `loader.py:function`. Paths are relative to the study file.",
+    )
+    target: str | list[str] | None = Field(
+        None, description="Target column or columns of a table; several give multi-output regression."
+    )
+    validation_source: str | None = Field(None, description="A separate file that holds the validation rows.")
+    test_source: str | None = Field(None, description="A separate file that holds the test rows.")
+    task: Literal["auto", "binary", "multiclass", "regression", "multi_output_regression"] = Field(
+        "auto", description="What is predicted; inferred from the target when left at `auto`."
+    )
+    split: SplitSpec = Field(default_factory=SplitSpec, description="How rows are divided.")
+    drop: list[str] = Field(default_factory=list, description="Columns to leave out, such as identifiers.")
+    columns: dict[str, ColumnSpec] = Field(default_factory=dict, description="Choices for single columns.")
+    missing_values: list[str] = Field(
+        default_factory=list, description='Strings that mean "missing" besides the empty field, such as "?".'
+    )
+    image_size: tuple[int, int] | None = Field(
+        None, description="Height and width that an image folder's pictures are resized to."
+    )
+    scale_target: bool = Field(
+        True, description="Train a regression on a standardised target; predictions stay in the target's own units."
+    )
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _list_as_pair(cls, written: object) -> object:
+        return tuple(written) if isinstance(written, list) else written
+
+    @field_validator("image_size")
+    @classmethod
+    def _sizes_positive(cls, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        if size is not None and min(size) < 1:
+            raise ValueError(f"expected height and width of at least 1 pixel, got {list(size)}")
+        return size
+
+
+class ObjectiveSpec(Section):
+    """What a trial is scored on, at its best epoch."""
+
+    metric: str = Field(description="A metric that training reports, such as val_accuracy or val_loss.")
+    direction: Literal["minimize", "maximize"] | None = Field(
+        None, description="Whether less or more is better; known for Keras's metrics, so it may be left out."
+    )
+
+
+class EarlyStoppingSpec(Section):
+    """When a trial ends before its epochs are over."""
+
+    patience: int = Field(8, ge=1, description="Epochs without improvement of the objective before training stops.")
+    min_delta: float = Field(0.0, ge=0.0, description="Smallest change that counts as an improvement.")
+
+
+class TrainingSpec(Section):
+    """What is the same for every trial of the study."""
+
+    loss: str | None = Field(
+        None, description="A Keras loss by name, such as mean_squared_error; chosen by the task when left out."
+    )
+    metrics: list[str] = Field(
+        default_factory=list, description="Keras metrics by name, reported besides those that the task brings."
+    )
+    early_stopping: EarlyStoppingSpec | None = Field(
+        default_factory=EarlyStoppingSpec, description="`null` turns early stopping off."
+    )
+    class_weight: Literal["balanced"] | dict[str, float] | None = Field(
+        None, description="`balanced`, or a weight for each class by its name; null weighs all rows alike."
+    )
+
+
+class SearchSpec(Section):
+    """How the space is searched."""
+
+    sampler: Literal["tpe", "random", "grid"] = Field("tpe", description="Optuna's sampler.")
+    pruner: Literal["none", "median", "hyperband"] = Field(
+        "median", description="Optuna's pruner; it sees the objective at a few epochs of each trial."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of the sampler and, with a trial's number, of each trial.")
+    startup_trials: int = Field(10, ge=0, description="Random trials before TPE and the median pruner begin.")
+
+
+class BudgetSpec(Section):
+    """When the study ends; whichever comes first."""
+
+    trials: int = Field(30, ge=1, le=1_000_000, description="Trials in total, failed and pruned ones included.")
+    time: Seconds | None = Field(None, description='Working time of the study, such as "30m", pauses not counted.')
+    target: float | None = Field(None, description="Stop once a trial's score is at least this good.")
+    patience: int | None = Field(None, ge=1, description="Stop after this many finished trials without a better score.")
+
+
+class LimitsSpec(Section):
+    """What one trial may take; beyond it the trial fails with that reason."""
+
+    trial_time: Seconds | None = Field(None, description='Longest training of one trial, such as "5m".')
+    memory: Bytes | None = Field(None, description='Most memory of one worker, such as "4GB".')
+    stall: Seconds = Field(120.0, description="A worker that reports no batch for this long is taken to hang.")
+
+
+class ResourcesSpec(Section):
+    """What the study may use."""
+
+    workers: int | None = Field(None, ge=1, le=256, description="Worker processes; as many as cores when left out.")
+
+
+class TrackingSpec(Section):
+    """What goes to MLflow."""
+
+    experiment: str | None = Field(None, min_length=1, description="MLflow experiment; the study's name if left out.")
+    keep_models: int = Field(3, ge=1, description="How many of the best trials keep their model.")
+
+
+class ExportSpec(Section):
+    """What becomes of the winner."""
+
+    formats: list[Literal["keras", "saved_model"]] = Field(
+        default_factory=lambda: ["keras"], description="Formats that `kerastudy export` writes by default."
+    )
+    register_as: Name | None = Field(
+        None, alias="register", description="Registered model's name in MLflow; the study's name if left out."
+    )
+    alias: Name = Field("champion", description="Alias given to the winner's registered version.")
+
+
+class StudySpec(Section):
+    """One study file."""
+
+    study: Name = Field(description="The study's name: letters, digits, dots, dashes and underscores.")
+    data: DataSpec = Field(description="Where the data is and how it is divided.")
+    model: str = Field(
+        min_length=1, description="A family shipped with kerastudy (`mlp`, `cnn`) or `hypermodel.py:build`."
+    )
+    space: dict[str, Any] = Field(
+        default_factory=dict, description="The search space; the family's shipped space when left out."
+    )
+    objective: ObjectiveSpec | None = Field(None, description="What is optimised; chosen by the task when left out.")
+    training: TrainingSpec = Field(default_factory=TrainingSpec, description="What is the same for every trial.")
+    search: SearchSpec = Field(default_factory=SearchSpec, description="How the space is searched.")
+    budget: BudgetSpec = Field(default_factory=BudgetSpec, description="When the study ends.")
+    limits: LimitsSpec = Field(default_factory=LimitsSpec, description="What one trial may take.")
+    resources: ResourcesSpec = Field(default_factory=ResourcesSpec, description="What the study may use.")
+    tracking: TrackingSpec = Field(default_factory=TrackingSpec, description="What goes to MLflow.")
+    export: ExportSpec = Field(default_factory=ExportSpec, description="What becomes of the winner.")

@@ -1,0 +1,117 @@
+"""What a supervisor says about a study, as plain values: the rows of the outbox.
+
+Each record can be delivered twice without harm. Times are milliseconds since 1970 and are fixed when the record
+is made, because MLflow stores a repeated metric point once only if its timestamp is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Value = float | int | str | bool | None
+TrialState = Literal["complete", "pruned", "failed", "cancelled"]
+StudyState = Literal["running", "finished", "parked", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class StudyOpened:
+    """A study begins, or goes on after a pause: its parent run exists and is RUNNING.
+
+    Attributes:
+        artifacts: folder whose files belong to the parent run (study file, space, environment, split).
+        parameters: names in the space, for the leaderboard's columns.
+        dataset: name, source, digest and the number of rows per part, for MLflow's dataset lineage.
+    """
+
+    study: str
+    experiment: str
+    metric: str
+    direction: Literal["minimize", "maximize"]
+    parameters: tuple[str, ...]
+    started_ms: int
+    artifacts: str
+    dataset_name: str
+    dataset_source: str
+    dataset_digest: str
+    dataset_rows: Mapping[str, int]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A trial was handed to a worker. `params` holds active hyperparameters only."""
+
+    study: str
+    number: int
+    params: Mapping[str, Value]
+    started_ms: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EpochsRecorded:
+    """Metrics of some epochs of a trial: (epoch, counted from 0; time; metrics by Keras's names)."""
+
+    study: str
+    number: int
+    epochs: tuple[tuple[int, int, Mapping[str, float]], ...]
+
+
+@dataclass(frozen=True)
+class TrialFinished:
+    """A trial ended.
+
+    Attributes:
+        metrics: `best_<metric>` values and `best_epoch`; empty for a trial that failed.
+        value: the score; None for a trial that has none.
+        reason: why it failed, was pruned or cancelled; one line.
+        folder: folder whose files belong to the trial's run.
+        model: folder of the MLflow model to keep with the run; None where it is not among the best.
+        best_so_far: best score of the study up to this trial, for the parent's curve.
+    """
+
+    study: str
+    number: int
+    state: TrialState
+    value: float | None
+    metrics: Mapping[str, float]
+    reason: str
+    finished_ms: int
+    folder: str
+    model: str | None = None
+    best_so_far: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelDisplaced:
+    """A trial fell out of the best `keep_models`: its logged model goes."""
+
+    study: str
+    number: int
+
+
+@dataclass(frozen=True)
+class StudyClosed:
+    """A study ended or was parked.
+
+    Attributes:
+        winner: number of the best trial; None where no trial completed.
+        artifacts: folder whose files belong to the parent run (trials.csv, report.html, plots).
+        register: registered model's name for the winner; None while the study is only parked.
+    """
+
+    study: str
+    state: StudyState
+    reason: str
+    finished_ms: int
+    winner: int | None
+    best_value: float | None
+    trials: Mapping[str, int]
+    artifacts: str
+    register: str | None = None
+    alias: str | None = None
+
+
+Record = StudyOpened | TrialStarted | EpochsRecorded | TrialFinished | ModelDisplaced | StudyClosed
