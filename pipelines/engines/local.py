@@ -1,0 +1,228 @@
+"""Runs jobs in worker processes on this machine.
+
+Workers come from a forkserver that has TensorFlow and Keras loaded already: the first is there after about five
+seconds, each further one within one. A worker is replaced after a number of jobs, because a process that traces
+TensorFlow functions gains 7-8 MB with every trial, whatever is cleared in between.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipelines.engines import worker as worker_process
+from pipelines.engines.engine import Asked, Event, Failed, FailureKind, Finished, Job, Reported
+
+_JOBS_PER_WORKER = 25
+_WATCH_EVERY_S = 0.5
+
+
+class LocalEngine:
+    """Worker processes on this machine; see `engine.Engine`.
+
+    Args:
+        workers: how many jobs run at once; as many as cores when None.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._size = workers or cores
+        self._threads = max(1, cores // self._size)
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["pipelines.engines.preload"])
+        self._free: list[_Worker] = []
+        self._busy: dict[str, _Worker] = {}
+        self._pending: list[Event] = []
+        self._watched_at = 0.0
+
+    @property
+    def workers(self) -> int:
+        """Number of jobs that can run at once."""
+        return self._size
+
+    @property
+    def idle(self) -> int:
+        """Number of jobs that can be submitted right now."""
+        return self._size - len(self._busy)
+
+    def submit(self, job: Job) -> None:
+        """Start a job on a free worker, or on a new one."""
+        worker = self._take()
+        try:
+            worker.connection.send(job)
+        except OSError:  # it died while it had nothing to do
+            worker.end()
+            worker = self._start()
+            worker.connection.send(job)
+        worker.begin(job)
+        self._busy[job.name] = worker
+
+    def answer(self, job: str, message: Any) -> None:
+        """Answer what a job asked; a job that has ended since is no error."""
+        if worker := self._busy.get(job):
+            worker.awaits_answer = False
+            worker.heard_at = time.monotonic()
+            try:
+                worker.connection.send(message)
+            except OSError:
+                return  # its end arrives as an event of its own
+
+    def stop(self, job: str) -> None:
+        """End a job at once by ending its worker."""
+        if job in self._busy:
+            self._kill(job, "stopped", "stopped on request")
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        """Return what happened, waiting up to `timeout_s` for the first event."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._watch()
+            events, self._pending = self._pending, []
+            left_s = max(0.0, deadline - time.monotonic())
+            by_connection = {worker.connection: name for name, worker in self._busy.items()}
+            wait_s = 0.0 if events else min(left_s, _WATCH_EVERY_S)
+            for ready in wait(list(by_connection), timeout=wait_s) if by_connection else self._rest(wait_s):
+                event = self._receive(by_connection[ready])  # type: ignore[index]  # only ours are waited on
+                if event is not None:
+                    events.append(event)
+            if events or time.monotonic() >= deadline:
+                return events
+
+    def close(self) -> None:
+        """End every worker."""
+        for worker in [*self._busy.values(), *self._free]:
+            worker.end()
+        self._busy.clear()
+        self._free.clear()
+
+    def _rest(self, seconds: float) -> list[Any]:
+        time.sleep(seconds)
+        return []
+
+    def _take(self) -> _Worker:
+        return self._free.pop() if self._free else self._start()
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=worker_process.serve, args=(theirs, self._threads, str(Path.cwd())), daemon=True
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _receive(self, name: str) -> Event | None:
+        worker = self._busy[name]
+        try:
+            kind, content = worker.connection.recv()
+        except (EOFError, OSError):
+            return self._gone(name)
+        worker.heard_at = time.monotonic()
+        if kind == "beat":
+            return None
+        if kind == "report":
+            return Reported(name, content)
+        if kind == "ask":
+            worker.awaits_answer = True
+            return Asked(name, content)
+        self._release(name)
+        return Finished(name, content) if kind == "finished" else Failed(name, *content)
+
+    def _release(self, name: str) -> None:
+        worker = self._busy.pop(name)
+        worker.jobs_done += 1
+        if worker.jobs_done >= _JOBS_PER_WORKER:
+            worker.end()
+        else:
+            self._free.append(worker)
+
+    def _gone(self, name: str) -> Failed:
+        worker = self._busy.pop(name)
+        worker.end()
+        return Failed(name, "died", _how_it_ended(worker.process.exitcode))
+
+    def _watch(self) -> None:
+        """End workers that are over a limit of their job."""
+        now = time.monotonic()
+        if now - self._watched_at < _WATCH_EVERY_S:
+            return
+        self._watched_at = now
+        for name, worker in list(self._busy.items()):
+            if (broken := worker.broken_limit(now)) is not None:
+                self._kill(name, *broken)
+
+    def _kill(self, name: str, kind: FailureKind, reason: str) -> None:
+        worker = self._busy.pop(name)
+        worker.end()
+        self._pending.append(Failed(name, kind, reason))
+
+
+@dataclass
+class _Worker:
+    """One worker process and what is known of it."""
+
+    process: ForkServerProcess
+    connection: Connection[Any, Any]
+    jobs_done: int = 0
+    job: Job | None = None
+    started_at: float = 0.0
+    heard_at: float = 0.0
+    awaits_answer: bool = False
+    watch: psutil.Process | None = field(default=None)
+
+    def begin(self, job: Job) -> None:
+        """Note the job and start its clocks."""
+        self.job = job
+        self.started_at = self.heard_at = time.monotonic()
+        self.awaits_answer = False
+
+    def broken_limit(self, now: float) -> tuple[FailureKind, str] | None:
+        """Return the kind and the reason if the job is over one of its limits."""
+        job = self.job
+        if job is None:
+            return None
+        if job.time_s is not None and now - self.started_at > job.time_s:
+            return "time", f"over its time limit of {job.time_s:g} s"
+        if job.stall_s is not None and not self.awaits_answer and now - self.heard_at > job.stall_s:
+            return "stall", f"no progress for {job.stall_s:g} s, taken to hang"
+        if job.memory_bytes is not None and (used := self._resident_bytes()) > job.memory_bytes:
+            return "memory", (
+                f"over its memory limit: {used / 1e9:.2f} GB in use, {job.memory_bytes / 1e9:.2f} GB allowed"
+            )
+        return None
+
+    def end(self) -> None:
+        """End the process at once: it holds nothing that outlives a job."""
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+    def _resident_bytes(self) -> int:
+        try:
+            self.watch = self.watch or psutil.Process(self.process.pid)
+            return int(self.watch.memory_info().rss)
+        except psutil.Error:
+            return 0
+
+
+def _how_it_ended(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "the worker process ended without a word"
+    if exit_code >= 0:
+        return f"the worker process exited with status {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    hint = "; most likely the system was out of memory" if -exit_code == signal.SIGKILL else ""
+    return f"the worker process was killed by {name}{hint}"
