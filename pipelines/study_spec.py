@@ -79,7 +79,8 @@ class SplitSpec(Section):
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the division; the same seed gives the same rows.")
     stratify: bool = Field(True, description="Keep class shares equal in every part (classification only).")
     column: str | None = Field(
-        None, description="Column that holds `train`, `validation` or `test` for each row; overrides the shares."
+        None,
+        description="Column that holds `train`, `validation` or `test` for each row; overrides the shares.",
     )
     folds: int | None = Field(
         None, ge=2, le=50, description="Score each trial as the mean over this many cross-validation folds."
@@ -105,7 +106,8 @@ class ColumnSpec(Section):
         None, description="Type of the column; inferred from its values when left out."
     )
     encoding: Literal["one_hot", "embedding", "hash"] | None = Field(
-        None, description="How a string column becomes numbers; chosen by its number of categories when left out."
+        None,
+        description="How a string column becomes numbers; chosen by its number of categories when left out.",
     )
 
 
@@ -125,17 +127,18 @@ class DataSpec(Section):
     task: Literal["auto", "binary", "multiclass", "regression", "multi_output_regression"] = Field(
         "auto", description="What is predicted; inferred from the target when left at `auto`."
     )
-    split: SplitSpec = Field(default_factory=SplitSpec, description="How rows are divided.")
-    drop: list[str] = Field(default_factory=list, description="Columns to leave out, such as identifiers.")
-    columns: dict[str, ColumnSpec] = Field(default_factory=dict, description="Choices for single columns.")
+    split: SplitSpec = Field(default=SplitSpec(), description="How rows are divided.")
+    drop: list[str] = Field(default=[], description="Columns to leave out, such as identifiers.")
+    columns: dict[str, ColumnSpec] = Field(default={}, description="Choices for single columns.")
     missing_values: list[str] = Field(
-        default_factory=list, description='Strings that mean "missing" besides the empty field, such as "?".'
+        default=[], description='Strings that mean "missing" besides the empty field, such as "?".'
     )
     image_size: tuple[int, int] | None = Field(
         None, description="Height and width that an image folder's pictures are resized to."
     )
     scale_target: bool = Field(
-        True, description="Train a regression on a standardised target; predictions stay in the target's own units."
+        True,
+        description="Train a regression on a standardised target; predictions stay in the target's own units.",
     )
 
     @field_validator("image_size", mode="before")
@@ -171,13 +174,15 @@ class TrainingSpec(Section):
     """What is the same for every trial of the study."""
 
     loss: str | None = Field(
-        None, description="A Keras loss by name, such as mean_squared_error; chosen by the task when left out."
+        None,
+        description="A Keras loss by name, such as mean_squared_error; chosen by the task when left out.",
     )
     metrics: list[str] = Field(
-        default_factory=list, description="Keras metrics by name, reported besides those that the task brings."
+        default=[],
+        description="Keras metrics by name, reported besides those that the task brings.",
     )
     early_stopping: EarlyStoppingSpec | None = Field(
-        default_factory=EarlyStoppingSpec, description="`null` turns early stopping off."
+        default=EarlyStoppingSpec(), description="`null` turns early stopping off."
     )
     class_weight: Literal["balanced"] | dict[str, float] | None = Field(
         None, description="`balanced`, or a weight for each class by its name; null weighs all rows alike."
@@ -229,7 +234,7 @@ class ExportSpec(Section):
     """What becomes of the winner."""
 
     formats: list[Literal["keras", "saved_model"]] = Field(
-        default_factory=lambda: ["keras"], description="Formats that `kerastudy export` writes by default."
+        default=["keras"], description="Formats that `kerastudy export` writes by default."
     )
     register_as: Name | None = Field(
         None, alias="register", description="Registered model's name in MLflow; the study's name if left out."
@@ -245,14 +250,12 @@ class StudySpec(Section):
     model: str = Field(
         min_length=1, description="A family shipped with kerastudy (`mlp`, `cnn`) or `hypermodel.py:build`."
     )
-    space: dict[str, Any] = Field(
-        default_factory=dict, description="The search space; the family's shipped space when left out."
-    )
+    space: dict[str, Any] = Field(default={}, description="The search space; the family's shipped space when left out.")
     objective: ObjectiveSpec | None = Field(None, description="What is optimised; chosen by the task when left out.")
-    training: TrainingSpec = Field(default_factory=TrainingSpec, description="What is the same for every trial.")
-    search: SearchSpec = Field(default_factory=SearchSpec, description="How the space is searched.")
-    budget: BudgetSpec = Field(default_factory=BudgetSpec, description="When the study ends.")
-    limits: LimitsSpec = Field(default_factory=LimitsSpec, description="What one trial may take.")
-    resources: ResourcesSpec = Field(default_factory=ResourcesSpec, description="What the study may use.")
-    tracking: TrackingSpec = Field(default_factory=TrackingSpec, description="What goes to MLflow.")
-    export: ExportSpec = Field(default_factory=ExportSpec, description="What becomes of the winner.")
+    training: TrainingSpec = Field(default=TrainingSpec(), description="What is the same for every trial.")
+    search: SearchSpec = Field(default=SearchSpec(), description="How the space is searched.")
+    budget: BudgetSpec = Field(default=BudgetSpec(), description="When the study ends.")
+    limits: LimitsSpec = Field(default=LimitsSpec(), description="What one trial may take.")
+    resources: ResourcesSpec = Field(default=ResourcesSpec(), description="What the study may use.")
+    tracking: TrackingSpec = Field(default=TrackingSpec(), description="What goes to MLflow.")
+    export: ExportSpec = Field(default=ExportSpec(), description="What becomes of the winner.")

@@ -4,7 +4,7 @@
 
     KerastudyError            exit code 1: a study or an export failed
     ├── InputError            exit code 2: one or more Problems in what was handed in
-    └── StudyFailed           a study ended without a usable trial
+    └── StudyFailedError           a study ended without a usable trial
 
 An `InputError` carries all problems found, not only the first, so that a study file is mended in one go.
 """
@@ -64,7 +64,7 @@ class InputError(KerastudyError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class StudyFailed(KerastudyError):
+class StudyFailedError(KerastudyError):
     """A study ended and no trial gave a usable model."""
 
 
