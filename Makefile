@@ -1,0 +1,45 @@
+# Everything a clone needs comes from here: `make demo` and `make test` set up `.venv` by themselves.
+# Needed beforehand: Python 3.11, 3.12 or 3.13 with its venv module, and make. PYTHON=... picks one.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCKED := requirements-dev.lock
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+# Tests run in two processes: more would only wait for each other on the two cores of a small machine.
+PYTEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check docs lock image-check clean
+
+help: ## Show what make can do.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## Create .venv with the locked dependencies and this project.
+
+$(STAMP): $(LOCKED) pyproject.toml
+	@scripts/setup_venv.sh $(VENV) $(LOCKED)
+	@touch $@
+
+test: $(STAMP) ## Run the tests.
+	$(PYTEST) -m "not slow"
+
+test-slow: $(STAMP) ## Run the tests that are too slow for `make test`.
+	$(PYTEST) -m slow
+
+check: $(STAMP) ## Format, lint, types, layers, and the tests with their coverage.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -m "not slow" --cov --cov-report=term
+
+lock: $(STAMP) ## Write the lock files anew; UPGRADE=1 takes the newest releases.
+	scripts/lock.sh $(BIN) $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove .venv, caches and what the demo wrote.
+	rm -rf $(VENV) .kerastudy exported build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache \
+	    .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
