@@ -1,0 +1,155 @@
+"""The seam between a trial and the way it is trained: what goes in, what comes out, what is said in between.
+
+Everything here is a plain value, so that it crosses processes and needs no framework to be read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pipelines.data.prepared import Part
+from pipelines.study_spec import TrainingSpec
+from search_spaces.errors import KerastudyError
+from tracking.records import Value
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """One trial, as a worker gets it.
+
+    Attributes:
+        values: active hyperparameters.
+        per_layer: concepts that the space declares layer by layer (`units` for `units_1`, `units_2`, ...).
+        model: a family's name.
+        data: folder that data preparation wrote.
+        folder: where the trial's own files go.
+        metric: the objective, and whether less or more of it is better.
+        rungs: epochs, counted from 0, after which the trial asks whether it is to be pruned.
+    """
+
+    study: str
+    number: int
+    values: Mapping[str, Value]
+    per_layer: frozenset[str]
+    seed: int
+    model: str
+    training: TrainingSpec
+    data: str
+    folder: str
+    metric: str
+    direction: Literal["minimize", "maximize"]
+    rungs: frozenset[int]
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """What a trial reports after each epoch.
+
+    Attributes:
+        epoch: counted from 0; `of` is the most there will be. With folds, `fold` counts from 0.
+        at_ms: when it ended, in milliseconds since 1970.
+        metrics: finite values by Keras's names.
+    """
+
+    epoch: int
+    of: int
+    fold: int
+    at_ms: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RungReached:
+    """What a trial asks at a rung: its best score so far goes on, or not? Answered with True for "prune"."""
+
+    epoch: int
+    best: float
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended that did not fail.
+
+    Attributes:
+        value: the objective at the best epoch; the mean over the folds.
+        best_epoch: counted from 0; with folds, the rounded mean.
+        metrics: every metric at the best epoch, by its name; the mean over the folds.
+        epochs: the whole curve; with folds, the mean over the folds that reached an epoch.
+        parameters: trainable weights of the model.
+        seconds: time from start to end.
+    """
+
+    state: Literal["complete", "pruned"]
+    value: float
+    best_epoch: int
+    metrics: Mapping[str, float]
+    epochs: tuple[EpochDone, ...]
+    parameters: int
+    seconds: float
+
+
+MODEL_FILE = "model.keras"
+"""A complete trial's model on raw columns, in the trial's folder."""
+
+RESULT_FILE = "result.json"
+"""The trial's `TrialResult`, written after all its other files."""
+
+
+def read_result(folder: Path) -> TrialResult | None:
+    """Return the result that a worker left in a trial's folder, or None where it left none."""
+    file = folder / RESULT_FILE
+    if not file.exists():
+        return None
+    values = json.loads(file.read_text(encoding="utf-8"))
+    return TrialResult(**{**values, "epochs": tuple(EpochDone(**epoch) for epoch in values["epochs"])})
+
+
+class TrialError(KerastudyError):
+    """A trial that cannot be scored; its message is the trial's reason."""
+
+
+class Listener(Protocol):
+    """Hears a training go on, and may end it."""
+
+    def batch(self) -> None:
+        """A batch is done."""
+
+    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """An epoch is done; True ends the training as pruned."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A training that ended: every epoch's metrics, and the best one; the model holds the best epoch's weights."""
+
+    history: tuple[Mapping[str, float], ...]
+    best_epoch: int
+    best_value: float
+    pruned: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a training goes on.
+
+    Attributes:
+        patience: epochs without an improvement by more than `min_delta` before it stops; None never stops it.
+    """
+
+    epochs: int
+    batch_size: int
+    patience: int | None
+    min_delta: float
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that a training sees."""
+
+    train: Part
+    validation: Part
+    class_weight: Mapping[int, float] | None

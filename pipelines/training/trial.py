@@ -1,0 +1,246 @@
+"""Trains one trial in a worker and leaves its files: the model on raw columns, the curve, the configuration.
+
+With folds, each fold is one training on its own data and preprocessing; the trial's score is the mean of the folds'
+best epochs, its model the one of the fold with the best score, and pruning looks at the first fold alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from search_spaces.hyperparameters import GivenHyperParameters
+from tracking.plots import learning_curve
+
+from pipelines.data.prepare import load_part, load_preprocessing, load_summary
+from pipelines.engines.engine import Channel
+from pipelines.files import aside_of, into_place, write_text
+from pipelines.models import catalogue
+from pipelines.models.compose import compose
+from pipelines.models.context import ModelContext
+from pipelines.models.family import class_weights, hypermodel
+from pipelines.training.fit import fit
+from pipelines.training.trainer import (
+    MODEL_FILE,
+    RESULT_FILE,
+    EpochDone,
+    Fitted,
+    Rows,
+    RungReached,
+    Schedule,
+    TrialJob,
+    TrialResult,
+)
+
+_EPOCHS_FILE = "epochs.jsonl"
+
+
+def train_trial(job: TrialJob, channel: Channel) -> TrialResult:
+    """Train a trial on every fold and write its files below `job.folder`.
+
+    Raises:
+        TrialError: if it cannot be scored.
+    """
+    started = time.monotonic()
+    summary = load_summary(Path(job.data))
+    folds = [_train_fold(job, fold, channel) for fold in range(1)]
+    if not folds[0].fitted.pruned:
+        folds += [_train_fold(job, fold, channel) for fold in range(1, summary.folds)]
+    best = _best_fold(job, folds)
+    result = _result(folds, seconds=time.monotonic() - started)
+    _write_files(job, best, result)
+    write_text(Path(job.folder) / RESULT_FILE, json.dumps(asdict(result)))
+    return result
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """One fold's training."""
+
+    number: int
+    model: keras.Model
+    config: Mapping[str, Any]
+    fitted: Fitted
+    epochs: tuple[EpochDone, ...]
+
+
+def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
+    keras.backend.clear_session(free_memory=False)
+    keras.utils.set_random_seed((job.seed + fold) % 2**32)
+    model, hp, rows = build_trial(job, fold)
+    schedule = _schedule(job, hp)
+    listener = _Listener(job, fold, schedule.epochs, channel)
+    fitted = fit(model, rows, schedule, metric=job.metric, direction=job.direction, listener=listener)
+    return _Fold(fold, model, dict(hp.values), fitted, tuple(listener.epochs))
+
+
+def build_trial(job: TrialJob, fold: int) -> tuple[keras.Model, GivenHyperParameters, Rows]:
+    """Return a trial's compiled model, the hyperparameters that it asked for, and its rows."""
+    summary = load_summary(Path(job.data))
+    train = load_part(Path(job.data), "train", fold)
+    context = ModelContext(
+        features=summary.features,
+        task=summary.task,
+        training=job.training,
+        train_rows=train.rows,
+        per_layer=job.per_layer,
+    )
+    hp = GivenHyperParameters(job.values)
+    model = hypermodel(job.model, context).build(hp)
+    return model, hp, Rows(train, load_part(Path(job.data), "validation", fold), class_weights(context))
+
+
+class _Listener:
+    """Passes a training's epochs on, and asks at rungs."""
+
+    def __init__(self, job: TrialJob, fold: int, of: int, channel: Channel) -> None:
+        self._job = job
+        self._fold = fold
+        self._of = of
+        self._channel = channel
+        self._file = Path(job.folder) / f"fold-{fold}-{_EPOCHS_FILE}"
+        self._earlier = _epochs_of_an_earlier_attempt(self._file)
+        self.epochs: list[EpochDone] = []
+
+    def batch(self) -> None:
+        """Say that work goes on."""
+        self._channel.beat()
+
+    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Report the epoch; at a rung of the first fold, ask whether to go on."""
+        at_ms = self._earlier.get((epoch, json.dumps(metrics)), time.time_ns() // 1_000_000)
+        done = EpochDone(epoch, self._of, self._fold, at_ms, dict(metrics))
+        self.epochs.append(done)
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([epoch, at_ms, metrics]) + "\n")
+        self._channel.report(done)
+        if self._fold > 0 or epoch not in self._job.rungs:
+            return False
+        best = min if self._job.direction == "minimize" else max
+        reached = RungReached(epoch, best(each.metrics[self._job.metric] for each in self.epochs))
+        return bool(self._channel.ask(reached))
+
+
+def _epochs_of_an_earlier_attempt(file: Path) -> dict[tuple[int, str], int]:
+    """Return when each epoch ended in an attempt that was cut off.
+
+    MLflow stores a repeated point once only if its time is the same too; a trial is deterministic, so its next
+    attempt repeats the values.
+    """
+    if not file.exists():
+        return {}
+    times = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            epoch, at_ms, metrics = json.loads(line)
+        except ValueError:  # the attempt was killed while it wrote its last line
+            continue
+        times[epoch, json.dumps(metrics)] = at_ms
+    return times
+
+
+def _schedule(job: TrialJob, hp: GivenHyperParameters) -> Schedule:
+    asked = catalogue.FAMILIES[job.model].parameters
+    stopping = job.training.early_stopping
+    return Schedule(
+        epochs=int(hp.Fixed("epochs", job.values.get("epochs", asked["epochs"].default))),
+        batch_size=int(hp.Fixed("batch_size", job.values.get("batch_size", asked["batch_size"].default))),
+        patience=stopping.patience if stopping else None,
+        min_delta=stopping.min_delta if stopping else 0.0,
+    )
+
+
+def _best_fold(job: TrialJob, folds: Sequence[_Fold]) -> _Fold:
+    best = min if job.direction == "minimize" else max
+    return best(folds, key=lambda fold: fold.fitted.best_value)
+
+
+def _result(folds: Sequence[_Fold], *, seconds: float) -> TrialResult:
+    at_best = [fold.fitted.history[fold.fitted.best_epoch] for fold in folds]
+    return TrialResult(
+        state="pruned" if folds[0].fitted.pruned else "complete",
+        value=_mean([fold.fitted.best_value for fold in folds]),
+        best_epoch=round(_mean([fold.fitted.best_epoch for fold in folds])),
+        metrics=_mean_metrics(at_best),
+        epochs=_mean_curve(folds),
+        parameters=sum(int(np.prod(weight.shape)) for weight in folds[0].model.trainable_weights),
+        seconds=seconds,
+    )
+
+
+def _mean_curve(folds: Sequence[_Fold]) -> tuple[EpochDone, ...]:
+    longest = max((fold.epochs for fold in folds), key=len)
+    return tuple(
+        EpochDone(
+            done.epoch,
+            done.of,
+            0,
+            done.at_ms,
+            _mean_metrics([fold.fitted.history[done.epoch] for fold in folds if done.epoch < len(fold.epochs)]),
+        )
+        for done in longest
+    )
+
+
+def _mean_metrics(many: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: _mean([metrics[name] for metrics in many]) for name in many[0]}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _write_files(job: TrialJob, best: _Fold, result: TrialResult) -> None:
+    folder = Path(job.folder)
+    write_text(folder / "history.csv", _history_csv(result.epochs))
+    write_text(folder / "config.json", json.dumps(_config(job, best), indent=2, default=str) + "\n")
+    learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)
+    model = compose(load_preprocessing(Path(job.data), best.number), best.model)
+    write_text(folder / "model_summary.txt", _summary(best.model) + "\n" + _summary(model))
+    if result.state == "complete":
+        _save(model, folder / MODEL_FILE)
+
+
+def _save(model: keras.Model, file: Path) -> None:
+    aside = aside_of(file)
+    model.save(aside)
+    into_place(aside, file)
+
+
+def _history_csv(epochs: Sequence[EpochDone]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["epoch", *epochs[0].metrics], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"epoch": done.epoch, **done.metrics} for done in epochs)
+    return out.getvalue()
+
+
+def _config(job: TrialJob, fold: _Fold) -> dict[str, Any]:
+    return {
+        "study": job.study,
+        "trial": job.number,
+        "model": job.model,
+        "seed": job.seed,
+        "params": dict(job.values),
+        "asked": {name: value for name, value in fold.config.items() if value is not None},
+        "training": job.training.model_dump(mode="json"),
+        "objective": {"metric": job.metric, "direction": job.direction},
+        "fold": fold.number,
+        "keras": keras.version(),
+        "threads": os.environ.get("OMP_NUM_THREADS", ""),
+    }
+
+
+def _summary(model: keras.Model) -> str:
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, line_length=110)
+    return "\n".join(lines)
