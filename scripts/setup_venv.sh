@@ -26,6 +26,6 @@ if ! suitable "$venv/bin/python"; then
     echo "Setting up $venv with $("$python" --version). The first time takes a few minutes."
     "$python" -m venv --clear "$venv"
 fi
-pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet)
+pip=("$venv/bin/python" -m pip --disable-pip-version-check install -qq)
 "${pip[@]}" --require-hashes -r "$lock"
 "${pip[@]}" --no-deps --no-build-isolation -e .
