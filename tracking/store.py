@@ -1,0 +1,246 @@
+"""The one database: its address, its connections, our tables and Optuna's.
+
+SQLite under the home by default, PostgreSQL by URL. On SQLite every connection, Optuna's included, waits 30 s for a
+lock and syncs each commit to disk (WAL with synchronous=FULL), so what was acknowledged survives a power cut.
+Our writes begin with BEGIN IMMEDIATE: a transaction that reads and then writes could otherwise fail in WAL mode
+however long it waits.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+
+from search_spaces.errors import KerastudyError
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+SCHEMA_VERSION: Final = 1
+BUSY_TIMEOUT_MS: Final = 30_000
+FILE_NAME: Final = "kerastudy.db"
+
+metadata = sa.MetaData()
+
+_about = sa.Table(
+    "kerastudy_about",
+    metadata,
+    sa.Column("key", sa.String(40), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+studies = sa.Table(
+    "kerastudy_studies",
+    metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("digest", sa.String(128), nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("elapsed_s", sa.Float, nullable=False),
+    sa.Column("lease_owner", sa.Text),
+    sa.Column("lease_token", sa.String(40)),
+    sa.Column("lease_renewals", sa.BigInteger, nullable=False),
+    sa.Column("lease_expires_ms", sa.BigInteger),
+    sa.Column("winner", sa.Integer),
+    sa.Column("best_value", sa.Float(53)),
+    sa.Column("counts", sa.Text, nullable=False),
+)
+
+outbox = sa.Table(
+    "kerastudy_outbox",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("study", sa.String(100), nullable=False, index=True),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("last_error", sa.Text, nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    # Numbers of deleted rows are never given out again: order is the whole meaning of `id`.
+    sqlite_autoincrement=True,
+)
+
+
+class Store:
+    """An open database. Use `Store.open`; close it, or use it as a context manager.
+
+    Attributes:
+        identity: a random id made with the database; part of every key in MLflow, so that two homes that record
+            to one MLflow server never take each other's runs for their own.
+    """
+
+    def __init__(self, url: sa.URL, engine: sa.Engine, identity: str) -> None:
+        self._url = url
+        self.engine = engine
+        self.identity = identity
+
+    @classmethod
+    def open(cls, url_or_home: str | Path) -> Store:
+        """Open the database, creating it and our tables where they are missing.
+
+        Args:
+            url_or_home: a folder (the database is `kerastudy.db` in it) or a database URL such as
+                `postgresql://user@host/name`.
+
+        Raises:
+            KerastudyError: if it cannot be opened, or was written by a newer version.
+        """
+        url = _database_url(url_or_home)
+        shown = url.render_as_string(hide_password=True)
+        engine = None
+        try:
+            engine = sa.create_engine(url, **_engine_options(url, begins_immediately=True))
+            _begin_by_ourselves(engine)
+            identity = _create_tables(engine, shown)
+        except (DBAPIError, ArgumentError, NoSuchModuleError, ImportError, OSError, sqlite3.Error) as error:
+            if engine is not None:
+                engine.dispose()
+            raise KerastudyError(_cannot_open(shown, error)) from error
+        except KerastudyError:
+            if engine is not None:
+                engine.dispose()
+            raise
+        return cls(url, engine, identity)
+
+    def optuna_storage(self) -> RDBStorage:
+        """Return Optuna's storage in the same database, with the same durability.
+
+        Raises:
+            KerastudyError: if the tables were made by an Optuna that this one cannot read.
+        """
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        options = _engine_options(self._url, begins_immediately=False)
+        # A path may hold braces, which Optuna would take for a template; SQLite's path is in the `creator`.
+        sqlite = self._url.get_backend_name() == "sqlite"
+        url = "sqlite:///store.db" if sqlite else self._url.render_as_string(hide_password=False)
+        for attempt in range(5):
+            try:
+                return optuna.storages.RDBStorage(url, engine_kwargs=options)
+            except (OperationalError, IntegrityError, sa.exc.ProgrammingError):
+                # Another process is creating the same tables; the next try finds them.
+                if attempt == 4:
+                    raise
+                time.sleep(0.2 * (attempt + 1))
+            except RuntimeError as error:
+                raise KerastudyError(f"{self}: {error}") from error
+        raise AssertionError("unreachable")
+
+    def read(self) -> AbstractContextManager[sa.Connection]:
+        """Return a connection for reading."""
+        return self.engine.connect()
+
+    def write(self, connection: sa.Connection | None = None) -> AbstractContextManager[sa.Connection]:
+        """Return one transaction for writing: all of it is stored, or nothing.
+
+        Args:
+            connection: take part in this transaction instead of beginning one.
+        """
+        return nullcontext(connection) if connection is not None else self._transaction()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with self.engine.connect().execution_options(kerastudy_writes=True) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Give up all connections."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return self._url.render_as_string(hide_password=True)
+
+
+def now_ms() -> int:
+    """Return the time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _database_url(url_or_home: str | Path) -> sa.URL:
+    if isinstance(url_or_home, str) and "://" in url_or_home:
+        try:
+            url = sa.make_url(url_or_home)
+        except ArgumentError as error:
+            raise KerastudyError(f"the store's address is not a database URL: {url_or_home}") from error
+        # SQLAlchemy 2.1 changed the driver that plain `postgresql` means; the extra installs psycopg2.
+        if url.drivername in {"postgresql", "postgres"}:
+            return url.set(drivername="postgresql+psycopg2")
+        return url
+    home = Path(url_or_home)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KerastudyError(f"cannot create the home {home}: {error.strerror or error}") from error
+    return sa.URL.create("sqlite", database=str(home.resolve() / FILE_NAME))
+
+
+def _engine_options(url: sa.URL, *, begins_immediately: bool) -> dict[str, Any]:
+    if url.get_backend_name() != "sqlite":
+        return {"pool_pre_ping": True}
+    path = url.database or ""
+
+    def connect() -> sqlite3.Connection:
+        level: Any = None if begins_immediately else "DEFERRED"
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=level, check_same_thread=False
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    return {"creator": connect}
+
+
+def _begin_by_ourselves(engine: sa.Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        return
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("kerastudy_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _create_tables(engine: sa.Engine, shown: str) -> str:
+    """Create what is missing and return the store's identity; processes that race take turns."""
+    with engine.connect().execution_options(kerastudy_writes=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7259306)"))
+        metadata.create_all(connection)
+        about = {row.key: row.value for row in connection.execute(sa.select(_about))}
+        if not about:
+            about = {"schema_version": str(SCHEMA_VERSION), "identity": uuid.uuid4().hex[:12]}
+            rows = [{"key": key, "value": value} for key, value in about.items()]
+            connection.execute(sa.insert(_about), rows)
+    if int(about["schema_version"]) > SCHEMA_VERSION:
+        raise KerastudyError(
+            f"{shown} was written by a newer kerastudy (schema {about['schema_version']}; this one knows "
+            f"{SCHEMA_VERSION}): upgrade kerastudy, or choose another home"
+        )
+    return str(about["identity"])
+
+
+def _cannot_open(shown: str, error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"cannot open the store {shown}: {error}; install the extra: pip install 'kerastudy[postgresql]'"
+    cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+    return f"cannot open the store {shown}: {cause}; check that it is reachable, writable and a kerastudy store"

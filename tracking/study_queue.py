@@ -1,0 +1,311 @@
+"""The studies that were submitted, and who works on each.
+
+A supervisor holds a study by a lease that it renews. Every change of a lease is a compare-and-swap on its token and
+its count of renewals, so two supervisors can never both believe they hold it, whatever their clocks say. A lease whose
+holder died on this machine is free at once; one held elsewhere is free when it has expired.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import sqlalchemy as sa
+
+from search_spaces.errors import InputError, KerastudyError, nearest
+from tracking.store import Store, now_ms, studies
+
+QueueState = Literal["queued", "running", "parked", "finished", "failed", "cancelled"]
+
+
+class StudyBusyError(KerastudyError):
+    """Another live supervisor works on the study."""
+
+
+class LeaseLostError(KerastudyError):
+    """The lease was taken over or released; its former holder must stop writing."""
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One submitted study.
+
+    Attributes:
+        document: the study file's text.
+        digest: digest of what the file says; submitting the same again is no new study.
+        folder: folder that relative paths in the document start from.
+        reason: why it is in its state, one line.
+        elapsed_s: working time so far, pauses not counted.
+        owner: who works on it, as `this_process` names them; None while nobody does.
+        winner: number of the best trial.
+        counts: trials by state.
+    """
+
+    name: str
+    document: str
+    digest: str
+    folder: str
+    state: QueueState
+    reason: str
+    created_ms: int
+    elapsed_s: float
+    owner: str | None
+    lease_expires_ms: int | None
+    winner: int | None
+    best_value: float | None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a study, until it expires or is released."""
+
+    study: str
+    owner: str
+    token: str
+    renewals: int
+    ttl_s: float
+
+
+class StudyQueue:
+    """The table of studies. Methods that take a `connection` can join a transaction of `Store.write`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def enqueue(self, name: str, document: str, digest: str, *, folder: str | Path = ".") -> StudyRecord:
+        """Add a study, or return the one there is when name and digest are the same.
+
+        Raises:
+            InputError: if the name is taken by a study with another digest.
+        """
+        with self._store.write() as connection:
+            known = _find(connection, name)
+            if known is None:
+                connection.execute(sa.insert(studies).values(**_new_row(name, document, digest, str(folder))))
+            elif known.digest != digest:
+                raise InputError(
+                    f'study "{name}" exists already and its study file said something else: '
+                    "give the new study another name, or choose another home"
+                )
+        return self.get(name)
+
+    def amend(self, name: str, document: str, digest: str) -> None:
+        """Replace the study file's text of a study, for a change that its earlier trials still fit."""
+        with self._store.write() as connection:
+            connection.execute(
+                sa.update(studies).where(studies.c.name == name).values(document=document, digest=digest)
+            )
+
+    def get(self, name: str) -> StudyRecord:
+        """Return one study.
+
+        Raises:
+            InputError: if there is no study of that name; says the nearest one.
+        """
+        with self._store.read() as connection:
+            record = _find(connection, name)
+            if record is None:
+                known = connection.scalars(sa.select(studies.c.name)).all()
+                raise InputError(f'there is no study "{name}" in {self._store}; {nearest(name, known)}')
+        return record
+
+    def find(self, name: str) -> StudyRecord | None:
+        """Return one study, or None."""
+        with self._store.read() as connection:
+            return _find(connection, name)
+
+    def list(self) -> tuple[StudyRecord, ...]:
+        """Return all studies, oldest first."""
+        with self._store.read() as connection:
+            rows = connection.execute(sa.select(studies).order_by(studies.c.created_ms, studies.c.name))
+            return tuple(_record(row) for row in rows)
+
+    def claim(self, name: str, owner: str, ttl_s: float) -> Lease:
+        """Take the study for `owner` (see `this_process`) for `ttl_s` seconds.
+
+        Raises:
+            StudyBusyError: if another live supervisor holds it; names the holder.
+            InputError: if there is no such study.
+        """
+        self.get(name)
+        lease = Lease(name, owner, uuid.uuid4().hex, 0, ttl_s)
+        with self._store.write() as connection:
+            held = connection.execute(
+                sa.select(studies.c.lease_owner, studies.c.lease_token, studies.c.lease_renewals, _EXPIRES)
+                .where(studies.c.name == name)
+                .with_for_update()
+            ).one()
+            if held.lease_token is not None and not _is_free(held.lease_owner, held.lease_expires_ms):
+                raise StudyBusyError(
+                    f'study "{name}" is being worked on by {_in_words(held.lease_owner)}: '
+                    "wait for it, or stop that process and run again"
+                )
+            connection.execute(sa.update(studies).where(studies.c.name == name).values(**_lease_row(lease)))
+        return lease
+
+    def renew(self, lease: Lease) -> Lease:
+        """Extend the lease by its `ttl_s` from now; use the returned one from here on.
+
+        Raises:
+            LeaseLostError: if somebody else took the study.
+        """
+        renewed = replace(lease, renewals=lease.renewals + 1)
+        with self._store.write() as connection:
+            changed = connection.execute(
+                sa.update(studies)
+                .where(studies.c.lease_token == lease.token, studies.c.lease_renewals == lease.renewals)
+                .values(**_lease_row(renewed))
+            )
+            if changed.rowcount != 1:
+                raise _lost(lease)
+        return renewed
+
+    def release(self, lease: Lease) -> None:
+        """Give the study up; does nothing if it was already lost."""
+        with self._store.write() as connection:
+            connection.execute(
+                sa.update(studies)
+                .where(studies.c.lease_token == lease.token)
+                .values(lease_owner=None, lease_token=None, lease_expires_ms=None)
+            )
+
+    def verify(self, lease: Lease, connection: sa.Connection) -> None:
+        """Make sure, inside a transaction, that the lease still holds, so that what follows cannot be a stale write.
+
+        Raises:
+            LeaseLostError: if it does not.
+        """
+        held = connection.scalar(
+            sa.select(studies.c.lease_token).where(studies.c.name == lease.study).with_for_update()
+        )
+        if held != lease.token:
+            raise _lost(lease)
+
+    def set_state(
+        self, name: str, state: QueueState, reason: str = "", *, connection: sa.Connection | None = None
+    ) -> None:
+        """Record a study's state and why."""
+        self._update(name, connection, state=state, reason=reason)
+
+    def set_result(
+        self,
+        name: str,
+        *,
+        winner: int | None,
+        best_value: float | None,
+        counts: Mapping[str, int],
+        connection: sa.Connection | None = None,
+    ) -> None:
+        """Record the best trial so far and the number of trials by state."""
+        self._update(
+            name, connection, winner=winner, best_value=best_value, counts=json.dumps(dict(counts), sort_keys=True)
+        )
+
+    def add_elapsed(self, name: str, seconds: float, *, connection: sa.Connection | None = None) -> None:
+        """Add working time to a study."""
+        self._update(name, connection, elapsed_s=studies.c.elapsed_s + seconds)
+
+    def _update(self, name: str, connection: sa.Connection | None, **values: object) -> None:
+        with self._store.write(connection) as joined:
+            joined.execute(sa.update(studies).where(studies.c.name == name).values(**values))
+
+
+def this_process() -> str:
+    """Return a name for this process that no other process ever had: `host/pid/start/namespace`."""
+    return f"{platform.node()}/{os.getpid()}/{_start_of(os.getpid())}/{_pid_namespace()}"
+
+
+_EXPIRES = studies.c.lease_expires_ms
+
+
+def _find(connection: sa.Connection, name: str) -> StudyRecord | None:
+    row = connection.execute(sa.select(studies).where(studies.c.name == name)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _record(row: sa.Row[tuple[object, ...]]) -> StudyRecord:
+    values = dict(row._mapping)
+    for internal in ("lease_token", "lease_renewals"):
+        values.pop(internal)
+    values["owner"] = values.pop("lease_owner")
+    values["counts"] = json.loads(values["counts"])
+    return StudyRecord(**values)
+
+
+def _new_row(name: str, document: str, digest: str, folder: str) -> dict[str, object]:
+    return {
+        "name": name,
+        "document": document,
+        "digest": digest,
+        "folder": folder,
+        "state": "queued",
+        "reason": "",
+        "created_ms": now_ms(),
+        "elapsed_s": 0.0,
+        "lease_renewals": 0,
+        "counts": "{}",
+    }
+
+
+def _lease_row(lease: Lease) -> dict[str, object]:
+    return {
+        "lease_owner": lease.owner,
+        "lease_token": lease.token,
+        "lease_renewals": lease.renewals,
+        "lease_expires_ms": now_ms() + int(lease.ttl_s * 1000),
+    }
+
+
+def _lost(lease: Lease) -> LeaseLostError:
+    return LeaseLostError(f'the lease on study "{lease.study}" was taken over by another supervisor')
+
+
+def _is_free(owner: str | None, expires_ms: int | None) -> bool:
+    """Say whether a lease may be taken: its holder is provably dead, or it expired and nothing is known of them."""
+    alive = _is_alive(owner or "")
+    if alive is not None:
+        # A holder that is alive but late slept (a closed laptop lid, SIGSTOP) and will go on.
+        return not alive
+    return expires_ms is None or expires_ms < now_ms()
+
+
+def _is_alive(owner: str) -> bool | None:
+    """Say whether the process named `owner` runs; None if it cannot be seen from here."""
+    parts = owner.split("/")
+    if len(parts) != 4 or (parts[0], parts[3]) != (platform.node(), _pid_namespace()) or not parts[1].isdigit():
+        return None
+    return _start_of(int(parts[1])) == parts[2]
+
+
+def _in_words(owner: str | None) -> str:
+    parts = (owner or "").split("/")
+    return f"process {parts[1]} on {parts[0]}" if len(parts) == 4 else str(owner)
+
+
+def _start_of(pid: int) -> str:
+    """Return when a process began, exactly, in whatever unit the system keeps; empty if there is no such process."""
+    try:
+        # In clock ticks since boot, which a step of the wall clock does not move.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        pass
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.Error:
+        return ""
+
+
+def _pid_namespace() -> str:
+    """Return what tells two containers apart that share a host name; process ids mean nothing between them."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return "0"
