@@ -1,0 +1,25 @@
+"""Image augmentation as Keras layers: part of the model, active in training only."""
+
+from __future__ import annotations
+
+import keras
+
+from pipelines.models.questions import Questions
+
+_FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal_and_vertical"}
+
+
+def build_augmentation(questions: Questions) -> list[keras.layers.Layer]:
+    """Return the layers that the trial turns on, in the order flip, rotation, translation, zoom."""
+    flip, rotation = questions.ask("flip"), questions.ask("rotation")
+    translation, zoom = questions.ask("translation"), questions.ask("zoom")
+    layers = []
+    if flip != "none":
+        layers.append(keras.layers.RandomFlip(_FLIPS[flip], name="flip"))
+    if rotation > 0:
+        layers.append(keras.layers.RandomRotation(rotation, name="rotation"))
+    if translation > 0:
+        layers.append(keras.layers.RandomTranslation(translation, translation, name="translation"))
+    if zoom > 0:
+        layers.append(keras.layers.RandomZoom(zoom, name="zoom"))
+    return layers

@@ -1,0 +1,90 @@
+"""The `cnn` family: augmentation, blocks of convolutions that halve the image, and a prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import keras_tuner
+
+from pipelines.models.augmentation import build_augmentation
+from pipelines.models.context import ModelContext
+from pipelines.models.family_model import FamilyModel, compile_model
+from pipelines.models.layers import KernelOptions, ask_kernel_options, drop, finish_hidden, predict
+from pipelines.models.objectives import loss_name
+from pipelines.models.questions import Questions
+from search_spaces.errors import InputError, Problem
+
+_POOLINGS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
+
+
+class Cnn(FamilyModel):
+    """Convolutions on images."""
+
+    def __init__(self, context: ModelContext) -> None:
+        super().__init__("cnn", context)
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Return the compiled model for the values that `hp` answers with.
+
+        Raises:
+            InputError: if the data holds no images, or a value is not usable.
+        """
+        questions, context = self.questions(hp), self.context
+        if context.features.image is None:
+            raise InputError(Problem('the data holds no images; use "mlp" for a table or flat arrays', "model"))
+        options = ask_kernel_options(questions)
+        image = keras.Input(context.features.image, dtype="float32", name="image")
+        x = image
+        for layer in build_augmentation(questions):
+            x = layer(x)
+        blocks = questions.ask("blocks")
+        for block in range(1, blocks + 1):
+            x = drop(questions, block, _block(questions, options, block, x))
+        x = _dense(questions, options, blocks, _vector(questions.ask("global_pooling"), x))
+        output = predict(context.task, loss_name(context.task.kind, context.training), options, x)
+        return compile_model(keras.Model({"image": image}, output, name="cnn"), questions, context)
+
+
+def _block(questions: Questions, options: KernelOptions, block: int, x: Any) -> Any:
+    convolutions, pooling = questions.ask("convolutions_per_block"), questions.ask("pooling")
+    halving = tuple(2 if side > 1 else 1 for side in x.shape[1:3])
+    for position in range(1, convolutions + 1):
+        strides = halving if pooling == "stride" and position == convolutions else 1
+        convolution = keras.layers.Conv2D(
+            questions.ask_for_layer("filters", block),
+            questions.ask_for_layer("kernel_size", block),
+            strides=strides,
+            padding="same",
+            use_bias=questions.ask("use_bias"),
+            kernel_initializer=options.initializer,
+            kernel_regularizer=options.regularizer,
+            name=f"convolution_{block}_{position}",
+        )
+        x = finish_hidden(questions, convolution, block, x)
+    if pooling == "stride" or halving == (1, 1):
+        return x
+    return _POOLINGS[pooling](halving, name=f"pooling_{block}")(x)
+
+
+def _vector(global_pooling: str, x: Any) -> Any:
+    if global_pooling == "average":
+        return keras.layers.GlobalAveragePooling2D(name="global_pooling")(x)
+    if global_pooling == "max":
+        return keras.layers.GlobalMaxPooling2D(name="global_pooling")(x)
+    return keras.layers.Flatten(name="global_pooling")(x)
+
+
+def _dense(questions: Questions, options: KernelOptions, blocks: int, x: Any) -> Any:
+    units = questions.ask("dense_units")
+    if units == 0:
+        return x
+    dense = keras.layers.Dense(
+        units,
+        use_bias=questions.ask("use_bias"),
+        kernel_initializer=options.initializer,
+        kernel_regularizer=options.regularizer,
+        name="dense",
+    )
+    # The dense layer goes with the last block: a space that declares per block stops there.
+    return drop(questions, blocks, finish_hidden(questions, dense, blocks, x))

@@ -1,0 +1,83 @@
+"""The layers that all families share: what acts on kernels, what follows a kernel, and the prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from pipelines.data.prepared import Task
+from pipelines.models.losses import POSITIVE_LOSSES
+from pipelines.models.questions import Questions
+
+
+@dataclass(frozen=True)
+class KernelOptions:
+    """What the trial sets for every kernel of the model."""
+
+    initializer: str
+    regularizer: keras.regularizers.Regularizer | None
+
+
+def ask_kernel_options(questions: Questions) -> KernelOptions:
+    """Return the trial's initializer and its L1 and L2 strengths as one regularizer."""
+    return KernelOptions(questions.ask("kernel_initializer"), _regularizer(questions.ask("l1"), questions.ask("l2")))
+
+
+def finish_hidden(questions: Questions, kernel: keras.layers.Layer, layer: int, x: Any) -> Any:
+    """Apply a hidden layer's kernel, then batch normalisation and activation as the trial has them.
+
+    Args:
+        questions: the trial's values.
+        kernel: a dense or convolutional layer without activation.
+        layer: its number, from 1, by which `activation_2` and the like are asked.
+        x: what the layer takes.
+    """
+    x = kernel(x)
+    if questions.ask("batch_normalization"):
+        x = keras.layers.BatchNormalization(name=f"{kernel.name}_normalization")(x)
+    activation = questions.ask_for_layer("activation", layer)
+    return keras.layers.Activation(activation, name=f"{kernel.name}_activation")(x)
+
+
+def drop(questions: Questions, layer: int, x: Any) -> Any:
+    """Apply dropout with the rate of hidden layer `layer`; nothing where the rate is 0."""
+    rate = questions.ask_for_layer("dropout", layer)
+    return keras.layers.Dropout(rate)(x) if rate > 0 else x
+
+
+def predict(task: Task, loss: str, options: KernelOptions, x: Any) -> Any:
+    """Return the model's output, from a layer called `prediction`.
+
+    Probabilities [row, 1] for a binary and [row, class] for a multiclass task. For regression, values [row, output]
+    in the target's own units: the network works on standardised values and a stock `Rescaling` brings them back.
+    """
+    activation = {"binary": "sigmoid", "multiclass": "softmax"}.get(task.kind)
+    dense = keras.layers.Dense(
+        task.outputs,
+        activation=activation,
+        kernel_initializer=options.initializer,
+        kernel_regularizer=options.regularizer,
+        name="prediction" if activation else "standardised_prediction",
+    )
+    return dense(x) if activation else _in_own_units(task, loss, dense(x))
+
+
+def _regularizer(l1: float, l2: float) -> keras.regularizers.Regularizer | None:
+    if l1 > 0 and l2 > 0:
+        return keras.regularizers.L1L2(l1, l2)
+    if l1 > 0:
+        return keras.regularizers.L1(l1)
+    return keras.regularizers.L2(l2) if l2 > 0 else None
+
+
+def _in_own_units(task: Task, loss: str, x: Any) -> Any:
+    scale, mean = list(task.target_scale), list(task.target_mean)
+    if loss not in POSITIVE_LOSSES:
+        return keras.layers.Rescaling(scale, offset=mean, name="prediction")(x)
+    # softplus in units of the scale keeps predictions above 0 and is nearly the identity well above it.
+    shifts = [m / s for m, s in zip(mean, scale, strict=True)]
+    x = keras.layers.Rescaling([1.0] * len(scale), offset=shifts, name="shifted_prediction")(x)
+    x = keras.layers.Activation("softplus", name="positive_prediction")(x)
+    return keras.layers.Rescaling(scale, name="prediction")(x)

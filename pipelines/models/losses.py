@@ -1,0 +1,209 @@
+"""Keras losses and metrics by name, fed with labels and targets as the prepared data holds them.
+
+Class labels stay integers [row] in the data, so that every trainer feeds the same arrays; where a loss or a metric
+wants columns or one-hot labels, a thin wrapper makes them. A regression's loss sees standardised values and its
+metrics see the target's own units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from pipelines.data.prepared import Task
+from pipelines.models.objectives import SMOOTHED_LOSSES, loss_name, metric_names
+from pipelines.models.questions import Questions
+from pipelines.study_spec import TrainingSpec
+
+LOSS_CLASSES: Mapping[str, type[keras.losses.Loss]] = {
+    "binary_crossentropy": keras.losses.BinaryCrossentropy,
+    "binary_focal_crossentropy": keras.losses.BinaryFocalCrossentropy,
+    "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    "categorical_focal_crossentropy": keras.losses.CategoricalFocalCrossentropy,
+    "categorical_generalized_cross_entropy": keras.losses.CategoricalGeneralizedCrossEntropy,
+    "categorical_hinge": keras.losses.CategoricalHinge,
+    "cosine_similarity": keras.losses.CosineSimilarity,
+    "dice": keras.losses.Dice,
+    "hinge": keras.losses.Hinge,
+    "huber": keras.losses.Huber,
+    "kl_divergence": keras.losses.KLDivergence,
+    "log_cosh": keras.losses.LogCosh,
+    "mean_absolute_error": keras.losses.MeanAbsoluteError,
+    "mean_absolute_percentage_error": keras.losses.MeanAbsolutePercentageError,
+    "mean_squared_error": keras.losses.MeanSquaredError,
+    "mean_squared_logarithmic_error": keras.losses.MeanSquaredLogarithmicError,
+    "poisson": keras.losses.Poisson,
+    "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+    "squared_hinge": keras.losses.SquaredHinge,
+    "tversky": keras.losses.Tversky,
+}
+
+POSITIVE_LOSSES = frozenset({"poisson", "mean_squared_logarithmic_error"})
+"""Regression losses that are defined for predictions above 0 only."""
+
+_OWN_UNIT_LOSSES = POSITIVE_LOSSES | {"mean_absolute_percentage_error"}
+_INTEGER_LABEL_LOSSES = frozenset({"sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"})
+_MARGIN_LOSSES = frozenset({"hinge", "squared_hinge"})
+
+_METRIC_CLASSES: Mapping[str, Callable[..., keras.metrics.Metric]] = {
+    "auc": keras.metrics.AUC,
+    "binary_accuracy": keras.metrics.BinaryAccuracy,
+    "binary_crossentropy": keras.metrics.BinaryCrossentropy,
+    "categorical_crossentropy": keras.metrics.CategoricalCrossentropy,
+    "categorical_hinge": keras.metrics.CategoricalHinge,
+    "concordance_correlation": keras.metrics.ConcordanceCorrelation,
+    "cosine_similarity": keras.metrics.CosineSimilarity,
+    "f1_score": keras.metrics.F1Score,
+    "false_negatives": keras.metrics.FalseNegatives,
+    "false_positives": keras.metrics.FalsePositives,
+    "hinge": keras.metrics.Hinge,
+    "kl_divergence": keras.metrics.KLDivergence,
+    "logcosh": keras.metrics.LogCoshError,
+    "mean_absolute_error": keras.metrics.MeanAbsoluteError,
+    "mean_absolute_percentage_error": keras.metrics.MeanAbsolutePercentageError,
+    "mean_iou": keras.metrics.MeanIoU,
+    "mean_squared_error": keras.metrics.MeanSquaredError,
+    "mean_squared_logarithmic_error": keras.metrics.MeanSquaredLogarithmicError,
+    "pearson_correlation": keras.metrics.PearsonCorrelation,
+    "poisson": keras.metrics.Poisson,
+    "precision": keras.metrics.Precision,
+    "r2_score": keras.metrics.R2Score,
+    "recall": keras.metrics.Recall,
+    "root_mean_squared_error": keras.metrics.RootMeanSquaredError,
+    "sparse_categorical_accuracy": keras.metrics.SparseCategoricalAccuracy,
+    "sparse_categorical_crossentropy": keras.metrics.SparseCategoricalCrossentropy,
+    "sparse_top_k_categorical_accuracy": keras.metrics.SparseTopKCategoricalAccuracy,
+    "squared_hinge": keras.metrics.SquaredHinge,
+    "true_negatives": keras.metrics.TrueNegatives,
+    "true_positives": keras.metrics.TruePositives,
+}
+
+_INTEGER_LABEL_METRICS = frozenset(
+    {
+        *("sparse_categorical_accuracy", "sparse_categorical_crossentropy"),
+        *("sparse_top_k_categorical_accuracy", "mean_iou"),
+    }
+)
+
+
+def build_loss(questions: Questions, task: Task, training: TrainingSpec) -> keras.losses.Loss:
+    """Return the study's loss, with the trial's label smoothing where the loss has any.
+
+    Raises:
+        InputError: if the declared loss does not fit the task.
+    """
+    name = loss_name(task.kind, training)
+    if task.classes:
+        smoothing = questions.ask("label_smoothing") if name in SMOOTHED_LOSSES else 0.0
+        return _classification_loss(name, task.outputs, smoothing)
+    inner = LOSS_CLASSES[name](name=name)
+    return inner if name in _OWN_UNIT_LOSSES else StandardisedLoss(inner, task.target_mean, task.target_scale)
+
+
+def build_metrics(task: Task, training: TrainingSpec) -> list[keras.metrics.Metric]:
+    """Return the metrics that every epoch reports, named as Keras names them.
+
+    Raises:
+        InputError: if a declared metric does not fit the task.
+    """
+    return [_metric(name, task) for name in metric_names(task.kind, training)]
+
+
+class StandardisedLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
+    """A loss on (value - mean) / scale, so that its size does not depend on the target's unit."""
+
+    def __init__(self, inner: keras.losses.Loss, mean: tuple[float, ...], scale: tuple[float, ...]) -> None:
+        super().__init__(name=inner.name)
+        self.inner = inner
+        self.mean = mean
+        self.scale = scale
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the inner loss per row; both arguments are [row, output] in the target's own units."""
+        mean, scale = ops.cast(self.mean, y_pred.dtype), ops.cast(self.scale, y_pred.dtype)
+        y_true = ops.reshape(y_true, ops.shape(y_pred))
+        return self.inner.call((y_true - mean) / scale, (y_pred - mean) / scale)
+
+
+class ClassLabelLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
+    """A loss that wants one column per output, fed with integer labels [row].
+
+    With `margin`, probabilities p become 2p - 1, the span of a margin that hinge losses are defined on; Keras
+    itself turns labels of 0 and 1 into -1 and 1 there.
+    """
+
+    def __init__(self, inner: keras.losses.Loss, outputs: int, *, margin: bool) -> None:
+        super().__init__(name=inner.name)
+        self.inner = inner
+        self.outputs = outputs
+        self.margin = margin
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the inner loss per row; `y_pred` [row, output] are probabilities."""
+        columns = _columns(y_true, self.outputs, y_pred.dtype)
+        return self.inner.call(columns, 2 * y_pred - 1 if self.margin else y_pred)
+
+
+class ClassLabelMetric(keras.metrics.Metric):  # type: ignore[misc]  # keras has no types
+    """A metric that wants one column per output, fed with integer labels [row]."""
+
+    def __init__(self, inner: keras.metrics.Metric, outputs: int) -> None:
+        super().__init__(name=inner.name)
+        self.inner = inner
+        self.outputs = outputs
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Take in one batch; `y_pred` [row, output] are probabilities."""
+        columns = _columns(y_true, self.outputs, self.dtype)
+        return self.inner.update_state(columns, y_pred, sample_weight=sample_weight)
+
+    def result(self) -> Any:
+        """Return the inner metric's value."""
+        return self.inner.result()
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        self.inner.reset_state()
+
+
+def _classification_loss(name: str, outputs: int, smoothing: float) -> keras.losses.Loss:
+    if name in _INTEGER_LABEL_LOSSES and smoothing == 0.0:
+        return LOSS_CLASSES[name](name=name)
+    if name == "sparse_categorical_crossentropy":
+        # Smoothed labels have no integer form; on one-hot labels the two losses are the same.
+        inner = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing, name=name)
+    elif name in SMOOTHED_LOSSES:
+        inner = LOSS_CLASSES[name](label_smoothing=smoothing, name=name)
+    else:
+        inner = LOSS_CLASSES[name](name=name)
+    return ClassLabelLoss(inner, outputs, margin=name in _MARGIN_LOSSES)
+
+
+def _metric(name: str, task: Task) -> keras.metrics.Metric:
+    if name == "accuracy":
+        if task.kind == "binary":
+            return keras.metrics.BinaryAccuracy(name=name)
+        return keras.metrics.SparseCategoricalAccuracy(name=name)
+    metric = _METRIC_CLASSES[name](name=name, **_metric_arguments(name, task))
+    if not task.classes or name in _INTEGER_LABEL_METRICS:
+        return metric
+    return ClassLabelMetric(metric, task.outputs)
+
+
+def _metric_arguments(name: str, task: Task) -> dict[str, Any]:
+    if name == "auc" and task.kind == "multiclass":
+        return {"multi_label": True, "num_labels": task.outputs}  # mean over one class against the rest
+    if name == "f1_score":
+        return {"average": "macro", "threshold": 0.5 if task.kind == "binary" else None}
+    if name == "mean_iou":
+        return {"num_classes": task.outputs, "sparse_y_pred": False}
+    return {}
+
+
+def _columns(labels: Any, outputs: int, dtype: str) -> Any:
+    if outputs == 1:
+        return ops.cast(ops.reshape(labels, (-1, 1)), dtype)
+    return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), outputs, dtype=dtype)

@@ -1,0 +1,85 @@
+"""The `mlp` family: dense layers on a table's columns, embedded categories, or a flattened image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import keras_tuner
+
+from pipelines.data.prepared import Features
+from pipelines.models.context import ModelContext
+from pipelines.models.family_model import FamilyModel, compile_model
+from pipelines.models.layers import KernelOptions, ask_kernel_options, drop, finish_hidden, predict
+from pipelines.models.objectives import loss_name
+from pipelines.models.questions import Questions
+from search_spaces.errors import InputError, Problem
+
+
+class Mlp(FamilyModel):
+    """Dense layers; a linear or logistic regression at depth 0."""
+
+    def __init__(self, context: ModelContext) -> None:
+        super().__init__("mlp", context)
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Return the compiled model for the values that `hp` answers with.
+
+        Raises:
+            InputError: if the data has no features, or a value is not usable.
+        """
+        questions, context = self.questions(hp), self.context
+        options = ask_kernel_options(questions)
+        inputs = _inputs(context.features)
+        x = _flat(questions, context.features, inputs)
+        for layer in range(1, questions.ask("depth") + 1):
+            x = drop(questions, layer, _hidden(questions, options, layer, x))
+        output = predict(context.task, loss_name(context.task.kind, context.training), options, x)
+        return compile_model(keras.Model(inputs, output, name="mlp"), questions, context)
+
+
+def _inputs(features: Features) -> dict[str, Any]:
+    inputs = {}
+    if features.dense:
+        inputs["dense"] = keras.Input((features.dense,), dtype="float32", name="dense")
+    if features.codes:
+        inputs["codes"] = keras.Input((len(features.codes),), dtype="int32", name="codes")
+    if features.image:
+        inputs["image"] = keras.Input(features.image, dtype="float32", name="image")
+    if not inputs:
+        raise InputError(Problem("the data has no features left to learn from", "data"))
+    return inputs
+
+
+def _flat(questions: Questions, features: Features, inputs: dict[str, Any]) -> Any:
+    parts = [inputs["dense"]] if "dense" in inputs else []
+    if "image" in inputs:
+        parts.append(keras.layers.Flatten(name="pixels")(inputs["image"]))
+    if features.codes:
+        parts += _embedded(questions.ask("embedding_dim"), features.codes, inputs["codes"])
+    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="features")(parts)
+
+
+def _embedded(width: int, columns: tuple[tuple[str, int], ...], codes: Any) -> list[Any]:
+    return [
+        keras.layers.Embedding(count, width or embedding_width(count), name=f"embedding_{position + 1}")(
+            codes[:, position]
+        )
+        for position, (_, count) in enumerate(columns)
+    ]
+
+
+def embedding_width(codes: int) -> int:
+    """Return fastai's rule of thumb for a column with this many codes (`emb_sz_rule`), at most 50."""
+    return max(1, min(50, round(1.6 * float(codes**0.56))))
+
+
+def _hidden(questions: Questions, options: KernelOptions, layer: int, x: Any) -> Any:
+    dense = keras.layers.Dense(
+        questions.ask_for_layer("units", layer),
+        use_bias=questions.ask("use_bias"),
+        kernel_initializer=options.initializer,
+        kernel_regularizer=options.regularizer,
+        name=f"dense_{layer}",
+    )
+    return finish_hidden(questions, dense, layer, x)

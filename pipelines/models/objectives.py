@@ -1,0 +1,201 @@
+"""Which Keras losses and metrics fit which task, which way a metric is better, and the defaults.
+
+Pure names, no Keras: the supervisor checks a study's loss, metrics and objective before anything is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pipelines.data.prepared import Task, TaskKind
+from pipelines.study_spec import ObjectiveSpec, TrainingSpec
+from search_spaces.errors import InputError, Problem, nearest
+
+Direction = Literal["minimize", "maximize"]
+
+_DISTANCES = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
+_REGRESSION_LOSSES = (
+    *_DISTANCES,
+    *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "poisson"),
+)
+
+LOSSES: Mapping[TaskKind, tuple[str, ...]] = {
+    "binary": (
+        *("binary_crossentropy", "binary_focal_crossentropy", "hinge", "squared_hinge"),
+        *("dice", "tversky", "poisson"),
+        *_DISTANCES,
+    ),
+    "multiclass": (
+        *("sparse_categorical_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy"),
+        *("categorical_generalized_cross_entropy", "categorical_hinge", "hinge", "squared_hinge"),
+        *("kl_divergence", "cosine_similarity", "dice", "tversky", "poisson"),
+        *_DISTANCES,
+    ),
+    "regression": _REGRESSION_LOSSES,
+    "multi_output_regression": (*_REGRESSION_LOSSES, "cosine_similarity"),
+}
+"""Keras's losses by task, the default first. `ctc` and `circle` fit none of these tasks."""
+
+SMOOTHED_LOSSES = frozenset(
+    {
+        *("binary_crossentropy", "binary_focal_crossentropy", "sparse_categorical_crossentropy"),
+        *("categorical_crossentropy", "categorical_focal_crossentropy"),
+    }
+)
+"""The losses that `label_smoothing` acts on."""
+
+_DISTANCE_METRICS = ("mean_squared_error", "root_mean_squared_error", "mean_absolute_error")
+_COUNT_METRICS = ("precision", "recall", "true_positives", "true_negatives", "false_positives", "false_negatives")
+_REGRESSION_METRICS = (
+    *_DISTANCE_METRICS,
+    *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "logcosh", "r2_score"),
+    *("pearson_correlation", "concordance_correlation", "poisson"),
+)
+
+METRICS: Mapping[TaskKind, tuple[str, ...]] = {
+    "binary": (
+        *("accuracy", "binary_accuracy", "auc", "f1_score", "binary_crossentropy", "hinge", "squared_hinge"),
+        *_COUNT_METRICS,
+        *_DISTANCE_METRICS,
+    ),
+    "multiclass": (
+        *("accuracy", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy", "auc", "f1_score"),
+        *("sparse_categorical_crossentropy", "categorical_crossentropy", "categorical_hinge"),
+        *("kl_divergence", "mean_iou"),
+        *_COUNT_METRICS,
+        *_DISTANCE_METRICS,
+    ),
+    "regression": _REGRESSION_METRICS,
+    "multi_output_regression": (*_REGRESSION_METRICS, "cosine_similarity"),
+}
+"""Keras's metrics by task, under the names that Keras itself reports them by."""
+
+_DEFAULT_METRICS: Mapping[TaskKind, tuple[str, ...]] = {
+    "binary": ("accuracy", "auc"),
+    "multiclass": ("accuracy",),
+    "regression": ("root_mean_squared_error", "mean_absolute_error"),
+    "multi_output_regression": ("root_mean_squared_error", "mean_absolute_error"),
+}
+
+_HIGHER_IS_BETTER = frozenset(
+    {
+        *("accuracy", "binary_accuracy", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy"),
+        *("auc", "f1_score", "mean_iou", "precision", "recall", "true_positives", "true_negatives"),
+        *("r2_score", "pearson_correlation", "concordance_correlation", "cosine_similarity"),
+    }
+)
+_METRIC_NAMES = frozenset(name for names in METRICS.values() for name in names)
+
+
+def default_objective(kind: TaskKind) -> tuple[str, Direction]:
+    """Return the metric a study of this task is scored on where it names none, and its direction."""
+    metric = f"val_{_DEFAULT_METRICS[kind][0]}"
+    return metric, "minimize" if kind in {"regression", "multi_output_regression"} else "maximize"
+
+
+def loss_name(kind: TaskKind, training: TrainingSpec) -> str:
+    """Return the name of the loss that a study trains with.
+
+    Raises:
+        InputError: if the declared loss does not fit the task.
+    """
+    if training.loss is None:
+        return LOSSES[kind][0]
+    if training.loss not in LOSSES[kind]:
+        hint = nearest(training.loss, LOSSES[kind])
+        raise InputError(Problem(f'loss "{training.loss}" does not fit a {kind} task; {hint}', "training.loss"))
+    return training.loss
+
+
+def metric_names(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
+    """Return the metrics that training reports besides the loss: the task's own, then the declared ones.
+
+    Raises:
+        InputError: if a declared metric does not fit the task; all of them at once.
+    """
+    problems = [
+        Problem(
+            f'metric "{name}" does not fit a {kind} task; {nearest(name, METRICS[kind])}',
+            f"training.metrics.{position}",
+        )
+        for position, name in enumerate(training.metrics)
+        if name not in METRICS[kind]
+    ]
+    if problems:
+        raise InputError(problems)
+    return tuple(dict.fromkeys((*_DEFAULT_METRICS[kind], *training.metrics)))
+
+
+def reported_metrics(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
+    """Return every name that an epoch of training reports: loss and metrics, on training and validation rows.
+
+    Raises:
+        InputError: as `metric_names` does.
+    """
+    names = ("loss", *metric_names(kind, training))
+    return (*names, *(f"val_{name}" for name in names))
+
+
+def direction_of(metric: str) -> Direction | None:
+    """Return which way `metric`, with or without `val_`, is better; None where the name is not known."""
+    name = metric.removeprefix("val_")
+    if name == "loss" or (name in _METRIC_NAMES and name not in _HIGHER_IS_BETTER):
+        return "minimize"
+    return "maximize" if name in _HIGHER_IS_BETTER else None
+
+
+def resolve_objective(kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None) -> tuple[str, Direction]:
+    """Return the metric that trials are scored on, and which way it is better.
+
+    Raises:
+        InputError: if training does not report the declared metric.
+    """
+    if objective is None:
+        return default_objective(kind)
+    reported = reported_metrics(kind, training)
+    if objective.metric not in reported:
+        message = f'training never reports "{objective.metric}"; {nearest(objective.metric, reported)}'
+        bare = objective.metric.removeprefix("val_")
+        if bare in METRICS[kind]:
+            message += f'. Add "{bare}" to training.metrics to have it reported'
+        raise InputError(Problem(message, "objective.metric"))
+    direction = objective.direction or direction_of(objective.metric)
+    if direction is None:  # every shipped metric has a direction
+        raise AssertionError(f"no direction for {objective.metric}")
+    return objective.metric, direction
+
+
+def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None:
+    """Return the weight of each class by its index, for `fit`; None where all rows weigh alike.
+
+    `balanced` is rows / (classes x rows of the class), as scikit-learn's `compute_class_weight` has it. A class
+    that is not named weighs 1.
+
+    Raises:
+        InputError: if the task has no classes, a name is no class, or a weight is not usable.
+    """
+    declared = training.class_weight
+    if declared is None:
+        return None
+    if not task.classes:
+        raise InputError(Problem(f"a {task.kind} task has no classes to weigh", "training.class_weight"))
+    if declared == "balanced":
+        rows, classes = sum(task.class_counts), len(task.classes)
+        return {index: rows / (classes * max(count, 1)) for index, count in enumerate(task.class_counts)}
+    problems = [
+        Problem(f'"{name}" is no class of the target; {nearest(name, task.classes)}', "training.class_weight")
+        for name in declared
+        if name not in task.classes
+    ]
+    problems += [
+        Problem(f"expected a weight of at least 0, got {weight!r}", f"training.class_weight.{name}")
+        for name, weight in declared.items()
+        if weight < 0
+    ]
+    weights = {index: declared.get(name, 1.0) for index, name in enumerate(task.classes)}
+    if not problems and not any(weights.values()):
+        problems = [Problem("expected at least one class with a weight above 0", "training.class_weight")]
+    if problems:
+        raise InputError(problems)
+    return weights

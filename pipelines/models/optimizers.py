@@ -1,0 +1,71 @@
+"""The trial's Keras optimizer: its class, its own arguments, its learning-rate schedule and gradient clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from pipelines.models.optimizer_catalogue import CLIPS, OPTIMIZERS
+from pipelines.models.questions import Questions
+from pipelines.models.schedules import build_schedule
+
+OPTIMIZER_CLASSES: Mapping[str, type[keras.optimizers.Optimizer]] = {
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "adamax": keras.optimizers.Adamax,
+    "nadam": keras.optimizers.Nadam,
+    "lamb": keras.optimizers.Lamb,
+    "lion": keras.optimizers.Lion,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adagrad": keras.optimizers.Adagrad,
+    "adadelta": keras.optimizers.Adadelta,
+    "adafactor": keras.optimizers.Adafactor,
+    "ftrl": keras.optimizers.Ftrl,
+    "muon": keras.optimizers.Muon,
+}
+
+
+def build_optimizer(questions: Questions, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer with every argument that the trial sets, and Keras's defaults for the rest."""
+    name = questions.ask("optimizer")
+    default_rate = OPTIMIZERS[name]["learning_rate"][1]
+    arguments = {
+        **_own_arguments(questions, name),
+        **_clip_arguments(questions),
+        **_average_arguments(questions, steps_per_epoch),
+    }
+    rate = build_schedule(questions, questions.ask("learning_rate", default_rate), steps_per_epoch, epochs)
+    return OPTIMIZER_CLASSES[name](learning_rate=rate, **arguments)
+
+
+def _own_arguments(questions: Questions, optimizer: str) -> dict[str, Any]:
+    with questions.only_if("optimizer", optimizer):
+        arguments = {
+            argument: questions.ask(parameter, default)
+            for parameter, (argument, default) in OPTIMIZERS[optimizer].items()
+            if parameter != "learning_rate"
+        }
+    arguments["weight_decay"] = arguments["weight_decay"] or None
+    if optimizer == "muon":  # the part of the weights that Muon leaves to its inner AdamW
+        arguments["adam_weight_decay"] = arguments["weight_decay"]
+    return arguments
+
+
+def _clip_arguments(questions: Questions) -> dict[str, Any]:
+    clip = questions.ask("clip")
+    if clip == "none":
+        return {}
+    with questions.only_if("clip", clip):
+        return {CLIPS[clip]: questions.ask("clip_threshold")}
+
+
+def _average_arguments(questions: Questions, steps_per_epoch: int) -> dict[str, Any]:
+    if not questions.ask("use_ema"):
+        return {}
+    with questions.only_if("use_ema", True):
+        momentum = questions.ask("ema_momentum")
+    # Keras by itself swaps the average in at the very end only; an epoch's score has to see it too.
+    return {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": steps_per_epoch}
