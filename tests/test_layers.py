@@ -22,7 +22,15 @@ def test_front_modules_import_nothing_heavy(module: str) -> None:
 
 def test_help_imports_no_optuna() -> None:
     """`kerastudy --help` pays for no library that only a search needs."""
-    program = "import sys, pipelines.cli; sys.argv = ['kerastudy', '--help']\ntry: pipelines.cli.main()\nexcept SystemExit: pass"
+    program = """
+import sys
+import pipelines.cli
+sys.argv = ["kerastudy", "--help"]
+try:
+    pipelines.cli.main()
+except SystemExit:
+    pass
+"""
     assert _loaded_by(program) & (HEAVY | {"optuna", "sqlalchemy", "numpy"}) == set()
 
 

@@ -1,0 +1,248 @@
+"""Fills the generated parts of the reference pages: `make docs`.
+
+A page holds prose by hand and, between `<!-- generated: NAME ARGUMENT -->` and `<!-- end -->`, tables made here
+from what the code itself reads: the study file's model, the catalogue of model families, the command line. With
+`--check` nothing is written, and pages that are behind the code are named.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from pipelines import cli, study_spec
+from pipelines.models import catalogue, objectives, optimizer_catalogue
+from pipelines.models.hyperparameter import Hyperparameter
+
+DOCS = Path(__file__).parents[1] / "docs"
+_WORDS: Mapping[Any, str] = {
+    study_spec.Seconds: "duration",
+    study_spec.Bytes: "size",
+    study_spec.Name: "name",
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    type(None): "null",
+    Any: "what the space language allows",
+}
+_PART = re.compile(r"(<!-- generated: (\S+)(?: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with `--check` return 1 if one of them is not up to date."""
+    only_check = "--check" in arguments
+    behind = []
+    for page in sorted(DOCS.glob("*.md")):
+        written = page.read_text(encoding="utf-8")
+        if (wanted := filled(written)) == written:
+            continue
+        behind.append(page)
+        if not only_check:
+            page.write_text(wanted, encoding="utf-8")
+        print(f"{page.relative_to(DOCS.parent)}: {'behind the code; run: make docs' if only_check else 'written'}")
+    return 1 if behind and only_check else 0
+
+
+def filled(page: str) -> str:
+    """Return the page with every generated part made anew."""
+    return _PART.sub(lambda part: f"{part[1]}\n{_GENERATORS[part[2]](part[3] or '')}\n{part[4]}", page)
+
+
+def keys(section: str) -> str:
+    """Return the table of a section's keys; `section` is a dotted path, empty for the file itself."""
+    model = _section(section)
+    hints = typing.get_type_hints(model, include_extras=True)
+    rows = []
+    for name, field in model.model_fields.items():
+        written = field.alias or name
+        rows.append((f"`{written}`", _expected(hints[name], field), _default(field), field.description or ""))
+    return _table(("key", "takes", "default", "meaning"), rows)
+
+
+def parameters(family: str) -> str:
+    """Return the table of what a family asks for itself; what all families share has tables of its own."""
+    shared = {p.name for p in (*optimizer_catalogue.OPTIMIZER_PARAMETERS, *optimizer_catalogue.SCHEDULE_PARAMETERS)}
+    return _parameter_table(p for p in catalogue.FAMILIES[family].parameters if p.name not in shared)
+
+
+def optimizer_parameters(_: str) -> str:
+    """Return the table of the hyperparameters that optimizers take."""
+    return _parameter_table(optimizer_catalogue.OPTIMIZER_PARAMETERS)
+
+
+def schedule_parameters(_: str) -> str:
+    """Return the table of the hyperparameters that learning-rate schedules take."""
+    return _parameter_table(optimizer_catalogue.SCHEDULE_PARAMETERS)
+
+
+def optimizers(_: str) -> str:
+    """Return the table of optimizers, each with its hyperparameters and Keras's defaults for them."""
+    rows = []
+    for name, taken in optimizer_catalogue.OPTIMIZERS.items():
+        rows.append((f"`{name}`", ", ".join(f"`{ours}` {_plain(default)}" for ours, (_, default) in taken.items())))
+    return _table(("optimizer", "its hyperparameters, with Keras's defaults"), rows)
+
+
+def schedules(_: str) -> str:
+    """Return the table of learning-rate schedules and what each takes."""
+    rows = [
+        (f"`{name}`", ", ".join(f"`{taken}`" for taken in (*names, "warmup_epochs")))
+        for name, names in optimizer_catalogue.SCHEDULES.items()
+    ]
+    return _table(("schedule", "takes"), rows)
+
+
+def losses(_: str) -> str:
+    """Return the table of losses by task."""
+    return _by_task(objectives.LOSSES, "names, the default first")
+
+
+def metrics(_: str) -> str:
+    """Return the table of metrics by task."""
+    return _by_task(objectives.METRICS, "names")
+
+
+def command(_: str) -> str:
+    """Return a section for every verb, with its arguments and options."""
+    context = click.Context(cli.main, info_name="kerastudy")
+    parts = []
+    for name in cli.main.list_commands(context):
+        verb = cli.main.get_command(context, name)
+        if verb is not None and not verb.hidden:
+            parts.append(_verb(name, verb, context))
+    return "\n\n".join(parts)
+
+
+def _section(path: str) -> type[BaseModel]:
+    model: type[BaseModel] = study_spec.StudySpec
+    for part in filter(None, path.split(".")):
+        model = next(found for found in _models_in(model.model_fields[part].annotation))
+    return model
+
+
+def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _expected(annotation: Any, field: FieldInfo) -> str:
+    words = _type_in_words(annotation)
+    limits = [
+        f"{sign} {_plain(value)}"
+        for rule in field.metadata
+        for name, sign in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+        if (value := getattr(rule, name, None)) is not None
+    ]
+    return ", ".join([words, *limits])
+
+
+def _type_in_words(annotation: Any) -> str:
+    if annotation in _WORDS:
+        return _WORDS[annotation]
+    if isinstance(annotation, type):
+        return "section"
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return ", ".join(f"`{choice}`" for choice in inner)
+    if origin is typing.Annotated:
+        return _type_in_words(inner[0])
+    words = [_type_in_words(part) for part in inner if part is not Ellipsis]
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(words)
+    return f"mapping of name to {words[1]}" if issubclass(origin, Mapping) else f"list of {words[0]}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined:
+        return ""
+    if isinstance(value, BaseModel):
+        return "its defaults"
+    return f"`{_plain(value)}`"
+
+
+def _parameter_table(parameters: Iterable[Hyperparameter]) -> str:
+    rows = [(f"`{p.name}`", _domain(p), f"`{_plain(p.default)}`", p.doc + _layered(p)) for p in parameters]
+    return _table(("hyperparameter", "values", "default", "meaning"), rows)
+
+
+def _layered(parameter: Hyperparameter) -> str:
+    name = parameter.name
+    return f" Also per layer: `{name}_1`, `{name}_2`, ..." if parameter.per_layer else ""
+
+
+def _domain(parameter: Hyperparameter) -> str:
+    if parameter.choices:
+        return ", ".join(f"`{_plain(choice)}`" for choice in parameter.choices)
+    kind = "whole number" if parameter.kind == "int" else "number"
+    low = f"at least {_plain(parameter.least)}" if parameter.least > float("-inf") else ""
+    high = f"at most {_plain(parameter.most)}" if parameter.most < float("inf") else ""
+    return ", ".join(filter(None, (kind, low, high)))
+
+
+def _by_task(names: Mapping[Any, Iterable[str]], title: str) -> str:
+    rows = [(kind, ", ".join(f"`{name}`" for name in named)) for kind, named in names.items()]
+    return _table(("task", title), rows)
+
+
+def _verb(name: str, verb: click.Command, context: click.Context) -> str:
+    usage = " ".join(verb.collect_usage_pieces(click.Context(verb, info_name=name, parent=context)))
+    rows = []
+    for parameter in verb.params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            record = parameter.get_help_record(click.Context(verb, parent=context))
+            rows.append(tuple(f"`{record[0]}`" if i == 0 else record[1] for i in range(2)) if record else ("", ""))
+    options = _table(("option", "meaning"), rows) if rows else ""
+    return "\n\n".join(filter(None, (f"### `kerastudy {name}`", f"`kerastudy {name} {usage}`", _help(verb), options)))
+
+
+def _help(verb: click.Command) -> str:
+    return "\n".join(line.strip() for line in (verb.help or "").replace("\b", "").splitlines()).strip()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_plain(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_plain(item)}" for key, item in value.items()) + "}"
+    return str(value)
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+_GENERATORS: Mapping[str, Callable[[str], str]] = {
+    "keys": keys,
+    "parameters": parameters,
+    "optimizer_parameters": optimizer_parameters,
+    "schedule_parameters": schedule_parameters,
+    "optimizers": optimizers,
+    "schedules": schedules,
+    "losses": losses,
+    "metrics": metrics,
+    "command": command,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
