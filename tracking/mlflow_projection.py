@@ -1,0 +1,403 @@
+"""What MLflow shows of a study: every record of the outbox turned into runs, metrics, artifacts and models.
+
+MLflow is a projection: it can be rebuilt, nothing is ever read back from it to decide anything. Each record can be
+delivered twice. Runs are found again by the tag `kerastudy.key`, never by a thread-local "active run"; times come from
+the records, because MLflow stores a repeated metric point once only if its timestamp is the same.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from search_spaces.errors import KerastudyError
+from tracking import links, mlflow_connection, mlflow_views, model_registry
+from tracking.model_registry import KEY_TAG, TrialRun
+from tracking.outbox import Severity
+from tracking.records import (
+    EpochsRecorded,
+    ModelDisplaced,
+    Record,
+    StudyClosed,
+    StudyOpened,
+    TrialFinished,
+    TrialStarted,
+    Value,
+)
+
+_NOTE: Final = "mlflow.note.content"
+_PARENT: Final = "mlflow.parentRunId"
+# A pruned trial is a success of the pruner; KILLED is for what a person cancelled.
+_TRIAL_STATUS: Final = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+_STUDY_STATUS: Final = {"finished": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+_METRICS_A_BATCH: Final = 1000
+_PARAMS_A_BATCH: Final = 100
+_LONGEST_TAG: Final = 5000
+_LONGEST_PARAM: Final = 6000
+_DIGEST_LENGTH: Final = 32
+_ODD_IN_A_NAME: Final = re.compile(r"[^\w\-. :/]")
+
+
+def run_name(study: str, number: int) -> str:
+    """Return the name of a trial's run: unique across studies, and sorted by number."""
+    return f"{study}-t{number:03d}"
+
+
+class Projection:
+    """Delivers records to MLflow."""
+
+    def __init__(self, tracking_uri: str, *, artifact_root: str | None = None, namespace: str = "") -> None:
+        """Connect.
+
+        Args:
+            tracking_uri: a server's address, or a database.
+            artifact_root: URI under which new experiments keep artifacts; MLflow's choice if None.
+            namespace: part of every key, so that two stores may record to one MLflow.
+        """
+        self._client = mlflow_connection.connect(tracking_uri)
+        self._artifact_root = artifact_root
+        self._namespace = namespace
+        self._opened: dict[str, StudyOpened] = {}
+        self._studies: dict[str, _Study] = {}
+        self._trials: dict[str, TrialRun] = {}
+        self._notes: dict[str, float] = {}
+
+    def remember(self, opened: StudyOpened) -> None:
+        """Take note of a study whose `StudyOpened` was delivered by an earlier process."""
+        self._opened[opened.study] = opened
+
+    def severity(self, error: Exception) -> Severity:
+        """Say whether an error of `deliver` is an outage, the record's own fault, or could be either."""
+        return mlflow_connection.severity(error)
+
+    def deliver(self, record: Record) -> None:
+        """Deliver one record; delivering it again changes nothing.
+
+        Raises:
+            KerastudyError: if the study of the record was never opened here.
+            MlflowException: whatever MLflow answers; see `severity`.
+        """
+        try:
+            match record:
+                case StudyOpened():
+                    self._open_study(record)
+                case TrialStarted():
+                    self._start_trial(record)
+                case EpochsRecorded():
+                    self._record_epochs(record)
+                case TrialFinished():
+                    self._finish_trial(record)
+                case ModelDisplaced():
+                    study = self._study(record.study)
+                    key = self._key(record.study, record.number)
+                    model_registry.delete_trial_model(self._client, study.experiment_id, key)
+                case StudyClosed():
+                    self._close_study(record)
+        except Exception:
+            # A run that somebody deleted, or a server that was replaced, must be looked up afresh.
+            self._studies.clear()
+            self._trials.clear()
+            raise
+
+    def _open_study(self, opened: StudyOpened) -> None:
+        self._opened[opened.study] = opened
+        self._studies.pop(opened.study, None)
+        study = self._study(opened.study)
+        self._client.update_run(study.run_id, status="RUNNING")
+        tags = {**opened.tags, "state": "running", "kerastudy.state": "running", "kerastudy.metric": opened.metric}
+        self._log(study.run_id, tags={**tags, "kerastudy.direction": opened.direction})
+        self._log_dataset(study.run_id, opened)
+        self._upload(study.run_id, opened.artifacts)
+        self._seed_views(study)
+        self._write_note(study, "Running: no result yet")
+
+    def _start_trial(self, started: TrialStarted) -> None:
+        study = self._study(started.study)
+        run = self._trial(study, started.number, started)
+        self._log(run.run_id, params={name: _written(value) for name, value in started.params.items()})
+        self._log_dataset(run.run_id, study.opened)
+
+    def _record_epochs(self, recorded: EpochsRecorded) -> None:
+        run = self._trial(self._study(recorded.study), recorded.number)
+        metrics = [
+            Metric(_metric_name(name), float(value), at_ms, epoch)
+            for epoch, at_ms, values in recorded.epochs
+            for name, value in values.items()
+        ]
+        self._log(run.run_id, metrics=metrics)
+
+    def _finish_trial(self, finished: TrialFinished) -> None:
+        study = self._study(finished.study)
+        run = self._trial(study, finished.number)
+        self._upload(run.run_id, finished.folder)
+        model_id = None
+        if finished.model is not None and Path(finished.model).is_dir():
+            params = self._client.get_run(run.run_id).data.params
+            model_id = model_registry.log_trial_model(self._client, run, Path(finished.model), params)
+        self._log(run.run_id, metrics=_final_metrics(finished, model_id), tags=_trial_tags(finished))
+        self._client.set_terminated(run.run_id, _TRIAL_STATUS[finished.state], finished.finished_ms)
+        self._record_progress(study, finished, run)
+        self._trials.pop(run.key, None)
+
+    def _record_progress(self, study: _Study, finished: TrialFinished, run: TrialRun) -> None:
+        """Draw the study's curve, one step a trial, and say in its note what is best so far."""
+        best = finished.best_so_far
+        if best is None:
+            return
+        at_ms, number, metric = finished.finished_ms, finished.number, study.opened.metric
+        metrics = [Metric("best_so_far", best, at_ms, number)]
+        improved = finished.value is not None and finished.value == best
+        if improved:
+            metrics.append(Metric(_metric_name(f"best_{metric}"), best, at_ms, 0))
+        self._log(study.run_id, metrics=metrics)
+        if improved and self._notes.get(study.opened.study) != best:
+            self._notes[study.opened.study] = best
+            self._write_note(study, f"Running: best {metric} so far {best:.6g}, trial {number}", winner=run)
+
+    def _close_study(self, closed: StudyClosed) -> None:
+        study = self._study(closed.study)
+        winner = None if closed.winner is None else self._trial(study, closed.winner)
+        self._upload(study.run_id, closed.artifacts)
+        registered = self._register(study, closed, winner)
+        metrics = []
+        if closed.best_value is not None:
+            name = _metric_name(f"best_{study.opened.metric}")
+            metrics.append(Metric(name, closed.best_value, closed.finished_ms, 0))
+        tags = {"state": closed.state, "kerastudy.state": closed.state, "kerastudy.reason": closed.reason}
+        counts = {f"kerastudy.trials.{state}": str(count) for state, count in closed.trials.items()}
+        self._log(study.run_id, metrics=metrics, tags={**tags, **counts})
+        self._write_note(study, _outcome(study.opened, closed), winner=winner, registered=registered)
+        self._settle_children(study, closed)
+        if closed.state == "parked":
+            self._client.update_run(study.run_id, status="SCHEDULED")
+        else:
+            self._client.set_terminated(study.run_id, _STUDY_STATUS[closed.state], closed.finished_ms)
+
+    def _register(
+        self, study: _Study, closed: StudyClosed, winner: TrialRun | None
+    ) -> model_registry.RegisteredVersion | None:
+        if winner is None or closed.register is None:
+            return None
+        score = "" if closed.best_value is None else f"{study.opened.metric} {closed.best_value:.6g}, "
+        link = links.run_url("", winner.experiment_id, winner.run_id)
+        return model_registry.register_winner(
+            self._client,
+            winner,
+            name=closed.register,
+            alias=closed.alias,
+            tags={
+                "study": closed.study,
+                "trial": str(closed.winner),
+                "metric": study.opened.metric,
+                "value": _written(closed.best_value),
+                "dataset_digest": study.opened.dataset_digest,
+            },
+            description=f"{score}trial {closed.winner} of study {closed.study}: [{winner.name}]({link})",
+        )
+
+    def _settle_children(self, study: _Study, closed: StudyClosed) -> None:
+        """Leave no child RUNNING when nobody works on it: parked ones wait, others were cut off."""
+        running = self._client.search_runs(
+            [study.experiment_id],
+            filter_string=f"tags.`{_PARENT}` = '{study.run_id}' and attributes.status = 'RUNNING'",
+            max_results=1000,
+        )
+        for run in running:
+            if closed.state == "parked":
+                self._client.update_run(run.info.run_id, status="SCHEDULED")
+            else:
+                self._client.set_terminated(run.info.run_id, "KILLED", closed.finished_ms)
+
+    def _study(self, name: str) -> _Study:
+        """Return a study's experiment and parent run, creating what is missing."""
+        if name in self._studies:
+            return self._studies[name]
+        opened = self._opened.get(name)
+        if opened is None:
+            raise KerastudyError(f'study "{name}" was never opened in MLflow: its first row is missing')
+        experiment_id = self._experiment(opened.experiment)
+        tags = {"kerastudy.study": name, "kerastudy.kind": "study"}
+        run_id = self._run(experiment_id, self._key(name), name, opened.started_ms, tags)
+        self._studies[name] = _Study(opened, experiment_id, run_id)
+        return self._studies[name]
+
+    def _trial(self, study: _Study, number: int, started: TrialStarted | None = None) -> TrialRun:
+        """Return a trial's run; it is created, or RUNNING again, if `started` says so or if it is missing."""
+        key = self._key(study.opened.study, number)
+        if key in self._trials and started is None:
+            return self._trials[key]
+        name = run_name(study.opened.study, number)
+        tags = {_PARENT: study.run_id, "kerastudy.study": study.opened.study, "kerastudy.kind": "trial"}
+        tags |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
+        extra = {} if started is None else dict(started.tags)
+        started_ms = study.opened.started_ms if started is None else started.started_ms
+        run_id = self._run(study.experiment_id, key, name, started_ms, {**tags, **extra}, resumes=started is not None)
+        self._trials[key] = TrialRun(study.experiment_id, run_id, name, key)
+        return self._trials[key]
+
+    def _run(
+        self,
+        experiment_id: str,
+        key: str,
+        name: str,
+        started_ms: int,
+        tags: Mapping[str, str],
+        *,
+        resumes: bool = False,
+    ) -> str:
+        known = self._client.search_runs([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+        if known:
+            if resumes and known[0].info.status == "SCHEDULED":
+                self._client.update_run(known[0].info.run_id, status="RUNNING")
+            return str(known[0].info.run_id)
+        fixed = {KEY_TAG: key, "mlflow.source.name": "kerastudy", "mlflow.source.type": "JOB", "mlflow.user": _user()}
+        run = self._client.create_run(
+            experiment_id, start_time=started_ms, run_name=name, tags={**fixed, **_shortened(tags)}
+        )
+        return str(run.info.run_id)
+
+    def _experiment(self, name: str) -> str:
+        known = self._client.get_experiment_by_name(name)
+        if known is None:
+            location = None if self._artifact_root is None else f"{self._artifact_root.rstrip('/')}/{_slug(name)}"
+            try:
+                return str(self._client.create_experiment(name, artifact_location=location))
+            except MlflowException as error:
+                # Another study of the same experiment was quicker.
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                return self._experiment(name)
+        if known.lifecycle_stage == "deleted":
+            self._client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)
+
+    def _log(
+        self,
+        run_id: str,
+        *,
+        metrics: list[Metric] | None = None,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log in as few requests as MLflow's limits allow."""
+        points = metrics or []
+        rows = [Param(_metric_name(name), value) for name, value in (params or {}).items()]
+        labels = [RunTag(name, value) for name, value in _shortened(tags or {}).items()]
+        self._client.log_batch(run_id, points[: _METRICS_A_BATCH - 200], rows[:_PARAMS_A_BATCH], labels)
+        for start in range(_METRICS_A_BATCH - 200, len(points), _METRICS_A_BATCH):
+            self._client.log_batch(run_id, metrics=points[start : start + _METRICS_A_BATCH])
+        for start in range(_PARAMS_A_BATCH, len(rows), _PARAMS_A_BATCH):
+            self._client.log_batch(run_id, params=rows[start : start + _PARAMS_A_BATCH])
+
+    def _log_dataset(self, run_id: str, opened: StudyOpened) -> None:
+        dataset = Dataset(
+            name=opened.dataset_name,
+            digest=opened.dataset_digest[:_DIGEST_LENGTH],
+            source_type="local",
+            source=json.dumps({"uri": opened.dataset_source}),
+            profile=json.dumps({"rows": dict(opened.dataset_rows)}),
+        )
+        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+    def _upload(self, run_id: str, folder: str) -> None:
+        if folder and Path(folder).is_dir():
+            self._client.log_artifacts(run_id, folder)
+
+    def _seed_views(self, study: _Study) -> None:
+        name = mlflow_views.TAG_PREFIX + mlflow_views.studies_view(study.opened.experiment)
+        present = self._client.get_experiment(study.experiment_id).tags.get(name)
+        for tag in (
+            mlflow_views.leaderboard_tag(study.opened, study.run_id),
+            mlflow_views.studies_tag(study.opened, present),
+        ):
+            self._client.set_experiment_tag(study.experiment_id, *tag)
+
+    def _write_note(
+        self,
+        study: _Study,
+        outcome: str,
+        *,
+        winner: TrialRun | None = None,
+        registered: model_registry.RegisteredVersion | None = None,
+    ) -> None:
+        """Write the parent's description: one bold line, then links; only four lines show before it folds."""
+        board = links.leaderboard_url("", study.experiment_id, mlflow_views.leaderboard_view(study.opened.study))
+        linked = [f"[Leaderboard]({board})"]
+        if winner is not None:
+            linked.append(f"[Best trial {winner.name}]({links.run_url('', winner.experiment_id, winner.run_id)})")
+        if registered is not None:
+            page = links.registered_model_url("", registered.name, registered.version)
+            linked.append(f"[Model {registered.name}, version {registered.version}]({page})")
+        self._client.set_tag(study.run_id, _NOTE, f"**{outcome}**\n\n{' · '.join(linked)}")
+
+    def _key(self, study: str, number: int | None = None) -> str:
+        parts = [self._namespace, study, *([] if number is None else [str(number)])]
+        return "/".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class _Study:
+    """Where a study is in MLflow."""
+
+    opened: StudyOpened
+    experiment_id: str
+    run_id: str
+
+
+def _final_metrics(finished: TrialFinished, model_id: str | None) -> list[Metric]:
+    """Return the scores of a trial at its best epoch, tied to its model where it keeps one."""
+    step = int(finished.metrics.get("best_epoch", 0))
+    return [
+        Metric(_metric_name(name), float(value), finished.finished_ms, step, model_id=model_id)
+        for name, value in finished.metrics.items()
+    ]
+
+
+def _trial_tags(finished: TrialFinished) -> dict[str, str]:
+    tags: dict[str, str] = {"state": finished.state, "kerastudy.state": finished.state}
+    if finished.value is not None:
+        tags["value"] = _written(finished.value)
+    if finished.reason:
+        tags |= {"kerastudy.reason": finished.reason, _NOTE: f"**{finished.state.capitalize()}**: {finished.reason}"}
+    return tags
+
+
+def _outcome(opened: StudyOpened, closed: StudyClosed) -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in closed.trials.items() if count)
+    best = "no result"
+    if closed.best_value is not None and closed.winner is not None:
+        best = f"best {opened.metric} {closed.best_value:.6g}, trial {closed.winner}"
+    ending = f" ({closed.reason})" if closed.reason else ""
+    return f"{closed.state.capitalize()}: {best}; trials: {counts or 'none'}{ending}"
+
+
+def _metric_name(name: str) -> str:
+    """Return a name that MLflow takes; it allows letters, digits, and - _ . : / and blanks."""
+    return _ODD_IN_A_NAME.sub("_", name)
+
+
+def _written(value: Value) -> str:
+    return (repr(value) if isinstance(value, float) else str(value))[:_LONGEST_PARAM]
+
+
+def _shortened(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: str(value)[:_LONGEST_TAG] for name, value in tags.items()}
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"

@@ -1,0 +1,128 @@
+"""Models in MLflow: a logged model for each of the best trials, a registered version for the winner.
+
+Logged models are named as their run and found again by the tag `kerastudy.key`, so logging one twice gives one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mlflow.entities import LoggedModelOutput
+from mlflow.entities.logged_model_status import LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KEY_TAG = "kerastudy.key"
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """The run of one trial."""
+
+    experiment_id: str
+    run_id: str
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """One version of a registered model."""
+
+    name: str
+    version: str
+
+
+def log_trial_model(client: MlflowClient, run: TrialRun, folder: Path, params: Mapping[str, str]) -> str:
+    """Log the MLflow model in `folder` for a trial and return its identifier; the run must not have ended."""
+    model = find_trial_model(client, run.experiment_id, run.key)
+    if model is None:
+        model = client.create_logged_model(
+            run.experiment_id,
+            # MLflow refuses these characters in a logged model's name, but not in a run's.
+            name=run.name.replace(".", "-"),
+            source_run_id=run.run_id,
+            tags={KEY_TAG: run.key},
+            params=dict(params),
+            model_type="keras",
+        )
+    if model.status != LoggedModelStatus.READY:
+        client.log_model_artifacts(model.model_id, str(folder))
+        _log_description(client, model.model_id, run.run_id, folder)
+        client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def delete_trial_model(client: MlflowClient, experiment_id: str, key: str) -> None:
+    """Delete a trial's logged model, and its files where they are on this machine; nothing if there is none."""
+    model = find_trial_model(client, experiment_id, key)
+    if model is None:
+        return
+    client.delete_logged_model(model.model_id)
+    location = urlsplit(str(model.artifact_location))
+    if location.scheme == "file":
+        shutil.rmtree(Path(url2pathname(location.path)).parent, ignore_errors=True)
+
+
+def find_trial_model(client: MlflowClient, experiment_id: str, key: str) -> Any | None:
+    """Return a trial's logged model, or None."""
+    found = client.search_logged_models([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    return found[0] if found else None
+
+
+def register_winner(
+    client: MlflowClient,
+    run: TrialRun,
+    *,
+    name: str,
+    alias: str | None,
+    tags: Mapping[str, str],
+    description: str,
+) -> RegisteredVersion | None:
+    """Register a trial's logged model and give it the alias; None if the trial has no logged model."""
+    model = find_trial_model(client, run.experiment_id, run.key)
+    if model is None:
+        return None
+    try:
+        client.create_registered_model(name, tags={"kerastudy": "true"})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    known = client.search_model_versions(f"name = '{name}' and run_id = '{run.run_id}'")
+    version = known[0] if known else None
+    if version is None:
+        version = client.create_model_version(
+            name,
+            source=f"models:/{model.model_id}",
+            run_id=run.run_id,
+            model_id=model.model_id,
+            tags={KEY_TAG: run.key, **tags},
+            description=description,
+            await_creation_for=0,
+        )
+    if alias is not None:
+        client.set_registered_model_alias(name, alias, version.version)
+    return RegisteredVersion(name, str(version.version))
+
+
+def _log_description(client: MlflowClient, model_id: str, run_id: str, folder: Path) -> None:
+    """Replace the uploaded MLmodel by one that names its run and model, as `log_model` would have written it."""
+    description = Model.load(str(folder))
+    description.run_id = run_id
+    description.model_id = model_id
+    description.artifact_path = f"models:/{model_id}"
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "MLmodel"
+        description.save(str(path))
+        client.log_model_artifact(model_id, str(path))
