@@ -45,17 +45,18 @@ SMOOTHED_LOSSES = frozenset(
 )
 """The losses that `label_smoothing` acts on."""
 
+_WHOLE_BATCH_LOSSES = frozenset({"dice", "tversky"})
+
 _DISTANCE_METRICS = ("mean_squared_error", "root_mean_squared_error", "mean_absolute_error")
 _COUNT_METRICS = ("precision", "recall", "true_positives", "true_negatives", "false_positives", "false_negatives")
 _REGRESSION_METRICS = (
     *_DISTANCE_METRICS,
     *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "logcosh", "r2_score"),
-    *("pearson_correlation", "concordance_correlation", "poisson"),
 )
 
 METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "binary": (
-        *("accuracy", "binary_accuracy", "auc", "f1_score", "binary_crossentropy", "hinge", "squared_hinge"),
+        *("accuracy", "binary_accuracy", "auc", "f1_score", "binary_crossentropy"),
         *_COUNT_METRICS,
         *_DISTANCE_METRICS,
     ),
@@ -69,7 +70,11 @@ METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "regression": _REGRESSION_METRICS,
     "multi_output_regression": (*_REGRESSION_METRICS, "cosine_similarity"),
 }
-"""Keras's metrics by task, under the names that Keras itself reports them by."""
+"""Keras's metrics by task, under the names that Keras itself reports them by.
+
+Left out: the correlations (Keras averages them over batches), `poisson` (not a number for predictions below 0), and the
+binary hinges (they want margins, and the model predicts probabilities).
+"""
 
 _DEFAULT_METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "binary": ("accuracy", "auc"),
@@ -82,7 +87,7 @@ _HIGHER_IS_BETTER = frozenset(
     {
         *("accuracy", "binary_accuracy", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy"),
         *("auc", "f1_score", "mean_iou", "precision", "recall", "true_positives", "true_negatives"),
-        *("r2_score", "pearson_correlation", "concordance_correlation", "cosine_similarity"),
+        *("r2_score", "cosine_similarity"),
     }
 )
 _METRIC_NAMES = frozenset(name for names in METRICS.values() for name in names)
@@ -140,9 +145,7 @@ def reported_metrics(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
 def direction_of(metric: str) -> Direction | None:
     """Return which way `metric`, with or without `val_`, is better; None where the name is not known."""
     name = metric.removeprefix("val_")
-    if name == "loss" or (name in _METRIC_NAMES and name not in _HIGHER_IS_BETTER):
-        return "minimize"
-    return "maximize" if name in _HIGHER_IS_BETTER else None
+    return _known_direction(name) if name in {"loss", *_METRIC_NAMES} else None
 
 
 def resolve_objective(kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None) -> tuple[str, Direction]:
@@ -160,10 +163,7 @@ def resolve_objective(kind: TaskKind, training: TrainingSpec, objective: Objecti
         if bare in METRICS[kind]:
             message += f'. Add "{bare}" to training.metrics to have it reported'
         raise InputError(Problem(message, "objective.metric"))
-    direction = objective.direction or direction_of(objective.metric)
-    if direction is None:  # every shipped metric has a direction
-        raise AssertionError(f"no direction for {objective.metric}")
-    return objective.metric, direction
+    return objective.metric, objective.direction or _known_direction(objective.metric)
 
 
 def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None:
@@ -173,13 +173,17 @@ def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None
     that is not named weighs 1.
 
     Raises:
-        InputError: if the task has no classes, a name is no class, or a weight is not usable.
+        InputError: if the task has no classes, the loss cannot weigh rows, a name is no class, or a weight is not
+            usable.
     """
     declared = training.class_weight
     if declared is None:
         return None
     if not task.classes:
         raise InputError(Problem(f"a {task.kind} task has no classes to weigh", "training.class_weight"))
+    if training.loss in _WHOLE_BATCH_LOSSES:
+        message = f"{training.loss} is one number for a whole batch and cannot weigh classes; remove one of the two"
+        raise InputError(Problem(message, "training.class_weight"))
     if declared == "balanced":
         rows, classes = sum(task.class_counts), len(task.classes)
         return {index: rows / (classes * max(count, 1)) for index, count in enumerate(task.class_counts)}
@@ -199,3 +203,7 @@ def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None
     if problems:
         raise InputError(problems)
     return weights
+
+
+def _known_direction(metric: str) -> Direction:
+    return "maximize" if metric.removeprefix("val_") in _HIGHER_IS_BETTER else "minimize"
