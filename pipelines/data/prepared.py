@@ -70,16 +70,20 @@ class RawColumn:
     """One raw input of the exported model: a table column, or a whole array (`features`, `image`).
 
     Attributes:
-        name: the input's name in the exported model.
+        name: the input's name in the exported model: the column's own name where it is letters, digits and
+            underscores, a cleaned one otherwise (TensorFlow's signatures take no other names).
         kind: numeric, boolean, string or date for a column; array or image otherwise.
         shape: shape of one row; () for a column.
-        dtype: what the exported model takes: float32 or string.
+        dtype: what the exported model takes: float32 or string. A numeric, boolean (0 or 1) or missing value is
+            float32, missing being NaN; a date is float32 days since 1970-01-01 UTC; a missing string is "".
+        column: the column's name in the source.
     """
 
     name: str
     kind: Literal["numeric", "boolean", "string", "date", "array", "image"]
     shape: tuple[int, ...]
     dtype: Literal["float32", "string"]
+    column: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class DataSummary:
         folds: number of folds; 1 without cross-validation.
         digest: SHA-256 over the raw values and the split, hex.
         encodings: per raw column what preprocessing makes of it, in words a person reads.
+        notes: what a person should know of choices made for them, such as a column left out.
     """
 
     source: str
@@ -101,6 +106,7 @@ class DataSummary:
     folds: int
     digest: str
     encodings: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,283 @@
+"""What each column of a table holds: numbers, booleans, strings or dates.
+
+A column's type is its values' own where the source has types; for text (a CSV) it is inferred:
+
+* the empty field and `data.missing_values` are missing; the words NA, N/A, NaN, null and None are missing in a
+  column of numbers, booleans or dates, and categories like any other among strings;
+* all true/false: boolean; all numbers: numeric; all ISO dates (2024-05-01, with or without a time): date;
+* one in ten or more numbers (or dates) among other words is an error: it is either a column of numbers with a slip
+  in it, or codes, and only the person knows which;
+* everything else: string.
+
+Values are kept as the exported model takes them: float64 with NaN for missing (dates as days since 1970-01-01 UTC,
+infinity as missing), or text with "" for missing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import numbers
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.prepared import RawColumn
+from pipelines.data.raw import Array, RawData
+from pipelines.data.tables import column_of
+from pipelines.study_spec import DataSpec
+from search_spaces.errors import InputError, Problem, nearest
+
+ColumnKind = Literal["numeric", "boolean", "string", "date"]
+MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none", "<na>"})
+MIXED_FROM = 0.1
+_ISO_DATE = r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
+_BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One feature column.
+
+    Attributes:
+        name: the column's name in the source.
+        input: its name in the exported model.
+        values: float64 [row] with NaN for missing, or text [row] (dtype object) with "" for missing.
+    """
+
+    name: str
+    input: str
+    kind: ColumnKind
+    values: Array
+
+    @property
+    def raw(self) -> RawColumn:
+        """Return the column as the exported model's input."""
+        return RawColumn(self.input, self.kind, (), "string" if self.kind == "string" else "float32", self.name)
+
+
+def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[list[Column], list[str]]:
+    """Return the feature columns, and notes on columns left out.
+
+    Args:
+        table: the feature columns only, without target and split column.
+        raw: says whether cells are text, and where each row stands.
+        spec: the study file's `data`.
+
+    Raises:
+        InputError: with all problems found: unknown names, mixed types, values that do not fit the declared type.
+    """
+    problems = list(_unknown_names(table, spec))
+    kept = [str(name) for name in table.columns if name not in spec.drop]
+    inputs = input_names(kept)
+    columns, notes = [], []
+    for name in kept:
+        try:
+            kind, values = read_values(column_of(table, name), name, raw, spec)
+        except InputError as error:
+            problems += error.problems
+            continue
+        known = values != "" if kind == "string" else np.isfinite(values)
+        if not known.any():
+            notes.append(f'column "{name}" is left out: it has no value in any row')
+        else:
+            columns.append(Column(name, inputs[name], kind, values))
+    if problems:
+        raise InputError(problems)
+    if not columns:
+        raise InputError(Problem("there is no feature column besides the target", "data.source"))
+    return columns, notes
+
+
+def read_values(series: pd.Series, name: str, raw: RawData, spec: DataSpec) -> tuple[ColumnKind, Array]:
+    """Return one column's type and values.
+
+    Raises:
+        InputError: for mixed types, and values that do not fit the declared type.
+    """
+    chosen = spec.columns.get(name)
+    declared = chosen.type if chosen else None
+    key = f"data.columns.{name}" if chosen else "data.source"
+    own = "text" if raw.text else _own_type(series, name, raw)
+    if own != "text" and own != "string" and declared in (None, own):
+        return own, _typed_values(series, own)
+    cells = clean_text(series, spec)
+    kind = declared or ("string" if own == "string" else _infer(cells, name, raw))
+    if kind == "string":
+        return kind, cells.to_numpy(dtype=object)
+    return kind, _parse(cells, kind, name, raw, key)
+
+
+def clean_text(series: pd.Series, spec: DataSpec) -> pd.Series:
+    """Return the cells as text without whitespace around, missing ones as ""."""
+    if series.dtype != object or not series.map(type).eq(str).all():
+        series = series.astype(object).map(_as_text)
+    # Distinct cells are few in most columns: strip each once.
+    codes, words = pd.factorize(series)
+    missing = {"", *(word.strip() for word in spec.missing_values)}
+    clean = np.array(["" if word.strip() in missing else word.strip() for word in words], dtype=object)
+    return pd.Series(clean[codes], dtype=object)
+
+
+def are_missing_words(cells: pd.Series) -> Array:
+    """Return per cell whether it is empty or a word such as NA that stands for missing among numbers."""
+    return (cells.eq("") | cells.str.lower().isin(MISSING_WORDS)).to_numpy(dtype=bool)
+
+
+def input_names(columns: list[str]) -> dict[str, str]:
+    """Return each column's name in the exported model.
+
+    TensorFlow's signatures take letters, digits and underscores, beginning with a letter, tell names apart without
+    regard to case, and do not take `self`; Keras takes no slash.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for column in sorted(columns, key=lambda name: (not _is_plain(name), columns.index(name))):
+        plain = column if _is_plain(column) else re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", column)).strip("_")
+        if not plain or not plain[0].isalpha() or plain == "self":
+            plain = f"column_{plain}" if plain else "column"
+        name, count = plain, 2
+        while name.lower() in taken:
+            name, count = f"{plain}_{count}", count + 1
+        taken.add(name.lower())
+        names[column] = name
+    return names
+
+
+def _is_plain(name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "self"
+
+
+def _unknown_names(table: pd.DataFrame, spec: DataSpec) -> Iterator[Problem]:
+    known = [str(name) for name in table.columns]
+    for name in spec.drop:
+        if name not in known:
+            yield Problem(f'there is no feature column "{name}"; {nearest(name, known)}', "data.drop")
+    for name, chosen in spec.columns.items():
+        key = f"data.columns.{name}"
+        if name not in known:
+            yield Problem(f'there is no feature column "{name}"; {nearest(name, known)}', key)
+        elif name in spec.drop:
+            yield Problem(f'column "{name}" is both described here and left out by data.drop', key)
+        elif chosen.encoding is not None and chosen.type not in (None, "string"):
+            yield Problem(f"an encoding is for strings, but the type is {chosen.type}; remove one", f"{key}.encoding")
+
+
+def _own_type(series: pd.Series, name: str, raw: RawData) -> Literal["numeric", "boolean", "string", "date", "text"]:
+    """Return the type of a typed column; `text` where it is all missing, so that it is read as text is."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return "string"
+    if pd.api.types.is_bool_dtype(series.dtype):
+        return "boolean"
+    if pd.api.types.is_numeric_dtype(series.dtype) and series.dtype.kind != "c":
+        return "numeric"
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return "date"
+    if isinstance(series.dtype, pd.StringDtype):
+        return "string"
+    known = series[series.notna()]
+    kinds = known.map(_python_kind)
+    if kinds.empty:
+        return "text"
+    if kinds.nunique() > 1:
+        first, other = kinds.iloc[0], kinds[kinds != kinds.iloc[0]]
+        raise InputError(
+            Problem(
+                f'column "{name}" mixes types: {known.iloc[0]!r} ({first}, {_row(raw, known.index[0])}) and '
+                f"{known[other.index[0]]!r} ({other.iloc[0]}, {_row(raw, other.index[0])}); set data.columns.{name}.type",
+                "data.source",
+            )
+        )
+    kind = kinds.iloc[0]
+    if kind not in ("numeric", "boolean", "string", "date"):
+        message = f'column "{name}" holds values of type {kind}; expected numbers, booleans, strings or dates'
+        raise InputError(Problem(message, "data.source"))
+    return kind  # type: ignore[no-any-return]
+
+
+def _row(raw: RawData, index: object) -> str:
+    return raw.place(int(index))  # type: ignore[call-overload, no-any-return]
+
+
+def _python_kind(value: object) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "boolean"
+    if isinstance(value, (numbers.Real, np.number)) or type(value).__name__ == "Decimal":
+        return "numeric"
+    if isinstance(value, (datetime.date, np.datetime64)):
+        return "date"
+    return "string" if isinstance(value, str) else type(value).__name__
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _typed_values(series: pd.Series, kind: ColumnKind) -> Array:
+    if kind == "date":
+        return _days(pd.Series(pd.to_datetime(series, utc=True)))
+    values = pd.to_numeric(series, errors="coerce").astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _infer(cells: pd.Series, name: str, raw: RawData) -> ColumnKind:
+    known = cells[~are_missing_words(cells)]
+    if known.empty:
+        return "numeric"
+    if known.str.lower().isin({"true", "false"}).all():
+        return "boolean"
+    for kind, fits in (("numeric", _are_numbers(known)), ("date", known.str.fullmatch(_ISO_DATE).to_numpy(dtype=bool))):
+        if fits.all():
+            return kind  # type: ignore[return-value]
+        if fits.mean() >= MIXED_FROM:
+            raise InputError(_mixed(known, fits, kind, name, raw))
+    return "string"
+
+
+def _are_numbers(cells: pd.Series) -> Array:
+    return pd.to_numeric(cells, errors="coerce").notna().to_numpy(dtype=bool)
+
+
+def _mixed(known: pd.Series, fits: Array, kind: str, name: str, raw: RawData) -> Problem:
+    word = {"numeric": "number", "date": "date"}[kind]
+    good, bad = known[fits], known[~fits]
+    return Problem(
+        f'column "{name}" mixes types: {good.iloc[0]!r} at {_row(raw, good.index[0])} is a {word}, '
+        f"{bad.iloc[0]!r} at {_row(raw, bad.index[0])} is not ({len(bad)} of {len(known)} values are no {word}s, at "
+        f"{raw.places(bad.index)}); mend them, name them in data.missing_values, or set "
+        f"data.columns.{name}.type to string",
+        "data.source",
+    )
+
+
+def _parse(cells: pd.Series, kind: ColumnKind, name: str, raw: RawData, key: str) -> Array:
+    """Return text as the declared or inferred type, float64 with NaN for missing."""
+    missing = are_missing_words(cells)
+    filled = cells.where(~missing, "nan")
+    if kind == "boolean":
+        values = filled.str.lower().map(_BOOLEANS).to_numpy(dtype=np.float64)
+    elif kind == "date":
+        dates = filled.where(~missing, None).str.replace("/", "-")
+        values = _days(pd.to_datetime(dates, utc=True, format="ISO8601", errors="coerce"))
+    else:
+        values = pd.to_numeric(filled, errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(np.isnan(values) & ~missing)
+    if len(bad):
+        example = cells.iloc[bad[0]]
+        wanted = {"boolean": "true or false", "date": "a date such as 2024-05-01", "numeric": "a number"}[kind]
+        message = f'column "{name}": expected {wanted}, got {example!r} at {raw.place(int(bad[0]))}'
+        more = f" ({len(bad)} such values, at {raw.places(bad)})" if len(bad) > 1 else ""
+        raise InputError(Problem(message + more, f"{key}.type" if key != "data.source" else key))
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _days(dates: pd.Series) -> Array:
+    since = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+    return since.to_numpy(dtype=np.float64)

@@ -1,0 +1,174 @@
+"""What preprocessing makes of each column: the shape of the features, decided once for all folds.
+
+Shapes are decided from every row that is trained on in some fold, never from test rows, so that all folds give the
+model the same inputs; what the layers learn (means, categories) comes from one fold's training rows alone.
+
+* Numbers, booleans and dates: missing values become the training median, with a column that says so where training
+  rows have missing values; then standardised. A heavy-tailed number (skewness beyond 2) also gets a copy on a
+  signed logarithmic scale. A date brings its place in the year and in the week, and in the day where it has times.
+* Strings of at most 50 categories: one column each (one-hot); of at most 2,000: a code for an embedding; more: hashed to
+  4,096 codes. A missing string and one never seen in training have no column set, or code 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipelines.data.columns import Column
+from pipelines.data.raw import Array
+from pipelines.study_spec import DataSpec
+
+ONE_HOT_MOST = 50
+EMBEDDING_MOST = 2_000
+HASH_CODES = 4_096
+HEAVY_SKEW = 2.0
+HEAVY_DISTINCT = 10
+DAY_CYCLES = (365.2425, 7.0, 1.0)
+StringEncoding = Literal["one_hot", "embedding", "hash"]
+
+
+@dataclass(frozen=True)
+class NumberPlan:
+    """One column of numbers, booleans or dates.
+
+    Attributes:
+        column: its index among the columns.
+        says_missing: whether a column of zeros and ones says where it is missing.
+        log_unit: the signed logarithm is of the value divided by this; None where there is no such copy.
+        cycles: periods in days whose sine and cosine are added.
+    """
+
+    column: int
+    says_missing: bool
+    log_unit: float | None = None
+    cycles: tuple[float, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Return how many of the dense features it becomes."""
+        return 1 + self.says_missing + (self.log_unit is not None) + 2 * len(self.cycles)
+
+
+@dataclass(frozen=True)
+class StringPlan:
+    """One column of strings.
+
+    Attributes:
+        column: its index among the columns.
+        codes: number of codes, 0 ("missing, or never seen in training") included.
+    """
+
+    column: int
+    encoding: StringEncoding
+    codes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All columns of a table, in the order in which their features are laid out."""
+
+    numbers: tuple[NumberPlan, ...]
+    strings: tuple[StringPlan, ...]
+
+    @property
+    def one_hot(self) -> tuple[StringPlan, ...]:
+        """Return the strings that become dense features."""
+        return tuple(plan for plan in self.strings if plan.encoding == "one_hot")
+
+    @property
+    def coded(self) -> tuple[StringPlan, ...]:
+        """Return the strings that become codes."""
+        return tuple(plan for plan in self.strings if plan.encoding != "one_hot")
+
+    @property
+    def dense(self) -> int:
+        """Return the width of the dense features."""
+        return sum(plan.width for plan in self.numbers) + sum(plan.codes - 1 for plan in self.one_hot)
+
+
+def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataSpec) -> Plan:
+    """Return the encoding of a table.
+
+    Args:
+        columns: the feature columns, all rows.
+        training: per fold the numbers of its training rows.
+        spec: the study file's `data`, for chosen encodings.
+    """
+    numbers: list[NumberPlan] = []
+    strings: list[StringPlan] = []
+    for index, column in enumerate(columns):
+        if column.kind == "string":
+            chosen = spec.columns.get(column.name)
+            strings.append(_plan_string(index, column.values, training, chosen.encoding if chosen else None))
+        else:
+            numbers.append(_plan_number(index, column, training))
+    return Plan(tuple(numbers), tuple(strings))
+
+
+def describe(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
+    """Return per column, in words, what preprocessing makes of it."""
+    words: dict[str, str] = {}
+    for number in plan.numbers:
+        parts = ["standardised"]
+        if number.says_missing:
+            parts.append("missing filled with the median and marked")
+        if number.log_unit is not None:
+            parts.append("with a copy on a signed logarithmic scale")
+        if number.cycles:
+            names = {DAY_CYCLES[0]: "year", DAY_CYCLES[1]: "week", DAY_CYCLES[2]: "day"}
+            parts.append(f"with its place in the {', '.join(names[cycle] for cycle in number.cycles)}")
+        column = columns[number.column]
+        words[column.name] = f"{column.kind}: {', '.join(parts)}"
+    for string in plan.strings:
+        how = {"one_hot": "one-hot of", "embedding": "embedding of", "hash": "embedding of hashes to"}[string.encoding]
+        count = f"{string.codes} codes" if string.encoding == "hash" else f"{string.codes - 1} categories"
+        words[columns[string.column].name] = f"string: {how} {count}"
+    return {column.name: words[column.name] for column in columns}
+
+
+def median_of(values: Array) -> float:
+    """Return the median of the values that are known; 0 where none is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def _plan_number(index: int, column: Column, training: Sequence[Array]) -> NumberPlan:
+    says_missing = any(bool(np.isnan(column.values[rows]).any()) for rows in training)
+    known = _known(column.values[np.unique(np.concatenate(training))])
+    if column.kind == "date":
+        has_times = bool((np.mod(known, 1) != 0).any())
+        return NumberPlan(index, says_missing, cycles=DAY_CYCLES if has_times else DAY_CYCLES[:2])
+    heavy = column.kind == "numeric" and len(np.unique(known)) >= HEAVY_DISTINCT and abs(_skew(known)) > HEAVY_SKEW
+    return NumberPlan(index, says_missing, _log_unit(known) if heavy else None)
+
+
+def _plan_string(index: int, values: Array, training: Sequence[Array], chosen: StringEncoding | None) -> StringPlan:
+    most = max(len(categories(values[rows])) for rows in training)
+    encoding: StringEncoding = chosen or (
+        "one_hot" if most <= ONE_HOT_MOST else "embedding" if most <= EMBEDDING_MOST else "hash"
+    )
+    return StringPlan(index, encoding, HASH_CODES if encoding == "hash" else most + 1)
+
+
+def categories(values: Array) -> list[str]:
+    """Return the distinct strings without the missing one, in a fixed order."""
+    return sorted(set(values.tolist()) - {""})
+
+
+def _known(values: Array) -> Array:
+    return values[np.isfinite(values)]
+
+
+def _skew(values: Array) -> float:
+    """Return the third standardised moment, 0 for a constant."""
+    spread = values.std()
+    return float((((values - values.mean()) / spread) ** 3).mean()) if spread > 0 else 0.0
+
+
+def _log_unit(values: Array) -> float:
+    """Return the size from which the logarithmic scale spreads values: the 5 % quantile of those that are not 0."""
+    return float(np.quantile(np.abs(values[values != 0]), 0.05))

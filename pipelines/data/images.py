@@ -1,0 +1,96 @@
+"""A folder of pictures, one sub-folder a class.
+
+Pictures are kept as bytes (uint8), [row, height, width, channel], with 1 channel where all of them are grey and 3
+otherwise; transparency is left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+
+from pipelines.data.raw import Array, Origin, PartName, RawData
+from search_spaces.errors import InputError, Problem
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
+
+
+def read_images(
+    folder: Path, name: str, size: tuple[int, int] | None, key: str, part: PartName | None = None
+) -> RawData:
+    """Return the pictures below `folder`, their classes named by the sub-folders.
+
+    Args:
+        folder: holds one sub-folder a class.
+        name: the folder as the study names it.
+        size: height and width that pictures are resized to; None where all are alike.
+        key: dotted key of the study file that names the folder.
+        part: the part that the pictures were given for.
+
+    Raises:
+        InputError: if there are no pictures, one cannot be read, or sizes differ and no size is set.
+    """
+    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    files = [(index, file) for index, label in enumerate(classes) for file in _pictures(folder / label)]
+    if not files:
+        message = f"{name} holds no pictures; expected one sub-folder a class with {', '.join(SUFFIXES)} files"
+        raise InputError(Problem(message, key))
+    empty = sorted(set(range(len(classes))) - {index for index, _ in files})
+    if empty:
+        raise InputError(Problem(f'{name} has no pictures of class "{classes[empty[0]]}"', key))
+    opened = [_open(file, folder, key) for _, file in files]
+    mode = "L" if all(grey for _, grey in opened) else "RGB"
+    pictures = [picture.convert(mode) for picture, _ in opened]
+    names = [file.relative_to(folder).as_posix() for _, file in files]
+    array = np.stack([_as_array(picture) for picture in _same_size(pictures, names, size)])
+    return RawData(
+        origins=(Origin(name, "file", names, part),),
+        array=array,
+        labels=pd.DataFrame({"class": [index for index, _ in files]}),
+        class_names=tuple(classes),
+    )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+
+
+def _open(file: Path, folder: Path, key: str) -> tuple[Image.Image, bool]:
+    """Return the picture, upright and 8 bits a channel, and whether it is grey."""
+    try:
+        with Image.open(file) as opened:
+            grey = opened.mode in GREY_MODES
+            picture = ImageOps.exif_transpose(opened)
+            if opened.mode in ("I", "I;16"):
+                picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
+            return picture.convert("L" if grey else "RGB"), grey
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        message = f"{file.relative_to(folder).as_posix()} cannot be read as a picture: {error}"
+        raise InputError(Problem(message, key)) from None
+
+
+def _same_size(pictures: list[Image.Image], names: list[str], size: tuple[int, int] | None) -> list[Image.Image]:
+    if size is not None:
+        height, width = size
+        return [picture.resize((width, height), Image.Resampling.BILINEAR) for picture in pictures]
+    for picture, name in zip(pictures, names, strict=True):
+        if picture.size != pictures[0].size:
+            message = (
+                f"pictures differ in size: {names[0]} is {_size(pictures[0])}, {name} is {_size(picture)} "
+                "(height x width); set the size that all are resized to, such as [64, 64]"
+            )
+            raise InputError(Problem(message, "data.image_size"))
+    return pictures
+
+
+def _size(picture: Image.Image) -> str:
+    return f"{picture.height} x {picture.width}"
+
+
+def _as_array(picture: Image.Image) -> Array:
+    pixels = np.asarray(picture, dtype=np.uint8)
+    return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -1,0 +1,55 @@
+"""The data sets known by name: those that come with scikit-learn, and those that Keras downloads."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipelines.data.arrays import from_pair
+from pipelines.data.prepared import InputKind
+from pipelines.data.raw import Origin, RawData, combine
+from search_spaces.errors import InputError, Problem, nearest
+
+SKLEARN_SETS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+KERAS_SETS = ("boston_housing", "california_housing", "cifar10", "cifar100", "fashion_mnist", "mnist")
+
+
+def load_sklearn(name: str, key: str, prefers: InputKind) -> RawData:
+    """Return a set that comes with scikit-learn; digits as 8 x 8 pictures where the model family takes pictures.
+
+    Raises:
+        InputError: if there is no such set.
+    """
+    if name not in SKLEARN_SETS:
+        raise InputError(Problem(f'scikit-learn brings no set "{name}"; {nearest(name, SKLEARN_SETS)}', key))
+    from sklearn import datasets
+
+    source = f"sklearn:{name}"
+    bunch = getattr(datasets, f"load_{name}")(as_frame=name != "digits")
+    if name == "digits":
+        return from_pair(bunch.images[..., None] if prefers == "image" else bunch.data, bunch.target, source, key)
+    table: pd.DataFrame = bunch.data
+    names = tuple(str(label) for label in bunch.target_names) if "target_names" in bunch else ()
+    origin = Origin(source, "row", range(1, len(table) + 1))
+    return RawData((origin,), table=table, labels=pd.DataFrame({"target": bunch.target}), class_names=names)
+
+
+def load_keras(name: str, key: str) -> RawData:
+    """Return a set of `keras.datasets`, from Keras's cache or by download; its own test rows stay test rows.
+
+    Raises:
+        InputError: if there is no such set, or it is not in the cache and cannot be downloaded.
+    """
+    if name not in KERAS_SETS:
+        raise InputError(Problem(f'Keras brings no set "{name}"; {nearest(name, KERAS_SETS)}', key))
+    import keras
+
+    source = f"keras:{name}"
+    try:
+        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    # Keras reports a failed download as a bare Exception, and a broken file as whatever the reader raises.
+    except Exception as error:
+        message = f"{source} is not in Keras's cache and cannot be downloaded: {error}"
+        raise InputError(Problem(message, key)) from error
+    rest = from_pair(x_train, y_train, source, key)
+    test = from_pair(x_test, y_test, f"{source} (test)", key, "test")
+    return combine([rest, test])

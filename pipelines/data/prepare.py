@@ -1,0 +1,322 @@
+"""Data preparation from end to end: load, check, split, encode, write.
+
+A prepared folder is either whole or absent: it is written beside its place and renamed. It holds
+
+* `summary.json` and `split.csv` (each source row's place, part and fold);
+* per fold `fold-<k>/<part>.<input>.npy` and `<part>.y.npy` for training, `preprocessing.keras`, and the raw rows of the
+  validation and test parts (`<part>.raw.parquet` or `<part>.raw.npy`) for comparing exported models with.
+
+The summary carries a fingerprint of the study file's `data` and of the files' contents; preparing the same again does nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.columns import Column, read_columns
+from pipelines.data.encoding import Plan, describe, plan_table
+from pipelines.data.prepared import DataSummary, Features, InputKind, Part, RawColumn, Task
+from pipelines.data.raw import PARTS, Array, PartName, RawData
+from pipelines.data.sources import load, source_path
+from pipelines.data.splits import Split, split_rows
+from pipelines.data.task import Labels, read_labels, split_target
+from pipelines.study_spec import DataSpec
+from search_spaces.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    import keras
+
+FORMAT = 1
+
+
+def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind) -> DataSummary:
+    """Return the summary of the data prepared in `folder`, preparing it unless it already is.
+
+    Args:
+        spec: the study file's `data`.
+        base: folder that the study file's paths are relative to.
+        folder: where prepared data goes; replaced if it holds other data.
+        prefers: what the model family takes.
+
+    Raises:
+        InputError: for anything wrong with the data; `Problem.path` names the key to blame.
+    """
+    raw = None if source_path(spec.source, base) else load(spec, base, prefers)
+    fingerprint = _fingerprint(spec, base, prefers, raw)
+    if _finished(folder) == fingerprint:
+        return load_summary(folder)
+    raw = raw or load(spec, base, prefers)
+    table, targets = split_target(raw, spec)
+    labels = read_labels(targets, raw, spec)
+    split = split_rows(raw, labels, spec)
+    content = _read_content(table, raw, spec, split, prefers)
+    aside = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for fold in range(split.folds):
+        _write_fold(aside / f"fold-{fold}", content, labels, split, fold)
+    _write_split(aside / "split.csv", raw, split)
+    summary = _summarise(spec, content, labels, split)
+    text = json.dumps({"format": FORMAT, "fingerprint": fingerprint, **dataclasses.asdict(summary)}, indent=2)
+    (aside / "summary.json").write_text(text, encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(aside, folder)
+    return summary
+
+
+def load_summary(folder: Path) -> DataSummary:
+    """Return the summary of a prepared folder."""
+    read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    image = read["features"]["image"]
+    return DataSummary(
+        source=read["source"],
+        task=Task(**{key: tuple(value) if isinstance(value, list) else value for key, value in read["task"].items()}),
+        features=Features(
+            dense=read["features"]["dense"],
+            codes=tuple((name, count) for name, count in read["features"]["codes"]),
+            image=None if image is None else (image[0], image[1], image[2]),
+        ),
+        raw=tuple(RawColumn(**{**column, "shape": tuple(column["shape"])}) for column in read["raw"]),
+        rows=read["rows"],
+        folds=read["folds"],
+        digest=read["digest"],
+        encodings=read["encodings"],
+        notes=tuple(read["notes"]),
+    )
+
+
+def load_part(folder: Path, part: PartName, fold: int = 0) -> Part:
+    """Return the arrays of one part, mapped into memory and read-only."""
+    below = folder / f"fold-{fold}"
+    names = [file.name.removeprefix(f"{part}.").removesuffix(".npy") for file in sorted(below.glob(f"{part}.*.npy"))]
+    x = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in names if name not in ("y", "raw")}
+    return Part(x=x, y=np.load(below / f"{part}.y.npy", mmap_mode="r"))
+
+
+def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -> dict[str, Array]:
+    """Return the raw inputs of one part as the exported model takes them, in the row order of `load_part`.
+
+    Numbers are float32; strings are Python strings in an object array, to be passed through `tf.constant`.
+    """
+    below = folder / f"fold-{fold}"
+    if (below / f"{part}.raw.npy").exists():
+        name = load_summary(folder).raw[0].name
+        return {name: np.load(below / f"{part}.raw.npy", mmap_mode="r").astype(np.float32)}
+    table = pd.read_parquet(below / f"{part}.raw.parquet")
+    numeric = {column.name: column.dtype == "float32" for column in load_summary(folder).raw}
+    return {name: table[name].to_numpy(dtype=np.float32 if numeric[name] else object) for name in numeric}
+
+
+def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:
+    """Return the preprocessing model of a fold."""
+    import keras
+
+    return keras.saving.load_model(folder / f"fold-{fold}" / "preprocessing.keras")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Content:
+    """The features of all rows: columns with their plan, or one array with what becomes of it."""
+
+    columns: tuple[Column, ...] = ()
+    plan: Plan | None = None
+    array: Array | None = None
+    output: InputKind = "dense"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def raw(self) -> tuple[RawColumn, ...]:
+        if self.array is None:
+            return tuple(column.raw for column in self.columns)
+        flat = self.array.ndim == 2
+        return (
+            RawColumn("features" if flat else "image", "array" if flat else "image", self.array.shape[1:], "float32"),
+        )
+
+    def rows(self, numbers: Array) -> dict[str, Array]:
+        """Return the raw inputs of some rows."""
+        if self.array is not None:
+            return {self.raw[0].name: self.array[numbers]}
+        kinds = {column.input: object if column.kind == "string" else np.float32 for column in self.columns}
+        return {column.input: column.values[numbers].astype(kinds[column.input]) for column in self.columns}
+
+
+def _fingerprint(spec: DataSpec, base: Path, prefers: InputKind, raw: RawData | None) -> str:
+    """Return a digest of everything that prepared data depends on; a loader's rows are known by their values alone."""
+    digest = hashlib.sha256(f"{FORMAT} {prefers} {spec.model_dump_json()}".encode())
+    for source in (spec.source, spec.validation_source, spec.test_source):
+        path = source_path(source, base) if source is not None else None
+        for file in _files(path) if path is not None else []:
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    if raw is not None:
+        _digest_rows(digest, raw.table, raw.array, raw.labels)
+    return digest.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    return (
+        sorted(file for file in path.rglob("*") if file.is_file())
+        if path.is_dir()
+        else [path]
+        if path.is_file()
+        else []
+    )
+
+
+def _digest_rows(digest: Any, *values: pd.DataFrame | Array | None) -> None:
+    for value in values:
+        if isinstance(value, pd.DataFrame):
+            digest.update(repr(list(value.columns)).encode())
+            digest.update(pd.util.hash_pandas_object(value.astype(str), index=False).to_numpy().tobytes())
+        elif value is not None:
+            digest.update(f"{value.dtype} {value.shape}".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+
+
+def _finished(folder: Path) -> str | None:
+    """Return the fingerprint of a prepared folder; None where there is none, or it was written by another version."""
+    try:
+        read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(read["fingerprint"]) if read.get("format") == FORMAT else None
+
+
+def _read_content(
+    table: pd.DataFrame | None, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind
+) -> _Content:
+    if table is not None:
+        if prefers == "image":
+            message = f"the model takes images, but {spec.source} is a table; use model: mlp"
+            raise InputError(Problem(message, "data.source"))
+        features = table.drop(columns=[spec.split.column]) if spec.split.column is not None else table
+        columns, notes = read_columns(features, raw, spec)
+        training = [split.rows("train", fold) for fold in range(split.folds)]
+        return _Content(tuple(columns), plan_table(columns, training, spec), notes=tuple(notes))
+    if raw.array is None:
+        raise InputError(Problem("the source gives no features", "data.source"))
+    for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
+        raise InputError(Problem("this source has no columns; remove this key", key))
+    return _Content(array=_as_pictures(raw.array, raw, prefers), output=prefers)
+
+
+def _as_pictures(array: Array, raw: RawData, prefers: InputKind) -> Array:
+    """Return the array with a channel axis, if it is more than one row of features each."""
+    name = raw.origins[0].name
+    if array.ndim == 2 and prefers == "image":
+        message = f"the model takes images, but rows of {name} have shape {array.shape[1:]}; use model: mlp"
+        raise InputError(Problem(message, "data.source"))
+    if array.ndim > 4:
+        message = f"expected rows of at most 3 axes (height, width, channel), got shape {array.shape[1:]}"
+        raise InputError(Problem(message, "data.source"))
+    if array.ndim > 2 and array.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+        if len(bad):
+            message = f"images hold values that are not finite, at {raw.places(bad)}"
+            raise InputError(Problem(message, "data.source"))
+    return array[..., None] if array.ndim == 3 else array
+
+
+def _write_fold(folder: Path, content: _Content, labels: Labels, split: Split, fold: int) -> None:
+    from pipelines.data import preprocessing
+
+    folder.mkdir()
+    training = split.rows("train", fold)
+    if content.array is not None:
+        model = preprocessing.build_array(content.raw[0].name, content.array, training, content.output)
+    elif content.plan is not None:
+        model = preprocessing.build_table(content.plan, content.columns, training)
+    model.save(folder / "preprocessing.keras")
+    for part in PARTS:
+        rows = split.rows(part, fold)
+        np.save(folder / f"{part}.y.npy", labels.y[rows])
+        raw = content.rows(rows)
+        _write_features(folder, part, model, raw, len(rows))
+        if part != "train":
+            _write_raw(folder, part, raw, content)
+
+
+def _write_features(folder: Path, part: str, model: keras.Model, raw: Mapping[str, Array], rows: int) -> None:
+    from pipelines.data import preprocessing
+
+    arrays = {
+        name: np.lib.format.open_memmap(
+            folder / f"{part}.{name}.npy", mode="w+", dtype=output.dtype, shape=(rows, *output.shape[1:])
+        )
+        for name, output in model.output.items()
+    }
+
+    def write(start: int, name: str, values: Array) -> None:
+        arrays[name][start : start + len(values)] = values
+
+    preprocessing.apply(model, raw, write)
+    for array in arrays.values():
+        array.flush()
+
+
+def _write_raw(folder: Path, part: str, raw: Mapping[str, Array], content: _Content) -> None:
+    if content.array is not None:
+        np.save(folder / f"{part}.raw.npy", next(iter(raw.values())))
+    else:
+        pd.DataFrame(dict(raw)).to_parquet(folder / f"{part}.raw.parquet", index=False)
+
+
+def _write_split(path: Path, raw: RawData, split: Split) -> None:
+    table = pd.DataFrame({"row": [raw.place(row) for row in range(raw.rows)], "part": split.part})
+    if split.folds > 1:
+        table["fold"] = split.fold
+    table.to_csv(path, index=False)
+
+
+def _summarise(spec: DataSpec, content: _Content, labels: Labels, split: Split) -> DataSummary:
+    digest = hashlib.sha256()
+    _digest_rows(digest, content.array, labels.y, split.part.astype("<U10"), split.fold.astype(np.int64))
+    _digest_rows(digest, pd.DataFrame({column.input: column.values for column in content.columns}))
+    return DataSummary(
+        source=spec.source,
+        task=_describe_task(labels, split, spec),
+        features=_describe_features(content),
+        raw=content.raw,
+        rows={part: len(split.rows(part)) for part in PARTS},
+        folds=split.folds,
+        digest=digest.hexdigest(),
+        encodings=describe(content.plan, content.columns) if content.plan else {content.raw[0].name: "standardised"},
+        notes=(*content.notes, *split.notes),
+    )
+
+
+def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
+    """Return the task with the statistics of training rows; of all rows but the test part with folds."""
+    y = labels.y[split.part == "train"]
+    if labels.classes:
+        counts = np.bincount(y, minlength=len(labels.classes))
+        return Task(labels.kind, labels.targets, labels.classes, class_counts=tuple(int(count) for count in counts))
+    width = y.shape[1]
+    if not spec.scale_target:
+        return Task(labels.kind, labels.targets, target_mean=(0.0,) * width, target_scale=(1.0,) * width)
+    mean, scale = y.mean(axis=0, dtype=np.float64), y.std(axis=0, dtype=np.float64)
+    scale = np.where(scale > 0, scale, 1.0)
+    return Task(labels.kind, labels.targets, target_mean=tuple(mean.tolist()), target_scale=tuple(scale.tolist()))
+
+
+def _describe_features(content: _Content) -> Features:
+    if content.plan is not None:
+        codes = tuple((content.columns[string.column].name, string.codes) for string in content.plan.coded)
+        return Features(dense=content.plan.dense, codes=codes)
+    if content.array is None:
+        return Features()
+    shape = content.array.shape[1:]
+    if content.output == "image":
+        return Features(image=(shape[0], shape[1], shape[2]))
+    return Features(dense=int(np.prod(shape)))

@@ -1,0 +1,165 @@
+"""Preprocessing as a Keras model of stock layers, so that a deployed model needs nothing of ours to load.
+
+The model takes raw columns by name, [row] each, and gives `dense` float32 [row, width], `codes` int32 [row, column]
+or `image` float32. Only workers import this module: it needs Keras.
+
+Two things would surprise a reader. The work is done in an inner model whose names contain dots, because Keras wants all
+names in a model to be unique and a person's column may be called like a layer. And numbers are standardised by
+`Rescaling`, not `Normalization`: the latter squares the scale, which overflows float32 for columns beyond 1e19 and
+vanishes in its epsilon below 1e-7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from pipelines.data.columns import Column
+from pipelines.data.encoding import NumberPlan, Plan, StringPlan, categories, median_of
+from pipelines.data.raw import Array
+
+NAME = "preprocessing"
+_CHUNK_BYTES = 64 * 2**20
+
+
+def build_table(plan: Plan, columns: Sequence[Column], rows: Array) -> keras.Model:
+    """Return the preprocessing of a table, adapted to the training rows numbered `rows`."""
+    inputs = {column.input: _input(column.input, (), column.raw.dtype) for column in columns}
+    inner = [_input(f"column.{index}", (), column.raw.dtype) for index, column in enumerate(columns)]
+    dense = []
+    if plan.numbers:
+        values = np.stack([columns[number.column].values[rows] for number in plan.numbers], axis=1)
+        stacked = ops.stack([inner[number.column] for number in plan.numbers], axis=-1)
+        dense += _numbers(stacked, plan.numbers, values)
+    codes = {plan.column: _codes(plan, inner[plan.column], columns[plan.column].values[rows]) for plan in plan.strings}
+    # Code 0 (missing or never seen) has no column: all are zero then.
+    dense += [ops.one_hot(codes[string.column], string.codes)[:, 1:] for string in plan.one_hot]
+    outputs = {}
+    if plan.dense:
+        outputs["dense"] = ops.concatenate(dense, axis=-1) if len(dense) > 1 else dense[0]
+    if plan.coded:
+        outputs["codes"] = ops.cast(ops.stack([codes[string.column] for string in plan.coded], axis=-1), "int32")
+    encoded = keras.Model(inner, outputs, name="columns.encoded")
+    return keras.Model(inputs, encoded(list(inputs.values())), name=NAME)
+
+
+def build_array(name: str, array: Array, rows: Array, output: str) -> keras.Model:
+    """Return the preprocessing of one array: standardised per feature, or per channel of a picture.
+
+    Args:
+        name: the raw input's name.
+        array: all rows.
+        rows: numbers of the training rows.
+        output: `image` keeps the shape; `dense` makes one row of features of it.
+    """
+    shape = array.shape[1:]
+    inputs = {name: _input(name, shape, "float32")}
+    inner = _input("array.values", shape, "float32")
+    if len(shape) == 1:
+        values = array[rows].astype(np.float64)
+        values[~np.isfinite(values)] = np.nan
+        missing = np.isnan(values).any(axis=0)
+        plans = [NumberPlan(index, bool(missing[index])) for index in range(shape[0])]
+        parts = _numbers(inner, plans, values)
+        result = ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+    else:
+        mean, spread = _moments(array, rows)
+        result = _standardised(inner, mean, spread, "array.standardised")
+        if output == "dense":
+            result = layers.Flatten(name="array.flat")(result)
+    encoded = keras.Model(inner, {output: result}, name="array.encoded")
+    return keras.Model(inputs, encoded(inputs[name]), name=NAME)
+
+
+def apply(model: keras.Model, raw: Mapping[str, Array], write: Any) -> None:
+    """Run preprocessing over rows, piece by piece.
+
+    Args:
+        model: a preprocessing model.
+        raw: all its inputs, [row, ...].
+        write: called as `write(start, name, values)` with the outputs of the rows from `start` on.
+    """
+    rows = len(next(iter(raw.values())))
+    row_bytes = sum(max(8, values[:1].nbytes) for values in raw.values()) * 8
+    chunk = max(1, min(8192, _CHUNK_BYTES // row_bytes))
+    for start in range(0, rows, chunk):
+        piece = {name: tensor_of(values[start : start + chunk]) for name, values in raw.items()}
+        for name, values in model(piece, training=False).items():
+            write(start, name, values.numpy())
+
+
+def tensor_of(values: Array) -> tf.Tensor:
+    """Return raw values as the model takes them; NumPy's own strings are refused by Keras."""
+    if values.dtype.kind in "OU":
+        return tf.constant(values.tolist(), dtype=tf.string, shape=values.shape)
+    return tf.constant(values, dtype=tf.float32)
+
+
+def _input(name: str, shape: tuple[int, ...], dtype: str) -> Any:
+    return keras.Input(shape=shape, dtype=dtype, name=name)
+
+
+def _numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array) -> list[Any]:
+    """Return the dense features of columns of numbers, given as one tensor [row, column] and its training values."""
+    fill = np.array([median_of(values[:, index]) for index in range(len(plans))])
+    filled_values = np.where(np.isfinite(values), values, fill)
+    finite = ops.isfinite(stacked)
+    filled = ops.where(finite, stacked, ops.convert_to_tensor(fill.astype(np.float32)))
+    mean, spread = filled_values.mean(axis=0), filled_values.std(axis=0)
+    parts = [_standardised(filled, mean, spread, "numbers.standardised")]
+    heavy = [index for index, plan in enumerate(plans) if plan.log_unit is not None]
+    if heavy:
+        units = np.array([plans[index].log_unit for index in heavy], dtype=np.float64)
+        parts.append(_logarithms(ops.take(filled, heavy, axis=1), filled_values[:, heavy], units))
+    marked = [index for index, plan in enumerate(plans) if plan.says_missing]
+    if marked:
+        parts.append(ops.cast(ops.logical_not(ops.take(finite, marked, axis=1)), "float32"))
+    for cycle in sorted({cycle for plan in plans for cycle in plan.cycles}):
+        dates = [index for index, plan in enumerate(plans) if cycle in plan.cycles]
+        angle = ops.mod(ops.take(filled, dates, axis=1), cycle) * (2 * np.pi / cycle)
+        parts += [ops.sin(angle), ops.cos(angle)]
+    return parts
+
+
+def _logarithms(tensor: Any, values: Array, units: Array) -> Any:
+    scaled = values / units
+    logs = np.sign(scaled) * np.log1p(np.abs(scaled))
+    scaled_tensor = _rescaled(tensor, 1 / units, np.zeros(len(units)), "numbers.in_units")
+    log_tensor = ops.sign(scaled_tensor) * ops.log1p(ops.abs(scaled_tensor))
+    return _standardised(log_tensor, logs.mean(axis=0), logs.std(axis=0), "numbers.logarithm")
+
+
+def _standardised(tensor: Any, mean: Array, spread: Array, name: str) -> Any:
+    """Return (tensor - mean) / spread, a constant column becoming 0 in training rows."""
+    scale = 1 / np.where(spread > np.abs(mean) * 1e-7, spread, 1.0)
+    return _rescaled(tensor, scale, -mean * scale, name)
+
+
+def _rescaled(tensor: Any, scale: Array, offset: Array, name: str) -> Any:
+    return layers.Rescaling(scale.tolist(), offset.tolist(), name=name)(tensor)
+
+
+def _codes(plan: StringPlan, tensor: Any, values: Array) -> Any:
+    name = f"column.{plan.column}.codes"
+    if plan.encoding == "hash":
+        return layers.Hashing(plan.codes, mask_value="", name=name)(tensor)
+    # A fold may lack every category that another has; a lookup needs at least one word.
+    words = categories(values) or [""]
+    lookup = layers.StringLookup(vocabulary=words, num_oov_indices=1, mask_token=None, name=name)
+    return lookup(tensor)
+
+
+def _moments(array: Array, rows: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation per channel, in pieces so that pictures are never all float64."""
+    channels = array.shape[-1]
+    count, total, squares = 0, np.zeros(channels), np.zeros(channels)
+    for start in range(0, len(rows), 1024):
+        piece = array[rows[start : start + 1024]].reshape(-1, channels).astype(np.float64)
+        count, total, squares = count + len(piece), total + piece.sum(axis=0), squares + (piece**2).sum(axis=0)
+    mean = total / count
+    return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))

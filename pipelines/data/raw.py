@@ -1,0 +1,132 @@
+"""Rows as a source gave them, with the place of each, so that every later complaint can name the line of a file.
+
+Nothing is decided here: a CSV's cells are still text (`text`), labels are still whatever they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from search_spaces.errors import InputError, Problem
+
+PartName = Literal["train", "validation", "test"]
+PARTS: tuple[PartName, ...] = ("train", "validation", "test")
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where some rows come from.
+
+    Attributes:
+        name: the file or reference, as the study names it.
+        word: what `numbers` counts: `line` of a CSV file, `row` elsewhere, `file` of an image folder.
+        numbers: per row its number (counted from 1) or file name, as a person finds it.
+        part: the part that the rows were given for; None where they are still to be divided.
+    """
+
+    name: str
+    word: str
+    numbers: Sequence[int] | Sequence[str]
+    part: PartName | None = None
+
+
+@dataclass(frozen=True)
+class RawData:
+    """All rows of a study: a table, or one array of features with labels beside it.
+
+    Attributes:
+        origins: where the rows come from, in row order.
+        table: the columns; the target is among them where `labels` is None.
+        array: features [row, ...] of a source that has no columns.
+        labels: one column per target.
+        text: the table's cells are text as written, whose types are still to be inferred.
+        class_names: names of the classes 0, 1, ... where the source knows them.
+    """
+
+    origins: tuple[Origin, ...]
+    table: pd.DataFrame | None = None
+    array: Array | None = None
+    labels: pd.DataFrame | None = None
+    text: bool = False
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows."""
+        return sum(len(origin.numbers) for origin in self.origins)
+
+    @property
+    def given(self) -> Array:
+        """Return per row the part that it was given for, "" where it is still to be divided."""
+        return np.concatenate([np.full(len(origin.numbers), origin.part or "") for origin in self.origins])
+
+    def place(self, row: int) -> str:
+        """Return where a row stands: `line 12`, with the file's name where there are several."""
+        for origin in self.origins:
+            if row < len(origin.numbers):
+                where = f"{origin.word} {origin.numbers[row]}"
+                return where if len(self.origins) == 1 else f"{where} of {origin.name}"
+            row -= len(origin.numbers)
+        raise IndexError(row)
+
+    def places(self, rows: Iterable[int], most: int = 10) -> str:
+        """Return the places of the first rows and how many more there are."""
+        numbers = [int(row) for row in rows]
+        named = ", ".join(self.place(row) for row in numbers[:most])
+        return named if len(numbers) <= most else f"{named} and {len(numbers) - most} more"
+
+
+def combine(parts: Sequence[RawData]) -> RawData:
+    """Return one set of rows made of several that were given separately.
+
+    Raises:
+        InputError: if their columns or shapes differ.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    for part in parts[1:]:
+        _check_alike(parts[0], part)
+    first = parts[0]
+    return RawData(
+        origins=tuple(origin for part in parts for origin in part.origins),
+        table=_stack_tables([part.table for part in parts]),
+        array=None if first.array is None else np.concatenate([part.array for part in parts]),  # type: ignore[misc]
+        labels=_stack_tables([part.labels for part in parts]),
+        text=first.text,
+        class_names=first.class_names,
+    )
+
+
+def _check_alike(first: RawData, other: RawData) -> None:
+    name = other.origins[0].name
+    if (first.table is None) != (other.table is None) or (first.labels is None) != (other.labels is None):
+        raise InputError(Problem(f"{name} and {first.origins[0].name} are of different kinds", "data.source"))
+    if first.table is not None and other.table is not None:
+        missing = [f'"{column}"' for column in first.table.columns if column not in other.table.columns]
+        extra = [f'"{column}"' for column in other.table.columns if column not in first.table.columns]
+        if missing or extra:
+            differences = f"missing: {', '.join(missing) or 'none'}; unexpected: {', '.join(extra) or 'none'}"
+            message = f"{name} must have the columns of {first.origins[0].name}; {differences}"
+            raise InputError(Problem(message, _key(other)))
+    if first.array is not None and other.array is not None and first.array.shape[1:] != other.array.shape[1:]:
+        message = f"rows of {name} have shape {other.array.shape[1:]}, expected {first.array.shape[1:]}"
+        raise InputError(Problem(message, _key(other)))
+    if first.class_names != other.class_names:
+        message = f"classes of {name} are {list(other.class_names)}, expected {list(first.class_names)}"
+        raise InputError(Problem(message, _key(other)))
+
+
+def _key(part: RawData) -> str:
+    return f"data.{part.origins[0].part}_source" if part.origins[0].part in ("validation", "test") else "data.source"
+
+
+def _stack_tables(tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
+    known = [table for table in tables if table is not None]
+    return pd.concat([table[list(known[0].columns)] for table in known], ignore_index=True) if known else None

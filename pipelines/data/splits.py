@@ -1,0 +1,161 @@
+"""Which rows are trained on, which validate a trial, and which are kept for the winner.
+
+Every row lies in exactly one part, or with folds either in the test part or in the validation part of exactly one fold.
+The division depends on the seed and the labels alone. A class's share of a part differs from its share of all rows
+by less than one row: rows are put in random order within their class, classes one after the other, and a part takes
+evenly spaced positions of that order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.raw import PARTS, Array, RawData
+from pipelines.data.tables import column_of
+from pipelines.data.task import Labels
+from pipelines.study_spec import DataSpec, SplitSpec
+from search_spaces.errors import InputError, Problem, nearest
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where each row belongs.
+
+    Attributes:
+        part: [row] `train`, `validation` or `test`; with folds `train` for every row that is not `test`.
+        fold: [row] the fold that the row validates; -1 for test rows, and everywhere without folds.
+        folds: number of folds; 1 without cross-validation.
+        notes: what was done for classes with too few rows.
+    """
+
+    part: Array
+    fold: Array
+    folds: int
+    notes: tuple[str, ...] = ()
+
+    def rows(self, part: str, fold: int = 0) -> Array:
+        """Return the row numbers of a part, in the source's order."""
+        if self.folds == 1 or part == "test":
+            return np.flatnonzero(self.part == part)
+        chosen = (self.fold == fold) if part == "validation" else (self.fold != fold) & (self.fold >= 0)
+        return np.flatnonzero(chosen)
+
+
+def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
+    """Return the division that the study file asks for.
+
+    Raises:
+        InputError: if a part would be empty, a class has no training row, or there are more folds than rows.
+    """
+    if spec.split.column is not None:
+        split = Split(_read_column(raw, spec.split.column), np.full(raw.rows, -1), 1)
+    elif spec.split.folds is not None:
+        split = _folds(raw, labels, spec.split, spec.split.folds)
+    else:
+        split = _shares(raw, labels, spec.split)
+    _check_parts(split, labels)
+    return split
+
+
+def _read_column(raw: RawData, name: str) -> Array:
+    key = "data.split.column"
+    if raw.table is None:
+        raise InputError(Problem("this source has no columns; use shares, folds or separate files", key))
+    columns = [str(column) for column in raw.table.columns]
+    if name not in columns:
+        raise InputError(Problem(f'there is no column "{name}"; {nearest(name, columns)}', key))
+    words = pd.Series(column_of(raw.table, name).astype(object)).map(lambda cell: str(cell).strip().lower())
+    wrong = np.flatnonzero(~words.isin(PARTS))
+    if len(wrong):
+        got = column_of(raw.table, name).iloc[wrong[0]]
+        message = f'column "{name}": expected {", ".join(PARTS)}, got {got!r} at {raw.place(int(wrong[0]))}'
+        raise InputError(Problem(message, key))
+    return words.to_numpy(dtype=str)
+
+
+def _shares(raw: RawData, labels: Labels, split: SplitSpec) -> Split:
+    random = np.random.default_rng(split.seed)
+    part = np.where(raw.given == "", "train", raw.given).astype("<U10")
+    free = np.flatnonzero(raw.given == "")
+    strata, notes = _strata(labels, free, split)
+    wanted = {"test": split.test, "validation": split.validation}
+    for word, share in wanted.items():
+        if share == 0 or (raw.given == word).any():
+            continue
+        count = max(1, round(share * len(free)))
+        left = np.flatnonzero((part == "train") & (raw.given == "") & (strata >= 0))
+        if count >= len(left):
+            message = f"{len(free)} rows are too few for a {word} share of {share:g}"
+            raise InputError(Problem(message, f"data.split.{word}"))
+        part[_pick(left, strata[left], count, random)] = word
+    return Split(part, np.full(raw.rows, -1), 1, notes)
+
+
+def _folds(raw: RawData, labels: Labels, split: SplitSpec, folds: int) -> Split:
+    random = np.random.default_rng(split.seed)
+    given_test = bool((raw.given == "test").any())
+    whole = split.model_copy(update={"folds": None, "validation": 0.0, "test": 0.0 if given_test else split.test})
+    part = _shares(raw, labels, whole).part
+    left = np.flatnonzero(part == "train")
+    if folds > len(left):
+        message = f"{folds} folds need at least {folds} rows besides the test rows, got {len(left)}"
+        raise InputError(Problem(message, "data.split.folds"))
+    strata = np.zeros(raw.rows, dtype=np.int64)
+    if split.stratify and labels.classes:
+        counts = np.bincount(labels.y[left], minlength=len(labels.classes))
+        rarest = int(counts.argmin())
+        if counts[rarest] < folds:
+            message = (
+                f"{folds} folds need {folds} rows of every class besides the test rows, but class "
+                f'"{labels.classes[rarest]}" has {counts[rarest]}; use fewer folds or set stratify: false'
+            )
+            raise InputError(Problem(message, "data.split.folds"))
+        strata = labels.y.astype(np.int64)
+    ordered = _shuffle_within(left, strata[left], random)
+    fold = np.full(raw.rows, -1)
+    fold[ordered] = np.arange(len(ordered)) % folds
+    return Split(part, fold, folds)
+
+
+def _strata(labels: Labels, free: Array, split: SplitSpec) -> tuple[Array, tuple[str, ...]]:
+    """Return per row its stratum; -1 where a class has a single row, which training needs."""
+    strata = np.zeros(len(labels.y), dtype=np.int64)
+    if not labels.classes:
+        return strata, ()
+    counts = np.bincount(labels.y[free], minlength=len(labels.classes))
+    single = np.flatnonzero(counts == 1)
+    if split.stratify:
+        strata = labels.y.astype(np.int64)
+    strata = np.where(np.isin(labels.y, single), -1, strata)
+    named = ", ".join(f'"{labels.classes[index]}"' for index in single[:10])
+    return strata, (f"classes with a single row, kept for training: {named}",) if len(single) else ()
+
+
+def _pick(rows: Array, strata: Array, count: int, random: np.random.Generator) -> Array:
+    """Return `count` of the rows, evenly spread over the strata and random within each."""
+    ordered = _shuffle_within(rows, strata, random)
+    steps = np.floor((np.arange(len(rows) + 1) * count) / len(rows) + random.random() * (1 - 1e-9))
+    return ordered[np.diff(steps) > 0]
+
+
+def _shuffle_within(rows: Array, strata: Array, random: np.random.Generator) -> Array:
+    shuffled = random.permutation(len(rows))
+    return rows[shuffled[np.argsort(strata[shuffled], kind="stable")]]
+
+
+def _check_parts(split: Split, labels: Labels) -> None:
+    for part in ("train", "validation"):
+        if not len(split.rows(part)):
+            raise InputError(Problem(f"there are no {part} rows", "data.split"))
+    if not labels.classes:
+        return
+    for fold in range(split.folds):
+        counts = np.bincount(labels.y[split.rows("train", fold)], minlength=len(labels.classes))
+        absent = np.flatnonzero(counts == 0)
+        if len(absent):
+            where = "the training rows" if split.folds == 1 else f"the training rows of fold {fold}"
+            message = f'class "{labels.classes[absent[0]]}" does not occur in {where}'
+            raise InputError(Problem(message, "data.split"))

@@ -1,0 +1,118 @@
+"""CSV and Parquet files as tables.
+
+A CSV is read as text, every cell of it, because pandas' own guesses lose things: a class called "NA" becomes
+missing, a row with a field too many shifts all columns by one, and a column of mixed types becomes objects. Types
+are inferred in `columns`.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+
+from pipelines.data.raw import Origin, PartName, RawData
+from search_spaces.errors import InputError, Problem
+
+DELIMITERS = (",", ";", "\t", "|")
+
+
+def read_csv(path: Path, name: str, key: str, part: PartName | None = None) -> RawData:
+    """Return the rows of a CSV file (comma, semicolon, tab or bar between fields; UTF-8; a header line).
+
+    Raises:
+        InputError: if it is empty, is not UTF-8 text, has a doubled column, or a row whose fields do not fit the
+            header; with the line as an editor counts it.
+    """
+    try:
+        delimiter, header, lines = _scan(path, key)
+    except UnicodeDecodeError as error:
+        message = f"{name} is not UTF-8 text (byte {error.start} cannot be read); save it as UTF-8"
+        raise InputError(Problem(message, key)) from None
+    except csv.Error as error:
+        raise InputError(Problem(f"{name} cannot be read as CSV: {error}", key)) from None
+    if not lines:
+        raise InputError(Problem(f"{name} has no rows below its header", key))
+    table = pd.read_csv(
+        path,
+        sep=delimiter,
+        header=0,
+        names=header,
+        index_col=False,
+        dtype=object,
+        na_filter=False,
+        encoding="utf-8-sig",
+        skip_blank_lines=True,
+        low_memory=False,
+    )
+    return RawData((Origin(name, "line", lines, part),), table=table, text=True)
+
+
+def read_parquet(path: Path, name: str, key: str, part: PartName | None = None) -> RawData:
+    """Return the rows of a Parquet file.
+
+    Raises:
+        InputError: if it is not Parquet, is empty, or has a doubled column.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(Problem(f"{name} cannot be read as Parquet: {first}", key)) from None
+    return from_frame(table, name, key, part)
+
+
+def from_frame(table: pd.DataFrame, name: str, key: str, part: PartName | None = None) -> RawData:
+    """Return the rows of a DataFrame, whose own index is left out.
+
+    Raises:
+        InputError: if it is empty or has a doubled column.
+    """
+    table = table.reset_index(drop=True)
+    table.columns = pd.Index([str(column) for column in table.columns], dtype=object)
+    _check_header([str(column) for column in table.columns], name, key)
+    if table.empty:
+        raise InputError(Problem(f"{name} has no rows", key))
+    return RawData((Origin(name, "row", range(1, len(table) + 1), part),), table=table)
+
+
+def _scan(path: Path, key: str) -> tuple[str, list[str], list[int]]:
+    """Return the delimiter, the header and the first line of each row, having checked the fields of each row."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = next((line for line in file if line.strip()), "")
+        delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
+        file.seek(0)
+        reader = csv.reader(file, delimiter=delimiter)
+        header: list[str] | None = None
+        lines: list[int] = []
+        end = 0
+        for fields in reader:
+            start, end = end + 1, reader.line_num
+            if not fields or (len(fields) == 1 and not fields[0].strip()):
+                continue
+            if header is None:
+                header = [field.strip() for field in fields]
+            elif len(fields) != len(header):
+                message = (
+                    f"line {start} of {path.name} has {len(fields)} fields, expected {len(header)} as in the header"
+                )
+                raise InputError(Problem(message, key))
+            else:
+                lines.append(start)
+    if header is None:
+        raise InputError(Problem(f"{path.name} is empty; expected a header line and rows", key))
+    _check_header(header, path.name, key)
+    return delimiter, header, lines
+
+
+def _check_header(header: list[str], name: str, key: str) -> None:
+    doubled = sorted({column for column in header if header.count(column) > 1})
+    if doubled:
+        raise InputError(Problem(f'{name} has the column "{doubled[0]}" more than once; rename one', key))
+
+
+def column_of(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return one column of a table whose columns are known to be unique."""
+    return cast("pd.Series", table[name])

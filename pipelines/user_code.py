@@ -1,0 +1,99 @@
+"""A study's own Python code: a function named as `file.py:function`, loaded by its path.
+
+The module gets a name of its own that depends on path and content, so two studies may both have a `loader.py`, and an
+edited file is loaded anew. Its folder is appended to `sys.path`, where the file's own imports look last: a folder
+with a module named like one of our packages would get ours instead of its own, and is therefore refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from search_spaces.errors import InputError, Problem, nearest
+
+OURS = ("search_spaces", "tracking", "pipelines")
+
+
+def load_function(reference: str, base: Path, key: str) -> Callable[..., Any]:
+    """Return the function or class that `reference` names, such as `loader.py:load`.
+
+    Args:
+        reference: path of a Python file, a colon, and a name that the file defines at its top level.
+        base: folder that the path is relative to.
+        key: dotted key of the study file that holds the reference, for the error.
+
+    Raises:
+        InputError: if the file or the name is not there, the file cannot be imported, or its folder hides our packages.
+    """
+    path, name = split_reference(reference, base, key)
+    module = _load_module(path, reference, key)
+    if not hasattr(module, name):
+        public = [word for word, value in vars(module).items() if callable(value) and not word.startswith("_")]
+        raise InputError(Problem(f'{path.name} defines no "{name}"; {nearest(name, public)}', key))
+    function = getattr(module, name)
+    if not callable(function):
+        message = f"expected {reference} to be a function, got {type(function).__name__}"
+        raise InputError(Problem(message, key))
+    return function  # type: ignore[no-any-return]
+
+
+def split_reference(reference: str, base: Path, key: str) -> tuple[Path, str]:
+    """Return the file and the name in `file.py:name`.
+
+    Raises:
+        InputError: if it is not written like that, or there is no such file.
+    """
+    written, _, name = reference.rpartition(":")
+    if not written.endswith(".py") or not name.isidentifier():
+        raise InputError(Problem(f'expected "file.py:function", got "{reference}"', key))
+    path = (base / written).resolve()
+    if not path.is_file():
+        beside = [file.name for file in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise InputError(Problem(f"there is no file {written}; {nearest(path.name, beside)}", key))
+    return path, name
+
+
+def raised_at(error: BaseException, path: Path) -> str:
+    """Return `ValueError: message (loader.py, line 12)` for an error raised by the code in `path`."""
+    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({path.name}, line {error.lineno})"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{message} ({path.name}, line {lines[-1]})" if lines else message
+
+
+def _load_module(path: Path, reference: str, key: str) -> ModuleType:
+    _refuse_hidden_packages(path.parent, key)
+    content = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()
+    name = f"kerastudy_user_{content[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(Problem(f"{reference} cannot be imported", key))
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    # A person's module may fail in any way, `sys.exit()` at its top level included.
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise InputError(Problem(f"{path.name} cannot be imported: {raised_at(error, path)}", key)) from error
+    return module
+
+
+def _refuse_hidden_packages(folder: Path, key: str) -> None:
+    for name in OURS:
+        package = folder / name
+        if (folder / f"{name}.py").is_file() or (package.is_dir() and any(package.glob("*.py"))):
+            message = f'{folder} holds a module named "{name}", a name that kerastudy uses itself; rename it'
+            raise InputError(Problem(message, key))
