@@ -42,7 +42,7 @@ _METRICS_A_BATCH: Final = 1000
 _PARAMS_A_BATCH: Final = 100
 _LONGEST_TAG: Final = 5000
 _LONGEST_PARAM: Final = 6000
-_DIGEST_LENGTH: Final = 32
+_DIGEST_LENGTH: Final = 16
 _ODD_IN_A_NAME: Final = re.compile(r"[^\w\-. :/]")
 
 
@@ -139,7 +139,7 @@ class Projection:
         run = self._trial(study, finished.number)
         self._upload(run.run_id, finished.folder)
         model_id = None
-        if finished.model is not None and Path(finished.model).is_dir():
+        if finished.model is not None and Path(finished.model).is_file():
             params = self._client.get_run(run.run_id).data.params
             model_id = model_registry.log_trial_model(self._client, run, Path(finished.model), params)
         self._log(run.run_id, metrics=_final_metrics(finished, model_id), tags=_trial_tags(finished))
@@ -167,10 +167,12 @@ class Projection:
         winner = None if closed.winner is None else self._trial(study, closed.winner)
         self._upload(study.run_id, closed.artifacts)
         registered = self._register(study, closed, winner)
-        metrics = []
+        metrics = _test_metrics(closed)
+        if winner is not None and metrics:
+            self._log(winner.run_id, metrics=metrics)
         if closed.best_value is not None:
             name = _metric_name(f"best_{study.opened.metric}")
-            metrics.append(Metric(name, closed.best_value, closed.finished_ms, 0))
+            metrics = [*metrics, Metric(name, closed.best_value, closed.finished_ms, 0)]
         tags = {"state": closed.state, "kerastudy.state": closed.state, "kerastudy.reason": closed.reason}
         counts = {f"kerastudy.trials.{state}": str(count) for state, count in closed.trials.items()}
         self._log(study.run_id, metrics=metrics, tags={**tags, **counts})
@@ -359,6 +361,12 @@ def _final_metrics(finished: TrialFinished, model_id: str | None) -> list[Metric
         Metric(_metric_name(name), float(value), finished.finished_ms, step, model_id=model_id)
         for name, value in finished.metrics.items()
     ]
+
+
+def _test_metrics(closed: StudyClosed) -> list[Metric]:
+    """Return the winner's scores on the test rows, told apart from those on training and validation rows."""
+    named = {f"test_{name.removeprefix('test_')}": value for name, value in closed.test.items()}
+    return [Metric(_metric_name(name), float(value), closed.finished_ms, 0) for name, value in named.items()]
 
 
 def _trial_tags(finished: TrialFinished) -> dict[str, str]:

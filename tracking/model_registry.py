@@ -19,6 +19,8 @@ from mlflow.entities.logged_model_status import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from tracking.mlflow_model import write_model_folder
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -43,8 +45,8 @@ class RegisteredVersion:
     version: str
 
 
-def log_trial_model(client: MlflowClient, run: TrialRun, folder: Path, params: Mapping[str, str]) -> str:
-    """Log the MLflow model in `folder` for a trial and return its identifier; the run must not have ended."""
+def log_trial_model(client: MlflowClient, run: TrialRun, keras_file: Path, params: Mapping[str, str]) -> str:
+    """Log a trial's `.keras` file as a model and return its identifier; the run must not have ended."""
     model = find_trial_model(client, run.experiment_id, run.key)
     if model is None:
         model = client.create_logged_model(
@@ -57,8 +59,7 @@ def log_trial_model(client: MlflowClient, run: TrialRun, folder: Path, params: M
             model_type="keras",
         )
     if model.status != LoggedModelStatus.READY:
-        client.log_model_artifacts(model.model_id, str(folder))
-        _log_description(client, model.model_id, run.run_id, folder)
+        _upload(client, model.model_id, run.run_id, keras_file)
         client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
@@ -116,13 +117,13 @@ def register_winner(
     return RegisteredVersion(name, str(version.version))
 
 
-def _log_description(client: MlflowClient, model_id: str, run_id: str, folder: Path) -> None:
-    """Replace the uploaded MLmodel by one that names its run and model, as `log_model` would have written it."""
-    description = Model.load(str(folder))
-    description.run_id = run_id
-    description.model_id = model_id
-    description.artifact_path = f"models:/{model_id}"
+def _upload(client: MlflowClient, model_id: str, run_id: str, keras_file: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "MLmodel"
-        description.save(str(path))
-        client.log_model_artifact(model_id, str(path))
+        folder = Path(scratch) / "model"
+        write_model_folder(keras_file, folder)
+        description = Model.load(str(folder))
+        description.run_id = run_id
+        description.model_id = model_id
+        description.artifact_path = f"models:/{model_id}"
+        description.save(str(folder / "MLmodel"))
+        client.log_model_artifacts(model_id, str(folder))
