@@ -39,6 +39,12 @@ check: $(STAMP) ## Format, lint, types, layers, and the tests with their coverag
 lock: $(STAMP) ## Write the lock files anew; UPGRADE=1 takes the newest releases.
 	scripts/lock.sh $(BIN) $(if $(UPGRADE),--upgrade)
 
+docs: $(STAMP) ## Write the generated parts of the pages anew.
+	$(BIN)/python scripts/write_reference.py
+
+image-check: ## Build the container image and run a small study in it.
+	docker/check_image.sh
+
 clean: ## Remove .venv, caches and what the demo wrote.
 	rm -rf $(VENV) .kerastudy exported build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache \
 	    .hypothesis .import_linter_cache
