@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
 
 def filled(page: str) -> str:
     """Return the page with every generated part made anew."""
-    return _PART.sub(lambda part: f"{part[1]}\n{_GENERATORS[part[2]](part[3] or '')}\n{part[4]}", page)
+    return _PART.sub(lambda part: f"{part[1]}\n{_GENERATORS[part[2]](part[3] or '')}\n\n{part[4]}", page)
 
 
 def keys(section: str) -> str:
@@ -115,10 +115,10 @@ def metrics(_: str) -> str:
 
 def command(_: str) -> str:
     """Return a section for every verb, with its arguments and options."""
-    context = click.Context(cli.main, info_name="kerastudy")
+    context = click.Context(cli.commands, info_name="kerastudy")
     parts = []
-    for name in cli.main.list_commands(context):
-        verb = cli.main.get_command(context, name)
+    for name in cli.commands.commands:
+        verb = cli.commands.get_command(context, name)
         if verb is not None and not verb.hidden:
             parts.append(_verb(name, verb, context))
     return "\n\n".join(parts)
@@ -229,7 +229,7 @@ def _plain(value: object) -> str:
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 _GENERATORS: Mapping[str, Callable[[str], str]] = {
