@@ -58,6 +58,8 @@ def connect(tracking_uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.ERROR)
     if tracking_uri.startswith(_SQLITE):
         _use_write_ahead_log(Path(tracking_uri.removeprefix(_SQLITE)))
+    # The registry asks a client made from the process-wide default for the model behind a version.
+    mlflow.set_tracking_uri(tracking_uri)
     return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 

@@ -142,7 +142,9 @@ class Projection:
         if finished.model is not None and Path(finished.model).is_file():
             params = self._client.get_run(run.run_id).data.params
             model_id = model_registry.log_trial_model(self._client, run, Path(finished.model), params)
-        self._log(run.run_id, metrics=_final_metrics(finished, model_id), tags=_trial_tags(finished))
+        self._log(
+            run.run_id, metrics=_final_metrics(finished, model_id), tags=_trial_tags(finished, study.opened.metric)
+        )
         self._client.set_terminated(run.run_id, _TRIAL_STATUS[finished.state], finished.finished_ms)
         self._record_progress(study, finished, run)
         self._trials.pop(run.key, None)
@@ -369,13 +371,18 @@ def _test_metrics(closed: StudyClosed) -> list[Metric]:
     return [Metric(_metric_name(name), float(value), closed.finished_ms, 0) for name, value in named.items()]
 
 
-def _trial_tags(finished: TrialFinished) -> dict[str, str]:
+def _trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
     tags: dict[str, str] = {"state": finished.state, "kerastudy.state": finished.state}
+    note = [f"**{finished.state.capitalize()}**"]
     if finished.value is not None:
         tags["value"] = _written(finished.value)
+        note = [f"**{metric} {finished.value:.6g}**"]
+        if "best_epoch" in finished.metrics:
+            note.append(f"at epoch {int(finished.metrics['best_epoch'])}")
     if finished.reason:
-        tags |= {"kerastudy.reason": finished.reason, _NOTE: f"**{finished.state.capitalize()}**: {finished.reason}"}
-    return tags
+        tags["kerastudy.reason"] = finished.reason
+        note.append(f"({finished.reason})" if finished.value is not None else f": {finished.reason}")
+    return {**tags, _NOTE: " ".join(note).replace("** :", ":**")}
 
 
 def _outcome(opened: StudyOpened, closed: StudyClosed) -> str:

@@ -5,12 +5,13 @@ Logged models are named as their run and found again by the tag `kerastudy.key`,
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -24,7 +25,8 @@ from tracking.mlflow_model import write_model_folder
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-KEY_TAG = "kerastudy.key"
+KEY_TAG: Final = "kerastudy.key"
+_VERSIONS_TAG: Final = "mlflow.modelVersions"
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,18 @@ def register_winner(
             description=description,
             await_creation_for=0,
         )
+    _link_back(client, model, name, str(version.version))
     if alias is not None:
         client.set_registered_model_alias(name, alias, version.version)
     return RegisteredVersion(name, str(version.version))
+
+
+def _link_back(client: MlflowClient, model: Any, name: str, version: str) -> None:
+    """Tag the logged model with its version, as `mlflow.register_model` does; without a server nobody else would."""
+    listed = json.loads(model.tags.get(_VERSIONS_TAG, "[]"))
+    if not any(entry.get("name") == name and str(entry.get("version")) == version for entry in listed):
+        listed.append({"name": name, "version": version})
+        client.set_logged_model_tags(model.model_id, {_VERSIONS_TAG: json.dumps(listed)})
 
 
 def _upload(client: MlflowClient, model_id: str, run_id: str, keras_file: Path) -> None:

@@ -40,6 +40,8 @@ _ATTEMPTS: Final[Mapping[Severity, int]] = {"refused": 3, "unclear": 30}
 _WINDOW_ROWS: Final = 400
 _POLL_S: Final = 0.5
 _log = logging.getLogger(__name__)
+# Without a handler Python would print tracebacks over the live progress; the doors decide where they go.
+_log.addHandler(logging.NullHandler())
 
 
 class Deliverer(Protocol):

@@ -100,6 +100,7 @@ class StudyClosed:
         winner: number of the best trial; None where no trial completed.
         artifacts: folder whose files belong to the parent run (trials.csv, report.html, plots).
         register: registered model's name for the winner; None while the study is only parked.
+        test: the winner's metrics on the test rows.
     """
 
     study: str
@@ -112,6 +113,7 @@ class StudyClosed:
     artifacts: str
     register: str | None = None
     alias: str | None = None
+    test: Mapping[str, float] = field(default_factory=dict)
 
 
 Record = StudyOpened | TrialStarted | EpochsRecorded | TrialFinished | ModelDisplaced | StudyClosed
