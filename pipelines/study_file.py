@@ -11,18 +11,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-
-from pipelines.data.prepared import TaskKind
-from pipelines.models import catalogue
-from pipelines.study_spec import ObjectiveSpec, StudySpec
 from search_spaces.document import Document, parse_document, read_document
-from search_spaces.errors import InputError, Problem, nearest
 from search_spaces.parse import parse_space
 from search_spaces.space import Space
+
+from pipelines.data.prepared import TaskKind
+from pipelines.models import catalogue, objectives
+from pipelines.study_spec import StudySpec
+from search_spaces.errors import InputError, Problem, nearest
 
 Path_ = tuple[str | int, ...]
 
@@ -58,18 +58,22 @@ class Study:
         """Return the study's name."""
         return self.spec.study
 
+    @property
+    def per_layer(self) -> frozenset[str]:
+        """Return the concepts that the space declares layer by layer."""
+        return catalogue.family(self.spec.model).per_layer(self.space.parameters)
+
     def objective(self, task: TaskKind) -> Objective:
         """Return the objective, filling in what the file leaves to the task.
 
         Raises:
-            InputError: if training on this task never reports the metric.
+            InputError: if training on this task cannot use the loss, or never reports a metric.
         """
-        written = self.spec.objective or ObjectiveSpec(metric=catalogue.default_objective(task))
-        reported = catalogue.reported_metrics(task, self.spec.training)
-        if written.metric not in reported:
-            message = f'a {task} study never reports "{written.metric}"; {nearest(written.metric, reported)}'
-            raise InputError(self.document.problem(("objective", "metric"), message))
-        return Objective(written.metric, written.direction or catalogue.direction_of(written.metric))
+        try:
+            objectives.loss_name(task, self.spec.training)
+            return Objective(*objectives.resolve_objective(task, self.spec.training, self.spec.objective))
+        except InputError as error:
+            raise self.placed(error) from None
 
     def identity(self) -> str:
         """Return a digest of all that must stay the same when a study is resumed.
@@ -105,14 +109,15 @@ def check_document(document: Document, base: Path) -> Study:
     """Check a study that has been read already; see `load_study`."""
     problems: list[Problem] = []
     spec = _spec(document, problems)
-    model = spec.model if spec else document.data.get("model")
-    family = catalogue.FAMILIES.get(model) if isinstance(model, str) else None
+    name = document.data.get("model")
+    family = catalogue.FAMILIES.get(name) if isinstance(name, str) else None
     if spec and family is None:
-        message = f'unknown model "{spec.model}": {nearest(spec.model, catalogue.FAMILIES)}'
+        message = f'no model family is called "{spec.model}"; {nearest(spec.model, catalogue.FAMILIES)}'
         problems.append(document.problem(("model",), message))
     space = _space(document, family, problems)
-    if spec and space and family:
-        problems += _unasked(document, family, space)
+    if space and family:
+        problems += _unfit(document, family, space)
+    if spec:
         problems += _training_problems(document, spec)
     if problems or spec is None or space is None:
         raise InputError(problems)
@@ -138,35 +143,45 @@ def _space(document: Document, family: catalogue.Family | None, problems: list[P
         return None
 
 
-def _unasked(document: Document, family: catalogue.Family, space: Space) -> list[Problem]:
-    return [
-        document.problem(
-            ("space", name),
-            f'the model "{family.name}" never asks for "{name}"; {nearest(name, family.parameters)}',
-        )
-        for name in space.parameters
-        if not family.knows(name)
-    ]
+def _unfit(document: Document, family: catalogue.Family, space: Space) -> list[Problem]:
+    """Check that the model asks for each parameter, and can take every value that the space may give it."""
+    problems = []
+    for name, parameter in space.parameters.items():
+        asked = family.find(name)
+        path = ("space", name)
+        if asked is None:
+            choices = [each.name for each in family.parameters]
+            message = f'the model "{family.name}" never asks for "{name}"; {nearest(name, choices)}'
+            problems.append(document.problem(path, message))
+            continue
+        refusals = (asked.refusal(value) for value in parameter.bounds)
+        if refusal := next((refusal for refusal in refusals if refusal), None):
+            problems.append(document.problem(path, refusal))
+    return problems
 
 
 def _training_problems(document: Document, spec: StudySpec) -> list[Problem]:
-    """Check names of losses and metrics against every task that the file leaves open."""
-    problems = []
-    kinds = catalogue.TASK_KINDS if spec.data.task == "auto" else (cast(TaskKind, spec.data.task),)
-    losses = {name for kind in kinds for name in catalogue.losses(kind)}
-    metrics = {name for kind in kinds for name in catalogue.metrics(kind)}
-    if spec.training.loss is not None and spec.training.loss not in losses:
-        message = f'unknown loss "{spec.training.loss}": {nearest(spec.training.loss, losses)}'
-        problems.append(document.problem(("training", "loss"), message))
-    for index, name in enumerate(spec.training.metrics):
-        if name not in metrics:
-            message = f'unknown metric "{name}": {nearest(name, metrics)}'
-            problems.append(document.problem(("training", "metrics", index), message))
-    if not problems and spec.objective is not None:
-        reported = {name for kind in kinds for name in catalogue.reported_metrics(kind, spec.training)}
-        if spec.objective.metric not in reported:
-            message = f'no training reports "{spec.objective.metric}"; {nearest(spec.objective.metric, reported)}'
-            problems.append(document.problem(("objective", "metric"), message))
+    """Check loss, metrics and objective; where the task is still open, against the one that takes the most."""
+    if spec.data.task != "auto":
+        kinds: tuple[TaskKind, ...] = (spec.data.task,)
+    else:
+        kinds = get_args(TaskKind)
+    tried = [_training_errors(kind, spec) for kind in kinds]
+    fewest = min(tried, key=len)
+    return [document.problem(tuple(problem.path.split(".")), problem.message) for problem in fewest]
+
+
+def _training_errors(kind: TaskKind, spec: StudySpec) -> list[Problem]:
+    problems: list[Problem] = []
+    for check in (
+        lambda: objectives.loss_name(kind, spec.training),
+        lambda: objectives.metric_names(kind, spec.training),
+        lambda: objectives.resolve_objective(kind, spec.training, spec.objective),
+    ):
+        try:
+            check()
+        except InputError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
     return problems
 
 

@@ -48,7 +48,7 @@ def fit(
     return Fitted(tuple(watch.history), watch.best_epoch, watch.best_value, watch.pruned)
 
 
-class _Watch(keras.callbacks.Callback):
+class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
     """Keeps the best epoch, stops in time, and refuses what is not finite."""
 
     def __init__(

@@ -92,6 +92,9 @@ class TrialResult:
     seconds: float
 
 
+ARTIFACTS = "artifacts"
+"""The folder in a trial's folder whose files MLflow shows."""
+
 MODEL_FILE = "model.keras"
 """A complete trial's model on raw columns, in the trial's folder."""
 
@@ -106,6 +109,26 @@ def read_result(folder: Path) -> TrialResult | None:
         return None
     values = json.loads(file.read_text(encoding="utf-8"))
     return TrialResult(**{**values, "epochs": tuple(EpochDone(**epoch) for epoch in values["epochs"])})
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """What one model of the space costs.
+
+    Attributes:
+        parameters: all weights of the model.
+        memory_bytes: estimate for training: weights, their gradients, the optimizer's state, and for one batch every
+            layer's output twice (once forward, once for its gradient).
+        first_s: time of the first step, which traces and compiles.
+        epoch_s: estimate for one epoch, from a few steps.
+        epochs: most epochs that a trial of this size trains.
+    """
+
+    parameters: int
+    memory_bytes: int
+    first_s: float
+    epoch_s: float
+    epochs: int
 
 
 class TrialError(KerastudyError):

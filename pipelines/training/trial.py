@@ -24,12 +24,13 @@ from tracking.plots import learning_curve
 from pipelines.data.prepare import load_part, load_preprocessing, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.files import aside_of, into_place, write_text
-from pipelines.models import catalogue
+from pipelines.models.build import hypermodel
 from pipelines.models.compose import compose
 from pipelines.models.context import ModelContext
-from pipelines.models.family import class_weights, hypermodel
+from pipelines.models.objectives import class_weights
 from pipelines.training.fit import fit
 from pipelines.training.trainer import (
+    ARTIFACTS,
     MODEL_FILE,
     RESULT_FILE,
     EpochDone,
@@ -51,6 +52,7 @@ def train_trial(job: TrialJob, channel: Channel) -> TrialResult:
         TrialError: if it cannot be scored.
     """
     started = time.monotonic()
+    Path(job.folder).mkdir(parents=True, exist_ok=True)
     summary = load_summary(Path(job.data))
     folds = [_train_fold(job, fold, channel) for fold in range(1)]
     if not folds[0].fitted.pruned:
@@ -76,15 +78,28 @@ class _Fold:
 def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed((job.seed + fold) % 2**32)
-    model, hp, rows = build_trial(job, fold)
-    schedule = _schedule(job, hp)
-    listener = _Listener(job, fold, schedule.epochs, channel)
-    fitted = fit(model, rows, schedule, metric=job.metric, direction=job.direction, listener=listener)
-    return _Fold(fold, model, dict(hp.values), fitted, tuple(listener.epochs))
+    trial = build_trial(job, fold)
+    listener = _Listener(job, fold, trial.schedule.epochs, channel)
+    fitted = fit(trial.model, trial.rows, trial.schedule, metric=job.metric, direction=job.direction, listener=listener)
+    return _Fold(fold, trial.model, trial.asked, fitted, tuple(listener.epochs))
 
 
-def build_trial(job: TrialJob, fold: int) -> tuple[keras.Model, GivenHyperParameters, Rows]:
-    """Return a trial's compiled model, the hyperparameters that it asked for, and its rows."""
+@dataclass(frozen=True)
+class BuiltTrial:
+    """A trial ready to train: its compiled model, all hyperparameters that it asked for, rows and schedule."""
+
+    model: keras.Model
+    asked: Mapping[str, Any]
+    rows: Rows
+    schedule: Schedule
+
+
+def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
+    """Build a trial's model for one fold of the data.
+
+    Raises:
+        InputError: if the model cannot take the data or the values.
+    """
     summary = load_summary(Path(job.data))
     train = load_part(Path(job.data), "train", fold)
     context = ModelContext(
@@ -96,7 +111,8 @@ def build_trial(job: TrialJob, fold: int) -> tuple[keras.Model, GivenHyperParame
     )
     hp = GivenHyperParameters(job.values)
     model = hypermodel(job.model, context).build(hp)
-    return model, hp, Rows(train, load_part(Path(job.data), "validation", fold), class_weights(context))
+    rows = Rows(train, load_part(Path(job.data), "validation", fold), class_weights(context.task, context.training))
+    return BuiltTrial(model, dict(hp.values), rows, _schedule(job, hp.values))
 
 
 class _Listener:
@@ -148,12 +164,11 @@ def _epochs_of_an_earlier_attempt(file: Path) -> dict[tuple[int, str], int]:
     return times
 
 
-def _schedule(job: TrialJob, hp: GivenHyperParameters) -> Schedule:
-    asked = catalogue.FAMILIES[job.model].parameters
+def _schedule(job: TrialJob, asked: Mapping[str, Any]) -> Schedule:
     stopping = job.training.early_stopping
     return Schedule(
-        epochs=int(hp.Fixed("epochs", job.values.get("epochs", asked["epochs"].default))),
-        batch_size=int(hp.Fixed("batch_size", job.values.get("batch_size", asked["batch_size"].default))),
+        epochs=int(asked["epochs"]),
+        batch_size=int(asked["batch_size"]),
         patience=stopping.patience if stopping else None,
         min_delta=stopping.min_delta if stopping else 0.0,
     )
@@ -200,14 +215,14 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _write_files(job: TrialJob, best: _Fold, result: TrialResult) -> None:
-    folder = Path(job.folder)
+    folder = Path(job.folder) / ARTIFACTS
     write_text(folder / "history.csv", _history_csv(result.epochs))
     write_text(folder / "config.json", json.dumps(_config(job, best), indent=2, default=str) + "\n")
     learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)
     model = compose(load_preprocessing(Path(job.data), best.number), best.model)
     write_text(folder / "model_summary.txt", _summary(best.model) + "\n" + _summary(model))
     if result.state == "complete":
-        _save(model, folder / MODEL_FILE)
+        _save(model, Path(job.folder) / MODEL_FILE)
 
 
 def _save(model: keras.Model, file: Path) -> None:

@@ -1,0 +1,36 @@
+"""Data preparation as a job: what a worker is asked, without importing what the worker needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.data.prepared import DataSummary, InputKind
+from pipelines.study_spec import DataSpec
+
+if TYPE_CHECKING:
+    from pipelines.engines.engine import Channel
+
+
+@dataclass(frozen=True)
+class DataJob:
+    """A study's data to prepare.
+
+    Attributes:
+        base: folder that relative paths start from.
+        folder: where the prepared data goes.
+        prefers: the form of features that the model is meant for.
+    """
+
+    spec: DataSpec
+    base: str
+    folder: str
+    prefers: InputKind
+
+
+def prepare_data(job: DataJob, channel: Channel) -> DataSummary:
+    """Prepare the data; see `prepare.prepare`."""
+    from pipelines.data.prepare import prepare
+
+    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers)

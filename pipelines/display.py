@@ -1,0 +1,223 @@
+"""What `kerastudy run` shows while it works: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from pipelines import progress as said
+
+_PLAIN_EVERY_S = 10.0
+
+
+class Display(Protocol):
+    """Shows what a supervisor says, for as long as it is entered."""
+
+    def show(self, event: said.Progress) -> None:
+        """Show one event."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def display(console: Console) -> Display:
+    """Return bars for a terminal, and lines for a file or a pipe."""
+    return Bars(console) if console.is_terminal else Lines(console)
+
+
+class Pace:
+    """How far a study is, how long it has gone on, and how long it will go on."""
+
+    def __init__(self, begun: said.SearchBegun) -> None:
+        self.begun = begun
+        self.ended = begun.done
+        self.best = begun.best
+        self.best_trial: int | None = None
+        self.states: dict[str, int] = {}
+        self._started = time.monotonic()
+
+    def count(self, event: said.TrialEnded) -> None:
+        """Take note of a trial's end."""
+        self.ended += 1
+        self.states[event.state] = self.states.get(event.state, 0) + 1
+        if event.is_best:
+            self.best, self.best_trial = event.value, event.number
+
+    def left_s(self) -> float | None:
+        """Return the seconds left at the pace so far; None before the first trial has ended."""
+        here = self.ended - self.begun.done
+        if here == 0:
+            return None
+        return (time.monotonic() - self._started) / here * (self.begun.budget - self.ended)
+
+    def describe(self) -> str:
+        """Return the state of the study in one line."""
+        parts = [f"{self.ended}/{self.begun.budget} trials"]
+        if self.best is not None:
+            which = f" ({trial_name(self.best_trial)})" if self.best_trial is not None else ""
+            parts.append(f"best {self.begun.objective.metric} {self.best:.5g}{which}")
+        parts += [f"{count} {state}" for state, count in sorted(self.states.items()) if state != "complete"]
+        left = self.left_s()
+        if left is not None and self.ended < self.begun.budget:
+            parts.append(f"{duration(left)} left")
+        return ", ".join(parts)
+
+
+class Lines:
+    """One line for each trial that ends; for logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._pace: Pace | None = None
+        self._epoch_line_at = time.monotonic()
+
+    def show(self, event: said.Progress) -> None:
+        """Print what is worth a line."""
+        if isinstance(event, said.SearchBegun):
+            self._pace = Pace(event)
+            self._print(opening(event))
+        elif isinstance(event, said.TrialEnded) and self._pace:
+            self._pace.count(event)
+            self._epoch_line_at = time.monotonic()
+            self._print(f"{trial_line(event)}  [{self._pace.describe()}]")
+        elif isinstance(event, said.EpochEnded) and time.monotonic() - self._epoch_line_at > _PLAIN_EVERY_S:
+            self._epoch_line_at = time.monotonic()
+            self._print(f"{trial_name(event.number)} epoch {event.epoch}/{event.of}: {event.value:.5g}")
+        elif isinstance(event, said.Delivering) and event.waiting:
+            self._print(delivering(event))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class Bars:
+    """A bar for the trials and one for the epochs of each running trial, redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._trials = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(40), TextColumn("{task.fields[note]}")
+        )
+        self._epochs = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(30, style="dim"),
+            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}  {task.fields[note]}"),
+        )
+        self._live = Live(Group(self._trials, self._epochs), console=console, refresh_per_second=5, transient=True)
+        self._running: dict[int, TaskID] = {}
+        self._pace: Pace | None = None
+        self._all: TaskID | None = None
+
+    def show(self, event: said.Progress) -> None:
+        """Move the bars."""
+        if isinstance(event, said.SearchBegun):
+            self._begin(event)
+        elif isinstance(event, said.TrialBegun):
+            total = event.params.get("epochs")
+            self._running[event.number] = self._epochs.add_task(
+                trial_name(event.number), total=total if isinstance(total, int) else None, note=""
+            )
+        elif isinstance(event, said.EpochEnded):
+            self._epochs.update(
+                self._running[event.number], completed=event.epoch, total=event.of, note=f"{event.value:.5g}"
+            )
+        elif isinstance(event, said.TrialEnded):
+            self._end(event)
+        elif isinstance(event, said.Delivering) and event.waiting:
+            self._live.console.print(delivering(event), style="dim", highlight=False)
+
+    def _begin(self, event: said.SearchBegun) -> None:
+        self._pace = Pace(event)
+        self._live.console.print(opening(event), highlight=False)
+        self._all = self._trials.add_task("trials", total=event.budget, completed=event.done, note="")
+
+    def _end(self, event: said.TrialEnded) -> None:
+        if (task := self._running.pop(event.number, None)) is not None:
+            self._epochs.remove_task(task)
+        if self._pace is None or self._all is None:
+            return
+        self._pace.count(event)
+        self._trials.update(self._all, completed=self._pace.ended, note=self._pace.describe())
+        if event.is_best or event.state == "failed":
+            style = "red" if event.state == "failed" else "green"
+            self._live.console.print(Text(trial_line(event), style=style))
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+
+def opening(event: said.SearchBegun) -> str:
+    """Return what is known as the search begins."""
+    rows = ", ".join(f"{count} {part}" for part, count in event.data.rows.items() if count)
+    resumed = f", {event.done} done before" if event.done else ""
+    return (
+        f"{event.study}: {event.data.task.kind}, rows: {rows}; {event.objective.direction} {event.objective.metric} "
+        f"over {event.budget} trials{resumed}, {event.workers} at a time"
+    )
+
+
+def trial_line(event: said.TrialEnded) -> str:
+    """Return a trial's end in one line."""
+    value = "" if event.value is None else f" {event.value:.5g}"
+    reason = f": {event.reason}" if event.reason else ""
+    seconds = "" if event.seconds is None else f" in {duration(event.seconds)}"
+    return f"{trial_name(event.number)} {event.state}{value}{seconds}{reason}{'  *best*' if event.is_best else ''}"
+
+
+def delivering(event: said.Delivering) -> str:
+    """Return what MLflow still waits for."""
+    away = f" (MLflow does not answer: {event.error})" if event.error else ""
+    return f"sending {event.waiting} records to MLflow{away}"
+
+
+def trial_name(number: int) -> str:
+    """Return a trial's short name, as MLflow shows it behind the study's."""
+    return f"t{number:03d}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as a person reads it.
+
+    >>> [duration(s) for s in (0.42, 7.5, 75, 5400)]
+    ['0.4s', '7.5s', '1m15s', '1h30m']
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def table_cell(value: object) -> str:
+    """Return a value as tables show it."""
+    if value is None:
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def metrics_line(metrics: Mapping[str, float]) -> str:
+    """Return metrics in one line."""
+    return ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())

@@ -1,0 +1,42 @@
+"""Runs a single job to its end: reading data, checking a model, exporting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from pipelines.engines.engine import Engine, Failed, Finished, Job
+from search_spaces.errors import InputError, KerastudyError
+
+
+class JobError(KerastudyError):
+    """A job that does not belong to a trial ended badly."""
+
+
+def run_alone(engine: Engine, job: Job, while_waiting: Callable[[], None] = lambda: None) -> Any:
+    """Run a job while nothing else runs on the engine, and return its result.
+
+    `while_waiting` is called about twice a second; what it raises ends the job.
+
+    Raises:
+        InputError: if the job says that what was handed in is at fault.
+        JobError: if it failed in any other way; names its log.
+    """
+    engine.submit(job)
+    try:
+        while True:
+            while_waiting()
+            for event in engine.events(0.5):
+                if isinstance(event, Finished):
+                    return event.result
+                if isinstance(event, Failed):
+                    _raise(event, job)
+    except BaseException:
+        engine.stop(job.name)
+        raise
+
+
+def _raise(event: Failed, job: Job) -> NoReturn:
+    if event.kind == "input":
+        raise InputError(event.problems)
+    raise JobError(f"{job.name} failed: {event.reason}; what it printed is in {job.log}")

@@ -1,0 +1,176 @@
+"""What the verbs of the command line do while a person watches: run, validate, export, ui."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from pipelines import tables
+from pipelines.display import display, duration, metrics_line, trial_name
+from pipelines.engines.local import LocalEngine
+from pipelines.export.export import Exported, check_target, export_trial
+from pipelines.home import Home
+from pipelines.lookup import Lookup
+from pipelines.progress import StudyEnded
+from pipelines.study_file import Study
+from pipelines.submit import Checked, check_study, enqueue
+from pipelines.supervisor import Supervisor
+from pipelines.training.trainer import ModelCheck
+from tracking import links
+from tracking.outbox import OutboxDelivery
+from tracking.store import Store
+
+INTERRUPTED = 130
+
+
+def run_in_foreground(study: Study, home: Home) -> int:
+    """Submit a study and work on it until it ends or Ctrl-C parks it; return the exit code.
+
+    Raises:
+        InputError: if its data or model cannot be used, or the study exists and searches something else.
+    """
+    console = Console()
+    with closing(LocalEngine(study.spec.resources.workers)) as engine:
+        with console.status("reading the data, trying the smallest and the largest model"):
+            checked = check_study(study, home.study(study.name), engine)
+        with Store.open(home.store) as store:
+            enqueue(study, checked.summary, store)
+            delivery = OutboxDelivery(
+                store,
+                links.resolve(home.folder, os.environ),
+                artifact_root=links.artifact_root(home.folder, os.environ),
+                study=study.name,
+            )
+            supervisor = Supervisor(study, checked.summary, home, store, engine, delivery)
+            with _on_signal(supervisor.park), display(console) as shown:
+                for event in supervisor.run():
+                    shown.show(event)
+    if not isinstance(event, StudyEnded):
+        raise AssertionError("a supervisor's last word is StudyEnded")
+    _print_end(console, event, home)
+    return {"finished": 0, "parked": INTERRUPTED}.get(event.state, 1)
+
+
+def validate_in_foreground(study: Study, *, as_json: bool) -> None:
+    """Check a study's data and models and print what was found.
+
+    Raises:
+        InputError: if the data or the model cannot be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="kerastudy-") as folder, closing(LocalEngine(1)) as engine:
+        checked = check_study(study, Path(folder) / "study", engine)
+    (tables.print_json(asdict(checked)) if as_json else _print_checked(study, checked))
+
+
+def export_in_foreground(
+    home: Home, study: str, trial: int | None, formats: Sequence[str] | None, target: Path
+) -> Exported:
+    """Export a trial's model, the best one's unless a trial is named.
+
+    Raises:
+        InputError: if study, trial or format are unknown, or the target exists.
+        ExportError: if a file differs from the Keras model.
+    """
+    check_target(target)
+    with Lookup.open(home) as lookup:
+        number = lookup.complete_trial(study, trial)
+        chosen = formats or lookup.formats(study)
+        test = lookup.best(study).test if trial is None else {}
+    with closing(LocalEngine(1)) as engine:
+        files = export_trial(home, study, number, chosen, target, engine)
+    return Exported(study, number, str(target), files, test)
+
+
+def ui_in_foreground(home: Home, host: str, port: int) -> None:
+    """Run the MLflow UI on a home until Ctrl-C.
+
+    Raises:
+        KerastudyError: if the UI does not start.
+    """
+    from tracking import ui
+
+    stopped = threading.Event()
+    console = Console(highlight=False)
+    with _on_signal(stopped.set):
+        with console.status("starting the MLflow UI"):
+            serving = ui.serve(home.folder, os.environ, host=host, port=port)
+            address = serving.__enter__()
+        try:
+            console.print(f"MLflow UI: {address}/#/experiments?workflowType=machine_learning", soft_wrap=True)
+            for board in ui.boards(links.resolve(home.folder, os.environ), address):
+                console.print(f"  {board.study}: {board.leaderboard}", soft_wrap=True)
+            console.print("Ctrl-C ends it.")
+            while not stopped.wait(0.2):
+                pass
+        finally:
+            serving.__exit__(None, None, None)
+
+
+def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
+    say: Callable[[str], None] = lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)  # noqa: E731
+    counts = ", ".join(f"{count} {state}" for state, count in ended.trials.items())
+    say(f"{ended.study} {ended.state}: {ended.reason} ({counts}) after {duration(ended.seconds)}")
+    if ended.winner is not None:
+        test = f"; on the test rows: {metrics_line(ended.test)}" if ended.test else ""
+        say(f"best: {trial_name(ended.winner)} with {ended.metric} {ended.value:.6g}{test}")
+    if ended.undelivered:
+        error = f" ({ended.undelivered_error})" if ended.undelivered_error else ""
+        say(f"{ended.undelivered} records still wait for MLflow{error}; they are kept and go out with the next run")
+    option = "" if home.folder == Home.at(None).folder else f" --home {home.folder}"
+    if ended.winner is not None:
+        say(f"next: kerastudy best {ended.study}{option}")
+        say(f"      kerastudy export {ended.study} --to FOLDER{option}")
+    say(f"{'      ' if ended.winner is not None else 'next: '}kerastudy ui{option}")
+
+
+def _print_checked(study: Study, checked: Checked) -> None:
+    summary = checked.summary
+    task = summary.task
+    rows = {
+        "study": f"{study.name}: ok",
+        "rows": ", ".join(f"{count} {part}" for part, count in summary.rows.items()),
+        "task": f"{task.kind} on {', '.join(task.targets)}"
+        + (f", {len(task.classes)} classes" if task.classes else ""),
+        "inputs": f"{len(summary.raw)}",
+        **{f"  {name}": meaning for name, meaning in summary.encodings.items()},
+        "space": ", ".join(study.space.parameters),
+        "smallest": _model_line(checked.smallest),
+        "largest": _model_line(checked.largest),
+    }
+    for name, value in rows.items():
+        print(f"{name:<24}{value}" if name.startswith("  ") else f"{name:<10}{value}")
+
+
+def _model_line(model: ModelCheck) -> str:
+    return (
+        f"{model.parameters:,} parameters, about {model.memory_bytes / 1e6:,.1f} MB to train, "
+        f"about {duration(model.first_s + model.epoch_s * model.epochs)} for {model.epochs} epochs"
+    )
+
+
+@contextmanager
+def _on_signal(action: Callable[[], None]) -> Iterator[None]:
+    """Call `action` at the first SIGINT or SIGTERM; a second one ends the process as usual."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        action()
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

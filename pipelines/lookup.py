@@ -1,0 +1,244 @@
+"""Reading what is known of studies and trials, as plain values for the doors."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from search_spaces.document import parse_document
+
+from pipelines.home import Home
+from pipelines.search import Scored, best_of, scored_trials
+from pipelines.selection import test_scores
+from pipelines.study_file import Objective, Study, check_document
+from search_spaces.errors import InputError
+from tracking import links
+from tracking.outbox import Outbox
+from tracking.records import Value
+from tracking.store import Store
+from tracking.study_queue import StudyQueue, StudyRecord
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One study in a list."""
+
+    name: str
+    state: str
+    trials: int
+    budget: int
+    metric: str
+    best: float | None
+    best_trial: int | None
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """How one study stands.
+
+    Attributes:
+        trials: number of trials by state.
+        waiting_for_mlflow: records that MLflow has not taken yet; `mlflow_error` says why not.
+        folder: where its files are.
+    """
+
+    name: str
+    state: str
+    reason: str
+    model: str
+    source: str
+    metric: str
+    direction: str
+    budget: int
+    trials: Mapping[str, int]
+    best: float | None
+    best_trial: int | None
+    best_params: Mapping[str, Value]
+    seconds: float
+    waiting_for_mlflow: int
+    mlflow_error: str
+    tracking_uri: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial in a list; `values` holds the objective, and is empty where the trial has none."""
+
+    number: int
+    state: str
+    values: tuple[float, ...]
+    params: Mapping[str, Value]
+    best_epoch: int | None
+    seconds: float | None
+    reason: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The best trial of a study."""
+
+    study: str
+    trial: TrialRow
+    metric: str
+    direction: str
+    test: Mapping[str, float]
+    model: str
+
+
+class Lookup:
+    """Reads a home's store; changes nothing."""
+
+    def __init__(self, home: Home, store: Store) -> None:
+        self._home = home
+        self._store = store
+        self._queue = StudyQueue(store)
+
+    @classmethod
+    def open(cls, home: Home) -> Self:
+        """Open a home's store.
+
+        Raises:
+            InputError: if there is none; nothing is created.
+        """
+        if "://" not in home.store and not (Path(home.store) / "kerastudy.db").exists():
+            raise InputError(f"there are no studies in {home.folder}: run one first, or name another --home")
+        return cls(home, Store.open(home.store))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._store.close()
+
+    def studies(self) -> tuple[StudyRow, ...]:
+        """Return every study, oldest first."""
+        return tuple(self._row(record) for record in self._queue.list())
+
+    def study(self, name: str) -> StudyView:
+        """Return one study.
+
+        Raises:
+            InputError: if there is none of that name.
+        """
+        record = self._queue.get(name)
+        study = loaded(record)
+        objective = self._objective(study)
+        trials = self._trials(record)
+        best = best_of(trials, objective)
+        waiting = Outbox(self._store).waiting(name)
+        return StudyView(
+            name=name,
+            state=record.state,
+            reason=record.reason,
+            model=study.spec.model,
+            source=study.spec.data.source,
+            metric=objective.metric,
+            direction=objective.direction,
+            budget=study.spec.budget.trials,
+            trials={
+                state: sum(trial.state == state for trial in trials) for state in sorted({t.state for t in trials})
+            },
+            best=best.value if best else None,
+            best_trial=best.number if best else None,
+            best_params=best.params if best else {},
+            seconds=record.elapsed_s,
+            waiting_for_mlflow=waiting.pending + waiting.parked,
+            mlflow_error=waiting.last_error,
+            tracking_uri=links.resolve(self._home.folder, os.environ),
+            folder=str(self._home.study(name)),
+        )
+
+    def trials(self, name: str) -> tuple[TrialRow, ...]:
+        """Return a study's trials.
+
+        Raises:
+            InputError: if there is no study of that name.
+        """
+        return tuple(_trial_row(trial) for trial in self._trials(self._queue.get(name)))
+
+    def best(self, name: str) -> BestTrial:
+        """Return a study's best trial.
+
+        Raises:
+            InputError: if there is no such study, or none of its trials is complete.
+        """
+        record = self._queue.get(name)
+        objective = self._objective(loaded(record))
+        best = best_of(self._trials(record), objective)
+        if best is None:
+            raise InputError(f"no trial of {name} is complete yet; see: kerastudy trials {name}")
+        return BestTrial(
+            study=name,
+            trial=_trial_row(best),
+            metric=objective.metric,
+            direction=objective.direction,
+            test=test_scores(self._home, name, best.number),
+            model=str(self._home.trial(name, best.number) / "model.keras"),
+        )
+
+    def complete_trial(self, name: str, number: int | None) -> int:
+        """Return the number of a complete trial: the given one, or the best.
+
+        Raises:
+            InputError: if it does not exist or is not complete.
+        """
+        if number is None:
+            return self.best(name).trial.number
+        trials = {trial.number: trial for trial in self.trials(name)}
+        if number not in trials:
+            raise InputError(f"{name} has no trial {number}; it has {len(trials)}, see: kerastudy trials {name}")
+        if trials[number].state != "complete":
+            raise InputError(f"trial {number} of {name} is {trials[number].state}: expected a complete one")
+        return number
+
+    def formats(self, name: str) -> tuple[str, ...]:
+        """Return the formats that a study's file asks for."""
+        return tuple(loaded(self._queue.get(name)).spec.export.formats)
+
+    def _row(self, record: StudyRecord) -> StudyRow:
+        study = loaded(record)
+        return StudyRow(
+            name=record.name,
+            state=record.state,
+            trials=sum(record.counts.values()),
+            budget=study.spec.budget.trials,
+            metric=self._objective(study).metric,
+            best=record.best_value,
+            best_trial=record.winner,
+        )
+
+    def _trials(self, record: StudyRecord) -> tuple[Scored, ...]:
+        import optuna
+
+        try:
+            return scored_trials(optuna.load_study(study_name=record.name, storage=self._store.optuna_storage()))
+        except KeyError:  # submitted, and not begun yet
+            return ()
+
+    def _objective(self, study: Study) -> Objective:
+        summary = json.loads((self._home.data(study.name) / "summary.json").read_text(encoding="utf-8"))
+        return study.objective(summary["task"]["kind"])
+
+
+def loaded(record: StudyRecord) -> Study:
+    """Return the study that a record holds."""
+    return check_document(parse_document(record.document, record.name), Path(record.folder))
+
+
+def _trial_row(trial: Scored) -> TrialRow:
+    return TrialRow(
+        number=trial.number,
+        state=trial.state,
+        values=() if trial.value is None else (trial.value,),
+        params=trial.params,
+        best_epoch=trial.best_epoch,
+        seconds=trial.seconds,
+        reason=trial.reason,
+        metrics=trial.metrics,
+    )

@@ -1,0 +1,28 @@
+"""Asking a deployed model: one that takes raw columns by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipelines.data.prepared import Array
+
+BATCH_ROWS = 1024
+
+
+def predict_raw(model: keras.Model, raw: Mapping[str, Array]) -> Array:
+    """Return the model's predictions [row, output] for raw columns, in batches."""
+    return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches(raw)])
+
+
+def batches(raw: Mapping[str, Array], rows: int = BATCH_ROWS) -> Iterator[dict[str, Any]]:
+    """Yield raw columns as tensors; Keras refuses NumPy arrays of strings."""
+    count = len(next(iter(raw.values())))
+    for start in range(0, count, rows):
+        yield {name: tf.convert_to_tensor(values[start : start + rows]) for name, values in raw.items()}
+
+

@@ -1,0 +1,97 @@
+"""What a supervisor says while it works, for whoever shows it: plain values, one class an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelines.data.prepared import DataSummary
+from pipelines.study_file import Objective
+from tracking.records import StudyState, Value
+
+
+@dataclass(frozen=True)
+class SearchBegun:
+    """Trials can start.
+
+    Attributes:
+        done: trials that earlier runs of this study have used of its budget.
+        best: best score of those, if there is one.
+    """
+
+    study: str
+    data: DataSummary
+    objective: Objective
+    budget: int
+    done: int
+    best: float | None
+    workers: int
+
+
+@dataclass(frozen=True)
+class TrialBegun:
+    """A trial was handed to a worker."""
+
+    number: int
+    params: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """A trial finished an epoch, counted from 1; `value` is the objective there."""
+
+    number: int
+    epoch: int
+    of: int
+    value: float
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial ended; `is_best` if it is the best of the study so far."""
+
+    number: int
+    state: str
+    value: float | None
+    reason: str
+    seconds: float | None
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Delivering:
+    """The search is over; what is left goes to MLflow.
+
+    Attributes:
+        waiting: records not delivered yet.
+        error: why the last attempt failed; empty while all is well.
+    """
+
+    waiting: int
+    error: str
+
+
+@dataclass(frozen=True)
+class StudyEnded:
+    """The study ended or was parked.
+
+    Attributes:
+        winner: number of the best trial; None where no trial completed.
+        test: the winner's metrics on the test rows; empty where there are none.
+        undelivered: records that still wait for MLflow; `kerastudy run` of the same file sends them.
+    """
+
+    study: str
+    state: StudyState
+    reason: str
+    metric: str
+    winner: int | None
+    value: float | None
+    test: Mapping[str, float]
+    trials: Mapping[str, int]
+    seconds: float
+    undelivered: int
+    undelivered_error: str
+
+
+Progress = SearchBegun | TrialBegun | EpochEnded | TrialEnded | Delivering | StudyEnded

@@ -1,0 +1,228 @@
+"""Turns what happens in a study into rows for MLflow and the files that go with them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+from search_spaces.document import to_yaml
+from tracking.report import StudyReport, write_report
+
+from pipelines.data.prepared import DataSummary
+from pipelines.files import write_text
+from pipelines.home import Home
+from pipelines.search import Scored, Search, count_by_state
+from pipelines.study_file import Objective, Study
+from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, EpochDone
+from tracking.mlflow_model import write_model_folder
+from tracking.outbox import Outbox
+from tracking.records import (
+    EpochsRecorded,
+    ModelDisplaced,
+    Record,
+    StudyClosed,
+    StudyOpened,
+    StudyState,
+    TrialFinished,
+    TrialStarted,
+    Value,
+)
+from tracking.store import Store, now_ms
+from tracking.study_queue import StudyQueue
+
+_FLUSH_EVERY_S = 1.0
+_MLFLOW_MODEL = "mlflow_model"
+_PACKAGES = ("kerastudy", "keras", "tensorflow", "keras-tuner", "optuna", "mlflow", "numpy", "pandas", "scikit-learn")
+
+
+class Running(Protocol):
+    """A trial under way, with the epochs that MLflow has not been told yet."""
+
+    number: int
+    unsent: list[EpochDone]
+
+
+class Recorder:
+    """Writes a study's rows and files; called by its supervisor alone."""
+
+    def __init__(self, study: Study, objective: Objective, home: Home, store: Store, search: Search) -> None:
+        self._study = study
+        self._objective = objective
+        self._home = home
+        self._outbox = Outbox(store)
+        self._store = store
+        self._queue = StudyQueue(store)
+        self._search = search
+        self._flushed_at = 0.0
+        self._folds = 1
+        complete = [trial for trial in search.trials() if trial.state == "complete"]
+        self._kept = self._best_first(complete)[: study.spec.tracking.keep_models]
+
+    def study_opened(self, summary: DataSummary) -> None:
+        """Record that a study begins or goes on."""
+        spec = self._study.spec
+        self._folds = summary.folds
+        folder = self._home.report(spec.study)
+        write_text(folder / "study.yaml", to_yaml(self._study.document.data))
+        write_text(folder / "space.yaml", to_yaml(self._study.space.to_dict()))
+        write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
+        shutil.copyfile(self._home.data(spec.study) / "split.csv", folder / "split.csv")
+        opened = StudyOpened(
+            study=spec.study,
+            experiment=spec.tracking.experiment or spec.study,
+            metric=self._objective.metric,
+            direction=self._objective.direction,
+            parameters=tuple(self._study.space.parameters),
+            started_ms=now_ms(),
+            artifacts=str(folder),
+            dataset_name=spec.study,
+            dataset_source=summary.source,
+            dataset_digest=summary.digest,
+            dataset_rows=summary.rows,
+            tags={"model": spec.model, "sampler": spec.search.sampler, "pruner": spec.search.pruner},
+        )
+        self._outbox.add([opened])
+
+    def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
+        """Record that a trial was handed to a worker."""
+        self._outbox.add([TrialStarted(self._study.name, number, dict(values), now_ms())])
+
+    def flush_epochs(self, running: Iterable[Running]) -> None:
+        """Pass on the epochs of the running trials, at most once a second."""
+        if time.monotonic() - self._flushed_at < _FLUSH_EVERY_S:
+            return
+        self._flushed_at = time.monotonic()
+        self._outbox.add([row for trial in running if trial.unsent for row in self._epochs(trial.number, trial.unsent)])
+        for trial in running:
+            trial.unsent.clear()
+
+    def trial_finished(
+        self,
+        trial: Scored,
+        unsent: Sequence[EpochDone],
+        *,
+        best_so_far: float | None,
+        curve: Sequence[EpochDone] = (),
+    ) -> None:
+        """Record a trial's end: what is left of its epochs, its result, and which models are kept.
+
+        With folds, `curve` is the mean over them.
+        """
+        if trial.state == "running":
+            raise ValueError(f"trial {trial.number} has not ended")
+        rows = self._epochs(trial.number, unsent)
+        if self._folds > 1 and curve:
+            rows += self._epochs(trial.number, curve, mean=True)
+        folder = self._home.trial(self._study.name, trial.number)
+        keeps, displaced = self._rank(trial)
+        if keeps:
+            write_model_folder(folder / MODEL_FILE, folder / _MLFLOW_MODEL)
+        finished = TrialFinished(
+            study=self._study.name,
+            number=trial.number,
+            state=trial.state,
+            value=trial.value,
+            metrics=_best_metrics(trial),
+            reason=trial.reason,
+            finished_ms=now_ms(),
+            folder=str(folder / ARTIFACTS),
+            model=str(folder / _MLFLOW_MODEL) if keeps else None,
+            best_so_far=best_so_far,
+        )
+        rows += [finished, *(ModelDisplaced(self._study.name, number) for number in displaced)]
+        with self._store.write() as connection:
+            self._outbox.add(rows, connection)
+
+    def study_closed(self, state: StudyState, reason: str, best: Scored | None, test: Mapping[str, float]) -> None:
+        """Record that a study ended or was parked, with its report, and its state in the queue."""
+        spec = self._study.spec
+        trials = self._search.trials()
+        counts = count_by_state(trials)
+        folder = self._home.report(spec.study)
+        write_report(folder, self._report(trials, best, state, reason, test))
+        closed = StudyClosed(
+            study=spec.study,
+            state=state,
+            reason=reason,
+            finished_ms=now_ms(),
+            winner=best.number if best else None,
+            best_value=best.value if best else None,
+            trials=counts,
+            artifacts=str(folder),
+            register=(spec.export.register_as or spec.study) if state == "finished" else None,
+            alias=spec.export.alias if state == "finished" else None,
+            test=dict(test),
+        )
+        with self._store.write() as connection:
+            self._outbox.add([closed], connection)
+            self._queue.set_state(spec.study, state, reason, connection=connection)
+            self._queue.set_result(
+                spec.study,
+                winner=closed.winner,
+                best_value=closed.best_value,
+                counts=counts,
+                connection=connection,
+            )
+
+    def _epochs(self, number: int, epochs: Sequence[EpochDone], *, mean: bool = False) -> list[Record]:
+        if not epochs:
+            return []
+        points = tuple(
+            (
+                done.epoch,
+                done.at_ms,
+                dict(done.metrics)
+                if self._folds == 1 or mean
+                else {f"fold_{done.fold + 1}/{name}": value for name, value in done.metrics.items()},
+            )
+            for done in epochs
+        )
+        return [EpochsRecorded(self._study.name, number, points)]
+
+    def _rank(self, trial: Scored) -> tuple[bool, list[int]]:
+        """Return whether a trial's model is kept, and whose model goes instead; delete what is not kept."""
+        if trial.state != "complete":
+            return False, []
+        ranked = self._best_first([*(kept for kept in self._kept if kept.number != trial.number), trial])
+        keep = self._study.spec.tracking.keep_models
+        self._kept = ranked[:keep]
+        gone = [other.number for other in ranked[keep:]]
+        for number in gone:
+            folder = self._home.trial(self._study.name, number)
+            (folder / MODEL_FILE).unlink(missing_ok=True)
+            shutil.rmtree(folder / _MLFLOW_MODEL, ignore_errors=True)
+        return trial.number not in gone, [number for number in gone if number != trial.number]
+
+    def _best_first(self, trials: Sequence[Scored]) -> list[Scored]:
+        sign = 1.0 if self._objective.direction == "minimize" else -1.0
+        return sorted(trials, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+    def _report(
+        self, trials: Sequence[Scored], best: Scored | None, state: str, reason: str, test: Mapping[str, float]
+    ) -> StudyReport:
+        raise NotImplementedError
+
+
+def environment() -> dict[str, str | int]:
+    """Return what a reader needs to judge or repeat a study's numbers."""
+    versions: dict[str, str | int] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {**versions, "platform": platform.platform(), "cores": os.cpu_count() or 0}
+
+
+def _best_metrics(trial: Scored) -> dict[str, float]:
+    if trial.best_epoch is None:
+        return {}
+    return {**{f"best_{name}": value for name, value in trial.metrics.items()}, "best_epoch": float(trial.best_epoch)}

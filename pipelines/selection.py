@@ -1,0 +1,59 @@
+"""The winner's scores on rows that the search never saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.engines.engine import Channel, Job
+from pipelines.files import write_text
+from pipelines.home import Home
+from pipelines.study_file import Study
+from pipelines.study_spec import TrainingSpec
+from pipelines.training.trainer import MODEL_FILE
+
+TEST_FILE = "test.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model file to score on the test rows, from raw columns."""
+
+    model: str
+    data: str
+    training: TrainingSpec
+
+
+def evaluation_job(study: Study, home: Home, number: int) -> Job:
+    """Return the job that scores a trial's model on the test rows; its result is `evaluate`'s."""
+    folder = home.trial(study.name, number)
+    payload = Evaluation(str(folder / MODEL_FILE), str(home.data(study.name)), study.spec.training)
+    return Job("test", "pipelines.selection:evaluate", payload, folder / "test.log")
+
+
+def evaluate(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
+    """Return the model's metrics on the test rows, by Keras's names with `test_` before them."""
+    import keras
+    import numpy as np
+
+    from pipelines.data.prepare import load_part, load_raw, load_summary
+    from pipelines.models.deployed import predict_raw
+    from pipelines.models.losses import build_metrics
+
+    data = Path(payload.data)
+    predictions = predict_raw(keras.models.load_model(payload.model), load_raw(data, "test"))
+    scores = {}
+    for metric in build_metrics(load_summary(data).task, payload.training):
+        metric.update_state(np.asarray(load_part(data, "test").y), predictions)
+        scores[f"test_{metric.name}"] = float(np.mean(metric.result()))
+    write_text(Path(payload.model).with_name(TEST_FILE), json.dumps(scores))
+    return scores
+
+
+def test_scores(home: Home, study: str, number: int) -> Mapping[str, float]:
+    """Return a winner's metrics on the test rows; empty where it was not scored on them."""
+    file = home.trial(study, number) / TEST_FILE
+    scores: Mapping[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return scores

@@ -1,0 +1,350 @@
+"""Runs one study from its file to its winner: the only writer of a study.
+
+The flow reads downward in `Supervisor.run`. Workers hold no state worth keeping: everything they say is written
+here, each fact in an order that leaves nothing to guess after a kill: the worker's files, then the rows for MLflow,
+then Optuna. What is found RUNNING in Optuna at the start is taken up from whichever of those steps it reached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import psutil
+from search_spaces.suggest import ConstraintViolated
+
+from pipelines.data.prepared import DataSummary
+from pipelines.engines.alone import run_alone
+from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
+from pipelines.files import write_text
+from pipelines.home import Home
+from pipelines.progress import (
+    Delivering,
+    EpochEnded,
+    Progress,
+    SearchBegun,
+    StudyEnded,
+    TrialBegun,
+    TrialEnded,
+)
+from pipelines.recording import Recorder
+from pipelines.search import Scored, Search, best_of, count_by_state
+from pipelines.selection import evaluation_job
+from pipelines.study_file import Study
+from pipelines.training.trainer import ARTIFACTS, EpochDone, RungReached, TrialJob, TrialResult, read_result
+from tracking.outbox import Outbox, OutboxDelivery
+from tracking.records import StudyState, Value
+from tracking.store import Store
+from tracking.study_queue import StudyQueue, this_process
+
+_TICK_S = 0.5
+_LEASE_TTL_S = 60.0
+_RENEW_EVERY_S = 10.0
+_SHARE_OF_MEMORY = 0.9
+_FIRST_FAILURES = 10
+_FLUSH_S = 120.0
+_SHORT_FLUSH_S = 5.0
+
+
+@dataclass
+class _Running:
+    """A trial in a worker."""
+
+    number: int
+    params: Mapping[str, Value]
+    started: float
+    unsent: list[EpochDone] = field(default_factory=list)
+
+
+class Supervisor:
+    """One study at work.
+
+    Args:
+        summary: the study's prepared data.
+        delivery: the thread that takes rows to MLflow; started and stopped here.
+    """
+
+    def __init__(
+        self, study: Study, summary: DataSummary, home: Home, store: Store, engine: Engine, delivery: OutboxDelivery
+    ) -> None:
+        self._study = study
+        self._summary = summary
+        self._home = home
+        self._queue = StudyQueue(store)
+        self._outbox = Outbox(store)
+        self._engine = engine
+        self._delivery = delivery
+        self._objective = study.objective(summary.task.kind)
+        self._search = Search(store.optuna_storage(), study.name, study.space, self._objective, study.spec.search)
+        self._recorder = Recorder(study, self._objective, home, store, self._search)
+        self._best = best_of(self._search.trials(), self._objective)
+        self._running: dict[str, _Running] = {}
+        self._stop_asking = ""
+        self._failure = ""
+        self._parked = False
+        self._counted_at = self._started = time.monotonic()
+
+    def park(self) -> None:
+        """Ask for a pause: running trials are put back and run again when the study is resumed.
+
+        Safe to call from a signal handler.
+        """
+        self._parked = True
+
+    def run(self) -> Iterator[Progress]:
+        """Work until the budget is used up or `park` was called, saying what happens.
+
+        Raises:
+            StudyBusy: if another supervisor works on the study.
+        """
+        self._lease = self._queue.claim(self._study.name, this_process(), _LEASE_TTL_S)
+        try:
+            self._open()
+            yield self._begin()
+            yield from self._search_until_done()
+            yield from self._end()
+        finally:
+            self._count_time()
+            self._queue.release(self._lease)
+
+    # Opening -------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        study = self._study
+        self._queue.set_state(study.name, "running")
+        self._recorder.study_opened(self._summary)
+        self._delivery.start()
+
+    def _alive(self) -> None:
+        """Renew the lease and count working time, every now and then."""
+        if time.monotonic() - self._counted_at > _RENEW_EVERY_S:
+            self._lease = self._queue.renew(self._lease)
+            self._count_time()
+
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self._queue.add_elapsed(self._study.name, now - self._counted_at)
+        self._counted_at = now
+
+    def _elapsed_s(self) -> float:
+        return self._queue.get(self._study.name).elapsed_s + time.monotonic() - self._counted_at
+
+    def _begin(self) -> SearchBegun:
+        return SearchBegun(
+            study=self._study.name,
+            data=self._summary,
+            objective=self._objective,
+            budget=self._study.spec.budget.trials,
+            done=sum(trial.state != "running" for trial in self._search.trials()),
+            best=self._best.value if self._best else None,
+            workers=self._engine.workers,
+        )
+
+    # Searching -----------------------------------------------------------------------------------------------
+
+    def _search_until_done(self) -> Iterator[Progress]:
+        interrupted = list(self._search.interrupted())
+        while not self._parked:
+            self._alive()
+            yield from self._fill_workers(interrupted)
+            if not self._running:
+                return
+            for event in self._engine.events(_TICK_S):
+                yield from self._handle(event)
+            self._recorder.flush_epochs(self._running.values())
+        for name in list(self._running):
+            self._engine.stop(name)
+
+    def _fill_workers(self, interrupted: list[tuple[int, Mapping[str, Value]]]) -> Iterator[Progress]:
+        while self._engine.idle and not self._parked:
+            if interrupted:
+                number, values = interrupted.pop(0)
+                result = read_result(self._home.trial(self._study.name, number))
+                if result is not None:  # it was over before the crash; only its recording is missing
+                    self._running[_job_name(number)] = _Running(number, values, time.monotonic())
+                    yield from self._finished(_job_name(number), result)
+                    continue
+            else:
+                asked = self._ask()
+                if asked is None:
+                    return
+                number, values = asked
+            self._start(number, values)
+            yield TrialBegun(number, values)
+
+    def _ask(self) -> tuple[int, Mapping[str, Value]] | None:
+        self._stop_asking = self._stop_asking or self._reason_to_stop()
+        if self._stop_asking:
+            return None
+        try:
+            asked = self._search.ask()
+        except ConstraintViolated as violation:
+            self._stop_asking = f"no further point keeps the constraints: {violation}"
+            return None
+        if asked is None:
+            self._stop_asking = "every point of the grid was tried"
+        return asked
+
+    def _reason_to_stop(self) -> str:
+        budget = self._study.spec.budget
+        if self._search.begun >= budget.trials:
+            return f"{budget.trials} trials"
+        if budget.time is not None and self._elapsed_s() >= budget.time:
+            return f"time budget of {budget.time:g} s used up"
+        trials = self._search.trials()
+        if self._failure:
+            return self._failure
+        best = self._best
+        if best is None or best.value is None:
+            return ""
+        if budget.target is not None and not self._objective.is_better(budget.target, best.value):
+            return f"target {budget.target:g} reached"
+        since = sum(trial.number > best.number and trial.state in ("complete", "pruned") for trial in trials)
+        if budget.patience is not None and since >= budget.patience:
+            return f"no better score in {since} trials"
+        return ""
+
+    def _start(self, number: int, values: Mapping[str, Value]) -> None:
+        spec = self._study.spec
+        folder = self._home.trial(spec.study, number)
+        job = TrialJob(
+            study=spec.study,
+            number=number,
+            values=values,
+            per_layer=self._study.per_layer,
+            seed=trial_seed(spec.search.seed, number),
+            model=spec.model,
+            training=spec.training,
+            data=str(self._home.data(spec.study)),
+            folder=str(folder),
+            metric=self._objective.metric,
+            direction=self._objective.direction,
+            rungs=self._search.rungs,
+        )
+        self._running[_job_name(number)] = _Running(number, values, time.monotonic())
+        self._recorder.trial_started(number, values)
+        self._engine.submit(
+            Job(
+                _job_name(number),
+                "pipelines.training.trial:train_trial",
+                job,
+                folder / ARTIFACTS / "worker.log",
+                time_s=spec.limits.trial_time,
+                stall_s=spec.limits.stall,
+                memory_bytes=spec.limits.memory or self._fair_memory(),
+            )
+        )
+
+    def _fair_memory(self) -> int:
+        return int(psutil.virtual_memory().total * _SHARE_OF_MEMORY / self._engine.workers)
+
+    def _handle(self, event: Event) -> Iterator[Progress]:
+        running = self._running.get(event.job)
+        if running is None:
+            return
+        if isinstance(event, Reported) and isinstance(event.message, EpochDone):
+            done = event.message
+            running.unsent.append(done)
+            yield EpochEnded(running.number, done.epoch + 1, done.of, done.metrics[self._objective.metric])
+        elif isinstance(event, Asked) and isinstance(event.message, RungReached):
+            reached = event.message
+            self._engine.answer(event.job, self._search.should_prune(running.number, reached.epoch, reached.best))
+        elif isinstance(event, Finished):
+            yield from self._finished(event.job, event.result)
+        elif isinstance(event, Failed):
+            yield from self._failed(event)
+
+    def _finished(self, job: str, result: TrialResult) -> Iterator[Progress]:
+        running = self._running.pop(job)
+        reason = "" if result.state == "complete" else f"pruned after epoch {len(result.epochs)}"
+        scored = Scored(
+            number=running.number,
+            state=result.state,
+            value=result.value,
+            params=running.params,
+            best_epoch=result.best_epoch + 1,
+            seconds=result.seconds,
+            reason=reason,
+            metrics=result.metrics,
+            parameters=result.parameters,
+        )
+        self._best = best_of([self._best, scored] if self._best else [scored], self._objective)
+        yield self._ended(running, scored, result)
+
+    def _failed(self, event: Failed) -> Iterator[Progress]:
+        running = self._running.pop(event.job)
+        folder = self._home.trial(self._study.name, running.number)
+        if event.traceback:
+            write_text(folder / ARTIFACTS / "traceback.txt", event.traceback)
+        scored = Scored(
+            number=running.number,
+            state="failed",
+            value=None,
+            params=running.params,
+            seconds=time.monotonic() - running.started,
+            reason=event.reason,
+        )
+        yield self._ended(running, scored, None)
+        self._give_up_if_nothing_works()
+
+    def _ended(self, running: _Running, scored: Scored, result: TrialResult | None) -> TrialEnded:
+        """Record a trial's end: the rows for MLflow first, then Optuna."""
+        is_best = self._best is scored
+        best = self._best.value if self._best else None
+        curve = result.epochs if result else ()
+        self._recorder.trial_finished(scored, running.unsent, best_so_far=best, curve=curve)
+        self._search.tell(scored)
+        return TrialEnded(scored.number, scored.state, scored.value, scored.reason, scored.seconds, is_best)
+
+    def _give_up_if_nothing_works(self) -> None:
+        trials = [trial for trial in self._search.trials() if trial.state != "running"]
+        if len(trials) >= _FIRST_FAILURES and all(trial.state == "failed" for trial in trials):
+            self._failure = f"the first {len(trials)} trials all failed, the last one with: {trials[-1].reason}"
+
+    # Ending --------------------------------------------------------------------------------------------------
+
+    def _end(self) -> Iterator[Progress]:
+        state, reason = self._how_it_ended()
+        test = self._test_scores() if state == "finished" else {}
+        self._recorder.study_closed(state, reason, self._best, test)
+        self._count_time()
+        yield Delivering(self._outbox.pending(self._study.name), self._delivery.last_error)
+        patience_s = _FLUSH_S if state == "finished" and not self._delivery.last_error else _SHORT_FLUSH_S
+        waiting = self._delivery.stop(patience_s)
+        yield StudyEnded(
+            study=self._study.name,
+            state=state,
+            reason=reason,
+            metric=self._objective.metric,
+            winner=self._best.number if self._best else None,
+            value=self._best.value if self._best else None,
+            test=test,
+            trials=count_by_state(self._search.trials()),
+            seconds=time.monotonic() - self._started,
+            undelivered=waiting.pending + waiting.parked,
+            undelivered_error=waiting.last_error,
+        )
+
+    def _how_it_ended(self) -> tuple[StudyState, str]:
+        if self._parked:
+            return "parked", "paused; run the same file again to go on"
+        return ("finished" if self._best else "failed"), self._stop_asking
+
+    def _test_scores(self) -> Mapping[str, float]:
+        """Return the winner's metrics on the test rows, which nothing has looked at so far."""
+        if self._best is None or not self._summary.rows.get("test"):
+            return {}
+        job = evaluation_job(self._study, self._home, self._best.number)
+        scores: Mapping[str, float] = run_alone(self._engine, job, self._alive)
+        return scores
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Return the seed of a trial: it depends on the study's seed and the trial's number alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
+
+
+def _job_name(number: int) -> str:
+    return f"trial-{number}"

@@ -1,0 +1,137 @@
+"""How plain values look on a terminal: JSON, CSV and tables."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.display import duration, metrics_line, table_cell, trial_name
+from pipelines.export.export import Exported
+from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
+
+
+def print_json(value: Any) -> None:
+    """Print a dataclass, or a sequence or mapping of plain values, as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def print_studies(studies: Sequence[StudyRow]) -> None:
+    """Print a list of studies."""
+    table = _table("study", "state", "trials", "metric", "best", "best trial")
+    for study in studies:
+        which = "" if study.best_trial is None else trial_name(study.best_trial)
+        table.add_row(
+            study.name, study.state, f"{study.trials}/{study.budget}", study.metric, table_cell(study.best), which
+        )
+    _print(table)
+
+
+def print_study(study: StudyView) -> None:
+    """Print how a study stands."""
+    counts = ", ".join(f"{count} {state}" for state, count in study.trials.items()) or "none yet"
+    best = "none yet" if study.best is None else f"{study.best:.6g} ({trial_name(study.best_trial or 0)})"
+    waiting = f"{study.waiting_for_mlflow} records wait" if study.waiting_for_mlflow else "up to date"
+    rows = {
+        "study": study.name,
+        "state": f"{study.state} ({study.reason})" if study.reason else study.state,
+        "model": study.model,
+        "data": study.source,
+        "objective": f"{study.direction} {study.metric}",
+        "trials": f"{sum(study.trials.values())} of {study.budget}: {counts}",
+        "best": best,
+        **{f"  {name}": table_cell(value) for name, value in study.best_params.items()},
+        "time": duration(study.seconds),
+        "MLflow": f"{study.tracking_uri}: {waiting}{f' ({study.mlflow_error})' if study.mlflow_error else ''}",
+        "files": study.folder,
+    }
+    _print_pairs(rows)
+
+
+def print_trials(trials: Sequence[TrialRow]) -> None:
+    """Print a table of trials, a column for each hyperparameter."""
+    names = _param_names(trials)
+    table = _table("trial", "state", "value", "epoch", "time", *names, "reason")
+    for trial in trials:
+        table.add_row(
+            trial_name(trial.number),
+            trial.state,
+            table_cell(trial.values[0] if trial.values else None),
+            table_cell(trial.best_epoch),
+            "" if trial.seconds is None else duration(trial.seconds),
+            *(table_cell(trial.params.get(name)) for name in names),
+            trial.reason,
+        )
+    _print(table)
+
+
+def print_csv(trials: Sequence[TrialRow]) -> None:
+    """Print trials as CSV, a column for each hyperparameter; inactive ones are empty."""
+    names = _param_names(trials)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    fixed = ["number", "state", "value", "best_epoch", "seconds"]
+    writer.writerow([*fixed, *(f"params_{name}" for name in names), "reason"])
+    for trial in trials:
+        value = trial.values[0] if trial.values else ""
+        active = [trial.params.get(name, "") for name in names]
+        writer.writerow([trial.number, trial.state, value, trial.best_epoch, trial.seconds, *active, trial.reason])
+
+
+def print_best(best: BestTrial) -> None:
+    """Print the best trial."""
+    rows = {
+        "study": best.study,
+        "trial": trial_name(best.trial.number),
+        best.metric: f"{best.trial.values[0]:.6g} at epoch {best.trial.best_epoch}",
+        **{name: f"{value:.6g}" for name, value in best.test.items()},
+        **{f"  {name}": table_cell(value) for name, value in best.trial.params.items()},
+        "model": best.model,
+    }
+    _print_pairs(rows)
+
+
+def print_export(exported: Exported) -> None:
+    """Print what an export wrote and how each file compares with the Keras model."""
+    print(f"{exported.study} {trial_name(exported.trial)} -> {exported.folder}")
+    for parity in exported.files:
+        print(
+            f"  {parity.file}: {parity.size_bytes / 1e6:.2f} MB, largest difference from the Keras model "
+            f"{parity.largest_difference:.1e} on {parity.rows} rows, decisions equal on {parity.agreement:.1%}"
+        )
+    if exported.test:
+        print(f"  {metrics_line(exported.test)}")
+
+
+def _param_names(trials: Sequence[TrialRow]) -> list[str]:
+    return list(dict.fromkeys(name for trial in trials for name in trial.params))
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading != "reason")
+    return table
+
+
+def _print(table: Table) -> None:
+    # Tables for a file or a pipe are as wide as they need to be.
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=10_000)
+    console.print(table)
+
+
+def _print_pairs(rows: Mapping[str, str]) -> None:
+    width = max(len(name) for name in rows) + 2
+    for name, value in rows.items():
+        print(f"{name:<{width}}{value}")
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
