@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from pipelines.data.raw import PARTS, Array, Origin, PartName, RawData, combine
+from pipelines.data.raw import PARTS, Array, GivenPart, Origin, RawData, combine
 from pipelines.data.tables import from_frame
 from pipelines.user_code import load_function, raised_at, split_reference
 from search_spaces.errors import InputError, Problem, nearest
@@ -22,7 +22,7 @@ from search_spaces.errors import InputError, Problem, nearest
 MOST_ELEMENTS = 20_000_000
 
 
-def read_npz(path: Path, name: str, key: str, part: PartName | None = None) -> RawData:
+def read_npz(path: Path, name: str, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows of a `.npz` file: arrays `x` and `y`, or `x_train`, `y_train` and so on for the parts.
 
     Raises:
@@ -45,7 +45,7 @@ def read_npz(path: Path, name: str, key: str, part: PartName | None = None) -> R
     raise InputError(Problem(message, key))
 
 
-def call_loader(reference: str, base: Path, key: str, part: PartName | None = None) -> RawData:
+def call_loader(reference: str, base: Path, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows that a person's function gives.
 
     Raises:
@@ -63,7 +63,7 @@ def call_loader(reference: str, base: Path, key: str, part: PartName | None = No
         raise InputError(Problem(f"{reference} failed: {raised_at(error, path)}", key)) from error
 
 
-def from_result(result: object, name: str, key: str, part: PartName | None = None) -> RawData:
+def from_result(result: object, name: str, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows of anything that a loader may return.
 
     Raises:
@@ -85,7 +85,7 @@ def from_result(result: object, name: str, key: str, part: PartName | None = Non
     raise InputError(Problem(message, key))
 
 
-def from_pair(x: object, y: object, name: str, key: str, part: PartName | None = None) -> RawData:
+def from_pair(x: object, y: object, name: str, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows of features and labels.
 
     Raises:
@@ -106,14 +106,18 @@ def from_pair(x: object, y: object, name: str, key: str, part: PartName | None =
     _check_length(len(array), len(labels), name, key)
     if array.size == 0:
         raise InputError(Problem(f"{name} has no rows", key))
-    return RawData((Origin(name, "row", range(1, len(array) + 1), part),), array=array, labels=labels)
+    return RawData((Origin(name, key, "row", range(1, len(array) + 1), part),), array=array, labels=labels)
 
 
 def _of_parts(parts: Mapping[Any, object], name: str, key: str) -> RawData:
     for word in parts:
         if word not in PARTS:
             raise InputError(Problem(f'{name} gives a part "{word}"; {nearest(str(word), PARTS)}', key))
-    return combine([from_result(parts[part], f"{name} ({part})", key, part) for part in PARTS if part in parts])
+    rest = from_result(parts["train"], f"{name} (train)", key)
+    given = [
+        from_result(parts[part], f"{name} ({part})", key, part) for part in ("validation", "test") if part in parts
+    ]
+    return combine([rest, *given])
 
 
 def _labels(y: object, name: str, key: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ A column's type is its values' own where the source has types; for text (a CSV) 
 * everything else: string.
 
 Values are kept as the exported model takes them: float64 with NaN for missing (dates as days since 1970-01-01 UTC,
-infinity as missing), or text with "" for missing.
+infinity and what exceeds float32 as missing), or text with "" for missing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ ColumnKind = Literal["numeric", "boolean", "string", "date"]
 MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none", "<na>"})
 MIXED_FROM = 0.1
 _ISO_DATE = r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
+_COMMA_NUMBER = r"[-+]?\d[\d.]*(?:,\d+)*,\d+(?:\.\d*)?|[-+]?\d[\d.]*"
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 
 
@@ -80,6 +81,10 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
         except InputError as error:
             problems += error.problems
             continue
+        chosen = spec.columns.get(name)
+        if chosen is not None and chosen.encoding is not None and kind != "string":
+            message = f"an encoding is for strings, but the column is {kind}; set type: string, or remove this key"
+            problems.append(Problem(message, f"data.columns.{name}.encoding"))
         known = values != "" if kind == "string" else np.isfinite(values)
         if not known.any():
             notes.append(f'column "{name}" is left out: it has no value in any row')
@@ -101,8 +106,8 @@ def read_values(series: pd.Series, name: str, raw: RawData, spec: DataSpec) -> t
     chosen = spec.columns.get(name)
     declared = chosen.type if chosen else None
     key = f"data.columns.{name}" if chosen else "data.source"
-    own = "text" if raw.text else _own_type(series, name, raw)
-    if own != "text" and own != "string" and declared in (None, own):
+    own = None if raw.text else _own_type(series, name, raw)
+    if own is not None and own != "string" and declared in (None, own):
         return own, _typed_values(series, own)
     cells = clean_text(series, spec)
     kind = declared or ("string" if own == "string" else _infer(cells, name, raw))
@@ -113,7 +118,7 @@ def read_values(series: pd.Series, name: str, raw: RawData, spec: DataSpec) -> t
 
 def clean_text(series: pd.Series, spec: DataSpec) -> pd.Series:
     """Return the cells as text without whitespace around, missing ones as ""."""
-    if series.dtype != object or not series.map(type).eq(str).all():
+    if pd.api.types.infer_dtype(series, skipna=False) != "string" or series.dtype != object:
         series = series.astype(object).map(_as_text)
     # Distinct cells are few in most columns: strip each once.
     codes, words = pd.factorize(series)
@@ -156,50 +161,46 @@ def _unknown_names(table: pd.DataFrame, spec: DataSpec) -> Iterator[Problem]:
     for name in spec.drop:
         if name not in known:
             yield Problem(f'there is no feature column "{name}"; {nearest(name, known)}', "data.drop")
-    for name, chosen in spec.columns.items():
+    for name in spec.columns:
         key = f"data.columns.{name}"
         if name not in known:
             yield Problem(f'there is no feature column "{name}"; {nearest(name, known)}', key)
         elif name in spec.drop:
             yield Problem(f'column "{name}" is both described here and left out by data.drop', key)
-        elif chosen.encoding is not None and chosen.type not in (None, "string"):
-            yield Problem(f"an encoding is for strings, but the type is {chosen.type}; remove one", f"{key}.encoding")
 
 
-def _own_type(series: pd.Series, name: str, raw: RawData) -> Literal["numeric", "boolean", "string", "date", "text"]:
-    """Return the type of a typed column; `text` where it is all missing, so that it is read as text is."""
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        return "string"
-    if pd.api.types.is_bool_dtype(series.dtype):
-        return "boolean"
-    if pd.api.types.is_numeric_dtype(series.dtype) and series.dtype.kind != "c":
-        return "numeric"
-    if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        return "date"
-    if isinstance(series.dtype, pd.StringDtype):
-        return "string"
+def _own_type(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
+    """Return the type of a typed column; None where all of it is missing, so that there is no type."""
+    types = pd.api.types
+    tests: list[tuple[ColumnKind, bool]] = [
+        ("string", isinstance(series.dtype, (pd.CategoricalDtype, pd.StringDtype))),
+        ("boolean", types.is_bool_dtype(series.dtype)),
+        ("numeric", types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype)),
+        ("date", types.is_datetime64_any_dtype(series.dtype)),
+    ]
+    for kind, fits in tests:
+        if fits:
+            return kind
     known = series[series.notna()]
     kinds = known.map(_python_kind)
     if kinds.empty:
-        return "text"
+        return None
     if kinds.nunique() > 1:
-        first, other = kinds.iloc[0], kinds[kinds != kinds.iloc[0]]
-        raise InputError(
-            Problem(
-                f'column "{name}" mixes types: {known.iloc[0]!r} ({first}, {_row(raw, known.index[0])}) and '
-                f"{known[other.index[0]]!r} ({other.iloc[0]}, {_row(raw, other.index[0])}); set data.columns.{name}.type",
-                "data.source",
-            )
+        index, other = known.index[0], kinds[kinds != kinds.iloc[0]].index[0]
+        message = (
+            f'column "{name}" mixes types: {known[index]!r} ({kinds[index]}, {_row(raw, index)}) and '
+            f"{known[other]!r} ({kinds[other]}, {_row(raw, other)}); set data.columns.{name}.type"
         )
-    kind = kinds.iloc[0]
-    if kind not in ("numeric", "boolean", "string", "date"):
-        message = f'column "{name}" holds values of type {kind}; expected numbers, booleans, strings or dates'
         raise InputError(Problem(message, "data.source"))
-    return kind  # type: ignore[no-any-return]
+    for kind, _ in tests:
+        if kind == kinds.iloc[0]:
+            return kind
+    message = f'column "{name}" holds values of type {kinds.iloc[0]}; expected numbers, booleans, strings or dates'
+    raise InputError(Problem(message, "data.source"))
 
 
 def _row(raw: RawData, index: object) -> str:
-    return raw.place(int(index))  # type: ignore[call-overload, no-any-return]
+    return raw.place(int(str(index)))
 
 
 def _python_kind(value: object) -> str:
@@ -224,7 +225,7 @@ def _typed_values(series: pd.Series, kind: ColumnKind) -> Array:
     if kind == "date":
         return _days(pd.Series(pd.to_datetime(series, utc=True)))
     values = pd.to_numeric(series, errors="coerce").astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where(np.isfinite(values), values, np.nan)
+    return _representable(values)
 
 
 def _infer(cells: pd.Series, name: str, raw: RawData) -> ColumnKind:
@@ -238,6 +239,12 @@ def _infer(cells: pd.Series, name: str, raw: RawData) -> ColumnKind:
             return kind  # type: ignore[return-value]
         if fits.mean() >= MIXED_FROM:
             raise InputError(_mixed(known, fits, kind, name, raw))
+    if known.str.fullmatch(_COMMA_NUMBER).all():
+        example = f"{known.iloc[0]!r} at {_row(raw, known.index[0])}"
+        message = (
+            f'column "{name}" holds numbers with a comma, such as {example}; write 1234.5, or set its type to string'
+        )
+        raise InputError(Problem(message, "data.source"))
     return "string"
 
 
@@ -275,7 +282,13 @@ def _parse(cells: pd.Series, kind: ColumnKind, name: str, raw: RawData, key: str
         message = f'column "{name}": expected {wanted}, got {example!r} at {raw.place(int(bad[0]))}'
         more = f" ({len(bad)} such values, at {raw.places(bad)})" if len(bad) > 1 else ""
         raise InputError(Problem(message + more, f"{key}.type" if key != "data.source" else key))
-    return np.where(np.isfinite(values), values, np.nan)
+    return _representable(values)
+
+
+def _representable(values: Array) -> Array:
+    """Return the values with NaN for those that the exported model's float32 cannot hold."""
+    fits = np.abs(values) <= np.finfo(np.float32).max
+    return np.where(fits, values, np.nan)
 
 
 def _days(dates: pd.Series) -> Array:

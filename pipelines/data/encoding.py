@@ -6,8 +6,8 @@ model the same inputs; what the layers learn (means, categories) comes from one 
 * Numbers, booleans and dates: missing values become the training median, with a column that says so where training
   rows have missing values; then standardised. A heavy-tailed number (skewness beyond 2) also gets a copy on a
   signed logarithmic scale. A date brings its place in the year and in the week, and in the day where it has times.
-* Strings of at most 50 categories: one column each (one-hot); of at most 2,000: a code for an embedding; more: hashed to
-  4,096 codes. A missing string and one never seen in training have no column set, or code 0.
+* Strings of at most 50 categories: one column each (one-hot); of at most 2,000: a code for an embedding; more: hashed
+  to 4,096 codes. A missing string and one never seen in training have no column set, or code 0.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ EMBEDDING_MOST = 2_000
 HASH_CODES = 4_096
 HEAVY_SKEW = 2.0
 HEAVY_DISTINCT = 10
+IDENTIFIER_ROWS = 50
+IDENTIFIER_SHARE = 0.9
 DAY_CYCLES = (365.2425, 7.0, 1.0)
 StringEncoding = Literal["one_hot", "embedding", "hash"]
 
@@ -109,6 +111,18 @@ def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataS
     return Plan(tuple(numbers), tuple(strings))
 
 
+def note_identifiers(plan: Plan, columns: Sequence[Column]) -> list[str]:
+    """Return a note for each string column with a value of its own in nearly every row."""
+    notes = []
+    for string in plan.strings:
+        column = columns[string.column]
+        known = column.values[column.values != ""]
+        if len(known) >= IDENTIFIER_ROWS and len(categories(known)) >= IDENTIFIER_SHARE * len(known):
+            words = "differs in nearly every row; if it is an identifier, name it in data.drop"
+            notes.append(f'column "{column.name}" {words}')
+    return notes
+
+
 def describe(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
     """Return per column, in words, what preprocessing makes of it."""
     words: dict[str, str] = {}
@@ -130,6 +144,12 @@ def describe(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
     return {column.name: words[column.name] for column in columns}
 
 
+def missing_somewhere(values: Array, training: Sequence[Array]) -> Array:
+    """Return per feature of [row, ...] whether a row that is trained on in some fold lacks it."""
+    rows = np.unique(np.concatenate(training))
+    return ~np.isfinite(values[rows]).all(axis=0)  # type: ignore[no-any-return]
+
+
 def median_of(values: Array) -> float:
     """Return the median of the values that are known; 0 where none is."""
     known = values[np.isfinite(values)]
@@ -137,7 +157,7 @@ def median_of(values: Array) -> float:
 
 
 def _plan_number(index: int, column: Column, training: Sequence[Array]) -> NumberPlan:
-    says_missing = any(bool(np.isnan(column.values[rows]).any()) for rows in training)
+    says_missing = bool(missing_somewhere(column.values, training))
     known = _known(column.values[np.unique(np.concatenate(training))])
     if column.kind == "date":
         has_times = bool((np.mod(known, 1) != 0).any())

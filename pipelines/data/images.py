@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from pipelines.data.raw import Array, Origin, PartName, RawData
+from pipelines.data.raw import Array, GivenPart, Origin, RawData
 from search_spaces.errors import InputError, Problem
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -20,7 +20,7 @@ GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 
 
 def read_images(
-    folder: Path, name: str, size: tuple[int, int] | None, key: str, part: PartName | None = None
+    folder: Path, name: str, size: tuple[int, int] | None, key: str, part: GivenPart | None = None
 ) -> RawData:
     """Return the pictures below `folder`, their classes named by the sub-folders.
 
@@ -48,7 +48,7 @@ def read_images(
     names = [file.relative_to(folder).as_posix() for _, file in files]
     array = np.stack([_as_array(picture) for picture in _same_size(pictures, names, size)])
     return RawData(
-        origins=(Origin(name, "file", names, part),),
+        origins=(Origin(name, key, "file", names, part),),
         array=array,
         labels=pd.DataFrame({"class": [index for index, _ in files]}),
         class_names=tuple(classes),

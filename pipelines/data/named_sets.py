@@ -29,7 +29,7 @@ def load_sklearn(name: str, key: str, prefers: InputKind) -> RawData:
         return from_pair(bunch.images[..., None] if prefers == "image" else bunch.data, bunch.target, source, key)
     table: pd.DataFrame = bunch.data
     names = tuple(str(label) for label in bunch.target_names) if "target_names" in bunch else ()
-    origin = Origin(source, "row", range(1, len(table) + 1))
+    origin = Origin(source, key, "row", range(1, len(table) + 1))
     return RawData((origin,), table=table, labels=pd.DataFrame({"target": bunch.target}), class_names=names)
 
 

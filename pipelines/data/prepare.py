@@ -6,7 +6,8 @@ A prepared folder is either whole or absent: it is written beside its place and 
 * per fold `fold-<k>/<part>.<input>.npy` and `<part>.y.npy` for training, `preprocessing.keras`, and the raw rows of the
   validation and test parts (`<part>.raw.parquet` or `<part>.raw.npy`) for comparing exported models with.
 
-The summary carries a fingerprint of the study file's `data` and of the files' contents; preparing the same again does nothing.
+The summary carries a fingerprint of the study file's `data` and of the files' contents; preparing the same again does
+nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.columns import Column, read_columns
-from pipelines.data.encoding import Plan, describe, plan_table
+from pipelines.data.encoding import Plan, describe, missing_somewhere, note_identifiers, plan_table
 from pipelines.data.prepared import DataSummary, Features, InputKind, Part, RawColumn, Task
 from pipelines.data.raw import PARTS, Array, PartName, RawData
 from pipelines.data.sources import load, source_path
@@ -51,7 +52,9 @@ def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind) -> Dat
     Raises:
         InputError: for anything wrong with the data; `Problem.path` names the key to blame.
     """
-    raw = None if source_path(spec.source, base) else load(spec, base, prefers)
+    sources = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
+    by_contents = all(source_path(source, base) is not None for source in sources)
+    raw = None if by_contents else load(spec, base, prefers)
     fingerprint = _fingerprint(spec, base, prefers, raw)
     if _finished(folder) == fingerprint:
         return load_summary(folder)
@@ -69,8 +72,9 @@ def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind) -> Dat
     summary = _summarise(spec, content, labels, split)
     text = json.dumps({"format": FORMAT, "fingerprint": fingerprint, **dataclasses.asdict(summary)}, indent=2)
     (aside / "summary.json").write_text(text, encoding="utf-8")
+    _flush(aside)
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(aside, folder)
+    aside.replace(folder)
     return summary
 
 
@@ -80,7 +84,7 @@ def load_summary(folder: Path) -> DataSummary:
     image = read["features"]["image"]
     return DataSummary(
         source=read["source"],
-        task=Task(**{key: tuple(value) if isinstance(value, list) else value for key, value in read["task"].items()}),
+        task=_task_of(read["task"]),
         features=Features(
             dense=read["features"]["dense"],
             codes=tuple((name, count) for name, count in read["features"]["codes"]),
@@ -92,6 +96,17 @@ def load_summary(folder: Path) -> DataSummary:
         digest=read["digest"],
         encodings=read["encodings"],
         notes=tuple(read["notes"]),
+    )
+
+
+def _task_of(read: Mapping[str, Any]) -> Task:
+    return Task(
+        kind=read["kind"],
+        targets=tuple(read["targets"]),
+        classes=tuple(read["classes"]),
+        target_mean=tuple(read["target_mean"]),
+        target_scale=tuple(read["target_scale"]),
+        class_counts=tuple(read["class_counts"]),
     )
 
 
@@ -132,6 +147,7 @@ class _Content:
     plan: Plan | None = None
     array: Array | None = None
     output: InputKind = "dense"
+    marked: tuple[bool, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -196,19 +212,22 @@ def _finished(folder: Path) -> str | None:
 def _read_content(
     table: pd.DataFrame | None, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind
 ) -> _Content:
+    training = [split.rows("train", fold) for fold in range(split.folds)]
     if table is not None:
         if prefers == "image":
             message = f"the model takes images, but {spec.source} is a table; use model: mlp"
             raise InputError(Problem(message, "data.source"))
         features = table.drop(columns=[spec.split.column]) if spec.split.column is not None else table
         columns, notes = read_columns(features, raw, spec)
-        training = [split.rows("train", fold) for fold in range(split.folds)]
-        return _Content(tuple(columns), plan_table(columns, training, spec), notes=tuple(notes))
+        plan = plan_table(columns, training, spec)
+        return _Content(tuple(columns), plan, notes=(*notes, *note_identifiers(plan, columns)))
     if raw.array is None:
         raise InputError(Problem("the source gives no features", "data.source"))
     for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
         raise InputError(Problem("this source has no columns; remove this key", key))
-    return _Content(array=_as_pictures(raw.array, raw, prefers), output=prefers)
+    array = _as_pictures(raw.array, raw, prefers)
+    marked = missing_somewhere(array, training).tolist() if array.ndim == 2 else []
+    return _Content(array=array, output=prefers, marked=tuple(marked))
 
 
 def _as_pictures(array: Array, raw: RawData, prefers: InputKind) -> Array:
@@ -234,7 +253,7 @@ def _write_fold(folder: Path, content: _Content, labels: Labels, split: Split, f
     folder.mkdir()
     training = split.rows("train", fold)
     if content.array is not None:
-        model = preprocessing.build_array(content.raw[0].name, content.array, training, content.output)
+        model = preprocessing.build_array(content.raw[0].name, content.array, training, content.output, content.marked)
     elif content.plan is not None:
         model = preprocessing.build_table(content.plan, content.columns, training)
     model.save(folder / "preprocessing.keras")
@@ -270,6 +289,14 @@ def _write_raw(folder: Path, part: str, raw: Mapping[str, Array], content: _Cont
         np.save(folder / f"{part}.raw.npy", next(iter(raw.values())))
     else:
         pd.DataFrame(dict(raw)).to_parquet(folder / f"{part}.raw.parquet", index=False)
+
+
+def _flush(folder: Path) -> None:
+    """Bring all files to the disk, so that the rename cannot overtake them when power is lost."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
 
 
 def _write_split(path: Path, raw: RawData, split: Split) -> None:
@@ -312,11 +339,11 @@ def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
 
 def _describe_features(content: _Content) -> Features:
     if content.plan is not None:
-        codes = tuple((content.columns[string.column].name, string.codes) for string in content.plan.coded)
+        codes = tuple((content.columns[string.column].input, string.codes) for string in content.plan.coded)
         return Features(dense=content.plan.dense, codes=codes)
     if content.array is None:
         return Features()
     shape = content.array.shape[1:]
     if content.output == "image":
         return Features(image=(shape[0], shape[1], shape[2]))
-    return Features(dense=int(np.prod(shape)))
+    return Features(dense=int(np.prod(shape)) + sum(content.marked))

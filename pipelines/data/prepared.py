@@ -56,7 +56,7 @@ class Features:
 
     Attributes:
         dense: width of the `dense` input; 0 where there is none.
-        codes: per embedded column its name and number of codes (code 0 is "never seen in training").
+        codes: per embedded column its input's name and number of codes (code 0 is "never seen in training").
         image: height, width, channels of the `image` input; None where there is none.
     """
 

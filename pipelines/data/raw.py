@@ -16,6 +16,7 @@ import pandas as pd
 from search_spaces.errors import InputError, Problem
 
 PartName = Literal["train", "validation", "test"]
+GivenPart = Literal["validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 Array = npt.NDArray[Any]
 
@@ -28,13 +29,15 @@ class Origin:
         name: the file or reference, as the study names it.
         word: what `numbers` counts: `line` of a CSV file, `row` elsewhere, `file` of an image folder.
         numbers: per row its number (counted from 1) or file name, as a person finds it.
+        key: dotted key of the study file that names the source, for errors.
         part: the part that the rows were given for; None where they are still to be divided.
     """
 
     name: str
+    key: str
     word: str
     numbers: Sequence[int] | Sequence[str]
-    part: PartName | None = None
+    part: GivenPart | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def combine(parts: Sequence[RawData]) -> RawData:
     return RawData(
         origins=tuple(origin for part in parts for origin in part.origins),
         table=_stack_tables([part.table for part in parts]),
-        array=None if first.array is None else np.concatenate([part.array for part in parts]),  # type: ignore[misc]
+        array=None if first.array is None else np.concatenate([p.array for p in parts if p.array is not None]),
         labels=_stack_tables([part.labels for part in parts]),
         text=first.text,
         class_names=first.class_names,
@@ -105,26 +108,30 @@ def combine(parts: Sequence[RawData]) -> RawData:
 
 
 def _check_alike(first: RawData, other: RawData) -> None:
-    name = other.origins[0].name
-    if (first.table is None) != (other.table is None) or (first.labels is None) != (other.labels is None):
-        raise InputError(Problem(f"{name} and {first.origins[0].name} are of different kinds", "data.source"))
+    name, key = other.origins[0].name, other.origins[0].key
+    if _kind(first) != _kind(other):
+        message = f"{name} holds {_kind(other)}, but {first.origins[0].name} holds {_kind(first)}; expected the same"
+        raise InputError(Problem(message, key))
     if first.table is not None and other.table is not None:
         missing = [f'"{column}"' for column in first.table.columns if column not in other.table.columns]
         extra = [f'"{column}"' for column in other.table.columns if column not in first.table.columns]
         if missing or extra:
             differences = f"missing: {', '.join(missing) or 'none'}; unexpected: {', '.join(extra) or 'none'}"
             message = f"{name} must have the columns of {first.origins[0].name}; {differences}"
-            raise InputError(Problem(message, _key(other)))
+            raise InputError(Problem(message, key))
     if first.array is not None and other.array is not None and first.array.shape[1:] != other.array.shape[1:]:
         message = f"rows of {name} have shape {other.array.shape[1:]}, expected {first.array.shape[1:]}"
-        raise InputError(Problem(message, _key(other)))
+        raise InputError(Problem(message, key))
     if first.class_names != other.class_names:
         message = f"classes of {name} are {list(other.class_names)}, expected {list(first.class_names)}"
-        raise InputError(Problem(message, _key(other)))
+        raise InputError(Problem(message, key))
 
 
-def _key(part: RawData) -> str:
-    return f"data.{part.origins[0].part}_source" if part.origins[0].part in ("validation", "test") else "data.source"
+def _kind(part: RawData) -> str:
+    if part.table is None:
+        return "arrays"
+    cells = "CSV text" if part.text else "a table of typed columns"
+    return cells if part.labels is None else f"{cells} with labels beside it"
 
 
 def _stack_tables(tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:

@@ -3,7 +3,7 @@
 Every row lies in exactly one part, or with folds either in the test part or in the validation part of exactly one fold.
 The division depends on the seed and the labels alone. A class's share of a part differs from its share of all rows
 by less than one row: rows are put in random order within their class, classes one after the other, and a part takes
-evenly spaced positions of that order.
+evenly spaced positions of that order. One row of every class of fewer than 10 rows is kept for training.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pipelines.data.tables import column_of
 from pipelines.data.task import Labels
 from pipelines.study_spec import DataSpec, SplitSpec
 from search_spaces.errors import InputError, Problem, nearest
+
+RARE_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _shares(raw: RawData, labels: Labels, split: SplitSpec) -> Split:
     random = np.random.default_rng(split.seed)
     part = np.where(raw.given == "", "train", raw.given).astype("<U10")
     free = np.flatnonzero(raw.given == "")
-    strata, notes = _strata(labels, free, split)
+    strata, notes = _strata(labels, free, split, random)
     wanted = {"test": split.test, "validation": split.validation}
     for word, share in wanted.items():
         if share == 0 or (raw.given == word).any():
@@ -120,16 +122,19 @@ def _folds(raw: RawData, labels: Labels, split: SplitSpec, folds: int) -> Split:
     return Split(part, fold, folds)
 
 
-def _strata(labels: Labels, free: Array, split: SplitSpec) -> tuple[Array, tuple[str, ...]]:
-    """Return per row its stratum; -1 where a class has a single row, which training needs."""
+def _strata(
+    labels: Labels, free: Array, split: SplitSpec, random: np.random.Generator
+) -> tuple[Array, tuple[str, ...]]:
+    """Return per row its stratum, -1 where training needs the row; and notes."""
     strata = np.zeros(len(labels.y), dtype=np.int64)
     if not labels.classes:
         return strata, ()
     counts = np.bincount(labels.y[free], minlength=len(labels.classes))
-    single = np.flatnonzero(counts == 1)
     if split.stratify:
         strata = labels.y.astype(np.int64)
-    strata = np.where(np.isin(labels.y, single), -1, strata)
+    for index in np.flatnonzero((counts > 0) & (counts < RARE_ROWS)):
+        strata[random.choice(free[labels.y[free] == index])] = -1
+    single = np.flatnonzero(counts == 1)
     named = ", ".join(f'"{labels.classes[index]}"' for index in single[:10])
     return strata, (f"classes with a single row, kept for training: {named}",) if len(single) else ()
 

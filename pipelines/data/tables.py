@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 
-from pipelines.data.raw import Origin, PartName, RawData
+from pipelines.data.raw import GivenPart, Origin, RawData
 from search_spaces.errors import InputError, Problem
 
 DELIMITERS = (",", ";", "\t", "|")
 
 
-def read_csv(path: Path, name: str, key: str, part: PartName | None = None) -> RawData:
+def read_csv(path: Path, name: str, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows of a CSV file (comma, semicolon, tab or bar between fields; UTF-8; a header line).
 
     Raises:
@@ -47,10 +46,13 @@ def read_csv(path: Path, name: str, key: str, part: PartName | None = None) -> R
         skip_blank_lines=True,
         low_memory=False,
     )
-    return RawData((Origin(name, "line", lines, part),), table=table, text=True)
+    if len(table) != len(lines):
+        message = f"{name} has {len(lines)} rows, but pandas reads {len(table)}; check its quotes"
+        raise InputError(Problem(message, key))
+    return RawData((Origin(name, key, "line", lines, part),), table=table, text=True)
 
 
-def read_parquet(path: Path, name: str, key: str, part: PartName | None = None) -> RawData:
+def read_parquet(path: Path, name: str, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows of a Parquet file.
 
     Raises:
@@ -64,7 +66,7 @@ def read_parquet(path: Path, name: str, key: str, part: PartName | None = None) 
     return from_frame(table, name, key, part)
 
 
-def from_frame(table: pd.DataFrame, name: str, key: str, part: PartName | None = None) -> RawData:
+def from_frame(table: pd.DataFrame, name: str, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows of a DataFrame, whose own index is left out.
 
     Raises:
@@ -75,7 +77,7 @@ def from_frame(table: pd.DataFrame, name: str, key: str, part: PartName | None =
     _check_header([str(column) for column in table.columns], name, key)
     if table.empty:
         raise InputError(Problem(f"{name} has no rows", key))
-    return RawData((Origin(name, "row", range(1, len(table) + 1), part),), table=table)
+    return RawData((Origin(name, key, "row", range(1, len(table) + 1), part),), table=table)
 
 
 def _scan(path: Path, key: str) -> tuple[str, list[str], list[int]]:
@@ -115,4 +117,4 @@ def _check_header(header: list[str], name: str, key: str) -> None:
 
 def column_of(table: pd.DataFrame, name: str) -> pd.Series:
     """Return one column of a table whose columns are known to be unique."""
-    return cast("pd.Series", table[name])
+    return table[name]

@@ -2,7 +2,8 @@
 
 The rule where `data.task` is `auto`:
 
-* several target columns: multi-output regression; but rows of zeros with a single one each are one-hot classes;
+* several target columns: multi-output regression; but an array of zeros with a single one in each row is one-hot
+  classes;
 * words or booleans: classification, binary with two classes and multiclass with more;
 * two distinct whole numbers: binary;
 * whole numbers that count up from 0 or 1 without a gap, at most 100 of them, each found 5 times on average: they are
@@ -83,6 +84,9 @@ def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
         column.check_known(name, raw)
         if spec.task == "auto":
             column.check_unmixed(name, raw)
+    if len(cells) > 1 and spec.task in ("binary", "multiclass"):
+        message = f"a {spec.task} task has one target column, or one-hot rows; got {len(cells)} columns"
+        raise InputError(Problem(message, "data.task"))
     if len(cells) > 1:
         return _outputs(cells, "multi_output_regression", raw, spec)
     name, column = next(iter(cells.items()))
@@ -150,15 +154,12 @@ def _renamed(labels: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
 
 def _from_one_hot(labels: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     """Return one column of class numbers if the columns are one-hot; the columns as they are otherwise."""
-    if labels.shape[1] < 2 or spec.task not in ("auto", "binary", "multiclass"):
+    if labels.shape[1] < 2 or isinstance(spec.target, list) or spec.task not in ("auto", "binary", "multiclass"):
         return labels
     numeric = [pd.api.types.is_numeric_dtype(labels[name].dtype) for name in labels.columns]
     values = labels.to_numpy(dtype=np.float64) if all(numeric) else np.zeros((0, 0))
     if values.size and np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all():
         return pd.DataFrame({"target": values.argmax(axis=1)})
-    if spec.task != "auto":
-        message = f"a {spec.task} task has one target column, or one-hot rows; got {labels.shape[1]} columns"
-        raise InputError(Problem(message, "data.task"))
     return labels
 
 
@@ -194,8 +195,8 @@ def _outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: DataS
 
 
 def _numbers_of_words(name: str, column: _Cells, raw: RawData) -> Array:
-    words = pd.Series(column.text).str.lower().replace({"true": "1", "false": "0"})
-    values = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64)
+    words = [{"true": "1", "false": "0"}.get(str(word).lower(), str(word)) for word in column.text]
+    values = pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         word, place = column.text[bad[0]], raw.place(int(bad[0]))
