@@ -15,6 +15,9 @@ def compose(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
     inputs = {
         given.name: keras.Input(given.shape[1:], dtype=given.dtype, name=given.name) for given in preprocessing.inputs
     }
+    # The same layers without the compilation, which a file would otherwise carry, our loss classes included.
+    bare = keras.Model({taken.name: taken for taken in core.inputs}, core.outputs[0], name=core.name)
     prepared = preprocessing(inputs)
-    prediction = core({taken.name: prepared[taken.name] for taken in core.inputs})
+    # Keras's augmentation layers take a call that says nothing of training to be training.
+    prediction = bare({taken.name: prepared[taken.name] for taken in core.inputs}, training=False)
     return keras.Model(inputs, prediction, name="deployed")

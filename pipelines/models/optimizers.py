@@ -48,7 +48,8 @@ def _own_arguments(questions: Questions, optimizer: str) -> dict[str, Any]:
             for parameter, (argument, default) in OPTIMIZERS[optimizer].items()
             if parameter != "learning_rate"
         }
-    arguments["weight_decay"] = arguments["weight_decay"] or None
+    if arguments["weight_decay"] == OPTIMIZERS[optimizer]["weight_decay"][1] == 0:
+        arguments["weight_decay"] = None  # spares Keras a pass over the weights; adamw does not take None
     if optimizer == "muon":  # the part of the weights that Muon leaves to its inner AdamW
         arguments["adam_weight_decay"] = arguments["weight_decay"]
     return arguments

@@ -1,0 +1,86 @@
+"""Small tasks, data and hyperparameters that the tests of the model families share."""
+
+import numpy as np
+import pytest
+
+from pipelines.data.prepared import Features, Task
+from pipelines.models.context import ModelContext
+from pipelines.study_spec import TrainingSpec
+
+TASKS = {
+    "binary": Task("binary", ("sick",), classes=("no", "yes"), class_counts=(48, 16)),
+    "multiclass": Task("multiclass", ("kind",), classes=("a", "b", "c"), class_counts=(32, 16, 16)),
+    "regression": Task("regression", ("strength",), target_mean=(50.0,), target_scale=(10.0,)),
+    "multi_output_regression": Task(
+        "multi_output_regression", ("x", "y"), target_mean=(50.0, 3.0), target_scale=(10.0, 2.0)
+    ),
+}
+
+FIVE_COLUMNS = Features(dense=5)
+
+
+@pytest.fixture
+def tasks():
+    """Return one task of each kind."""
+    return TASKS
+
+
+@pytest.fixture
+def context():
+    """Return a function that makes a context: five dense columns and 64 rows unless told otherwise."""
+
+    def make(kind="binary", features=FIVE_COLUMNS, train_rows=64, per_layer=(), **training):
+        return ModelContext(features, TASKS[kind], TrainingSpec(**training), train_rows, frozenset(per_layer))
+
+    return make
+
+
+@pytest.fixture
+def given():
+    """Return a function that makes KerasTuner hyperparameters with these values set."""
+    import keras_tuner
+
+    def make(**values):
+        hp = keras_tuner.HyperParameters()
+        hp.values.update(values)
+        return hp
+
+    return make
+
+
+@pytest.fixture
+def questions(given):
+    """Return a function that makes the questions of a family, answered with these values."""
+    from pipelines.models.catalogue import family
+    from pipelines.models.questions import Questions
+
+    def make(name="mlp", **values):
+        return Questions(given(**values), family(name), frozenset())
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    import keras
+
+    keras.utils.set_random_seed(1)
+
+
+@pytest.fixture
+def rows():
+    """Return a function that makes 64 rows of targets for a kind of task, with 5 features that tell of them."""
+
+    def make(kind):
+        rng = np.random.default_rng(7)
+        x = rng.normal(size=(64, 5)).astype("float32")
+        if kind == "binary":
+            return x, (x[:, 0] > 0.5).astype("int32")
+        if kind == "multiclass":
+            return x, np.digitize(x[:, 0], [-0.5, 0.5]).astype("int32")
+        weights = rng.normal(size=(5, 1 if kind == "regression" else 2))
+        means = [50.0] if kind == "regression" else [50.0, 3.0]
+        scales = [10.0] if kind == "regression" else [10.0, 0.5]
+        return x, (x @ weights / 3 * scales + means).astype("float32")
+
+    return make

@@ -1,0 +1,160 @@
+"""Losses, metrics, objectives and class weights by name."""
+
+import pytest
+
+from pipelines.data.prepared import Task
+from pipelines.models.objectives import (
+    LOSSES,
+    METRICS,
+    class_weights,
+    default_objective,
+    direction_of,
+    loss_name,
+    metric_names,
+    reported_metrics,
+    resolve_objective,
+)
+from pipelines.study_spec import ObjectiveSpec, TrainingSpec
+from search_spaces.errors import InputError
+
+ANIMALS = Task("multiclass", ("animal",), classes=("cat", "dog", "emu"), class_counts=(50, 30, 20))
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "metrics", "objective"),
+    [
+        ("binary", "binary_crossentropy", ("accuracy", "auc"), ("val_accuracy", "maximize")),
+        ("multiclass", "sparse_categorical_crossentropy", ("accuracy",), ("val_accuracy", "maximize")),
+        (
+            "regression",
+            "mean_squared_error",
+            ("root_mean_squared_error", "mean_absolute_error"),
+            ("val_root_mean_squared_error", "minimize"),
+        ),
+        (
+            "multi_output_regression",
+            "mean_squared_error",
+            ("root_mean_squared_error", "mean_absolute_error"),
+            ("val_root_mean_squared_error", "minimize"),
+        ),
+    ],
+)
+def test_a_task_brings_its_loss_metrics_and_objective(kind, loss, metrics, objective):
+    """A study that names none of them gets those of its task."""
+    assert loss_name(kind, TrainingSpec()) == loss
+    assert metric_names(kind, TrainingSpec()) == metrics
+    assert default_objective(kind) == objective
+    assert resolve_objective(kind, TrainingSpec(), None) == objective
+
+
+def test_reported_metrics_are_the_loss_and_all_metrics_on_both_parts():
+    """What an objective may name: loss and metrics, each also with `val_`, declared ones after the task's."""
+    assert reported_metrics("multiclass", TrainingSpec(metrics=["f1_score", "accuracy"])) == (
+        *("loss", "accuracy", "f1_score"),
+        *("val_loss", "val_accuracy", "val_f1_score"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [
+        ("val_accuracy", "maximize"),
+        ("auc", "maximize"),
+        ("val_r2_score", "maximize"),
+        ("loss", "minimize"),
+        ("val_root_mean_squared_error", "minimize"),
+        ("val_false_positives", "minimize"),
+        ("speed", None),
+    ],
+)
+def test_the_direction_of_a_metric_is_known(metric, direction):
+    """A metric's direction need not be written; of an unknown name nothing is claimed."""
+    assert direction_of(metric) == direction
+
+
+def test_every_shipped_metric_has_a_direction():
+    """No metric on offer leaves the direction open."""
+    assert all(direction_of(f"val_{name}") for names in METRICS.values() for name in names)
+
+
+def test_an_objective_may_turn_its_direction_round():
+    """A written direction wins over the known one."""
+    written = ObjectiveSpec(metric="val_loss", direction="maximize")
+    assert resolve_objective("binary", TrainingSpec(), written) == ("val_loss", "maximize")
+    assert resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_loss")) == ("val_loss", "minimize")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: loss_name("binary", TrainingSpec(loss="binary_crossentropie")),
+            r'training.loss: loss "binary_crossentropie" does not fit a binary task; '
+            r'did you mean "binary_crossentropy"',
+        ),
+        (
+            lambda: loss_name("regression", TrainingSpec(loss="categorical_crossentropy")),
+            r'loss "categorical_crossentropy" does not fit a regression task; .*choices are: huber',
+        ),
+        (
+            lambda: metric_names("regression", TrainingSpec(metrics=["r2_score", "accuracy"])),
+            r'training.metrics.1: metric "accuracy" does not fit a regression task',
+        ),
+        (
+            lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_acuracy")),
+            r'objective.metric: training never reports "val_acuracy"; did you mean "val_accuracy"',
+        ),
+        (
+            lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_f1_score")),
+            r'Add "f1_score" to training.metrics',
+        ),
+    ],
+)
+def test_names_that_do_not_fit_are_refused_with_the_nearest(call, said):
+    """Bad names give the key, the task, and the nearest right word."""
+    with pytest.raises(InputError, match=said):
+        call()
+
+
+def test_circle_and_ctc_are_the_only_losses_of_keras_left_out():
+    """Every Keras loss that a task here can train with is on offer."""
+    import keras
+
+    from pipelines.models.losses import LOSS_CLASSES
+
+    theirs = {found for found in vars(keras.losses).values() if inspect_is_loss(found, keras)}
+    assert theirs - set(LOSS_CLASSES.values()) == {keras.losses.CTC, keras.losses.Circle}
+    assert set(LOSS_CLASSES) == {name for names in LOSSES.values() for name in names}
+
+
+def inspect_is_loss(found, keras):
+    return isinstance(found, type) and issubclass(found, keras.losses.Loss) and found is not keras.losses.Loss
+
+
+def test_balanced_weights_make_classes_weigh_the_same_in_sum():
+    """`balanced` gives rows / (classes x count), so that count x weight is equal over classes."""
+    weights = class_weights(ANIMALS, TrainingSpec(class_weight="balanced"))
+    sums = [weights[index] * count for index, count in enumerate(ANIMALS.class_counts)]
+    assert sums == pytest.approx([100 / 3] * 3)
+
+
+def test_named_weights_go_to_their_class_and_others_weigh_one():
+    """Weights by class name become weights by index."""
+    assert class_weights(ANIMALS, TrainingSpec(class_weight={"emu": 5.0})) == {0: 1.0, 1: 1.0, 2: 5.0}
+    assert class_weights(ANIMALS, TrainingSpec()) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "training", "said"),
+    [
+        (ANIMALS, {"class_weight": {"emus": 5.0}}, r'"emus" is no class of the target; did you mean "emu"'),
+        (ANIMALS, {"class_weight": {"emu": -1.0}}, r"training.class_weight.emu: expected a weight of at least 0"),
+        (ANIMALS, {"class_weight": {"cat": 0.0, "dog": 0.0, "emu": 0.0}}, "at least one class with a weight above 0"),
+        (ANIMALS, {"class_weight": "balanced", "loss": "dice"}, "dice is one number for a whole batch"),
+        (Task("regression", ("y",)), {"class_weight": "balanced"}, "a regression task has no classes to weigh"),
+    ],
+)
+def test_unusable_class_weights_are_refused(task, training, said):
+    """Weights of unknown classes, negative ones, and weights where none can act are refused."""
+    with pytest.raises(InputError, match=said):
+        class_weights(task, TrainingSpec(**training))
