@@ -19,7 +19,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from search_spaces.errors import KerastudyError
-from tracking import links, mlflow_connection, mlflow_views, model_registry
+from tracking import links, mlflow_connection, mlflow_views, model_registry, plots
 from tracking.model_registry import KEY_TAG, TrialRun
 from tracking.outbox import Severity
 from tracking.records import (
@@ -137,6 +137,7 @@ class Projection:
     def _finish_trial(self, finished: TrialFinished) -> None:
         study = self._study(finished.study)
         run = self._trial(study, finished.number)
+        _draw_learning_curve(Path(finished.folder), study.opened.metric)
         self._upload(run.run_id, finished.folder)
         model_id = None
         if finished.model is not None and Path(finished.model).is_file():
@@ -373,16 +374,27 @@ def _test_metrics(closed: StudyClosed) -> list[Metric]:
 
 def _trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
     tags: dict[str, str] = {"state": finished.state, "kerastudy.state": finished.state}
-    note = [f"**{finished.state.capitalize()}**"]
     if finished.value is not None:
         tags["value"] = _written(finished.value)
-        note = [f"**{metric} {finished.value:.6g}**"]
-        if "best_epoch" in finished.metrics:
-            note.append(f"at epoch {int(finished.metrics['best_epoch'])}")
     if finished.reason:
         tags["kerastudy.reason"] = finished.reason
-        note.append(f"({finished.reason})" if finished.value is not None else f": {finished.reason}")
-    return {**tags, _NOTE: " ".join(note).replace("** :", ":**")}
+    return {**tags, _NOTE: _trial_note(finished, metric)}
+
+
+def _trial_note(finished: TrialFinished, metric: str) -> str:
+    if finished.value is None:
+        return f"**{finished.state.capitalize()}**" + (f": {finished.reason}" if finished.reason else "")
+    at = f" at epoch {int(finished.metrics['best_epoch'])}" if "best_epoch" in finished.metrics else ""
+    return f"**{metric} {finished.value:.6g}**{at}" + (f" ({finished.reason})" if finished.reason else "")
+
+
+def _draw_learning_curve(folder: Path, metric: str) -> None:
+    """Add the picture to a trial's folder; the worker that left the history there does not know matplotlib."""
+    history, picture = folder / "history.csv", folder / "learning-curve.png"
+    if history.is_file() and not picture.exists():
+        curve = plots.read_history(history)
+        if curve.epochs:
+            plots.write_learning_curve(curve, picture, metric=metric)
 
 
 def _outcome(opened: StudyOpened, closed: StudyClosed) -> str:
