@@ -23,6 +23,9 @@ $(STAMP): $(LOCKED) pyproject.toml
 	@scripts/setup_venv.sh $(VENV) $(LOCKED)
 	@touch $@
 
+demo: $(STAMP) ## Run a real study from its file to an exported model.
+	scripts/demo.sh $(BIN)
+
 test: $(STAMP) ## Run the tests.
 	$(PYTEST) -m "not slow"
 
