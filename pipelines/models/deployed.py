@@ -24,5 +24,3 @@ def batches(raw: Mapping[str, Array], rows: int = BATCH_ROWS) -> Iterator[dict[s
     count = len(next(iter(raw.values())))
     for start in range(0, count, rows):
         yield {name: tf.convert_to_tensor(values[start : start + rows]) for name, values in raw.items()}
-
-
