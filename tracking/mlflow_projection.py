@@ -19,7 +19,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from search_spaces.errors import KerastudyError
-from tracking import links, mlflow_connection, mlflow_views, model_registry, plots
+from tracking import links, mlflow_connection, mlflow_views, model_registry
 from tracking.model_registry import KEY_TAG, TrialRun
 from tracking.outbox import Severity
 from tracking.records import (
@@ -137,10 +137,9 @@ class Projection:
     def _finish_trial(self, finished: TrialFinished) -> None:
         study = self._study(finished.study)
         run = self._trial(study, finished.number)
-        _draw_learning_curve(Path(finished.folder), study.opened.metric)
         self._upload(run.run_id, finished.folder)
         model_id = None
-        if finished.model is not None and Path(finished.model).is_file():
+        if finished.model is not None and Path(finished.model).exists():
             params = self._client.get_run(run.run_id).data.params
             model_id = model_registry.log_trial_model(self._client, run, Path(finished.model), params)
         self._log(
@@ -386,15 +385,6 @@ def _trial_note(finished: TrialFinished, metric: str) -> str:
         return f"**{finished.state.capitalize()}**" + (f": {finished.reason}" if finished.reason else "")
     at = f" at epoch {int(finished.metrics['best_epoch'])}" if "best_epoch" in finished.metrics else ""
     return f"**{metric} {finished.value:.6g}**{at}" + (f" ({finished.reason})" if finished.reason else "")
-
-
-def _draw_learning_curve(folder: Path, metric: str) -> None:
-    """Add the picture to a trial's folder; the worker that left the history there does not know matplotlib."""
-    history, picture = folder / "history.csv", folder / "learning-curve.png"
-    if history.is_file() and not picture.exists():
-        curve = plots.read_history(history)
-        if curve.epochs:
-            plots.write_learning_curve(curve, picture, metric=metric)
 
 
 def _outcome(opened: StudyOpened, closed: StudyClosed) -> str:

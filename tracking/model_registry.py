@@ -47,8 +47,15 @@ class RegisteredVersion:
     version: str
 
 
-def log_trial_model(client: MlflowClient, run: TrialRun, keras_file: Path, params: Mapping[str, str]) -> str:
-    """Log a trial's `.keras` file as a model and return its identifier; the run must not have ended."""
+def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path, params: Mapping[str, str]) -> str:
+    """Log a trial's model and return its identifier; the run must not have ended.
+
+    Args:
+        client: MLflow's client.
+        run: the trial's run, which the model is named after.
+        saved: the folder of an MLflow model (see `tracking.mlflow_model`), or a `.keras` file to make one of.
+        params: what to show beside the model.
+    """
     model = find_trial_model(client, run.experiment_id, run.key)
     if model is None:
         model = client.create_logged_model(
@@ -61,7 +68,7 @@ def log_trial_model(client: MlflowClient, run: TrialRun, keras_file: Path, param
             model_type="keras",
         )
     if model.status != LoggedModelStatus.READY:
-        _upload(client, model.model_id, run.run_id, keras_file)
+        _upload(client, model.model_id, run.run_id, saved)
         client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
@@ -128,10 +135,13 @@ def _link_back(client: MlflowClient, model: Any, name: str, version: str) -> Non
         client.set_logged_model_tags(model.model_id, {_VERSIONS_TAG: json.dumps(listed)})
 
 
-def _upload(client: MlflowClient, model_id: str, run_id: str, keras_file: Path) -> None:
+def _upload(client: MlflowClient, model_id: str, run_id: str, saved: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
-        write_model_folder(keras_file, folder)
+        if saved.is_dir():
+            shutil.copytree(saved, folder)
+        else:
+            write_model_folder(saved, folder)
         description = Model.load(str(folder))
         description.run_id = run_id
         description.model_id = model_id

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Direction = Literal["minimize", "maximize"]
+Curve = Sequence[Mapping[str, float]]
 
 _DPI: Final = 100
 _BLUE: Final = "#1f6feb"
@@ -46,29 +47,19 @@ class TrialRow:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class History:
-    """A trial's metrics by epoch; NaN where a metric was not reported."""
-
-    epochs: tuple[float, ...]
-    metrics: Mapping[str, tuple[float, ...]]
-
-
-def read_history(path: Path) -> History:
-    """Return a `history.csv`: a column `epoch`, and one for each metric by Keras's name."""
+def read_history(path: Path) -> Curve:
+    """Return a trial's `history.csv`: a line an epoch, a column for each metric by Keras's name."""
     with path.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
-    names = [name for name in (rows[0] if rows else {}) if name and name != "epoch"]
-    columns = {name: tuple(_number(row[name]) for row in rows) for name in names}
-    return History(tuple(_number(row["epoch"]) for row in rows), columns)
+    return tuple({name: _number(text) for name, text in row.items() if name and name != "epoch"} for row in rows)
 
 
-def write_learning_curve(history: History, path: Path, *, metric: str) -> None:
+def learning_curve(path: Path, epochs: Curve, metric: str) -> None:
     """Draw the loss and the objective of one trial, on training and validation rows.
 
     Args:
-        history: see `read_history`.
         path: PNG to write.
+        epochs: metrics of each epoch.
         metric: the objective, such as `val_accuracy`.
     """
     shown = dict.fromkeys(name.removeprefix("val_") for name in ("loss", metric))
@@ -76,9 +67,10 @@ def write_learning_curve(history: History, path: Path, *, metric: str) -> None:
     for index, name in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), index + 1)
         for column, label, colour in ((name, "training", _GREY), (f"val_{name}", "validation", _BLUE)):
-            if column in history.metrics:
-                axes.plot(history.epochs, history.metrics[column], label=label, color=colour, marker=".")
+            if any(column in metrics for metrics in epochs):
+                axes.plot(range(len(epochs)), _column(epochs, column), label=label, color=colour, marker=".")
         _label(axes, title=name, x="epoch", y="")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if axes.lines:
             axes.legend(frameon=False)
     # A fixed layout: fitting it would draw everything twice, and this is drawn for every trial.
@@ -92,7 +84,7 @@ def write_study_plots(
     *,
     metric: str,
     direction: Direction,
-    histories: Mapping[int, History] | None = None,
+    curves: Mapping[int, Curve] | None = None,
 ) -> tuple[Path, ...]:
     """Draw a study and return the files written, in the order to show them; none that would be empty.
 
@@ -101,7 +93,7 @@ def write_study_plots(
         folder: folder to write into.
         metric: the objective's name.
         direction: whether less or more is better.
-        histories: metrics by epoch of some trials, by their number, for the learning curves of the best.
+        curves: metrics of each epoch of some trials, by their number, for the learning curves of the best.
     """
     folder.mkdir(parents=True, exist_ok=True)
     scored = [row for row in rows if row.value is not None and math.isfinite(row.value)]
@@ -110,13 +102,13 @@ def write_study_plots(
         return ()
     weights = importances(rows, direction=direction)
     names = _varied(scored, weights)[:_MOST_PARAMETERS]
-    curves = {row.number: (histories or {})[row.number] for row in scored if row.number in (histories or {})}
+    best = {row.number: (curves or {})[row.number] for row in scored if row.number in (curves or {})}
     drawings: list[tuple[str, bool, Callable[[Path], None]]] = [
         ("optimization-history.png", True, lambda path: _draw_progress(scored, path, metric, direction)),
         ("parameter-importances.png", bool(weights), lambda path: _draw_importances(weights, path)),
         ("slices.png", bool(names), lambda path: _draw_slices(scored, names, path, metric)),
         ("parallel-coordinates.png", len(names) > 1, lambda path: _draw_parallel(scored, names, path, metric)),
-        ("learning-curves.png", bool(curves), lambda path: _draw_curves(curves, path, metric)),
+        ("learning-curves.png", bool(best), lambda path: _draw_curves(best, path, metric)),
     ]
     written = []
     for name, has_content, draw in drawings:
@@ -234,15 +226,14 @@ def _draw_parallel(scored: Sequence[TrialRow], names: Sequence[str], path: Path,
     _save(figure, path)
 
 
-def _draw_curves(curves: Mapping[int, History], path: Path, metric: str) -> None:
+def _draw_curves(curves: Mapping[int, Curve], path: Path, metric: str) -> None:
     figure = Figure(figsize=(8, 4), dpi=_DPI)
     axes = figure.add_subplot()
-    for number, history in list(curves.items())[:_MOST_CURVES]:
-        if metric in history.metrics:
-            axes.plot(history.epochs, history.metrics[metric], label=f"trial {number}")
+    for number, epochs in list(curves.items())[:_MOST_CURVES]:
+        axes.plot(range(len(epochs)), _column(epochs, metric), label=f"trial {number}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _label(axes, title="Learning curves of the best trials", x="epoch", y=metric)
-    if axes.lines:
-        axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 
@@ -310,6 +301,10 @@ def _distributions(scored: Sequence[TrialRow]) -> dict[str, BaseDistribution]:
         else:
             found[name] = optuna.distributions.CategoricalDistribution(list(dict.fromkeys(values)))
     return found
+
+
+def _column(epochs: Curve, metric: str) -> list[float]:
+    return [metrics.get(metric, math.nan) for metrics in epochs]
 
 
 def _label(axes: Axes, *, title: str, x: str, y: str) -> None:

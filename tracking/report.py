@@ -9,11 +9,11 @@ import base64
 import csv
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tracking.plots import Direction, TrialRow
+from tracking.plots import Curve, Direction, TrialRow, write_study_plots
 from tracking.records import Value
 
 _MOST_ROWS: Final = 200
@@ -32,42 +32,36 @@ img { max-width: 100%; } pre { background: #f6f8fa; padding: 1rem; overflow-x: a
 
 @dataclass(frozen=True)
 class StudyReport:
-    """What a report says besides the trials.
+    """What a report says.
 
     Attributes:
         outcome: one line, such as why the study ended.
-        plots: PNG files, in the order to show them.
+        rows: the study's trials.
         space: the search space as text.
         facts: named facts on data, search and environment, in the order to show them.
+        curves: metrics of each epoch of some trials, by number; the best of them are drawn.
     """
 
     study: str
     metric: str
     direction: Direction
     outcome: str
-    plots: Sequence[Path]
-    space: str
-    facts: Mapping[str, str]
+    rows: Sequence[TrialRow]
+    space: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[int, Curve] = field(default_factory=dict)
 
 
-def write_report(path: Path, report: StudyReport, rows: Sequence[TrialRow]) -> None:
-    """Write the HTML file: result, leaderboard, plots, space and facts."""
-    ranked = leaderboard(rows, report.direction)
-    best = next((row for row in ranked if row.value is not None), None)
-    result = "No trial has a score"
-    if best is not None and best.value is not None:
-        result = f"Best {report.metric}: {best.value:.6g}, trial {best.number}"
-    parts = [
-        f"<h1>Study {_text(report.study)}</h1>",
-        f'<p class="result">{_text(result)}</p><p>{_text(report.outcome)}</p>',
-        f"<h2>Leaderboard</h2>{_table(ranked, report.metric)}",
-        *(_picture(plot) for plot in report.plots),
-        f"<h2>Search space</h2><pre>{_text(report.space)}</pre>" if report.space else "",
-        f"<h2>Facts</h2>{_facts(report.facts)}" if report.facts else "",
-    ]
-    head = f'<meta charset="utf-8"><title>{_text(report.study)}</title><style>{_STYLE}</style>'
-    page = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
-    path.write_text(page, encoding="utf-8")
+def write_report(folder: Path, report: StudyReport) -> Path:
+    """Write `trials.csv`, the plots below `plots/`, and `report.html`, whose path is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_trials_csv(folder / "trials.csv", report.rows)
+    plots = write_study_plots(
+        report.rows, folder / "plots", metric=report.metric, direction=report.direction, curves=report.curves
+    )
+    page = folder / "report.html"
+    page.write_text(_page(report, plots), encoding="utf-8")
+    return page
 
 
 def write_trials_csv(path: Path, rows: Sequence[TrialRow]) -> None:
@@ -86,6 +80,24 @@ def leaderboard(rows: Sequence[TrialRow], direction: Direction) -> list[TrialRow
     """Return trials by score, the best first; those without one follow by number."""
     sign = -1 if direction == "maximize" else 1
     return sorted(rows, key=lambda row: (row.value is None, sign * (row.value or 0.0), row.number))
+
+
+def _page(report: StudyReport, plots: Sequence[Path]) -> str:
+    ranked = leaderboard(report.rows, report.direction)
+    best = next((row for row in ranked if row.value is not None), None)
+    result = "No trial has a score"
+    if best is not None and best.value is not None:
+        result = f"Best {report.metric}: {best.value:.6g}, trial {best.number}"
+    parts = [
+        f"<h1>Study {_text(report.study)}</h1>",
+        f'<p class="result">{_text(result)}</p><p>{_text(report.outcome)}</p>',
+        f"<h2>Leaderboard</h2>{_table(ranked, report.metric)}",
+        *(_picture(plot) for plot in plots),
+        f"<h2>Search space</h2><pre>{_text(report.space)}</pre>" if report.space else "",
+        f"<h2>Facts</h2>{_facts(report.facts)}" if report.facts else "",
+    ]
+    head = f'<meta charset="utf-8"><title>{_text(report.study)}</title><style>{_STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
 def _table(ranked: Sequence[TrialRow], metric: str) -> str:
