@@ -225,9 +225,17 @@ def _read_content(
         raise InputError(Problem("the source gives no features", "data.source"))
     for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
         raise InputError(Problem("this source has no columns; remove this key", key))
-    array = _as_pictures(raw.array, raw, prefers)
+    array = _as_pictures(_as_float32(raw.array), raw, prefers)
     marked = missing_somewhere(array, training).tolist() if array.ndim == 2 else []
     return _Content(array=array, output=prefers, marked=tuple(marked))
+
+
+def _as_float32(array: Array) -> Array:
+    """Return floats as the exported model takes them, NaN for what float32 cannot hold; whole numbers stay small."""
+    if array.dtype.kind != "f":
+        return array.astype(np.uint8) if array.dtype.kind == "b" else array
+    limit = np.finfo(np.float32).max
+    return np.where(np.abs(array) <= limit, array, np.nan).astype(np.float32)
 
 
 def _as_pictures(array: Array, raw: RawData, prefers: InputKind) -> Array:

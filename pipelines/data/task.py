@@ -78,7 +78,8 @@ def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
     Raises:
         InputError: if labels are missing (with their rows), constant, or do not fit `data.task`.
     """
-    labels = _from_one_hot(labels, spec)
+    if (one_hot := _from_one_hot(labels, raw, spec)) is not None:
+        return one_hot
     cells = {str(name): _Cells.read(labels[name], spec) for name in labels.columns}
     for name, column in cells.items():
         column.check_known(name, raw)
@@ -152,15 +153,18 @@ def _renamed(labels: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     return labels.set_axis(wanted, axis=1)
 
 
-def _from_one_hot(labels: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
-    """Return one column of class numbers if the columns are one-hot; the columns as they are otherwise."""
-    if labels.shape[1] < 2 or isinstance(spec.target, list) or spec.task not in ("auto", "binary", "multiclass"):
-        return labels
-    numeric = [pd.api.types.is_numeric_dtype(labels[name].dtype) for name in labels.columns]
-    values = labels.to_numpy(dtype=np.float64) if all(numeric) else np.zeros((0, 0))
-    if values.size and np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all():
-        return pd.DataFrame({"target": values.argmax(axis=1)})
-    return labels
+def _from_one_hot(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels | None:
+    """Return the classes of one-hot rows; None for anything else, such as several columns of a table."""
+    width = labels.shape[1]
+    numeric = all(pd.api.types.is_numeric_dtype(labels[name].dtype) for name in labels.columns)
+    if width < 2 or isinstance(spec.target, list) or "regression" in spec.task or not numeric:
+        return None
+    values = labels.to_numpy(dtype=np.float64)
+    if not np.isin(values, (0, 1)).all() or not (values.sum(axis=1) == 1).all():
+        return None
+    kind: TaskKind = "binary" if width == 2 and spec.task != "multiclass" else "multiclass"
+    classes = raw.class_names if len(raw.class_names) == width else tuple(str(index) for index in range(width))
+    return Labels(kind, ("target",), classes, values.argmax(axis=1).astype(np.int32))
 
 
 def _infer(column: _Cells) -> TaskKind:
@@ -188,7 +192,7 @@ def _outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: DataS
         if np.ptp(values) == 0:
             message = f'the target "{name}" is the same in every row ({values[0]:g}); there is nothing to learn'
             raise InputError(Problem(message, "data.target"))
-        if not np.isfinite(values.astype(np.float32)).all():
+        if np.abs(values).max() > np.finfo(np.float32).max:
             raise InputError(Problem(f'the target "{name}" holds values beyond 3e38; rescale it', "data.target"))
         columns.append(values)
     return Labels(kind, tuple(cells), (), np.stack(columns, axis=1).astype(np.float32))

@@ -1,0 +1,180 @@
+"""What each column of a table holds, and the complaints about those that are unclear."""
+
+import datetime
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.data.columns import input_names, read_columns
+from pipelines.data.raw import Origin, RawData
+from pipelines.data.tables import from_frame
+from pipelines.study_spec import DataSpec
+from search_spaces.errors import InputError
+
+
+def spec(**keys) -> DataSpec:
+    return DataSpec.model_validate({"source": "data.csv", **keys})
+
+
+def csv_of(**columns) -> RawData:
+    table = pd.DataFrame(columns, dtype=object)
+    return RawData((Origin("data.csv", "data.source", "line", range(2, len(table) + 2)),), table=table, text=True)
+
+
+def column(raw: RawData, **keys):
+    columns, _ = read_columns(raw.table, raw, spec(**keys))
+    return columns[0]
+
+
+def complaint(raw: RawData, problem, **keys):
+    return problem(read_columns, raw.table, raw, spec(**keys))
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "values"),
+    [
+        (["1", " 2.5 ", "-3e2"], "numeric", [1, 2.5, -300]),
+        (["1", "", "NA"], "numeric", [1, np.nan, np.nan]),
+        (["1", "inf", "1e300"], "numeric", [1, np.nan, np.nan]),
+        (["true", "False", ""], "boolean", [1, 0, np.nan]),
+        (["2024-01-02", "1970-01-01", "nan"], "date", [19724, 0, np.nan]),
+        (["2024-01-02T12:00:00Z", "2024-01-02 01:00+01:00", "2024/01/02"], "date", [19724.5, 19724, 19724]),
+    ],
+)
+def test_types_inferred_from_text(cells, kind, values):
+    """Numbers, booleans and ISO dates are told apart; NA, infinity and beyond float32 are missing among them."""
+    found = column(csv_of(a=cells))
+    assert found.kind == kind
+    assert np.array_equal(found.values, np.array(values, dtype=np.float64), equal_nan=True)
+
+
+def test_strings():
+    """Words are strings; there the empty field alone is missing, and NA is a word."""
+    found = column(csv_of(a=[" x ", "NA", "", "None"]))
+    assert found.kind == "string"
+    assert found.values.tolist() == ["x", "NA", "", "None"]
+
+
+def test_further_missing_values():
+    """Strings that the study file calls missing are missing in columns of any type."""
+    raw = csv_of(a=["1", "?"], b=["x", " ? "])
+    columns, _ = read_columns(raw.table, raw, spec(missing_values=["?"]))
+    assert np.isnan(columns[0].values[1])
+    assert columns[1].values[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("cells", "good", "bad"),
+    [
+        (["1", "2", "abc", "4"], "'1' at line 2", "'abc' at line 4"),
+        (["x"] * 9 + ["7"], "'7' at line 11", "'x' at line 2"),
+        (["2024-01-01", "soon"], "'2024-01-01' at line 2", "'soon' at line 3"),
+    ],
+)
+def test_mixed_types(problem, cells, good, bad):
+    """Numbers or dates among words are refused, with an example of each, its line, and what to do."""
+    found = complaint(csv_of(a=cells), problem)
+    assert found.path == "data.source"
+    for expected in ('column "a" mixes types', good, bad, "data.missing_values", "data.columns.a.type"):
+        assert expected in found.message
+
+
+def test_few_numbers_among_words_are_words():
+    """A column of words in which fewer than one in ten is a number is a column of strings."""
+    assert column(csv_of(a=["x"] * 10 + ["7"])).kind == "string"
+
+
+def test_numbers_with_a_comma(problem):
+    """Numbers with a decimal comma are refused instead of becoming categories."""
+    assert "'1,5' at line 2" in complaint(csv_of(a=["1,5", "2,25", "1.234,5"]), problem).message
+
+
+def test_declared_types():
+    """A declared type overrides the inferred one: codes stay text with their zeros, 0 and 1 become booleans."""
+    assert column(csv_of(a=["01", "2", "x"]), columns={"a": {"type": "string"}}).values.tolist() == ["01", "2", "x"]
+    assert column(csv_of(a=["1", "0", "no"]), columns={"a": {"type": "boolean"}}).values.tolist() == [1, 0, 0]
+    typed = from_frame(pd.DataFrame({"a": [1.0, np.nan, 2.5]}), "f", "data.source")
+    assert column(typed, columns={"a": {"type": "string"}}).values.tolist() == ["1", "", "2.5"]
+
+
+def test_value_that_does_not_fit_the_declared_type(problem):
+    """A value that is not of the declared type is named with its line."""
+    found = complaint(csv_of(a=["1", "x", "y"]), problem, columns={"a": {"type": "numeric"}})
+    assert found.path == "data.columns.a.type"
+    assert "expected a number, got 'x' at line 3 (2 such values, at line 3, line 4)" in found.message
+
+
+@pytest.mark.parametrize(
+    ("series", "kind", "values"),
+    [
+        (pd.Series([1, 2], dtype="int8"), "numeric", [1, 2]),
+        (pd.Series([1, None], dtype="Int64"), "numeric", [1, np.nan]),
+        (pd.Series([True, None], dtype="boolean"), "boolean", [1, np.nan]),
+        (pd.Series([True, None], dtype=object), "boolean", [1, np.nan]),
+        (pd.Series(["x", None]), "string", ["x", ""]),
+        (pd.Series(["1", "2"]), "string", ["1", "2"]),
+        (pd.Series([3, 4]).astype("category"), "string", ["3", "4"]),
+        (pd.Series(pd.to_datetime(["1970-01-02", None])), "date", [1, np.nan]),
+        (pd.Series([datetime.date(1970, 1, 3)]), "date", [2]),
+    ],
+)
+def test_types_of_typed_columns(series, kind, values):
+    """Where the source has types, they are kept."""
+    found = column(from_frame(pd.DataFrame({"a": series}), "f", "data.source"))
+    assert found.kind == kind
+    assert found.values.tolist() == values or np.array_equal(found.values, np.array(values, float), equal_nan=True)
+
+
+def test_python_objects(problem):
+    """A column of objects names the two types that it mixes, or the one that is of no use."""
+    mixed = from_frame(pd.DataFrame({"a": pd.Series([1, "x"], dtype=object)}), "f", "data.source")
+    assert "1 (numeric, row 1) and 'x' (string, row 2)" in complaint(mixed, problem).message
+    lists = from_frame(pd.DataFrame({"a": [[1], [2]]}), "f", "data.source")
+    assert "values of type list" in complaint(lists, problem).message
+
+
+def test_column_without_values():
+    """A column with no value in any row is left out, and a note says so."""
+    raw = csv_of(a=["1", "2"], b=["", "NA"])
+    columns, notes = read_columns(raw.table, raw, spec())
+    assert [found.name for found in columns] == ["a"]
+    assert notes == ['column "b" is left out: it has no value in any row']
+
+
+def test_constant_column_is_kept():
+    """A constant column is no error."""
+    assert column(csv_of(a=["5", "5"])).values.tolist() == [5, 5]
+
+
+def test_unknown_names():
+    """Every unknown name under drop and columns is reported at once, with the nearest column."""
+    raw = csv_of(age=["1"], name=["x"])
+    with pytest.raises(InputError) as caught:
+        read_columns(raw.table, raw, spec(drop=["nam"], columns={"agee": {"type": "numeric"}}))
+    assert [found.path for found in caught.value.problems] == ["data.drop", "data.columns.agee"]
+    assert 'did you mean "name"' in str(caught.value)
+
+
+def test_dropped_columns(problem):
+    """Dropped columns are gone; dropping all of them is an error."""
+    raw = csv_of(a=["1"], b=["mixed"])
+    columns, _ = read_columns(raw.table, raw, spec(drop=["b"]))
+    assert [found.name for found in columns] == ["a"]
+    assert "no feature column" in complaint(raw, problem, drop=["a", "b"]).message
+
+
+def test_encoding_of_numbers(problem):
+    """An encoding for a column of numbers is an error."""
+    found = complaint(csv_of(a=["1", "2"]), problem, columns={"a": {"encoding": "one_hot"}})
+    assert found.path == "data.columns.a.encoding"
+
+
+def test_input_names():
+    """Plain names stay; others become unique names that TensorFlow's signatures take, whatever the case."""
+    names = input_names(["a b", "a_b", "A_B", "x/y", "", "größe", "1st", "self", "dense"])
+    assert names["a_b"] == "a_b"
+    assert names["dense"] == "dense"
+    assert all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) and name != "self" for name in names.values())
+    assert len({name.lower() for name in names.values()}) == 9

@@ -1,0 +1,180 @@
+"""Every way of dividing rows, and its errors."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.data.raw import PARTS, Origin, RawData
+from pipelines.data.splits import split_rows
+from pipelines.data.task import Labels
+from pipelines.study_spec import DataSpec
+
+
+def spec(**split) -> DataSpec:
+    return DataSpec.model_validate({"source": "data.csv", "split": split})
+
+
+def rows_of(count, given_parts=()) -> RawData:
+    origins = [Origin("data.csv", "data.source", "line", range(2, count + 2))]
+    origins += [Origin(part, "data.source", "line", range(2, rows + 2), part) for part, rows in given_parts]
+    return RawData(tuple(origins), array=np.zeros((count + sum(rows for _, rows in given_parts), 1)))
+
+
+def classes(*counts) -> Labels:
+    y = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
+    return Labels("multiclass", ("t",), tuple(f"c{index}" for index in range(len(counts))), y)
+
+
+def numbers(count) -> Labels:
+    return Labels("regression", ("t",), (), np.arange(count, dtype=np.float32)[:, None])
+
+
+def sizes(split, fold=0):
+    return [len(split.rows(part, fold)) for part in PARTS]
+
+
+def test_shares():
+    """Parts have the shares asked for; the defaults are 0.2 and 0.1."""
+    assert sizes(split_rows(rows_of(100), numbers(100), spec())) == [70, 20, 10]
+    assert sizes(split_rows(rows_of(100), numbers(100), spec(validation=0.5, test=0.0))) == [50, 50, 0]
+
+
+def test_seed():
+    """The same seed gives the same rows, another one others."""
+    first, again, other = (split_rows(rows_of(100), numbers(100), spec(seed=seed)).part for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_rows_are_shuffled():
+    """Rows that lie together do not end in the same part."""
+    split = split_rows(rows_of(300), numbers(300), spec())
+    assert 50 < np.mean(split.rows("test")) < 250
+    assert len(set(np.diff(split.rows("test")))) > 3
+
+
+def test_stratified():
+    """A class's share of every part is its share of all rows, to within a row."""
+    labels = classes(700, 200, 100)
+    split = split_rows(rows_of(1000), labels, spec())
+    for part, share in zip(PARTS, (0.7, 0.2, 0.1), strict=True):
+        counts = np.bincount(labels.y[split.rows(part)], minlength=3)
+        assert np.abs(counts - share * np.array([700, 200, 100])).max() <= 1
+
+
+def test_not_stratified():
+    """Without stratification parts are drawn from all rows alike."""
+    labels = classes(500, 500)
+    counts = [
+        np.bincount(labels.y[split_rows(rows_of(1000), labels, spec(seed=seed, stratify=False)).rows("test")])[0]
+        for seed in range(20)
+    ]
+    assert max(counts) - min(counts) > 5
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rare_classes_stay_in_training(seed):
+    """A class of few rows is never missing from the training rows; a single row is noted."""
+    labels = classes(100, 1, 2, 3)
+    split = split_rows(rows_of(106), labels, spec(seed=seed, validation=0.4, test=0.4))
+    assert set(labels.y[split.rows("train")]) == {0, 1, 2, 3}
+    assert split.notes == ('classes with a single row, kept for training: "c1"',)
+
+
+def test_given_parts():
+    """Rows given for a part stay there, and no others join them; the rest is divided by the other share."""
+    split = split_rows(rows_of(100, [("test", 7)]), numbers(107), spec())
+    assert sizes(split) == [80, 20, 7]
+    assert split.rows("test").tolist() == list(range(100, 107))
+    both = split_rows(rows_of(10, [("validation", 3), ("test", 2)]), numbers(15), spec())
+    assert sizes(both) == [10, 3, 2]
+
+
+def table(words) -> RawData:
+    origin = Origin("data.csv", "data.source", "line", range(2, len(words) + 2))
+    return RawData((origin,), table=pd.DataFrame({"part": words}), text=True)
+
+
+def test_column():
+    """A column of the table says each row's part."""
+    split = split_rows(table(["train", " Test ", "validation", "train"]), numbers(4), spec(column="part"))
+    assert [split.rows(part).tolist() for part in PARTS] == [[0, 3], [2], [1]]
+
+
+@pytest.mark.parametrize(
+    ("raw", "column", "path", "expected"),
+    [
+        (table(["train", "dev"]), "part", "data.split.column", "got 'dev' at line 3"),
+        (table(["train", "test"]), "part", "data.split", "no validation rows"),
+        (table(["validation", "test"]), "part", "data.split", "no train rows"),
+        (table(["train", "test"]), "prt", "data.split.column", 'did you mean "part"'),
+        (rows_of(2), "part", "data.split.column", "no columns"),
+    ],
+)
+def test_unusable_columns(problem, raw, column, path, expected):
+    """A split column must be there, hold the three words only, and give training and validation rows."""
+    found = problem(split_rows, raw, numbers(2), spec(column=column))
+    assert found.path == path
+    assert expected in found.message
+
+
+def test_class_without_training_rows(problem):
+    """A class that a split column leaves out of training is an error."""
+    words = ["train", "train", "validation"]
+    assert 'class "c1" does not occur' in problem(split_rows, table(words), classes(2, 1), spec(column="part")).message
+
+
+def test_folds():
+    """With folds, test rows are held out first, and every other row validates exactly one fold."""
+    labels = classes(60, 40)
+    split = split_rows(rows_of(100), labels, spec(folds=4, test=0.2))
+    assert [sizes(split, fold) for fold in range(4)] == [[60, 20, 20]] * 4
+    validating = np.concatenate([split.rows("validation", fold) for fold in range(4)])
+    assert sorted([*validating, *split.rows("test")]) == list(range(100))
+    for fold in range(4):
+        assert not set(split.rows("train", fold)) & set(split.rows("validation", fold))
+        assert np.bincount(labels.y[split.rows("validation", fold)]).tolist() == [12, 8]
+
+
+def test_folds_beside_given_test_rows():
+    """Given test rows replace the test share of folds."""
+    assert sizes(split_rows(rows_of(10, [("test", 3)]), numbers(13), spec(folds=5))) == [8, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "folds", "expected"),
+    [
+        (numbers(10), 11, "11 folds need at least 11 rows"),
+        (classes(30, 4), 5, 'class "c1" has'),
+    ],
+)
+def test_more_folds_than_rows(problem, labels, folds, expected):
+    """More folds than rows, or than rows of the rarest class, is an error."""
+    found = problem(split_rows, rows_of(len(labels.y)), labels, spec(folds=folds))
+    assert found.path == "data.split.folds"
+    assert expected in found.message
+
+
+def test_too_few_rows(problem):
+    """Too few rows for a share name the share."""
+    assert problem(split_rows, rows_of(2), numbers(2), spec()).path == "data.split.validation"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    validation=st.floats(0.05, 0.4),
+    test=st.floats(0.0, 0.4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_parts_of_any_data(counts, validation, test, seed):
+    """Every row lies in one part, parts have their size, and every class is trained on."""
+    labels = classes(*(count + 5 for count in counts))
+    total = len(labels.y)
+    split = split_rows(rows_of(total), labels, spec(validation=validation, test=test, seed=seed))
+    assert sorted(np.concatenate([split.rows(part) for part in PARTS])) == list(range(total))
+    assert len(split.rows("validation")) == max(1, round(validation * total))
+    assert len(split.rows("test")) == (max(1, round(test * total)) if test else 0)
+    assert set(labels.y[split.rows("train")]) == set(range(len(counts)))
