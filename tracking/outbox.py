@@ -97,7 +97,7 @@ class Outbox:
         """Return how many rows wait or were set aside, and the latest error."""
         with self._store.read() as connection:
             counted = sa.select(outbox.c.status, sa.func.count()).where(*_of(study)).group_by(outbox.c.status)
-            counts: dict[str, int] = dict(connection.execute(counted).tuples().all())
+            counts = {row[0]: int(row[1]) for row in connection.execute(counted)}
             error = connection.scalar(
                 sa.select(outbox.c.last_error)
                 .where(*_of(study), outbox.c.last_error != "", outbox.c.status != "kept")
@@ -224,14 +224,19 @@ class OutboxDelivery:
         while not self._halt.is_set():
             rows = self._outbox.next_rows(self._study, _WINDOW_ROWS)
             for record, parts in coalesced(rows):
-                self._deliver(target, record, parts)
+                is_settled = self._deliver(target, record, parts)
                 if self._halt.is_set():
                     return
+                if not is_settled:
+                    break
             if not rows and self._halt.wait(0.05 if self._closing.is_set() else _POLL_S):
                 return
 
-    def _deliver(self, target: Deliverer, record: Record, rows: Sequence[Row]) -> None:
-        """Deliver one record made of `rows`, waiting out any outage; a failure of its own counts as an attempt."""
+    def _deliver(self, target: Deliverer, record: Record, rows: Sequence[Row]) -> bool:
+        """Deliver one record made of `rows`, waiting out any outage, and say whether the next may follow.
+
+        A failure that is no outage counts as an attempt; the next may not follow before these rows are set aside.
+        """
 
         def is_outage(error: BaseException) -> bool:
             if not isinstance(error, Exception) or target.severity(error) != "outage":
@@ -242,21 +247,23 @@ class OutboxDelivery:
         try:
             self._retrying(is_outage)(target.deliver, record)
         except tenacity.RetryError:
-            return
+            return False
         except Exception as error:
-            self._count_failure(rows, error, _ATTEMPTS.get(target.severity(error), 1))
-            return
+            return self._count_failure(rows, error, _ATTEMPTS.get(target.severity(error), 1))
         self._outbox.acknowledge(rows)
         self.last_error = ""
+        return True
 
-    def _count_failure(self, rows: Sequence[Row], error: Exception, most: int) -> None:
+    def _count_failure(self, rows: Sequence[Row], error: Exception, most: int) -> bool:
+        """Note a failure and return whether it was the last that the rows are allowed."""
         attempts = rows[0].attempts + 1
         self.last_error = _one_line(error)
         self._outbox.note_error(rows, self.last_error, attempts=attempts, park=attempts >= most)
         if attempts >= most:
             _log.error("set aside %d rows for MLflow: %s", len(rows), self.last_error, exc_info=error)
-        else:
-            self._pause(min(self._longest_pause_s, 0.2 * 2**attempts))
+            return True
+        self._pause(min(self._longest_pause_s, 0.2 * 2**attempts))
+        return False
 
     def _retrying(self, is_outage: Callable[[BaseException], bool]) -> tenacity.Retrying:
         def note(state: tenacity.RetryCallState) -> None:
@@ -265,7 +272,7 @@ class OutboxDelivery:
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_outage),
-            wait=tenacity.wait_exponential_jitter(initial=0.2, max=self._longest_pause_s, jitter=0.5),
+            wait=tenacity.wait_exponential(multiplier=0.2, max=self._longest_pause_s) + tenacity.wait_random(0, 0.3),
             stop=tenacity.stop_when_event_set(self._halt),
             sleep=self._pause,
             before_sleep=note,

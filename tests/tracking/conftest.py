@@ -1,0 +1,64 @@
+"""A store in a temporary home, and a study's records to deliver."""
+
+import pytest
+
+from tracking.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished, TrialStarted
+from tracking.store import Store
+
+NOON = 1_750_000_000_000
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "home") as opened:
+        yield opened
+
+
+@pytest.fixture
+def a_study():
+    """Make the records of a study: trial 0 complete with 0.5, 1 with 0.8, 2 pruned, 3 failed."""
+
+    def make(study, *, folder="", models=None, metric="val_accuracy", direction="maximize", register=None):
+        models = models or {}
+        opened = StudyOpened(
+            study=study,
+            experiment=f"{study}-experiment",
+            metric=metric,
+            direction=direction,
+            parameters=("learning_rate", "optimizer", "momentum"),
+            started_ms=NOON,
+            artifacts=folder,
+            dataset_name="digits",
+            dataset_source="sklearn:digits",
+            dataset_digest="ab" * 32,
+            dataset_rows={"train": 100, "validation": 20},
+            tags={"sampler": "tpe"},
+        )
+        ends = [("complete", 0.5, ""), ("complete", 0.8, ""), ("pruned", None, "pruned at epoch 1")]
+        ends.append(("failed", None, "the loss became NaN at epoch 1"))
+        records = [opened]
+        best = None
+        for number, (state, value, reason) in enumerate(ends):
+            at_ms = NOON + number * 10_000
+            params = {"learning_rate": 0.1 / (number + 1), "optimizer": "sgd" if number else "adam"}
+            records.append(TrialStarted(study, number, params | ({"momentum": 0.9} if number else {}), at_ms))
+            for epoch in range(2):
+                point = (epoch, at_ms + epoch * 1000, {metric: (value or 0.3) - 0.1 * (1 - epoch), "loss": 1.0})
+                records.append(EpochsRecorded(study, number, (point,)))
+            best = value if value is not None and (best is None or value > best) else best
+            metrics = {} if value is None else {f"best_{metric}": value, "best_epoch": 1.0}
+            records.append(
+                TrialFinished(
+                    study, number, state, value, metrics, reason, at_ms + 5000, folder, models.get(number), best
+                )
+            )
+        counts = {"complete": 2, "pruned": 1, "failed": 1}
+        records.append(
+            StudyClosed(
+                study, "finished", "4 trials done", NOON + 60_000, 1, 0.8, counts, folder, register,
+                "champion" if register else None, {"accuracy": 0.75},
+            )
+        )  # fmt: skip
+        return records
+
+    return make

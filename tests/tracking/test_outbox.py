@@ -1,0 +1,228 @@
+"""Rows on their way to MLflow: nothing lost, nothing out of order, nobody waits."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tracking.outbox import Outbox, OutboxDelivery, coalesced
+from tracking.records import EpochsRecorded, ModelDisplaced, StudyOpened, TrialFinished, TrialStarted
+
+
+class RefusedError(Exception):
+    """What the target says of a record that it will never take."""
+
+
+class AwayError(Exception):
+    """What the target says while it is away."""
+
+
+class Target:
+    """Takes records, unless it is away or the record is one that it refuses."""
+
+    def __init__(self, *, away=False, refuses=None):
+        self.away = away
+        self.refuses = refuses or (lambda record: False)
+        self.delivered, self.remembered, self.tries = [], [], 0
+
+    def remember(self, opened):
+        self.remembered.append(opened.study)
+
+    def deliver(self, record):
+        self.tries += 1
+        if self.away:
+            raise AwayError("connection refused")
+        if self.refuses(record):
+            raise RefusedError("no such thing")
+        self.delivered.append(record)
+
+    def severity(self, error):
+        return "outage" if isinstance(error, AwayError) else "refused"
+
+
+def delivery(store, target, **options):
+    return OutboxDelivery(store, "unused", connect=lambda: target, longest_pause_s=0.1, **options)
+
+
+def until(condition, timeout_s=20):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+def test_every_kind_of_record_comes_back_as_it_was(store, a_study):
+    """A record read from the outbox equals the one that was added."""
+    records = [*a_study("s"), ModelDisplaced("s", 3)]
+    outbox = Outbox(store)
+    outbox.add(records)
+    assert [row.record for row in outbox.next_rows("s", 100)] == records
+
+
+def test_epochs_of_a_trial_travel_together(store, a_study):
+    """Epochs of a trial become one record, which arrives after its start and before its end."""
+    outbox = Outbox(store)
+    outbox.add(a_study("s"))
+    delivered = [record for record, _ in coalesced(outbox.next_rows(None, 100))]
+    for number in range(4):
+        kinds = [(type(record), record) for record in delivered if getattr(record, "number", None) == number]
+        assert [kind for kind, _ in kinds] == [TrialStarted, EpochsRecorded, TrialFinished]
+        assert [epoch for epoch, _, _ in kinds[1][1].epochs] == [0, 1]
+
+
+def test_interleaved_trials_keep_their_epochs_before_their_end(store):
+    """Trials that run at once are each sent whole and in order."""
+    records = [TrialStarted("s", 0, {}, 1), TrialStarted("s", 1, {}, 1)]
+    for epoch in range(3):
+        records += [EpochsRecorded("s", number, ((epoch, epoch, {"loss": 1.0}),)) for number in (0, 1)]
+    records.insert(6, TrialFinished("s", 0, "complete", 1.0, {}, "", 9, ""))
+    outbox = Outbox(store)
+    outbox.add(records)
+    sent = [(type(record).__name__, record.number) for record, _ in coalesced(outbox.next_rows("s", 100))]
+    assert sent.index(("EpochsRecorded", 0)) < sent.index(("TrialFinished", 0))
+    assert sent.count(("EpochsRecorded", 1)) == 1
+
+
+def test_rows_are_delivered_in_order_and_deleted(store, a_study):
+    """Everything arrives in order and the outbox is empty afterwards."""
+    outbox, target = Outbox(store), Target()
+    outbox.add(a_study("s"))
+    running = delivery(store, target)
+    running.start()
+    left = running.stop(20)
+    assert (left.pending, left.parked, outbox.pending()) == (0, 0, 0)
+    starts = [record.number for record in target.delivered if isinstance(record, TrialStarted)]
+    assert isinstance(target.delivered[0], StudyOpened)
+    assert starts == [0, 1, 2, 3]
+
+
+def test_an_outage_is_waited_out(store, a_study):
+    """While the target is away nothing is lost or set aside and the error is visible; then everything arrives."""
+    outbox, target = Outbox(store), Target(away=True)
+    records = a_study("s")
+    outbox.add(records)
+    running = delivery(store, target, study="s")
+    running.start()
+    until(lambda: target.tries >= 6)
+    assert outbox.waiting("s").pending == len(records)
+    assert "connection refused" in running.last_error
+    assert "connection refused" in outbox.waiting("s").last_error
+    target.away = False
+    left = running.stop(20)
+    assert (left.pending, left.parked, running.last_error) == (0, 0, "")
+    assert target.delivered[0] == records[0]
+    assert target.delivered[-1] == records[-1]
+
+
+def test_stopping_during_an_outage_leaves_the_rows(store, a_study):
+    """`stop` returns after its time although the target is away, and says how much waits."""
+    outbox, target = Outbox(store), Target(away=True)
+    records = a_study("s")
+    outbox.add(records)
+    running = delivery(store, target)
+    running.start()
+    until(lambda: target.tries)
+    assert running.stop(0.2).pending == len(records) == outbox.pending()
+
+
+def test_a_refused_row_does_not_hold_up_the_others(store, a_study):
+    """A row that is refused again and again is set aside with its error; the rest of the study arrives."""
+    outbox = Outbox(store)
+    outbox.add(a_study("s"))
+    target = Target(refuses=lambda record: isinstance(record, TrialStarted) and record.number == 1)
+    running = delivery(store, target)
+    running.start()
+    left = running.stop(20)
+    assert (left.pending, left.parked) == (0, 1)
+    assert "RefusedError: no such thing" in left.last_error
+    assert [record.number for record in target.delivered if isinstance(record, TrialFinished)] == [0, 1, 2, 3]
+
+
+def test_a_passing_failure_keeps_the_order(store, a_study):
+    """Nothing overtakes a row that failed and will be tried again."""
+    outbox, failures = Outbox(store), [True, True]
+    records = a_study("s")
+    outbox.add(records)
+    target = Target(refuses=lambda record: isinstance(record, TrialFinished) and bool(failures and failures.pop()))
+    running = delivery(store, target)
+    running.start()
+    assert running.stop(20).parked == 0
+    ends = [record for record in records if not isinstance(record, EpochsRecorded)]
+    assert [record for record in target.delivered if not isinstance(record, EpochsRecorded)] == ends
+
+
+def test_one_bad_epoch_takes_no_others_with_it(store):
+    """Of epochs sent together only the refused one is set aside."""
+    outbox = Outbox(store)
+    outbox.add([EpochsRecorded("s", 0, ((epoch, epoch, {"loss": float(epoch)}),)) for epoch in range(5)])
+    target = Target(refuses=lambda record: any(epoch == 3 for epoch, _, _ in record.epochs))
+    running = delivery(store, target)
+    running.start()
+    left = running.stop(20)
+    assert (left.pending, left.parked) == (0, 1)
+    assert sorted(epoch for record in target.delivered for epoch, _, _ in record.epochs) == [0, 1, 2, 4]
+
+
+def test_rows_set_aside_are_tried_again_at_the_next_start(store):
+    """What was refused, perhaps by a server since mended, gets another chance."""
+    outbox = Outbox(store)
+    outbox.add([ModelDisplaced("s", 1)])
+    first = delivery(store, Target(refuses=lambda record: True))
+    first.start()
+    assert first.stop(20).parked == 1
+    target = Target()
+    second = delivery(store, target)
+    second.start()
+    assert second.stop(20).parked == 0
+    assert target.delivered == [ModelDisplaced("s", 1)]
+
+
+def test_a_later_process_knows_the_study(store, a_study):
+    """Rows left behind can be delivered by a process that did not deliver the study's first row."""
+    outbox = Outbox(store)
+    records = a_study("s")
+    outbox.add(records[:2])
+    first = delivery(store, Target())
+    first.start()
+    first.stop(20)
+    outbox.add(records[2:])
+    target = Target()
+    second = delivery(store, target)
+    second.start()
+    second.stop(20)
+    assert target.remembered == ["s"]
+
+
+def test_only_the_own_study_is_delivered(store, a_study):
+    """A supervisor delivers the rows of its study and leaves those of others."""
+    outbox, target = Outbox(store), Target()
+    outbox.add([*a_study("a"), *a_study("b")])
+    running = delivery(store, target, study="a")
+    running.start()
+    running.stop(20)
+    assert {record.study for record in target.delivered} == {"a"}
+    assert outbox.pending("a") == 0
+    assert outbox.pending("b") == len(a_study("b"))
+
+
+def test_a_connection_that_fails_is_tried_again(store):
+    """Delivery begins once a connection can be made, without a restart."""
+    target, failures = Target(), [OSError("disk full"), OSError("disk full")]
+
+    def connect():
+        if failures:
+            raise failures.pop()
+        return target
+
+    Outbox(store).add([ModelDisplaced("s", 1)])
+    running = OutboxDelivery(store, "unused", connect=connect, longest_pause_s=0.1)
+    running.start()
+    assert running.stop(20).pending == 0
+
+
+@pytest.mark.parametrize("module", ["mlflow", "tensorflow", "keras", "matplotlib"])
+def test_opening_the_outbox_is_cheap(module):
+    """Neither MLflow nor TensorFlow is imported to queue a study or to add rows."""
+    code = f"import sys, tracking.outbox, tracking.study_queue, tracking.links; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
