@@ -140,8 +140,7 @@ class Projection:
         self._upload(run.run_id, finished.folder)
         model_id = None
         if finished.model is not None and Path(finished.model).exists():
-            params = self._client.get_run(run.run_id).data.params
-            model_id = model_registry.log_trial_model(self._client, run, Path(finished.model), params)
+            model_id = model_registry.log_trial_model(self._client, run, Path(finished.model))
         self._log(
             run.run_id, metrics=_final_metrics(finished, model_id), tags=_trial_tags(finished, study.opened.metric)
         )

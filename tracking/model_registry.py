@@ -47,15 +47,15 @@ class RegisteredVersion:
     version: str
 
 
-def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path, params: Mapping[str, str]) -> str:
+def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
     """Log a trial's model and return its identifier; the run must not have ended.
 
     Args:
         client: MLflow's client.
         run: the trial's run, which the model is named after.
         saved: the folder of an MLflow model (see `tracking.mlflow_model`), or a `.keras` file to make one of.
-        params: what to show beside the model.
     """
+    recorded = client.get_run(run.run_id)
     model = find_trial_model(client, run.experiment_id, run.key)
     if model is None:
         model = client.create_logged_model(
@@ -64,13 +64,15 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path, params: Ma
             name=run.name.replace(".", "-"),
             source_run_id=run.run_id,
             tags={KEY_TAG: run.key},
-            params=dict(params),
+            params=recorded.data.params,
             model_type="keras",
         )
     if model.status != LoggedModelStatus.READY:
         _upload(client, model.model_id, run.run_id, saved)
         client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    linked = recorded.outputs.model_outputs if recorded.outputs else []
+    if model.model_id not in {output.model_id for output in linked}:
+        client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
 
 

@@ -1,5 +1,9 @@
 """A store in a temporary home, and a study's records to deliver."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tracking.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished, TrialStarted
@@ -62,3 +66,20 @@ def a_study():
         return records
 
     return make
+
+
+@pytest.fixture(scope="session")
+def keras_file(tmp_path_factory):
+    """A small Keras model on raw columns, saved by a process of its own as a worker would."""
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    code = f"""
+import keras
+age, colour = keras.Input((), name="age"), keras.Input((), name="colour", dtype="string")
+codes = keras.layers.StringLookup(vocabulary=["red", "blue"], output_mode="one_hot")(keras.layers.Reshape((1,))(colour))
+both = keras.layers.Concatenate()([keras.layers.Reshape((1,))(age), codes])
+output = keras.layers.Dense(1, kernel_initializer="ones")(both)
+keras.Model({{"age": age, "colour": colour}}, output).save({str(path)!r})
+"""
+    environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environ)
+    return str(path)
