@@ -66,9 +66,11 @@ def connect(tracking_uri: str) -> MlflowClient:
 def severity(error: Exception) -> Severity:
     """Say whether an error means that MLflow is away, that it refuses a record, or could mean either."""
     from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
+    from requests.exceptions import RequestException, RetryError
 
     if isinstance(error, MlflowException):
+        if isinstance(error.__context__, RetryError) and "too many 500 error" in str(error):
+            return "unclear"
         if isinstance(error.__context__, RequestException | OSError):
             return "outage"
         if error.error_code in _OUTAGES:
