@@ -18,7 +18,7 @@ def store(tmp_path):
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def a_study():
     """Make the records of a study: trial 0 complete with 0.5, 1 with 0.8, 2 pruned, 3 failed."""
 
