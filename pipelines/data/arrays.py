@@ -19,7 +19,7 @@ from pipelines.data.tables import from_frame
 from pipelines.user_code import load_function, raised_at, split_reference
 from search_spaces.errors import InputError, Problem, nearest
 
-MOST_ELEMENTS = 20_000_000
+MOST_ELEMENTS = 2_000_000
 
 
 def read_npz(path: Path, name: str, key: str, part: GivenPart | None = None) -> RawData:
@@ -168,7 +168,10 @@ def _materialise(dataset: Any, name: str, key: str) -> tuple[object, object]:
     if int(dataset.cardinality()) == -1:
         message = f"the dataset of {name} is infinite; leave out repeat(), or end it with take()"
         raise InputError(Problem(message, key))
-    elements = list(itertools.islice(dataset.as_numpy_iterator(), MOST_ELEMENTS))
+    elements = list(itertools.islice(dataset.as_numpy_iterator(), MOST_ELEMENTS + 1))
+    if len(elements) > MOST_ELEMENTS:
+        message = f"the dataset of {name} gives more than {MOST_ELEMENTS:,} elements; batch it, or end it with take()"
+        raise InputError(Problem(message, key))
     if not elements:
         raise InputError(Problem(f"the dataset of {name} is empty", key))
     join = np.concatenate if _is_batched(spec) else np.stack

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.data import arrays
 from pipelines.data.arrays import call_loader, from_result, read_npz
 
 
@@ -21,9 +22,9 @@ def test_npz_with_x_and_y(tmp_path):
 
 def test_npz_with_parts(tmp_path):
     """x_test and x_validation are given parts; x_train is divided as the study file says."""
-    arrays = {f"x_{part}": np.zeros((rows, 2)) for part, rows in (("train", 5), ("validation", 3), ("test", 2))}
-    arrays |= {f"y_{part}": np.zeros(rows) for part, rows in (("train", 5), ("validation", 3), ("test", 2))}
-    np.savez(tmp_path / "d.npz", **arrays)
+    given = {f"x_{part}": np.zeros((rows, 2)) for part, rows in (("train", 5), ("validation", 3), ("test", 2))}
+    given |= {f"y_{part}": np.zeros(rows) for part, rows in (("train", 5), ("validation", 3), ("test", 2))}
+    np.savez(tmp_path / "d.npz", **given)
     raw = read_npz(tmp_path / "d.npz", "d.npz", "data.source")
     assert parts_of(raw) == ["", "validation", "test"]
     assert raw.rows == 10
@@ -31,7 +32,7 @@ def test_npz_with_parts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "expected"),
+    ("held", "expected"),
     [
         ({"a": np.zeros(3)}, "it holds a"),
         ({"x": np.zeros((3, 1)), "y": np.zeros(2)}, "has 3 rows, y has 2"),
@@ -42,9 +43,9 @@ def test_npz_with_parts(tmp_path):
         ({"x": np.array([None, 1], dtype=object), "y": np.zeros(2)}, "cannot be read"),
     ],
 )
-def test_unusable_npz(tmp_path, problem, arrays, expected):
+def test_unusable_npz(tmp_path, problem, held, expected):
     """Missing arrays, unequal lengths, text and Python objects are refused; nothing is unpickled."""
-    np.savez(tmp_path / "d.npz", **arrays)
+    np.savez(tmp_path / "d.npz", **held)
     assert expected in problem(read_npz, tmp_path / "d.npz", "d.npz", "data.source").message
 
 
@@ -109,9 +110,12 @@ def test_tensorflow_dataset_of_columns():
     assert raw.table["b"].tolist() == ["x", "y"]
 
 
-def test_endless_dataset(problem):
-    """An infinite dataset is refused before a row is read."""
+def test_endless_dataset(problem, monkeypatch):
+    """An infinite dataset is refused before a row is read, and one that hides its length after a bounded number."""
     import tensorflow as tf
 
+    monkeypatch.setattr(arrays, "MOST_ELEMENTS", 5)
     dataset = tf.data.Dataset.from_tensor_slices((np.zeros((2, 1)), [0, 1])).repeat()
     assert "infinite" in problem(from_result, dataset, "l", "data.source").message
+    hidden = dataset.filter(lambda *_: True)
+    assert "more than 5 elements" in problem(from_result, hidden, "l", "data.source").message

@@ -95,7 +95,7 @@ def test_one_hot():
 
 def test_category_outside_training_is_unknown():
     """A category that only rows outside training have is not learnt."""
-    assert run(build([strings(["x", "y", "z"])], training=[0, 1]), s=["z"])["dense"].tolist() == [[0, 0]]
+    assert run(build([strings(["a", "x", "y"])], training=[1, 2]), s=["a", "x"])["dense"].tolist() == [[0, 0], [1, 0]]
 
 
 def test_codes():
