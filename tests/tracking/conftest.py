@@ -7,14 +7,20 @@ import sys
 import pytest
 
 from tracking.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished, TrialStarted
-from tracking.store import Store
+from tracking.store import Store, outbox, studies
 
 NOON = 1_750_000_000_000
 
 
 @pytest.fixture
 def store(tmp_path):
-    with Store.open(tmp_path / "home") as opened:
+    """An empty store: SQLite, or PostgreSQL where KERASTUDY_TEST_POSTGRESQL is a database's URL."""
+    url = os.environ.get("KERASTUDY_TEST_POSTGRESQL", "")
+    with Store.open(url or tmp_path / "home") as opened:
+        if url:
+            with opened.write() as connection:
+                connection.execute(studies.delete())
+                connection.execute(outbox.delete())
         yield opened
 
 
