@@ -1,0 +1,173 @@
+"""The documentation says what the code does: nothing is missing from it, and every example in it holds."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from pipelines import cli
+from pipelines.study_file import load_study
+from pipelines.study_spec import StudySpec
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("studies/*.md")])
+EXAMPLES = sorted(ROOT.glob("studies/*.yaml"))
+PACKAGES = ("search_spaces", "tracking", "pipelines")
+
+
+def test_generated_tables_are_up_to_date() -> None:
+    """The tables in the pages are what the code gives now; `make docs` writes them."""
+    write_reference = _write_reference()
+    behind = [page.name for page in PAGES if write_reference.filled(_text(page)) != _text(page)]
+    assert behind == []
+
+
+def test_every_section_is_documented() -> None:
+    """Every section of a study file has its table of keys in the reference."""
+    page = _text(ROOT / "docs/study-file.md")
+    missing = [path for path in _sections(StudySpec) if f"<!-- generated: keys {path} -->" not in page]
+    assert "<!-- generated: keys -->" in page
+    assert missing == []
+
+
+def test_every_verb_is_documented() -> None:
+    """The page of commands is generated, and every verb has a line in the README or the getting-started page."""
+    assert "<!-- generated: command -->" in _text(ROOT / "docs/command-line.md")
+    told = _text(ROOT / "docs/command-line.md")
+    assert [verb for verb in _verbs() if f"### `kerastudy {verb}`" not in told] == []
+
+
+def test_every_setting_is_documented() -> None:
+    """Every environment variable that the code reads stands in the operating notes."""
+    read = {name for file in _sources() for name in re.findall(r"KERASTUDY_[A-Z_]+|MLFLOW_TRACKING_URI", _text(file))}
+    page = _text(ROOT / "docs/operating.md")
+    assert read, "the code reads no setting: is the search for them broken?"
+    assert {name for name in read if f"`{name}`" not in page} == set()
+
+
+def _fenced_studies() -> Iterator[object]:
+    for page in PAGES:
+        for count, block in enumerate(
+            re.findall(r"```ya?ml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL), start=1
+        ):
+            if re.search(r"^study:", block, re.MULTILINE):
+                yield pytest.param(block, id=f"{page.name}-{count}")
+
+
+@pytest.mark.parametrize("block", [*_fenced_studies()])
+def test_every_study_in_the_pages_is_valid(block: str, tmp_path: Path) -> None:
+    """A study file that a page shows can be copied: it passes every check that needs no data."""
+    file = tmp_path / "study.yaml"
+    file.write_text(block, encoding="utf-8")
+    assert load_study(file).name
+
+
+def _shown_commands() -> Iterator[object]:
+    for page in PAGES:
+        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                if re.match(r"\s*(\$ )?kerastudy ", line):
+                    yield pytest.param(line.strip().removeprefix("$ "), id=f"{page.name}: {line.strip()}")
+
+
+@pytest.mark.parametrize("line", [*_shown_commands()])
+def test_every_command_in_the_pages_exists(line: str) -> None:
+    """A command that a page shows names a verb that exists, with options that it has."""
+    words = shlex.split(line, comments=True)[1:]
+    words = words[2:] if words[0] == "--home" else words
+    if words[0].startswith("-"):
+        return
+    verb = _verbs()[words[0]]
+    known = {name for parameter in verb.params for name in parameter.opts}
+    assert {word.partition("=")[0] for word in words[1:] if word.startswith("-")} <= known | {"--help"}
+
+
+def _links() -> Iterator[object]:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if target and not re.match(r"[a-z]+:", target):
+                yield pytest.param(page, target, id=f"{page.name}-{target}")
+
+
+@pytest.mark.parametrize(("page", "target"), [*_links()])
+def test_links_lead_somewhere(page: Path, target: str) -> None:
+    """A relative link in a page names a file of the repository."""
+    assert (page.parent / target).exists()
+
+
+def test_every_example_is_listed() -> None:
+    """The page of examples names each study file beside it."""
+    page = _text(ROOT / "studies/README.md")
+    assert [file.name for file in EXAMPLES if f"({file.name})" not in page] == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_every_example_runs(file: Path, tmp_path: Path) -> None:
+    """An example study runs from its file to an exported model, here with a small budget."""
+    study = load_study(file).name
+    home = {"KERASTUDY_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": ""}
+    _kerastudy(home, "run", str(file), "--trials", "2", "--workers", "1", "--set", "space.epochs=2")
+    trials = json.loads(_kerastudy(home, "trials", study, "--json"))
+    _kerastudy(home, "export", study, "--to", str(tmp_path / "exported"))
+    assert [trial["number"] for trial in trials] == [0, 1]
+    assert any(path.suffix == ".keras" for path in (tmp_path / "exported").rglob("*"))
+
+
+def _kerastudy(settings: dict[str, str], *words: str) -> str:
+    command = [Path(sys.executable).with_name("kerastudy"), *words]
+    done = subprocess.run(
+        command, env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _sections(model: type[BaseModel], path: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        for found in _models_in(field.annotation):
+            here = f"{path}{field.alias or name}"
+            yield here
+            yield from _sections(found, f"{here}.")
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _verbs() -> dict[str, click.Command]:
+    return {name: verb for name, verb in cli.commands.commands.items() if not verb.hidden}
+
+
+def _sources() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from (ROOT / package).rglob("*.py")
+
+
+def _write_reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("write_reference", ROOT / "scripts/write_reference.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
