@@ -23,7 +23,7 @@ from pipelines.data.columns import Column
 from pipelines.data.encoding import NumberPlan, Plan, StringPlan, categories, median_of
 from pipelines.data.raw import Array
 
-NAME = "preprocessing"
+NAME = "columns.preprocessing"
 _CHUNK_BYTES = 64 * 2**20
 
 

@@ -16,7 +16,8 @@ def compose(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
         given.name: keras.Input(given.shape[1:], dtype=given.dtype, name=given.name) for given in preprocessing.inputs
     }
     # The same layers without the compilation, which a file would otherwise carry, our loss classes included.
-    bare = keras.Model({taken.name: taken for taken in core.inputs}, core.outputs[0], name=core.name)
+    # A dot keeps its name apart from raw inputs, one of which may be called like the model.
+    bare = keras.Model({taken.name: taken for taken in core.inputs}, core.outputs[0], name=f"trained.{core.name}")
     prepared = preprocessing(inputs)
     # Keras's augmentation layers take a call that says nothing of training to be training.
     prediction = bare({taken.name: prepared[taken.name] for taken in core.inputs}, training=False)

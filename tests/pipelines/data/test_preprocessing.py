@@ -3,12 +3,14 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
 from pipelines.data import preprocessing
 from pipelines.data.columns import Column
 from pipelines.data.encoding import plan_table
+from pipelines.models.compose import compose
 from pipelines.study_spec import DataSpec
 
 
@@ -164,6 +166,17 @@ def test_apply_in_pieces(monkeypatch):
     preprocessing.apply(build([numbers(values)]), {"a": values}, write)
     assert len(starts) > 1
     assert np.allclose(collected, (values - values.mean()) / values.std(), atol=1e-6)
+
+
+def test_columns_named_like_models():
+    """A column may be called like a part of the deployed model."""
+    columns = [
+        numbers([1, 2], name) for name in ("preprocessing", "mlp", "dense", "deployed", "prediction", "functional")
+    ]
+    taken = keras.Input((6,), name="dense")
+    core = keras.Model({"dense": taken}, keras.layers.Dense(1, name="prediction")(taken), name="mlp")
+    deployed = compose(build(columns), core)
+    assert {given.name for given in deployed.inputs} == {column.name for column in columns}
 
 
 STOCK = """
