@@ -12,17 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
-from search_spaces.document import to_yaml
-from tracking.report import StudyReport, write_report
-
 from pipelines.data.prepared import DataSummary
 from pipelines.files import write_text
 from pipelines.home import Home
 from pipelines.search import Scored, Search, count_by_state
 from pipelines.study_file import Objective, Study
 from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, EpochDone
+from search_spaces.document import to_yaml
 from tracking.mlflow_model import write_model_folder
 from tracking.outbox import Outbox
+from tracking.plots import Curve, TrialRow, read_history
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
@@ -34,6 +33,7 @@ from tracking.records import (
     TrialStarted,
     Value,
 )
+from tracking.report import StudyReport, write_report
 from tracking.store import Store, now_ms
 from tracking.study_queue import StudyQueue
 
@@ -147,7 +147,7 @@ class Recorder:
         trials = self._search.trials()
         counts = count_by_state(trials)
         folder = self._home.report(spec.study)
-        write_report(folder, self._report(trials, best, state, reason, test))
+        write_report(folder, self._report(trials, state, reason, test))
         closed = StudyClosed(
             study=spec.study,
             state=state,
@@ -205,10 +205,31 @@ class Recorder:
         sign = 1.0 if self._objective.direction == "minimize" else -1.0
         return sorted(trials, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
-    def _report(
-        self, trials: Sequence[Scored], best: Scored | None, state: str, reason: str, test: Mapping[str, float]
-    ) -> StudyReport:
-        raise NotImplementedError
+    def _report(self, trials: Sequence[Scored], state: str, reason: str, test: Mapping[str, float]) -> StudyReport:
+        summary = json.loads((self._home.report(self._study.name) / "data.json").read_text(encoding="utf-8"))
+        facts = {
+            "data": f"{summary['source']}, {summary['digest'][:12]}",
+            "rows": ", ".join(f"{count} {part}" for part, count in summary["rows"].items()),
+            "task": summary["task"]["kind"],
+            "model": self._study.spec.model,
+            "objective": f"{self._objective.direction} {self._objective.metric}, at each trial's best epoch",
+            "search": f"{self._study.spec.search.sampler} sampler, {self._study.spec.search.pruner} pruner",
+            **{name: f"{value:.6g}" for name, value in test.items()},
+            **{name: str(value) for name, value in environment().items()},
+        }
+        return StudyReport(
+            study=self._study.name,
+            metric=self._objective.metric,
+            direction=self._objective.direction,
+            outcome=f"{state}: {reason}",
+            rows=[row for trial in trials if (row := _row(trial)) is not None],
+            space=to_yaml(self._study.space.to_dict()),
+            facts=facts,
+            curves={trial.number: self._curve(trial.number) for trial in self._kept},
+        )
+
+    def _curve(self, number: int) -> Curve:
+        return read_history(self._home.trial(self._study.name, number) / ARTIFACTS / "history.csv")
 
 
 def environment() -> dict[str, str | int]:
@@ -226,3 +247,17 @@ def _best_metrics(trial: Scored) -> dict[str, float]:
     if trial.best_epoch is None:
         return {}
     return {**{f"best_{name}": value for name, value in trial.metrics.items()}, "best_epoch": float(trial.best_epoch)}
+
+
+def _row(trial: Scored) -> TrialRow | None:
+    if trial.state == "running":
+        return None
+    return TrialRow(
+        number=trial.number,
+        state=trial.state,
+        value=trial.value,
+        params=trial.params,
+        best_epoch=trial.best_epoch,
+        duration_s=trial.seconds,
+        reason=trial.reason,
+    )

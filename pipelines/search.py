@@ -13,16 +13,16 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
-from search_spaces.space import Space
-from search_spaces.suggest import ConstraintViolated, grid, largest, suggest
 
 from pipelines.study_file import Objective
 from pipelines.study_spec import SearchSpec
+from search_spaces.space import Space
+from search_spaces.suggest import ConstraintViolated, grid, largest, point_for_optuna, suggest
 from tracking.records import TrialState, Value
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ class Search:
 
     def _enqueue_known_points(self) -> None:
         if self._grid is None:
-            for point in self._space.start_points():
-                self._study.enqueue_trial(dict(point), skip_if_exists=True)
+            for point in self._space.points():
+                self._study.enqueue_trial(point_for_optuna(self._space, point), skip_if_exists=True)
 
     def _enqueue_next_of_grid(self) -> bool:
         assert self._grid is not None

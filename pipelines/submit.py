@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from search_spaces.suggest import largest, smallest
-
 from pipelines.data.job import DataJob
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.alone import run_alone
@@ -22,6 +20,7 @@ from pipelines.models import catalogue
 from pipelines.study_file import Study
 from pipelines.training.trainer import ModelCheck, TrialJob
 from search_spaces.errors import InputError, Problem
+from search_spaces.suggest import largest, smallest
 from tracking.records import Value
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, StudyRecord
@@ -69,7 +68,7 @@ def enqueue(study: Study, summary: DataSummary, store: Store) -> StudyRecord:
     queue = StudyQueue(store)
     identity = f"{study.identity()}:{summary.digest}"
     known = queue.find(study.name)
-    document = json.dumps(study.document.data)
+    document = json.dumps({**study.document.data, "space": study.space.to_dict()})
     if known is not None and known.digest != identity:
         raise InputError(_what_differs(study, known, identity))
     if known is not None:

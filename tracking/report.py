@@ -77,14 +77,16 @@ def write_trials_csv(path: Path, rows: Sequence[TrialRow]) -> None:
 
 
 def leaderboard(rows: Sequence[TrialRow], direction: Direction) -> list[TrialRow]:
-    """Return trials by score, the best first; those without one follow by number."""
+    """Return trials by score, the best first; pruned ones follow by theirs, then those without one by number."""
     sign = -1 if direction == "maximize" else 1
-    return sorted(rows, key=lambda row: (row.value is None, sign * (row.value or 0.0), row.number))
+    return sorted(
+        rows, key=lambda row: (row.state != "complete", row.value is None, sign * (row.value or 0.0), row.number)
+    )
 
 
 def _page(report: StudyReport, plots: Sequence[Path]) -> str:
     ranked = leaderboard(report.rows, report.direction)
-    best = next((row for row in ranked if row.value is not None), None)
+    best = next((row for row in ranked if row.state == "complete"), None)
     result = "No trial has a score"
     if best is not None and best.value is not None:
         result = f"Best {report.metric}: {best.value:.6g}, trial {best.number}"

@@ -1,0 +1,142 @@
+"""The local engine: every way a job can end, told apart and told to the supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines.engines.alone import JobError, run_alone
+from pipelines.engines.engine import Asked, Failed, Finished, Job, Reported
+from pipelines.engines.local import LocalEngine
+from search_spaces.errors import InputError, Problem
+
+FOLDER = str(Path(__file__).parent)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    sys.path.append(FOLDER)  # workers take over the path
+    engine = LocalEngine(2)
+    yield engine
+    engine.close()
+    sys.path.remove(FOLDER)
+
+
+def job(function, tmp_path, payload=None, **limits):
+    return Job(function, f"jobs_for_tests:{function}", payload, tmp_path / "log" / f"{function}.log", **limits)
+
+
+def end_of(engine, name, within_s=30.0):
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        for event in engine.events(0.5):
+            if event.job == name and isinstance(event, Finished | Failed):
+                return event
+    raise AssertionError(f"{name} did not end within {within_s} s")
+
+
+def test_a_job_reports_asks_and_returns(engine, tmp_path):
+    """What a job says arrives in order, and an answer reaches the job that asked."""
+    engine.submit(job("echo", tmp_path, payload={"n": 1}))
+    events = []
+    while not (events and isinstance(events[-1], Finished | Failed)):
+        for event in engine.events(1.0):
+            events.append(event)
+            if isinstance(event, Asked):
+                engine.answer(event.job, "this one")
+    assert events == [Reported("echo", {"n": 1}), Asked("echo", "which?"), Finished("echo", "this one")]
+    lines = (tmp_path / "log" / "echo.log").read_text().splitlines()
+    assert sorted(lines) == ["printed by the job", "written below Python"]
+
+
+@pytest.mark.parametrize(
+    ("function", "limits", "kind", "reason"),
+    [
+        ("killed", {}, "died", "killed by SIGKILL; most likely the system was out of memory"),
+        ("segfault", {}, "died", "killed by SIGSEGV"),
+        ("exits", {}, "died", "exited with status 7"),
+        ("hang", {"stall_s": 1.0}, "stall", "no progress for 1 s"),
+        ("busy", {"time_s": 1.0}, "time", "over its time limit of 1 s"),
+        ("allocate", {"memory_bytes": 2 * 10**9}, "memory", "Unable to allocate"),
+        ("grow", {"memory_bytes": 1_500_000_000}, "memory", ""),
+        ("fails", {}, "error", "ValueError: first line"),
+        ("quits", {}, "error", "SystemExit: 3"),
+    ],
+)
+def test_each_bad_end_is_named(engine, tmp_path, function, limits, kind, reason):
+    """A job's bad end costs that job alone and says which kind it was, in one line."""
+    engine.submit(job(function, tmp_path, **limits))
+    end = end_of(engine, function)
+    assert isinstance(end, Failed)
+    assert end.kind == kind
+    assert reason in end.reason
+    assert "\n" not in end.reason
+    assert engine.idle == 2
+
+
+def test_a_job_that_beats_does_not_stall(engine, tmp_path):
+    """Silence is counted from the last sign of life, not from the start."""
+    engine.submit(job("slow_but_alive", tmp_path, stall_s=2.0))
+    assert end_of(engine, "slow_but_alive") == Finished("slow_but_alive", "done")
+
+
+def test_problems_of_the_input_keep_their_form(engine, tmp_path):
+    """An InputError of a worker is the same InputError here."""
+    with pytest.raises(InputError) as raised:
+        run_alone(engine, job("refuses", tmp_path))
+    assert raised.value.problems == (Problem("no such column", "data.target"),)
+
+
+def test_run_alone_names_the_log_of_a_failed_job(engine, tmp_path):
+    """A job that fails by itself raises, and says where to read on; the traceback is in that file."""
+    with pytest.raises(JobError, match=r"fails failed: ValueError: first line.*fails\.log"):
+        run_alone(engine, job("fails", tmp_path))
+    assert "second line" in (tmp_path / "log" / "fails.log").read_text()
+
+
+def test_a_stopped_job_ends_as_stopped(engine, tmp_path):
+    """Stopping ends the job at once."""
+    engine.submit(job("hang", tmp_path))
+    engine.stop("hang")
+    end = end_of(engine, "hang", within_s=5.0)
+    assert isinstance(end, Failed)
+    assert end.kind == "stopped"
+
+
+def test_workers_are_replaced_after_a_number_of_jobs(engine, tmp_path, monkeypatch):
+    """A worker's memory grows with every trial, so it does not live for ever."""
+    monkeypatch.setattr("pipelines.engines.local._JOBS_PER_WORKER", 2)
+    seen = [run_alone(engine, job("process", tmp_path)) for _ in range(6)]
+    assert len(set(seen)) >= 3
+
+
+def test_workers_end_with_their_supervisor(tmp_path):
+    """kill -9 of the supervisor leaves no worker behind."""
+    script = (
+        "import time\nfrom pathlib import Path\n"
+        "from pipelines.engines.engine import Job\nfrom pipelines.engines.local import LocalEngine\n"
+        "if __name__ == '__main__':\n"
+        "    engine = LocalEngine(1)\n"
+        f"    engine.submit(Job('busy', 'jobs_for_tests:busy', None, Path({str(tmp_path / 'log')!r})))\n"
+        "    print('started', flush=True)\n    time.sleep(600)\n"
+    )
+    file = tmp_path / "supervisor.py"
+    file.write_text(script)
+    parent = subprocess.Popen(
+        [sys.executable, str(file)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": FOLDER}
+    )
+    parent.stdout.readline()
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert children
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
