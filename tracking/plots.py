@@ -162,7 +162,8 @@ def _draw_progress(scored: Sequence[TrialRow], path: Path, metric: str, directio
     numbers = [row.number for row in ordered]
     axes.plot(numbers, [_score(row) for row in ordered], "o", color=_GREY, label="trial", markersize=4)
     axes.step(numbers, best, where="post", color=_BLUE, label="best so far")
-    _label(axes, title="Optimisation history", x="trial", y=metric)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _label(axes, title="Optimization history", x="trial", y=metric)
     axes.legend(frameon=False)
     _save(figure, path)
 

@@ -16,8 +16,11 @@ def answering():
     servers = []
 
     def start(status, body):
+        requests = []
+
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
+                requests.append(self.path)
                 self.send_response(status)
                 self.end_headers()
                 self.wfile.write(body.encode())
@@ -30,7 +33,7 @@ def answering():
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         servers.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}"
+        return f"http://127.0.0.1:{server.server_port}", requests
 
     yield start
     for server in servers:
@@ -46,7 +49,7 @@ def severity_at(uri):
 
 
 def test_a_refused_connection_is_an_outage():
-    """A server that is down costs no attempt, and the answer comes at once, without the client's own retries."""
+    """A server that is down costs no attempt."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -74,7 +77,9 @@ def test_a_server_that_hangs_is_an_outage(monkeypatch):
 )
 def test_answers_are_told_apart(answering, status, body, expected):
     """What will pass is waited for, what the server will never take is set aside, the rest is tried for long."""
-    assert severity_at(answering(status, body)) == expected
+    address, requests = answering(status, body)
+    assert severity_at(address) == expected
+    assert len(requests) == 1, "the outbox retries, not the client"
 
 
 def test_a_parameter_with_another_value_is_refused(tmp_path):
