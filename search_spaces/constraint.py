@@ -1,6 +1,8 @@
-"""Constraints between parameters: a small language of names, numbers, arithmetic and comparisons.
+"""Constraints between parameters: a small language of names, values, arithmetic and comparisons.
 
-Python's parser reads it and an allow-list decides what may stand in it; nothing is evaluated by Python itself.
+`units_2 <= units_1`, `depth * units <= 1024`, `optimizer != "sgd" or learning_rate < 0.1`. Python's parser reads a
+constraint, an allow-list decides what may stand in it, and it is evaluated here, never by Python's `eval`. A constraint
+on a parameter that is not active holds.
 """
 
 from __future__ import annotations
@@ -8,108 +10,178 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
-_LONGEST = 300
-_MOST_NODES = 100
+from search_spaces.conditions import Value, is_number, same
+from search_spaces.document import described
+from search_spaces.errors import nearest
+
+MAX_CHARACTERS = 300
+Kind = Literal["number", "truth", "other"]
+
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+_ORDER: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
 }
+_WORDS: Mapping[str, Value] = {"true": True, "false": False, "null": None}
+_EXAMPLE = 'such as "units_2 <= units_1"'
 
 
 class ConstraintError(ValueError):
-    """A constraint that cannot be read; the message says expected and got."""
+    """A constraint that cannot be read; the message says what was expected and got."""
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """An expression that must be true of a trial's values, such as `units_2 <= units_1`."""
+    """An expression that a trial's values must make true."""
 
     text: str
-    names: frozenset[str]
 
-    def holds(self, values: Mapping[str, Any]) -> bool:
-        """Say whether values fulfil it; it holds where a parameter that it names is inactive."""
+    def __post_init__(self) -> None:
+        _kind_of(self._tree, None)
+        if not self.names:
+            raise ConstraintError(f'expected the name of a parameter in it, got "{self.text}"')
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The parameters that it speaks of."""
+        found = (node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name))
+        return frozenset(name for name in found if name not in _WORDS)
+
+    def holds(self, values: Mapping[str, Value]) -> bool:
+        """Say whether values keep it; where it divides by zero they do not."""
         if not self.names <= values.keys():
             return True
         try:
-            return bool(_value(ast.parse(self.text, mode="eval").body, values))
-        except (ArithmeticError, TypeError):
+            return bool(_evaluated(self._tree, values))
+        except ArithmeticError:
             return False
 
+    def check(self, kinds: Mapping[str, Kind]) -> None:
+        """Check the names and what is done with them against the kinds of the parameters.
 
-def read_constraint(text: object) -> Constraint:
-    """Return the constraint that a text means.
+        Raises:
+            ConstraintError: if a parameter is unknown, or text is compared by size or reckoned with.
+        """
+        for name in sorted(self.names - kinds.keys()):
+            raise ConstraintError(f'there is no parameter "{name}"; {nearest(name, kinds)}')
+        if _kind_of(self._tree, kinds) != "truth":
+            raise ConstraintError(f'expected a comparison {_EXAMPLE}, got "{self.text}"')
 
-    Raises:
-        ConstraintError: if it is none.
-    """
-    if not isinstance(text, str) or not text.strip():
-        raise ConstraintError(f'expected an expression such as "units_2 <= units_1", got {text!r}')
-    if len(text) > _LONGEST:
-        raise ConstraintError(f"expected at most {_LONGEST} characters, got {len(text)}")
-    try:
-        body = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ConstraintError(f'expected an expression such as "units_2 <= units_1", got {text!r}') from None
-    nodes = list(ast.walk(body))
-    if len(nodes) > _MOST_NODES:
-        raise ConstraintError(f"expected a shorter expression, got {len(nodes)} parts")
-    for node in nodes:
-        _check(node)
-    if not isinstance(body, ast.Compare | ast.BoolOp | ast.UnaryOp):
-        raise ConstraintError(f"expected a comparison, got {text!r}")
-    names = frozenset(node.id for node in nodes if isinstance(node, ast.Name))
-    if not names:
-        raise ConstraintError(f"expected the name of a parameter in it, got {text!r}")
-    return Constraint(text.strip(), names)
-
-
-def _check(node: ast.AST) -> None:
-    allowed = (
-        *(ast.Compare, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.USub, ast.Not, ast.BinOp),
-        *(ast.Name, ast.Load, ast.Constant, *_ARITHMETIC, *_COMPARISONS),
-    )
-    if not isinstance(node, allowed):
-        shown = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
-        raise ConstraintError(
-            f"expected names, numbers, + - * /, comparisons, and, or, not; got {shown.splitlines()[0][:60]}"
-        )
-    if isinstance(node, ast.Constant) and (
-        not isinstance(node.value, bool | int | float | str)
-        or (isinstance(node.value, float) and not math.isfinite(node.value))
-    ):
-        raise ConstraintError(f"expected numbers or strings, got {node.value!r}")
+    @cached_property
+    def _tree(self) -> ast.expr:
+        text = self.text
+        if not isinstance(text, str) or not text.strip():
+            raise ConstraintError(f"expected an expression {_EXAMPLE}, got {described(text)}")
+        if len(text) > MAX_CHARACTERS:
+            raise ConstraintError(f"expected at most {MAX_CHARACTERS} characters, got {len(text)}")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python warns of odd comparisons, which are refused here anyway
+                return ast.parse(text.strip(), mode="eval").body
+        except SyntaxError as error:
+            message = f'expected an expression {_EXAMPLE}, got "{text}": {error.msg}'
+        except (ValueError, RecursionError, MemoryError):
+            message = f'expected an expression {_EXAMPLE}, got "{text}"'
+        raise ConstraintError(message)
 
 
-def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
+def _kind_of(node: ast.expr, kinds: Mapping[str, Kind] | None) -> Kind:
+    """Return what a part of an expression gives; without `kinds` of the parameters, every name may be anything."""
     if isinstance(node, ast.Name):
-        return values[node.id]
+        return _kind_of_name(node.id, kinds)
+    if isinstance(node, ast.Constant):
+        return _kind_of_constant(node.value)
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        _need("number", (node.left, node.right), kinds)
+        return "number"
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        _need("number", (node.operand,), kinds)
+        return "number"
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        _need("truth", (node.operand,), kinds)
+        return "truth"
+    if isinstance(node, ast.BoolOp):
+        _need("truth", node.values, kinds)
+        return "truth"
+    if isinstance(node, ast.Compare):
+        _check_comparison(node, kinds)
+        return "truth"
+    raise ConstraintError(
+        f"expected names, numbers, quoted text, + - * /, comparisons, and, or, not; got `{_source(node)}`"
+    )
+
+
+def _kind_of_name(name: str, kinds: Mapping[str, Kind] | None) -> Kind:
+    if name in _WORDS:
+        return "other" if _WORDS[name] is None else "truth"
+    return kinds[name] if kinds is not None else "number"
+
+
+def _kind_of_constant(value: object) -> Kind:
+    if value is None or isinstance(value, str):
+        return "other"
+    if isinstance(value, bool):
+        return "truth"
+    if is_number(value) and math.isfinite(value) and abs(value) <= 1e150:
+        return "number"
+    raise ConstraintError("expected numbers between -1e150 and 1e150, quoted text, true, false or null")
+
+
+def _check_comparison(node: ast.Compare, kinds: Mapping[str, Kind] | None) -> None:
+    for sign in node.ops:
+        if type(sign) in _ORDER:
+            _need("number", (node.left, *node.comparators), kinds)
+        elif not isinstance(sign, (ast.Eq, ast.NotEq)):
+            raise ConstraintError(f"expected <, <=, >, >=, == or !=, got `{_source(node)}`")
+    for part in (node.left, *node.comparators):
+        _kind_of(part, kinds)
+
+
+def _need(kind: Kind, parts: tuple[ast.expr, ...] | list[ast.expr], kinds: Mapping[str, Kind] | None) -> None:
+    for part in parts:
+        found = _kind_of(part, kinds)
+        if found != kind and (kinds is not None or not isinstance(part, ast.Name)):
+            wanted = "a number" if kind == "number" else "something true or false"
+            raise ConstraintError(f"expected {wanted}, got `{_source(part)}`")
+
+
+def _source(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _evaluated(node: ast.expr, values: Mapping[str, Value]) -> Any:
+    if isinstance(node, ast.Name):
+        return _WORDS[node.id] if node.id in _WORDS else values[node.id]
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.BinOp):
-        return _ARITHMETIC[type(node.op)](_value(node.left, values), _value(node.right, values))
+        return _ARITHMETIC[type(node.op)](_evaluated(node.left, values), _evaluated(node.right, values))
     if isinstance(node, ast.UnaryOp):
-        operand = _value(node.operand, values)
+        operand = _evaluated(node.operand, values)
         return not operand if isinstance(node.op, ast.Not) else -operand
     if isinstance(node, ast.BoolOp):
-        parts = (bool(_value(part, values)) for part in node.values)
+        parts = (_evaluated(part, values) for part in node.values)
         return all(parts) if isinstance(node.op, ast.And) else any(parts)
-    if isinstance(node, ast.Compare):
-        operands = [_value(part, values) for part in (node.left, *node.comparators)]
-        pairs = zip(node.ops, operands[:-1], operands[1:], strict=True)
-        return all(_COMPARISONS[type(compare)](left, right) for compare, left, right in pairs)
-    raise TypeError(node)
+    assert isinstance(node, ast.Compare)
+    operands = [_evaluated(part, values) for part in (node.left, *node.comparators)]
+    return all(_compared(sign, one, other) for sign, one, other in zip(node.ops, operands, operands[1:], strict=False))
+
+
+def _compared(sign: ast.cmpop, one: Any, other: Any) -> bool:
+    if isinstance(sign, (ast.Eq, ast.NotEq)):
+        return same(one, other) == isinstance(sign, ast.Eq)
+    return _ORDER[type(sign)](one, other)

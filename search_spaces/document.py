@@ -60,14 +60,14 @@ class Document:
         file: what messages call the file.
         key_places: per path, where the key (in a list, the item) stands.
         value_places: per path, where its value begins.
-        quoted: paths of the values that are written in quotes.
+        unquoted: paths of the values that are text and written without quotes.
     """
 
     data: dict[str, Any]
     file: str
     key_places: Mapping[KeyPath, Place] = field(default_factory=dict, repr=False)
     value_places: Mapping[KeyPath, Place] = field(default_factory=dict, repr=False)
-    quoted: frozenset[KeyPath] = field(default=frozenset(), repr=False)
+    unquoted: frozenset[KeyPath] = field(default=frozenset(), repr=False)
 
     def place(self, path: KeyPath) -> Place | None:
         """Return where a problem with `path` is shown: at a plain value, or at the key of a mapping or list.
@@ -123,7 +123,7 @@ class Document:
             data=data,
             key_places={**kept, **made},
             value_places={**values, path: here},
-            quoted=frozenset(known for known in self.quoted if known[: len(path)] != path),
+            unquoted=frozenset(known for known in self.unquoted if known[: len(path)] != path),
         )
 
 
@@ -244,7 +244,7 @@ class _Builder:
         self._file = file
         self._keys: dict[KeyPath, Place] = {}
         self._values: dict[KeyPath, Place] = {}
-        self._quoted: set[KeyPath] = set()
+        self._unquoted: set[KeyPath] = set()
         self._open: list[_Open] = []
         self._root: Any = None
         self._documents = 0
@@ -261,7 +261,7 @@ class _Builder:
             place = self._values[()]
             raise _refusal(self._file, place.line, place.column, message)
         self._keys[()] = self._values[()]
-        return Document(self._root, self._file, self._keys, self._values, frozenset(self._quoted))
+        return Document(self._root, self._file, self._keys, self._values, frozenset(self._unquoted))
 
     def _events(self) -> Iterator[Event]:
         try:
@@ -303,8 +303,8 @@ class _Builder:
             self._keys[path] = self._values[path]
         if isinstance(event, ScalarEvent):
             value: Any = self._scalar(event)
-            if event.style is not None:
-                self._quoted.add(path)
+            if event.style is None and isinstance(value, str):
+                self._unquoted.add(path)
         else:
             value = {} if isinstance(event, MappingStartEvent) else []
         self._put(holder, value)

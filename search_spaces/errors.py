@@ -12,8 +12,11 @@ An `InputError` carries all problems found, not only the first, so that a study 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+_MOST_LISTED = 20
 
 
 class KerastudyError(Exception):
@@ -24,7 +27,7 @@ class KerastudyError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a file a thing stands; `line` and `column` count from 1."""
+    """Where in a file a thing stands; `line` and `column` count from 1, and are 0 on the command line."""
 
     file: str
     line: int
@@ -32,7 +35,7 @@ class Place:
 
     def __str__(self) -> str:
         """Return `file:line:column`, the form editors and terminals make clickable."""
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,17 @@ class Problem:
     def __str__(self) -> str:
         """Return `file:line:column: space.l2: message`, leaving out what is not known."""
         return ": ".join(str(part) for part in (self.place, self.path, self.message) if part)
+
+
+class Fault(NamedTuple):
+    """Something wrong with a thing made in Python or read from a file, before its place is known.
+
+    Attributes:
+        keys: the way to what is wrong, from the thing it is part of; empty for the thing as a whole.
+    """
+
+    keys: tuple[str | int, ...]
+    message: str
 
 
 class InputError(KerastudyError):
@@ -69,12 +83,36 @@ class StudyFailedError(KerastudyError):
 
 
 def nearest(got: str, choices: Iterable[str]) -> str:
-    """Return a hint for an unknown name: the closest choice, if one is close, and all choices.
+    """Return a hint for an unknown name: the closest choice, and all of them where they are not many.
+
+    Case does not count, and the beginning or the initials of a name are close to it.
 
     >>> nearest("lerning_rate", ["learning_rate", "l2"])
     'did you mean "learning_rate"? The choices are: l2, learning_rate'
+    >>> nearest("val_rmse", ["val_loss", "val_root_mean_squared_error"]).partition("?")[0]
+    'did you mean "val_root_mean_squared_error"'
     """
     known = sorted(choices)
-    close = difflib.get_close_matches(got, known, n=1, cutoff=0.6)
-    listed = f"The choices are: {', '.join(known)}" if known else "There are no choices here"
-    return f'did you mean "{close[0]}"? {listed}' if close else listed
+    if not known:
+        return "there are no choices here"
+    listed = ", ".join(known)
+    close = _closest(got.lower(), known)
+    if close is None:
+        return f"the choices are: {listed}"
+    return f'did you mean "{close}"?' + (f" The choices are: {listed}" if len(known) <= _MOST_LISTED else "")
+
+
+def _closest(got: str, known: Sequence[str]) -> str | None:
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(got, by_lower, n=1, cutoff=0.6)
+    close += [name for name in by_lower if _shortens(got, name)]
+    close += [name for name in by_lower if len(got) > 1 and name.startswith(got)]
+    return by_lower[close[0]] if close else None
+
+
+def _shortens(got: str, name: str) -> bool:
+    """Say whether the initials of the name's words, after words that both begin with, are what was got."""
+    words, short = name.split("_"), got.split("_")
+    while len(words) > 1 and len(short) > 1 and words[0] == short[0]:
+        words, short = words[1:], short[1:]
+    return len(words) > 1 and "".join(word[:1] for word in words) == "".join(short)

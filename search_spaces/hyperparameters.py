@@ -1,50 +1,106 @@
-"""`keras_tuner.HyperParameters` that answers a hypermodel with a trial's values.
+"""`keras_tuner.HyperParameters` that answers a hypermodel with a trial's values, so that it runs unchanged.
 
 Only workers import this module: KerasTuner imports Keras.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras_tuner
 
+from search_spaces.conditions import Value, is_number, same
+from search_spaces.document import described
 from search_spaces.errors import InputError, Problem
-from search_spaces.space import Value
+
+Draw = Callable[[Any], Value]
 
 
 class GivenHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  # keras_tuner has no types
     """Gives each named value where a hypermodel asks for it, and the hypermodel's own default elsewhere.
 
-    `_register` is the one place where KerasTuner makes a value of a default. After a build, `values` holds all
-    that was asked for and is active.
+    `_register` is overridden because it is the one place where KerasTuner turns a question into a value. The given
+    values are kept apart from `values`, which after a build holds what was asked for and is active.
+
+    Attributes:
+        given: the trial's values by name.
+        asked: per name that the code asked for, what it declared, such as `Int from 1 to 4`.
     """
 
-    def __init__(self, given: Mapping[str, Value]) -> None:
+    def __init__(self, values: Mapping[str, Value], draw: Draw | None = None) -> None:
+        """Take a trial's values.
+
+        Args:
+            values: by the hyperparameter's full name, name scopes included (`encoder/units`).
+            draw: supplies the value of a hyperparameter that `values` leaves out; its default where None.
+        """
         super().__init__()
-        self.given = dict(given)
+        self.given = dict(values)
+        self.asked: dict[str, str] = {}
+        self._draw = draw
+
+    def copy(self) -> GivenHyperParameters:
+        """Return an object of its own with the same questions, answers and given values."""
+        other = GivenHyperParameters(self.given, self._draw)
+        known = keras_tuner.HyperParameters.from_config(self.get_config())
+        other._hps, other._space, other.values = known._hps, known._space, known.values
+        other.asked = dict(self.asked)
+        return other
 
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
         name = hyperparameter.name
-        if self.is_active(hyperparameter) and name in self.given and name not in self.values:
-            self.values[name] = _suited(hyperparameter, self.given[name])
-        return super()._register(hyperparameter, overwrite)
+        self.asked.setdefault(name, _declared(hyperparameter))
+        if self.is_active(hyperparameter) and name not in self.values:
+            if name in self.given:
+                self.values[name] = _suited(hyperparameter, self.given[name])
+            elif self._draw is not None:
+                self.values[name] = self._draw(hyperparameter)
+        # A given value holds against a default that `merge` or a tuner would write over it.
+        return super()._register(hyperparameter, overwrite=overwrite and name not in self.given)
+
+
+def _declared(hyperparameter: Any) -> str:
+    """Return what the code asks for, in words."""
+    kind = _kind(hyperparameter)
+    if kind in ("Int", "Float"):
+        step = f" in steps of {hyperparameter.step}" if hyperparameter.step is not None else ""
+        scale = "" if hyperparameter.sampling == "linear" else f", {hyperparameter.sampling}"
+        return f"{kind} from {hyperparameter.min_value} to {hyperparameter.max_value}{step}{scale}"
+    if kind == "Choice":
+        return f"Choice of {', '.join(str(value) for value in hyperparameter.values)}"
+    return f"Fixed at {hyperparameter.value}" if kind == "Fixed" else kind
 
 
 def _suited(hyperparameter: Any, value: Value) -> Value:
-    """Return the value as the hypermodel expects it: a whole number may be given as 32.0, and no text for a number."""
-    kind = type(hyperparameter).__name__
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "Int" and number and float(value or 0).is_integer():
-        return int(value or 0)
-    if kind == "Float" and number:
-        return float(value or 0)
+    """Return the value in the type that the code expects.
+
+    A declared range replaces the one in the code, so a value outside of the latter is fine; another type is not.
+
+    Raises:
+        InputError: if the value is of another type.
+    """
+    kind = _kind(hyperparameter)
+    if kind == "Int" and is_number(value) and float(value).is_integer():
+        return int(value)
+    if kind == "Float" and is_number(value):
+        return float(value)
     if kind == "Boolean" and isinstance(value, bool):
         return value
     if kind in ("Choice", "Fixed"):
-        return value
-    expected = {"Int": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(kind, kind)
-    raise InputError(
-        Problem(f"the model asks for {expected}, the space gives {value!r}", f"space.{hyperparameter.name}")
-    )
+        # KerasTuner keeps true and false of a Choice as 1 and 0.
+        alike = (choice for choice in hyperparameter.values if same(choice, value) or same(choice, _as_int(value)))
+        return next(alike, value)
+    expected = {"Int": "a whole number", "Float": "a number", "Boolean": "true or false"}[kind]
+    message = f"the model asks for {expected} ({_declared(hyperparameter)}), the space gives {described(value)}"
+    raise InputError(Problem(message, f"space.{hyperparameter.name}"))
+
+
+def _as_int(value: Value) -> Value:
+    return int(value) if isinstance(value, bool) else value
+
+
+def _kind(hyperparameter: Any) -> str:
+    """Return which of KerasTuner's five kinds it is, also for a subclass of one."""
+    kinds = ("Int", "Float", "Boolean", "Choice", "Fixed")
+    return next(name for cls in type(hyperparameter).__mro__ if (name := cls.__name__) in kinds)

@@ -1,37 +1,30 @@
-"""From the `space` of a study file to a `Space`: every problem with its place, all found in one go.
+"""From the `space` of a study file to a checked `Space`: every problem with its place, all found in one go.
 
-A parameter is written short (a list is a categorical, a single value is fixed) or in full. `extends` takes over
-another space, shipped or from a file; what follows overrides it by name, or, where it gives no type, key by key.
+What an extended space brings, and what no longer fits what overrides it, goes without a word: a parameter whose
+condition can no longer hold, a constraint on a dropped parameter, a starting point outside of the new ranges. What
+is written in the study file itself must fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from search_spaces.constraint import Constraint, ConstraintError, read_constraint
-from search_spaces.document import Document, KeyPath, plain_document, read_document
-from search_spaces.errors import InputError, Problem, nearest
-from search_spaces.shipped_spaces import read_shipped, shipped_names
-from search_spaces.space import (
-    LARGEST,
-    Categorical,
-    Condition,
-    Fixed,
-    Float,
-    Int,
-    Parameter,
-    Space,
-    SpaceError,
-    Value,
-    read_condition,
-)
+from search_spaces.conditions import Condition, is_number, read_when
+from search_spaces.constraint import Constraint, ConstraintError
+from search_spaces.document import Document, KeyPath, described, plain_document
+from search_spaces.errors import Fault, InputError, Problem, nearest
+from search_spaces.parameters import RESERVED, UNSET, Categorical, Fixed, Float, Int, Parameter, UnfitError, is_numeric
+from search_spaces.shipped_spaces import read_shipped
+from search_spaces.space import Space, obstacle
+from search_spaces.written import Entry, Item, Written, collect
 
-RESERVED: Final = ("extends", "drop", "constraints", "start_from")
-"""Keys of a space that are no parameters."""
+__all__ = ["RESERVED", "parse_space", "space_from_dict"]
 
+MAX_REPEATS = 100
 _RANGE_KEYS = ("type", "low", "high", "log", "step", "default", "when", "repeat")
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "float": _RANGE_KEYS,
@@ -39,394 +32,368 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "categorical": ("type", "choices", "default", "when", "repeat"),
     "fixed": ("type", "value", "when", "repeat"),
 }
-_MOST_CHOICES = 1000
-_MOST_REPEATS = 100
-_MOST_PARAMETERS = 2000
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "float": ("low", "high"),
+    "int": ("low", "high"),
+    "categorical": ("choices",),
+    "fixed": ("value",),
+}
+_OTHER_TOOLS: Mapping[str, str] = {
+    **dict.fromkeys(("min", "min_value", "minimum", "lower"), "low"),
+    **dict.fromkeys(("max", "max_value", "maximum", "upper"), "high"),
+    **dict.fromkeys(("values", "options", "items"), "choices"),
+    **dict.fromkeys(("sampling", "scale", "log_scale"), "log: true"),
+    **dict.fromkeys(("condition", "conditions", "if", "depends_on"), "when"),
+    **dict.fromkeys(("q", "quantization"), "step"),
+}
+_OTHER_TYPES: Mapping[str, str] = {
+    **dict.fromkeys(("bool", "boolean"), "a list, [true, false]"),
+    **dict.fromkeys(("choice", "choices", "enum"), "type: categorical"),
+    **dict.fromkeys(("loguniform", "log_uniform", "log"), "type: float with log: true"),
+    **dict.fromkeys(("uniform", "double", "number", "real"), "type: float"),
+    **dict.fromkeys(("integer", "int_uniform", "randint"), "type: int"),
+}
 
 
-def parse_space(document: Document, at: KeyPath = ("space",), *, family_space: str | None = None) -> Space:
+def parse_space(
+    document: Document, at: KeyPath = ("space",), *, family_space: str | None = None, folder: Path | None = None
+) -> Space:
     """Return the space that stands at a key of a document.
 
     Args:
         document: a study file, or a file that holds a space alone.
         at: path of the space; () for a file that holds a space alone.
-        family_space: the shipped space that holds where the key is missing or empty.
+        family_space: name of the shipped space that holds where there is none, or an empty one.
+        folder: what paths behind `extends` are relative to; the folder of the document's file where None.
 
     Raises:
         InputError: with every problem found.
     """
-    written = _at(document, at)
-    if not written and family_space is not None:
-        written_document, at = read_shipped(family_space), ()
-        return parse_space(written_document, at)
-    reader = _Reader()
-    reader.take(document, at, chain=())
-    return reader.space(document, at)
+    if not document.get(at):
+        if document.get(at) not in (None, {}):
+            raise InputError(document.problem(at, f"expected a mapping, got {described(document.get(at))}"))
+        if family_space is None:
+            return Space()
+        document, at = read_shipped(family_space), ()
+    return _Builder(collect(document, at, folder or Path(document.file).parent), document, at).build()
 
 
-def space_from_dict(written: Mapping[str, Any], *, name: str = "space") -> Space:
+def space_from_dict(written: Mapping[str, Any], *, name: str = "", folder: Path | None = None) -> Space:
     """Return the space that plain data describes, written as in a study file.
 
+    Args:
+        written: parameters by name, and the space's own keys.
+        name: what problems call it; they have dotted paths and no lines.
+        folder: what paths behind `extends` are relative to; the current folder where None.
+
     Raises:
         InputError: with every problem found.
     """
-    return parse_space(plain_document(dict(written), name), ())
+    document = plain_document(written, name)
+    return _Builder(collect(document, (), folder or Path()), document, ()).build()
 
 
 @dataclass(frozen=True)
-class _Written:
-    """A parameter as written, and where."""
+class _Made:
+    """A parameter and what it was made of."""
 
-    content: Any
-    document: Document
-    path: KeyPath
-
-    def problem(self, message: str, *keys: str | int) -> Problem:
-        return self.document.problem((*self.path, *keys), message)
+    parameter: Parameter
+    entry: Entry
 
 
-class _Reader:
-    """Collects what a space and those that it extends say, then makes parameters of it."""
+class _Builder:
+    """Makes a space of what was written, collecting problems."""
 
-    def __init__(self) -> None:
-        self._written: dict[str, _Written] = {}
-        self._constraints: list[_Written] = []
-        self._start_from: list[_Written] = []
-        self._problems: list[Problem] = []
+    def __init__(self, written: Written, document: Document, at: KeyPath) -> None:
+        self._written = written
+        self._document = document
+        self._at = at
+        self._problems = list(written.problems)
+        self._failed: set[str] = set()
 
-    def take(self, document: Document, at: KeyPath, chain: tuple[str, ...]) -> None:
-        """Take over the space at a key, after those that it extends."""
-        content = _at(document, at)
-        if not isinstance(content, dict):
-            self._problems.append(document.problem(at, f"expected parameters by name, got {_shown(content)}"))
-            return
-        self._take_extended(document, at, content.get("extends"), chain)
-        self._take_dropped(document, (*at, "drop"), content.get("drop"))
-        for name, written in content.items():
-            if name not in RESERVED:
-                self._take_parameter(name, _Written(written, document, (*at, name)))
-        for key, kept in (("constraints", self._constraints), ("start_from", self._start_from)):
-            items = content.get(key, [])
-            if not isinstance(items, list):
-                self._problems.append(document.problem((*at, key), f"expected a list, got {_shown(items)}"))
-                continue
-            kept += [_Written(item, document, (*at, key, index)) for index, item in enumerate(items)]
-
-    def space(self, document: Document, at: KeyPath) -> Space:
-        """Return the space.
-
-        Raises:
-            InputError: with every problem found.
-        """
-        repeated = self._repeated()
-        parameters: dict[str, Parameter] = {}
-        for name in self._parents_first(repeated):
-            if (parameter := self._parameter(name, repeated[name], parameters)) is not None:
-                parameters[name] = parameter
-        if len(parameters) > _MOST_PARAMETERS:
-            message = f"expected at most {_MOST_PARAMETERS} parameters, got {len(parameters)}"
-            self._problems.append(document.problem(at, message))
-        known = Space(parameters)
-        constraints = tuple(filter(None, [self._constraint(each, parameters) for each in self._constraints]))
-        points = tuple(filter(None, [self._point(each, parameters) for each in self._start_from]))
+    def build(self) -> Space:
+        made = self._made()
+        made = _without_lapsed(made)
+        constraints = self._constraints(made)
+        points = self._points(made)
+        parameters = tuple(found.parameter for found in self._sound(made).values())
+        try:
+            space = Space(
+                parameters, tuple(Constraint(item.content) for item in constraints), tuple(p.content for p in points)
+            )
+        except UnfitError as unfit:
+            self._problems += [self._placed(fault, made, constraints, points) for fault in unfit.faults]
+            raise InputError(_in_order(self._problems)) from None
         if self._problems:
-            raise InputError(self._problems)
-        return replace(known, constraints=constraints, start_from=points)
+            raise InputError(_in_order(self._problems))
+        return space
 
-    # What a space takes over ------------------------------------------------------------------------------
+    # Parameters -----------------------------------------------------------------------------------------------
 
-    def _take_extended(self, document: Document, at: KeyPath, extends: object, chain: tuple[str, ...]) -> None:
-        if extends is None:
-            return
-        for index, name in enumerate(extends if isinstance(extends, list) else [extends]):
-            path = (*at, "extends", index) if isinstance(extends, list) else (*at, "extends")
-            if not isinstance(name, str):
-                self._problems.append(document.problem(path, f"expected the name of a space, got {_shown(name)}"))
-                continue
-            extended = self._find(document, path, name)
-            if extended is None:
-                continue
-            if extended.file in chain:
-                message = f"extends itself: {' -> '.join((*chain, extended.file))}"
-                self._problems.append(document.problem(path, message))
-                continue
-            self.take(extended, (), (*chain, extended.file))
+    def _made(self) -> dict[str, _Made]:
+        """Return every parameter that could be made, repeated ones once per layer."""
+        single: dict[str, _Made] = {}
+        for name, entry in self._written.parameters.items():
+            if (parameter := self._parameter(name, entry)) is not None:
+                single[name] = _Made(parameter, entry)
+        made: dict[str, _Made] = {}
+        for name, found in single.items():
+            if "repeat" not in found.entry.content:
+                self._add(made, found)
+            for layer in self._layers(name, found, single):
+                self._add(made, _Made(layer, found.entry))
+        return made
 
-    def _find(self, document: Document, path: KeyPath, name: str) -> Document | None:
-        if name in shipped_names():
-            return read_shipped(name)
-        if not name.endswith((".yaml", ".yml", ".json")):
-            message = f'no shipped space is called "{name}": {nearest(name, shipped_names())}; or name a .yaml file'
-            self._problems.append(document.problem(path, message))
-            return None
-        try:
-            return read_document((Path(document.file).parent / name).resolve())
-        except InputError as error:
-            self._problems += [each if each.place else document.problem(path, each.message) for each in error.problems]
-            return None
+    def _add(self, made: dict[str, _Made], found: _Made) -> None:
+        name = found.parameter.name
+        if name in made:
+            repeated = found.entry if "repeat" in found.entry.content else made[name].entry
+            other = made[name].entry if repeated is found.entry else found.entry
+            message = f'"{name}" is already made by `repeat` of "{repeated.path[-1]}"; rename or drop one'
+            self._problems.append(other.problem(message))
+        made[name] = found
 
-    def _take_dropped(self, document: Document, path: KeyPath, dropped: object) -> None:
-        if dropped is None:
-            return
-        if not isinstance(dropped, list) or not all(isinstance(name, str) for name in dropped):
-            self._problems.append(document.problem(path, f"expected a list of names, got {_shown(dropped)}"))
-            return
-        for index, name in enumerate(dropped):
-            if self._written.pop(name, None) is None:
-                message = f'there is no "{name}" to drop; {nearest(name, self._written)}'
-                self._problems.append(document.problem((*path, index), message))
-
-    def _take_parameter(self, name: str, written: _Written) -> None:
-        before = self._written.get(name)
-        content = written.content
-        if (
-            before is not None
-            and isinstance(content, dict)
-            and isinstance(before.content, dict)
-            and not {"type", "choices", "value"} & content.keys()
-        ):
-            written = replace(written, content={**before.content, **content})
-        self._written[name] = written
-
-    # Repeats and order ------------------------------------------------------------------------------------
-
-    def _repeated(self) -> dict[str, _Written]:
-        """Return what was written with each repeated parameter in place of the one that repeats."""
-        expanded: dict[str, _Written] = {}
-        for name, written in self._written.items():
-            parent = written.content.get("repeat") if isinstance(written.content, dict) else None
-            if parent is None:
-                expanded[name] = written
-            elif (count := self._repeats(written, parent)) is not None:
-                content = {key: value for key, value in written.content.items() if key != "repeat"}
-                for number in range(1, count + 1):
-                    conditions = [*_condition_items(content.get("when")), (parent, f">= {number}")]
-                    expanded[f"{name}_{number}"] = replace(
-                        written, content={**content, "when": [{key: value} for key, value in conditions]}
-                    )
-        return expanded
-
-    def _repeats(self, written: _Written, parent: object) -> int | None:
-        other = self._written.get(parent) if isinstance(parent, str) else None
-        if other is None:
-            hint = nearest(str(parent), self._written)
-            self._problems.append(written.problem(f'there is no parameter "{parent}" to repeat by; {hint}', "repeat"))
-            return None
-        content = other.content
-        most = content.get("high") if isinstance(content, dict) else content
-        most = max(most, default=None, key=_as_count) if isinstance(most, list) else most
-        if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= _MOST_REPEATS:
-            message = f'expected "{parent}" to be an int of at most {_MOST_REPEATS}, got {_shown(content)}'
-            self._problems.append(written.problem(message, "repeat"))
-            return None
-        return most
-
-    def _parents_first(self, written: Mapping[str, _Written]) -> list[str]:
-        order: list[str] = []
-        open_: list[str] = []
-
-        def visit(name: str) -> None:
-            if name in order:
-                return
-            if name in open_:
-                circle = " -> ".join((*open_[open_.index(name) :], name))
-                self._problems.append(written[name].problem(f"conditions go in a circle: {circle}", "when"))
-                return
-            open_.append(name)
-            content = written[name].content
-            when = content.get("when") if isinstance(content, dict) else None
-            for parent, _ in _condition_items(when):
-                if parent in written:
-                    visit(parent)
-            open_.pop()
-            if name not in order:
-                order.append(name)
-
-        for name in written:
-            visit(name)
-        return order
-
-    # Parameters -------------------------------------------------------------------------------------------
-
-    def _parameter(self, name: str, written: _Written, parents: Mapping[str, Parameter]) -> Parameter | None:
-        before = len(self._problems)
-        try:
-            parameter = self._read(name, written, self._conditions(name, written, parents))
-        except SpaceError as error:
-            self._problems.append(written.problem(str(error)))
-            return None
-        return parameter if len(self._problems) == before else None
-
-    def _read(self, name: str, written: _Written, when: tuple[Condition, ...]) -> Parameter | None:
-        content = written.content
-        if isinstance(content, list):
-            return Categorical(name, choices=self._choices(written, content, ()))
-        if not isinstance(content, dict):
-            return Fixed(name, value=content)
-        kind = content.get("type", _implied_type(content))
-        if not isinstance(kind, str) or kind not in _KEYS:
-            said = f"got {kind!r}; {nearest(str(kind), _KEYS)}" if kind is not None else 'add "type"'
-            self._problems.append(written.problem(f"expected a type: {', '.join(_KEYS)}; {said}", "type"))
-            return None
-        for key in content:
-            if key not in _KEYS[kind]:
-                self._problems.append(written.problem(f'unknown key "{key}"; {nearest(key, _KEYS[kind])}', key))
-        return self._of_kind(kind, name, written, when)
-
-    def _of_kind(self, kind: str, name: str, written: _Written, when: tuple[Condition, ...]) -> Parameter | None:
-        content = written.content
-        default = content.get("default")
-        if kind == "fixed":
-            return Fixed(name, value=self._plain(written, "value"), when=when)
-        if kind == "categorical":
-            choices = self._choices(written, content.get("choices"), ("choices",))
-            return Categorical(name, choices=choices, default=default, when=when) if choices else None
-        read = self._whole if kind == "int" else self._number
-        low, high = read(written, "low"), read(written, "high")
-        log = content.get("log", False)
-        if not isinstance(log, bool):
-            self._problems.append(written.problem(f"expected true or false, got {_shown(log)}", "log"))
-        step = read(written, "step") if content.get("step") is not None else None
-        if default is not None:
-            default = read(written, "default")
-        if low is None or high is None or not isinstance(log, bool):
-            return None
-        if kind == "int":
-            return Int(name, low=low, high=high, log=log, step=step, default=default, when=when)
-        return Float(name, low=low, high=high, log=log, step=step, default=default, when=when)
-
-    def _conditions(self, name: str, written: _Written, parents: Mapping[str, Parameter]) -> tuple[Condition, ...]:
-        content = written.content
-        when = content.get("when") if isinstance(content, dict) else None
-        if when is None:
-            return ()
-        if not isinstance(when, dict) and not (isinstance(when, list) and all(isinstance(w, dict) for w in when)):
-            message = f"expected parents with the values that they need, such as {{optimizer: sgd}}, got {_shown(when)}"
-            self._problems.append(written.problem(message, "when"))
-            return ()
-        found = []
-        for parent, wanted in _condition_items(when):
-            if parent not in parents:
-                if parent not in self._written and parent not in self._repeated_names():
-                    message = f'there is no parameter "{parent}" to depend on; {nearest(parent, self._written)}'
-                    self._problems.append(written.problem(message, "when", parent))
-                continue
+    def _parameter(self, name: str, entry: Entry) -> Parameter | None:
+        problems: list[Problem] = []
+        kind = self._kind(entry, problems)
+        if kind is not None:
+            problems += _key_problems(entry, kind)
+        faults: list[Fault] = []
+        when = read_when(entry.content.get("when"), faults)
+        problems += [entry.problem(fault.message, "when", *fault.keys) for fault in faults]
+        parameter = None
+        if kind is not None and not any(key not in entry.content for key in _NEEDED[kind]):
             try:
-                found.append(read_condition(parents[parent], wanted))
-            except SpaceError as error:
-                self._problems.append(written.problem(str(error), "when", parent))
-        return tuple(found)
+                parameter = _fitting(kind, name, entry, when)
+            except UnfitError as unfit:
+                problems += [entry.problem(fault.message, *fault.keys) for fault in unfit.faults]
+        if problems:
+            self._problems += problems
+            self._failed.add(name)
+        return None if problems else parameter
 
-    def _repeated_names(self) -> set[str]:
-        return {f"{name}_{number}" for name in self._written for number in range(1, _MOST_REPEATS + 1)}
-
-    def _choices(self, written: _Written, content: object, keys: tuple[str, ...]) -> tuple[Value, ...]:
-        if not isinstance(content, list):
-            self._problems.append(written.problem(f"expected a list of choices, got {_shown(content)}", *keys))
-            return ()
-        if not content:
-            self._problems.append(written.problem("expected at least one choice, got none", *keys))
-        if len(content) > _MOST_CHOICES:
-            message = f"expected at most {_MOST_CHOICES} choices, got {len(content)}: use a range"
-            self._problems.append(written.problem(message, *keys))
-            return ()
-        for index, choice in enumerate(content):
-            if isinstance(choice, list | dict):
-                message = f"expected a number, a string, true, false or null, got {_shown(choice)}"
-                self._problems.append(written.problem(message, *keys, index))
-                return ()
-        return tuple(content)
-
-    def _plain(self, written: _Written, key: str) -> Value:
-        value = written.content.get(key)
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        self._problems.append(written.problem(f"expected a single value, got {_shown(value)}", key))
-        return None
-
-    def _number(self, written: _Written, key: str) -> Any:
-        value = written.content.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value) if abs(value) <= LARGEST or isinstance(value, float) else self._too_large(written, key)
-        return self._no_number(written, key, "a number")
-
-    def _whole(self, written: _Written, key: str) -> Any:
-        value = written.content.get(key)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value if abs(value) <= LARGEST else self._too_large(written, key)
-        return self._no_number(written, key, "a whole number")
-
-    def _too_large(self, written: _Written, key: str) -> None:
-        self._problems.append(written.problem("expected a number of at most 2**53 in size", key))
-
-    def _no_number(self, written: _Written, key: str, expected: str) -> None:
-        if key not in written.content:
-            self._problems.append(written.problem(f'"{key}" is missing; add {expected}'))
-            return
-        value = written.content[key]
-        hint = "; remove the quotes" if isinstance(value, str) and _is_number(value) else ""
-        self._problems.append(written.problem(f"expected {expected}, got {_shown(value)}{hint}", key))
-
-    # Constraints and points -------------------------------------------------------------------------------
-
-    def _constraint(self, written: _Written, parameters: Mapping[str, Parameter]) -> Constraint | None:
-        try:
-            constraint = read_constraint(written.content)
-        except ConstraintError as error:
-            self._problems.append(written.problem(str(error)))
+    def _kind(self, entry: Entry, problems: list[Problem]) -> str | None:
+        written = entry.content.get("type")
+        if written is None:
+            implied = next((kind for key, kind in _IMPLIED.items() if key in entry.content), None)
+            if implied is None:
+                ranged = {"low", "high"} & entry.content.keys()
+                wanted = "`type: float` or `type: int`" if ranged else f"`type` ({', '.join(_KEYS)}), or `choices`"
+                problems.append(entry.problem(f"the type is missing; add {wanted}"))
+            return implied
+        if not isinstance(written, str) or written not in _KEYS:
+            meant = _OTHER_TYPES.get(written.lower()) if isinstance(written, str) else None
+            hint = f"write {meant}" if meant else nearest(str(written)[:100], _KEYS)
+            problems.append(
+                entry.problem(f"expected one of {', '.join(_KEYS)}, got {described(written)}; {hint}", "type")
+            )
             return None
-        for name in sorted(constraint.names - parameters.keys()):
-            self._problems.append(written.problem(f'there is no parameter "{name}"; {nearest(name, parameters)}'))
-        return constraint
+        return written
 
-    def _point(self, written: _Written, parameters: Mapping[str, Parameter]) -> dict[str, Value] | None:
-        if not isinstance(written.content, dict) or not written.content:
-            message = f"expected parameters with values, got {_shown(written.content)}"
-            self._problems.append(written.problem(message))
+    # Repeats --------------------------------------------------------------------------------------------------
+
+    def _layers(self, name: str, found: _Made, single: Mapping[str, _Made]) -> list[Parameter]:
+        """Return a repeated parameter once per layer, each existing where the parent reaches its number."""
+        by = found.entry.content.get("repeat")
+        if "repeat" not in found.entry.content:
+            return []
+        count = self._count(by, found, single)
+        if count is None:
+            self._failed.add(name)
+            return []
+        alike = {other for other, made in single.items() if made.entry.content.get("repeat") == by}
+        layers = []
+        for number in range(1, count + 1):
+            when = _layer_conditions(found.parameter.when, str(by), number, alike)
+            try:
+                layers.append(replace(found.parameter, name=f"{name}_{number}", when=when))
+            except UnfitError as unfit:
+                self._problems += [found.entry.problem(fault.message, *fault.keys) for fault in unfit.faults]
+                return []
+        return layers
+
+    def _count(self, by: object, found: _Made, single: Mapping[str, _Made]) -> int | None:
+        """Return the greatest number of layers; None if `repeat` names no parameter that counts."""
+        entry = found.entry
+        parent = single[by].parameter if isinstance(by, str) and by in single else None
+        if parent is None or (isinstance(by, str) and "repeat" in single[by].entry.content):
+            if by not in self._failed and not (entry.inherited and isinstance(by, str)):
+                hint = nearest(by, set(single) - {str(entry.path[-1])}) if isinstance(by, str) else "write a name"
+                message = f"expected an int parameter to repeat by, got {described(by)}; {hint}"
+                self._problems.append(entry.problem(message, "repeat"))
             return None
-        for name, value in written.content.items():
-            if name not in parameters:
-                self._problems.append(
-                    written.problem(f'there is no parameter "{name}"; {nearest(name, parameters)}', name)
-                )
-            elif not parameters[name].contains(value):
-                self._problems.append(written.problem(f"expected one of the values of {name}, got {value!r}", name))
-        return dict(written.content)
+        if not all(isinstance(value, int) and not isinstance(value, bool) for value in parent.bounds):
+            message = f"expected an int parameter to repeat by, but {by} is {_in_words(parent)}"
+            self._problems.append(entry.problem(message, "repeat"))
+            return None
+        most = max(value for value in parent.bounds if is_number(value))
+        if most > MAX_REPEATS:
+            message = f"expected at most {MAX_REPEATS} layers, but {by} goes up to {most}; lower its high"
+            self._problems.append(entry.problem(message, "repeat"))
+            return None
+        return int(most)
+
+    # Constraints and points -----------------------------------------------------------------------------------
+
+    def _constraints(self, made: Mapping[str, _Made]) -> list[Item]:
+        kept: list[Item] = []
+        for item in self._written.constraints:
+            try:
+                names = Constraint(item.content).names
+            except ConstraintError as error:
+                self._problems.append(item.problem(str(error)))
+                continue
+            lapsed = item.inherited and not names <= made.keys()
+            repeated = any(item.content == other.content for other in kept)
+            if not lapsed and not repeated and not any(self._is_failed(name) for name in names):
+                kept.append(item)
+        return kept
+
+    def _points(self, made: Mapping[str, _Made]) -> list[Item]:
+        points = []
+        for item in self._written.start_from:
+            names = item.content.keys() if isinstance(item.content, dict) else ()
+            fits = all(name in made and made[name].parameter.contains(item.content[name]) for name in names)
+            if (fits or not item.inherited) and not any(self._is_failed(name) for name in names):
+                points.append(item)
+        return points
+
+    # Problems -------------------------------------------------------------------------------------------------
+
+    def _sound(self, made: Mapping[str, _Made]) -> dict[str, _Made]:
+        """Return the parameters that need none of those with problems, whose absence is no problem of its own."""
+        sound = dict(made)
+        lost = True
+        while lost:
+            gone = [n for n, f in sound.items() if any(self._is_failed(test.parent) for test in f.parameter.when)]
+            for name in gone:
+                del sound[name]
+                self._failed.add(name)
+            lost = bool(gone)
+        return sound
+
+    def _is_failed(self, name: str) -> bool:
+        layered = re.fullmatch(r"(.+)_[0-9]+", name)
+        return name in self._failed or (layered is not None and layered[1] in self._failed)
+
+    def _placed(self, fault: Fault, made: Mapping[str, _Made], constraints: list[Item], points: list[Item]) -> Problem:
+        for key, items in (("constraints", constraints), ("start_from", points)):
+            if fault.keys[:1] == (key,):
+                return items[int(fault.keys[1])].problem(fault.message, *fault.keys[2:])
+        if fault.keys and fault.keys[0] in made:
+            return made[str(fault.keys[0])].entry.problem(fault.message, *fault.keys[1:])
+        return self._document.problem(self._at, fault.message)
 
 
-def _at(document: Document, at: KeyPath) -> Any:
-    content: Any = document.data
-    for key in at:
-        content = content.get(key, {}) if isinstance(content, dict) else {}
-    return content
+_IMPLIED: Mapping[str, str] = {"choices": "categorical", "value": "fixed"}
 
 
-def _implied_type(content: Mapping[str, Any]) -> str | None:
-    if "choices" in content:
-        return "categorical"
-    if "value" in content:
-        return "fixed"
-    return None
+def _key_problems(entry: Entry, kind: str) -> list[Problem]:
+    problems = []
+    for key in entry.content:
+        if key not in _KEYS[kind]:
+            hint = f'write "{_OTHER_TOOLS[key]}"' if key in _OTHER_TOOLS else nearest(key, _KEYS[kind])
+            document, path = entry.places[key]
+            problems.append(document.key_problem(path, f'unknown key "{key}" for {_article(kind)}; {hint}'))
+    missing = [key for key in _NEEDED[kind] if key not in entry.content]
+    if missing:
+        problems.append(entry.problem(f"{' and '.join(missing)} missing; {_article(kind)} needs {_needs(kind)}"))
+    return problems
 
 
-def _condition_items(when: object) -> Iterator[tuple[str, Any]]:
-    for part in when if isinstance(when, list) else [when]:
-        if isinstance(part, dict):
-            yield from part.items()
+def _fitting(kind: str, name: str, entry: Entry, when: tuple[Condition, ...]) -> Parameter:
+    """Return the parameter, without a default that an override kept and that no longer fits.
 
-
-def _as_count(value: object) -> int:
-    return value if isinstance(value, int) else -1
-
-
-def _is_number(text: str) -> bool:
+    Raises:
+        UnfitError: if what was written cannot be.
+    """
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        return _of_kind(kind, name, entry.content, when)
+    except UnfitError as unfit:
+        if "default" in entry.kept and all(fault.keys == ("default",) for fault in unfit.faults):
+            without = {key: value for key, value in entry.content.items() if key != "default"}
+            return _of_kind(kind, name, without, when)
+        raise
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _of_kind(kind: str, name: str, content: Mapping[str, Any], when: tuple[Condition, ...]) -> Parameter:
+    if kind == "fixed":
+        return Fixed(name, content["value"], when)
+    if kind == "categorical":
+        return Categorical(name, content["choices"], content.get("default", UNSET), when)
+    make = Float if kind == "float" else Int
+    ends = content["low"], content["high"]
+    return make(name, *ends, content.get("log", False), content.get("step"), content.get("default"), when)
+
+
+def _layer_conditions(when: tuple[Condition, ...], by: str, number: int, alike: set[str]) -> tuple[Condition, ...]:
+    """Return the conditions of one layer; those on parameters repeated alike are on the same layer's."""
+    own = tuple(replace(test, parent=f"{test.parent}_{number}") if test.parent in alike else test for test in when)
+    least = [test for test in own if test.parent == by and test.operator == ">="]
+    reached = max([number, *(test.operand[0] for test in least if is_number(test.operand[0]))])
+    return (*(test for test in own if test not in least), Condition(by, ">=", (reached,)))
+
+
+def _without_lapsed(made: Mapping[str, _Made]) -> dict[str, _Made]:
+    """Fit what is inherited to what overrides it: values that a parent no longer has, parents that are gone."""
+    fitted = dict(made)
+    changed = True
+    while changed:
+        changed = False
+        parameters = {name: found.parameter for name, found in fitted.items()}
+        for name, found in list(fitted.items()):
+            if not (found.entry.inherited or "when" in found.entry.kept):
+                continue
+            when = _possible(found.parameter.when, parameters)
+            parameter = replace(found.parameter, when=when or ())
+            if when is None or obstacle(parameter, parameters) is not None:
+                if found.entry.inherited:
+                    del fitted[name]
+                    changed = True
+            elif when != found.parameter.when:
+                fitted[name] = replace(found, parameter=parameter)
+                changed = True
+    return fitted
+
+
+def _possible(when: Iterable[Condition], parameters: Mapping[str, Parameter]) -> tuple[Condition, ...] | None:
+    """Return conditions without the values that parents never have; None if one of them can no longer hold."""
+    possible = []
+    for test in when:
+        parent = parameters.get(test.parent)
+        if parent is None or (test.operator not in ("in", "not in") and not is_numeric(parent)):
+            return None
+        if test.operator in ("in", "not in"):
+            operand = tuple(value for value in test.operand if parent.contains(value))
+            if not operand and test.operator == "in":
+                return None
+            if operand:
+                possible.append(replace(test, operand=operand))
+        else:
+            possible.append(test)
+    return tuple(possible)
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems in the order of the file, those of other files behind, none of them twice."""
+    unique = list(dict.fromkeys(problems))
+    files = list(dict.fromkeys(found.place.file for found in unique if found.place))
+
+    def order(found: Problem) -> tuple[int, ...]:
+        place = found.place
+        return (files.index(place.file), place.line, place.column) if place else (0,)
+
+    return sorted(unique, key=order)
+
+
+def _in_words(parameter: Parameter) -> str:
+    kind = type(parameter).__name__.lower()
+    return _article(kind) if not isinstance(parameter, Categorical) else "a categorical whose choices are no ints"
+
+
+def _article(kind: str) -> str:
+    return "a fixed value" if kind == "fixed" else f"an {kind}" if kind == "int" else f"a {kind}"
+
+
+def _needs(kind: str) -> str:
+    return " and ".join(f"`{key}`" for key in _NEEDED[kind])

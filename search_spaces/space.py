@@ -1,398 +1,304 @@
-"""Parameters, the conditions under which they exist, and constraints between them: frozen, valid once made.
+"""A search space: parameters with their conditions, constraints between them, and points known to be good.
 
-A parameter that is not active does not exist in a trial: it is not asked for, not recorded, and not padded.
+Only active parameters exist in a trial: those whose conditions hold, and whose parents are active themselves. Nothing
+is padded.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from search_spaces.constraint import Constraint
+from search_spaces.conditions import Condition, Value, is_number, shown
+from search_spaces.constraint import Constraint, ConstraintError, Kind
+from search_spaces.document import described
+from search_spaces.errors import Fault, nearest
+from search_spaces.parameters import (
+    UNSET,
+    Categorical,
+    Fixed,
+    Float,
+    Int,
+    Parameter,
+    UnfitError,
+    Unset,
+    can_hold,
+    has_default,
+    is_numeric,
+    value_fault,
+)
 
-Value = float | int | str | bool | None
+__all__ = [
+    "UNSET",
+    "Categorical",
+    "Condition",
+    "Constraint",
+    "Fixed",
+    "Float",
+    "Int",
+    "Parameter",
+    "Space",
+    "UnfitError",
+    "Unset",
+    "Value",
+]
 
-LARGEST: Final = 2**53
-"""Beyond it whole numbers lose their last digits on the way through Optuna's database."""
-
-_COMPARISON = re.compile(r"\s*(<=|>=|!=|<|>)\s*(.+?)\s*")
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<": lambda one, other: one < other,
-    "<=": lambda one, other: one <= other,
-    ">": lambda one, other: one > other,
-    ">=": lambda one, other: one >= other,
-    "!=": lambda one, other: not same(one, other),
-}
-
-
-class SpaceError(ValueError):
-    """A parameter or a space that cannot be; the message says expected and got."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A parent's value that another parameter needs.
-
-    Attributes:
-        operator: `in` (one of `values`) or a comparison with the one value.
-    """
-
-    parent: str
-    operator: str
-    values: tuple[Value, ...]
-
-    def holds(self, value: Value) -> bool:
-        """Say whether the parent's value fulfils the condition."""
-        if self.operator == "in":
-            return any(same(value, wanted) for wanted in self.values)
-        return _COMPARE[self.operator](value, self.values[0])
-
-    def written(self) -> Value | list[Value]:
-        """Return the condition as a space file writes it."""
-        if self.operator == "in":
-            return list(self.values) if len(self.values) > 1 else self.values[0]
-        return f"{self.operator} {self.values[0]}"
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """What all parameters have in common.
-
-    Attributes:
-        default: value in the study's first trial; None where there is none.
-        when: conditions on parents, all of which must hold for the parameter to exist.
-    """
-
-    name: str
-    default: Value = field(default=None, kw_only=True)
-    when: tuple[Condition, ...] = field(default=(), kw_only=True)
-
-    @property
-    def bounds(self) -> tuple[Value, ...]:
-        """Return the values that decide whether a model can take all of them: the ends, or every choice."""
-        raise NotImplementedError
-
-    def contains(self, value: Value) -> bool:
-        """Say whether the parameter can have a value."""
-        raise NotImplementedError
-
-    def grid(self, resolution: int) -> tuple[Value, ...]:
-        """Return the values of a grid, at most `resolution` of them for a range without a step."""
-        raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the parameter as a space file writes it in full."""
-        written: dict[str, Any] = {"type": type(self).__name__.lower(), **self._own_keys()}
-        if self.default is not None:
-            written["default"] = self.default
-        if self.when:
-            written["when"] = _written_conditions(self.when)
-        return written
-
-    def _own_keys(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class _Range(Parameter):
-    """A range of numbers, both ends included.
-
-    Attributes:
-        step: distance between values; with `log`, the factor from one to the next.
-    """
-
-    low: float = 0.0
-    high: float = 1.0
-    log: bool = False
-    step: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, bound in (("low", self.low), ("high", self.high)):
-            if not math.isfinite(bound) or abs(bound) > LARGEST:
-                raise SpaceError(f"expected a finite {name} of at most 2**53 in size, got {bound}")
-        if not self.low < self.high:
-            raise SpaceError(f"low < high must hold, got low={self.low}, high={self.high}")
-        if self.log and self.low <= 0:
-            raise SpaceError(f"log needs low above 0, got low={self.low}")
-        self._check_step()
-        if self.default is not None and not self.contains(self.default):
-            raise SpaceError(f"default must be one of its values, got {self.default!r}")
-
-    def _check_step(self) -> None:
-        if self.step is None:
-            return
-        least, reach = (1.0, self.high / self.low) if self.log else (0.0, self.high - self.low)
-        what = "a factor above 1" if self.log else "a step above 0"
-        if not math.isfinite(self.step) or not least < self.step <= reach:
-            raise SpaceError(f"expected {what} and within the range (at most {reach:g}), got step={self.step}")
-
-    @property
-    def bounds(self) -> tuple[Value, ...]:
-        """Return both ends."""
-        return self.low, self.high
-
-    @property
-    def steps(self) -> int:
-        """Return how many values the range has beyond `low`; 0 where it has no step."""
-        if self.step is None:
-            return 0
-        reach = math.log(self.high / self.low, self.step) if self.log else (self.high - self.low) / self.step
-        return math.floor(reach + 1e-9)
-
-    def at(self, index: int) -> float | int:
-        """Return the value `index` steps above `low`."""
-        step = self.step or 0.0
-        return self.low * step**index if self.log else self.low + index * step
-
-    def contains(self, value: Value) -> bool:
-        """Say whether a value is a number in the range, on a step where there are steps."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return False
-        tolerance = 1e-9 * max(abs(self.low), abs(self.high))
-        if not self.low - tolerance <= value <= self.high + tolerance:
-            return False
-        return self.step is None or any(
-            math.isclose(float(self.at(index)), value, rel_tol=1e-6, abs_tol=tolerance)
-            for index in self._indexes_near(float(value))
-        )
-
-    def _indexes_near(self, value: float) -> Sequence[int]:
-        if self.log:
-            nearest = math.log(max(value, self.low) / self.low, self.step or 2.0)
-        else:
-            nearest = (value - self.low) / (self.step or 1.0)
-        return [index for index in (math.floor(nearest), math.ceil(nearest)) if 0 <= index <= self.steps]
-
-    def _spread(self, resolution: int) -> list[float]:
-        if self.step is not None:
-            return [float(self.at(index)) for index in range(self.steps + 1)]
-        if resolution == 1:
-            return [self.low]
-        shares = [index / (resolution - 1) for index in range(resolution)]
-        if self.log:
-            return [self.low * (self.high / self.low) ** share for share in shares]
-        return [self.low + (self.high - self.low) * share for share in shares]
-
-    def _own_keys(self) -> dict[str, Any]:
-        keys: dict[str, Any] = {"low": self.low, "high": self.high}
-        if self.log:
-            keys["log"] = True
-        if self.step is not None:
-            keys["step"] = self.step
-        return keys
-
-
-@dataclass(frozen=True)
-class Float(_Range):
-    """A real number."""
-
-    def grid(self, resolution: int) -> tuple[Value, ...]:
-        """Return evenly spread values, on the logarithmic scale where `log` is on."""
-        return tuple(min(max(value, self.low), self.high) for value in self._spread(resolution))
-
-
-@dataclass(frozen=True)
-class Int(_Range):
-    """A whole number."""
-
-    low: int = 0
-    high: int = 1
-    step: int | None = None
-
-    def at(self, index: int) -> int:
-        """Return the value `index` steps above `low`."""
-        return int(super().at(index))
-
-    def contains(self, value: Value) -> bool:
-        """Say whether a value is a whole number in the range, on a step where there are steps."""
-        return isinstance(value, int) and super().contains(value)
-
-    def grid(self, resolution: int) -> tuple[Value, ...]:
-        """Return every value of a short range, evenly spread ones of a long range."""
-        if self.step is None and self.high - self.low < resolution:
-            return tuple(range(self.low, self.high + 1))
-        return tuple(dict.fromkeys(round(value) for value in self._spread(resolution)))
-
-
-@dataclass(frozen=True)
-class Categorical(Parameter):
-    """One of a few values: numbers, strings, booleans or null."""
-
-    choices: tuple[Value, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.choices:
-            raise SpaceError("expected at least one choice, got none")
-        for index, choice in enumerate(self.choices):
-            if isinstance(choice, float) and not math.isfinite(choice):
-                raise SpaceError(f"expected finite numbers as choices, got {choice}")
-            if any(choice == other for other in self.choices[:index]):
-                raise SpaceError(f"expected different choices, got {choice!r} twice (to Python, true is 1)")
-        if self.default is not None and not self.contains(self.default):
-            raise SpaceError(f"default must be one of the choices, got {self.default!r}")
-
-    @property
-    def bounds(self) -> tuple[Value, ...]:
-        """Return every choice."""
-        return self.choices
-
-    def contains(self, value: Value) -> bool:
-        """Say whether a value is one of the choices."""
-        return any(same(value, choice) for choice in self.choices)
-
-    def grid(self, resolution: int) -> tuple[Value, ...]:
-        """Return every choice."""
-        return self.choices
-
-    def _own_keys(self) -> dict[str, Any]:
-        return {"choices": list(self.choices)}
-
-
-@dataclass(frozen=True)
-class Fixed(Parameter):
-    """A value that is not searched."""
-
-    value: Value = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.value, float) and not math.isfinite(self.value):
-            raise SpaceError(f"expected a finite number, got {self.value}")
-
-    @property
-    def bounds(self) -> tuple[Value, ...]:
-        """Return the one value."""
-        return (self.value,)
-
-    def contains(self, value: Value) -> bool:
-        """Say whether it is the one value."""
-        return same(value, self.value)
-
-    def grid(self, resolution: int) -> tuple[Value, ...]:
-        """Return the one value."""
-        return (self.value,)
-
-    def _own_keys(self) -> dict[str, Any]:
-        return {"value": self.value}
+MAX_PARAMETERS = 1000
 
 
 @dataclass(frozen=True)
 class Space:
-    """A search space.
+    """A checked search space.
 
     Attributes:
-        parameters: by name; parents stand before their children.
-        constraints: expressions that a trial's values must fulfil.
-        start_from: points that are tried first, by name; what a point leaves out is drawn.
+        declared: the parameters, brought into an order in which parents come before their children.
+        constraints: what the values of a trial must keep.
+        start_from: points to try first; a parameter that a point leaves out takes its default or is drawn.
     """
 
-    parameters: Mapping[str, Parameter]
+    declared: tuple[Parameter, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     start_from: tuple[Mapping[str, Value], ...] = ()
 
+    def __post_init__(self) -> None:
+        faults = _name_faults(self.declared)
+        if not faults:
+            faults = [*_condition_faults(self.declared), *_constraint_faults(self), *_point_faults(self)]
+        if faults:
+            raise UnfitError((), faults)
+        object.__setattr__(self, "declared", _parents_first(self.declared))
+        self.__dict__.pop("parameters", None)  # made while checking, in the order given
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """The parameters by name; parents stand before their children."""
+        return {parameter.name: parameter for parameter in self.declared}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all parameters."""
+        return tuple(self.parameters)
+
     def is_active(self, parameter: Parameter, values: Mapping[str, Value]) -> bool:
-        """Say whether a parameter exists beside the values of those before it."""
-        return all(
-            condition.parent in values and condition.holds(values[condition.parent]) for condition in parameter.when
-        )
+        """Say whether a parameter exists beside the values of the active ones before it."""
+        return all(test.parent in values and test.holds(values[test.parent]) for test in parameter.when)
+
+    def active(self, values: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return the names of the parameters that exist in a trial with these values."""
+        known: dict[str, Value] = {}
+        names = []
+        for name, parameter in self.parameters.items():
+            if self.is_active(parameter, known):
+                names.append(name)
+                if isinstance(parameter, Fixed):
+                    known[name] = parameter.value
+                elif name in values:
+                    known[name] = values[name]
+        return tuple(names)
 
     def violated(self, values: Mapping[str, Value]) -> tuple[str, ...]:
-        """Return the constraints that a trial's values break; one on an inactive parameter is not broken."""
-        return tuple(each.text for each in self.constraints if not each.holds(values))
+        """Return the constraints that a trial's active values break."""
+        return tuple(constraint.text for constraint in self.constraints if not constraint.holds(values))
 
-    def points(self) -> tuple[Mapping[str, Value], ...]:
-        """Return what to try first: the defaults together, where there are any, then `start_from`.
+    def defaults(self) -> dict[str, Value]:
+        """Return the defaults of what is then active, fixed values included; nothing where no default was given.
 
-        Each point holds searched parameters only, and only those that are active in it.
+        A parameter without a default is left out, and so is what depends on it.
         """
-        defaults = {name: each.default for name, each in self.parameters.items() if each.default is not None}
-        points = [self._searched(point) for point in ((defaults, *self.start_from) if defaults else self.start_from)]
-        return tuple(point for point in points if point)
+        if not any(has_default(parameter) for parameter in self.declared):
+            return {}
+        return self._completed({})
+
+    def points(self) -> tuple[dict[str, Value], ...]:
+        """Return what to try first: the defaults together, if they keep the constraints, then `start_from`."""
+        defaults = self.defaults()
+        first = [defaults] if defaults and not self.violated(defaults) else []
+        points = (self._completed(point) for point in self.start_from)
+        return (*first, *(point for point in points if point not in first))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the space in full, as plain data that `parse` reads back to an equal space."""
-        written: dict[str, Any] = {name: each.to_dict() for name, each in self.parameters.items()}
+        """Return the space in full as plain data, from which `space_from_dict` makes an equal space."""
+        written: dict[str, Any] = {name: parameter.to_dict() for name, parameter in self.parameters.items()}
         if self.constraints:
-            written["constraints"] = [each.text for each in self.constraints]
+            written["constraints"] = [constraint.text for constraint in self.constraints]
         if self.start_from:
             written["start_from"] = [dict(point) for point in self.start_from]
         return written
 
-    def _searched(self, point: Mapping[str, Value]) -> dict[str, Value]:
-        known: dict[str, Value] = {}
-        chosen: dict[str, Value] = {}
+    def _completed(self, point: Mapping[str, Value]) -> dict[str, Value]:
+        values: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
-            if not self.is_active(parameter, known):
+            if not self.is_active(parameter, values):
                 continue
-            if isinstance(parameter, Fixed):
-                known[name] = parameter.value
-            elif name in point:
-                known[name] = chosen[name] = point[name]
-        return chosen
+            if name in point:
+                values[name] = point[name]
+            elif isinstance(parameter, Fixed) or has_default(parameter):
+                assert not isinstance(parameter.default, Unset)
+                values[name] = parameter.default
+        return values
 
 
-def same(one: Value, other: Value) -> bool:
-    """Say whether two values are the same to a person: true is not 1, but 1.0 is."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return one == other
+def obstacle(parameter: Parameter, parameters: Mapping[str, Parameter]) -> Condition | None:
+    """Return a condition that keeps a parameter from ever being active; None if it can be.
 
-
-def read_condition(parent: Parameter, written: object) -> Condition:
-    """Return the condition that `when: {parent: written}` means.
-
-    Raises:
-        SpaceError: if it is none, or can never hold.
+    All conditions of all its ancestors must hold together; constraints are not looked at.
     """
-    condition = _comparison(parent, written) or _membership(parent, written)
-    if isinstance(parent, Int | Float) and condition.operator != "in":
-        possible = any(condition.holds(bound) for bound in parent.bounds)
-    elif isinstance(parent, Int | Float):
-        possible = all(parent.contains(value) for value in condition.values)
-    else:
-        possible = any(condition.holds(value) for value in parent.bounds) and (
-            condition.operator != "in" or all(parent.contains(value) for value in condition.values)
-        )
-    if not possible:
-        raise SpaceError(f"can never hold: {parent.name} has {_domain(parent)}, got {written!r}")
-    return condition
+    tests: dict[str, list[Condition]] = {}
+    waiting = [parameter]
+    seen = {parameter.name}
+    while waiting:
+        for test in waiting.pop().when:
+            if test not in tests.setdefault(test.parent, []):
+                tests[test.parent].append(test)
+            if test.parent in parameters and test.parent not in seen:
+                seen.add(test.parent)
+                waiting.append(parameters[test.parent])
+    for parent, needed in tests.items():
+        if parent not in parameters or not can_hold(parameters[parent], needed):
+            return needed[0]
+    return None
 
 
-def _comparison(parent: Parameter, written: object) -> Condition | None:
-    found = _COMPARISON.fullmatch(written) if isinstance(written, str) else None
-    if found is None or parent.contains(str(written)):
+def _name_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
+    if len(declared) > MAX_PARAMETERS:
+        return [Fault((), f"expected at most {MAX_PARAMETERS} parameters, got {len(declared)}")]
+    names = [parameter.name for parameter in declared]
+    twice = dict.fromkeys(name for name in names if names.count(name) > 1)
+    return [Fault((name,), "two parameters have this name; rename or drop one") for name in twice]
+
+
+def _condition_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
+    if faults := _parent_faults(declared):
+        return faults
+    ordered = _parents_first(declared)
+    return [_cycle_fault(declared, ordered)] if len(ordered) < len(declared) else _unreachable_faults(declared)
+
+
+def _parent_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
+    by_name = {parameter.name: parameter for parameter in declared}
+    faults = []
+    for parameter in declared:
+        for test in parameter.when:
+            keys = (parameter.name, "when", test.parent)
+            if test.parent not in by_name:
+                layered = f"{test.parent}_1" in by_name
+                hint = f'"{test.parent}_1" is the first of its layers' if layered else nearest(test.parent, by_name)
+                faults.append(Fault(keys, f'there is no parameter "{test.parent}" to depend on; {hint}'))
+            elif fault := _test_fault(by_name[test.parent], test):
+                faults.append(Fault(keys, fault))
+    return faults
+
+
+def _test_fault(parent: Parameter, test: Condition) -> str | None:
+    """Return what makes a test senseless for its parent: a value that it never has, or text compared by size."""
+    if test.operator in ("in", "not in"):
+        for value in test.operand:
+            if not parent.contains(value):
+                return f"can never hold: {_never(parent, value)}"
         return None
-    operator, text = found.groups()
-    if isinstance(parent, Categorical | Fixed) and operator == "!=":
-        match = [value for value in parent.bounds if str(value) == text or str(value).lower() == text]
-        if match:
-            return Condition(parent.name, operator, (match[0],))
-    try:
-        number = int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
-    except ValueError:
-        raise SpaceError(f"expected a number after {operator}, got {text!r}") from None
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in parent.bounds):
-        raise SpaceError(f"{operator} compares numbers, and {parent.name} has {_domain(parent)}")
-    return Condition(parent.name, operator, (number,))
+    if not is_numeric(parent):
+        listed = ", ".join(shown(value) for value in parent.bounds)
+        return f"`{test.operator}` compares numbers, and the values of {parent.name} are: {listed}"
+    return None
 
 
-def _membership(parent: Parameter, written: object) -> Condition:
-    values = tuple(written) if isinstance(written, list) else (written,)
-    if not values or not all(value is None or isinstance(value, bool | int | float | str) for value in values):
-        raise SpaceError(f'expected a value, a list of values, or a comparison such as ">= 2", got {written!r}')
-    return Condition(parent.name, "in", values)
+def _never(parent: Parameter, value: Value) -> str:
+    trap = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(str(value).lower())
+    if trap and any(isinstance(bound, bool) for bound in parent.bounds):
+        return f"{parent.name} is never {described(value)}; write {trap}"
+    if isinstance(parent, (Int, Float)) and is_number(value):
+        low, high = parent.bounds
+        steps = f" in steps of {parent.step}" if parent.step is not None else ""
+        return f"{parent.name} is never {shown(value)}, it goes from {low} to {high}{steps}"
+    return f"{parent.name} is never {described(value)}; {nearest(str(value), map(shown, parent.bounds))}"
 
 
-def _domain(parameter: Parameter) -> str:
-    if isinstance(parameter, _Range):
-        return f"values from {parameter.low:g} to {parameter.high:g}"
-    return f"the values {', '.join(map(str, parameter.bounds))}"
+def _parents_first(declared: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    """Return the parameters in the order given, children moved behind their parents; those in a cycle are left out."""
+    waiting = list(declared)
+    ordered: list[Parameter] = []
+    placed: set[str] = set()
+    while waiting:
+        later = []
+        for parameter in waiting:
+            if all(test.parent in placed for test in parameter.when):
+                ordered.append(parameter)
+                placed.add(parameter.name)
+            else:
+                later.append(parameter)
+        if len(later) == len(waiting):
+            break
+        waiting = later
+    return tuple(ordered)
 
 
-def _written_conditions(conditions: Sequence[Condition]) -> dict[str, Any] | list[dict[str, Any]]:
-    """Return one mapping; a list of mappings where a parent has several conditions."""
-    if len({condition.parent for condition in conditions}) == len(conditions):
-        return {condition.parent: condition.written() for condition in conditions}
-    return [{condition.parent: condition.written()} for condition in conditions]
+def _cycle_fault(declared: tuple[Parameter, ...], ordered: tuple[Parameter, ...]) -> Fault:
+    by_name = {parameter.name: parameter for parameter in declared}
+    placed = {parameter.name for parameter in ordered}
+    name = next(parameter.name for parameter in declared if parameter.name not in placed)
+    way = [name]
+    while True:
+        name = next(test.parent for test in by_name[name].when if test.parent not in placed)
+        if name in way:
+            cycle = [*way[way.index(name) :], name]
+            message = f"the conditions go in a circle: {' needs '.join(cycle)}; remove one of them"
+            return Fault((cycle[0], "when", cycle[1]), message)
+        way.append(name)
+
+
+def _unreachable_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
+    by_name = {parameter.name: parameter for parameter in declared}
+    faults = []
+    for parameter in declared:
+        if (test := obstacle(parameter, by_name)) is not None:
+            own = test if test in parameter.when else parameter.when[0]
+            message = f"can never be active: its conditions and those of its parents cannot all hold ({test})"
+            faults.append(Fault((parameter.name, "when", own.parent), message))
+    return faults
+
+
+def _constraint_faults(space: Space) -> list[Fault]:
+    kinds = {name: _kind(parameter) for name, parameter in space.parameters.items()}
+    faults = []
+    for index, constraint in enumerate(space.constraints):
+        try:
+            constraint.check(kinds)
+        except ConstraintError as error:
+            faults.append(Fault(("constraints", index), str(error)))
+    return faults
+
+
+def _kind(parameter: Parameter) -> Kind:
+    if is_numeric(parameter):
+        return "number"
+    return "truth" if all(isinstance(value, bool) for value in parameter.bounds) else "other"
+
+
+def _point_faults(space: Space) -> list[Fault]:
+    faults: list[Fault] = []
+    for index, point in enumerate(space.start_from):
+        if not isinstance(point, Mapping) or not point:
+            message = f"expected a mapping of parameters to values, got {described(point)}"
+            faults.append(Fault(("start_from", index), message))
+        else:
+            faults += [Fault(("start_from", index, *fault.keys), fault.message) for fault in _faults_of(space, point)]
+    return faults
+
+
+def _faults_of(space: Space, point: Mapping[str, Value]) -> list[Fault]:
+    faults = []
+    for name, value in point.items():
+        parameter = space.parameters.get(name)
+        if parameter is None:
+            faults.append(Fault((name,), f'there is no parameter "{name}"; {nearest(name, space.parameters)}'))
+        elif message := value_fault(parameter, value):
+            faults.append(Fault((name,), message))
+        else:
+            broken = (test for test in parameter.when if test.parent in point and not test.holds(point[test.parent]))
+            if test := next(broken, None):
+                faults.append(Fault((name,), f"does not exist here: it needs {test}; remove it from the point"))
+    if not faults and (broken_rules := space.violated(point)):
+        faults.append(Fault((), f"the point breaks the constraint {broken_rules[0]}"))
+    return faults

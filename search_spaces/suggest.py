@@ -1,29 +1,37 @@
-"""A space and an Optuna trial make a trial's values; and the points of a space that need no Optuna.
+"""A space and an Optuna trial make a trial's values; and what of a space needs no Optuna: its grid and its extremes.
 
-Optuna refuses a logarithmic range with steps, so such a parameter is an index in Optuna, under `<name>#idx`. Fixed
-parameters are no parameters to Optuna.
+Parameters have their own names in Optuna, with two exceptions: fixed ones are not there at all, and one with `log` and
+a `step`, which Optuna refuses, is there as the number of its steps under `<name>#idx`.
+
+Constraints are checked once all values are drawn: Optuna's samplers know nothing of them. A point that breaks one is
+rejected before any training, and the next is asked for. Optuna keeps the values that it has drawn for a trial, so a
+new draw takes a new trial of Optuna's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces.space import Categorical, Fixed, Float, Int, Parameter, Space, Value
+from search_spaces.conditions import Condition, Value, is_number
+from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
+from search_spaces.space import Space
 
-_INDEX = "#idx"
+INDEX = "#idx"
+_TRIES = 20_000
+_LONGEST_STEPS = 1000
 
 
-class ConstraintViolated(Exception):  # noqa: N818  # no error: the answer to a drawn point
-    """A drawn point breaks constraints of the space, so no training is started with it.
+class ConstraintViolated(Exception):  # noqa: N818  # an answer to a drawn point, not a failure
+    """A drawn point breaks constraints of the space; no training is started with it.
 
     Attributes:
-        values: the point.
-        constraints: those that it breaks.
+        values: the point's active values.
+        constraints: those that it breaks, as written.
     """
 
     def __init__(self, values: Mapping[str, Value], constraints: tuple[str, ...]) -> None:
@@ -33,7 +41,9 @@ class ConstraintViolated(Exception):  # noqa: N818  # no error: the answer to a 
 
 
 def suggest(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Value]:
-    """Return a trial's active values, parents first; the same ones when asked again for the same trial.
+    """Return a trial's active values, fixed ones included, parents first.
+
+    Asked again for the same trial it returns the same values.
 
     Raises:
         ConstraintViolated: if the values break a constraint.
@@ -47,123 +57,157 @@ def suggest(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Value]:
     return values
 
 
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """Return Optuna's distribution of every searched parameter, by its name in Optuna."""
+    return dict(found for parameter in space.declared if (found := distribution(parameter)))
+
+
 def distribution(parameter: Parameter) -> tuple[str, BaseDistribution] | None:
     """Return a parameter's name in Optuna and its distribution there; None for a fixed one."""
+    if isinstance(parameter, Fixed):
+        return None
     if isinstance(parameter, Categorical):
         return parameter.name, CategoricalDistribution(parameter.choices)
-    if isinstance(parameter, Int | Float) and parameter.log and parameter.step is not None:
-        return parameter.name + _INDEX, IntDistribution(0, parameter.steps)
+    if _is_indexed(parameter):
+        return parameter.name + INDEX, IntDistribution(0, (parameter.count or 1) - 1)
     if isinstance(parameter, Int):
-        return parameter.name, IntDistribution(
-            parameter.low, parameter.high, log=parameter.log, step=parameter.step or 1
-        )
-    if isinstance(parameter, Float):
-        return parameter.name, FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
-    return None
+        high = parameter.at(parameter.count - 1)  # a step may end below `high`, which Optuna warns of
+        return parameter.name, IntDistribution(parameter.low, high, log=parameter.log, step=parameter.step or 1)
+    high_float = parameter.high if parameter.count is None else parameter.at(parameter.count - 1)
+    return parameter.name, FloatDistribution(parameter.low, high_float, log=parameter.log, step=parameter.step)
 
 
-def point_for_optuna(space: Space, point: Mapping[str, Value]) -> dict[str, Any]:
-    """Return a point as `optuna.Study.enqueue_trial` takes it."""
-    given: dict[str, Any] = {}
+def point_for_optuna(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
+    """Return values of a space as `optuna.Study.enqueue_trial` takes them."""
+    given: dict[str, Value] = {}
     for name, value in point.items():
         parameter = space.parameters[name]
-        if isinstance(parameter, Int | Float) and parameter.log and parameter.step is not None:
-            number = float(value) if isinstance(value, int | float) else parameter.low
-            given[name + _INDEX] = round(math.log(number / parameter.low, parameter.step))
+        if isinstance(parameter, (Int, Float)) and _is_indexed(parameter):
+            assert is_number(value)
+            given[name + INDEX] = parameter.index_of(value)
         elif not isinstance(parameter, Fixed):
-            given[name] = value
+            given[name] = float(value) if isinstance(parameter, Float) and is_number(value) else value
     return given
 
 
-def grid(space: Space, resolution: int = 5) -> Iterator[dict[str, Value]]:
-    """Yield every distinct combination of active values that keeps the constraints.
+def grid(space: Space, *, resolution: int = 5) -> Iterator[dict[str, Value]]:
+    """Yield every distinct combination of active values that keeps the constraints, first parameters slowest.
 
-    A range without a step contributes `resolution` values, spread evenly on its own scale.
+    A range contributes `resolution` values, spread evenly (on a logarithmic scale for `log`); all of its values where
+    there are no more, or where it has a step and at most 1000 of them.
     """
-
-    def extended(names: list[str], values: dict[str, Value]) -> Iterator[dict[str, Value]]:
-        if not names:
-            if not space.violated(values):
-                yield values
-            return
-        parameter = space.parameters[names[0]]
-        if not space.is_active(parameter, values):
-            yield from extended(names[1:], values)
-            return
-        for value in parameter.grid(resolution):
-            yield from extended(names[1:], {**values, parameter.name: value})
-
-    return extended(list(space.parameters), {})
+    return _combinations(space, lambda parameter: _grid_values(parameter, resolution))
 
 
 def smallest(space: Space) -> dict[str, Value]:
-    """Return the active values of the smallest model: numbers low, booleans false, few children."""
-    return _extreme(space, _least, fewest=True)
+    """Return the active values at the small end: low numbers, false, the text that brings the fewest parameters.
+
+    Where these break a constraint, the nearest such values that keep all of them, if a search in bounds finds any.
+    """
+    return _extreme(space, largest_first=False)
 
 
 def largest(space: Space) -> dict[str, Value]:
-    """Return the active values of the largest model: numbers high, booleans true, many children."""
-    return _extreme(space, _most, fewest=False)
+    """Return the active values at the large end; see `smallest`."""
+    return _extreme(space, largest_first=True)
 
 
 def _suggested(parameter: Parameter, trial: optuna.trial.BaseTrial) -> Value:
-    if isinstance(parameter, Fixed):
-        return parameter.value
+    found = distribution(parameter)
+    if isinstance(parameter, Fixed) or found is None:
+        return parameter.bounds[0]
+    name, asked = found
     if isinstance(parameter, Categorical):
-        chosen: Value = trial.suggest_categorical(parameter.name, parameter.choices)
-        return chosen
-    if not isinstance(parameter, Int | Float):
-        raise TypeError(parameter)
-    if parameter.log and parameter.step is not None:
-        return parameter.at(trial.suggest_int(parameter.name + _INDEX, 0, parameter.steps))
-    if isinstance(parameter, Int):
-        step = parameter.step or 1
-        return trial.suggest_int(parameter.name, parameter.low, parameter.high, step=step, log=parameter.log)
-    return trial.suggest_float(parameter.name, parameter.low, parameter.high, step=parameter.step, log=parameter.log)
+        choice: Value = trial.suggest_categorical(name, parameter.choices)
+        return choice
+    if isinstance(asked, FloatDistribution):
+        drawn: float = trial.suggest_float(name, asked.low, asked.high, step=asked.step, log=asked.log)
+    else:
+        assert isinstance(asked, IntDistribution)
+        drawn = trial.suggest_int(name, asked.low, asked.high, step=asked.step, log=asked.log)
+    if _is_indexed(parameter):
+        return parameter.at(int(drawn))
+    # Optuna adds steps up in floating point: 0.30000000000000004 for 0.3.
+    return parameter.at(parameter.index_of(drawn)) if parameter.step is not None else drawn
 
 
-def _extreme(space: Space, end: Callable[[Parameter], Value | None], *, fewest: bool) -> dict[str, Value]:
+def _is_indexed(parameter: Int | Float) -> bool:
+    return parameter.log and parameter.step is not None
+
+
+def _grid_values(parameter: Parameter, resolution: int) -> tuple[Value, ...]:
+    if isinstance(parameter, (Categorical, Fixed)):
+        return parameter.bounds
+    stepped = parameter.step is not None and (parameter.count or 0) <= _LONGEST_STEPS
+    return parameter.spread(_LONGEST_STEPS if stepped else resolution)
+
+
+def _combinations(
+    space: Space, values_of: Callable[[Parameter], tuple[Value, ...]], tries: float = math.inf
+) -> Iterator[dict[str, Value]]:
+    """Yield the combinations depth first, leaving a branch as soon as it breaks a constraint.
+
+    Args:
+        space: whose active parameters are combined.
+        values_of: the values of a parameter, in the order in which they are tried.
+        tries: number of values that are tried before the search is given up.
+    """
+    chosen: list[tuple[int, Iterator[Value]]] = []
     values: dict[str, Value] = {}
-    for name, parameter in space.parameters.items():
-        if not space.is_active(parameter, values):
-            continue
-        value = end(parameter)
-        values[name] = _by_children(space, parameter, fewest=fewest) if value is None else value
-    if space.violated(values):
-        values = _nearest_that_keeps(space, values)
-    return values
+    position: int | None = 0
+    while position is not None:
+        position = _next_active(space, values, position)
+        if position is None:
+            yield dict(values)
+        else:
+            chosen.append((position, iter(values_of(space.declared[position]))))
+        position = None
+        while chosen and position is None and tries > 0:
+            tries -= 1
+            position = _advance(space, chosen, values)
 
 
-def _least(parameter: Parameter) -> Value | None:
-    return min(parameter.bounds) if _is_ordered(parameter) else None  # type: ignore[type-var]  # checked to be numbers
+def _next_active(space: Space, values: Mapping[str, Value], position: int) -> int | None:
+    parameters = enumerate(space.declared[position:], position)
+    return next((index for index, parameter in parameters if space.is_active(parameter, values)), None)
 
 
-def _most(parameter: Parameter) -> Value | None:
-    return max(parameter.bounds) if _is_ordered(parameter) else None  # type: ignore[type-var]  # checked to be numbers
+def _advance(space: Space, chosen: list[tuple[int, Iterator[Value]]], values: dict[str, Value]) -> int | None:
+    """Give the latest parameter its next value; return where to go on, None if it has to be tried again."""
+    position, left = chosen[-1]
+    name = space.declared[position].name
+    values.pop(name, None)
+    for value in left:
+        values[name] = value
+        return None if space.violated(values) else position + 1
+    chosen.pop()
+    return None
 
 
-def _is_ordered(parameter: Parameter) -> bool:
-    return all(isinstance(value, bool | int | float) for value in parameter.bounds)
+def _extreme(space: Space, *, largest_first: bool) -> dict[str, Value]:
+    children = _children_by_choice(space)
+
+    def from_the_end(parameter: Parameter) -> tuple[Value, ...]:
+        if isinstance(parameter, (Int, Float)):
+            values: tuple[Value, ...] = parameter.spread(5)
+        else:
+            values = tuple(sorted(parameter.bounds, key=lambda value: _size(value, children.get(parameter.name, ()))))
+        return values[::-1] if largest_first else values
+
+    unconstrained = next(_combinations(replace(space, constraints=(), start_from=()), from_the_end))
+    return next(_combinations(space, from_the_end, tries=_TRIES), unconstrained)
 
 
-def _by_children(space: Space, parameter: Parameter, *, fewest: bool) -> Value:
-    def children(choice: Value) -> int:
-        return sum(
-            condition.holds(choice)
-            for other in space.parameters.values()
-            for condition in other.when
-            if condition.parent == parameter.name
-        )
-
-    return (min if fewest else max)(parameter.bounds, key=children)
+def _children_by_choice(space: Space) -> dict[str, list[Condition]]:
+    children: dict[str, list[Condition]] = {}
+    for parameter in space.declared:
+        for test in parameter.when:
+            children.setdefault(test.parent, []).append(test)
+    return children
 
 
-def _nearest_that_keeps(space: Space, extreme: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the first of a few thousand grid points that keeps the constraints and shares most with the extreme."""
-    best: dict[str, Value] = dict(extreme)
-    most = -1
-    for _, point in zip(range(5000), grid(space, 3), strict=False):
-        shared = sum(point.get(name) == value for name, value in extreme.items())
-        if shared > most:
-            best, most = point, shared
-    return best
+def _size(value: Value, children: Iterable[Condition]) -> tuple[int, float]:
+    """Return what choices are ordered by: null, then numbers and false and true, then text by what it brings."""
+    if isinstance(value, str):
+        return 2, sum(test.holds(value) for test in children)
+    return (0, 0) if value is None else (1, value)

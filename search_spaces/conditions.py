@@ -1,0 +1,168 @@
+"""When a parameter exists: `when: {optimizer: sgd}`, `{optimizer: [sgd, rmsprop]}`, `{depth: ">= 2"}`.
+
+A study file has three ways to write a condition on a parent: a value, a list of values, or comparisons, either as
+text (`">= 2"`) or as a mapping (`{">=": 2, "<": 5}`). All conditions of a parameter must hold, and its parents
+must exist themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard, get_args
+
+from search_spaces.document import described
+from search_spaces.errors import Fault, nearest
+
+Value = float | int | str | bool | None
+Operator = Literal["in", "not in", "<", "<=", ">", ">="]
+
+_COMPARISON = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(.*?)\s*", re.DOTALL)
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_EQUALITY: Mapping[str, Operator] = {"==": "in", "!=": "not in"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One test on the value of a parent.
+
+    Attributes:
+        operand: the values for `in` and `not in`; a tuple of one number for a comparison.
+    """
+
+    parent: str
+    operator: Operator
+    operand: tuple[Value, ...]
+
+    def holds(self, value: Value) -> bool:
+        """Say whether the parent's value passes."""
+        if self.operator in ("in", "not in"):
+            return any(same(value, one) for one in self.operand) == (self.operator == "in")
+        limit = self.operand[0]
+        if not is_number(value) or not is_number(limit):
+            return False
+        return _COMPARE[self.operator](value, limit)
+
+    def __str__(self) -> str:
+        """Return the condition in words, such as `optimizer is sgd or rmsprop`."""
+        if self.operator in ("in", "not in"):
+            words = "is" if self.operator == "in" else "is not"
+            return f"{self.parent} {words} {' or '.join(shown(value) for value in self.operand)}"
+        return f"{self.parent} {self.operator} {self.operand[0]}"
+
+
+def same(one: Value, other: Value) -> bool:
+    """Say whether two values are the same choice: 1 is 1.0, but true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    return one == other
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Say whether a value is a number; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def shown(value: Value) -> str:
+    """Return a value as a study file writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)
+
+
+def read_when(written: object, faults: list[Fault]) -> tuple[Condition, ...]:
+    """Return the conditions in what stands behind `when`; what is wrong goes to `faults`, its keys below `when`."""
+    if written is None:
+        return ()
+    if not isinstance(written, Mapping):
+        message = f"expected a mapping such as {{optimizer: sgd}}, got {described(written)}"
+        faults.append(Fault((), message))
+        return ()
+    conditions: list[Condition] = []
+    for parent, test in written.items():
+        conditions += _read_tests(parent, test, faults)
+    return tuple(conditions)
+
+
+def written_when(conditions: tuple[Condition, ...]) -> dict[str, Any]:
+    """Return conditions as `when` is written; `read_when` reads the same conditions from it."""
+    written: dict[str, Any] = {}
+    for parent in dict.fromkeys(condition.parent for condition in conditions):
+        tests = [condition for condition in conditions if condition.parent == parent]
+        only = tests[0]
+        if len(tests) == 1 and only.operator == "in" and not (len(only.operand) == 1 and _looks_compared(only)):
+            written[parent] = only.operand[0] if len(only.operand) == 1 else list(only.operand)
+        else:
+            written[parent] = {test.operator: _written_operand(test) for test in tests}
+    return written
+
+
+def _read_tests(parent: str, test: object, faults: list[Fault]) -> list[Condition]:
+    if isinstance(test, Mapping):
+        if not test:
+            faults.append(Fault((parent,), 'expected a value, a list or comparisons such as {">=": 2}, got nothing'))
+        return [found for key, operand in test.items() for found in _read_test(parent, key, operand, faults, (key,))]
+    if isinstance(test, list):
+        return _read_test(parent, "in", test, faults, ())
+    if isinstance(test, str) and (found := _COMPARISON.fullmatch(test)):
+        return _read_test(parent, found[1], _number_or_text(found[2]), faults, ())
+    return _read_test(parent, "in", [test], faults, ())
+
+
+def _read_test(
+    parent: str, comparison: str, operand: object, faults: list[Fault], keys: tuple[str, ...]
+) -> list[Condition]:
+    place = (parent, *keys)
+    known: Operator | None = _EQUALITY.get(comparison) or next((o for o in get_args(Operator) if o == comparison), None)
+    if known is None:
+        hint = nearest(comparison, (*get_args(Operator), *_EQUALITY))
+        faults.append(Fault(place, f'unknown comparison "{comparison}"; {hint}'))
+        return []
+    values = operand if isinstance(operand, list) else [operand]
+    if known in ("in", "not in"):
+        return _membership(parent, known, values, faults, place)
+    if not is_number(operand) or not math.isfinite(operand) or abs(operand) > 1e300:
+        faults.append(Fault(place, f"expected a number after {comparison}, got {described(operand)}"))
+        return []
+    return [Condition(parent, known, (operand,))]
+
+
+def _membership(
+    parent: str, membership: Operator, values: list[Any], faults: list[Fault], place: tuple[str, ...]
+) -> list[Condition]:
+    if not values:
+        faults.append(Fault(place, "expected at least one value, got an empty list"))
+        return []
+    for value in values:
+        if isinstance(value, (list, Mapping)) or (isinstance(value, float) and not math.isfinite(value)):
+            faults.append(Fault(place, f"expected text, a finite number, true, false or null, got {described(value)}"))
+            return []
+    return [Condition(parent, membership, tuple(values))]
+
+
+def _number_or_text(text: str) -> Value:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False, "null": None}.get(text, text)
+
+
+def _looks_compared(condition: Condition) -> bool:
+    value = condition.operand[0]
+    return isinstance(value, str) and _COMPARISON.fullmatch(value) is not None
+
+
+def _written_operand(condition: Condition) -> Any:
+    if condition.operator in ("in", "not in"):
+        return list(condition.operand)
+    return condition.operand[0]
