@@ -22,7 +22,20 @@ OURS = ("search_spaces", "tracking", "pipelines")
 
 
 def load_function(reference: str, base: Path, key: str) -> Callable[..., Any]:
-    """Return the function or class that `reference` names, such as `loader.py:load`.
+    """Return the function or class that `reference` names; see `load_object`.
+
+    Raises:
+        InputError: as `load_object` does, and if it is no function.
+    """
+    function = load_object(reference, base, key)
+    if not callable(function):
+        message = f"expected {reference} to be a function, got {type(function).__name__}"
+        raise InputError(Problem(message, key))
+    return function  # type: ignore[no-any-return]
+
+
+def load_object(reference: str, base: Path, key: str) -> Any:
+    """Return what `reference` names, such as `loader.py:load`.
 
     Args:
         reference: path of a Python file, a colon, and a name that the file defines at its top level.
@@ -37,11 +50,7 @@ def load_function(reference: str, base: Path, key: str) -> Callable[..., Any]:
     if not hasattr(module, name):
         public = [word for word, value in vars(module).items() if callable(value) and not word.startswith("_")]
         raise InputError(Problem(f'{path.name} defines no "{name}"; {nearest(name, public)}', key))
-    function = getattr(module, name)
-    if not callable(function):
-        message = f"expected {reference} to be a function, got {type(function).__name__}"
-        raise InputError(Problem(message, key))
-    return function  # type: ignore[no-any-return]
+    return getattr(module, name)
 
 
 def split_reference(reference: str, base: Path, key: str) -> tuple[Path, str]:

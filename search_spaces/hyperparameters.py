@@ -41,8 +41,11 @@ class GivenHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
         self._draw = draw
 
     def copy(self) -> GivenHyperParameters:
-        """Return an object of its own with the same questions, answers and given values."""
-        other = GivenHyperParameters(self.given, self._draw)
+        """Return an object of its own with the same questions, answers and given values.
+
+        What is asked only of a copy keeps its default: so does KerasTuner, whose `tunable=False` relies on it.
+        """
+        other = GivenHyperParameters(self.given)
         known = keras_tuner.HyperParameters.from_config(self.get_config())
         other._hps, other._space, other.values = known._hps, known._space, known.values
         other.asked = dict(self.asked)
