@@ -1,7 +1,6 @@
 """From a study file to a checked `Study`: everything that can be known without reading data or building a model.
 
-All problems of a file are found in one go. `StudySpec` says what is wrong with a key; this module finds the place
-of the key in the file and puts the message into words.
+All problems of a file are found in one go and told in the order of the file.
 """
 
 from __future__ import annotations
@@ -11,20 +10,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-from search_spaces.document import Document, parse_document, read_document
-from search_spaces.parse import parse_space
-from search_spaces.space import Space
+from pydantic import ValidationError
 
 from pipelines.data.prepared import TaskKind
 from pipelines.models import catalogue, objectives
-from pipelines.study_spec import StudySpec
+from pipelines.spec_problems import Keys, keys_of, spec_problems
+from pipelines.study_spec import ObjectiveSpec, Section, StudySpec, TrainingSpec
+from search_spaces.document import Document, parse_document, read_document
 from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.parse import RESERVED, parse_space
+from search_spaces.space import Space
 
-Path_ = tuple[str | int, ...]
+_Section = TypeVar("_Section", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,8 @@ class Study:
 
     def placed(self, error: InputError) -> InputError:
         """Return the error with each problem's place in this file, where its key can be found."""
-        return InputError(
-            problem if problem.place else self.document.problem(tuple(problem.path.split(".")), problem.message)
-            for problem in error.problems
-        )
+        placed = [problem if problem.place else _placed(self.document, problem) for problem in error.problems]
+        return InputError(_in_file_order(self.document, placed))
 
 
 def load_study(file: Path, overrides: Sequence[str] = ()) -> Study:
@@ -109,18 +106,13 @@ def check_document(document: Document, base: Path) -> Study:
     """Check a study that has been read already; see `load_study`."""
     problems: list[Problem] = []
     spec = _spec(document, problems)
-    name = document.data.get("model")
-    family = catalogue.FAMILIES.get(name) if isinstance(name, str) else None
-    if spec and family is None:
-        message = f'no model family is called "{spec.model}"; {nearest(spec.model, catalogue.FAMILIES)}'
-        problems.append(document.problem(("model",), message))
-    space = _space(document, family, problems)
-    if space and family:
+    family = _family(document, problems)
+    space = _space(document, base, family, problems)
+    if family:
         problems += _unfit(document, family, space)
-    if spec:
-        problems += _training_problems(document, spec)
+    problems += _training_problems(document)
     if problems or spec is None or space is None:
-        raise InputError(problems)
+        raise InputError(_in_file_order(document, problems))
     return Study(spec, space, base, document)
 
 
@@ -128,55 +120,99 @@ def _spec(document: Document, problems: list[Problem]) -> StudySpec | None:
     try:
         return StudySpec.model_validate(document.data)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        problems += [document.problem(*_explained(document, detail)) for detail in _one_per_place(details)]
+        problems += spec_problems(document, error)
         return None
 
 
-def _space(document: Document, family: catalogue.Family | None, problems: list[Problem]) -> Space | None:
+def _family(document: Document, problems: list[Problem]) -> catalogue.Family | None:
+    name = document.data.get("model")
+    if not isinstance(name, str) or not name:
+        return None  # the spec's own check has said so
+    if name not in catalogue.FAMILIES:
+        message = f'no model family is called "{name}"; {nearest(name, catalogue.FAMILIES)}'
+        problems.append(document.problem(("model",), message))
+    return catalogue.FAMILIES.get(name)
+
+
+def _space(document: Document, base: Path, family: catalogue.Family | None, problems: list[Problem]) -> Space | None:
     if not isinstance(document.data.get("space", {}), dict):
         return None  # the spec's own check has said so
     try:
-        return parse_space(document, ("space",), family_space=family.default_space if family else None)
+        family_space = family.default_space if family else None
+        return parse_space(document, family_space=family_space, folder=base)
     except InputError as error:
         problems += error.problems
         return None
 
 
-def _unfit(document: Document, family: catalogue.Family, space: Space) -> list[Problem]:
-    """Check that the model asks for each parameter, and can take every value that the space may give it."""
+def _unfit(document: Document, family: catalogue.Family, space: Space | None) -> list[Problem]:
+    """Check that the model asks for each parameter, and can take every value that the space may give it.
+
+    Of a space that could not be read the names alone are checked.
+    """
+    written = document.data.get("space")
+    names = list(space.parameters if space else written if isinstance(written, dict) else ())
     problems = []
-    for name, parameter in space.parameters.items():
+    for name in names:
         asked = family.find(name)
-        path = ("space", name)
-        if asked is None:
+        if asked is None and name not in RESERVED:
             choices = [each.name for each in family.parameters]
             message = f'the model "{family.name}" never asks for "{name}"; {nearest(name, choices)}'
-            problems.append(document.problem(path, message))
-            continue
-        refusals = (asked.refusal(value) for value in parameter.bounds)
-        if refusal := next((refusal for refusal in refusals if refusal), None):
-            problems.append(document.problem(path, refusal))
+            problems.append(document.key_problem(("space", name), message))
+        elif asked is not None and space is not None:
+            refused = ((value, asked.refusal(value)) for value in space.parameters[name].bounds)
+            if found := next(((value, refusal) for value, refusal in refused if refusal), None):
+                problems.append(document.problem(_keys_to(document, name, found[0]), found[1]))
     return problems
 
 
-def _training_problems(document: Document, spec: StudySpec) -> list[Problem]:
-    """Check loss, metrics and objective; where the task is still open, against the one that takes the most."""
-    if spec.data.task != "auto":
-        kinds: tuple[TaskKind, ...] = (spec.data.task,)
-    else:
-        kinds = get_args(TaskKind)
-    tried = [_training_errors(kind, spec) for kind in kinds]
-    fewest = min(tried, key=len)
-    return [document.problem(tuple(problem.path.split(".")), problem.message) for problem in fewest]
+def _keys_to(document: Document, name: str, value: object) -> Keys:
+    """Return the keys to a value that a space gives a parameter: to the very choice or bound, if it is written out."""
+    keys: Keys = ("space", name)
+    written = document.get(keys)
+    if isinstance(written, dict) and isinstance(written.get("choices"), list):
+        keys, written = (*keys, "choices"), written["choices"]
+    items = written.items() if isinstance(written, dict) else enumerate(written) if isinstance(written, list) else ()
+    return next(((*keys, key) for key, item in items if item is value or item == value), keys)
 
 
-def _training_errors(kind: TaskKind, spec: StudySpec) -> list[Problem]:
+def _training_problems(document: Document) -> list[Problem]:
+    """Check loss, metrics and objective; where the task is still open, against the one that takes the most.
+
+    They are checked even where other parts of the file are at fault.
+    """
+    try:
+        training = TrainingSpec.model_validate(document.data.get("training", {}))
+        objective = _optional(ObjectiveSpec, document.data.get("objective"))
+    except ValidationError:
+        return []
+    task = document.get(("data", "task"), "auto")
+    kinds: tuple[TaskKind, ...] = (task,) if task in get_args(TaskKind) else get_args(TaskKind)
+    fewest = min((_training_errors(kind, training, objective) for kind in kinds), key=len)
+    if objective and len(kinds) > 1:
+        fewest = [each if each.path != "objective.metric" else _unreported(training, objective) for each in fewest]
+    return [_placed(document, problem) for problem in fewest]
+
+
+def _unreported(training: TrainingSpec, objective: ObjectiveSpec) -> Problem:
+    """Return the problem with an objective that no task's training reports."""
+    bare = TrainingSpec(metrics=[])
+    reported = {name for kind in get_args(TaskKind) for name in objectives.reported_metrics(kind, bare)}
+    declared = {name for metric in training.metrics for name in (metric, f"val_{metric}")}
+    known = {name for names in objectives.METRICS.values() for name in names}
+    return objectives.unreported(objective.metric, reported | declared, known)
+
+
+def _optional(section: type[_Section], written: object) -> _Section | None:
+    return None if written is None else section.model_validate(written)
+
+
+def _training_errors(kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None) -> list[Problem]:
     problems: list[Problem] = []
     for check in (
-        lambda: objectives.loss_name(kind, spec.training),
-        lambda: objectives.metric_names(kind, spec.training),
-        lambda: objectives.resolve_objective(kind, spec.training, spec.objective),
+        lambda: objectives.loss_name(kind, training),
+        lambda: objectives.metric_names(kind, training),
+        lambda: objectives.resolve_objective(kind, training, objective),
     ):
         try:
             check()
@@ -185,86 +221,19 @@ def _training_errors(kind: TaskKind, spec: StudySpec) -> list[Problem]:
     return problems
 
 
-def _one_per_place(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Keep one message for each key: a union reports every member that did not fit."""
-    first: dict[Path_, ErrorDetails] = {}
-    for detail in details:
-        first.setdefault(_key_path(detail["loc"]), detail)
-    return list(first.values())
+def _placed(document: Document, problem: Problem) -> Problem:
+    """Return a problem that names its key alone with the place of that key."""
+    return document.problem(keys_of(document.data, problem.path), problem.message)
 
 
-def _explained(document: Document, detail: ErrorDetails) -> tuple[Path_, str]:
-    """Return the path of the key and what is wrong with it in our words."""
-    path = _key_path(detail["loc"])
-    got = _shown(detail["input"])
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        return path, f'unknown key "{path[-1]}"; {nearest(str(path[-1]), _keys_at(path[:-1]))}'
-    if kind == "missing":
-        return path, f'the key "{path[-1]}" is missing; add it'
-    if kind == "value_error":
-        return path, detail["msg"].removeprefix("Value error, ")
-    expected = detail["msg"].removeprefix("Input should be ")
-    return path, f"expected {expected}, got {got}{_yaml_hint(detail)}"
+def _in_file_order(document: Document, problems: Sequence[Problem]) -> list[Problem]:
+    """Return problems from top to bottom: of the file first, then of other files and of the command line."""
 
+    def order(problem: Problem) -> tuple[bool, int, int]:
+        place = problem.place
+        return (place is None or place.file != document.file, *((place.line, place.column) if place else (0, 0)))
 
-def _key_path(location: Sequence[str | int]) -> Path_:
-    """Return a pydantic location without the parts that name union members instead of keys."""
-    path: list[str | int] = []
-    here: Any = StudySpec
-    for part in location:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            path.append(part)
-            here = _type_of(here, str(part))
-        elif isinstance(part, int) or here is dict:
-            path.append(part)
-            here = None
-    return tuple(path)
-
-
-def _keys_at(path: Path_) -> list[str]:
-    here: Any = StudySpec
-    for part in path:
-        here = _type_of(here, str(part)) if isinstance(here, type) and issubclass(here, BaseModel) else here
-    if isinstance(here, type) and issubclass(here, BaseModel):
-        return [field.alias or name for name, field in here.model_fields.items()]
-    return []
-
-
-def _type_of(model: type[BaseModel], key: str) -> Any:
-    """Return the section that a key of a section holds, looking through unions and mappings; else None."""
-    for name, field in model.model_fields.items():
-        if key in (name, field.alias):
-            return _section_in(field.annotation)
-    return None
-
-
-def _section_in(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inner = [_section_in(part) for part in getattr(annotation, "__args__", ())]
-    return next((part for part in inner if part is not None), None)
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _yaml_hint(detail: ErrorDetails) -> str:
-    if detail["type"] == "bool_type" and str(detail["input"]).lower() in ("yes", "no", "on", "off"):
-        return "; write true or false (YAML 1.2 reads yes, no, on and off as strings)"
-    if detail["type"] in ("int_type", "float_type") and isinstance(detail["input"], str):
-        return "; remove the quotes" if _is_number(detail["input"]) else ""
-    return ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return sorted(dict.fromkeys(problems), key=order)
 
 
 def _overridden(document: Document, overrides: Sequence[str]) -> Document:
@@ -274,7 +243,7 @@ def _overridden(document: Document, overrides: Sequence[str]) -> Document:
         if not equals or not key.strip():
             raise InputError(f"--set {written}: expected KEY=VALUE with a dotted key, such as budget.trials=5")
         parsed = parse_document(f"value: {value}", f"--set {written}").data["value"]
-        document = document.with_value(tuple(key.strip().split(".")), parsed, f"--set {written}")
+        document = document.with_value(keys_of(document.data, key.strip()), parsed, f"--set {written}")
     return document
 
 

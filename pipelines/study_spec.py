@@ -19,7 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from search_spaces.document import described
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_CLOCK = re.compile(r"(\d{1,2}):(\d\d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)", re.IGNORECASE)
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -36,9 +39,11 @@ def duration_s(written: object) -> float:
     elif isinstance(written, str) and _DURATION.sub("", written).strip() == "" and written.strip():
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(written))
     else:
-        raise ValueError(f'expected a duration such as 90, "30s", "5m" or "1h30m", got {written!r}')
+        clock = _CLOCK.fullmatch(written) if isinstance(written, str) else None
+        hint = f'; write "{clock[1]}h{clock[2]}m" or "{clock[1]}m{clock[2]}s"' if clock else ""
+        raise ValueError(f'expected a duration such as 90, "30s", "5m" or "1h30m", got {described(written)}{hint}')
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"expected a duration above zero, got {written!r}")
+        raise ValueError(f"expected a duration above zero, got {described(written)}")
     return seconds
 
 
@@ -48,20 +53,24 @@ def size_bytes(written: object) -> int:
     Raises:
         ValueError: if it is not a positive size written in one of these ways.
     """
-    if isinstance(written, int) and not isinstance(written, bool):
-        size = written
+    if isinstance(written, (int, float)) and not isinstance(written, bool) and written == written // 1:
+        size = int(written)
     elif isinstance(written, str) and (found := _SIZE.fullmatch(written.strip())):
         size = int(float(found[1]) * _BYTES[found[2].upper()])
     else:
-        raise ValueError(f'expected a size such as "512MB" or "4GB", got {written!r}')
+        raise ValueError(f'expected a size such as "512MB" or "4GB", got {described(written)}')
     if size <= 0:
-        raise ValueError(f"expected a size above zero, got {written!r}")
+        raise ValueError(f"expected a size above zero, got {described(written)}")
     return size
 
 
 Seconds = Annotated[float, BeforeValidator(duration_s, json_schema_input_type=float | str)]
 Bytes = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=int | str)]
+NAME_MEANS = "a name of up to 100 letters, digits, dots, dashes and underscores that begins with a letter or digit"
+"""What `Name` accepts, in words."""
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Weight = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -144,14 +153,13 @@ class DataSpec(Section):
     @field_validator("image_size", mode="before")
     @classmethod
     def _list_as_pair(cls, written: object) -> object:
-        return tuple(written) if isinstance(written, list) else written
-
-    @field_validator("image_size")
-    @classmethod
-    def _sizes_positive(cls, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        if size is not None and min(size) < 1:
-            raise ValueError(f"expected height and width of at least 1 pixel, got {list(size)}")
-        return size
+        if written is None:
+            return None
+        pair = tuple(written) if isinstance(written, (list, tuple)) else ()
+        if len(pair) != 2 or not all(type(size) is int and size >= 1 for size in pair):
+            shown = list(pair) if pair else described(written)
+            raise ValueError(f"expected height and width in pixels, such as [32, 32], got {shown}")
+        return pair
 
 
 class ObjectiveSpec(Section):
@@ -184,7 +192,7 @@ class TrainingSpec(Section):
     early_stopping: EarlyStoppingSpec | None = Field(
         default=EarlyStoppingSpec(), description="`null` turns early stopping off."
     )
-    class_weight: Literal["balanced"] | dict[str, float] | None = Field(
+    class_weight: Literal["balanced"] | dict[str, Weight] | None = Field(
         None, description="`balanced`, or a weight for each class by its name; null weighs all rows alike."
     )
 

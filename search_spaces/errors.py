@@ -12,7 +12,7 @@ An `InputError` carries all problems found, not only the first, so that a study 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -96,14 +96,15 @@ def nearest(got: str, choices: Iterable[str]) -> str:
     if not known:
         return "there are no choices here"
     listed = ", ".join(known)
-    close = _closest(got.lower(), known)
+    close = closest(got, known)
     if close is None:
         return f"the choices are: {listed}"
     return f'did you mean "{close}"?' + (f" The choices are: {listed}" if len(known) <= _MOST_LISTED else "")
 
 
-def _closest(got: str, known: Sequence[str]) -> str | None:
-    by_lower = {name.lower(): name for name in known}
+def closest(got: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that an unknown name is closest to; None where none is close."""
+    got, by_lower = got.lower(), {name.lower(): name for name in sorted(choices)}
     close = difflib.get_close_matches(got, by_lower, n=1, cutoff=0.6)
     close += [name for name in by_lower if _shortens(got, name)]
     close += [name for name in by_lower if len(got) > 1 and name.startswith(got)]

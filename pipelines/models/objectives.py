@@ -5,12 +5,12 @@ Pure names, no Keras: the supervisor checks a study's loss, metrics and objectiv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from pipelines.data.prepared import Task, TaskKind
 from pipelines.study_spec import ObjectiveSpec, TrainingSpec
-from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.errors import InputError, Problem, closest, nearest
 
 Direction = Literal["minimize", "maximize"]
 
@@ -108,8 +108,7 @@ def loss_name(kind: TaskKind, training: TrainingSpec) -> str:
     if training.loss is None:
         return LOSSES[kind][0]
     if training.loss not in LOSSES[kind]:
-        hint = nearest(training.loss, LOSSES[kind])
-        raise InputError(Problem(f'loss "{training.loss}" does not fit a {kind} task; {hint}', "training.loss"))
+        raise InputError(Problem(_misfit("loss", training.loss, kind, LOSSES), "training.loss"))
     return training.loss
 
 
@@ -120,10 +119,7 @@ def metric_names(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
         InputError: if a declared metric does not fit the task; all of them at once.
     """
     problems = [
-        Problem(
-            f'metric "{name}" does not fit a {kind} task; {nearest(name, METRICS[kind])}',
-            f"training.metrics.{position}",
-        )
+        Problem(_misfit("metric", name, kind, METRICS), f"training.metrics[{position}]")
         for position, name in enumerate(training.metrics)
         if name not in METRICS[kind]
     ]
@@ -158,12 +154,26 @@ def resolve_objective(kind: TaskKind, training: TrainingSpec, objective: Objecti
         return default_objective(kind)
     reported = reported_metrics(kind, training)
     if objective.metric not in reported:
-        message = f'training never reports "{objective.metric}"; {nearest(objective.metric, reported)}'
-        bare = objective.metric.removeprefix("val_")
-        if bare in METRICS[kind]:
-            message += f'. Add "{bare}" to training.metrics to have it reported'
-        raise InputError(Problem(message, "objective.metric"))
+        raise InputError(unreported(objective.metric, reported, METRICS[kind]))
     return objective.metric, objective.direction or _known_direction(objective.metric)
+
+
+def unreported(metric: str, reported: Collection[str], known: Iterable[str]) -> Problem:
+    """Return the problem with an objective that training does not report.
+
+    Args:
+        metric: the declared metric.
+        reported: every name that training reports.
+        known: metrics that it could report if they were declared.
+    """
+    known = set(known)
+    close = closest(metric, {*reported, *known, *(f"val_{name}" for name in known)})
+    message = f'training never reports "{metric}"; {nearest(metric, reported)}'
+    if close is not None and close not in reported:
+        meant = "" if close == metric else f'did you mean "{close}"? '
+        bare = close.removeprefix("val_")
+        message = f'training does not report "{metric}"; {meant}Add "{bare}" to training.metrics to have it reported'
+    return Problem(message, "objective.metric")
 
 
 def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None:
@@ -192,17 +202,19 @@ def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None
         for name in declared
         if name not in task.classes
     ]
-    problems += [
-        Problem(f"expected a weight of at least 0, got {weight!r}", f"training.class_weight.{name}")
-        for name, weight in declared.items()
-        if weight < 0
-    ]
     weights = {index: declared.get(name, 1.0) for index, name in enumerate(task.classes)}
     if not problems and not any(weights.values()):
         problems = [Problem("expected at least one class with a weight above 0", "training.class_weight")]
     if problems:
         raise InputError(problems)
     return weights
+
+
+def _misfit(what: str, name: str, kind: TaskKind, by_task: Mapping[TaskKind, tuple[str, ...]]) -> str:
+    everywhere = {known for names in by_task.values() for known in names}
+    if name not in everywhere:
+        return f'there is no {what} "{name}"; {nearest(name, everywhere)}'
+    return f'{what} "{name}" does not fit a {kind} task; {nearest(name, by_task[kind])}'
 
 
 def _known_direction(metric: str) -> Direction:

@@ -89,7 +89,7 @@ def test_an_objective_may_turn_its_direction_round():
     [
         (
             lambda: loss_name("binary", TrainingSpec(loss="binary_crossentropie")),
-            r'training.loss: loss "binary_crossentropie" does not fit a binary task; '
+            r'training.loss: there is no loss "binary_crossentropie"; '
             r'did you mean "binary_crossentropy"',
         ),
         (
@@ -98,7 +98,7 @@ def test_an_objective_may_turn_its_direction_round():
         ),
         (
             lambda: metric_names("regression", TrainingSpec(metrics=["r2_score", "accuracy"])),
-            r'training.metrics.1: metric "accuracy" does not fit a regression task',
+            r'training.metrics\[1\]: metric "accuracy" does not fit a regression task',
         ),
         (
             lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_acuracy")),
@@ -106,7 +106,7 @@ def test_an_objective_may_turn_its_direction_round():
         ),
         (
             lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_f1_score")),
-            r'Add "f1_score" to training.metrics',
+            r'does not report "val_f1_score"; Add "f1_score" to training.metrics',
         ),
     ],
 )
@@ -148,13 +148,12 @@ def test_named_weights_go_to_their_class_and_others_weigh_one():
     ("task", "training", "said"),
     [
         (ANIMALS, {"class_weight": {"emus": 5.0}}, r'"emus" is no class of the target; did you mean "emu"'),
-        (ANIMALS, {"class_weight": {"emu": -1.0}}, r"training.class_weight.emu: expected a weight of at least 0"),
         (ANIMALS, {"class_weight": {"cat": 0.0, "dog": 0.0, "emu": 0.0}}, "at least one class with a weight above 0"),
         (ANIMALS, {"class_weight": "balanced", "loss": "dice"}, "dice is one number for a whole batch"),
         (Task("regression", ("y",)), {"class_weight": "balanced"}, "a regression task has no classes to weigh"),
     ],
 )
 def test_unusable_class_weights_are_refused(task, training, said):
-    """Weights of unknown classes, negative ones, and weights where none can act are refused."""
+    """Weights of unknown classes and weights where none can act are refused."""
     with pytest.raises(InputError, match=said):
         class_weights(task, TrainingSpec(**training))
