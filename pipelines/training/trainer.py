@@ -111,6 +111,31 @@ def read_result(folder: Path) -> TrialResult | None:
     return TrialResult(**{**values, "epochs": tuple(EpochDone(**epoch) for epoch in values["epochs"])})
 
 
+def epochs_file(folder: Path, fold: int) -> Path:
+    """Return the file in a trial's folder that takes a line for each epoch of a fold."""
+    return folder / f"fold-{fold}-epochs.jsonl"
+
+
+def read_epochs(folder: Path) -> tuple[EpochDone, ...]:
+    """Return the epochs that a trial reported, fold by fold; where it was begun anew, those of its last attempt."""
+    return tuple(
+        epoch
+        for file in sorted(folder.glob("fold-*-epochs.jsonl"), key=lambda file: int(file.name.split("-")[1]))
+        for epoch in {done.epoch: done for done in epochs_in(file)}.values()
+    )
+
+
+def epochs_in(file: Path) -> tuple[EpochDone, ...]:
+    """Return what the lines of an epochs file say, leaving out a line that was cut off."""
+    epochs = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        try:
+            epochs.append(EpochDone(**json.loads(line)))
+        except ValueError:  # the attempt was killed while it wrote its last line
+            continue
+    return tuple(epochs)
+
+
 @dataclass(frozen=True)
 class ModelCheck:
     """What one model of the space costs.
@@ -161,12 +186,14 @@ class Schedule:
 
     Attributes:
         patience: epochs without an improvement by more than `min_delta` before it stops; None never stops it.
+        seed: decides, with the epoch's number, which rows make which batch.
     """
 
     epochs: int
     batch_size: int
     patience: int | None
     min_delta: float
+    seed: int
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from search_spaces.hyperparameters import GivenHyperParameters
-from tracking.plots import learning_curve
 
 from pipelines.data.prepare import load_part, load_preprocessing, load_summary
 from pipelines.engines.engine import Channel
@@ -29,6 +27,7 @@ from pipelines.models.compose import compose
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import class_weights
 from pipelines.training.fit import fit
+from pipelines.training.loop import can_loop, loop
 from pipelines.training.trainer import (
     ARTIFACTS,
     MODEL_FILE,
@@ -40,9 +39,11 @@ from pipelines.training.trainer import (
     Schedule,
     TrialJob,
     TrialResult,
+    epochs_file,
+    epochs_in,
 )
-
-_EPOCHS_FILE = "epochs.jsonl"
+from search_spaces.hyperparameters import GivenHyperParameters
+from tracking.plots import learning_curve
 
 
 def train_trial(job: TrialJob, channel: Channel) -> TrialResult:
@@ -54,7 +55,7 @@ def train_trial(job: TrialJob, channel: Channel) -> TrialResult:
     started = time.monotonic()
     Path(job.folder).mkdir(parents=True, exist_ok=True)
     summary = load_summary(Path(job.data))
-    folds = [_train_fold(job, fold, channel) for fold in range(1)]
+    folds = [_train_fold(job, 0, channel)]
     if not folds[0].fitted.pruned:
         folds += [_train_fold(job, fold, channel) for fold in range(1, summary.folds)]
     best = _best_fold(job, folds)
@@ -80,7 +81,10 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     keras.utils.set_random_seed((job.seed + fold) % 2**32)
     trial = build_trial(job, fold)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
-    fitted = fit(trial.model, trial.rows, trial.schedule, metric=job.metric, direction=job.direction, listener=listener)
+    train = loop if can_loop(trial.model, trial.rows) else fit
+    fitted = train(
+        trial.model, trial.rows, trial.schedule, metric=job.metric, direction=job.direction, listener=listener
+    )
     return _Fold(fold, trial.model, trial.asked, fitted, tuple(listener.epochs))
 
 
@@ -112,7 +116,7 @@ def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
     hp = GivenHyperParameters(job.values)
     model = hypermodel(job.model, context).build(hp)
     rows = Rows(train, load_part(Path(job.data), "validation", fold), class_weights(context.task, context.training))
-    return BuiltTrial(model, dict(hp.values), rows, _schedule(job, hp.values))
+    return BuiltTrial(model, dict(hp.values), rows, _schedule(job, fold, hp.values))
 
 
 class _Listener:
@@ -123,8 +127,10 @@ class _Listener:
         self._fold = fold
         self._of = of
         self._channel = channel
-        self._file = Path(job.folder) / f"fold-{fold}-{_EPOCHS_FILE}"
-        self._earlier = _epochs_of_an_earlier_attempt(self._file)
+        self._file = epochs_file(Path(job.folder), fold)
+        # MLflow stores a repeated point once only if its time is the same too; a trial is deterministic, so an
+        # attempt after one that was cut off repeats its values.
+        self._earlier = {(done.epoch, json.dumps(done.metrics)): done.at_ms for done in epochs_in(self._file)}
         self.epochs: list[EpochDone] = []
 
     def batch(self) -> None:
@@ -137,7 +143,7 @@ class _Listener:
         done = EpochDone(epoch, self._of, self._fold, at_ms, dict(metrics))
         self.epochs.append(done)
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([epoch, at_ms, metrics]) + "\n")
+            file.write(json.dumps(asdict(done)) + "\n")
         self._channel.report(done)
         if self._fold > 0 or epoch not in self._job.rungs:
             return False
@@ -146,31 +152,14 @@ class _Listener:
         return bool(self._channel.ask(reached))
 
 
-def _epochs_of_an_earlier_attempt(file: Path) -> dict[tuple[int, str], int]:
-    """Return when each epoch ended in an attempt that was cut off.
-
-    MLflow stores a repeated point once only if its time is the same too; a trial is deterministic, so its next
-    attempt repeats the values.
-    """
-    if not file.exists():
-        return {}
-    times = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            epoch, at_ms, metrics = json.loads(line)
-        except ValueError:  # the attempt was killed while it wrote its last line
-            continue
-        times[epoch, json.dumps(metrics)] = at_ms
-    return times
-
-
-def _schedule(job: TrialJob, asked: Mapping[str, Any]) -> Schedule:
+def _schedule(job: TrialJob, fold: int, asked: Mapping[str, Any]) -> Schedule:
     stopping = job.training.early_stopping
     return Schedule(
         epochs=int(asked["epochs"]),
         batch_size=int(asked["batch_size"]),
         patience=stopping.patience if stopping else None,
         min_delta=stopping.min_delta if stopping else 0.0,
+        seed=(job.seed + fold) % 2**32,
     )
 
 

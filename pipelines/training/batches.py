@@ -1,0 +1,57 @@
+"""Which rows make which batch: the same for every trainer, decided by the trial's seed and the epoch alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.data.prepared import Array, Part
+from pipelines.training.trainer import Rows
+
+
+def batch_order(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
+    """Return the order [row] in which an epoch, counted from 0, goes over the rows."""
+    return np.random.default_rng([seed, epoch]).permutation(rows).astype(np.int32)
+
+
+def row_weights(rows: Rows) -> npt.NDArray[np.float32] | None:
+    """Return each training row's weight [row] by its class; None where all rows weigh alike."""
+    if rows.class_weight is None:
+        return None
+    table: npt.NDArray[np.float32] = np.ones(max(rows.class_weight) + 1, np.float32)
+    for index, weight in rows.class_weight.items():
+        table[index] = weight
+    weights: npt.NDArray[np.float32] = table[np.asarray(rows.train.y).reshape(-1)]
+    return weights
+
+
+class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
+    """The training rows, batch by batch, for `Model.fit`."""
+
+    def __init__(self, part: Part, weights: Array | None, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self._part = part
+        self._weights = weights
+        self._batch_size = batch_size
+        self._seed = seed
+        self._order = batch_order(seed, 0, part.rows)
+
+    def __len__(self) -> int:
+        """Return the number of batches; the last one may be partial."""
+        return math.ceil(self._part.rows / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return one batch."""
+        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        x = {name: values[chosen] for name, values in self._part.x.items()}
+        if self._weights is None:
+            return x, self._part.y[chosen]
+        return x, self._part.y[chosen], self._weights[chosen]
+
+    def begin(self, epoch: int) -> None:
+        """Take an epoch's order; Keras's own `on_epoch_end` comes once before the first epoch, too."""
+        self._order = batch_order(self._seed, epoch, self._part.rows)

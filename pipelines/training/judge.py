@@ -1,0 +1,71 @@
+"""Judges a training epoch by epoch, whichever trainer runs it: is it finite, is it the best, does it go on?
+
+A training is scored by its best epoch, so that epoch's weights are kept, whether early stopping is on or not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pipelines.training.trainer import Fitted, Listener, Schedule, TrialError
+
+
+class Judge:
+    """The judgement of one training."""
+
+    def __init__(
+        self, schedule: Schedule, metric: str, direction: Literal["minimize", "maximize"], listener: Listener
+    ) -> None:
+        self._schedule = schedule
+        self._metric = metric
+        self._sign = 1.0 if direction == "minimize" else -1.0
+        self._listener = listener
+        self._history: list[Mapping[str, float]] = []
+        self._best_epoch = -1
+        self._best_value = math.inf * self._sign
+        self._best_weights: Any = None
+        self._pruned = False
+        self._improved_at = (-1, math.inf * self._sign)
+
+    def stops(self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Any]) -> bool:
+        """Score an epoch, counted from 0; say whether the training ends with it.
+
+        `weights` gives a copy of the model's weights; it is called for a best epoch only.
+
+        Raises:
+            TrialError: if the loss or the objective is not finite, or the objective was not reported.
+        """
+        value = self._checked(epoch, metrics)
+        self._history.append(metrics)
+        if self._sign * value < self._sign * self._best_value:
+            self._best_epoch, self._best_value, self._best_weights = epoch, value, weights()
+        self._pruned = self._listener.epoch(epoch, metrics)
+        return self._pruned or self._is_out_of_patience(epoch, value)
+
+    def verdict(self) -> tuple[Fitted, Any]:
+        """Return how the training went, and the weights of its best epoch.
+
+        Raises:
+            TrialError: if no epoch was scored.
+        """
+        if self._best_weights is None:
+            raise TrialError(f"training ended before its first epoch was scored on {self._metric}")
+        fitted = Fitted(tuple(self._history), self._best_epoch, self._best_value, self._pruned)
+        return fitted, self._best_weights
+
+    def _checked(self, epoch: int, metrics: Mapping[str, float]) -> float:
+        if self._metric not in metrics:
+            raise TrialError(f"training reported no {self._metric}, only {', '.join(sorted(metrics))}")
+        for name in ("loss", "val_loss", self._metric):
+            if not math.isfinite(metrics.get(name, 0.0)):
+                raise TrialError(f"{name} became {metrics[name]} in epoch {epoch + 1}")
+        return metrics[self._metric]
+
+    def _is_out_of_patience(self, epoch: int, value: float) -> bool:
+        since, reference = self._improved_at
+        if self._sign * value < self._sign * reference - self._schedule.min_delta:
+            self._improved_at = (epoch, value)
+            return False
+        return self._schedule.patience is not None and epoch - since >= self._schedule.patience
