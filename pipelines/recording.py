@@ -8,9 +8,11 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Protocol
+
+from sqlalchemy import Connection
 
 from pipelines.data.prepared import DataSummary
 from pipelines.files import write_text
@@ -50,9 +52,21 @@ class Running(Protocol):
 
 
 class Recorder:
-    """Writes a study's rows and files; called by its supervisor alone."""
+    """Writes a study's rows and files; called by its supervisor alone.
 
-    def __init__(self, study: Study, objective: Objective, home: Home, store: Store, search: Search) -> None:
+    Args:
+        check: raises, within each transaction, if the study is no longer this supervisor's.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        objective: Objective,
+        home: Home,
+        store: Store,
+        search: Search,
+        check: Callable[[Connection], None],
+    ) -> None:
         self._study = study
         self._objective = objective
         self._home = home
@@ -60,6 +74,7 @@ class Recorder:
         self._store = store
         self._queue = StudyQueue(store)
         self._search = search
+        self._check = check
         self._flushed_at = 0.0
         self._folds = 1
         complete = [trial for trial in search.trials() if trial.state == "complete"]
@@ -89,18 +104,18 @@ class Recorder:
             dataset_rows=summary.rows,
             tags={"model": spec.model, "sampler": spec.search.sampler, "pruner": spec.search.pruner},
         )
-        self._outbox.add([opened])
+        self._add([opened])
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """Record that a trial was handed to a worker."""
-        self._outbox.add([TrialStarted(self._study.name, number, dict(values), now_ms())])
+        self._add([TrialStarted(self._study.name, number, dict(values), now_ms())])
 
     def flush_epochs(self, running: Iterable[Running]) -> None:
         """Pass on the epochs of the running trials, at most once a second."""
         if time.monotonic() - self._flushed_at < _FLUSH_EVERY_S:
             return
         self._flushed_at = time.monotonic()
-        self._outbox.add([row for trial in running if trial.unsent for row in self._epochs(trial.number, trial.unsent)])
+        self._add([row for trial in running if trial.unsent for row in self._epochs(trial.number, trial.unsent)])
         for trial in running:
             trial.unsent.clear()
 
@@ -138,8 +153,7 @@ class Recorder:
             best_so_far=best_so_far,
         )
         rows += [finished, *(ModelDisplaced(self._study.name, number) for number in displaced)]
-        with self._store.write() as connection:
-            self._outbox.add(rows, connection)
+        self._add(rows)
 
     def study_closed(self, state: StudyState, reason: str, best: Scored | None, test: Mapping[str, float]) -> None:
         """Record that a study ended or was parked, with its report, and its state in the queue."""
@@ -162,6 +176,7 @@ class Recorder:
             test=dict(test),
         )
         with self._store.write() as connection:
+            self._check(connection)
             self._outbox.add([closed], connection)
             self._queue.set_state(spec.study, state, reason, connection=connection)
             self._queue.set_result(
@@ -171,6 +186,13 @@ class Recorder:
                 counts=counts,
                 connection=connection,
             )
+
+    def _add(self, rows: Sequence[Record]) -> None:
+        if not rows:
+            return
+        with self._store.write() as connection:
+            self._check(connection)
+            self._outbox.add(rows, connection)
 
     def _epochs(self, number: int, epochs: Sequence[EpochDone], *, mean: bool = False) -> list[Record]:
         if not epochs:

@@ -9,6 +9,8 @@ Optuna's storage sees a trial's values, a few rungs and its result; each write c
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +24,7 @@ from optuna.trial import TrialState as OptunaState
 from pipelines.study_file import Objective
 from pipelines.study_spec import SearchSpec
 from search_spaces.space import Space
-from search_spaces.suggest import ConstraintViolated, grid, largest, point_for_optuna, suggest
+from search_spaces.suggest import ConstraintViolated, grid, point_for_optuna, suggest
 from tracking.records import TrialState, Value
 
 if TYPE_CHECKING:
@@ -60,36 +62,45 @@ class Scored:
 
 
 class Search:
-    """One study in Optuna, resumed where it exists."""
+    """One study in Optuna, resumed where it exists.
+
+    Args:
+        epochs: the most that a trial can train.
+    """
 
     def __init__(
-        self, storage: optuna.storages.BaseStorage, name: str, space: Space, objective: Objective, spec: SearchSpec
+        self,
+        storage: optuna.storages.BaseStorage,
+        name: str,
+        space: Space,
+        objective: Objective,
+        spec: SearchSpec,
+        *,
+        epochs: int,
     ) -> None:
         self._space = space
         self.objective = objective
-        epochs = largest(space).get("epochs")
-        self._epochs = epochs if isinstance(epochs, int) else 100
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,
             direction=objective.direction,
             load_if_exists=True,
-            pruner=_pruner(spec, self._epochs),
+            pruner=_pruner(spec, epochs),
         )
         known = self._study.get_trials(deepcopy=False)
         self._study.sampler = _sampler(spec, len(known))
-        self._grid = grid(space) if spec.sampler == "grid" else None
         self._asked: dict[int, optuna.Trial] = {}
-        self._rejected = sum(_REJECTED in trial.user_attrs for trial in known)
-        self.rungs = rungs(spec.pruner, self._epochs)
-        if not known:
+        self.rungs = rungs(spec.pruner, epochs)
+        self._grid = grid(space) if spec.sampler == "grid" else None
+        self._of_grid = {_text_of(trial.system_attrs.get("fixed_params")) for trial in known}
+        if self._grid is None:
             self._enqueue_known_points()
 
     @property
     def begun(self) -> int:
         """Number of trials that take up the budget: all that were asked, but those a constraint rejected."""
         trials = self._study.get_trials(deepcopy=False)
-        return sum(trial.state != OptunaState.WAITING for trial in trials) - self._rejected
+        return sum(_takes_up_budget(trial) for trial in trials)
 
     def interrupted(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
         """Yield number and values of each trial that was cut off; each is under way again."""
@@ -108,20 +119,24 @@ class Search:
         Raises:
             ConstraintViolated: if no point that keeps the constraints was found.
         """
-        if self._grid is not None and not self._enqueue_next_of_grid():
+        if self._grid is not None and not self._enqueue_next_of_grid(self._grid):
             return None
-        for _ in range(_REDRAWS - 1):
+        for draw in range(1, _REDRAWS + 1):
             trial = self._study.ask()
             try:
                 return self._begun(trial)
             except ConstraintViolated as violation:
                 self._reject(trial, violation)
-        return self._begun(self._study.ask())
+                if draw == _REDRAWS:
+                    raise
+        raise AssertionError("unreachable")
 
     def should_prune(self, number: int, epoch: int, best: float) -> bool:
         """Report a trial's best score so far at a rung; say whether the pruner would end it."""
         trial = self._asked[number]
-        trial.report(best, epoch + 1)
+        known = self._study.get_trials(deepcopy=False)[number].intermediate_values
+        if epoch + 1 not in known:  # else an attempt that was cut off reported it
+            trial.report(best, epoch + 1)
         return trial.should_prune()
 
     def tell(self, ended: Scored) -> None:
@@ -146,30 +161,27 @@ class Search:
     def _reject(self, trial: optuna.Trial, violation: ConstraintViolated) -> None:
         trial.set_user_attr(_REJECTED, str(violation))
         self._study.tell(trial, state=OptunaState.FAIL)
-        self._rejected += 1
 
     def _enqueue_known_points(self) -> None:
-        if self._grid is None:
-            for point in self._space.points():
-                self._study.enqueue_trial(point_for_optuna(self._space, point), skip_if_exists=True)
+        """Enqueue what to try first; a resumed study has most of it already, and a crash may have cut this off."""
+        for point in self._space.points():
+            self._study.enqueue_trial(point_for_optuna(self._space, point), skip_if_exists=True)
 
-    def _enqueue_next_of_grid(self) -> bool:
-        assert self._grid is not None
-        done = [trial.system_attrs.get("fixed_params") for trial in self._study.get_trials(deepcopy=False)]
-        for point in self._grid:
-            if dict(point) not in done:
-                self._study.enqueue_trial(dict(point))
+    def _enqueue_next_of_grid(self, points: Iterator[Mapping[str, Value]]) -> bool:
+        """Say whether a point of the grid waits to be asked for, having enqueued the next one if none did."""
+        if self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
+            return True
+        for point in points:
+            given = point_for_optuna(self._space, point)
+            if _text_of(given) not in self._of_grid:
+                self._study.enqueue_trial(given)
                 return True
         return False
 
 
 def scored_trials(study: optuna.Study) -> tuple[Scored, ...]:
     """Return every trial of an Optuna study of ours, in order, without those that a constraint rejected."""
-    return tuple(
-        _scored(trial)
-        for trial in study.get_trials(deepcopy=False)
-        if trial.state != OptunaState.WAITING and _REJECTED not in trial.user_attrs
-    )
+    return tuple(_scored(trial) for trial in study.get_trials(deepcopy=False) if _takes_up_budget(trial))
 
 
 def best_of(trials: Sequence[Scored], objective: Objective) -> Scored | None:
@@ -196,9 +208,18 @@ def rungs(pruner: str, epochs: int) -> frozenset[int]:
     if pruner == "none":
         return frozenset()
     if pruner == "hyperband":
-        return frozenset(_REDUCTION**power - 1 for power in range(int(math.log(max(epochs, 1), _REDUCTION)) + 1))
+        powers = itertools.takewhile(lambda rung: rung <= epochs, (_REDUCTION**power for power in itertools.count()))
+        return frozenset(rung - 1 for rung in powers)
     every = max(1, math.ceil(epochs / _RUNGS_PER_TRIAL))
     return frozenset(range(every - 1, epochs, every))
+
+
+def _takes_up_budget(trial: FrozenTrial) -> bool:
+    return trial.state != OptunaState.WAITING and _REJECTED not in trial.user_attrs
+
+
+def _text_of(point: object) -> str:
+    return json.dumps(point, sort_keys=True)
 
 
 def _scored(trial: FrozenTrial) -> Scored:

@@ -8,18 +8,22 @@ then Optuna. What is found RUNNING in Optuna at the start is taken up from which
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import psutil
-from search_spaces.suggest import ConstraintViolated
+from sqlalchemy import Connection
 
 from pipelines.data.prepared import DataSummary
-from pipelines.engines.alone import run_alone
+from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
 from pipelines.files import write_text
 from pipelines.home import Home
+from pipelines.models import catalogue
 from pipelines.progress import (
     Delivering,
     EpochEnded,
@@ -33,7 +37,16 @@ from pipelines.recording import Recorder
 from pipelines.search import Scored, Search, best_of, count_by_state
 from pipelines.selection import evaluation_job
 from pipelines.study_file import Study
-from pipelines.training.trainer import ARTIFACTS, EpochDone, RungReached, TrialJob, TrialResult, read_result
+from pipelines.training.trainer import (
+    ARTIFACTS,
+    EpochDone,
+    RungReached,
+    TrialJob,
+    TrialResult,
+    read_epochs,
+    read_result,
+)
+from search_spaces.suggest import ConstraintViolated, largest
 from tracking.outbox import Outbox, OutboxDelivery
 from tracking.records import StudyState, Value
 from tracking.store import Store
@@ -46,6 +59,7 @@ _SHARE_OF_MEMORY = 0.9
 _FIRST_FAILURES = 10
 _FLUSH_S = 120.0
 _SHORT_FLUSH_S = 5.0
+_FAILURE_FILE = "failure.json"
 
 
 @dataclass
@@ -56,6 +70,14 @@ class _Running:
     params: Mapping[str, Value]
     started: float
     unsent: list[EpochDone] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """How a trial failed; kept in its folder until Optuna knows."""
+
+    reason: str
+    seconds: float
 
 
 class Supervisor:
@@ -76,10 +98,8 @@ class Supervisor:
         self._outbox = Outbox(store)
         self._engine = engine
         self._delivery = delivery
+        self._store = store
         self._objective = study.objective(summary.task.kind)
-        self._search = Search(store.optuna_storage(), study.name, study.space, self._objective, study.spec.search)
-        self._recorder = Recorder(study, self._objective, home, store, self._search)
-        self._best = best_of(self._search.trials(), self._objective)
         self._running: dict[str, _Running] = {}
         self._stop_asking = ""
         self._failure = ""
@@ -106,6 +126,7 @@ class Supervisor:
             yield from self._search_until_done()
             yield from self._end()
         finally:
+            self._delivery.stop(0.0)  # only the holder of the lease may deliver
             self._count_time()
             self._queue.release(self._lease)
 
@@ -113,6 +134,16 @@ class Supervisor:
 
     def _open(self) -> None:
         study = self._study
+        self._search = Search(
+            self._store.optuna_storage(),
+            study.name,
+            study.space,
+            self._objective,
+            study.spec.search,
+            epochs=most_epochs(study),
+        )
+        self._recorder = Recorder(study, self._objective, self._home, self._store, self._search, self._check_lease)
+        self._best = best_of(self._search.trials(), self._objective)
         self._queue.set_state(study.name, "running")
         self._recorder.study_opened(self._summary)
         self._delivery.start()
@@ -122,6 +153,9 @@ class Supervisor:
         if time.monotonic() - self._counted_at > _RENEW_EVERY_S:
             self._lease = self._queue.renew(self._lease)
             self._count_time()
+
+    def _check_lease(self, connection: Connection) -> None:
+        self._queue.verify(self._lease, connection)
 
     def _count_time(self) -> None:
         now = time.monotonic()
@@ -161,23 +195,36 @@ class Supervisor:
         while self._engine.idle and not self._parked:
             if interrupted:
                 number, values = interrupted.pop(0)
-                result = read_result(self._home.trial(self._study.name, number))
-                if result is not None:  # it was over before the crash; only its recording is missing
-                    self._running[_job_name(number)] = _Running(number, values, time.monotonic())
-                    yield from self._finished(_job_name(number), result)
+                ended = self._ended_before(number, values)
+                if ended is not None:
+                    yield ended
                     continue
             else:
                 asked = self._ask()
                 if asked is None:
                     return
                 number, values = asked
+                # Files of that number can only be another store's.
+                shutil.rmtree(self._home.trial(self._study.name, number), ignore_errors=True)
             self._start(number, values)
             yield TrialBegun(number, values)
+
+    def _ended_before(self, number: int, values: Mapping[str, Value]) -> TrialEnded | None:
+        """Record the end of a trial that was over before a crash; return None for one that was not."""
+        folder = self._home.trial(self._study.name, number)
+        running = _Running(number, values, time.monotonic(), list(read_epochs(folder)))
+        if (result := read_result(folder)) is not None:
+            return self._finished(running, result)
+        if (failure := _read_failure(folder)) is not None:
+            return self._failed(running, failure)
+        return None
 
     def _ask(self) -> tuple[int, Mapping[str, Value]] | None:
         self._stop_asking = self._stop_asking or self._reason_to_stop()
         if self._stop_asking:
             return None
+        with self._store.read() as connection:
+            self._check_lease(connection)
         try:
             asked = self._search.ask()
         except ConstraintViolated as violation:
@@ -252,12 +299,22 @@ class Supervisor:
             reached = event.message
             self._engine.answer(event.job, self._search.should_prune(running.number, reached.epoch, reached.best))
         elif isinstance(event, Finished):
-            yield from self._finished(event.job, event.result)
+            yield self._finished(self._running.pop(event.job), event.result)
         elif isinstance(event, Failed):
-            yield from self._failed(event)
+            yield self._gone(self._running.pop(event.job), event)
 
-    def _finished(self, job: str, result: TrialResult) -> Iterator[Progress]:
-        running = self._running.pop(job)
+    def _gone(self, running: _Running, event: Failed) -> TrialEnded:
+        """Record the end of a trial whose job failed, unless its worker died after the trial was over."""
+        folder = self._home.trial(self._study.name, running.number)
+        if (result := read_result(folder)) is not None:
+            return self._finished(running, result)
+        if event.traceback:
+            write_text(folder / ARTIFACTS / "traceback.txt", event.traceback)
+        failure = _Failure("; ".join(event.reason.splitlines()), time.monotonic() - running.started)
+        write_text(folder / _FAILURE_FILE, json.dumps(asdict(failure)))
+        return self._failed(running, failure)
+
+    def _finished(self, running: _Running, result: TrialResult) -> TrialEnded:
         reason = "" if result.state == "complete" else f"pruned after epoch {len(result.epochs)}"
         scored = Scored(
             number=running.number,
@@ -271,23 +328,20 @@ class Supervisor:
             parameters=result.parameters,
         )
         self._best = best_of([self._best, scored] if self._best else [scored], self._objective)
-        yield self._ended(running, scored, result)
+        return self._ended(running, scored, result)
 
-    def _failed(self, event: Failed) -> Iterator[Progress]:
-        running = self._running.pop(event.job)
-        folder = self._home.trial(self._study.name, running.number)
-        if event.traceback:
-            write_text(folder / ARTIFACTS / "traceback.txt", event.traceback)
+    def _failed(self, running: _Running, failure: _Failure) -> TrialEnded:
         scored = Scored(
             number=running.number,
             state="failed",
             value=None,
             params=running.params,
-            seconds=time.monotonic() - running.started,
-            reason=event.reason,
+            seconds=failure.seconds,
+            reason=failure.reason,
         )
-        yield self._ended(running, scored, None)
+        ended = self._ended(running, scored, None)
         self._give_up_if_nothing_works()
+        return ended
 
     def _ended(self, running: _Running, scored: Scored, result: TrialResult | None) -> TrialEnded:
         """Record a trial's end: the rows for MLflow first, then Optuna."""
@@ -307,7 +361,11 @@ class Supervisor:
 
     def _end(self) -> Iterator[Progress]:
         state, reason = self._how_it_ended()
-        test = self._test_scores() if state == "finished" else {}
+        test: Mapping[str, float] = {}
+        try:
+            test = self._test_scores() if state == "finished" else {}
+        except JobError as error:
+            reason = f"{reason}; the winner has no scores on the test rows: {error}"
         self._recorder.study_closed(state, reason, self._best, test)
         self._count_time()
         yield Delivering(self._outbox.pending(self._study.name), self._delivery.last_error)
@@ -330,7 +388,12 @@ class Supervisor:
     def _how_it_ended(self) -> tuple[StudyState, str]:
         if self._parked:
             return "parked", "paused; run the same file again to go on"
-        return ("finished" if self._best else "failed"), self._stop_asking
+        if self._best:
+            return "finished", self._stop_asking
+        failed = [trial.reason for trial in self._search.trials() if trial.state == "failed"]
+        if self._failure or not failed:
+            return "failed", self._stop_asking
+        return "failed", f"{self._stop_asking}, and none completed; the last one failed with: {failed[-1]}"
 
     def _test_scores(self) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which nothing has looked at so far."""
@@ -341,6 +404,14 @@ class Supervisor:
         return scores
 
 
+def most_epochs(study: Study) -> int:
+    """Return the most epochs that a trial of a study can train."""
+    epochs = largest(study.space).get("epochs")
+    if epochs is None and (asked := catalogue.family(study.spec.model).find("epochs")) is not None:
+        epochs = asked.default
+    return int(epochs or 0)
+
+
 def trial_seed(seed: int, number: int) -> int:
     """Return the seed of a trial: it depends on the study's seed and the trial's number alone."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
@@ -348,3 +419,8 @@ def trial_seed(seed: int, number: int) -> int:
 
 def _job_name(number: int) -> str:
     return f"trial-{number}"
+
+
+def _read_failure(folder: Path) -> _Failure | None:
+    file = folder / _FAILURE_FILE
+    return _Failure(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
