@@ -21,13 +21,11 @@ from pipelines.export.export import Exported, check_target, export_trial
 from pipelines.home import Home
 from pipelines.lookup import Lookup
 from pipelines.progress import StudyEnded
+from pipelines.running import supervised
 from pipelines.study_file import Study
-from pipelines.submit import Checked, check_study, enqueue
-from pipelines.supervisor import Supervisor
+from pipelines.submit import Checked, check_study
 from pipelines.training.trainer import ModelCheck
 from tracking import links
-from tracking.outbox import OutboxDelivery
-from tracking.store import Store
 
 INTERRUPTED = 130
 
@@ -39,21 +37,10 @@ def run_in_foreground(study: Study, home: Home) -> int:
         InputError: if its data or model cannot be used, or the study exists and searches something else.
     """
     console = Console()
-    with closing(LocalEngine(study.spec.resources.workers)) as engine:
-        with console.status("reading the data, trying the smallest and the largest model"):
-            checked = check_study(study, home.study(study.name), engine)
-        with Store.open(home.store) as store:
-            enqueue(study, checked.summary, store)
-            delivery = OutboxDelivery(
-                store,
-                links.resolve(home.folder, os.environ),
-                artifact_root=links.artifact_root(home.folder, os.environ),
-                study=study.name,
-            )
-            supervisor = Supervisor(study, checked.summary, home, store, engine, delivery)
-            with _on_signal(supervisor.park), display(console) as shown:
-                for event in supervisor.run():
-                    shown.show(event)
+    trying = console.status("reading the data, trying the smallest and the largest model")
+    with supervised(study, home, trying) as supervisor, _on_signal(supervisor.park), display(console) as shown:
+        for event in supervisor.run():
+            shown.show(event)
     if not isinstance(event, StudyEnded):
         raise AssertionError("a supervisor's last word is StudyEnded")
     _print_end(console, event, home)

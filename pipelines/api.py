@@ -1,0 +1,125 @@
+"""kerastudy from Python: load a study, run it, use its result.
+
+::
+
+    from pipelines.api import load_study, run_study
+
+    if __name__ == "__main__":  # workers import this file
+        result = run_study(load_study("studies/breast-cancer.yaml"))
+        print(result.best.values, result.best.params)
+        model = result.load_model()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.engines.local import LocalEngine
+from pipelines.export.export import Parity, export_trial
+from pipelines.home import Home
+from pipelines.lookup import BestTrial, Lookup, TrialRow
+from pipelines.progress import Progress, StudyEnded
+from pipelines.running import supervised
+from pipelines.study_file import Study, check_document
+from pipelines.study_file import load_study as _load_study
+from search_spaces.document import plain_document
+from search_spaces.errors import StudyFailedError
+from search_spaces.space import Space
+
+__all__ = ["StudyResult", "load_study", "make_study", "run_study"]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study came to.
+
+    Attributes:
+        state: finished or parked.
+        trials: every trial, in order.
+        winner: the best one, with its scores on the test rows.
+    """
+
+    study: str
+    home: Home
+    state: str
+    reason: str
+    trials: tuple[TrialRow, ...]
+    winner: BestTrial
+
+    @property
+    def best(self) -> TrialRow:
+        """Return the best trial."""
+        return self.winner.trial
+
+    def load_model(self) -> Any:
+        """Return the best trial's `keras.Model`, which takes raw columns by name; imports Keras."""
+        import keras
+
+        return keras.models.load_model(self.winner.model)
+
+    def export(self, folder: str | Path, formats: Sequence[str] = ("keras",)) -> tuple[Parity, ...]:
+        """Write the best model to a new folder, each format proven equal to the Keras model.
+
+        Raises:
+            InputError: if a format is unknown or the folder exists.
+            ExportError: if a file differs from the Keras model; nothing is written.
+        """
+        with closing(LocalEngine(1)) as engine:
+            return export_trial(self.home, self.study, self.best.number, formats, Path(folder), engine)
+
+
+def load_study(file: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Read and check a study file.
+
+    Args:
+        file: a YAML or JSON file.
+        overrides: `KEY=VALUE` pairs with dotted keys, such as `budget.trials=5`.
+
+    Raises:
+        InputError: with every problem of the file.
+    """
+    return _load_study(Path(file), overrides)
+
+
+def make_study(written: Mapping[str, Any], *, space: Space | None = None, folder: str | Path = ".") -> Study:
+    """Check a study that is written in Python, with the keys of a study file.
+
+    Args:
+        written: such as `{"study": "a", "data": {"source": "sklearn:digits"}, "model": "cnn"}`.
+        space: the search space, in place of a key `space`.
+        folder: where relative paths start from.
+
+    Raises:
+        InputError: with every problem found.
+    """
+    content = {**written, "space": space.to_dict()} if space is not None else dict(written)
+    return check_document(plain_document(content, str(written.get("study", "study"))), Path(folder).resolve())
+
+
+def run_study(
+    study: Study, *, home: str | Path | None = None, listen: Callable[[Progress], None] = lambda event: None
+) -> StudyResult:
+    """Run a study, or go on with it, until its budget is used up.
+
+    Args:
+        home: where state is kept; `KERASTUDY_HOME` or `.kerastudy` when left out.
+        listen: called with everything that happens; see `pipelines.progress`.
+
+    Raises:
+        InputError: if its data or model cannot be used, or the study exists and searches something else.
+        StudyBusyError: if another process works on it.
+        StudyFailedError: if no trial completed.
+    """
+    chosen = Home.at(str(home) if home is not None else None)
+    with supervised(study, chosen) as supervisor:
+        for event in supervisor.run():
+            listen(event)
+    if not isinstance(event, StudyEnded) or event.winner is None:
+        raise StudyFailedError(f"no trial of {study.name} completed: {getattr(event, 'reason', '')}")
+    with Lookup.open(chosen) as lookup:
+        trials, winner = lookup.trials(study.name), lookup.best(study.name)
+    return StudyResult(study.name, chosen, event.state, event.reason, trials, winner)

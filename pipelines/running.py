@@ -1,0 +1,39 @@
+"""A study from its checked file to a supervisor at work: what every door that runs a study goes through."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+
+from pipelines.engines.local import LocalEngine
+from pipelines.home import Home
+from pipelines.study_file import Study
+from pipelines.submit import check_study, enqueue
+from pipelines.supervisor import Supervisor
+from tracking import links
+from tracking.outbox import OutboxDelivery
+from tracking.store import Store
+
+
+@contextmanager
+def supervised(study: Study, home: Home, trying: AbstractContextManager[object] | None = None) -> Iterator[Supervisor]:
+    """Try a study's data and model, put it in the queue, and yield its supervisor; end its workers at the end.
+
+    `trying` is entered while data and model are tried.
+
+    Raises:
+        InputError: if its data or model cannot be used, or the study exists and searches something else.
+    """
+    with closing(LocalEngine(study.spec.resources.workers)) as engine:
+        with trying or nullcontext():
+            checked = check_study(study, home.study(study.name), engine)
+        with Store.open(home.store) as store:
+            enqueue(study, checked.summary, store)
+            delivery = OutboxDelivery(
+                store,
+                links.resolve(home.folder, os.environ),
+                artifact_root=links.artifact_root(home.folder, os.environ),
+                study=study.name,
+            )
+            yield Supervisor(study, checked.summary, home, store, engine, delivery)
