@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pipelines.data.job import DataJob
 from pipelines.data.prepared import DataSummary
-from pipelines.engines.alone import run_alone
+from pipelines.data.source_paths import check_source_paths
+from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Engine, Job
 from pipelines.models import catalogue
 from pipelines.study_file import Study
@@ -24,6 +25,8 @@ from search_spaces.suggest import largest, smallest
 from tracking.records import Value
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, StudyRecord
+
+_QUOTED_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ def check_study(study: Study, folder: Path, engine: Engine) -> Checked:
     Raises:
         InputError: if the data or the model cannot be used; `folder` is as it was.
     """
-    with _placed(study), _left_as_it_was(folder):
+    with _placed(study), _left_as_it_was(folder), _with_its_output():
+        check_source_paths(study.spec.data, study.base)
         summary = prepare_data(study, folder, engine)
         study.objective(summary.task.kind)
         with _left_as_it_was(folder / "check"):
@@ -89,10 +93,24 @@ def _what_differs(study: Study, known: StudyRecord, identity: str) -> Problem:
 
 
 def _check_models(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
-    jobs = tuple(_trial(study, folder, values) for values in (smallest(study.space), largest(study.space)))
-    job = Job("check", "pipelines.training.check:check_models", jobs, folder / "check" / "worker.log")
-    small, large = run_alone(engine, job)
+    ends = smallest(study.space), largest(study.space)
+    jobs = tuple(_trial(study, folder, values) for values in ends)
+    log = folder / "check" / "worker.log"
+    limit = study.spec.limits.memory
+    job = Job("check", "pipelines.training.check:check_models", jobs, log, memory_bytes=limit)
+    try:
+        small, large = run_alone(engine, job)
+    except JobError as error:
+        raise _too_large(ends[1], limit) if error.kind == "memory" else error from None
     return small, large
+
+
+def _too_large(values: Mapping[str, Value], limit: int | None) -> InputError:
+    sizes = ", ".join([f"{name}={value}" for name, value in values.items() if type(value) is int][:8])
+    message = f"the largest model that it can ask for ({sizes}) does not fit into memory; lower what makes it large"
+    if limit is not None:
+        message += f", or raise limits.memory above {limit / 1e9:g} GB"
+    return InputError(Problem(message, "space"))
 
 
 def _trial(study: Study, folder: Path, values: Mapping[str, Value]) -> TrialJob:
@@ -119,6 +137,18 @@ def _placed(study: Study) -> Iterator[None]:
         yield
     except InputError as error:
         raise study.placed(error) from None
+
+
+@contextmanager
+def _with_its_output() -> Iterator[None]:
+    """Quote the end of a failed job's log in its error, since the log does not outlive it."""
+    try:
+        yield
+    except JobError as error:
+        lines = error.log.read_text(errors="replace").splitlines() if error.log.exists() else []
+        printed = "".join(f"\n    {line}" for line in lines[-_QUOTED_LINES:])
+        error.args = (f"{error.job} failed: {error.reason}{'; it printed:' if printed else ''}{printed}",)
+        raise
 
 
 @contextmanager

@@ -7,9 +7,11 @@ array, a DataFrame or a dict of columns.
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -31,7 +33,7 @@ def read_npz(path: Path, name: str, key: str, part: GivenPart | None = None) -> 
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {str(word): file[word] for word in file.files}
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
         raise InputError(Problem(f"{name} cannot be read as arrays: {error}", key)) from None
     if "x" in arrays and "y" in arrays:
         return from_pair(arrays["x"], arrays["y"], name, key, part)

@@ -28,7 +28,8 @@ from pipelines.data.columns import Column, read_columns
 from pipelines.data.encoding import Plan, describe, missing_somewhere, note_identifiers, plan_table
 from pipelines.data.prepared import DataSummary, Features, InputKind, Part, RawColumn, Task
 from pipelines.data.raw import PARTS, Array, PartName, RawData
-from pipelines.data.sources import load, source_path
+from pipelines.data.source_paths import source_path
+from pipelines.data.sources import load
 from pipelines.data.splits import Split, split_rows
 from pipelines.data.task import Labels, read_labels, split_target
 from pipelines.study_spec import DataSpec
@@ -227,7 +228,8 @@ def _read_content(
         raise InputError(Problem("this source has no columns; remove this key", key))
     array = _as_pictures(_as_float32(raw.array), raw, prefers)
     marked = missing_somewhere(array, training).tolist() if array.ndim == 2 else []
-    return _Content(array=array, output=prefers, marked=tuple(marked))
+    form = prefers if prefers != "any" else "dense" if array.ndim == 2 else "image"
+    return _Content(array=array, output=form, marked=tuple(marked))
 
 
 def _as_float32(array: Array) -> Array:

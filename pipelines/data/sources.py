@@ -5,8 +5,6 @@ Nothing is fetched over the network here, except by `keras:<name>`, which asks K
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +13,10 @@ from pipelines.data.images import read_images
 from pipelines.data.named_sets import load_keras, load_sklearn
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import GivenPart, RawData, combine
+from pipelines.data.source_paths import find_source, is_loader
 from pipelines.data.tables import read_csv, read_parquet
 from pipelines.study_spec import DataSpec
-from search_spaces.errors import InputError, Problem, nearest
-
-FORMS = "a .csv, .tsv, .parquet or .npz file, an image folder, sklearn:<name>, keras:<name> or loader.py:function"
-_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
-_LOADER = re.compile(r"\.py:[^/\\]*$")
+from search_spaces.errors import InputError, Problem
 
 
 def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
@@ -53,13 +48,6 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
     return raw
 
 
-def source_path(source: str, base: Path) -> Path | None:
-    """Return the file or folder that a source names; None for a named set or a loader."""
-    if _URL.match(source) or source.startswith(("sklearn:", "keras:")) or _LOADER.search(source):
-        return None
-    return base / source
-
-
 @dataclass(frozen=True)
 class _Source:
     """One of the up to three sources of a study."""
@@ -76,15 +64,13 @@ class _Source:
 
 def _load_source(source: _Source, prefers: InputKind) -> RawData:
     written, key = source.written, source.key
-    if _URL.match(written):
-        raise InputError(Problem(f"{written} is an address; download it and name the file, or write a loader", key))
-    path = source_path(written, source.base)
+    path = find_source(written, source.base, key)
     if source.spec.image_size is not None and not (path and path.is_dir()):
         message = f"pictures of an image folder are resized, but {written} is none; remove this key"
         raise InputError(Problem(message, "data.image_size"))
     if path is not None:
         return _load_path(path, source)
-    if _LOADER.search(written):
+    if is_loader(written):
         return call_loader(written, source.base, key, source.part)
     if source.part is not None:
         raise InputError(Problem(f"{source.part} rows must be a file or a loader, got {written}", key))
@@ -94,12 +80,6 @@ def _load_source(source: _Source, prefers: InputKind) -> RawData:
 
 def _load_path(path: Path, source: _Source) -> RawData:
     written, key, part = source.written, source.key, source.part
-    if not path.exists():
-        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        beside = [name for name in beside if not name.startswith(".")][:50]
-        raise InputError(Problem(f"there is no file or folder {written}; {nearest(path.name, beside)}", key))
-    if not os.access(path, os.R_OK):
-        raise InputError(Problem(f"{written} may not be read; check its permissions", key))
     if path.is_dir():
         return read_images(path, written, source.spec.image_size, key, part)
     readers = {
@@ -109,10 +89,6 @@ def _load_path(path: Path, source: _Source) -> RawData:
         ".pq": read_parquet,
         ".npz": read_npz,
     }
-    if path.suffix.lower() not in readers:
-        raise InputError(Problem(f'expected {FORMS}, got a file ending in "{path.suffix}"', key))
-    if path.stat().st_size == 0:
-        raise InputError(Problem(f"{written} is empty", key))
     return readers[path.suffix.lower()](path, written, key, part)
 
 

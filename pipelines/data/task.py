@@ -127,7 +127,10 @@ class _Cells:
         if len(rows) == len(self.text):
             raise InputError(Problem(f'the target "{name}" has no value in any row', "data.target"))
         if len(rows):
-            message = f'the target "{name}" is missing in {len(rows)} rows ({raw.places(rows)}); fill or remove them'
+            count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+            message = (
+                f'the target "{name}" is missing or not finite in {count} ({raw.places(rows)}); mend or remove them'
+            )
             raise InputError(Problem(message, "data.target"))
 
     def check_unmixed(self, name: str, raw: RawData) -> None:

@@ -12,6 +12,13 @@ from search_spaces.errors import InputError, KerastudyError
 class JobError(KerastudyError):
     """A job that does not belong to a trial ended badly."""
 
+    def __init__(self, job: Job, failed: Failed) -> None:
+        super().__init__(f"{job.name} failed: {failed.reason}; what it printed is in {job.log}")
+        self.job = job.name
+        self.kind = failed.kind
+        self.reason = failed.reason
+        self.log = job.log
+
 
 def run_alone(engine: Engine, job: Job, while_waiting: Callable[[], None] = lambda: None) -> Any:
     """Run a job while nothing else runs on the engine, and return its result.
@@ -39,4 +46,4 @@ def run_alone(engine: Engine, job: Job, while_waiting: Callable[[], None] = lamb
 def _raise(event: Failed, job: Job) -> NoReturn:
     if event.kind == "input":
         raise InputError(event.problems)
-    raise JobError(f"{job.name} failed: {event.reason}; what it printed is in {job.log}")
+    raise JobError(job, event)

@@ -111,7 +111,7 @@ def test_missing_labels(problem, values):
     """A missing label is an error with its line: NaN, infinity, an empty field, NA among numbers, a declared word."""
     found = complaint(values, problem, missing_values=["?"])
     assert found.path == "data.target"
-    assert "missing in 1 rows (line 3)" in found.message
+    assert "missing or not finite in 1 row (line 3)" in found.message
 
 
 def test_first_ten_missing_labels(problem):
