@@ -1,0 +1,172 @@
+"""An engine without processes: what its trials report, ask and end with is scripted, one step for each look at it.
+
+A script is a generator function over a `TrialJob`. It yields what a worker would report (`EpochDone`) or ask
+(`RungReached`, answered through `send`) and returns the `TrialResult`, or raises `Ends`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipelines.engines.engine import Asked, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.files import write_text
+from pipelines.training.trainer import (
+    ARTIFACTS,
+    MODEL_FILE,
+    RESULT_FILE,
+    EpochDone,
+    RungReached,
+    TrialJob,
+    TrialResult,
+    epochs_file,
+    epochs_in,
+)
+
+Script = Callable[[TrialJob], Generator[EpochDone | RungReached, bool, TrialResult]]
+
+
+class Ends(Exception):  # noqa: N818  # the end that a script wants, not a defect
+    """The trial's job fails."""
+
+    def __init__(self, kind: FailureKind, reason: str, traceback: str = "") -> None:
+        self.kind = kind
+        self.reason = reason
+        self.traceback = traceback
+
+
+class FakeEngine:
+    """See `engine.Engine`.
+
+    Args:
+        test_scores: what the job that scores the winner returns; None lets it fail.
+        on_event: called before each event is given out.
+
+    Attributes:
+        jobs: every trial's job, in the order submitted.
+        stopped: names of the jobs that were stopped.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        workers: int = 1,
+        test_scores: Mapping[str, float] | None = None,
+        on_event: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self._script = script
+        self._size = workers
+        self._test_scores = test_scores
+        self._on_event = on_event
+        self._under_way: dict[str, Generator[Any, bool, Any]] = {}
+        self._answers: dict[str, bool | None] = {}
+        self._waits: set[str] = set()
+        self.jobs: list[TrialJob] = []
+        self.stopped: list[str] = []
+
+    @property
+    def workers(self) -> int:
+        return self._size
+
+    @property
+    def idle(self) -> int:
+        return self._size - len(self._under_way)
+
+    def submit(self, job: Job) -> None:
+        assert self.idle > 0
+        assert job.name not in self._under_way
+        if isinstance(job.payload, TrialJob):
+            self.jobs.append(job.payload)
+            self._under_way[job.name] = self._script(job.payload)
+        else:
+            self._under_way[job.name] = self._test()
+        self._answers[job.name] = None
+
+    def answer(self, job: str, message: Any) -> None:
+        self._answers[job] = message
+        self._waits.discard(job)
+
+    def stop(self, job: str) -> None:
+        self._under_way.pop(job, None)
+        self.stopped.append(job)
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        """Return one step of each job under way."""
+        events = []
+        for name in list(self._under_way):
+            if name not in self._waits:
+                event = self._step(name)
+                self._on_event(event)
+                events.append(event)
+        assert events, "every job waits for an answer"
+        return events
+
+    def close(self) -> None:
+        self._under_way.clear()
+
+    def _step(self, name: str) -> Event:
+        answer, self._answers[name] = self._answers[name], None
+        try:
+            said = self._under_way[name].send(answer)
+        except StopIteration as end:
+            del self._under_way[name]
+            return Finished(name, end.value)
+        except Ends as end:
+            del self._under_way[name]
+            return Failed(name, end.kind, end.reason, end.traceback)
+        if isinstance(said, RungReached):
+            self._waits.add(name)
+            return Asked(name, said)
+        return Reported(name, said)
+
+    def _test(self) -> Generator[Any, bool, Any]:
+        if self._test_scores is None:
+            raise Ends("error", "ValueError: no scores in this test")
+        return self._test_scores
+        yield
+
+
+def training(job: TrialJob, scores: Sequence[float]) -> Generator[EpochDone | RungReached, bool, TrialResult]:
+    """Reach a score in each epoch, as a worker does: with its files, its rungs, and the times of an earlier attempt."""
+    folder = Path(job.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    best_of = min if job.direction == "minimize" else max
+    earlier = {done.epoch: done.at_ms for done in epochs_in(epochs_file(folder, 0))}
+    epochs: list[EpochDone] = []
+    pruned = False
+    for epoch, score in enumerate(scores):
+        at_ms = earlier.get(epoch, time.time_ns() // 1_000_000)
+        epochs.append(EpochDone(epoch, len(scores), 0, at_ms, {job.metric: score, "loss": 2 * score}))
+        with epochs_file(folder, 0).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(epochs[-1])) + "\n")
+        yield epochs[-1]
+        if epoch in job.rungs and (yield RungReached(epoch, best_of(scores[: epoch + 1]))):
+            pruned = True
+            break
+    best = best_of(epochs, key=lambda done: done.metrics[job.metric])
+    result = TrialResult(
+        "pruned" if pruned else "complete",
+        best.metrics[job.metric],
+        best.epoch,
+        best.metrics,
+        tuple(epochs),
+        parameters=7,
+        seconds=0.5,
+    )
+    leave_files(folder, result, with_model=not pruned)
+    return result
+
+
+def leave_files(folder: Path, result: TrialResult, *, with_model: bool = True) -> None:
+    """Write what a worker leaves of a trial that ended: a model that says nothing but its name, and the result."""
+    write_text(folder / ARTIFACTS / "history.csv", "epoch,loss\n0,1.0\n")
+    if with_model:
+        with zipfile.ZipFile(folder / MODEL_FILE, "w") as archive:
+            archive.writestr("config.json", json.dumps({"config": {"name": folder.name}}))
+    write_text(folder / RESULT_FILE, json.dumps(asdict(result)))
