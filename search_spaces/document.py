@@ -70,12 +70,12 @@ class Document:
     unquoted: frozenset[KeyPath] = field(default=frozenset(), repr=False)
 
     def place(self, path: KeyPath) -> Place | None:
-        """Return where a problem with `path` is shown: at a plain value, or at the key of a mapping or list.
+        """Return where a problem with `path` is shown: at a plain value, or at the key of a mapping, list or null.
 
         For a path that is not in the file it is the nearest one above it that is; None for data without a file.
         """
         path = tuple(path)
-        if path in self.value_places and not isinstance(self.get(path), (dict, list)):
+        if path in self.value_places and isinstance(self.get(path), (str, int, float)):
             return self.value_places[path]
         return self.key_place(path)
 
@@ -105,7 +105,7 @@ class Document:
         return here
 
     def with_value(self, path: KeyPath, value: object, file: str) -> Document:
-        """Return the document with one value set, its place being the start of `file` (such as `--set a.b=1`).
+        """Return the document with one value set, its place being `file` as a whole (such as `--set a.b=1`).
 
         A part of `path` made of digits counts in a list. Mappings on the way are made where they are missing.
 
@@ -114,7 +114,7 @@ class Document:
         """
         value = _plain(value, file)
         data, path = _set(self.data, tuple(path), value, file)
-        here = Place(file, 1, 1)
+        here = Place(file, 0, 0)
         kept = {known: place for known, place in self.key_places.items() if known[: len(path)] != path}
         values = {known: place for known, place in self.value_places.items() if known[: len(path)] != path}
         made = {path[: length + 1]: here for length in range(len(path)) if path[: length + 1] not in kept}
@@ -411,7 +411,7 @@ def _in_our_words(error: MarkedYAMLError) -> str:
     if "block end" in problem or "block collection" in problem:
         return "the indentation does not fit the lines above; is a key indented too little or too far?"
     if "expected ',' or" in problem:
-        return "a `[` or `{` is opened here and not closed, or a `,` is missing"
+        return "a `[` or `{` before this is not closed, or a `,` is missing"
     return f"this is not valid YAML: {problem}"
 
 

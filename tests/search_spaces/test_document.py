@@ -141,10 +141,13 @@ def test_paths_are_written_with_dots_and_brackets():
             "a:\n    b: 1\n  c: 2",
             "study.yaml:3:3: the indentation does not fit the lines above; is a key indented too little or too far?",
         ),
-        ("a: [1, 2\nb: 3", "study.yaml:2:2: a `[` or `{` is opened here and not closed, or a `,` is missing"),
+        ("a: [1, 2\nb: 3", "study.yaml:2:2: a `[` or `{` before this is not closed, or a `,` is missing"),
         ("a: " + "9" * 5000, "study.yaml:1:4: the number has more digits than can be read"),
         ('a: "\\ud83d"', "study.yaml:1:4: the text holds an escape for a character that is not text; remove it"),
-        ("a: " + "[" * 60, f"study.yaml:1:{MAX_DEPTH + 3}: nested deeper than {MAX_DEPTH} levels, which no study needs"),
+        (
+            "a: " + "[" * 60,
+            f"study.yaml:1:{MAX_DEPTH + 3}: nested deeper than {MAX_DEPTH} levels, which no study needs",
+        ),
         (
             "a: [" + "1, " * 20_000 + "]",
             "study.yaml:1:59993: there are more than 10000 keys and items, which no study needs",
