@@ -112,11 +112,10 @@ class _Builder:
         self._failed: set[str] = set()
 
     def build(self) -> Space:
-        made = self._made()
-        made = _without_lapsed(made)
-        constraints = self._constraints(made)
-        points = self._points(made)
+        made = _without_lapsed(self._made())
         parameters = tuple(found.parameter for found in self._sound(made).values())
+        constraints = self._constraints(made)
+        points = self._points(made, constraints)
         try:
             space = Space(
                 parameters, tuple(Constraint(item.content) for item in constraints), tuple(p.content for p in points)
@@ -249,12 +248,13 @@ class _Builder:
                 kept.append(item)
         return kept
 
-    def _points(self, made: Mapping[str, _Made]) -> list[Item]:
+    def _points(self, made: Mapping[str, _Made], constraints: Iterable[Item]) -> list[Item]:
+        rules = [Constraint(item.content) for item in constraints]
         points = []
         for item in self._written.start_from:
             names = item.content.keys() if isinstance(item.content, dict) else ()
-            fits = all(name in made and made[name].parameter.contains(item.content[name]) for name in names)
-            if (fits or not item.inherited) and not any(self._is_failed(name) for name in names):
+            lapsed = item.inherited and not (names and _fits(item.content, made, rules))
+            if not lapsed and not any(self._is_failed(name) for name in names):
                 points.append(item)
         return points
 
@@ -295,7 +295,8 @@ def _key_problems(entry: Entry, kind: str) -> list[Problem]:
             hint = f'write "{_OTHER_TOOLS[key]}"' if key in _OTHER_TOOLS else nearest(key, _KEYS[kind])
             document, path = entry.places[key]
             problems.append(document.key_problem(path, f'unknown key "{key}" for {_article(kind)}; {hint}'))
-    missing = [key for key in _NEEDED[kind] if key not in entry.content]
+    meant = {_OTHER_TOOLS.get(key) for key in entry.content}
+    missing = [key for key in _NEEDED[kind] if key not in entry.content and key not in meant]
     if missing:
         problems.append(entry.problem(f"{' and '.join(missing)} missing; {_article(kind)} needs {_needs(kind)}"))
     return problems
@@ -332,6 +333,17 @@ def _layer_conditions(when: tuple[Condition, ...], by: str, number: int, alike: 
     least = [test for test in own if test.parent == by and test.operator == ">="]
     reached = max([number, *(test.operand[0] for test in least if is_number(test.operand[0]))])
     return (*(test for test in own if test not in least), Condition(by, ">=", (reached,)))
+
+
+def _fits(point: Mapping[str, Any], made: Mapping[str, _Made], rules: Iterable[Constraint]) -> bool:
+    """Say whether a known point is still one: of values that parameters take, where they exist, keeping constraints."""
+    for name, value in point.items():
+        if name not in made or not made[name].parameter.contains(value):
+            return False
+        when = made[name].parameter.when
+        if not all(test.holds(point[test.parent]) for test in when if test.parent in point):
+            return False
+    return all(rule.holds(point) for rule in rules)
 
 
 def _without_lapsed(made: Mapping[str, _Made]) -> dict[str, _Made]:

@@ -58,7 +58,7 @@ class Entry(Item):
         if keys and keys[0] in self.places and keys[0] not in self.kept:
             document, path = self.places[str(keys[0])]
             return document.problem((*path, *keys[1:]), message)
-        return self.document.problem(self.path, message)
+        return self.document.key_problem(self.path, message)
 
 
 @dataclass

@@ -175,7 +175,8 @@ def test_json_is_read():
     text = '{\n\t"a":\t[1, 2.5, "\\/", "\\ud83d\\ude00"],\n\t"b": {"c": null}\n}'
     document = parse_document(text, "study.json")
     assert document.data == json.loads(text)
-    assert document.place(("b", "c")) == Place("study.json", 3, 13)
+    assert document.place(("b", "c")) == Place("study.json", 3, 8)
+    assert document.place(("a", 1)) == Place("study.json", 2, 10)
 
 
 @pytest.mark.parametrize(
