@@ -176,7 +176,7 @@ def test_json_is_read():
     document = parse_document(text, "study.json")
     assert document.data == json.loads(text)
     assert document.place(("b", "c")) == Place("study.json", 3, 8)
-    assert document.place(("a", 1)) == Place("study.json", 2, 10)
+    assert document.place(("a", 1)) == Place("study.json", 2, 11)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_value_is_set_from_outside():
     """An override replaces one value, keeps all others with their places, and is shown as its own origin."""
     document = parse_document(PLACED, "f").with_value(("space", "l2", "low"), 1e-6, "--set space.l2.low=1e-6")
     assert document.data["space"] == {"l2": {"low": 1e-6}, "units": [16, 32], "depth": {"low": 1}}
-    assert document.place(("space", "l2", "low")) == Place("--set space.l2.low=1e-6", 1, 1)
+    assert document.place(("space", "l2", "low")) == Place("--set space.l2.low=1e-6", 0, 0)
     assert document.place(("space", "l2")) == Place("f", 3, 3)
 
 
