@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # From a study file to an exported model, on real data: demo.sh VENV_BIN. A second call finds the study finished.
 set -euo pipefail
-bin=$1 study=breast-cancer target=exported/breast-cancer
+bin=$1 study=concrete-strength target=exported/concrete-strength
 
-"$bin/kerastudy" run studies/breast-cancer.yaml
+"$bin/kerastudy" run studies/concrete.yaml
 echo
 "$bin/kerastudy" best "$study"
 echo
@@ -15,8 +15,8 @@ fi
 cat <<END
 
 Where to look:
-  studies/breast-cancer.yaml   the study file
-  $target       the best model; model.keras and saved_model take raw columns, parity.json is the proof
+  studies/concrete.yaml        the study file
+  $target   the best model; model.keras and saved_model take raw columns, parity.json is the proof
   ${KERASTUDY_HOME:-.kerastudy}                  everything the study left
   $bin/kerastudy ui       every trial in MLflow: learning curves, parameters, the leaderboard
   docs/getting-started.md      the same with your own data

@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from pipelines import cli, study_spec
 from pipelines.models import catalogue, objectives, optimizer_catalogue
 from pipelines.models.hyperparameter import Hyperparameter
+from search_spaces.shipped_spaces import shipped_names, shipped_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 _WORDS: Mapping[Any, str] = {
@@ -113,6 +114,11 @@ def metrics(_: str) -> str:
     return _by_task(objectives.METRICS, "names")
 
 
+def shipped_spaces(_: str) -> str:
+    """Return every shipped space: its opening comment, then what it says."""
+    return "\n\n".join(_shipped(name, shipped_text(name)) for name in shipped_names())
+
+
 def command(_: str) -> str:
     """Return a section for every verb, with its arguments and options."""
     context = click.Context(cli.commands, info_name="kerastudy")
@@ -200,6 +206,13 @@ def _by_task(names: Mapping[Any, Iterable[str]], title: str) -> str:
     return _table(("task", title), rows)
 
 
+def _shipped(name: str, text: str) -> str:
+    lines = text.splitlines()
+    opening = next(index for index, line in enumerate(lines) if not line.startswith("#"))
+    comment = "\n".join(line.removeprefix("#").strip() for line in lines[:opening])
+    return "\n\n".join([f"### {name}", comment, "```yaml\n" + "\n".join(lines[opening:]) + "\n```"])
+
+
 def _verb(name: str, verb: click.Command, context: click.Context) -> str:
     usage = " ".join(verb.collect_usage_pieces(click.Context(verb, info_name=name, parent=context)))
     rows = []
@@ -241,6 +254,7 @@ _GENERATORS: Mapping[str, Callable[[str], str]] = {
     "schedules": schedules,
     "losses": losses,
     "metrics": metrics,
+    "shipped_spaces": shipped_spaces,
     "command": command,
 }
 
