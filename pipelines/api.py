@@ -106,6 +106,7 @@ def run_study(
     """Run a study, or go on with it, until its budget is used up.
 
     Args:
+        study: what `load_study` or `make_study` returned.
         home: where state is kept; `KERASTUDY_HOME` or `.kerastudy` when left out.
         listen: called with everything that happens; see `pipelines.progress`.
 

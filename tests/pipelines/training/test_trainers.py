@@ -1,0 +1,196 @@
+"""The contract of every trainer: same trial, same seed, same result, whichever trainer runs it."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from pipelines.data.prepared import Features, Part, Task
+from pipelines.models.build import hypermodel
+from pipelines.models.context import ModelContext
+from pipelines.models.objectives import class_weights
+from pipelines.study_spec import TrainingSpec
+from pipelines.training.batches import batch_order
+from pipelines.training.fit import fit
+from pipelines.training.loop import can_loop, loop
+from pipelines.training.trainer import Rows, Schedule
+from search_spaces.hyperparameters import GivenHyperParameters
+
+ROWS, VALIDATION_ROWS, WIDTH = 70, 33, 5  # neither divides by the batch size of 16
+BINARY = Task("binary", ("y",), classes=("no", "yes"), class_counts=(40, 30))
+MULTICLASS = Task("multiclass", ("y",), classes=("a", "b", "c"), class_counts=(30, 20, 20))
+REGRESSION = Task("regression", ("y",), target_mean=(10.0,), target_scale=(3.0,))
+DENSE = Features(dense=WIDTH)
+
+
+class Quiet:
+    """A listener that lets a training go on, or ends it at an epoch."""
+
+    def __init__(self, prune_at=None):
+        self.prune_at = prune_at
+        self.batches = 0
+
+    def batch(self):
+        self.batches += 1
+
+    def epoch(self, epoch, metrics):
+        return epoch == self.prune_at
+
+
+def rows_of(task, features=DENSE, class_weight=None):
+    random = np.random.default_rng(5)
+
+    def part(count):
+        x = {}
+        if features.dense:
+            x["dense"] = random.normal(size=(count, features.dense)).astype("float32")
+        if features.codes:
+            x["codes"] = np.stack([random.integers(0, n, count) for _, n in features.codes], 1).astype("int32")
+        if features.image:
+            x["image"] = random.normal(size=(count, *features.image)).astype("float32")
+        if task.classes:
+            y = random.integers(0, len(task.classes), count).astype("int32")
+        else:
+            y = random.normal(10, 3, (count, task.outputs)).astype("float32")
+        return Part(x, y)
+
+    return Rows(part(ROWS), part(VALIDATION_ROWS), class_weight)
+
+
+def trained(trainer, task, values, *, features=DENSE, family="mlp", training=None, epochs=3, prune_at=None):
+    training = training or TrainingSpec()
+    context = ModelContext(features, task, training, ROWS)
+    keras.utils.set_random_seed(11)
+    model = hypermodel(family, context).build(GivenHyperParameters({"batch_size": 16, "epochs": epochs, **values}))
+    rows = rows_of(task, features, class_weights(task, training))
+    patience = training.early_stopping.patience if training.early_stopping else None
+    schedule = Schedule(epochs, 16, patience, 0.0, seed=11)
+    fitted = trainer(model, rows, schedule, metric="val_loss", direction="minimize", listener=Quiet(prune_at))
+    return model, fitted
+
+
+def assert_same(task, values, **options):
+    one_model, one = trained(fit, task, values, **options)
+    other_model, other = trained(loop, task, values, **options)
+    assert len(one.history) == len(other.history)
+    for ours, theirs in zip(one.history, other.history, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert ours[name] == pytest.approx(theirs[name], rel=2e-4, abs=2e-5), name
+    assert (one.best_epoch, one.pruned) == (other.best_epoch, other.pruned)
+    for ours, theirs in zip(one_model.get_weights(), other_model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "ftrl", "lion", "adafactor")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_trains_alike(optimizer):
+    """Optimizers do the same steps in every trainer, the last partial batch included."""
+    assert_same(BINARY, {"optimizer": optimizer, "learning_rate": 0.01, "units": 8})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"dropout": 0.4},
+        {"batch_normalization": True},
+        {"l1": 1e-3, "l2": 1e-2},
+        {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True},
+        {"clip": "global_norm", "clip_threshold": 0.05},
+        {"schedule": "cosine", "warmup_epochs": 1},
+        {"schedule": "piecewise"},
+        {"use_ema": True},
+        {"label_smoothing": 0.2},
+        {"depth": 0},
+        {"activation": "softplus", "use_bias": False},
+    ],
+    ids=lambda values: ",".join(values),
+)
+def test_every_concept_trains_alike(values):
+    """What a trial declares has the same effect in every trainer; random layers draw the same numbers."""
+    assert_same(MULTICLASS, {"units": 8, **values})
+
+
+@pytest.mark.parametrize("task", [BINARY, MULTICLASS, REGRESSION], ids=lambda task: task.kind)
+def test_every_task_trains_alike(task):
+    """Losses and metrics of each task come out the same."""
+    assert_same(task, {"units": 8})
+
+
+def test_class_weights_train_alike():
+    """Rows weigh by their class in every trainer."""
+    assert_same(BINARY, {"units": 8}, training=TrainingSpec(class_weight={"no": 1.0, "yes": 7.0}))
+    _, plain = trained(loop, BINARY, {"units": 8})
+    _, weighted = trained(loop, BINARY, {"units": 8}, training=TrainingSpec(class_weight={"no": 1.0, "yes": 7.0}))
+    assert plain.history[0]["loss"] != pytest.approx(weighted.history[0]["loss"], rel=0.05)
+
+
+def test_embedded_columns_train_alike():
+    """Coded columns reach their embeddings in every trainer."""
+    assert_same(BINARY, {"units": 8}, features=Features(dense=WIDTH, codes=(("city", 7), ("job", 4))))
+
+
+def test_augmented_images_train_alike():
+    """A convolutional network with augmentation sees the same pictures in every trainer."""
+    assert_same(
+        MULTICLASS,
+        {"blocks": 1, "filters": 4, "dense_units": 0, "rotation": 0.1, "flip": "horizontal", "zoom": 0.1},
+        features=Features(image=(6, 6, 1)),
+        family="cnn",
+        epochs=2,
+    )
+
+
+@pytest.mark.parametrize("trainer", [fit, loop])
+def test_pruning_ends_a_training_at_once(trainer):
+    """A pruned training ends with the epoch whose verdict was "prune"."""
+    _, fitted = trained(trainer, BINARY, {"units": 4}, epochs=6, prune_at=1)
+    assert fitted.pruned
+    assert len(fitted.history) == 2
+
+
+@pytest.mark.parametrize("trainer", [fit, loop])
+def test_work_is_heard_of(trainer):
+    """A listener hears of batches, so that a hang can be told from work."""
+    context = ModelContext(DENSE, BINARY, TrainingSpec(), ROWS)
+    model = hypermodel("mlp", context).build(GivenHyperParameters({"batch_size": 16, "epochs": 1}))
+    listener = Quiet()
+    trainer(
+        model,
+        rows_of(BINARY),
+        Schedule(1, 16, None, 0.0, seed=1),
+        metric="val_loss",
+        direction="minimize",
+        listener=listener,
+    )
+    assert listener.batches >= 2
+
+
+def test_the_order_of_rows_is_the_seeds_and_the_epochs():
+    """Each epoch has an order of its own, the same for the same seed, and each row is in it once."""
+    orders = [batch_order(seed, epoch, 50).tolist() for seed in (1, 2) for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+    assert batch_order(2, 1, 50).tolist() == orders[3]
+
+
+def test_a_model_with_its_own_step_is_left_to_fit():
+    """A model that trains by steps of its own, or that asks to run eagerly, does not go through the loop."""
+
+    class Own(keras.Model):
+        def train_step(self, data):
+            return {"loss": 0.0}
+
+    inputs = keras.Input((WIDTH,))
+    outputs = keras.layers.Dense(1)(inputs)
+    stock, own = keras.Model(inputs, outputs), Own(inputs, outputs)
+    for model in (stock, own):
+        model.compile(loss="mse")
+    rows = rows_of(BINARY)
+    assert can_loop(stock, rows)
+    assert not can_loop(own, rows)
+    stock.compile(loss="mse", run_eagerly=True)
+    assert not can_loop(stock, rows)
