@@ -38,6 +38,7 @@ class Judge:
             TrialError: if the loss or the objective is not finite, or the objective was not reported.
         """
         value = self._checked(epoch, metrics)
+        metrics = {name: number for name, number in metrics.items() if math.isfinite(number)}
         self._history.append(metrics)
         if self._sign * value < self._sign * self._best_value:
             self._best_epoch, self._best_value, self._best_weights = epoch, value, weights()

@@ -309,12 +309,12 @@ def test_the_median_pruner_ends_the_worse_half(search, direction, bad):
     it = search(objective=Objective("m", direction), pruner="median", startup_trials=8)
     for score in (1.0, 2.0, 3.0, 4.0):
         number, _ = it.ask()
-        assert not it.should_prune(number, 0, score), "nothing is pruned before there are some to compare with"
+        assert not it.should_prune(number, 9, score), "nothing is pruned before there are some to compare with"
         it.tell(complete(number, score))
     good, _ = it.ask()
-    assert not it.should_prune(good, 0, 2.4 if direction == "minimize" else 2.6)
+    assert not it.should_prune(good, 9, 2.4 if direction == "minimize" else 2.6)
     poor, _ = it.ask()
-    assert it.should_prune(poor, 0, bad)
+    assert it.should_prune(poor, 9, bad)
 
 
 def test_hyperband_ends_bad_trials_and_no_good_one(search):
@@ -342,20 +342,20 @@ def test_no_pruner_prunes_nothing(search):
     it = search(pruner="none")
     for _ in range(6):
         number, _values = it.ask()
-        assert not it.should_prune(number, 0, 1.0)
+        assert not it.should_prune(number, 9, 1.0)
         it.tell(complete(number, 1.0))
     worst, _ = it.ask()
-    assert not it.should_prune(worst, 0, 1e9)
+    assert not it.should_prune(worst, 9, 1e9)
 
 
 def test_a_rung_may_be_reached_again_after_a_crash(search):
     """The second attempt of a trial repeats its reports; Optuna keeps the first."""
     it = search(pruner="median", startup_trials=2)
     it.ask()
-    it.should_prune(0, 0, 1.0)
+    it.should_prune(0, 9, 1.0)
     again = search(pruner="median", startup_trials=2)
     list(again.interrupted())
-    assert not again.should_prune(0, 0, 1.0)
+    assert not again.should_prune(0, 9, 1.0)
 
 
 # Telling and reading -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,7 +102,11 @@ class Desk:
         return list(self.supervisor(engine, **choices).run())
 
     def trials(self):
-        return scored_trials(optuna.load_study(study_name="it", storage=self.store.optuna_storage()))
+        return scored_trials(optuna.load_study(study_name="it", storage=self._storage))
+
+    @cached_property
+    def _storage(self):
+        return self.store.optuna_storage()
 
     def records(self, kind=object):
         rows = [row.record for row in self.outbox.next_rows("it", 100_000)]
@@ -522,7 +527,7 @@ def outcome(desk):
     closed = desk.records(StudyClosed)[-1]
     return {
         "state": desk.queue.get("it").state,
-        "trials": [(trial.number, trial.state, trial.value, trial.reason) for trial in desk.trials()],
+        "trials": [(trial.number, trial.state, trial.value, trial.reason) for trial in trials.values()],
         "shown": shown,
         "displaced": {record.number for record in desk.records(ModelDisplaced)},
         "models": desk.models(),
