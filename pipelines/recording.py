@@ -27,6 +27,7 @@ from tracking.plots import Curve, TrialRow, read_history
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
+    ParametersDrawn,
     Record,
     StudyClosed,
     StudyOpened,
@@ -56,6 +57,7 @@ class Recorder:
 
     Args:
         check: raises, within each transaction, if the study is no longer this supervisor's.
+        undeclared: hyperparameters that are searched and are not in the space.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Recorder:
         store: Store,
         search: Search,
         check: Callable[[Connection], None],
+        undeclared: Sequence[str] = (),
     ) -> None:
         self._study = study
         self._objective = objective
@@ -75,6 +78,7 @@ class Recorder:
         self._queue = StudyQueue(store)
         self._search = search
         self._check = check
+        self._undeclared = undeclared
         self._flushed_at = 0.0
         self._folds = 1
         complete = [trial for trial in search.trials() if trial.state == "complete"]
@@ -95,7 +99,7 @@ class Recorder:
             experiment=spec.tracking.experiment or spec.study,
             metric=self._objective.metric,
             direction=self._objective.direction,
-            parameters=tuple(self._study.space.parameters),
+            parameters=(*self._study.space.parameters, *dict.fromkeys(self._undeclared)),
             started_ms=now_ms(),
             artifacts=str(folder),
             dataset_name=spec.study,
@@ -133,12 +137,12 @@ class Recorder:
         """
         if trial.state == "running":
             raise ValueError(f"trial {trial.number} has not ended")
-        rows = self._epochs(trial.number, unsent)
+        rows = [*self._drawn(trial.number, trial.params), *self._epochs(trial.number, unsent)]
         if self._folds > 1 and curve:
             rows += self._epochs(trial.number, curve, mean=True)
         folder = self._home.trial(self._study.name, trial.number)
         keeps, displaced = self._rank(trial)
-        if keeps:
+        if keeps and (folder / MODEL_FILE).exists():
             write_model_folder(folder / MODEL_FILE, folder / _MLFLOW_MODEL)
         finished = TrialFinished(
             study=self._study.name,
@@ -193,6 +197,11 @@ class Recorder:
         with self._store.write() as connection:
             self._check(connection)
             self._outbox.add(rows, connection)
+
+    def _drawn(self, number: int, params: Mapping[str, Value]) -> list[Record]:
+        """Return what a trial got besides the space; nothing of this was known when it started."""
+        drawn = {name: value for name, value in params.items() if name not in self._study.space.parameters}
+        return [ParametersDrawn(self._study.name, number, drawn)] if drawn else []
 
     def _epochs(self, number: int, epochs: Sequence[EpochDone], *, mean: bool = False) -> list[Record]:
         if not epochs:

@@ -23,6 +23,7 @@ from optuna.trial import TrialState as OptunaState
 
 from pipelines.study_file import Objective
 from pipelines.study_spec import SearchSpec
+from search_spaces.question import Question, answer, defaults_for_optuna
 from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolated, grid, point_for_optuna, suggest
 from tracking.records import TrialState, Value
@@ -66,6 +67,7 @@ class Search:
 
     Args:
         epochs: the most that a trial can train.
+        undeclared: what the model's own code is known to ask for besides the space; its defaults are tried first.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Search:
         spec: SearchSpec,
         *,
         epochs: int,
+        undeclared: Sequence[Question] = (),
     ) -> None:
         self._space = space
         self.objective = objective
@@ -90,6 +93,8 @@ class Search:
         known = self._study.get_trials(deepcopy=False)
         self._study.sampler = _sampler(spec, len(known))
         self._asked: dict[int, optuna.Trial] = {}
+        self._undeclared = undeclared
+        self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
         self.rungs = rungs(spec.pruner, epochs)
         self._grid = grid(space) if spec.sampler == "grid" else None
         self._of_grid = {_text_of(trial.system_attrs.get("fixed_params")) for trial in known}
@@ -131,6 +136,10 @@ class Search:
                     raise
         raise AssertionError("unreachable")
 
+    def answer(self, number: int, question: Question) -> Value:
+        """Return a trial's value of a hyperparameter that the space does not declare."""
+        return answer(question, self._asked[number], self._distributions)
+
     def should_prune(self, number: int, epoch: int, best: float) -> bool:
         """Report a trial's best score so far at a rung; say whether the pruner would end it."""
         trial = self._asked[number]
@@ -164,8 +173,11 @@ class Search:
 
     def _enqueue_known_points(self) -> None:
         """Enqueue what to try first; a resumed study has most of it already, and a crash may have cut this off."""
-        for point in self._space.points():
-            self._study.enqueue_trial(point_for_optuna(self._space, point), skip_if_exists=True)
+        points = [point_for_optuna(self._space, point) for point in self._space.points()]
+        if defaults := defaults_for_optuna(self._undeclared, self._distributions):
+            points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
+        for point in points:
+            self._study.enqueue_trial(point, skip_if_exists=True)
 
     def _enqueue_next_of_grid(self, points: Iterator[Mapping[str, Value]]) -> bool:
         """Say whether a point of the grid waits to be asked for, having enqueued the next one if none did."""
@@ -241,5 +253,7 @@ def _pruner(spec: SearchSpec, epochs: int) -> BasePruner:
     if spec.pruner == "hyperband":
         return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=max(epochs, 2), reduction_factor=_REDUCTION)
     if spec.pruner == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=max(1, spec.startup_trials // 2))
+        return optuna.pruners.MedianPruner(
+            n_startup_trials=max(1, spec.startup_trials // 2), n_warmup_steps=epochs // 5
+        )
     return optuna.pruners.NopPruner()

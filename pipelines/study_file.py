@@ -14,10 +14,11 @@ from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from pipelines.data.prepared import TaskKind
+from pipelines.data.prepared import InputKind, TaskKind
 from pipelines.models import catalogue, objectives
 from pipelines.spec_problems import Keys, keys_of, spec_problems
 from pipelines.study_spec import ObjectiveSpec, Section, StudySpec, TrainingSpec
+from pipelines.user_code import is_reference, split_reference
 from search_spaces.document import Document, parse_document, read_document
 from search_spaces.errors import InputError, Problem, nearest
 from search_spaces.parse import RESERVED, parse_space
@@ -58,8 +59,30 @@ class Study:
         return self.spec.study
 
     @property
+    def has_own_model(self) -> bool:
+        """Say whether the model is the study's own code, and not a shipped family."""
+        return is_reference(self.spec.model)
+
+    @property
+    def prefers(self) -> InputKind:
+        """Return the form of features that the model is meant for."""
+        return "any" if self.has_own_model else catalogue.family(self.spec.model).prefers
+
+    @property
+    def own_objective(self) -> Objective | None:
+        """Return the objective of a model of the study's own, which no task decides; None for a shipped family."""
+        return Objective(*objectives.own_objective(self.spec.objective)) if self.has_own_model else None
+
+    @property
+    def searches_undeclared(self) -> bool:
+        """Say whether hyperparameters that only the model's code declares are searched."""
+        return self.has_own_model and self.spec.search.undeclared == "search"
+
+    @property
     def per_layer(self) -> frozenset[str]:
         """Return the concepts that the space declares layer by layer."""
+        if self.has_own_model:
+            return frozenset()
         return catalogue.family(self.spec.model).per_layer(self.space.parameters)
 
     def objective(self, task: TaskKind) -> Objective:
@@ -68,6 +91,8 @@ class Study:
         Raises:
             InputError: if training on this task cannot use the loss, or never reports a metric.
         """
+        if (own := self.own_objective) is not None:
+            return own
         try:
             objectives.loss_name(task, self.spec.training)
             return Objective(*objectives.resolve_objective(task, self.spec.training, self.spec.objective))
@@ -80,7 +105,8 @@ class Study:
         The budget, limits, resources and what happens after the search may change from one run to the next.
         """
         kept = self.spec.model_dump(mode="json", include={"study", "data", "model", "objective", "training"})
-        text = json.dumps([kept, self.space.to_dict()], sort_keys=True, default=str)
+        code = split_reference(self.spec.model, self.base, "model")[0].read_bytes() if self.has_own_model else b""
+        text = json.dumps([kept, self.space.to_dict(), code.hex()], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def placed(self, error: InputError) -> InputError:
@@ -99,14 +125,17 @@ def load_study(file: Path, overrides: Sequence[str] = ()) -> Study:
     Raises:
         InputError: with every problem of the file.
     """
-    return check_document(_overridden(read_document(file), overrides), file.parent.resolve())
+    return check_document(_overridden(read_document(file), overrides), file.parent.resolve(), with_code=True)
 
 
-def check_document(document: Document, base: Path) -> Study:
-    """Check a study that has been read already; see `load_study`."""
+def check_document(document: Document, base: Path, *, with_code: bool = False) -> Study:
+    """Check a study that has been read already; see `load_study`.
+
+    `with_code` says whether the file that holds the study's own model must be there.
+    """
     problems: list[Problem] = []
     spec = _spec(document, problems)
-    family = _family(document, problems)
+    family = _family(document, base, problems, with_code=with_code)
     space = _space(document, base, family, problems)
     if family:
         problems += _unfit(document, family, space)
@@ -124,12 +153,18 @@ def _spec(document: Document, problems: list[Problem]) -> StudySpec | None:
         return None
 
 
-def _family(document: Document, problems: list[Problem]) -> catalogue.Family | None:
+def _family(document: Document, base: Path, problems: list[Problem], *, with_code: bool) -> catalogue.Family | None:
+    """Return the shipped family that is named, None for a model of the study's own."""
     name = document.data.get("model")
     if not isinstance(name, str) or not name:
         return None  # the spec's own check has said so
-    if name not in catalogue.FAMILIES:
-        message = f'no model family is called "{name}"; {nearest(name, catalogue.FAMILIES)}'
+    if is_reference(name):
+        try:
+            split_reference(name, base if with_code else None, "model")
+        except InputError as error:
+            problems += [_placed(document, problem) for problem in error.problems]
+    elif name not in catalogue.FAMILIES:
+        message = f'no model family is called "{name}"; {nearest(name, catalogue.FAMILIES)}, or "file.py:function"'
         problems.append(document.problem(("model",), message))
     return catalogue.FAMILIES.get(name)
 
@@ -186,6 +221,8 @@ def _training_problems(document: Document) -> list[Problem]:
         objective = _optional(ObjectiveSpec, document.data.get("objective"))
     except ValidationError:
         return []
+    if is_reference(document.data.get("model")):
+        return [_placed(document, problem) for problem in objectives.own_problems(training, objective)]
     task = document.get(("data", "task"), "auto")
     kinds: tuple[TaskKind, ...] = (task,) if task in get_args(TaskKind) else get_args(TaskKind)
     fewest = min((_training_errors(kind, training, objective) for kind in kinds), key=len)
@@ -239,12 +276,23 @@ def _in_file_order(document: Document, problems: Sequence[Problem]) -> list[Prob
 def _overridden(document: Document, overrides: Sequence[str]) -> Document:
     """Return the document with `KEY=VALUE` pairs set; their place is the command line."""
     for written in overrides:
-        key, equals, value = written.partition("=")
-        if not equals or not key.strip():
-            raise InputError(f"--set {written}: expected KEY=VALUE with a dotted key, such as budget.trials=5")
-        parsed = parse_document(f"value: {value}", f"--set {written}").data["value"]
-        document = document.with_value(keys_of(document.data, key.strip()), parsed, f"--set {written}")
+        where = f"--set {' '.join(written.split())}"
+        key, equals, value = (part.strip() for part in written.partition("="))
+        keys = keys_of(document.data, key)
+        if not equals or not keys or "" in keys:
+            raise InputError(f"{where}: expected KEY=VALUE with a dotted key, such as budget.trials=5")
+        document = document.with_value(keys, _value(value, where), where)
     return document
+
+
+def _value(written: str, where: str) -> object:
+    try:
+        data = parse_document(f"value: {written}", where).data
+    except InputError as error:
+        raise InputError(f"{where}: {error.problems[0].message}") from None
+    if len(data) > 1:
+        raise InputError(f"{where}: expected one value, got several lines; write --set once for each key")
+    return data["value"]
 
 
 def schema() -> Mapping[str, Any]:

@@ -205,6 +205,11 @@ class SearchSpec(Section):
         "median", description="Optuna's pruner; it sees the objective at a few epochs of each trial."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the sampler and, with a trial's number, of each trial.")
+    undeclared: Literal["search", "fix"] = Field(
+        "search",
+        description="What becomes of hyperparameters that a model of your own asks for and the space does not "
+        "declare: searched as the code declares them, or fixed at the code's defaults.",
+    )
     startup_trials: int = Field(10, ge=0, description="Random trials before TPE and the median pruner begin.")
 
 

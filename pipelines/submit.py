@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from pipelines.asked import own_model, undeclared, write_asked
 from pipelines.data.job import DataJob
 from pipelines.data.prepared import DataSummary
 from pipelines.data.source_paths import check_source_paths
 from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Engine, Job
-from pipelines.models import catalogue
+from pipelines.home import Home
 from pipelines.study_file import Study
 from pipelines.training.trainer import ModelCheck, TrialJob
 from search_spaces.errors import InputError, Problem
@@ -25,6 +27,9 @@ from search_spaces.suggest import largest, smallest
 from tracking.records import Value
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, StudyRecord
+
+if TYPE_CHECKING:
+    from pipelines.training.own_check import OwnCheck
 
 _QUOTED_LINES = 20
 
@@ -38,26 +43,46 @@ class Checked:
     largest: ModelCheck
 
 
-def check_study(study: Study, folder: Path, engine: Engine) -> Checked:
+def known_study(study: Study, home: Home) -> StudyRecord | None:
+    """Return the study of that name which a home holds, None where there is none; nothing is created.
+
+    Raises:
+        InputError: if it searches something else.
+    """
+    if not home.is_begun:
+        return None
+    with Store.open(home.store) as store:
+        known = StudyQueue(store).find(study.name)
+    if known is not None and known.digest.partition(":")[0] != study.identity():
+        raise InputError(_what_differs(study, known))
+    return known
+
+
+def check_study(study: Study, folder: Path, engine: Engine, known: StudyRecord | None = None) -> Checked:
     """Prepare a study's data below `folder`, and build and time the smallest and the largest model.
+
+    The data must be what it was for the study as it is `known`.
 
     Raises:
         InputError: if the data or the model cannot be used; `folder` is as it was.
     """
     with _placed(study), _left_as_it_was(folder), _with_its_output():
         check_source_paths(study.spec.data, study.base)
-        summary = prepare_data(study, folder, engine)
+        folder.mkdir(parents=True, exist_ok=True)
+        expected = known.digest.partition(":")[2] if known else None
+        summary = prepare_data(study, folder, engine, expected)
         study.objective(summary.task.kind)
         with _left_as_it_was(folder / "check"):
-            small, large = _check_models(study, folder, engine)
+            small, large = (
+                _check_own(study, folder, engine) if study.has_own_model else _check_models(study, folder, engine)
+            )
             shutil.rmtree(folder / "check", ignore_errors=True)
     return Checked(summary, small, large)
 
 
-def prepare_data(study: Study, folder: Path, engine: Engine) -> DataSummary:
+def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | None = None) -> DataSummary:
     """Prepare a study's data in `folder`/data; what is there already for the same data is used again."""
-    prefers = catalogue.family(study.spec.model).prefers
-    payload = DataJob(study.spec.data, str(study.base), str(folder / "data"), prefers)
+    payload = DataJob(study.spec.data, str(study.base), str(folder / "data"), study.prefers, expected)
     job = Job("data", "pipelines.data.job:prepare_data", payload, folder / "prepare.log")
     summary: DataSummary = run_alone(engine, job)
     return summary
@@ -72,37 +97,53 @@ def enqueue(study: Study, summary: DataSummary, store: Store) -> StudyRecord:
     queue = StudyQueue(store)
     identity = f"{study.identity()}:{summary.digest}"
     known = queue.find(study.name)
-    document = json.dumps({**study.document.data, "space": study.space.to_dict()})
+    document = written_document(study)
     if known is not None and known.digest != identity:
-        raise InputError(_what_differs(study, known, identity))
+        raise InputError(_what_differs(study, known))
     if known is not None:
         queue.amend(study.name, document, identity)
     return queue.enqueue(study.name, document, identity, folder=study.base)
 
 
-def _what_differs(study: Study, known: StudyRecord, identity: str) -> Problem:
-    if known.digest.partition(":")[0] == identity.partition(":")[0]:
-        what = "its data has changed since"
-    else:
-        before = json.loads(known.document)
-        parts = ("data", "model", "space", "objective", "training")
-        changed = [part for part in parts if before.get(part) != study.document.data.get(part)]
-        what = f"{', '.join(changed) or 'the meaning of its space'} differ from what it was submitted with"
-    message = f'study "{study.name}" exists already and {what}; give this one another name, or choose another --home'
+def written_document(study: Study) -> str:
+    """Return the study file as the queue keeps it: the space in full, whatever it extends."""
+    return json.dumps({**study.document.data, "space": study.space.to_dict()})
+
+
+def _what_differs(study: Study, known: StudyRecord) -> Problem:
+    before, now = json.loads(known.document), {**study.document.data, "space": study.space.to_dict()}
+    parts = ("data", "model", "space", "objective", "training")
+    changed = [part for part in parts if before.get(part) != now.get(part)]
+    what = f"with another {', '.join(changed)}" if changed else "and its file meant something else"
+    message = f'study "{study.name}" exists already {what}; give this one another name, or choose another --home'
     return study.document.problem(("study",), message)
 
 
 def _check_models(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
+    small, large = _try_ends(study, folder, engine, "pipelines.training.check:check_models")
+    return small, large
+
+
+def _check_own(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
+    """Check a model of the study's own, and keep what it asks for."""
+    check: OwnCheck = _try_ends(study, folder, engine, "pipelines.training.own_check:check_own_model")
+    loose = [each.name for each in undeclared(check.asked, study.space.parameters) if study.searches_undeclared]
+    if loose and study.spec.search.sampler == "grid":
+        message = f"a grid needs every range in the space: declare {', '.join(loose)}, or write undeclared: fix"
+        raise InputError(Problem(message, "search.sampler"))
+    write_asked(folder, check.asked)
+    return check.smallest, check.largest
+
+
+def _try_ends(study: Study, folder: Path, engine: Engine, function: str) -> Any:
     ends = smallest(study.space), largest(study.space)
     jobs = tuple(_trial(study, folder, values) for values in ends)
     log = folder / "check" / "worker.log"
     limit = study.spec.limits.memory
-    job = Job("check", "pipelines.training.check:check_models", jobs, log, memory_bytes=limit)
     try:
-        small, large = run_alone(engine, job)
+        return run_alone(engine, Job("check", function, jobs, log, memory_bytes=limit))
     except JobError as error:
         raise _too_large(ends[1], limit) if error.kind == "memory" else error from None
-    return small, large
 
 
 def _too_large(values: Mapping[str, Value], limit: int | None) -> InputError:
@@ -114,18 +155,20 @@ def _too_large(values: Mapping[str, Value], limit: int | None) -> InputError:
 
 
 def _trial(study: Study, folder: Path, values: Mapping[str, Value]) -> TrialJob:
+    objective = study.own_objective
     return TrialJob(
         study=study.name,
         number=0,
         values=values,
+        own=own_model(study, ()),
         per_layer=study.per_layer,
         seed=0,
         model=study.spec.model,
         training=study.spec.training,
         data=str(folder / "data"),
         folder=str(folder / "check"),
-        metric="",
-        direction="minimize",
+        metric=objective.metric if objective else "",
+        direction=objective.direction if objective else "minimize",
         rungs=frozenset(),
     )
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import psutil
 from sqlalchemy import Connection
 
+from pipelines.asked import most_epochs, own_model, read_asked, undeclared
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
 from pipelines.files import write_text
 from pipelines.home import Home
-from pipelines.models import catalogue
 from pipelines.progress import (
     Delivering,
     EpochEnded,
@@ -46,7 +46,8 @@ from pipelines.training.trainer import (
     read_epochs,
     read_result,
 )
-from search_spaces.suggest import ConstraintViolated, largest
+from search_spaces.question import Question
+from search_spaces.suggest import ConstraintViolated
 from tracking.outbox import Outbox, OutboxDelivery
 from tracking.records import StudyState, Value
 from tracking.store import Store
@@ -100,6 +101,8 @@ class Supervisor:
         self._delivery = delivery
         self._store = store
         self._objective = study.objective(summary.task.kind)
+        self._asked = read_asked(home.study(study.name)) if study.has_own_model else ()
+        self._undeclared = undeclared(self._asked, study.space.parameters) if study.searches_undeclared else ()
         self._running: dict[str, _Running] = {}
         self._stop_asking = ""
         self._failure = ""
@@ -140,9 +143,13 @@ class Supervisor:
             study.space,
             self._objective,
             study.spec.search,
-            epochs=most_epochs(study),
+            epochs=most_epochs(study, self._asked),
+            undeclared=self._undeclared,
         )
-        self._recorder = Recorder(study, self._objective, self._home, self._store, self._search, self._check_lease)
+        names = [each.name for each in self._undeclared]
+        self._recorder = Recorder(
+            study, self._objective, self._home, self._store, self._search, self._check_lease, names
+        )
         self._best = best_of(self._search.trials(), self._objective)
         self._queue.set_state(study.name, "running")
         self._recorder.study_opened(self._summary)
@@ -269,6 +276,7 @@ class Supervisor:
             metric=self._objective.metric,
             direction=self._objective.direction,
             rungs=self._search.rungs,
+            own=own_model(self._study, self._asked),
         )
         self._running[_job_name(number)] = _Running(number, values, time.monotonic())
         self._recorder.trial_started(number, values)
@@ -298,6 +306,10 @@ class Supervisor:
         elif isinstance(event, Asked) and isinstance(event.message, RungReached):
             reached = event.message
             self._engine.answer(event.job, self._search.should_prune(running.number, reached.epoch, reached.best))
+        elif isinstance(event, Asked) and isinstance(event.message, Question):
+            value = self._search.answer(running.number, event.message)
+            running.params = {**running.params, event.message.name: value}
+            self._engine.answer(event.job, value)
         elif isinstance(event, Finished):
             yield self._finished(self._running.pop(event.job), event.result)
         elif isinstance(event, Failed):
@@ -320,7 +332,7 @@ class Supervisor:
             number=running.number,
             state=result.state,
             value=result.value,
-            params=running.params,
+            params={**running.params, **result.drawn},
             best_epoch=result.best_epoch + 1,
             seconds=result.seconds,
             reason=reason,
@@ -402,14 +414,6 @@ class Supervisor:
         job = evaluation_job(self._study, self._home, self._best.number)
         scores: Mapping[str, float] = run_alone(self._engine, job, self._alive)
         return scores
-
-
-def most_epochs(study: Study) -> int:
-    """Return the most epochs that a trial of a study can train."""
-    epochs = largest(study.space).get("epochs")
-    if epochs is None and (asked := catalogue.family(study.spec.model).find("epochs")) is not None:
-        epochs = asked.default
-    return int(epochs or 0)
 
 
 def trial_seed(seed: int, number: int) -> int:

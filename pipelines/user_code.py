@@ -53,8 +53,18 @@ def load_object(reference: str, base: Path, key: str) -> Any:
     return getattr(module, name)
 
 
-def split_reference(reference: str, base: Path, key: str) -> tuple[Path, str]:
+def is_reference(written: object) -> bool:
+    """Say whether a study file's value names code, as `file.py:function` does."""
+    return isinstance(written, str) and ":" in written
+
+
+def split_reference(reference: str, base: Path | None, key: str) -> tuple[Path, str]:
     """Return the file and the name in `file.py:name`.
+
+    Args:
+        reference: see `load_object`.
+        base: see `load_object`; None asks nothing of the file, and leaves its path relative.
+        key: see `load_object`.
 
     Raises:
         InputError: if it is not written like that, or there is no such file.
@@ -62,6 +72,8 @@ def split_reference(reference: str, base: Path, key: str) -> tuple[Path, str]:
     written, _, name = reference.rpartition(":")
     if not written.endswith(".py") or not name.isidentifier():
         raise InputError(Problem(f'expected "file.py:function", got "{reference}"', key))
+    if base is None:
+        return Path(written), name
     path = (base / written).resolve()
     if not path.is_file():
         beside = [file.name for file in path.parent.glob("*.py")] if path.parent.is_dir() else []

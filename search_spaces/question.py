@@ -9,7 +9,7 @@ from the second list of choices on, the name carries a number, as in `child#2`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -65,7 +65,7 @@ class Question:
 
 
 Known = MutableMapping[str, BaseDistribution]
-"""The distributions that an Optuna study has by name; kept up to date by `answer` and `default_for_optuna`."""
+"""The distributions that an Optuna study has by name; kept up to date by `answer` and `defaults_for_optuna`."""
 
 
 def question_of(hyperparameter: Any) -> Question:
@@ -94,15 +94,22 @@ def answer(question: Question, trial: optuna.trial.BaseTrial, known: Known) -> V
     return _for_model(question, _drawn(trial, name, distribution))
 
 
-def default_for_optuna(question: Question, known: Known) -> Mapping[str, Any]:
-    """Return a question's default as `optuna.Study.enqueue_trial` takes it; empty where it is no value of the range."""
-    if not question.is_drawn:
-        return {}
-    name, distribution = _claimed(question, known)
-    drawn = _for_optuna(question, question.default)
-    if drawn is None or not distribution._contains(distribution.to_internal_repr(drawn)):
-        return {}
-    return {name: drawn}
+def defaults_for_optuna(questions: Iterable[Question], known: Known) -> dict[str, Any]:
+    """Return the questions' defaults as `optuna.Study.enqueue_trial` takes them, but those that Optuna cannot have.
+
+    These are defaults outside of their own range, and those of a name that has other ranges and defaults as well.
+    """
+    defaults: dict[str, Any] = {}
+    torn: set[str] = set()
+    for question in questions:
+        if not question.is_drawn:
+            continue
+        name, distribution = _claimed(question, known)
+        drawn = _for_optuna(question, question.default)
+        is_value = drawn is not None and distribution._contains(distribution.to_internal_repr(drawn))
+        if not is_value or defaults.setdefault(name, drawn) != drawn:
+            torn.add(name)
+    return {name: drawn for name, drawn in defaults.items() if name not in torn}
 
 
 def _claimed(question: Question, known: Known) -> tuple[str, BaseDistribution]:

@@ -25,6 +25,7 @@ from tracking.outbox import Severity
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
+    ParametersDrawn,
     Record,
     StudyClosed,
     StudyOpened,
@@ -91,6 +92,9 @@ class Projection:
                     self._open_study(record)
                 case TrialStarted():
                     self._start_trial(record)
+                case ParametersDrawn():
+                    run = self._trial(self._study(record.study), record.number)
+                    self._log(run.run_id, params={name: _written(value) for name, value in record.params.items()})
                 case EpochsRecorded():
                     self._record_epochs(record)
                 case TrialFinished():

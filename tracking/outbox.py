@@ -32,6 +32,7 @@ _KINDS: Final[Mapping[str, Callable[..., Record]]] = {
         records.EpochsRecorded,
         records.TrialFinished,
         records.ModelDisplaced,
+        records.ParametersDrawn,
         records.StudyClosed,
     )
 }

@@ -51,6 +51,15 @@ class TrialStarted:
 
 
 @dataclass(frozen=True)
+class ParametersDrawn:
+    """A trial's model asked for hyperparameters that the space does not declare, and got these values."""
+
+    study: str
+    number: int
+    params: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
 class EpochsRecorded:
     """Metrics of some epochs of a trial: (epoch, counted from 0; time; metrics by Keras's names)."""
 
@@ -116,4 +125,4 @@ class StudyClosed:
     test: Mapping[str, float] = field(default_factory=dict)
 
 
-Record = StudyOpened | TrialStarted | EpochsRecorded | TrialFinished | ModelDisplaced | StudyClosed
+Record = StudyOpened | TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished | ModelDisplaced | StudyClosed

@@ -26,7 +26,7 @@ def load_sklearn(name: str, key: str, prefers: InputKind) -> RawData:
     source = f"sklearn:{name}"
     bunch = getattr(datasets, f"load_{name}")(as_frame=name != "digits")
     if name == "digits":
-        return from_pair(bunch.images[..., None] if prefers == "image" else bunch.data, bunch.target, source, key)
+        return from_pair(bunch.data if prefers == "dense" else bunch.images[..., None], bunch.target, source, key)
     table: pd.DataFrame = bunch.data
     names = tuple(str(label) for label in bunch.target_names) if "target_names" in bunch else ()
     origin = Origin(source, key, "row", range(1, len(table) + 1))

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind) -> DataSummary:
+def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind, expected: str | None = None) -> DataSummary:
     """Return the summary of the data prepared in `folder`, preparing it unless it already is.
 
     Args:
@@ -49,9 +49,10 @@ def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind) -> Dat
         base: folder that the study file's paths are relative to.
         folder: where prepared data goes; replaced if it holds other data.
         prefers: what the model family takes.
+        expected: digest that the data must have, where a study depends on what is there; None for any.
 
     Raises:
-        InputError: for anything wrong with the data; `Problem.path` names the key to blame.
+        InputError: for anything wrong with the data; `Problem.path` names the key to blame. `folder` stays as it was.
     """
     sources = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
     by_contents = all(source_path(source, base) is not None for source in sources)
@@ -73,6 +74,10 @@ def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind) -> Dat
     summary = _summarise(spec, content, labels, split)
     text = json.dumps({"format": FORMAT, "fingerprint": fingerprint, **dataclasses.asdict(summary)}, indent=2)
     (aside / "summary.json").write_text(text, encoding="utf-8")
+    if expected not in (None, summary.digest):
+        shutil.rmtree(aside)
+        message = "the data has changed since the study began; give this study another name, or choose another --home"
+        raise InputError(Problem(message, "data.source"))
     _flush(aside)
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)

@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 TaskKind = Literal["binary", "multiclass", "regression", "multi_output_regression"]
-InputKind = Literal["dense", "image"]
+InputKind = Literal["dense", "image", "any"]
+"""What a model takes; "any" leaves data in the form it has."""
+
 Array = npt.NDArray[Any]
 
 

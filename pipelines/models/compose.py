@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from pipelines.models.user_model import as_taken
+
 
 def compose(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
     """Return one uncompiled model from raw inputs to the prediction.
@@ -22,3 +24,33 @@ def compose(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
     # Keras's augmentation layers take a call that says nothing of training to be training.
     prediction = bare({taken.name: prepared[taken.name] for taken in core.inputs}, training=False)
     return keras.Model(inputs, prediction, name="deployed")
+
+
+def compose_own(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
+    """Return one uncompiled model from raw inputs to the prediction of a study's own model.
+
+    Args:
+        preprocessing: see `compose`.
+        core: a trained model that takes what `as_taken` gives it.
+
+    Raises:
+        ValueError: if the model's inputs are not those.
+    """
+    inputs = {
+        given.name: keras.Input(given.shape[1:], dtype=given.dtype, name=given.name) for given in preprocessing.inputs
+    }
+    prepared = preprocessing(inputs)
+    prediction = _bare(core, list(prepared))(as_taken(prepared), training=False)
+    return keras.Model(inputs, prediction, name="deployed")
+
+
+def _bare(core: keras.Model, names: list[str]) -> keras.Model:
+    """Return the same layers without their compilation; a model that is no graph of layers stays as it is."""
+    if not getattr(core, "inputs", None) or not getattr(core, "outputs", None):
+        return core
+    if len(names) == 1:
+        return keras.Model(core.inputs[0], core.outputs[0], name=f"trained.{core.name}")
+    by_name = {taken.name: taken for taken in core.inputs}
+    if set(by_name) != set(names):
+        raise ValueError(f"the model takes {', '.join(sorted(by_name))}, the data gives {', '.join(names)}")
+    return keras.Model(by_name, core.outputs[0], name=f"trained.{core.name}")

@@ -176,6 +176,28 @@ def unreported(metric: str, reported: Collection[str], known: Iterable[str]) -> 
     return Problem(message, "objective.metric")
 
 
+def own_objective(objective: ObjectiveSpec | None) -> tuple[str, Direction]:
+    """Return the metric and direction for a model of the study's own, whose metrics only its training shows."""
+    if objective is None:
+        return "val_loss", "minimize"
+    return objective.metric, objective.direction or direction_of(objective.metric) or "minimize"
+
+
+def own_problems(training: TrainingSpec, objective: ObjectiveSpec | None) -> list[Problem]:
+    """Return what in a study file does not go with a model of the study's own."""
+    problems = []
+    for key, written in (("loss", training.loss), ("metrics", training.metrics)):
+        if written:
+            message = f"a model of your own is trained with the {key} that it is compiled with; remove this key"
+            problems.append(Problem(message, f"training.{key}"))
+    if objective and objective.direction is None and direction_of(objective.metric) is None:
+        message = (
+            f'whether less or more "{objective.metric}" is better is not known; add direction: minimize or maximize'
+        )
+        problems.append(Problem(message, "objective.metric"))
+    return problems
+
+
 def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None:
     """Return the weight of each class by its index, for `fit`; None where all rows weigh alike.
 

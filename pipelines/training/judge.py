@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pipelines.training.trainer import Fitted, Listener, Schedule, TrialError
+from pipelines.training.trainer import Fitted, Listener, NoObjectiveError, Schedule, TrialError
 
 
 class Judge:
@@ -58,7 +58,7 @@ class Judge:
 
     def _checked(self, epoch: int, metrics: Mapping[str, float]) -> float:
         if self._metric not in metrics:
-            raise TrialError(f"training reported no {self._metric}, only {', '.join(sorted(metrics))}")
+            raise NoObjectiveError(f"training reported no {self._metric}, only {', '.join(sorted(metrics))}")
         for name in ("loss", "val_loss", self._metric):
             if not math.isfinite(metrics.get(name, 0.0)):
                 raise TrialError(f"{name} became {metrics[name]} in epoch {epoch + 1}")

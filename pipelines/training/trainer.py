@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -15,6 +15,25 @@ from pipelines.data.prepared import Part
 from pipelines.study_spec import TrainingSpec
 from search_spaces.errors import KerastudyError
 from tracking.records import Value
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """What a trial of a study's own model knows besides.
+
+    Attributes:
+        base: folder that the model's file is relative to.
+        declared: names in the space, whether they are active in this trial or not.
+        asked: names that the code was seen to ask for.
+        searches: whether what is not declared is searched, and not fixed at the code's default.
+        bounds: per declared name the values that `Parameter.bounds` has.
+    """
+
+    base: str
+    declared: frozenset[str]
+    asked: frozenset[str]
+    searches: bool
+    bounds: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,7 @@ class TrialJob:
         folder: where the trial's own files go.
         metric: the objective, and whether less or more of it is better.
         rungs: epochs, counted from 0, after which the trial asks whether it is to be pruned.
+        own: where `model` is the study's own code; such a trial also asks `Question`s, which are answered with values.
     """
 
     study: str
@@ -43,6 +63,7 @@ class TrialJob:
     metric: str
     direction: Literal["minimize", "maximize"]
     rungs: frozenset[int]
+    own: OwnModel | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +102,7 @@ class TrialResult:
         epochs: the whole curve; with folds, the mean over the folds that reached an epoch.
         parameters: trainable weights of the model.
         seconds: time from start to end.
+        drawn: hyperparameters that the model asked for and the space does not declare.
     """
 
     state: Literal["complete", "pruned"]
@@ -90,13 +112,21 @@ class TrialResult:
     epochs: tuple[EpochDone, ...]
     parameters: int
     seconds: float
+    drawn: Mapping[str, Value] = field(default_factory=dict)
 
+
+DEFAULT_EPOCHS = 30
+DEFAULT_BATCH_SIZE = 32
+"""What a model of the study's own is trained with where neither its code nor the space says."""
 
 ARTIFACTS = "artifacts"
 """The folder in a trial's folder whose files MLflow shows."""
 
 MODEL_FILE = "model.keras"
 """A complete trial's model on raw columns, in the trial's folder."""
+
+OWN_WEIGHTS_FILE = "own.weights.h5"
+"""The weights of a complete trial's model, where the model is the study's own."""
 
 RESULT_FILE = "result.json"
 """The trial's `TrialResult`, written after all its other files."""
@@ -145,6 +175,7 @@ class ModelCheck:
         memory_bytes: estimate for training: weights, their gradients, the optimizer's state, and for one batch every
             layer's output twice (once forward, once for its gradient).
         first_s: time of the first step, which traces and compiles.
+        refused: why the study's own code will not build this one; all else is 0 then.
         epoch_s: estimate for one epoch, from a few steps.
         epochs: most epochs that a trial of this size trains.
     """
@@ -154,10 +185,15 @@ class ModelCheck:
     first_s: float
     epoch_s: float
     epochs: int
+    refused: str = ""
 
 
 class TrialError(KerastudyError):
     """A trial that cannot be scored; its message is the trial's reason."""
+
+
+class NoObjectiveError(TrialError):
+    """Training ran and gave no value for the objective: no trial of the study can be scored."""
 
 
 class Listener(Protocol):

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,20 @@ from pipelines.data.prepare import load_part, load_preprocessing, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.files import aside_of, into_place, write_text
 from pipelines.models.build import hypermodel
-from pipelines.models.compose import compose
+from pipelines.models.compose import compose, compose_own
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import class_weights
 from pipelines.training.fit import fit
 from pipelines.training.loop import can_loop, loop
+from pipelines.training.own_trial import ask_supervisor, build_own_trial
 from pipelines.training.trainer import (
     ARTIFACTS,
     MODEL_FILE,
+    OWN_WEIGHTS_FILE,
     RESULT_FILE,
     EpochDone,
     Fitted,
+    OwnModel,
     Rows,
     RungReached,
     Schedule,
@@ -44,6 +47,7 @@ from pipelines.training.trainer import (
 )
 from search_spaces.hyperparameters import GivenHyperParameters
 from tracking.plots import learning_curve
+from tracking.records import Value
 
 
 def train_trial(job: TrialJob, channel: Channel) -> TrialResult:
@@ -74,11 +78,14 @@ class _Fold:
     config: Mapping[str, Any]
     fitted: Fitted
     epochs: tuple[EpochDone, ...]
+    drawn: Mapping[str, Value] = field(default_factory=dict)
 
 
 def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed((job.seed + fold) % 2**32)
+    if job.own is not None:
+        return _train_own_fold(job, job.own, fold, channel)
     trial = build_trial(job, fold)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     train = loop if can_loop(trial.model, trial.rows) else fit
@@ -86,6 +93,13 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
         trial.model, trial.rows, trial.schedule, metric=job.metric, direction=job.direction, listener=listener
     )
     return _Fold(fold, trial.model, trial.asked, fitted, tuple(listener.epochs))
+
+
+def _train_own_fold(job: TrialJob, own: OwnModel, fold: int, channel: Channel) -> _Fold:
+    trial = build_own_trial(job, own, fold, ask_supervisor(channel))
+    listener = _Listener(job, fold, trial.schedule.epochs, channel)
+    fitted = trial.train(listener)
+    return _Fold(fold, trial.model, dict(trial.hp.values), fitted, tuple(listener.epochs), dict(trial.undeclared.drawn))
 
 
 @dataclass(frozen=True)
@@ -143,7 +157,7 @@ class _Listener:
         done = EpochDone(epoch, self._of, self._fold, at_ms, dict(metrics))
         self.epochs.append(done)
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(done)) + "\n")
+            file.write("\n" + json.dumps(asdict(done)))  # a line of its own even after one that was cut off
         self._channel.report(done)
         if self._fold > 0 or epoch not in self._job.rungs:
             return False
@@ -178,6 +192,7 @@ def _result(folds: Sequence[_Fold], *, seconds: float) -> TrialResult:
         epochs=_mean_curve(folds),
         parameters=sum(int(np.prod(weight.shape)) for weight in folds[0].model.trainable_weights),
         seconds=seconds,
+        drawn={name: value for fold in folds for name, value in fold.drawn.items()},
     )
 
 
@@ -196,7 +211,8 @@ def _mean_curve(folds: Sequence[_Fold]) -> tuple[EpochDone, ...]:
 
 
 def _mean_metrics(many: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: _mean([metrics[name] for metrics in many]) for name in many[0]}
+    names = dict.fromkeys(name for metrics in many for name in metrics)
+    return {name: _mean([metrics[name] for metrics in many if name in metrics]) for name in names}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -208,10 +224,35 @@ def _write_files(job: TrialJob, best: _Fold, result: TrialResult) -> None:
     write_text(folder / "history.csv", _history_csv(result.epochs))
     write_text(folder / "config.json", json.dumps(_config(job, best), indent=2, default=str) + "\n")
     learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)
+    if job.own is not None:
+        _write_own_model(job, best, result)
+        return
     model = compose(load_preprocessing(Path(job.data), best.number), best.model)
     write_text(folder / "model_summary.txt", _summary(best.model) + "\n" + _summary(model))
     if result.state == "complete":
         _save(model, Path(job.folder) / MODEL_FILE)
+
+
+def _write_own_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
+    """Write a model of the study's own: with its preprocessing where that can be, and else a note that says why not."""
+    folder = Path(job.folder)
+    write_text(folder / ARTIFACTS / "model_summary.txt", _summary(best.model) + "\n")
+    if result.state != "complete":
+        return
+    _save_weights(best.model, folder / OWN_WEIGHTS_FILE)
+    try:
+        model = compose_own(load_preprocessing(Path(job.data), best.number), best.model)
+        _save(model, folder / MODEL_FILE)
+    # Whatever keeps a person's model from being joined or saved, the trial is scored and its weights are kept.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        write_text(folder / ARTIFACTS / "model_note.txt", f"This model cannot be deployed on raw columns: {reason}\n")
+
+
+def _save_weights(model: keras.Model, file: Path) -> None:
+    aside = aside_of(file)
+    model.save_weights(aside)
+    into_place(aside, file)
 
 
 def _save(model: keras.Model, file: Path) -> None:
@@ -222,7 +263,8 @@ def _save(model: keras.Model, file: Path) -> None:
 
 def _history_csv(epochs: Sequence[EpochDone]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, ["epoch", *epochs[0].metrics], lineterminator="\n")
+    names = dict.fromkeys(name for done in epochs for name in done.metrics)
+    writer = csv.DictWriter(out, ["epoch", *names], lineterminator="\n")
     writer.writeheader()
     writer.writerows({"epoch": done.epoch, **done.metrics} for done in epochs)
     return out.getvalue()
@@ -234,7 +276,7 @@ def _config(job: TrialJob, fold: _Fold) -> dict[str, Any]:
         "trial": job.number,
         "model": job.model,
         "seed": job.seed,
-        "params": dict(job.values),
+        "params": {**job.values, **fold.drawn},
         "asked": {name: value for name, value in fold.config.items() if value is not None},
         "training": job.training.model_dump(mode="json"),
         "objective": {"metric": job.metric, "direction": job.direction},

@@ -17,11 +17,13 @@ import keras_tuner
 import numpy as np
 
 from pipelines.data.prepared import Part, Task
-from pipelines.models.user_model import UserModel, as_taken, targets_for
+from pipelines.models.user_model import ModelCodeError, UserModel, as_taken, targets_for
 from pipelines.training.judge import Judge
-from pipelines.training.trainer import Fitted, Listener, Rows, Schedule, TrialError
+from pipelines.training.trainer import Fitted, Listener, NoObjectiveError, Rows, Schedule, TrialError
 
-_FIT_ARGUMENTS = ("batch_size", "epochs")
+FIT_ARGUMENTS = ("batch_size", "epochs")
+"""What `fit` is told by the space where the code does not ask for it."""
+
 _VALIDATION_BATCH = 1024
 
 
@@ -41,14 +43,16 @@ class UserFit:
     arguments: Mapping[str, Any]
 
 
-def fit_arguments(user: UserModel, values: Mapping[str, Any], asked: frozenset[str], schedule: Schedule) -> dict[str, Any]:
+def fit_arguments(
+    user: UserModel, values: Mapping[str, Any], asked: frozenset[str], schedule: Schedule
+) -> dict[str, Any]:
     """Return which of `epochs` and `batch_size` are handed to `fit`, and their values.
 
     A `fit` of the author's own gets those that the space declares and that the code does not ask `hp` for itself.
     """
     if not user.has_own_fit:
         return {"batch_size": schedule.batch_size, "epochs": schedule.epochs}
-    return {name: int(values[name]) for name in _FIT_ARGUMENTS if name in values and name not in asked}
+    return {name: int(values[name]) for name in FIT_ARGUMENTS if name in values and name not in asked}
 
 
 def user_fit(
@@ -58,13 +62,15 @@ def user_fit(
 
     Raises:
         TrialError: if there is no finite score.
-        ModelCodeError: if the author's code raises.
+        ModelCodeError: if the author's code raises, or returns something else.
     """
     watch = _Watch(model, how, listener)
     results: Any = None
     with how.user.blamed():
         try:
-            results = how.user.hypermodel.fit(hp, model, *_xy(how, model, rows.train), **_keywords(how, model, rows, watch))
+            results = how.user.hypermodel.fit(
+                hp, model, *_xy(how, model, rows.train), **_keywords(how, model, rows, watch)
+            )
         except _TrainingEnded:
             results = None
     if watch.scored:
@@ -93,7 +99,7 @@ def _keywords(how: UserFit, model: keras.Model, rows: Rows, watch: _Watch) -> di
     return keywords
 
 
-class _TrainingEnded(BaseException):  # noqa: N818  # no error; and the author's `except Exception` must not catch it
+class _TrainingEnded(BaseException):  # no error; and the author's `except Exception` must not catch it
     """Ends a training loop that goes on after its trial was pruned."""
 
 
@@ -178,7 +184,7 @@ def _metrics_of(results: Any, how: UserFit) -> dict[str, float]:
         metrics = {str(name): float(np.mean(value)) for name, value in results.items()}
     else:
         expected = "Keras's history, a dictionary of metrics, a number, or a list of these"
-        raise TrialError(f"fit in {how.user.file.name} must return {expected}, got {type(results).__name__}")
+        raise ModelCodeError(f"fit in {how.user.file.name} must return {expected}, got {type(results).__name__}")
     _check(metrics, how)
     return metrics
 
@@ -186,7 +192,7 @@ def _metrics_of(results: Any, how: UserFit) -> dict[str, float]:
 def _best_of_history(history: Any, how: UserFit) -> dict[str, float]:
     reported: Mapping[str, Any] = history.history
     if how.metric not in reported:
-        raise TrialError(f"training reported no {how.metric}, only {', '.join(sorted(reported)) or 'nothing'}")
+        raise NoObjectiveError(f"training reported no {how.metric}, only {', '.join(sorted(reported)) or 'nothing'}")
     better = np.nanargmin if how.direction == "minimize" else np.nanargmax
     best = int(better(np.asarray(reported[how.metric], dtype=float)))
     metrics = {name: float(np.mean(values[best])) for name, values in reported.items() if len(values) > best}
@@ -196,7 +202,9 @@ def _best_of_history(history: Any, how: UserFit) -> dict[str, float]:
 
 def _check(metrics: Mapping[str, float], how: UserFit) -> None:
     if how.metric not in metrics:
-        raise TrialError(f"fit in {how.user.file.name} returned no {how.metric}, only {', '.join(sorted(metrics))}")
+        raise NoObjectiveError(
+            f"fit in {how.user.file.name} returned no {how.metric}, only {', '.join(sorted(metrics))}"
+        )
     if not math.isfinite(metrics[how.metric]):
         raise TrialError(f"{how.metric} became {metrics[how.metric]}")
 

@@ -110,7 +110,7 @@ def test_other_metrics_that_are_not_finite_are_left_out():
 def test_an_objective_that_is_never_reported_fails_the_trial():
     """The reason names the objective and what there is instead."""
     judge = Judge(Schedule(3, 8, None, 0.0, seed=0), "val_f1_score", "maximize", Listener())
-    with pytest.raises(TrialError, match="^training reported no val_f1_score, only loss, val_loss$"):
+    with pytest.raises(TrialError, match=r"^training reported no val_f1_score, only loss, val_loss$"):
         judge.stops(0, {"val_loss": 1.0, "loss": 1.0}, list)
 
 

@@ -1,0 +1,155 @@
+"""A study's own hypermodel: a function of `hp`, a `HyperModel` class, or an instance of one, loaded from its file.
+
+What the person wrote runs as it would under KerasTuner: compiled as they compile it, trained by their own `fit`
+where they have one. What goes wrong inside it is told with their file and line.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from pipelines.data.prepared import Array, Task
+from pipelines.user_code import load_object, raised_at, split_reference
+from search_spaces.errors import InputError, KerastudyError, Problem
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_ONE_HOT_LOSSES = frozenset(
+    {
+        *("categoricalcrossentropy", "categoricalfocalcrossentropy", "categoricalgeneralizedcrossentropy"),
+        *("categoricalhinge", "kldivergence", "cosinesimilarity"),
+    }
+)
+
+
+class ModelCodeError(KerastudyError):
+    """The study's own code raised; the message ends with its file and line."""
+
+
+class ModelRefusedError(KerastudyError):
+    """The study's own code said with `FailedTrialError` that it will not train these values."""
+
+
+@dataclass(frozen=True)
+class UserModel:
+    """A hypermodel and where it comes from.
+
+    Attributes:
+        has_own_fit: whether it trains by a `fit` of its own.
+    """
+
+    hypermodel: keras_tuner.HyperModel
+    file: Path
+    has_own_fit: bool
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Return the model for the values that `hp` answers with.
+
+        Raises:
+            InputError: if it is no Keras model.
+            ModelCodeError: if the code raises.
+            ModelRefusedError: if it raises KerasTuner's `FailedTrialError`.
+        """
+        with self.blamed():
+            model = self.hypermodel.build(hp)
+        if not isinstance(model, keras.Model):
+            message = f"expected {self.file.name} to build a Keras model, got {type(model).__name__}; return the model"
+            raise InputError(Problem(message, "model"))
+        if not self.has_own_fit and not getattr(model, "compiled", False):
+            message = (
+                f"the model that {self.file.name} builds is not compiled; call model.compile() before you return it"
+            )
+            raise InputError(Problem(message, "model"))
+        return model
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Give what the person's code raises its file and line; errors about memory stay what they are."""
+        try:
+            yield
+        except (KerastudyError, MemoryError):
+            raise
+        except keras_tuner.errors.FailedTrialError as error:
+            raise ModelRefusedError(str(error) or "the model refuses these values") from error
+        except Exception as error:
+            if type(error).__name__ == "ResourceExhaustedError":
+                raise
+            raise ModelCodeError(_in_one_line(raised_at(error, self.file))) from error
+
+
+def load_user_model(reference: str, base: Path) -> UserModel:
+    """Return the hypermodel that `file.py:name` names; the path is relative to `base`.
+
+    Raises:
+        InputError: if it cannot be loaded, or is no hypermodel.
+    """
+    found = load_object(reference, base, "model")
+    file, name = split_reference(reference, base, "model")
+    hypermodel = _as_hypermodel(found, name, file)
+    own_fit = type(hypermodel).fit is not keras_tuner.HyperModel.fit or "fit" in vars(hypermodel)
+    return UserModel(hypermodel, file, own_fit)
+
+
+def as_taken(x: Mapping[str, Array]) -> Any:
+    """Return the features as a person's model gets them: the one array, or a dict where there are several."""
+    return next(iter(x.values())) if len(x) == 1 else dict(x)
+
+
+def targets_for(model: keras.Model, task: Task, y: Array) -> Array:
+    """Return targets as the model's loss takes them: one column a class for the categorical ones, else as they are."""
+    if not task.classes or not _wants_one_hot(getattr(model, "loss", None)):
+        return y
+    one_hot: Array = np.eye(len(task.classes), dtype=np.float32)[np.asarray(y)]
+    return one_hot
+
+
+def _in_one_line(text: str) -> str:
+    """Return an error's text without Keras's colours and its list of arguments."""
+    said, _, place = text.partition("\n\nArguments received by")
+    place = place[place.rindex(" (") :] if place.endswith(")") and ".py, line" in place else ""
+    return " ".join(_COLOURS.sub("", said).split())[:500] + place
+
+
+def _as_hypermodel(found: Any, name: str, file: Path) -> keras_tuner.HyperModel:
+    if isinstance(found, keras_tuner.HyperModel):
+        return found
+    if isinstance(found, type) and issubclass(found, keras_tuner.HyperModel):
+        needed = [each.name for each in inspect.signature(found).parameters.values() if _is_needed(each)]
+        if needed:
+            message = f"{name} needs {', '.join(needed)}; write `model = {name}(...)` in {file.name} and name that"
+            raise InputError(Problem(message, "model"))
+        return found()
+    if isinstance(found, type) or not callable(found):
+        kind = found.__name__ if isinstance(found, type) else type(found).__name__
+        message = f"expected {name} to be a function of hp or a keras_tuner.HyperModel, got {kind}"
+        raise InputError(Problem(message, "model"))
+    return _OfFunction(found)
+
+
+class _OfFunction(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
+    """A hypermodel that builds by a function."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.build = function
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    is_open = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is inspect.Parameter.empty and not is_open
+
+
+def _wants_one_hot(loss: Any) -> bool:
+    if not isinstance(loss, str | keras.losses.Loss) and not callable(loss):
+        return False
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    return name.replace("_", "").lower() in _ONE_HOT_LOSSES

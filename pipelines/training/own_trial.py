@@ -1,0 +1,115 @@
+"""Builds and trains the model of a study's own code for one fold of a trial.
+
+The worker holds no database, so a hyperparameter that the code asks for and the space does not declare is put to the
+supervisor over the job's channel, which answers from Optuna: conditions in the code work as they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipelines.data.prepare import load_part, load_summary
+from pipelines.engines.engine import Channel
+from pipelines.models.objectives import class_weights
+from pipelines.models.user_model import load_user_model
+from pipelines.training.trainer import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_EPOCHS,
+    Fitted,
+    Listener,
+    OwnModel,
+    Rows,
+    Schedule,
+    TrialJob,
+)
+from pipelines.training.user_fit import UserFit, fit_arguments, user_fit
+from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.question import Question, question_of
+from tracking.records import Value
+
+Choose = Callable[[Question], Value]
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """Answers what the space does not declare, and remembers the answers.
+
+    Attributes:
+        choose: gives the value of a hyperparameter that is searched.
+    """
+
+    own: OwnModel
+    choose: Choose
+    drawn: dict[str, Value]
+
+    def answer(self, hyperparameter: Any) -> Value:
+        """Return the value of a hyperparameter that the code asks for."""
+        question = question_of(hyperparameter)
+        if question.name in self.own.declared or not self.own.searches or not question.is_drawn:
+            return question.default
+        self.drawn[question.name] = self.choose(question)
+        return self.drawn[question.name]
+
+
+@dataclass(frozen=True)
+class OwnTrial:
+    """A model of the study's own, built and ready to train."""
+
+    model: keras.Model
+    hp: GivenHyperParameters
+    undeclared: Undeclared
+    rows: Rows
+    schedule: Schedule
+    how: UserFit
+
+    def train(self, listener: Listener) -> Fitted:
+        """Train; see `user_fit`."""
+        return user_fit(self.how, self.hp, self.model, self.rows, listener)
+
+
+def build_own_trial(job: TrialJob, own: OwnModel, fold: int, choose: Choose) -> OwnTrial:
+    """Build a trial's model for one fold of the data.
+
+    Raises:
+        InputError: if the code is no hypermodel, or cannot take the space's values.
+        ModelCodeError: if the code raises.
+        ModelRefusedError: if the code refuses these values.
+    """
+    data = Path(job.data)
+    task = load_summary(data).task
+    user = load_user_model(job.model, Path(own.base))
+    undeclared = Undeclared(own, choose, {})
+    hp = GivenHyperParameters(job.values, undeclared.answer)
+    model = user.build(hp)
+    schedule = _schedule(job, fold, hp.values)
+    rows = Rows(load_part(data, "train", fold), load_part(data, "validation", fold), class_weights(task, job.training))
+    arguments = fit_arguments(user, job.values, own.asked, schedule)
+    how = UserFit(user, task, schedule, job.metric, job.direction, arguments)
+    return OwnTrial(model, hp, undeclared, rows, schedule, how)
+
+
+def ask_supervisor(channel: Channel) -> Choose:
+    """Return a choice that the supervisor makes."""
+
+    def choose(question: Question) -> Value:
+        value: Value = channel.ask(question)
+        return value
+
+    return choose
+
+
+def _schedule(job: TrialJob, fold: int, asked: Mapping[str, Any]) -> Schedule:
+    values = {**asked, **job.values}
+    stopping = job.training.early_stopping
+    return Schedule(
+        epochs=int(values.get("epochs", DEFAULT_EPOCHS)),
+        batch_size=int(values.get("batch_size", DEFAULT_BATCH_SIZE)),
+        patience=stopping.patience if stopping else None,
+        min_delta=stopping.min_delta if stopping else 0.0,
+        seed=(job.seed + fold) % 2**32,
+    )
