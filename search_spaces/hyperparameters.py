@@ -67,7 +67,8 @@ def _declared(hyperparameter: Any) -> str:
     """Return what the code asks for, in words."""
     kind = _kind(hyperparameter)
     if kind in ("Int", "Float"):
-        step = f" in steps of {hyperparameter.step}" if hyperparameter.step is not None else ""
+        every = hyperparameter.step is None or (kind, hyperparameter.step) == ("Int", 1)
+        step = "" if every else f" in steps of {hyperparameter.step}"
         scale = "" if hyperparameter.sampling == "linear" else f", {hyperparameter.sampling}"
         return f"{kind} from {hyperparameter.min_value} to {hyperparameter.max_value}{step}{scale}"
     if kind == "Choice":

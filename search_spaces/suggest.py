@@ -1,7 +1,7 @@
 """A space and an Optuna trial make a trial's values; and what of a space needs no Optuna: its grid and its extremes.
 
-Parameters have their own names in Optuna, with two exceptions: fixed ones are not there at all, and one with `log` and
-a `step`, which Optuna refuses, is there as the number of its steps under `<name>#idx`.
+Parameters have their own names in Optuna, with two exceptions: fixed ones are not there at all, and one with steps
+that Optuna refuses (`log` with a `step`) is there as the number of its steps, under `<name>#idx`.
 
 Constraints are checked once all values are drawn: Optuna's samplers know nothing of them. A point that breaks one is
 rejected before any training, and the next is asked for. Optuna keeps the values that it has drawn for a trial, so a
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from decimal import Decimal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -23,6 +24,7 @@ from search_spaces.space import Space
 
 INDEX = "#idx"
 _TRIES = 20_000
+_POINTS = 9
 _LONGEST_STEPS = 1000
 
 
@@ -132,7 +134,18 @@ def _suggested(parameter: Parameter, trial: optuna.trial.BaseTrial) -> Value:
 
 
 def _is_indexed(parameter: Int | Float) -> bool:
-    return parameter.log and parameter.step is not None
+    """Say whether Optuna would refuse the steps, or find that they do not end where they do.
+
+    Optuna divides the range by the step in decimal digits, where 3 x 0.3333333333333333 is not 1.
+    """
+    if parameter.step is None or parameter.count is None:
+        return False
+    if parameter.log or isinstance(parameter, Int):
+        return parameter.log
+    low, high, step = (
+        Decimal(str(value)) for value in (parameter.low, parameter.at(parameter.count - 1), parameter.step)
+    )
+    return (high - low) % step != 0
 
 
 def _grid_values(parameter: Parameter, resolution: int) -> tuple[Value, ...]:
@@ -189,7 +202,7 @@ def _extreme(space: Space, *, largest_first: bool) -> dict[str, Value]:
 
     def from_the_end(parameter: Parameter) -> tuple[Value, ...]:
         if isinstance(parameter, (Int, Float)):
-            values: tuple[Value, ...] = parameter.spread(5)
+            values = _grid_values(parameter, _POINTS)
         else:
             values = tuple(sorted(parameter.bounds, key=lambda value: _size(value, children.get(parameter.name, ()))))
         return values[::-1] if largest_first else values

@@ -1,0 +1,149 @@
+"""A hypermodel that asks KerasTuner's questions is answered with a trial's values."""
+
+from __future__ import annotations
+
+import keras_tuner
+import pytest
+
+from search_spaces.errors import InputError
+from search_spaces.hyperparameters import GivenHyperParameters
+
+
+def build(hp):
+    """Ask in the ways of a published guide; return what was answered."""
+    answers = {
+        "units": hp.Int("units", 32, 512, step=32),
+        "dropout": hp.Boolean("dropout"),
+        "rate": hp.Float("rate", 1e-4, 1e-2, sampling="log"),
+        "kind": hp.Choice("kind", ["mlp", "cnn"]),
+        "epochs": hp.Fixed("epochs", 5),
+    }
+    with hp.conditional_scope("kind", ["cnn"]):
+        answers["filters"] = hp.Int("filters", 8, 64)
+    with hp.name_scope("head"):
+        answers["head/units"] = hp.Int("units", 4, 8)
+    answers["pool"] = hp.Choice("pool", ["max", "average"], parent_name="kind", parent_values=["cnn"])
+    return answers
+
+
+def test_given_values_are_the_answers():
+    """Every kind of question gets the value given under its full name."""
+    given = {"units": 100, "dropout": True, "rate": 0.5, "kind": "cnn", "epochs": 9, "filters": 16, "head/units": 6}
+    hp = GivenHyperParameters({**given, "pool": "average"})
+    assert build(hp) == {**given, "pool": "average"}
+    assert hp.values == {**given, "pool": "average"}
+
+
+def test_what_is_not_given_takes_its_default():
+    """A question without a given value is answered with its own default, an inactive one with None."""
+    hp = GivenHyperParameters({"units": 64})
+    assert build(hp) == {
+        **{"units": 64, "dropout": False, "rate": 1e-4, "kind": "mlp", "epochs": 5},
+        **{"filters": None, "head/units": 4, "pool": None},
+    }
+    assert hp.values.keys() == {"units", "dropout", "rate", "kind", "epochs", "head/units"}
+
+
+def test_an_inactive_question_is_not_answered():
+    """A value given for a hyperparameter whose condition does not hold is not used."""
+    hp = GivenHyperParameters({"filters": 16, "kind": "mlp"})
+    assert build(hp)["filters"] is None
+    assert "filters" not in hp.values
+
+
+def test_asking_twice_gives_the_same():
+    """A second build with the same object is answered alike."""
+    hp = GivenHyperParameters({"kind": "cnn", "units": 96})
+    assert build(hp) == build(hp)
+
+
+def test_what_was_asked_is_known():
+    """The names that the code asked for are recorded with what it declared, inactive ones too."""
+    hp = GivenHyperParameters({})
+    build(hp)
+    assert hp.asked == {
+        "units": "Int from 32 to 512 in steps of 32",
+        "dropout": "Boolean",
+        "rate": "Float from 0.0001 to 0.01, log",
+        "kind": "Choice of mlp, cnn",
+        "epochs": "Fixed at 5",
+        "filters": "Int from 8 to 64",
+        "head/units": "Int from 4 to 8",
+        "pool": "Choice of max, average",
+    }
+
+
+def test_undeclared_questions_can_be_drawn():
+    """A hook supplies the value of each active question that no value was given for, once."""
+    drawn = []
+
+    def draw(question):
+        drawn.append(question.name)
+        return question.default
+
+    hp = GivenHyperParameters({"units": 64, "kind": "mlp"}, draw)
+    build(hp)
+    build(hp)
+    assert drawn == ["dropout", "rate", "epochs", "head/units"]
+
+
+def test_values_come_in_the_type_asked_for():
+    """A whole 32.0 suits an Int and a 1 a Float; true and false suit a Choice, which KerasTuner keeps as 1 and 0."""
+    hp = GivenHyperParameters({"i": 32.0, "f": 1, "c": True, "s": 0.5})
+    assert repr(hp.Int("i", 1, 64)) == "32"
+    assert repr(hp.Float("f", 0, 2)) == "1.0"
+    assert hp.Choice("c", [True, False]) == 1
+    assert hp.Choice("s", [0.5, 1.0]) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("value", "ask", "told"),
+    [
+        (
+            "8",
+            lambda hp: hp.Int("x", 1, 9),
+            'space.x: the model asks for a whole number (Int from 1 to 9), the space gives the text "8"',
+        ),
+        (
+            1.5,
+            lambda hp: hp.Int("x", 1, 9),
+            "space.x: the model asks for a whole number (Int from 1 to 9), the space gives 1.5",
+        ),
+        (
+            True,
+            lambda hp: hp.Float("x", 1, 9),
+            "space.x: the model asks for a number (Float from 1.0 to 9.0), the space gives true",
+        ),
+        (
+            1,
+            lambda hp: hp.Boolean("x"),
+            "space.x: the model asks for true or false (Boolean), the space gives 1",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_refused(value, ask, told):
+    """A value that the code could not use is named with what the code asks for."""
+    with pytest.raises(InputError) as caught:
+        ask(GivenHyperParameters({"x": value}))
+    assert str(caught.value) == told
+
+
+def test_a_copy_answers_alike_and_alone():
+    """A copy has the answers so far and the given values, and what is asked of it is not asked of the first."""
+    hp = GivenHyperParameters({"a": 3, "b": 4})
+    hp.Int("a", 1, 9)
+    other = hp.copy()
+    assert other.Int("b", 1, 9) == 4
+    assert other.values == {"a": 3, "b": 4}
+    assert hp.values == {"a": 3}
+    assert list(hp.asked) == ["a"]
+
+
+def test_merging_keeps_given_values():
+    """Questions merged from another object do not put their defaults over given values."""
+    asked = keras_tuner.HyperParameters()
+    asked.Int("a", 1, 9)
+    asked.Int("b", 1, 9)
+    hp = GivenHyperParameters({"a": 3})
+    hp.merge(asked)
+    assert hp.values == {"a": 3, "b": 1}
