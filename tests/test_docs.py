@@ -127,6 +127,20 @@ def test_every_example_runs(file: Path, tmp_path: Path) -> None:
     assert any(path.suffix == ".keras" for path in (tmp_path / "exported").rglob("*"))
 
 
+@pytest.mark.timeout(300)
+def test_the_python_page_runs_as_shown(tmp_path: Path) -> None:
+    """The program on the page about Python can be copied: it ends with an exported model."""
+    (program,) = re.findall(r"```python\n(.*?)```", _text(ROOT / "docs/python.md"), re.DOTALL)
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    environment = os.environ | {"KERASTUDY_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": ""}
+    done = subprocess.run(
+        [sys.executable, "program.py"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.match(r"trial \d: \d\.\d+ with \{", done.stdout)
+    assert (tmp_path / "wine-model" / "model.keras").exists()
+
+
 def _kerastudy(settings: dict[str, str], *words: str) -> str:
     command = [Path(sys.executable).with_name("kerastudy"), *words]
     done = subprocess.run(
