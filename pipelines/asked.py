@@ -10,8 +10,9 @@ from pathlib import Path
 from pipelines.files import write_text
 from pipelines.models import catalogue
 from pipelines.study_file import Study
-from pipelines.training.trainer import DEFAULT_EPOCHS, OwnModel
+from pipelines.training.trainer import DEFAULT_EPOCHS, FIT_ARGUMENTS, OwnModel
 from search_spaces.question import Question
+from search_spaces.space import Space
 from search_spaces.suggest import largest
 
 _FILE = "asked.json"
@@ -35,6 +36,23 @@ def undeclared(asked: Sequence[Question], declared: Iterable[str]) -> tuple[Ques
     """Return what is searched as the code declares it."""
     names = set(declared)
     return tuple(each for each in asked if each.is_drawn and each.name not in names)
+
+
+def given_up_front(study: Study, asked: Sequence[Question]) -> Space:
+    """Return the part of a study's space whose values a trial is started with.
+
+    Of a model of the study's own that is what must be known before its code asks: what `fit` is told, and what
+    conditions and constraints of the space speak of. The rest is given when the code asks for it, and only then: a
+    parameter that the code asks for under a condition exists in the trials that fulfil it.
+    """
+    space = study.space
+    if not study.has_own_model:
+        return space
+    linked = {condition.parent for each in space.declared for condition in each.when}
+    named = {name for constraint in space.constraints for name in constraint.names}
+    told = set(FIT_ARGUMENTS) - {each.name for each in asked}
+    kept = tuple(each for each in space.declared if each.when or each.name in linked | named | told)
+    return Space(kept, space.constraints)
 
 
 def most_epochs(study: Study, asked: Sequence[Question]) -> int:
@@ -61,5 +79,6 @@ def own_model(study: Study, asked: Sequence[Question]) -> OwnModel | None:
         declared=frozenset(study.space.parameters),
         asked=frozenset(each.name for each in asked),
         searches=study.searches_undeclared,
+        later=frozenset(study.space.parameters) - frozenset(given_up_front(study, asked).parameters),
         bounds={name: parameter.bounds for name, parameter in study.space.parameters.items()},
     )

@@ -199,9 +199,10 @@ class Recorder:
             self._outbox.add(rows, connection)
 
     def _drawn(self, number: int, params: Mapping[str, Value]) -> list[Record]:
-        """Return what a trial got besides the space; nothing of this was known when it started."""
-        drawn = {name: value for name, value in params.items() if name not in self._study.space.parameters}
-        return [ParametersDrawn(self._study.name, number, drawn)] if drawn else []
+        """Return what a model of the study's own asked for; not all of this was known when the trial started."""
+        if not self._study.has_own_model or not params:
+            return []
+        return [ParametersDrawn(self._study.name, number, dict(params))]
 
     def _epochs(self, number: int, epochs: Sequence[EpochDone], *, mean: bool = False) -> list[Record]:
         if not epochs:

@@ -67,6 +67,7 @@ class Search:
 
     Args:
         epochs: the most that a trial can train.
+        up_front: the part of the space that a trial is started with; all of it where None.
         undeclared: what the model's own code is known to ask for besides the space; its defaults are tried first.
     """
 
@@ -79,6 +80,7 @@ class Search:
         spec: SearchSpec,
         *,
         epochs: int,
+        up_front: Space | None = None,
         undeclared: Sequence[Question] = (),
     ) -> None:
         self._space = space
@@ -93,6 +95,7 @@ class Search:
         known = self._study.get_trials(deepcopy=False)
         self._study.sampler = _sampler(spec, len(known))
         self._asked: dict[int, optuna.Trial] = {}
+        self._up_front = space if up_front is None else up_front
         self._undeclared = undeclared
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
         self.rungs = rungs(spec.pruner, epochs)
@@ -137,7 +140,10 @@ class Search:
         raise AssertionError("unreachable")
 
     def answer(self, number: int, question: Question) -> Value:
-        """Return a trial's value of a hyperparameter that the space does not declare."""
+        """Return a trial's value of a hyperparameter that its model's own code asks for."""
+        declared = self._space.parameters.get(question.name)
+        if declared is not None:
+            return suggest(Space((declared,)), self._asked[number])[question.name]
         return answer(question, self._asked[number], self._distributions)
 
     def should_prune(self, number: int, epoch: int, best: float) -> bool:
@@ -163,7 +169,7 @@ class Search:
         return scored_trials(self._study)
 
     def _begun(self, trial: optuna.Trial) -> tuple[int, Mapping[str, Value]]:
-        values = suggest(self._space, trial)
+        values = suggest(self._up_front, trial)
         self._asked[trial.number] = trial
         return trial.number, values
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 from sqlalchemy import Connection
 
-from pipelines.asked import most_epochs, own_model, read_asked, undeclared
+from pipelines.asked import given_up_front, most_epochs, own_model, read_asked, undeclared
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
@@ -144,6 +144,7 @@ class Supervisor:
             self._objective,
             study.spec.search,
             epochs=most_epochs(study, self._asked),
+            up_front=given_up_front(study, self._asked),
             undeclared=self._undeclared,
         )
         names = [each.name for each in self._undeclared]

@@ -56,7 +56,7 @@ class GivenHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
         self.asked.setdefault(name, _declared(hyperparameter))
         if self.is_active(hyperparameter) and name not in self.values:
             if name in self.given:
-                self.values[name] = _suited(hyperparameter, self.given[name])
+                self.values[name] = suited(hyperparameter, self.given[name])
             elif self._draw is not None:
                 self.values[name] = self._draw(hyperparameter)
         # A given value holds against a default that `merge` or a tuner would write over it.
@@ -76,7 +76,7 @@ def _declared(hyperparameter: Any) -> str:
     return f"Fixed at {hyperparameter.value}" if kind == "Fixed" else kind
 
 
-def _suited(hyperparameter: Any, value: Value) -> Value:
+def suited(hyperparameter: Any, value: Value) -> Value:
     """Return the value in the type that the code expects.
 
     A declared range replaces the one in the code, so a value outside of the latter is fine; another type is not.

@@ -22,8 +22,7 @@ from pipelines.engines.engine import Channel
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError, load_user_model
 from pipelines.training.check import training_memory
 from pipelines.training.own_trial import OwnTrial, build_own_trial
-from pipelines.training.trainer import ModelCheck, NoObjectiveError, OwnModel, Rows, TrialError, TrialJob
-from pipelines.training.user_fit import FIT_ARGUMENTS
+from pipelines.training.trainer import FIT_ARGUMENTS, ModelCheck, NoObjectiveError, OwnModel, Rows, TrialError, TrialJob
 from search_spaces.errors import InputError, KerastudyError, Problem, nearest
 from search_spaces.hyperparameters import GivenHyperParameters
 from search_spaces.question import Question, question_of

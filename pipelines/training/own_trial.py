@@ -28,7 +28,7 @@ from pipelines.training.trainer import (
     TrialJob,
 )
 from pipelines.training.user_fit import UserFit, fit_arguments, user_fit
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import GivenHyperParameters, suited
 from search_spaces.question import Question, question_of
 from tracking.records import Value
 
@@ -50,6 +50,9 @@ class Undeclared:
     def answer(self, hyperparameter: Any) -> Value:
         """Return the value of a hyperparameter that the code asks for."""
         question = question_of(hyperparameter)
+        if question.name in self.own.later:
+            self.drawn[question.name] = suited(hyperparameter, self.choose(question))
+            return self.drawn[question.name]
         if question.name in self.own.declared or not self.own.searches or not question.is_drawn:
             return question.default
         self.drawn[question.name] = self.choose(question)

@@ -25,6 +25,7 @@ class OwnModel:
         base: folder that the model's file is relative to.
         declared: names in the space, whether they are active in this trial or not.
         asked: names that the code was seen to ask for.
+        later: those of them whose value is asked for when the code asks.
         searches: whether what is not declared is searched, and not fixed at the code's default.
         bounds: per declared name the values that `Parameter.bounds` has.
     """
@@ -33,6 +34,7 @@ class OwnModel:
     declared: frozenset[str]
     asked: frozenset[str]
     searches: bool
+    later: frozenset[str] = frozenset()
     bounds: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
 
 
@@ -114,6 +116,9 @@ class TrialResult:
     seconds: float
     drawn: Mapping[str, Value] = field(default_factory=dict)
 
+
+FIT_ARGUMENTS = ("batch_size", "epochs")
+"""What the `fit` of a study's own model is told by the space, where its code does not ask for it."""
 
 DEFAULT_EPOCHS = 30
 DEFAULT_BATCH_SIZE = 32

@@ -19,10 +19,7 @@ import numpy as np
 from pipelines.data.prepared import Part, Task
 from pipelines.models.user_model import ModelCodeError, UserModel, as_taken, targets_for
 from pipelines.training.judge import Judge
-from pipelines.training.trainer import Fitted, Listener, NoObjectiveError, Rows, Schedule, TrialError
-
-FIT_ARGUMENTS = ("batch_size", "epochs")
-"""What `fit` is told by the space where the code does not ask for it."""
+from pipelines.training.trainer import FIT_ARGUMENTS, Fitted, Listener, NoObjectiveError, Rows, Schedule, TrialError
 
 _VALIDATION_BATCH = 1024
 
