@@ -62,7 +62,7 @@ class Pace:
 
     def describe(self) -> str:
         """Return the state of the study in one line."""
-        parts = [f"{self.ended}/{self.begun.budget} trials"]
+        parts = [f"{self.ended} of {counted(self.begun.budget, 'trial')}"]
         if self.best is not None:
             which = f" ({trial_name(self.best_trial)})" if self.best_trial is not None else ""
             parts.append(f"best {self.begun.objective.metric} {self.best:.5g}{which}")
@@ -173,10 +173,11 @@ class Bars:
 def opening(event: said.SearchBegun) -> str:
     """Return what is known as the search begins."""
     rows = ", ".join(f"{count} {part}" for part, count in event.data.rows.items() if count)
-    resumed = f", {event.done} done before" if event.done else ""
+    budget = counted(event.budget, "trial")
+    over = f"going on after {event.done} of {budget}" if event.done else f"over {budget}"
     return (
         f"{event.study}: {event.data.task.kind}, rows: {rows}; {event.objective.direction} {event.objective.metric} "
-        f"over {event.budget} trials{resumed}, {event.workers} at a time"
+        f"{over}, {event.workers} at a time"
     )
 
 
@@ -191,12 +192,21 @@ def trial_line(event: said.TrialEnded) -> str:
 def delivering(event: said.Delivering) -> str:
     """Return what MLflow still waits for."""
     away = f" (MLflow does not answer: {event.error})" if event.error else ""
-    return f"sending {event.waiting} records to MLflow{away}"
+    return f"sending {counted(event.waiting, 'record')} to MLflow{away}"
 
 
 def trial_name(number: int) -> str:
     """Return a trial's short name, as MLflow shows it behind the study's."""
     return f"t{number:03d}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words.
+
+    >>> counted(1, "trial"), counted(2, "trial")
+    ('1 trial', '2 trials')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def duration(seconds: float) -> str:
@@ -212,9 +222,11 @@ def duration(seconds: float) -> str:
 
 
 def table_cell(value: object) -> str:
-    """Return a value as tables show it."""
+    """Return a value as tables show it, true and false as they are written in a study file."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

@@ -8,23 +8,21 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
 from pipelines import tables
-from pipelines.display import display, duration, metrics_line, trial_name
+from pipelines.display import counted, display, duration, metrics_line, trial_name
 from pipelines.engines.local import LocalEngine
 from pipelines.export.export import Exported, check_target, export_trial
 from pipelines.home import Home
-from pipelines.lookup import Lookup
+from pipelines.lookup import Lookup, nothing_left
 from pipelines.progress import StudyEnded
 from pipelines.running import supervised
 from pipelines.study_file import Study
-from pipelines.submit import Checked, check_study
-from pipelines.training.trainer import ModelCheck
+from pipelines.submit import check_study
 from tracking import links
 
 INTERRUPTED = 130
@@ -37,6 +35,10 @@ def run_in_foreground(study: Study, home: Home) -> int:
         InputError: if its data or model cannot be used, or the study exists and searches something else.
     """
     console = Console()
+    if (ended := nothing_left(study, home)) is not None:
+        console.print("nothing is left to do; for more trials: --trials N, or budget.trials", highlight=False)
+        _print_end(console, ended, home)
+        return 0
     trying = console.status("reading the data, trying the smallest and the largest model")
     with supervised(study, home, trying) as supervisor, _on_signal(supervisor.park), display(console) as shown:
         for event in supervisor.run():
@@ -55,7 +57,10 @@ def validate_in_foreground(study: Study, *, as_json: bool) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="kerastudy-") as folder, closing(LocalEngine(1)) as engine:
         checked = check_study(study, Path(folder) / "study", engine)
-    (tables.print_json(asdict(checked)) if as_json else _print_checked(study, checked))
+    if as_json:
+        tables.print_json(checked)
+    else:
+        tables.print_checked(study.name, tuple(study.space.parameters), checked)
 
 
 def export_in_foreground(
@@ -111,37 +116,13 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
         say(f"best: {trial_name(ended.winner)} with {ended.metric} {ended.value:.6g}{test}")
     if ended.undelivered:
         error = f" ({ended.undelivered_error})" if ended.undelivered_error else ""
-        say(f"{ended.undelivered} records still wait for MLflow{error}; they are kept and go out with the next run")
+        waiting = counted(ended.undelivered, "record")
+        say(f"not in MLflow yet: {waiting}{error}; kept, and sent by the next run of the same file")
     option = "" if home.folder == Home.at(None).folder else f" --home {home.folder}"
     if ended.winner is not None:
         say(f"next: kerastudy best {ended.study}{option}")
         say(f"      kerastudy export {ended.study} --to FOLDER{option}")
     say(f"{'      ' if ended.winner is not None else 'next: '}kerastudy ui{option}")
-
-
-def _print_checked(study: Study, checked: Checked) -> None:
-    summary = checked.summary
-    task = summary.task
-    rows = {
-        "study": f"{study.name}: ok",
-        "rows": ", ".join(f"{count} {part}" for part, count in summary.rows.items()),
-        "task": f"{task.kind} on {', '.join(task.targets)}"
-        + (f", {len(task.classes)} classes" if task.classes else ""),
-        "inputs": f"{len(summary.raw)}",
-        **{f"  {name}": meaning for name, meaning in summary.encodings.items()},
-        "space": ", ".join(study.space.parameters),
-        "smallest": _model_line(checked.smallest),
-        "largest": _model_line(checked.largest),
-    }
-    for name, value in rows.items():
-        print(f"{name:<24}{value}" if name.startswith("  ") else f"{name:<10}{value}")
-
-
-def _model_line(model: ModelCheck) -> str:
-    return (
-        f"{model.parameters:,} parameters, about {model.memory_bytes / 1e6:,.1f} MB to train, "
-        f"about {duration(model.first_s + model.epoch_s * model.epochs)} for {model.epochs} epochs"
-    )
 
 
 @contextmanager

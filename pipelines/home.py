@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_spaces.errors import InputError
+
 
 @dataclass(frozen=True)
 class Home:
@@ -28,9 +30,20 @@ class Home:
 
     @classmethod
     def at(cls, folder: str | None, environment: Mapping[str, str] = os.environ) -> Home:
-        """Return the home in `folder`, or where the environment says."""
+        """Return the home in `folder`, or where the environment says.
+
+        Raises:
+            InputError: if there is a file of that name.
+        """
         chosen = Path(folder or environment.get("KERASTUDY_HOME") or ".kerastudy").absolute()
+        if next(path for path in (chosen, *chosen.parents) if path.exists()).is_file():
+            raise InputError(f"{chosen}: expected a folder to keep studies in, got a file; name another --home")
         return cls(chosen, environment.get("KERASTUDY_STORE") or str(chosen))
+
+    @property
+    def is_begun(self) -> bool:
+        """Say whether a study was ever submitted here."""
+        return "://" in self.store or (Path(self.store) / "kerastudy.db").exists()
 
     def study(self, name: str) -> Path:
         """Return the folder of a study."""

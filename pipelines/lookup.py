@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from search_spaces.document import parse_document
-
+from pipelines.data.source_paths import source_files
 from pipelines.home import Home
+from pipelines.progress import StudyEnded
 from pipelines.search import Scored, best_of, scored_trials
 from pipelines.selection import test_scores
 from pipelines.study_file import Objective, Study, check_document
-from search_spaces.errors import InputError
+from pipelines.submit import known_study, written_document
+from search_spaces.document import parse_document
+from search_spaces.errors import InputError, nearest
 from tracking import links
 from tracking.outbox import Outbox
 from tracking.records import Value
@@ -106,7 +108,7 @@ class Lookup:
         Raises:
             InputError: if there is none; nothing is created.
         """
-        if "://" not in home.store and not (Path(home.store) / "kerastudy.db").exists():
+        if not home.is_begun:
             raise InputError(f"there are no studies in {home.folder}: run one first, or name another --home")
         return cls(home, Store.open(home.store))
 
@@ -126,7 +128,7 @@ class Lookup:
         Raises:
             InputError: if there is none of that name.
         """
-        record = self._queue.get(name)
+        record = self._record(name)
         study = loaded(record)
         objective = self._objective(study)
         trials = self._trials(record)
@@ -160,7 +162,7 @@ class Lookup:
         Raises:
             InputError: if there is no study of that name.
         """
-        return tuple(_trial_row(trial) for trial in self._trials(self._queue.get(name)))
+        return tuple(_trial_row(trial) for trial in self._trials(self._record(name)))
 
     def best(self, name: str) -> BestTrial:
         """Return a study's best trial.
@@ -168,7 +170,7 @@ class Lookup:
         Raises:
             InputError: if there is no such study, or none of its trials is complete.
         """
-        record = self._queue.get(name)
+        record = self._record(name)
         objective = self._objective(loaded(record))
         best = best_of(self._trials(record), objective)
         if best is None:
@@ -192,14 +194,44 @@ class Lookup:
             return self.best(name).trial.number
         trials = {trial.number: trial for trial in self.trials(name)}
         if number not in trials:
-            raise InputError(f"{name} has no trial {number}; it has {len(trials)}, see: kerastudy trials {name}")
+            known = f"its trials are {min(trials)} to {max(trials)}" if trials else "it has none yet"
+            raise InputError(f"{name} has no trial {number}; {known}")
         if trials[number].state != "complete":
             raise InputError(f"trial {number} of {name} is {trials[number].state}: expected a complete one")
         return number
 
     def formats(self, name: str) -> tuple[str, ...]:
         """Return the formats that a study's file asks for."""
-        return tuple(loaded(self._queue.get(name)).spec.export.formats)
+        return tuple(loaded(self._record(name)).spec.export.formats)
+
+    def finished(self, name: str) -> StudyEnded:
+        """Return how a finished study ended, as its supervisor said it.
+
+        Raises:
+            InputError: if there is no study of that name.
+        """
+        record = self._record(name)
+        waiting = Outbox(self._store).waiting(name)
+        return StudyEnded(
+            study=name,
+            state="finished",
+            reason=record.reason,
+            metric=self._objective(loaded(record)).metric,
+            winner=record.winner,
+            value=record.best_value,
+            test={} if record.winner is None else test_scores(self._home, name, record.winner),
+            trials=record.counts,
+            seconds=record.elapsed_s,
+            undelivered=waiting.pending + waiting.parked,
+            undelivered_error=waiting.last_error,
+        )
+
+    def _record(self, name: str) -> StudyRecord:
+        record = self._queue.find(name)
+        if record is None:
+            hint = nearest(name, [each.name for each in self._queue.list()])
+            raise InputError(f'there is no study "{name}" in {self._home.folder}; {hint}')
+        return record
 
     def _row(self, record: StudyRecord) -> StudyRow:
         study = loaded(record)
@@ -222,8 +254,31 @@ class Lookup:
             return ()
 
     def _objective(self, study: Study) -> Objective:
-        summary = json.loads((self._home.data(study.name) / "summary.json").read_text(encoding="utf-8"))
-        return study.objective(summary["task"]["kind"])
+        file = self._home.data(study.name) / "summary.json"
+        if not file.exists():
+            raise InputError(f"{file.parent} is gone: name the --home that {study.name} was run with")
+        return study.objective(json.loads(file.read_text(encoding="utf-8"))["task"]["kind"])
+
+
+def nothing_left(study: Study, home: Home) -> StudyEnded | None:
+    """Return how a study ended if running it again has nothing to do; None if it may have.
+
+    Decided without reading the data: its files are those that were read if none is newer.
+
+    Raises:
+        InputError: if the study is known and searches something else.
+    """
+    known = known_study(study, home)
+    if known is None or known.state != "finished" or sum(known.counts.values()) < study.spec.budget.trials:
+        return None
+    prepared = home.data(study.name) / "summary.json"
+    if known.document != written_document(study) or not prepared.exists():
+        return None
+    if any(file.stat().st_mtime > prepared.stat().st_mtime for file in source_files(study.spec.data, study.base)):
+        return None
+    with Lookup.open(home) as lookup:
+        ended = lookup.finished(study.name)
+    return None if ended.undelivered else ended
 
 
 def loaded(record: StudyRecord) -> Study:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from pipelines.engines.local import LocalEngine
 from pipelines.home import Home
 from pipelines.study_file import Study
-from pipelines.submit import check_study, enqueue
+from pipelines.submit import check_study, enqueue, known_study
 from pipelines.supervisor import Supervisor
 from tracking import links
 from tracking.outbox import OutboxDelivery
@@ -25,9 +25,10 @@ def supervised(study: Study, home: Home, trying: AbstractContextManager[object] 
     Raises:
         InputError: if its data or model cannot be used, or the study exists and searches something else.
     """
+    known = known_study(study, home)
     with closing(LocalEngine(study.spec.resources.workers)) as engine:
         with trying or nullcontext():
-            checked = check_study(study, home.study(study.name), engine)
+            checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:
             enqueue(study, checked.summary, store)
             delivery = OutboxDelivery(

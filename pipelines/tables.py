@@ -12,9 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.display import duration, metrics_line, table_cell, trial_name
+from pipelines.display import counted, duration, metrics_line, table_cell, trial_name
 from pipelines.export.export import Exported
 from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
+from pipelines.space_tools import ShippedSpace
+from pipelines.submit import Checked
+from pipelines.training.trainer import ModelCheck
+
+_MOST_INPUTS = 12
+_NAMED_COLUMNS = 3
 
 
 def print_json(value: Any) -> None:
@@ -30,6 +36,14 @@ def print_studies(studies: Sequence[StudyRow]) -> None:
         table.add_row(
             study.name, study.state, f"{study.trials}/{study.budget}", study.metric, table_cell(study.best), which
         )
+    _print(table)
+
+
+def print_spaces(spaces: Sequence[ShippedSpace]) -> None:
+    """Print a list of shipped spaces."""
+    table = _table("space", "parameters", "for")
+    for space in spaces:
+        table.add_row(space.name, str(space.parameters), space.about)
     _print(table)
 
 
@@ -79,7 +93,7 @@ def print_csv(trials: Sequence[TrialRow]) -> None:
     writer.writerow([*fixed, *(f"params_{name}" for name in names), "reason"])
     for trial in trials:
         value = trial.values[0] if trial.values else ""
-        active = [trial.params.get(name, "") for name in names]
+        active = [_csv_cell(trial.params.get(name)) for name in names]
         writer.writerow([trial.number, trial.state, value, trial.best_epoch, trial.seconds, *active, trial.reason])
 
 
@@ -96,6 +110,23 @@ def print_best(best: BestTrial) -> None:
     _print_pairs(rows)
 
 
+def print_checked(study: str, parameters: Sequence[str], checked: Checked) -> None:
+    """Print what checking a study found."""
+    summary = checked.summary
+    task = summary.task
+    classes = f", {len(task.classes)} classes" if task.classes else ""
+    rows = {
+        "study": f"{study}: ok",
+        "rows": ", ".join(f"{count} {part}" for part, count in summary.rows.items()),
+        "task": f"{task.kind} on {', '.join(task.targets)}{classes}",
+        "inputs": "\n".join([str(len(summary.raw)), *_inputs(summary.encodings), *summary.notes]),
+        "space": ", ".join(parameters),
+        "smallest": _model_line(checked.smallest),
+        "largest": _model_line(checked.largest),
+    }
+    _print_pairs(rows)
+
+
 def print_export(exported: Exported) -> None:
     """Print what an export wrote and how each file compares with the Keras model."""
     print(f"{exported.study} {trial_name(exported.trial)} -> {exported.folder}")
@@ -106,6 +137,35 @@ def print_export(exported: Exported) -> None:
         )
     if exported.test:
         print(f"  {metrics_line(exported.test)}")
+
+
+def _inputs(encodings: Mapping[str, str]) -> list[str]:
+    """Return a line for each column; where they are many, a line for each encoding."""
+    if len(encodings) <= _MOST_INPUTS:
+        width = max((len(name) for name in encodings), default=0)
+        return [f"{name:<{width}}  {meaning}" for name, meaning in encodings.items()]
+    alike: dict[str, list[str]] = {}
+    for name, meaning in encodings.items():
+        alike.setdefault(meaning, []).append(name)
+    lines = [f"{len(names)} {meaning} ({_first(names)})" for meaning, names in alike.items()]
+    rest = [f"and {len(lines) - _MOST_INPUTS} more encodings"] if len(lines) > _MOST_INPUTS else []
+    return lines[:_MOST_INPUTS] + rest
+
+
+def _first(names: Sequence[str]) -> str:
+    listed = ", ".join(names[:_NAMED_COLUMNS])
+    return listed if len(names) <= _NAMED_COLUMNS else f"{listed} and {len(names) - _NAMED_COLUMNS} more"
+
+
+def _model_line(model: ModelCheck) -> str:
+    return (
+        f"{model.parameters:,} parameters, about {model.memory_bytes / 1e6:,.1f} MB to train, "
+        f"about {duration(model.first_s + model.epoch_s * model.epochs)} for {counted(model.epochs, 'epoch')}"
+    )
+
+
+def _csv_cell(value: object) -> object:
+    return table_cell(value) if value is None or isinstance(value, bool) else value
 
 
 def _param_names(trials: Sequence[TrialRow]) -> list[str]:
@@ -128,7 +188,10 @@ def _print(table: Table) -> None:
 def _print_pairs(rows: Mapping[str, str]) -> None:
     width = max(len(name) for name in rows) + 2
     for name, value in rows.items():
-        print(f"{name:<{width}}{value}")
+        first, *more = value.split("\n")
+        print(f"{name:<{width}}{first}")
+        for line in more:
+            print(" " * width + line)
 
 
 def _plain(value: object) -> Any:

@@ -21,16 +21,18 @@ class DataJob:
         base: folder that relative paths start from.
         folder: where the prepared data goes.
         prefers: the form of features that the model is meant for.
+        expected: digest that the data must have; None for any.
     """
 
     spec: DataSpec
     base: str
     folder: str
     prefers: InputKind
+    expected: str | None = None
 
 
 def prepare_data(job: DataJob, channel: Channel) -> DataSummary:
     """Prepare the data; see `prepare.prepare`."""
     from pipelines.data.prepare import prepare
 
-    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers)
+    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers, job.expected)

@@ -64,6 +64,13 @@ def source_path(source: str, base: Path) -> Path | None:
     return base / source
 
 
+def source_files(spec: DataSpec, base: Path) -> list[Path]:
+    """Return every file and folder that a study's data is read from, a loader's own file included."""
+    named = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
+    paths = [base / source.rpartition(":")[0] if is_loader(source) else source_path(source, base) for source in named]
+    return [each for path in paths if path is not None and path.exists() for each in (path, *path.rglob("*"))]
+
+
 def is_loader(source: str) -> bool:
     """Say whether a source is written as `file.py:function`."""
     return _LOADER.search(source) is not None
