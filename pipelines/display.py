@@ -15,6 +15,7 @@ from rich.text import Text
 from pipelines import progress as said
 
 _PLAIN_EVERY_S = 10.0
+_ROOMY = 90
 
 
 class Display(Protocol):
@@ -62,14 +63,20 @@ class Pace:
 
     def describe(self) -> str:
         """Return the state of the study in one line."""
-        parts = [f"{self.ended} of {counted(self.begun.budget, 'trial')}"]
+        return ", ".join(part for part in (self.distance(), self.standing()) if part)
+
+    def distance(self) -> str:
+        """Return how far the study is, and how long it will go on."""
+        left = self.left_s()
+        done = f"{self.ended} of {counted(self.begun.budget, 'trial')}"
+        return done if left is None or self.ended >= self.begun.budget else f"{done}, {duration(left)} left"
+
+    def standing(self) -> str:
+        """Return the best score so far, and how many trials came to no score; empty while there is neither."""
+        parts = [f"{count} {state}" for state, count in sorted(self.states.items()) if state != "complete"]
         if self.best is not None:
             which = f" ({trial_name(self.best_trial)})" if self.best_trial is not None else ""
-            parts.append(f"best {self.begun.objective.metric} {self.best:.5g}{which}")
-        parts += [f"{count} {state}" for state, count in sorted(self.states.items()) if state != "complete"]
-        left = self.left_s()
-        if left is not None and self.ended < self.begun.budget:
-            parts.append(f"{duration(left)} left")
+            parts.insert(0, f"best {self.begun.objective.metric} {self.best:.5g}{which}")
         return ", ".join(parts)
 
 
@@ -113,15 +120,18 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        roomy = console.width >= _ROOMY
         self._trials = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(40), TextColumn("{task.fields[note]}")
+            TextColumn("[bold]{task.description}"), BarColumn(40 if roomy else 20), TextColumn("{task.fields[note]}")
         )
+        self._standing = Text(style="dim", overflow="ellipsis", no_wrap=True)
         self._epochs = Progress(
             TextColumn("  {task.description}"),
-            BarColumn(30, style="dim"),
+            BarColumn(30 if roomy else 15, style="dim"),
             TextColumn("epoch {task.completed:.0f}/{task.total:.0f}  {task.fields[note]}"),
         )
-        self._live = Live(Group(self._trials, self._epochs), console=console, refresh_per_second=5, transient=True)
+        bars = Group(self._trials, self._standing, self._epochs)
+        self._live = Live(bars, console=console, refresh_per_second=5, transient=True)
         self._running: dict[int, TaskID] = {}
         self._pace: Pace | None = None
         self._all: TaskID | None = None
@@ -148,17 +158,23 @@ class Bars:
         self._pace = Pace(event)
         self._live.console.print(opening(event), highlight=False)
         self._all = self._trials.add_task("trials", total=event.budget, completed=event.done, note="")
+        self._tell()
 
     def _end(self, event: said.TrialEnded) -> None:
         if (task := self._running.pop(event.number, None)) is not None:
             self._epochs.remove_task(task)
-        if self._pace is None or self._all is None:
+        if self._pace is None:
             return
         self._pace.count(event)
-        self._trials.update(self._all, completed=self._pace.ended, note=self._pace.describe())
+        self._tell()
         if event.is_best or event.state == "failed":
             style = "red" if event.state == "failed" else "green"
             self._live.console.print(Text(trial_line(event), style=style))
+
+    def _tell(self) -> None:
+        if self._pace is not None and self._all is not None:
+            self._trials.update(self._all, completed=self._pace.ended, note=self._pace.distance())
+            self._standing.plain = f"       {self._pace.standing()}"
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -171,13 +187,13 @@ class Bars:
 
 
 def opening(event: said.SearchBegun) -> str:
-    """Return what is known as the search begins."""
+    """Return what is known as the search begins, in two lines."""
     rows = ", ".join(f"{count} {part}" for part, count in event.data.rows.items() if count)
     budget = counted(event.budget, "trial")
     over = f"going on after {event.done} of {budget}" if event.done else f"over {budget}"
     return (
-        f"{event.study}: {event.data.task.kind}, rows: {rows}; {event.objective.direction} {event.objective.metric} "
-        f"{over}, {event.workers} at a time"
+        f"{event.study}: {event.data.task.kind}, rows: {rows}\n"
+        f"{event.objective.direction} {event.objective.metric} {over}, {event.workers} at a time"
     )
 
 

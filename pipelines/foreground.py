@@ -109,7 +109,8 @@ def ui_in_foreground(home: Home, host: str, port: int) -> None:
 
 def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
     say: Callable[[str], None] = lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)  # noqa: E731
-    counts = ", ".join(f"{count} {state}" for state, count in ended.trials.items())
+    put_back = {"running": "to be run again"} if ended.state == "parked" else {}
+    counts = ", ".join(f"{count} {put_back.get(state, state)}" for state, count in ended.trials.items())
     say(f"{ended.study} {ended.state}: {ended.reason} ({counts}) after {duration(ended.seconds)}")
     if ended.winner is not None:
         test = f"; on the test rows: {metrics_line(ended.test)}" if ended.test else ""
