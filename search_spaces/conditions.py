@@ -12,6 +12,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeGuard, get_args
 
 from search_spaces.document import described
@@ -45,11 +46,15 @@ class Condition:
     def holds(self, value: Value) -> bool:
         """Say whether the parent's value passes."""
         if self.operator in ("in", "not in"):
-            return any(same(value, one) for one in self.operand) == (self.operator == "in")
+            return (key_of(value) in self._keys) == (self.operator == "in")
         limit = self.operand[0]
         if not is_number(value) or not is_number(limit):
             return False
         return _COMPARE[self.operator](value, limit)
+
+    @cached_property
+    def _keys(self) -> frozenset[tuple[bool, Value]]:
+        return frozenset(map(key_of, self.operand))
 
     def __str__(self) -> str:
         """Return the condition in words, such as `optimizer is sgd or rmsprop`."""
@@ -61,9 +66,12 @@ class Condition:
 
 def same(one: Value, other: Value) -> bool:
     """Say whether two values are the same choice: 1 is 1.0, but true is not 1."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return one == other
+    return key_of(one) == key_of(other)
+
+
+def key_of(value: Value) -> tuple[bool, Value]:
+    """Return what is equal for two values that are the same, and for no others."""
+    return isinstance(value, bool), value
 
 
 def is_number(value: object) -> TypeGuard[float]:

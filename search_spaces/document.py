@@ -36,7 +36,7 @@ KeyPath = tuple[str | int, ...]
 
 MAX_BYTES = 256_000
 MAX_DEPTH = 40
-MAX_ITEMS = 10_000
+MAX_ITEMS = 5_000
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")

@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+_MOST_COMPARED = 100
+_LONGEST_COMPARED = 100
 _MOST_LISTED = 20
 
 
@@ -104,8 +106,10 @@ def nearest(got: str, choices: Iterable[str]) -> str:
 
 def closest(got: str, choices: Iterable[str]) -> str | None:
     """Return the choice that an unknown name is closest to; None where none is close."""
-    got, by_lower = got.lower(), {name.lower(): name for name in sorted(choices)}
-    close = difflib.get_close_matches(got, by_lower, n=1, cutoff=0.6)
+    got, by_lower = got.lower()[:_LONGEST_COMPARED], {name.lower(): name for name in sorted(choices)}
+    # Comparing takes a while; of very many names those of another length are the least likely.
+    likely = sorted(by_lower, key=lambda name: abs(len(name) - len(got)))[:_MOST_COMPARED]
+    close = difflib.get_close_matches(got, likely, n=1, cutoff=0.6)
     close += [name for name in by_lower if _shortens(got, name)]
     close += [name for name in by_lower if len(got) > 1 and name.startswith(got)]
     return by_lower[close[0]] if close else None

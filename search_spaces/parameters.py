@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
 from typing import Any, Final, TypeGuard
 
-from search_spaces.conditions import Condition, Value, is_number, same, shown, written_when
+from search_spaces.conditions import Condition, Value, is_number, key_of, same, shown, written_when
 from search_spaces.document import described, dotted
 from search_spaces.errors import Fault, InputError, Problem, nearest
 
@@ -199,7 +200,11 @@ class Categorical:
 
     def contains(self, value: object) -> bool:
         """Say whether the parameter can take `value`."""
-        return _is_value(value) and any(same(value, choice) for choice in self.choices)
+        return _is_value(value) and key_of(value) in self._keys
+
+    @cached_property
+    def _keys(self) -> frozenset[tuple[bool, Value]]:
+        return frozenset(map(key_of, self.choices))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameter as a study file writes it, in full."""

@@ -19,7 +19,7 @@ from search_spaces.document import Document, KeyPath, described, plain_document
 from search_spaces.errors import Fault, InputError, Problem, nearest
 from search_spaces.parameters import RESERVED, UNSET, Categorical, Fixed, Float, Int, Parameter, UnfitError, is_numeric
 from search_spaces.shipped_spaces import read_shipped
-from search_spaces.space import Space, obstacle
+from search_spaces.space import MAX_PARAMETERS, Space, obstacle
 from search_spaces.written import Entry, Item, Written, collect
 
 __all__ = ["RESERVED", "parse_space", "space_from_dict"]
@@ -141,6 +141,8 @@ class _Builder:
                 self._add(made, found)
             for layer in self._layers(name, found, single):
                 self._add(made, _Made(layer, found.entry))
+            if len(made) > MAX_PARAMETERS:
+                break
         return made
 
     def _add(self, made: dict[str, _Made], found: _Made) -> None:

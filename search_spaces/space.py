@@ -6,6 +6,7 @@ is padded.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,7 +46,9 @@ __all__ = [
     "Value",
 ]
 
-MAX_PARAMETERS = 1000
+MAX_PARAMETERS = 500
+MAX_CONSTRAINTS = 200
+_MAX_FAULTS = 50
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Space:
     start_from: tuple[Mapping[str, Value], ...] = ()
 
     def __post_init__(self) -> None:
-        faults = _name_faults(self.declared)
+        faults = _size_faults(self) or _name_faults(self.declared)
         if not faults:
             faults = [*_condition_faults(self.declared), *_constraint_faults(self), *_point_faults(self)]
         if faults:
@@ -143,7 +146,8 @@ class Space:
 def obstacle(parameter: Parameter, parameters: Mapping[str, Parameter]) -> Condition | None:
     """Return a condition that keeps a parameter from ever being active; None if it can be.
 
-    All conditions of all its ancestors must hold together; constraints are not looked at.
+    All conditions of all its ancestors must hold together; constraints are not looked at. A condition that an ancestor
+    alone has on a parameter is left to the check of that ancestor.
     """
     tests: dict[str, list[Condition]] = {}
     waiting = [parameter]
@@ -155,18 +159,27 @@ def obstacle(parameter: Parameter, parameters: Mapping[str, Parameter]) -> Condi
             if test.parent in parameters and test.parent not in seen:
                 seen.add(test.parent)
                 waiting.append(parameters[test.parent])
+    own = {test.parent for test in parameter.when}
     for parent, needed in tests.items():
-        if parent not in parameters or not can_hold(parameters[parent], needed):
+        if parent not in parameters:
+            return needed[0]
+        if (parent in own or len(needed) > 1) and not can_hold(parameters[parent], needed):
             return needed[0]
     return None
 
 
+def _size_faults(space: Space) -> list[Fault]:
+    if len(space.declared) > MAX_PARAMETERS:
+        return [Fault((), f"expected at most {MAX_PARAMETERS} parameters, layers counted one by one; got more")]
+    if len(space.constraints) > MAX_CONSTRAINTS:
+        return [Fault((), f"expected at most {MAX_CONSTRAINTS} constraints, got {len(space.constraints)}")]
+    return []
+
+
 def _name_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
-    if len(declared) > MAX_PARAMETERS:
-        return [Fault((), f"expected at most {MAX_PARAMETERS} parameters, got {len(declared)}")]
-    names = [parameter.name for parameter in declared]
-    twice = dict.fromkeys(name for name in names if names.count(name) > 1)
-    return [Fault((name,), "two parameters have this name; rename or drop one") for name in twice]
+    times = Counter(parameter.name for parameter in declared)
+    message = "two parameters have this name; rename or drop one"
+    return [Fault((name,), message) for name, count in times.items() if count > 1]
 
 
 def _condition_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
@@ -188,6 +201,8 @@ def _parent_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
                 faults.append(Fault(keys, f'there is no parameter "{test.parent}" to depend on; {hint}'))
             elif fault := _test_fault(by_name[test.parent], test):
                 faults.append(Fault(keys, fault))
+        if len(faults) > _MAX_FAULTS:
+            break
     return faults
 
 
@@ -267,6 +282,8 @@ def _constraint_faults(space: Space) -> list[Fault]:
             constraint.check(kinds)
         except ConstraintError as error:
             faults.append(Fault(("constraints", index), str(error)))
+        if len(faults) > _MAX_FAULTS:
+            break
     return faults
 
 
@@ -284,6 +301,8 @@ def _point_faults(space: Space) -> list[Fault]:
             faults.append(Fault(("start_from", index), message))
         else:
             faults += [Fault(("start_from", index, *fault.keys), fault.message) for fault in _faults_of(space, point)]
+        if len(faults) > _MAX_FAULTS:
+            break
     return faults
 
 

@@ -17,7 +17,8 @@ from search_spaces.errors import InputError, Problem, nearest
 from search_spaces.parameters import RESERVED
 from search_spaces.shipped_spaces import read_shipped, shipped_names
 
-_LONGEST_CHAIN = 20
+_MOST_EXTENDED = 100
+_LONGEST_LIST = 200
 _TRAPS: Mapping[str, str] = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
@@ -69,6 +70,7 @@ class Written:
     constraints: list[Item] = field(default_factory=list)
     start_from: list[Item] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    extended: int = 0
 
 
 def collect(document: Document, at: KeyPath, folder: Path) -> Written:
@@ -111,9 +113,15 @@ def _listed(
     """Return the texts of a list, or of a single text, with the path of each."""
     if content is None:
         return []
-    items = [(item, (*path, index)) for index, item in enumerate(content)] if isinstance(content, list) else []
+    if isinstance(content, list):
+        items = [(item, (*path, index)) for index, item in enumerate(content)]
+    else:
+        items = [(content, path)]
+    if len(items) > _LONGEST_LIST:
+        written.problems.append(document.problem(path, f"expected at most {_LONGEST_LIST} {what}, got {len(items)}"))
+        return []
     found = []
-    for item, place in items if isinstance(content, list) else [(content, path)]:
+    for item, place in items:
         if isinstance(item, str):
             found.append((item, place))
         else:
@@ -124,6 +132,12 @@ def _listed(
 def _extend(
     written: Written, document: Document, path: KeyPath, name: str, folder: Path, chain: tuple[str, ...]
 ) -> None:
+    written.extended += 1
+    if written.extended > _MOST_EXTENDED:
+        if written.extended == _MOST_EXTENDED + 1:
+            message = f"more than {_MOST_EXTENDED} spaces extend each other, which no study needs"
+            written.problems.append(document.problem(path, message))
+        return
     try:
         extended = _find(name, folder)
     except InputError as error:
@@ -134,9 +148,6 @@ def _extend(
     if identity in chain:
         names = " -> ".join((*chain[chain.index(identity) :], identity))
         message = f"the space extends itself: {names}; remove one of the `extends`"
-        written.problems.append(document.problem(path, message))
-    elif len(chain) > _LONGEST_CHAIN:
-        message = f"spaces extend each other over more than {_LONGEST_CHAIN} files"
         written.problems.append(document.problem(path, message))
     else:
         _take(written, extended, (), Path(extended.file).parent, (*chain, identity))
@@ -219,5 +230,9 @@ def _take_items(written: Written, items: list[Item], document: Document, path: K
         return
     if not isinstance(content, list):
         written.problems.append(document.problem(path, f"expected a list, got {described(content)}"))
+        return
+    if len(content) > _LONGEST_LIST:
+        message = f"expected at most {_LONGEST_LIST} {path[-1]}, got {len(content)}"
+        written.problems.append(document.problem(path, message))
         return
     items += [Item(item, document, (*path, index), inherited) for index, item in enumerate(content)]

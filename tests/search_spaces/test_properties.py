@@ -165,20 +165,8 @@ def check_point(space, values, constrained=True):
 
 
 KEYS = [
-    "type",
-    "low",
-    "high",
-    "log",
-    "step",
-    "default",
-    "when",
-    "repeat",
-    "choices",
-    "value",
-    "extends",
-    "drop",
-    "constraints",
-    "start_from",
+    *("type", "low", "high", "log", "step", "default", "when", "repeat", "choices", "value"),
+    *("extends", "drop", "constraints", "start_from"),
 ]
 WORDS = st.sampled_from([*KEYS, "a", "b", "a_1", "float", "int", "categorical", "fixed", "mlp", "in", ">="])
 VALUES = (

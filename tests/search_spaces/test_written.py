@@ -150,6 +150,31 @@ def test_circles_are_refused(tmp_path):
     )
 
 
+def test_extending_has_an_end(tmp_path):
+    """Files that extend others many times over, and so without end to wait for, are refused."""
+    for number in range(20):
+        (tmp_path / f"{number}.yaml").write_text(f"extends: [{', '.join([f'{number + 1}.yaml'] * 50)}]")
+    (tmp_path / "20.yaml").write_text("a: 1")
+    with pytest.raises(InputError, match="more than 100 spaces extend each other"):
+        parse_space(read_document(tmp_path / "0.yaml"), ())
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("drop: [" + "a, " * 201 + "]", "f:1:1: drop: expected at most 200 names of parameters, got 201"),
+        ("constraints: [" + "a < 1, " * 201 + "]", "f:1:1: constraints: expected at most 200 constraints, got 201"),
+        ("\n".join(f"p{i}: 1" for i in range(501)), "f:1:1: expected at most 500 parameters"),
+        ("d: 100\n" + "\n".join(f"p{i}: {{value: 1, repeat: d}}" for i in range(9)), "f:1:1: expected at most 500"),
+    ],
+)
+def test_lists_have_an_end(lines, told):
+    """What would take long to check is refused by its length."""
+    with pytest.raises(InputError) as caught:
+        parse_space(parse_document(lines, "f"), ())
+    assert str(caught.value).startswith(told)
+
+
 def test_a_mistake_in_an_extended_file_is_shown_there(problems):
     """The place of a mistake is in the file that makes it."""
     assert problems(base="a: {type: float, low: 2, high: 1}") == [
