@@ -59,6 +59,7 @@ def print_study(study: StudyView) -> None:
         "data": study.source,
         "objective": f"{study.direction} {study.metric}",
         "trials": f"{sum(study.trials.values())} of {study.budget}: {counts}",
+        **_changes(study),
         "best": best,
         **{f"  {name}": table_cell(value) for name, value in study.best_params.items()},
         "time": duration(study.seconds),
@@ -66,6 +67,13 @@ def print_study(study: StudyView) -> None:
         "files": study.folder,
     }
     _print_pairs(rows)
+
+
+def _changes(study: StudyView) -> dict[str, str]:
+    return {
+        f"change {number}": f"{'; '.join(change.differences)} ({change.kept} of {change.before} trials kept)"
+        for number, change in enumerate(study.changes, start=1)
+    }
 
 
 def print_trials(trials: Sequence[TrialRow]) -> None:
@@ -180,9 +188,8 @@ def _table(*headings: str) -> Table:
 
 
 def _print(table: Table) -> None:
-    # Tables for a file or a pipe are as wide as they need to be.
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=10_000)
-    console.print(table)
+    # A table is as wide as it needs to be: fitted to a narrow terminal, its columns would lose their ends.
+    Console(highlight=False, width=10_000).print(table)
 
 
 def _print_pairs(rows: Mapping[str, str]) -> None:
