@@ -26,8 +26,7 @@ from pipelines.models.build import hypermodel
 from pipelines.models.compose import compose, compose_own
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import class_weights
-from pipelines.training.fit import fit
-from pipelines.training.loop import can_loop, loop
+from pipelines.training.choice import trainer_of
 from pipelines.training.own_trial import ask_supervisor, build_own_trial
 from pipelines.training.trainer import (
     ARTIFACTS,
@@ -88,7 +87,7 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
         return _train_own_fold(job, job.own, fold, channel)
     trial = build_trial(job, fold)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
-    train = loop if can_loop(trial.model, trial.rows) else fit
+    train = trainer_of(trial.model, trial.rows)
     fitted = train(
         trial.model, trial.rows, trial.schedule, metric=job.metric, direction=job.direction, listener=listener
     )

@@ -1,10 +1,11 @@
-"""An open store in a temporary home."""
+"""An open store in a temporary home, and prepared data of each kind."""
 
 from __future__ import annotations
 
 import shutil
 
 import pytest
+from small_studies import write_mixed_csv
 
 from tracking.store import FILE_NAME, Store
 
@@ -26,3 +27,26 @@ def store(tmp_path, _empty_database):
     shutil.copyfile(_empty_database, home / FILE_NAME)
     with Store.open(home) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def prepare_data(tmp_path_factory):
+    """Return a function that prepares the data of a study file's `data` section and returns its folder."""
+    base = tmp_path_factory.mktemp("sources")
+    write_mixed_csv(base / "mixed.csv")
+
+    def make(prefers="dense", **data):
+        from pipelines.data.prepare import prepare  # loads TensorFlow, which tests of the supervisor do without
+        from pipelines.study_spec import DataSpec
+
+        folder = tmp_path_factory.mktemp("prepared") / "data"
+        prepare(DataSpec.model_validate(data), base, folder, prefers)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mixed_data(prepare_data):
+    """Prepared data with numbers, text, gaps and odd names; what it predicts can be learned."""
+    return prepare_data(source="mixed.csv", target="bought", split={"validation": 0.25, "test": 0.2, "seed": 1})

@@ -1,0 +1,230 @@
+"""A trial in a worker: the files it leaves, its second attempt, and folds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from fake_channel import FakeChannel, WorkerDiedError
+
+from pipelines.data.prepare import load_part, load_raw
+from pipelines.models.deployed import predict_raw
+from pipelines.study_spec import EarlyStoppingSpec, TrainingSpec
+from pipelines.training.trainer import TrialJob, read_epochs, read_result
+from pipelines.training.trial import train_trial
+
+VALUES = {"units": 4, "depth": 1, "learning_rate": 0.05, "batch_size": 16, "epochs": 3, "dropout": 0.1}
+
+
+@pytest.fixture(scope="module")
+def job(mixed_data, tmp_path_factory):
+    """Return a function that makes a trial's job in a folder of its own."""
+
+    def make(**changes):
+        folder = tmp_path_factory.mktemp("trials") / "0007"
+        plain = TrialJob(
+            study="it",
+            number=7,
+            values=VALUES,
+            per_layer=frozenset(),
+            seed=11,
+            model="mlp",
+            training=TrainingSpec(early_stopping=None),
+            data=str(mixed_data),
+            folder=str(folder),
+            metric="val_loss",
+            direction="minimize",
+            rungs=frozenset(),
+        )
+        return replace(plain, **changes), folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def trained(job):
+    """One complete trial: its job, folder, channel and result."""
+    its_job, folder = job()
+    channel = FakeChannel()
+    return its_job, folder, channel, train_trial(its_job, channel)
+
+
+def test_the_result_says_how_it_went(trained):
+    """Score, best epoch and metrics are those of the best of the reported epochs."""
+    _, _, channel, result = trained
+    assert result.state == "complete"
+    assert [(done.epoch, done.of, done.fold) for done in channel.reported] == [(0, 3, 0), (1, 3, 0), (2, 3, 0)]
+    values = [done.metrics["val_loss"] for done in channel.reported]
+    assert result.value == min(values)
+    assert result.metrics == channel.reported[result.best_epoch].metrics
+    assert {"loss", "val_loss", "val_accuracy"} <= set(result.metrics)
+    assert result.epochs == tuple(channel.reported)
+    assert result.parameters > 0
+    assert channel.beats > 0
+
+
+def test_the_files_of_a_trial(trained):
+    """Each file is there and says what it should; the result is the last of them."""
+    _, folder, channel, result = trained
+    artifacts = folder / "artifacts"
+    with (artifacts / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert [float(row["val_loss"]) for row in rows] == [done.metrics["val_loss"] for done in channel.reported]
+    assert (artifacts / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    config = json.loads((artifacts / "config.json").read_text())
+    assert (config["trial"], config["seed"], config["params"]) == (7, 11, VALUES)
+    assert config["asked"]["units"] == 4
+    assert config["asked"]["optimizer"], "defaults that the space does not name are written down too"
+    assert config["keras"] == keras.version()
+    summary = (artifacts / "model_summary.txt").read_text()
+    assert "Total params" in summary
+    assert read_result(folder) == result
+    times = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+    assert max(times, key=times.get).name == "result.json"
+    assert list(folder.rglob("saving-*")) == []
+
+
+def test_the_model_takes_raw_columns_in_stock_keras(trained, mixed_data):
+    """The saved model loads with Keras alone and scores on raw validation rows what the trial was scored."""
+    _, folder, _, result = trained
+    model = keras.models.load_model(folder / "model.keras")
+    raw = load_raw(mixed_data, "validation")
+    assert {tensor.name for tensor in model.inputs} == set(raw)
+    predicted = predict_raw(model, raw)[:, 0]
+    truth = np.asarray(load_part(mixed_data, "validation").y)
+    loss = keras.losses.binary_crossentropy(truth.astype("float32"), predicted)
+    assert float(np.mean(loss)) == pytest.approx(result.value, rel=1e-4)
+
+
+def test_a_trial_repeats_bit_for_bit(job, trained):
+    """Trained again from its job, a trial gives the same numbers to the last bit."""
+    again, _ = job()
+    result = train_trial(again, FakeChannel())
+    assert [done.metrics for done in result.epochs] == [done.metrics for done in trained[3].epochs]
+    assert result.value == trained[3].value
+
+
+def test_the_seed_decides(job, trained):
+    """Another seed gives another training."""
+    other, _ = job(seed=12)
+    assert train_trial(other, FakeChannel()).value != trained[3].value
+
+
+def test_early_stopping_is_the_study_files(job):
+    """Patience and min_delta come from `training.early_stopping`."""
+    values = {**VALUES, "epochs": 8}
+    stopping = TrainingSpec(early_stopping=EarlyStoppingSpec(patience=1, min_delta=100.0))
+    its_job, _ = job(values=values, training=stopping)
+    assert len(train_trial(its_job, FakeChannel()).epochs) == 2
+
+
+def test_a_second_attempt_reuses_the_times_of_the_first(job):
+    """MLflow stores a point that is sent again once only if its time is the same."""
+    its_job, folder = job()
+    first = FakeChannel(die_at=1)
+    with pytest.raises(WorkerDiedError):
+        train_trial(its_job, first)
+    assert read_result(folder) is None
+    file = folder / "fold-0-epochs.jsonl"
+    with file.open("a") as lines:
+        lines.write('\n{"epoch": 2, "of"')  # killed while it wrote
+    second = FakeChannel()
+    result = train_trial(its_job, second)
+    assert second.reported[:2] == first.reported
+    assert read_epochs(folder) == result.epochs == tuple(second.reported)
+
+
+def test_times_of_another_training_are_not_reused(job):
+    """A time belongs to the values reported at it."""
+    its_job, folder = job()
+    with pytest.raises(WorkerDiedError):
+        train_trial(its_job, FakeChannel(die_at=0))
+    other = replace(its_job, seed=99)
+    earlier = read_epochs(folder)[0]
+    result = train_trial(other, FakeChannel())
+    assert result.epochs[0].metrics != earlier.metrics
+    assert result.epochs[0].at_ms > earlier.at_ms
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_rungs_are_asked_with_the_best_so_far(job, direction):
+    """At each rung, and only there, the trial asks with its best score up to then."""
+    its_job, _ = job(rungs=frozenset({0, 2, 5}), direction=direction)
+    channel = FakeChannel()
+    train_trial(its_job, channel)
+    best = min if direction == "minimize" else max
+    values = [done.metrics["val_loss"] for done in channel.reported]
+    assert [(asked.epoch, asked.best) for asked in channel.asked] == [(0, values[0]), (2, best(values))]
+
+
+def test_a_pruned_trial_leaves_a_curve_but_no_model(job):
+    """A pruned trial ends at its rung; its curve and its score stay, a model is not written."""
+    its_job, folder = job(rungs=frozenset({0, 1}))
+    result = train_trial(its_job, FakeChannel(prune_at=(1,)))
+    assert (result.state, len(result.epochs)) == ("pruned", 2)
+    assert not (folder / "model.keras").exists()
+    assert (folder / "artifacts" / "history.csv").exists()
+    assert read_result(folder) == result
+
+
+# Folds -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folded(prepare_data, job):
+    """A trial on three folds: its job, folder, channel and result."""
+    data = prepare_data(source="mixed.csv", target="bought", split={"folds": 3, "seed": 2})
+    its_job, folder = job(data=str(data), rungs=frozenset({0}), values={**VALUES, "epochs": 2})
+    channel = FakeChannel()
+    return its_job, folder, channel, train_trial(its_job, channel)
+
+
+def test_folds_are_scored_by_the_mean_of_their_best(folded):
+    """The score is the mean over the folds of each one's best epoch; so is every other metric."""
+    _, _, channel, result = folded
+    by_fold = [[done for done in channel.reported if done.fold == fold] for fold in range(3)]
+    best = [min(epochs, key=lambda done: done.metrics["val_loss"]) for epochs in by_fold]
+    assert all(len(epochs) == 2 for epochs in by_fold)
+    assert result.value == pytest.approx(np.mean([done.metrics["val_loss"] for done in best]), rel=1e-12)
+    expected = np.mean([done.metrics["val_accuracy"] for done in best])
+    assert result.metrics["val_accuracy"] == pytest.approx(expected, rel=1e-12)
+    first = np.mean([epochs[0].metrics["loss"] for epochs in by_fold])
+    assert result.epochs[0].metrics["loss"] == pytest.approx(first, rel=1e-12)
+    assert len({epochs[0].metrics["val_loss"] for epochs in by_fold}) == 3, "folds have rows of their own"
+
+
+def test_the_model_of_the_best_fold_is_kept(folded):
+    """The model is the one of the fold with the best score, with that fold's preprocessing."""
+    its_job, folder, channel, _ = folded
+    scores = [min(done.metrics["val_loss"] for done in channel.reported if done.fold == fold) for fold in range(3)]
+    best = int(np.argmin(scores))
+    assert json.loads((folder / "artifacts" / "config.json").read_text())["fold"] == best
+    data = Path(its_job.data)
+    predicted = predict_raw(keras.models.load_model(folder / "model.keras"), load_raw(data, "validation", best))
+    truth = np.asarray(load_part(data, "validation", best).y).astype("float32")
+    loss = float(np.mean(keras.losses.binary_crossentropy(truth, predicted[:, 0])))
+    assert loss == pytest.approx(scores[best], rel=1e-4)
+
+
+def test_pruning_looks_at_the_first_fold_alone(folded, job):
+    """Only the first fold asks; a trial pruned there does not train the others."""
+    its_job, _, channel, _ = folded
+    assert [asked.epoch for asked in channel.asked] == [0]
+    pruned_job, _ = job(data=its_job.data, rungs=its_job.rungs, values=its_job.values)
+    pruned = FakeChannel(prune_at=(0,))
+    result = train_trial(pruned_job, pruned)
+    assert result.state == "pruned"
+    assert [(done.fold, done.epoch) for done in pruned.reported] == [(0, 0)]
+
+
+def test_the_epochs_of_every_fold_are_on_disk(folded):
+    """What each fold reported can be read back, fold by fold."""
+    _, folder, channel, _ = folded
+    assert read_epochs(folder) == tuple(channel.reported)
+    assert sorted(file.name for file in folder.glob("*epochs*")) == [f"fold-{fold}-epochs.jsonl" for fold in range(3)]

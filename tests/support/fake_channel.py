@@ -1,0 +1,37 @@
+"""A worker's line to a supervisor that is not there: it remembers, and answers by script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class FakeChannel:
+    """See `engine.Channel`.
+
+    Args:
+        prune_at: epochs, counted from 0, at whose rung a trial is told to end.
+        die_at: epoch at whose report the worker's process ends.
+    """
+
+    def __init__(self, prune_at: tuple[int, ...] = (), die_at: int | None = None) -> None:
+        self._prune_at = prune_at
+        self._die_at = die_at
+        self.beats = 0
+        self.reported: list[Any] = []
+        self.asked: list[Any] = []
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    def report(self, message: Any) -> None:
+        self.reported.append(message)
+        if message.epoch == self._die_at:
+            raise WorkerDiedError
+
+    def ask(self, message: Any) -> bool:
+        self.asked.append(message)
+        return message.epoch in self._prune_at
+
+
+class WorkerDiedError(BaseException):
+    """The worker's process ended here."""
