@@ -55,7 +55,7 @@ def given_up_front(study: Study, asked: Sequence[Question]) -> Space:
     return Space(kept, space.constraints)
 
 
-def most_epochs(study: Study, asked: Sequence[Question]) -> int:
+def most_epochs(study: Study, asked: Sequence[Question] = ()) -> int:
     """Return the most epochs that a trial of a study can train."""
     epochs = largest(study.space).get("epochs")
     if epochs is None and not study.has_own_model:

@@ -12,9 +12,7 @@ from pipelines.files import write_text
 from pipelines.home import Home
 from pipelines.study_file import Study
 from pipelines.study_spec import TrainingSpec
-from pipelines.training.trainer import MODEL_FILE
-
-TEST_FILE = "test.json"
+from pipelines.training.trainer import MODEL_FILE, TEST_FILE, OwnEvaluation
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,9 @@ class Evaluation:
 def evaluation_job(study: Study, home: Home, number: int) -> Job:
     """Return the job that scores a trial's model on the test rows; its result is `evaluate`'s."""
     folder = home.trial(study.name, number)
+    if study.has_own_model:
+        own = OwnEvaluation(study.spec.model, str(study.base), str(home.data(study.name)), str(folder))
+        return Job("test", "pipelines.training.own_evaluation:evaluate_own", own, folder / "test.log")
     payload = Evaluation(str(folder / MODEL_FILE), str(home.data(study.name)), study.spec.training)
     return Job("test", "pipelines.selection:evaluate", payload, folder / "test.log")
 

@@ -133,6 +133,9 @@ MODEL_FILE = "model.keras"
 OWN_WEIGHTS_FILE = "own.weights.h5"
 """The weights of a complete trial's model, where the model is the study's own."""
 
+TEST_FILE = "test.json"
+"""The winner's metrics on the test rows, in the trial's folder."""
+
 RESULT_FILE = "result.json"
 """The trial's `TrialResult`, written after all its other files."""
 
@@ -191,6 +194,22 @@ class ModelCheck:
     epoch_s: float
     epochs: int
     refused: str = ""
+
+
+@dataclass(frozen=True)
+class OwnEvaluation:
+    """A trial of a study's own model, to score on the test rows.
+
+    Attributes:
+        base: folder that the model's file is relative to.
+        data: folder that data preparation wrote.
+        folder: the trial's folder.
+    """
+
+    model: str
+    base: str
+    data: str
+    folder: str
 
 
 class TrialError(KerastudyError):
