@@ -131,6 +131,16 @@ def test_a_space_can_be_sent_and_compared():
             "(optimizer is adam)",
         ),
         (
+            (
+                OPTIMIZER,
+                MOMENTUM,
+                Fixed("beta", 0.9, (when("optimizer", "adam"),)),
+                Fixed("x", 1, (Condition("momentum", ">", (0,)), when("beta", 0.9))),
+            ),
+            "x.when.momentum: can never be active: its conditions and those of its parents cannot all hold "
+            "(optimizer is adam)",
+        ),
+        (
             (Fixed("a", 1, (when("b", 1),)), Fixed("b", 1, (when("c", 1),)), Fixed("c", 1, (when("a", 1),))),
             "a.when.b: the conditions go in a circle: a needs b needs c needs a; remove one of them",
         ),
