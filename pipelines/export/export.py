@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.prepared import Array, DataSummary
-from pipelines.engines.alone import run_alone
+from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Channel, Engine, Job
 from pipelines.export.formats import Format
 from pipelines.export.keras_file import KerasFile
@@ -28,7 +28,7 @@ _MOST_ROWS = 2048
 
 
 class ExportError(KerastudyError):
-    """A format did not give the Keras model's predictions."""
+    """A format could not be written, or did not give the Keras model's predictions; nothing was handed over."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def export_trial(
 
     Raises:
         InputError: if a format is unknown, the target exists, or the trial has no model.
-        ExportError: if a file differs from the Keras model; nothing is written.
+        ExportError: if a file cannot be written or differs from the Keras model; nothing is left behind.
     """
     check_target(target)
     for name in formats:
@@ -93,11 +93,14 @@ def export_trial(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
         folder = Path(aside) / "export"
         folder.mkdir()
-        payload = ExportJob(str(model), str(home.data(study)), str(folder), tuple(formats))
+        payload = ExportJob(str(model), str(home.data(study)), str(folder), tuple(dict.fromkeys(formats)))
         log = home.trial(study, number) / "export.log"
-        parities: tuple[Parity, ...] = run_alone(
-            engine, Job("export", "pipelines.export.export:write_formats", payload, log)
-        )
+        try:
+            parities: tuple[Parity, ...] = run_alone(
+                engine, Job("export", "pipelines.export.export:write_formats", payload, log)
+            )
+        except JobError as error:
+            raise ExportError(str(error)) from None
         folder.rename(target)
     return parities
 

@@ -1,0 +1,43 @@
+"""An engine that runs each job at once in this process, so that a test can change what the job meets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fake_channel import FakeChannel
+
+from pipelines.engines.engine import Event, Failed, Finished, Job
+from pipelines.engines.worker import _function, _one_line
+from search_spaces.errors import InputError
+
+
+class InlineEngine:
+    """See `engine.Engine`."""
+
+    workers = 1
+    idle = 1
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def submit(self, job: Job) -> None:
+        try:
+            self._events.append(Finished(job.name, _function(job.function)(job.payload, FakeChannel())))
+        except InputError as error:
+            self._events.append(Failed(job.name, "input", str(error), "", error.problems))
+        except Exception as error:
+            self._events.append(Failed(job.name, "error", _one_line(error)))
+
+    def answer(self, job: str, message: Any) -> None:
+        raise AssertionError("nothing is asked here")
+
+    def stop(self, job: str) -> None:
+        """Do nothing: no job is ever under way."""
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Do nothing: there are no workers."""
