@@ -5,20 +5,26 @@ Each verb imports what it needs when it runs, so that `kerastudy --help` answers
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.home import Home
 from search_spaces.errors import InputError, KerastudyError
 
+if TYPE_CHECKING:
+    from search_spaces.foreign.exchange import Exported
+
 _Command = Callable[..., None]
+_NO_DEFECT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""What a machine may refuse, whatever we do: rights, space, a path that cannot be."""
 
 
 def main() -> None:
@@ -38,7 +44,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_DEFECT:
+            print(f"{error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            sys.exit(1)
         traceback.print_exc()
         print("This is a defect in kerastudy; please report it with the lines above.", file=sys.stderr)
         sys.exit(1)
@@ -66,21 +75,43 @@ def _with_home(command: _Command) -> _Command:
     return call
 
 
+class _Whole(click.ParamType):  # type: ignore[type-arg]  # a type with an argument only since click 8.2
+    """A whole number within bounds, refused in our words."""
+
+    name = "whole number"
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number that was written."""
+        text = str(value)
+        number = int(text) if text.removeprefix("-").isdecimal() else None
+        if number is None or number < self._least or (self._most is not None and number > self._most):
+            above = f"of at least {self._least}" if self._most is None else f"from {self._least} to {self._most}"
+            self.fail(f"expected a whole number {above}, got {text}", param, ctx)
+        return number
+
+
 _file = click.argument("file", type=click.Path(path_type=Path))
 _set = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in --set space.l2.high=1e-3."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _study = click.argument("study")
+_FORMATS = "keras-tuner, wandb, katib, nni, optuna"
 
 
 @commands.command()
 @_file
-@click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in total; same as --set budget.trials=N.")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Worker processes; as many as cores by default.")
+@click.option("--trials", type=_Whole(1), metavar="N", help="Trials in total; same as --set budget.trials=N.")
+@click.option("--workers", type=_Whole(1), metavar="N", help="Worker processes; as many as cores by default.")
+@click.option("--evolve", is_flag=True, help="Go on in a changed space, with the trials that still fit it.")
 @_set
 @_with_home
-def run(home: Home, file: Path, trials: int | None, workers: int | None, overrides: tuple[str, ...]) -> None:
+def run(
+    home: Home, file: Path, trials: int | None, workers: int | None, evolve: bool, overrides: tuple[str, ...]
+) -> None:
     """Run the study in FILE; run it again to resume it.
 
     Ctrl-C parks the study: running trials are put back, and the same command goes on with them.
@@ -92,7 +123,7 @@ def run(home: Home, file: Path, trials: int | None, workers: int | None, overrid
         overrides = (*overrides, f"budget.trials={trials}")
     if workers is not None:
         overrides = (*overrides, f"resources.workers={workers}")
-    status = run_in_foreground(load_study(file, overrides), home)
+    status = run_in_foreground(load_study(file, overrides), home, evolve=evolve)
     sys.exit(status)
 
 
@@ -101,7 +132,10 @@ def run(home: Home, file: Path, trials: int | None, workers: int | None, overrid
 @_set
 @_json
 def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check FILE, its data, and the smallest and largest model that its space can ask for."""
+    """Check FILE, its data and its models.
+
+    The smallest and the largest model that the space can ask for are built and timed; nothing is kept.
+    """
     from pipelines.foreground import validate_in_foreground
     from pipelines.study_file import load_study
 
@@ -115,6 +149,42 @@ def schema() -> None:
     from pipelines.tables import print_json
 
     print_json(study_schema())
+
+
+@commands.command()
+@click.argument("name", required=False)
+@click.option("--export", "to_format", metavar="FORMAT", help=f"Print it for another tool: {_FORMATS}.")
+@_json
+def spaces(name: str | None, to_format: str | None, as_json: bool) -> None:
+    """List the shipped spaces, or print the one called NAME, or the space of the file NAME in full."""
+    from pipelines import space_tools, tables
+
+    if to_format and (as_json or name is None):
+        raise InputError(f"--export: expected {'no --json beside it' if name else 'the name of a space or a file'}")
+    if name is None:
+        (tables.print_json if as_json else tables.print_spaces)(space_tools.shipped_spaces())
+    elif to_format:
+        _print_noted(space_tools.exported_space(name, to_format))
+    elif as_json:
+        tables.print_json(space_tools.space_called(name).to_dict())
+    else:
+        click.echo(space_tools.space_text(name), nl=False)
+
+
+@commands.command(name="import-space")
+@_file
+@click.option("--format", "from_format", metavar="FORMAT", help=f"{_FORMATS}; told by what is in FILE by default.")
+def import_space(file: Path, from_format: str | None) -> None:
+    """Print the space in another tool's FILE as ours; on standard error, what has no equivalent."""
+    from pipelines import space_tools
+
+    _print_noted(space_tools.imported_space(file, from_format))
+
+
+def _print_noted(exported: Exported) -> None:
+    for note in exported.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(exported.text, nl=False)
 
 
 @commands.command(name="list")
@@ -174,26 +244,33 @@ def best(home: Home, study: str, as_json: bool) -> None:
 
 @commands.command()
 @_study
-@click.option("--trial", type=click.IntRange(0), metavar="N", help="Which trial; the best one by default.")
+@click.option("--trial", type=_Whole(0), metavar="N", help="Which trial; the best one by default.")
 @click.option("--format", "formats", metavar="A,B", help="keras, saved_model; default: the study file's.")
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="Folder to create.")
 @_json
 @_with_home
 def export(home: Home, study: str, trial: int | None, formats: str | None, target: Path, as_json: bool) -> None:
-    """Write the best model of STUDY for deployment, each file proven equal to the Keras model."""
+    """Write the best model of STUDY, proven equal.
+
+    Each file is loaded again and compared with the Keras model on real rows before anything is handed over.
+    """
     from pipelines import tables
     from pipelines.foreground import export_in_foreground
 
-    written = export_in_foreground(home, study, trial, formats.split(",") if formats else None, target)
+    chosen = None if formats is None else [name.strip() for name in formats.split(",")]
+    written = export_in_foreground(home, study, trial, chosen, target)
     (tables.print_json if as_json else tables.print_export)(written)
 
 
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="Port to try first.")
+@click.option("--port", default=5000, show_default=True, type=_Whole(1, 65535), help="Port to try first.")
 @_with_home
 def ui(home: Home, host: str, port: int) -> None:
-    """Start the MLflow UI and print where each study is seen; Ctrl-C ends it."""
+    """Start the MLflow UI.
+
+    Prints where each study is seen; Ctrl-C ends it.
+    """
     from pipelines.foreground import ui_in_foreground
 
     ui_in_foreground(home, host, port)

@@ -28,19 +28,20 @@ from tracking import links
 INTERRUPTED = 130
 
 
-def run_in_foreground(study: Study, home: Home) -> int:
+def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
     """Submit a study and work on it until it ends or Ctrl-C parks it; return the exit code.
 
     Raises:
         InputError: if its data or model cannot be used, or the study exists and searches something else.
     """
     console = Console()
-    if (ended := nothing_left(study, home)) is not None:
+    if (ended := nothing_left(study, home, evolve=evolve)) is not None:
         console.print("nothing is left to do; for more trials: --trials N, or budget.trials", highlight=False)
         _print_end(console, ended, home)
         return 0
     trying = console.status("reading the data, trying the smallest and the largest model")
-    with supervised(study, home, trying) as supervisor, _on_signal(supervisor.park), display(console) as shown:
+    supervising = supervised(study, home, trying, evolve=evolve)
+    with supervising as supervisor, _on_signal(supervisor.park), display(console) as shown:
         for event in supervisor.run():
             shown.show(event)
     if not isinstance(event, StudyEnded):
@@ -56,7 +57,7 @@ def validate_in_foreground(study: Study, *, as_json: bool) -> None:
         InputError: if the data or the model cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="kerastudy-") as folder, closing(LocalEngine(1)) as engine:
-        checked = check_study(study, Path(folder) / "study", engine)
+        checked = check_study(study, Path(folder) / "study", engine, timed=True)
     if as_json:
         tables.print_json(checked)
     else:

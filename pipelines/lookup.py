@@ -7,12 +7,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pipelines.data.source_paths import source_files
+from pipelines.evolution import Change, changes_of, current_name
 from pipelines.home import Home
 from pipelines.progress import StudyEnded
-from pipelines.search import Scored, best_of, scored_trials
+from pipelines.search import Scored, best_of, count_by_state, scored_trials
 from pipelines.selection import test_scores
 from pipelines.study_file import Objective, Study, check_document
 from pipelines.submit import known_study, written_document
@@ -23,6 +24,9 @@ from tracking.outbox import Outbox
 from tracking.records import Value
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, StudyRecord
+
+if TYPE_CHECKING:
+    import optuna
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class StudyView:
 
     Attributes:
         trials: number of trials by state.
+        changes: how the space changed since the study was submitted.
         waiting_for_mlflow: records that MLflow has not taken yet; `mlflow_error` says why not.
         folder: where its files are.
     """
@@ -57,6 +62,7 @@ class StudyView:
     direction: str
     budget: int
     trials: Mapping[str, int]
+    changes: tuple[Change, ...]
     best: float | None
     best_trial: int | None
     best_params: Mapping[str, Value]
@@ -131,7 +137,8 @@ class Lookup:
         record = self._record(name)
         study = loaded(record)
         objective = self._objective(study)
-        trials = self._trials(record)
+        in_optuna = self._in_optuna(name)
+        trials = scored_trials(in_optuna) if in_optuna is not None else ()
         best = best_of(trials, objective)
         waiting = Outbox(self._store).waiting(name)
         return StudyView(
@@ -143,9 +150,8 @@ class Lookup:
             metric=objective.metric,
             direction=objective.direction,
             budget=study.spec.budget.trials,
-            trials={
-                state: sum(trial.state == state for trial in trials) for state in sorted({t.state for t in trials})
-            },
+            trials=count_by_state(trials),
+            changes=() if in_optuna is None else changes_of(in_optuna),
             best=best.value if best else None,
             best_trial=best.number if best else None,
             best_params=best.params if best else {},
@@ -246,12 +252,18 @@ class Lookup:
         )
 
     def _trials(self, record: StudyRecord) -> tuple[Scored, ...]:
+        study = self._in_optuna(record.name)
+        return () if study is None else scored_trials(study)
+
+    def _in_optuna(self, name: str) -> optuna.Study | None:
+        """Return the study in Optuna; None for one that was submitted and has not begun."""
         import optuna
 
+        storage = self._store.optuna_storage()
         try:
-            return scored_trials(optuna.load_study(study_name=record.name, storage=self._store.optuna_storage()))
-        except KeyError:  # submitted, and not begun yet
-            return ()
+            return optuna.load_study(study_name=current_name(storage, name), storage=storage)
+        except KeyError:
+            return None
 
     def _objective(self, study: Study) -> Objective:
         file = self._home.data(study.name) / "summary.json"
@@ -260,7 +272,7 @@ class Lookup:
         return study.objective(json.loads(file.read_text(encoding="utf-8"))["task"]["kind"])
 
 
-def nothing_left(study: Study, home: Home) -> StudyEnded | None:
+def nothing_left(study: Study, home: Home, *, evolve: bool = False) -> StudyEnded | None:
     """Return how a study ended if running it again has nothing to do; None if it may have.
 
     Decided without reading the data: its files are those that were read if none is newer.
@@ -268,7 +280,7 @@ def nothing_left(study: Study, home: Home) -> StudyEnded | None:
     Raises:
         InputError: if the study is known and searches something else.
     """
-    known = known_study(study, home)
+    known = known_study(study, home, evolve=evolve)
     if known is None or known.state != "finished" or sum(known.counts.values()) < study.spec.budget.trials:
         return None
     prepared = home.data(study.name) / "summary.json"

@@ -81,7 +81,7 @@ class Recorder:
         self._undeclared = undeclared
         self._flushed_at = 0.0
         self._folds = 1
-        complete = [trial for trial in search.trials() if trial.state == "complete"]
+        complete = [trial for trial in search.trials() if trial.state == "complete" and trial.fits]
         self._kept = self._best_first(complete)[: study.spec.tracking.keep_models]
 
     def study_opened(self, summary: DataSummary) -> None:

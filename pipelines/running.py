@@ -17,20 +17,22 @@ from tracking.store import Store
 
 
 @contextmanager
-def supervised(study: Study, home: Home, trying: AbstractContextManager[object] | None = None) -> Iterator[Supervisor]:
+def supervised(
+    study: Study, home: Home, trying: AbstractContextManager[object] | None = None, *, evolve: bool = False
+) -> Iterator[Supervisor]:
     """Try a study's data and model, put it in the queue, and yield its supervisor; end its workers at the end.
 
-    `trying` is entered while data and model are tried.
+    `trying` is entered while data and model are tried; with `evolve`, a study goes on in a changed space.
 
     Raises:
         InputError: if its data or model cannot be used, or the study exists and searches something else.
     """
-    known = known_study(study, home)
+    known = known_study(study, home, evolve=evolve)
     with closing(LocalEngine(study.spec.resources.workers)) as engine:
         with trying or nullcontext():
             checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:
-            enqueue(study, checked.summary, store)
+            enqueue(study, checked.summary, store, evolve=evolve)
             delivery = OutboxDelivery(
                 store,
                 links.resolve(home.folder, os.environ),

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
-_RESULT = "kerastudy:result"
-_REJECTED = "kerastudy:rejected"
+RESULT = "kerastudy:result"
+REJECTED = "kerastudy:rejected"
 _REDRAWS = 200
 _RUNGS_PER_TRIAL = 10
 _REDUCTION = 3
@@ -49,6 +49,7 @@ class Scored:
         reason: why it was pruned or failed.
         metrics: every metric at the best epoch.
         parameters: trainable weights of the model.
+        fits: False for a trial that the space could no longer have drawn since it was changed.
     """
 
     number: int
@@ -60,6 +61,7 @@ class Scored:
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     parameters: int | None = None
+    fits: bool = True
 
 
 class Search:
@@ -157,7 +159,7 @@ class Search:
     def tell(self, ended: Scored) -> None:
         """Record how a trial ended."""
         trial = self._asked.pop(ended.number)
-        trial.set_user_attr(_RESULT, {name: value for name, value in asdict(ended).items() if name != "number"})
+        trial.set_user_attr(RESULT, {name: value for name, value in asdict(ended).items() if name != "number"})
         if ended.state == "complete":
             self._study.tell(trial, ended.value, skip_if_finished=True)
         else:
@@ -174,7 +176,7 @@ class Search:
         return trial.number, values
 
     def _reject(self, trial: optuna.Trial, violation: ConstraintViolated) -> None:
-        trial.set_user_attr(_REJECTED, str(violation))
+        trial.set_user_attr(REJECTED, str(violation))
         self._study.tell(trial, state=OptunaState.FAIL)
 
     def _enqueue_known_points(self) -> None:
@@ -203,10 +205,10 @@ def scored_trials(study: optuna.Study) -> tuple[Scored, ...]:
 
 
 def best_of(trials: Sequence[Scored], objective: Objective) -> Scored | None:
-    """Return the complete trial with the best score, the earlier one of equals; None where there is none."""
+    """Return the complete trial of today's space with the best score, the earlier one of equals; None without any."""
     best: Scored | None = None
     for trial in trials:
-        if trial.state != "complete" or trial.value is None:
+        if trial.state != "complete" or trial.value is None or not trial.fits:
             continue
         if best is None or best.value is None or objective.is_better(trial.value, best.value):
             best = trial
@@ -233,7 +235,7 @@ def rungs(pruner: str, epochs: int) -> frozenset[int]:
 
 
 def _takes_up_budget(trial: FrozenTrial) -> bool:
-    return trial.state != OptunaState.WAITING and _REJECTED not in trial.user_attrs
+    return trial.state != OptunaState.WAITING and REJECTED not in trial.user_attrs
 
 
 def _text_of(point: object) -> str:
@@ -241,7 +243,7 @@ def _text_of(point: object) -> str:
 
 
 def _scored(trial: FrozenTrial) -> Scored:
-    result = trial.user_attrs.get(_RESULT)
+    result = trial.user_attrs.get(RESULT)
     if result is not None and trial.state.is_finished():
         return Scored(number=trial.number, **result)
     return Scored(trial.number, "running", None, trial.params)

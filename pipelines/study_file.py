@@ -100,14 +100,14 @@ class Study:
             raise self.placed(error) from None
 
     def identity(self) -> str:
-        """Return a digest of all that must stay the same when a study is resumed.
+        """Return a digest of all that must stay the same when a study is resumed, a dash, and one of its space.
 
-        The budget, limits, resources and what happens after the search may change from one run to the next.
+        The budget, limits, resources and what happens after the search may change from one run to the next; the
+        space may evolve.
         """
         kept = self.spec.model_dump(mode="json", include={"study", "data", "model", "objective", "training"})
         code = split_reference(self.spec.model, self.base, "model")[0].read_bytes() if self.has_own_model else b""
-        text = json.dumps([kept, self.space.to_dict(), code.hex()], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return f"{_digest([kept, code.hex()])}-{_digest(self.space.to_dict())}"
 
     def placed(self, error: InputError) -> InputError:
         """Return the error with each problem's place in this file, where its key can be found."""
@@ -298,3 +298,7 @@ def _value(written: str, where: str) -> object:
 def schema() -> Mapping[str, Any]:
     """Return the JSON Schema of study files."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **StudySpec.model_json_schema(by_alias=True)}
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -19,6 +19,7 @@ from pipelines.data.prepared import DataSummary
 from pipelines.data.source_paths import check_source_paths
 from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Engine, Job
+from pipelines.evolution import evolve_study
 from pipelines.home import Home
 from pipelines.study_file import Study
 from pipelines.training.trainer import ModelCheck, TrialJob
@@ -43,23 +44,27 @@ class Checked:
     largest: ModelCheck
 
 
-def known_study(study: Study, home: Home) -> StudyRecord | None:
+def known_study(study: Study, home: Home, *, evolve: bool = False) -> StudyRecord | None:
     """Return the study of that name which a home holds, None where there is none; nothing is created.
 
     Raises:
-        InputError: if it searches something else.
+        InputError: if it searches something else; with `evolve`, another space is no such thing.
     """
     if not home.is_begun:
         return None
     with Store.open(home.store) as store:
         known = StudyQueue(store).find(study.name)
-    if known is not None and known.digest.partition(":")[0] != study.identity():
+    if known is None or known.digest.partition(":")[0] == study.identity():
+        return known
+    if not (evolve and _differs_in_space_alone(study, known)):
         raise InputError(_what_differs(study, known))
     return known
 
 
-def check_study(study: Study, folder: Path, engine: Engine, known: StudyRecord | None = None) -> Checked:
-    """Prepare a study's data below `folder`, and build and time the smallest and the largest model.
+def check_study(
+    study: Study, folder: Path, engine: Engine, known: StudyRecord | None = None, *, timed: bool = False
+) -> Checked:
+    """Prepare a study's data below `folder`, and build the smallest and the largest model; time them when asked to.
 
     The data must be what it was for the study as it is `known`.
 
@@ -74,7 +79,9 @@ def check_study(study: Study, folder: Path, engine: Engine, known: StudyRecord |
         study.objective(summary.task.kind)
         with _left_as_it_was(folder / "check"):
             small, large = (
-                _check_own(study, folder, engine) if study.has_own_model else _check_models(study, folder, engine)
+                _check_own(study, folder, engine)
+                if study.has_own_model
+                else _check_models(study, folder, engine, timed=timed)
             )
             shutil.rmtree(folder / "check", ignore_errors=True)
     return Checked(summary, small, large)
@@ -88,8 +95,10 @@ def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | Non
     return summary
 
 
-def enqueue(study: Study, summary: DataSummary, store: Store) -> StudyRecord:
+def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = False) -> StudyRecord:
     """Put a study in the queue; the same study again is the one that is there.
+
+    With `evolve`, a study whose space alone differs goes on in the new one; see `evolution`.
 
     Raises:
         InputError: if there is a study of that name that searches something else.
@@ -99,7 +108,9 @@ def enqueue(study: Study, summary: DataSummary, store: Store) -> StudyRecord:
     known = queue.find(study.name)
     document = written_document(study)
     if known is not None and known.digest != identity:
-        raise InputError(_what_differs(study, known))
+        if not (evolve and _differs_in_space_alone(study, known)):
+            raise InputError(_what_differs(study, known))
+        evolve_study(store, study, json.loads(known.document)["space"])
     if known is not None:
         queue.amend(study.name, document, identity)
     return queue.enqueue(study.name, document, identity, folder=study.base)
@@ -110,17 +121,24 @@ def written_document(study: Study) -> str:
     return json.dumps({**study.document.data, "space": study.space.to_dict()})
 
 
+def _differs_in_space_alone(study: Study, known: StudyRecord) -> bool:
+    return known.digest.partition("-")[0] == study.identity().partition("-")[0]
+
+
 def _what_differs(study: Study, known: StudyRecord) -> Problem:
     before, now = json.loads(known.document), {**study.document.data, "space": study.space.to_dict()}
     parts = ("data", "model", "space", "objective", "training")
     changed = [part for part in parts if before.get(part) != now.get(part)]
     what = f"with another {', '.join(changed)}" if changed else "and its file meant something else"
     message = f'study "{study.name}" exists already {what}; give this one another name, or choose another --home'
+    if _differs_in_space_alone(study, known):
+        message += "; or go on in the new space with --evolve: earlier trials that still fit are kept"
     return study.document.problem(("study",), message)
 
 
-def _check_models(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
-    small, large = _try_ends(study, folder, engine, "pipelines.training.check:check_models")
+def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) -> tuple[ModelCheck, ModelCheck]:
+    function = "time_models" if timed else "build_models"
+    small, large = _try_ends(study, folder, engine, f"pipelines.training.check:{function}")
     return small, large
 
 

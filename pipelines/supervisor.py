@@ -22,6 +22,7 @@ from pipelines.asked import given_up_front, most_epochs, own_model, read_asked, 
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
+from pipelines.evolution import current_name
 from pipelines.files import write_text
 from pipelines.home import Home
 from pipelines.progress import (
@@ -137,9 +138,10 @@ class Supervisor:
 
     def _open(self) -> None:
         study = self._study
+        storage = self._store.optuna_storage()
         self._search = Search(
-            self._store.optuna_storage(),
-            study.name,
+            storage,
+            current_name(storage, study.name),
             study.space,
             self._objective,
             study.spec.search,

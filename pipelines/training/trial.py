@@ -146,6 +146,10 @@ class _Listener:
         self._earlier = {(done.epoch, json.dumps(done.metrics)): done.at_ms for done in epochs_in(self._file)}
         self.epochs: list[EpochDone] = []
 
+    def expects(self, epochs: int) -> None:
+        """There will be at most this many epochs; see `user_fit.OwnListener`."""
+        self._of = epochs
+
     def batch(self) -> None:
         """Say that work goes on."""
         self._channel.beat()
