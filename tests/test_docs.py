@@ -70,6 +70,7 @@ def _fenced_studies() -> Iterator[object]:
 @pytest.mark.parametrize("block", [*_fenced_studies()])
 def test_every_study_in_the_pages_is_valid(block: str, tmp_path: Path) -> None:
     """A study file that a page shows can be copied: it passes every check that needs no data."""
+    _write_shown_code(ROOT / "docs/own-code.md", tmp_path)
     file = tmp_path / "study.yaml"
     file.write_text(block, encoding="utf-8")
     assert load_study(file).name
@@ -114,7 +115,7 @@ def test_every_example_is_listed() -> None:
     assert [file.name for file in EXAMPLES if f"({file.name})" not in page] == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_every_example_runs(file: Path, tmp_path: Path) -> None:
     """An example study runs from its file to an exported model, here with a small budget."""
@@ -127,7 +128,24 @@ def test_every_example_runs(file: Path, tmp_path: Path) -> None:
     assert any(path.suffix == ".keras" for path in (tmp_path / "exported").rglob("*"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
+def test_own_code_runs_as_shown(tmp_path: Path) -> None:
+    """The model and the data of one's own that the page shows run, each with the study file shown below it."""
+    page = ROOT / "docs/own-code.md"
+    _write_shown_code(page, tmp_path)
+    settings = {"KERASTUDY_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": ""}
+    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", _text(page), re.DOTALL)):
+        file = tmp_path / f"study-{number}.yaml"
+        file.write_text(block, encoding="utf-8")
+        _kerastudy(settings, "run", str(file), "--trials", "2", "--workers", "1", "--set", "space.epochs=2")
+    studies = json.loads(_kerastudy(settings, "list", "--json"))
+    assert [(study["name"], study["state"]) for study in studies] == [
+        ("wine-own-model", "finished"),
+        ("own-data", "finished"),
+    ]
+
+
+@pytest.mark.timeout(900)
 def test_the_python_page_runs_as_shown(tmp_path: Path) -> None:
     """The program on the page about Python can be copied: it ends with an exported model."""
     (program,) = re.findall(r"```python\n(.*?)```", _text(ROOT / "docs/python.md"), re.DOTALL)
@@ -141,10 +159,16 @@ def test_the_python_page_runs_as_shown(tmp_path: Path) -> None:
     assert (tmp_path / "wine-model" / "model.keras").exists()
 
 
+def _write_shown_code(page: Path, folder: Path) -> None:
+    """Write each Python block that opens with its file's name."""
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", _text(page), re.DOTALL):
+        (folder / name).write_text(code, encoding="utf-8")
+
+
 def _kerastudy(settings: dict[str, str], *words: str) -> str:
     command = [Path(sys.executable).with_name("kerastudy"), *words]
     done = subprocess.run(
-        command, env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
+        command, env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
