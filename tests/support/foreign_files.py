@@ -10,7 +10,7 @@ import pytest
 from search_spaces.document import parse_document
 from search_spaces.errors import InputError
 from search_spaces.foreign.exchange import Exported, Format, Imported
-from search_spaces.parameters import UNSET, Categorical, Fixed, Parameter
+from search_spaces.parameters import Categorical, Fixed, Parameter
 from search_spaces.space import Space
 
 
@@ -52,5 +52,7 @@ def _plain(parameter: Parameter) -> Parameter:
     if isinstance(parameter, Categorical) and len(parameter.choices) == 1:
         return Fixed(parameter.name, parameter.choices[0])
     if isinstance(parameter, Categorical):
-        return replace(parameter, default=UNSET, when=())
+        # A Boolean of KerasTuner's has no order.
+        choices = (True, False) if set(map(str, parameter.choices)) == {"True", "False"} else parameter.choices
+        return Categorical(parameter.name, choices)
     return replace(parameter, when=()) if isinstance(parameter, Fixed) else replace(parameter, default=None, when=())

@@ -73,7 +73,12 @@ def test_an_experiment_becomes_a_space():
     [
         ("double", '{min: "0.1", max: "0.9", distribution: normal}', Float("it", 0.1, 0.9), "is even over its range"),
         ("int", '{min: "1", max: "9", distribution: logNormal}', Int("it", 1, 9, log=True), "on a logarithmic scale"),
-        ("double", '{min: "1", max: "9", step: "2", distribution: logUniform}', Float("it", 1, 9, log=True), "additive"),
+        (
+            "double",
+            '{min: "1", max: "9", step: "2", distribution: logUniform}',
+            Float("it", 1, 9, log=True),
+            "additive",
+        ),
         ("categorical", '{list: ["16", "0.5"]}', Categorical("it", (16, 0.5)), "it takes the numbers"),
         ("categorical", '{list: ["true", "false"]}', Categorical("it", (True, False)), "it takes the booleans"),
         ("categorical", '{list: ["16", many]}', Categorical("it", ("16", "many")), ""),
@@ -103,7 +108,10 @@ def test_leading_dashes_of_a_name_go():
         ("{name: it, parameterType: float}", 'unknown type the text "float"; the choices are: categorical'),
         ("{name: it, parameterType: int}", "feasibleSpace: expected a mapping"),
         ('{name: it, parameterType: int, feasibleSpace: {min: "1", max: "2.5"}}', "expected a whole number"),
-        ('{name: it, parameterType: double, feasibleSpace: {min: "1", max: "x"}}', 'expected a number, got the text "x"'),
+        (
+            '{name: it, parameterType: double, feasibleSpace: {min: "1", max: "x"}}',
+            'expected a number, got the text "x"',
+        ),
         ("{name: it, parameterType: discrete, feasibleSpace: {list: [[1]]}}", "expected a number, got a list"),
         (
             "{name: it, parameterType: int, feasibleSpace: {min: 1, max: 2, distribution: loguniform}}",
@@ -134,5 +142,9 @@ def test_the_export_is_an_experiment():
     assert (experiment["apiVersion"], experiment["kind"]) == ("kubeflow.org/v1beta1", "Experiment")
     assert entries["units"]["feasibleSpace"] == {"min": "16", "max": "64", "distribution": "logUniform"}
     assert entries["epochs"] == {"name": "epochs", "parameterType": "discrete", "feasibleSpace": {"list": ["20"]}}
-    for lost in ("left out those of: units", "drawn in every trial: momentum", "the text null stands in for it in: optimizer"):
+    for lost in (
+        "left out those of: units",
+        "drawn in every trial: momentum",
+        "the text null stands in for it in: optimizer",
+    ):
         assert lost in notes_of(result)

@@ -30,7 +30,7 @@ def read(*space, **around):
 
 
 def test_every_kind_has_its_equivalent():
-    """Int, Float, Choice, Boolean and Fixed become int, float, categorical, true or false, and fixed, without a note."""
+    """Int, Float, Choice, Boolean and Fixed become int, float, categorical and fixed, without a note."""
     result = read(
         number("Int", "layers", 1, 4, step=1, default=2),
         number("Int", "units", 32, 512, step=32),
@@ -77,7 +77,8 @@ def test_conditions_become_when():
 def test_a_choice_of_booleans_is_stored_as_numbers():
     """KerasTuner keeps Choice([True, False]) as 1 and 0; conditions on it with true still hold."""
     space = read(
-        hp("Choice", "bn", values=[1, 0], ordered=True, default=1), number("Int", "size", 1, 3, parent("bn", True), step=1)
+        hp("Choice", "bn", values=[1, 0], ordered=True, default=1),
+        number("Int", "size", 1, 3, parent("bn", True), step=1),
     ).space
     assert space.is_active(space.parameters["size"], {"bn": 1})
 
@@ -124,7 +125,8 @@ def test_a_default_off_the_grid_is_left_out():
 def test_odd_names_are_changed():
     """A name that ours cannot be loses what is odd in it, also where it is a parent."""
     result = read(
-        hp("Choice", "net (1)", values=["a", "b"], ordered=False), number("Int", "n", 1, 2, parent("net (1)", "a"), step=1)
+        hp("Choice", "net (1)", values=["a", "b"], ordered=False),
+        number("Int", "n", 1, 2, parent("net (1)", "a"), step=1),
     )
     assert result.space.names == ("net _1_", "n")
     assert '"net (1)" cannot be a name here' in notes_of(result)
@@ -178,7 +180,14 @@ def test_keras_tuner_takes_what_is_written():
     hps = HyperParameters.from_config(json.loads(keras_tuner.write(space_from_dict(WHOLE)).text))
     kinds = {each.name: type(each).__name__ for each in hps.space}
     assert kinds == {
-        **{"depth": "Int", "units": "Int", "lr": "Float", "optimizer": "Choice", "nesterov": "Boolean", "epochs": "Fixed"}
+        **{
+            "depth": "Int",
+            "units": "Int",
+            "lr": "Float",
+            "optimizer": "Choice",
+            "nesterov": "Boolean",
+            "epochs": "Fixed",
+        }
     }
     assert hps.values == {"depth": 2, "units": 16, "lr": 1e-3, "optimizer": "adam"}
     assert [each.name for each in hps.space if not hps.is_active(each)] == ["nesterov", "epochs"]

@@ -67,7 +67,11 @@ def test_nested_choices_become_conditions():
         "optimizer": given(
             "choice",
             {"_name": "adam"},
-            {"_name": "sgd", "momentum": momentum, "nesterov": given("choice", {"_name": 0}, {"_name": 1, "tau": momentum})},
+            {
+                "_name": "sgd",
+                "momentum": momentum,
+                "nesterov": given("choice", {"_name": 0}, {"_name": 1, "tau": momentum}),
+            },
             {"_name": "rmsprop", "momentum": momentum},
         )
     }
@@ -81,7 +85,9 @@ def test_nested_choices_become_conditions():
 def test_nested_names_that_are_not_unique_get_their_parents_in_front():
     """What several choices call the same is told apart by the way to it; different ranges on one way by a number."""
     layer = given("choice", {"_name": "empty"}, {"_name": "conv", "size": given("choice", 3, 5)})
-    other = given("choice", {"_name": "pool", "size": given("choice", 2, 3)}, {"_name": "conv", "size": given("choice", 3, 5)})
+    other = given(
+        "choice", {"_name": "pool", "size": given("choice", 2, 3)}, {"_name": "conv", "size": given("choice", 3, 5)}
+    )
     result = imported(nni, as_json({"layer0": layer, "layer1": other}))
     assert result.space.names == ("layer0", "layer0/size", "layer1", "layer1/size", "layer1/size_2")
     assert result.space.parameters["layer1/size_2"].when == (Condition("layer1", "in", ("conv",)),)
@@ -108,7 +114,7 @@ def test_an_experiment_file_holds_the_space():
 )
 def test_what_cannot_be_read_is_told_with_its_place(entry, message):
     """An entry that cannot be understood is an error with line and path."""
-    found = refusal(nni, json.dumps({"it": entry}, indent=1), "search_space.json")
+    found = refusal(nni, f'{{\n"it": {as_json(entry)}}}', "search_space.json")
     assert found.startswith("search_space.json:2:")
     assert message in found
 

@@ -46,7 +46,11 @@ def test_every_bounded_distribution_has_its_equivalent(entry, expected):
 @pytest.mark.parametrize(
     ("entry", "expected", "noted"),
     [
-        ("{values: [a, b], probabilities: [0.9, 0.1]}", Categorical("it", ("a", "b")), "probabilities have no equivalent"),
+        (
+            "{values: [a, b], probabilities: [0.9, 0.1]}",
+            Categorical("it", ("a", "b")),
+            "probabilities have no equivalent",
+        ),
         ("{distribution: normal, mu: 1, sigma: 0.5}", Float("it", 0.02, 1.98), "normal distribution has no equivalent"),
         ("{distribution: log_normal, mu: 0, sigma: 1}", Float("it", 0.140858, 7.09933, log=True), "middle 95 %"),
         ("{distribution: q_normal, mu: 64, sigma: 16, q: 8}", Int("it", 40, 88, step=8), "multiples of 8"),
@@ -125,7 +129,11 @@ def test_what_a_sweep_cannot_say_is_named():
     written = parse_document(result.text, "sweep.yaml").data["parameters"]
     assert written["units"] == {"values": [16, 32, 64, 128, 256]}
     assert written["odd"] == {"values": [1, 3, 5, 7, 9]}
-    for lost in ("no defaults; left out those of: units", "drawn in every trial: momentum", "nothing there keeps: units > odd"):
+    for lost in (
+        "no defaults; left out those of: units",
+        "drawn in every trial: momentum",
+        "nothing there keeps: units > odd",
+    ):
         assert lost in notes_of(result)
     assert "a list of their values stands in for: units, odd" in notes_of(result)
 

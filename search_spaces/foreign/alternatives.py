@@ -1,0 +1,118 @@
+"""One parameter a name: other tools let a name stand for several parameters under different conditions, we do not.
+
+What is the same but for the values of one parent becomes one parameter; what differs gets a name of its own. The
+conditions of what depends on it follow, and those that another condition already implies are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from search_spaces.conditions import Condition
+from search_spaces.document import KeyPath
+from search_spaces.parameters import Parameter
+
+_MOST_ALIKE = 100
+_Note = Callable[[KeyPath, str], None]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A parameter and where in the file it stands; all its conditions are lists of values."""
+
+    parameter: Parameter
+    path: KeyPath
+
+    @property
+    def name(self) -> str:
+        """The parameter's name."""
+        return self.parameter.name
+
+
+def one_a_name(declared: Iterable[Declared], note: _Note) -> list[Declared]:
+    """Return the parameters, each under a name of its own."""
+    variants: dict[str, list[Declared]] = {}
+    for found in declared:
+        _add(variants.setdefault(found.name, []), _with_each_parent_once(found), note)
+    renamed = _renamed(variants, note)
+    by_name = {new.name: new for alike in renamed.values() for _, new in alike}
+    return [_pruned(_led(new, renamed), by_name) for new in by_name.values()]
+
+
+def _add(alike: list[Declared], found: Declared, note: _Note) -> None:
+    for index, known in enumerate(alike):
+        joined = _joined(known.parameter.when, found.parameter.when)
+        if joined is not None and replace(known.parameter, when=()) == replace(found.parameter, when=()):
+            alike[index] = replace(known, parameter=replace(known.parameter, when=joined))
+            return
+        if joined is not None and joined == known.parameter.when:
+            note(found.path, f'"{found.name}" stands here twice under the same conditions: the first is taken')
+            return
+    if len(alike) < _MOST_ALIKE:
+        alike.append(found)
+    else:
+        note(found.path, f'"{found.name}" stands for more than {_MOST_ALIKE} parameters: this one is left out')
+
+
+def _with_each_parent_once(found: Declared) -> Declared:
+    """Return a parameter whose conditions on one parent are one: the values that all of them allow."""
+    merged: dict[str, Condition] = {}
+    for test in found.parameter.when:
+        known = merged.get(test.parent)
+        operand = test.operand if known is None else tuple(v for v in known.operand if test.holds(v))
+        merged[test.parent] = replace(test, operand=operand)
+    return replace(found, parameter=replace(found.parameter, when=tuple(merged.values())))
+
+
+def _joined(one: tuple[Condition, ...], other: tuple[Condition, ...]) -> tuple[Condition, ...] | None:
+    """Return conditions that hold where either holds; None where no list of conditions says that."""
+    mine, theirs = ({test.parent: test.operand for test in tests} for tests in (one, other))
+    if mine.keys() != theirs.keys():
+        return None
+    differing = [parent for parent in mine if mine[parent] != theirs[parent]]
+    if len(differing) > 1:
+        return None
+    joined = {parent: tuple(dict.fromkeys((*mine[parent], *theirs[parent]))) for parent in mine}
+    return tuple(Condition(parent, "in", operand) for parent, operand in joined.items())
+
+
+def _renamed(variants: dict[str, list[Declared]], note: _Note) -> dict[str, list[tuple[Declared, Declared]]]:
+    """Return for each name its parameters, as they were and under their new names."""
+    taken = set(variants)
+    renamed: dict[str, list[tuple[Declared, Declared]]] = {}
+    for name, alike in variants.items():
+        renamed[name] = [(alike[0], alike[0])]
+        for found in alike[1:]:
+            number = next(number for number in range(2, len(taken) + 3) if f"{name}_{number}" not in taken)
+            new = f"{name}_{number}"
+            taken.add(new)
+            note(found.path, f'"{name}" stands for several parameters, which has no equivalent: this one is "{new}"')
+            renamed[name].append((found, replace(found, parameter=replace(found.parameter, name=new))))
+    return renamed
+
+
+def _led(found: Declared, renamed: dict[str, list[tuple[Declared, Declared]]]) -> Declared:
+    """Return a parameter whose conditions name the one among several parents that exists where it does."""
+    when = tuple(replace(test, parent=_parent(test, found, renamed)) for test in found.parameter.when)
+    return replace(found, parameter=replace(found.parameter, when=when))
+
+
+def _parent(test: Condition, found: Declared, renamed: dict[str, list[tuple[Declared, Declared]]]) -> str:
+    own = {each.parent: set(each.operand) for each in found.parameter.when}
+    for before, after in renamed.get(test.parent, []):
+        if all(own.get(each.parent, set()) & set(each.operand) for each in before.parameter.when):
+            return after.name
+    return test.parent
+
+
+def _pruned(found: Declared, by_name: dict[str, Declared]) -> Declared:
+    """Return a parameter without the conditions that its other parents have themselves."""
+    when = found.parameter.when
+    implied = {
+        own
+        for test in when
+        if test.parent in by_name and test.parent != found.name
+        for own in by_name[test.parent].parameter.when
+    }
+    return replace(found, parameter=replace(found.parameter, when=tuple(test for test in when if test not in implied)))

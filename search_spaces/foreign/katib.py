@@ -1,0 +1,136 @@
+"""Katib: an Experiment's YAML, of which `spec.parameters` is the space.
+
+It writes every value as text, has no booleans, no fixed values, no conditions and no defaults.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from search_spaces.conditions import Value, is_number, shown
+from search_spaces.document import Document, KeyPath, described, to_yaml
+from search_spaces.errors import nearest
+from search_spaces.foreign.exchange import Exported, Imported
+from search_spaces.foreign.reading import Reader, number_in
+from search_spaces.foreign.writing import Losses
+from search_spaces.parameters import Categorical, Fixed, Int, Parameter
+from search_spaces.space import Space
+
+NAME = "katib"
+TITLE = "Katib"
+LOOKS_LIKE = "`kind: Experiment` and `spec.parameters`, a list with a parameterType each"
+
+_TYPES = ("int", "double", "discrete", "categorical")
+_DISTRIBUTIONS = ("uniform", "logUniform", "normal", "logNormal")
+_OF_SEARCH = ("algorithm", "earlyStopping", "maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
+
+
+def recognises(document: Document) -> bool:
+    """Say whether a document looks like this format."""
+    return isinstance(document.get(("spec", "parameters")), list)
+
+
+def read(document: Document) -> Imported:
+    """Return the space of an Experiment.
+
+    Raises:
+        InputError: with every problem found.
+    """
+    reader = Reader(document)
+    path = ("spec", "parameters")
+    for index in range(len(reader.items(path))):
+        reader.take((*path, index), partial(_read, reader, (*path, index)))
+    objective = document.get(("spec", "objective"))
+    if isinstance(objective, dict):
+        wanted = (objective.get(key) for key in ("objectiveMetricName", "type", "goal"))
+        reader.objective_note(("spec", "objective"), *wanted)
+    for key in _OF_SEARCH:
+        if document.get(("spec", key)) is not None:
+            reader.note(("spec", key), "is no part of a space; see `search`, `budget` and `resources` of a study file")
+    return reader.imported()
+
+
+def write(space: Space) -> Exported:
+    """Return an Experiment, to which objective, algorithm and trial template are to be added."""
+    losses = Losses(TITLE)
+    losses.of_space(space)
+    experiment = {
+        "apiVersion": "kubeflow.org/v1beta1",
+        "kind": "Experiment",
+        "metadata": {"name": "kerastudy"},
+        "spec": {"parameters": [_written(parameter, losses) for parameter in space.declared]},
+    }
+    return Exported(to_yaml(experiment), losses.notes())
+
+
+def _read(reader: Reader, path: KeyPath) -> Parameter | None:
+    entry = reader.mapping(path, "{name: lr, parameterType: double, feasibleSpace: {...}}")
+    name = reader.name((*path, "name"), reader.text((*path, "name")))
+    kind = entry.get("parameterType")
+    if kind not in _TYPES:
+        raise reader.refusal((*path, "parameterType"), f"unknown type {described(kind)}; {nearest(str(kind), _TYPES)}")
+    path = (*path, "feasibleSpace")
+    reader.mapping(path, '{min: "0.01", max: "0.1"}')
+    if kind == "discrete":
+        at = (*path, "list")
+        return reader.listed(name, at, [reader.number((*at, index)) for index in range(len(reader.items(at)))])
+    if kind == "categorical":
+        return reader.listed(name, (*path, "list"), _choices(reader, (*path, "list"), name))
+    return _range(reader, name, path, whole=kind == "int")
+
+
+def _choices(reader: Reader, path: KeyPath, name: str) -> list[Any]:
+    """Return the texts of a list, as what they all stand for: a trial's command line cannot tell either."""
+    texts = reader.items(path)
+    numbers = [number_in(text) if isinstance(text, str) else None for text in texts]
+    if all(number is not None for number in numbers):
+        reader.note(path, f"all are texts that are numbers: {name} takes the numbers")
+        return numbers
+    if all(text in ("true", "false") for text in texts):
+        reader.note(path, f"all are the texts true and false: {name} takes the booleans")
+        return [text == "true" for text in texts]
+    return texts
+
+
+def _range(reader: Reader, name: str, path: KeyPath, *, whole: bool) -> Parameter:
+    space = reader.document.get(path)
+    low, high = (reader.number((*path, key), whole=whole) for key in ("min", "max"))
+    step = reader.number((*path, "step"), whole=whole) if space.get("step") else None
+    distribution = space.get("distribution") or "uniform"
+    if distribution not in _DISTRIBUTIONS:
+        hint = nearest(str(distribution), _DISTRIBUTIONS)
+        raise reader.refusal((*path, "distribution"), f"unknown distribution {described(distribution)}; {hint}")
+    log = distribution.startswith("log")
+    if distribution.endswith("ormal"):
+        message = f"a normal distribution has no equivalent: {name} is even over its range"
+        reader.note((*path, "distribution"), message + (", on a logarithmic scale" if log else ""))
+    if log and step is not None:
+        reader.note((*path, "step"), f"additive steps on a logarithmic scale have no equivalent: {name} has none")
+        step = None
+    if whole and step == 1:
+        step = None
+    return reader.ranged(name, path, low, high, whole=whole, log=log, step=step)
+
+
+def _written(parameter: Parameter, losses: Losses) -> dict[str, Any]:
+    if not isinstance(parameter, (Categorical, Fixed)) and parameter.log and parameter.step is not None:
+        parameter = losses.without_step(parameter)
+    feasible: dict[str, Any]
+    if isinstance(parameter, (Categorical, Fixed)):
+        if any(value is None for value in parameter.bounds):
+            losses.add("has no null; the text null stands in for it in", parameter.name)
+        kind = "discrete" if all(is_number(value) for value in parameter.bounds) else "categorical"
+        feasible = {"list": [_text(value) for value in parameter.bounds]}
+    else:
+        kind = "int" if isinstance(parameter, Int) else "double"
+        feasible = {"min": _text(parameter.low), "max": _text(parameter.high)}
+        if parameter.step is not None:
+            feasible["step"] = _text(parameter.step)
+        if parameter.log:
+            feasible["distribution"] = "logUniform"
+    return {"name": parameter.name, "parameterType": kind, "feasibleSpace": feasible}
+
+
+def _text(value: Value) -> str:
+    return repr(value) if isinstance(value, float) else shown(value)

@@ -1,0 +1,181 @@
+"""NNI: a search space's JSON, or the YAML of an experiment that has it under `searchSpace`.
+
+Its conditions are nested choices: `{"_name": "sgd", "momentum": {...}}` exists where `sgd` is chosen. A nested
+parameter keeps its own name here where no other has it, and has its parents' in front otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeGuard
+
+from search_spaces.conditions import Condition, Value
+from search_spaces.document import Document, KeyPath, described
+from search_spaces.errors import nearest
+from search_spaces.foreign.exchange import Exported, Imported
+from search_spaces.foreign.reading import Reader, When, fitting_name
+from search_spaces.foreign.writing import Losses, steps_are_multiples
+from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
+from search_spaces.space import Space
+
+NAME = "nni"
+TITLE = "NNI"
+LOOKS_LIKE = "a mapping of names to {_type, _value}, alone or under `searchSpace`"
+
+_MOST_COPIES = 100  # a parameter that several choices bring stands below each of them
+_SINGLE = (str, int, float)
+_SIZES = {
+    **{"randint": 2, "uniform": 2, "quniform": 3, "loguniform": 2, "qloguniform": 3},
+    **{"normal": 2, "qnormal": 3, "lognormal": 2, "qlognormal": 3},
+}
+
+
+def recognises(document: Document) -> bool:
+    """Say whether a document looks like this format."""
+    content = document.get(_base(document))
+    return isinstance(content, dict) and any(isinstance(e, dict) and "_type" in e for e in content.values())
+
+
+def read(document: Document) -> Imported:
+    """Return a search space.
+
+    Raises:
+        InputError: with every problem found.
+    """
+    reader = Reader(document)
+    reader.mapping(_base(document), '{"lr": {"_type": "uniform", "_value": [0, 1]}}')
+    found = list(_entries(document, _base(document), _Entry((), (), ())))
+    scopes: dict[str, set[tuple[str, ...]]] = {}
+    for entry in found:
+        scopes.setdefault(entry.chain[-1], set()).add(entry.chain[:-1])
+    for entry in found:
+        reader.take(entry.path, partial(_read, reader, entry, scopes))
+    return reader.imported()
+
+
+def write(space: Space) -> Exported:
+    """Return a search space, what depends on a choice nested in it."""
+    losses = Losses(TITLE)
+    losses.of_space(space, conditions=False)
+    nests = _nests(space, losses)
+    return Exported(json.dumps(_written_below(None, None, space, nests, losses), indent=2) + "\n", losses.notes())
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A parameter as it stands in a file.
+
+    Attributes:
+        chain: its name behind those of the choices that it is nested in.
+        choices: those choices, outermost first, each with what must be chosen.
+    """
+
+    path: KeyPath
+    chain: tuple[str, ...]
+    choices: tuple[tuple[tuple[str, ...], Value], ...]
+
+
+def _base(document: Document) -> KeyPath:
+    return next(((key,) for key in ("searchSpace", "search_space") if isinstance(document.data.get(key), dict)), ())
+
+
+def _entries(document: Document, path: KeyPath, holder: _Entry) -> Iterator[_Entry]:
+    for name, content in document.get(path).items():
+        if name == "_name":
+            continue
+        entry = _Entry((*path, name), (*holder.chain, name), holder.choices)
+        yield entry
+        values = content.get("_value") if isinstance(content, dict) and content.get("_type") == "choice" else None
+        for index, value in enumerate(values) if _is_nested(values) else ():
+            below = _Entry((), entry.chain, (*entry.choices, (entry.chain, value["_name"])))
+            yield from _entries(document, (*entry.path, "_value", index), below)
+
+
+def _is_nested(values: object) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(values, list) and all(
+        isinstance(value, dict) and isinstance(value.get("_name"), _SINGLE) for value in values
+    )
+
+
+def _read(reader: Reader, entry: _Entry, scopes: dict[str, set[tuple[str, ...]]]) -> Parameter | None:
+    def named(chain: tuple[str, ...]) -> str:
+        return chain[-1] if len(scopes[chain[-1]]) == 1 else "/".join(chain)
+
+    path = entry.path
+    content = reader.mapping(path, '{"_type": "uniform", "_value": [0, 1]}')
+    name = reader.name(path, named(entry.chain))
+    when = tuple(Condition(fitting_name(named(chain)), "in", (value,)) for chain, value in entry.choices)
+    kind, at = content.get("_type"), (*path, "_value")
+    if kind == "choice":
+        values = reader.items(at)
+        return reader.listed(name, at, [v["_name"] for v in values] if _is_nested(values) else values, when=when)
+    if not isinstance(kind, str) or kind not in _SIZES:
+        hint = nearest(str(kind), ("choice", *_SIZES))
+        raise reader.refusal((*path, "_type"), f"unknown type {described(kind)}; {hint}")
+    if len(reader.items(at)) != _SIZES[kind]:
+        raise reader.refusal(at, f"expected {_SIZES[kind]} numbers for {kind}, got {len(reader.items(at))}")
+    return _range(reader, name, at, kind, when)
+
+
+def _range(reader: Reader, name: str, path: KeyPath, kind: str, when: When) -> Parameter:
+    first, second, *rest = (reader.number((*path, index)) for index in range(_SIZES[kind]))
+    log = "log" in kind
+    if "normal" in kind:
+        return reader.normal(name, path, first, second, log=log, q=rest[0] if rest else None, when=when)
+    if kind == "randint":
+        low, upper = (int(reader.number((*path, index), whole=True)) for index in (0, 1))
+        return reader.ranged(name, path, low, upper - 1, whole=True, when=when)
+    if not rest:
+        return reader.ranged(name, path, first, second, log=log, when=when)
+    return reader.multiples(name, path, first, second, rest[0], log=log, when=when)
+
+
+def _nests(space: Space, losses: Losses) -> dict[str, Condition | None]:
+    """Return for each parameter the condition that it is nested by: one on a choice, the innermost of them."""
+    nests: dict[str, Condition | None] = {}
+    copies: dict[str, int] = {}
+    for parameter in space.declared:
+        chosen = {test: space.parameters[test.parent] for test in parameter.when}
+        listed = {test: len(parent.when) for test, parent in chosen.items() if isinstance(parent, Categorical)}
+        nest = max(listed, key=listed.__getitem__, default=None)
+        times = sum(nest.holds(choice) for choice in chosen[nest].bounds) * copies[nest.parent] if nest else 1
+        if times > _MOST_COPIES:
+            nest, times = None, 1
+        nests[parameter.name], copies[parameter.name] = nest, times
+        for test in parameter.when:
+            if test is not nest:
+                losses.add("has conditions on one choice only; not kept", f"{parameter.name} ({test})")
+    return nests
+
+
+def _written_below(
+    parent: str | None, choice: Value, space: Space, nests: dict[str, Condition | None], losses: Losses
+) -> dict[str, Any]:
+    """Return the parameters that exist where `choice` is chosen for `parent`; the outermost where there is none."""
+    below: dict[str, Any] = {}
+    for parameter in space.declared:
+        nest = nests[parameter.name]
+        if (nest is None and parent is None) or (nest is not None and nest.parent == parent and nest.holds(choice)):
+            below[parameter.name] = _written(parameter, space, nests, losses)
+    return below
+
+
+def _written(parameter: Parameter, space: Space, nests: dict[str, Condition | None], losses: Losses) -> dict[str, Any]:
+    if isinstance(parameter, (Float, Int)) and parameter.step is not None and not steps_are_multiples(parameter):
+        parameter = losses.without_step(parameter)
+    if isinstance(parameter, (Categorical, Fixed)):
+        values: list[Any] = list(parameter.bounds)
+        if any(nest is not None and nest.parent == parameter.name for nest in nests.values()):
+            values = [{"_name": v, **_written_below(parameter.name, v, space, nests, losses)} for v in values]
+        return {"_type": "choice", "_value": values}
+    low, high = parameter.bounds
+    if parameter.step is not None:
+        return {"_type": "quniform", "_value": [low, high, parameter.step]}
+    if isinstance(parameter, Float):
+        return {"_type": "loguniform" if parameter.log else "uniform", "_value": [low, high]}
+    if parameter.log:
+        return {"_type": "qloguniform", "_value": [low, high, 1]}
+    return {"_type": "randint", "_value": [parameter.low, parameter.high + 1]}

@@ -1,0 +1,103 @@
+"""Optuna: a JSON object of names to distributions, each as `distribution_to_json` writes it, or as that text itself.
+
+It has neither fixed values, conditions nor defaults, and no steps on a logarithmic scale.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from search_spaces.document import Document, KeyPath, described, parse_document
+from search_spaces.errors import InputError, nearest
+from search_spaces.foreign.exchange import Exported, Imported
+from search_spaces.foreign.reading import Reader
+from search_spaces.foreign.writing import Losses
+from search_spaces.parameters import Categorical, Fixed, Int, Parameter
+from search_spaces.space import Space
+
+NAME = "optuna"
+TITLE = "Optuna"
+LOOKS_LIKE = "a mapping of names to distributions with name and attributes"
+
+# Class to whether its values are whole, whether it is logarithmic by its name, and what it calls its step.
+_RANGES = {
+    "FloatDistribution": (False, False, "step"),
+    "IntDistribution": (True, False, "step"),
+    "UniformDistribution": (False, False, "step"),
+    "LogUniformDistribution": (False, True, "step"),
+    "DiscreteUniformDistribution": (False, False, "q"),
+    "IntUniformDistribution": (True, False, "step"),
+    "IntLogUniformDistribution": (True, True, "step"),
+}
+_CLASSES = ("CategoricalDistribution", *_RANGES)
+
+
+def recognises(document: Document) -> bool:
+    """Say whether a document looks like this format."""
+    return any(
+        str(entry.get("name")).endswith("Distribution") if isinstance(entry, dict) else 'Distribution"' in str(entry)
+        for entry in document.data.values()
+    )
+
+
+def read(document: Document) -> Imported:
+    """Return the space that distributions describe.
+
+    Raises:
+        InputError: with every problem found.
+    """
+    reader = Reader(_opened(document))
+    for name in document.data:
+        reader.take((name,), partial(_read, reader, name))
+    return reader.imported()
+
+
+def write(space: Space) -> Exported:
+    """Return the distributions of a space."""
+    losses = Losses(TITLE)
+    losses.of_space(space)
+    distributions = {parameter.name: _written(parameter, losses) for parameter in space.declared}
+    return Exported(json.dumps(distributions, indent=2) + "\n", losses.notes())
+
+
+def _opened(document: Document) -> Document:
+    """Return a document in which distributions that are JSON in a text are mappings."""
+    opened = dict(document.data)
+    for name, entry in document.data.items():
+        if isinstance(entry, str):
+            with suppress(InputError):  # reading it will say what was expected
+                opened[name] = parse_document(entry, f"{name}.json").data
+    return replace(document, data=opened)
+
+
+def _read(reader: Reader, written: str) -> Parameter | None:
+    path: KeyPath = (written,)
+    entry = reader.mapping(path, '{"name": "FloatDistribution", "attributes": {...}}')
+    name = reader.name(path, written)
+    kind = entry.get("name")
+    if kind not in _CLASSES:
+        raise reader.refusal(path, f"unknown distribution {described(kind)}; {nearest(str(kind), _CLASSES)}")
+    path = (*path, "attributes")
+    attributes = reader.mapping(path, '{"low": 0.0, "high": 1.0}')
+    if kind == "CategoricalDistribution":
+        return reader.listed(name, (*path, "choices"), reader.items((*path, "choices")))
+    whole, log, step_key = _RANGES[kind]
+    low, high = (reader.number((*path, key), whole=whole) for key in ("low", "high"))
+    step = None if attributes.get(step_key) is None else reader.number((*path, step_key), whole=whole)
+    log = log or attributes.get("log") is True
+    return reader.ranged(name, path, low, high, whole=whole, log=log, step=None if whole and step == 1 else step)
+
+
+def _written(parameter: Parameter, losses: Losses) -> dict[str, Any]:
+    if not isinstance(parameter, (Categorical, Fixed)) and parameter.log and parameter.step is not None:
+        parameter = losses.without_step(parameter)
+    if isinstance(parameter, (Categorical, Fixed)):
+        return {"name": "CategoricalDistribution", "attributes": {"choices": list(parameter.bounds)}}
+    low, high = parameter.bounds
+    whole = isinstance(parameter, Int)
+    attributes = {"log": parameter.log, "low": low, "high": high, "step": parameter.step or (1 if whole else None)}
+    return {"name": "IntDistribution" if whole else "FloatDistribution", "attributes": attributes}
