@@ -51,7 +51,7 @@ def print_study(study: StudyView) -> None:
     """Print how a study stands."""
     counts = ", ".join(f"{count} {state}" for state, count in study.trials.items()) or "none yet"
     best = "none yet" if study.best is None else f"{study.best:.6g} ({trial_name(study.best_trial or 0)})"
-    waiting = f"{study.waiting_for_mlflow} records wait" if study.waiting_for_mlflow else "up to date"
+    waiting = f"{counted(study.waiting_for_mlflow, 'record')} to go" if study.waiting_for_mlflow else "up to date"
     rows = {
         "study": study.name,
         "state": f"{study.state} ({study.reason})" if study.reason else study.state,
@@ -166,6 +166,8 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _model_line(model: ModelCheck) -> str:
+    if model.refused:
+        return f"not built: {model.refused}"
     return (
         f"{model.parameters:,} parameters, about {model.memory_bytes / 1e6:,.1f} MB to train, "
         f"about {duration(model.first_s + model.epoch_s * model.epochs)} for {counted(model.epochs, 'epoch')}"

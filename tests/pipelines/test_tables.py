@@ -1,0 +1,224 @@
+"""How plain values look: JSON, CSV, tables, and pairs."""
+
+import csv
+import json
+from io import StringIO
+
+import pytest
+
+from pipelines import tables
+from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
+from pipelines.evolution import Change
+from pipelines.export.export import Exported, Parity
+from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
+from pipelines.submit import Checked
+from pipelines.training.trainer import ModelCheck
+
+DONE = TrialRow(
+    number=0,
+    state="complete",
+    values=(0.987654321,),
+    params={"optimizer": "sgd", "nesterov": True, "learning_rate": 1e-4},
+    best_epoch=3,
+    seconds=75.0,
+    reason="",
+    metrics={"val_accuracy": 0.987654321},
+)
+FAILED = TrialRow(12, "failed", (), {"optimizer": "adam", "learning_rate": 0.5}, None, None, "loss, not finite", {})
+
+
+def printed(capsys) -> list[str]:
+    """Return the lines on standard output, without the blanks that fill the last column."""
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_trials_as_a_table(capsys):
+    """A column for each hyperparameter that any trial has; inactive ones are empty, true reads as in YAML."""
+    tables.print_trials([DONE, FAILED])
+    assert printed(capsys) == [
+        "trial  state     value    epoch  time   optimizer  nesterov  learning_rate  reason",
+        "t000   complete  0.98765  3      1m15s  sgd        true      0.0001",
+        "t012   failed                           adam                 0.5            loss, not finite",
+    ]
+
+
+def test_tables_are_never_cut(capsys, monkeypatch):
+    """A table is as wide as it needs to be, whatever the terminal is."""
+    monkeypatch.setenv("COLUMNS", "40")
+    tables.print_trials([FAILED])
+    assert printed(capsys)[1].endswith("loss, not finite")
+
+
+def test_trials_as_csv(capsys):
+    """CSV keeps full precision, empty fields for what is inactive, and quotes where they are needed."""
+    tables.print_csv([DONE, FAILED])
+    rows = list(csv.DictReader(StringIO(capsys.readouterr().out)))
+    assert rows[0] == {
+        "number": "0",
+        "state": "complete",
+        "value": "0.987654321",
+        "best_epoch": "3",
+        "seconds": "75.0",
+        "params_optimizer": "sgd",
+        "params_nesterov": "true",
+        "params_learning_rate": "0.0001",
+        "reason": "",
+    }
+    assert (rows[1]["value"], rows[1]["params_nesterov"], rows[1]["reason"]) == ("", "", "loss, not finite")
+
+
+def test_trials_as_json(capsys):
+    """JSON is a list of objects with number, state, values and active params, real booleans among them."""
+    tables.print_json([DONE, FAILED])
+    read = json.loads(capsys.readouterr().out)
+    assert set(read[0]) == {"number", "state", "values", "params", "best_epoch", "seconds", "reason", "metrics"}
+    assert (read[0]["values"], read[1]["values"]) == ([0.987654321], [])
+    assert read[0]["params"] == {"optimizer": "sgd", "nesterov": True, "learning_rate": 1e-4}
+
+
+def test_what_has_no_json_form_is_a_defect():
+    """Nothing is turned into text on the sly."""
+    with pytest.raises(TypeError, match="set has no JSON form"):
+        tables.print_json({"a": {1}})
+
+
+def test_studies_as_a_table(capsys):
+    """A study without a best trial has empty fields."""
+    tables.print_studies(
+        [StudyRow("a", "finished", 2, 2, "val_auc", 0.5, 1), StudyRow("b", "queued", 0, 9, "", None, None)]
+    )
+    assert printed(capsys) == [
+        "study  state     trials  metric   best  best trial",
+        "a      finished  2/2     val_auc  0.5   t001",
+        "b      queued    0/9",
+    ]
+
+
+VIEW = StudyView(
+    name="s",
+    state="parked",
+    reason="paused",
+    model="mlp",
+    source="d.csv",
+    metric="val_loss",
+    direction="minimize",
+    budget=9,
+    trials={"complete": 2, "failed": 1},
+    changes=(Change(("units: 4..8 is now 4..16",), 1, 2),),
+    best=0.25,
+    best_trial=1,
+    best_params={"units": 8, "use_bias": False},
+    seconds=75.0,
+    waiting_for_mlflow=1,
+    mlflow_error="no answer",
+    tracking_uri="http://mlflow",
+    folder="/home/studies/s",
+)
+
+
+def test_a_study_in_pairs(capsys):
+    """How a study stands: its state with the reason, trials by state, the best one's values, MLflow's backlog."""
+    tables.print_study(VIEW)
+    assert printed(capsys) == [
+        "study       s",
+        "state       parked (paused)",
+        "model       mlp",
+        "data        d.csv",
+        "objective   minimize val_loss",
+        "trials      3 of 9: 2 complete, 1 failed",
+        "change 1    units: 4..8 is now 4..16 (1 of 2 trials kept)",
+        "best        0.25 (t001)",
+        "  units     8",
+        "  use_bias  false",
+        "time        1m15s",
+        "MLflow      http://mlflow: 1 record to go (no answer)",
+        "files       /home/studies/s",
+    ]
+
+
+def test_the_best_trial_in_pairs(capsys):
+    """The best trial: its score and epoch, its scores on the test rows, its values, its model."""
+    tables.print_best(BestTrial("s", DONE, "val_accuracy", "maximize", {"test_auc": 0.75}, "/m/model.keras"))
+    assert printed(capsys) == [
+        "study            s",
+        "trial            t000",
+        "val_accuracy     0.987654 at epoch 3",
+        "test_auc         0.75",
+        "  optimizer      sgd",
+        "  nesterov       true",
+        "  learning_rate  0.0001",
+        "model            /m/model.keras",
+    ]
+
+
+def test_an_export_tells_its_proof(capsys):
+    """Each file says how far it is from the Keras model, on how many rows."""
+    parity = Parity("keras", "model.keras", 57, 1.5e-7, 1.0, 2_500_000)
+    tables.print_export(Exported("s", 3, "out", (parity,), {"test_auc": 0.75}))
+    assert printed(capsys) == [
+        "s t003 -> out",
+        "  model.keras: 2.50 MB, largest difference from the Keras model 1.5e-07 on 57 rows, decisions equal on 100.0%",
+        "  test_auc 0.75",
+    ]
+
+
+def checked(encodings, notes=(), largest=None) -> Checked:
+    small = ModelCheck(parameters=1234, memory_bytes=2_000_000, first_s=1.0, epoch_s=0.1, epochs=20)
+    summary = DataSummary(
+        source="d.csv",
+        task=Task("multiclass", ("y",), ("a", "b", "c")),
+        features=Features(dense=1),
+        raw=tuple(RawColumn(name, "numeric", (), "float32") for name in encodings),
+        rows={"train": 70, "validation": 20, "test": 10},
+        folds=1,
+        digest="d",
+        encodings=encodings,
+        notes=notes,
+    )
+    return Checked(summary, small, largest or small)
+
+
+def test_a_checked_study_lists_its_columns(capsys):
+    """Few columns stand in a list of their own, aligned whatever their names; notes follow."""
+    encodings = {"age": "numeric: standardised", "a column with a long name": "string: one-hot"}
+    tables.print_checked("s", ("depth", "units"), checked(encodings, ('column "id" is left out',)))
+    assert printed(capsys) == [
+        "study     s: ok",
+        "rows      70 train, 20 validation, 10 test",
+        "task      multiclass on y, 3 classes",
+        "inputs    2",
+        "          age                        numeric: standardised",
+        "          a column with a long name  string: one-hot",
+        '          column "id" is left out',
+        "space     depth, units",
+        "smallest  1,234 parameters, about 2.0 MB to train, about 3.0s for 20 epochs",
+        "largest   1,234 parameters, about 2.0 MB to train, about 3.0s for 20 epochs",
+    ]
+
+
+def test_many_columns_are_grouped(capsys):
+    """Columns that are encoded alike share a line where there are many."""
+    encodings = {**{f"n{number}": "numeric: standardised" for number in range(29)}, "city": "string: embedding"}
+    tables.print_checked("s", ("depth",), checked(encodings))
+    assert printed(capsys)[3:6] == [
+        "inputs    30",
+        "          29 numeric: standardised (n0, n1, n2 and 26 more)",
+        "          1 string: embedding (city)",
+    ]
+
+
+def test_many_encodings_are_cut(capsys):
+    """Columns that all differ do not fill the screen."""
+    tables.print_checked("s", ("depth",), checked({f"c{number}": f"one-hot of {number}" for number in range(40)}))
+    lines = printed(capsys)
+    assert lines[15] == "          1 one-hot of 11 (c11)"
+    assert lines[16] == "          and 28 more encodings"
+    assert lines[17] == "space     depth"
+
+
+def test_a_model_that_is_refused_says_why(capsys):
+    """A model that a study's own code will not build is told with its reason."""
+    tables.print_checked(
+        "s", ("depth",), checked({"a": "b"}, largest=ModelCheck(0, 0, 0.0, 0.0, 0, refused="too deep"))
+    )
+    assert printed(capsys)[-1] == "largest   not built: too deep"
