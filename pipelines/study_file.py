@@ -22,6 +22,7 @@ from pipelines.user_code import is_reference, split_reference
 from search_spaces.document import Document, parse_document, read_document
 from search_spaces.errors import InputError, Problem, nearest
 from search_spaces.parse import RESERVED, parse_space
+from search_spaces.schema import space_schema
 from search_spaces.space import Space
 
 _Section = TypeVar("_Section", bound=Section)
@@ -297,7 +298,9 @@ def _value(written: str, where: str) -> object:
 
 def schema() -> Mapping[str, Any]:
     """Return the JSON Schema of study files."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **StudySpec.model_json_schema(by_alias=True)}
+    whole = StudySpec.model_json_schema(by_alias=True)
+    properties = {**whole["properties"], "space": space_schema()}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "properties": properties}
 
 
 def _digest(content: object) -> str:

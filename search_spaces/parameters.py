@@ -22,7 +22,7 @@ from search_spaces.errors import Fault, InputError, Problem, nearest
 
 RESERVED = ("extends", "drop", "constraints", "start_from")
 MAX_CHOICES = 1000
-_EXACT = 2**53
+EXACT = 2**53
 _LARGEST = 1e150  # so that the quotient of two bounds is finite
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_./: -]{0,98}[A-Za-z0-9_])?")
 
@@ -357,8 +357,8 @@ def _range_faults(parameter: Float | Int) -> list[Fault]:
         return [Fault(("step",), f"expected a step above 0, got {step}")]
     if step > high - low:
         return [Fault(("step",), f"the step is larger than the range: {low} + {step} > {high}")]
-    if (high - low) / step > _EXACT:
-        return [Fault(("step",), f"the step is too small for the range: more than {_EXACT} steps from {low} to {high}")]
+    if (high - low) / step > EXACT:
+        return [Fault(("step",), f"the step is too small for the range: more than {EXACT} steps from {low} to {high}")]
     return []
 
 
@@ -378,8 +378,8 @@ def _number_fault(value: object, *, whole: bool) -> str | None:
     if whole and isinstance(value, float):
         hint = f"write {int(value)}" if value.is_integer() else "use `type: float` for fractions"
         return f"expected a whole number, got {value}; {hint}"
-    if whole and abs(value) > _EXACT:
-        return f"expected a whole number of at most 2**53 ({_EXACT}), beyond which not all are told apart"
+    if whole and abs(value) > EXACT:
+        return f"expected a whole number of at most 2**53 ({EXACT}), beyond which not all are told apart"
     if abs(value) > _LARGEST:
         return f"expected a number between -{_LARGEST:g} and {_LARGEST:g}"
     return None

@@ -9,7 +9,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from pipelines.study_file import Objective, load_study, schema
+from pipelines.study_file import Objective, check_document, load_study, schema
+from search_spaces.document import plain_document
 from search_spaces.errors import InputError, Problem
 
 HEAD = "study: s\ndata: {source: d.csv}\nmodel: mlp\n"
@@ -250,3 +251,63 @@ def test_the_schema_refuses_what_we_refuse(change):
     validator = jsonschema.Draft202012Validator(schema())
     assert validator.is_valid(valid)
     assert not validator.is_valid({**valid, **change})
+
+
+SPACES = {
+    "a value": {"depth": 3, "use_bias": True, "activation": "relu"},
+    "a list": {"depth": [1, 2], "use_bias": [True, False]},
+    "ranges": {
+        "depth": {"type": "int", "low": 1, "high": 3, "default": 2},
+        "l2": {"type": "float", "low": 1e-8, "high": 1e-2, "log": True},
+        "dropout": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.1},
+    },
+    "conditions": {
+        "optimizer": {"choices": ["sgd", "adam"]},
+        "depth": {"type": "int", "low": 1, "high": 3},
+        "units": {"type": "int", "low": 4, "high": 8, "repeat": "depth"},
+        "momentum": {"type": "float", "low": 0, "high": 0.9, "when": {"optimizer": ["sgd"]}},
+        "dropout": {"value": 0.1, "when": {"depth": ">= 2"}},
+    },
+    "overrides": {"extends": "mlp", "drop": ["l2"], "depth": {"high": 9}, "constraints": ["depth <= 8"]},
+    "points": {"extends": ["mlp-small"], "start_from": [{"depth": 1}]},
+    "log at zero": {"l2": {"type": "float", "low": 0.0, "high": 1.0, "log": True}},
+    "no choices": {"depth": []},
+    "nothing": {"depth": None},
+    "unknown key": {"depth": {"type": "int", "low": 1, "high": 2, "lwo": 1}},
+    "unknown type": {"depth": {"type": "integer", "low": 1, "high": 2}},
+    "float bounds of an int": {"depth": {"type": "int", "low": 1.5, "high": 2}},
+    "text as a number": {"l2": {"type": "float", "low": "1e-4", "high": 1.0}},
+    "no high": {"l2": {"type": "float", "low": 1e-4}},
+    "nested choices": {"depth": [[1], [2]]},
+    "repeated choices": {"depth": [1, 1]},
+    "step of zero": {"l2": {"type": "float", "low": 0.1, "high": 1.0, "step": 0}},
+    "constraint as a number": {"depth": 1, "constraints": [3]},
+    "points as a mapping": {"depth": [1, 2], "start_from": {"depth": 1}},
+    "an empty condition": {"optimizer": ["sgd"], "momentum": {"value": 0.5, "when": {"optimizer": []}}},
+}
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_the_schema_and_the_parser_agree_on_spaces(space):
+    """An editor accepts the spaces that we accept, and refuses those that are wrong in one place."""
+    written = {"study": "s", "data": {"source": "sklearn:iris"}, "model": "mlp", "space": space}
+    try:
+        check_document(plain_document(written, "s.yaml"), ROOT)
+        accepted = True
+    except InputError:
+        accepted = False
+    assert jsonschema.Draft202012Validator(schema()).is_valid(written) == accepted
+
+
+def test_every_key_of_the_schema_is_described():
+    """An editor can say of each key what it means."""
+
+    def undescribed(part, path):
+        for name, key in part.get("properties", {}).items():
+            if "description" not in key and "$ref" not in key and "const" not in key.get("type", {}):
+                yield f"{path}.{name}"
+            yield from undescribed(key, f"{path}.{name}")
+
+    whole = schema()
+    parts = {"": whole, **whole["$defs"]}
+    assert [key for name, part in parts.items() for key in undescribed(part, name)] == []
