@@ -118,7 +118,7 @@ def test_workers_are_replaced_after_a_number_of_jobs(engine, tmp_path, monkeypat
 
 
 def test_workers_end_with_their_supervisor(tmp_path):
-    """kill -9 of the supervisor leaves no worker behind."""
+    """Kill -9 of the supervisor leaves no worker behind."""
     script = (
         "import time\nfrom pathlib import Path\n"
         "from pipelines.engines.engine import Job\nfrom pipelines.engines.local import LocalEngine\n"
@@ -138,5 +138,5 @@ def test_workers_end_with_their_supervisor(tmp_path):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    gone, alive = psutil.wait_procs(children, timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive

@@ -107,7 +107,7 @@ def test_every_optimizer_trains_alike(optimizer):
         {"depth": 0},
         {"activation": "softplus", "use_bias": False},
     ],
-    ids=lambda values: ",".join(values),
+    ids=",".join,
 )
 def test_every_concept_trains_alike(values):
     """What a trial declares has the same effect in every trainer; random layers draw the same numbers."""
