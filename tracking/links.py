@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 _MODE: Final = "workflowType=machine_learning"
+_DATABASES: Final = ("sqlite:", "postgresql", "mysql", "mssql")
 
 
 def resolve(home: Path, environ: Mapping[str, str]) -> str:
@@ -27,8 +28,11 @@ def home_tracking_uri(home: Path) -> str:
 
 
 def artifact_root(home: Path, environ: Mapping[str, str]) -> str | None:
-    """Return the URI under which new experiments keep artifacts; None where a server decides."""
-    return None if environ.get("MLFLOW_TRACKING_URI", "").strip() else home_artifacts(home).as_uri()
+    """Return the URI under which new experiments keep artifacts; None where a server decides.
+
+    A database that is named by itself decides nothing: MLflow would write to the folder it happens to run in.
+    """
+    return home_artifacts(home).as_uri() if resolve(home, environ).startswith(_DATABASES) else None
 
 
 def home_artifacts(home: Path) -> Path:

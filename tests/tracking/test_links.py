@@ -10,6 +10,8 @@ def test_the_environment_decides(tmp_path):
     server = {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
     assert links.resolve(tmp_path, server) == "http://mlflow:5000"
     assert links.artifact_root(tmp_path, server) is None
+    database = {"MLFLOW_TRACKING_URI": "sqlite:////elsewhere/mlflow.db"}
+    assert links.artifact_root(tmp_path, database) == (tmp_path / "mlartifacts").as_uri()
     for environ in ({}, {"MLFLOW_TRACKING_URI": "  "}):
         assert links.resolve(tmp_path, environ) == f"sqlite:///{tmp_path}/mlflow.db"
         assert links.artifact_root(tmp_path, environ) == (tmp_path / "mlartifacts").as_uri()
