@@ -145,6 +145,9 @@ class _OneEpoch:
         self._started = time.monotonic()
         self.seconds = 0.0
 
+    def expects(self, epochs: int) -> None:
+        """One epoch it is."""
+
     def batch(self) -> None:
         """Take note that the first step, which traces and compiles, is over."""
         if not self.seconds:

@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.models.objectives import class_weights
-from pipelines.models.user_model import load_user_model
+from pipelines.models.user_model import as_taken, load_user_model
 from pipelines.training.trainer import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_EPOCHS,
     Fitted,
-    Listener,
     OwnModel,
     Rows,
     Schedule,
     TrialJob,
 )
-from pipelines.training.user_fit import UserFit, fit_arguments, user_fit
+from pipelines.training.user_fit import OwnListener, UserFit, fit_arguments, user_fit
 from search_spaces.hyperparameters import GivenHyperParameters, suited
 from search_spaces.question import Question, question_of
 from tracking.records import Value
@@ -70,7 +70,7 @@ class OwnTrial:
     schedule: Schedule
     how: UserFit
 
-    def train(self, listener: Listener) -> Fitted:
+    def train(self, listener: OwnListener) -> Fitted:
         """Train; see `user_fit`."""
         return user_fit(self.how, self.hp, self.model, self.rows, listener)
 
@@ -91,6 +91,9 @@ def build_own_trial(job: TrialJob, own: OwnModel, fold: int, choose: Choose) -> 
     model = user.build(hp)
     schedule = _schedule(job, fold, hp.values)
     rows = Rows(load_part(data, "train", fold), load_part(data, "validation", fold), class_weights(task, job.training))
+    if not model.built and not user.has_own_fit:  # else its size is not known before it is trained
+        with user.blamed():
+            model(as_taken({name: np.asarray(values[:1]) for name, values in rows.train.x.items()}))
     arguments = fit_arguments(user, job.values, own.asked, schedule)
     how = UserFit(user, task, schedule, job.metric, job.direction, arguments)
     return OwnTrial(model, hp, undeclared, rows, schedule, how)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import keras
 import keras_tuner
@@ -22,6 +22,13 @@ from pipelines.training.judge import Judge
 from pipelines.training.trainer import FIT_ARGUMENTS, Fitted, Listener, NoObjectiveError, Rows, Schedule, TrialError
 
 _VALIDATION_BATCH = 1024
+
+
+class OwnListener(Listener, Protocol):
+    """Hears also how long a training of an author's own goes on, which only the training shows."""
+
+    def expects(self, epochs: int) -> None:
+        """There will be at most this many epochs."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ def fit_arguments(
 
 
 def user_fit(
-    how: UserFit, hp: keras_tuner.HyperParameters, model: keras.Model, rows: Rows, listener: Listener
+    how: UserFit, hp: keras_tuner.HyperParameters, model: keras.Model, rows: Rows, listener: OwnListener
 ) -> Fitted:
     """Train and leave the model with the weights of its best epoch, where its epochs were scored.
 
@@ -103,7 +110,7 @@ class _TrainingEnded(BaseException):  # no error; and the author's `except Excep
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
     """Counts and judges the epochs, by whichever loop they are run."""
 
-    def __init__(self, model: keras.Model, how: UserFit, listener: Listener) -> None:
+    def __init__(self, model: keras.Model, how: UserFit, listener: OwnListener) -> None:
         super().__init__()
         self._built = model
         self._how = how
@@ -113,6 +120,11 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no ty
         self.scored = False
         self.seen: dict[str, float] = {}
         self.judge = Judge(how.schedule, how.metric, how.direction, _Noting(self, listener))
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Say how many epochs there will be."""
+        if epochs := (self.params or {}).get("epochs"):
+            self._listener.expects(self._epochs + int(epochs))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Say that work goes on."""
