@@ -223,10 +223,15 @@ class BudgetSpec(Section):
 
 
 class LimitsSpec(Section):
-    """What one trial may take; beyond it the trial fails with that reason."""
+    """What one trial may take; beyond it the trial fails with that reason, or is not trained at all."""
 
     trial_time: Seconds | None = Field(None, description='Longest training of one trial, such as "5m".')
     memory: Bytes | None = Field(None, description='Most memory of one worker, such as "4GB".')
+    parameters: int | None = Field(
+        None,
+        ge=1,
+        description="Most weights of a model; a trial whose model has more is pruned before it is trained.",
+    )
     stall: Seconds = Field(120.0, description="A worker that reports no batch for this long is taken to hang.")
 
 

@@ -84,6 +84,7 @@ def check_study(
                 else _check_models(study, folder, engine, timed=timed)
             )
             shutil.rmtree(folder / "check", ignore_errors=True)
+        _refuse_if_all_are_too_large(study, small)
     return Checked(summary, small, large)
 
 
@@ -162,6 +163,15 @@ def _try_ends(study: Study, folder: Path, engine: Engine, function: str) -> Any:
         return run_alone(engine, Job("check", function, jobs, log, memory_bytes=limit))
     except JobError as error:
         raise _too_large(ends[1], limit) if error.kind == "memory" else error from None
+
+
+def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> None:
+    most = study.spec.limits.parameters
+    if most is not None and smallest_model.parameters > most:
+        message = f"the smallest model that the space can ask for has {smallest_model.parameters:,} parameters already"
+        raise InputError(
+            Problem(f"{message}, got a ceiling of {most:,}; raise it or lower the space", "limits.parameters")
+        )
 
 
 def _too_large(values: Mapping[str, Value], limit: int | None) -> InputError:

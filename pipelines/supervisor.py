@@ -41,6 +41,7 @@ from pipelines.study_file import Study
 from pipelines.training.trainer import (
     ARTIFACTS,
     EpochDone,
+    Rejected,
     RungReached,
     TrialJob,
     TrialResult,
@@ -279,6 +280,7 @@ class Supervisor:
             metric=self._objective.metric,
             direction=self._objective.direction,
             rungs=self._search.rungs,
+            most_parameters=spec.limits.parameters,
             own=own_model(self._study, self._asked),
         )
         self._running[_job_name(number)] = _Running(number, values, time.monotonic())
@@ -314,7 +316,8 @@ class Supervisor:
             running.params = {**running.params, event.message.name: value}
             self._engine.answer(event.job, value)
         elif isinstance(event, Finished):
-            yield self._finished(self._running.pop(event.job), event.result)
+            ended = self._rejected if isinstance(event.result, Rejected) else self._finished
+            yield ended(self._running.pop(event.job), event.result)
         elif isinstance(event, Failed):
             yield self._gone(self._running.pop(event.job), event)
 
@@ -328,6 +331,11 @@ class Supervisor:
         failure = _Failure("; ".join(event.reason.splitlines()), time.monotonic() - running.started)
         write_text(folder / _FAILURE_FILE, json.dumps(asdict(failure)))
         return self._failed(running, failure)
+
+    def _rejected(self, running: _Running, rejected: Rejected) -> TrialEnded:
+        seconds = time.monotonic() - running.started
+        scored = Scored(running.number, "pruned", None, running.params, seconds=seconds, reason=rejected.reason)
+        return self._ended(running, scored, None)
 
     def _finished(self, running: _Running, result: TrialResult) -> TrialEnded:
         reason = "" if result.state == "complete" else f"pruned after epoch {len(result.epochs)}"

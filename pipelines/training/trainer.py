@@ -50,6 +50,7 @@ class TrialJob:
         folder: where the trial's own files go.
         metric: the objective, and whether less or more of it is better.
         rungs: epochs, counted from 0, after which the trial asks whether it is to be pruned.
+        most_parameters: weights that its model may have; None for no ceiling.
         own: where `model` is the study's own code; such a trial also asks `Question`s, which are answered with values.
     """
 
@@ -65,6 +66,7 @@ class TrialJob:
     metric: str
     direction: Literal["minimize", "maximize"]
     rungs: frozenset[int]
+    most_parameters: int | None = None
     own: OwnModel | None = None
 
 
@@ -210,6 +212,17 @@ class OwnEvaluation:
     base: str
     data: str
     folder: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """How a trial ended whose model is over a ceiling: it was not trained."""
+
+    reason: str
+
+
+class ModelTooLargeError(KerastudyError):
+    """A trial's model is over a ceiling."""
 
 
 class TrialError(KerastudyError):

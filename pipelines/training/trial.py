@@ -35,7 +35,9 @@ from pipelines.training.trainer import (
     RESULT_FILE,
     EpochDone,
     Fitted,
+    ModelTooLargeError,
     OwnModel,
+    Rejected,
     Rows,
     RungReached,
     Schedule,
@@ -49,7 +51,7 @@ from tracking.plots import learning_curve
 from tracking.records import Value
 
 
-def train_trial(job: TrialJob, channel: Channel) -> TrialResult:
+def train_trial(job: TrialJob, channel: Channel) -> TrialResult | Rejected:
     """Train a trial on every fold and write its files below `job.folder`.
 
     Raises:
@@ -58,7 +60,10 @@ def train_trial(job: TrialJob, channel: Channel) -> TrialResult:
     started = time.monotonic()
     Path(job.folder).mkdir(parents=True, exist_ok=True)
     summary = load_summary(Path(job.data))
-    folds = [_train_fold(job, 0, channel)]
+    try:
+        folds = [_train_fold(job, 0, channel)]
+    except ModelTooLargeError as error:
+        return Rejected(str(error))
     if not folds[0].fitted.pruned:
         folds += [_train_fold(job, fold, channel) for fold in range(1, summary.folds)]
     best = _best_fold(job, folds)
@@ -86,6 +91,7 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     if job.own is not None:
         return _train_own_fold(job, job.own, fold, channel)
     trial = build_trial(job, fold)
+    _refuse_above_ceiling(job, trial.model)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     train = trainer_of(trial.model, trial.rows)
     fitted = train(
@@ -96,9 +102,20 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
 
 def _train_own_fold(job: TrialJob, own: OwnModel, fold: int, channel: Channel) -> _Fold:
     trial = build_own_trial(job, own, fold, ask_supervisor(channel))
+    _refuse_above_ceiling(job, trial.model)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     fitted = trial.train(listener)
     return _Fold(fold, trial.model, dict(trial.hp.values), fitted, tuple(listener.epochs), dict(trial.undeclared.drawn))
+
+
+def _refuse_above_ceiling(job: TrialJob, model: keras.Model) -> None:
+    if job.most_parameters is None or not model.built:  # a study's own `fit` may build its model only while it trains
+        return
+    parameters = int(model.count_params())
+    if parameters > job.most_parameters:
+        raise ModelTooLargeError(
+            f"not trained: its model has {parameters:,} parameters, limits.parameters allows {job.most_parameters:,}"
+        )
 
 
 @dataclass(frozen=True)

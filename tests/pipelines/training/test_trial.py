@@ -15,7 +15,7 @@ from fake_channel import FakeChannel, WorkerDiedError
 from pipelines.data.prepare import load_part, load_raw
 from pipelines.models.deployed import predict_raw
 from pipelines.study_spec import EarlyStoppingSpec, TrainingSpec
-from pipelines.training.trainer import TrialJob, read_epochs, read_result
+from pipelines.training.trainer import Rejected, TrialJob, read_epochs, read_result
 from pipelines.training.trial import train_trial
 
 VALUES = {"units": 4, "depth": 1, "learning_rate": 0.05, "batch_size": 16, "epochs": 3, "dropout": 0.1}
@@ -174,6 +174,19 @@ def test_a_pruned_trial_leaves_a_curve_but_no_model(job):
 
 
 # Folds -------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_over_the_ceiling_is_not_trained(job, trained):
+    """A trial whose model has too many weights reports no epoch, says why, and leaves no result."""
+    parameters = keras.models.load_model(trained[1] / "model.keras").count_params()
+    its_job, folder = job(most_parameters=1)
+    channel = FakeChannel()
+    ended = train_trial(its_job, channel)
+    assert isinstance(ended, Rejected)
+    assert "limits.parameters allows 1" in ended.reason
+    assert channel.reported == []
+    assert read_result(folder) is None
+    assert not isinstance(train_trial(job(most_parameters=parameters)[0], FakeChannel()), Rejected)
 
 
 @pytest.fixture(scope="module")
