@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 
 import optuna
 import pytest
 import sqlalchemy as sa
+from desk import FILE, SUMMARY, Desk, scores
 from fake_engine import Ends, FakeEngine, leave_files, training
 from small_studies import study_of
 
 from pipelines import supervisor as supervisor_module
-from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
+from pipelines.asked import most_epochs
+from pipelines.data.prepared import DataSummary
 from pipelines.engines.engine import Finished, Reported
 from pipelines.home import Home
 from pipelines.progress import EpochEnded, SearchBegun, TrialBegun, TrialEnded
-from pipelines.search import Search, scored_trials
-from pipelines.submit import enqueue
-from pipelines.supervisor import Supervisor, most_epochs, trial_seed
+from pipelines.search import Search
+from pipelines.supervisor import trial_seed
 from pipelines.training.trainer import TrialResult
-from tracking.outbox import Outbox, Waiting
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
@@ -36,85 +35,6 @@ from tracking.store import Store
 from tracking.store import studies as studies_table
 from tracking.study_queue import LeaseLostError, StudyBusyError, StudyQueue
 
-SUMMARY = DataSummary(
-    source="data.csv",
-    task=Task("regression", ("y",)),
-    features=Features(dense=1),
-    raw=(RawColumn("x", "numeric", (), "float32", "x"),),
-    rows={"train": 8, "validation": 4, "test": 0},
-    folds=1,
-    digest="ab" * 32,
-    encodings={"x": "number"},
-)
-FILE = """
-study: it
-data: {{source: data.csv, target: y}}
-model: mlp
-space:
-  learning_rate: {{type: float, low: 1e-4, high: 1.0, log: true}}
-  epochs: 3
-objective: {{metric: val_loss, direction: minimize}}
-search: {{sampler: {sampler}, pruner: {pruner}, seed: 3, startup_trials: 2}}
-budget: {{trials: {trials}{budget}}}
-resources: {{workers: 1}}
-tracking: {{keep_models: {keep}}}
-"""
-
-
-class FakeDelivery:
-    """Takes nothing to anywhere, so that every record stays in the outbox."""
-
-    def __init__(self, outbox):
-        self._outbox = outbox
-        self.last_error = ""
-        self.calls = []
-
-    def start(self):
-        self.calls.append("start")
-
-    def stop(self, flush_s):
-        self.calls.append("stop")
-        return Waiting(self._outbox.pending("it"), 0, "")
-
-
-class Desk:
-    """A submitted study, and what can be seen of it from outside."""
-
-    def __init__(self, store, home):
-        self.store = store
-        self.home = home
-        self.outbox = Outbox(store)
-        self.queue = StudyQueue(store)
-
-    def study(self, trials=4, pruner="none", sampler="random", budget="", keep=3):
-        return study_of(FILE.format(trials=trials, pruner=pruner, sampler=sampler, budget=budget, keep=keep))
-
-    def supervisor(self, engine, *, summary=SUMMARY, study=None, **choices):
-        study = study or self.study(**choices)
-        enqueue(study, summary, self.store)
-        self.home.data("it").mkdir(parents=True, exist_ok=True)
-        (self.home.data("it") / "split.csv").write_text("row,part\n")
-        self.delivery = FakeDelivery(self.outbox)
-        return Supervisor(study, summary, self.home, self.store, engine, self.delivery)
-
-    def run(self, engine, **choices):
-        """Work until the study ends, and return all that was said."""
-        return list(self.supervisor(engine, **choices).run())
-
-    def trials(self):
-        return scored_trials(optuna.load_study(study_name="it", storage=self._storage))
-
-    @cached_property
-    def _storage(self):
-        return self.store.optuna_storage()
-
-    def records(self, kind=object):
-        rows = [row.record for row in self.outbox.next_rows("it", 100_000)]
-        return [record for record in rows if isinstance(record, kind)]
-
-    def models(self):
-        return sorted(int(file.parent.name) for file in self.home.study("it").glob("trials/*/model.keras"))
-
 
 @pytest.fixture
 def desk(store, tmp_path):
@@ -125,18 +45,6 @@ def desk(store, tmp_path):
 def _no_pictures(monkeypatch):
     """Leave the report unwritten: its pictures take longer than the studies here."""
     monkeypatch.setattr("pipelines.recording.write_report", lambda folder, report: None)
-
-
-def scores(*by_number):
-    """Script trials by their numbers: each a score, or what it ends with; the last one goes on for ever."""
-
-    def script(job):
-        wanted = by_number[min(job.number, len(by_number) - 1)]
-        if isinstance(wanted, Exception):
-            raise wanted
-        return (yield from training(job, [wanted + 2, wanted, wanted + 1]))
-
-    return script
 
 
 def ended(events):

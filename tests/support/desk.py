@@ -1,0 +1,116 @@
+"""A submitted study whose trials are scripted, and what can be seen of it from outside: no TensorFlow, no MLflow."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import optuna
+from fake_engine import FakeEngine, Script, training
+from small_studies import study_of
+
+from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
+from pipelines.home import Home
+from pipelines.progress import Progress
+from pipelines.search import Scored, scored_trials
+from pipelines.study_file import Study
+from pipelines.submit import enqueue
+from pipelines.supervisor import Supervisor
+from tracking.outbox import Outbox, Waiting
+from tracking.store import Store
+from tracking.study_queue import StudyQueue
+
+SUMMARY = DataSummary(
+    source="data.csv",
+    task=Task("regression", ("y",)),
+    features=Features(dense=1),
+    raw=(RawColumn("x", "numeric", (), "float32", "x"),),
+    rows={"train": 8, "validation": 4, "test": 0},
+    folds=1,
+    digest="ab" * 32,
+    encodings={"x": "number"},
+)
+FILE = """
+study: it
+data: {{source: data.csv, target: y}}
+model: mlp
+space:
+  learning_rate: {{type: float, low: 1e-4, high: 1.0, log: true}}
+  epochs: 3
+objective: {{metric: val_loss, direction: minimize}}
+search: {{sampler: {sampler}, pruner: {pruner}, seed: 3, startup_trials: 2}}
+budget: {{trials: {trials}{budget}}}
+resources: {{workers: 1}}
+tracking: {{keep_models: {keep}}}
+"""
+
+
+class FakeDelivery:
+    """Takes nothing to anywhere, so that every record stays in the outbox."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.last_error = ""
+        self.calls: list[str] = []
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def stop(self, flush_s: float) -> Waiting:
+        self.calls.append("stop")
+        return Waiting(self._outbox.pending("it"), 0, "")
+
+
+class Desk:
+    """A submitted study, and what can be seen of it from outside."""
+
+    def __init__(self, store: Store, home: Home) -> None:
+        self.store = store
+        self.home = home
+        self.outbox = Outbox(store)
+        self.queue = StudyQueue(store)
+
+    def study(
+        self, trials: int = 4, pruner: str = "none", sampler: str = "random", budget: str = "", keep: int = 3
+    ) -> Study:
+        return study_of(FILE.format(trials=trials, pruner=pruner, sampler=sampler, budget=budget, keep=keep))
+
+    def supervisor(
+        self, engine: FakeEngine, *, summary: DataSummary = SUMMARY, study: Study | None = None, **choices: Any
+    ) -> Supervisor:
+        study = study or self.study(**choices)
+        enqueue(study, summary, self.store)
+        self.home.data("it").mkdir(parents=True, exist_ok=True)
+        (self.home.data("it") / "split.csv").write_text("row,part\n")
+        self.delivery = FakeDelivery(self.outbox)
+        return Supervisor(study, summary, self.home, self.store, engine, self.delivery)
+
+    def run(self, engine: FakeEngine, **choices: Any) -> list[Progress]:
+        """Work until the study ends, and return all that was said."""
+        return list(self.supervisor(engine, **choices).run())
+
+    def trials(self) -> tuple[Scored, ...]:
+        return scored_trials(optuna.load_study(study_name="it", storage=self._storage))
+
+    @cached_property
+    def _storage(self) -> optuna.storages.RDBStorage:
+        return self.store.optuna_storage()
+
+    def records(self, kind: type = object) -> list[Any]:
+        rows = [row.record for row in self.outbox.next_rows("it", 100_000)]
+        return [record for record in rows if isinstance(record, kind)]
+
+    def models(self) -> list[int]:
+        return sorted(int(file.parent.name) for file in self.home.study("it").glob("trials/*/model.keras"))
+
+
+def scores(*by_number: float | Exception) -> Script:
+    """Script trials by their numbers: each a score, or what it ends with; the last one goes on for ever."""
+
+    def script(job):
+        wanted = by_number[min(job.number, len(by_number) - 1)]
+        if isinstance(wanted, Exception):
+            raise wanted
+        return (yield from training(job, [wanted + 2, wanted, wanted + 1]))
+
+    return script
