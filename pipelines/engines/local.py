@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -44,6 +46,7 @@ class LocalEngine:
         self._busy: dict[str, _Worker] = {}
         self._pending: list[Event] = []
         self._watched_at = 0.0
+        self._temporary: Path | None = None
 
     @property
     def workers(self) -> int:
@@ -104,6 +107,9 @@ class LocalEngine:
             worker.end()
         self._busy.clear()
         self._free.clear()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
 
     def _rest(self, seconds: float) -> list[Any]:
         time.sleep(seconds)
@@ -113,10 +119,11 @@ class LocalEngine:
         return self._free.pop() if self._free else self._start()
 
     def _start(self) -> _Worker:
+        # TensorFlow removes its temporary files when a process ends in peace, which a worker seldom does.
+        self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=worker_process.serve, args=(theirs, self._threads, str(Path.cwd())), daemon=True
-        )
+        places = (str(Path.cwd()), str(self._temporary))
+        process = self._context.Process(target=worker_process.serve, args=(theirs, self._threads, *places), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -28,12 +29,16 @@ _BEAT_S = 1.0
 _PR_SET_PDEATHSIG = 1
 
 
-def serve(connection: Connection, threads: int, start_folder: str) -> None:
-    """Run jobs from `connection` until it closes; the body of a worker process."""
+def serve(connection: Connection, threads: int, start_folder: str, temporary: str) -> None:
+    """Run jobs from `connection` until it closes; the body of a worker process.
+
+    Temporary files go to the folder `temporary`, which whoever started the worker removes.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _die_with_parent()
     os.chdir(start_folder)
+    tempfile.tempdir = os.environ["TMPDIR"] = temporary
     _use_threads(threads)
     channel = PipeChannel(connection)
     while True:

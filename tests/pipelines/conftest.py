@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from command import kerastudy
 from small_studies import write_mixed_csv
 
 from tracking.store import FILE_NAME, Store
@@ -27,6 +31,43 @@ def store(tmp_path, _empty_database):
     shutil.copyfile(_empty_database, home / FILE_NAME)
     with Store.open(home) as opened:
         yield opened
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    """A study of three trials that the command ran in two goes; read it, and leave it as it is."""
+
+    file: Path
+    home: Path
+    first: subprocess.CompletedProcess[str]
+    second: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """Breast cancer with a small network: two trials, then one more, all through the real command."""
+    folder = tmp_path_factory.mktemp("finished")
+    file = folder / "cancer.yaml"
+    file.write_text(
+        "study: cancer\n"
+        "data: {source: 'sklearn:breast_cancer'}\n"
+        "model: mlp\n"
+        "space:\n"
+        "  depth: 1\n"
+        "  units: [8, 16]\n"
+        "  batch_normalization: [true, false]\n"
+        "  optimizer: [sgd, adam]\n"
+        "  momentum: {type: float, low: 0.0, high: 0.9, when: {optimizer: sgd}}\n"
+        "  batch_size: 64\n"
+        "  epochs: 2\n"
+        "search: {seed: 1}\n"
+        "resources: {workers: 2}\n"
+    )
+    first, second = (
+        kerastudy("--home", "home", "run", file.name, "--trials", trials, cwd=folder, TMPDIR=str(folder))
+        for trials in ("2", "3")
+    )
+    return FinishedStudy(file, folder / "home", first, second)
 
 
 @pytest.fixture(scope="session")
