@@ -98,15 +98,18 @@ def test_every_command_in_the_pages_exists(line: str) -> None:
 
 def _links() -> Iterator[object]:
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            if target and not re.match(r"[a-z]+:", target):
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            if not re.match(r"[a-z]+:", target):
                 yield pytest.param(page, target, id=f"{page.name}-{target}")
 
 
 @pytest.mark.parametrize(("page", "target"), [*_links()])
 def test_links_lead_somewhere(page: Path, target: str) -> None:
-    """A relative link in a page names a file of the repository."""
-    assert (page.parent / target).exists()
+    """A relative link in a page names a file of the repository, and a heading of that page if it names one."""
+    name, _, heading = target.partition("#")
+    linked = page.parent / name if name else page
+    assert linked.exists()
+    assert not heading or heading in _anchors(linked)
 
 
 def test_every_example_is_listed() -> None:
@@ -187,6 +190,12 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
         yield annotation
     for inner in typing.get_args(annotation):
         yield from _models_in(inner)
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as code forges make them."""
+    headings = re.findall(r"^#+ (.*)$", _text(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 def _verbs() -> dict[str, click.Command]:
