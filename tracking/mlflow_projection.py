@@ -305,6 +305,8 @@ class Projection:
             self._client.log_batch(run_id, params=rows[start : start + _PARAMS_A_BATCH])
 
     def _log_dataset(self, run_id: str, opened: StudyOpened) -> None:
+        if not opened.dataset_digest:  # nothing is known of the data
+            return
         dataset = Dataset(
             name=opened.dataset_name,
             digest=opened.dataset_digest[:_DIGEST_LENGTH],

@@ -72,6 +72,7 @@ class _Seen:
         self.questions: dict[Question, None] = {}
         self.opened: list[list[Any]] = []
         self.closed: list[list[Any]] = []
+        self.checks: dict[object, ModelCheck] = {}
 
     @property
     def names(self) -> frozenset[str]:
@@ -102,6 +103,9 @@ def _check(job: TrialJob, choose: Callable[[Question], Value], seen: _Seen) -> M
     except ModelRefusedError as refusal:
         return ModelCheck(0, 0, 0.0, 0.0, 0, refused=str(refusal))
     seen.note(trial.hp)
+    key = (frozenset(trial.hp.values.items()), frozenset(trial.how.arguments.items()))
+    if key in seen.checks:  # the smallest is the largest as well
+        return seen.checks[key]
     few = replace(trial, rows=Rows(_first(trial.rows.train), _first(trial.rows.validation), trial.rows.class_weight))
     listener = _OneEpoch()
     try:
@@ -114,7 +118,8 @@ def _check(job: TrialJob, choose: Callable[[Question], Value], seen: _Seen) -> M
         pass
     finally:
         seen.note(trial.hp)
-    return _measured(trial, time.monotonic() - started, listener.seconds)
+    seen.checks[key] = _measured(trial, time.monotonic() - started, listener.seconds)
+    return seen.checks[key]
 
 
 def _measured(trial: OwnTrial, first_s: float, epoch_s: float) -> ModelCheck:
@@ -233,12 +238,12 @@ def _refuse_unasked(model: str, own: OwnModel, seen: _Seen) -> None:
 
 
 def _least(question: Question) -> Value:
-    return question.ends()[0] if _is_ordered(question) else question.default
+    return min(question.ends()) if _is_ordered(question) else question.default  # type: ignore[type-var]  # numbers
 
 
 def _most(question: Question) -> Value:
-    return question.ends()[-1] if _is_ordered(question) else question.default
+    return max(question.ends()) if _is_ordered(question) else question.default  # type: ignore[type-var]  # numbers
 
 
 def _is_ordered(question: Question) -> bool:
-    return question.kind in ("int", "float", "boolean")
+    return all(isinstance(value, bool | int | float) for value in question.ends())
