@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyRow:
-    """One study in a list."""
+    """One study in a list; `trials` counts those that have ended."""
 
     name: str
     state: str
@@ -241,14 +241,19 @@ class Lookup:
 
     def _row(self, record: StudyRecord) -> StudyRow:
         study = loaded(record)
+        objective = self._objective(study)
+        # The queue learns of trials when its supervisor stops; until then Optuna knows more.
+        trials = self._trials(record) if record.state == "running" else ()
+        best = best_of(trials, objective)
+        counts = count_by_state(trials) if trials else record.counts
         return StudyRow(
             name=record.name,
             state=record.state,
-            trials=sum(record.counts.values()),
+            trials=sum(count for state, count in counts.items() if state != "running"),
             budget=study.spec.budget.trials,
-            metric=self._objective(study).metric,
-            best=record.best_value,
-            best_trial=record.winner,
+            metric=objective.metric,
+            best=best.value if best else record.best_value,
+            best_trial=best.number if best else record.winner,
         )
 
     def _trials(self, record: StudyRecord) -> tuple[Scored, ...]:

@@ -14,6 +14,7 @@ from pipelines.home import Home
 from pipelines.study_file import load_study
 from pipelines.submit import check_study, enqueue, known_study
 from search_spaces.errors import InputError
+from tracking.store import Store
 
 HEAD = "study: s\nmodel: mlp\ndata:\n  source: d.csv\n  target: y\n"
 
@@ -166,10 +167,8 @@ def test_every_missing_file_is_named(tmp_path, engine):
 
 def test_what_a_failed_job_printed_is_quoted(tmp_path, engine):
     """A preparation that fails otherwise shows the end of its log, which is removed with the rest."""
-    study = study_in(
-        tmp_path, HEAD.replace("d.csv", "l.py:load"), l__py="def load():\n    print('far')\n    os._exit(3)\n"
-    )
-    (tmp_path / "l.py").write_text("import os\n\ndef load():\n    print('got so far', flush=True)\n    os._exit(3)\n")
+    loader = "import os\n\ndef load():\n    print('got so far', flush=True)\n    os._exit(3)\n"
+    study = study_in(tmp_path, HEAD.replace("d.csv", "l.py:load"), l__py=loader)
     with pytest.raises(JobError, match=r"^data failed: .*; it printed:\n    got so far$"):
         check_study(study, tmp_path / "home", engine)
     assert not (tmp_path / "home").exists()
@@ -182,8 +181,6 @@ def submitted(tmp_path_factory, engine):
     study = study_in(folder, HEAD + "space: {depth: 1, units: [4, 8], epochs: 1}\n", d__csv=table())
     home = Home(folder / "home", str(folder / "home"))
     checked = check_study(study, home.study("s"), engine)
-    from tracking.store import Store
-
     with Store.open(home.store) as store:
         enqueue(study, checked.summary, store)
     return study, home, checked
