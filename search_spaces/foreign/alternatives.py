@@ -19,7 +19,7 @@ _Note = Callable[[KeyPath, str], None]
 
 @dataclass(frozen=True)
 class Declared:
-    """A parameter and where in the file it stands; all its conditions are lists of values."""
+    """A parameter and where in the file it stands; its conditions are lists of values, one for each parent."""
 
     parameter: Parameter
     path: KeyPath
@@ -34,7 +34,7 @@ def one_a_name(declared: Iterable[Declared], note: _Note) -> list[Declared]:
     """Return the parameters, each under a name of its own."""
     variants: dict[str, list[Declared]] = {}
     for found in declared:
-        _add(variants.setdefault(found.name, []), _with_each_parent_once(found), note)
+        _add(variants.setdefault(found.name, []), found, note)
     renamed = _renamed(variants, note)
     by_name = {new.name: new for alike in renamed.values() for _, new in alike}
     return [_pruned(_led(new, renamed), by_name) for new in by_name.values()]
@@ -53,16 +53,6 @@ def _add(alike: list[Declared], found: Declared, note: _Note) -> None:
         alike.append(found)
     else:
         note(found.path, f'"{found.name}" stands for more than {_MOST_ALIKE} parameters: this one is left out')
-
-
-def _with_each_parent_once(found: Declared) -> Declared:
-    """Return a parameter whose conditions on one parent are one: the values that all of them allow."""
-    merged: dict[str, Condition] = {}
-    for test in found.parameter.when:
-        known = merged.get(test.parent)
-        operand = test.operand if known is None else tuple(v for v in known.operand if test.holds(v))
-        merged[test.parent] = replace(test, operand=operand)
-    return replace(found, parameter=replace(found.parameter, when=tuple(merged.values())))
 
 
 def _joined(one: tuple[Condition, ...], other: tuple[Condition, ...]) -> tuple[Condition, ...] | None:

@@ -118,7 +118,7 @@ def _range(reader: Reader, path: KeyPath, name: str, when: When, *, whole: bool)
 def _conditions(reader: Reader, path: KeyPath, kinds: Mapping[str, str]) -> When:
     if not reader.document.get(path):
         return ()
-    conditions = []
+    conditions: dict[str, Condition] = {}
     for index in range(len(reader.items(path))):
         condition = reader.mapping((*path, index), '{"class_name": "Parent", "config": {...}}')
         if condition.get("class_name") != "Parent":
@@ -131,8 +131,10 @@ def _conditions(reader: Reader, path: KeyPath, kinds: Mapping[str, str]) -> When
             values = [int(value) if isinstance(value, bool) else value for value in values]
         elif kinds.get(parent) == "Boolean":
             values = [bool(value) for value in values]
-        conditions.append(Condition(fitting_name(parent), "in", tuple(values)))
-    return tuple(conditions)
+        known = conditions.get(parent)  # scopes on one parent stack up too: what all of them allow
+        allowed = tuple(value for value in values if known is None or known.holds(value))
+        conditions[parent] = Condition(fitting_name(parent), "in", allowed)
+    return tuple(conditions.values())
 
 
 def _one_type(parameter: Parameter, losses: Losses) -> _Convert:

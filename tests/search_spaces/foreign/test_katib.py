@@ -27,7 +27,7 @@ spec:
       feasibleSpace: {min: "0.001", max: "0.1", distribution: logUniform}
     - name: num-layers
       parameterType: int
-      feasibleSpace: {min: "1", max: "5"}
+      feasibleSpace: {min: "1", max: "5", step: "1"}
     - name: units
       parameterType: int
       feasibleSpace: {min: "32", max: "256", step: "32"}

@@ -56,7 +56,7 @@ def test_every_kind_has_its_equivalent():
 
 def test_reverse_log_is_named():
     """A reverse logarithmic scale becomes an even one, and a note says so with its place."""
-    result = read(number("Float", "momentum", 0.1, 0.99, sampling="reverse_log"))
+    result = read(number("Float", "momentum", 0.1, 0.99, step=2, sampling="reverse_log"))
     assert result.space.declared == (Float("momentum", 0.1, 0.99),)
     assert "foreign.yaml:1:" in notes_of(result)
     assert "reverse_log has no equivalent" in notes_of(result)
@@ -72,6 +72,15 @@ def test_conditions_become_when():
     ).space
     assert space.parameters["use_momentum"].when == (Condition("optimizer", "in", ("sgd",)),)
     assert space.parameters["momentum"].when == (Condition("use_momentum", "in", (True,)),)
+
+
+def test_scopes_on_one_parent_become_one_condition():
+    """Several conditions on one parent become the values that all of them allow."""
+    space = read(
+        hp("Choice", "net", values=["a", "b", "c"], ordered=False),
+        hp("Fixed", "x", parent("net", "a", "b"), parent("net", "b", "c"), value=1),
+    ).space
+    assert space.parameters["x"].when == (Condition("net", "in", ("b",)),)
 
 
 def test_a_choice_of_booleans_is_stored_as_numbers():

@@ -144,6 +144,13 @@ def test_other_conditions_are_named():
     assert notes_of(result) == "NNI has conditions on one choice only; not kept: width (depth >= 2)"
 
 
+def test_of_two_choices_the_innermost_nests():
+    """A parameter that waits for a choice and for one nested in it stands below the inner one, whatever the order."""
+    more = {"beta": {"type": "float", "low": 0.1, "high": 1.0, "when": {"optimizer": "sgd", "schedule": "cosine"}}}
+    written = json.loads(nni.write(space_from_dict({**NESTED, **more})).text)
+    assert "beta" in written["optimizer"]["_value"][1]["schedule"]["_value"][1]
+
+
 def test_nesting_does_not_explode():
     """What many choices bring stands below each of them; where that would be too often it is drawn always."""
     deep = {f"c{level}": {"choices": [1, 2], "when": {f"c{level - 1}": [1, 2]}} for level in range(1, 30)}
