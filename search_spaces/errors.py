@@ -109,8 +109,8 @@ def closest(got: str, choices: Iterable[str]) -> str | None:
     got, by_lower = got.lower()[:_LONGEST_COMPARED], {name.lower(): name for name in sorted(choices)}
     # Comparing takes a while; of very many names those of another length are the least likely.
     likely = sorted(by_lower, key=lambda name: abs(len(name) - len(got)))[:_MOST_COMPARED]
-    close = difflib.get_close_matches(got, likely, n=1, cutoff=0.6)
-    close += [name for name in by_lower if _shortens(got, name)]
+    close = [name for name in by_lower if name == got or _shortens(got, name)]
+    close += difflib.get_close_matches(got, by_lower, n=1, cutoff=0.6)
     close += [name for name in by_lower if len(got) > 1 and name.startswith(got)]
     return by_lower[close[0]] if close else None
 

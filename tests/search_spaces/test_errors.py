@@ -1,0 +1,68 @@
+"""Problems with their places, and the nearest right word."""
+
+import doctest
+
+import pytest
+
+from search_spaces import errors
+from search_spaces.errors import InputError, KerastudyError, Place, Problem, closest, nearest
+
+NAMES = ["learning_rate", "learning_rate_power", "l2", "val_loss", "val_root_mean_squared_error", "Adam"]
+
+
+def test_a_problem_begins_with_its_place():
+    """File, line and column come first, then the dotted key, then the message; what is not known is left out."""
+    place = Place("s.yaml", 3, 7)
+    assert str(Problem("is wrong", "space.l2", place)) == "s.yaml:3:7: space.l2: is wrong"
+    assert str(Problem("is wrong", "space.l2")) == "space.l2: is wrong"
+    assert str(Problem("is wrong")) == "is wrong"
+
+
+def test_the_command_line_has_no_lines():
+    """A place without a line is its name alone."""
+    assert str(Place("--set a=1", 0, 0)) == "--set a=1"
+
+
+def test_bad_input_carries_all_problems():
+    """One line for each problem, and the exit code of bad input."""
+    error = InputError([Problem("one"), Problem("two", "b")])
+    assert (str(error), error.exit_code) == ("one\nb: two", 2)
+    assert InputError("one").problems == (Problem("one"),)
+    assert (KerastudyError("x").exit_code, isinstance(error, KerastudyError)) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("got", "meant"),
+    [
+        ("lerning_rate", "learning_rate"),
+        ("learning", "learning_rate"),
+        ("LEARNING_RATE", "learning_rate"),
+        ("adam", "Adam"),
+        ("lr", "learning_rate"),
+        ("val_rmse", "val_root_mean_squared_error"),
+        ("zzz", None),
+        ("", None),
+    ],
+)
+def test_the_closest_name(got, meant):
+    """Slips, other case, beginnings and initials find their name; anything else finds none."""
+    assert closest(got, NAMES) == meant
+
+
+def test_few_choices_are_listed():
+    """All choices are told, in order, whether or not one is close."""
+    assert nearest("dpeth", ["l2", "depth"]) == 'did you mean "depth"? The choices are: depth, l2'
+    assert nearest("zzz", ["l2", "depth"]) == "the choices are: depth, l2"
+    assert nearest("zzz", []) == "there are no choices here"
+
+
+def test_many_choices_are_listed_only_where_none_is_close():
+    """A long list does not bury the hint."""
+    many = [f"name_{number}" for number in range(30)]
+    assert nearest("nam_7", many) == 'did you mean "name_7"?'
+    assert nearest("zzz", many).count(",") == 29
+
+
+def test_the_examples_hold():
+    """The examples in the docstrings say what the functions do."""
+    assert doctest.testmod(errors).failed == 0
