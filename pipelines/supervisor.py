@@ -413,10 +413,10 @@ class Supervisor:
             return "parked", "paused; run the same file again to go on"
         if self._best:
             return "finished", self._stop_asking
-        failed = [trial.reason for trial in self._search.trials() if trial.state == "failed"]
-        if self._failure or not failed:
+        ended = [trial for trial in self._search.trials() if trial.state != "running"]
+        if self._failure or not ended:
             return "failed", self._stop_asking
-        return "failed", f"{self._stop_asking}, and none completed; the last one failed with: {failed[-1]}"
+        return "failed", f"{self._stop_asking}, and none completed; the last one {ended[-1].state}: {ended[-1].reason}"
 
     def _test_scores(self) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which nothing has looked at so far."""

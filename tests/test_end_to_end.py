@@ -145,7 +145,7 @@ def test_a_loss_that_is_no_number_is_that_trials_failure(mixed, home):
     """A learning rate beyond reason costs its own trial, with the metric and the epoch as the reason."""
     [failed] = [event for event in mixed if isinstance(event, TrialEnded) and event.state == "failed"]
     assert failed.number == 2
-    assert failed.reason.endswith(("loss became nan in epoch 1", "loss became inf in epoch 1"))
+    assert failed.reason in ("loss became nan in epoch 1", "loss became inf in epoch 1")
     assert "TrialError" in (home.trial("mixed", 2) / "artifacts" / "traceback.txt").read_text()
 
 

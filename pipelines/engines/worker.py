@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.engines.engine import Job
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, KerastudyError
 
 Message = tuple[Literal["beat", "report", "ask", "finished", "failed"], Any]
 
@@ -102,8 +102,8 @@ def _function(name: str) -> Callable[[Any, Any], Any]:
 
 def _one_line(error: BaseException) -> str:
     text = str(error).strip() or "no message"
-    first = next(line for line in text.splitlines() if line.strip())
-    return f"{type(error).__name__}: {first[:500]}"
+    first = next(line for line in text.splitlines() if line.strip())[:500]
+    return first if isinstance(error, KerastudyError) else f"{type(error).__name__}: {first}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -155,6 +155,7 @@ class _Listener:
     def __init__(self, job: TrialJob, fold: int, of: int, channel: Channel) -> None:
         self._job = job
         self._fold = fold
+        self._folds = load_summary(Path(job.data)).folds
         self._of = of
         self._channel = channel
         self._file = epochs_file(Path(job.folder), fold)
@@ -172,14 +173,15 @@ class _Listener:
         self._channel.beat()
 
     def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Report the epoch; at a rung of the first fold, ask whether to go on."""
+        """Report the epoch; at a rung of the first fold, ask whether to go on, unless all is done anyway."""
         at_ms = self._earlier.get((epoch, json.dumps(metrics)), time.time_ns() // 1_000_000)
         done = EpochDone(epoch, self._of, self._fold, at_ms, dict(metrics))
         self.epochs.append(done)
         with self._file.open("a", encoding="utf-8") as file:
             file.write("\n" + json.dumps(asdict(done)))  # a line of its own even after one that was cut off
         self._channel.report(done)
-        if self._fold > 0 or epoch not in self._job.rungs:
+        is_last = self._folds == 1 and epoch + 1 == self._of
+        if self._fold > 0 or is_last or epoch not in self._job.rungs:
             return False
         best = min if self._job.direction == "minimize" else max
         reached = RungReached(epoch, best(each.metrics[self._job.metric] for each in self.epochs))
@@ -271,7 +273,7 @@ def _write_own_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
 
 def _save_weights(model: keras.Model, file: Path) -> None:
     aside = aside_of(file)
-    model.save_weights(aside)
+    np.savez(aside, *model.get_weights())
     into_place(aside, file)
 
 

@@ -22,7 +22,7 @@ from pipelines.home import Home
 from pipelines.progress import EpochEnded, SearchBegun, TrialBegun, TrialEnded
 from pipelines.search import Search
 from pipelines.supervisor import trial_seed
-from pipelines.training.trainer import TrialResult
+from pipelines.training.trainer import Rejected, TrialResult
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
@@ -193,9 +193,22 @@ def test_ten_failures_after_a_success_do_not(desk):
 def test_a_study_without_a_result_failed_and_says_why(desk):
     """Where the budget ends before ten failures, the reason of the last failure is told too."""
     last = desk.run(FakeEngine(scores(Ends("memory", "too big"))), trials=3)[-1]
-    assert (last.state, last.reason) == ("failed", "3 trials, and none completed; the last one failed with: too big")
+    assert (last.state, last.reason) == ("failed", "3 trials, and none completed; the last one failed: too big")
     [closed] = desk.records(StudyClosed)
     assert (closed.state, closed.winner, closed.register) == ("failed", None, None)
+
+
+def test_a_trial_whose_model_is_too_large_is_no_failure(desk):
+    """A trial that was not trained because of a ceiling counts as pruned, without a score."""
+
+    def script(job):
+        return Rejected("not trained: too many parameters") if job.number == 0 else (yield from training(job, [1.0]))
+
+    last = desk.run(FakeEngine(script), trials=2)[-1]
+    assert (last.trials, last.winner) == ({"complete": 1, "pruned": 1}, 1)
+    assert (desk.trials()[0].value, desk.trials()[0].reason) == (None, "not trained: too many parameters")
+    [record] = [record for record in desk.records(TrialFinished) if record.number == 0]
+    assert (record.state, record.metrics, record.model) == ("pruned", {}, None)
 
 
 def test_a_worker_that_dies_after_its_result_costs_nothing(desk):

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from search_spaces.errors import InputError, Problem
+from search_spaces.errors import InputError, KerastudyError, Problem
 
 
 def echo(payload, channel):
@@ -62,6 +62,10 @@ def grow(payload, channel):
 
 def fails(payload, channel):
     raise ValueError("first line\nsecond line")
+
+
+def says(payload, channel):
+    raise KerastudyError("loss became nan in epoch 1")
 
 
 def refuses(payload, channel):

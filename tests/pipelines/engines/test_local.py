@@ -81,6 +81,12 @@ def test_each_bad_end_is_named(engine, tmp_path, function, limits, kind, reason)
     assert engine.idle == 2
 
 
+def test_our_own_errors_speak_for_themselves(engine, tmp_path):
+    """The reason of an error made for people is its message, without the name of a class."""
+    engine.submit(job("says", tmp_path))
+    assert end_of(engine, "says").reason == "loss became nan in epoch 1"
+
+
 def test_a_job_that_beats_does_not_stall(engine, tmp_path):
     """Silence is counted from the last sign of life, not from the start."""
     engine.submit(job("slow_but_alive", tmp_path, stall_s=2.0))
