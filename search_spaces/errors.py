@@ -110,7 +110,7 @@ def closest(got: str, choices: Iterable[str]) -> str | None:
     # Comparing takes a while; of very many names those of another length are the least likely.
     likely = sorted(by_lower, key=lambda name: abs(len(name) - len(got)))[:_MOST_COMPARED]
     close = [name for name in by_lower if name == got or _shortens(got, name)]
-    close += difflib.get_close_matches(got, by_lower, n=1, cutoff=0.6)
+    close += difflib.get_close_matches(got, likely, n=1, cutoff=0.6)
     close += [name for name in by_lower if len(got) > 1 and name.startswith(got)]
     return by_lower[close[0]] if close else None
 
