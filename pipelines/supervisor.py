@@ -248,7 +248,7 @@ class Supervisor:
     def _reason_to_stop(self) -> str:
         budget = self._study.spec.budget
         if self._search.begun >= budget.trials:
-            return f"{budget.trials} trials"
+            return "1 trial" if budget.trials == 1 else f"{budget.trials} trials"
         if budget.time is not None and self._elapsed_s() >= budget.time:
             return f"time budget of {budget.time:g} s used up"
         trials = self._search.trials()
