@@ -34,8 +34,10 @@ def compose_own(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
         core: a trained model that takes what `as_taken` gives it.
 
     Raises:
-        ValueError: if the model's inputs are not those.
+        ValueError: if the model's inputs are not those, or it was never used.
     """
+    if not core.built:
+        raise ValueError("its own `fit` never used it")
     inputs = {
         given.name: keras.Input(given.shape[1:], dtype=given.dtype, name=given.name) for given in preprocessing.inputs
     }

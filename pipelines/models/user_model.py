@@ -125,14 +125,21 @@ def _as_hypermodel(found: Any, name: str, file: Path) -> keras_tuner.HyperModel:
     if isinstance(found, type) and issubclass(found, keras_tuner.HyperModel):
         needed = [each.name for each in inspect.signature(found).parameters.values() if _is_needed(each)]
         if needed:
-            message = f"{name} needs {', '.join(needed)}; write `model = {name}(...)` in {file.name} and name that"
-            raise InputError(Problem(message, "model"))
-        return found()
+            raise InputError(Problem(f"{name} needs {', '.join(needed)}; {_instance(name, file)}", "model"))
+        try:
+            return found()
+        except Exception as error:
+            raised = _in_one_line(raised_at(error, file))
+            raise InputError(Problem(f"{name}() raises {raised}; {_instance(name, file)}", "model")) from error
     if isinstance(found, type) or not callable(found):
         kind = found.__name__ if isinstance(found, type) else type(found).__name__
         message = f"expected {name} to be a function of hp or a keras_tuner.HyperModel, got {kind}"
         raise InputError(Problem(message, "model"))
     return _OfFunction(found)
+
+
+def _instance(name: str, file: Path) -> str:
+    return f"write `model = {name}(...)` in {file.name} and name that"
 
 
 class _OfFunction(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types

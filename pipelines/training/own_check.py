@@ -127,8 +127,8 @@ def _measured(trial: OwnTrial, first_s: float, epoch_s: float) -> ModelCheck:
     batch_size = int(values.get("batch_size") or trial.schedule.batch_size)
     shares = ceil(trial.rows.train.rows / max(1, min(_ROWS, trial.rows.train.rows)))
     return ModelCheck(
-        parameters=trial.model.count_params(),
-        memory_bytes=_memory(trial.model, batch_size),
+        parameters=trial.model.count_params() if trial.model.built else 0,
+        memory_bytes=_memory(trial.model, batch_size) if trial.model.built else 0,
         first_s=first_s,
         epoch_s=epoch_s * shares,
         epochs=int(values.get("epochs") or trial.schedule.epochs),

@@ -26,13 +26,14 @@ def evaluate_own(payload: OwnEvaluation, channel: Channel) -> Mapping[str, float
     config = json.loads((folder / ARTIFACTS / "config.json").read_text(encoding="utf-8"))
     user = load_user_model(payload.model, Path(payload.base))
     model = user.build(GivenHyperParameters(config["asked"]))
-    if not model.compiled:
+    if not model.compiled or not (folder / OWN_WEIGHTS_FILE).exists():
         return {}
     test = load_part(data, "test", config["fold"])
     x, y = as_taken(test.x), targets_for(model, load_summary(data).task, test.y)
     with user.blamed():
         model(as_taken({name: np.asarray(values[:1]) for name, values in test.x.items()}))  # which makes its weights
-        model.load_weights(folder / OWN_WEIGHTS_FILE)
+        with np.load(folder / OWN_WEIGHTS_FILE) as kept:
+            model.set_weights([kept[name] for name in kept.files])
         found = model.evaluate(x, y, verbose=0, return_dict=True)
     scores = {f"test_{name}": float(np.mean(value)) for name, value in found.items()}
     write_text(folder / TEST_FILE, json.dumps(scores))

@@ -132,7 +132,7 @@ ARTIFACTS = "artifacts"
 MODEL_FILE = "model.keras"
 """A complete trial's model on raw columns, in the trial's folder."""
 
-OWN_WEIGHTS_FILE = "own.weights.h5"
+OWN_WEIGHTS_FILE = "own_weights.npz"
 """The weights of a complete trial's model, where the model is the study's own."""
 
 TEST_FILE = "test.json"

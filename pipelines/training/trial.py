@@ -261,7 +261,8 @@ def _write_own_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
     write_text(folder / ARTIFACTS / "model_summary.txt", _summary(best.model) + "\n")
     if result.state != "complete":
         return
-    _save_weights(best.model, folder / OWN_WEIGHTS_FILE)
+    if best.model.built:
+        _save_weights(best.model, folder / OWN_WEIGHTS_FILE)
     try:
         model = compose_own(load_preprocessing(Path(job.data), best.number), best.model)
         _save(model, folder / MODEL_FILE)
