@@ -13,8 +13,8 @@ if [ -n "$index" ]; then export UV_DEFAULT_INDEX=$index; fi
 if [ -n "$certificate" ]; then export SSL_CERT_FILE=$certificate; fi
 
 compile() {
-    "$bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-        --no-emit-find-links --custom-compile-command "make lock" pyproject.toml "$@"
+    "$bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --custom-compile-command "make lock" pyproject.toml "$@"
 }
 compile "$@" --extra postgresql -o requirements.lock
 compile "$@" --extra postgresql --extra dev -c requirements.lock -o requirements-dev.lock
