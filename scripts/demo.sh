@@ -17,7 +17,7 @@ cat <<END
 Where to look:
   studies/concrete.yaml        the study file
   $target   the best model; model.keras and saved_model take raw columns, parity.json is the proof
-  ${KERASTUDY_HOME:-.kerastudy}                  everything the study left
+  ${KERASTUDY_HOME:-.kerastudy}                   everything the study left
   $bin/kerastudy ui       every trial in MLflow: learning curves, parameters, the leaderboard
   docs/getting-started.md      the same with your own data
 END
