@@ -23,7 +23,7 @@ from tracking.records import (
 )
 from tracking.store import Store, now_ms
 
-_FLUSH_S = 60.0
+_FLUSH_S = 120.0
 
 
 class OracleRecorder:
