@@ -299,7 +299,7 @@ def test_a_winner_that_cannot_be_scored_on_the_test_rows_is_a_winner(desk):
     summary = DataSummary(**{**vars(SUMMARY), "rows": {"train": 8, "validation": 4, "test": 2}})
     last = desk.run(FakeEngine(scores(1.0)), trials=1, summary=summary)[-1]
     assert (last.state, last.winner, last.test) == ("finished", 0, {})
-    assert last.reason.startswith("1 trials; the winner has no scores on the test rows: test failed: ValueError")
+    assert last.reason.startswith("1 trial; the winner has no scores on the test rows: test failed: ValueError")
 
 
 def test_what_is_said(desk):
