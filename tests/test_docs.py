@@ -70,7 +70,8 @@ def _fenced_studies() -> Iterator[object]:
 @pytest.mark.parametrize("block", [*_fenced_studies()])
 def test_every_study_in_the_pages_is_valid(block: str, tmp_path: Path) -> None:
     """A study file that a page shows can be copied: it passes every check that needs no data."""
-    _write_shown_code(ROOT / "docs/own-code.md", tmp_path)
+    for page in PAGES:
+        _write_shown_code(page, tmp_path)
     file = tmp_path / "study.yaml"
     file.write_text(block, encoding="utf-8")
     assert load_study(file).name
@@ -146,6 +147,25 @@ def test_own_code_runs_as_shown(tmp_path: Path) -> None:
         ("wine-own-model", "finished"),
         ("own-data", "finished"),
     ]
+
+
+@pytest.mark.timeout(900)
+def test_the_keras_tuner_page_runs_as_shown(tmp_path: Path) -> None:
+    """The hypermodel that the page brings to a study file, and the tuner that it gives our oracle, both run."""
+    page = ROOT / "docs/keras-tuner.md"
+    _write_shown_code(page, tmp_path)
+    settings = {"KERASTUDY_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": ""}
+    (block,) = re.findall(r"```yaml\n(.*?)```", _text(page), re.DOTALL)
+    (tmp_path / "study.yaml").write_text(block, encoding="utf-8")
+    _kerastudy(settings, "run", str(tmp_path / "study.yaml"), "--trials", "2", "--workers", "1")
+    trials = json.loads(_kerastudy(settings, "trials", "tuned-fit", "--json"))
+    assert [set(trial["params"]) for trial in trials] == [{"units", "shift", "batch_size"}] * 2
+    program = [sys.executable, "search.py"]
+    done = subprocess.run(
+        program, env=os.environ | settings, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\{'units': \d+, 'rate': [\d.e-]+\}$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.timeout(900)
