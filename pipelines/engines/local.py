@@ -24,6 +24,7 @@ import psutil
 
 from pipelines.engines import worker as worker_process
 from pipelines.engines.engine import Asked, Event, Failed, FailureKind, Finished, Job, Reported
+from search_spaces.errors import KerastudyError
 
 _JOBS_PER_WORKER = 25
 _WATCH_EVERY_S = 0.5
@@ -124,7 +125,15 @@ class LocalEngine:
         ours, theirs = self._context.Pipe()
         places = (str(Path.cwd()), str(self._temporary))
         process = self._context.Process(target=worker_process.serve, args=(theirs, self._threads, *places), daemon=True)
-        process.start()
+        try:
+            process.start()
+        except OSError as error:
+            if "AF_UNIX path too long" in str(error):  # multiprocessing keeps its socket in the temporary folder
+                folder = tempfile.gettempdir()
+                raise KerastudyError(
+                    f"the temporary folder's path is too long: {folder}; set TMPDIR to another"
+                ) from None
+            raise
         theirs.close()
         return _Worker(process, ours)
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from io import StringIO
 from pathlib import Path
@@ -162,15 +163,26 @@ def write_rows(folder: Path, rows: list[str]) -> None:
 def test_bad_data_is_told_by_the_command_and_nothing_is_left(tmp_path):
     """What only a worker sees has its place in the study file too; home and temporary files are gone."""
     write_rows(tmp_path, [f"{'seven' if row == 7 else row},{row % 2}" for row in range(40)])
-    (tmp_path / "tmp").mkdir()
-    ended = kerastudy("--home", "home", "run", "s.yaml", cwd=tmp_path, TMPDIR=str(tmp_path / "tmp"))
+    with tempfile.TemporaryDirectory() as temporary:  # tmp_path is too long for the workers' socket
+        ended = kerastudy("--home", "home", "run", "s.yaml", cwd=tmp_path, TMPDIR=temporary)
+        assert list(Path(temporary).iterdir()) == []
     said = (
         "s.yaml:2:16: data.source: column \"a\" mixes types: '0' at line 2 is a number, 'seven' at line 9 is not (1 of "
         "40 values are no numbers, at line 9); mend them, name them in data.missing_values, or set data.columns.a.type "
         "to string\n"
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", said)
-    assert written(tmp_path) == ["d.csv", "s.yaml", "tmp"]
+    assert written(tmp_path) == ["d.csv", "s.yaml"]
+
+
+def test_a_temporary_folder_that_is_too_long_is_told(tmp_path):
+    """Workers are reached through a socket in the temporary folder, whose path the system limits."""
+    write_rows(tmp_path, [f"{row},{row % 2}" for row in range(40)])
+    long = tmp_path / ("x" * 60) / ("y" * 60)
+    long.mkdir(parents=True)
+    ended = kerastudy("--home", "home", "run", "s.yaml", cwd=tmp_path, TMPDIR=str(long))
+    said = f"the temporary folder's path is too long: {long}; set TMPDIR to another\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", said)
 
 
 @pytest.mark.parametrize("verb", ["run", "validate"])
