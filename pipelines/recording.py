@@ -114,6 +114,10 @@ class Recorder:
         """Record that a trial was handed to a worker."""
         self._add([TrialStarted(self._study.name, number, dict(values), now_ms())])
 
+    def parameters_drawn(self, number: int, params: Mapping[str, Value]) -> None:
+        """Record what a model of the study's own has asked for so far."""
+        self._add(self._drawn(number, params))
+
     def flush_epochs(self, running: Iterable[Running]) -> None:
         """Pass on the epochs of the running trials, at most once a second."""
         if time.monotonic() - self._flushed_at < _FLUSH_EVERY_S:

@@ -130,7 +130,9 @@ def _what_differs(study: Study, known: StudyRecord) -> Problem:
     before, now = json.loads(known.document), {**study.document.data, "space": study.space.to_dict()}
     parts = ("data", "model", "space", "objective", "training")
     changed = [part for part in parts if before.get(part) != now.get(part)]
-    what = f"with another {', '.join(changed)}" if changed else "and its file meant something else"
+    code = f"and the code in {study.spec.model.partition(':')[0]} has changed since"
+    other = code if study.has_own_model else "and its file meant something else"
+    what = f"with another {', '.join(changed)}" if changed else other
     message = f'study "{study.name}" exists already {what}; give this one another name, or choose another --home'
     if _differs_in_space_alone(study, known):
         message += "; or go on in the new space with --evolve: earlier trials that still fit are kept"

@@ -67,12 +67,13 @@ _FAILURE_FILE = "failure.json"
 
 @dataclass
 class _Running:
-    """A trial in a worker."""
+    """A trial in a worker; `told` says how many of its parameters were recorded since it started."""
 
     number: int
     params: Mapping[str, Value]
     started: float
     unsent: list[EpochDone] = field(default_factory=list)
+    told: int = 0
 
 
 @dataclass(frozen=True)
@@ -307,6 +308,9 @@ class Supervisor:
         if isinstance(event, Reported) and isinstance(event.message, EpochDone):
             done = event.message
             running.unsent.append(done)
+            if self._study.has_own_model and running.told != len(running.params):
+                running.told = len(running.params)
+                self._recorder.parameters_drawn(running.number, running.params)
             yield EpochEnded(running.number, done.epoch + 1, done.of, done.metrics[self._objective.metric])
         elif isinstance(event, Asked) and isinstance(event.message, RungReached):
             reached = event.message

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.data.prepared import Features
 from pipelines.display import counted, duration, metrics_line, table_cell, trial_name
 from pipelines.export.export import Exported
 from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
@@ -128,6 +129,7 @@ def print_checked(study: str, parameters: Sequence[str], checked: Checked) -> No
         "rows": ", ".join(f"{count} {part}" for part, count in summary.rows.items()),
         "task": f"{task.kind} on {', '.join(task.targets)}{classes}",
         "inputs": "\n".join([str(len(summary.raw)), *_inputs(summary.encodings), *summary.notes]),
+        "features": _features(summary.features),
         "space": ", ".join(parameters),
         "smallest": _model_line(checked.smallest),
         "largest": _model_line(checked.largest),
@@ -145,6 +147,16 @@ def print_export(exported: Exported) -> None:
         )
     if exported.test:
         print(f"  {metrics_line(exported.test)}")
+
+
+def _features(features: Features) -> str:
+    """Return what preprocessing hands to the model: the shapes that a model of one's own must take."""
+    parts = [
+        f"dense ({features.dense})" if features.dense else "",
+        f"codes ({len(features.codes)})" if features.codes else "",
+        f"image {features.image}" if features.image else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _inputs(encodings: Mapping[str, str]) -> list[str]:

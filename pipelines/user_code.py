@@ -53,6 +53,16 @@ def load_object(reference: str, base: Path, key: str) -> Any:
     return getattr(module, name)
 
 
+def callables_beside(reference: str, base: Path, key: str) -> dict[str, Any]:
+    """Return the functions and classes of the file that `reference` names, by their names; see `load_object`.
+
+    Raises:
+        InputError: as `load_object` does.
+    """
+    module = _load_module(split_reference(reference, base, key)[0], reference, key)
+    return {name: value for name, value in vars(module).items() if callable(value)}
+
+
 def is_reference(written: object) -> bool:
     """Say whether a study file's value names code, as `file.py:function` does."""
     return isinstance(written, str) and ":" in written

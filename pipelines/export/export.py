@@ -20,7 +20,8 @@ from pipelines.export.formats import Format
 from pipelines.export.keras_file import KerasFile
 from pipelines.export.saved_model import SavedModel
 from pipelines.home import Home
-from pipelines.training.trainer import MODEL_FILE
+from pipelines.training.trainer import ARTIFACTS, MODEL_FILE
+from pipelines.user_code import callables_beside
 from search_spaces.errors import InputError, KerastudyError, nearest
 
 FORMATS: Mapping[str, Format] = {each.name: each for each in (KerasFile(), SavedModel())}
@@ -120,10 +121,18 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[Parity, ...]:
     import keras
 
     from pipelines.data.prepare import load_summary
-    from pipelines.models.deployed import predict_raw
 
     summary = load_summary(Path(job.data))
     raw = _rows_to_compare(summary, Path(job.data))
+    with keras.saving.custom_object_scope(_own_classes(Path(job.model))):
+        return _written(job, summary, raw)
+
+
+def _written(job: ExportJob, summary: DataSummary, raw: Mapping[str, Array]) -> tuple[Parity, ...]:
+    import keras
+
+    from pipelines.models.deployed import predict_raw
+
     model = keras.models.load_model(job.model)
     expected = predict_raw(model, raw)
     folder = Path(job.folder)
@@ -132,6 +141,21 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[Parity, ...]:
     signature = json.dumps(signature_of(summary), indent=2, ensure_ascii=False)
     (folder / "signature.json").write_text(signature + "\n", encoding="utf-8")
     return parities
+
+
+def _own_classes(model: Path) -> dict[str, Any]:
+    """Return what Keras must know by name to load a model of the study's own, such as classes of layers.
+
+    Most need nothing, so code that is not there any more is no error.
+    """
+    file = model.parent / ARTIFACTS / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if "base" not in config:
+        return {}
+    try:
+        return callables_beside(config["model"], Path(config["base"]), "model")
+    except InputError:
+        return {}
 
 
 def signature_of(summary: DataSummary) -> dict[str, Any]:

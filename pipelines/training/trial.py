@@ -298,6 +298,7 @@ def _config(job: TrialJob, fold: _Fold) -> dict[str, Any]:
         "study": job.study,
         "trial": job.number,
         "model": job.model,
+        **({"base": job.own.base} if job.own else {}),
         "seed": job.seed,
         "params": {**job.values, **fold.drawn},
         "asked": {name: value for name, value in fold.config.items() if value is not None},

@@ -190,6 +190,7 @@ def test_a_checked_study_lists_its_columns(capsys):
         "          age                        numeric: standardised",
         "          a column with a long name  string: one-hot",
         '          column "id" is left out',
+        "features  dense (1)",
         "space     depth, units",
         "smallest  1,234 parameters, about 2.0 MB to train, about 3.0s for 20 epochs",
         "largest   1,234 parameters, about 2.0 MB to train, about 3.0s for 20 epochs",
@@ -213,7 +214,7 @@ def test_many_encodings_are_cut(capsys):
     lines = printed(capsys)
     assert lines[15] == "          1 one-hot of 11 (c11)"
     assert lines[16] == "          and 28 more encodings"
-    assert lines[17] == "space     depth"
+    assert lines[17] == "features  dense (1)"
 
 
 def test_a_model_that_is_refused_says_why(capsys):

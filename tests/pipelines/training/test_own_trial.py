@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from textwrap import indent
@@ -15,6 +16,7 @@ import pytest
 
 from pipelines.data.prepare import load_part, load_raw, load_summary
 from pipelines.engines.engine import Channel
+from pipelines.export.export import ExportJob, write_formats
 from pipelines.models.deployed import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
 from pipelines.study_spec import TrainingSpec
@@ -383,3 +385,27 @@ def test_folds(prepare_data, job):
     assert {done.fold for done in channel.reported} == {0, 1}
     assert dict(result.drawn) == channel.trial.params
     assert load_summary(data).folds == 2
+
+
+OWN_LAYER = """
+class Twice(layers.Layer):
+    def call(self, x):
+        return 2 * x
+def build(hp):
+    model = keras.Sequential([layers.Flatten(), Twice(), layers.Dense(10, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+"""
+
+
+def test_a_layer_class_of_its_own_is_exported(job, tmp_path):
+    """The export imports the code that holds the class, in whatever process it runs."""
+    its = job("build", OWN_LAYER, values=SHORT)
+    train_trial(its, Supervised())
+    for name in [name for name in sys.modules if name.startswith("kerastudy_user_")]:
+        del sys.modules[name]
+    keras.saving.get_custom_objects().clear()
+    (tmp_path / "out").mkdir()
+    model = str(Path(its.folder) / MODEL_FILE)
+    parities = write_formats(ExportJob(model, its.data, str(tmp_path / "out"), ("keras", "saved_model")), Supervised())
+    assert [parity.agreement for parity in parities] == [1.0, 1.0]
