@@ -39,13 +39,13 @@ xception = keras_tuner.applications.HyperXception(input_shape=(8, 8, 1), classes
 def run(tmp_path):
     """Return a function that runs a study of a guide's model and returns its trials as `trials --json` has them."""
 
-    def make(model, space=SHORT, objective=LOSS, trials=2):
+    def make(model, space=SHORT, objective=LOSS, trials=2, timeout_s=300):
         text = Path(guides.__file__).read_text() + APPLICATIONS
         (tmp_path / "guides.py").write_text(text)
         file = tmp_path / "study.yaml"
         file.write_text(STUDY.format(model=model, space=space, objective=objective, trials=trials))
         home = ("--home", str(tmp_path / "home"))
-        done = kerastudy(*home, "run", file, cwd=tmp_path)
+        done = kerastudy(*home, "run", file, cwd=tmp_path, timeout_s=timeout_s)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(kerastudy(*home, "trials", "it", "--json", cwd=tmp_path).stdout)
 
@@ -117,6 +117,7 @@ def test_a_name_that_the_code_never_asks_for(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("model", "space"),
     [
@@ -126,6 +127,6 @@ def test_a_name_that_the_code_never_asks_for(tmp_path):
 )
 def test_applications(run, model, space):
     """KerasTuner's own applications train a trial, one-hot targets and all."""
-    trials = run(model, space, "{metric: val_accuracy}", trials=1)
+    trials = run(model, space, "{metric: val_accuracy}", trials=1, timeout_s=1500)
     assert trials[0]["state"] == "complete"
     assert "learning_rate" in trials[0]["params"]

@@ -16,7 +16,9 @@ def environment(**extra: str) -> dict[str, str]:
     return {**kept, **extra}
 
 
-def kerastudy(*arguments: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+def kerastudy(
+    *arguments: str | Path, cwd: Path, timeout_s: float = 300, **extra: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command to its end and return what came of it."""
     return subprocess.run(
         [COMMAND, *arguments],
@@ -24,6 +26,6 @@ def kerastudy(*arguments: str | Path, cwd: Path, **extra: str) -> subprocess.Com
         env=environment(**extra),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout_s,
         check=False,
     )

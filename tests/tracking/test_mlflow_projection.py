@@ -2,13 +2,22 @@
 
 import csv
 import itertools
+from dataclasses import replace
 
 import mlflow
 import pytest
 
 from search_spaces.errors import KerastudyError
 from tracking.mlflow_projection import Projection, run_name
-from tracking.records import EpochsRecorded, ModelDisplaced, StudyClosed, StudyOpened, TrialFinished, TrialStarted
+from tracking.records import (
+    EpochsRecorded,
+    ModelDisplaced,
+    ParametersDrawn,
+    StudyClosed,
+    StudyOpened,
+    TrialFinished,
+    TrialStarted,
+)
 
 NOON = 1_750_000_000_000
 _names = (f"study-{number}.x" for number in itertools.count())
@@ -116,6 +125,21 @@ def test_only_active_parameters_are_shown(projection, client, name, a_study):
     _, children = runs_of(client, name)
     assert children[0].data.params == {"learning_rate": "0.1", "optimizer": "adam"}
     assert children[1].data.params == {"learning_rate": "0.05", "optimizer": "sgd", "momentum": "0.9"}
+
+
+def test_parameters_known_later_are_shown(projection, client, name, a_study):
+    """What a trial's model asked for while it was built joins what it was started with, however often it is told."""
+    drawn = ParametersDrawn(name, 0, {"epochs": 3, "encoder/units": 16})
+    deliver(projection, [a_study(name)[0], TrialStarted(name, 0, {"epochs": 3}, NOON), drawn, drawn])
+    _, children = runs_of(client, name)
+    assert children[0].data.params == {"epochs": "3", "encoder/units": "16"}
+
+
+def test_a_study_without_data_of_its_own(projection, client, name, a_study):
+    """Where nothing is known of the data, no dataset is logged."""
+    deliver(projection, [replace(a_study(name)[0], dataset_digest=""), TrialStarted(name, 0, {}, NOON)])
+    parent, children = runs_of(client, name)
+    assert [*parent.inputs.dataset_inputs, *children[0].inputs.dataset_inputs] == []
 
 
 def test_metrics_are_by_epoch(projection, client, name, a_study):
