@@ -11,6 +11,7 @@ import os
 import sqlite3
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -29,6 +30,7 @@ _SETTINGS: Final = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _SQLITE: Final = "sqlite:///"
+_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 _OUTAGES: Final = frozenset(
     {
         "TEMPORARILY_UNAVAILABLE",
@@ -59,8 +61,21 @@ def connect(tracking_uri: str) -> MlflowClient:
     if tracking_uri.startswith(_SQLITE):
         _use_write_ahead_log(Path(tracking_uri.removeprefix(_SQLITE)))
     # The registry asks a client made from the process-wide default for the model behind a version.
-    mlflow.set_tracking_uri(tracking_uri)
+    _set_default(mlflow, tracking_uri)
     return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+def _set_default(mlflow: ModuleType, tracking_uri: str) -> None:
+    """Set the process-wide default, but not the environment variable that MLflow sets with it.
+
+    Left there, it would send the studies of every further home in this process to the first one's MLflow.
+    """
+    before = os.environ.get(_VARIABLE)
+    mlflow.set_tracking_uri(tracking_uri)
+    if before is None:
+        os.environ.pop(_VARIABLE, None)
+    else:
+        os.environ[_VARIABLE] = before
 
 
 def severity(error: Exception) -> Severity:

@@ -1,6 +1,7 @@
 """Errors of MLflow, met for real, and what they mean for the outbox."""
 
 import http.server
+import os
 import socket
 import threading
 
@@ -104,3 +105,14 @@ def test_a_parameter_with_another_value_is_refused(tmp_path):
 def test_other_errors_are_told_apart(error, expected):
     """A full disk is waited for; a file that is gone is not."""
     assert mlflow_connection.severity(error) == expected
+
+
+def test_a_connection_leaves_the_environment_as_it_was(tmp_path, monkeypatch):
+    """MLflow writes its default into the environment, where it would redirect the next home of this process."""
+    for before in (None, "sqlite:////elsewhere.db"):
+        if before is None:
+            monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        else:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", before)
+        mlflow_connection.connect(f"sqlite:///{tmp_path}/{before is None}.db")
+        assert os.environ.get("MLFLOW_TRACKING_URI") == before
