@@ -103,6 +103,25 @@ def test_a_search_goes_on(tuner, tmp_path, loses_files):
     assert all(trial.status == "COMPLETED" for trial in trials)
 
 
+def test_files_that_are_behind(tuner, tmp_path):
+    """KerasTuner's files of a moment when a trial ran, put back later, do not make it run that trial again."""
+
+    class Copies(keras_tuner.HyperModel):
+        def build(self, hp):
+            return build(hp)
+
+        def fit(self, hp, model, *args, **kwargs):
+            shutil.copytree(tmp_path / "project", tmp_path / "copy", dirs_exist_ok=True)
+            return model.fit(*args, **kwargs)
+
+    first = [trial.hyperparameters.values for trial in search(tuner(max_trials=2, hypermodel=Copies()))]
+    shutil.rmtree(tmp_path / "project")
+    (tmp_path / "copy").rename(tmp_path / "project")
+    trials = search(tuner(max_trials=3))
+    assert [trial.hyperparameters.values for trial in trials][:2] == first
+    assert len(trials) == len(optuna_study(tmp_path).trials) == 3
+
+
 def test_a_trial_that_was_cut_off(tuner, tmp_path):
     """It is run again under its own number with the values that it had, and none is lost or added."""
 
