@@ -64,6 +64,18 @@ def size_bytes(written: object) -> int:
     return size
 
 
+def size_text(size: int) -> str:
+    """Return a size in bytes as a person reads it, in powers of ten.
+
+    >>> size_text(512_300_000)
+    '512.3 MB'
+    """
+    unit, factor = max(
+        ((unit, factor) for unit, factor in _BYTES.items() if factor <= max(size, 1)), key=lambda u: u[1]
+    )
+    return f"{size / factor:.4g} {unit}"
+
+
 Seconds = Annotated[float, BeforeValidator(duration_s, json_schema_input_type=float | str)]
 Bytes = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=int | str)]
 NAME_MEANS = "a name of up to 100 letters, digits, dots, dashes and underscores that begins with a letter or digit"
@@ -231,6 +243,11 @@ class LimitsSpec(Section):
         None,
         ge=1,
         description="Most weights of a model; a trial whose model has more is pruned before it is trained.",
+    )
+    model_memory: Bytes | None = Field(
+        None,
+        description='Most memory that training a model is estimated to take, such as "500MB"; a trial whose model '
+        "takes more is pruned before it is trained.",
     )
     stall: Seconds = Field(120.0, description="A worker that reports no batch for this long is taken to hang.")
 

@@ -22,6 +22,7 @@ from pipelines.engines.engine import Engine, Job
 from pipelines.evolution import evolve_study
 from pipelines.home import Home
 from pipelines.study_file import Study
+from pipelines.study_spec import size_text
 from pipelines.training.trainer import ModelCheck, TrialJob
 from search_spaces.errors import InputError, Problem
 from search_spaces.suggest import largest, smallest
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pipelines.training.own_check import OwnCheck
 
 _QUOTED_LINES = 20
+_SMALLEST = "the smallest model that the space can ask for"
 
 
 @dataclass(frozen=True)
@@ -168,12 +170,16 @@ def _try_ends(study: Study, folder: Path, engine: Engine, function: str) -> Any:
 
 
 def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> None:
-    most = study.spec.limits.parameters
-    if most is not None and smallest_model.parameters > most:
-        message = f"the smallest model that the space can ask for has {smallest_model.parameters:,} parameters already"
-        raise InputError(
-            Problem(f"{message}, got a ceiling of {most:,}; raise it or lower the space", "limits.parameters")
-        )
+    limits, has, takes = study.spec.limits, smallest_model.parameters, smallest_model.memory_bytes
+    problems = []
+    if limits.parameters is not None and has > limits.parameters:
+        message = f"has {has:,} parameters already, got a ceiling of {limits.parameters:,}"
+        problems.append(Problem(f"{_SMALLEST} {message}; raise it or lower the space", "limits.parameters"))
+    if limits.model_memory is not None and takes > limits.model_memory:
+        message = f"takes about {size_text(takes)} to train, got a ceiling of {size_text(limits.model_memory)}"
+        problems.append(Problem(f"{_SMALLEST} {message}; raise it or lower the space", "limits.model_memory"))
+    if problems:
+        raise InputError(problems)
 
 
 def _too_large(values: Mapping[str, Value], limit: int | None) -> InputError:

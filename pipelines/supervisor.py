@@ -282,6 +282,7 @@ class Supervisor:
             direction=self._objective.direction,
             rungs=self._search.rungs,
             most_parameters=spec.limits.parameters,
+            most_model_bytes=spec.limits.model_memory,
             own=own_model(self._study, self._asked),
         )
         self._running[_job_name(number)] = _Running(number, values, time.monotonic())

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from math import ceil, prod
+from math import ceil
 
 import keras
 
 from pipelines.data.prepared import Part
 from pipelines.engines.engine import Channel
 from pipelines.training.choice import trainer_of
+from pipelines.training.model_size import training_memory
 from pipelines.training.trainer import ModelCheck, Rows, TrialError, TrialJob
 from pipelines.training.trial import BuiltTrial, build_trial
 
-_BYTES_PER_NUMBER = 4
 _TIMED_STEPS = 8
 
 
@@ -90,19 +90,5 @@ class _Clock:
         return False
 
 
-def training_memory(model: keras.Model, batch_size: int) -> int:
-    """Return the estimate that `ModelCheck.memory_bytes` describes."""
-    model.optimizer.build(model.trainable_variables)
-    weights = _numbers(weight.shape for weight in model.weights)
-    gradients = _numbers(weight.shape for weight in model.trainable_weights)
-    slots = _numbers(variable.shape for variable in model.optimizer.variables)
-    outputs = _numbers(tensor.shape[1:] for layer in model.layers for tensor in keras.tree.flatten(layer.output))
-    return _BYTES_PER_NUMBER * (weights + gradients + slots + 2 * batch_size * outputs)
-
-
 def _first(rows: Part, count: int) -> Part:
     return Part({name: values[:count] for name, values in rows.x.items()}, rows.y[:count])
-
-
-def _numbers(shapes: Iterable[tuple[int | None, ...]]) -> int:
-    return sum(prod(size or 1 for size in shape) for shape in shapes)

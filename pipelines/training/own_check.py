@@ -20,7 +20,7 @@ import keras_tuner
 from pipelines.data.prepared import Part
 from pipelines.engines.engine import Channel
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError, load_user_model
-from pipelines.training.check import training_memory
+from pipelines.training.model_size import training_memory
 from pipelines.training.own_trial import OwnTrial, build_own_trial
 from pipelines.training.trainer import FIT_ARGUMENTS, ModelCheck, NoObjectiveError, OwnModel, Rows, TrialError, TrialJob
 from search_spaces.errors import InputError, KerastudyError, Problem, nearest
@@ -128,19 +128,11 @@ def _measured(trial: OwnTrial, first_s: float, epoch_s: float) -> ModelCheck:
     shares = ceil(trial.rows.train.rows / max(1, min(_ROWS, trial.rows.train.rows)))
     return ModelCheck(
         parameters=trial.model.count_params() if trial.model.built else 0,
-        memory_bytes=_memory(trial.model, batch_size) if trial.model.built else 0,
+        memory_bytes=training_memory(trial.model, batch_size) if trial.model.built else 0,
         first_s=first_s,
         epoch_s=epoch_s * shares,
         epochs=int(values.get("epochs") or trial.schedule.epochs),
     )
-
-
-def _memory(model: keras.Model, batch_size: int) -> int:
-    """Return the estimate for training; of the weights alone where layers do not say what they put out."""
-    try:
-        return training_memory(model, batch_size)
-    except (AttributeError, ValueError):
-        return 4 * 4 * int(model.count_params())
 
 
 class _OneEpoch:

@@ -51,6 +51,7 @@ class TrialJob:
         metric: the objective, and whether less or more of it is better.
         rungs: epochs, counted from 0, after which the trial asks whether it is to be pruned.
         most_parameters: weights that its model may have; None for no ceiling.
+        most_model_bytes: memory that training its model may take by the estimate; None for no ceiling.
         own: where `model` is the study's own code; such a trial also asks `Question`s, which are answered with values.
     """
 
@@ -67,6 +68,7 @@ class TrialJob:
     direction: Literal["minimize", "maximize"]
     rungs: frozenset[int]
     most_parameters: int | None = None
+    most_model_bytes: int | None = None
     own: OwnModel | None = None
 
 

@@ -27,6 +27,7 @@ from pipelines.models.compose import compose, compose_own
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import class_weights
 from pipelines.training.choice import trainer_of
+from pipelines.training.model_size import refuse_above_ceilings
 from pipelines.training.own_trial import ask_supervisor, build_own_trial
 from pipelines.training.trainer import (
     ARTIFACTS,
@@ -91,7 +92,7 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     if job.own is not None:
         return _train_own_fold(job, job.own, fold, channel)
     trial = build_trial(job, fold)
-    _refuse_above_ceiling(job, trial.model)
+    refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     train = trainer_of(trial.model, trial.rows)
     fitted = train(
@@ -102,20 +103,10 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
 
 def _train_own_fold(job: TrialJob, own: OwnModel, fold: int, channel: Channel) -> _Fold:
     trial = build_own_trial(job, own, fold, ask_supervisor(channel))
-    _refuse_above_ceiling(job, trial.model)
+    refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     fitted = trial.train(listener)
     return _Fold(fold, trial.model, dict(trial.hp.values), fitted, tuple(listener.epochs), dict(trial.undeclared.drawn))
-
-
-def _refuse_above_ceiling(job: TrialJob, model: keras.Model) -> None:
-    if job.most_parameters is None or not model.built:  # a study's own `fit` may build its model only while it trains
-        return
-    parameters = int(model.count_params())
-    if parameters > job.most_parameters:
-        raise ModelTooLargeError(
-            f"not trained: its model has {parameters:,} parameters, limits.parameters allows {job.most_parameters:,}"
-        )
 
 
 @dataclass(frozen=True)

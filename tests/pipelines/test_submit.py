@@ -138,6 +138,14 @@ REFUSED = {
         {"l__py": "def load():\n    raise RuntimeError('no network')\n"},
         "4:11: data.source: l.py:load failed: RuntimeError: no network (l.py, line 2)",
     ),
+    "ceilings that no model keeps": (
+        HEAD + "space: {units: 4, depth: 1}\nlimits: {parameters: 10, model_memory: 100B}\n",
+        {"d__csv": table()},
+        "7:22: limits.parameters: the smallest model that the space can ask for has 17 parameters already, got a "
+        "ceiling of 10; raise it or lower the space\n"
+        "s.yaml:7:40: limits.model_memory: the smallest model that the space can ask for takes about 3.096 KB to "
+        "train, got a ceiling of 100 B; raise it or lower the space",
+    ),
     "a model that is too large": (
         HEAD + "space: {units: 1000000, depth: 2}\nlimits: {memory: 2GB}\n",
         {"d__csv": table()},

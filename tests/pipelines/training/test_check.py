@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import keras
 import pytest
 from fake_channel import FakeChannel
 
 from pipelines.data.prepare import load_summary
 from pipelines.study_spec import TrainingSpec
-from pipelines.training.check import build_models, time_models, training_memory
+from pipelines.training.check import build_models, time_models
 from pipelines.training.trainer import TrialJob
 from search_spaces.errors import InputError
 
@@ -66,14 +65,3 @@ def test_a_family_that_cannot_take_the_data_is_bad_input(job):
     """Images are asked for where a table is given: the problem is the input's, not a traceback."""
     with pytest.raises(InputError):
         build_models((job(family="cnn"),), FakeChannel())
-
-
-def test_the_memory_of_a_model():
-    """Weights, gradients, the optimizer's state, and each layer's output twice for a batch; four bytes a number."""
-    inputs = keras.Input((3,))
-    model = keras.Model(inputs, keras.layers.Dense(5, name="out")(inputs))
-    model.compile(keras.optimizers.Adam(), "mse")
-    weights = 3 * 5 + 5
-    optimizer = 2 * weights + 2  # two moments, the learning rate and the count of steps
-    outputs = 3 + 5
-    assert training_memory(model, batch_size=10) == 4 * (2 * weights + optimizer + 2 * 10 * outputs)

@@ -184,15 +184,19 @@ def test_a_pruned_trial_leaves_a_curve_but_no_model(job):
 
 
 def test_a_model_over_the_ceiling_is_not_trained(job, trained):
-    """A trial whose model has too many weights reports no epoch, says why, and leaves no result."""
+    """A trial whose model is too large reports no epoch, says why, and leaves no result."""
     parameters = keras.models.load_model(trained[1] / "model.keras").count_params()
-    its_job, folder = job(most_parameters=1)
-    channel = FakeChannel()
-    ended = train_trial(its_job, channel)
-    assert isinstance(ended, Rejected)
-    assert "limits.parameters allows 1" in ended.reason
-    assert channel.reported == []
-    assert read_result(folder) is None
+    for ceiling, key in (
+        ({"most_parameters": 1}, "limits.parameters"),
+        ({"most_model_bytes": 1}, "limits.model_memory"),
+    ):
+        its_job, folder = job(**ceiling)
+        channel = FakeChannel()
+        ended = train_trial(its_job, channel)
+        assert isinstance(ended, Rejected)
+        assert f"{key} allows" in ended.reason
+        assert channel.reported == []
+        assert read_result(folder) is None
     assert not isinstance(train_trial(job(most_parameters=parameters)[0], FakeChannel()), Rejected)
 
 

@@ -1,0 +1,77 @@
+"""How large a model is, and whether the study's ceilings let a trial train it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import prod
+
+import keras
+
+from pipelines.study_spec import size_text
+from pipelines.training.trainer import ModelTooLargeError, TrialJob
+
+_BYTES_PER_NUMBER = 4
+_USUAL_SLOTS = 2
+
+
+def training_memory(model: keras.Model, batch_size: int) -> int:
+    """Return the estimate that `ModelCheck.memory_bytes` describes; the model and its optimizer stay as they are.
+
+    Layers that do not say what they put out, such as those of a subclassed model, count with their weights alone.
+    """
+    weights = _numbers(weight.shape for weight in model.weights)
+    gradients = _numbers(weight.shape for weight in model.trainable_weights)
+    outputs = _numbers(tensor.shape[1:] for layer in _layers(model) for tensor in _outputs(layer))
+    return _BYTES_PER_NUMBER * (weights + gradients + _slots(model, gradients) + 2 * batch_size * outputs)
+
+
+def refuse_above_ceilings(job: TrialJob, model: keras.Model, batch_size: int) -> None:
+    """Compare a model that is about to be trained with `limits.parameters` and `limits.model_memory`.
+
+    Raises:
+        ModelTooLargeError: if it is above one of them.
+    """
+    if not model.built:  # a study's own `fit` may build its model only while it trains
+        return
+    parameters = int(model.count_params())
+    if job.most_parameters is not None and parameters > job.most_parameters:
+        raise ModelTooLargeError(
+            f"not trained: its model has {parameters:,} parameters, limits.parameters allows {job.most_parameters:,}"
+        )
+    if job.most_model_bytes is None:
+        return
+    needed = training_memory(model, batch_size)
+    if needed > job.most_model_bytes:
+        raise ModelTooLargeError(
+            f"not trained: its model takes about {size_text(needed)} to train with batches of {batch_size}, "
+            f"limits.model_memory allows {size_text(job.most_model_bytes)}"
+        )
+
+
+def _slots(model: keras.Model, trainable: int) -> int:
+    """Return the numbers that the optimizer keeps; as many as Adam's where the model has none before it is trained."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return _USUAL_SLOTS * trainable
+    copy = type(optimizer).from_config(optimizer.get_config())  # a study's own `fit` may yet freeze or free weights
+    copy.build(model.trainable_variables)
+    return _numbers(variable.shape for variable in copy.variables)
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer
+
+
+def _outputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
+    try:
+        return list(keras.tree.flatten(layer.output))
+    except (AttributeError, ValueError):  # it was never called with symbolic tensors
+        return []
+
+
+def _numbers(shapes: Iterable[tuple[int | None, ...]]) -> int:
+    return sum(prod(size or 1 for size in shape) for shape in shapes)
