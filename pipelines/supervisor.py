@@ -41,6 +41,7 @@ from pipelines.study_file import Study
 from pipelines.training.trainer import (
     ARTIFACTS,
     EpochDone,
+    Fatal,
     Rejected,
     RungReached,
     TrialJob,
@@ -109,6 +110,7 @@ class Supervisor:
         self._running: dict[str, _Running] = {}
         self._stop_asking = ""
         self._failure = ""
+        self._fatal = ""
         self._parked = False
         self._counted_at = self._started = time.monotonic()
 
@@ -192,7 +194,7 @@ class Supervisor:
 
     def _search_until_done(self) -> Iterator[Progress]:
         interrupted = list(self._search.interrupted())
-        while not self._parked:
+        while not (self._parked or self._fatal):
             self._alive()
             yield from self._fill_workers(interrupted)
             if not self._running:
@@ -320,6 +322,10 @@ class Supervisor:
             value = self._search.answer(running.number, event.message)
             running.params = {**running.params, event.message.name: value}
             self._engine.answer(event.job, value)
+        elif isinstance(event, Finished) and isinstance(event.result, Fatal):
+            self._fatal = f"trial {running.number} ended the search: {event.result.reason}"
+            failed = Failed(event.job, "error", event.result.reason, event.result.traceback)
+            yield self._gone(self._running.pop(event.job), failed)
         elif isinstance(event, Finished):
             ended = self._rejected if isinstance(event.result, Rejected) else self._finished
             yield ended(self._running.pop(event.job), event.result)
@@ -416,6 +422,8 @@ class Supervisor:
     def _how_it_ended(self) -> tuple[StudyState, str]:
         if self._parked:
             return "parked", "paused; run the same file again to go on"
+        if self._fatal:
+            return "failed", self._fatal
         if self._best:
             return "finished", self._stop_asking
         ended = [trial for trial in self._search.trials() if trial.state != "running"]

@@ -39,6 +39,10 @@ class ModelRefusedError(KerastudyError):
     """The study's own code said with `FailedTrialError` that it will not train these values."""
 
 
+class ModelFatalError(KerastudyError):
+    """The study's own code said with `FatalError` or a kin of it that no trial can succeed."""
+
+
 @dataclass(frozen=True)
 class UserModel:
     """A hypermodel and where it comes from.
@@ -58,6 +62,7 @@ class UserModel:
             InputError: if it is no Keras model.
             ModelCodeError: if the code raises.
             ModelRefusedError: if it raises KerasTuner's `FailedTrialError`.
+            ModelFatalError: if it raises KerasTuner's `FatalError`.
         """
         with self.blamed():
             model = self.hypermodel.build(hp)
@@ -80,6 +85,8 @@ class UserModel:
             raise
         except keras_tuner.errors.FailedTrialError as error:
             raise ModelRefusedError(str(error) or "the model refuses these values") from error
+        except keras_tuner.errors.FatalError as error:
+            raise ModelFatalError(_in_one_line(raised_at(error, self.file))) from error
         except Exception as error:
             if type(error).__name__ == "ResourceExhaustedError":
                 raise

@@ -19,7 +19,7 @@ import keras_tuner
 
 from pipelines.data.prepared import Part
 from pipelines.engines.engine import Channel
-from pipelines.models.user_model import ModelCodeError, ModelRefusedError, load_user_model
+from pipelines.models.user_model import ModelCodeError, ModelFatalError, ModelRefusedError, load_user_model
 from pipelines.training.model_size import training_memory
 from pipelines.training.own_trial import OwnTrial, build_own_trial
 from pipelines.training.trainer import FIT_ARGUMENTS, ModelCheck, NoObjectiveError, OwnModel, Rows, TrialError, TrialJob
@@ -58,7 +58,7 @@ def check_own_model(jobs: tuple[TrialJob, TrialJob], channel: Channel) -> OwnChe
         smallest = _check(replace(small, own=replace(_own(small), asked=frozenset(FIT_ARGUMENTS))), _least, seen)
         own = replace(_own(large), asked=seen.names)
         largest = _check(replace(large, own=own), _most, seen)
-    except ModelCodeError as error:
+    except (ModelCodeError, ModelFatalError) as error:
         raise InputError(Problem(str(error), "model")) from error
     _explore(large, own, seen, channel)
     _refuse_unasked(small.model, own, seen)

@@ -223,6 +223,14 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True)
+class Fatal:
+    """How a trial ended whose own code says that no other trial can succeed either: it failed, and the study ends."""
+
+    reason: str
+    traceback: str
+
+
 class ModelTooLargeError(KerastudyError):
     """A trial's model is over a ceiling."""
 

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from pipelines.models.build import hypermodel
 from pipelines.models.compose import compose, compose_own
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import class_weights
+from pipelines.models.user_model import ModelFatalError
 from pipelines.training.choice import trainer_of
 from pipelines.training.model_size import refuse_above_ceilings
 from pipelines.training.own_trial import ask_supervisor, build_own_trial
@@ -35,6 +37,7 @@ from pipelines.training.trainer import (
     OWN_WEIGHTS_FILE,
     RESULT_FILE,
     EpochDone,
+    Fatal,
     Fitted,
     ModelTooLargeError,
     OwnModel,
@@ -52,19 +55,25 @@ from tracking.plots import learning_curve
 from tracking.records import Value
 
 
-def train_trial(job: TrialJob, channel: Channel) -> TrialResult | Rejected:
+def train_trial(job: TrialJob, channel: Channel) -> TrialResult | Rejected | Fatal:
     """Train a trial on every fold and write its files below `job.folder`.
 
     Raises:
         TrialError: if it cannot be scored.
     """
+    try:
+        return _train_folds(job, channel)
+    except ModelTooLargeError as error:
+        return Rejected(str(error))
+    except ModelFatalError as error:
+        return Fatal(str(error), traceback.format_exc())
+
+
+def _train_folds(job: TrialJob, channel: Channel) -> TrialResult:
     started = time.monotonic()
     Path(job.folder).mkdir(parents=True, exist_ok=True)
     summary = load_summary(Path(job.data))
-    try:
-        folds = [_train_fold(job, 0, channel)]
-    except ModelTooLargeError as error:
-        return Rejected(str(error))
+    folds = [_train_fold(job, 0, channel)]
     if not folds[0].fitted.pruned:
         folds += [_train_fold(job, fold, channel) for fold in range(1, summary.folds)]
     best = _best_fold(job, folds)

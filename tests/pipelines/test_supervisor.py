@@ -22,7 +22,7 @@ from pipelines.home import Home
 from pipelines.progress import EpochEnded, SearchBegun, TrialBegun, TrialEnded
 from pipelines.search import Search
 from pipelines.supervisor import trial_seed
-from pipelines.training.trainer import Rejected, TrialResult
+from pipelines.training.trainer import Fatal, Rejected, TrialResult
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
@@ -209,6 +209,27 @@ def test_a_trial_whose_model_is_too_large_is_no_failure(desk):
     assert (desk.trials()[0].value, desk.trials()[0].reason) == (None, "not trained: too many parameters")
     [record] = [record for record in desk.records(TrialFinished) if record.number == 0]
     assert (record.state, record.metrics, record.model) == ("pruned", {}, None)
+
+
+def test_a_fatal_error_ends_the_study(desk):
+    """A trial whose code says that none can succeed has failed, with the study; what runs beside it is put back."""
+
+    def script(job):
+        if job.number != 1:
+            return (yield from training(job, [1.0] * (2 if job.number == 0 else 9)))
+        yield from training(job, [1.0, 1.0, 1.0])
+        shutil.rmtree(job.folder)
+        return Fatal("FatalError: no licence (model.py, line 3)", "Traceback: here")
+
+    engine = FakeEngine(script, workers=2, test_scores={})
+    last = desk.run(engine, trials=9)[-1]
+    why = "trial 1 ended the search: FatalError: no licence (model.py, line 3)"
+    assert (last.state, last.reason) == ("failed", why)
+    assert [trial.state for trial in desk.trials()] == ["complete", "failed", "running"]
+    assert desk.trials()[1].reason == "FatalError: no licence (model.py, line 3)"
+    assert (desk.home.trial("it", 1) / "artifacts" / "traceback.txt").read_text() == "Traceback: here"
+    assert engine.stopped == ["trial-2"]
+    assert desk.run(FakeEngine(scores(1.0), test_scores={}), trials=9)[-1].trials == {"complete": 8, "failed": 1}
 
 
 def test_a_worker_that_dies_after_its_result_costs_nothing(desk):

@@ -24,6 +24,7 @@ from pipelines.training.own_check import check_own_model
 from pipelines.training.own_evaluation import evaluate_own
 from pipelines.training.trainer import (
     MODEL_FILE,
+    Fatal,
     NoObjectiveError,
     OwnEvaluation,
     OwnModel,
@@ -409,3 +410,17 @@ def test_a_layer_class_of_its_own_is_exported(job, tmp_path):
     model = str(Path(its.folder) / MODEL_FILE)
     parities = write_formats(ExportJob(model, its.data, str(tmp_path / "out"), ("keras", "saved_model")), Supervised())
     assert [parity.agreement for parity in parities] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("error", ["FatalError", "FatalValueError", "FatalTypeError", "FatalRuntimeError"])
+def test_a_fatal_error_is_told_apart_from_a_failed_trial(job, error):
+    """KerasTuner's fatal errors, in `build` or in `fit`, are no failure of the one trial; a check says so at once."""
+    raising = f"keras_tuner.errors.{error}('no licence')"
+    in_build = f"def build(hp):\n    raise {raising}\n"
+    ended = train_trial(job("build", in_build), Supervised())
+    assert isinstance(ended, Fatal)
+    assert ended.reason == f"{error}: no licence (model.py, line 4)"
+    assert "Traceback" in ended.traceback
+    assert problems(job("build", in_build)) == [("model", ended.reason)]
+    in_fit = f"{CLASS}\n    def fit(self, hp, model, *args, **kwargs):\n        raise {raising}\n"
+    assert isinstance(train_trial(job("Model", in_fit.removeprefix(HEAD)), Supervised()), Fatal)
