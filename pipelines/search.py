@@ -4,7 +4,9 @@ A trial's number is its slot in the budget. The supervisor is the only writer, s
 is one that a crash or a pause cut off: it is run again under its own number, with the values it was asked with. So
 no crash can lose a trial or add one.
 
-Optuna's storage sees a trial's values, a few rungs and its result; each write costs about 20 ms on SQLite.
+Optuna itself works in memory, on a study that is filled from the database when it opens. The database is written to in
+one transaction when a trial is asked for and one when it ends: its rungs are in memory while it runs, since a trial
+that is cut off reaches them again. What its model's own code asks for is written at once.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import optuna
+from optuna.distributions import check_distribution_compatibility
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
@@ -26,12 +29,14 @@ from pipelines.study_spec import SearchSpec
 from search_spaces.question import Question, answer, defaults_for_optuna
 from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolated, grid, point_for_optuna, suggest
+from tracking.optuna_rows import TrialRows
 from tracking.records import TrialState, Value
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
+ASKED = "kerastudy:asked"
 RESULT = "kerastudy:result"
 REJECTED = "kerastudy:rejected"
 _REDRAWS = 200
@@ -75,7 +80,7 @@ class Search:
 
     def __init__(
         self,
-        storage: optuna.storages.BaseStorage,
+        storage: optuna.storages.RDBStorage,
         name: str,
         space: Space,
         objective: Objective,
@@ -87,39 +92,50 @@ class Search:
     ) -> None:
         self._space = space
         self.objective = objective
+        stored = optuna.create_study(
+            storage=storage, study_name=name, direction=objective.direction, load_if_exists=True
+        )
+        known = stored.get_trials(deepcopy=False)
+        self._rows = TrialRows(storage, stored._study_id, known)
+        self._memory = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(
-            storage=storage,
+            storage=self._memory,
             study_name=name,
             direction=objective.direction,
-            load_if_exists=True,
+            sampler=_sampler(spec, len(known)),
             pruner=_pruner(spec, epochs),
         )
-        known = self._study.get_trials(deepcopy=False)
-        self._study.sampler = _sampler(spec, len(known))
+        self._study.add_trials(known)
+        # In order of number: points that wait are asked for before any new one is drawn.
+        self._scored = {trial.number: _scored(trial) for trial in known if _takes_up_budget(trial)}
         self._asked: dict[int, optuna.Trial] = {}
         self._up_front = space if up_front is None else up_front
         self._undeclared = undeclared
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
         self.rungs = rungs(spec.pruner, epochs)
         self._grid = grid(space) if spec.sampler == "grid" else None
-        self._of_grid = {_text_of(trial.system_attrs.get("fixed_params")) for trial in known}
+        self._given = Counter(_text_of(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
         if self._grid is None:
             self._enqueue_known_points()
 
     @property
     def begun(self) -> int:
         """Number of trials that take up the budget: all that were asked, but those a constraint rejected."""
-        trials = self._study.get_trials(deepcopy=False)
-        return sum(_takes_up_budget(trial) for trial in trials)
+        return len(self._scored)
 
     def interrupted(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
         """Yield number and values of each trial that was cut off; each is under way again."""
         for frozen in self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
             trial = optuna.Trial(self._study, frozen._trial_id)
             try:
-                yield self._begun(trial)
+                asked = self._begun(trial)
             except ConstraintViolated as violation:
                 self._reject(trial, violation)
+                self._write(trial)
+                continue
+            if self._frozen(trial) != frozen:
+                self._write(trial)
+            yield asked
 
     def ask(self) -> tuple[int, Mapping[str, Value]] | None:
         """Return number and values of the next trial; None where a grid is done.
@@ -128,31 +144,42 @@ class Search:
 
         Raises:
             ConstraintViolated: if no point that keeps the constraints was found.
+            KerastudyError: if another process has written trials of the study.
         """
         if self._grid is not None and not self._enqueue_next_of_grid(self._grid):
             return None
-        for draw in range(1, _REDRAWS + 1):
-            trial = self._study.ask()
+        drawn: list[optuna.Trial] = []
+        while True:
+            drawn.append(self._study.ask())
             try:
-                return self._begun(trial)
+                asked = self._begun(drawn[-1])
             except ConstraintViolated as violation:
-                self._reject(trial, violation)
-                if draw == _REDRAWS:
+                self._reject(drawn[-1], violation)
+                if len(drawn) == _REDRAWS:
+                    self._write(*drawn)
                     raise
-        raise AssertionError("unreachable")
+            else:
+                self._write(*drawn)
+                return asked
 
     def answer(self, number: int, question: Question) -> Value:
         """Return a trial's value of a hyperparameter that its model's own code asks for."""
+        trial = self._asked[number]
+        drawn = len(self._frozen(trial).params)
         declared = self._space.parameters.get(question.name)
         if declared is not None:
-            return suggest(Space((declared,)), self._asked[number])[question.name]
-        return answer(question, self._asked[number], self._distributions)
+            value = suggest(Space((declared,)), trial)[question.name]
+        else:
+            value = answer(question, trial, self._distributions)
+        self._note(trial, {question.name: value})
+        if len(self._frozen(trial).params) > drawn:
+            self._write(trial)
+        return value
 
     def should_prune(self, number: int, epoch: int, best: float) -> bool:
         """Report a trial's best score so far at a rung; say whether the pruner would end it."""
         trial = self._asked[number]
-        known = self._study.get_trials(deepcopy=False)[number].intermediate_values
-        if epoch + 1 not in known:  # else an attempt that was cut off reported it
+        if epoch + 1 not in self._frozen(trial).intermediate_values:  # else an attempt that was cut off reported it
             trial.report(best, epoch + 1)
         return trial.should_prune()
 
@@ -161,31 +188,57 @@ class Search:
         trial = self._asked.pop(ended.number)
         trial.set_user_attr(RESULT, {name: value for name, value in asdict(ended).items() if name != "number"})
         if ended.state == "complete":
-            self._study.tell(trial, ended.value, skip_if_finished=True)
+            self._study.tell(trial, ended.value)
         else:
-            state = OptunaState.PRUNED if ended.state == "pruned" else OptunaState.FAIL
-            self._study.tell(trial, state=state, skip_if_finished=True)
+            self._study.tell(trial, state=OptunaState.PRUNED if ended.state == "pruned" else OptunaState.FAIL)
+        self._write(trial)
+        self._scored[ended.number] = ended
 
     def trials(self) -> tuple[Scored, ...]:
         """Return every trial but the rejected ones, in order."""
-        return scored_trials(self._study)
+        return tuple(self._scored.values())
 
     def _begun(self, trial: optuna.Trial) -> tuple[int, Mapping[str, Value]]:
         values = suggest(self._up_front, trial)
         self._asked[trial.number] = trial
+        self._note(trial, values)
         return trial.number, values
+
+    def _note(self, trial: optuna.Trial, values: Mapping[str, Value]) -> None:
+        """Keep values with a trial under our names, for who looks at it while it runs; Optuna's names are not ours."""
+        known = self._frozen(trial).user_attrs.get(ASKED, {})
+        asked = {**known, **values}
+        if asked != known:
+            trial.set_user_attr(ASKED, asked)
+        self._scored[trial.number] = Scored(trial.number, "running", None, asked)
 
     def _reject(self, trial: optuna.Trial, violation: ConstraintViolated) -> None:
         trial.set_user_attr(REJECTED, str(violation))
         self._study.tell(trial, state=OptunaState.FAIL)
+        self._scored.pop(trial.number, None)
+
+    def _write(self, *trials: optuna.Trial) -> None:
+        """Bring trials to the database as they are in memory, in one transaction."""
+        written = [self._frozen(trial) for trial in trials]
+        for trial in written:
+            for name, drawn_from in trial.distributions.items():
+                check_distribution_compatibility(self._distributions.setdefault(name, drawn_from), drawn_from)
+        self._rows.write(written)
+
+    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
+        return self._memory.get_trial(trial._trial_id)
 
     def _enqueue_known_points(self) -> None:
-        """Enqueue what to try first; a resumed study has most of it already, and a crash may have cut this off."""
+        """Enqueue what to try first and was not asked for yet; a point that is given twice is tried twice."""
         points = [point_for_optuna(self._space, point) for point in self._space.points()]
         if defaults := defaults_for_optuna(self._undeclared, self._distributions):
             points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
         for point in points:
-            self._study.enqueue_trial(point, skip_if_exists=True)
+            text = _text_of(point)
+            if self._given[text]:
+                self._given[text] -= 1
+            else:
+                self._study.enqueue_trial(point)
 
     def _enqueue_next_of_grid(self, points: Iterator[Mapping[str, Value]]) -> bool:
         """Say whether a point of the grid waits to be asked for, having enqueued the next one if none did."""
@@ -193,7 +246,7 @@ class Search:
             return True
         for point in points:
             given = point_for_optuna(self._space, point)
-            if _text_of(given) not in self._of_grid:
+            if not self._given[_text_of(given)]:
                 self._study.enqueue_trial(given)
                 return True
         return False
@@ -246,7 +299,7 @@ def _scored(trial: FrozenTrial) -> Scored:
     result = trial.user_attrs.get(RESULT)
     if result is not None and trial.state.is_finished():
         return Scored(number=trial.number, **result)
-    return Scored(trial.number, "running", None, trial.params)
+    return Scored(trial.number, "running", None, trial.user_attrs.get(ASKED, trial.params))
 
 
 def _sampler(spec: SearchSpec, known: int) -> BaseSampler:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import random
 
 import optuna
 import pytest
+import sqlalchemy as sa
 from optuna.trial import TrialState
 from small_studies import space_of
 
 from pipelines.search import Scored, Search, best_of, count_by_state, rungs, scored_trials
 from pipelines.study_file import Objective
 from pipelines.study_spec import SearchSpec
+from search_spaces.errors import KerastudyError
+from search_spaces.question import Question
 from search_spaces.suggest import ConstraintViolated
 from tracking.store import Store
 
@@ -104,17 +108,95 @@ def test_an_interrupted_trial_can_be_told(search):
     assert list(search().interrupted()) == []
 
 
-def test_a_trial_cut_off_while_it_was_asked_for_keeps_what_was_drawn(search, monkeypatch):
-    """A kill between two values of a trial: the drawn ones stay, the others are drawn now, the number is the same."""
-    space = space_of(first=RATE, second=RATE, third=RATE)
+def test_a_kill_while_a_trial_is_asked_for_leaves_nothing(search, monkeypatch):
+    """A kill between two values of a trial: nobody was given it, and its number goes to the next one."""
+    space = space_of(first=RATE, second=RATE)
     cut_at(monkeypatch, optuna.Trial, "suggest_float", call=2, after=True)
     with pytest.raises(Cut):
         search(space).ask()
+    again = search(space)
+    assert list(again.interrupted()) == []
+    assert (again.begun, again.ask()[0]) == (0, 0)
+
+
+def test_a_trial_half_drawn_keeps_what_was_drawn(search, storage):
+    """Values that the store has of a trial stay, the others are drawn when it is run again, and then they stay too."""
+    space = space_of(first=RATE, second=RATE)
+    search(space)
+    half = optuna.load_study(study_name="it", storage=storage).ask()
+    drawn = half.suggest_float("first", 1e-4, 1.0, log=True)
     [(number, values)] = search(space).interrupted()
-    assert number == 0
-    assert set(values) == {"first", "second", "third"}
-    drawn = search(space).trials()[0].params
-    assert (drawn["first"], drawn["second"]) == (values["first"], values["second"])
+    assert (number, values["first"]) == (0, drawn)
+    assert set(values) == {"first", "second"}
+    assert list(search(space).interrupted()) == [(number, values)]
+
+
+def test_what_own_code_asked_for_survives_a_kill(search):
+    """An interrupted trial is run again with the answers that its model's code got, whatever it asks first now."""
+    units, layers = Question("units", "int", 8, 1, 4096), Question("layers", "int", 2, 1, 4096)
+    it = search()
+    number, _ = it.ask()
+    answers = it.answer(number, units), it.answer(number, layers)
+    again = search()
+    assert [each[0] for each in again.interrupted()] == [number]
+    assert (again.answer(number, layers), again.answer(number, units)) == answers[::-1]
+
+
+def test_a_trial_takes_two_transactions(search, storage):
+    """Asking is one commit and telling is one, however many values, rejected points and rungs there are."""
+    it = search(ordered(), pruner="median", epochs=10)
+    commits = []
+    sa.event.listen(storage.engine, "commit", commits.append)
+    for _ in range(8):
+        number, _values = it.ask()
+        for epoch in range(10):
+            it.should_prune(number, epoch, 1.0)
+        it.tell(complete(number, 1.0))
+    assert number > 7, "this seed was to draw a point that breaks the constraint"
+    assert len(commits) == 16
+
+
+def test_a_second_writer_is_noticed(search):
+    """Where another process has taken a number or ended a trial, nothing is written and the error says what to do."""
+    one, other = search(), search()
+    other.tell(complete(other.ask()[0], 1.0))
+    with pytest.raises(KerastudyError, match=r"trial 0 .* another process .* run the study again"):
+        one.ask()
+    two = search()
+    number, _ = two.ask()
+    three = search()
+    list(three.interrupted())
+    two.tell(complete(number, 2.0))
+    with pytest.raises(KerastudyError, match=f"trial {number} .* another process"):
+        three.tell(complete(number, 3.0))
+    assert [trial.value for trial in search().trials()] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_resumed_search_knows_what_the_first_knew(search, in_optuna, pruner):
+    """Trials, rungs and what the pruner noted are the same in memory, in the store, and for the next supervisor."""
+    it = search(ordered(), pruner=pruner, startup_trials=2)
+    rng = random.Random(1)
+    under_way = []
+    for _ in range(60):
+        if len(under_way) < 3:
+            under_way.append(it.ask()[0])
+        number = under_way.pop(rng.randrange(len(under_way)))
+        score = rng.random()
+        if any(it.should_prune(number, epoch, score) for epoch in sorted(it.rungs)):
+            it.tell(Scored(number, "pruned", score, {}))
+        else:
+            it.tell(complete(number, score) if rng.random() < 0.8 else Scored(number, "failed", None, {}))
+        assert it.trials() == search(ordered(), pruner=pruner).trials()
+    assert {trial.state for trial in it.trials()} >= {"complete", "pruned", "failed"}
+    assert as_plain(it._study.get_trials()) == as_plain(in_optuna())
+
+
+def as_plain(trials):
+    return [
+        (t.number, t.state, t.values, t.params, t.distributions, t.user_attrs, t.system_attrs, t.intermediate_values)
+        for t in trials
+    ]
 
 
 def test_a_resumed_sampler_does_not_repeat_itself(search):
@@ -188,6 +270,28 @@ def test_first_points_survive_a_kill_while_they_are_enqueued(search, monkeypatch
         search(space)
     it = search(space)
     assert [it.ask()[1]["rate"] for _ in range(3)] == [0.01, 0.5, 0.25]
+
+
+def test_equal_points_are_each_tried(search):
+    """A point that `start_from` has twice is tried twice, before and after a resume."""
+    space = with_points({"rate": 0.5, "units": 3}, {"rate": 0.5, "units": 3})
+    asked = [search(space).ask()[1] for _ in range(4)]  # each from a process of its own
+    assert [each["rate"] == 0.5 for each in asked] == [False, True, True, False]
+
+
+def test_points_that_wait_in_the_store_are_asked_for(search, storage):
+    """An earlier version left points waiting in the store: they are tried under their numbers, and not once more."""
+    space = with_points({"rate": 0.5, "units": 3})
+    search(space)
+    waiting = optuna.load_study(study_name="it", storage=storage)
+    waiting.enqueue_trial({"rate": 0.01})
+    waiting.enqueue_trial({"rate": 0.5, "units": 3})
+    it = search(space)
+    asked = [it.ask() for _ in range(3)]
+    assert [number for number, _ in asked] == [0, 1, 2]
+    assert [values["rate"] for _, values in asked[:2]] == [0.01, 0.5]
+    assert asked[2][1]["rate"] not in (0.01, 0.5)
+    assert search(space).trials() == it.trials()
 
 
 def test_points_that_wait_take_up_no_budget(search):
@@ -397,6 +501,19 @@ def test_trials_under_way_and_waiting_are_told_apart(search, storage):
     it.ask()
     study = optuna.load_study(study_name="it", storage=storage)
     assert [(trial.number, trial.state) for trial in scored_trials(study)] == [(0, "running")]
+
+
+def test_a_trial_under_way_is_listed_with_the_values_it_has(search, storage):
+    """While a trial runs, other processes read its values under our names: steps as values, fixed ones, own code's."""
+    space = space_of(rate={"type": "float", "low": 0.001, "high": 0.1, "log": True, "step": 10}, epochs=3)
+    it = search(space)
+    number, values = it.ask()
+    units = it.answer(number, Question("units", "int", 8, 1, 64, step=2, sampling="log"))
+    expected = {**values, "units": units}
+    assert set(expected) == {"rate", "epochs", "units"}
+    [seen] = scored_trials(optuna.load_study(study_name="it", storage=storage))
+    assert (seen.state, dict(seen.params)) == ("running", expected)
+    assert it.trials() == (seen,)
 
 
 def test_best_of_takes_complete_trials_only_and_the_earlier_of_equals():

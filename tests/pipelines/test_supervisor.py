@@ -440,7 +440,7 @@ def test_a_kill_before_any_commit_loses_nothing_and_adds_nothing(desk, tmp_path)
         list(supervisor.run())
     expected = outcome(desk)
     assert expected["displaced"] == {1}
-    assert len(snapshots) > 30
+    assert len(snapshots) > 20
     for number, folder in enumerate(snapshots):
         with Store.open(folder) as store:
             killed = Desk(store, Home(folder, str(folder)))

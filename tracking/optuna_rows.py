@@ -1,0 +1,127 @@
+"""Trials written straight into Optuna's tables, any number of them in one transaction.
+
+Optuna's own storage looks a trial up again for each of its parameters and commits each attribute and each rung by
+itself: 17 ms of CPU for a trial of ten parameters, and as many commits as rungs. Here a trial's rows become what a
+`FrozenTrial` says, all at once. The tables stay Optuna's: it makes them, checks their version and reads them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from optuna.distributions import distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+
+from search_spaces.errors import KerastudyError
+
+_trials: Final = models.TrialModel.__table__
+_params: Final = models.TrialParamModel.__table__
+_user_attrs: Final = models.TrialUserAttributeModel.__table__
+_system_attrs: Final = models.TrialSystemAttributeModel.__table__
+_values: Final = models.TrialValueModel.__table__
+_rungs: Final = models.TrialIntermediateValueModel.__table__
+_OF_A_TRIAL: Final = (_params, _user_attrs, _system_attrs, _values, _rungs)
+_UNFINISHED: Final = (TrialState.RUNNING, TrialState.WAITING)
+
+
+class TrialRows:
+    """The rows of one study's trials, for the only process that writes them.
+
+    Args:
+        study: the study's id in the database.
+        known: all of its trials, as read from the database.
+    """
+
+    def __init__(self, storage: RDBStorage, study: int, known: Iterable[FrozenTrial]) -> None:
+        self._engine = storage.engine
+        self._study = study
+        self._ids = {trial.number: trial._trial_id for trial in known}
+
+    def write(self, trials: Sequence[FrozenTrial]) -> None:
+        """Let the database say of these trials what they say, in one transaction; new ones in order of number.
+
+        Raises:
+            KerastudyError: if another process has written trials of the study.
+        """
+        with self._engine.begin() as connection:
+            ids = {**self._ids}
+            for trial in trials:
+                if trial.number in ids:
+                    self._update(connection, trial)
+                else:
+                    ids[trial.number] = self._insert(connection, trial, ids)
+            written = [(ids[trial.number], trial) for trial in trials]
+            for table in _OF_A_TRIAL:
+                if rows := list(_rows(table, written)):
+                    connection.execute(sa.insert(table), rows)
+        self._ids = ids
+
+    def _insert(self, connection: sa.Connection, trial: FrozenTrial, ids: dict[int, int]) -> int:
+        added = connection.execute(
+            sa.insert(_trials).values(number=trial.number, study_id=self._study, state=trial.state, **_times(trial))
+        )
+        made = int(added.inserted_primary_key[0])  # type: ignore[index]
+        of_study = sa.select(sa.func.max(_trials.c.trial_id)).where(_trials.c.study_id == self._study)
+        before = connection.scalar(of_study.where(_trials.c.trial_id < made))
+        if before != ids.get(trial.number - 1) or trial.number != len(ids):
+            raise self._out_of_step(trial)
+        return made
+
+    def _update(self, connection: sa.Connection, trial: FrozenTrial) -> None:
+        known = self._ids[trial.number]
+        updated = connection.execute(
+            sa.update(_trials)
+            .where(_trials.c.trial_id == known, _trials.c.state.in_(_UNFINISHED))
+            .values(state=trial.state, **_times(trial))
+        )
+        if updated.rowcount != 1:
+            raise self._out_of_step(trial)
+        for table in _OF_A_TRIAL:
+            connection.execute(sa.delete(table).where(table.c.trial_id == known))
+
+    def _out_of_step(self, trial: FrozenTrial) -> KerastudyError:
+        return KerastudyError(
+            f"trial {trial.number} cannot be written: another process has changed the study's trials in the store. "
+            "End it, and run the study again: it goes on with what the store holds"
+        )
+
+
+def _times(trial: FrozenTrial) -> dict[str, datetime | None]:
+    return {"datetime_start": _utc(trial.datetime_start), "datetime_complete": _utc(trial.datetime_complete)}
+
+
+def _utc(local: datetime | None) -> datetime | None:
+    """Return a time as Optuna stores it: in UTC, without saying so."""
+    return None if local is None else local.astimezone(UTC).replace(tzinfo=None)
+
+
+def _rows(table: sa.FromClause, trials: Iterable[tuple[int, FrozenTrial]]) -> Iterator[dict[str, Any]]:
+    """Yield what a table holds of trials, each given with its id."""
+    for trial_id, trial in trials:
+        for row in _rows_of(table, trial):
+            yield {"trial_id": trial_id, **row}
+
+
+def _rows_of(table: sa.FromClause, trial: FrozenTrial) -> Iterator[dict[str, Any]]:
+    if table is _params:
+        for name, value in trial.params.items():
+            drawn_from = trial.distributions[name]
+            stored, written = drawn_from.to_internal_repr(value), distribution_to_json(drawn_from)
+            yield {"param_name": name, "param_value": stored, "distribution_json": written}
+    elif table is _values:
+        for objective, value in enumerate(trial.values or ()):
+            stored_value, kind = models.TrialValueModel.value_to_stored_repr(value)
+            yield {"objective": objective, "value": stored_value, "value_type": kind}
+    elif table is _rungs:
+        for step, value in trial.intermediate_values.items():
+            at_rung, kind_at_rung = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+            yield {"step": step, "intermediate_value": at_rung, "intermediate_value_type": kind_at_rung}
+    else:
+        for key, attr in (trial.user_attrs if table is _user_attrs else trial.system_attrs).items():
+            yield {"key": key, "value_json": json.dumps(attr)}
