@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKED := requirements-dev.lock
+BENCH := benchmarks/.venv
+BENCH_STAMP := $(BENCH)/.installed
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # Tests run in two processes: more would only wait for each other on the two cores of a small machine.
@@ -12,10 +14,10 @@ PYTEST_WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check docs lock image-check clean
+.PHONY: help setup demo test test-slow check docs lock image-check bench-fleets bench-ask-in-flight clean
 
 help: ## Show what make can do.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## Create .venv with the locked dependencies and this project.
 
@@ -47,6 +49,17 @@ docs: $(STAMP) ## Write the generated parts of the pages anew.
 
 image-check: ## Build the container image and run a small study in it.
 	docker/check_image.sh
+
+bench-fleets: $(STAMP) $(BENCH_STAMP) ## Measure trials per hour beside other tools; ARGS="--runs 1" and the like.
+	$(BIN)/python benchmarks/fleets.py $(ARGS)
+
+bench-ask-in-flight: $(BENCH_STAMP) ## Measure what asking for many trials at once costs; FOLDER= holds the surrogate.
+	$(BENCH)/bin/python benchmarks/ask_in_flight.py $(FOLDER) $(ARGS)
+
+$(BENCH_STAMP): benchmarks/requirements.txt
+	$(BIN)/python -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip --disable-pip-version-check install -qq -r $<
+	@touch $@
 
 clean: ## Remove .venv, caches and what the demo wrote.
 	rm -rf $(VENV) .kerastudy exported build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache \
