@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -79,10 +80,13 @@ def load_study(file: str | Path, overrides: Sequence[str] = ()) -> Study:
         file: a YAML or JSON file.
         overrides: `KEY=VALUE` pairs with dotted keys, such as `budget.trials=5`.
 
+    Warns:
+        UserWarning: of what is allowed, yet seldom meant.
+
     Raises:
         InputError: with every problem of the file.
     """
-    return _load_study(Path(file), overrides)
+    return _noted(_load_study(Path(file), overrides))
 
 
 def make_study(written: Mapping[str, Any], *, space: Space | None = None, folder: str | Path = ".") -> Study:
@@ -93,11 +97,20 @@ def make_study(written: Mapping[str, Any], *, space: Space | None = None, folder
         space: the search space, in place of a key `space`.
         folder: where relative paths start from.
 
+    Warns:
+        UserWarning: of what is allowed, yet seldom meant.
+
     Raises:
         InputError: with every problem found.
     """
     content = {**written, "space": space.to_dict()} if space is not None else dict(written)
-    return check_document(plain_document(content, str(written.get("study", "study"))), Path(folder).resolve())
+    return _noted(check_document(plain_document(content, str(written.get("study", "study"))), Path(folder).resolve()))
+
+
+def _noted(study: Study) -> Study:
+    for note in study.notes():
+        warnings.warn(str(note), stacklevel=3)
+    return study
 
 
 def run_study(

@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.home import Home
-from search_spaces.errors import InputError, KerastudyError
+from search_spaces.errors import InputError, KerastudyError, Problem
 
 if TYPE_CHECKING:
     from search_spaces.foreign.exchange import Exported
@@ -30,7 +30,7 @@ _NO_DEFECT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     try:
-        status = commands.main(standalone_mode=False)
+        status = commands.main(prog_name="kerastudy", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
         sys.exit(130)
@@ -67,7 +67,9 @@ def commands(context: click.Context, home: str | None) -> None:
 def _with_home(command: _Command) -> _Command:
     """Give a command the home, also when `--home` stands behind the verb."""
 
-    @click.option("--home", "own_home", metavar="FOLDER", help="As before the verb.")
+    @click.option(
+        "--home", "own_home", metavar="FOLDER", help="Where all state is kept; default: KERASTUDY_HOME or .kerastudy."
+    )
     @click.pass_obj
     @wraps(command)
     def call(home: str | None, /, own_home: str | None, **options: Any) -> None:
@@ -124,8 +126,9 @@ def run(
         overrides = (*overrides, f"budget.trials={trials}")
     if workers is not None:
         overrides = (*overrides, f"resources.workers={workers}")
-    status = run_in_foreground(load_study(file, overrides), home, evolve=evolve)
-    sys.exit(status)
+    study = load_study(file, overrides)
+    _print_notes(study.notes())
+    sys.exit(run_in_foreground(study, home, evolve=evolve))
 
 
 @commands.command()
@@ -140,7 +143,9 @@ def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from pipelines.foreground import validate_in_foreground
     from pipelines.study_file import load_study
 
-    validate_in_foreground(load_study(file, overrides), as_json=as_json)
+    study = load_study(file, overrides)
+    _print_notes(study.notes())
+    validate_in_foreground(study, as_json=as_json)
 
 
 @commands.command()
@@ -183,9 +188,13 @@ def import_space(file: Path, from_format: str | None) -> None:
 
 
 def _print_noted(exported: Exported) -> None:
-    for note in exported.notes:
-        click.echo(f"note: {note}", err=True)
+    _print_notes(exported.notes)
     click.echo(exported.text, nl=False)
+
+
+def _print_notes(notes: Iterable[Problem | str]) -> None:
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
 
 
 @commands.command(name="list")

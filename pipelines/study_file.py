@@ -100,6 +100,18 @@ class Study:
         except InputError as error:
             raise self.placed(error) from None
 
+    def notes(self) -> tuple[Problem, ...]:
+        """Return what is allowed, yet seldom meant, with its place in the file."""
+        objective = self.spec.objective
+        known = objective is not None and objectives.direction_of(objective.metric) is not None
+        if objective is None or not known or objective.metric.startswith("val_"):
+            return ()
+        message = (
+            f'"{objective.metric}" is what Keras reports for the training rows, which a model can learn by heart; '
+            f'"val_{objective.metric}" is the same for the validation rows'
+        )
+        return (_placed(self.document, Problem(message, "objective.metric")),)
+
     def identity(self) -> str:
         """Return a digest of all that must stay the same when a study is resumed, a dash, and one of its space.
 

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 
 from search_spaces.conditions import Condition, Value
 from search_spaces.document import Document, KeyPath, described
-from search_spaces.errors import nearest
+from search_spaces.errors import InputError, nearest
 from search_spaces.foreign.exchange import Exported, Imported
 from search_spaces.foreign.reading import Reader, When, fitting_name
 from search_spaces.foreign.writing import Losses, steps_are_multiples
@@ -35,6 +35,8 @@ _SIZES = {
 
 def recognises(document: Document) -> bool:
     """Say whether a document looks like this format."""
+    if _names_a_file(document):
+        return True
     content = document.get(_base(document))
     return isinstance(content, dict) and any(isinstance(e, dict) and "_type" in e for e in content.values())
 
@@ -45,6 +47,10 @@ def read(document: Document) -> Imported:
     Raises:
         InputError: with every problem found.
     """
+    if _names_a_file(document):
+        file = document.data["searchSpaceFile"]
+        message = f"the space of this experiment is in another file; import {described(file)}, which lies beside it"
+        raise InputError(document.problem(("searchSpaceFile",), message))
     reader = Reader(document)
     reader.mapping(_base(document), '{"lr": {"_type": "uniform", "_value": [0, 1]}}')
     found = list(_entries(document, _base(document), _Entry((), (), ())))
@@ -76,6 +82,10 @@ class _Entry:
     path: KeyPath
     chain: tuple[str, ...]
     choices: tuple[tuple[tuple[str, ...], Value], ...]
+
+
+def _names_a_file(document: Document) -> bool:
+    return isinstance(document.data.get("searchSpaceFile"), str) and "searchSpace" not in document.data
 
 
 def _base(document: Document) -> KeyPath:

@@ -73,6 +73,14 @@ def test_every_verb_has_help(call, verb):
     assert out.startswith(f"Usage: kerastudy {verb}")
 
 
+def test_every_option_is_explained_where_it_stands(call):
+    """The help of a verb can be read alone: nothing in it points to the help of another command."""
+    for verb in VERBS:
+        _, out, _ = call(verb, "--help")
+        assert "before the verb" not in out
+        assert ("--home FOLDER" in out) == ("Where all state is kept" in out)
+
+
 def test_the_version_is_told(call):
     """`--version` prints the version alone."""
     code, out, _ = call("--version")
@@ -434,3 +442,14 @@ def wait_for_workers(folder: Path) -> None:
     while not any(folder.rglob("worker.log")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("verb", ["run", "validate"])
+def test_what_is_seldom_meant_is_noted(call, tmp_path, verb):
+    """A note goes to standard error, and what was asked for is done: here, to say that the data is not there."""
+    (tmp_path / "s.yaml").write_text(HEAD + "objective: {metric: loss}\n")
+    code, out, err = call(verb, "s.yaml")
+    assert (code, out) == (2, "")
+    first, second = err.splitlines()
+    assert first.startswith("note: s.yaml:4:21: objective.metric: ")
+    assert second.startswith("s.yaml:2:16: data.source: ")

@@ -183,6 +183,27 @@ def test_the_objective_follows_from_the_task(tmp_path):
         study.objective("regression")
 
 
+@pytest.mark.parametrize(
+    ("model", "metric", "noted"),
+    [
+        ("mlp", "accuracy", True),
+        ("mlp", "loss", True),
+        ("mlp", "val_accuracy", False),
+        ("m.py:build", "accuracy", True),
+        ("m.py:build", "my_score, direction: maximize", False),
+    ],
+)
+def test_an_objective_on_the_training_rows_is_noted(tmp_path, model, metric, noted):
+    """It is allowed, and seldom meant; of a metric that Keras does not know nobody can say."""
+    (tmp_path / "m.py").write_text("")
+    (tmp_path / "s.yaml").write_text(HEAD.replace("mlp", model) + f"objective: {{metric: {metric}}}\n")
+    notes = [str(note).removeprefix(f"{tmp_path}/") for note in load_study(tmp_path / "s.yaml").notes()]
+    assert bool(notes) == noted
+    for note in notes:
+        assert note.startswith(f's.yaml:4:21: objective.metric: "{metric}" is what Keras reports for the training rows')
+        assert note.endswith(f'"val_{metric}" is the same for the validation rows')
+
+
 def test_scores_are_compared_by_direction():
     """Less is better where the objective is minimised, more where it is maximised."""
     assert Objective("val_loss", "minimize").is_better(0.1, 0.2)

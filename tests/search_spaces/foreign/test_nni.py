@@ -8,6 +8,7 @@ import pytest
 from foreign_files import as_json, imported, notes_of, refusal, there_and_back
 
 from search_spaces.conditions import Condition
+from search_spaces.document import parse_document
 from search_spaces.foreign import nni
 from search_spaces.parameters import Categorical, Fixed, Float, Int
 from search_spaces.parse import space_from_dict
@@ -157,3 +158,12 @@ def test_nesting_does_not_explode():
     result = nni.write(space_from_dict({"c0": [1, 2], **deep}))
     assert len(result.text) < 200_000
     assert "not kept: c7 (c6 is 1 or 2)" in notes_of(result)
+
+
+def test_a_space_in_another_file_is_named():
+    """An experiment may name a file with its space; that is the file to import."""
+    text = "searchSpaceFile: search_space.json\ntrialCommand: python3 train.py\n"
+    assert nni.recognises(parse_document(text, "config.yml"))
+    said = refusal(nni, text, "config.yml")
+    assert said.startswith("config.yml:1:18: searchSpaceFile: the space of this experiment is in another file")
+    assert "search_space.json" in said
