@@ -5,6 +5,7 @@
     kerastudy.db          the store: Optuna's tables, the queue, the outbox
     mlflow.db, mlruns/    MLflow's own, unless MLFLOW_TRACKING_URI points elsewhere
     studies/<study>/      study.json, data/, trials/<number>/, report/
+    programs/             what JAX compiled, for later studies
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ class Home:
     def is_begun(self) -> bool:
         """Say whether a study was ever submitted here."""
         return "://" in self.store or (Path(self.store) / "kerastudy.db").exists()
+
+    @property
+    def programs(self) -> Path:
+        """Return the folder of compiled programs; it can be removed at any time."""
+        return self.folder / "programs"
 
     def study(self, name: str) -> Path:
         """Return the folder of a study."""

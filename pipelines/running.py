@@ -28,7 +28,7 @@ def supervised(
         InputError: if its data or model cannot be used, or the study exists and searches something else.
     """
     known = known_study(study, home, evolve=evolve)
-    with closing(LocalEngine(study.spec.resources.workers)) as engine:
+    with closing(LocalEngine(study.spec.resources.workers, home.programs)) as engine:
         with trying or nullcontext():
             checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:

@@ -16,5 +16,5 @@ compile() {
     "$bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --custom-compile-command "make lock" pyproject.toml "$@"
 }
-compile "$@" --extra postgresql -o requirements.lock
-compile "$@" --extra postgresql --extra dev -c requirements.lock -o requirements-dev.lock
+compile "$@" --extra postgresql --extra jax -o requirements.lock
+compile "$@" --extra postgresql --extra jax --extra dev -c requirements.lock -o requirements-dev.lock

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+Backend = Literal["tensorflow", "jax"]
 FailureKind = Literal["input", "error", "died", "time", "stall", "memory", "stopped"]
 
 
@@ -27,6 +28,7 @@ class Job:
         time_s: longest time it may take; None for no limit.
         stall_s: longest silence; None for no limit. `Channel.beat`, `report` and `ask` break the silence.
         memory_bytes: most memory the worker may hold; None for no limit.
+        backend: what Keras runs on in its worker; a worker for JAX never loads TensorFlow.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Job:
     time_s: float | None = None
     stall_s: float | None = None
     memory_bytes: int | None = None
+    backend: Backend = "tensorflow"
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,9 @@ class Engine(Protocol):
     @property
     def idle(self) -> int:
         """Number of jobs that can be submitted right now."""
+
+    def warm(self, backend: Backend) -> None:
+        """Prepare for jobs on a backend, so that the first one starts sooner; returns at once."""
 
     def submit(self, job: Job) -> None:
         """Start a job; call only while `idle` is above zero."""

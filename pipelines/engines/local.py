@@ -1,32 +1,37 @@
 """Runs jobs in worker processes on this machine.
 
-Workers come from a forkserver that has TensorFlow and Keras loaded already: the first is there after about five
-seconds, each further one within one. A worker is replaced after a number of jobs, because a process that traces
-TensorFlow functions gains 7-8 MB with every trial, whatever is cleared in between.
+Workers come from a fork server that has Keras and its backend loaded already: the first is there after about five
+seconds, each further one within one. There is a server for each backend, and workers of one never run jobs of another.
+
+A TensorFlow worker is replaced after a number of jobs, because a process that traces TensorFlow functions gains 7-8 MB
+with every trial, whatever is cleared in between. A JAX worker lives until it has grown: it holds compiled programs.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from pipelines.engines import worker as worker_process
-from pipelines.engines.engine import Asked, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.engines.engine import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.engines.fork_server import ForkedProcess, start_server
+from pipelines.engines.worker import Setting, preloads, serve
 from search_spaces.errors import KerastudyError
 
 _JOBS_PER_WORKER = 25
+_MOST_GROWTH_BYTES = 10**9
 _WATCH_EVERY_S = 0.5
 
 
@@ -34,15 +39,15 @@ class LocalEngine:
     """Worker processes on this machine; see `engine.Engine`.
 
     Args:
-        workers: how many jobs run at once; as many as cores when None.
+        workers: how many jobs run at once, over all backends; as many as cores when None.
+        cache: folder where JAX's compiled programs are kept for later studies; None keeps none.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, cache: Path | None = None) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._size = workers or cores
         self._threads = max(1, cores // self._size)
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["pipelines.engines.preload"])
+        self._cache = cache
         self._free: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}
         self._pending: list[Event] = []
@@ -59,14 +64,28 @@ class LocalEngine:
         """Number of jobs that can be submitted right now."""
         return self._size - len(self._busy)
 
+    def warm(self, backend: Backend) -> None:
+        """Start the server that workers of a backend are forked from; returns at once.
+
+        Raises:
+            KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
+        """
+        _check_installed(backend)
+        with _explained():
+            start_server(preloads(backend))
+
     def submit(self, job: Job) -> None:
-        """Start a job on a free worker, or on a new one."""
-        worker = self._take()
+        """Start a job on a free worker of its backend, or on a new one.
+
+        Raises:
+            KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
+        """
+        worker = self._take(job.backend)
         try:
             worker.connection.send(job)
         except OSError:  # it died while it had nothing to do
             worker.end()
-            worker = self._start()
+            worker = self._start(job.backend)
             worker.connection.send(job)
         worker.begin(job)
         self._busy[job.name] = worker
@@ -116,26 +135,24 @@ class LocalEngine:
         time.sleep(seconds)
         return []
 
-    def _take(self) -> _Worker:
-        return self._free.pop() if self._free else self._start()
+    def _take(self, backend: Backend) -> _Worker:
+        for worker in self._free:
+            if worker.backend == backend:
+                self._free.remove(worker)
+                return worker
+        return self._start(backend)
 
-    def _start(self) -> _Worker:
+    def _start(self, backend: Backend) -> _Worker:
+        _check_installed(backend)
         # TensorFlow removes its temporary files when a process ends in peace, which a worker seldom does.
         self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
-        ours, theirs = self._context.Pipe()
-        places = (str(Path.cwd()), str(self._temporary))
-        process = self._context.Process(target=worker_process.serve, args=(theirs, self._threads, *places), daemon=True)
-        try:
+        setting = Setting(backend, self._threads, Path.cwd(), self._temporary, self._cache)
+        ours, theirs = multiprocessing.Pipe()
+        process = ForkedProcess(preloads(backend), serve, (theirs, setting))
+        with _explained():
             process.start()
-        except OSError as error:
-            if "AF_UNIX path too long" in str(error):  # multiprocessing keeps its socket in the temporary folder
-                folder = tempfile.gettempdir()
-                raise KerastudyError(
-                    f"the temporary folder's path is too long: {folder}; set TMPDIR to another"
-                ) from None
-            raise
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, backend)
 
     def _receive(self, name: str) -> Event | None:
         worker = self._busy[name]
@@ -157,7 +174,7 @@ class LocalEngine:
     def _release(self, name: str) -> None:
         worker = self._busy.pop(name)
         worker.jobs_done += 1
-        if worker.jobs_done >= _JOBS_PER_WORKER:
+        if worker.is_worn:
             worker.end()
         else:
             self._free.append(worker)
@@ -187,9 +204,11 @@ class LocalEngine:
 class _Worker:
     """One worker process and what is known of it."""
 
-    process: ForkServerProcess
+    process: ForkedProcess
     connection: Connection[Any, Any]
+    backend: Backend
     jobs_done: int = 0
+    size_bytes: int = 0
     job: Job | None = None
     started_at: float = 0.0
     heard_at: float = 0.0
@@ -201,6 +220,14 @@ class _Worker:
         self.job = job
         self.started_at = self.heard_at = time.monotonic()
         self.awaits_answer = False
+
+    @property
+    def is_worn(self) -> bool:
+        """Say, after a job, whether another worker is to take the next one."""
+        if self.backend == "tensorflow":
+            return self.jobs_done >= _JOBS_PER_WORKER
+        self.size_bytes = self.size_bytes or self._resident_bytes()
+        return self._resident_bytes() > self.size_bytes + _MOST_GROWTH_BYTES
 
     def broken_limit(self, now: float) -> tuple[FailureKind, str] | None:
         """Return the kind and the reason if the job is over one of its limits."""
@@ -229,6 +256,23 @@ class _Worker:
             return int(self.watch.memory_info().rss)
         except psutil.Error:
             return 0
+
+
+def _check_installed(backend: Backend) -> None:
+    if backend == "jax" and importlib.util.find_spec("jax") is None:
+        raise KerastudyError('jax is not installed: pip install "kerastudy[jax]"')
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say which setting is at fault where the server's socket cannot be made."""
+    try:
+        yield
+    except OSError as error:
+        if "AF_UNIX path too long" not in str(error):  # multiprocessing keeps its socket in the temporary folder
+            raise
+        folder = tempfile.gettempdir()
+        raise KerastudyError(f"the temporary folder's path is too long: {folder}; set TMPDIR to another") from None
 
 
 def _how_it_ended(exit_code: int | None) -> str:

@@ -5,41 +5,66 @@ Everything a job prints, down to the C++ level, goes to the job's log file. A wo
 
 from __future__ import annotations
 
-import ctypes
 import importlib
+import multiprocessing
 import os
 import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.engines.engine import Job
+from pipelines.engines.engine import Backend, Job
 from search_spaces.errors import InputError, KerastudyError
 
 Message = tuple[Literal["beat", "report", "ask", "finished", "failed"], Any]
 
 _BEAT_S = 1.0
-_PR_SET_PDEATHSIG = 1
 
 
-def serve(connection: Connection, threads: int, start_folder: str, temporary: str) -> None:
-    """Run jobs from `connection` until it closes; the body of a worker process.
+@dataclass(frozen=True)
+class Setting:
+    """What a worker runs with.
 
-    Temporary files go to the folder `temporary`, which whoever started the worker removes.
+    Attributes:
+        threads: for its arithmetic.
+        folder: where it works.
+        temporary: folder for temporary files, which whoever started the worker removes.
+        programs: folder where compiled programs are kept; None keeps none.
     """
+
+    backend: Backend
+    threads: int
+    folder: Path
+    temporary: Path
+    programs: Path | None
+
+
+def preloads(backend: Backend) -> str:
+    """Return the module that loads what a worker of a backend needs."""
+    return f"pipelines.engines.preload_{backend}"
+
+
+def serve(connection: Connection, setting: Setting) -> None:
+    """Run jobs from `connection` until it closes; the body of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with_parent()
-    os.chdir(start_folder)
-    tempfile.tempdir = os.environ["TMPDIR"] = temporary
-    _use_threads(threads)
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    os.chdir(setting.folder)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(setting.temporary)
+    importlib.import_module(preloads(setting.backend))  # its fork server has, unless that failed
+    if setting.backend == "tensorflow":
+        _set_up_tensorflow(setting.threads)
+    else:
+        _set_up_jax(setting.threads, setting.programs)
     channel = PipeChannel(connection)
     while True:
         try:
@@ -107,7 +132,11 @@ def _one_line(error: BaseException) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "ResourceExhaustedError"  # TensorFlow's
+        or str(error).startswith("RESOURCE_EXHAUSTED")  # XLA's
+    )
 
 
 @contextmanager
@@ -151,13 +180,34 @@ def _data_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def _use_threads(threads: int) -> None:
+def _set_up_tensorflow(threads: int) -> None:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _set_up_jax(threads: int, programs: Path | None) -> None:
+    """Set what XLA reads when it starts, and start it.
+
+    `NPROC` is the size of XLA's thread pools on a CPU: without it one worker's work goes over all cores, whatever the
+    flag about Eigen says (xla/pjrt/utils.cc, DefaultThreadPoolSize).
+    """
+    import jax
+
+    os.environ["NPROC"] = str(threads)
+    if threads == 1:
+        os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}".strip()
+    if programs is not None:
+        keep: Callable[[str, Any], None] = jax.config.update
+        keep("jax_compilation_cache_dir", str(programs))
+        keep("jax_persistent_cache_min_compile_time_secs", 0.0)
+        keep("jax_persistent_cache_min_entry_size_bytes", -1)
+    jax.devices()
+
+
+def _end_with_supervisor() -> None:
+    """End this process when the one that started it is gone, whatever the job is doing."""
+    if (supervisor := multiprocessing.parent_process()) is not None:
+        wait([supervisor.sentinel])
+        os._exit(1)

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipelines.engines.engine import Asked, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.engines.engine import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
 from pipelines.files import write_text
 from pipelines.training.trainer import (
     ARTIFACTS,
@@ -50,6 +50,7 @@ class FakeEngine:
     Attributes:
         jobs: every trial's job, in the order submitted.
         stopped: names of the jobs that were stopped.
+        warmed: backends that were asked for ahead of their jobs.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class FakeEngine:
         self._waits: set[str] = set()
         self.jobs: list[TrialJob] = []
         self.stopped: list[str] = []
+        self.warmed: list[Backend] = []
 
     @property
     def workers(self) -> int:
@@ -77,6 +79,9 @@ class FakeEngine:
     @property
     def idle(self) -> int:
         return self._size - len(self._under_way)
+
+    def warm(self, backend: Backend) -> None:
+        self.warmed.append(backend)
 
     def submit(self, job: Job) -> None:
         assert self.idle > 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from fake_channel import FakeChannel
 
-from pipelines.engines.engine import Event, Failed, Finished, Job
+from pipelines.engines.engine import Backend, Event, Failed, Finished, Job
 from pipelines.engines.worker import _function, _one_line
 from search_spaces.errors import InputError
 
@@ -21,7 +21,11 @@ class InlineEngine:
     def __init__(self) -> None:
         self._events: list[Event] = []
 
+    def warm(self, backend: Backend) -> None:
+        """Do nothing: this process has what it has."""
+
     def submit(self, job: Job) -> None:
+        assert job.backend == "tensorflow", "this process has one backend"
         try:
             self._events.append(Finished(job.name, _function(job.function)(job.payload, FakeChannel())))
         except InputError as error:

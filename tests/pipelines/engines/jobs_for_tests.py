@@ -78,3 +78,35 @@ def quits(payload, channel):
 
 def process(payload, channel):
     return os.getpid()
+
+
+def loaded(payload, channel):
+    import keras
+
+    return sorted({"tensorflow", "jax", "keras", "keras_tuner"} & set(sys.modules)), keras.backend.backend()
+
+
+def allocate_in_xla(payload, channel):
+    import jax.numpy as jnp
+
+    return float(jnp.ones(10**10).sum())
+
+
+def threads_that_work(payload, channel):
+    """Return the processor time of each thread in half a second or more of arithmetic, most first."""
+    import jax
+    import psutil
+
+    before = {thread.id: thread.user_time + thread.system_time for thread in psutil.Process().threads()}
+    product = jax.jit(lambda x: x @ x @ x @ x)
+    x = np.ones((1500, 1500), np.float32)
+    for _ in range(5):
+        product(x).block_until_ready()
+    after = {thread.id: thread.user_time + thread.system_time for thread in psutil.Process().threads()}
+    return sorted((spent - before.get(id, 0.0) for id, spent in after.items()), reverse=True)
+
+
+def compiled(payload, channel):
+    import jax
+
+    return float(jax.jit(lambda x: x * 3 + 1)(payload))

@@ -15,7 +15,7 @@ import pytest
 from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Asked, Failed, Finished, Job, Reported
 from pipelines.engines.local import LocalEngine
-from search_spaces.errors import InputError, Problem
+from search_spaces.errors import InputError, KerastudyError, Problem
 
 FOLDER = str(Path(__file__).parent)
 
@@ -29,8 +29,14 @@ def engine():
     sys.path.remove(FOLDER)
 
 
-def job(function, tmp_path, payload=None, **limits):
-    return Job(function, f"jobs_for_tests:{function}", payload, tmp_path / "log" / f"{function}.log", **limits)
+@pytest.fixture(params=["tensorflow", "jax"])
+def backend(request):
+    return request.param
+
+
+def job(function, tmp_path, backend="tensorflow", payload=None, **limits):
+    log = tmp_path / "log" / f"{function}.log"
+    return Job(function, f"jobs_for_tests:{function}", payload, log, **limits, backend=backend)
 
 
 def end_of(engine, name, within_s=30.0):
@@ -42,9 +48,9 @@ def end_of(engine, name, within_s=30.0):
     raise AssertionError(f"{name} did not end within {within_s} s")
 
 
-def test_a_job_reports_asks_and_returns(engine, tmp_path):
+def test_a_job_reports_asks_and_returns(engine, tmp_path, backend):
     """What a job says arrives in order, and an answer reaches the job that asked."""
-    engine.submit(job("echo", tmp_path, payload={"n": 1}))
+    engine.submit(job("echo", tmp_path, backend, payload={"n": 1}))
     events = []
     while not (events and isinstance(events[-1], Finished | Failed)):
         for event in engine.events(1.0):
@@ -70,9 +76,9 @@ def test_a_job_reports_asks_and_returns(engine, tmp_path):
         ("quits", {}, "error", "SystemExit: 3"),
     ],
 )
-def test_each_bad_end_is_named(engine, tmp_path, function, limits, kind, reason):
+def test_each_bad_end_is_named(engine, tmp_path, backend, function, limits, kind, reason):
     """A job's bad end costs that job alone and says which kind it was, in one line."""
-    engine.submit(job(function, tmp_path, **limits))
+    engine.submit(job(function, tmp_path, backend, **limits))
     end = end_of(engine, function)
     assert isinstance(end, Failed)
     assert end.kind == kind
@@ -87,9 +93,9 @@ def test_our_own_errors_speak_for_themselves(engine, tmp_path):
     assert end_of(engine, "says").reason == "loss became nan in epoch 1"
 
 
-def test_a_job_that_beats_does_not_stall(engine, tmp_path):
+def test_a_job_that_beats_does_not_stall(engine, tmp_path, backend):
     """Silence is counted from the last sign of life, not from the start."""
-    engine.submit(job("slow_but_alive", tmp_path, stall_s=2.0))
+    engine.submit(job("slow_but_alive", tmp_path, backend, stall_s=2.0))
     assert end_of(engine, "slow_but_alive") == Finished("slow_but_alive", "done")
 
 
@@ -107,9 +113,9 @@ def test_run_alone_names_the_log_of_a_failed_job(engine, tmp_path):
     assert "second line" in (tmp_path / "log" / "fails.log").read_text()
 
 
-def test_a_stopped_job_ends_as_stopped(engine, tmp_path):
+def test_a_stopped_job_ends_as_stopped(engine, tmp_path, backend):
     """Stopping ends the job at once."""
-    engine.submit(job("hang", tmp_path))
+    engine.submit(job("hang", tmp_path, backend))
     engine.stop("hang")
     end = end_of(engine, "hang", within_s=5.0)
     assert isinstance(end, Failed)
@@ -117,20 +123,102 @@ def test_a_stopped_job_ends_as_stopped(engine, tmp_path):
 
 
 def test_workers_are_replaced_after_a_number_of_jobs(engine, tmp_path, monkeypatch):
-    """A worker's memory grows with every trial, so it does not live for ever."""
+    """A worker's memory grows with every trial that TensorFlow traces, so it does not live for ever."""
     monkeypatch.setattr("pipelines.engines.local._JOBS_PER_WORKER", 2)
     seen = [run_alone(engine, job("process", tmp_path)) for _ in range(6)]
     assert len(set(seen)) >= 3
 
 
-def test_workers_end_with_their_supervisor(tmp_path):
-    """Kill -9 of the supervisor leaves no worker behind."""
+def test_a_jax_worker_stays_until_it_has_grown(engine, tmp_path, monkeypatch):
+    """It holds compiled programs, so it goes only when it takes much more memory than after its first job."""
+    monkeypatch.setattr("pipelines.engines.local._JOBS_PER_WORKER", 1)
+    assert len({run_alone(engine, job("process", tmp_path, "jax")) for _ in range(5)}) == 1
+    monkeypatch.setattr("pipelines.engines.local._MOST_GROWTH_BYTES", -(10**12))
+    assert len({run_alone(engine, job("process", tmp_path, "jax")) for _ in range(3)}) == 3
+
+
+def test_a_worker_has_the_backend_of_its_job(engine, tmp_path):
+    """Keras has one backend in a process: workers of both stay warm side by side, and one for JAX has no TensorFlow."""
+    engine.warm("jax")
+    with_tensorflow = run_alone(engine, job("process", tmp_path))
+    modules, backend = run_alone(engine, job("loaded", tmp_path, "jax"))
+    assert (modules, backend) == (["jax", "keras", "keras_tuner"], "jax")
+    assert run_alone(engine, job("loaded", tmp_path)) == (["keras", "keras_tuner", "tensorflow"], "tensorflow")
+    assert run_alone(engine, job("process", tmp_path)) == with_tensorflow
+
+
+def test_jobs_of_all_backends_count_together(engine, tmp_path):
+    """`workers` is the number of jobs at once, whatever they run on."""
+    engine.submit(job("hang", tmp_path, "jax"))
+    assert engine.idle == 1
+    engine.submit(job("busy", tmp_path))
+    assert engine.idle == 0
+    for name in ("hang", "busy"):
+        engine.stop(name)
+        assert end_of(engine, name).kind == "stopped"
+    assert engine.idle == 2
+
+
+def test_memory_that_xla_cannot_have_is_named(engine, tmp_path):
+    """XLA's own error for a failed allocation is the job's memory limit, not a defect."""
+    engine.submit(job("allocate_in_xla", tmp_path, "jax", memory_bytes=2 * 10**9))
+    end = end_of(engine, "allocate_in_xla")
+    assert end.kind == "memory", end
+
+
+def test_a_jax_worker_keeps_to_its_threads(engine, tmp_path):
+    """As many workers as cores get one thread each: nearly all arithmetic of one happens in one thread."""
+    if engine._threads != 1:
+        pytest.skip("this machine has more cores than the engine has workers")
+    spent = run_alone(engine, job("threads_that_work", tmp_path, "jax"))
+    assert spent[0] > 0.8 * sum(spent), spent
+
+
+def test_compiled_programs_are_kept_between_workers(tmp_path, monkeypatch):
+    """A later study finds on disk what an earlier one compiled, be it quick to compile or small."""
+    monkeypatch.syspath_prepend(FOLDER)
+    kept = []
+    for _ in range(2):
+        engine = LocalEngine(1, cache=tmp_path / "programs")
+        try:
+            assert run_alone(engine, job("compiled", tmp_path, "jax", payload=2.0)) == 7.0
+        finally:
+            engine.close()
+        kept.append(sorted(file.name for file in (tmp_path / "programs").glob("*-cache")))
+    assert kept[0]
+    assert kept[0] == kept[1]
+
+
+def test_a_spoiled_program_is_compiled_again(tmp_path, monkeypatch):
+    """A worker that was killed while it wrote a program to disk costs the next one a compilation, not its job."""
+    monkeypatch.syspath_prepend(FOLDER)
+    for _ in range(2):
+        engine = LocalEngine(1, cache=tmp_path / "programs")
+        try:
+            assert run_alone(engine, job("compiled", tmp_path, "jax", payload=2.0)) == 7.0
+        finally:
+            engine.close()
+        for file in (tmp_path / "programs").glob("*-cache"):
+            file.write_bytes(file.read_bytes()[:100])
+
+
+def test_without_jax_the_extra_is_named(engine, tmp_path, monkeypatch):
+    """A job that needs what is not installed is refused, and says how to install it."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(KerastudyError, match=r'pip install "kerastudy\[jax\]"'):
+        engine.warm("jax")
+
+
+@pytest.mark.parametrize("function", ["busy", "hang"])
+def test_workers_end_with_their_supervisor(tmp_path, backend, function):
+    """Kill -9 of the supervisor leaves no worker behind, not even one that says nothing."""
     script = (
         "import time\nfrom pathlib import Path\n"
         "from pipelines.engines.engine import Job\nfrom pipelines.engines.local import LocalEngine\n"
         "if __name__ == '__main__':\n"
         "    engine = LocalEngine(1)\n"
-        f"    engine.submit(Job('busy', 'jobs_for_tests:busy', None, Path({str(tmp_path / 'log')!r})))\n"
+        f"    log = Path({str(tmp_path / 'log')!r})\n"
+        f"    engine.submit(Job('it', 'jobs_for_tests:{function}', None, log, backend={backend!r}))\n"
         "    print('started', flush=True)\n    time.sleep(600)\n"
     )
     file = tmp_path / "supervisor.py"

@@ -1,0 +1,64 @@
+"""Processes forked from one that has loaded a module already: a server for each module.
+
+`multiprocessing` keeps one fork server for the whole process, but Keras has one backend in each process, so TensorFlow
+and JAX need a server each. Python 3.14 changes `_launch`: look there when it is to be supported.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from multiprocessing import forkserver, popen_forkserver, reduction, spawn, util
+from multiprocessing.context import ForkServerProcess, set_spawning_popen
+from typing import Any
+
+_servers: dict[str, forkserver.ForkServer] = {}
+
+
+def start_server(module: str) -> None:
+    """Start loading a module, unless that was done; returns at once."""
+    if module not in _servers:
+        _servers[module] = forkserver.ForkServer()
+        _servers[module].set_forkserver_preload([module])
+    _servers[module].ensure_running()
+
+
+class ForkedProcess(ForkServerProcess):
+    """A daemon process forked from the server that has loaded `module`."""
+
+    def __init__(self, module: str, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+        super().__init__(target=target, args=args, daemon=True)
+        self.module = module
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> _Popen:  # noqa: N802  # multiprocessing's name
+        return _Popen(process_obj)
+
+
+class _Popen(popen_forkserver.Popen):
+    """The standard one, asking the process's own server."""
+
+    def _launch(self, process_obj: Any) -> None:
+        start_server(process_obj.module)
+        content = io.BytesIO()
+        set_spawning_popen(self)
+        try:
+            reduction.dump(spawn.get_preparation_data(process_obj.name), content)
+            reduction.dump(process_obj, content)
+        finally:
+            set_spawning_popen(None)
+        self.sentinel, to_child = _servers[process_obj.module].connect_to_new_process(
+            self._fds  # type: ignore[attr-defined]  # typeshed leaves it out
+        )
+        # The child watches the other end: it is closed when this process ends, however it ends.
+        kept = os.dup(to_child)
+        self.finalizer = util.Finalize(self, _close, (kept, self.sentinel))
+        with open(to_child, "wb", closefd=True) as pipe:  # noqa: PTH123  # a file descriptor
+            pipe.write(content.getbuffer())
+        self.pid = forkserver.read_signed(self.sentinel)
+
+
+def _close(*descriptors: int) -> None:
+    for each in descriptors:
+        os.close(each)
