@@ -46,6 +46,7 @@ POSITIVE_LOSSES = frozenset({"poisson", "mean_squared_logarithmic_error"})
 
 _OWN_UNIT_LOSSES = POSITIVE_LOSSES | {"mean_absolute_percentage_error"}
 _INTEGER_LABEL_LOSSES = frozenset({"sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"})
+_LOGIT_LOSSES = frozenset({"binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"})
 _MARGIN_LOSSES = frozenset({"hinge", "squared_hinge"})
 
 _METRIC_CLASSES: Mapping[str, Callable[..., keras.metrics.Metric]] = {
@@ -90,12 +91,31 @@ def build_loss(questions: Questions, task: Task, training: TrainingSpec) -> kera
     Raises:
         InputError: if the declared loss does not fit the task.
     """
+    smooths = bool(task.classes) and loss_name(task.kind, training) in SMOOTHED_LOSSES
+    return build_loss_with(task, training, questions.ask("label_smoothing") if smooths else 0.0)
+
+
+def build_loss_with(
+    task: Task, training: TrainingSpec, label_smoothing: Any, *, on_logits: bool = False
+) -> keras.losses.Loss:
+    """Return the study's loss with this label smoothing, where the loss has any.
+
+    With `on_logits` it is fed with what comes before the sigmoid or softmax; only where `takes_logits`.
+
+    Raises:
+        InputError: if the declared loss does not fit the task.
+    """
     name = loss_name(task.kind, training)
     if task.classes:
-        smoothing = questions.ask("label_smoothing") if name in SMOOTHED_LOSSES else 0.0
-        return _classification_loss(name, task.outputs, smoothing)
+        smoothing = label_smoothing if name in SMOOTHED_LOSSES else 0.0
+        return _classification_loss(name, task.outputs, smoothing, {"from_logits": True} if on_logits else {})
     inner = LOSS_CLASSES[name](name=name)
     return inner if name in _OWN_UNIT_LOSSES else StandardisedLoss(inner, task.target_mean, task.target_scale)
+
+
+def takes_logits(task: Task, training: TrainingSpec) -> bool:
+    """Return whether Keras on TensorFlow works out the study's loss from logits rather than from probabilities."""
+    return bool(task.classes) and loss_name(task.kind, training) in _LOGIT_LOSSES
 
 
 def build_metrics(task: Task, training: TrainingSpec) -> list[keras.metrics.Metric]:
@@ -164,16 +184,16 @@ class ClassLabelMetric(keras.metrics.Metric):  # type: ignore[misc]  # keras has
         self.inner.reset_state()
 
 
-def _classification_loss(name: str, outputs: int, smoothing: float) -> keras.losses.Loss:
+def _classification_loss(name: str, outputs: int, smoothing: Any, arguments: Mapping[str, Any]) -> keras.losses.Loss:
     if name in _INTEGER_LABEL_LOSSES and smoothing == 0.0:
-        return LOSS_CLASSES[name](name=name)
+        return LOSS_CLASSES[name](name=name, **arguments)
     if name == "sparse_categorical_crossentropy":
         # Smoothed labels have no integer form; on one-hot labels the two losses are the same.
-        inner = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing, name=name)
+        inner = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing, name=name, **arguments)
     elif name in SMOOTHED_LOSSES:
-        inner = LOSS_CLASSES[name](label_smoothing=smoothing, name=name)
+        inner = LOSS_CLASSES[name](label_smoothing=smoothing, name=name, **arguments)
     else:
-        inner = LOSS_CLASSES[name](name=name)
+        inner = LOSS_CLASSES[name](name=name, **arguments)
     return ClassLabelLoss(inner, outputs, margin=name in _MARGIN_LOSSES)
 
 

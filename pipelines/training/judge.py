@@ -37,13 +37,25 @@ class Judge:
         Raises:
             TrialError: if the loss or the objective is not finite, or the objective was not reported.
         """
+        return self.ends(pruned=self._listener.epoch(epoch, self.score(epoch, metrics, weights)))
+
+    def score(self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Any]) -> Mapping[str, float]:
+        """Score an epoch and return its finite metrics; the first half of `stops`.
+
+        Raises:
+            TrialError: as `stops` does.
+        """
         value = self._checked(epoch, metrics)
         metrics = {name: number for name, number in metrics.items() if math.isfinite(number)}
         self._history.append(metrics)
         if self._sign * value < self._sign * self._best_value:
             self._best_epoch, self._best_value, self._best_weights = epoch, value, weights()
-        self._pruned = self._listener.epoch(epoch, metrics)
-        return self._pruned or self._is_out_of_patience(epoch, value)
+        return metrics
+
+    def ends(self, *, pruned: bool) -> bool:
+        """Say whether the training ends with the epoch just scored; the second half of `stops`."""
+        self._pruned = pruned
+        return pruned or self._is_out_of_patience(len(self._history) - 1, self._history[-1][self._metric])
 
     def verdict(self) -> tuple[Fitted, Any]:
         """Return how the training went, and the weights of its best epoch.

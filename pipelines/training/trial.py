@@ -6,10 +6,7 @@ best epochs, its model the one of the fold with the best score, and pruning look
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -22,13 +19,15 @@ import numpy as np
 
 from pipelines.data.prepare import load_part, load_preprocessing, load_summary
 from pipelines.engines.engine import Channel
-from pipelines.files import aside_of, into_place, write_text
+from pipelines.files import write_text
 from pipelines.models.build import hypermodel
-from pipelines.models.compose import compose, compose_own
+from pipelines.models.compose import compose_own
 from pipelines.models.context import ModelContext
+from pipelines.models.initial_weights import set_initial_weights
 from pipelines.models.objectives import class_weights
 from pipelines.models.user_model import ModelFatalError
 from pipelines.training.choice import trainer_of
+from pipelines.training.deployable import save_model, save_weights, summary_of, write_deployable
 from pipelines.training.model_size import refuse_above_ceilings
 from pipelines.training.own_trial import ask_supervisor, build_own_trial
 from pipelines.training.trainer import (
@@ -50,8 +49,8 @@ from pipelines.training.trainer import (
     epochs_file,
     epochs_in,
 )
+from pipelines.training.trial_files import write_files
 from search_spaces.hyperparameters import GivenHyperParameters
-from tracking.plots import learning_curve
 from tracking.records import Value
 
 
@@ -145,8 +144,10 @@ def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
     )
     hp = GivenHyperParameters(job.values)
     model = hypermodel(job.model, context).build(hp)
+    schedule = _schedule(job, fold, hp.values)
+    set_initial_weights(model, str(hp.values["kernel_initializer"]), schedule.seed)
     rows = Rows(train, load_part(Path(job.data), "validation", fold), class_weights(context.task, context.training))
-    return BuiltTrial(model, dict(hp.values), rows, _schedule(job, fold, hp.values))
+    return BuiltTrial(model, dict(hp.values), rows, schedule)
 
 
 class _Listener:
@@ -242,75 +243,25 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _write_files(job: TrialJob, best: _Fold, result: TrialResult) -> None:
-    folder = Path(job.folder) / ARTIFACTS
-    write_text(folder / "history.csv", _history_csv(result.epochs))
-    write_text(folder / "config.json", json.dumps(_config(job, best), indent=2, default=str) + "\n")
-    learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)
+    write_files(job, best.number, best.config, result, best.drawn)
     if job.own is not None:
         _write_own_model(job, best, result)
-        return
-    model = compose(load_preprocessing(Path(job.data), best.number), best.model)
-    write_text(folder / "model_summary.txt", _summary(best.model) + "\n" + _summary(model))
-    if result.state == "complete":
-        _save(model, Path(job.folder) / MODEL_FILE)
+    else:
+        write_deployable(job, best.number, best.model, with_file=result.state == "complete")
 
 
 def _write_own_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
     """Write a model of the study's own: with its preprocessing where that can be, and else a note that says why not."""
     folder = Path(job.folder)
-    write_text(folder / ARTIFACTS / "model_summary.txt", _summary(best.model) + "\n")
+    write_text(folder / ARTIFACTS / "model_summary.txt", summary_of(best.model) + "\n")
     if result.state != "complete":
         return
     if best.model.built:
-        _save_weights(best.model, folder / OWN_WEIGHTS_FILE)
+        save_weights(best.model.get_weights(), folder / OWN_WEIGHTS_FILE)
     try:
         model = compose_own(load_preprocessing(Path(job.data), best.number), best.model)
-        _save(model, folder / MODEL_FILE)
+        save_model(model, folder / MODEL_FILE)
     # Whatever keeps a person's model from being joined or saved, the trial is scored and its weights are kept.
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         write_text(folder / ARTIFACTS / "model_note.txt", f"This model cannot be deployed on raw columns: {reason}\n")
-
-
-def _save_weights(model: keras.Model, file: Path) -> None:
-    aside = aside_of(file)
-    np.savez(aside, *model.get_weights())
-    into_place(aside, file)
-
-
-def _save(model: keras.Model, file: Path) -> None:
-    aside = aside_of(file)
-    model.save(aside)
-    into_place(aside, file)
-
-
-def _history_csv(epochs: Sequence[EpochDone]) -> str:
-    out = io.StringIO()
-    names = dict.fromkeys(name for done in epochs for name in done.metrics)
-    writer = csv.DictWriter(out, ["epoch", *names], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"epoch": done.epoch, **done.metrics} for done in epochs)
-    return out.getvalue()
-
-
-def _config(job: TrialJob, fold: _Fold) -> dict[str, Any]:
-    return {
-        "study": job.study,
-        "trial": job.number,
-        "model": job.model,
-        **({"base": job.own.base} if job.own else {}),
-        "seed": job.seed,
-        "params": {**job.values, **fold.drawn},
-        "asked": {name: value for name, value in fold.config.items() if value is not None},
-        "training": job.training.model_dump(mode="json"),
-        "objective": {"metric": job.metric, "direction": job.direction},
-        "fold": fold.number,
-        "keras": keras.version(),
-        "threads": os.environ.get("OMP_NUM_THREADS", ""),
-    }
-
-
-def _summary(model: keras.Model) -> str:
-    lines: list[str] = []
-    model.summary(print_fn=lines.append, line_length=110)
-    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""Initial weights of the shipped families, drawn with NumPy from a trial's seed.
+
+Keras's own initializers draw from the framework's random numbers, which differ between TensorFlow and JAX. A trial
+has to begin with the same weights whichever trainer runs it, so the distributions are Keras's and the draws are ours.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, ndtri
+
+FloatArray = npt.NDArray[np.float32]
+
+# Per initializer: scale, which fan divides it, and the distribution; see `keras.initializers.VarianceScaling`.
+_VARIANCE_SCALING: Mapping[str, tuple[float, str, str]] = {
+    "glorot_uniform": (1.0, "fan_avg", "uniform"),
+    "glorot_normal": (1.0, "fan_avg", "truncated_normal"),
+    "he_uniform": (2.0, "fan_in", "uniform"),
+    "he_normal": (2.0, "fan_in", "truncated_normal"),
+    "lecun_uniform": (1.0, "fan_in", "uniform"),
+    "lecun_normal": (1.0, "fan_in", "truncated_normal"),
+    "variance_scaling": (1.0, "fan_in", "truncated_normal"),
+}
+_STDDEV = 0.05
+_EMBEDDING_LIMIT = 0.05
+_TRUNCATED_STDDEV = 0.87962566103423978
+"""Standard deviation of a standard normal that is cut off at -2 and 2."""
+
+
+def initial_kernel(initializer: str, shape: tuple[int, ...], seed: int, layer: str) -> FloatArray:
+    """Return the kernel that a layer begins with.
+
+    Args:
+        initializer: one of `catalogue.KERNEL_INITIALIZERS`.
+        shape: [input, output], or [height, width, input, output] of a convolution.
+        seed: the training's.
+        layer: its name; each layer draws from a stream of its own, so no layer depends on another.
+    """
+    random = _stream(seed, layer)
+    if initializer in _VARIANCE_SCALING:
+        scale, mode, distribution = _VARIANCE_SCALING[initializer]
+        variance = scale / max(1.0, _fan(mode, shape))
+        if distribution == "uniform":
+            return _uniform(random, math.sqrt(3.0 * variance), shape)
+        return _truncated_normal(random, math.sqrt(variance) / _TRUNCATED_STDDEV, shape)
+    if initializer == "orthogonal":
+        return _orthogonal(random, shape)
+    if initializer == "random_normal":
+        return random.normal(0.0, _STDDEV, shape).astype(np.float32)
+    if initializer == "random_uniform":
+        return _uniform(random, _STDDEV, shape)
+    if initializer == "truncated_normal":
+        return _truncated_normal(random, _STDDEV, shape)
+    return np.full(shape, {"zeros": 0.0, "ones": 1.0}[initializer], np.float32)
+
+
+def initial_embedding(shape: tuple[int, int], seed: int, layer: str) -> FloatArray:
+    """Return the table [code, width] that an embedding begins with, as Keras's default has it."""
+    return _uniform(_stream(seed, layer), _EMBEDDING_LIMIT, shape)
+
+
+def set_initial_weights(model: Any, initializer: str, seed: int) -> None:
+    """Give every kernel and every embedding of a family's Keras model its initial weights.
+
+    What else a layer holds begins with a constant of Keras's: biases, and batch normalisation's own.
+    """
+    for layer in model.layers:
+        if hasattr(layer, "embeddings"):
+            layer.embeddings.assign(initial_embedding(tuple(layer.embeddings.shape), seed, layer.name))
+        elif hasattr(layer, "kernel"):
+            layer.kernel.assign(initial_kernel(initializer, tuple(layer.kernel.shape), seed, layer.name))
+
+
+def _stream(seed: int, layer: str) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(layer.encode())])
+
+
+def _fan(mode: str, shape: tuple[int, ...]) -> float:
+    receptive = math.prod(shape[:-2])
+    fan_in, fan_out = shape[-2] * receptive, shape[-1] * receptive
+    return fan_in if mode == "fan_in" else (fan_in + fan_out) / 2.0
+
+
+def _uniform(random: np.random.Generator, limit: float, shape: tuple[int, ...]) -> FloatArray:
+    return random.uniform(-limit, limit, shape).astype(np.float32)
+
+
+def _truncated_normal(random: np.random.Generator, stddev: float, shape: tuple[int, ...]) -> FloatArray:
+    values: FloatArray = (stddev * ndtri(random.uniform(ndtr(-2.0), ndtr(2.0), shape))).astype(np.float32)
+    return values
+
+
+def _orthogonal(random: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    q, r = np.linalg.qr(random.normal(size=(max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diag(r))
+    values: FloatArray = (q.T if rows < columns else q).reshape(shape).astype(np.float32)
+    return values

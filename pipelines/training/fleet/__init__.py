@@ -1,0 +1,1 @@
+"""Fleets: many trials of the `mlp` family trained together as one compiled JAX program."""

@@ -1,0 +1,80 @@
+"""The program that a group of trials shares: sizes that hold all of them, and the branches that they choose among."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipelines.training.fleet.member import Member, OptimizerKind
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What is compiled into a fleet's program; trials within it differ in numbers only.
+
+    Attributes:
+        depth: most hidden layers.
+        width: units of every hidden layer; a narrower trial's further units are masked.
+        batch: rows of a step; a trial with smaller batches leaves the further ones empty.
+        least_batch: smallest batch size, which decides the number of steps.
+        embedding: width of embedded columns; 0 where every trial has it by the rule.
+        activations, optimizers: the branches, in order.
+        linear: whether a trial may have no hidden layer.
+        normalized, dropout, penalty, smoothing, clipped, averaged: whether a trial may have batch normalisation,
+            dropout, L1 or L2, label smoothing, a gradient clip, averaged weights.
+    """
+
+    depth: int
+    width: int
+    batch: int
+    least_batch: int
+    embedding: int
+    activations: tuple[str, ...]
+    optimizers: tuple[OptimizerKind, ...]
+    linear: bool
+    normalized: bool
+    dropout: bool
+    penalty: bool
+    smoothing: bool
+    clipped: bool
+    averaged: bool
+
+    def holds(self, member: Member) -> bool:
+        """Say whether a trial can be trained by this program."""
+        return (
+            member.depth <= self.depth
+            and (member.depth > 0 or self.linear)
+            and member.width <= self.width
+            and self.least_batch <= member.batch_size <= self.batch
+            and (member.embedding == 0) == (self.embedding == 0)
+            and member.embedding <= self.embedding
+            and set(member.activations) <= set(self.activations)
+            and member.optimizer in self.optimizers
+            and (self.normalized or not member.normalized)
+            and (self.dropout or not any(member.dropout))
+            and (self.penalty or not (member.l1 or member.l2))
+            and (self.smoothing or not member.label_smoothing)
+            and (self.clipped or member.clip == "none")
+            and (self.averaged or member.ema is None)
+        )
+
+
+def envelope_of(members: Iterable[Member]) -> Envelope:
+    """Return the smallest envelope that holds all of some trials; at least one."""
+    all_of = list(members)
+    return Envelope(
+        depth=max(member.depth for member in all_of),
+        width=max(member.width for member in all_of),
+        batch=max(member.batch_size for member in all_of),
+        least_batch=min(member.batch_size for member in all_of),
+        embedding=max(member.embedding for member in all_of),
+        activations=tuple(sorted({name for member in all_of for name in member.activations})),
+        optimizers=tuple(sorted({member.optimizer for member in all_of})),
+        linear=any(member.depth == 0 for member in all_of),
+        normalized=any(member.normalized for member in all_of),
+        dropout=any(any(member.dropout) for member in all_of),
+        penalty=any(member.l1 > 0 or member.l2 > 0 for member in all_of),
+        smoothing=any(member.label_smoothing > 0 for member in all_of),
+        clipped=any(member.clip != "none" for member in all_of),
+        averaged=any(member.ema is not None for member in all_of),
+    )

@@ -1,0 +1,210 @@
+"""A fleet: seats for trials that train together, epoch by epoch, each at its own epoch.
+
+A trial that ends gives its seat to the next one, so the program stays the same size and stays full. What a trial's
+training comes to depends on the trial alone, never on who sits beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.training.fleet.member import Member
+from pipelines.training.fleet.numbers import epoch_rows, learning_rates, numbers_of
+from pipelines.training.fleet.program import Program, State
+from pipelines.training.judge import Judge
+from pipelines.training.trainer import Fitted, Schedule, TrialError
+
+Key = TypeVar("Key")
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial's end: how its training went with the weights of its best epoch, or why it cannot be scored."""
+
+    fitted: Fitted | None
+    weights: list[FloatArray]
+    failure: TrialError | None = None
+
+
+@dataclass
+class _Seat:
+    """A seat that is taken; `epoch` counts the epochs that are done."""
+
+    member: Member
+    schedule: Schedule
+    rates: npt.NDArray[np.float32]
+    judge: Judge
+    epoch: int = 0
+
+
+class Fleet(Generic[Key]):
+    """Trains trials together.
+
+    Args:
+        size: number of seats.
+        metric, direction: the objective.
+        per_layer: see `TrialJob`.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        size: int,
+        *,
+        metric: str,
+        direction: Literal["minimize", "maximize"],
+        per_layer: frozenset[str] = frozenset(),
+    ) -> None:
+        self._program = program
+        self._metric = metric
+        self._direction = direction
+        self._per_layer = per_layer
+        self._keys: list[Key | None] = [None] * size
+        self._seats: dict[Key, _Seat] = {}
+        self._failed: dict[Key, TrialError] = {}
+        self._numbers: Any = None
+        self._random_keys = np.zeros((size, 2), np.uint32)
+        self._state: State | None = None
+
+    @property
+    def free(self) -> int:
+        """Number of free seats."""
+        return self._keys.count(None)
+
+    def admit(self, members: Mapping[Key, tuple[Member, Schedule]]) -> None:
+        """Seat trials, at most as many as there are free seats; each begins with its first epoch."""
+        if not members:
+            return
+        free = [at for at, key in enumerate(self._keys) if key is None][: len(members)]
+        begun = []
+        for at, (key, (member, schedule)) in zip(free, members.items(), strict=True):
+            rates = learning_rates(member, self._per_layer, self._program.rows)
+            judge = Judge(schedule, self._metric, self._direction, _Silent())
+            self._keys[at], self._seats[key] = key, _Seat(member, schedule, rates, judge)
+            self._random_keys[at] = np.asarray(jax.random.key_data(jax.random.key(schedule.seed)))
+            begun.append((self._begin(member, schedule.seed), numbers_of(self._program, member)))
+        self._write(free, begun)
+
+    def train_epoch(self) -> dict[Key, Mapping[str, float]]:
+        """Train every seated trial for one epoch and return their finite metrics; failed ones are left out."""
+        self._train()
+        metrics = self._score()
+        scores = {}
+        for at, key in self._taken():
+            seat = self._seats[key]
+            own = {name: float(values[at]) for name, values in metrics.items()}
+            try:
+                scores[key] = seat.judge.score(seat.epoch, own, lambda at=at: self._weights_at(at))  # type: ignore[misc]
+            except TrialError as error:
+                self._failed[key] = error
+            seat.epoch += 1
+        return scores
+
+    def settle(self, pruned: Collection[Key]) -> dict[Key, Ended]:
+        """Return the trials that end with the epoch just trained, those to prune among them; their seats are free."""
+        ended = {}
+        for at, key in self._taken():
+            if (end := self._end(key, pruned=key in pruned)) is not None:
+                ended[key] = end
+                self._keys[at] = None
+                del self._seats[key]
+        return ended
+
+    def _end(self, key: Key, *, pruned: bool) -> Ended | None:
+        if key in self._failed:
+            return Ended(None, [], self._failed.pop(key))
+        seat = self._seats[key]
+        if not (seat.judge.ends(pruned=pruned) or seat.epoch >= seat.schedule.epochs):
+            return None
+        fitted, (weights, moving) = seat.judge.verdict()
+        return Ended(fitted, self._program.layout.cut(seat.member, weights, moving))
+
+    def _taken(self) -> Iterator[tuple[int, Key]]:
+        return ((at, key) for at, key in enumerate(self._keys) if key is not None)
+
+    # State ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, member: Member, seed: int) -> State:
+        """Return the state of a member before its first step, without the members' axis."""
+        layout, envelope = self._program.layout, self._program.envelope
+        weights = layout.initial(member, seed)
+        fills, scalars = self._program.optimizers.initial(member)
+        mean = np.zeros((max(1, envelope.depth), envelope.width), np.float32)
+        return State(
+            weights=weights,
+            slots=tuple(np.full(layout.size, fill, np.float32) for fill in fills),
+            scalars=np.asarray(scalars, np.float32),
+            moving=np.stack([mean, mean + 1]),
+            average=weights if envelope.averaged else np.zeros(1, np.float32),
+            steps=np.int32(0),
+        )
+
+    def _write(self, seats: list[int], begun: list[tuple[State, dict[str, Any]]]) -> None:
+        """Write the beginnings of members into their seats; the first ones fill the others' too."""
+        fill = [begun[seats.index(at)] if at in seats else begun[0] for at in range(len(self._keys))]
+        states = jax.tree.map(lambda *each: np.stack(each), *[state for state, _ in fill])
+        numbers = jax.tree.map(lambda *each: np.stack(each), *[given for _, given in fill])
+        if self._state is None:
+            self._state = jax.tree.map(jnp.asarray, states)
+            self._numbers = numbers
+            return
+        new = np.isin(np.arange(len(self._keys)), seats)
+        self._state = _replaced(new, states, self._state)
+        self._numbers = jax.tree.map(
+            lambda theirs, ours: np.where(new.reshape(-1, *[1] * (ours.ndim - 1)), theirs, ours), numbers, self._numbers
+        )
+
+    def _weights_at(self, at: int) -> tuple[FloatArray, FloatArray]:
+        assert self._state is not None
+        return np.array(self._state.weights[at]), np.array(self._state.moving[at])
+
+    # One epoch ------------------------------------------------------------------------------------------------
+
+    def _train(self) -> None:
+        assert self._state is not None
+        program, size = self._program, len(self._keys)
+        at_once = program.steps_at_once
+        rows = np.full((size, -(-program.steps // at_once) * at_once, program.envelope.batch), program.rows, np.int32)
+        rates = np.zeros(rows.shape[:2], np.float32)
+        for at, key in self._taken():
+            seat = self._seats[key]
+            rows[at] = epoch_rows(program, seat.member, seat.schedule.seed, seat.epoch)
+            steps = -(-program.rows // seat.member.batch_size)
+            rates[at, :steps] = seat.rates[seat.epoch * steps : (seat.epoch + 1) * steps]
+        self._seen = program.nothing_seen(size)
+        for start in range(0, rows.shape[1], at_once):
+            plan = {
+                "rows": rows[:, start : start + at_once],
+                "rates": rates[:, start : start + at_once],
+                "key": self._random_keys,
+            }
+            self._state, self._seen = program.run(self._state, self._seen, self._numbers, plan)
+
+    def _score(self) -> dict[str, Any]:
+        assert self._state is not None
+        self._state, metrics = self._program.score(self._state, self._seen, self._numbers)
+        return {name: np.asarray(values) for name, values in metrics.items()}
+
+
+class _Silent:
+    """Stands where a judge's listener would: a fleet's epochs are told of all at once."""
+
+    def batch(self) -> None:
+        """A batch is done."""
+
+    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """An epoch is done."""
+        return False
+
+
+@jax.jit
+def _replaced(new: Any, states: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(new.reshape(-1, *[1] * (b.ndim - 1)), a, b), states, old)

@@ -1,0 +1,132 @@
+"""What a fleet knows of one trial: its structure and its values, read from the trial's hyperparameters.
+
+Plain values and no framework, so that the supervisor can group trials, and say why one cannot join a fleet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.models.catalogue import family
+from pipelines.models.optimizer_catalogue import OPTIMIZERS
+from tracking.records import Value
+
+FAMILY = "mlp"
+"""The family whose structures are merged into one program."""
+
+ELEMENTWISE_OPTIMIZERS = frozenset(
+    {"sgd", "adam", "adamw", "adamax", "nadam", "lion", "rmsprop", "adagrad", "adadelta", "ftrl"}
+)
+"""Optimizers that treat each weight by itself, so that weights padded with zeros change nothing."""
+
+_FLAGS = ("nesterov", "amsgrad", "centered")
+
+
+@dataclass(frozen=True, order=True)
+class OptimizerKind:
+    """What of an optimizer is part of the program: its class and its yes-or-no arguments."""
+
+    name: str
+    flags: tuple[tuple[str, bool], ...] = ()
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trial in a fleet.
+
+    Attributes:
+        units, activations, dropout: of each hidden layer.
+        embeddings: width of each embedded column; 0 = by the column's number of codes.
+        arguments: the optimizer's numbers by the names of Keras's arguments.
+        clip: one of `CLIPS`, or `none`.
+        ema: momentum of the weights' moving average; None where it is off.
+    """
+
+    values: Mapping[str, Value]
+    units: tuple[int, ...]
+    activations: tuple[str, ...]
+    dropout: tuple[float, ...]
+    use_bias: bool
+    normalized: bool
+    initializer: str
+    l1: float
+    l2: float
+    label_smoothing: float
+    embedding: int
+    optimizer: OptimizerKind
+    arguments: Mapping[str, float]
+    clip: str
+    clip_threshold: float
+    ema: float | None
+    batch_size: int
+    epochs: int
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        return len(self.units)
+
+    @property
+    def width(self) -> int:
+        """Units of the widest hidden layer."""
+        return max(self.units, default=1)
+
+
+class _Answers:
+    """A trial's value of each parameter that the family asks for; the family's default where the trial has none."""
+
+    def __init__(self, values: Mapping[str, Value], per_layer: frozenset[str]) -> None:
+        self._values = values
+        self._per_layer = per_layer
+        self._parameters = {parameter.name: parameter for parameter in family(FAMILY).parameters}
+
+    def of(self, name: str, default: Value | None = None) -> Any:
+        value = self._values.get(name)
+        if value is None:
+            return self._parameters[name].default if default is None else default
+        return value
+
+    def of_layers(self, name: str, layers: int) -> tuple[Any, ...]:
+        if name not in self._per_layer:
+            return (self.of(name),) * layers
+        default = self._parameters[name].default
+        found = (self._values.get(f"{name}_{layer}") for layer in range(1, layers + 1))
+        return tuple(default if value is None else value for value in found)
+
+
+def member_of(values: Mapping[str, Value], per_layer: frozenset[str]) -> Member:
+    """Return a trial of the `mlp` family as a fleet sees it; see `TrialJob` for the arguments."""
+    answers = _Answers(values, per_layer)
+    depth = int(answers.of("depth"))
+    name = str(answers.of("optimizer"))
+    asked = {argument: answers.of(parameter, default) for parameter, (argument, default) in OPTIMIZERS[name].items()}
+    flags = tuple((flag, bool(asked[flag])) for flag in _FLAGS if flag in asked)
+    clip = str(answers.of("clip"))
+    return Member(
+        values=dict(values),
+        units=tuple(int(units) for units in answers.of_layers("units", depth)),
+        activations=answers.of_layers("activation", depth),
+        dropout=tuple(float(rate) for rate in answers.of_layers("dropout", depth)),
+        use_bias=bool(answers.of("use_bias")),
+        normalized=bool(answers.of("batch_normalization")),
+        initializer=str(answers.of("kernel_initializer")),
+        l1=float(answers.of("l1")),
+        l2=float(answers.of("l2")),
+        label_smoothing=float(answers.of("label_smoothing")),
+        embedding=int(answers.of("embedding_dim")),
+        optimizer=OptimizerKind(name, flags),
+        arguments={argument: float(asked[argument]) for argument in number_arguments(name)},
+        clip=clip,
+        clip_threshold=float(answers.of("clip_threshold")) if clip != "none" else 1.0,
+        ema=float(answers.of("ema_momentum")) if answers.of("use_ema") else None,
+        batch_size=int(answers.of("batch_size")),
+        epochs=int(answers.of("epochs")),
+    )
+
+
+def number_arguments(optimizer: str) -> tuple[str, ...]:
+    """Return the arguments of a Keras optimizer that are numbers and differ within a fleet, but the learning rate."""
+    names = (argument for argument, _ in OPTIMIZERS[optimizer].values())
+    return tuple(name for name in names if name != "learning_rate" and name not in _FLAGS)

@@ -1,0 +1,118 @@
+"""The network of an envelope, in JAX, for one member: `jax.vmap` makes it a fleet's.
+
+Structure has become numbers here: units beyond a member's own are masked, a layer beyond its depth passes its input
+on, activations are chosen by a switch. Activations and losses are Keras's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+
+from pipelines.data.prepared import Task
+from pipelines.models.losses import POSITIVE_LOSSES
+from pipelines.training.fleet.envelope import Envelope
+
+Tree = Mapping[str, Any]
+
+_ACROSS_UNITS = frozenset({"softmax", "log_softmax", "sparsemax"})
+_FAR_BELOW = -1e9
+_MOMENTUM, _EPSILON = 0.99, 1e-3  # the defaults of `keras.layers.BatchNormalization`
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a member's forward pass needs to know besides its weights and numbers."""
+
+    envelope: Envelope
+
+    def __call__(
+        self, tree: Tree, given: Tree, x: Any, codes: Any, moving: Any, batch: Batch | None
+    ) -> tuple[Any, Any]:
+        """Return the logits or, for a regression, standardised values [row, output], and the moving statistics.
+
+        Args:
+            tree: the member's weights by the layout's names.
+            given: the member's numbers; see `numbers.numbers_of`.
+            x: dense values and pixels [row, column].
+            codes: embedded columns [row, column].
+            moving: mean and variance of batch normalisation [2, layer, unit].
+            batch: for a training step; None takes the moving statistics and drops nothing.
+        """
+        x = inputs = self._inputs(tree, x, codes)
+        for layer in range(1, self.envelope.depth + 1):
+            at = layer - 1
+            h = x @ tree[f"kernel_{layer}"] + given["use_bias"] * tree[f"bias_{layer}"]
+            if self.envelope.normalized:
+                h, moving = self._normalized(tree, given, layer, h, moving, batch)
+            h = self._activated(given["activation"][at], given["units"][at], h)
+            if self.envelope.dropout and batch is not None:
+                h = _dropped(h, given["dropout"][at], jax.random.fold_in(batch.key, layer))
+            x = h if layer == 1 else jnp.where(layer <= given["depth"], h, x)
+        out = x @ tree["kernel_out"] if self.envelope.depth else jnp.zeros(())
+        if self.envelope.linear:
+            out = jnp.where(given["depth"] > 0, out, inputs @ tree["kernel_linear"])
+        return out + tree["bias_out"], moving
+
+    def _inputs(self, tree: Tree, x: Any, codes: Any) -> Any:
+        embedded = [tree[f"embedding_{column + 1}"][codes[:, column]] for column in range(codes.shape[1])]
+        return jnp.concatenate([x, *embedded], axis=1) if embedded else x
+
+    def _activated(self, chosen: Any, units: Any, h: Any) -> Any:
+        branches = [_activation(name, units) for name in self.envelope.activations]
+        h = branches[0](h) if len(branches) == 1 else jax.lax.switch(chosen, branches, h)
+        return jnp.where(units, h, 0.0)
+
+    def _normalized(
+        self, tree: Tree, given: Tree, layer: int, h: Any, moving: Any, batch: Batch | None
+    ) -> tuple[Any, Any]:
+        mean, variance = moving[0, layer - 1], moving[1, layer - 1]
+        if batch is not None:
+            rows = batch.rows[:, None]
+            count = jnp.sum(batch.rows)
+            mean = jnp.sum(h * rows, axis=0) / count
+            variance = jnp.sum(jnp.square(h - mean) * rows, axis=0) / count
+            seen = jnp.stack([mean, variance])
+            moving = moving.at[:, layer - 1].set(_MOMENTUM * moving[:, layer - 1] + (1 - _MOMENTUM) * seen)
+        scaled = (h - mean) * jax.lax.rsqrt(variance + _EPSILON) * tree[f"gamma_{layer}"] + tree[f"beta_{layer}"]
+        return jnp.where(given["normalized"], scaled, h), moving
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step's rows.
+
+    Attributes:
+        rows: 1 for a row, 0 for an empty place in the batch [row].
+        key: the step's random numbers.
+    """
+
+    rows: Any
+    key: Any
+
+
+def _activation(name: str, units: Any) -> Any:
+    function = keras.activations.get(name)
+    if name in _ACROSS_UNITS:
+        return lambda h: function(jnp.where(units, h, _FAR_BELOW))
+    return function
+
+
+def _dropped(h: Any, rate: Any, key: Any) -> Any:
+    """Drop outputs, each by a number of its row and its unit alone, so that a wider fleet draws the same."""
+    keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(h.shape[0]))
+    drawn = jax.vmap(lambda row_key: jax.random.uniform(row_key, h.shape[1:]))(keys)
+    return jnp.where(drawn >= rate, h / (1.0 - rate), 0.0)
+
+
+def in_own_units(task: Task, loss: str, out: Any) -> Any:
+    """Return a regression's predictions in the target's own units, as `layers.predict` has them."""
+    scale, mean = jnp.asarray(task.target_scale), jnp.asarray(task.target_mean)
+    if loss not in POSITIVE_LOSSES:
+        return out * scale + mean
+    return jax.nn.softplus(out + mean / scale) * scale
