@@ -24,6 +24,7 @@ from search_spaces.space import Space
 
 INDEX = "#idx"
 _TRIES = 20_000
+_FINEST = Decimal("1e-7")
 _POINTS = 9
 _LONGEST_STEPS = 1000
 
@@ -134,9 +135,10 @@ def _suggested(parameter: Parameter, trial: optuna.trial.BaseTrial) -> Value:
 
 
 def _is_indexed(parameter: Int | Float) -> bool:
-    """Say whether Optuna would refuse the steps, or find that they do not end where they do.
+    """Say whether Optuna would refuse the steps, find that they do not end where they do, or not know its own values.
 
-    Optuna divides the range by the step in decimal digits, where 3 x 0.3333333333333333 is not 1.
+    Optuna divides the range by the step in decimal digits, where 3 x 0.3333333333333333 is not 1. It counts the steps
+    to a value in floating point, and takes it for none of its own from 1e-8 of a step on.
     """
     if parameter.step is None or parameter.count is None:
         return False
@@ -145,7 +147,7 @@ def _is_indexed(parameter: Int | Float) -> bool:
     low, high, step = (
         Decimal(str(value)) for value in (parameter.low, parameter.at(parameter.count - 1), parameter.step)
     )
-    return (high - low) % step != 0
+    return (high - low) % step != 0 or step < _FINEST * max(abs(low), abs(high))
 
 
 def _grid_values(parameter: Parameter, resolution: int) -> tuple[Value, ...]:

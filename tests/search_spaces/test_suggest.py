@@ -65,6 +65,17 @@ def test_a_logarithmic_step_is_an_index_in_optuna(study):
     assert values["units_1"] == 8 * 2 ** trial.params["units_1#idx"]
 
 
+@pytest.mark.parametrize("low", [0.0, 128.0, -1e6, 3e9])
+@pytest.mark.parametrize("step", ["0.000001", "0.0001", "0.01", "1"])
+def test_every_step_comes_back_from_optuna(study, low, step):
+    """However fine its steps and however large its numbers, each value of a range is one that Optuna takes back."""
+    space = space_from_dict({"x": {"type": "float", "low": low, "high": low + 2000 * float(step), "step": float(step)}})
+    parameter = space.parameters["x"]
+    for index in range(0, 2001, 77):
+        study.enqueue_trial(point_for_optuna(space, {"x": parameter.at(index)}))
+        assert suggest(space, study.ask()) == {"x": parameter.at(index)}
+
+
 def test_steps_are_clean_numbers(study):
     """A drawn 0.30000000000000004 is given as the 0.3 that the space has."""
     drawn = set()
