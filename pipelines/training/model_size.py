@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from math import prod
 
 import keras
 
 from pipelines.study_spec import size_text
-from pipelines.training.trainer import ModelTooLargeError, TrialJob
+from pipelines.training.bounds import at_most_weights
+from pipelines.training.trainer import ModelTooLargeError, TrialJob, over_parameters
 
 _BYTES_PER_NUMBER = 4
 _USUAL_SLOTS = 2
+_SLACK = 4  # code may make layers that are no part of its model in the end
 
 
 def training_memory(model: keras.Model, batch_size: int) -> int:
@@ -35,9 +38,7 @@ def refuse_above_ceilings(job: TrialJob, model: keras.Model, batch_size: int) ->
         return
     parameters = int(model.count_params())
     if job.most_parameters is not None and parameters > job.most_parameters:
-        raise ModelTooLargeError(
-            f"not trained: its model has {parameters:,} parameters, limits.parameters allows {job.most_parameters:,}"
-        )
+        raise ModelTooLargeError(over_parameters(parameters, job.most_parameters))
     if job.most_model_bytes is None:
         return
     needed = training_memory(model, batch_size)
@@ -46,6 +47,19 @@ def refuse_above_ceilings(job: TrialJob, model: keras.Model, batch_size: int) ->
             f"not trained: its model takes about {size_text(needed)} to train with batches of {batch_size}, "
             f"limits.model_memory allows {size_text(job.most_model_bytes)}"
         )
+
+
+def made_within_ceiling(job: TrialJob) -> AbstractContextManager[None]:
+    """Return bounds to build a trial's model in, so that one far above `limits.parameters` takes no memory.
+
+    Raises:
+        ModelTooLargeError: if it makes many more weights than allowed.
+    """
+    most = job.most_parameters
+    if most is None:
+        return nullcontext()
+    reason = f"not trained: it makes more than {_SLACK * most:,} weights, limits.parameters allows {most:,}"
+    return at_most_weights(_SLACK * most, reason)
 
 
 def _slots(model: keras.Model, trainable: int) -> int:

@@ -109,6 +109,7 @@ class TrialResult:
         parameters: trainable weights of the model.
         seconds: time from start to end.
         drawn: hyperparameters that the model asked for and the space does not declare.
+        trainer: what trained it: `fit`, `loop` or `fleet`.
     """
 
     state: Literal["complete", "pruned"]
@@ -119,6 +120,7 @@ class TrialResult:
     parameters: int
     seconds: float
     drawn: Mapping[str, Value] = field(default_factory=dict)
+    trainer: str = ""
 
 
 FIT_ARGUMENTS = ("batch_size", "epochs")
@@ -133,6 +135,12 @@ ARTIFACTS = "artifacts"
 
 MODEL_FILE = "model.keras"
 """A complete trial's model on raw columns, in the trial's folder."""
+
+WEIGHTS_FILE = "weights.npz"
+"""The weights of a complete trial that was trained in a fleet: what `get_weights` of its model gives, in that order.
+
+Its `MODEL_FILE` is written from them when it is needed; see `rebuild`.
+"""
 
 OWN_WEIGHTS_FILE = "own_weights.npz"
 """The weights of a complete trial's model, where the model is the study's own."""
@@ -201,6 +209,19 @@ class ModelCheck:
 
 
 @dataclass(frozen=True)
+class PastTrial:
+    """A trial of a shipped family that is over: its folder, and the folder of its prepared data."""
+
+    folder: str
+    data: str
+
+
+def has_model(folder: Path) -> bool:
+    """Say whether a trial's folder holds its model, or what it can be written from."""
+    return (folder / MODEL_FILE).exists() or (folder / WEIGHTS_FILE).exists()
+
+
+@dataclass(frozen=True)
 class OwnEvaluation:
     """A trial of a study's own model, to score on the test rows.
 
@@ -233,6 +254,11 @@ class Fatal:
 
 class ModelTooLargeError(KerastudyError):
     """A trial's model is over a ceiling."""
+
+
+def over_parameters(parameters: int, most: int) -> str:
+    """Return why a trial is not trained whose model has more weights than `limits.parameters` allows."""
+    return f"not trained: its model has {parameters:,} parameters, limits.parameters allows {most:,}"
 
 
 class TrialError(KerastudyError):

@@ -28,7 +28,7 @@ from pipelines.models.objectives import class_weights
 from pipelines.models.user_model import ModelFatalError
 from pipelines.training.choice import trainer_of
 from pipelines.training.deployable import save_model, save_weights, summary_of, write_deployable
-from pipelines.training.model_size import refuse_above_ceilings
+from pipelines.training.model_size import made_within_ceiling, refuse_above_ceilings
 from pipelines.training.own_trial import ask_supervisor, build_own_trial
 from pipelines.training.trainer import (
     ARTIFACTS,
@@ -46,8 +46,6 @@ from pipelines.training.trainer import (
     Schedule,
     TrialJob,
     TrialResult,
-    epochs_file,
-    epochs_in,
 )
 from pipelines.training.trial_files import write_files
 from search_spaces.hyperparameters import GivenHyperParameters
@@ -99,7 +97,8 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     keras.utils.set_random_seed((job.seed + fold) % 2**32)
     if job.own is not None:
         return _train_own_fold(job, job.own, fold, channel)
-    trial = build_trial(job, fold)
+    with made_within_ceiling(job):
+        trial = build_trial(job, fold)
     refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     train = trainer_of(trial.model, trial.rows)
@@ -110,7 +109,8 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
 
 
 def _train_own_fold(job: TrialJob, own: OwnModel, fold: int, channel: Channel) -> _Fold:
-    trial = build_own_trial(job, own, fold, ask_supervisor(channel))
+    with made_within_ceiling(job):
+        trial = build_own_trial(job, own, fold, ask_supervisor(channel))
     refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     fitted = trial.train(listener)
@@ -159,11 +159,12 @@ class _Listener:
         self._folds = load_summary(Path(job.data)).folds
         self._of = of
         self._channel = channel
-        self._file = epochs_file(Path(job.folder), fold)
-        # MLflow stores a repeated point once only if its time is the same too; a trial is deterministic, so an
-        # attempt after one that was cut off repeats its values.
-        self._earlier = {(done.epoch, json.dumps(done.metrics)): done.at_ms for done in epochs_in(self._file)}
-        self.epochs: list[EpochDone] = []
+        self._log = EpochLog(Path(job.folder), fold)
+
+    @property
+    def epochs(self) -> list[EpochDone]:
+        """Return the epochs so far."""
+        return self._log.epochs
 
     def expects(self, epochs: int) -> None:
         """There will be at most this many epochs; see `user_fit.OwnListener`."""
@@ -175,11 +176,7 @@ class _Listener:
 
     def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Report the epoch; at a rung of the first fold, ask whether to go on, unless all is done anyway."""
-        at_ms = self._earlier.get((epoch, json.dumps(metrics)), time.time_ns() // 1_000_000)
-        done = EpochDone(epoch, self._of, self._fold, at_ms, dict(metrics))
-        self.epochs.append(done)
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps(asdict(done)))  # a line of its own even after one that was cut off
+        done = self._log.add(epoch, self._of, metrics)
         self._channel.report(done)
         is_last = self._folds == 1 and epoch + 1 == self._of
         if self._fold > 0 or is_last or epoch not in self._job.rungs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import jax
@@ -93,8 +94,11 @@ class Fleet(Generic[Key]):
             begun.append((self._begin(member, schedule.seed), numbers_of(self._program, member)))
         self._write(free, begun)
 
-    def train_epoch(self) -> dict[Key, Mapping[str, float]]:
-        """Train every seated trial for one epoch and return their finite metrics; failed ones are left out."""
+    def train_epoch(self) -> dict[Key, tuple[int, Mapping[str, float]]]:
+        """Train every seated trial for one epoch.
+
+        Returns the epoch just done, counted from 0, and its finite metrics; trials that failed are left out.
+        """
         self._train()
         metrics = self._score()
         scores = {}
@@ -102,7 +106,7 @@ class Fleet(Generic[Key]):
             seat = self._seats[key]
             own = {name: float(values[at]) for name, values in metrics.items()}
             try:
-                scores[key] = seat.judge.score(seat.epoch, own, lambda at=at: self._weights_at(at))  # type: ignore[misc]
+                scores[key] = seat.epoch, seat.judge.score(seat.epoch, own, partial(self._weights_at, at))
             except TrialError as error:
                 self._failed[key] = error
             seat.epoch += 1
@@ -111,12 +115,16 @@ class Fleet(Generic[Key]):
     def settle(self, pruned: Collection[Key]) -> dict[Key, Ended]:
         """Return the trials that end with the epoch just trained, those to prune among them; their seats are free."""
         ended = {}
-        for at, key in self._taken():
+        for _, key in list(self._taken()):
             if (end := self._end(key, pruned=key in pruned)) is not None:
                 ended[key] = end
-                self._keys[at] = None
-                del self._seats[key]
+                self.leave(key)
         return ended
+
+    def leave(self, key: Key) -> None:
+        """Free a trial's seat, whatever it has come to."""
+        self._keys[self._keys.index(key)] = None
+        del self._seats[key]
 
     def _end(self, key: Key, *, pruned: bool) -> Ended | None:
         if key in self._failed:

@@ -101,6 +101,16 @@ class Layout:
         found += [arrays["kernel_out" if member.units else "kernel_linear"][taken], arrays["bias_out"]]
         return [np.array(array) for array in found]
 
+    def parameters(self, member: Member) -> tuple[int, int]:
+        """Return how many weights a trial's own model has: trainable ones, and all."""
+        taken = len(self._taken(member))
+        trainable = sum(count * width for count, width in zip(self._codes, self._widths(member), strict=True))
+        for units in member.units:
+            trainable += units * (taken + member.use_bias + 2 * member.normalized)
+            taken = units
+        trainable += (taken + 1) * self.outputs
+        return trainable, trainable + 2 * member.normalized * sum(member.units)
+
     def _places(self) -> Iterator[tuple[str, _Place]]:
         start = 0
         for name, shape in self._shapes():
