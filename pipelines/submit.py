@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,13 +160,14 @@ def _check_own(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, 
 
 def _try_ends(study: Study, folder: Path, engine: Engine, function: str) -> Any:
     ends = smallest(study.space), largest(study.space)
-    jobs = tuple(_trial(study, folder, values) for values in ends)
+    small, large = (_trial(study, folder, values) for values in ends)
+    limits = study.spec.limits
+    jobs = (small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory))
     log = folder / "check" / "worker.log"
-    limit = study.spec.limits.memory
     try:
-        return run_alone(engine, Job("check", function, jobs, log, memory_bytes=limit))
+        return run_alone(engine, Job("check", function, jobs, log, memory_bytes=limits.memory))
     except JobError as error:
-        raise _too_large(ends[1], limit) if error.kind == "memory" else error from None
+        raise _too_large(ends[1], limits.memory) if error.kind == "memory" else error from None
 
 
 def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> None:

@@ -179,7 +179,7 @@ def _first(names: Sequence[str]) -> str:
 
 def _model_line(model: ModelCheck) -> str:
     if model.refused:
-        return f"not built: {model.refused}"
+        return f"not tried: {model.refused.removeprefix('not trained: ')}"
     return (
         f"{model.parameters:,} parameters, about {model.memory_bytes / 1e6:,.1f} MB to train, "
         f"about {duration(model.first_s + model.epoch_s * model.epochs)} for {counted(model.epochs, 'epoch')}"

@@ -13,8 +13,8 @@ import keras
 from pipelines.data.prepared import Part
 from pipelines.engines.engine import Channel
 from pipelines.training.choice import trainer_of
-from pipelines.training.model_size import training_memory
-from pipelines.training.trainer import ModelCheck, Rows, TrialError, TrialJob
+from pipelines.training.model_size import made_within_ceiling, refuse_above_ceilings, training_memory
+from pipelines.training.trainer import ModelCheck, ModelTooLargeError, Rows, TrialError, TrialJob
 from pipelines.training.trial import BuiltTrial, build_trial
 
 _TIMED_STEPS = 8
@@ -41,7 +41,12 @@ def time_models(jobs: tuple[TrialJob, ...], channel: Channel) -> tuple[ModelChec
 def _check(job: TrialJob, *, timed: bool) -> ModelCheck:
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(job.seed)
-    trial = build_trial(job, fold=0)
+    try:
+        with made_within_ceiling(job):
+            trial = build_trial(job, fold=0)
+        refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
+    except ModelTooLargeError as error:
+        return ModelCheck(0, 0, 0.0, 0.0, 0, refused=str(error))
     first_s, epoch_s = _times(trial) if timed else (0.0, 0.0)
     return ModelCheck(
         parameters=trial.model.count_params(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -16,13 +17,24 @@ from typing import Any
 
 import keras
 import keras_tuner
+import psutil
 
 from pipelines.data.prepared import Part
 from pipelines.engines.engine import Channel
 from pipelines.models.user_model import ModelCodeError, ModelFatalError, ModelRefusedError, load_user_model
-from pipelines.training.model_size import training_memory
+from pipelines.training.bounds import TookTooLong, at_most_seconds, at_most_weights
+from pipelines.training.model_size import refuse_above_ceilings, training_memory
 from pipelines.training.own_trial import OwnTrial, build_own_trial
-from pipelines.training.trainer import FIT_ARGUMENTS, ModelCheck, NoObjectiveError, OwnModel, Rows, TrialError, TrialJob
+from pipelines.training.trainer import (
+    FIT_ARGUMENTS,
+    ModelCheck,
+    ModelTooLargeError,
+    NoObjectiveError,
+    OwnModel,
+    Rows,
+    TrialError,
+    TrialJob,
+)
 from search_spaces.errors import InputError, KerastudyError, Problem, nearest
 from search_spaces.hyperparameters import GivenHyperParameters
 from search_spaces.question import Question, question_of
@@ -30,6 +42,10 @@ from tracking.records import Value
 
 _MOST_BUILDS = 40
 _ROWS = 64
+_BYTES_PER_WEIGHT = 4 * 4  # itself, its gradient, and two of the optimizer's
+
+LONGEST_S = 60.0
+"""How long the largest model may be tried, and then the code explored."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +73,12 @@ def check_own_model(jobs: tuple[TrialJob, TrialJob], channel: Channel) -> OwnChe
         # What the code's own `fit` asks for is known after it ran once, without arguments of ours.
         smallest = _check(replace(small, own=replace(_own(small), asked=frozenset(FIT_ARGUMENTS))), _least, seen)
         own = replace(_own(large), asked=seen.names)
-        largest = _check(replace(large, own=own), _most, seen)
+        largest = _check_largest(replace(large, own=own), seen)
     except (ModelCodeError, ModelFatalError) as error:
         raise InputError(Problem(str(error), "model")) from error
-    _explore(large, own, seen, channel)
-    _refuse_unasked(small.model, own, seen)
+    with suppress(TookTooLong), at_most_seconds(LONGEST_S):
+        _explore(large, own, seen, channel)
+        _refuse_unasked(small.model, own, seen)
     return OwnCheck(tuple(seen.questions), smallest, largest)
 
 
@@ -94,6 +111,26 @@ def _own(job: TrialJob) -> OwnModel:
     return job.own
 
 
+def _check_largest(job: TrialJob, seen: _Seen) -> ModelCheck:
+    """Check the largest model, within bounds: ranges that only the code declares may be as wide as they like."""
+    try:
+        with at_most_seconds(LONGEST_S), _no_more_than_fits():
+            return _check(job, _most, seen)
+    except TookTooLong:
+        return _not_tried(f"trying it took longer than {LONGEST_S:g} s")
+    except ModelTooLargeError as error:
+        return _not_tried(str(error))
+
+
+def _no_more_than_fits() -> AbstractContextManager[None]:
+    most = int(psutil.virtual_memory().available / _BYTES_PER_WEIGHT)
+    return at_most_weights(most, f"it has more than {most:,} parameters, which do not fit into memory")
+
+
+def _not_tried(reason: str) -> ModelCheck:
+    return ModelCheck(0, 0, 0.0, 0.0, 0, refused=reason)
+
+
 def _check(job: TrialJob, choose: Callable[[Question], Value], seen: _Seen) -> ModelCheck:
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(job.seed)
@@ -101,17 +138,18 @@ def _check(job: TrialJob, choose: Callable[[Question], Value], seen: _Seen) -> M
     try:
         trial = build_own_trial(job, _own(job), 0, choose)
     except ModelRefusedError as refusal:
-        return ModelCheck(0, 0, 0.0, 0.0, 0, refused=str(refusal))
+        return _not_tried(str(refusal))
     seen.note(trial.hp)
     key = (frozenset(trial.hp.values.items()), frozenset(trial.how.arguments.items()))
     if key in seen.checks:  # the smallest is the largest as well
         return seen.checks[key]
+    refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     few = replace(trial, rows=Rows(_first(trial.rows.train), _first(trial.rows.validation), trial.rows.class_weight))
     listener = _OneEpoch()
     try:
         few.train(listener)
     except ModelRefusedError as refusal:
-        return ModelCheck(0, 0, 0.0, 0.0, 0, refused=str(refusal))
+        return _not_tried(str(refusal))
     except NoObjectiveError as error:
         raise InputError(Problem(str(error), "objective.metric")) from error
     except TrialError:  # a loss that is not finite on a handful of rows says nothing of the study
@@ -189,7 +227,8 @@ def _build(job: TrialJob, own: OwnModel, forced: Mapping[str, Value], seen: _See
 
     hp = GivenHyperParameters(given, choose)
     try:
-        load_user_model(job.model, Path(own.base)).build(hp)
+        with _no_more_than_fits():
+            load_user_model(job.model, Path(own.base)).build(hp)
     except (KerastudyError, MemoryError):
         return
     finally:

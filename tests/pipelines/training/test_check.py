@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fake_channel import FakeChannel
 
@@ -65,3 +67,11 @@ def test_a_family_that_cannot_take_the_data_is_bad_input(job):
     """Images are asked for where a table is given: the problem is the input's, not a traceback."""
     with pytest.raises(InputError):
         build_models((job(family="cnn"),), FakeChannel())
+
+
+def test_a_model_above_a_ceiling_is_not_tried(job):
+    """What no trial may train is not timed, and what is far above takes no memory."""
+    for units in (64, 10**6):
+        [refused] = time_models((replace(job(units=units, depth=2), most_parameters=100),), FakeChannel())
+        assert "limits.parameters allows 100" in refused.refused
+        assert refused.parameters == 0

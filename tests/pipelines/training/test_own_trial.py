@@ -424,3 +424,41 @@ def test_a_fatal_error_is_told_apart_from_a_failed_trial(job, error):
     assert problems(job("build", in_build)) == [("model", ended.reason)]
     in_fit = f"{CLASS}\n    def fit(self, hp, model, *args, **kwargs):\n        raise {raising}\n"
     assert isinstance(train_trial(job("Model", in_fit.removeprefix(HEAD)), Supervised()), Fatal)
+
+
+WIDE = """
+import time
+
+def build(hp):
+    units = hp.Int("units", 4, 10**12)
+    if units > 4:
+        WAIT
+    model = keras.Sequential([layers.Flatten(), layers.Dense(units), layers.Dense(10, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    hp.Boolean("more")
+    return model
+"""
+
+
+def test_a_largest_model_beyond_memory_is_not_tried(job):
+    """Ranges in the code may be wider than any machine: the check says so, at once, and is no error."""
+    found = check(job("build", WIDE.replace("WAIT", "pass")))
+    assert found.smallest.parameters > 0
+    assert "parameters, which do not fit into memory" in found.largest.refused
+    assert {question.name for question in found.asked} == {"units", "more"}
+
+
+def test_a_largest_model_that_takes_minutes_is_not_tried(job, monkeypatch):
+    """Trying it ends in time, and so does the search for names that the code may ask for; neither is an error."""
+    monkeypatch.setattr("pipelines.training.own_check.LONGEST_S", 0.5)
+    its = job("build", WIDE.replace("WAIT", "time.sleep(60)"), declared=["unheard_of"])
+    assert check(its).largest.refused == "trying it took longer than 0.5 s"
+
+
+def test_a_largest_model_above_a_ceiling_is_not_trained(job):
+    """What no trial may train is not tried either."""
+    its = job("build", DENSE)
+    large = replace(its, most_parameters=600)
+    found = check_own_model((its, large), Supervised())
+    assert found.smallest.parameters == 64 * 4 + 4 + 4 * 10 + 10
+    assert "limits.parameters allows 600" in found.largest.refused
