@@ -28,6 +28,7 @@ from pipelines.models.objectives import class_weights
 from pipelines.models.user_model import ModelFatalError
 from pipelines.training.choice import trainer_of
 from pipelines.training.deployable import save_model, save_weights, summary_of, write_deployable
+from pipelines.training.epochs import EpochLog
 from pipelines.training.model_size import made_within_ceiling, refuse_above_ceilings
 from pipelines.training.own_trial import ask_supervisor, build_own_trial
 from pipelines.training.trainer import (
