@@ -222,4 +222,4 @@ def test_a_model_that_is_refused_says_why(capsys):
     tables.print_checked(
         "s", ("depth",), checked({"a": "b"}, largest=ModelCheck(0, 0, 0.0, 0.0, 0, refused="too deep"))
     )
-    assert printed(capsys)[-1] == "largest   not built: too deep"
+    assert printed(capsys)[-1] == "largest   not tried: too deep"
