@@ -1,9 +1,9 @@
-"""The winner's scores on rows that the search never saw."""
+"""The winner's scores on rows that the search never saw, and the files of the models that are kept."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,14 @@ from pipelines.files import write_text
 from pipelines.home import Home
 from pipelines.study_file import Study
 from pipelines.study_spec import TrainingSpec
-from pipelines.training.trainer import MODEL_FILE, TEST_FILE, OwnEvaluation
+from pipelines.training.trainer import TEST_FILE, OwnEvaluation, PastTrial
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model file to score on the test rows, from raw columns."""
+    """A trial whose model is to be scored on the test rows, from raw columns."""
 
-    model: str
-    data: str
+    trial: PastTrial
     training: TrainingSpec
 
 
@@ -30,8 +29,19 @@ def evaluation_job(study: Study, home: Home, number: int) -> Job:
     if study.has_own_model:
         own = OwnEvaluation(study.spec.model, str(study.base), str(home.data(study.name)), str(folder))
         return Job("test", "pipelines.training.own_evaluation:evaluate_own", own, folder / "test.log")
-    payload = Evaluation(str(folder / MODEL_FILE), str(home.data(study.name)), study.spec.training)
+    payload = Evaluation(past_trial(home, study.name, number), study.spec.training)
     return Job("test", "pipelines.selection:evaluate", payload, folder / "test.log")
+
+
+def models_job(home: Home, study: str, numbers: Iterable[int]) -> Job:
+    """Return the job that writes the models of trials that left their weights alone."""
+    trials = tuple(past_trial(home, study, number) for number in numbers)
+    return Job("models", "pipelines.training.rebuild:write_models", trials, home.study(study) / "models.log")
+
+
+def past_trial(home: Home, study: str, number: int) -> PastTrial:
+    """Return where a trial of a study is."""
+    return PastTrial(str(home.trial(study, number)), str(home.data(study)))
 
 
 def evaluate(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
@@ -42,14 +52,16 @@ def evaluate(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
     from pipelines.data.prepare import load_part, load_raw, load_summary
     from pipelines.models.deployed import predict_raw
     from pipelines.models.losses import build_metrics
+    from pipelines.training.rebuild import model_file
 
-    data = Path(payload.data)
-    predictions = predict_raw(keras.models.load_model(payload.model), load_raw(data, "test"))
+    data = Path(payload.trial.data)
+    model = keras.models.load_model(model_file(payload.trial))
+    predictions = predict_raw(model, load_raw(data, "test"))
     scores = {}
     for metric in build_metrics(load_summary(data).task, payload.training):
         metric.update_state(np.asarray(load_part(data, "test").y), predictions)
         scores[f"test_{metric.name}"] = float(np.mean(metric.result()))
-    write_text(Path(payload.model).with_name(TEST_FILE), json.dumps(scores))
+    write_text(Path(payload.trial.folder) / TEST_FILE, json.dumps(scores))
     return scores
 
 

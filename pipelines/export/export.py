@@ -20,7 +20,8 @@ from pipelines.export.formats import Format
 from pipelines.export.keras_file import KerasFile
 from pipelines.export.saved_model import SavedModel
 from pipelines.home import Home
-from pipelines.training.trainer import ARTIFACTS, MODEL_FILE
+from pipelines.selection import past_trial
+from pipelines.training.trainer import ARTIFACTS, PastTrial, has_model
 from pipelines.user_code import callables_beside
 from search_spaces.errors import InputError, KerastudyError, nearest
 
@@ -65,8 +66,7 @@ class Exported:
 class ExportJob:
     """What the worker needs."""
 
-    model: str
-    data: str
+    trial: PastTrial
     folder: str
     formats: tuple[str, ...]
 
@@ -84,17 +84,16 @@ def export_trial(
     for name in formats:
         if name not in FORMATS:
             raise InputError(f'unknown format "{name}"; {nearest(name, FORMATS)}')
-    model = home.trial(study, number) / MODEL_FILE
-    if not model.exists():
+    if not has_model(home.trial(study, number)):
         raise InputError(
             f"trial {number} of {study} has no model on disk: only complete trials among the best "
-            "tracking.keep_models keep theirs"
+            "tracking.keep_models keep theirs, and those that were trained in a fleet"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
         folder = Path(aside) / "export"
         folder.mkdir()
-        payload = ExportJob(str(model), str(home.data(study)), str(folder), tuple(dict.fromkeys(formats)))
+        payload = ExportJob(past_trial(home, study, number), str(folder), tuple(dict.fromkeys(formats)))
         log = home.trial(study, number) / "export.log"
         try:
             parities: tuple[Parity, ...] = run_alone(
@@ -122,9 +121,10 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[Parity, ...]:
 
     from pipelines.data.prepare import load_summary
 
-    summary = load_summary(Path(job.data))
-    raw = _rows_to_compare(summary, Path(job.data))
-    with keras.saving.custom_object_scope(_own_classes(Path(job.model))):
+    data = Path(job.trial.data)
+    summary = load_summary(data)
+    raw = _rows_to_compare(summary, data)
+    with keras.saving.custom_object_scope(_own_classes(Path(job.trial.folder))):
         return _written(job, summary, raw)
 
 
@@ -132,8 +132,9 @@ def _written(job: ExportJob, summary: DataSummary, raw: Mapping[str, Array]) -> 
     import keras
 
     from pipelines.models.deployed import predict_raw
+    from pipelines.training.rebuild import model_file
 
-    model = keras.models.load_model(job.model)
+    model = keras.models.load_model(model_file(job.trial))
     expected = predict_raw(model, raw)
     folder = Path(job.folder)
     parities = tuple(_write_one(FORMATS[name], model, folder, raw, expected, summary) for name in job.formats)
@@ -143,12 +144,12 @@ def _written(job: ExportJob, summary: DataSummary, raw: Mapping[str, Array]) -> 
     return parities
 
 
-def _own_classes(model: Path) -> dict[str, Any]:
+def _own_classes(trial: Path) -> dict[str, Any]:
     """Return what Keras must know by name to load a model of the study's own, such as classes of layers.
 
     Most need nothing, so code that is not there any more is no error.
     """
-    file = model.parent / ARTIFACTS / "config.json"
+    file = trial / ARTIFACTS / "config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if "base" not in config:
         return {}

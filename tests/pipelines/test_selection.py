@@ -8,12 +8,15 @@ import keras
 import numpy as np
 import pytest
 from fake_channel import FakeChannel
+from inline_engine import InlineEngine
 from small_studies import study_of
+from weights_alone import leave_weights_alone
 
 from pipelines.data.prepare import load_part, load_raw
+from pipelines.engines.alone import run_alone
 from pipelines.home import Home
 from pipelines.models.deployed import predict_raw
-from pipelines.selection import Evaluation, evaluate, evaluation_job, test_scores
+from pipelines.selection import Evaluation, evaluate, evaluation_job, models_job, test_scores
 from pipelines.study_spec import TrainingSpec
 from pipelines.training.trainer import TrialJob
 from pipelines.training.trial import train_trial
@@ -66,6 +69,22 @@ def test_a_regression_is_scored_in_the_targets_own_units(home, prepare_data):
     scores, predicted, truth = scored(home, data)
     assert truth.max() == 3, "as in the file, not standardised"
     assert scores["test_mean_absolute_error"] == pytest.approx(np.mean(np.abs(predicted - truth)), rel=1e-4)
+
+
+def test_a_trial_that_left_its_weights_alone_is_scored(home, mixed_data):
+    """The winner of a fleet gets its model when it is scored."""
+    trained(home, mixed_data, "val_loss")
+    leave_weights_alone(home.trial("it", 0))
+    scores, predicted, truth = scored(home, mixed_data)
+    assert scores["test_accuracy"] == pytest.approx(np.mean((predicted[:, 0] > 0.5) == truth))
+
+
+def test_models_are_written_by_one_job(home, mixed_data):
+    """The job for several trials writes the model of each that is named."""
+    trained(home, mixed_data, "val_loss")
+    leave_weights_alone(home.trial("it", 0))
+    run_alone(InlineEngine(), models_job(home, "it", [0]))
+    assert (home.trial("it", 0) / "model.keras").exists()
 
 
 def test_a_trial_that_was_not_scored_has_no_scores(home):

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from fake_channel import FakeChannel
 from inline_engine import InlineEngine
+from weights_alone import leave_weights_alone
 
 from pipelines.data.prepare import load_raw, load_summary
 from pipelines.export import export as export_module
@@ -212,6 +213,17 @@ def test_a_trial_without_a_model_is_said(home, tmp_path):
     with pytest.raises(InputError, match=r"trial 5 of table has no model on disk.*keep_models"):
         export_trial(home, "table", 5, ["keras"], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_alone_are_enough(home, mixed_data, tmp_path):
+    """A trial that a fleet trained left its weights alone; its model is written when it is exported."""
+    _train(home, "fleet", mixed_data, "mlp", {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1})
+    before = leave_weights_alone(home.trial("fleet", 0))
+    [parity] = export_trial(home, "fleet", 0, ["keras"], tmp_path / "out", InlineEngine())
+    assert parity.agreement == 1.0
+    raw = load_raw(mixed_data, "test")
+    after = keras.models.load_model(tmp_path / "out" / "model.keras")
+    np.testing.assert_array_equal(predict_raw(after, raw), predict_raw(before, raw))
 
 
 def test_a_format_asked_for_twice_is_written_once(home, tmp_path):
