@@ -8,15 +8,18 @@ the records, because MLflow stores a repeated metric point once only if its time
 from __future__ import annotations
 
 import getpass
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from search_spaces.errors import KerastudyError
 from tracking import links, mlflow_connection, mlflow_views, model_registry
@@ -30,6 +33,7 @@ from tracking.records import (
     StudyClosed,
     StudyOpened,
     TrialFinished,
+    TrialRecord,
     TrialStarted,
     Value,
 )
@@ -41,6 +45,7 @@ _TRIAL_STATUS: Final = {"complete": "FINISHED", "pruned": "FINISHED", "failed": 
 _STUDY_STATUS: Final = {"finished": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 _METRICS_A_BATCH: Final = 1000
 _PARAMS_A_BATCH: Final = 100
+_RUNS_A_PAGE: Final = 1000
 _LONGEST_TAG: Final = 5000
 _LONGEST_PARAM: Final = 6000
 _DIGEST_LENGTH: Final = 16
@@ -68,8 +73,8 @@ class Projection:
         self._namespace = namespace
         self._opened: dict[str, StudyOpened] = {}
         self._studies: dict[str, _Study] = {}
-        self._trials: dict[str, TrialRun] = {}
-        self._notes: dict[str, float] = {}
+        self._runs: dict[str, dict[str, RunInfo]] = {}
+        self._notes: dict[str, float | None] = {}
 
     def remember(self, opened: StudyOpened) -> None:
         """Take note of a study whose `StudyOpened` was delivered by an earlier process."""
@@ -79,41 +84,41 @@ class Projection:
         """Say whether an error of `deliver` is an outage, the record's own fault, or could be either."""
         return mlflow_connection.severity(error)
 
-    def deliver(self, record: Record) -> None:
-        """Deliver one record; delivering it again changes nothing.
+    def deliver(self, records: Sequence[Record]) -> None:
+        """Deliver records in their order, those of one trial in one request; delivering any again changes nothing.
 
         Raises:
-            KerastudyError: if the study of the record was never opened here.
+            KerastudyError: if the study of a record was never opened here.
             MlflowException: whatever MLflow answers; see `severity`.
         """
         try:
-            match record:
-                case StudyOpened():
-                    self._open_study(record)
-                case TrialStarted():
-                    self._start_trial(record)
-                case ParametersDrawn():
-                    run = self._trial(self._study(record.study), record.number)
-                    self._log(run.run_id, params={name: _written(value) for name, value in record.params.items()})
-                case EpochsRecorded():
-                    self._record_epochs(record)
-                case TrialFinished():
-                    self._finish_trial(record)
-                case ModelDisplaced():
-                    study = self._study(record.study)
-                    key = self._key(record.study, record.number)
-                    model_registry.delete_trial_model(self._client, study.experiment_id, key)
-                case StudyClosed():
-                    self._close_study(record)
+            for of_trials, group in itertools.groupby(records, lambda record: isinstance(record, TrialRecord)):
+                if of_trials:
+                    self._record_trials([record for record in group if isinstance(record, TrialRecord)])
+                else:
+                    for record in group:
+                        self._record(record)
         except Exception:
             # A run that somebody deleted, or a server that was replaced, must be looked up afresh.
             self._studies.clear()
-            self._trials.clear()
+            self._runs.clear()
             raise
+
+    def _record(self, record: Record) -> None:
+        match record:
+            case StudyOpened():
+                self._open_study(record)
+            case ModelDisplaced():
+                study = self._study(record.study)
+                key = self._key(record.study, record.number)
+                model_registry.delete_trial_model(self._client, study.experiment_id, key)
+            case StudyClosed():
+                self._close_study(record)
 
     def _open_study(self, opened: StudyOpened) -> None:
         self._opened[opened.study] = opened
         self._studies.pop(opened.study, None)
+        self._runs.pop(opened.study, None)
         study = self._study(opened.study)
         self._client.update_run(study.run_id, status="RUNNING")
         tags = {**opened.tags, "state": "running", "kerastudy.state": "running", "kerastudy.metric": opened.metric}
@@ -123,53 +128,67 @@ class Projection:
         self._seed_views(study)
         self._write_note(study, "Running: no result yet")
 
-    def _start_trial(self, started: TrialStarted) -> None:
-        study = self._study(started.study)
-        run = self._trial(study, started.number, started)
-        self._log(run.run_id, params={name: _written(value) for name, value in started.params.items()})
-        self._log_dataset(run.run_id, study.opened)
+    def _record_trials(self, records: Sequence[TrialRecord]) -> None:
+        told: dict[tuple[str, int], list[TrialRecord]] = {}
+        for record in records:
+            told.setdefault((record.study, record.number), []).append(record)
+        ended: dict[str, list[tuple[TrialFinished, TrialRun]]] = {}
+        for (name, number), of_trial in told.items():
+            run = self._record_trial(self._study(name), number, of_trial)
+            ended.setdefault(name, []).extend((each, run) for each in of_trial if isinstance(each, TrialFinished))
+        for name, of_study in ended.items():
+            self._record_progress(self._study(name), of_study)
 
-    def _record_epochs(self, recorded: EpochsRecorded) -> None:
-        run = self._trial(self._study(recorded.study), recorded.number)
-        metrics = [
-            Metric(_metric_name(name), float(value), at_ms, epoch)
-            for epoch, at_ms, values in recorded.epochs
-            for name, value in values.items()
-        ]
-        self._log(run.run_id, metrics=metrics)
-
-    def _finish_trial(self, finished: TrialFinished) -> None:
-        study = self._study(finished.study)
-        run = self._trial(study, finished.number)
-        self._upload(run.run_id, finished.folder)
+    def _record_trial(self, study: _Study, number: int, records: Sequence[TrialRecord]) -> TrialRun:
+        """Bring a trial's run to where the records say it is: as few requests as there are things to say."""
+        started = next((each for each in records if isinstance(each, TrialStarted)), None)
+        finished = next((each for each in reversed(records) if isinstance(each, TrialFinished)), None)
+        tags = {} if finished is None else _trial_tags(finished, study.opened.metric)
+        run, is_new = self._trial(study, number, started, tags)
+        metrics = [point for each in records if isinstance(each, EpochsRecorded) for point in _curve(each)]
+        params = {
+            name: _written(value)
+            for each in records
+            if isinstance(each, TrialStarted | ParametersDrawn)
+            for name, value in each.params.items()
+        }
+        if started is not None:
+            self._log_dataset(run.run_id, study.opened)
+        if finished is None:
+            self._log(run.run_id, metrics=metrics, params=params)
+            return run
+        self._upload_of_trial(run, finished.folder)
         model_id = None
         if finished.model is not None and Path(finished.model).exists():
+            self._log(run.run_id, metrics=metrics, params=params)  # a model takes its run's parameters
             model_id = model_registry.log_trial_model(self._client, run, Path(finished.model))
-        self._log(
-            run.run_id, metrics=_final_metrics(finished, model_id), tags=_trial_tags(finished, study.opened.metric)
-        )
+            metrics, params = [], {}
+        metrics += _final_metrics(finished, model_id)
+        self._log(run.run_id, metrics=metrics, params=params, tags={} if is_new else tags)
         self._client.set_terminated(run.run_id, _TRIAL_STATUS[finished.state], finished.finished_ms)
-        self._record_progress(study, finished, run)
-        self._trials.pop(run.key, None)
+        return run
 
-    def _record_progress(self, study: _Study, finished: TrialFinished, run: TrialRun) -> None:
+    def _record_progress(self, study: _Study, ended: Sequence[tuple[TrialFinished, TrialRun]]) -> None:
         """Draw the study's curve, one step a trial, and say in its note what is best so far."""
-        best = finished.best_so_far
-        if best is None:
-            return
-        at_ms, number, metric = finished.finished_ms, finished.number, study.opened.metric
-        metrics = [Metric("best_so_far", best, at_ms, number)]
-        improved = finished.value is not None and finished.value == best
-        if improved:
-            metrics.append(Metric(_metric_name(f"best_{metric}"), best, at_ms, 0))
-        self._log(study.run_id, metrics=metrics)
-        if improved and self._notes.get(study.opened.study) != best:
-            self._notes[study.opened.study] = best
-            self._write_note(study, f"Running: best {metric} so far {best:.6g}, trial {number}", winner=run)
+        metric, points, best = study.opened.metric, [], None
+        for finished, run in ended:
+            if finished.best_so_far is None:
+                continue
+            points.append(Metric("best_so_far", finished.best_so_far, finished.finished_ms, finished.number))
+            if finished.value is not None and finished.value == finished.best_so_far:
+                points.append(Metric(_metric_name(f"best_{metric}"), finished.value, finished.finished_ms, 0))
+                best = finished, run
+        self._log(study.run_id, metrics=points)
+        if best is not None and self._notes.get(study.opened.study) != best[0].value:
+            finished, run = best
+            self._write_note(
+                study, f"Running: best {metric} so far {finished.value:.6g}, trial {finished.number}", winner=run
+            )
+            self._notes[study.opened.study] = finished.value
 
     def _close_study(self, closed: StudyClosed) -> None:
         study = self._study(closed.study)
-        winner = None if closed.winner is None else self._trial(study, closed.winner)
+        winner = None if closed.winner is None else self._trial(study, closed.winner)[0]
         self._upload(study.run_id, closed.artifacts)
         registered = self._register(study, closed, winner)
         metrics = _test_metrics(closed)
@@ -236,40 +255,57 @@ class Projection:
         self._studies[name] = _Study(opened, experiment_id, run_id)
         return self._studies[name]
 
-    def _trial(self, study: _Study, number: int, started: TrialStarted | None = None) -> TrialRun:
-        """Return a trial's run; it is created, or RUNNING again, if `started` says so or if it is missing."""
-        key = self._key(study.opened.study, number)
-        if key in self._trials and started is None:
-            return self._trials[key]
-        name = run_name(study.opened.study, number)
-        tags = {_PARENT: study.run_id, "kerastudy.study": study.opened.study, "kerastudy.kind": "trial"}
-        tags |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
-        extra = {} if started is None else dict(started.tags)
-        started_ms = study.opened.started_ms if started is None else started.started_ms
-        run_id = self._run(study.experiment_id, key, name, started_ms, {**tags, **extra}, resumes=started is not None)
-        self._trials[key] = TrialRun(study.experiment_id, run_id, name, key)
-        return self._trials[key]
-
-    def _run(
+    def _trial(
         self,
-        experiment_id: str,
-        key: str,
-        name: str,
-        started_ms: int,
-        tags: Mapping[str, str],
-        *,
-        resumes: bool = False,
-    ) -> str:
+        study: _Study,
+        number: int,
+        started: TrialStarted | None = None,
+        tags: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[TrialRun, bool]:
+        """Return a trial's run, and whether it was made just now, with `tags`; it is RUNNING again if `started`."""
+        name, key = run_name(study.opened.study, number), self._key(study.opened.study, number)
+        known = self._runs_of(study)
+        found = known.get(key)
+        if found is None:
+            own = {_PARENT: study.run_id, "kerastudy.study": study.opened.study, "kerastudy.kind": "trial"}
+            own |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
+            extra = {} if started is None else dict(started.tags)
+            started_ms = study.opened.started_ms if started is None else started.started_ms
+            made = self._create_run(study.experiment_id, key, name, started_ms, {**own, **extra, **tags})
+            known[key] = made.info
+        elif started is not None and found.status == "SCHEDULED":
+            self._client.update_run(found.run_id, status="RUNNING")
+            known[key] = self._client.get_run(found.run_id).info
+        info = known[key]
+        return TrialRun(study.experiment_id, info.run_id, name, key, info.artifact_uri), found is None
+
+    def _runs_of(self, study: _Study) -> dict[str, RunInfo]:
+        """Return the runs of a study's trials by their keys: asked for once, kept up to date from then on."""
+        name = study.opened.study
+        if name not in self._runs:
+            which = f"tags.`kerastudy.study` = '{name}' and tags.`kerastudy.kind` = 'trial'"
+            found: dict[str, RunInfo] = {}
+            token = None
+            while token is None or token:
+                page = self._client.search_runs(
+                    [study.experiment_id], filter_string=which, max_results=_RUNS_A_PAGE, page_token=token
+                )
+                for run in page:
+                    found.setdefault(run.data.tags.get(KEY_TAG, ""), run.info)
+                token = page.token or ""
+            self._runs[name] = found
+        return self._runs[name]
+
+    def _run(self, experiment_id: str, key: str, name: str, started_ms: int, tags: Mapping[str, str]) -> str:
         known = self._client.search_runs([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-        if known:
-            if resumes and known[0].info.status == "SCHEDULED":
-                self._client.update_run(known[0].info.run_id, status="RUNNING")
-            return str(known[0].info.run_id)
+        run = known[0] if known else self._create_run(experiment_id, key, name, started_ms, tags)
+        return str(run.info.run_id)
+
+    def _create_run(self, experiment_id: str, key: str, name: str, started_ms: int, tags: Mapping[str, str]) -> Run:
         fixed = {KEY_TAG: key, "mlflow.source.name": "kerastudy", "mlflow.source.type": "JOB", "mlflow.user": _user()}
-        run = self._client.create_run(
+        return self._client.create_run(
             experiment_id, start_time=started_ms, run_name=name, tags={**fixed, **_shortened(tags)}
         )
-        return str(run.info.run_id)
 
     def _experiment(self, name: str) -> str:
         known = self._client.get_experiment_by_name(name)
@@ -294,7 +330,9 @@ class Projection:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log in as few requests as MLflow's limits allow."""
+        """Log in as few requests as MLflow's limits allow; in none where there is nothing to log."""
+        if not (metrics or params or tags):
+            return
         points = metrics or []
         rows = [Param(_metric_name(name), value) for name, value in (params or {}).items()]
         labels = [RunTag(name, value) for name, value in _shortened(tags or {}).items()]
@@ -319,6 +357,12 @@ class Projection:
     def _upload(self, run_id: str, folder: str) -> None:
         if folder and Path(folder).is_dir():
             self._client.log_artifacts(run_id, folder)
+
+    def _upload_of_trial(self, run: TrialRun, folder: str) -> None:
+        """Upload a trial's files to where its run is known to keep them; the client would ask for the run first."""
+        if folder and Path(folder).is_dir():
+            repository = get_artifact_repository(run.artifacts, tracking_uri=self._client.tracking_uri)
+            repository.log_artifacts(folder)  # type: ignore[no-untyped-call]
 
     def _seed_views(self, study: _Study) -> None:
         name = mlflow_views.TAG_PREFIX + mlflow_views.studies_view(study.opened.experiment)
@@ -359,6 +403,14 @@ class _Study:
     opened: StudyOpened
     experiment_id: str
     run_id: str
+
+
+def _curve(recorded: EpochsRecorded) -> list[Metric]:
+    return [
+        Metric(_metric_name(name), float(value), at_ms, epoch)
+        for epoch, at_ms, values in recorded.epochs
+        for name, value in values.items()
+    ]
 
 
 def _final_metrics(finished: TrialFinished, model_id: str | None) -> list[Metric]:

@@ -31,12 +31,13 @@ _VERSIONS_TAG: Final = "mlflow.modelVersions"
 
 @dataclass(frozen=True)
 class TrialRun:
-    """The run of one trial."""
+    """The run of one trial; `artifacts` is the URI of its folder for files."""
 
     experiment_id: str
     run_id: str
     name: str
     key: str
+    artifacts: str
 
 
 @dataclass(frozen=True)

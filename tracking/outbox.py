@@ -11,15 +11,15 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Protocol
 
 import sqlalchemy as sa
 import tenacity
 
 from tracking import records
-from tracking.records import EpochsRecorded, Record, StudyOpened, TrialFinished
+from tracking.records import Record, StudyOpened, TrialRecord
 from tracking.store import Store, now_ms, outbox
 
 Severity = Literal["outage", "unclear", "refused"]
@@ -39,6 +39,8 @@ _KINDS: Final[Mapping[str, Callable[..., Record]]] = {
 # How often a row is tried before it is set aside. An outage costs no attempt.
 _ATTEMPTS: Final[Mapping[Severity, int]] = {"refused": 3, "unclear": 30}
 _WINDOW_ROWS: Final = 400
+# Requests are fewer where trials are told of together; but a failure in between repeats all of them.
+_TRIALS_TOGETHER: Final = 10
 _POLL_S: Final = 0.5
 _log = logging.getLogger(__name__)
 # Without a handler Python would print tracebacks over the live progress; the doors decide where they go.
@@ -51,8 +53,8 @@ class Deliverer(Protocol):
     def remember(self, opened: StudyOpened) -> None:
         """Take note of a study whose `StudyOpened` was delivered by an earlier process."""
 
-    def deliver(self, record: Record) -> None:
-        """Deliver one record; delivering it again must change nothing."""
+    def deliver(self, records: Sequence[Record]) -> None:
+        """Deliver records in their order; delivering any of them again must change nothing."""
 
     def severity(self, error: Exception) -> Severity:
         """Say whether an error of `deliver` is an outage, the record's own fault, or could be either."""
@@ -224,17 +226,18 @@ class OutboxDelivery:
             target.remember(opened)
         while not self._halt.is_set():
             rows = self._outbox.next_rows(self._study, _WINDOW_ROWS)
-            for record, parts in coalesced(rows):
-                is_settled = self._deliver(target, record, parts)
+            for together in batches(rows):
+                is_settled = self._deliver(target, together)
                 if self._halt.is_set():
                     return
                 if not is_settled:
                     break
-            if not rows and self._halt.wait(0.05 if self._closing.is_set() else _POLL_S):
+            # Not at once after a few rows: what comes meanwhile is told together.
+            if len(rows) < _WINDOW_ROWS and self._halt.wait(0.05 if self._closing.is_set() else _POLL_S):
                 return
 
-    def _deliver(self, target: Deliverer, record: Record, rows: Sequence[Row]) -> bool:
-        """Deliver one record made of `rows`, waiting out any outage, and say whether the next may follow.
+    def _deliver(self, target: Deliverer, rows: Sequence[Row]) -> bool:
+        """Deliver rows, waiting out any outage, and say whether the next may follow.
 
         A failure that is no outage counts as an attempt; the next may not follow before these rows are set aside.
         """
@@ -246,7 +249,7 @@ class OutboxDelivery:
             return True
 
         try:
-            self._retrying(is_outage)(target.deliver, record)
+            self._retrying(is_outage)(target.deliver, [row.record for row in rows])
         except tenacity.RetryError:
             return False
         except Exception as error:
@@ -286,36 +289,24 @@ class OutboxDelivery:
         self._halt.wait(min(seconds, 0.5))
 
 
-def coalesced(rows: Iterable[Row]) -> list[tuple[Record, list[Row]]]:
-    """Return what to deliver, in order: the epochs of a trial become one record, sent before the trial's end.
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield what is delivered together, in order: what is said of a few trials; anything else alone.
 
-    Rows that failed before are sent alone, so that a bad one does not take others with it.
+    Rows that failed before are sent alone too, so that a bad one does not take others with it.
     """
-    ready: list[tuple[Record, list[Row]]] = []
-    epochs: dict[tuple[str, int], list[Row]] = {}
+    together: list[Row] = []
     for row in rows:
-        if isinstance(row.record, EpochsRecorded) and row.attempts == 0:
-            epochs.setdefault((row.study, row.record.number), []).append(row)
-            continue
-        if isinstance(row.record, EpochsRecorded | TrialFinished):
-            ready.extend(_joined(epochs.pop((row.study, row.record.number), [])))
-        elif isinstance(row.record, records.StudyClosed):
-            for key in [key for key in epochs if key[0] == row.study]:
-                ready.extend(_joined(epochs.pop(key)))
-        ready.append((row.record, [row]))
-    for left in epochs.values():
-        ready.extend(_joined(left))
-    return ready
-
-
-def _joined(rows: list[Row]) -> list[tuple[Record, list[Row]]]:
-    if not rows:
-        return []
-    first = rows[0].record
-    if not isinstance(first, EpochsRecorded):
-        raise TypeError(first)
-    epochs = tuple(epoch for row in rows if isinstance(row.record, EpochsRecorded) for epoch in row.record.epochs)
-    return [(replace(first, epochs=epochs), rows)]
+        is_of_trial = isinstance(row.record, TrialRecord) and row.attempts == 0
+        trials = {(each.study, each.record.number) for each in (*together, row) if isinstance(each.record, TrialRecord)}
+        if together and (not is_of_trial or len(trials) > _TRIALS_TOGETHER):
+            yield together
+            together = []
+        if is_of_trial:
+            together.append(row)
+        else:
+            yield [row]
+    if together:
+        yield together
 
 
 def _mlflow_projection(store: Store, tracking_uri: str, artifact_root: str | None) -> Callable[[], Deliverer]:

@@ -125,4 +125,5 @@ class StudyClosed:
     test: Mapping[str, float] = field(default_factory=dict)
 
 
-Record = StudyOpened | TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished | ModelDisplaced | StudyClosed
+TrialRecord = TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished
+Record = StudyOpened | TrialRecord | ModelDisplaced | StudyClosed

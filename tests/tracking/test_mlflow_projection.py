@@ -63,7 +63,7 @@ def connect(home, **options):
 
 def deliver(projection, records):
     for record in records:
-        projection.deliver(record)
+        projection.deliver([record])
 
 
 def runs_of(client, study):
@@ -205,6 +205,76 @@ def test_delivering_twice_changes_nothing(projection, client, home, name, a_stud
     assert everything(client, name) == once
 
 
+def without_ids(shown):
+    """Return what `everything` shows of two studies' runs so that it can be compared."""
+    runs, _, versions = shown
+    return {
+        name: (
+            *rest,
+            {key: value for key, value in tags.items() if key != "mlflow.parentRunId" and "/" not in value},
+            *more,
+            len(models),
+        )
+        for name, (_, *rest, tags, histories, artifacts, datasets, models) in runs.items()
+        for more in ((histories, artifacts, datasets),)
+    }, len(versions)
+
+
+@pytest.mark.parametrize("size", [3, 7, 100])
+def test_together_or_one_by_one_is_the_same(client, home, tmp_path, a_study, files, keras_file, size):
+    """However records are told together, MLflow shows the same; and telling them again changes nothing."""
+    records = a_study("same", folder=files, models={1: keras_file}, register="same")
+    shown = []
+    for place, step in (("one", 1), (f"by-{size}", size)):
+        target = Projection(uri(tmp_path / place), artifact_root=(tmp_path / place / "artifacts").as_uri())
+        own = mlflow.MlflowClient(uri(tmp_path / place), registry_uri=uri(tmp_path / place))
+        for start in range(0, len(records), step):
+            target.deliver(records[start : start + step])
+        shown.append(without_ids(everything(own, "same")))
+        once = everything(own, "same")
+        Projection(uri(tmp_path / place)).deliver([records[0], *records[1:-1], records[-1]])
+        assert everything(own, "same") == once
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("cut", ["create_run", "log_batch", "set_terminated"])
+@pytest.mark.parametrize("call", [2, 4])
+def test_a_kill_between_requests_leaves_one_run_a_trial(client, home, name, a_study, monkeypatch, cut, call):
+    """Whichever request was the last that MLflow took, delivering again completes the same runs."""
+    records = a_study(name)
+    first = connect(home)
+    first.deliver(records[:1])
+    real, calls = getattr(first._client, cut), itertools.count(1)
+
+    def take_and_die(*args, **kwargs):
+        answer = real(*args, **kwargs)
+        if next(calls) == call:
+            raise ConnectionResetError
+        return answer
+
+    monkeypatch.setattr(first._client, cut, take_and_die)
+    with pytest.raises(ConnectionResetError):
+        first.deliver(records[1:])
+    first.deliver(records[1:])  # the same process tries again
+    connect(home).deliver(records)
+    parent, children = runs_of(client, name)
+    assert (parent.info.status, len(children)) == ("FINISHED", 4)
+    assert [run.info.status for run in children.values()] == ["FINISHED", "FINISHED", "FINISHED", "FAILED"]
+
+
+def test_runs_are_looked_for_once(client, home, name, a_study, monkeypatch):
+    """A process asks for a study's runs when it begins, in pages, and not again for each trial."""
+    records = a_study(name)
+    connect(home).deliver(records[:-4])
+    monkeypatch.setattr("tracking.mlflow_projection._RUNS_A_PAGE", 2)
+    later, asked = connect(home), []
+    real = later._client.search_runs
+    monkeypatch.setattr(later._client, "search_runs", lambda *args, **more: asked.append(more) or real(*args, **more))
+    later.deliver(records[:-1])
+    assert [each["max_results"] for each in asked] == [1, 2, 2]
+    assert len(runs_of(client, name)[1]) == 4
+
+
 def test_two_stores_do_not_share_runs(client, home, name, a_study):
     """Studies of the same name from two homes keep to their own runs."""
     for namespace in ("home-a", "home-b"):
@@ -338,7 +408,7 @@ def test_rows_left_behind_find_their_study(home, client, name, a_study):
     deliver(connect(home), records[:3])
     later = connect(home)
     with pytest.raises(KerastudyError, match="never opened"):
-        later.deliver(records[3])
+        later.deliver([records[3]])
     later.remember(records[0])
     deliver(later, records[3:])
     _, children = runs_of(client, name)
@@ -352,7 +422,7 @@ def test_a_deleted_run_is_made_anew(projection, client, name, a_study):
     _, children = runs_of(client, name)
     client.delete_run(children[0].info.run_id)
     with pytest.raises(mlflow.MlflowException):
-        projection.deliver(records[3])
+        projection.deliver([records[3]])
     deliver(projection, records[3:])
     parent, children = runs_of(client, name)
     assert (parent.info.status, len(children)) == ("FINISHED", 4)
@@ -380,7 +450,7 @@ def test_no_tensorflow_is_needed(home, name, a_study, keras_file):
         "import pickle, sys, pathlib\n"
         "from tracking.mlflow_projection import Projection\n"
         f"target = Projection({uri(home / 'fresh')!r}, artifact_root={(home / 'fresh').as_uri()!r})\n"
-        f"for record in pickle.loads(pathlib.Path({str(records)!r}).read_bytes()): target.deliver(record)\n"
+        f"for record in pickle.loads(pathlib.Path({str(records)!r}).read_bytes()): target.deliver([record])\n"
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'torch')))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tracking.outbox import Outbox, OutboxDelivery, coalesced
+from tracking.outbox import Outbox, OutboxDelivery, batches
 from tracking.records import EpochsRecorded, ModelDisplaced, StudyOpened, TrialFinished, TrialStarted
 
 
@@ -29,13 +29,13 @@ class Target:
     def remember(self, opened):
         self.remembered.append(opened.study)
 
-    def deliver(self, record):
+    def deliver(self, records):
         self.tries += 1
         if self.away:
             raise AwayError("connection refused")
-        if self.refuses(record):
+        if any(self.refuses(record) for record in records):
             raise RefusedError("no such thing")
-        self.delivered.append(record)
+        self.delivered.extend(records)
 
     def severity(self, error):
         return "outage" if isinstance(error, AwayError) else "refused"
@@ -60,28 +60,47 @@ def test_every_kind_of_record_comes_back_as_it_was(store, a_study):
     assert [row.record for row in outbox.next_rows("s", 100)] == records
 
 
-def test_epochs_of_a_trial_travel_together(store, a_study):
-    """Epochs of a trial become one record, which arrives after its start and before its end."""
-    outbox = Outbox(store)
-    outbox.add(a_study("s"))
-    delivered = [record for record, _ in coalesced(outbox.next_rows(None, 100))]
-    for number in range(4):
-        kinds = [(type(record), record) for record in delivered if getattr(record, "number", None) == number]
-        assert [kind for kind, _ in kinds] == [TrialStarted, EpochsRecorded, TrialFinished]
-        assert [epoch for epoch, _, _ in kinds[1][1].epochs] == [0, 1]
+def kinds_of(batches):
+    return [[(type(row.record).__name__, getattr(row.record, "number", None)) for row in batch] for batch in batches]
 
 
-def test_interleaved_trials_keep_their_epochs_before_their_end(store):
-    """Trials that run at once are each sent whole and in order."""
-    records = [TrialStarted("s", 0, {}, 1), TrialStarted("s", 1, {}, 1)]
-    for epoch in range(3):
-        records += [EpochsRecorded("s", number, ((epoch, epoch, {"loss": 1.0}),)) for number in (0, 1)]
-    records.insert(6, TrialFinished("s", 0, "complete", 1.0, {}, "", 9, ""))
+def test_what_is_said_of_trials_travels_together(store, a_study):
+    """Rows of trials go together in their order, those of the study itself alone; none is left out."""
     outbox = Outbox(store)
-    outbox.add(records)
-    sent = [(type(record).__name__, record.number) for record, _ in coalesced(outbox.next_rows("s", 100))]
-    assert sent.index(("EpochsRecorded", 0)) < sent.index(("TrialFinished", 0))
-    assert sent.count(("EpochsRecorded", 1)) == 1
+    outbox.add([*a_study("s"), ModelDisplaced("s", 1), TrialStarted("s", 4, {}, 1)])
+    rows = outbox.next_rows(None, 100)
+    sent = list(batches(rows))
+    assert [row for batch in sent for row in batch] == rows
+    assert [len(batch) for batch in sent] == [1, 16, 1, 1, 1]
+    assert kinds_of(sent)[1][:4] == [
+        ("TrialStarted", 0),
+        ("EpochsRecorded", 0),
+        ("EpochsRecorded", 0),
+        ("TrialFinished", 0),
+    ]
+
+
+def test_only_a_few_trials_travel_together(store):
+    """A failure repeats what was sent with it, which must not grow with the study."""
+    outbox = Outbox(store)
+    outbox.add([record for number in range(25) for record in (TrialStarted("s", number, {}, 1), finished(number))])
+    assert [len(batch) for batch in batches(outbox.next_rows("s", 100))] == [20, 20, 10]
+
+
+def test_a_row_that_failed_travels_alone(store):
+    """A row that was refused once takes no others with it, and keeps its place."""
+    outbox = Outbox(store)
+    outbox.add([finished(number) for number in range(4)])
+    outbox.note_error(outbox.next_rows("s", 100)[1:2], "no", attempts=1)
+    assert [[number for _, number in batch] for batch in kinds_of(batches(outbox.next_rows("s", 100)))] == [
+        [0],
+        [1],
+        [2, 3],
+    ]
+
+
+def finished(number):
+    return TrialFinished("s", number, "complete", 1.0, {}, "", 9, "")
 
 
 def test_rows_are_delivered_in_order_and_deleted(store, a_study):
@@ -148,8 +167,7 @@ def test_a_passing_failure_keeps_the_order(store, a_study):
     running = delivery(store, target)
     running.start()
     assert running.stop(20).parked == 0
-    ends = [record for record in records if not isinstance(record, EpochsRecorded)]
-    assert [record for record in target.delivered if not isinstance(record, EpochsRecorded)] == ends
+    assert target.delivered == records
 
 
 def test_one_bad_epoch_takes_no_others_with_it(store):
