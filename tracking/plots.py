@@ -1,4 +1,4 @@
-"""Pictures of trials and studies as PNG files, drawn from plain values.
+"""Pictures of studies as PNG files, drawn from plain values.
 
 matplotlib's figures are used directly, never `pyplot`: it keeps global state, and these run in threads.
 """
@@ -52,30 +52,6 @@ def read_history(path: Path) -> Curve:
     with path.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return tuple({name: _number(text) for name, text in row.items() if name and name != "epoch"} for row in rows)
-
-
-def learning_curve(path: Path, epochs: Curve, metric: str) -> None:
-    """Draw the loss and the objective of one trial, on training and validation rows.
-
-    Args:
-        path: PNG to write.
-        epochs: metrics of each epoch.
-        metric: the objective, such as `val_accuracy`.
-    """
-    shown = dict.fromkeys(name.removeprefix("val_") for name in ("loss", metric))
-    figure = Figure(figsize=(4.5 * len(shown), 3.2), dpi=80)
-    for index, name in enumerate(shown):
-        axes = figure.add_subplot(1, len(shown), index + 1)
-        for column, label, colour in ((name, "training", _GREY), (f"val_{name}", "validation", _BLUE)):
-            if any(column in metrics for metrics in epochs):
-                axes.plot(range(len(epochs)), _column(epochs, column), label=label, color=colour, marker=".")
-        _label(axes, title=name, x="epoch", y="")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if axes.lines:
-            axes.legend(frameon=False)
-    # A fixed layout: fitting it would draw everything twice, and this is drawn for every trial.
-    figure.subplots_adjust(left=0.08, right=0.98, top=0.9, bottom=0.15, wspace=0.2)
-    figure.savefig(path, format="png", pil_kwargs={"compress_level": 1})
 
 
 def write_study_plots(

@@ -18,7 +18,7 @@ import keras
 from pipelines.files import write_text
 from pipelines.study_spec import TrainingSpec
 from pipelines.training.trainer import ARTIFACTS, EpochDone, PastTrial, TrialJob, TrialResult
-from tracking.plots import learning_curve
+from tracking.learning_curve import learning_curve
 from tracking.records import Value
 
 _CONFIG_FILE = "config.json"

@@ -3,9 +3,8 @@
 import math
 
 import pytest
-from PIL import Image
 
-from tracking.plots import TrialRow, importances, learning_curve, read_history, write_study_plots
+from tracking.plots import TrialRow, importances, read_history, write_study_plots
 
 
 def rows(count):
@@ -20,15 +19,6 @@ def rows(count):
         score = 1 - (math.log10(rate) + 2.5) ** 2 / 10
         made.append(TrialRow(number, "complete", score, params, 3, 1.5))
     return [*made, TrialRow(count, "failed", None, {"learning_rate": 1.0}, reason="it broke")]
-
-
-def test_a_learning_curve_is_a_picture(tmp_path):
-    """The metrics of a trial's epochs become a PNG, also for a single epoch and with a metric missing."""
-    epochs = [{"loss": 1.0, "val_loss": 1.1}, {"loss": 0.5, "val_loss": 0.7, "val_accuracy": 0.9}]
-    for count in (1, 2):
-        learning_curve(tmp_path / "curve.png", epochs[:count], "val_accuracy")
-        with Image.open(tmp_path / "curve.png") as picture:
-            assert picture.size == (720, 256)
 
 
 def test_a_history_is_read_as_it_was_written(tmp_path):

@@ -1,0 +1,173 @@
+"""The picture of one trial's epochs, drawn with Pillow: every trial has one.
+
+matplotlib takes twenty times as long for it, and the worker that trains the trial would have to load it. Curves are
+drawn three times as large and reduced, which smooths them; letters are drawn in their own size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+Curve = Sequence[Mapping[str, float]]
+Point = tuple[float, float]
+Box = tuple[float, float, float, float]
+
+_PANEL: Final = (360, 256)
+_PLOT: Final[Box] = (52, 26, 350, 214)
+"""Where the curves are in a panel: left, top, right, bottom."""
+_SCALE: Final = 3
+_WHITE: Final = "#ffffff"
+_INK: Final = "#24292f"
+_GRID: Final = "#e7eaee"
+_BLUE: Final = "#1f6feb"
+_GREY: Final = "#9aa4b2"
+_KINDS: Final = (("", "training", _GREY), ("val_", "validation", _BLUE))
+_LEGEND: Final = (92, 38)
+_MOST_MARKERS: Final = 60
+_LARGEST: Final = 1e100
+
+
+def learning_curve(path: Path, epochs: Curve, metric: str) -> None:
+    """Draw the loss and the objective of one trial, on training and validation rows.
+
+    Args:
+        path: PNG to write.
+        epochs: metrics of each epoch.
+        metric: the objective, such as `val_accuracy`.
+    """
+    names = tuple(dict.fromkeys(name.removeprefix("val_") for name in ("loss", metric)))
+    panels = [_Panel(_PANEL[0] * index, name, epochs) for index, name in enumerate(names)]
+    size = (_PANEL[0] * len(panels), _PANEL[1])
+    large = Image.new("RGB", (size[0] * _SCALE, size[1] * _SCALE), _WHITE)
+    pen = ImageDraw.Draw(large)
+    for panel in panels:
+        panel.draw_lines(pen)
+    picture = large.reduce(_SCALE)
+    pen = ImageDraw.Draw(picture)
+    for panel in panels:
+        panel.draw_letters(pen)
+    picture.save(path, format="PNG", compress_level=1)
+
+
+class _Panel:
+    """One metric over the epochs, `left` pixels from the picture's edge."""
+
+    def __init__(self, left: float, name: str, epochs: Curve) -> None:
+        self._name = name
+        self._box = (left + _PLOT[0], _PLOT[1], left + _PLOT[2], _PLOT[3])
+        kinds = [(prefix + name, label, colour) for prefix, label, colour in _KINDS]
+        drawn = [kind for kind in kinds if any(kind[0] in metrics for metrics in epochs)]
+        values = {column: [metrics.get(column, math.nan) for metrics in epochs] for column, _, _ in drawn}
+        shown = [value for column in values.values() for value in column if abs(value) < _LARGEST]
+        low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
+        is_flat = high - low <= 1e-9 * max(abs(low), abs(high))
+        room = 0.06 * (high - low) if not is_flat else 0.05 * abs(high) or 0.5
+        self._across, self._up = (0.0, max(1.0, len(epochs) - 1)), (low - room, high + room)
+        self._curves = {
+            (label, colour): [
+                self._place(epoch, value) if abs(value) < _LARGEST else None
+                for epoch, value in enumerate(values[column])
+            ]
+            for column, label, colour in drawn
+        }
+
+    def _place(self, epoch: float, value: float) -> Point:
+        left, top, right, bottom = self._box
+        inner = 8  # the first and the last point stand off the edges
+        across = (epoch - self._across[0]) / (self._across[1] - self._across[0])
+        up = (value - self._up[0]) / (self._up[1] - self._up[0])
+        return left + inner + across * (right - left - 2 * inner), bottom - up * (bottom - top)
+
+    def draw_lines(self, pen: ImageDraw.ImageDraw) -> None:
+        left, top, right, bottom = self._box
+        for value in _ticks(*self._up):
+            _line(pen, [(left, y := self._place(0, value)[1]), (right, y)], _GRID, 1)
+        for epoch in self._epochs():
+            _line(pen, [(x := self._place(epoch, 0)[0], top), (x, bottom)], _GRID, 1)
+        _line(pen, [(left, top), (left, bottom), (right, bottom)], _INK, 1)
+        for (_, colour), points in self._curves.items():
+            for one, other in pairwise(points):
+                if one and other:
+                    _line(pen, [one, other], colour, 1.6)
+            if len(points) <= _MOST_MARKERS:
+                for point in filter(None, points):
+                    _dot(pen, point, colour, 2.4)
+        for (_, colour), (x, y) in self._legend():
+            _line(pen, [(x, y), (x + 18, y)], colour, 1.6)
+            _dot(pen, (x + 9, y), colour, 2.4)
+
+    def draw_letters(self, pen: ImageDraw.ImageDraw) -> None:
+        left, top, right, bottom = self._box
+        pen.text((left, top - 8), self._name, _INK, _font(13), anchor="ls")
+        pen.text(((left + right) / 2, bottom + 34), "epoch", _INK, _font(12), anchor="ms")
+        ticks = _ticks(*self._up)
+        for value, text in zip(ticks, _texts(ticks), strict=True):
+            pen.text((left - 6, self._place(0, value)[1]), text, _INK, _font(11), anchor="rm")
+        for epoch in self._epochs():
+            pen.text((self._place(epoch, 0)[0], bottom + 16), f"{epoch:.0f}", _INK, _font(11), anchor="ms")
+        for (label, _), (x, y) in self._legend():
+            pen.text((x + 25, y), label, _INK, _font(12), anchor="lm")
+
+    def _epochs(self) -> list[float]:
+        return [tick for tick in _ticks(*self._across, whole=True) if tick >= 0]
+
+    def _legend(self) -> Iterator[tuple[tuple[str, str], Point]]:
+        """Yield where each curve's name begins, in the corner that the curves leave most free."""
+        left, top, right, bottom = self._box
+        width, height = _LEGEND
+        corners = [(x, y) for y in (top + 4, bottom - height - 6) for x in (right - width - 6, left + 10)]
+        points = [point for curve in self._curves.values() for point in curve if point]
+
+        def covered(corner: Point) -> int:
+            x, y = corner
+            return sum(x - 6 <= px <= x + width + 6 and y - 4 <= py <= y + height + 4 for px, py in points)
+
+        x, y = min(corners, key=covered)
+        for index, kind in enumerate(self._curves):
+            yield kind, (x, y + 10 + 18 * index)
+
+
+def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
+    """Return up to eight round numbers between two."""
+    rough = (high - low) / 7
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    if whole:
+        step = max(1.0, math.ceil(step))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [step * index for index in range(first, last + 1)]
+
+
+def _texts(ticks: Sequence[float]) -> list[str]:
+    """Return numbers with as many digits as tell them apart, all in one way."""
+    largest = max(map(abs, ticks), default=0.0)
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else largest or 1.0
+    if largest >= 1e5 or largest < 1e-3:
+        return [f"{tick:.3g}" for tick in ticks]
+    digits = next((count for count in range(7) if abs(round(step, count) - step) < step * 1e-6), 7)
+    return [f"{tick + 0.0:.{digits}f}" for tick in ticks]
+
+
+def _line(pen: ImageDraw.ImageDraw, points: Sequence[Point], colour: str, width: float) -> None:
+    pen.line([_larger(point) for point in points], fill=colour, width=round(width * _SCALE), joint="curve")
+
+
+def _dot(pen: ImageDraw.ImageDraw, at: Point, colour: str, radius: float) -> None:
+    pen.circle(_larger(at), radius * _SCALE, fill=colour)
+
+
+def _larger(point: Point) -> Point:
+    """Return a point of the picture in the large drawing: the middle of its pixel."""
+    return (round(point[0] * _SCALE) + 1, round(point[1] * _SCALE) + 1)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
