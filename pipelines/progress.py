@@ -17,6 +17,7 @@ class SearchBegun:
     Attributes:
         done: trials that earlier runs of this study have used of its budget.
         best: best score of those, if there is one.
+        trained: how trials are trained, in words.
     """
 
     study: str
@@ -26,6 +27,7 @@ class SearchBegun:
     done: int
     best: float | None
     workers: int
+    trained: str = ""
 
 
 @dataclass(frozen=True)

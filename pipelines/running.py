@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
 from pipelines.engines.local import LocalEngine
+from pipelines.fleets import unfit
 from pipelines.home import Home
 from pipelines.study_file import Study
 from pipelines.submit import check_study, enqueue, known_study
@@ -29,6 +30,8 @@ def supervised(
     """
     known = known_study(study, home, evolve=evolve)
     with closing(LocalEngine(study.spec.resources.workers, home.programs)) as engine:
+        if not unfit(study):
+            engine.warm("jax")
         with trying or nullcontext():
             checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:

@@ -256,6 +256,11 @@ class ResourcesSpec(Section):
     """What the study may use."""
 
     workers: int | None = Field(None, ge=1, le=256, description="Worker processes; as many as cores when left out.")
+    fleet: Literal["auto", "off"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        "auto",
+        description="Whether many trials train together as one program: `auto` where that is expected to be faster, "
+        "`off` never, a number so many at a time in each worker.",
+    )
 
 
 class TrackingSpec(Section):

@@ -24,6 +24,7 @@ from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
 from pipelines.evolution import current_name
 from pipelines.files import write_text
+from pipelines.fleets import Fleets, Trial
 from pipelines.home import Home
 from pipelines.progress import (
     Delivering,
@@ -38,6 +39,8 @@ from pipelines.recording import Recorder
 from pipelines.search import Scored, Search, best_of, count_by_state
 from pipelines.selection import evaluation_job
 from pipelines.study_file import Study
+from pipelines.training.fleet.envelope import Envelope
+from pipelines.training.fleet.seam import FleetEpoch, FleetJob, MemberFailed, RungsReached, SeatsFree
 from pipelines.training.trainer import (
     ARTIFACTS,
     EpochDone,
@@ -64,6 +67,15 @@ _FIRST_FAILURES = 10
 _FLUSH_S = 120.0
 _SHORT_FLUSH_S = 5.0
 _FAILURE_FILE = "failure.json"
+
+
+@dataclass
+class _Fleet:
+    """A fleet in a worker: the trials that wait to be handed over to it, and those that sit in it."""
+
+    envelope: Envelope
+    assigned: list[Trial]
+    seated: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -107,7 +119,9 @@ class Supervisor:
         self._objective = study.objective(summary.task.kind)
         self._asked = read_asked(home.study(study.name)) if study.has_own_model else ()
         self._undeclared = undeclared(self._asked, study.space.parameters) if study.searches_undeclared else ()
-        self._running: dict[str, _Running] = {}
+        self._running: dict[int, _Running] = {}
+        self._fleet_jobs: dict[str, _Fleet] = {}
+        self._fleets_begun = 0
         self._stop_asking = ""
         self._failure = ""
         self._fatal = ""
@@ -158,6 +172,13 @@ class Supervisor:
             study, self._objective, self._home, self._store, self._search, self._check_lease, names
         )
         self._best = best_of(self._search.trials(), self._objective)
+        self._fleets = Fleets(
+            study,
+            self._summary,
+            trials=study.spec.budget.trials - sum(trial.state != "running" for trial in self._search.trials()),
+            workers=self._engine.workers,
+            memory_bytes=study.spec.limits.memory or self._fair_memory(),
+        )
         self._queue.set_state(study.name, "running")
         self._recorder.study_opened(self._summary)
         self._delivery.start()
@@ -188,40 +209,57 @@ class Supervisor:
             done=sum(trial.state != "running" for trial in self._search.trials()),
             best=self._best.value if self._best else None,
             workers=self._engine.workers,
+            trained=self._fleets.sentence,
         )
 
     # Searching -----------------------------------------------------------------------------------------------
 
     def _search_until_done(self) -> Iterator[Progress]:
-        interrupted = list(self._search.interrupted())
+        self._interrupted = list(self._search.interrupted())
         while not (self._parked or self._fatal):
             self._alive()
-            yield from self._fill_workers(interrupted)
-            if not self._running:
+            yield from self._fill_workers()
+            if not (self._running or self._fleet_jobs):
                 return
             for event in self._engine.events(_TICK_S):
                 yield from self._handle(event)
             self._recorder.flush_epochs(self._running.values())
-        for name in list(self._running):
+        seated = {number for fleet in self._fleet_jobs.values() for number in fleet.seated}
+        for name in [*(_job_name(number) for number in self._running if number not in seated), *self._fleet_jobs]:
             self._engine.stop(name)
 
-    def _fill_workers(self, interrupted: list[tuple[int, Mapping[str, Value]]]) -> Iterator[Progress]:
+    def _fill_workers(self) -> Iterator[Progress]:
+        """Give every idle worker a trial of its own or a fleet, asking for trials as long as there is none."""
         while self._engine.idle and not self._parked:
-            if interrupted:
-                number, values = interrupted.pop(0)
-                ended = self._ended_before(number, values)
-                if ended is not None:
-                    yield ended
-                    continue
+            if (alone := self._fleets.next_alone()) is not None:
+                (number, values), reason = alone
+                yield from self._start(number, values, reason)
+            elif (group := self._fleets.next_fleet()) is not None:
+                self._start_fleet(*group)
             else:
-                asked = self._ask()
-                if asked is None:
+                ended = self._draw()
+                if ended is None:
                     return
-                number, values = asked
-                # Files of that number can only be another store's.
-                shutil.rmtree(self._home.trial(self._study.name, number), ignore_errors=True)
-            self._start(number, values)
-            yield TrialBegun(number, values)
+                yield from ended
+
+    def _draw(self) -> list[Progress] | None:
+        """Let the next trial wait for a worker or a seat; None where there is no further one.
+
+        Returns what happened besides: the end of a trial that was over before a crash.
+        """
+        if self._interrupted:
+            number, values = self._interrupted.pop(0)
+            if (ended := self._ended_before(number, values)) is not None:
+                return [ended]
+        else:
+            asked = self._ask()
+            if asked is None:
+                return None
+            number, values = asked
+            # Files of that number can only be another store's.
+            shutil.rmtree(self._home.trial(self._study.name, number), ignore_errors=True)
+        self._fleets.add(number, values)
+        return []
 
     def _ended_before(self, number: int, values: Mapping[str, Value]) -> TrialEnded | None:
         """Record the end of a trial that was over before a crash; return None for one that was not."""
@@ -267,10 +305,57 @@ class Supervisor:
             return f"no better score in {since} trials"
         return ""
 
-    def _start(self, number: int, values: Mapping[str, Value]) -> None:
+    def _start(self, number: int, values: Mapping[str, Value], reason: str) -> Iterator[Progress]:
+        """Start a trial in a worker of its own, for a reason."""
         spec = self._study.spec
-        folder = self._home.trial(spec.study, number)
-        job = TrialJob(
+        job = self._begun(number, values)
+        self._engine.submit(
+            Job(
+                _job_name(number),
+                "pipelines.training.trial:train_trial",
+                job,
+                Path(job.folder) / ARTIFACTS / "worker.log",
+                time_s=spec.limits.trial_time,
+                stall_s=spec.limits.stall,
+                memory_bytes=spec.limits.memory or self._fair_memory(),
+            )
+        )
+        yield TrialBegun(number, values)
+
+    def _start_fleet(self, envelope: Envelope, seats: int) -> None:
+        """Start a fleet; it asks for its trials when its program is ready."""
+        spec = self._study.spec
+        self._fleets_begun += 1
+        name = f"fleet-{self._fleets_begun}"
+        self._fleet_jobs[name] = _Fleet(envelope, self._fleets.take(envelope, seats))
+        job = FleetJob(
+            envelope=envelope,
+            seats=seats,
+            data=str(self._home.data(spec.study)),
+            training=spec.training,
+            metric=self._objective.metric,
+            direction=self._objective.direction,
+            per_layer=self._study.per_layer,
+            trial_s=spec.limits.trial_time,
+        )
+        self._engine.submit(
+            Job(
+                name,
+                "pipelines.training.fleet.job:train_fleet",
+                job,
+                self._home.study(spec.study) / f"{name}.log",
+                stall_s=spec.limits.stall,
+                memory_bytes=spec.limits.memory or self._fair_memory(),
+                backend="jax",
+            )
+        )
+
+    def _begun(self, number: int, values: Mapping[str, Value]) -> TrialJob:
+        """Record that a trial begins, and return it as a worker gets it."""
+        spec = self._study.spec
+        self._running[number] = _Running(number, values, time.monotonic())
+        self._recorder.trial_started(number, values)
+        return TrialJob(
             study=spec.study,
             number=number,
             values=values,
@@ -279,7 +364,7 @@ class Supervisor:
             model=spec.model,
             training=spec.training,
             data=str(self._home.data(spec.study)),
-            folder=str(folder),
+            folder=str(self._home.trial(spec.study, number)),
             metric=self._objective.metric,
             direction=self._objective.direction,
             rungs=self._search.rungs,
@@ -287,34 +372,22 @@ class Supervisor:
             most_model_bytes=spec.limits.model_memory,
             own=own_model(self._study, self._asked),
         )
-        self._running[_job_name(number)] = _Running(number, values, time.monotonic())
-        self._recorder.trial_started(number, values)
-        self._engine.submit(
-            Job(
-                _job_name(number),
-                "pipelines.training.trial:train_trial",
-                job,
-                folder / ARTIFACTS / "worker.log",
-                time_s=spec.limits.trial_time,
-                stall_s=spec.limits.stall,
-                memory_bytes=spec.limits.memory or self._fair_memory(),
-            )
-        )
 
     def _fair_memory(self) -> int:
         return int(psutil.virtual_memory().total * _SHARE_OF_MEMORY / self._engine.workers)
 
     def _handle(self, event: Event) -> Iterator[Progress]:
-        running = self._running.get(event.job)
-        if running is None:
-            return
+        if (fleet := self._fleet_jobs.get(event.job)) is not None:
+            yield from self._handle_fleet(fleet, event)
+        elif (running := self._running.get(_number_of(event.job))) is not None:
+            yield from self._handle_trial(running, event)
+
+    def _handle_trial(self, running: _Running, event: Event) -> Iterator[Progress]:
         if isinstance(event, Reported) and isinstance(event.message, EpochDone):
-            done = event.message
-            running.unsent.append(done)
+            yield self._epoch(running, event.message)
             if self._study.has_own_model and running.told != len(running.params):
                 running.told = len(running.params)
                 self._recorder.parameters_drawn(running.number, running.params)
-            yield EpochEnded(running.number, done.epoch + 1, done.of, done.metrics[self._objective.metric])
         elif isinstance(event, Asked) and isinstance(event.message, RungReached):
             reached = event.message
             self._engine.answer(event.job, self._search.should_prune(running.number, reached.epoch, reached.best))
@@ -325,12 +398,71 @@ class Supervisor:
         elif isinstance(event, Finished) and isinstance(event.result, Fatal):
             self._fatal = f"trial {running.number} ended the search: {event.result.reason}"
             failed = Failed(event.job, "error", event.result.reason, event.result.traceback)
-            yield self._gone(self._running.pop(event.job), failed)
+            yield self._gone(self._running.pop(running.number), failed)
         elif isinstance(event, Finished):
-            ended = self._rejected if isinstance(event.result, Rejected) else self._finished
-            yield ended(self._running.pop(event.job), event.result)
+            yield self._over(running.number, event.result)
         elif isinstance(event, Failed):
-            yield self._gone(self._running.pop(event.job), event)
+            yield self._gone(self._running.pop(running.number), event)
+
+    def _handle_fleet(self, fleet: _Fleet, event: Event) -> Iterator[Progress]:
+        if isinstance(event, Reported) and isinstance(event.message, FleetEpoch):
+            for number, done in event.message.epochs.items():
+                yield self._epoch(self._running[number], done)
+        elif isinstance(event, Asked) and isinstance(event.message, RungsReached):
+            reached = event.message.best.items()
+            pruned = [number for number, (epoch, best) in reached if self._search.should_prune(number, epoch, best)]
+            self._engine.answer(event.job, frozenset(pruned))
+        elif isinstance(event, Asked) and isinstance(event.message, SeatsFree):
+            for number, result in event.message.ended.items():
+                fleet.seated.discard(number)
+                yield self._over(number, result)
+            yield from self._seat(fleet, event.job, event.message.free)
+        elif isinstance(event, Finished):
+            del self._fleet_jobs[event.job]
+        elif isinstance(event, Failed):
+            del self._fleet_jobs[event.job]
+            yield from self._fleet_gone(fleet, event)
+
+    def _epoch(self, running: _Running, done: EpochDone) -> EpochEnded:
+        running.unsent.append(done)
+        return EpochEnded(running.number, done.epoch + 1, done.of, done.metrics[self._objective.metric])
+
+    def _seat(self, fleet: _Fleet, job: str, free: int) -> Iterator[Progress]:
+        """Answer a fleet with trials for its free seats: those that wait for its program, then new ones."""
+        while len(fleet.assigned) < free and not self._parked and not self._fleets.crowded(fleet.envelope):
+            if waiting := self._fleets.take(fleet.envelope, free - len(fleet.assigned)):
+                fleet.assigned += waiting
+                continue
+            ended = self._draw()
+            if ended is None:
+                break
+            yield from ended
+        jobs = tuple(self._begun(number, values) for number, values in fleet.assigned[:free])
+        fleet.assigned = fleet.assigned[free:]
+        fleet.seated |= {trial.number for trial in jobs}
+        self._engine.answer(job, jobs)
+        for trial in jobs:
+            yield TrialBegun(trial.number, trial.values)
+
+    def _fleet_gone(self, fleet: _Fleet, event: Failed) -> Iterator[Progress]:
+        """Take up what a fleet left whose job failed: who was over is over, all others are trained again."""
+        again = list(fleet.assigned)
+        for number in sorted(fleet.seated):
+            running = self._running.pop(number)
+            if (result := read_result(self._home.trial(self._study.name, number))) is not None:
+                yield self._finished(running, result)
+            else:
+                again.append((number, running.params))
+        self._fleets.broke(fleet.envelope, again, "; ".join(event.reason.splitlines()))
+
+    def _over(self, number: int, result: TrialResult | Rejected | MemberFailed) -> TrialEnded:
+        """Record the end of a trial that its worker told."""
+        running = self._running.pop(number)
+        if isinstance(result, TrialResult):
+            return self._finished(running, result)
+        if isinstance(result, Rejected):
+            return self._rejected(running, result)
+        return self._failed(running, self._noted(running, result.reason))
 
     def _gone(self, running: _Running, event: Failed) -> TrialEnded:
         """Record the end of a trial whose job failed, unless its worker died after the trial was over."""
@@ -339,9 +471,14 @@ class Supervisor:
             return self._finished(running, result)
         if event.traceback:
             write_text(folder / ARTIFACTS / "traceback.txt", event.traceback)
-        failure = _Failure("; ".join(event.reason.splitlines()), time.monotonic() - running.started)
-        write_text(folder / _FAILURE_FILE, json.dumps(asdict(failure)))
-        return self._failed(running, failure)
+        return self._failed(running, self._noted(running, event.reason))
+
+    def _noted(self, running: _Running, reason: str) -> _Failure:
+        """Note a trial's failure in its folder, for a supervisor that finds it there after a crash."""
+        failure = _Failure("; ".join(reason.splitlines()), time.monotonic() - running.started)
+        file = self._home.trial(self._study.name, running.number) / _FAILURE_FILE
+        write_text(file, json.dumps(asdict(failure)))
+        return failure
 
     def _rejected(self, running: _Running, rejected: Rejected) -> TrialEnded:
         seconds = time.monotonic() - running.started
@@ -447,6 +584,10 @@ def trial_seed(seed: int, number: int) -> int:
 
 def _job_name(number: int) -> str:
     return f"trial-{number}"
+
+
+def _number_of(job: str) -> int:
+    return int(job.removeprefix("trial-")) if job.startswith("trial-") else -1
 
 
 def _read_failure(folder: Path) -> _Failure | None:

@@ -45,7 +45,8 @@ SMOOTHED_LOSSES = frozenset(
 )
 """The losses that `label_smoothing` acts on."""
 
-_WHOLE_BATCH_LOSSES = frozenset({"dice", "tversky"})
+WHOLE_BATCH_LOSSES = frozenset({"dice", "tversky"})
+"""Losses that are one number for a whole batch, and not a mean over rows."""
 
 _DISTANCE_METRICS = ("mean_squared_error", "root_mean_squared_error", "mean_absolute_error")
 _COUNT_METRICS = ("precision", "recall", "true_positives", "true_negatives", "false_positives", "false_negatives")
@@ -213,7 +214,7 @@ def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None
         return None
     if not task.classes:
         raise InputError(Problem(f"a {task.kind} task has no classes to weigh", "training.class_weight"))
-    if training.loss in _WHOLE_BATCH_LOSSES:
+    if training.loss in WHOLE_BATCH_LOSSES:
         message = f"{training.loss} is one number for a whole batch and cannot weigh classes; remove one of the two"
         raise InputError(Problem(message, "training.class_weight"))
     if declared == "balanced":

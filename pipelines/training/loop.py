@@ -20,10 +20,7 @@ from pipelines.data.prepared import Part
 from pipelines.training.batches import batch_order, row_weights
 from pipelines.training.fit import VALIDATION_BATCH
 from pipelines.training.judge import Judge
-from pipelines.training.trainer import Fitted, Listener, Rows, Schedule
-
-MOST_BYTES = 2 * 10**9
-"""Rows beyond this size stay on disk, and `fit` reads them batch by batch."""
+from pipelines.training.trainer import MOST_BYTES, Fitted, Listener, Rows, Schedule
 
 _CALL_S = 0.5
 

@@ -126,6 +126,9 @@ class TrialResult:
 FIT_ARGUMENTS = ("batch_size", "epochs")
 """What the `fit` of a study's own model is told by the space, where its code does not ask for it."""
 
+MOST_BYTES = 2 * 10**9
+"""Rows beyond this size stay on disk, and `fit` reads them batch by batch."""
+
 DEFAULT_EPOCHS = 30
 DEFAULT_BATCH_SIZE = 32
 """What a model of the study's own is trained with where neither its code nor the space says."""

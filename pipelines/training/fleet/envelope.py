@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.training.fleet.member import Member, OptimizerKind
 
@@ -78,3 +79,15 @@ def envelope_of(members: Iterable[Member]) -> Envelope:
         clipped=any(member.clip != "none" for member in all_of),
         averaged=any(member.ema is not None for member in all_of),
     )
+
+
+def joined(one: Envelope, other: Envelope) -> Envelope:
+    """Return the smallest envelope that holds what either of two holds."""
+    found: dict[str, Any] = {}
+    for name, ours in vars(one).items():
+        theirs = getattr(other, name)
+        if isinstance(ours, tuple):
+            found[name] = tuple(sorted({*ours, *theirs}))
+        else:
+            found[name] = min(ours, theirs) if name == "least_batch" else max(ours, theirs)
+    return Envelope(**found)

@@ -86,7 +86,7 @@ class _Kind:
         """Do one step; see `Optimizers.step`."""
         optimizer = self._optimizer
         for name in self.arguments - {_ACCUMULATOR}:
-            setattr(optimizer, name, Live(arguments[name]))
+            setattr(optimizer, name, Live(arguments[name]) if name == "momentum" else arguments[name])
         slots, scalars = list(state[0]), state[1]
         given = {id(self._known[0]): count, id(self._known[1]): rate}
         at_slot = at_scalar = 0

@@ -247,7 +247,7 @@ def _make_variables(metrics: Sequence[keras.metrics.Metric], task: Task) -> None
     """Make the variables of metrics that make them with their first batch."""
     y = np.zeros(2, np.int32) if task.classes else np.zeros((2, task.outputs), np.float32)
     for metric in metrics:
-        if metric.variables:
+        if getattr(metric, "inner", metric).__dict__.get("_built", True):
             continue
         metric.update_state(y, np.full((2, task.outputs), 0.5, np.float32))
         metric.reset_state()

@@ -1,0 +1,131 @@
+"""Which programs a study's trials share: a few large ones cost waste, many small ones cost compiling.
+
+A trial can be trained by any program that holds it, at that program's price: a network of 16 units in a program of 256
+costs what 256 units cost. Each program costs seconds to compile, once. So the space's trials are divided, by width, by
+depth or by batch size, for as long as what a division saves is more than a program costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pipelines.training.fleet.envelope import Envelope, envelope_of
+from pipelines.training.fleet.member import Member
+
+START_S = 4.0
+COMPILE_S = 5.0
+"""What a fleet's worker takes to start and to compile a program; as `benchmarks/README.md` measures them."""
+
+ALONE_S = 1.0
+"""What the `loop` trainer takes to build and trace one trial's graph."""
+
+_STEP_S, _ALONE_STEP_S = 110e-6, 350e-6
+_WEIGHT_S, _FLOPS_PER_S = 9e-9, 5e10
+_MOST_PROGRAMS = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a study's trials have in common.
+
+    Attributes:
+        rows: training rows; inputs: columns of the first layer; outputs: of the prediction.
+        trials: how many are to be trained.
+    """
+
+    rows: int
+    inputs: int
+    outputs: int
+    trials: int
+
+
+def programs_for(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...]:
+    """Return the programs for trials like these, cheapest first; each trial goes to the first that holds it."""
+    parts = [tuple(members)]
+    while len(parts) < _MOST_PROGRAMS:
+        best = min(
+            ((saved, at, pair) for at, part in enumerate(parts) for saved, pair in _divisions(part, members, sizes)),
+            key=lambda found: found[0],
+            default=None,
+        )
+        if best is None or best[0] >= 0.0:
+            break
+        _, at, pair = best
+        parts[at : at + 1] = pair
+    whole = envelope_of(members)
+    found = [_part_of(whole, part) for part in parts]
+    return tuple(sorted(found, key=lambda envelope: epoch_s(envelope, sizes)))
+
+
+def fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
+    """Return the seconds of one core that a study's trials are expected to take in fleets."""
+    envelopes = programs_for(members, sizes)
+    share = sizes.trials / len(members)
+    trained = 0.0
+    for member in members:
+        envelope = next(each for each in envelopes if each.holds(member))
+        trained += share * member.epochs * epoch_s(envelope, sizes)
+    return START_S + COMPILE_S * len(envelopes) + trained
+
+
+def alone_s(members: Sequence[Member], sizes: Sizes) -> float:
+    """Return the seconds of one core that a study's trials are expected to take one by one in the `loop` trainer."""
+    mean = sum(
+        ALONE_S + member.epochs * epoch_s(envelope_of([member]), sizes, step_s=_ALONE_STEP_S) for member in members
+    ) / len(members)
+    return sizes.trials * mean
+
+
+def epoch_s(envelope: Envelope, sizes: Sizes, *, step_s: float = _STEP_S) -> float:
+    """Return the seconds of one core that an epoch of one trial is expected to take in a program."""
+    weights = weights_of(envelope, sizes)
+    return math.ceil(sizes.rows / envelope.least_batch) * (
+        step_s + weights * (_WEIGHT_S + 6 * envelope.batch / _FLOPS_PER_S)
+    )
+
+
+def weights_of(envelope: Envelope, sizes: Sizes) -> int:
+    """Return about how many weights a trial has in a program."""
+    hidden = (sizes.inputs + max(0, envelope.depth - 1) * envelope.width) * envelope.width if envelope.depth else 0
+    return hidden + (envelope.width if envelope.depth else sizes.inputs) * sizes.outputs
+
+
+def _divisions(
+    part: tuple[Member, ...], members: Sequence[Member], sizes: Sizes
+) -> list[tuple[float, tuple[tuple[Member, ...], tuple[Member, ...]]]]:
+    """Return each way to divide a part in two, with what it costs more; less than nothing where it saves."""
+    whole, share = envelope_of(members), sizes.trials / len(members)
+
+    def cost(some: Sequence[Member]) -> float:
+        each = epoch_s(_part_of(whole, some), sizes)
+        return COMPILE_S + share * each * sum(member.epochs for member in some)
+
+    found = []
+    ways: tuple[Callable[[Member], int], ...] = (lambda m: m.width, lambda m: m.depth, lambda m: m.batch_size)
+    for size in ways:
+        for limit in sorted({_rounded(size(member)) for member in part})[:-1]:
+            small = tuple(member for member in part if size(member) <= limit)
+            large = tuple(member for member in part if size(member) > limit)
+            if small and large:
+                found.append((cost(small) + cost(large) - cost(part), (small, large)))
+    return found
+
+
+def _part_of(whole: Envelope, part: Sequence[Member]) -> Envelope:
+    """Return the envelope of a part in size, and of the whole in everything else that a trial may choose."""
+    own = envelope_of(part)
+    return replace(
+        whole,
+        depth=own.depth,
+        width=min(whole.width, _rounded(own.width)),
+        batch=own.batch,
+        least_batch=own.least_batch,
+        linear=own.linear,
+    )
+
+
+def _rounded(size: int) -> int:
+    """Return the next power of two, so that programs of several studies are alike."""
+    return 1 << max(0, size - 1).bit_length()
