@@ -28,6 +28,7 @@ from tracking.outbox import Severity
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
+    ModelKept,
     ParametersDrawn,
     Record,
     StudyClosed,
@@ -108,6 +109,8 @@ class Projection:
         match record:
             case StudyOpened():
                 self._open_study(record)
+            case ModelKept():
+                self._keep_model(record)
             case ModelDisplaced():
                 study = self._study(record.study)
                 key = self._key(record.study, record.number)
@@ -167,6 +170,21 @@ class Projection:
         self._log(run.run_id, metrics=metrics, params=params, tags={} if is_new else tags)
         self._client.set_terminated(run.run_id, _TRIAL_STATUS[finished.state], finished.finished_ms)
         return run
+
+    def _keep_model(self, kept: ModelKept) -> None:
+        """Log the model of a trial that has ended, its scores with it; the run's own end and status stay."""
+        if not Path(kept.model).exists():  # displaced since
+            return
+        run, _ = self._trial(self._study(kept.study), kept.number)
+        self._upload_of_trial(run, kept.folder)
+        model_id = model_registry.log_trial_model(self._client, run, Path(kept.model))
+        self._log(run.run_id, metrics=self._scores_of(run.run_id, model_id))
+
+    def _scores_of(self, run_id: str, model_id: str) -> list[Metric]:
+        """Return a trial's scores as they were recorded, tied to a model; a repeated point is stored once."""
+        names = [name for name in self._client.get_run(run_id).data.metrics if name.startswith("best_")]
+        points = [point for name in names for point in self._client.get_metric_history(run_id, name)]
+        return [Metric(point.key, point.value, point.timestamp, point.step, model_id=model_id) for point in points]
 
     def _record_progress(self, study: _Study, ended: Sequence[tuple[TrialFinished, TrialRun]]) -> None:
         """Draw the study's curve, one step a trial, and say in its note what is best so far."""

@@ -49,7 +49,7 @@ class RegisteredVersion:
 
 
 def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
-    """Log a trial's model and return its identifier; the run must not have ended.
+    """Log a trial's model and return its identifier; a run that has ended keeps its status and its times.
 
     Args:
         client: MLflow's client.

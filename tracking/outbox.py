@@ -31,6 +31,7 @@ _KINDS: Final[Mapping[str, Callable[..., Record]]] = {
         records.TrialStarted,
         records.EpochsRecorded,
         records.TrialFinished,
+        records.ModelKept,
         records.ModelDisplaced,
         records.ParametersDrawn,
         records.StudyClosed,

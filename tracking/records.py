@@ -94,6 +94,21 @@ class TrialFinished:
 
 
 @dataclass(frozen=True)
+class ModelKept:
+    """A trial's model was written after the trial's end: it goes with the trial's run.
+
+    Attributes:
+        folder: folder whose files belong to the trial's run.
+        model: folder of the MLflow model.
+    """
+
+    study: str
+    number: int
+    folder: str
+    model: str
+
+
+@dataclass(frozen=True)
 class ModelDisplaced:
     """A trial fell out of the best `keep_models`: its logged model goes."""
 
@@ -126,4 +141,4 @@ class StudyClosed:
 
 
 TrialRecord = TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished
-Record = StudyOpened | TrialRecord | ModelDisplaced | StudyClosed
+Record = StudyOpened | TrialRecord | ModelKept | ModelDisplaced | StudyClosed

@@ -12,6 +12,7 @@ from tracking.mlflow_projection import Projection, run_name
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
+    ModelKept,
     ParametersDrawn,
     StudyClosed,
     StudyOpened,
@@ -330,6 +331,25 @@ def test_models_are_named_as_their_run(projection, client, name, a_study, keras_
     assert (description.model_id, description.run_id) == (model.model_id, children[1].info.run_id)
 
 
+def test_a_model_that_was_written_late_is_kept_as_any_other(tmp_path, a_study, files, keras_file):
+    """Logged after its run has ended, a model is shown as if it had been there in time: no time or status changes."""
+    shown = []
+    for late in (False, True):
+        place = tmp_path / ("late" if late else "in-time")
+        place.mkdir()
+        its_client = mlflow.MlflowClient(uri(place))
+        *records, closed = a_study("same", folder=files, models={} if late else {1: keras_file}, register="same")
+        kept = [ModelKept("same", 1, files, keras_file)] * 2 if late else []
+        for _ in range(2):
+            deliver(connect(place), [*records, *kept, closed])
+        parent, children = runs_of(its_client, "same")
+        (model,) = its_client.search_logged_models([parent.info.experiment_id])
+        assert model.source_run_id == children[1].info.run_id
+        scores = sorted((metric.key, metric.value, metric.step, metric.timestamp) for metric in model.metrics)
+        shown.append((without_ids(everything(its_client, "same")), scores, model.params, model.status))
+    assert shown[0] == shown[1]
+
+
 def test_a_displaced_model_goes(projection, client, name, a_study, keras_file, home):
     """A model that fell out of the best is deleted with its files; the run stays; twice is no error."""
     records = a_study(name, models={0: keras_file, 1: keras_file})
@@ -343,7 +363,9 @@ def test_a_displaced_model_goes(projection, client, name, a_study, keras_file, h
 
 def test_a_model_that_is_gone_holds_nothing_up(projection, client, name, a_study, tmp_path):
     """A trial whose model was displaced before MLflow heard of it is recorded without one."""
-    deliver(projection, a_study(name, models={0: str(tmp_path / "gone"), 1: str(tmp_path / "gone")}, register="gone"))
+    gone = str(tmp_path / "gone")
+    *records, closed = a_study(name, models={0: gone, 1: gone}, register="gone")
+    deliver(projection, [*records, ModelKept(name, 0, "", gone), closed])
     parent, _ = runs_of(client, name)
     assert parent.info.status == "FINISHED"
     assert not client.search_logged_models([parent.info.experiment_id])
