@@ -19,7 +19,7 @@ from pipelines.files import write_text
 from pipelines.home import Home
 from pipelines.search import Scored, Search, count_by_state
 from pipelines.study_file import Objective, Study
-from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, EpochDone
+from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE, EpochDone
 from search_spaces.document import to_yaml
 from tracking.mlflow_model import write_model_folder
 from tracking.outbox import Outbox
@@ -27,6 +27,7 @@ from tracking.plots import Curve, TrialRow, read_history
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
+    ModelKept,
     ParametersDrawn,
     Record,
     StudyClosed,
@@ -163,6 +164,15 @@ class Recorder:
         rows += [finished, *(ModelDisplaced(self._study.name, number) for number in displaced)]
         self._add(rows)
 
+    def models_missing(self) -> tuple[int, ...]:
+        """Return the trials whose model is kept and not yet written: a fleet leaves their weights alone."""
+        return tuple(trial.number for trial in self._kept if self._left_weights(trial) and not self._has_file(trial))
+
+    def models_written(self) -> None:
+        """Record the models that were written since their trials ended; what MLflow has already stays as it is."""
+        written = [trial for trial in self._kept if self._left_weights(trial) and self._has_file(trial)]
+        self._add([self._late_model(trial.number) for trial in written])
+
     def study_closed(self, state: StudyState, reason: str, best: Scored | None, test: Mapping[str, float]) -> None:
         """Record that a study ended or was parked, with its report, and its state in the queue."""
         spec = self._study.spec
@@ -222,6 +232,18 @@ class Recorder:
             for done in epochs
         )
         return [EpochsRecorded(self._study.name, number, points)]
+
+    def _left_weights(self, trial: Scored) -> bool:
+        return (self._home.trial(self._study.name, trial.number) / WEIGHTS_FILE).exists()
+
+    def _has_file(self, trial: Scored) -> bool:
+        return (self._home.trial(self._study.name, trial.number) / MODEL_FILE).exists()
+
+    def _late_model(self, number: int) -> Record:
+        folder = self._home.trial(self._study.name, number)
+        if not (folder / _MLFLOW_MODEL).exists():
+            write_model_folder(folder / MODEL_FILE, folder / _MLFLOW_MODEL)
+        return ModelKept(self._study.name, number, str(folder / ARTIFACTS), str(folder / _MLFLOW_MODEL))
 
     def _rank(self, trial: Scored) -> tuple[bool, list[int]]:
         """Return whether a trial's model is kept, and whose model goes instead; delete what is not kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 
 import pytest
 from desk import SUMMARY, Desk, scores
@@ -17,10 +18,10 @@ from pipelines.recording import Recorder, environment
 from pipelines.search import Scored, Search
 from pipelines.study_file import Objective
 from pipelines.submit import enqueue
-from pipelines.training.trainer import EpochDone
+from pipelines.training.trainer import MODEL_FILE, WEIGHTS_FILE, EpochDone
 from search_spaces.document import read_document
 from search_spaces.parse import parse_space
-from tracking.records import EpochsRecorded, StudyClosed, TrialFinished
+from tracking.records import EpochsRecorded, ModelKept, StudyClosed, TrialFinished
 
 LOSS = Objective("val_loss", "minimize")
 
@@ -110,6 +111,58 @@ def test_a_trial_under_way_has_no_end(recorder):
     """Recording the end of a trial that has none is a defect, and said to be one."""
     with pytest.raises(ValueError, match="trial 4 has not ended"):
         recorder().trial_finished(Scored(4, "running", None, {}), [], best_so_far=None)
+
+
+def write_model(folder):
+    with zipfile.ZipFile(folder / MODEL_FILE, "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"name": folder.name}}))
+
+
+def test_models_that_fleets_left_unwritten(desk, recorder):
+    """Of the best trials those are missing that left their weights alone; what is written then is recorded."""
+    made = recorder()
+    for number in range(5):  # the best three of them are kept
+        folder = desk.home.trial("it", number)
+        folder.mkdir(parents=True)
+        if number == 4:
+            write_model(folder)
+        else:
+            (folder / WEIGHTS_FILE).write_bytes(b"")
+        made.trial_finished(Scored(number, "complete", 5.0 - number, {}, 1), [], best_so_far=None)
+    made.trial_finished(Scored(5, "pruned", 0.1, {}, 1), [], best_so_far=None)
+    assert sorted(made.models_missing()) == [2, 3]
+    write_model(desk.home.trial("it", 2))
+    made.models_written()
+    [kept] = desk.records(ModelKept)
+    folder = desk.home.trial("it", 2)
+    assert kept == ModelKept("it", 2, str(folder / "artifacts"), str(folder / "mlflow_model"))
+    assert (folder / "mlflow_model" / "data" / "model.keras").read_bytes() == (folder / MODEL_FILE).read_bytes()
+    assert made.models_missing() == (3,)
+
+
+def test_models_are_recorded_again_after_a_crash(desk, recorder):
+    """A kill between a model's file and its record loses nothing: all that is kept is recorded, as often as asked."""
+    made = recorder()
+    folder = desk.home.trial("it", 0)
+    folder.mkdir(parents=True)
+    (folder / WEIGHTS_FILE).write_bytes(b"")
+    made.trial_finished(Scored(0, "complete", 1.0, {}, 1), [], best_so_far=None)
+    write_model(folder)
+    made.models_written()
+    made.models_written()
+    assert desk.records(ModelKept) == [ModelKept("it", 0, str(folder / "artifacts"), str(folder / "mlflow_model"))] * 2
+
+
+def test_a_displaced_trial_keeps_its_weights(desk, recorder):
+    """Its model and what MLflow has of it go; the weights stay, so that it can still be exported."""
+    made = recorder()
+    for number in range(4):
+        folder = desk.home.trial("it", number)
+        folder.mkdir(parents=True)
+        (folder / WEIGHTS_FILE).write_bytes(b"")
+        write_model(folder)
+        made.trial_finished(Scored(number, "complete", 5.0 - number, {}, 1), [], best_so_far=None)
+    assert sorted(file.name for file in desk.home.trial("it", 0).iterdir()) == [WEIGHTS_FILE]
 
 
 def test_nothing_is_stored_without_the_lease(desk, recorder):
