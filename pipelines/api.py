@@ -25,6 +25,7 @@ from pipelines.home import Home
 from pipelines.lookup import BestTrial, Lookup, TrialRow
 from pipelines.progress import Progress, StudyEnded
 from pipelines.running import supervised
+from pipelines.selection import past_trial
 from pipelines.study_file import Study, check_document
 from pipelines.study_file import load_study as _load_study
 from search_spaces.document import plain_document
@@ -60,7 +61,9 @@ class StudyResult:
         """Return the best trial's `keras.Model`, which takes raw columns by name; imports Keras."""
         import keras
 
-        return keras.models.load_model(self.winner.model)
+        from pipelines.training.rebuild import model_file
+
+        return keras.models.load_model(model_file(past_trial(self.home, self.study, self.best.number)))
 
     def export(self, folder: str | Path, formats: Sequence[str] = ("keras",)) -> tuple[Parity, ...]:
         """Write the best model to a new folder, each format proven equal to the Keras model.
