@@ -40,7 +40,7 @@ space:
 objective: {{metric: val_loss, direction: minimize}}
 search: {{sampler: {sampler}, pruner: {pruner}, seed: 3, startup_trials: 2}}
 budget: {{trials: {trials}{budget}}}
-resources: {{workers: 1}}
+resources: {{workers: 1, fleet: {fleet}}}
 tracking: {{keep_models: {keep}}}
 """
 
@@ -71,9 +71,16 @@ class Desk:
         self.queue = StudyQueue(store)
 
     def study(
-        self, trials: int = 4, pruner: str = "none", sampler: str = "random", budget: str = "", keep: int = 3
+        self,
+        trials: int = 4,
+        pruner: str = "none",
+        sampler: str = "random",
+        budget: str = "",
+        keep: int = 3,
+        fleet: str = "off",
     ) -> Study:
-        return study_of(FILE.format(trials=trials, pruner=pruner, sampler=sampler, budget=budget, keep=keep))
+        text = FILE.format(trials=trials, pruner=pruner, sampler=sampler, budget=budget, keep=keep, fleet=fleet)
+        return study_of(text)
 
     def supervisor(
         self, engine: FakeEngine, *, summary: DataSummary = SUMMARY, study: Study | None = None, **choices: Any

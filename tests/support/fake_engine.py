@@ -16,6 +16,7 @@ from typing import Any
 
 from pipelines.engines.engine import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
 from pipelines.files import write_text
+from pipelines.training.fleet.seam import FleetEpoch, FleetJob, RungsReached, SeatsFree
 from pipelines.training.trainer import (
     ARTIFACTS,
     MODEL_FILE,
@@ -48,7 +49,8 @@ class FakeEngine:
         on_event: called before each event is given out.
 
     Attributes:
-        jobs: every trial's job, in the order submitted.
+        jobs: every trial's job, in the order begun, in fleets or by itself.
+        fleets: every fleet's job.
         stopped: names of the jobs that were stopped.
         warmed: backends that were asked for ahead of their jobs.
     """
@@ -69,6 +71,7 @@ class FakeEngine:
         self._answers: dict[str, bool | None] = {}
         self._waits: set[str] = set()
         self.jobs: list[TrialJob] = []
+        self.fleets: list[FleetJob] = []
         self.stopped: list[str] = []
         self.warmed: list[Backend] = []
 
@@ -89,6 +92,9 @@ class FakeEngine:
         if isinstance(job.payload, TrialJob):
             self.jobs.append(job.payload)
             self._under_way[job.name] = self._script(job.payload)
+        elif isinstance(job.payload, FleetJob):
+            self.fleets.append(job.payload)
+            self._under_way[job.name] = self._fleet(job.payload)
         else:
             self._under_way[job.name] = self._test()
         self._answers[job.name] = None
@@ -125,10 +131,42 @@ class FakeEngine:
         except Ends as end:
             del self._under_way[name]
             return Failed(name, end.kind, end.reason, end.traceback)
-        if isinstance(said, RungReached):
+        if isinstance(said, (RungReached, RungsReached, SeatsFree)):
             self._waits.add(name)
             return Asked(name, said)
         return Reported(name, said)
+
+    def _fleet(self, job: FleetJob) -> Generator[Any, Any, None]:
+        """Train trials by their scripts, one epoch of each at a time; a script that `Ends` ends the whole fleet."""
+        members: dict[int, Generator[Any, bool, TrialResult]] = {}
+        said: dict[int, Any] = {}
+        ended: dict[int, Any] = {}
+        while True:
+            given = yield SeatsFree(job.seats - len(members), ended)
+            assert len(given) <= job.seats - len(members)
+            self.jobs += given
+            members |= {trial.number: self._script(trial) for trial in given}
+            ended = {}
+            if not members:
+                return
+            while not ended:
+                verdicts: frozenset[int] = frozenset()
+                rungs = {number: (rung.epoch, rung.best) for number, rung in said.items()}
+                if rungs:
+                    verdicts = yield RungsReached(rungs)
+                epochs = {}
+                for number, member in list(members.items()):
+                    try:
+                        epochs[number] = member.send(number in verdicts if number in said else None)
+                        said.pop(number, None)
+                    except StopIteration as end:
+                        ended[number] = end.value
+                        said.pop(number, None)
+                        del members[number]
+                said = {number: each for number, each in epochs.items() if isinstance(each, RungReached)}
+                done = {number: each for number, each in epochs.items() if isinstance(each, EpochDone)}
+                if done:
+                    yield FleetEpoch(done)
 
     def _test(self) -> Generator[Any, bool, Any]:
         if self._test_scores is None:
