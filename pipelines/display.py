@@ -187,13 +187,14 @@ class Bars:
 
 
 def opening(event: said.SearchBegun) -> str:
-    """Return what is known as the search begins, in two lines."""
+    """Return what is known as the search begins, in two or three lines."""
     rows = ", ".join(f"{count} {part}" for part, count in event.data.rows.items() if count)
     budget = counted(event.budget, "trial")
     over = f"going on after {event.done} of {budget}" if event.done else f"over {budget}"
     return (
         f"{event.study}: {event.data.task.kind}, rows: {rows}\n"
-        f"{event.objective.direction} {event.objective.metric} {over}, {event.workers} at a time"
+        f"{event.objective.direction} {event.objective.metric} {over}, {counted(event.workers, 'worker')}"
+        f"{f'{chr(10)}trials train {event.trained}' if event.trained else ''}"
     )
 
 

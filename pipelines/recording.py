@@ -111,9 +111,9 @@ class Recorder:
         )
         self._add([opened])
 
-    def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
-        """Record that a trial was handed to a worker."""
-        self._add([TrialStarted(self._study.name, number, dict(values), now_ms())])
+    def trial_started(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> None:
+        """Record that a trial was handed to a worker; its run gets the tags."""
+        self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), tags)])
 
     def parameters_drawn(self, number: int, params: Mapping[str, Value]) -> None:
         """Record what a model of the study's own has asked for so far."""
@@ -160,6 +160,7 @@ class Recorder:
             folder=str(folder / ARTIFACTS),
             model=str(folder / _MLFLOW_MODEL) if keeps else None,
             best_so_far=best_so_far,
+            tags={"kerastudy.trainer": trial.trainer} if trial.trainer else {},
         )
         rows += [finished, *(ModelDisplaced(self._study.name, number) for number in displaced)]
         self._add(rows)

@@ -54,6 +54,7 @@ class Scored:
         reason: why it was pruned or failed.
         metrics: every metric at the best epoch.
         parameters: trainable weights of the model.
+        trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for code of the study's own.
         fits: False for a trial that the space could no longer have drawn since it was changed.
     """
 
@@ -67,6 +68,7 @@ class Scored:
     metrics: Mapping[str, float] = field(default_factory=dict)
     parameters: int | None = None
     fits: bool = True
+    trainer: str = ""
 
 
 class Search:

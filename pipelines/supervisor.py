@@ -37,7 +37,7 @@ from pipelines.progress import (
 )
 from pipelines.recording import Recorder
 from pipelines.search import Scored, Search, best_of, count_by_state
-from pipelines.selection import evaluation_job
+from pipelines.selection import evaluation_job, models_job
 from pipelines.study_file import Study
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.seam import FleetEpoch, FleetJob, MemberFailed, RungsReached, SeatsFree
@@ -308,7 +308,7 @@ class Supervisor:
     def _start(self, number: int, values: Mapping[str, Value], reason: str) -> Iterator[Progress]:
         """Start a trial in a worker of its own, for a reason."""
         spec = self._study.spec
-        job = self._begun(number, values)
+        job = self._begun(number, values, {"kerastudy.why_alone": reason})
         self._engine.submit(
             Job(
                 _job_name(number),
@@ -350,11 +350,11 @@ class Supervisor:
             )
         )
 
-    def _begun(self, number: int, values: Mapping[str, Value]) -> TrialJob:
-        """Record that a trial begins, and return it as a worker gets it."""
+    def _begun(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
+        """Record that a trial begins, with these tags, and return it as a worker gets it."""
         spec = self._study.spec
         self._running[number] = _Running(number, values, time.monotonic())
-        self._recorder.trial_started(number, values)
+        self._recorder.trial_started(number, values, tags)
         return TrialJob(
             study=spec.study,
             number=number,
@@ -437,7 +437,7 @@ class Supervisor:
             if ended is None:
                 break
             yield from ended
-        jobs = tuple(self._begun(number, values) for number, values in fleet.assigned[:free])
+        jobs = tuple(self._begun(number, values, {}) for number, values in fleet.assigned[:free])
         fleet.assigned = fleet.assigned[free:]
         fleet.seated |= {trial.number for trial in jobs}
         self._engine.answer(job, jobs)
@@ -497,6 +497,7 @@ class Supervisor:
             reason=reason,
             metrics=result.metrics,
             parameters=result.parameters,
+            trainer=result.trainer,
         )
         self._best = best_of([self._best, scored] if self._best else [scored], self._objective)
         return self._ended(running, scored, result)
@@ -533,6 +534,8 @@ class Supervisor:
     def _end(self) -> Iterator[Progress]:
         state, reason = self._how_it_ended()
         test: Mapping[str, float] = {}
+        if not self._parked:
+            reason += self._write_models()
         try:
             test = self._test_scores() if state == "finished" else {}
         except JobError as error:
@@ -567,6 +570,18 @@ class Supervisor:
         if self._failure or not ended:
             return "failed", self._stop_asking
         return "failed", f"{self._stop_asking}, and none completed; the last one {ended[-1].state}: {ended[-1].reason}"
+
+    def _write_models(self) -> str:
+        """Write the models that are kept of trials from fleets; return what to add to the study's end if that fails."""
+        if not (missing := self._recorder.models_missing()):
+            return ""
+        try:
+            run_alone(self._engine, models_job(self._home, self._study.name, missing), self._alive)
+        except JobError as error:
+            return f"; some models could not be written: {error}"
+        finally:
+            self._recorder.models_written()
+        return ""
 
     def _test_scores(self) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which nothing has looked at so far."""

@@ -447,7 +447,7 @@ def _test_metrics(closed: StudyClosed) -> list[Metric]:
 
 
 def _trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
-    tags: dict[str, str] = {"state": finished.state, "kerastudy.state": finished.state}
+    tags: dict[str, str] = {**finished.tags, "state": finished.state, "kerastudy.state": finished.state}
     if finished.value is not None:
         tags["value"] = _written(finished.value)
     if finished.reason:

@@ -79,6 +79,7 @@ class TrialFinished:
         folder: folder whose files belong to the trial's run.
         model: folder of the MLflow model to keep with the run; None where it is not among the best.
         best_so_far: best score of the study up to this trial, for the parent's curve.
+        tags: tags that its run gets besides.
     """
 
     study: str
@@ -91,6 +92,7 @@ class TrialFinished:
     folder: str
     model: str | None = None
     best_so_far: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from pipelines.training.trainer import Fitted, Listener, Rows, Schedule
 class Trainer(Protocol):
     """Trains a compiled model and leaves it with the weights of its best epoch; see `fit` and `loop`."""
 
+    __name__: str
+
     def __call__(
         self,
         model: keras.Model,

@@ -156,11 +156,11 @@ def _check(job: TrialJob, choose: Callable[[Question], Value], seen: _Seen) -> M
         pass
     finally:
         seen.note(trial.hp)
-    seen.checks[key] = _measured(trial, time.monotonic() - started, listener.seconds)
+    seen.checks[key] = _measured(trial, time.monotonic() - started, listener)
     return seen.checks[key]
 
 
-def _measured(trial: OwnTrial, first_s: float, epoch_s: float) -> ModelCheck:
+def _measured(trial: OwnTrial, first_s: float, listener: _OneEpoch) -> ModelCheck:
     values = {**trial.hp.values, **trial.hp.given}
     batch_size = int(values.get("batch_size") or trial.schedule.batch_size)
     shares = ceil(trial.rows.train.rows / max(1, min(_ROWS, trial.rows.train.rows)))
@@ -168,8 +168,8 @@ def _measured(trial: OwnTrial, first_s: float, epoch_s: float) -> ModelCheck:
         parameters=trial.model.count_params() if trial.model.built else 0,
         memory_bytes=training_memory(trial.model, batch_size) if trial.model.built else 0,
         first_s=first_s,
-        epoch_s=epoch_s * shares,
-        epochs=int(values.get("epochs") or trial.schedule.epochs),
+        epoch_s=listener.seconds * shares,
+        epochs=listener.expected or int(values.get("epochs") or trial.schedule.epochs),
     )
 
 
@@ -177,20 +177,22 @@ class _OneEpoch:
     """Ends a training after its first epoch."""
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
+        self._started = 0.0
         self.seconds = 0.0
+        self.expected = 0
 
     def expects(self, epochs: int) -> None:
-        """One epoch it is."""
+        """Take note of how many epochs there would be."""
+        self.expected = epochs
 
     def batch(self) -> None:
         """Take note that the first step, which traces and compiles, is over."""
-        if not self.seconds:
-            self._started, self.seconds = time.monotonic(), 1e-3
+        self._started = self._started or time.monotonic()
 
     def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
         """End the training."""
-        self.seconds = time.monotonic() - self._started
+        if self._started:  # else it calls nothing back but the end, and all its time is the first step's
+            self.seconds = time.monotonic() - self._started
         return True
 
 

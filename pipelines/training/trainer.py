@@ -109,7 +109,7 @@ class TrialResult:
         parameters: trainable weights of the model.
         seconds: time from start to end.
         drawn: hyperparameters that the model asked for and the space does not declare.
-        trainer: what trained it: `fit`, `loop` or `fleet`.
+        trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for code of the study's own.
     """
 
     state: Literal["complete", "pruned"]

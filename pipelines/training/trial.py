@@ -90,6 +90,7 @@ class _Fold:
     config: Mapping[str, Any]
     fitted: Fitted
     epochs: tuple[EpochDone, ...]
+    trainer: str
     drawn: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -106,7 +107,7 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     fitted = train(
         trial.model, trial.rows, trial.schedule, metric=job.metric, direction=job.direction, listener=listener
     )
-    return _Fold(fold, trial.model, trial.asked, fitted, tuple(listener.epochs))
+    return _Fold(fold, trial.model, trial.asked, fitted, tuple(listener.epochs), train.__name__)
 
 
 def _train_own_fold(job: TrialJob, own: OwnModel, fold: int, channel: Channel) -> _Fold:
@@ -115,7 +116,8 @@ def _train_own_fold(job: TrialJob, own: OwnModel, fold: int, channel: Channel) -
     refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     fitted = trial.train(listener)
-    return _Fold(fold, trial.model, dict(trial.hp.values), fitted, tuple(listener.epochs), dict(trial.undeclared.drawn))
+    drawn = dict(trial.undeclared.drawn)
+    return _Fold(fold, trial.model, dict(trial.hp.values), fitted, tuple(listener.epochs), "own", drawn)
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ def _result(folds: Sequence[_Fold], *, seconds: float) -> TrialResult:
         parameters=sum(int(np.prod(weight.shape)) for weight in folds[0].model.trainable_weights),
         seconds=seconds,
         drawn={name: value for fold in folds for name, value in fold.drawn.items()},
+        trainer=folds[0].trainer,
     )
 
 

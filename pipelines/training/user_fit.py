@@ -84,6 +84,7 @@ def user_fit(
             return fitted
         return _rescored(fitted, _metrics_of(results, how), how)
     metrics = _metrics_of(results, how)
+    listener.expects(1)
     listener.epoch(0, metrics)
     return Fitted((metrics,), 0, metrics[how.metric], pruned=False)
 

@@ -182,7 +182,7 @@ def test_nothing_is_stored_without_the_lease(desk, recorder):
     lost.append(True)
     trial = Scored(0, "failed", None, {}, reason="no")
     for act in (
-        lambda: made.trial_started(0, {}),
+        lambda: made.trial_started(0, {}, {}),
         lambda: made.flush_epochs([Trial(0, [epoch(0, 0, 1.0)])]),
         lambda: made.trial_finished(trial, [], best_so_far=None),
         lambda: made.study_closed("failed", "no", None, {}),
