@@ -462,3 +462,46 @@ def test_a_largest_model_above_a_ceiling_is_not_trained(job):
     found = check_own_model((its, large), Supervised())
     assert found.smallest.parameters == 64 * 4 + 4 + 4 * 10 + 10
     assert "limits.parameters allows 600" in found.largest.refused
+
+
+def test_a_fit_that_calls_nothing_back_is_one_epoch(job):
+    """Nobody knows how often it goes over the rows: the check estimates one epoch and no more, a trial shows one."""
+    text = f"{CLASS}\n    def fit(self, hp, model, *args, **kwargs):\n        return 0.5\n".removeprefix(HEAD)
+    its = job("Model", text)
+    assert (check(its).smallest.epochs, check(its).smallest.epoch_s) == (1, 0.0)
+    channel = Supervised()
+    train_trial(its, channel)
+    assert [(done.epoch, done.of) for done in channel.reported] == [(0, 1)]
+
+
+AUGMENTED = """
+def build(hp):
+    augment = keras_tuner.applications.HyperImageAugment(input_shape=(8, 8, 1), augment_layers=0).build(hp)
+    model = keras.Sequential([keras.Input((8, 8, 1)), augment, layers.Flatten(), layers.Dense(10, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+"""
+
+
+def test_image_augmentation_is_part_of_a_model(job):
+    """KerasTuner's augmentation trains within a model, and its factors are searched."""
+    its = job("build", AUGMENTED, values={"epochs": 1, "batch_size": 128})
+    names = {"factor_rotate", "factor_translate_x", "factor_translate_y", "factor_contrast"}
+    assert {question.name for question in check(its).asked} == names
+    result = train_trial(its, Supervised())
+    assert set(result.drawn) == names
+
+
+def test_a_model_that_needs_the_network_says_so(job, monkeypatch):
+    """HyperEfficientNet fetches weights; without a network the check says what could not be fetched."""
+
+    def no_network(*args, **keywords):
+        raise OSError("URL fetch failure: no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
+    monkeypatch.setenv("KERAS_HOME", str(Path(job("build", DENSE).folder).parent))
+    text = "build = keras_tuner.applications.HyperEfficientNet(input_shape=(32, 32, 3), classes=10)\n"
+    [(path, said)] = problems(job("build", text))
+    assert path == "model"
+    assert "URL fetch failure" in said
