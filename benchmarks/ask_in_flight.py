@@ -41,8 +41,9 @@ import optuna
 TASKS = (3945, 34539, 126025, 146212, 167104, 168329, 189862, 189905)
 EPOCHS = 52
 FIXED = (1, 2, 4, 8, 16, 32, 64)
-LEFT = (2, 4, 8)  # under way: what is left of the budget, divided by this
-TOLD = (2, 4, 8)  # under way: the trials that have been told, divided by this
+BATCHES = (1, 4, 16, 64)
+LEFT = (4,)  # under way: what is left of the budget, divided by this
+TOLD = (2, 4)  # under way: the trials that have been told, divided by this
 BUDGETS = (64, 256)
 LEAST, MOST = {"left": 4, "told": 8}, 64
 EVERY = 8  # trials from one point of a curve to the next
@@ -109,7 +110,7 @@ def main() -> None:
 
 
 def search(plan: Plan, folder: Path) -> list[dict[str, object]]:
-    """Return a study's regret and modelled seconds, at every eighth trial of its budget or at its end only."""
+    """Return a study's regret and modelled seconds, at every eighth trial of its budget."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         direction="maximize",
@@ -136,9 +137,8 @@ def search(plan: Plan, folder: Path) -> list[dict[str, object]]:
         under_way = [each for each in under_way if each not in finished]
         ended |= {each.trial.number: (each.best, each.epoch, second) for each in finished}
     best_known, of_random = _reference(plan.task, folder)
-    counts = (plan.budget,) if plan.under_way.startswith("left") else range(EVERY, plan.budget + 1, EVERY)
     rows: list[dict[str, object]] = []
-    for count in counts:
+    for count in range(EVERY, plan.budget + 1, EVERY):
         scores, epochs, seconds = zip(*(ended[number] for number in range(count)), strict=True)
         regret = (best_known - max(scores)) / (best_known - of_random)
         numbers = {"trials": count, "regret": f"{regret:.5f}", "epochs": sum(epochs), "seconds": f"{max(seconds):.3f}"}
@@ -164,14 +164,13 @@ def _options() -> argparse.Namespace:
 
 
 def _plans(seeds: int, trials: int) -> Iterator[Plan]:
-    """Yield the studies; but for those that look at what is left, each also tells what a smaller budget had found."""
+    """Yield the studies; of batches the largest budget alone, since it tells what smaller ones had found."""
     studies = list(itertools.product(TASKS, range(seeds)))
-    for most in (*map(str, FIXED), *(f"told/{divisor}" for divisor in TOLD)):
-        yield from (Plan("conveyor", most, trials, *study) for study in studies)
-    for budget, divisor in itertools.product(BUDGETS, LEFT):
+    shares = [f"{of}/{divisor}" for of, divisors in (("told", TOLD), ("left", LEFT)) for divisor in divisors]
+    for under_way, budget in itertools.product((*map(str, FIXED), *shares), sorted({*BUDGETS, trials}, reverse=True)):
         if budget <= trials:
-            yield from (Plan("conveyor", f"left/{divisor}", budget, *study) for study in studies)
-    for most in FIXED:
+            yield from (Plan("conveyor", under_way, budget, *study) for study in studies)
+    for most in BATCHES:
         yield from (Plan("batches", str(most), trials, *study) for study in studies)
 
 
@@ -257,10 +256,10 @@ def _reference(task: int, folder: Path) -> tuple[float, float]:
 
 def _summary(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, object]]:
     """Yield the means over tasks and seeds; the error is that of the mean over seeds, of means over tasks."""
-    groups: dict[tuple[str, str, int], list[dict[str, str]]] = defaultdict(list)
+    groups: dict[tuple[str, str, int, int], list[dict[str, str]]] = defaultdict(list)
     for row in rows:
-        groups[row["way"], row["under_way"], int(row["trials"])].append(row)
-    for (way, under_way, trials), members in sorted(groups.items(), key=lambda item: _order(item[0])):
+        groups[row["way"], row["under_way"], int(row["budget"]), int(row["trials"])].append(row)
+    for (way, under_way, budget, trials), members in sorted(groups.items(), key=lambda item: _order(item[0])):
         by_seed: dict[str, list[float]] = defaultdict(list)
         for row in members:
             by_seed[row["seed"]].append(float(row["regret"]))
@@ -268,6 +267,7 @@ def _summary(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, object]]:
         yield {
             "way": way,
             "under_way": under_way,
+            "budget": budget,
             "trials": trials,
             "regret": f"{mean(seeds):.4f}",
             "error": f"{stdev(seeds) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan:.4f}",
@@ -277,15 +277,15 @@ def _summary(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, object]]:
         }
 
 
-def _order(key: tuple[str, str, int]) -> tuple[str, str, int, int]:
-    way, under_way, trials = key
+def _order(key: tuple[str, str, int, int]) -> tuple[str, str, int, int, int]:
+    way, under_way, budget, trials = key
     of, _, number = under_way.rpartition("/")
-    return way, of, int(number), trials
+    return way, of, int(number), budget, trials
 
 
 def _print(summary: list[dict[str, object]]) -> None:
     for row in summary:
-        if row["trials"] in BUDGETS:
+        if row["trials"] == row["budget"] or (row["way"] == "batches" and row["trials"] in BUDGETS):
             print(
                 f"{row['way']:<9}{row['under_way']:>7} under way {row['trials']:>4} trials: regret {row['regret']} "
                 f"+- {row['error']}, {row['epochs_a_trial']:>4} epochs a trial, modelled {row['seconds']:>6} s"
@@ -299,21 +299,16 @@ def _draw(summary: list[dict[str, object]], file: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, (by_trials, by_time) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained", sharey=True)
+    longest = [row for row in summary if row["budget"] == max(int(str(each["budget"])) for each in summary)]
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(FIXED)))
-    for colour, most in zip(colours, FIXED, strict=True):
-        for way, style in (("conveyor", "-"), ("batches", ":")):
-            rows = [row for row in summary if row["way"] == way and row["under_way"] == str(most)]
-            regret = [float(str(row["regret"])) for row in rows]
-            by_trials.plot([int(str(row["trials"])) for row in rows], regret, style, color=colour)
-            if way == "conveyor":
-                by_time.plot([float(str(row["seconds"])) for row in rows], regret, color=colour, label=str(most))
-    for form, of, divisors in (("{}", "left", LEFT), ("{}--", "told", TOLD)):
-        for marker, divisor in zip("os^", divisors, strict=True):
-            rows = [row for row in summary if row["under_way"] == f"{of}/{divisor}" and row["trials"] in BUDGETS]
-            regret = [float(str(row["regret"])) for row in rows]
-            for axes, x in ((by_trials, "trials"), (by_time, "seconds")):
-                places = [float(str(row[x])) for row in rows]
-                axes.plot(places, regret, form.format(marker), color="crimson", label=f"{of}/{divisor}")
+    lines = {str(most): colour for most, colour in zip(FIXED, colours, strict=True)}
+    lines |= {"told/4": "crimson", "left/4": "grey"}
+    for (under_way, colour), (way, style) in itertools.product(lines.items(), (("conveyor", "-"), ("batches", ":"))):
+        rows = [row for row in longest if row["way"] == way and row["under_way"] == under_way]
+        regret = [float(str(row["regret"])) for row in rows]
+        by_trials.plot([int(str(row["trials"])) for row in rows], regret, style, color=colour)
+        if way == "conveyor":
+            by_time.plot([float(str(row["seconds"])) for row in rows], regret, color=colour, label=under_way)
     by_trials.set(xlabel="trials", ylabel="mean regret of 8 tasks", title="Conveyor (lines), batches (dotted)")
     by_time.set(xlabel="modelled seconds, first call included", xscale="log", title="Conveyor against time")
     by_time.legend(title="under way", fontsize=8)
