@@ -61,10 +61,13 @@ def _flat(questions: Questions, features: Features, inputs: dict[str, Any]) -> A
 
 
 def _embedded(width: int, columns: tuple[tuple[str, int], ...], codes: Any) -> list[Any]:
+    # Keras on TensorFlow squares a sparse gradient part by part, which is not the square of a row's gradient where a
+    # code comes twice in a batch. A penalty of zero makes the gradient dense.
+    dense = keras.regularizers.L2(0.0)
     return [
-        keras.layers.Embedding(count, width or embedding_width(count), name=f"embedding_{position + 1}")(
-            codes[:, position]
-        )
+        keras.layers.Embedding(
+            count, width or embedding_width(count), embeddings_regularizer=dense, name=f"embedding_{position + 1}"
+        )(codes[:, position])
         for position, (_, count) in enumerate(columns)
     ]
 

@@ -219,7 +219,8 @@ class Program:
         if not self.envelope.penalty:
             return 0.0
         kernels = [value for name, value in tree.items() if name.startswith("kernel_")]
-        absolute = sum(jnp.sum(jnp.abs(kernel)) for kernel in kernels)
+        # JAX's derivative of |w| is 1 at w = 0, where TensorFlow's is 0 and masked weights must stay.
+        absolute = sum(jnp.sum(kernel * jax.lax.stop_gradient(jnp.sign(kernel))) for kernel in kernels)
         squared = sum(jnp.sum(jnp.square(kernel)) for kernel in kernels)
         return numbers["l1"] * absolute + numbers["l2"] * squared
 
