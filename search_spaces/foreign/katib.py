@@ -87,9 +87,9 @@ def _choices(reader: Reader, path: KeyPath, name: str) -> list[Any]:
     if all(number is not None for number in numbers):
         reader.note(path, f"all are texts that are numbers: {name} takes the numbers")
         return numbers
-    if all(text in ("true", "false") for text in texts):
+    if all(text in ("true", "false", "True", "False") for text in texts):
         reader.note(path, f"all are the texts true and false: {name} takes the booleans")
-        return [text == "true" for text in texts]
+        return [text.lower() == "true" for text in texts]
     return texts
 
 
@@ -105,10 +105,10 @@ def _range(reader: Reader, name: str, path: KeyPath, *, whole: bool) -> Paramete
     if distribution.endswith("ormal"):
         message = f"a normal distribution has no equivalent: {name} is even over its range"
         reader.note((*path, "distribution"), message + (", on a logarithmic scale" if log else ""))
+    if whole and step == 1:
+        step = None
     if log and step is not None:
         reader.note((*path, "step"), f"additive steps on a logarithmic scale have no equivalent: {name} has none")
-        step = None
-    if whole and step == 1:
         step = None
     return reader.ranged(name, path, low, high, whole=whole, log=log, step=step)
 

@@ -96,7 +96,8 @@ class Reader:
         """
         found = self.document.get(path)
         if not isinstance(found, list) or not found:
-            raise self.refusal(path, f"expected a list of at least one item, got {described(found)}")
+            got = "an empty list" if found == [] else described(found)
+            raise self.refusal(path, f"expected a list of at least one item, got {got}")
         return found
 
     def singles(self, path: KeyPath) -> list[Any]:
@@ -163,6 +164,7 @@ class Reader:
         if compound is not None:
             self.note(path, f"{described(compound)} cannot be a choice here: {name} is left out")
             return None
+        choices = self._told_apart(name, path, choices)
         if len(choices) == 1:
             return Fixed(name, choices[0], when)
         return self._with_default(Categorical(name, choices, when=when), path, default)
@@ -239,6 +241,16 @@ class Reader:
             return float(f"{math.exp(exponent):.12g}")
         except OverflowError:
             raise self.refusal(path, f"e to the power of {exponent} is too large a number") from None
+
+    def _told_apart(self, name: str, path: KeyPath, choices: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Return choices without those that are there already; to Optuna 1, 1.0 and true are one."""
+        kept: dict[Value, Value] = {}
+        for choice in choices:
+            if choice in kept:
+                both = f"{shown(kept[choice])} and {shown(choice)} cannot be told apart in one list"
+                self.note(path, f"{both}: {name} takes {shown(kept[choice])}")
+            kept.setdefault(choice, choice)
+        return tuple(kept)
 
     def _with_default(self, parameter: Categorical | Float | Int, path: KeyPath, default: object) -> Parameter:
         if default is None:

@@ -81,6 +81,8 @@ def test_an_experiment_becomes_a_space():
         ),
         ("categorical", '{list: ["16", "0.5"]}', Categorical("it", (16, 0.5)), "it takes the numbers"),
         ("categorical", '{list: ["true", "false"]}', Categorical("it", (True, False)), "it takes the booleans"),
+        ("categorical", '{list: ["True", "False"]}', Categorical("it", (True, False)), "it takes the booleans"),
+        ("int", '{min: "1", max: "9", step: "1", distribution: logUniform}', Int("it", 1, 9, log=True), ""),
         ("categorical", '{list: ["16", many]}', Categorical("it", ("16", "many")), ""),
         ("discrete", '{list: ["16"]}', Fixed("it", 16), ""),
     ],

@@ -60,6 +60,12 @@ def test_every_bounded_distribution_has_its_equivalent(entry, expected):
         ("{distribution: q_log_uniform_values, min: 8, max: 64, q: 8}", Int("it", 8, 64, log=True), "multiples of 8"),
         ("{distribution: log_uniform, min: 0.5, max: 1}", Float("it", 1.6487212707, 2.71828182846, log=True), "meant?"),
         ("{values: [yes, no]}", Categorical("it", (True, False)), "`yes` without quotes is a boolean to W&B: true"),
+        (
+            "{values: [16, 16, 32]}",
+            Categorical("it", (16, 32)),
+            "16 and 16 cannot be told apart in one list: it takes 16",
+        ),
+        ("{values: [1, true]}", Fixed("it", 1), "1 and true cannot be told apart in one list: it takes 1"),
         ('{values: ["yes", maybe]}', Categorical("it", ("yes", "maybe")), ""),
     ],
 )
@@ -103,8 +109,7 @@ def test_the_metric_is_a_hint_for_the_study_file():
         ("{distribution: q_uniform, min: 1, max: 2, q: 0}", "expected a q above 0"),
         ("{distribution: q_uniform, min: 1, max: 2, q: 5}", "no multiple of 5 from 1 to 2"),
         ("{min: 2, max: 1}", "low < high must hold"),
-        ("{values: []}", "expected a list of at least one item"),
-        ("{values: [1, 1]}", "is there twice"),
+        ("{values: []}", "expected a list of at least one item, got an empty list"),
         ("3", "expected a mapping such as {min: 0.001, max: 0.1}, got 3"),
     ],
 )
