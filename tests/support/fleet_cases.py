@@ -1,0 +1,108 @@
+"""Trials to train both in fleets and one by one, as plain values.
+
+Keras has one backend in a process, so the fleets of a test run in a process of their own (`fleet_process.py`), and
+both sides make the same rows from the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipelines.data.prepared import Features, Part, Task
+from pipelines.models.objectives import class_weights
+from pipelines.study_spec import TrainingSpec
+from pipelines.training.trainer import Rows, Schedule
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a study have in common."""
+
+    task: Task
+    features: Features = field(default_factory=lambda: Features(dense=5))
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    train_rows: int = 70
+    validation_rows: int = 33
+    per_layer: frozenset[str] = frozenset()
+    metric: str = "val_loss"
+    direction: Any = "minimize"
+
+    def rows(self) -> Rows:
+        """Return the rows, which the class or the value of the first numbers of each row can be told from."""
+        random = np.random.default_rng(5)
+        train, validation = (self._part(random, rows) for rows in (self.train_rows, self.validation_rows))
+        return Rows(train, validation, class_weights(self.task, self.training))
+
+    def _part(self, random: np.random.Generator, rows: int) -> Part:
+        x: dict[str, Any] = {}
+        signal = np.zeros((rows, self.task.outputs))
+        if self.features.dense:
+            x["dense"] = random.normal(size=(rows, self.features.dense)).astype("float32")
+            signal += x["dense"][:, :1] * np.linspace(-1, 1, self.task.outputs + 1)[:-1]
+        if self.features.codes:
+            counts = [count for _, count in self.features.codes]
+            x["codes"] = np.stack([random.integers(0, count, rows) for count in counts], 1).astype("int32")
+        if self.features.image:
+            x["image"] = random.normal(size=(rows, *self.features.image)).astype("float32")
+        signal = signal + random.normal(size=signal.shape)
+        if self.task.kind == "binary":
+            return Part(x, (signal[:, 0] > 0).astype("int32"))
+        if self.task.kind == "multiclass":
+            return Part(x, signal.argmax(axis=1).astype("int32"))
+        y = np.asarray(self.task.target_mean) + np.asarray(self.task.target_scale) * signal
+        return Part(x, np.abs(y).astype("float32"))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: its hyperparameters, its seed, and the epoch after which it is pruned."""
+
+    values: Mapping[str, Any]
+    seed: int = 11
+    pruned_at: int | None = None
+
+    def schedule(self, setting: Setting) -> Schedule:
+        """Return how long it trains."""
+        stopping = setting.training.early_stopping
+        return Schedule(
+            epochs=int(self.values["epochs"]),
+            batch_size=int(self.values["batch_size"]),
+            patience=stopping.patience if stopping else None,
+            min_delta=stopping.min_delta if stopping else 0.0,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class FleetRun:
+    """Trials that go through one fleet in order, refilling its seats.
+
+    Attributes:
+        beside: trials that the program has room for besides, though none of them is trained.
+    """
+
+    setting: Setting
+    trials: Mapping[str, Trial]
+    seats: int = 4
+    beside: tuple[Trial, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial's training ended; the weights are the best epoch's, in the order of its stock model's."""
+
+    history: tuple[Mapping[str, float], ...] = ()
+    best_epoch: int = -1
+    pruned: bool = False
+    weights: list[Any] = field(default_factory=list)
+    failure: str = ""
+
+
+def trial(seed: int = 11, pruned_at: int | None = None, **values: Any) -> Trial:
+    """Return a short trial of a narrow model with these hyperparameters."""
+    plain = {"batch_size": 16, "epochs": 3, "depth": 1, "units": 8, "learning_rate": 0.01}
+    return Trial({**plain, **values}, seed, pruned_at)

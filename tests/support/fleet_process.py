@@ -1,0 +1,65 @@
+"""The process in which a test's fleets run: reads `FleetRun`s by name, writes the `Outcome`s of each one's trials."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fleet_cases import FleetRun, Outcome
+
+from pipelines.training.fleet.envelope import Envelope, envelope_of
+from pipelines.training.fleet.fleet import Ended, Fleet
+from pipelines.training.fleet.member import member_of
+from pipelines.training.fleet.program import Program
+
+
+def run_fleet(run: FleetRun, programs: dict[Any, Program]) -> dict[str, Outcome]:
+    """Train a run's trials; fleets alike in setting and envelope share their program."""
+    setting = run.setting
+    members = {name: member_of(trial.values, setting.per_layer) for name, trial in run.trials.items()}
+    beside = [member_of(trial.values, setting.per_layer) for trial in run.beside]
+    envelope = envelope_of([*members.values(), *beside])
+    program = _program(run, envelope, programs)
+    fleet: Fleet[str] = Fleet(
+        program, run.seats, metric=setting.metric, direction=setting.direction, per_layer=setting.per_layer
+    )
+    waiting = {name: (members[name], trial.schedule(setting)) for name, trial in run.trials.items()}
+    seated: dict[str, int] = {}
+    outcomes: dict[str, Outcome] = {}
+    while waiting or seated:
+        admitted = [*waiting][: fleet.free]
+        fleet.admit({name: waiting.pop(name) for name in admitted})
+        seated |= dict.fromkeys(admitted, 0)
+        fleet.train_epoch()
+        ended = fleet.settle({name for name, epoch in seated.items() if run.trials[name].pruned_at == epoch})
+        outcomes |= {name: _outcome(end) for name, end in ended.items()}
+        seated = {name: epoch + 1 for name, epoch in seated.items() if name not in ended}
+    return outcomes
+
+
+def _program(run: FleetRun, envelope: Envelope, programs: dict[Any, Program]) -> Program:
+    setting = run.setting
+    key = (repr(setting), envelope)
+    if key not in programs:
+        programs[key] = Program(envelope, setting.features, setting.task, setting.training, setting.rows())
+    return programs[key]
+
+
+def _outcome(end: Ended) -> Outcome:
+    if end.fitted is None:
+        return Outcome(failure=str(end.failure))
+    return Outcome(end.fitted.history, end.fitted.best_epoch, end.fitted.pruned, end.weights)
+
+
+def main(given: Path, results: Path) -> None:
+    """Run the fleets in one file and write their outcomes to another."""
+    runs: Mapping[str, FleetRun] = pickle.loads(given.read_bytes())
+    programs: dict[Any, Program] = {}
+    results.write_bytes(pickle.dumps({name: run_fleet(run, programs) for name, run in runs.items()}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
