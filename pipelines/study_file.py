@@ -26,6 +26,7 @@ from search_spaces.schema import space_schema
 from search_spaces.space import Space
 
 _Section = TypeVar("_Section", bound=Section)
+_MOST_HINTS = 20  # a file with more unknown names than this is another kind of file
 
 
 @dataclass(frozen=True)
@@ -200,12 +201,13 @@ def _unfit(document: Document, family: catalogue.Family, space: Space | None) ->
     """
     written = document.data.get("space")
     names = list(space.parameters if space else written if isinstance(written, dict) else ())
-    problems = []
+    problems: list[Problem] = []
     for name in names:
         asked = family.find(name)
         if asked is None and name not in RESERVED:
-            choices = [each.name for each in family.parameters]
-            message = f'the model "{family.name}" never asks for "{name}"; {nearest(name, choices)}'
+            message = f'the model "{family.name}" never asks for "{name}"'
+            if len(problems) < _MOST_HINTS:
+                message += f"; {nearest(name, [each.name for each in family.parameters])}"
             problems.append(document.key_problem(("space", name), message))
         elif asked is not None and space is not None:
             refused = ((value, asked.refusal(value)) for value in space.parameters[name].bounds)
@@ -312,6 +314,10 @@ def schema() -> Mapping[str, Any]:
     """Return the JSON Schema of study files."""
     whole = StudySpec.model_json_schema(by_alias=True)
     properties = {**whole["properties"], "space": space_schema()}
+    properties["model"] = {**properties["model"], "anyOf": [{"enum": list(catalogue.FAMILIES)}, {"pattern": ":"}]}
+    trains = whole["$defs"]["TrainingSpec"]["properties"]
+    trains["loss"]["anyOf"][0]["enum"] = objectives.all_losses()
+    trains["metrics"]["items"]["enum"] = objectives.all_metrics()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "properties": properties}
 
 

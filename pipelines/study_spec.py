@@ -26,6 +26,9 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d\d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)", re.IGNORECASE)
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+# What the operating system's timers and limits take without overflowing, and no study needs.
+_LONGEST_S = 10_000 * 86_400
+_LARGEST_BYTES = 10**18
 
 
 def duration_s(written: object) -> float:
@@ -35,16 +38,18 @@ def duration_s(written: object) -> float:
         ValueError: if it is not a positive duration written in one of these ways.
     """
     if isinstance(written, (int, float)) and not isinstance(written, bool):
-        seconds = float(written)
+        seconds: float = written
     elif isinstance(written, str) and _DURATION.sub("", written).strip() == "" and written.strip():
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(written))
     else:
         clock = _CLOCK.fullmatch(written) if isinstance(written, str) else None
         hint = f'; write "{clock[1]}h{clock[2]}m" or "{clock[1]}m{clock[2]}s"' if clock else ""
         raise ValueError(f'expected a duration such as 90, "30s", "5m" or "1h30m", got {described(written)}{hint}')
-    if not 0 < seconds < float("inf"):
+    if not seconds > 0:
         raise ValueError(f"expected a duration above zero, got {described(written)}")
-    return seconds
+    if seconds > _LONGEST_S:
+        raise ValueError(f"expected a duration of at most {_LONGEST_S // 86_400} days, got {described(written)}")
+    return float(seconds)
 
 
 def size_bytes(written: object) -> int:
@@ -54,14 +59,16 @@ def size_bytes(written: object) -> int:
         ValueError: if it is not a positive size written in one of these ways.
     """
     if isinstance(written, (int, float)) and not isinstance(written, bool) and written == written // 1:
-        size = int(written)
+        size = written
     elif isinstance(written, str) and (found := _SIZE.fullmatch(written.strip())):
-        size = int(float(found[1]) * _BYTES[found[2].upper()])
+        size = float(found[1]) * _BYTES[found[2].upper()]
     else:
         raise ValueError(f'expected a size such as "512MB" or "4GB", got {described(written)}')
-    if size <= 0:
+    if size < 1:
         raise ValueError(f"expected a size above zero, got {described(written)}")
-    return size
+    if size > _LARGEST_BYTES:
+        raise ValueError(f"expected a size of at most {_LARGEST_BYTES // 10**12} TB, got {described(written)}")
+    return int(size)
 
 
 def size_text(size: int) -> str:
@@ -76,13 +83,22 @@ def size_text(size: int) -> str:
     return f"{size / factor:.4g} {unit}"
 
 
-Seconds = Annotated[float, BeforeValidator(duration_s, json_schema_input_type=float | str)]
-Bytes = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=int | str)]
+_DURATION_TEXT = Annotated[str, Field(pattern=r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)+$")]
+_SIZE_TEXT = Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*[KMGTkmgt]?[Bb]\s*$")]
+Seconds = Annotated[
+    float,
+    BeforeValidator(duration_s, json_schema_input_type=Annotated[float, Field(gt=0, le=_LONGEST_S)] | _DURATION_TEXT),
+]
+Bytes = Annotated[
+    int,
+    BeforeValidator(size_bytes, json_schema_input_type=Annotated[int, Field(ge=1, le=_LARGEST_BYTES)] | _SIZE_TEXT),
+]
 NAME_MEANS = "a name of up to 100 letters, digits, dots, dashes and underscores that begins with a letter or digit"
 """What `Name` accepts, in words."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Weight = Annotated[float, Field(ge=0.0)]
+_Pixels = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -154,7 +170,7 @@ class DataSpec(Section):
     missing_values: list[str] = Field(
         default=[], description='Strings that mean "missing" besides the empty field, such as "?".'
     )
-    image_size: tuple[int, int] | None = Field(
+    image_size: tuple[_Pixels, _Pixels] | None = Field(
         None, description="Height and width that an image folder's pictures are resized to."
     )
     scale_target: bool = Field(

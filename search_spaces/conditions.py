@@ -7,7 +7,6 @@ must exist themselves.
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -28,6 +27,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_LARGEST = 1e300
 _EQUALITY: Mapping[str, Operator] = {"==": "in", "!=": "not in"}
 
 
@@ -137,7 +137,7 @@ def _read_test(
     values = operand if isinstance(operand, list) else [operand]
     if known in ("in", "not in"):
         return _membership(parent, known, values, faults, place)
-    if not is_number(operand) or not math.isfinite(operand) or abs(operand) > 1e300:
+    if not is_number(operand) or not -_LARGEST < operand < _LARGEST:
         faults.append(Fault(place, f"expected a number after {comparison}, got {described(operand)}"))
         return []
     return [Condition(parent, known, (operand,))]
@@ -150,7 +150,7 @@ def _membership(
         faults.append(Fault(place, "expected at least one value, got an empty list"))
         return []
     for value in values:
-        if isinstance(value, (list, Mapping)) or (isinstance(value, float) and not math.isfinite(value)):
+        if isinstance(value, (list, Mapping)) or (is_number(value) and not -_LARGEST < value < _LARGEST):
             faults.append(Fault(place, f"expected text, a finite number, true, false or null, got {described(value)}"))
             return []
     return [Condition(parent, membership, tuple(values))]

@@ -375,11 +375,11 @@ def _number_fault(value: object, *, whole: bool) -> str | None:
         return f"expected {wanted}, got {described(value)}{_number_hint(value)}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"expected a finite number, got {value}"
+    if whole and abs(value) > EXACT:
+        return f"expected a whole number of at most 2**53 ({EXACT}), beyond which not all are told apart"
     if whole and isinstance(value, float):
         hint = f"write {int(value)}" if value.is_integer() else "use `type: float` for fractions"
         return f"expected a whole number, got {value}; {hint}"
-    if whole and abs(value) > EXACT:
-        return f"expected a whole number of at most 2**53 ({EXACT}), beyond which not all are told apart"
     if abs(value) > _LARGEST:
         return f"expected a number between -{_LARGEST:g} and {_LARGEST:g}"
     return None

@@ -218,7 +218,7 @@ class _Builder:
         entry = found.entry
         parent = single[by].parameter if isinstance(by, str) and by in single else None
         if parent is None or (isinstance(by, str) and "repeat" in single[by].entry.content):
-            if by not in self._failed and not (entry.inherited and isinstance(by, str)):
+            if not (isinstance(by, str) and (by in self._failed or entry.inherited)):
                 hint = nearest(by, set(single) - {str(entry.path[-1])}) if isinstance(by, str) else "write a name"
                 message = f"expected an int parameter to repeat by, got {described(by)}; {hint}"
                 self._problems.append(entry.problem(message, "repeat"))

@@ -11,12 +11,24 @@ from typing import Any, Final
 
 from search_spaces.parameters import EXACT, MAX_CHOICES
 
-_VALUE: Final = {"type": ["number", "string", "boolean", "null"]}
+_LARGEST: Final = 1e150
+_VALUE: Final = {
+    "type": ["number", "string", "boolean", "null"],
+    "minimum": -_LARGEST,
+    "maximum": _LARGEST,
+    "maxLength": 500,
+}
 _TEXTS: Final = {"type": "array", "items": {"type": "string"}, "maxItems": 200}
+_ONE_OR_SOME: Final = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1}]}
 _COMPARISONS: Final = {
     "type": "object",
-    "description": 'Comparisons with numbers, such as {">=": 2}.',
-    "propertyNames": {"enum": ["<", "<=", ">", ">=", "==", "!="]},
+    "description": 'Comparisons, such as {">=": 2} or {"not in": [a, b]}.',
+    "properties": {
+        **{order: {"type": "number", "description": f"{order} this number."} for order in ("<", "<=", ">", ">=")},
+        **{match: {**_ONE_OR_SOME, "description": "This value, or one of these."} for match in ("==", "in")},
+        **{other: {**_ONE_OR_SOME, "description": "Any other value."} for other in ("!=", "not in")},
+    },
+    "additionalProperties": False,
     "minProperties": 1,
 }
 _CHOICES: Final = {
@@ -37,19 +49,21 @@ def space_schema() -> dict[str, Any]:
         "properties": {
             "extends": {
                 "description": "A shipped space, or a path to a space file, or several; what follows overrides it.",
-                "anyOf": [{"type": "string"}, _TEXTS],
+                "anyOf": [{"type": ["string", "null"]}, _TEXTS],
             },
             "drop": {
                 "description": "Parameters of the extended space to leave out.",
-                "anyOf": [{"type": "string"}, _TEXTS],
+                "anyOf": [{"type": ["string", "null"]}, _TEXTS],
             },
             "constraints": {
-                "type": "array",
+                "type": ["array", "null"],
+                "maxItems": 200,
                 "description": 'Expressions that every trial must fulfil, such as "units_2 <= units_1".',
                 "items": {"type": "string", "minLength": 1},
             },
             "start_from": {
-                "type": "array",
+                "type": ["array", "null"],
+                "maxItems": 200,
                 "description": "Points to try first, by parameter; what a point leaves out is drawn.",
                 "items": {"type": "object", "minProperties": 1, "additionalProperties": _VALUE},
             },
@@ -57,7 +71,7 @@ def space_schema() -> dict[str, Any]:
         "additionalProperties": {
             "description": "A parameter: a value (fixed), a list (choices), or a mapping.",
             "anyOf": [
-                {"type": ["number", "string", "boolean"], "description": "A fixed value."},
+                {**_VALUE, "type": ["number", "string", "boolean"], "description": "A fixed value."},
                 _CHOICES,
                 _number("float", "number"),
                 _number("int", "integer"),
@@ -70,24 +84,24 @@ def space_schema() -> dict[str, Any]:
 
 
 def _number(kind: str, json_type: str) -> dict[str, Any]:
-    number: dict[str, Any] = {"type": json_type}
-    if kind == "int":
-        number |= {"minimum": -EXACT, "maximum": EXACT}
+    most = EXACT if kind == "int" else _LARGEST
+    number = {"minimum": -most, "maximum": most}
     keys = {
-        "low": {**number, "description": "Smallest value."},
-        "high": {**number, "description": "Largest value."},
+        "low": {"type": json_type, **number, "description": "Smallest value."},
+        "high": {"type": json_type, **number, "description": "Largest value."},
         "log": {"type": "boolean", "description": "Search on a logarithmic scale; needs low above 0."},
         "step": {
-            "type": ["number", "null"],
+            "type": [json_type, "null"],
             "exclusiveMinimum": 0,
+            "maximum": most,
             "description": "Distance between values; with log, the factor from one to the next.",
         },
-        "default": {**number, "description": "Value in the study's first trial."},
+        "default": {"type": [json_type, "null"], **number, "description": "Value in the study's first trial."},
     }
     return {
         **_mapping(kind, keys, ("type", "low", "high")),
         "if": {"properties": {"log": {"const": True}}, "required": ["log"]},
-        "then": {"properties": {"low": {"exclusiveMinimum": 0}}},
+        "then": {"properties": {"low": {"exclusiveMinimum": 0}, "step": {"exclusiveMinimum": 1}}},
     }
 
 
@@ -117,18 +131,21 @@ def _override() -> dict[str, Any]:
             "default": _VALUE,
             **_conditions(),
         },
-        "minProperties": 1,
         "additionalProperties": False,
     }
 
 
 def _conditions() -> dict[str, Any]:
-    wanted = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1}, _COMPARISONS]}
+    wanted = {"anyOf": [*_ONE_OR_SOME["anyOf"], _COMPARISONS]}
     parents = {"type": "object", "additionalProperties": wanted}
     return {
         "when": {
             "description": 'Parents and the values they need: {optimizer: sgd}, {optimizer: [a, b]}, {depth: ">= 2"}.',
-            "anyOf": [parents, {"type": "array", "items": parents}, {"type": "null"}],
+            "anyOf": [parents, {"type": "null"}],
         },
-        "repeat": {"type": "string", "description": "An int parameter: one of these for each of its layers."},
+        "repeat": {
+            "type": "string",
+            "minLength": 1,
+            "description": "An int parameter: one of these for each of its layers.",
+        },
     }

@@ -94,6 +94,16 @@ _HIGHER_IS_BETTER = frozenset(
 _METRIC_NAMES = frozenset(name for names in METRICS.values() for name in names)
 
 
+def all_losses() -> list[str]:
+    """Return the losses that fit some task."""
+    return sorted({name for names in LOSSES.values() for name in names})
+
+
+def all_metrics() -> list[str]:
+    """Return the metrics that fit some task."""
+    return sorted(_METRIC_NAMES)
+
+
 def default_objective(kind: TaskKind) -> tuple[str, Direction]:
     """Return the metric a study of this task is scored on where it names none, and its direction."""
     metric = f"val_{_DEFAULT_METRICS[kind][0]}"

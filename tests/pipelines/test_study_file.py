@@ -291,6 +291,17 @@ SPACES = {
     },
     "overrides": {"extends": "mlp", "drop": ["l2"], "depth": {"high": 9}, "constraints": ["depth <= 8"]},
     "points": {"extends": ["mlp-small"], "start_from": [{"depth": 1}]},
+    "comparisons": {
+        "optimizer": ["sgd", "adam", "lion"],
+        "momentum": {"value": 0.5, "when": {"optimizer": {"in": ["sgd"]}}},
+        "use_ema": {"value": True, "when": {"optimizer": {"not in": ["adam"]}}},
+    },
+    "nothing where there is nothing to say": {
+        "extends": "mlp",
+        **dict.fromkeys(("drop", "constraints", "start_from")),
+        "depth": {"default": None, "when": None, "step": None},
+        "units": {},
+    },
     "log at zero": {"l2": {"type": "float", "low": 0.0, "high": 1.0, "log": True}},
     "no choices": {"depth": []},
     "nothing": {"depth": None},
@@ -304,6 +315,11 @@ SPACES = {
     "step of zero": {"l2": {"type": "float", "low": 0.1, "high": 1.0, "step": 0}},
     "constraint as a number": {"depth": 1, "constraints": [3]},
     "points as a mapping": {"depth": [1, 2], "start_from": {"depth": 1}},
+    "a comparison with a list": {"depth": [1, 2], "units": {"value": 5, "when": {"depth": {">=": [1]}}}},
+    "a list of conditions": {"depth": [1, 2], "units": {"value": 5, "when": [{"depth": 1}]}},
+    "a factor of one": {"units": {"type": "int", "low": 1, "high": 8, "log": True, "step": 1}},
+    "a long text": {"activation": "x" * 501},
+    "a number out of all bounds": {"l2": {"type": "float", "low": 0.0, "high": 1e200}},
     "an empty condition": {"optimizer": ["sgd"], "momentum": {"value": 0.5, "when": {"optimizer": []}}},
 }
 
@@ -318,6 +334,61 @@ def test_the_schema_and_the_parser_agree_on_spaces(space):
     except InputError:
         accepted = False
     assert jsonschema.Draft202012Validator(schema()).is_valid(written) == accepted
+
+
+EVERY_KEY = {
+    "study": "s",
+    "data": {
+        "source": "sklearn:iris",
+        "target": "y",
+        "task": "multiclass",
+        "split": {"validation": 0.2, "test": 0.1, "seed": 1, "stratify": True},
+        "drop": ["a"],
+        "columns": {"b": {"type": "string", "encoding": "hash"}},
+        "missing_values": ["?"],
+        "image_size": [8, 8],
+    },
+    "model": "mlp",
+    "space": {"depth": {"type": "int", "low": 1, "high": 4, "default": 2}, "units": {"value": 8, "when": {"depth": 2}}},
+    "objective": {"metric": "val_loss", "direction": "minimize"},
+    "training": {"loss": "poisson", "metrics": ["auc"], "early_stopping": {"patience": 3}, "class_weight": {"0": 1.5}},
+    "search": {"sampler": "tpe", "seed": 1},
+    "budget": {"trials": 3, "time": "1h 30m", "target": 0.5},
+    "limits": {"trial_time": 30, "memory": "4 GB", "parameters": 1000},
+    "resources": {"workers": 1, "fleet": "auto"},
+    "tracking": {"experiment": "e", "keep_models": 2},
+    "export": {"formats": ["keras"], "register": "r"},
+}
+
+
+def replaced(whole, value):
+    """Yield the path of each key or item at any depth, and `whole` with `value` in its place."""
+    for key, inner in whole.items() if isinstance(whole, dict) else enumerate(whole):
+        copy = dict(whole) if isinstance(whole, dict) else list(whole)
+        copy[key] = value
+        yield (key,), copy
+        if isinstance(inner, (dict, list)):
+            for path, changed in replaced(inner, value):
+                copy[key] = changed
+                yield (key, *path), type(copy)(copy)
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, "some text", "", -1, 0.5, 10**400, [], {}, [[1]], {"x": 1}], ids=lambda value: repr(value)[:9]
+)
+def test_wrong_values_anywhere_are_refused_alike(value):
+    """With one value replaced, what we accept the schema accepts; outside of the space it refuses what we refuse."""
+    validator = jsonschema.Draft202012Validator(schema())
+    assert validator.is_valid(EVERY_KEY)
+    for path, written in replaced(EVERY_KEY, value):
+        try:
+            check_document(plain_document(written, "s.yaml"), ROOT)
+            accepted = True
+        except InputError:
+            accepted = False
+        valid = validator.is_valid(written)
+        beyond = path[0] == "space" or path == ("objective", "metric") or value == 10**400
+        assert valid == accepted or (valid and beyond), path
 
 
 def test_every_key_of_the_schema_is_described():

@@ -30,7 +30,9 @@ def test_durations_are_read(written, seconds):
         (0, "expected a duration above zero, got 0"),
         ("0s", 'expected a duration above zero, got the text "0s"'),
         (-3, "expected a duration above zero, got -3"),
-        (float("inf"), "expected a duration above zero, got inf"),
+        (float("inf"), "expected a duration of at most 10000 days, got inf"),
+        (10**400, "expected a duration of at most 10000 days, got a whole number with many digits"),
+        ("1" * 20 + "d", f'expected a duration of at most 10000 days, got the text "{"1" * 20}d"'),
         (float("nan"), "expected a duration above zero, got nan"),
     ],
 )
@@ -58,6 +60,12 @@ def test_sizes_are_read(written, size):
         (None, 'expected a size such as "512MB" or "4GB", got nothing (null)'),
         (float("inf"), 'expected a size such as "512MB" or "4GB", got inf'),
         (0, "expected a size above zero, got 0"),
+        (10**400, "expected a size of at most 1000000 TB, got a whole number with many digits"),
+        ("9" * 50 + "GB", f'expected a size of at most 1000000 TB, got the text "{"9" * 50}GB"'),
+        (
+            "9" * 400 + "GB",
+            f'expected a size of at most 1000000 TB, got the text "{"9" * 57}..."',
+        ),
         ("0MB", 'expected a size above zero, got the text "0MB"'),
     ],
 )

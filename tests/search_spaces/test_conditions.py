@@ -49,6 +49,13 @@ def test_a_text_that_looks_like_a_comparison_can_be_meant():
         ({"a": ">= two"}, ("a",), 'expected a number after >=, got the text "two"'),
         ({"a": {">=": "2"}}, ("a", ">="), 'expected a number after >=, got the text "2"'),
         ({"a": {">=": True}}, ("a", ">="), "expected a number after >=, got true"),
+        ({"a": {"<": 10**400}}, ("a", "<"), "expected a number after <, got a whole number with many digits"),
+        ({"a": f">= {10**400}"}, ("a",), "expected a number after >=, got a whole number with many digits"),
+        (
+            {"a": [10**400]},
+            ("a",),
+            "expected text, a finite number, true, false or null, got a whole number with many digits",
+        ),
         ({"a": {"<": float("nan")}}, ("a", "<"), "expected a number after <, got nan"),
         ({"a": [[1]]}, ("a",), "expected text, a finite number, true, false or null, got a list"),
         (

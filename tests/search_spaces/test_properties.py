@@ -174,7 +174,9 @@ VALUES = (
     | st.none()
     | st.booleans()
     | st.integers(-(2**60), 2**60)
-    | st.sampled_from([1e-4, 0.5, 1e308, -1e308, 5e-324, float("nan"), float("inf"), "a < b", ">= 1", "1e-4", "no"])
+    | st.sampled_from(
+        [10**400, 1e-4, 0.5, 1e308, -1e308, 5e-324, float("nan"), float("inf"), "a < b", ">= 1", "1e-4", "no"]
+    )
     | st.text(max_size=5)
 )
 ANYTHING = st.recursive(
@@ -196,6 +198,29 @@ def test_anything_is_a_space_or_refused(written):
     assert space_from_dict(space.to_dict()) == space
     distributions(space)
     check_point(space, smallest(space), constrained=False)
+
+
+@settings(PROPERTY, max_examples=300)
+@given(spaces(), st.data())
+def test_a_sound_space_with_anything_in_one_place(written, data):
+    """A space of which one value is replaced by arbitrary data is a space, or an InputError; nothing else."""
+    holder, key = data.draw(st.sampled_from(list(places_in(written))))
+    holder[key] = data.draw(ANYTHING)
+    try:
+        space = space_from_dict(written)
+    except InputError as error:
+        assert error.problems
+        return
+    assert space_from_dict(space.to_dict()) == space
+    check_point(space, smallest(space), constrained=False)
+
+
+def places_in(holder):
+    """Yield each mapping or list inside, with each of its keys."""
+    for key, inner in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+        yield holder, key
+        if isinstance(inner, (dict, list)):
+            yield from places_in(inner)
 
 
 @settings(PROPERTY, max_examples=200)
