@@ -1,9 +1,10 @@
 """What a hypermodel asks that a space does not declare, as plain values, and how Optuna answers it.
 
 KerasTuner has ways to sample that Optuna lacks. A logarithmic range with steps is the index of a step, under
-`<name>#idx`; a `reverse_log` range is drawn on the logarithmic scale and mirrored, under `<name>#mirrored`. And a
-hypermodel may ask for one name with different choices under different conditions, which one Optuna study refuses:
-from the second list of choices on, the name carries a number, as in `child#2`.
+`<name>#idx`, and so is one with steps of many digits, such as a third. A `reverse_log` range is drawn on the
+logarithmic scale and mirrored, under `<name>#mirrored`. And a hypermodel may ask for one name with different choices
+under different conditions, which one Optuna study refuses: from the second list of choices on, the name carries a
+number, as in `child#2`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from optuna.distributions import (
 )
 
 from search_spaces.conditions import Value
+from search_spaces.suggest import can_draw_steps
 
 Kind = Literal["int", "float", "choice", "boolean", "fixed"]
 Sampling = Literal["linear", "log", "reverse_log"]
@@ -139,7 +141,10 @@ def _suffix(question: Question) -> str:
 
 
 def _is_indexed(question: Question) -> bool:
-    return question.sampling != "linear" and question.step is not None
+    """Say whether the number of a step is drawn: steps are factors, or Optuna would not find the last where it is."""
+    if question.step is None or question.sampling != "linear":
+        return question.step is not None
+    return question.kind == "float" and not can_draw_steps(question.low, _at(question, _steps(question)), question.step)
 
 
 def _distribution(question: Question) -> BaseDistribution:
@@ -156,8 +161,7 @@ def _distribution(question: Question) -> BaseDistribution:
         return IntDistribution(low, low + (int(question.high) - low) // step * step, log=log, step=step)
     if question.step is None:
         return FloatDistribution(question.low, question.high, log=log)
-    high = Decimal(str(question.low)) + _steps(question) * Decimal(str(question.step))
-    return FloatDistribution(question.low, float(high), step=question.step)
+    return FloatDistribution(question.low, _at(question, _steps(question)), step=question.step)
 
 
 def _steps(question: Question) -> int:
@@ -165,6 +169,11 @@ def _steps(question: Question) -> int:
     if question.sampling == "linear":
         return int((Decimal(str(question.high)) - Decimal(str(question.low))) // Decimal(str(step)))
     return int(math.log(question.high / question.low, step) + 1e-8)
+
+
+def _at(question: Question, steps: int) -> float:
+    """Return the value after some steps of a linear range, without the noise in its last digits."""
+    return float(Decimal(str(question.low)) + steps * Decimal(str(question.step)))
 
 
 def _drawn(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution) -> Any:
@@ -185,11 +194,11 @@ def _for_model(question: Question, drawn: Any) -> Value:
     if question.kind in ("choice", "boolean"):
         return drawn  # type: ignore[no-any-return]
     value = drawn
-    if _is_indexed(question):
-        value = question.low * (question.step or 1.0) ** drawn
+    if question.step is not None and question.sampling != "linear":
+        value = question.low * question.step**drawn
     elif question.step is not None:  # Optuna gives 0.8999999999999999 for the third step of 0.3
-        low, step = Decimal(str(question.low)), Decimal(str(question.step))
-        value = float(low + round((drawn - question.low) / question.step) * step)
+        steps = drawn if _is_indexed(question) else round((drawn - question.low) / question.step)
+        value = _at(question, steps)
     if question.sampling == "reverse_log":
         value = question.low + question.high - value
     return question._number(min(max(value, question.low), question.high))
@@ -202,6 +211,8 @@ def _for_optuna(question: Question, value: Value) -> Any:
     if not isinstance(value, int | float) or not question.low <= value <= question.high:
         return None
     mirrored = question.low + question.high - value if question.sampling == "reverse_log" else value
-    if _is_indexed(question):
-        return round(math.log(mirrored / question.low, question.step or 2.0))
+    if question.step is not None and question.sampling != "linear":
+        return round(math.log(mirrored / question.low, question.step))
+    if question.step is not None and _is_indexed(question):
+        return round((mirrored - question.low) / question.step)
     return question._number(mirrored)

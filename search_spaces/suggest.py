@@ -135,19 +135,22 @@ def _suggested(parameter: Parameter, trial: optuna.trial.BaseTrial) -> Value:
 
 
 def _is_indexed(parameter: Int | Float) -> bool:
-    """Say whether Optuna would refuse the steps, find that they do not end where they do, or not know its own values.
-
-    Optuna divides the range by the step in decimal digits, where 3 x 0.3333333333333333 is not 1. It counts the steps
-    to a value in floating point, and takes it for none of its own from 1e-8 of a step on.
-    """
+    """Say whether it is the number of a step that is drawn, because Optuna cannot draw the steps themselves."""
     if parameter.step is None or parameter.count is None:
         return False
     if parameter.log or isinstance(parameter, Int):
         return parameter.log
-    low, high, step = (
-        Decimal(str(value)) for value in (parameter.low, parameter.at(parameter.count - 1), parameter.step)
-    )
-    return (high - low) % step != 0 or step < _FINEST * max(abs(low), abs(high))
+    return not can_draw_steps(parameter.low, parameter.at(parameter.count - 1), parameter.step)
+
+
+def can_draw_steps(low: float, last: float, step: float) -> bool:
+    """Say whether Optuna finds that the steps of a float end at `last`, and knows the values between for its own.
+
+    Optuna divides the range by the step in decimal digits, where 3 x 0.3333333333333333 is not 1. It counts the steps
+    to a value in floating point, and takes it for none of its own from 1e-8 of a step on.
+    """
+    first, end, size = (Decimal(str(value)) for value in (low, last, step))
+    return (end - first) % size == 0 and size >= _FINEST * max(abs(first), abs(end))
 
 
 def _grid_values(parameter: Parameter, resolution: int) -> tuple[Value, ...]:

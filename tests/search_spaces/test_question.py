@@ -253,6 +253,16 @@ def test_asked_again_the_same():
     assert first == second
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "step"), [(0.0, 1.0, 1 / 7), (6.3, 4740.5, 591.7757010299707), (1e9, 1e9 + 1, 0.5)]
+)
+def test_steps_of_many_digits(asker, low, high, step, recwarn):
+    """All steps up to the last are drawn, and Optuna has nothing to correct."""
+    drawn = {asker.hp().Float("x", low, high, step=step) for _ in range(80)}
+    assert sorted(drawn) == pytest.approx([low + index * step for index in range(round((high - low) // step) + 1)])
+    assert not recwarn.list
+
+
 numbers = st.floats(1e-3, 1e3, allow_nan=False).map(lambda value: float(f"{value:.4g}"))
 
 
