@@ -119,7 +119,7 @@ def run(
 
     Ctrl-C parks the study: running trials are put back, and the same command goes on with them.
     """
-    from pipelines.foreground import run_in_foreground
+    from pipelines.engines.local import LocalEngine
     from pipelines.study_file import load_study
 
     if trials is not None:
@@ -128,6 +128,9 @@ def run(
         overrides = (*overrides, f"resources.workers={workers}")
     study = load_study(file, overrides)
     _print_notes(study.notes())
+    LocalEngine.warm("tensorflow")  # takes seconds, in a process of its own, while more is imported here
+    from pipelines.foreground import run_in_foreground
+
     sys.exit(run_in_foreground(study, home, evolve=evolve))
 
 

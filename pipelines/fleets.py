@@ -26,7 +26,7 @@ from search_spaces.suggest import ConstraintViolated, largest, smallest, suggest
 from tracking.records import Value
 
 _SAMPLES = 128
-_TPE_IN_FLIGHT = 8
+_TPE_IN_FLIGHT = 4
 _RANDOM_SEATS = 16
 _SHARE_OF_MEMORY = 0.5
 

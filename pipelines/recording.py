@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -37,7 +38,7 @@ from tracking.records import (
     TrialStarted,
     Value,
 )
-from tracking.report import StudyReport, write_report
+from tracking.report import StudyReport, draw_plots, write_page
 from tracking.store import Store, now_ms
 from tracking.study_queue import StudyQueue
 
@@ -82,6 +83,7 @@ class Recorder:
         self._undeclared = undeclared
         self._flushed_at = 0.0
         self._folds = 1
+        self._plots: tuple[Path, ...] | None = None
         complete = [trial for trial in search.trials() if trial.state == "complete" and trial.fits]
         self._kept = self._best_first(complete)[: study.spec.tracking.keep_models]
 
@@ -174,13 +176,19 @@ class Recorder:
         written = [trial for trial in self._kept if self._left_weights(trial) and self._has_file(trial)]
         self._add([self._late_model(trial.number) for trial in written])
 
+    def draw_plots(self) -> None:
+        """Draw the pictures of the study's report, once no further trial will end."""
+        self._plots = draw_plots(self._home.report(self._study.name), self._report(self._search.trials(), "", "", {}))
+
     def study_closed(self, state: StudyState, reason: str, best: Scored | None, test: Mapping[str, float]) -> None:
         """Record that a study ended or was parked, with its report, and its state in the queue."""
         spec = self._study.spec
         trials = self._search.trials()
         counts = count_by_state(trials)
         folder = self._home.report(spec.study)
-        write_report(folder, self._report(trials, state, reason, test))
+        if self._plots is None:
+            self.draw_plots()
+        write_page(folder, self._report(trials, state, reason, test), self._plots or ())
         closed = StudyClosed(
             study=spec.study,
             state=state,

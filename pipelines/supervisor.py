@@ -576,7 +576,8 @@ class Supervisor:
         if not (missing := self._recorder.models_missing()):
             return ""
         try:
-            run_alone(self._engine, models_job(self._home, self._study.name, missing), self._alive)
+            job = models_job(self._home, self._study.name, missing)
+            run_alone(self._engine, job, self._alive, meanwhile=self._recorder.draw_plots)
         except JobError as error:
             return f"; some models could not be written: {error}"
         finally:

@@ -1,6 +1,7 @@
 """Pictures of studies as PNG files, drawn from plain values.
 
-matplotlib's figures are used directly, never `pyplot`: it keeps global state, and these run in threads.
+matplotlib's figures are used directly, never `pyplot`: it keeps global state, and these run in threads. It is imported
+when a study ends, not before one can begin.
 """
 
 from __future__ import annotations
@@ -13,13 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from tracking.records import TrialState, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from optuna.distributions import BaseDistribution
 
 Direction = Literal["minimize", "maximize"]
@@ -133,12 +132,12 @@ def _draw_progress(scored: Sequence[TrialRow], path: Path, metric: str, directio
     best: list[float] = []
     for row in ordered:
         best.append(better([*best[-1:], _score(row)]))
-    figure = Figure(figsize=(8, 4), dpi=_DPI)
+    figure = _figure((8, 4))
     axes = figure.add_subplot()
     numbers = [row.number for row in ordered]
     axes.plot(numbers, [_score(row) for row in ordered], "o", color=_GREY, label="trial", markersize=4)
     axes.step(numbers, best, where="post", color=_BLUE, label="best so far")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _mark_whole_numbers(axes)
     _label(axes, title="Optimization history", x="trial", y=metric)
     axes.legend(frameon=False)
     _save(figure, path)
@@ -146,7 +145,7 @@ def _draw_progress(scored: Sequence[TrialRow], path: Path, metric: str, directio
 
 def _draw_importances(weights: Mapping[str, float], path: Path) -> None:
     shown = list(weights.items())[:15][::-1]
-    figure = Figure(figsize=(8, 1 + 0.35 * len(shown)), dpi=_DPI)
+    figure = _figure((8, 1 + 0.35 * len(shown)))
     axes = figure.add_subplot()
     bars = axes.barh([name for name, _ in shown], [weight for _, weight in shown], color=_BLUE)
     axes.bar_label(bars, fmt="%.2f", padding=3)
@@ -157,7 +156,7 @@ def _draw_importances(weights: Mapping[str, float], path: Path) -> None:
 def _draw_slices(scored: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
     columns = min(3, len(names))
     lines = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(4 * columns, 3 * lines), dpi=_DPI)
+    figure = _figure((4 * columns, 3 * lines))
     for index, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, index + 1)
         rows = [row for row in scored if name in row.params]
@@ -178,7 +177,7 @@ def _draw_slices(scored: Sequence[TrialRow], names: Sequence[str], path: Path, m
 
 
 def _draw_parallel(scored: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
-    figure = Figure(figsize=(max(8, 1.5 * (len(names) + 1)), 4.5), dpi=_DPI)
+    figure = _figure((max(8, 1.5 * (len(names) + 1)), 4.5))
     axes = figure.add_subplot()
     from matplotlib import colormaps
 
@@ -204,11 +203,11 @@ def _draw_parallel(scored: Sequence[TrialRow], names: Sequence[str], path: Path,
 
 
 def _draw_curves(curves: Mapping[int, Curve], path: Path, metric: str) -> None:
-    figure = Figure(figsize=(8, 4), dpi=_DPI)
+    figure = _figure((8, 4))
     axes = figure.add_subplot()
     for number, epochs in list(curves.items())[:_MOST_CURVES]:
         axes.plot(range(len(epochs)), _column(epochs, metric), label=f"trial {number}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _mark_whole_numbers(axes)
     _label(axes, title="Learning curves of the best trials", x="epoch", y=metric)
     axes.legend(frameon=False, fontsize=8)
     _save(figure, path)
@@ -257,7 +256,7 @@ class _Scale:
         elif self.is_log:
             axes.set_xscale("log")
         elif self.is_whole:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            _mark_whole_numbers(axes)
 
 
 def _varied(scored: Sequence[TrialRow], weights: Mapping[str, float]) -> list[str]:
@@ -282,6 +281,18 @@ def _distributions(scored: Sequence[TrialRow]) -> dict[str, BaseDistribution]:
 
 def _column(epochs: Curve, metric: str) -> list[float]:
     return [metrics.get(metric, math.nan) for metrics in epochs]
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, dpi=_DPI)
+
+
+def _mark_whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _label(axes: Axes, *, title: str, x: str, y: str) -> None:

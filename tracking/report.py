@@ -53,12 +53,21 @@ class StudyReport:
 
 
 def write_report(folder: Path, report: StudyReport) -> Path:
-    """Write `trials.csv`, the plots below `plots/`, and `report.html`, whose path is returned."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_trials_csv(folder / "trials.csv", report.rows)
-    plots = write_study_plots(
+    """Write everything of a report below a folder; return the path of `report.html`."""
+    return write_page(folder, report, draw_plots(folder, report))
+
+
+def draw_plots(folder: Path, report: StudyReport) -> tuple[Path, ...]:
+    """Draw what a report shows, below `plots/`; return the files in the order to show them."""
+    return write_study_plots(
         report.rows, folder / "plots", metric=report.metric, direction=report.direction, curves=report.curves
     )
+
+
+def write_page(folder: Path, report: StudyReport, plots: Sequence[Path]) -> Path:
+    """Write `trials.csv` and, with plots that are drawn already, `report.html`, whose path is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_trials_csv(folder / "trials.csv", report.rows)
     page = folder / "report.html"
     page.write_text(_page(report, plots), encoding="utf-8")
     return page

@@ -20,10 +20,17 @@ class JobError(KerastudyError):
         self.log = job.log
 
 
-def run_alone(engine: Engine, job: Job, while_waiting: Callable[[], None] = lambda: None) -> Any:
+def run_alone(
+    engine: Engine,
+    job: Job,
+    while_waiting: Callable[[], None] = lambda: None,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Any:
     """Run a job while nothing else runs on the engine, and return its result.
 
-    `while_waiting` is called about twice a second; what it raises ends the job.
+    `meanwhile` is called once when the job has begun, then `while_waiting` about twice a second; what they raise ends
+    the job.
 
     Raises:
         InputError: if the job says that what was handed in is at fault.
@@ -31,6 +38,7 @@ def run_alone(engine: Engine, job: Job, while_waiting: Callable[[], None] = lamb
     """
     engine.submit(job)
     try:
+        meanwhile()
         while True:
             while_waiting()
             for event in engine.events(0.5):

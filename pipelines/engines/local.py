@@ -64,7 +64,8 @@ class LocalEngine:
         """Number of jobs that can be submitted right now."""
         return self._size - len(self._busy)
 
-    def warm(self, backend: Backend) -> None:
+    @staticmethod
+    def warm(backend: Backend) -> None:
         """Start the server that workers of a backend are forked from; returns at once.
 
         Raises:

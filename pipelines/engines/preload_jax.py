@@ -6,13 +6,15 @@ Nothing here may ask JAX for a device or an array: that starts XLA's threads, an
 from __future__ import annotations
 
 import os
-import warnings
+
+from pipelines.engines.preloading import without
 
 os.environ["KERAS_BACKEND"] = "jax"
 # One accelerator is shared by all workers: none may take three quarters of its memory for a start.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+# Keras has wrappers for scikit-learn and galleries of images, KerasTuner an oracle that minimises: 2 seconds of one
+# core to import, for nothing that a fleet does.
+with without("sklearn", "matplotlib", "scipy.optimize"):
     import jax
     import keras
     import keras_tuner

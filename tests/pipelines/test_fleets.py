@@ -28,7 +28,7 @@ def desk(store, tmp_path):
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
     """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.write_report", lambda folder, report: None)
+    monkeypatch.setattr("pipelines.recording.draw_plots", lambda folder, report: ())
 
 
 def study(space="", *, resources="fleet: 4", extra=""):

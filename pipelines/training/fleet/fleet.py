@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.training.fleet.member import Member
-from pipelines.training.fleet.numbers import epoch_rows, learning_rates, numbers_of
+from pipelines.training.fleet.numbers import Plan, epoch_plan, learning_rates, numbers_of
 from pipelines.training.fleet.program import Program, State
 from pipelines.training.judge import Judge
 from pipelines.training.trainer import Fitted, Schedule, TrialError
@@ -90,7 +90,7 @@ class Fleet(Generic[Key]):
             rates = learning_rates(member, self._per_layer, self._program.rows)
             judge = Judge(schedule, self._metric, self._direction, _Silent())
             self._keys[at], self._seats[key] = key, _Seat(member, schedule, rates, judge)
-            self._random_keys[at] = np.asarray(jax.random.key_data(jax.random.key(schedule.seed)))
+            self._random_keys[at] = np.random.SeedSequence(schedule.seed).generate_state(2)
             begun.append((self._begin(member, schedule.seed), numbers_of(self._program, member)))
         self._write(free, begun)
 
@@ -152,6 +152,7 @@ class Fleet(Generic[Key]):
             scalars=np.asarray(scalars, np.float32),
             moving=np.stack([mean, mean + 1]),
             average=weights if envelope.averaged else np.zeros(1, np.float32),
+            gradient=np.zeros(layout.size if self._program.adds_up else 1, np.float32),
             steps=np.int32(0),
         )
 
@@ -179,22 +180,35 @@ class Fleet(Generic[Key]):
     def _train(self) -> None:
         assert self._state is not None
         program, size = self._program, len(self._keys)
-        at_once = program.steps_at_once
-        rows = np.full((size, -(-program.steps // at_once) * at_once, program.envelope.batch), program.rows, np.int32)
-        rates = np.zeros(rows.shape[:2], np.float32)
-        for at, key in self._taken():
-            seat = self._seats[key]
-            rows[at] = epoch_rows(program, seat.member, seat.schedule.seed, seat.epoch)
-            steps = -(-program.rows // seat.member.batch_size)
-            rates[at, :steps] = seat.rates[seat.epoch * steps : (seat.epoch + 1) * steps]
+        plans = {at: self._plan(self._seats[key]) for at, key in self._taken()}
+        longest = max(len(plan["last"]) for plan in plans.values())
         self._seen = program.nothing_seen(size)
-        for start in range(0, rows.shape[1], at_once):
-            plan = {
-                "rows": rows[:, start : start + at_once],
-                "rates": rates[:, start : start + at_once],
-                "key": self._random_keys,
+        for start in range(0, longest, program.steps_at_once):
+            parts = {
+                at: {name: values[start : start + program.steps_at_once] for name, values in plan.items()}
+                for at, plan in plans.items()
             }
-            self._state, self._seen = program.run(self._state, self._seen, self._numbers, plan)
+            self._state, self._seen = program.run(self._state, self._seen, self._numbers, self._joined(parts))
+
+    def _plan(self, seat: _Seat) -> Plan:
+        """Return the steps of a seat's epoch."""
+        rows, batch_size = self._program.rows, seat.member.batch_size
+        batches = -(-rows // batch_size)
+        rates = seat.rates[seat.epoch * batches : (seat.epoch + 1) * batches]
+        return epoch_plan(batch_size, self._program.step_rows, seat.schedule.seed, seat.epoch, rates, rows)
+
+    def _joined(self, plans: Mapping[int, Plan]) -> Plan:
+        """Return seats' steps as one call of the program takes them; the others do none."""
+        size, at_once = len(self._keys), self._program.steps_at_once
+        joined: Plan = {"steps": np.zeros(size, np.int32), "key": self._random_keys}
+        for name, values in next(iter(plans.values())).items():
+            fill = self._program.rows if name == "rows" else 0
+            joined[name] = np.full((size, at_once, *values.shape[1:]), fill, values.dtype)
+        for at, plan in plans.items():
+            joined["steps"][at] = len(plan["last"])
+            for name, values in plan.items():
+                joined[name][at, : len(values)] = values
+        return joined
 
     def _score(self) -> dict[str, Any]:
         assert self._state is not None

@@ -8,21 +8,23 @@ depth or by batch size, for as long as what a division saves is more than a prog
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.training.fleet.envelope import Envelope, envelope_of
 from pipelines.training.fleet.member import Member
+from pipelines.training.fleet.steps import rows_of_step, steps_of
 
-START_S = 4.0
-COMPILE_S = 5.0
+START_S = 3.0
+COMPILE_S = 4.0
 """What a fleet's worker takes to start and to compile a program; as `benchmarks/README.md` measures them."""
 
 ALONE_S = 1.0
 """What the `loop` trainer takes to build and trace one trial's graph."""
 
-_STEP_S, _ALONE_STEP_S = 110e-6, 350e-6
-_WEIGHT_S, _FLOPS_PER_S = 9e-9, 5e10
+_STEP_S, _ALONE_STEP_S = 30e-6, 350e-6
+_UNIT_S, _WEIGHT_S, _FLOPS_PER_S = 8e-9, 3e-9, 6.6e10
 _MOST_PROGRAMS = 4
 
 
@@ -56,7 +58,7 @@ def programs_for(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...
         parts[at : at + 1] = pair
     whole = envelope_of(members)
     found = [_part_of(whole, part) for part in parts]
-    return tuple(sorted(found, key=lambda envelope: epoch_s(envelope, sizes)))
+    return tuple(sorted(found, key=lambda envelope: epoch_s(envelope, envelope.batch, sizes)))
 
 
 def fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
@@ -66,24 +68,31 @@ def fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
     trained = 0.0
     for member in members:
         envelope = next(each for each in envelopes if each.holds(member))
-        trained += share * member.epochs * epoch_s(envelope, sizes)
+        trained += share * member.epochs * epoch_s(envelope, member.batch_size, sizes)
     return START_S + COMPILE_S * len(envelopes) + trained
 
 
 def alone_s(members: Sequence[Member], sizes: Sizes) -> float:
     """Return the seconds of one core that a study's trials are expected to take one by one in the `loop` trainer."""
-    mean = sum(
-        ALONE_S + member.epochs * epoch_s(envelope_of([member]), sizes, step_s=_ALONE_STEP_S) for member in members
-    ) / len(members)
+    mean = sum(ALONE_S + member.epochs * _alone_epoch_s(member, sizes) for member in members) / len(members)
     return sizes.trials * mean
 
 
-def epoch_s(envelope: Envelope, sizes: Sizes, *, step_s: float = _STEP_S) -> float:
-    """Return the seconds of one core that an epoch of one trial is expected to take in a program."""
-    weights = weights_of(envelope, sizes)
-    return math.ceil(sizes.rows / envelope.least_batch) * (
-        step_s + weights * (_WEIGHT_S + 6 * envelope.batch / _FLOPS_PER_S)
-    )
+def epoch_s(envelope: Envelope, batch_size: int, sizes: Sizes) -> float:
+    """Return the seconds of one core that an epoch of a trial with such batches is expected to take in a program."""
+    rows = rows_of_step(envelope)
+    return steps_of(batch_size, sizes.rows, rows) * (_STEP_S + _arithmetic_s(envelope, rows, sizes))
+
+
+def _alone_epoch_s(member: Member, sizes: Sizes) -> float:
+    steps = math.ceil(sizes.rows / member.batch_size)
+    return steps * (_ALONE_STEP_S + _arithmetic_s(envelope_of([member]), member.batch_size, sizes))
+
+
+def _arithmetic_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
+    """Return the seconds of one core of a step's units, of its weights, and of the products of both."""
+    units, weights = envelope.depth * envelope.width, weights_of(envelope, sizes)
+    return rows * units * _UNIT_S + weights * (_WEIGHT_S + 6 * rows / _FLOPS_PER_S)
 
 
 def weights_of(envelope: Envelope, sizes: Sizes) -> int:
@@ -99,8 +108,11 @@ def _divisions(
     whole, share = envelope_of(members), sizes.trials / len(members)
 
     def cost(some: Sequence[Member]) -> float:
-        each = epoch_s(_part_of(whole, some), sizes)
-        return COMPILE_S + share * each * sum(member.epochs for member in some)
+        envelope = _part_of(whole, some)
+        epochs = Counter[int]()
+        for member in some:
+            epochs[member.batch_size] += member.epochs
+        return COMPILE_S + share * sum(count * epoch_s(envelope, size, sizes) for size, count in epochs.items())
 
     found = []
     ways: tuple[Callable[[Member], int], ...] = (lambda m: m.width, lambda m: m.depth, lambda m: m.batch_size)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
@@ -60,6 +61,10 @@ class Layout:
     def tree(self, flat: Any) -> dict[str, Any]:
         """Return the vector's arrays by name; works on NumPy's and on JAX's."""
         return {name: flat[place.start : place.end].reshape(place.shape) for name, place in self.places.items()}
+
+    def flat(self, tree: Mapping[str, Any]) -> Any:
+        """Return arrays by name as one of JAX's vectors."""
+        return jnp.concatenate([tree[name].reshape(-1) for name in self.places])
 
     def initial(self, member: Member, seed: int) -> FloatArray:
         """Return the vector that a trial begins with."""

@@ -19,6 +19,9 @@ from pipelines.training.fleet.optimizing import CLIP_BRANCHES
 from pipelines.training.fleet.program import Program
 from search_spaces.hyperparameters import GivenHyperParameters
 
+Plan = dict[str, npt.NDArray[Any]]
+"""The steps of an epoch; see `epoch_plan`."""
+
 
 def numbers_of(program: Program, member: Member) -> dict[str, Any]:
     """Return a member's numbers, as `Network`, `Optimizers` and `Program` take them by name."""
@@ -62,15 +65,37 @@ def learning_rates(member: Member, per_layer: frozenset[str], train_rows: int) -
     return rates
 
 
-def epoch_rows(program: Program, member: Member, seed: int, epoch: int) -> npt.NDArray[np.int32]:
-    """Return which rows make which batch of an epoch [step, place]; the number of rows says "none"."""
-    size = program.envelope.batch
-    calls = math.ceil(program.steps / program.steps_at_once)
-    chosen: npt.NDArray[np.int32] = np.full((calls * program.steps_at_once, size), program.rows, np.int32)
-    order = batch_order(seed, epoch, program.rows)
-    whole = len(order) // member.batch_size
-    cut = whole * member.batch_size
-    chosen[:whole, : member.batch_size] = order[:cut].reshape(whole, member.batch_size)
-    if cut < len(order):
-        chosen[whole, : len(order) - cut] = order[cut:]
-    return chosen
+def epoch_plan(
+    batch_size: int, step_rows: int, seed: int, epoch: int, rates: npt.NDArray[np.float32], rows: int
+) -> Plan:
+    """Return the steps of one epoch of a trial.
+
+    Args:
+        batch_size: the trial's.
+        step_rows: rows of a step.
+        seed: the trial's.
+        epoch: counted from 0.
+        rates: learning rate of each batch of the epoch [batch].
+        rows: number of training rows.
+
+    Returns:
+        For each step: `rows` [step, place], where the number of rows says "none"; `first`, the place in the batch of
+        its first row; `batch_rows`, the rows of its batch; `last`, whether its batch ends with it; `rate`.
+    """
+    order = batch_order(seed, epoch, rows)
+    whole, rest = divmod(rows, batch_size)
+    each = math.ceil(batch_size / step_rows)
+    sizes = [(batch_size, each)] * whole + [(rest, math.ceil(rest / step_rows))] * (rest > 0)
+    chosen = np.full((whole, each * step_rows), rows, np.int32)
+    chosen[:, :batch_size] = order[: whole * batch_size].reshape(whole, batch_size)
+    final = np.full(math.ceil(rest / step_rows) * step_rows, rows, np.int32)
+    final[:rest] = order[whole * batch_size :]
+    steps = [step for _, count in sizes for step in range(count)]
+    counts = [count for _, count in sizes]
+    return {
+        "rows": np.concatenate([chosen.reshape(-1), final]).reshape(-1, step_rows),
+        "first": np.asarray(steps, np.int32) * step_rows,
+        "batch_rows": np.repeat(np.asarray([size for size, _ in sizes], np.float32), counts),
+        "last": np.asarray([step == count - 1 for _, count in sizes for step in range(count)]),
+        "rate": np.repeat(rates, counts),
+    }

@@ -1,13 +1,12 @@
 """One compiled program for every trial of an envelope: steps of training, and the scores of an epoch.
 
-Each training step, with its gradients, its optimizer and its masks, is written for one member; `jax.vmap` makes it a
-fleet's, `jax.lax.scan` makes many steps one call, and `jax.jit` compiles them once. The host says which rows make
+Each training step, with its gradients, its optimizer and its masks, is written for one member; `jax.lax.map` makes it a
+fleet's, `jax.lax.fori_loop` makes many steps one call, and `jax.jit` compiles them once. The host says which rows make
 which batch and what each step's learning rate is, so schedules and batch orders need no code here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,11 +20,13 @@ from pipelines.models.losses import build_loss_with, build_metrics, takes_logits
 from pipelines.models.objectives import loss_name
 from pipelines.study_spec import TrainingSpec
 from pipelines.training.batches import row_weights
+from pipelines.training.fleet.compiling import compiled
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.layout import Layout
 from pipelines.training.fleet.live import Live
 from pipelines.training.fleet.network import Batch, Network, in_own_units
 from pipelines.training.fleet.optimizing import Optimizers, clipped
+from pipelines.training.fleet.steps import most_steps, rows_of_step
 from pipelines.training.trainer import Rows
 
 Numbers: TypeAlias = Mapping[str, Any]
@@ -44,6 +45,7 @@ class State(NamedTuple):
         slots: the optimizer's vectors [weight]; scalars: its single numbers [number].
         moving: mean and variance of batch normalisation [2, layer, unit].
         average: the weights' moving average [weight]; one zero where none is kept.
+        gradient: of the batch's steps so far [weight]; one zero where every step is a whole batch.
         steps: optimizer steps done.
     """
 
@@ -52,6 +54,7 @@ class State(NamedTuple):
     scalars: Any
     moving: Any
     average: Any
+    gradient: Any
     steps: Any
 
 
@@ -68,12 +71,10 @@ class Program:
     Attributes:
         layout: of the members' weights.
         optimizers: the branches.
-        steps: steps of an epoch of the member with the smallest batches.
-        steps_at_once: of one call of `run`.
-        run: (state, seen, numbers, plan) -> state, seen; does the steps of `plan`: the rows of each batch
-            [member, step, place], where a place without a row says the number of rows, learning rates
-            [member, step], and keys of random numbers [member, 2].
-        score: (state, seen, numbers) -> state, metrics [member] by name; ends an epoch.
+        rows: number of training rows.
+        step_rows: rows of a step.
+        steps_at_once: most steps of one call of `run`.
+        adds_up: whether a batch may take several steps.
     """
 
     def __init__(self, envelope: Envelope, features: Features, task: Task, training: TrainingSpec, rows: Rows) -> None:
@@ -81,8 +82,9 @@ class Program:
         self.layout = Layout(envelope, features, task)
         self.optimizers = Optimizers(envelope.optimizers, self.layout.size)
         self.rows = rows.train.rows
-        self.steps = math.ceil(self.rows / envelope.least_batch)
-        self.steps_at_once = math.ceil(self.steps / math.ceil(self.steps / _MOST_STEPS_AT_ONCE))
+        self.step_rows = rows_of_step(envelope)
+        self.steps_at_once = min(_MOST_STEPS_AT_ONCE, most_steps(envelope, self.rows))
+        self.adds_up = self.step_rows < envelope.batch
         self._validation_rows = rows.validation.rows
         self._network = Network(envelope)
         self._task = task
@@ -94,16 +96,20 @@ class Program:
         # The empty row: places in a batch that hold no row point at it.
         self._train_data = _on_device(rows.train, 1, row_weights(rows))
         self._validation_data = _on_device(rows.validation, -self._validation_rows % self._chunk, None)
-        self._compiled_run = jax.jit(self._over_members(self._run, 4), donate_argnums=(0, 1))
-        self._compiled_score = jax.jit(self._over_members(self._score, 3), donate_argnums=(0,))
+        self._compiled_run = compiled(self._run_all, (0, 1))
+        self._compiled_score = compiled(self._score_all, (0,))
 
     def run(self, state: State, seen: Seen, numbers: Numbers, plan: Numbers) -> tuple[State, Seen]:
-        """Do some steps; see the class."""
+        """Do some steps of all members.
+
+        The plan says how many `steps` each member does [member], the `key` of its random numbers [member, 2], and what
+        `numbers.epoch_plan` gives for each step [member, `steps_at_once`, ...].
+        """
         done: tuple[State, Seen] = self._compiled_run(state, seen, numbers, plan, self._train_data)
         return done
 
     def score(self, state: State, seen: Seen, numbers: Numbers) -> tuple[State, dict[str, Any]]:
-        """End an epoch; see the class."""
+        """End an epoch; return the state and the metrics [member] by name."""
         y = self._train_data[2]
         done: tuple[State, dict[str, Any]] = self._compiled_score(state, seen, numbers, y, self._validation_data)
         return done
@@ -112,72 +118,97 @@ class Program:
         """Return what an epoch begins with."""
         return Seen(jnp.zeros(members), jnp.zeros((members, self.rows + 1, self.layout.outputs)))
 
-    def _over_members(self, function: Callable[..., Any], stacked: int) -> Callable[..., Any]:
-        """Return a function of one member as one of all; its first `stacked` arguments begin with the member.
+    # All members ----------------------------------------------------------------------------------------------
+
+    def _run_all(self, state: State, seen: Seen, numbers: Numbers, plan: Numbers, data: Any) -> tuple[State, Seen]:
+        most = jnp.max(plan["steps"]) if self._together(len(plan["steps"])) > 1 else None
+
+        def one(of_member: Any) -> tuple[State, Seen]:
+            state, seen, numbers, plan = of_member
+            return self._run(state, seen, numbers, plan, plan["steps"] if most is None else most, data)
+
+        done: tuple[State, Seen] = self._over_members(one, (state, seen, numbers, plan))
+        return done
+
+    def _score_all(
+        self, state: State, seen: Seen, numbers: Numbers, train_y: Any, validation: Any
+    ) -> tuple[State, dict[str, Any]]:
+        def one(of_member: Any) -> tuple[State, dict[str, Any]]:
+            state, seen, numbers = of_member
+            return self._score(state, seen, numbers, train_y, validation)
+
+        done: tuple[State, dict[str, Any]] = self._over_members(one, (state, seen, numbers))
+        return done
+
+    def _over_members(self, one: Callable[[Any], Any], members: Any) -> Any:
+        """Return what a function of one member makes of all.
 
         An accelerator does all members at once. A CPU does as many at once as its cache holds: for narrow networks
-        that shares the cost of each small operation, for wide ones there is nothing to share.
+        that shares the cost of each small operation, for wide ones there is nothing to share, and each member by
+        itself takes only the branches it needs.
         """
+        together = self._together(len(jax.tree.leaves(members)[0]))
+        return jax.lax.map(one, members, batch_size=together if together > 1 else None)
 
-        def over(*arguments: Any) -> Any:
-            def one(of_member: Any) -> Any:
-                return function(*of_member, *arguments[stacked:])
-
-            members = len(jax.tree.leaves(arguments[0])[0])
-            together = members
-            if jax.default_backend() == "cpu":
-                together = max(1, min(members, _WEIGHTS_AT_ONCE // self.layout.size))
-            # Without a batch size each member runs by itself, and a switch costs only the branch that it takes.
-            return jax.lax.map(one, arguments[:stacked], batch_size=together if together > 1 else None)
-
-        return over
+    def _together(self, members: int) -> int:
+        if jax.default_backend() != "cpu":
+            return members
+        return max(1, min(members, _WEIGHTS_AT_ONCE // self.layout.size))
 
     # One member -----------------------------------------------------------------------------------------------
 
-    def _run(self, state: State, seen: Seen, numbers: Numbers, plan: Numbers, data: Any) -> tuple[State, Seen]:
-        def step(state: State, at: Numbers) -> tuple[State, tuple[Any, Any]]:
-            after, loss, predictions = self._step(state, numbers, at["rows"], at["rate"], plan["key"], data)
-            count = jnp.sum(at["rows"] < self.rows)
-            if self._has_empty_steps:
-                after = jax.tree.map(lambda new, old: jnp.where(count > 0, new, old), after, state)
-            return after, (loss * count, predictions)
+    def _run(
+        self, state: State, seen: Seen, numbers: Numbers, plan: Numbers, steps: Any, data: Any
+    ) -> tuple[State, Seen]:
+        def step(at: Any, done: tuple[State, Seen]) -> tuple[State, Seen]:
+            its = {name: values[at] for name, values in plan.items() if name not in ("steps", "key")}
+            return self._step(*done, numbers, its, plan["key"], data)
 
-        state, (losses, predictions) = jax.lax.scan(step, state, {"rows": plan["rows"], "rate": plan["rates"]})
-        loss = seen.loss + jnp.sum(losses)
-        at = plan["rows"].reshape(-1)
-        return state, Seen(loss, seen.predictions.at[at].set(predictions.reshape(len(at), -1)))
-
-    @property
-    def _has_empty_steps(self) -> bool:
-        """Whether a member may have nothing to do in some step, as one with larger batches than another."""
-        return self.envelope.least_batch != self.envelope.batch or self.steps % self.steps_at_once > 0
+        done: tuple[State, Seen] = jax.lax.fori_loop(0, steps, step, (state, seen))
+        return done
 
     def _step(
-        self, state: State, numbers: Numbers, chosen: Any, rate: Any, key: Any, data: Any
-    ) -> tuple[State, Any, Any]:
+        self, state: State, seen: Seen, numbers: Numbers, its: Numbers, key: Any, data: Any
+    ) -> tuple[State, Seen]:
+        chosen = its["rows"]
         x, codes, y, weights = (each[chosen] for each in data)
         rows = (chosen < self.rows).astype("float32")
-        batch = Batch(rows, jax.random.fold_in(key, state.steps))
+        batch = Batch(rows, its["first"], jnp.append(key, state.steps.astype("uint32")))
+        batch_rows = jnp.maximum(its["batch_rows"], 1.0)
 
         def objective(tree: Numbers) -> Any:
             out, moving = self._network(tree, numbers, x, codes, state.moving, batch)
             predictions = self._predictions(out)
             weighted = self._loss(numbers, y, out, predictions) * weights
-            loss = jnp.sum(jnp.where(rows > 0, weighted, 0.0)) / jnp.maximum(jnp.sum(rows), 1.0)
-            return loss + self._penalty(tree, numbers), (predictions, moving)
+            loss = jnp.sum(jnp.where(rows > 0, weighted, 0.0)) / batch_rows
+            return loss + its["last"] * self._penalty(tree, numbers), (predictions, moving)
 
         tree = self.layout.tree(state.weights)
         (loss, (predictions, moving)), gradients = jax.value_and_grad(objective, has_aux=True)(tree)
+        gradient = self.layout.flat(gradients)
+        if self.adds_up:
+            gradient = state.gradient + gradient
+
+        def ended() -> State:
+            return self._updated(state._replace(moving=moving), numbers, gradient, its["rate"])
+
+        def begun() -> State:
+            return state._replace(gradient=gradient) if self.adds_up else state
+
+        seen = Seen(seen.loss + loss * its["batch_rows"], seen.predictions.at[chosen].set(predictions))
+        return jax.lax.cond(its["last"], ended, begun), seen
+
+    def _updated(self, state: State, numbers: Numbers, gradient: Any, rate: Any) -> State:
+        """Return the state after an optimizer step with a batch's gradient."""
         if self.envelope.clipped:
-            gradients = clipped(numbers, gradients)
-        gradient = jnp.concatenate([gradients[name].reshape(-1) for name in self.layout.places])
+            gradient = self.layout.flat(clipped(numbers, self.layout.tree(gradient)))
         kept = (state.slots, state.scalars)
         weights, (slots, scalars) = self.optimizers.step(numbers, state.weights, gradient, rate, state.steps, kept)
         average = state.average
         if self.envelope.averaged:
             momentum = jnp.where(state.steps > 0, numbers["ema_momentum"], 0.0)
             average = momentum * average + (1.0 - momentum) * weights
-        return State(weights, slots, scalars, moving, average, state.steps + 1), loss, predictions
+        return State(weights, slots, scalars, state.moving, average, state.gradient * 0, state.steps + 1)
 
     def _score(
         self, state: State, seen: Seen, numbers: Numbers, train_y: Any, validation: Any

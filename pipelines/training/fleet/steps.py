@@ -1,0 +1,34 @@
+"""How an epoch's batches are divided into the steps that all trials of a fleet do side by side.
+
+A step goes over as many rows as the smallest batch among the trials. A larger batch takes several steps, whose
+gradients add up until its last one, where the optimizer acts: so trials with batches of 16 and of 256 rows share a
+program, and neither waits for the other. Batch normalisation needs a batch's rows at once: there a step is as large as
+the largest batch, and a smaller one leaves places empty.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pipelines.training.fleet.envelope import Envelope
+
+_LEAST_ROWS = 16  # fewer are no cheaper
+
+
+def rows_of_step(envelope: Envelope) -> int:
+    """Return how many rows a step goes over at most."""
+    if envelope.normalized:
+        return envelope.batch
+    return min(envelope.batch, max(envelope.least_batch, _LEAST_ROWS))
+
+
+def steps_of(batch_size: int, rows: int, step_rows: int) -> int:
+    """Return the steps of an epoch of a trial."""
+    whole, rest = divmod(rows, batch_size)
+    return whole * math.ceil(batch_size / step_rows) + math.ceil(rest / step_rows)
+
+
+def most_steps(envelope: Envelope, rows: int) -> int:
+    """Return the steps of an epoch of the trial that takes most."""
+    step_rows = rows_of_step(envelope)
+    return max(steps_of(size, rows, step_rows) for size in range(envelope.least_batch, envelope.batch + 1))
