@@ -18,7 +18,7 @@ from pipelines.data.prepared import DataSummary
 from pipelines.models.objectives import WHOLE_BATCH_LOSSES
 from pipelines.study_file import Study
 from pipelines.training.fleet.envelope import Envelope, envelope_of, joined
-from pipelines.training.fleet.grouping import Sizes, alone_s, fleet_s, programs_for, weights_of
+from pipelines.training.fleet.grouping import Sizes, alone_s, fleet_s, fleets_at_once, programs_for, weights_of
 from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, FAMILY, Member, member_of
 from pipelines.training.trainer import MOST_BYTES
 from search_spaces.space import Space
@@ -59,6 +59,8 @@ class Fleets:
         self._groups: list[_Group] = []
         self._alone: deque[tuple[Trial, str]] = deque()
         self._failures: dict[int, int] = {}
+        self._at_once = 0
+        self._is_auto = study.spec.resources.fleet == "auto"
         self.why_not = unfit(study) or _unfit_data(study, summary)
         if self.why_not:
             return
@@ -67,10 +69,11 @@ class Fleets:
         if not members:
             self.why_not = "no optimizer of the space updates each weight by itself"
             return
-        if study.spec.resources.fleet == "auto" and (alone := alone_s(members, sizes)) <= fleet_s(members, sizes):
+        if self._is_auto and (alone := alone_s(members, sizes)) <= fleet_s(members, sizes):
             self.why_not = f"the trials are expected to take no more than {alone:.0f} s of one core one by one"
             return
-        seats = _seats(study, workers)
+        self._at_once = fleets_at_once(members, sizes, workers) if self._is_auto else workers
+        seats = _seats(study, self._at_once)
         for envelope in programs_for(members, sizes):
             room = _room(envelope, sizes, summary, memory_bytes)
             self._groups.append(_Group(envelope, max(1, min(seats, room))))
@@ -84,7 +87,11 @@ class Fleets:
             f"up to {group.envelope.depth} x {group.envelope.width} units, {group.seats} trials at a time"
             for group in self._groups
         )
-        return f"in fleets: {programs}"
+        return f"in {'1 fleet' if self._at_once == 1 else f'{self._at_once} fleets at once'}: {programs}"
+
+    def full(self, under_way: int) -> bool:
+        """Say whether so many fleets are enough, so that no trial is asked for one more."""
+        return not self.why_not and under_way >= self._at_once
 
     def add(self, number: int, values: Mapping[str, Value]) -> None:
         """Let a trial wait for its seat, or for a worker of its own."""
@@ -181,8 +188,8 @@ def _sizes(summary: DataSummary, trials: int) -> Sizes:
     return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
 
 
-def _seats(study: Study, workers: int) -> int:
-    """Return the seats of one fleet.
+def _seats(study: Study, fleets: int) -> int:
+    """Return the seats of one of so many fleets.
 
     TPE learns from trials that have ended, so few are under way at once; how few, `benchmarks/ask_in_flight.py`
     measures. A random search loses nothing.
@@ -190,7 +197,7 @@ def _seats(study: Study, workers: int) -> int:
     asked = study.spec.resources.fleet
     if isinstance(asked, int):
         return asked
-    return max(2, _TPE_IN_FLIGHT // workers) if study.spec.search.sampler == "tpe" else _RANDOM_SEATS
+    return max(2, _TPE_IN_FLIGHT // fleets) if study.spec.search.sampler == "tpe" else _RANDOM_SEATS
 
 
 def _room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:

@@ -234,6 +234,8 @@ class Supervisor:
             if (alone := self._fleets.next_alone()) is not None:
                 (number, values), reason = alone
                 yield from self._start(number, values, reason)
+            elif self._fleets.full(len(self._fleet_jobs)):
+                return
             elif (group := self._fleets.next_fleet()) is not None:
                 self._start_fleet(*group)
             else:

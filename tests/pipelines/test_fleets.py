@@ -1,4 +1,4 @@
-"""Fleets as the supervisor runs them, with scripted trials on a real database, and the choice of who trains together."""
+"""Fleets as the supervisor runs them, with scripted trials on a real database, and the choice of who goes in one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.fleets import Fleets, unfit
 from pipelines.home import Home
 from pipelines.progress import TrialBegun, TrialEnded
 from pipelines.training.fleet.envelope import envelope_of, joined
-from pipelines.training.fleet.grouping import Sizes, alone_s, fleet_s, programs_for
+from pipelines.training.fleet.grouping import Sizes, alone_s, fleet_s, fleets_at_once, programs_for
 from pipelines.training.fleet.member import member_of
 from tracking.records import TrialFinished, TrialStarted
 
@@ -228,6 +228,20 @@ def test_fleets_pay_for_many_small_trials_and_not_for_one():
     many, one = (Sizes(rows=400, inputs=30, outputs=1, trials=trials) for trials in (64, 1))
     assert fleet_s(some, many) < alone_s(some, many)
     assert fleet_s(some, one) > alone_s(some, one)
+
+
+def test_a_second_fleet_has_to_train_for_as_long_as_it_takes_to_compile():
+    """A short study stays with one fleet, however many workers there are; a long one uses them all."""
+    some = members()
+    short, long = (Sizes(rows=400, inputs=30, outputs=1, trials=trials) for trials in (8, 5000))
+    assert [fleets_at_once(some, sizes, 4) for sizes in (short, long)] == [1, 4]
+
+
+def test_workers_beyond_the_fleets_that_pay_stay_idle(desk):
+    """With `auto`, trials are not spread over more fleets than are worth their compiling."""
+    engine = FakeEngine(scores(1.0), workers=4)
+    desk.run(engine, trials=30, fleet="auto")
+    assert len(engine.fleets) == 1
 
 
 def test_joined_envelopes_hold_what_either_holds():

@@ -64,18 +64,28 @@ def programs_for(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...
 def fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
     """Return the seconds of one core that a study's trials are expected to take in fleets."""
     envelopes = programs_for(members, sizes)
-    share = sizes.trials / len(members)
-    trained = 0.0
-    for member in members:
-        envelope = next(each for each in envelopes if each.holds(member))
-        trained += share * member.epochs * epoch_s(envelope, member.batch_size, sizes)
-    return START_S + COMPILE_S * len(envelopes) + trained
+    return START_S + COMPILE_S * len(envelopes) + _trained_s(envelopes, members, sizes)
+
+
+def fleets_at_once(members: Sequence[Member], sizes: Sizes, workers: int) -> int:
+    """Return how many workers are worth a fleet: each compiles for itself, and has to train for as long at least."""
+    worth = _trained_s(programs_for(members, sizes), members, sizes) / (START_S + COMPILE_S)
+    return max(1, min(workers, int(worth)))
 
 
 def alone_s(members: Sequence[Member], sizes: Sizes) -> float:
     """Return the seconds of one core that a study's trials are expected to take one by one in the `loop` trainer."""
     mean = sum(ALONE_S + member.epochs * _alone_epoch_s(member, sizes) for member in members) / len(members)
     return sizes.trials * mean
+
+
+def _trained_s(envelopes: Sequence[Envelope], members: Sequence[Member], sizes: Sizes) -> float:
+    share = sizes.trials / len(members)
+    trained = 0.0
+    for member in members:
+        envelope = next(each for each in envelopes if each.holds(member))
+        trained += share * member.epochs * epoch_s(envelope, member.batch_size, sizes)
+    return trained
 
 
 def epoch_s(envelope: Envelope, batch_size: int, sizes: Sizes) -> float:
