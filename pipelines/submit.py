@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,11 +233,14 @@ def _with_its_output() -> Iterator[None]:
 
 @contextmanager
 def _left_as_it_was(folder: Path) -> Iterator[None]:
-    """Remove what was made below `folder`, and the folders made for it, if it fails."""
+    """Remove what was made below `folder` if it fails, and the folders made for it that nobody else uses by then."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
     except BaseException:
         if made:
-            shutil.rmtree(made[-1], ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another study is in it
+            for parent in made[1:]:
+                parent.rmdir()
         raise

@@ -211,6 +211,21 @@ def test_the_same_study_is_known(submitted):
     assert json.loads(known.document)["space"] == study.space.to_dict()
 
 
+def test_a_refused_study_leaves_others_alone(tmp_path, engine, monkeypatch):
+    """Of two studies begun at once in a new home, the one that is refused takes nothing of the other with it."""
+    others = tmp_path / "home" / "studies" / "other"
+
+    def fails(*_):
+        others.mkdir(parents=True)
+        raise InputError("no")
+
+    monkeypatch.setattr("pipelines.submit.prepare_data", fails)
+    with pytest.raises(InputError):
+        check_study(study_in(tmp_path, HEAD, d__csv=table()), Home.at(str(tmp_path / "home")).study("s"), engine)
+    assert others.is_dir()
+    assert not (others.parent / "s").exists()
+
+
 def test_nothing_is_known_where_nothing_is(submitted, tmp_path):
     """Asking for a study in a home that is not there creates nothing."""
     assert known_study(submitted[0], Home(tmp_path / "new", str(tmp_path / "new"))) is None
