@@ -78,6 +78,23 @@ budget: {trials: 3}
 resources: {workers: 1}
 """
 
+FLEET = """
+study: fleet
+data: {source: mixed.csv, target: bought}
+model: mlp
+space:
+  depth: 1
+  units: [4, 8]
+  batch_size: 8
+  learning_rate: {type: float, low: 1e-4, high: 1e-2, log: true}
+  epochs: 300
+objective: {metric: val_loss}
+training: {early_stopping: null}
+search: {sampler: random, pruner: none}
+budget: {trials: 3}
+resources: {workers: 1, fleet: 3}
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -239,6 +256,23 @@ def test_lost_and_slow_workers_cost_their_trials(folder, home, _no_server_of_the
     assert [run.info.status for run in shown.trials] == ["FAILED", "FAILED", "FINISHED"]
     assert "over its time limit" in shown.trials[1].data.tags["mlflow.note.content"]
     assert len(shown.curve(shown.trials[0], "val_loss")) >= 2, "what was reported before the end is kept"
+
+
+def test_a_fleet_whose_worker_is_killed_goes_on_where_it_was(folder, home, _no_server_of_the_environment):
+    """Its trials are finished by other fleets, from their last checkpoints, and each epoch is shown once."""
+    killed_at, begun = 0, time.monotonic()
+    with supervised(study_of(FLEET, folder), home) as supervisor:
+        for event in supervisor.run():
+            checkpoints = list((home.study("fleet") / "trials").glob("*/fold-0.checkpoint"))
+            if isinstance(event, EpochEnded) and not killed_at and len(checkpoints) == 3:
+                os.kill(supervisor._engine._busy["fleet-1"].process.pid, signal.SIGKILL)
+                killed_at = event.epoch
+    assert event.trials == {"complete": 3}, (killed_at, time.monotonic() - begun)
+    logs = [file.read_text() for file in sorted(home.study("fleet").glob("fleet-*.log"))]
+    assert sum(log.count("goes on after epoch") for log in logs) == 3
+    shown = Shown(home, "fleet")
+    assert [[step for step, _ in shown.curve(run, "val_loss")] for run in shown.trials] == [list(range(300))] * 3
+    assert not list((home.study("fleet") / "trials").glob("*/*checkpoint*"))
 
 
 # Signals -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 import keras
 
+from pipelines.training.checkpoint import Checkpoints
 from pipelines.training.fit import fit
 from pipelines.training.loop import can_loop, loop
 from pipelines.training.trainer import Fitted, Listener, Rows, Schedule
@@ -25,6 +26,7 @@ class Trainer(Protocol):
         metric: str,
         direction: Literal["minimize", "maximize"],
         listener: Listener,
+        checkpoints: Checkpoints | None = None,
     ) -> Fitted:
         """Train.
 

@@ -9,7 +9,9 @@ import keras
 import numpy as np
 
 from pipelines.training.batches import TrainingBatches, row_weights
+from pipelines.training.checkpoint import Checkpoints
 from pipelines.training.judge import Judge
+from pipelines.training.keras_state import kept, taken_up
 from pipelines.training.trainer import Fitted, Listener, Rows, Schedule
 
 VALIDATION_BATCH = 1024
@@ -23,23 +25,33 @@ def fit(
     metric: str,
     direction: Literal["minimize", "maximize"],
     listener: Listener,
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
-    """Train and leave the model with the weights of its best epoch.
+    """Train, from a checkpoint if there is one, and leave the model with the weights of its best epoch.
 
     Raises:
         TrialError: if the loss or the objective is not finite, or the objective is never reported.
     """
     judge = Judge(schedule, metric, direction, listener)
     batches = TrainingBatches(rows.train, row_weights(rows), schedule.batch_size, schedule.seed)
+    done = taken_up(model, judge, checkpoints)
+    if done >= schedule.epochs:
+        return finished(model, judge)
     model.fit(
         batches,
+        initial_epoch=done,
         epochs=schedule.epochs,
         shuffle=False,
         validation_data=(dict(rows.validation.x), rows.validation.y),
         validation_batch_size=max(schedule.batch_size, VALIDATION_BATCH),
-        callbacks=[_Epochs(judge, listener, batches)],
+        callbacks=[_Epochs(judge, listener, batches, checkpoints)],
         verbose=0,
     )
+    return finished(model, judge)
+
+
+def finished(model: keras.Model, judge: Judge) -> Fitted:
+    """Give a model the weights of its best epoch, and return how its training went."""
     fitted, weights = judge.verdict()
     model.set_weights(weights)
     return fitted
@@ -48,8 +60,11 @@ def fit(
 class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
     """Passes Keras's epochs to the judge."""
 
-    def __init__(self, judge: Judge, listener: Listener, batches: TrainingBatches) -> None:
+    def __init__(
+        self, judge: Judge, listener: Listener, batches: TrainingBatches, checkpoints: Checkpoints | None
+    ) -> None:
         super().__init__()
+        self._checkpoints = checkpoints
         self._batches = batches
         self._judge = judge
         self._listener = listener
@@ -70,3 +85,5 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no t
         """Let the epoch be judged."""
         metrics = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
         self.model.stop_training = self._judge.stops(epoch, metrics, self.model.get_weights)
+        if self._checkpoints and not self.model.stop_training:
+            self._checkpoints.offer(lambda: kept(self.model, self._judge))

@@ -6,7 +6,7 @@ A training is scored by its best epoch, so that epoch's weights are kept, whethe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pipelines.training.trainer import Fitted, Listener, NoObjectiveError, Schedule, TrialError
@@ -25,11 +25,34 @@ class Judge:
         self._history: list[Mapping[str, float]] = []
         self._best_epoch = -1
         self._best_value = math.inf * self._sign
-        self._best_weights: Any = None
+        self._best_weights: Sequence[Any] | None = None
         self._pruned = False
         self._improved_at = (-1, math.inf * self._sign)
 
-    def stops(self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Any]) -> bool:
+    @property
+    def epochs(self) -> int:
+        """Number of epochs scored."""
+        return len(self._history)
+
+    def past(self) -> tuple[Mapping[str, Any], Sequence[Any]]:
+        """Return the judgement so far as plain values, and the weights of the best epoch; for `go_on`."""
+        plain = {
+            "history": self._history,
+            "best_epoch": self._best_epoch,
+            "best_value": self._best_value,
+            "improved_at": self._improved_at,
+        }
+        return plain, self._best_weights or ()
+
+    def go_on(self, plain: Mapping[str, Any], best_weights: Sequence[Any]) -> None:
+        """Take up the judgement of an earlier attempt, from `past`."""
+        self._history = list(plain["history"])
+        self._best_epoch, self._best_value = plain["best_epoch"], plain["best_value"]
+        self._best_weights = best_weights
+        epoch, value = plain["improved_at"]
+        self._improved_at = (epoch, value)
+
+    def stops(self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Sequence[Any]]) -> bool:
         """Score an epoch, counted from 0; say whether the training ends with it.
 
         `weights` gives a copy of the model's weights; it is called for a best epoch only.
@@ -39,7 +62,9 @@ class Judge:
         """
         return self.ends(pruned=self._listener.epoch(epoch, self.score(epoch, metrics, weights)))
 
-    def score(self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Any]) -> Mapping[str, float]:
+    def score(
+        self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Sequence[Any]]
+    ) -> Mapping[str, float]:
         """Score an epoch and return its finite metrics; the first half of `stops`.
 
         Raises:
@@ -57,7 +82,7 @@ class Judge:
         self._pruned = pruned
         return pruned or self._is_out_of_patience(len(self._history) - 1, self._history[-1][self._metric])
 
-    def verdict(self) -> tuple[Fitted, Any]:
+    def verdict(self) -> tuple[Fitted, Sequence[Any]]:
         """Return how the training went, and the weights of its best epoch.
 
         Raises:

@@ -18,8 +18,10 @@ import tensorflow as tf
 
 from pipelines.data.prepared import Part
 from pipelines.training.batches import batch_order, row_weights
-from pipelines.training.fit import VALIDATION_BATCH
+from pipelines.training.checkpoint import Checkpoints
+from pipelines.training.fit import VALIDATION_BATCH, finished
 from pipelines.training.judge import Judge
+from pipelines.training.keras_state import kept, taken_up
 from pipelines.training.trainer import MOST_BYTES, Fitted, Listener, Rows, Schedule
 
 _CALL_S = 0.5
@@ -41,6 +43,7 @@ def loop(
     metric: str,
     direction: Literal["minimize", "maximize"],
     listener: Listener,
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
     """Train and leave the model with the weights of its best epoch; see `fit`.
 
@@ -53,15 +56,15 @@ def loop(
     validate = _Steps(model.test_step, _tensors(rows.validation, None), batch_size, listener)
     _make_variables(model, train.rows)
     in_order = np.arange(rows.validation.rows, dtype=np.int32)
-    for epoch in range(schedule.epochs):
+    for epoch in range(taken_up(model, judge, checkpoints), schedule.epochs):
         metrics = _run(model, train, batch_order(schedule.seed, epoch, rows.train.rows))
         validation = _run(model, validate, in_order)
         metrics |= {f"val_{name}": value for name, value in validation.items()}
         if judge.stops(epoch, metrics, model.get_weights):
             break
-    fitted, weights = judge.verdict()
-    model.set_weights(weights)
-    return fitted
+        if checkpoints:
+            checkpoints.offer(lambda: kept(model, judge))
+    return finished(model, judge)
 
 
 @dataclass(frozen=True)

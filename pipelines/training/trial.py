@@ -26,6 +26,7 @@ from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
 from pipelines.models.objectives import class_weights
 from pipelines.models.user_model import ModelFatalError
+from pipelines.training.checkpoint import Checkpoints, Kept, remove_checkpoints
 from pipelines.training.choice import trainer_of
 from pipelines.training.deployable import save_model, save_weights, summary_of, write_deployable
 from pipelines.training.epochs import EpochLog
@@ -78,6 +79,7 @@ def _train_folds(job: TrialJob, channel: Channel) -> TrialResult:
     result = _result(folds, seconds=time.monotonic() - started)
     _write_files(job, best, result)
     write_text(Path(job.folder) / RESULT_FILE, json.dumps(asdict(result)))
+    remove_checkpoints(Path(job.folder))
     return result
 
 
@@ -104,8 +106,16 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     train = trainer_of(trial.model, trial.rows)
+    checkpoints = Checkpoints(Path(job.folder), fold, (train.__name__, job.values, trial.schedule, job.training))
+    listener.repeat(checkpoints.read())
     fitted = train(
-        trial.model, trial.rows, trial.schedule, metric=job.metric, direction=job.direction, listener=listener
+        trial.model,
+        trial.rows,
+        trial.schedule,
+        metric=job.metric,
+        direction=job.direction,
+        listener=listener,
+        checkpoints=checkpoints,
     )
     return _Fold(fold, trial.model, trial.asked, fitted, tuple(listener.epochs), train.__name__)
 
@@ -168,6 +178,14 @@ class _Listener:
     def epochs(self) -> list[EpochDone]:
         """Return the epochs so far."""
         return self._log.epochs
+
+    def repeat(self, kept: Kept | None) -> None:
+        """Report the epochs of an earlier attempt again: not all of them may have arrived."""
+        if kept is None:
+            return
+        print(f"trial {self._job.number} goes on after epoch {len(kept.history)}", flush=True)
+        for epoch, metrics in enumerate(kept.history):
+            self._channel.report(self._log.add(epoch, self._of, metrics))
 
     def expects(self, epochs: int) -> None:
         """There will be at most this many epochs; see `user_fit.OwnListener`."""

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.training.checkpoint import Kept
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.numbers import Plan, epoch_plan, learning_rates, numbers_of
 from pipelines.training.fleet.program import Program, State
@@ -80,8 +81,11 @@ class Fleet(Generic[Key]):
         """Number of free seats."""
         return self._keys.count(None)
 
-    def admit(self, members: Mapping[Key, tuple[Member, Schedule]]) -> None:
-        """Seat trials, at most as many as there are free seats; each begins with its first epoch."""
+    def admit(self, members: Mapping[Key, tuple[Member, Schedule]], kept: Mapping[Key, Kept] | None = None) -> None:
+        """Seat trials, at most as many as there are free seats.
+
+        Each begins with its first epoch, or after the last one that was `kept` of it in a fleet of this program.
+        """
         if not members:
             return
         free = [at for at, key in enumerate(self._keys) if key is None][: len(members)]
@@ -89,9 +93,13 @@ class Fleet(Generic[Key]):
         for at, (key, (member, schedule)) in zip(free, members.items(), strict=True):
             rates = learning_rates(member, self._per_layer, self._program.rows)
             judge = Judge(schedule, self._metric, self._direction, _Silent())
-            self._keys[at], self._seats[key] = key, _Seat(member, schedule, rates, judge)
+            state = self._begin(member, schedule.seed)
+            if kept and key in kept:
+                judge.go_on(kept[key].judge, kept[key].best)
+                state = jax.tree.unflatten(jax.tree.structure(state), kept[key].state)
+            self._keys[at], self._seats[key] = key, _Seat(member, schedule, rates, judge, judge.epochs)
             self._random_keys[at] = np.random.SeedSequence(schedule.seed).generate_state(2)
-            begun.append((self._begin(member, schedule.seed), numbers_of(self._program, member)))
+            begun.append((state, numbers_of(self._program, member)))
         self._write(free, begun)
 
     def train_epoch(self) -> dict[Key, tuple[int, Mapping[str, float]]]:
@@ -120,6 +128,12 @@ class Fleet(Generic[Key]):
                 ended[key] = end
                 self.leave(key)
         return ended
+
+    def kept(self, key: Key) -> Kept:
+        """Return how far a seated trial has come, for `admit`."""
+        plain, best = self._seats[key].judge.past()
+        at = self._keys.index(key)
+        return Kept(plain, best, [np.array(np.asarray(leaf)[at]) for leaf in jax.tree.leaves(self._state)])
 
     def leave(self, key: Key) -> None:
         """Free a trial's seat, whatever it has come to."""
@@ -173,7 +187,7 @@ class Fleet(Generic[Key]):
 
     def _weights_at(self, at: int) -> tuple[FloatArray, FloatArray]:
         assert self._state is not None
-        return np.array(self._state.weights[at]), np.array(self._state.moving[at])
+        return np.array(np.asarray(self._state.weights)[at]), np.array(np.asarray(self._state.moving)[at])
 
     # One epoch ------------------------------------------------------------------------------------------------
 

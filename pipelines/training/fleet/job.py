@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.files import write_text
 from pipelines.models.objectives import class_weights
+from pipelines.training.checkpoint import Checkpoints, Kept, remove_checkpoints
 from pipelines.training.deployable import save_weights
 from pipelines.training.epochs import EpochLog
 from pipelines.training.fleet.fleet import Ended, Fleet
@@ -50,6 +52,7 @@ class _Trial:
     job: TrialJob
     member: Member
     log: EpochLog
+    checkpoints: Checkpoints
     started: float
 
 
@@ -74,7 +77,7 @@ class _Crew:
             self._ended.clear()
             self._asks = False
             seated = {trial.number: self._seat(trial) for trial in given}
-            self._fleet.admit({number: seat for number, seat in seated.items() if seat is not None})
+            self._fleet.admit({number: seat for number, seat in seated.items() if seat is not None}, self._kept(seated))
         return bool(self._trials)
 
     def train_epoch(self) -> None:
@@ -92,6 +95,23 @@ class _Crew:
             self._fleet.leave(number)
             del self._trials[number]
             self._ended[number] = MemberFailed(f"over its time limit of {self._job.trial_s:g} s")
+        for number, trial in self._trials.items():
+            trial.checkpoints.offer(partial(self._fleet.kept, number))
+
+    def _kept(self, numbers: Iterable[int]) -> Mapping[int, Kept]:
+        """Return what earlier attempts left of trials that sit down, and report their epochs again."""
+        found = {}
+        again = []
+        for number in numbers:
+            trial = self._trials.get(number)
+            if trial is not None and (kept := trial.checkpoints.read()) is not None:
+                print(f"trial {number} goes on after epoch {len(kept.history)}", flush=True)
+                found[number] = kept
+                of = trial.member.epochs
+                again += [(number, trial.log.add(epoch, of, metrics)) for epoch, metrics in enumerate(kept.history)]
+        for number, done in again:
+            self._channel.report(FleetEpoch({number: done}))
+        return found
 
     def _seat(self, trial: TrialJob) -> tuple[Member, Schedule] | None:
         """Make a trial ready to sit; None where its model is over the ceiling."""
@@ -102,7 +122,6 @@ class _Crew:
             return None
         folder = Path(trial.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self._trials[trial.number] = _Trial(trial, member, EpochLog(folder, 0), time.monotonic())
         stopping = trial.training.early_stopping
         schedule = Schedule(
             epochs=member.epochs,
@@ -111,6 +130,8 @@ class _Crew:
             min_delta=stopping.min_delta if stopping else 0.0,
             seed=trial.seed % 2**32,
         )
+        checkpoints = Checkpoints(folder, 0, (self._job.envelope, self._job.metric, trial.values, schedule))
+        self._trials[trial.number] = _Trial(trial, member, EpochLog(folder, 0), checkpoints, time.monotonic())
         return member, schedule
 
     def _pruned(self, epochs: Collection[int]) -> frozenset[int]:
@@ -153,6 +174,7 @@ class _Crew:
         if result.state == "complete":
             save_weights(ended.weights, folder / WEIGHTS_FILE)
         write_text(folder / RESULT_FILE, json.dumps(asdict(result)))
+        remove_checkpoints(folder)
         self._channel.beat()
         return result
 

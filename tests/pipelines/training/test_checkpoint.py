@@ -1,0 +1,159 @@
+"""A training that was cut off goes on from its last whole epoch or its beginning, and never from anything else."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.data.prepared import Features, Part, Task
+from pipelines.models.build import hypermodel
+from pipelines.models.context import ModelContext
+from pipelines.study_spec import TrainingSpec
+from pipelines.training import checkpoint
+from pipelines.training.checkpoint import Checkpoints, Kept, remove_checkpoints
+from pipelines.training.fit import fit
+from pipelines.training.loop import loop
+from pipelines.training.trainer import Rows, Schedule
+from search_spaces.hyperparameters import GivenHyperParameters
+
+TASK = Task("binary", ("y",), classes=("no", "yes"), class_counts=(20, 20))
+
+
+def kept(epochs):
+    judge = {"history": [{"loss": float(epoch)} for epoch in range(epochs)], "best_epoch": 0}
+    return Kept(judge, [np.full(3, 0.5)], [np.full(2, float(epochs)), np.int32(epochs)])
+
+
+@pytest.fixture
+def of_two(tmp_path):
+    """The checkpoints of a training after its first and its second epoch."""
+    checkpoints = Checkpoints(tmp_path, 0, "it")
+    checkpoints.write(kept(1))
+    checkpoints.write(kept(2))
+    return checkpoints
+
+
+def test_the_latest_checkpoint_counts(of_two):
+    """What is read is what was written last."""
+    read = of_two.read()
+    assert (read.judge, len(read.history)) == (kept(2).judge, 2)
+    np.testing.assert_array_equal(read.best, kept(2).best)
+    assert [array.tolist() for array in read.state] == [[2.0, 2.0], 2]
+
+
+@given(share=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+def test_a_damaged_checkpoint_is_passed_over(share, flip, tmp_path_factory):
+    """A byte that changed anywhere makes the checkpoint before it count."""
+    folder = tmp_path_factory.mktemp("trial")
+    for epochs in (1, 2):
+        Checkpoints(folder, 0, "it").write(kept(epochs))
+    file = folder / "fold-0.checkpoint"
+    content = bytearray(file.read_bytes())
+    content[int(share * len(content))] ^= flip
+    file.write_bytes(content)
+    assert len(Checkpoints(folder, 0, "it").read().history) == 1
+
+
+@pytest.mark.parametrize("left", [0, 1, 63, 64, 65, 500])
+def test_a_checkpoint_that_was_cut_off_is_passed_over(of_two, tmp_path, left):
+    """A file that ends early makes the checkpoint before it count."""
+    file = tmp_path / "fold-0.checkpoint"
+    file.write_bytes(file.read_bytes()[:left])
+    assert len(of_two.read().history) == 1
+
+
+def test_a_checkpoint_of_something_else_is_passed_over(of_two, tmp_path):
+    """Another trainer, other values or another seed begin anew."""
+    assert Checkpoints(tmp_path, 0, "that").read() is None
+    assert Checkpoints(tmp_path, 1, "it").read() is None
+
+
+def test_nothing_is_left_of_a_trial_that_is_over(of_two, tmp_path):
+    """Checkpoints go when the trial's result is written; other files stay."""
+    (tmp_path / "fold-0-epochs.jsonl").write_text("")
+    remove_checkpoints(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["fold-0-epochs.jsonl"]
+
+
+# Trainers ----------------------------------------------------------------------------------------------------
+
+
+class CutOffError(Exception):
+    """The worker is gone."""
+
+
+class Until:
+    """A listener under which a training goes on until an epoch is about to be told."""
+
+    def __init__(self, epoch=None):
+        self.until = epoch
+        self.heard = []
+
+    def batch(self):
+        """A batch is done."""
+
+    def epoch(self, epoch, metrics):
+        if epoch == self.until:
+            raise CutOffError
+        self.heard.append(epoch)
+        return False
+
+
+def trained(trainer, listener, checkpoints, *, epochs=6):
+    keras.utils.set_random_seed(3)
+    random = np.random.default_rng(5)
+    parts = [
+        Part({"dense": random.normal(size=(rows, 4)).astype("float32")}, random.integers(0, 2, rows).astype("int32"))
+        for rows in (40, 20)
+    ]
+    values = {"units": 8, "dropout": 0.4, "batch_normalization": True, "schedule": "cosine", "optimizer": "adam"}
+    context = ModelContext(Features(dense=4), TASK, TrainingSpec(), 40)
+    model = hypermodel("mlp", context).build(GivenHyperParameters({"batch_size": 16, "epochs": epochs, **values}))
+    schedule = Schedule(epochs, 16, 3, 0.0, seed=3)
+    fitted = trainer(
+        model,
+        Rows(*parts, None),
+        schedule,
+        metric="val_loss",
+        direction="minimize",
+        listener=listener,
+        checkpoints=checkpoints,
+    )
+    return fitted, model.get_weights()
+
+
+@pytest.mark.parametrize("trainer", [fit, loop])
+@pytest.mark.parametrize("cut_at", [1, 3])
+def test_a_training_that_was_cut_off_comes_to_the_same(trainer, cut_at, tmp_path, monkeypatch):
+    """The epochs after the cut, with their dropout, schedule and patience, are those of a training without one."""
+    monkeypatch.setattr(checkpoint, "_LEAST_S", 0.0)
+    monkeypatch.setattr(checkpoint, "_SHARE", 0)
+    whole, weights = trained(trainer, Until(), None)
+    with pytest.raises(CutOffError):
+        trained(trainer, Until(cut_at), Checkpoints(tmp_path, 0, "it"))
+    second = Until()
+    resumed, resumed_weights = trained(trainer, second, Checkpoints(tmp_path, 0, "it"))
+    assert second.heard[0] == cut_at, "no epoch is trained again"
+    assert resumed == whole
+    for ours, theirs in zip(resumed_weights, weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_checkpoints_cost_little(tmp_path, monkeypatch):
+    """What writing one has cost decides when the next is due."""
+    now = [0.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    checkpoints = Checkpoints(tmp_path, 0, "it")
+
+    def slow():
+        now[0] += 2.0
+        return kept(1)
+
+    written = []
+    for _ in range(100):
+        now[0] += 1.0
+        checkpoints.offer(lambda: written.append(now[0]) or slow())
+    assert written == [1.0, 43.0, 85.0]
