@@ -83,12 +83,16 @@ class FleetRun:
 
     Attributes:
         beside: trials that the program has room for besides, though none of them is trained.
+        constants: of the `program` module, to be other than they are.
+        compiled: False does without compiling: cheaper for a training of one step, and the same arithmetic.
     """
 
     setting: Setting
     trials: Mapping[str, Trial]
     seats: int = 4
     beside: tuple[Trial, ...] = ()
+    constants: Mapping[str, int] = field(default_factory=dict)
+    compiled: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,5 +108,5 @@ class Outcome:
 
 def trial(seed: int = 11, pruned_at: int | None = None, **values: Any) -> Trial:
     """Return a short trial of a narrow model with these hyperparameters."""
-    plain = {"batch_size": 16, "epochs": 3, "depth": 1, "units": 8, "learning_rate": 0.01}
+    plain = {"batch_size": 16, "epochs": 2, "depth": 1, "units": 8, "learning_rate": 0.01}
     return Trial({**plain, **values}, seed, pruned_at)

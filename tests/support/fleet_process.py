@@ -7,9 +7,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import jax
 from fleet_cases import FleetRun, Outcome
 
+from pipelines.training.fleet import program as program_module
 from pipelines.training.fleet.envelope import Envelope, envelope_of
 from pipelines.training.fleet.fleet import Ended, Fleet
 from pipelines.training.fleet.member import member_of
@@ -42,7 +45,7 @@ def run_fleet(run: FleetRun, programs: dict[Any, Program]) -> dict[str, Outcome]
 
 def _program(run: FleetRun, envelope: Envelope, programs: dict[Any, Program]) -> Program:
     setting = run.setting
-    key = (repr(setting), envelope)
+    key = (repr(setting), envelope, repr(run.constants))
     if key not in programs:
         programs[key] = Program(envelope, setting.features, setting.task, setting.training, setting.rows())
     return programs[key]
@@ -58,7 +61,11 @@ def main(given: Path, results: Path) -> None:
     """Run the fleets in one file and write their outcomes to another."""
     runs: Mapping[str, FleetRun] = pickle.loads(given.read_bytes())
     programs: dict[Any, Program] = {}
-    results.write_bytes(pickle.dumps({name: run_fleet(run, programs) for name, run in runs.items()}))
+    outcomes = {}
+    for name, run in runs.items():
+        with patch.dict(vars(program_module), run.constants), jax.disable_jit(not run.compiled):
+            outcomes[name] = run_fleet(run, programs)
+    results.write_bytes(pickle.dumps(outcomes))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,28 @@
 """The contract of the fleet trainer: same trial, same seed, same result as the stock Keras model trained by `fit`.
 
-Each run is one fleet, so its trials are also tested beside each other, in envelopes wider and deeper than their own,
-and in seats that others have left.
+Each run is one fleet, so its trials are also tested beside each other, in programs wider and deeper than their own,
+and in seats that others have left. `test_trainers.py` holds the other trainers to each other.
 """
 
 from __future__ import annotations
 
 import pytest
 from fleet_cases import FleetRun, Setting, trial
-from fleet_outcomes import FleetOutcomes, assert_alike, stock_outcome
+from fleet_outcomes import METRIC_ABS, REL, assert_alike, fleet_outcomes
+from stock_outcomes import stock_model, stock_outcome
 
 from pipelines.data.prepared import Features, Task
 from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS
-from pipelines.models.objectives import METRICS
-from pipelines.study_spec import TrainingSpec
+from pipelines.models.objectives import LOSSES, METRICS, SMOOTHED_LOSSES, WHOLE_BATCH_LOSSES
+from pipelines.study_spec import EarlyStoppingSpec, TrainingSpec
+from pipelines.training.loop import loop
 
 BINARY = Task("binary", ("y",), classes=("no", "yes"), class_counts=(35, 35))
 MULTICLASS = Task("multiclass", ("y",), classes=("a", "b", "c"), class_counts=(30, 20, 20))
 REGRESSION = Task("regression", ("y",), target_mean=(10.0,), target_scale=(3.0,))
 OUTPUTS = Task("multi_output_regression", ("y", "z"), target_mean=(10.0, -2.0), target_scale=(3.0, 0.5))
+TASKS = (BINARY, MULTICLASS, REGRESSION, OUTPUTS)
+WEIGHTS = {"binary": {"no": 0.5, "yes": 3.0}, "multiclass": {"a": 1.0, "b": 3.0}}
 
 ADAM = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3, "weight_decay": 0.05}
 OPTIMIZERS = {
@@ -58,16 +62,25 @@ SCHEDULES = {
     "warmup": {"warmup_epochs": 2},
 }
 STEPS = {
-    **{name: trial(optimizer="sgd", momentum=0.5, learning_rate=0.2, **values) for name, values in SCHEDULES.items()},
+    **{
+        name: trial(optimizer="sgd", momentum=0.5, learning_rate=0.2, batch_size=20, epochs=3, **values)
+        for name, values in SCHEDULES.items()
+    },
     "norm": trial(clip="norm", clip_threshold=0.05, optimizer="sgd", learning_rate=0.2),
     "value": trial(clip="value", clip_threshold=0.02, optimizer="sgd", learning_rate=0.2),
     "global_norm": trial(clip="global_norm", clip_threshold=0.1, optimizer="sgd", learning_rate=0.2),
     "average": trial(use_ema=True, ema_momentum=0.9, batch_size=10),
     "average_and_clip": trial(use_ema=True, ema_momentum=0.5, clip="norm", clip_threshold=0.1, l2=0.01),
 }
-
-
 PER_LAYER = frozenset({"units", "activation"})
+STOPPING = EarlyStoppingSpec(patience=2, min_delta=0.05)
+ENDS = {
+    "small_gains": trial(optimizer="sgd", learning_rate=0.03, epochs=9, seed=1),
+    "stopped": trial(optimizer="sgd", learning_rate=1.0, epochs=9, seed=3),
+    "pruned": trial(optimizer="sgd", learning_rate=3.0, epochs=9, batch_size=200, seed=1, pruned_at=1),
+    "whole": trial(optimizer="sgd", learning_rate=1.0, epochs=3, batch_size=20, seed=3),
+    "failed": trial(optimizer="sgd", learning_rate=1e30, epochs=9),
+}
 
 
 def activations():
@@ -79,13 +92,14 @@ def activations():
             batch_normalization=at % 2 == 0,
             use_bias=at % 3 > 0,
             optimizer="sgd",
-            epochs=2,
+            learning_rate=0.1,
+            epochs=1,
         )
         for at, name in enumerate(ACTIVATIONS)
     }
 
 
-def initializers():
+def structures():
     """Return trials that differ in depth, width, initial weights and penalties."""
     return {
         name: trial(
@@ -109,7 +123,22 @@ def initializers():
 def metrics(task):
     """Return a run that reports every metric of a task."""
     training = TrainingSpec(metrics=list(METRICS[task.kind]))
-    return FleetRun(Setting(task, training=training), {"all": trial(epochs=2)}, seats=1)
+    setting = Setting(task, training=training, train_rows=24, validation_rows=16)
+    linear = trial(depth=0, epochs=1, batch_size=24, optimizer="sgd")
+    return FleetRun(setting, {"all": linear}, seats=1)
+
+
+def losses(task):
+    """Return a run for each loss of a task: one step of a linear model shows the loss and its gradient."""
+    runs = {}
+    for loss in LOSSES[task.kind]:
+        if loss not in WHOLE_BATCH_LOSSES:
+            training = TrainingSpec(loss=loss, class_weight=WEIGHTS.get(task.kind))
+            setting = Setting(task, training=training, train_rows=24, validation_rows=16)
+            smoothing = 0.2 if loss in SMOOTHED_LOSSES else 0.0
+            linear = trial(depth=0, epochs=1, batch_size=24, optimizer="sgd", label_smoothing=smoothing)
+            runs[f"{task.kind}_{loss}"] = FleetRun(setting, {"linear": linear}, seats=1, compiled=False)
+    return runs
 
 
 RUNS = {
@@ -120,13 +149,25 @@ RUNS = {
         Setting(
             MULTICLASS,
             Features(dense=2, codes=(("city", 7), ("job", 4))),
-            TrainingSpec(class_weight={"a": 1.0, "b": 3.0}),
+            TrainingSpec(class_weight=WEIGHTS["multiclass"]),
             train_rows=40,
             per_layer=PER_LAYER,
         ),
-        initializers(),
+        structures(),
     ),
-    **{f"{task.kind}_metrics": metrics(task) for task in (BINARY, MULTICLASS, REGRESSION, OUTPUTS)},
+    "ends": FleetRun(
+        Setting(
+            MULTICLASS,
+            training=TrainingSpec(early_stopping=STOPPING),
+            train_rows=40,
+            metric="val_accuracy",
+            direction="maximize",
+        ),
+        ENDS,
+        seats=3,
+    ),
+    **{f"{task.kind}_metrics": metrics(task) for task in TASKS},
+    **{name: run for task in TASKS for name, run in losses(task).items()},
 }
 CASES = [(run, name) for run, fleet in RUNS.items() for name in fleet.trials]
 
@@ -134,10 +175,49 @@ CASES = [(run, name) for run, fleet in RUNS.items() for name in fleet.trials]
 @pytest.fixture(scope="module")
 def fleets():
     """The outcomes of all fleets, by run and trial."""
-    return FleetOutcomes(RUNS).by_run
+    return fleet_outcomes(RUNS)
 
 
 @pytest.mark.parametrize(("run", "name"), CASES, ids=[f"{run}-{name}" for run, name in CASES])
 def test_a_trial_comes_to_what_fit_makes_of_it(fleets, run, name):
     """Metrics of every epoch, best epoch and weights are those of the stock Keras model."""
     assert_alike(fleets[run][name], stock_outcome(RUNS[run].setting, RUNS[run].trials[name]))
+
+
+@pytest.mark.parametrize(
+    ("run", "name"), [("optimizers", "adam"), ("structures", "he_normal"), ("binary_metrics", "all")]
+)
+def test_a_trial_comes_to_what_the_loop_makes_of_it(fleets, run, name):
+    """The three trainers have one contract."""
+    assert_alike(fleets[run][name], stock_outcome(RUNS[run].setting, RUNS[run].trials[name], loop))
+
+
+def test_each_trial_ends_by_itself(fleets):
+    """Patience, a pruner's verdict, its own epochs or a failure end a trial, whoever goes on."""
+    ended = {
+        name: outcome.failure or (len(outcome.history), outcome.best_epoch, outcome.pruned)
+        for name, outcome in fleets["ends"].items()
+    }
+    assert ended == {
+        "small_gains": (5, 4, False),  # its best epoch was no improvement that patience counts
+        "stopped": (5, 2, False),
+        "pruned": (2, 0, True),
+        "whole": (3, 1, False),
+        "failed": "loss became nan in epoch 1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [("binary_metrics", "all"), ("structures", "he_normal"), ("steps", "average"), ("ends", "stopped")],
+)
+def test_its_weights_make_the_stock_model_score_what_the_fleet_said(fleets, run, name):
+    """Set into the trial's own Keras model, a fleet's weights give the metrics of the best epoch on the same rows."""
+    setting, outcome = RUNS[run].setting, fleets[run][name]
+    model = stock_model(setting, RUNS[run].trials[name])
+    model.run_eagerly = True
+    model.set_weights(outcome.weights)
+    validation = setting.rows().validation
+    scores = model.evaluate(dict(validation.x), validation.y, verbose=0, return_dict=True)
+    said = outcome.history[outcome.best_epoch]
+    assert scores == pytest.approx({key: said[f"val_{key}"] for key in scores}, rel=REL, abs=METRIC_ABS)

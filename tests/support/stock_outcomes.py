@@ -1,0 +1,57 @@
+"""What the trainers of single models make of a fleet's trials: its stock Keras model, trained by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+from fleet_cases import Outcome, Setting, Trial
+
+from pipelines.models.build import hypermodel
+from pipelines.models.context import ModelContext
+from pipelines.models.initial_weights import set_initial_weights
+from pipelines.training.choice import Trainer
+from pipelines.training.fit import fit
+from pipelines.training.trainer import TrialError
+from search_spaces.hyperparameters import GivenHyperParameters
+
+
+def stock_model(setting: Setting, trial: Trial) -> keras.Model:
+    """Return a trial's own Keras model before its training."""
+    context = ModelContext(setting.features, setting.task, setting.training, setting.train_rows, setting.per_layer)
+    hp = GivenHyperParameters(trial.values)
+    model = hypermodel("mlp", context).build(hp)
+    set_initial_weights(model, str(hp.values["kernel_initializer"]), trial.seed)
+    return model
+
+
+def stock_outcome(setting: Setting, trial: Trial, trainer: Trainer = fit) -> Outcome:
+    """Train a trial by another trainer; `fit` eagerly, as these trainings are shorter than the making of a graph."""
+    keras.utils.set_random_seed(trial.seed)
+    model = stock_model(setting, trial)
+    model.run_eagerly = trainer is fit
+    listener = _Prunes(trial.pruned_at)
+    try:
+        fitted = trainer(
+            model,
+            setting.rows(),
+            trial.schedule(setting),
+            metric=setting.metric,
+            direction=setting.direction,
+            listener=listener,
+        )
+    except TrialError as error:
+        return Outcome(failure=str(error))
+    return Outcome(fitted.history, fitted.best_epoch, fitted.pruned, model.get_weights())
+
+
+class _Prunes:
+    def __init__(self, at: int | None) -> None:
+        self._at = at
+
+    def batch(self) -> None:
+        """A batch is done."""
+
+    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """An epoch is done."""
+        return epoch == self._at
