@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pipelines.models import catalogue
 from pipelines.search import REJECTED, RESULT
 from pipelines.study_file import Study
+from search_spaces.conditions import shown
 from search_spaces.suggest import distribution, point_for_optuna
 from tracking.records import Value
 from tracking.store import Store
@@ -58,7 +59,7 @@ def current_name(storage: optuna.storages.BaseStorage, study: str) -> str:
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what changed from one space, as `Space.to_dict` writes it, to another: a line for each parameter."""
     return tuple(
-        f"{name}: {_shown(before.get(name))} -> {_shown(after.get(name))}"
+        f"{name}: {_shown(before.get(name, 'none'))} -> {_shown(after.get(name, 'none'))}"
         for name in dict.fromkeys([*before, *after])
         if before.get(name) != after.get(name)
     )
@@ -150,4 +151,9 @@ def _default(study: Study, name: str) -> Value:
 
 
 def _shown(written: Any) -> str:
-    return "none" if written is None else str(written)
+    """Return a parameter, or the constraints, as a study file has them in one line; nothing where there is none."""
+    if isinstance(written, dict):
+        return f"{{{', '.join(f'{key}: {_shown(value)}' for key, value in written.items())}}}"
+    if isinstance(written, list):
+        return f"[{', '.join(map(_shown, written))}]"
+    return shown(written)

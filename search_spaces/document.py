@@ -110,8 +110,10 @@ class Document:
         A part of `path` made of digits counts in a list. Mappings on the way are made where they are missing.
 
         Raises:
-            InputError: if something on the way is neither mapping nor list, or a list is too short.
+            InputError: if something on the way is neither mapping nor list, a list is too short, or the way too long.
         """
+        if len(path) > MAX_DEPTH:
+            raise InputError(Problem(f"the key is nested deeper than {MAX_DEPTH} levels", file))
         value = _plain(value, file)
         data, path = _set(self.data, tuple(path), value, file)
         here = Place(file, 0, 0)

@@ -67,8 +67,10 @@ def test_a_widened_range_and_a_new_choice_keep_every_trial(store, begun):
     assert [trial.value for trial in study.trials[:3]] == [0.7, 0.9, 0.8]
     assert [trial.number for trial in scored_trials(study)] == [0, 1, 2]
     assert study.best_trial.params == {"units": 64, "optimizer": "adam"}
-    assert len(change.differences) == 2
-    assert change.differences[0].startswith("units: ")
+    assert change.differences == (
+        "units: {type: int, low: 8, high: 64} -> {type: int, low: 8, high: 512}",
+        "optimizer: {type: categorical, choices: [adam, sgd]} -> {type: categorical, choices: [adam, sgd, lion]}",
+    )
 
 
 def test_the_sampler_can_go_on(store, begun):

@@ -256,6 +256,7 @@ def test_an_override_counts_in_lists():
     [
         (("study", "x"), 'x: "x" cannot be set inside the text "digits"; set the whole key instead'),
         (("space", "units", "2"), 'x: expected a number from 0 to 1 for the list, got "2"'),
+        (("a",) * 3000, "x: the key is nested deeper than 40 levels"),
     ],
 )
 def test_an_override_must_have_somewhere_to_go(path, message):
