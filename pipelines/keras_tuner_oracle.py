@@ -28,7 +28,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from pipelines.home import Home
-from pipelines.oracle_recording import OracleRecorder
+from pipelines.oracle_recording import OracleRecorder, OracleSeat, queued_name
 from pipelines.search import Scored, Search
 from pipelines.study_file import Objective
 from pipelines.study_spec import SearchSpec
@@ -89,7 +89,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             options: what else `keras_tuner.Oracle` takes: `hyperparameters`, `tune_new_entries`, ...
 
         Raises:
-            InputError: if KerasTuner is told to run distributed.
+            InputError: if KerasTuner is told to run distributed, or the study has another objective.
+            StudyBusyError: if another process searches the study.
         """
         if os.environ.get("KERASTUNER_ORACLE_IP"):
             raise InputError("OptunaOracle serves one tuner in one process: unset KERASTUNER_ORACLE_IP")
@@ -99,8 +100,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         place = Home.at(home)
         self._store = Store.open(place.store)
         goal = Objective(self.objective.name, direction)
+        self._seat = OracleSeat(study, goal, max_trials, self._store)
         storage = self._store.optuna_storage()
-        self._search = Search(storage, f"keras_tuner/{study}", Space(), goal, spec, epochs=epochs)
+        self._search = Search(storage, queued_name(study), Space(), goal, spec, epochs=epochs)
         self._recorder = OracleRecorder(study, goal, spec, place, self._store)
         self._under_way: dict[str, _UnderWay] = {}
         self._restore()
@@ -108,8 +110,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Send MLflow what it has not got yet, as far as it is there; safe to call twice."""
+        """Send MLflow what it has not got yet, as far as it is there, and let others search; safe to call twice."""
         self._recorder.stop()
+        self._seat.give_up(self._search.trials())
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]  # keras_tuner has no types
     def create_trial(self, tuner_id: str) -> Trial:
@@ -117,6 +120,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED:
             self._recorder.closed(self._search.trials())
+            self._seat.give_up(self._search.trials())
             return trial
         known = dict(trial.hyperparameters.values)
         if trial.trial_id not in self._under_way:  # a retry

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from pipelines.data.source_paths import source_files
 from pipelines.evolution import Change, changes_of, current_name
 from pipelines.home import Home
+from pipelines.oracle_recording import goal_of
 from pipelines.progress import StudyEnded
 from pipelines.search import Scored, best_of, count_by_state, scored_trials
 from pipelines.selection import test_scores
@@ -99,6 +100,25 @@ class BestTrial:
     model: str
 
 
+@dataclass(frozen=True)
+class _About:
+    """What there is to know of a study before its trials.
+
+    Attributes:
+        in_mlflow: what MLflow and the outbox call it.
+    """
+
+    model: str
+    source: str
+    objective: Objective
+    budget: int
+    folder: str
+    in_mlflow: str
+
+
+_OF_THE_TUNER = "of KerasTuner's own tuner"
+
+
 class Lookup:
     """Reads a home's store; changes nothing."""
 
@@ -135,21 +155,21 @@ class Lookup:
             InputError: if there is none of that name.
         """
         record = self._record(name)
-        study = loaded(record)
-        objective = self._objective(study)
+        about = self._about(record)
+        objective = about.objective
         in_optuna = self._in_optuna(name)
         trials = scored_trials(in_optuna) if in_optuna is not None else ()
         best = best_of(trials, objective)
-        waiting = Outbox(self._store).waiting(name)
+        waiting = Outbox(self._store).waiting(about.in_mlflow)
         return StudyView(
             name=name,
             state=record.state,
             reason=record.reason,
-            model=study.spec.model,
-            source=study.spec.data.source,
+            model=about.model,
+            source=about.source,
             metric=objective.metric,
             direction=objective.direction,
-            budget=study.spec.budget.trials,
+            budget=about.budget,
             trials=count_by_state(trials),
             changes=() if in_optuna is None else changes_of(in_optuna),
             best=best.value if best else None,
@@ -159,7 +179,7 @@ class Lookup:
             waiting_for_mlflow=waiting.pending + waiting.parked,
             mlflow_error=waiting.last_error,
             tracking_uri=links.resolve(self._home.folder, os.environ),
-            folder=str(self._home.study(name)),
+            folder=about.folder,
         )
 
     def trials(self, name: str) -> tuple[TrialRow, ...]:
@@ -177,7 +197,8 @@ class Lookup:
             InputError: if there is no such study, or none of its trials is complete.
         """
         record = self._record(name)
-        objective = self._objective(loaded(record))
+        about = self._about(record)
+        objective = about.objective
         best = best_of(self._trials(record), objective)
         if best is None:
             raise InputError(f"no trial of {name} is complete yet; see: kerastudy trials {name}")
@@ -187,7 +208,7 @@ class Lookup:
             metric=objective.metric,
             direction=objective.direction,
             test=test_scores(self._home, name, best.number),
-            model=str(self._home.trial(name, best.number) / "model.keras"),
+            model=about.folder if goal_of(record) else str(self._home.trial(name, best.number) / "model.keras"),
         )
 
     def complete_trial(self, name: str, number: int | None) -> int:
@@ -240,18 +261,17 @@ class Lookup:
         return record
 
     def _row(self, record: StudyRecord) -> StudyRow:
-        study = loaded(record)
-        objective = self._objective(study)
+        about = self._about(record)
         # The queue learns of trials when its supervisor stops; until then Optuna knows more.
         trials = self._trials(record) if record.state == "running" else ()
-        best = best_of(trials, objective)
+        best = best_of(trials, about.objective)
         counts = count_by_state(trials) if trials else record.counts
         return StudyRow(
             name=record.name,
             state=record.state,
             trials=sum(count for state, count in counts.items() if state != "running"),
-            budget=study.spec.budget.trials,
-            metric=objective.metric,
+            budget=about.budget,
+            metric=about.objective.metric,
             best=best.value if best else record.best_value,
             best_trial=best.number if best else record.winner,
         )
@@ -269,6 +289,14 @@ class Lookup:
             return optuna.load_study(study_name=current_name(storage, name), storage=storage)
         except KeyError:
             return None
+
+    def _about(self, record: StudyRecord) -> _About:
+        if goal := goal_of(record):
+            return _About(_OF_THE_TUNER, _OF_THE_TUNER, *goal, _OF_THE_TUNER, record.name.partition("/")[2])
+        study = loaded(record)
+        spec = study.spec
+        folder = str(self._home.study(record.name))
+        return _About(spec.model, spec.data.source, self._objective(study), spec.budget.trials, folder, record.name)
 
     def _objective(self, study: Study) -> Objective:
         file = self._home.data(study.name) / "summary.json"
@@ -299,7 +327,13 @@ def nothing_left(study: Study, home: Home, *, evolve: bool = False) -> StudyEnde
 
 
 def loaded(record: StudyRecord) -> Study:
-    """Return the study that a record holds."""
+    """Return the study that a record holds.
+
+    Raises:
+        InputError: if KerasTuner's own tuner searches it, which keeps data and models itself.
+    """
+    if goal_of(record):
+        raise InputError(f"{record.name} is searched by KerasTuner's own tuner: take tuner.get_best_models()")
     return check_document(parse_document(record.document, record.name), Path(record.folder))
 
 

@@ -1,7 +1,11 @@
-"""What MLflow is told of a study that KerasTuner's own tuner runs."""
+"""What the queue and MLflow are told of a study that KerasTuner's own tuner runs.
+
+In the queue it stands beside the others as `keras_tuner/<name>`, so that it is listed, and held by one process alone.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +13,7 @@ from pipelines.home import Home
 from pipelines.search import Scored, best_of, count_by_state
 from pipelines.study_file import Objective
 from pipelines.study_spec import SearchSpec
+from search_spaces.errors import InputError
 from tracking import links
 from tracking.outbox import Outbox, OutboxDelivery
 from tracking.records import (
@@ -22,8 +27,72 @@ from tracking.records import (
     Value,
 )
 from tracking.store import Store, now_ms
+from tracking.study_queue import StudyQueue, StudyRecord, this_process
 
 _FLUSH_S = 120.0
+_LEASE_TTL_S = 86_400.0
+_SPACE = "keras_tuner/"
+
+
+def queued_name(study: str) -> str:
+    """Return the name of a tuner's study in the queue and in Optuna, which no study file can have."""
+    return _SPACE + study
+
+
+def goal_of(record: StudyRecord) -> tuple[Objective, int] | None:
+    """Return objective and number of trials of a tuner's study; None for one that has a study file."""
+    if not record.name.startswith(_SPACE):
+        return None
+    said = json.loads(record.document)
+    return Objective(said["metric"], said["direction"]), said["trials"]
+
+
+class OracleSeat:
+    """Holds a tuner's study in the queue while a process searches it."""
+
+    def __init__(self, study: str, objective: Objective, trials: int, store: Store) -> None:
+        """Submit the study, or go on with it.
+
+        Raises:
+            InputError: if it was begun with another objective.
+            StudyBusyError: if another process searches it.
+        """
+        self._name = queued_name(study)
+        self._objective = objective
+        self._trials = trials
+        self._queue = StudyQueue(store)
+        known = self._queue.find(self._name)
+        goal = goal_of(known) if known else None
+        if goal and goal[0] != objective:
+            before = f"{goal[0].direction} {goal[0].metric}"
+            message = f"was begun to {before}, and not to {objective.direction} {objective.metric}"
+            raise InputError(f'study "{study}" {message}; take another name')
+        document = json.dumps({"metric": objective.metric, "direction": objective.direction, "trials": trials})
+        self._queue.enqueue(self._name, document, self._name)
+        self._queue.amend(self._name, document, self._name)
+        # A cell of a notebook that is run again makes a second oracle in the process that holds the first.
+        is_mine = known is not None and known.owner == this_process()
+        self._lease = None if is_mine else self._queue.claim(self._name, this_process(), _LEASE_TTL_S)
+        self._queue.set_state(self._name, "running")
+        self._is_held = True
+
+    def tell(self, trials: Sequence[Scored]) -> None:
+        """Note how the study stands."""
+        best = best_of(trials, self._objective)
+        counts = count_by_state(trials)
+        value = best.value if best else None
+        self._queue.set_result(self._name, winner=best.number if best else None, best_value=value, counts=counts)
+
+    def give_up(self, trials: Sequence[Scored]) -> None:
+        """Note how the study ended, and let others search it; safe to call twice."""
+        if not self._is_held:
+            return
+        self._is_held = False
+        ended = sum(trial.state != "running" for trial in trials)
+        self.tell(trials)
+        self._queue.set_state(self._name, "finished" if ended >= self._trials else "parked", f"{ended} trials")
+        if self._lease is not None:
+            self._queue.release(self._lease)
 
 
 class OracleRecorder:

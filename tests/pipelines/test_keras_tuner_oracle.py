@@ -14,9 +14,11 @@ from mlflow import MlflowClient
 
 from pipelines.home import Home
 from pipelines.keras_tuner_oracle import OptunaOracle
+from pipelines.lookup import Lookup
 from search_spaces.errors import InputError
 from tracking import links
 from tracking.store import Store
+from tracking.study_queue import StudyBusyError
 
 pytestmark = [
     # KerasTuner 1.4 calls methods of `threading` that Python deprecates.
@@ -45,9 +47,9 @@ def tuner(tmp_path):
     """Return a function that makes a tuner on the same study and project."""
     oracles = []
 
-    def make(max_trials=3, hypermodel=build, project="project", **options):
+    def make(max_trials=3, hypermodel=build, project="project", objective="val_loss", **options):
         settings = {"study": "it", "home": str(tmp_path / "home"), "pruner": "none", "startup_trials": 2, "seed": 3}
-        oracle = OptunaOracle("val_loss", max_trials, **{**settings, "epochs": 4, **options})
+        oracle = OptunaOracle(objective, max_trials, **{**settings, "epochs": 4, **options})
         oracles.append(oracle)
         return keras_tuner.Tuner(oracle=oracle, hypermodel=hypermodel, directory=tmp_path, project_name=project)
 
@@ -225,6 +227,45 @@ def test_new_entries(tuner, tmp_path):
         {"rate": 0, "kind": "plain", "batch_size": 16}
     ] * 2
     assert all(1e-3 <= trial.hyperparameters.values["rate"] <= 1e-2 for trial in fixed)
+
+
+def test_it_is_listed_like_other_studies(tuner, tmp_path):
+    """`list`, `show`, `trials` and `best` know it as keras_tuner/<name>; its models are the tuner's."""
+    trials = search(tuner(max_trials=2))
+    with Lookup.open(Home.at(str(tmp_path / "home"))) as lookup:
+        (row,) = lookup.studies()
+        best = min(trials, key=lambda trial: trial.score)
+        assert (row.name, row.state, row.trials, row.budget) == ("keras_tuner/it", "finished", 2, 2)
+        assert (row.metric, row.best, row.best_trial) == ("val_loss", best.score, int(best.trial_id))
+        view = lookup.study(row.name)
+        assert (view.direction, view.trials, view.waiting_for_mlflow) == ("minimize", {"complete": 2}, 0)
+        assert [each.params for each in lookup.trials(row.name)] == [trial.hyperparameters.values for trial in trials]
+        assert lookup.best(row.name).trial.params == best.hyperparameters.values
+        with pytest.raises(InputError, match="get_best_models"):
+            lookup.formats(row.name)
+
+
+def test_one_process_searches_it(tuner, tmp_path, monkeypatch):
+    """While a process searches a study, another one is refused; it can go on once that has ended or died."""
+    mine = tuner(max_trials=2)
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.oracle_recording.this_process", lambda: "another/1/2/3")
+        with pytest.raises(StudyBusyError, match='study "keras_tuner/it" is being worked on by process'):
+            tuner(max_trials=2)
+    tuner(max_trials=2).oracle.close()  # a cell that is run again
+    mine.oracle.close()
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.oracle_recording.this_process", lambda: "another/1/2/3")
+        tuner(max_trials=2).oracle.close()
+    with Lookup.open(Home.at(str(tmp_path / "home"))) as lookup:
+        assert [row.state for row in lookup.studies()] == ["parked"]
+
+
+def test_another_objective_is_refused(tuner):
+    """Scores of two metrics are not mixed in one study."""
+    tuner().oracle.close()
+    with pytest.raises(InputError, match="was begun to minimize val_loss, and not to maximize val_accuracy"):
+        tuner(objective="val_accuracy")
 
 
 def test_distributed_tuning_is_refused(tmp_path, monkeypatch):
