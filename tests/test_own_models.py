@@ -32,6 +32,29 @@ import keras_tuner
 
 resnet = keras_tuner.applications.HyperResNet(input_shape=(8, 8, 1), classes=10)
 xception = keras_tuner.applications.HyperXception(input_shape=(8, 8, 1), classes=10)
+
+
+def augmented(hp):
+    augment = keras_tuner.applications.HyperImageAugment(input_shape=(8, 8, 1), augment_layers=0)
+    model = keras.Sequential([augment.build(hp), layers.Flatten(), layers.Dense(10, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+class WithoutDownload(keras_tuner.applications.HyperEfficientNet):
+    # What KerasTuner leaves no way to ask for: weights that are not downloaded, and small pictures.
+    def build(self, hp):
+        import functools
+        from keras_tuner.src.applications import efficientnet
+
+        if not isinstance(efficientnet.EFFICIENTNET_MODELS["B0"], functools.partial):
+            known = efficientnet.EFFICIENTNET_MODELS.items()
+            efficientnet.EFFICIENTNET_MODELS = {name: functools.partial(model, weights=None) for name, model in known}
+            efficientnet.EFFICIENTNET_IMG_SIZE = dict.fromkeys(efficientnet.EFFICIENTNET_IMG_SIZE, 32)
+        return super().build(hp)
+
+
+efficientnet = WithoutDownload(input_shape=(8, 8, 1), classes=10)
 """
 
 
@@ -117,11 +140,22 @@ def test_a_name_that_the_code_never_asks_for(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_augmentation_of_the_applications(run):
+    """KerasTuner's own augmentation is searched as part of a model."""
+    trials = run("augmented", SHORT, "{metric: val_accuracy}")
+    factors = {f"factor_{name}" for name in ("rotate", "translate_x", "translate_y", "contrast")}
+    assert params(trials) == [{"epochs", "batch_size", *factors}] * 2
+    assert [trial["state"] for trial in trials] == ["complete"] * 2
+    assert any(trials[1]["params"][name] > 0 for name in factors)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("model", "space"),
     [
         ("xception", SHORT),
+        ("efficientnet", "{version: B0, epochs: 1, batch_size: 128}"),
         ("resnet", "{version: v2, conv3_depth: 4, conv4_depth: 6, epochs: 1, batch_size: 128}"),
     ],
 )
