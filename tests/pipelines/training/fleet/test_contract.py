@@ -27,7 +27,7 @@ WEIGHTS = {"binary": {"no": 0.5, "yes": 3.0}, "multiclass": {"a": 1.0, "b": 3.0}
 ADAM = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3, "weight_decay": 0.05}
 OPTIMIZERS = {
     "sgd": trial(optimizer="sgd", learning_rate=0.1, weight_decay=0.05),
-    "momentum": trial(optimizer="sgd", momentum=0.9, batch_size=23),
+    "momentum": trial(optimizer="sgd", momentum=0.9, batch_size=19),
     "nesterov": trial(optimizer="sgd", momentum=0.9, nesterov=True),
     "adam": trial(optimizer="adam", **ADAM),
     "amsgrad": trial(optimizer="adam", amsgrad=True, **ADAM),
@@ -63,7 +63,7 @@ SCHEDULES = {
 }
 STEPS = {
     **{
-        name: trial(optimizer="sgd", momentum=0.5, learning_rate=0.2, batch_size=20, epochs=3, **values)
+        name: trial(optimizer="sgd", momentum=0.5, learning_rate=0.2, batch_size=12, epochs=3, **values)
         for name, values in SCHEDULES.items()
     },
     "norm": trial(clip="norm", clip_threshold=0.05, optimizer="sgd", learning_rate=0.2),
@@ -89,7 +89,6 @@ def activations():
         name: trial(
             units_1=3 + at % 4,
             activation_1=name,
-            batch_normalization=at % 2 == 0,
             use_bias=at % 3 > 0,
             optimizer="sgd",
             learning_rate=0.1,
@@ -113,7 +112,7 @@ def structures():
             l1=0.003 * (at % 3),
             l2=0.01 * (at % 2),
             label_smoothing=0.1 * (at % 4),
-            batch_size=(16, 40, 9)[at % 3],
+            batch_size=(16, 30, 9)[at % 3],
             epochs=1 + at % 2,
         )
         for at, name in enumerate(KERNEL_INITIALIZERS)
@@ -142,15 +141,15 @@ def losses(task):
 
 
 RUNS = {
-    "optimizers": FleetRun(Setting(REGRESSION, train_rows=40), OPTIMIZERS),
-    "steps": FleetRun(Setting(REGRESSION, Features(dense=2, image=(3, 2, 1)), train_rows=40), STEPS, seats=5),
-    "activations": FleetRun(Setting(MULTICLASS, train_rows=40, per_layer=PER_LAYER), activations(), seats=7),
+    "optimizers": FleetRun(Setting(REGRESSION, train_rows=24), OPTIMIZERS),
+    "steps": FleetRun(Setting(REGRESSION, Features(dense=2, image=(3, 2, 1)), train_rows=24), STEPS, seats=5),
+    "activations": FleetRun(Setting(MULTICLASS, train_rows=24, per_layer=PER_LAYER), activations(), seats=7),
     "structures": FleetRun(
         Setting(
             MULTICLASS,
             Features(dense=2, codes=(("city", 7), ("job", 4))),
             TrainingSpec(class_weight=WEIGHTS["multiclass"]),
-            train_rows=40,
+            train_rows=24,
             per_layer=PER_LAYER,
         ),
         structures(),
