@@ -136,12 +136,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         assert asked is not None
         number, _ = asked
         self._under_way[trial_id] = _UnderWay(number, time.monotonic())
-        hp = self.hyperparameters.copy()
-        hp.values = {}
-        for each in hp.space:
-            if each.name not in hp.values and hp.is_active(each):
-                hp.values[each.name] = self._search.answer(number, question_of(each))
-        return {"status": TrialStatus.RUNNING, "values": hp.values}
+        return {"status": TrialStatus.RUNNING, "values": self._known(number).values}
 
     def score_trial(self, trial: Trial) -> None:
         """Score a trial; a score that is not finite is none."""
@@ -165,6 +160,15 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         """Read KerasTuner's files of the project, and of its trials what Optuna knows."""
         super().reload()
         self._restore()
+
+    def _known(self, number: int) -> keras_tuner.HyperParameters:
+        """Return the hyperparameters that are known so far, with a trial's values of those that are active."""
+        hp = self.hyperparameters.copy()
+        hp.values = {}
+        for each in hp.space:
+            if each.name not in hp.values and hp.is_active(each):
+                hp.values[each.name] = self._search.answer(number, question_of(each))
+        return hp
 
     def _asking(self, number: int, known: keras_tuner.HyperParameters) -> GivenHyperParameters:
         """Return hyperparameters that hold what is known, and put to Optuna what the model asks besides."""
@@ -194,9 +198,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
                 self.end_order.append(trial_id)
 
     def _restored(self, scored: Scored, trial_id: str) -> Trial:
-        hp = self.hyperparameters.copy()
         if scored.state == "running":  # its values are asked of Optuna again, which gives the same
-            return Trial(self._asking(scored.number, hp), trial_id, TrialStatus.RUNNING)
+            return Trial(self._asking(scored.number, self._known(scored.number)), trial_id, TrialStatus.RUNNING)
+        hp = self.hyperparameters.copy()
         hp.values = dict(scored.params)
         complete = scored.state == "complete"
         trial = Trial(hp, trial_id, TrialStatus.COMPLETED if complete else TrialStatus.FAILED, scored.reason)

@@ -124,27 +124,29 @@ def test_files_that_are_behind(tuner, tmp_path):
     assert len(trials) == len(optuna_study(tmp_path).trials) == 3
 
 
-def test_a_trial_that_was_cut_off(tuner, tmp_path):
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_trial_that_was_cut_off(tuner, tmp_path, number):
     """It is run again under its own number with the values that it had, and none is lost or added."""
 
     class Killed(BaseException):
         pass
 
-    def dies(hp):
-        if len(asked) == 1:
-            asked.append(build(hp) and dict(hp.values))
-            raise Killed
-        model = build(hp)
-        asked.append(dict(hp.values))
-        return model
+    class Dies(keras_tuner.HyperModel):
+        def build(self, hp):
+            return build(hp)
 
-    asked = ["populating the space"]
+        def fit(self, hp, model, *args, **kwargs):
+            started.append(dict(hp.values))
+            if len(started) > number:
+                raise Killed
+            return model.fit(*args, **kwargs)
+
+    started = []
     with pytest.raises(Killed):
-        search(tuner(max_trials=3, hypermodel=keras_tuner_model(dies)))
-    cut_off = dict(asked[-1])
+        search(tuner(max_trials=3, hypermodel=Dies()))
     trials = search(tuner(max_trials=3))
     assert len(optuna_study(tmp_path).trials) == 3
-    assert trials[0].hyperparameters.values == cut_off
+    assert [trial.hyperparameters.values for trial in trials][: number + 1] == started
     assert [trial.status for trial in trials] == ["COMPLETED"] * 3
 
 
