@@ -1,4 +1,4 @@
-"""What fleets make of trials, and how close two outcomes are; see "What is equal" in docs/architecture.md."""
+"""What fleets make of trials, and how close outcomes are: "What is equal, and how close" in docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,18 @@ from fleet_cases import FleetRun, Outcome
 
 _SUPPORT = Path(__file__).parent
 
-REL = 1e-3
-METRIC_ABS, WEIGHT_ABS = 5e-5, 5e-4
-"""How close a fleet comes to another trainer."""
+
+@dataclass(frozen=True)
+class Closeness:
+    """How close two trainings are: within a share of a number, or within an absolute difference."""
+
+    rel: float
+    metric: float
+    weight: float
+
+
+AS_OTHER_TRAINERS = Closeness(1e-4, metric=1e-5, weight=1e-4)
+BUT_FOR_ROUNDING = Closeness(1e-5, metric=1e-6, weight=2e-6)
 
 
 def fleet_outcomes(runs: Mapping[str, FleetRun]) -> dict[str, dict[str, Outcome]]:
@@ -36,18 +46,18 @@ def fleet_outcomes(runs: Mapping[str, FleetRun]) -> dict[str, dict[str, Outcome]
     return outcomes
 
 
-def assert_alike(
-    ours: Outcome, theirs: Outcome, *, rel: float = REL, metric_abs: float = METRIC_ABS, weight_abs: float = WEIGHT_ABS
-) -> None:
-    """Check that two trainings of one trial came to the same, within these tolerances."""
+def assert_alike(ours: Outcome, theirs: Outcome, close: Closeness = AS_OTHER_TRAINERS) -> None:
+    """Check that two trainings of one trial came to the same, this close."""
     assert _course(ours) == _course(theirs)
     for epoch, (one, other) in enumerate(zip(ours.history, theirs.history, strict=True)):
         assert one.keys() == other.keys()
         for name in one:
-            np.testing.assert_allclose(one[name], other[name], rel, metric_abs, err_msg=f"{name}, epoch {epoch}")
+            np.testing.assert_allclose(
+                one[name], other[name], close.rel, close.metric, err_msg=f"{name}, epoch {epoch}"
+            )
     assert [weight.shape for weight in ours.weights] == [weight.shape for weight in theirs.weights]
     for at, (one_weight, other_weight) in enumerate(zip(ours.weights, theirs.weights, strict=True)):
-        np.testing.assert_allclose(one_weight, other_weight, rel, weight_abs, err_msg=f"weights {at}")
+        np.testing.assert_allclose(one_weight, other_weight, close.rel, close.weight, err_msg=f"weights {at}")
 
 
 def assert_identical(ours: Outcome, theirs: Outcome) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from fleet_cases import FleetRun, Setting, trial
-from fleet_outcomes import METRIC_ABS, REL, assert_alike, fleet_outcomes
+from fleet_outcomes import AS_OTHER_TRAINERS, assert_alike, fleet_outcomes
 from stock_outcomes import stock_model, stock_outcome
 
 from pipelines.data.prepared import Features, Task
@@ -219,4 +219,5 @@ def test_its_weights_make_the_stock_model_score_what_the_fleet_said(fleets, run,
     validation = setting.rows().validation
     scores = model.evaluate(dict(validation.x), validation.y, verbose=0, return_dict=True)
     said = outcome.history[outcome.best_epoch]
-    assert scores == pytest.approx({key: said[f"val_{key}"] for key in scores}, rel=REL, abs=METRIC_ABS)
+    expected = {name: said[f"val_{name}"] for name in scores}
+    assert scores == pytest.approx(expected, rel=AS_OTHER_TRAINERS.rel, abs=AS_OTHER_TRAINERS.metric)

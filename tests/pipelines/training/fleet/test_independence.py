@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fleet_cases import FleetRun, Setting, trial
-from fleet_outcomes import assert_alike, assert_identical, fleet_outcomes
+from fleet_outcomes import BUT_FOR_ROUNDING, assert_alike, assert_identical, fleet_outcomes
 
 from pipelines.data.prepared import Features, Task
 from pipelines.study_spec import TrainingSpec
@@ -68,6 +68,7 @@ RUNS = {
     "one_seat": FleetRun(SETTING, STEADY, seats=1, beside=(FAILING,)),
     "wide": FleetRun(SETTING, STEADY, seats=2, beside=(WIDE,)),
     "alone": FleetRun(SETTING, {"plain": PLAIN}, seats=1),
+    "averaged_alone": FleetRun(SETTING, {"averaged": AVERAGED}, seats=1),  # its batches in one step each
     "normalized_alone": FleetRun(SETTING, {"normalized": NORMALIZED}, seats=1),
     "normalized_beside": FleetRun(SETTING, {"normalized": NORMALIZED, "deep": DEEP}, seats=2),
 }
@@ -115,13 +116,14 @@ def test_one_program_gives_the_same_bits_in_any_company(fleets, run, name):
     [
         *[("five", run, name) for run in ("one_seat", "wide") for name in STEADY],
         ("five", "alone", "plain"),
+        ("five", "averaged_alone", "averaged"),
         ("five", "normalized_beside", "deep"),
         ("normalized_beside", "normalized_alone", "normalized"),
     ],
 )
 def test_programs_of_any_size_give_the_same_but_for_rounding(fleets, run, other, name):
     """More seats, wider and deeper networks, further branches and other batch sizes change the last digits only."""
-    assert_alike(fleets[run][name], fleets[other][name], rel=1e-5, metric_abs=1e-6, weight_abs=2e-6)
+    assert_alike(fleets[run][name], fleets[other][name], BUT_FOR_ROUNDING)
 
 
 def test_a_trial_that_fails_ends_by_itself(fleets):
