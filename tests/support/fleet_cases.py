@@ -84,6 +84,7 @@ class FleetRun:
     Attributes:
         beside: trials that the program has room for besides, though none of them is trained.
         constants: of the `program` module, to be other than they are.
+        cut_after: trials by name that leave after an epoch, counted from 0, and go on from what was kept of them.
         compiled: False does without compiling: cheaper for a training of one step, and the same arithmetic.
     """
 
@@ -92,6 +93,7 @@ class FleetRun:
     seats: int = 4
     beside: tuple[Trial, ...] = ()
     constants: Mapping[str, int] = field(default_factory=dict)
+    cut_after: Mapping[str, int] = field(default_factory=dict)
     compiled: bool = True
 
 

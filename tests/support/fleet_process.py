@@ -12,6 +12,7 @@ from unittest.mock import patch
 import jax
 from fleet_cases import FleetRun, Outcome
 
+from pipelines.training.checkpoint import Kept
 from pipelines.training.fleet import program as program_module
 from pipelines.training.fleet.envelope import Envelope, envelope_of
 from pipelines.training.fleet.fleet import Ended, Fleet
@@ -31,15 +32,20 @@ def run_fleet(run: FleetRun, programs: dict[Any, Program]) -> dict[str, Outcome]
     )
     waiting = {name: (members[name], trial.schedule(setting)) for name, trial in run.trials.items()}
     seated: dict[str, int] = {}
+    kept: dict[str, Kept] = {}
     outcomes: dict[str, Outcome] = {}
     while waiting or seated:
         admitted = [*waiting][: fleet.free]
-        fleet.admit({name: waiting.pop(name) for name in admitted})
-        seated |= dict.fromkeys(admitted, 0)
+        fleet.admit({name: waiting.pop(name) for name in admitted}, kept)
+        seated |= {name: len(kept[name].history) if name in kept else 0 for name in admitted}
         fleet.train_epoch()
         ended = fleet.settle({name for name, epoch in seated.items() if run.trials[name].pruned_at == epoch})
         outcomes |= {name: _outcome(end) for name, end in ended.items()}
-        seated = {name: epoch + 1 for name, epoch in seated.items() if name not in ended}
+        for name in [name for name, epoch in seated.items() if run.cut_after.get(name) == epoch]:
+            kept[name] = fleet.kept(name)
+            fleet.leave(name)
+            waiting[name] = members[name], run.trials[name].schedule(setting)
+        seated = {name: epoch + 1 for name, epoch in seated.items() if name not in ended and name not in waiting}
     return outcomes
 
 

@@ -65,6 +65,7 @@ RUNS = {
     "a_free_seat": FleetRun(SETTING, dict(reversed(STEADY.items())), seats=5, beside=(FAILING,)),
     "refilled": FleetRun(SETTING, {"failing": FAILING, "pruned": PRUNED, **OTHERS, **STEADY}, seats=5),
     "in_parts": FleetRun(SETTING, FIVE, seats=5, constants={"_MOST_STEPS_AT_ONCE": 2, "_SCORED_AT_ONCE": 7}),
+    "cut_off": FleetRun(SETTING, FIVE, seats=5, cut_after={"plain": 0, "deep": 2, "averaged": 0, "linear": 0}),
     "one_seat": FleetRun(SETTING, STEADY, seats=1, beside=(FAILING,)),
     "wide": FleetRun(SETTING, STEADY, seats=2, beside=(WIDE,)),
     "alone": FleetRun(SETTING, {"plain": PLAIN}, seats=1),
@@ -104,10 +105,10 @@ def fleets():
     return fleet_outcomes(RUNS)
 
 
-@pytest.mark.parametrize("run", ["again", "a_free_seat", "refilled", "in_parts"])
+@pytest.mark.parametrize("run", ["again", "a_free_seat", "refilled", "in_parts", "cut_off"])
 @pytest.mark.parametrize("name", STEADY)
 def test_one_program_gives_the_same_bits_in_any_company(fleets, run, name):
-    """Neighbours, seats, their failing, a later start and the calls that an epoch is divided into change nothing."""
+    """Neighbours, seats, others' failing, a later start, a break and an epoch's division into calls change nothing."""
     assert_identical(fleets[run][name], fleets["five"][name])
 
 
