@@ -484,9 +484,11 @@ def _set(holder: Any, path: KeyPath, value: object, file: str) -> tuple[Any, Key
 
 
 def _float_as_yaml(representer: Any, value: float) -> Any:
-    """Write a float so that it is read back as a float: ruamel writes 1e-05 as `1e-05`, and 1e16 with `.0`."""
+    """Write a float so that every reader takes it for one: without a point, `1e-05` is text to YAML 1.1."""
     if math.isfinite(value):
-        return representer.represent_scalar("tag:yaml.org,2002:float", repr(value))
+        mantissa, exponent, power = repr(value).partition("e")
+        text = f"{mantissa}{'' if '.' in mantissa else '.0'}{exponent}{power}"
+        return representer.represent_scalar("tag:yaml.org,2002:float", text)
     text = ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
     return representer.represent_scalar("tag:yaml.org,2002:float", text)
 

@@ -26,7 +26,7 @@ TITLE = "NNI"
 LOOKS_LIKE = "a mapping of names to {_type, _value}, alone or under `searchSpace`"
 
 _MOST_COPIES = 100  # a parameter that several choices bring stands below each of them
-_SINGLE = (str, int, float)
+_SINGLE = (str, int, float, type(None))
 _SIZES = {
     **{"randint": 2, "uniform": 2, "quniform": 3, "loguniform": 2, "qloguniform": 3},
     **{"normal": 2, "qnormal": 3, "lognormal": 2, "qlognormal": 3},
@@ -106,7 +106,7 @@ def _entries(document: Document, path: KeyPath, holder: _Entry) -> Iterator[_Ent
 
 def _is_nested(values: object) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(values, list) and all(
-        isinstance(value, dict) and isinstance(value.get("_name"), _SINGLE) for value in values
+        isinstance(value, dict) and "_name" in value and isinstance(value["_name"], _SINGLE) for value in values
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from foreign_files import as_json, plain, there_and_back
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,6 +97,15 @@ def test_shipped_spaces_can_be_exported(name, shipped):
     """Every shipped space is written in every format; read again it has the same parameters with the same values."""
     space = parse_space(plain_document({"extends": shipped}), ())
     assert plain(there_and_back(FORMATS[name], space)).parameters == plain(space).parameters
+
+
+@pytest.mark.parametrize("name", ["wandb", "katib"])
+@QUIET
+@given(space=spaces())
+def test_readers_of_older_yaml_read_the_same(name, space):
+    """W&B and Katib read YAML 1.1, to which `1e-05` is text and `no` is false: what they read is what was meant."""
+    text = FORMATS[name].write(space).text
+    assert yaml.safe_load(text) == parse_document(text, "written.yaml").data
 
 
 @pytest.mark.parametrize("name", FORMATS)

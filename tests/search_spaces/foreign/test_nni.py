@@ -167,3 +167,11 @@ def test_a_space_in_another_file_is_named():
     said = refusal(nni, text, "config.yml")
     assert said.startswith("config.yml:1:18: searchSpaceFile: the space of this experiment is in another file")
     assert "search_space.json" in said
+
+
+def test_a_choice_of_null_can_have_parameters_below():
+    """A choice that is null is written with the others that parameters depend on, and read again."""
+    space = space_from_dict(
+        {"opt": ["sgd", None], "rate": {"type": "float", "low": 0.1, "high": 1.0, "when": {"opt": None}}}
+    )
+    assert there_and_back(nni, space) == space
