@@ -18,7 +18,8 @@ class Envelope:
         width: units of every hidden layer; a narrower trial's further units are masked.
         batch: rows of a step; a trial with smaller batches leaves the further ones empty.
         least_batch: smallest batch size, which decides the number of steps.
-        embedding: width of embedded columns; 0 where every trial has it by the rule.
+        embedding: most columns that a trial sets for an embedded column; 0 where none does.
+        ruled: whether a trial may have that width by the rule instead.
         activations, optimizers: the branches, in order.
         linear: whether a trial may have no hidden layer.
         normalized, dropout, penalty, smoothing, clipped, averaged: whether a trial may have batch normalisation,
@@ -30,6 +31,7 @@ class Envelope:
     batch: int
     least_batch: int
     embedding: int
+    ruled: bool
     activations: tuple[str, ...]
     optimizers: tuple[OptimizerKind, ...]
     linear: bool
@@ -47,7 +49,7 @@ class Envelope:
             and (member.depth > 0 or self.linear)
             and member.width <= self.width
             and self.least_batch <= member.batch_size <= self.batch
-            and (member.embedding == 0) == (self.embedding == 0)
+            and (member.embedding > 0 or self.ruled)
             and member.embedding <= self.embedding
             and set(member.activations) <= set(self.activations)
             and member.optimizer in self.optimizers
@@ -69,6 +71,7 @@ def envelope_of(members: Iterable[Member]) -> Envelope:
         batch=max(member.batch_size for member in all_of),
         least_batch=min(member.batch_size for member in all_of),
         embedding=max(member.embedding for member in all_of),
+        ruled=any(member.embedding == 0 for member in all_of),
         activations=tuple(sorted({name for member in all_of for name in member.activations})),
         optimizers=tuple(sorted({member.optimizer for member in all_of})),
         linear=any(member.depth == 0 for member in all_of),

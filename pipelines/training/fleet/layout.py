@@ -53,7 +53,9 @@ class Layout:
         self._plain = features.dense + (math.prod(features.image) if features.image else 0)
         self._codes = tuple(count for _, count in features.codes)
         self._prediction = "standardised_prediction" if not task.classes else "prediction"
-        self.embeddings = tuple(envelope.embedding or embedding_width(count) for count in self._codes)
+        self.embeddings = tuple(
+            max(envelope.embedding, embedding_width(count) if envelope.ruled else 0) for count in self._codes
+        )
         self.inputs = self._plain + sum(self.embeddings)
         self.places: Mapping[str, _Place] = dict(self._places())
         self.size = max(place.end for place in self.places.values())

@@ -6,15 +6,20 @@ and in seats that others have left. `test_trainers.py` holds the other trainers 
 
 from __future__ import annotations
 
+from functools import reduce
+
 import pytest
 from fleet_cases import FleetRun, Setting, trial
 from fleet_outcomes import AS_OTHER_TRAINERS, assert_alike, fleet_outcomes
 from stock_outcomes import stock_model, stock_outcome
 
 from pipelines.data.prepared import Features, Task
-from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS
+from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS, family
 from pipelines.models.objectives import LOSSES, METRICS, SMOOTHED_LOSSES, WHOLE_BATCH_LOSSES
+from pipelines.models.optimizer_catalogue import OPTIMIZERS as OPTIMIZER_VALUES
 from pipelines.study_spec import EarlyStoppingSpec, TrainingSpec
+from pipelines.training.fleet.envelope import envelope_of, joined
+from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, member_of
 from pipelines.training.loop import loop
 
 BINARY = Task("binary", ("y",), classes=("no", "yes"), class_counts=(35, 35))
@@ -66,11 +71,13 @@ STEPS = {
         name: trial(optimizer="sgd", momentum=0.5, learning_rate=0.2, batch_size=12, epochs=3, **values)
         for name, values in SCHEDULES.items()
     },
-    "norm": trial(clip="norm", clip_threshold=0.05, optimizer="sgd", learning_rate=0.2),
-    "value": trial(clip="value", clip_threshold=0.02, optimizer="sgd", learning_rate=0.2),
-    "global_norm": trial(clip="global_norm", clip_threshold=0.1, optimizer="sgd", learning_rate=0.2),
-    "average": trial(use_ema=True, ema_momentum=0.9, batch_size=10),
-    "average_and_clip": trial(use_ema=True, ema_momentum=0.5, clip="norm", clip_threshold=0.1, l2=0.01),
+    "norm": trial(embedding_dim=3, clip="norm", clip_threshold=0.05, optimizer="sgd", learning_rate=0.2),
+    "value": trial(embedding_dim=2, clip="value", clip_threshold=0.02, optimizer="sgd", learning_rate=0.2),
+    "global_norm": trial(embedding_dim=6, clip="global_norm", clip_threshold=0.1, optimizer="sgd", learning_rate=0.2),
+    "average": trial(embedding_dim=1, use_ema=True, ema_momentum=0.9, batch_size=10),
+    "average_and_clip": trial(
+        embedding_dim=3, use_ema=True, ema_momentum=0.5, clip="norm", clip_threshold=0.1, l2=0.01
+    ),
 }
 PER_LAYER = frozenset({"units", "activation"})
 STOPPING = EarlyStoppingSpec(patience=2, min_delta=0.05)
@@ -142,7 +149,9 @@ def losses(task):
 
 RUNS = {
     "optimizers": FleetRun(Setting(REGRESSION, train_rows=24), OPTIMIZERS),
-    "steps": FleetRun(Setting(REGRESSION, Features(dense=2, image=(3, 2, 1)), train_rows=24), STEPS, seats=5),
+    "steps": FleetRun(
+        Setting(REGRESSION, Features(dense=2, codes=(("city", 7),), image=(3, 2, 1)), train_rows=24), STEPS, seats=5
+    ),
     "activations": FleetRun(Setting(MULTICLASS, train_rows=24, per_layer=PER_LAYER), activations(), seats=7),
     "structures": FleetRun(
         Setting(
@@ -189,6 +198,33 @@ def test_a_trial_comes_to_what_fit_makes_of_it(fleets, run, name):
 def test_a_trial_comes_to_what_the_loop_makes_of_it(fleets, run, name):
     """The three trainers have one contract."""
     assert_alike(fleets[run][name], stock_outcome(RUNS[run].setting, RUNS[run].trials[name], loop))
+
+
+def test_all_that_a_trial_may_have_is_compared():
+    """A hyperparameter or a choice that the family gets is held to this contract too; dropout draws other numbers."""
+    used = {}
+    for fleet in RUNS.values():
+        for case in fleet.trials.values():
+            for name, value in case.values.items():
+                base, _, layer = name.rpartition("_")
+                used.setdefault(base if layer.isdigit() and base in PER_LAYER else name, set()).add(value)
+    elsewhere = set().union(*(asked for name, asked in OPTIMIZER_VALUES.items() if name not in ELEMENTWISE_OPTIMIZERS))
+    in_fleets = set().union(*(OPTIMIZER_VALUES[name] for name in ELEMENTWISE_OPTIMIZERS))
+    for parameter in family("mlp").parameters:
+        if parameter.name not in (elsewhere - in_fleets) | {"dropout"}:
+            assert parameter.name in used
+            choices = ELEMENTWISE_OPTIMIZERS if parameter.name == "optimizer" else set(parameter.choices)
+            assert choices <= used[parameter.name] | {parameter.default}, parameter.name
+
+
+@pytest.mark.parametrize("run", ["optimizers", "steps", "activations", "structures", "ends"])
+def test_a_program_holds_the_trials_that_it_is_made_for(run):
+    """The envelope of some trials holds each of them, whether they were known at once or one by one."""
+    fleet = RUNS[run]
+    members = [member_of(case.values, fleet.setting.per_layer) for case in fleet.trials.values()]
+    whole = envelope_of(members)
+    assert all(whole.holds(member) for member in members)
+    assert reduce(joined, (envelope_of([member]) for member in members)) == whole
 
 
 def test_each_trial_ends_by_itself(fleets):
