@@ -112,7 +112,8 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
     say: Callable[[str], None] = lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)  # noqa: E731
     put_back = {"running": "to be run again"} if ended.state == "parked" else {}
     counts = ", ".join(f"{count} {put_back.get(state, state)}" for state, count in ended.trials.items())
-    say(f"{ended.study} {ended.state}: {ended.reason} ({counts}) after {duration(ended.seconds)}")
+    counted_trials = f" ({counts})" if counts else ""
+    say(f"{ended.study} {ended.state}: {ended.reason}{counted_trials} after {duration(ended.seconds)}")
     if ended.winner is not None:
         test = f"; on the test rows: {metrics_line(ended.test)}" if ended.test else ""
         say(f"best: {trial_name(ended.winner)} with {ended.metric} {ended.value:.6g}{test}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -103,6 +103,21 @@ class Study:
 
     def notes(self) -> tuple[Problem, ...]:
         """Return what is allowed, yet seldom meant, with its place in the file."""
+        return (*self._training_objective(), *self._kept_by_no_point())
+
+    def _kept_by_no_point(self) -> Iterator[Problem]:
+        """Yield a note on constraints that none of the points keeps that are tried for the smallest model."""
+        if not self.space.constraints:
+            return
+        from search_spaces.suggest import smallest  # loads Optuna, which workers do not need
+
+        if broken := self.space.violated(smallest(self.space)):
+            message = (
+                f"no point was found that keeps them all, such as {broken[0]}; the study fails where there is none"
+            )
+            yield self.document.problem(("space", "constraints"), message)
+
+    def _training_objective(self) -> tuple[Problem, ...]:
         objective = self.spec.objective
         known = objective is not None and objectives.direction_of(objective.metric) is not None
         if objective is None or not known or objective.metric.startswith("val_"):

@@ -223,6 +223,20 @@ def test_what_is_found_later_is_placed_in_the_file(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("constraint", "noted"), [("depth > 5", True), ("depth > 2", False)])
+def test_constraints_that_no_point_keeps_are_noted(tmp_path, constraint, noted):
+    """A study that could never ask for a trial is told of before it is run."""
+    space = f"space:\n  depth: {{type: int, low: 1, high: 3}}\n  constraints: [{constraint}]\n"
+    (tmp_path / "s.yaml").write_text(HEAD + space)
+    notes = [str(note).removeprefix(f"{tmp_path}/") for note in load_study(tmp_path / "s.yaml").notes()]
+    assert bool(notes) == noted
+    for note in notes:
+        assert note.endswith(
+            "no point was found that keeps them all, such as depth > 5; the study fails where there is none"
+        )
+        assert "space.constraints" in note
+
+
 def test_the_identity_holds_what_a_resumed_study_must_keep(tmp_path):
     """Budget, limits and resources may change between runs; data, model, space and objective may not."""
 
