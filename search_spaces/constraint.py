@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from search_spaces.conditions import Value, is_number, same
 from search_spaces.document import described
-from search_spaces.errors import nearest
+from search_spaces.errors import InputError, nearest
 
 MAX_CHARACTERS = 300
 Kind = Literal["number", "truth", "other"]
@@ -39,7 +39,7 @@ _WORDS: Mapping[str, Value] = {"true": True, "false": False, "null": None}
 _EXAMPLE = 'such as "units_2 <= units_1"'
 
 
-class ConstraintError(ValueError):
+class ConstraintError(InputError):
     """A constraint that cannot be read; the message says what was expected and got."""
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces.constraint import Constraint, ConstraintError
+from search_spaces.errors import InputError
 
 KINDS = {"a": "number", "b": "number", "on": "truth", "word": "other"}
 
@@ -77,6 +78,7 @@ def test_a_constraint_on_what_does_not_exist_holds():
 )
 def test_only_what_is_allowed_is_read(text, message):
     """Whatever could call, look up or build anything is refused by name, before a parameter is known."""
+    assert issubclass(ConstraintError, InputError)  # what is wrong with any part of a space is one
     with pytest.raises(ConstraintError) as caught:
         Constraint(text)
     assert str(caught.value) == message
