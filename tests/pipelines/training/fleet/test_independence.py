@@ -81,7 +81,7 @@ SUM = {
     "units": 4,
     "optimizer": "sgd",
     "learning_rate": 1e-12,
-    "batch_size": 1000,
+    "batch_size": 8,
 }
 RATES = (0.1, 0.5, 0.8)
 DROPS = {rate: [f"{rate}_{seed}" for seed in range(4)] for rate in RATES}
@@ -144,7 +144,7 @@ def test_a_trial_has_all_its_epochs_whenever_it_is_seated(fleets):
 
 @pytest.mark.parametrize("rate", RATES)
 def test_dropout_drops_its_share_of_the_outputs(fleets, rate):
-    """Each output by itself is dropped with this probability, and the rest is scaled up to the same mean.
+    """Each output is dropped with this probability, in each step anew, and the rest scaled up to the same mean.
 
     Four units that each pass on x, summed, are 4 x; dropping adds a variance of 4 x^2 rate / (1 - rate).
     """
