@@ -194,8 +194,8 @@ def _for_model(question: Question, drawn: Any) -> Value:
     if question.kind in ("choice", "boolean"):
         return drawn  # type: ignore[no-any-return]
     value = drawn
-    if question.step is not None and question.sampling != "linear":
-        value = question.low * question.step**drawn
+    if question.step is not None and question.sampling != "linear":  # 1e-6 * 10**2 is 9.999999999999999e-05
+        value = float(Decimal(str(question.low)) * Decimal(str(question.step)) ** drawn)
     elif question.step is not None:  # Optuna gives 0.8999999999999999 for the third step of 0.3
         steps = drawn if _is_indexed(question) else round((drawn - question.low) / question.step)
         value = _at(question, steps)

@@ -263,6 +263,12 @@ def test_steps_of_many_digits(asker, low, high, step, recwarn):
     assert not recwarn.list
 
 
+def test_factors_are_free_of_rounding(asker):
+    """Powers of ten are the numbers that one would write."""
+    drawn = {asker.hp().Float("x", 1e-6, 1e-2, step=10, sampling="log") for _ in range(60)}
+    assert drawn == {1e-6, 1e-5, 1e-4, 1e-3, 1e-2}
+
+
 numbers = st.floats(1e-3, 1e3, allow_nan=False).map(lambda value: float(f"{value:.4g}"))
 
 
