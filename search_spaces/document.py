@@ -390,7 +390,8 @@ def described(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'the text "{value if len(value) <= 60 else value[:57] + "..."}"'
+        text = _LINE_BREAK.sub("\\\\n", value[:61])
+        return f'the text "{text if len(text) <= 60 else text[:57] + "..."}"'
     if isinstance(value, (list, tuple)):
         return "a list"
     if isinstance(value, dict):

@@ -125,6 +125,10 @@ def test_paths_are_written_with_dots_and_brackets():
             "study.yaml:1:2: expected text as a key, got a mapping or list; is a quote or a brace missing?",
         ),
         ("a: 1\n---\nb: 2", "study.yaml:2:1: a second document begins at `---`; expected one document in a file"),
+        (
+            '"two\\nlines"',
+            'study.yaml:1:1: expected a mapping (`key: value` lines) at the top level, got the text "two\\nlines"',
+        ),
         ("- a", "study.yaml:1:1: expected a mapping (`key: value` lines) at the top level, got a list"),
         ("a b", 'study.yaml:1:1: expected a mapping (`key: value` lines) at the top level, got the text "a b"'),
         ("", "study.yaml:1:1: the file is empty; expected a mapping such as `study: my-study`"),
