@@ -208,7 +208,7 @@ class Program:
         if self.envelope.averaged:
             momentum = jnp.where(state.steps > 0, numbers["ema_momentum"], 0.0)
             average = momentum * average + (1.0 - momentum) * weights
-        return State(weights, slots, scalars, state.moving, average, state.gradient * 0, state.steps + 1)
+        return State(weights, slots, scalars, state.moving, average, jnp.zeros_like(state.gradient), state.steps + 1)
 
     def _score(
         self, state: State, seen: Seen, numbers: Numbers, train_y: Any, validation: Any
