@@ -11,6 +11,7 @@ from pipelines.search import Search
 from pipelines.study_file import Objective, load_study
 from search_spaces.errors import InputError
 from search_spaces.question import Question
+from tracking.store import Store
 
 UNITS = Question("units", "int", 8, low=8, high=64, step=8)
 RATE = Question("rate", "float", 0.01, low=1e-4, high=0.1, sampling="log")
@@ -83,8 +84,9 @@ def search_of(study, storage, asked=(UNITS, RATE, KIND)):
 
 
 @pytest.fixture
-def storage():
-    return optuna.storages.InMemoryStorage()
+def storage(tmp_path):
+    with Store.open(tmp_path) as store:
+        yield store.optuna_storage()
 
 
 def test_the_first_trial_has_the_defaults(storage):

@@ -251,7 +251,7 @@ def test_a_run_tells_what_it_does(finished):
     lines = finished.first.stdout.splitlines()
     assert lines[:2] == [
         "cancer: binary, rows: 398 train, 114 validation, 57 test",
-        "maximize val_accuracy over 2 trials, 2 at a time",
+        "maximize val_accuracy over 2 trials, 2 workers",
     ]
     trial = re.compile(r"t00[01] complete 0\.\d+ in [\d.ms]+(  \*best\*)?  \[[12] of 2 trials, .*best val_accuracy 0\.")
     assert sum(bool(trial.match(line)) for line in lines) == 2
@@ -269,7 +269,7 @@ def test_a_run_tells_what_it_does(finished):
 def test_a_larger_budget_goes_on(finished):
     """The same file with more trials goes on with the study that is there."""
     assert finished.second.returncode == 0
-    assert "maximize val_accuracy going on after 2 of 3 trials, 2 at a time" in finished.second.stdout
+    assert "maximize val_accuracy going on after 2 of 3 trials, 2 workers" in finished.second.stdout
     assert len(re.findall(r"^t00\d complete", finished.second.stdout, re.MULTILINE)) == 1
 
 
