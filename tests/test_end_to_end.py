@@ -289,7 +289,7 @@ def run_until(folder, home, signal_number=None, *, trial=0):
     try:
         if signal_number is not None:
             epochs = home.trial("interrupted", trial) / "fold-0-epochs.jsonl"
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while not (epochs.exists() and epochs.read_text().count('"epoch"') >= 2):
                 assert process.poll() is None, (folder / "output.txt").read_text()
                 assert time.monotonic() < deadline

@@ -427,7 +427,7 @@ def test_an_interrupt_parks_the_study(finished, tmp_path):
         for line in running.stdout:
             if line.startswith("maximize"):
                 break
-        wait_for_workers(tmp_path / "home" / "studies" / "cancer" / "trials")
+        wait_for_workers(tmp_path / "home" / "studies" / "cancer")
         workers = psutil.Process(running.pid).children(recursive=True)
         os.kill(running.pid, signal.SIGINT)
         rest = running.stdout.read()
@@ -437,9 +437,9 @@ def test_an_interrupt_parks_the_study(finished, tmp_path):
 
 
 def wait_for_workers(folder: Path) -> None:
-    """Wait until a trial has begun to write."""
-    deadline = time.monotonic() + 60
-    while not any(folder.rglob("worker.log")):
+    """Wait until a trial, or a fleet of them, has begun to write."""
+    deadline = time.monotonic() + 180
+    while not any(folder.glob("trials/**/worker.log")) and not any(folder.glob("fleet*.log")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
