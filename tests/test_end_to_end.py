@@ -59,7 +59,7 @@ training: {early_stopping: null}
 search: {sampler: random, pruner: none}
 budget: {trials: 3}
 limits: {trial_time: 10s}
-resources: {workers: 2}
+resources: {workers: 2, fleet: off}
 """
 INTERRUPTED = """
 study: interrupted
@@ -75,7 +75,7 @@ objective: {metric: val_loss}
 training: {early_stopping: null}
 search: {sampler: random, pruner: none}
 budget: {trials: 3}
-resources: {workers: 1}
+resources: {workers: 1, fleet: off}
 """
 
 FLEET = """

@@ -11,7 +11,6 @@ import os
 import sqlite3
 import warnings
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -60,16 +59,17 @@ def connect(tracking_uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.ERROR)
     if tracking_uri.startswith(_SQLITE):
         _use_write_ahead_log(Path(tracking_uri.removeprefix(_SQLITE)))
-    # The registry asks a client made from the process-wide default for the model behind a version.
-    _set_default(mlflow, tracking_uri)
+    set_default(tracking_uri)
     return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
-def _set_default(mlflow: ModuleType, tracking_uri: str) -> None:
+def set_default(tracking_uri: str) -> None:
     """Set the process-wide default, but not the environment variable that MLflow sets with it.
 
     Left there, it would send the studies of every further home in this process to the first one's MLflow.
     """
+    import mlflow
+
     before = os.environ.get(_VARIABLE)
     mlflow.set_tracking_uri(tracking_uri)
     if before is None:

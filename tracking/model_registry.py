@@ -20,6 +20,7 @@ from mlflow.entities.logged_model_status import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from tracking.mlflow_connection import set_default
 from tracking.mlflow_model import write_model_folder
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def register_winner(
     known = client.search_model_versions(f"name = '{name}' and run_id = '{run.run_id}'")
     version = known[0] if known else None
     if version is None:
+        # The registry asks a client made from the process-wide default for the model behind a version.
+        set_default(client.tracking_uri)
         version = client.create_model_version(
             name,
             source=f"models:/{model.model_id}",

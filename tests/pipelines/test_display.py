@@ -62,7 +62,7 @@ def test_lines_tell_a_study_from_beginning_to_end():
     lines = [line.partition(", 0.0s left")[0] for line in shown(Lines, events).splitlines()]
     assert lines == [
         "s: binary, rows: 70 train, 20 validation",
-        "maximize val_accuracy over 4 trials, 2 at a time",
+        "maximize val_accuracy over 4 trials, 2 workers",
         "t000 complete 0.5 in 1m15s  *best*  [1 of 4 trials",
         "t001 failed in 1m15s: out of memory  [2 of 4 trials",
         "sending 1 record to MLflow",
@@ -155,7 +155,7 @@ def test_the_standing_names_the_best_trial_and_the_lost_ones():
 
 def test_a_resumed_study_says_so():
     """The opening tells how much of the budget earlier runs have used."""
-    assert opening(begun(4, done=1)).endswith("maximize val_accuracy going on after 1 of 4 trials, 2 at a time")
+    assert opening(begun(4, done=1)).endswith("maximize val_accuracy going on after 1 of 4 trials, 2 workers")
 
 
 def test_a_trial_may_have_neither_value_nor_time():

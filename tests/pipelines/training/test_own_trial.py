@@ -28,6 +28,7 @@ from pipelines.training.trainer import (
     NoObjectiveError,
     OwnEvaluation,
     OwnModel,
+    PastTrial,
     RungReached,
     TrialError,
     TrialJob,
@@ -407,8 +408,8 @@ def test_a_layer_class_of_its_own_is_exported(job, tmp_path):
         del sys.modules[name]
     keras.saving.get_custom_objects().clear()
     (tmp_path / "out").mkdir()
-    model = str(Path(its.folder) / MODEL_FILE)
-    parities = write_formats(ExportJob(model, its.data, str(tmp_path / "out"), ("keras", "saved_model")), Supervised())
+    export = ExportJob(PastTrial(its.folder, its.data), str(tmp_path / "out"), ("keras", "saved_model"))
+    parities = write_formats(export, Supervised())
     assert [parity.agreement for parity in parities] == [1.0, 1.0]
 
 
