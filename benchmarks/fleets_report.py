@@ -108,8 +108,8 @@ def draw(rows: list[dict[str, str]], scores: list[dict[str, str]], file: Path) -
                 best.step(seconds, reached, color=f"C{SYSTEMS.index(system)}", where="post", alpha=0.6)
         rate.set_yticks(range(len(systems)), systems)
         rate.invert_yaxis()
-        rate.set(xscale="log", title=f"{case}\n{trials} trials x {epochs} epochs", xlabel="trials an hour")
-        best.set(xscale="log", yscale="log", xlabel="seconds", ylabel="best validation loss so far")
+        rate.set(title=f"{case}\n{trials} trials x {epochs} epochs", xlabel="trials an hour")
+        best.set(xlim=(0, None), yscale="log", xlabel="seconds", ylabel="best validation loss so far")
     figure.tight_layout()
     figure.savefig(file, dpi=110)
 
