@@ -39,6 +39,7 @@ from pipelines.recording import Recorder
 from pipelines.search import Scored, Search, best_of, count_by_state
 from pipelines.selection import evaluation_job, models_job
 from pipelines.study_file import Study
+from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.seam import FleetEpoch, FleetJob, MemberFailed, RungsReached, SeatsFree
 from pipelines.training.trainer import (
@@ -524,6 +525,7 @@ class Supervisor:
         curve = result.epochs if result else ()
         self._recorder.trial_finished(scored, running.unsent, best_so_far=best, curve=curve)
         self._search.tell(scored)
+        remove_checkpoints(self._home.trial(self._study.name, scored.number))
         return TrialEnded(scored.number, scored.state, scored.value, scored.reason, scored.seconds, is_best)
 
     def _give_up_if_nothing_works(self) -> None:

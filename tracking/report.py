@@ -52,11 +52,6 @@ class StudyReport:
     curves: Mapping[int, Curve] = field(default_factory=dict)
 
 
-def write_report(folder: Path, report: StudyReport) -> Path:
-    """Write everything of a report below a folder; return the path of `report.html`."""
-    return write_page(folder, report, draw_plots(folder, report))
-
-
 def draw_plots(folder: Path, report: StudyReport) -> tuple[Path, ...]:
     """Draw what a report shows, below `plots/`; return the files in the order to show them."""
     return write_study_plots(

@@ -6,7 +6,7 @@ supervisor over the job's channel, which answers from Optuna: conditions in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from pipelines.training.trainer import (
     Rows,
     Schedule,
     TrialJob,
+    schedule_of,
 )
 from pipelines.training.user_fit import OwnListener, UserFit, fit_arguments, user_fit
 from search_spaces.hyperparameters import GivenHyperParameters, suited
@@ -89,7 +90,13 @@ def build_own_trial(job: TrialJob, own: OwnModel, fold: int, choose: Choose) -> 
     undeclared = Undeclared(own, choose, {})
     hp = GivenHyperParameters(job.values, undeclared.answer)
     model = user.build(hp)
-    schedule = _schedule(job, fold, hp.values)
+    values = {**hp.values, **job.values}
+    schedule = schedule_of(
+        job,
+        fold,
+        epochs=int(values.get("epochs", DEFAULT_EPOCHS)),
+        batch_size=int(values.get("batch_size", DEFAULT_BATCH_SIZE)),
+    )
     rows = Rows(load_part(data, "train", fold), load_part(data, "validation", fold), class_weights(task, job.training))
     if not model.built and not user.has_own_fit:  # else its size is not known before it is trained
         with user.blamed():
@@ -107,15 +114,3 @@ def ask_supervisor(channel: Channel) -> Choose:
         return value
 
     return choose
-
-
-def _schedule(job: TrialJob, fold: int, asked: Mapping[str, Any]) -> Schedule:
-    values = {**asked, **job.values}
-    stopping = job.training.early_stopping
-    return Schedule(
-        epochs=int(values.get("epochs", DEFAULT_EPOCHS)),
-        batch_size=int(values.get("batch_size", DEFAULT_BATCH_SIZE)),
-        patience=stopping.patience if stopping else None,
-        min_delta=stopping.min_delta if stopping else 0.0,
-        seed=(job.seed + fold) % 2**32,
-    )

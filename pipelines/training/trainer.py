@@ -308,6 +308,18 @@ class Schedule:
     seed: int
 
 
+def schedule_of(job: TrialJob, fold: int, *, epochs: int, batch_size: int) -> Schedule:
+    """Return how long a fold of a trial trains, with these of its values."""
+    stopping = job.training.early_stopping
+    return Schedule(
+        epochs=epochs,
+        batch_size=batch_size,
+        patience=stopping.patience if stopping else None,
+        min_delta=stopping.min_delta if stopping else 0.0,
+        seed=(job.seed + fold) % 2**32,
+    )
+
+
 @dataclass(frozen=True)
 class Rows:
     """The rows that a training sees."""

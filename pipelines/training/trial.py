@@ -26,7 +26,7 @@ from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
 from pipelines.models.objectives import class_weights
 from pipelines.models.user_model import ModelFatalError
-from pipelines.training.checkpoint import Checkpoints, Kept, remove_checkpoints
+from pipelines.training.checkpoint import Checkpoints, Kept
 from pipelines.training.choice import trainer_of
 from pipelines.training.deployable import save_model, save_weights, summary_of, write_deployable
 from pipelines.training.epochs import EpochLog
@@ -48,6 +48,7 @@ from pipelines.training.trainer import (
     Schedule,
     TrialJob,
     TrialResult,
+    schedule_of,
 )
 from pipelines.training.trial_files import write_files
 from search_spaces.hyperparameters import GivenHyperParameters
@@ -79,7 +80,6 @@ def _train_folds(job: TrialJob, channel: Channel) -> TrialResult:
     result = _result(folds, seconds=time.monotonic() - started)
     _write_files(job, best, result)
     write_text(Path(job.folder) / RESULT_FILE, json.dumps(asdict(result)))
-    remove_checkpoints(Path(job.folder))
     return result
 
 
@@ -157,7 +157,7 @@ def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
     )
     hp = GivenHyperParameters(job.values)
     model = hypermodel(job.model, context).build(hp)
-    schedule = _schedule(job, fold, hp.values)
+    schedule = schedule_of(job, fold, epochs=int(hp.values["epochs"]), batch_size=int(hp.values["batch_size"]))
     set_initial_weights(model, str(hp.values["kernel_initializer"]), schedule.seed)
     rows = Rows(train, load_part(Path(job.data), "validation", fold), class_weights(context.task, context.training))
     return BuiltTrial(model, dict(hp.values), rows, schedule)
@@ -205,17 +205,6 @@ class _Listener:
         best = min if self._job.direction == "minimize" else max
         reached = RungReached(epoch, best(each.metrics[self._job.metric] for each in self.epochs))
         return bool(self._channel.ask(reached))
-
-
-def _schedule(job: TrialJob, fold: int, asked: Mapping[str, Any]) -> Schedule:
-    stopping = job.training.early_stopping
-    return Schedule(
-        epochs=int(asked["epochs"]),
-        batch_size=int(asked["batch_size"]),
-        patience=stopping.patience if stopping else None,
-        min_delta=stopping.min_delta if stopping else 0.0,
-        seed=(job.seed + fold) % 2**32,
-    )
 
 
 def _best_fold(job: TrialJob, folds: Sequence[_Fold]) -> _Fold:

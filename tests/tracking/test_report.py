@@ -4,7 +4,7 @@ import csv
 import re
 
 from tracking.plots import TrialRow
-from tracking.report import StudyReport, leaderboard, write_report
+from tracking.report import StudyReport, draw_plots, leaderboard, write_page
 
 ROWS = (
     TrialRow(0, "complete", 0.5, {"learning_rate": 0.1, "optimizer": "adam"}, 3, 1.25),
@@ -19,6 +19,10 @@ def report(direction="maximize", rows=ROWS):
     return StudyReport(
         "digits", "val_accuracy", direction, "Finished: 3 trials done", rows, "l2: 0.1", {"python": "3.11"}
     )
+
+
+def write_report(folder, its):
+    return write_page(folder, its, draw_plots(folder, its))
 
 
 def test_the_report_needs_no_other_file(tmp_path):

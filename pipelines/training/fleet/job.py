@@ -13,7 +13,7 @@ from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.files import write_text
 from pipelines.models.objectives import class_weights
-from pipelines.training.checkpoint import Checkpoints, Kept, remove_checkpoints
+from pipelines.training.checkpoint import Checkpoints, Kept
 from pipelines.training.deployable import save_weights
 from pipelines.training.epochs import EpochLog
 from pipelines.training.fleet.fleet import Ended, Fleet
@@ -29,6 +29,7 @@ from pipelines.training.trainer import (
     TrialJob,
     TrialResult,
     over_parameters,
+    schedule_of,
 )
 from pipelines.training.trial_files import write_files
 
@@ -101,16 +102,14 @@ class _Crew:
     def _kept(self, numbers: Iterable[int]) -> Mapping[int, Kept]:
         """Return what earlier attempts left of trials that sit down, and report their epochs again."""
         found = {}
-        again = []
         for number in numbers:
             trial = self._trials.get(number)
-            if trial is not None and (kept := trial.checkpoints.read()) is not None:
-                print(f"trial {number} goes on after epoch {len(kept.history)}", flush=True)
-                found[number] = kept
-                of = trial.member.epochs
-                again += [(number, trial.log.add(epoch, of, metrics)) for epoch, metrics in enumerate(kept.history)]
-        for number, done in again:
-            self._channel.report(FleetEpoch({number: done}))
+            if trial is None or (kept := trial.checkpoints.read()) is None:
+                continue
+            print(f"trial {number} goes on after epoch {len(kept.history)}", flush=True)
+            found[number] = kept
+            for epoch, metrics in enumerate(kept.history):
+                self._channel.report(FleetEpoch({number: trial.log.add(epoch, trial.member.epochs, metrics)}))
         return found
 
     def _seat(self, trial: TrialJob) -> tuple[Member, Schedule] | None:
@@ -122,14 +121,7 @@ class _Crew:
             return None
         folder = Path(trial.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        stopping = trial.training.early_stopping
-        schedule = Schedule(
-            epochs=member.epochs,
-            batch_size=member.batch_size,
-            patience=stopping.patience if stopping else None,
-            min_delta=stopping.min_delta if stopping else 0.0,
-            seed=trial.seed % 2**32,
-        )
+        schedule = schedule_of(trial, 0, epochs=member.epochs, batch_size=member.batch_size)
         checkpoints = Checkpoints(folder, 0, (self._job.envelope, self._job.metric, trial.values, schedule))
         self._trials[trial.number] = _Trial(trial, member, EpochLog(folder, 0), checkpoints, time.monotonic())
         return member, schedule
@@ -174,7 +166,6 @@ class _Crew:
         if result.state == "complete":
             save_weights(ended.weights, folder / WEIGHTS_FILE)
         write_text(folder / RESULT_FILE, json.dumps(asdict(result)))
-        remove_checkpoints(folder)
         self._channel.beat()
         return result
 
