@@ -8,7 +8,7 @@ itself: 17 ms of CPU for a trial of ten parameters, and as many commits as rungs
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -36,11 +36,19 @@ class TrialRows:
     Args:
         study: the study's id in the database.
         known: all of its trials, as read from the database.
+        check: raises, within the transaction, if the study is no longer this process's.
     """
 
-    def __init__(self, storage: RDBStorage, study: int, known: Iterable[FrozenTrial]) -> None:
+    def __init__(
+        self,
+        storage: RDBStorage,
+        study: int,
+        known: Iterable[FrozenTrial],
+        check: Callable[[sa.Connection], None] = lambda connection: None,
+    ) -> None:
         self._engine = storage.engine
         self._study = study
+        self._check = check
         self._ids = {trial.number: trial._trial_id for trial in known}
 
     def write(self, trials: Sequence[FrozenTrial]) -> None:
@@ -48,6 +56,7 @@ class TrialRows:
 
         Raises:
             KerastudyError: if another process has written trials of the study.
+            Whatever `check` raises; nothing is written then.
         """
         with self._engine.begin() as connection:
             ids = {**self._ids}
@@ -60,6 +69,8 @@ class TrialRows:
             for table in _OF_A_TRIAL:
                 if rows := list(_rows(table, written)):
                     connection.execute(sa.insert(table), rows)
+            # Last, for SQLite takes the lock to write with the first statement that writes, and not before.
+            self._check(connection)
         self._ids = ids
 
     def _insert(self, connection: sa.Connection, trial: FrozenTrial, ids: dict[int, int]) -> int:

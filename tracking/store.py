@@ -8,23 +8,32 @@ however long it waits.
 
 from __future__ import annotations
 
+import errno
+import shutil
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+)
 
 from search_spaces.errors import KerastudyError
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_MS: Final = 30_000
 FILE_NAME: Final = "kerastudy.db"
 
@@ -51,11 +60,20 @@ studies = sa.Table(
     sa.Column("lease_owner", sa.Text),
     sa.Column("lease_token", sa.String(40)),
     sa.Column("lease_renewals", sa.BigInteger, nullable=False),
-    sa.Column("lease_expires_ms", sa.BigInteger),
     sa.Column("winner", sa.Integer),
     sa.Column("best_value", sa.Float(53)),
     sa.Column("counts", sa.Text, nullable=False),
+    sa.Column("wish", sa.String(10)),
 )
+
+# What brings a database from the version before to a version, in order.
+_MIGRATIONS: Final = {
+    2: (
+        "ALTER TABLE kerastudy_studies ADD COLUMN wish VARCHAR(10)",
+        "ALTER TABLE kerastudy_studies DROP COLUMN lease_expires_ms",
+    )
+}
+_LEAST_ROOM_BYTES: Final = 256 * 1024
 
 outbox = sa.Table(
     "kerastudy_outbox",
@@ -170,6 +188,31 @@ class Store:
         return self._url.render_as_string(hide_password=True)
 
 
+def trouble_with(error: BaseException, folder: Path) -> Literal["full", "unreachable"] | None:
+    """Say whether an error means that the disk is full, or that the database cannot be used; None for any other.
+
+    Args:
+        error: whatever was raised while something was written.
+        folder: a folder on the disk in question; SQLite calls a full disk by several names.
+    """
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    ours = [each for each in causes if isinstance(each, OSError | DBAPIError | sqlite3.Error)]
+    if any(getattr(each, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _says_full(str(each)) for each in ours):
+        return "full"
+    if ours and shutil.disk_usage(folder).free < _LEAST_ROOM_BYTES:
+        return "full"
+    broken = (OperationalError, InterfaceError, sqlite3.OperationalError)
+    return "unreachable" if any(isinstance(each, broken) for each in ours) else None
+
+
+def _says_full(text: str) -> bool:
+    return "disk is full" in text or "No space left on device" in text
+
+
 def now_ms() -> int:
     """Return the time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
@@ -231,6 +274,10 @@ def _create_tables(engine: sa.Engine, shown: str) -> str:
             about = {"schema_version": str(SCHEMA_VERSION), "identity": uuid.uuid4().hex[:12]}
             rows = [{"key": key, "value": value} for key, value in about.items()]
             connection.execute(sa.insert(_about), rows)
+        for version in range(int(about["schema_version"]) + 1, SCHEMA_VERSION + 1):
+            for statement in _MIGRATIONS[version]:
+                connection.execute(sa.text(statement))
+            connection.execute(sa.update(_about).where(_about.c.key == "schema_version").values(value=str(version)))
     if int(about["schema_version"]) > SCHEMA_VERSION:
         raise KerastudyError(
             f"{shown} was written by a newer kerastudy (schema {about['schema_version']}; this one knows "

@@ -1,8 +1,9 @@
 """The studies that were submitted, and who works on each.
 
 A supervisor holds a study by a lease that it renews. Every change of a lease is a compare-and-swap on its token and
-its count of renewals, so two supervisors can never both believe they hold it, whatever their clocks say. A lease whose
-holder died on this machine is free at once; one held elsewhere is free when it has expired.
+its count of renewals, so two supervisors can never both believe they hold it. No clock decides: a lease whose holder
+died on this machine is free at once, and one whose holder cannot be seen, or is stopped, is free when it was watched
+for its whole length and not renewed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +24,7 @@ import sqlalchemy as sa
 from search_spaces.errors import InputError, KerastudyError, nearest
 from tracking.store import Store, now_ms, studies
 
+Wish = Literal["pause", "stop", "cancel"]
 QueueState = Literal["queued", "running", "parked", "finished", "failed", "cancelled"]
 
 
@@ -46,6 +49,7 @@ class StudyRecord:
         owner: who works on it, as `this_process` names them; None while nobody does.
         winner: number of the best trial.
         counts: trials by state.
+        wish: what somebody asked its supervisor to do.
     """
 
     name: str
@@ -57,21 +61,20 @@ class StudyRecord:
     created_ms: int
     elapsed_s: float
     owner: str | None
-    lease_expires_ms: int | None
     winner: int | None
     best_value: float | None
     counts: Mapping[str, int] = field(default_factory=dict)
+    wish: Wish | None = None
 
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to work on a study, until it expires or is released."""
+    """The right to work on a study, until it is released, or taken over for want of renewals."""
 
     study: str
     owner: str
     token: str
     renewals: int
-    ttl_s: float
 
 
 class StudyQueue:
@@ -129,30 +132,44 @@ class StudyQueue:
             return tuple(_record(row) for row in rows)
 
     def claim(self, name: str, owner: str, ttl_s: float) -> Lease:
-        """Take the study for `owner` (see `this_process`) for `ttl_s` seconds.
+        """Take the study for `owner` (see `this_process`), and forget what was wished of it.
+
+        A holder that cannot be seen to be alive or dead is watched for `ttl_s` seconds, within which it must renew its
+        lease; see `unseen_holder`.
 
         Raises:
             StudyBusyError: if another live supervisor holds it; names the holder.
             InputError: if there is no such study.
         """
         self.get(name)
-        lease = Lease(name, owner, uuid.uuid4().hex, 0, ttl_s)
+        unrenewed = self._watched(name, ttl_s)
+        lease = Lease(name, owner, uuid.uuid4().hex, 0)
         with self._store.write() as connection:
-            held = connection.execute(
-                sa.select(studies.c.lease_owner, studies.c.lease_token, studies.c.lease_renewals, _EXPIRES)
-                .where(studies.c.name == name)
-                .with_for_update()
-            ).one()
-            if held.lease_token is not None and not _is_free(held.lease_owner, held.lease_expires_ms):
-                raise StudyBusyError(
-                    f'study "{name}" is being worked on by {_in_words(held.lease_owner)}: '
-                    "wait for it, or stop that process and run again"
-                )
-            connection.execute(sa.update(studies).where(studies.c.name == name).values(**_lease_row(lease)))
+            held = _held(connection, name, lock=True)
+            if held.lease_token is not None and _is_alive(held.lease_owner) is not False and held != unrenewed:
+                raise _busy(name, held.lease_owner)
+            values = {**_lease_row(lease), "wish": None}
+            connection.execute(sa.update(studies).where(studies.c.name == name).values(**values))
         return lease
 
+    def _watched(self, name: str, most_s: float) -> _Held | None:
+        """Watch a lease whose holder cannot be seen to be alive or dead; return it if it is not renewed meanwhile."""
+        with self._store.read() as connection:
+            held = _held(connection, name)
+        if held.lease_token is None or (alive := _is_alive(held.lease_owner)) is False:
+            return None
+        if alive:
+            raise _busy(name, held.lease_owner)
+        until = time.monotonic() + most_s
+        while time.monotonic() < until:
+            time.sleep(min(1.0, most_s / 10))
+            with self._store.read() as connection:
+                if _held(connection, name) != held:
+                    raise _busy(name, held.lease_owner)
+        return held
+
     def renew(self, lease: Lease) -> Lease:
-        """Extend the lease by its `ttl_s` from now; use the returned one from here on.
+        """Say that the holder still works; use the returned lease from here on.
 
         Raises:
             LeaseLostError: if somebody else took the study.
@@ -174,7 +191,7 @@ class StudyQueue:
             connection.execute(
                 sa.update(studies)
                 .where(studies.c.lease_token == lease.token)
-                .values(lease_owner=None, lease_token=None, lease_expires_ms=None)
+                .values(lease_owner=None, lease_token=None)
             )
 
     def verify(self, lease: Lease, connection: sa.Connection) -> None:
@@ -188,6 +205,33 @@ class StudyQueue:
         )
         if held != lease.token:
             raise _lost(lease)
+
+    def wish(self, name: str) -> Wish | None:
+        """Return what somebody asked the study's supervisor to do."""
+        with self._store.read() as connection:
+            return connection.scalar(sa.select(studies.c.wish).where(studies.c.name == name))
+
+    def set_wish(self, name: str, wish: Wish | None) -> None:
+        """Ask the study's supervisor to do something, or take note that it does."""
+        self._update(name, None, wish=wish)
+
+    def holder(self, name: str) -> str | None:
+        """Return who works on a study, in words; None if nobody does, as far as can be seen.
+
+        Raises:
+            InputError: if there is no such study.
+        """
+        owner = self.get(name).owner
+        return None if owner is None or _is_alive(owner) is False else _in_words(owner)
+
+    def unseen_holder(self, name: str) -> str | None:
+        """Return who works on a study and cannot be seen to be alive or dead, in words: `claim` watches that one.
+
+        Raises:
+            InputError: if there is no such study.
+        """
+        owner = self.get(name).owner
+        return _in_words(owner) if owner is not None and _is_alive(owner) is None else None
 
     def set_state(
         self, name: str, state: QueueState, reason: str = "", *, connection: sa.Connection | None = None
@@ -223,7 +267,25 @@ def this_process() -> str:
     return f"{platform.node()}/{os.getpid()}/{_start_of(os.getpid())}/{_pid_namespace()}"
 
 
-_EXPIRES = studies.c.lease_expires_ms
+@dataclass(frozen=True)
+class _Held:
+    """A lease as the database has it."""
+
+    lease_owner: str | None
+    lease_token: str | None
+    lease_renewals: int
+
+
+def _held(connection: sa.Connection, name: str, *, lock: bool = False) -> _Held:
+    asked = sa.select(studies.c.lease_owner, studies.c.lease_token, studies.c.lease_renewals)
+    asked = asked.where(studies.c.name == name)
+    return _Held(*connection.execute(asked.with_for_update() if lock else asked).one())
+
+
+def _busy(name: str, owner: str | None) -> StudyBusyError:
+    return StudyBusyError(
+        f'study "{name}" is being worked on by {_in_words(owner)}: wait for it, or stop that process and run again'
+    )
 
 
 def _find(connection: sa.Connection, name: str) -> StudyRecord | None:
@@ -260,7 +322,6 @@ def _lease_row(lease: Lease) -> dict[str, object]:
         "lease_owner": lease.owner,
         "lease_token": lease.token,
         "lease_renewals": lease.renewals,
-        "lease_expires_ms": now_ms() + int(lease.ttl_s * 1000),
     }
 
 
@@ -268,21 +329,20 @@ def _lost(lease: Lease) -> LeaseLostError:
     return LeaseLostError(f'the lease on study "{lease.study}" was taken over by another supervisor')
 
 
-def _is_free(owner: str | None, expires_ms: int | None) -> bool:
-    """Say whether a lease may be taken: its holder is provably dead, or it expired and nothing is known of them."""
-    alive = _is_alive(owner or "")
-    if alive is not None:
-        # A holder that is alive but late slept (a closed laptop lid, SIGSTOP) and will go on.
-        return not alive
-    return expires_ms is None or expires_ms < now_ms()
-
-
-def _is_alive(owner: str) -> bool | None:
-    """Say whether the process named `owner` runs; None if it cannot be seen from here."""
-    parts = owner.split("/")
+def _is_alive(owner: str | None) -> bool | None:
+    """Say whether the process named `owner` runs; None if it cannot be seen from here, or is stopped by a signal."""
+    parts = (owner or "").split("/")
     if len(parts) != 4 or (parts[0], parts[3]) != (platform.node(), _pid_namespace()) or not parts[1].isdigit():
         return None
-    return _start_of(int(parts[1])) == parts[2]
+    if _start_of(int(parts[1])) != parts[2]:
+        return False
+    try:
+        state = psutil.Process(int(parts[1])).status()
+    except psutil.NoSuchProcess:
+        return False
+    if state == psutil.STATUS_ZOMBIE:
+        return False
+    return None if state in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP) else True
 
 
 def _in_words(owner: str | None) -> str:

@@ -1,15 +1,15 @@
 """Submitted studies and the leases on them."""
 
 import contextlib
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
-import sqlalchemy as sa
 
 from search_spaces.errors import InputError
-from tracking.store import now_ms, studies
 from tracking.study_queue import LeaseLostError, StudyBusyError, StudyQueue, this_process
 
 ELSEWHERE = "other-host/17/12345/1"
@@ -20,11 +20,6 @@ def queue(store):
     queue = StudyQueue(store)
     queue.enqueue("digits", "study: digits", "d1", folder="/studies")
     return queue
-
-
-def expire(store):
-    with store.write() as connection:
-        connection.execute(sa.update(studies).values(lease_expires_ms=now_ms() - 1))
 
 
 def test_a_study_is_kept_as_submitted(queue):
@@ -64,12 +59,23 @@ def test_a_held_study_names_its_holder(queue):
         queue.claim("digits", this_process(), 30)
 
 
-def test_a_sleeping_holder_is_not_robbed(queue, store):
-    """An expired lease of a process that lives on this machine stays its own: it was asleep."""
-    queue.claim("digits", this_process(), 30)
-    expire(store)
-    with pytest.raises(StudyBusyError):
-        queue.claim("digits", this_process(), 30)
+def test_a_stopped_holder_loses_it_after_a_while(queue):
+    """A supervisor that SIGSTOP holds renews nothing: who watches it for a whole lease may take the study."""
+    code = (
+        "import time; from tracking.study_queue import this_process; print(this_process(), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            lost = queue.claim("digits", holder.stdout.readline().strip(), 30)
+            with pytest.raises(StudyBusyError):
+                queue.claim("digits", this_process(), 0.3)
+            holder.send_signal(signal.SIGSTOP)
+            assert queue.unseen_holder("digits").startswith(f"process {holder.pid}")
+            assert queue.claim("digits", this_process(), 0.3)
+        finally:
+            holder.kill()
+    with pytest.raises(LeaseLostError):
+        queue.renew(lost)
 
 
 def test_a_dead_holder_frees_the_study_at_once(queue, store):
@@ -81,20 +87,43 @@ def test_a_dead_holder_frees_the_study_at_once(queue, store):
     assert queue.claim("digits", this_process(), 30).owner == this_process() != dead
 
 
-def test_a_holder_elsewhere_keeps_it_until_it_expires(queue, store):
-    """What cannot be seen from here is trusted until its lease runs out."""
-    queue.claim("digits", ELSEWHERE, 30)
+def test_a_holder_elsewhere_keeps_it_for_as_long_as_it_renews(queue):
+    """What cannot be seen from here is watched: a renewal shows that it lives, none in a whole lease that it is not."""
+    lease = queue.claim("digits", ELSEWHERE, 30)
+    assert queue.unseen_holder("digits") == "process 17 on other-host"
+    renewing = threading.Timer(0.2, queue.renew, (lease,))
+    renewing.start()
     with pytest.raises(StudyBusyError, match="process 17 on other-host"):
-        queue.claim("digits", this_process(), 30)
-    expire(store)
-    assert queue.claim("digits", this_process(), 30)
+        queue.claim("digits", this_process(), 20)
+    assert queue.claim("digits", this_process(), 0.3)
+
+
+def test_no_clock_decides_who_holds_a_study(queue, monkeypatch):
+    """Whatever the wall clock says meanwhile, a holder that renews keeps the study and one that does not loses it."""
+    lease = queue.claim("digits", ELSEWHERE, 30)
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    monkeypatch.setattr(time, "time_ns", lambda: 4 * 10**18)
+    threading.Timer(0.1, queue.renew, (lease,)).start()
+    with pytest.raises(StudyBusyError):
+        queue.claim("digits", this_process(), 20)
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    assert queue.claim("digits", this_process(), 0.3)
+
+
+def test_a_wish_reaches_the_holder_alone(queue):
+    """What was asked of one supervisor is not asked of the next."""
+    lease = queue.claim("digits", this_process(), 30)
+    queue.set_wish("digits", "pause")
+    assert queue.wish("digits") == queue.get("digits").wish == "pause"
+    queue.release(lease)
+    queue.claim("digits", this_process(), 30)
+    assert queue.wish("digits") is None
 
 
 def test_a_lost_lease_cannot_be_renewed_or_released(queue, store):
     """A former holder learns that it lost the study, and cannot take it from the new one."""
     lost = queue.claim("digits", ELSEWHERE, 30)
-    expire(store)
-    held = queue.claim("digits", this_process(), 30)
+    held = queue.claim("digits", this_process(), 0.2)
     with pytest.raises(LeaseLostError):
         queue.renew(lost)
     with store.write() as connection, pytest.raises(LeaseLostError):
@@ -104,12 +133,10 @@ def test_a_lost_lease_cannot_be_renewed_or_released(queue, store):
     assert queue.get("digits").owner == this_process()
 
 
-def test_renewing_extends_and_uses_up_the_lease(queue):
-    """A renewal moves the end, and an older copy of the lease no longer renews."""
+def test_renewing_uses_up_the_lease(queue):
+    """An older copy of a renewed lease no longer renews."""
     first = queue.claim("digits", ELSEWHERE, 30)
-    before = queue.get("digits").lease_expires_ms
     second = queue.renew(first)
-    assert queue.get("digits").lease_expires_ms >= before
     with pytest.raises(LeaseLostError):
         queue.renew(first)
     queue.release(queue.renew(second))
