@@ -21,6 +21,7 @@ from search_spaces.errors import InputError, KerastudyError, Problem
 
 if TYPE_CHECKING:
     from search_spaces.foreign.exchange import Exported
+    from tracking.study_queue import Wish
 
 _Command = Callable[..., None]
 _NO_DEFECT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -132,6 +133,65 @@ def run(
     from pipelines.foreground import run_in_foreground
 
     sys.exit(run_in_foreground(study, home, evolve=evolve))
+
+
+@commands.command()
+@_study
+@_with_home
+def resume(home: Home, study: str) -> None:
+    """Go on with STUDY, as it was submitted.
+
+    Running trials of a paused or interrupted study go on from their last checkpoints.
+    """
+    from pipelines.engines.local import LocalEngine
+
+    LocalEngine.warm("tensorflow")
+    from pipelines.foreground import resume_in_foreground
+
+    sys.exit(resume_in_foreground(study, home))
+
+
+def _controls(wish: Wish, home: Home, study: str, *, as_json: bool) -> None:
+    from pipelines import tables
+    from pipelines.foreground import control_in_foreground
+
+    (tables.print_json if as_json else tables.print_standing)(control_in_foreground(study, home, wish))
+
+
+@commands.command()
+@_study
+@_json
+@_with_home
+def pause(home: Home, study: str, as_json: bool) -> None:
+    """Pause STUDY: running trials are put back.
+
+    They go on from their last checkpoints with `kerastudy resume STUDY`.
+    """
+    _controls("pause", home, study, as_json=as_json)
+
+
+@commands.command()
+@_study
+@_json
+@_with_home
+def stop(home: Home, study: str, as_json: bool) -> None:
+    """End STUDY early: running trials may finish, none begins.
+
+    The best model so far is registered, as at the end of the budget.
+    """
+    _controls("stop", home, study, as_json=as_json)
+
+
+@commands.command()
+@_study
+@_json
+@_with_home
+def cancel(home: Home, study: str, as_json: bool) -> None:
+    """End STUDY at once and for good.
+
+    Running trials are cancelled; what was finished stays, and can be exported.
+    """
+    _controls("cancel", home, study, as_json=as_json)
 
 
 @commands.command()

@@ -100,8 +100,8 @@ class Lines:
         elif isinstance(event, said.EpochEnded) and time.monotonic() - self._epoch_line_at > _PLAIN_EVERY_S:
             self._epoch_line_at = time.monotonic()
             self._print(f"{trial_name(event.number)} epoch {event.epoch}/{event.of}: {event.value:.5g}")
-        elif isinstance(event, said.Delivering) and event.waiting:
-            self._print(delivering(event))
+        elif (line := aside(event)) is not None:
+            self._print(line)
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -141,6 +141,7 @@ class Bars:
         if isinstance(event, said.SearchBegun):
             self._begin(event)
         elif isinstance(event, said.TrialBegun):
+            self._drop(event.number)
             total = event.params.get("epochs")
             self._running[event.number] = self._epochs.add_task(
                 trial_name(event.number), total=total if isinstance(total, int) else None, note=""
@@ -151,8 +152,10 @@ class Bars:
             )
         elif isinstance(event, said.TrialEnded):
             self._end(event)
-        elif isinstance(event, said.Delivering) and event.waiting:
-            self._live.console.print(delivering(event), style="dim", highlight=False)
+        elif (line := aside(event)) is not None:
+            if isinstance(event, said.TrialTriedAgain):
+                self._drop(event.number)
+            self._live.console.print(Text(line, style="dim"))
 
     def _begin(self, event: said.SearchBegun) -> None:
         self._pace = Pace(event)
@@ -161,8 +164,7 @@ class Bars:
         self._tell()
 
     def _end(self, event: said.TrialEnded) -> None:
-        if (task := self._running.pop(event.number, None)) is not None:
-            self._epochs.remove_task(task)
+        self._drop(event.number)
         if self._pace is None:
             return
         self._pace.count(event)
@@ -170,6 +172,10 @@ class Bars:
         if event.is_best or event.state == "failed":
             style = "red" if event.state == "failed" else "green"
             self._live.console.print(Text(trial_line(event), style=style))
+
+    def _drop(self, number: int) -> None:
+        if (task := self._running.pop(number, None)) is not None:
+            self._epochs.remove_task(task)
 
     def _tell(self) -> None:
         if self._pace is not None and self._all is not None:
@@ -206,8 +212,20 @@ def trial_line(event: said.TrialEnded) -> str:
     return f"{trial_name(event.number)} {event.state}{value}{seconds}{reason}{'  *best*' if event.is_best else ''}"
 
 
-def delivering(event: said.Delivering) -> str:
-    """Return what MLflow still waits for."""
+def aside(event: said.Progress) -> str | None:
+    """Return what is worth a line besides how trials begin and end; None for what is not."""
+    if isinstance(event, said.TrialTriedAgain):
+        again = f"goes on, attempt {event.attempt} of {event.of}"
+        return f"{trial_name(event.number)} lost its worker: {event.reason}; {again}"
+    if isinstance(event, said.FleetDivided):
+        return f"a fleet of {counted(event.trials, 'trial')} failed: {event.reason}; they go on in smaller ones"
+    if isinstance(event, said.Watching):
+        seen = f"seeing for {event.seconds:.0f} s whether it is alive"
+        return f"the study is held by {event.holder}: {seen}"
+    return _delivering(event) if isinstance(event, said.Delivering) and event.waiting else None
+
+
+def _delivering(event: said.Delivering) -> str:
     away = f" (MLflow does not answer: {event.error})" if event.error else ""
     return f"sending {counted(event.waiting, 'record')} to MLflow{away}"
 

@@ -104,6 +104,10 @@ class Fleets:
                 return
         self._alone.append(((number, values), reason))
 
+    def again(self, number: int, values: Mapping[str, Value], reason: str) -> None:
+        """Let a trial that lost its own worker have another."""
+        self._alone.append(((number, values), reason))
+
     def next_alone(self) -> tuple[Trial, str] | None:
         """Return a trial that waits for a worker of its own, and why; None where there is none."""
         return self._alone.popleft() if self._alone else None

@@ -13,17 +13,18 @@ from types import FrameType
 
 from rich.console import Console
 
-from pipelines import tables
+from pipelines import control, tables
 from pipelines.display import counted, display, duration, metrics_line, trial_name
 from pipelines.engines.local import LocalEngine
 from pipelines.export.export import Exported, check_target, export_trial
 from pipelines.home import Home
 from pipelines.lookup import Lookup, nothing_left
 from pipelines.progress import StudyEnded
-from pipelines.running import supervised
+from pipelines.running import cancelling, supervised
 from pipelines.study_file import Study
 from pipelines.submit import check_study
 from tracking import links
+from tracking.study_queue import Wish
 
 INTERRUPTED = 130
 
@@ -47,7 +48,35 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
     if not isinstance(event, StudyEnded):
         raise AssertionError("a supervisor's last word is StudyEnded")
     _print_end(console, event, home)
-    return {"finished": 0, "parked": INTERRUPTED}.get(event.state, 1)
+    if event.asked_for:
+        return INTERRUPTED
+    return 0 if event.state == "finished" else 1
+
+
+def resume_in_foreground(study: str, home: Home) -> int:
+    """Go on with a study as it was submitted; return the exit code.
+
+    Raises:
+        InputError: if there is no such study, it was cancelled, or somebody works on it.
+    """
+    return run_in_foreground(control.to_resume(home, study), home)
+
+
+def control_in_foreground(study: str, home: Home, wish: Wish) -> control.Standing:
+    """Ask whoever works on a study to pause, stop or cancel it; return how it stands then.
+
+    Raises:
+        InputError: if there is no such study, or it is in no state to do that.
+        KerastudyError: if whoever works on it does not answer.
+    """
+    if (standing := control.ask_for(home, study, wish)) is not None:
+        return standing
+    with cancelling(control.to_resume(home, study), home) as supervisor:
+        for event in supervisor.run():
+            ended = event
+    if not isinstance(ended, StudyEnded):
+        raise AssertionError("a supervisor's last word is StudyEnded")
+    return control.Standing(ended.study, ended.state, ended.reason)
 
 
 def validate_in_foreground(study: Study, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -49,6 +49,7 @@ class StudyView:
 
     Attributes:
         trials: number of trials by state.
+        failed_attempts: how many tries cost a worker, after which their trials went on; the latest one in words.
         changes: how the space changed since the study was submitted.
         waiting_for_mlflow: records that MLflow has not taken yet; `mlflow_error` says why not.
         folder: where its files are.
@@ -63,6 +64,8 @@ class StudyView:
     direction: str
     budget: int
     trials: Mapping[str, int]
+    failed_attempts: int
+    last_failed_attempt: str
     changes: tuple[Change, ...]
     best: float | None
     best_trial: int | None
@@ -86,6 +89,7 @@ class TrialRow:
     seconds: float | None
     reason: str
     metrics: Mapping[str, float]
+    failed_attempts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,14 +167,16 @@ class Lookup:
         waiting = Outbox(self._store).waiting(about.in_mlflow)
         return StudyView(
             name=name,
-            state=record.state,
-            reason=record.reason,
+            state=self._state(record),
+            reason=self._reason(record),
             model=about.model,
             source=about.source,
             metric=objective.metric,
             direction=objective.direction,
             budget=about.budget,
             trials=count_by_state(trials),
+            failed_attempts=sum(len(trial.failed_attempts) for trial in trials),
+            last_failed_attempt=_last_failed_attempt(trials),
             changes=() if in_optuna is None else changes_of(in_optuna),
             best=best.value if best else None,
             best_trial=best.number if best else None,
@@ -253,6 +259,23 @@ class Lookup:
             undelivered_error=waiting.last_error,
         )
 
+    def budget(self, name: str) -> int:
+        """Return the trials that a study may have.
+
+        Raises:
+            InputError: if there is no study of that name, or KerasTuner's own tuner searches it.
+        """
+        return loaded(self._record(name)).spec.budget.trials
+
+    def _state(self, record: StudyRecord) -> str:
+        """Return a study's state; nobody could write down that its supervisor was killed."""
+        was_killed = record.state == "running" and self._queue.holder(record.name) is None
+        return "interrupted" if was_killed else record.state
+
+    def _reason(self, record: StudyRecord) -> str:
+        was_killed = self._state(record) == "interrupted"
+        return f"nobody works on it; kerastudy resume {record.name} goes on" if was_killed else record.reason
+
     def _record(self, name: str) -> StudyRecord:
         record = self._queue.find(name)
         if record is None:
@@ -268,7 +291,7 @@ class Lookup:
         counts = count_by_state(trials) if trials else record.counts
         return StudyRow(
             name=record.name,
-            state=record.state,
+            state=self._state(record),
             trials=sum(count for state, count in counts.items() if state != "running"),
             budget=about.budget,
             metric=about.objective.metric,
@@ -337,6 +360,11 @@ def loaded(record: StudyRecord) -> Study:
     return check_document(parse_document(record.document, record.name), Path(record.folder))
 
 
+def _last_failed_attempt(trials: Sequence[Scored]) -> str:
+    failed = [(trial.number, trial.failed_attempts[-1].reason) for trial in trials if trial.failed_attempts]
+    return f"trial {failed[-1][0]}: {failed[-1][1]}" if failed else ""
+
+
 def _trial_row(trial: Scored) -> TrialRow:
     return TrialRow(
         number=trial.number,
@@ -347,4 +375,5 @@ def _trial_row(trial: Scored) -> TrialRow:
         seconds=trial.seconds,
         reason=trial.reason,
         metrics=trial.metrics,
+        failed_attempts=tuple(attempt.reason for attempt in trial.failed_attempts),
     )

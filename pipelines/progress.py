@@ -31,6 +31,14 @@ class SearchBegun:
 
 
 @dataclass(frozen=True)
+class Watching:
+    """The study is held by a process that cannot be seen to be alive: for so many seconds it may show that it is."""
+
+    holder: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class TrialBegun:
     """A trial was handed to a worker."""
 
@@ -46,6 +54,25 @@ class EpochEnded:
     epoch: int
     of: int
     value: float
+
+
+@dataclass(frozen=True)
+class TrialTriedAgain:
+    """A trial lost its worker and goes on from its last checkpoint in another: the `attempt`th of at most `of`."""
+
+    number: int
+    params: Mapping[str, Value]
+    reason: str
+    attempt: int
+    of: int
+
+
+@dataclass(frozen=True)
+class FleetDivided:
+    """So many trials lost their fleet, and go on from their last checkpoints in smaller ones."""
+
+    trials: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +105,7 @@ class StudyEnded:
     """The study ended or was parked.
 
     Attributes:
+        asked_for: somebody asked for its pause, or for its end.
         winner: number of the best trial; None where no trial completed.
         test: the winner's metrics on the test rows; empty where there are none.
         undelivered: records that still wait for MLflow; `kerastudy run` of the same file sends them.
@@ -94,6 +122,17 @@ class StudyEnded:
     seconds: float
     undelivered: int
     undelivered_error: str
+    asked_for: bool = False
 
 
-Progress = SearchBegun | TrialBegun | EpochEnded | TrialEnded | Delivering | StudyEnded
+Progress = (
+    Watching
+    | SearchBegun
+    | TrialBegun
+    | EpochEnded
+    | TrialTriedAgain
+    | FleetDivided
+    | TrialEnded
+    | Delivering
+    | StudyEnded
+)

@@ -36,10 +36,23 @@ def supervised(
             checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:
             enqueue(study, checked.summary, store, evolve=evolve)
-            delivery = OutboxDelivery(
-                store,
-                links.resolve(home.folder, os.environ),
-                artifact_root=links.artifact_root(home.folder, os.environ),
-                study=study.name,
-            )
-            yield Supervisor(study, checked.summary, home, store, engine, delivery)
+            yield Supervisor(study, checked.summary, home, store, engine, _delivery(study, home, store))
+
+
+@contextmanager
+def cancelling(study: Study, home: Home) -> Iterator[Supervisor]:
+    """Yield a supervisor that ends a study which nobody works on, and trains nothing more."""
+    from pipelines.data.prepare import load_summary
+
+    with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
+        delivery = _delivery(study, home, store)
+        yield Supervisor(study, load_summary(home.data(study.name)), home, store, engine, delivery, wish="cancel")
+
+
+def _delivery(study: Study, home: Home, store: Store) -> OutboxDelivery:
+    return OutboxDelivery(
+        store,
+        links.resolve(home.folder, os.environ),
+        artifact_root=links.artifact_root(home.folder, os.environ),
+        study=study.name,
+    )

@@ -15,14 +15,15 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
 from optuna.distributions import check_distribution_compatibility
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
+from sqlalchemy import Connection
 
 from pipelines.study_file import Objective
 from pipelines.study_spec import SearchSpec
@@ -38,10 +39,19 @@ if TYPE_CHECKING:
 
 ASKED = "kerastudy:asked"
 RESULT = "kerastudy:result"
+FAILED_ATTEMPTS = "kerastudy:failed_attempts"
 REJECTED = "kerastudy:rejected"
 _REDRAWS = 200
 _RUNGS_PER_TRIAL = 10
 _REDUCTION = 3
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A try at a trial that ended with its worker, after so many seconds."""
+
+    reason: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,8 @@ class Scored:
     Attributes:
         params: active hyperparameters, fixed ones included.
         best_epoch: counted from 1.
-        reason: why it was pruned or failed.
+        reason: why it was pruned, failed or cancelled.
+        failed_attempts: tries that cost it a worker each; after them it went on from its last checkpoint.
         metrics: every metric at the best epoch.
         parameters: trainable weights of the model.
         trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for code of the study's own.
@@ -69,6 +80,7 @@ class Scored:
     parameters: int | None = None
     fits: bool = True
     trainer: str = ""
+    failed_attempts: tuple[Attempt, ...] = ()
 
 
 class Search:
@@ -76,6 +88,7 @@ class Search:
 
     Args:
         epochs: the most that a trial can train.
+        check: raises, within a transaction, if the study is no longer this process's.
         up_front: the part of the space that a trial is started with; all of it where None.
         undeclared: what the model's own code is known to ask for besides the space; its defaults are tried first.
     """
@@ -89,6 +102,7 @@ class Search:
         spec: SearchSpec,
         *,
         epochs: int,
+        check: Callable[[Connection], None] = lambda connection: None,
         up_front: Space | None = None,
         undeclared: Sequence[Question] = (),
     ) -> None:
@@ -98,7 +112,7 @@ class Search:
             storage=storage, study_name=name, direction=objective.direction, load_if_exists=True
         )
         known = stored.get_trials(deepcopy=False)
-        self._rows = TrialRows(storage, stored._study_id, known)
+        self._rows = TrialRows(storage, stored._study_id, known, check)
         self._memory = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(
             storage=self._memory,
@@ -185,16 +199,29 @@ class Search:
             trial.report(best, epoch + 1)
         return trial.should_prune()
 
+    def failed_attempts(self, number: int) -> tuple[Attempt, ...]:
+        """Return the tries at a trial that failed so far."""
+        return _failed_attempts(self._frozen(self._asked[number]).user_attrs)
+
+    def attempt_failed(self, number: int, attempt: Attempt) -> None:
+        """Record that a try at a trial failed; the trial itself goes on."""
+        trial = self._asked[number]
+        attempts = (*self.failed_attempts(number), attempt)
+        trial.set_user_attr(FAILED_ATTEMPTS, [asdict(each) for each in attempts])
+        self._write(trial)
+        self._note(trial, {})
+
     def tell(self, ended: Scored) -> None:
         """Record how a trial ended."""
         trial = self._asked.pop(ended.number)
-        trial.set_user_attr(RESULT, {name: value for name, value in asdict(ended).items() if name != "number"})
+        kept_elsewhere = ("number", "failed_attempts")
+        trial.set_user_attr(RESULT, {key: value for key, value in asdict(ended).items() if key not in kept_elsewhere})
         if ended.state == "complete":
             self._study.tell(trial, ended.value)
         else:
             self._study.tell(trial, state=OptunaState.PRUNED if ended.state == "pruned" else OptunaState.FAIL)
         self._write(trial)
-        self._scored[ended.number] = ended
+        self._scored[ended.number] = _scored(self._frozen(trial))
 
     def trials(self) -> tuple[Scored, ...]:
         """Return every trial but the rejected ones, in order."""
@@ -212,7 +239,7 @@ class Search:
         asked = {**known, **values}
         if asked != known:
             trial.set_user_attr(ASKED, asked)
-        self._scored[trial.number] = Scored(trial.number, "running", None, asked)
+        self._scored[trial.number] = _scored(self._frozen(trial))
 
     def _reject(self, trial: optuna.Trial, violation: ConstraintViolated) -> None:
         trial.set_user_attr(REJECTED, str(violation))
@@ -298,10 +325,18 @@ def _text_of(point: object) -> str:
 
 
 def _scored(trial: FrozenTrial) -> Scored:
-    result = trial.user_attrs.get(RESULT)
-    if result is not None and trial.state.is_finished():
-        return Scored(number=trial.number, **result)
-    return Scored(trial.number, "running", None, trial.user_attrs.get(ASKED, trial.params))
+    attrs = trial.user_attrs
+    attempts = _failed_attempts(attrs)
+    if RESULT in attrs and trial.state.is_finished():
+        return Scored(trial.number, **attrs[RESULT], failed_attempts=attempts)
+    reason = f"tried again after: {attempts[-1].reason}" if attempts else ""
+    return Scored(
+        trial.number, "running", None, attrs.get(ASKED, trial.params), reason=reason, failed_attempts=attempts
+    )
+
+
+def _failed_attempts(attrs: Mapping[str, Any]) -> tuple[Attempt, ...]:
+    return tuple(Attempt(**each) for each in attrs.get(FAILED_ATTEMPTS, ()))
 
 
 def _sampler(spec: SearchSpec, known: int) -> BaseSampler:

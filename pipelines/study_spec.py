@@ -253,7 +253,9 @@ class BudgetSpec(Section):
 class LimitsSpec(Section):
     """What one trial may take; beyond it the trial fails with that reason, or is not trained at all."""
 
-    trial_time: Seconds | None = Field(None, description='Longest training of one trial, such as "5m".')
+    trial_time: Seconds | None = Field(
+        None, description='Longest training of one trial over all its attempts, such as "5m".'
+    )
     memory: Bytes | None = Field(None, description='Most memory of one worker, such as "4GB".')
     parameters: int | None = Field(
         None,
@@ -264,6 +266,13 @@ class LimitsSpec(Section):
         None,
         description='Most memory that training a model is estimated to take, such as "500MB"; a trial whose model '
         "takes more is pruned before it is trained.",
+    )
+    attempts: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="How often a trial is tried whose worker dies, hangs or runs out of memory; it goes on from its "
+        "last checkpoint.",
     )
     stall: Seconds = Field(120.0, description="A worker that reports no batch for this long is taken to hang.")
 

@@ -56,6 +56,10 @@ def known_study(study: Study, home: Home, *, evolve: bool = False) -> StudyRecor
         return None
     with Store.open(home.store) as store:
         known = StudyQueue(store).find(study.name)
+    if known is not None and known.state == "cancelled":
+        raise InputError(
+            study.document.problem(("study",), f'study "{study.name}" was cancelled: give this one another name')
+        )
     if known is None or known.digest.partition(":")[0] == study.identity():
         return known
     if not (evolve and _differs_in_space_alone(study, known)):

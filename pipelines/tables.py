@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.control import Standing
 from pipelines.data.prepared import Features
 from pipelines.display import counted, duration, metrics_line, table_cell, trial_name
 from pipelines.export.export import Exported
@@ -60,6 +61,11 @@ def print_study(study: StudyView) -> None:
         "data": study.source,
         "objective": f"{study.direction} {study.metric}",
         "trials": f"{sum(study.trials.values())} of {study.budget}: {counts}",
+        **(
+            {"attempts": f"{study.failed_attempts} failed, the last of {study.last_failed_attempt}"}
+            if study.failed_attempts
+            else {}
+        ),
         **_changes(study),
         "best": best,
         **{f"  {name}": table_cell(value) for name, value in study.best_params.items()},
@@ -75,6 +81,11 @@ def _changes(study: StudyView) -> dict[str, str]:
         f"change {number}": f"{'; '.join(change.differences)} ({change.kept} of {change.before} trials kept)"
         for number, change in enumerate(study.changes, start=1)
     }
+
+
+def print_standing(standing: Standing) -> None:
+    """Print how a study stands after something was asked of it."""
+    print(f"{standing.study} {standing.state}: {standing.reason}")
 
 
 def print_trials(trials: Sequence[TrialRow]) -> None:

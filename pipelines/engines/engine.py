@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 Backend = Literal["tensorflow", "jax"]
-FailureKind = Literal["input", "error", "died", "time", "stall", "memory", "stopped"]
+FailureKind = Literal["input", "error", "died", "time", "stall", "memory", "disk", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,10 @@ class Engine(Protocol):
     @property
     def idle(self) -> int:
         """Number of jobs that can be submitted right now."""
+
+    @property
+    def busy(self) -> Sequence[str]:
+        """Names of the jobs under way."""
 
     def warm(self, backend: Backend) -> None:
         """Prepare for jobs on a backend, so that the first one starts sooner; returns at once."""

@@ -64,6 +64,11 @@ class LocalEngine:
         """Number of jobs that can be submitted right now."""
         return self._size - len(self._busy)
 
+    @property
+    def busy(self) -> Sequence[str]:
+        """Names of the jobs under way."""
+        return tuple(self._busy)
+
     @staticmethod
     def warm(backend: Backend) -> None:
         """Start the server that workers of a backend are forked from; returns at once.
@@ -169,13 +174,14 @@ class LocalEngine:
         if kind == "ask":
             worker.awaits_answer = True
             return Asked(name, content)
-        self._release(name)
-        return Finished(name, content) if kind == "finished" else Failed(name, *content)
+        failed = None if kind == "finished" else Failed(name, *content)
+        self._release(name, is_spoilt=failed is not None and failed.kind == "memory")
+        return failed or Finished(name, content)
 
-    def _release(self, name: str) -> None:
+    def _release(self, name: str, *, is_spoilt: bool) -> None:
         worker = self._busy.pop(name)
         worker.jobs_done += 1
-        if worker.is_worn:
+        if is_spoilt or worker.is_worn:
             worker.end()
         else:
             self._free.append(worker)

@@ -5,6 +5,7 @@ Everything a job prints, down to the C++ level, goes to the job's log file. A wo
 
 from __future__ import annotations
 
+import errno
 import importlib
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -107,6 +108,13 @@ class PipeChannel:
 
 
 def _run(job: Job, channel: PipeChannel) -> Message:
+    try:
+        return _run_logged(job, channel)
+    except OSError as error:  # the log itself cannot be written
+        return "failed", ("disk" if _is_out_of_room(error) else "error", _one_line(error), "", ())
+
+
+def _run_logged(job: Job, channel: PipeChannel) -> Message:
     with _output_to(job.log), _memory_limit(job.memory_bytes):
         try:
             return "finished", _function(job.function)(job.payload, channel)
@@ -115,7 +123,7 @@ def _run(job: Job, channel: PipeChannel) -> Message:
         except BaseException as error:
             text = traceback.format_exc()
             print(text, file=sys.stderr)
-            kind = "memory" if _is_out_of_memory(error) else "error"
+            kind = "memory" if _is_out_of_memory(error) else "disk" if _is_out_of_room(error) else "error"
             return "failed", (kind, _one_line(error), text, ())
 
 
@@ -139,6 +147,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def _is_out_of_room(error: BaseException) -> bool:
+    """Say whether an error is a full disk's: HDF5 and TensorFlow keep the system's number in the text alone."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+
+
 @contextmanager
 def _output_to(log: Path) -> Iterator[None]:
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -150,8 +164,9 @@ def _output_to(log: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
         for number, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, number)
             os.close(copy)

@@ -16,7 +16,7 @@ from search_spaces.errors import InputError
 from tracking.outbox import Outbox
 from tracking.records import TrialStarted
 from tracking.store import Store
-from tracking.study_queue import StudyQueue
+from tracking.study_queue import StudyQueue, this_process
 
 TEXT = "study: s\ndata: {source: d.csv, target: y}\nmodel: mlp\nbudget: {trials: 5}\nexport: {formats: [saved_model]}\n"
 
@@ -120,13 +120,19 @@ def test_the_direction_decides_which_is_best(home, store, tmp_path):
 
 def test_a_running_study_is_listed_as_it_stands(home, search, store):
     """While a study runs its list entry follows the trials; those under way do not count."""
-    StudyQueue(store).set_state("s", "running")
+    queue = StudyQueue(store)
+    lease = queue.claim("s", this_process(), 60)
+    queue.set_state("s", "running")
     end(search, "complete", 0.75, best_epoch=1)
     end(search, "failed")
     search.ask()
     with Lookup.open(home) as lookup:
         (row,) = lookup.studies()
     assert (row.state, row.trials, row.best, row.best_trial) == ("running", 2, 0.75, 0)
+    queue.release(lease)
+    with Lookup.open(home) as lookup:
+        assert lookup.studies()[0].state == lookup.study("s").state == "interrupted"
+        assert lookup.study("s").reason == "nobody works on it; kerastudy resume s goes on"
 
 
 def test_trials_put_back_do_not_count(home, search, store):

@@ -83,6 +83,10 @@ class FakeEngine:
     def idle(self) -> int:
         return self._size - len(self._under_way)
 
+    @property
+    def busy(self) -> Sequence[str]:
+        return tuple(self._under_way)
+
     def warm(self, backend: Backend) -> None:
         self.warmed.append(backend)
 

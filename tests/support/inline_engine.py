@@ -17,6 +17,7 @@ class InlineEngine:
 
     workers = 1
     idle = 1
+    busy: Sequence[str] = ()
 
     def __init__(self) -> None:
         self._events: list[Event] = []

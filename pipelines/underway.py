@@ -1,0 +1,266 @@
+"""The trials under way: how each begins, what is heard of it, and how it ends.
+
+Every end is written in one order, so that a kill in between leaves nothing to guess: the worker's files, then the rows
+for MLflow, then Optuna. A try at a trial that only cost its worker is recorded, and the trial is tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pipelines.engines.engine import Failed, FailureKind
+from pipelines.files import write_text
+from pipelines.home import Home
+from pipelines.progress import EpochEnded, TrialEnded, TrialTriedAgain
+from pipelines.recording import Recorder
+from pipelines.search import Attempt, Scored, Search, best_of
+from pipelines.study_file import Objective, Study
+from pipelines.training.checkpoint import remove_checkpoints
+from pipelines.training.fleet.seam import MemberFailed
+from pipelines.training.trainer import (
+    ARTIFACTS,
+    EpochDone,
+    OwnModel,
+    Rejected,
+    TrialJob,
+    TrialResult,
+    read_epochs,
+    read_result,
+)
+from search_spaces.question import Question
+from tracking.records import TrialState, Value
+
+_FAILURE_FILE = "failure.json"
+_COST_A_WORKER: frozenset[FailureKind] = frozenset({"died", "stall", "memory", "time"})
+"""What may go better in another worker; code that raises an error will raise it again."""
+
+
+@dataclass
+class Running:
+    """A trial in a worker.
+
+    Attributes:
+        values: what it was started with.
+        params: these, and what its model's own code has asked for since.
+        unsent: epochs that MLflow was not told of yet.
+        told: how many of its parameters were recorded since it started.
+    """
+
+    number: int
+    values: Mapping[str, Value]
+    params: Mapping[str, Value]
+    started: float
+    unsent: list[EpochDone] = field(default_factory=list)
+    told: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since it was started."""
+        return time.monotonic() - self.started
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """How a trial failed; kept in its folder until Optuna knows."""
+
+    reason: str
+    seconds: float
+
+
+class Underway:
+    """The trials of one study that are under way.
+
+    Args:
+        own: the study's own model; None for a shipped family.
+
+    Attributes:
+        best: the best trial of the study so far.
+    """
+
+    def __init__(
+        self, study: Study, objective: Objective, home: Home, search: Search, recorder: Recorder, own: OwnModel | None
+    ) -> None:
+        self._study = study
+        self._objective = objective
+        self._home = home
+        self._search = search
+        self._recorder = recorder
+        self._own = own
+        self._running: dict[int, Running] = {}
+        self._seed = study.spec.search.seed
+        self.best = best_of(search.trials(), objective)
+
+    def __bool__(self) -> bool:
+        return bool(self._running)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._running
+
+    def begin(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
+        """Record that a trial begins, with these tags, and return it as a worker gets it."""
+        spec = self._study.spec
+        self._running[number] = Running(number, values, values, time.monotonic())
+        self._recorder.trial_started(number, values, tags)
+        return TrialJob(
+            study=spec.study,
+            number=number,
+            values=values,
+            per_layer=self._study.per_layer,
+            seed=trial_seed(self._seed, number),
+            model=spec.model,
+            training=spec.training,
+            data=str(self._home.data(spec.study)),
+            folder=str(self._folder(number)),
+            metric=self._objective.metric,
+            direction=self._objective.direction,
+            rungs=self._search.rungs,
+            most_parameters=spec.limits.parameters,
+            most_model_bytes=spec.limits.model_memory,
+            own=self._own,
+        )
+
+    def time_left_s(self, number: int) -> float | None:
+        """Return what is left of a trial's time, over all tries at it; None where there is no limit."""
+        limit_s = self._study.spec.limits.trial_time
+        if limit_s is None:
+            return None
+        return limit_s - sum(attempt.seconds for attempt in self._search.failed_attempts(number))
+
+    def heard(self, number: int, done: EpochDone) -> EpochEnded:
+        """Take note of an epoch that a trial's worker reported."""
+        running = self._running[number]
+        running.unsent.append(done)
+        if self._own is not None and running.told != len(running.params):
+            running.told = len(running.params)
+            self._recorder.parameters_drawn(number, running.params)
+        return EpochEnded(number, done.epoch + 1, done.of, done.metrics[self._objective.metric])
+
+    def flush_epochs(self) -> None:
+        """Pass on what was heard, every now and then."""
+        self._recorder.flush_epochs(self._running.values())
+
+    def answer(self, number: int, question: Question) -> Value:
+        """Return a trial's value of a hyperparameter that its model's own code asks for."""
+        running = self._running[number]
+        value = self._search.answer(number, question)
+        running.params = {**running.params, question.name: value}
+        return value
+
+    def over(self, number: int, result: TrialResult | Rejected | MemberFailed) -> TrialEnded:
+        """Record the end of a trial that its worker told."""
+        running = self._running.pop(number)
+        if isinstance(result, TrialResult):
+            return self._finished(running, result)
+        if isinstance(result, Rejected):
+            return self._ended(running, self._scored(running, "pruned", result.reason), None)
+        return self._failed(running, self._noted(running, result.reason))
+
+    def gone(self, number: int, event: Failed) -> TrialEnded | TrialTriedAgain:
+        """Record that the job of a trial failed: what it left says whether the trial is over."""
+        running = self._running.pop(number)
+        folder = self._folder(number)
+        if (result := read_result(folder)) is not None:  # its worker died when the trial was over
+            return self._finished(running, result)
+        if event.traceback:
+            write_text(folder / ARTIFACTS / "traceback.txt", event.traceback)
+        if event.kind not in _COST_A_WORKER:
+            return self._failed(running, self._noted(running, event.reason))
+        failed = Attempt(_one_line(event.reason), running.seconds)
+        self._search.attempt_failed(number, failed)
+        attempts = len(self._search.failed_attempts(number))
+        left_s = self.time_left_s(number)
+        if attempts >= self._study.spec.limits.attempts or (left_s is not None and left_s <= 0):
+            return self._failed(running, self._noted(running, failed.reason))
+        return TrialTriedAgain(number, running.values, failed.reason, attempts + 1, self._study.spec.limits.attempts)
+
+    def left(self, number: int) -> TrialEnded | Running:
+        """Take out a trial whose fleet is gone: return its end if it left one, else what it was, to go on elsewhere."""
+        running = self._running.pop(number)
+        if (result := read_result(self._folder(number))) is not None:
+            return self._finished(running, result)
+        return running
+
+    def ended_before(self, number: int, values: Mapping[str, Value]) -> TrialEnded | None:
+        """Record the end of a trial that was over before a crash; return None for one that was not."""
+        folder = self._folder(number)
+        running = Running(number, values, values, time.monotonic(), list(read_epochs(folder)))
+        if (result := read_result(folder)) is not None:
+            return self._finished(running, result)
+        if (failure := _read_failure(folder)) is not None:
+            return self._failed(running, failure)
+        return None
+
+    def cancel(self, number: int, values: Mapping[str, Value]) -> TrialEnded:
+        """Record that a trial, under way or not, ends because its study was cancelled, unless it was over already."""
+        running = self._running.pop(number, None) or Running(number, values, values, time.monotonic())
+        if (result := read_result(self._folder(number))) is not None:
+            return self._finished(running, result)
+        return self._ended(running, self._scored(running, "cancelled", "the study was cancelled"), None)
+
+    def _finished(self, running: Running, result: TrialResult) -> TrialEnded:
+        reasons = [] if result.state == "complete" else [f"pruned after epoch {len(result.epochs)}"]
+        if attempts := self._search.failed_attempts(running.number):
+            several = f"{len(attempts)} failed attempts" if len(attempts) > 1 else "1 failed attempt"
+            reasons.append(f"after {several}: {attempts[-1].reason}")
+        scored = Scored(
+            number=running.number,
+            state=result.state,
+            value=result.value,
+            params={**running.params, **result.drawn},
+            best_epoch=result.best_epoch + 1,
+            seconds=result.seconds,
+            reason="; ".join(reasons),
+            metrics=result.metrics,
+            parameters=result.parameters,
+            trainer=result.trainer,
+        )
+        self.best = best_of([self.best, scored] if self.best else [scored], self._objective)
+        return self._ended(running, scored, result)
+
+    def _failed(self, running: Running, failure: _Failure) -> TrialEnded:
+        attempts = len(self._search.failed_attempts(running.number))
+        reason = f"{failure.reason} (attempt {attempts} of {attempts})" if attempts > 1 else failure.reason
+        return self._ended(running, self._scored(running, "failed", reason, failure.seconds), None)
+
+    def _noted(self, running: Running, reason: str) -> _Failure:
+        """Note a trial's failure in its folder, for a supervisor that finds it there after a crash."""
+        failure = _Failure(_one_line(reason), running.seconds)
+        write_text(self._folder(running.number) / _FAILURE_FILE, json.dumps(asdict(failure)))
+        return failure
+
+    @staticmethod
+    def _scored(running: Running, state: TrialState, reason: str, seconds: float | None = None) -> Scored:
+        spent_s = running.seconds if seconds is None else seconds
+        return Scored(running.number, state, None, running.params, seconds=spent_s, reason=reason)
+
+    def _ended(self, running: Running, scored: Scored, result: TrialResult | None) -> TrialEnded:
+        """Record a trial's end: the rows for MLflow first, then Optuna."""
+        best = self.best.value if self.best else None
+        curve = result.epochs if result else ()
+        self._recorder.trial_finished(scored, running.unsent, best_so_far=best, curve=curve)
+        self._search.tell(scored)
+        remove_checkpoints(self._folder(scored.number))
+        is_best = self.best is scored
+        return TrialEnded(scored.number, scored.state, scored.value, scored.reason, scored.seconds, is_best)
+
+    def _folder(self, number: int) -> Path:
+        return self._home.trial(self._study.name, number)
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Return the seed of a trial: it depends on the study's seed and the trial's number alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
+
+
+def _one_line(reason: str) -> str:
+    return "; ".join(reason.splitlines())
+
+
+def _read_failure(folder: Path) -> _Failure | None:
+    file = folder / _FAILURE_FILE
+    return _Failure(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
