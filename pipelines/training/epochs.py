@@ -31,9 +31,11 @@ class EpochLog:
         its time are the same. They differ where the attempt's training does: in another trainer by rounding or by its
         random numbers, in code of the study's own by whatever it does.
         """
-        done = EpochDone(epoch, of, self._fold, time.time_ns() // 1_000_000, dict(metrics))
+        told = self._told.get(epoch)
+        at_ms = time.time_ns() // 1_000_000 if told is None else told.at_ms
+        done = EpochDone(epoch, of, self._fold, at_ms, dict(metrics))
         self.epochs.append(done)
-        if (told := self._told.get(epoch)) is not None:
+        if told is not None:
             return replace(told, of=of)
         with self._file.open("a", encoding="utf-8") as file:
             file.write("\n" + json.dumps(asdict(done)))  # a line of its own even after one that was cut off

@@ -11,6 +11,12 @@ from pipelines.training.checkpoint import Checkpoints, Kept
 from pipelines.training.judge import Judge
 
 
+def is_kept_whole(model: keras.Model) -> bool:
+    """Say whether `kept` holds all that a model's training goes on from: its steps are Keras's, its optimizer one."""
+    has_own_step = type(model).train_step is not keras.Model.train_step
+    return not has_own_step and isinstance(getattr(model, "optimizer", None), keras.optimizers.Optimizer)
+
+
 def taken_up(model: keras.Model, judge: Judge, checkpoints: Checkpoints | None) -> int:
     """Bring a model and its judge to where an earlier attempt left off; return how many epochs are done."""
     kept = checkpoints.read() if checkpoints else None

@@ -18,6 +18,8 @@ from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.models.objectives import class_weights
 from pipelines.models.user_model import as_taken, load_user_model
+from pipelines.training.checkpoint import Checkpoints
+from pipelines.training.keras_state import is_kept_whole
 from pipelines.training.trainer import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_EPOCHS,
@@ -71,9 +73,14 @@ class OwnTrial:
     schedule: Schedule
     how: UserFit
 
-    def train(self, listener: OwnListener) -> Fitted:
+    @property
+    def can_go_on(self) -> bool:
+        """Say whether it can go on from a checkpoint: a `fit` or steps of the author's own have state nobody knows."""
+        return is_kept_whole(self.model) and not self.how.user.has_own_fit
+
+    def train(self, listener: OwnListener, checkpoints: Checkpoints | None = None) -> Fitted:
         """Train; see `user_fit`."""
-        return user_fit(self.how, self.hp, self.model, self.rows, listener)
+        return user_fit(self.how, self.hp, self.model, self.rows, listener, checkpoints)
 
 
 def build_own_trial(job: TrialJob, own: OwnModel, fold: int, choose: Choose) -> OwnTrial:

@@ -26,7 +26,7 @@ from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
 from pipelines.models.objectives import class_weights
 from pipelines.models.user_model import ModelFatalError
-from pipelines.training.checkpoint import Checkpoints, Kept
+from pipelines.training.checkpoint import Checkpoints
 from pipelines.training.choice import trainer_of
 from pipelines.training.deployable import save_model, save_weights, summary_of, write_deployable
 from pipelines.training.epochs import EpochLog
@@ -107,7 +107,8 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
     train = trainer_of(trial.model, trial.rows)
     checkpoints = Checkpoints(Path(job.folder), fold, (train.__name__, job.values, trial.schedule, job.training))
-    listener.repeat(checkpoints.read())
+    if (kept := checkpoints.read()) is not None:
+        listener.repeat(kept.history)
     fitted = train(
         trial.model,
         trial.rows,
@@ -125,7 +126,11 @@ def _train_own_fold(job: TrialJob, own: OwnModel, fold: int, channel: Channel) -
         trial = build_own_trial(job, own, fold, ask_supervisor(channel))
     refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
-    fitted = trial.train(listener)
+    made_of = ("own", trial.hp.values, trial.schedule, job.training)
+    checkpoints = Checkpoints(Path(job.folder), fold, made_of) if trial.can_go_on else None
+    if checkpoints is not None and (kept := checkpoints.read()) is not None:
+        listener.repeat(kept.history)
+    fitted = trial.train(listener, checkpoints)
     drawn = dict(trial.undeclared.drawn)
     return _Fold(fold, trial.model, dict(trial.hp.values), fitted, tuple(listener.epochs), "own", drawn)
 
@@ -179,12 +184,10 @@ class _Listener:
         """Return the epochs so far."""
         return self._log.epochs
 
-    def repeat(self, kept: Kept | None) -> None:
+    def repeat(self, history: Sequence[Mapping[str, float]]) -> None:
         """Report the epochs of an earlier attempt again: not all of them may have arrived."""
-        if kept is None:
-            return
-        print(f"trial {self._job.number} goes on after epoch {len(kept.history)}", flush=True)
-        for epoch, metrics in enumerate(kept.history):
+        print(f"trial {self._job.number} goes on after epoch {len(history)}", flush=True)
+        for epoch, metrics in enumerate(history):
             self._channel.report(self._log.add(epoch, self._of, metrics))
 
     def expects(self, epochs: int) -> None:

@@ -18,7 +18,9 @@ import numpy as np
 
 from pipelines.data.prepared import Part, Task
 from pipelines.models.user_model import ModelCodeError, UserModel, as_taken, targets_for
+from pipelines.training.checkpoint import Checkpoints
 from pipelines.training.judge import Judge
+from pipelines.training.keras_state import kept, taken_up
 from pipelines.training.trainer import FIT_ARGUMENTS, Fitted, Listener, NoObjectiveError, Rows, Schedule, TrialError
 
 _VALIDATION_BATCH = 1024
@@ -60,15 +62,20 @@ def fit_arguments(
 
 
 def user_fit(
-    how: UserFit, hp: keras_tuner.HyperParameters, model: keras.Model, rows: Rows, listener: OwnListener
+    how: UserFit,
+    hp: keras_tuner.HyperParameters,
+    model: keras.Model,
+    rows: Rows,
+    listener: OwnListener,
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
-    """Train and leave the model with the weights of its best epoch, where its epochs were scored.
+    """Train, from a checkpoint if there is one, and give the model the weights of its best epoch if one is scored.
 
     Raises:
         TrialError: if there is no finite score.
         ModelCodeError: if the author's code raises, or returns something else.
     """
-    watch = _Watch(model, how, listener)
+    watch = _Watch(model, how, listener, checkpoints)
     results: Any = None
     with how.user.blamed():
         try:
@@ -100,7 +107,7 @@ def _keywords(how: UserFit, model: keras.Model, rows: Rows, watch: _Watch) -> di
         keywords["class_weight"] = dict(rows.class_weight)
     if not how.user.has_own_fit:
         batch = max(int(how.arguments["batch_size"]), _VALIDATION_BATCH)
-        keywords |= {"validation_batch_size": batch, "verbose": 0}
+        keywords |= {"validation_batch_size": batch, "verbose": 0, "initial_epoch": watch.done}
     return keywords
 
 
@@ -109,23 +116,30 @@ class _TrainingEnded(BaseException):  # no error; and the author's `except Excep
 
 
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    """Counts and judges the epochs, by whichever loop they are run."""
+    """Counts and judges the epochs, by whichever loop they are run.
 
-    def __init__(self, model: keras.Model, how: UserFit, listener: OwnListener) -> None:
+    Attributes:
+        done: epochs of an earlier attempt that are not trained again.
+    """
+
+    def __init__(
+        self, model: keras.Model, how: UserFit, listener: OwnListener, checkpoints: Checkpoints | None
+    ) -> None:
         super().__init__()
         self._built = model
         self._how = how
         self._listener = listener
-        self._epochs = 0
+        self._checkpoints = checkpoints
         self._pruned = False
-        self.scored = False
         self.seen: dict[str, float] = {}
         self.judge = Judge(how.schedule, how.metric, how.direction, _Noting(self, listener))
+        self.done = self._epochs = taken_up(model, self.judge, checkpoints)
+        self.scored = self.done > 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Say how many epochs there will be."""
         if epochs := (self.params or {}).get("epochs"):
-            self._listener.expects(self._epochs + int(epochs))
+            self._listener.expects(self._epochs - self.done + int(epochs))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Say that work goes on."""
@@ -149,6 +163,8 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no ty
         self._epochs += 1
         if stops:
             self._built.stop_training = True
+        elif self._checkpoints is not None:
+            self._checkpoints.offer(lambda: kept(self._built, self.judge))
 
     def prunes(self) -> None:
         """Take note that the trial is pruned."""

@@ -20,6 +20,7 @@ from pipelines.export.export import ExportJob, write_formats
 from pipelines.models.deployed import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
 from pipelines.study_spec import TrainingSpec
+from pipelines.training import checkpoint
 from pipelines.training.own_check import check_own_model
 from pipelines.training.own_evaluation import evaluate_own
 from pipelines.training.trainer import (
@@ -175,6 +176,60 @@ def test_its_own_loop_is_pruned(job):
     channel = Supervised(prunes=True)
     result = train_trial(job("OwnLoop", metric="my_metric", rungs=frozenset({0})), channel)
     assert (result.state, len(channel.reported)) == ("pruned", 1)
+
+
+class CutOffError(BaseException):
+    """The worker is gone."""
+
+
+class CutOff(Supervised):
+    """A line on which the worker is gone when it tells of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.cut_at = epoch
+
+    def report(self, message):
+        if message.epoch == self.cut_at:
+            raise CutOffError
+        super().report(message)
+
+
+@pytest.mark.parametrize(("model", "goes_on"), [("build", True), ("Stepper", False), ("Fitter", False)])
+def test_a_trial_that_was_cut_off_goes_on_after_its_last_epoch(job, monkeypatch, capfd, model, goes_on):
+    """Epochs before the cut are not trained again, unless the author's own code holds state that nobody knows."""
+    monkeypatch.setattr(checkpoint, "_LEAST_S", 0.0)
+    monkeypatch.setattr(checkpoint, "_SHARE", 0)
+    text = f"""{DENSE}
+class Steps(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.last = layers.Dense(10, "softmax")
+    def call(self, x):
+        return self.last(layers.Flatten()(x))
+    def train_step(self, data):
+        return super().train_step(data)
+class Stepper(keras_tuner.HyperModel):
+    def build(self, hp):
+        model = Steps()
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+class Fitter(keras_tuner.HyperModel):
+    def build(self, hp):
+        return build(hp)
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, **kwargs)
+"""
+    values = {"epochs": 4, "batch_size": 128}
+    first, second = CutOff(2), Supervised()
+    with pytest.raises(CutOffError):
+        train_trial(job(model, text, values=values), first)
+    result = train_trial(job(model, text, values=values), second)
+    assert ("goes on after epoch 2" in capfd.readouterr().out) == goes_on
+    assert [done.epoch for done in result.epochs] == [0, 1, 2, 3]
+    assert [(done.epoch, done.at_ms) for done in second.reported[:2]] == [(d.epoch, d.at_ms) for d in first.reported]
+    losses = [done.metrics["loss"] for done in result.epochs]
+    assert losses[3] < losses[2] < losses[1] < losses[0]
 
 
 def test_a_refused_trial(job):
