@@ -90,6 +90,7 @@ class Supervisor:
         self._fatal = ""
         self._no_room = ""
         self._halt: Literal["", "pause", "cancel"] = ""
+        self._is_open = False
         self._counted_at = self._heard_at = self._started = time.monotonic()
         if wish is not None:
             self._obey(wish)
@@ -136,6 +137,8 @@ class Supervisor:
                     f"the store {self._store} cannot be used any more: {str(error).splitlines()[0]}; run the same file "
                     "again when it can: nothing that was said to be done is lost"
                 ) from error
+            if not self._is_open:
+                raise KerastudyError(self._no_room_left) from error
             yield self._ended_for_want_of_room()
 
     # Opening -------------------------------------------------------------------------------------------------
@@ -187,6 +190,7 @@ class Supervisor:
         self._queue.set_state(study.name, "running")
         self._recorder.study_opened(self._summary)
         self._delivery.start()
+        self._is_open = True
 
     @property
     def _done(self) -> int:
@@ -427,11 +431,15 @@ class Supervisor:
         self._stop_jobs()
         self._delivery.stop(0.0)
         self._reserve.release()
-        reason = f"no room is left on the disk of {self._home.folder}: free some and run the same file again"
+        reason = self._no_room_left
         with suppress(Exception):  # where even that cannot be written, the next run finds the study cut off
             self._queue.set_state(self._study.name, "parked", reason)
             self._recorder.study_closed("parked", reason, self._trials.best, {})
         return self._ended("parked", reason, {})
+
+    @property
+    def _no_room_left(self) -> str:
+        return f"no room is left on the disk of {self._home.folder}: free some and run the same file again"
 
     def _write_models(self) -> str:
         """Write the models that are kept of trials from fleets; return what to add to the study's end if that fails."""

@@ -171,12 +171,14 @@ class Underway:
         if event.kind not in _COST_A_WORKER:
             return self._failed(running, self._noted(running, event.reason))
         failed = Attempt(_one_line(event.reason), running.seconds)
-        self._search.attempt_failed(number, failed)
-        attempts = len(self._search.failed_attempts(number))
+        attempts, most = len(self._search.failed_attempts(number)) + 1, self._study.spec.limits.attempts
         left_s = self.time_left_s(number)
-        if attempts >= self._study.spec.limits.attempts or (left_s is not None and left_s <= 0):
-            return self._failed(running, self._noted(running, failed.reason))
-        return TrialTriedAgain(number, running.values, failed.reason, attempts + 1, self._study.spec.limits.attempts)
+        if attempts < most and (left_s is None or failed.seconds < left_s):
+            self._search.attempt_failed(number, failed)
+            return TrialTriedAgain(number, running.values, failed.reason, attempts + 1, most)
+        failure = self._noted(running, failed.reason)  # first, so that a kill in between gives it no further attempt
+        self._search.attempt_failed(number, failed)
+        return self._failed(running, failure)
 
     def left(self, number: int) -> TrialEnded | Running:
         """Take out a trial whose fleet is gone: return its end if it left one, else what it was, to go on elsewhere."""
@@ -243,8 +245,8 @@ class Underway:
         best = self.best.value if self.best else None
         curve = result.epochs if result else ()
         self._recorder.trial_finished(scored, running.unsent, best_so_far=best, curve=curve)
-        self._search.tell(scored)
         remove_checkpoints(self._folder(scored.number))
+        self._search.tell(scored)
         is_best = self.best is scored
         return TrialEnded(scored.number, scored.state, scored.value, scored.reason, scored.seconds, is_best)
 
