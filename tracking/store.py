@@ -51,7 +51,7 @@ studies = sa.Table(
     metadata,
     sa.Column("name", sa.String(100), primary_key=True),
     sa.Column("document", sa.Text, nullable=False),
-    sa.Column("digest", sa.String(128), nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
@@ -73,6 +73,8 @@ _MIGRATIONS: Final = {
         "ALTER TABLE kerastudy_studies DROP COLUMN lease_expires_ms",
     )
 }
+# It was declared too short for any study's digest, which PostgreSQL holds to and SQLite does not.
+_MIGRATIONS_OF_POSTGRESQL: Final = {2: ("ALTER TABLE kerastudy_studies ALTER COLUMN digest TYPE TEXT",)}
 _LEAST_ROOM_BYTES: Final = 256 * 1024
 
 outbox = sa.Table(
@@ -275,7 +277,8 @@ def _create_tables(engine: sa.Engine, shown: str) -> str:
             rows = [{"key": key, "value": value} for key, value in about.items()]
             connection.execute(sa.insert(_about), rows)
         for version in range(int(about["schema_version"]) + 1, SCHEMA_VERSION + 1):
-            for statement in _MIGRATIONS[version]:
+            of_dialect = _MIGRATIONS_OF_POSTGRESQL if engine.dialect.name == "postgresql" else {}
+            for statement in (*_MIGRATIONS[version], *of_dialect.get(version, ())):
                 connection.execute(sa.text(statement))
             connection.execute(sa.update(_about).where(_about.c.key == "schema_version").values(value=str(version)))
     if int(about["schema_version"]) > SCHEMA_VERSION:
