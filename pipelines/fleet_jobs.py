@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tracking.crash_points import reach
+
 from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
 from pipelines.fleets import Fleets, Trial
 from pipelines.home import Home
@@ -132,6 +134,7 @@ class FleetJobs:
         fleet.assigned = fleet.assigned[free:]
         fleet.seated |= {trial.number for trial in jobs}
         self._engine.answer(job, jobs)
+        reach("seats-answered")
         for trial in jobs:
             yield TrialBegun(trial.number, trial.values)
 

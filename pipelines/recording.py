@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sqlalchemy import Connection
+from tracking.crash_points import reach
 
 from pipelines.data.prepared import DataSummary
 from pipelines.files import write_text
@@ -127,6 +128,7 @@ class Recorder:
             return
         self._flushed_at = time.monotonic()
         self._add([row for trial in running if trial.unsent for row in self._epochs(trial.number, trial.unsent)])
+        reach("epochs-recorded")
         for trial in running:
             trial.unsent.clear()
 
@@ -202,6 +204,7 @@ class Recorder:
             alias=spec.export.alias if state == "finished" else None,
             test=dict(test),
         )
+        reach("study-closing")
         with self._store.write() as connection:
             self._check(connection)
             self._outbox.add([closed], connection)
@@ -213,6 +216,7 @@ class Recorder:
                 counts=counts,
                 connection=connection,
             )
+        reach("study-closed")
 
     def _add(self, rows: Sequence[Record]) -> None:
         if not rows:

@@ -24,6 +24,7 @@ from optuna.distributions import check_distribution_compatibility
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
+from tracking.crash_points import reach
 
 from pipelines.study_file import Objective
 from pipelines.study_spec import SearchSpec
@@ -167,6 +168,7 @@ class Search:
         drawn: list[optuna.Trial] = []
         while True:
             drawn.append(self._study.ask())
+            reach("trial-drawn")
             try:
                 asked = self._begun(drawn[-1])
             except ConstraintViolated as violation:
@@ -176,6 +178,7 @@ class Search:
                     raise
             else:
                 self._write(*drawn)
+                reach("trial-rows-added")
                 return asked
 
     def answer(self, number: int, question: Question) -> Value:

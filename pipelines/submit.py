@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracking.crash_points import reach
+
 from pipelines.asked import own_model, undeclared, write_asked
 from pipelines.data.job import DataJob
 from pipelines.data.prepared import DataSummary
@@ -120,7 +122,9 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
         evolve_study(store, study, json.loads(known.document)["space"])
     if known is not None:
         queue.amend(study.name, document, identity)
-    return queue.enqueue(study.name, document, identity, folder=study.base)
+    queued = queue.enqueue(study.name, document, identity, folder=study.base)
+    reach("study-enqueued")
+    return queued
 
 
 def written_document(study: Study) -> str:

@@ -16,6 +16,7 @@ from typing import Literal
 
 import psutil
 from sqlalchemy import Connection
+from tracking.crash_points import reach
 
 from pipelines.asked import given_up_front, most_epochs, own_model, read_asked, undeclared
 from pipelines.data.prepared import DataSummary
@@ -189,6 +190,7 @@ class Supervisor:
         )
         self._queue.set_state(study.name, "running")
         self._recorder.study_opened(self._summary)
+        reach("study-opened")
         self._delivery.start()
         self._is_open = True
 
@@ -390,6 +392,7 @@ class Supervisor:
             also += f"; the winner has no scores on the test rows: {error}"
         except _HaltedError:
             pass
+        reach("winner-tested")
         state, reason = self._how_it_ended()
         reason += also
         self._recorder.study_closed(state, reason, self._trials.best, test)
@@ -448,10 +451,12 @@ class Supervisor:
         try:
             job = models_job(self._home, self._study.name, missing)
             run_alone(self._engine, job, self._alive_unless_halted, meanwhile=self._recorder.draw_plots)
+            reach("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"
         finally:
             self._recorder.models_written()
+            reach("models-recorded")
         return ""
 
     def _test_scores(self) -> Mapping[str, float]:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tracking.crash_points import reach
+
 from pipelines.engines.engine import Failed, FailureKind
 from pipelines.files import write_text
 from pipelines.home import Home
@@ -106,6 +108,7 @@ class Underway:
         spec = self._study.spec
         self._running[number] = Running(number, values, values, time.monotonic())
         self._recorder.trial_started(number, values, tags)
+        reach("trial-start-recorded")
         return TrialJob(
             study=spec.study,
             number=number,
@@ -244,9 +247,13 @@ class Underway:
         """Record a trial's end: the rows for MLflow first, then Optuna."""
         best = self.best.value if self.best else None
         curve = result.epochs if result else ()
+        reach("trial-end-due")
         self._recorder.trial_finished(scored, running.unsent, best_so_far=best, curve=curve)
+        reach("trial-end-recorded")
         remove_checkpoints(self._folder(scored.number))
+        reach("checkpoints-removed")
         self._search.tell(scored)
+        reach("trial-told")
         is_best = self.best is scored
         return TrialEnded(scored.number, scored.state, scored.value, scored.reason, scored.seconds, is_best)
 

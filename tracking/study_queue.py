@@ -22,6 +22,7 @@ import psutil
 import sqlalchemy as sa
 
 from search_spaces.errors import InputError, KerastudyError, nearest
+from tracking.crash_points import reach
 from tracking.store import Store, now_ms, studies
 
 Wish = Literal["pause", "stop", "cancel"]
@@ -150,6 +151,7 @@ class StudyQueue:
                 raise _busy(name, held.lease_owner)
             values = {**_lease_row(lease), "wish": None}
             connection.execute(sa.update(studies).where(studies.c.name == name).values(**values))
+        reach("lease-claimed")
         return lease
 
     def _watched(self, name: str, most_s: float) -> _Held | None:
@@ -183,6 +185,7 @@ class StudyQueue:
             )
             if changed.rowcount != 1:
                 raise _lost(lease)
+        reach("lease-renewed")
         return renewed
 
     def release(self, lease: Lease) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from tracking.crash_points import reach
 
 from pipelines.data.columns import Column, read_columns
 from pipelines.data.encoding import Plan, describe, missing_somewhere, note_identifiers, plan_table
@@ -80,6 +81,7 @@ def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind, expect
         raise InputError(Problem(message, "data.source"))
     _flush(aside)
     shutil.rmtree(folder, ignore_errors=True)
+    reach("data-prepared")
     aside.replace(folder)
     return summary
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tracking.crash_points import reach
 
 from pipelines.files import aside_of, into_place
 
@@ -84,9 +85,12 @@ class Checkpoints:
         data = content.getvalue()
         aside = aside_of(self._file)
         aside.write_bytes(hashlib.sha256(data).hexdigest().encode() + data)
+        reach("checkpoint-aside")
         if self._file.exists():
             self._file.replace(self._previous)
+            reach("checkpoint-moved-back")
         into_place(aside, self._file)
+        reach("checkpoint-written")
 
     def read(self) -> Kept | None:
         """Return the latest checkpoint of this training; None where there is none that is whole."""

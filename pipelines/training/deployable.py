@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from tracking.crash_points import reach
 
 from pipelines.data.prepare import load_preprocessing
 from pipelines.files import aside_of, into_place, write_text
@@ -34,14 +35,18 @@ def save_model(model: keras.Model, file: Path) -> None:
     """Save a model; a kill leaves either the old file or the whole new one."""
     aside = aside_of(file)
     model.save(aside)
+    reach("model-aside")
     into_place(aside, file)
+    reach("model-written")
 
 
 def save_weights(weights: Sequence[np.ndarray[Any, Any]], file: Path) -> None:
     """Save what `get_weights` of a model gives, in its order, as an `.npz` file; written as `save_model` does."""
     aside = aside_of(file)
     np.savez(aside, *weights)
+    reach("weights-aside")
     into_place(aside, file)
+    reach("weights-written")
 
 
 def load_weights(file: Path) -> list[np.ndarray[Any, Any]]:

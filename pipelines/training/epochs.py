@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from tracking.crash_points import reach
+
 from pipelines.training.trainer import EpochDone, epochs_file, epochs_in
 
 
@@ -39,4 +41,5 @@ class EpochLog:
             return replace(told, of=of)
         with self._file.open("a", encoding="utf-8") as file:
             file.write("\n" + json.dumps(asdict(done)))  # a line of its own even after one that was cut off
+        reach("epoch-logged")
         return done

@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from tracking.crash_points import reach
 
 from pipelines.data.prepare import load_part, load_preprocessing, load_summary
 from pipelines.engines.engine import Channel
@@ -79,7 +80,9 @@ def _train_folds(job: TrialJob, channel: Channel) -> TrialResult:
     best = _best_fold(job, folds)
     result = _result(folds, seconds=time.monotonic() - started)
     _write_files(job, best, result)
+    reach("result-due")
     write_text(Path(job.folder) / RESULT_FILE, json.dumps(asdict(result)))
+    reach("result-written")
     return result
 
 

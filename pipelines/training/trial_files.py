@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from tracking.crash_points import reach
 
 from pipelines.files import write_text
 from pipelines.study_spec import TrainingSpec
@@ -38,6 +39,7 @@ def write_files(
     """
     folder = Path(job.folder) / ARTIFACTS
     write_text(folder / "history.csv", _history_csv(result.epochs))
+    reach("history-written")
     config = json.dumps(_config(job, fold, asked, drawn or {}), indent=2, default=str)
     write_text(folder / _CONFIG_FILE, config + "\n")
     learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from tracking.crash_points import reach
+
 from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.files import write_text
@@ -79,6 +81,7 @@ class _Crew:
             self._asks = False
             seated = {trial.number: self._seat(trial) for trial in given}
             self._fleet.admit({number: seat for number, seat in seated.items() if seat is not None}, self._kept(seated))
+            reach("fleet-seated")
         return bool(self._trials)
 
     def train_epoch(self) -> None:
@@ -165,7 +168,9 @@ class _Crew:
         write_files(trial.job, 0, trial.job.values, result)
         if result.state == "complete":
             save_weights(ended.weights, folder / WEIGHTS_FILE)
+        reach("result-due")
         write_text(folder / RESULT_FILE, json.dumps(asdict(result)))
+        reach("result-written")
         self._channel.beat()
         return result
 
