@@ -7,20 +7,16 @@ import sys
 import pytest
 
 from tracking.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished, TrialStarted
-from tracking.store import Store, outbox, studies
+from tracking.store import Store
 
 NOON = 1_750_000_000_000
 
 
-@pytest.fixture
-def store(tmp_path):
-    """An empty store: SQLite, or PostgreSQL where KERASTUDY_TEST_POSTGRESQL is a database's URL."""
-    url = os.environ.get("KERASTUDY_TEST_POSTGRESQL", "")
-    with Store.open(url or tmp_path / "home") as opened:
-        if url:
-            with opened.write() as connection:
-                connection.execute(studies.delete())
-                connection.execute(outbox.delete())
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    """An empty store, of either kind."""
+    where = tmp_path / "home" if request.param == "sqlite" else request.getfixturevalue("postgresql")
+    with Store.open(where) as opened:
         yield opened
 
 

@@ -1,0 +1,136 @@
+"""A checkpoint that was damaged anywhere is never loaded wrong and never in the way: the training comes to the same."""
+
+from __future__ import annotations
+
+import random
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from pipelines.data.prepared import Features, Part, Task
+from pipelines.models.build import hypermodel
+from pipelines.models.context import ModelContext
+from pipelines.study_spec import TrainingSpec
+from pipelines.training import checkpoint
+from pipelines.training.checkpoint import Checkpoints
+from pipelines.training.loop import loop
+from pipelines.training.trainer import Rows, Schedule
+from search_spaces.hyperparameters import GivenHyperParameters
+
+OFFSETS = 200
+TASK = Task("binary", ("y",), classes=("no", "yes"), class_counts=(20, 20))
+LATEST, BEFORE = "fold-0.checkpoint", "fold-0.checkpoint-before"
+
+
+class CutOffError(Exception):
+    """The worker is gone."""
+
+
+class Until:
+    """A listener under which a training goes on until an epoch is about to be told."""
+
+    def __init__(self, epoch=None):
+        self.until = epoch
+        self.heard = []
+
+    def batch(self):
+        """A batch is done."""
+
+    def epoch(self, epoch, metrics):
+        if epoch == self.until:
+            raise CutOffError
+        self.heard.append(epoch)
+        return False
+
+
+def trained(listener, checkpoints):
+    keras.utils.set_random_seed(3)
+    generator = np.random.default_rng(5)
+    parts = [
+        Part(
+            {"dense": generator.normal(size=(rows, 4)).astype("float32")},
+            generator.integers(0, 2, rows).astype("int32"),
+        )
+        for rows in (40, 20)
+    ]
+    values = {"units": 6, "dropout": 0.4, "schedule": "cosine", "optimizer": "adam", "depth": 1}
+    context = ModelContext(Features(dense=4), TASK, TrainingSpec(), 40)
+    model = hypermodel("mlp", context).build(GivenHyperParameters({"batch_size": 16, "epochs": 5, **values}))
+    schedule = Schedule(5, 16, 3, 0.0, seed=3)
+    asked = {"metric": "val_loss", "direction": "minimize"}
+    fitted = loop(model, Rows(*parts, None), schedule, **asked, listener=listener, checkpoints=checkpoints)
+    return fitted, model.get_weights()
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory):
+    """A folder with the checkpoints after epochs 2 and 3 of a training, and what the whole training comes to."""
+    folder = tmp_path_factory.mktemp("trial")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(checkpoint, "_LEAST_S", 0.0)
+        patched.setattr(checkpoint, "_SHARE", 0)
+        with pytest.raises(CutOffError):
+            trained(Until(3), Checkpoints(folder, 0, "it"))
+        whole = trained(Until(), None)
+    return folder, whole
+
+
+def damages():
+    """Yield how each of 200 damages changes a file, half of them bits, half of them ends, in which of the two files."""
+    chance = random.Random(8)
+    for index in range(OFFSETS):
+        share, bit, in_both = chance.random(), 1 << chance.randrange(8), index % 5 == 0
+
+        def flipped(content, share=share, bit=bit):
+            damaged = bytearray(content)
+            damaged[int(share * len(content))] ^= bit
+            return bytes(damaged)
+
+        def cut(content, share=share):
+            return content[: int(share * len(content))]
+
+        files = (LATEST, BEFORE) if in_both else ((LATEST,), (BEFORE,))[index // 2 % 2]
+        yield (flipped if index % 2 else cut), files
+
+
+def damaged(folder, into, change, files):
+    shutil.copytree(folder, into)
+    for name in files:
+        (into / name).write_bytes(change((into / name).read_bytes()))
+    return into
+
+
+def equal(ours, theirs):
+    return len(ours) == len(theirs) and all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+def test_what_is_read_is_whole_or_nothing(cut_off, tmp_path):
+    """Wherever a checkpoint is damaged, the one before it is read, bit for bit, or none where both are."""
+    folder, _ = cut_off
+    latest = Checkpoints(folder, 0, "it").read()
+    only_before = damaged(folder, tmp_path / "before", lambda content: b"", (LATEST,))
+    before = Checkpoints(only_before, 0, "it").read()
+    assert (len(latest.history), len(before.history)) == (3, 2)
+    for index, (change, files) in enumerate(damages()):
+        read = Checkpoints(damaged(folder, tmp_path / str(index), change, files), 0, "it").read()
+        expected = None if len(files) == 2 else before if files == (LATEST,) else latest
+        if expected is None:
+            assert read is None
+            continue
+        assert read.judge == expected.judge
+        assert equal(read.best, expected.best)
+        assert equal(read.state, expected.state)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, *(pytest.param(i, marks=pytest.mark.slow) for i in range(3, OFFSETS))])
+def test_the_training_comes_to_the_same(index, cut_off, tmp_path):
+    """A training that goes on after the damage ends with the scores and weights of one that nothing happened to."""
+    folder, (whole, weights) = cut_off
+    change, files = list(damages())[index]
+    listener = Until()
+    fitted, ours = trained(listener, Checkpoints(damaged(folder, tmp_path / "it", change, files), 0, "it"))
+    assert fitted == whole
+    assert equal(ours, weights)
+    assert listener.heard[0] == (0 if len(files) == 2 else 2 if files == (LATEST,) else 3)

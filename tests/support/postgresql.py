@@ -1,0 +1,132 @@
+"""A real PostgreSQL server from the distribution's packages, for as long as somebody needs it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+_USER = "kerastudy"
+_WAIT_S = 60.0
+
+
+def why_not() -> str:
+    """Return why no server can be started here; empty where one can."""
+    if _programs() is None:
+        return "PostgreSQL's server is not installed: apt-get install postgresql"
+    if os.geteuid() == 0 and _runs_as() is None:
+        return "root cannot run PostgreSQL, and there is no user postgres"
+    return ""
+
+
+@contextmanager
+def server(*, durable: bool = False) -> Iterator[str]:
+    """Run a server on a free port of the loopback address, and yield its URL without a database.
+
+    Args:
+        durable: whether commits are synced to disk, which a test of anything but power cuts does without.
+    """
+    programs, user = _programs(), _runs_as()
+    assert programs is not None
+    # Not below pytest's folder, which the server's user may not enter.
+    folder = Path(tempfile.mkdtemp(prefix="kerastudy-postgresql-"))
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    data, port = folder / "data", _free_port()
+    options = ["--auth=trust", f"--username={_USER}", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    with (folder / "log").open("ab") as log:
+        try:
+            _run([str(programs / "initdb"), "-D", str(data), *options], log, folder)
+            settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "jit": "off"}
+            settings |= {} if durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+            process = _start([str(programs / "postgres"), "-D", str(data), *arguments], log, folder)
+            try:
+                _wait_until_ready(process, port, folder / "log")
+                yield f"postgresql://{_USER}@127.0.0.1:{port}"
+            finally:
+                process.send_signal(signal.SIGINT)  # "fast": SIGTERM would wait for open connections
+                process.wait(timeout=_WAIT_S)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_database(server_url: str) -> str:
+    """Make an empty database and return its URL."""
+    name = f"test_{uuid4().hex[:12]}"
+    engine = sa.create_engine(_driver(f"{server_url}/postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server_url}/{name}"
+
+
+def _driver(url: str) -> sa.URL:
+    return sa.make_url(url).set(drivername="postgresql+psycopg2")
+
+
+def _programs() -> Path | None:
+    """Return the folder of the newest server's programs; Debian keeps it off the path."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[4].split(".")[0]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
+
+
+def _runs_as() -> pwd.struct_passwd | None:
+    """Return whom root runs the server as; None for nobody else."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return None
+
+
+def _start(command: list[str], log: object, folder: Path) -> subprocess.Popen[bytes]:
+    user = _runs_as()
+    rights = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
+    return subprocess.Popen(
+        command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True, **rights
+    )
+
+
+def _run(command: list[str], log: object, folder: Path) -> None:
+    status = _start(command, log, folder).wait(timeout=_WAIT_S)
+    assert status == 0, (folder / "log").read_text()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    engine = sa.create_engine(_driver(f"postgresql://{_USER}@127.0.0.1:{port}/postgres"))
+    deadline = time.monotonic() + _WAIT_S
+    try:
+        while True:
+            try:
+                engine.connect().close()
+            except sa.exc.OperationalError:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
+            else:
+                return
+    finally:
+        engine.dispose()

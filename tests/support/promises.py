@@ -1,0 +1,309 @@
+"""What a study that ended must have left behind, whatever was killed, filled up or taken away while it ran.
+
+`broken_promises` looks at a home from outside: at the store, the files and MLflow. Every test of faults ends with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from pipelines.evolution import current_name
+from pipelines.home import Home
+from pipelines.lookup import loaded
+from pipelines.search import Scored, best_of, count_by_state, scored_trials
+from pipelines.study_file import Objective, Study
+from pipelines.training.trainer import MODEL_FILE, TrialResult, read_epochs, read_result
+from tracking import links, mlflow_connection
+from tracking.outbox import Outbox
+from tracking.store import Store
+from tracking.study_queue import StudyQueue, StudyRecord
+
+_STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+_CLOSE = 2e-3
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A study that ended, as the store has it."""
+
+    study: Study
+    record: StudyRecord
+    objective: Objective
+    numbers: Sequence[int]
+    trials: Sequence[Scored]
+    home: Home
+
+    @property
+    def name(self) -> str:
+        return self.study.name
+
+    @property
+    def best(self) -> Scored | None:
+        return best_of(self.trials, self.objective)
+
+    def result(self, number: int) -> TrialResult | None:
+        """Return what the worker left of a trial."""
+        return read_result(self.home.trial(self.name, number))
+
+
+def broken_promises(
+    folder: Path, *, store: str = "", tracking_uri: str = "", only: str = "", models: bool = True
+) -> list[str]:
+    """Return what is wrong with the finished studies of a home, a line each; nothing is where all promises were kept.
+
+    Args:
+        folder: the home.
+        store: the store's address, where it is not in the home.
+        tracking_uri: MLflow's address, where it is not in the home.
+        only: the one study to look at.
+        models: whether the best model is loaded and asked; loads TensorFlow.
+    """
+    home = Home(folder, store or str(folder))
+    broken = []
+    with Store.open(home.store) as opened:
+        client = mlflow_connection.connect(tracking_uri or links.home_tracking_uri(folder))
+        records = [record for record in StudyQueue(opened).list() if only in ("", record.name)]
+        if not records:
+            broken.append("there is no study in the store")
+        for record in records:
+            ended = _read(record, home, opened)
+            checks = [_in_the_store(ended, opened), _on_disk(ended), _in_mlflow(ended, client)]
+            if models:
+                checks.append(_best_model(ended))
+            broken += [f"{record.name}: {each}" for check in checks for each in check]
+    return broken
+
+
+def acknowledged(folder: Path, name: str, *, store: str = "") -> dict[int, tuple[str, float | None]]:
+    """Return state and score of each trial that has ended, by its number: what must never be lost."""
+    home = Home(folder, store or str(folder))
+    if not home.is_begun:
+        return {}
+    with Store.open(home.store) as opened:
+        record = StudyQueue(opened).find(name)
+        trials = () if record is None else _read(record, home, opened).trials
+    return {trial.number: (trial.state, trial.value) for trial in trials if trial.state != "running"}
+
+
+def waiting_rows(folder: Path, name: str, *, store: str = "") -> int:
+    """Return how many rows of a study have not arrived in MLflow."""
+    with Store.open(store or folder) as opened:
+        waiting = Outbox(opened).waiting(name)
+    return waiting.pending + waiting.parked
+
+
+def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
+    study = loaded(record)
+    storage = store.optuna_storage()
+    try:
+        in_optuna = optuna.load_study(study_name=current_name(storage, study.name), storage=storage)
+        numbers = [trial.number for trial in in_optuna.get_trials(deepcopy=False)]
+        trials = scored_trials(in_optuna)
+    except KeyError:
+        numbers, trials = [], ()
+    finally:
+        storage.engine.dispose()
+    summary = home.data(study.name) / "summary.json"
+    task = json.loads(summary.read_text())["task"]["kind"] if summary.exists() else "regression"
+    return _Ended(study, record, study.objective(task), numbers, trials, home)
+
+
+def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
+    record, trials = ended.record, ended.trials
+    if record.state != "finished":
+        yield f"its state is {record.state} ({record.reason}), not finished"
+    if record.owner is not None:
+        yield f"{record.owner} still holds it"
+    if list(ended.numbers) != list(range(len(ended.numbers))):
+        yield f"the numbers of its trials have gaps or repeats: {ended.numbers}"
+    budget = ended.study.spec.budget.trials
+    if len(trials) != budget:
+        yield f"{len(trials)} trials, the budget is {budget}"
+    if cut_off := [trial.number for trial in trials if trial.state == "running"]:
+        yield f"trials were never ended: {cut_off}"
+    if dict(record.counts) != count_by_state(trials):
+        yield f"the queue counts {dict(record.counts)}, Optuna {count_by_state(trials)}"
+    if record.winner != (ended.best.number if ended.best else None):
+        yield f"the queue's winner is {record.winner}, the best trial is {ended.best}"
+    waiting = Outbox(store).waiting(ended.name)
+    if waiting.pending or waiting.parked:
+        yield f"{waiting.pending} rows wait for MLflow, {waiting.parked} were set aside: {waiting.last_error}"
+
+
+def _on_disk(ended: _Ended) -> Iterator[str]:
+    for trial in ended.trials:
+        folder = ended.home.trial(ended.name, trial.number)
+        if trial.state in ("complete", "pruned") and (result := ended.result(trial.number)) is None:
+            if trial.best_epoch is not None:
+                yield f"trial {trial.number} left no result"
+        elif trial.state == "complete" and result is not None and result.value != trial.value:
+            yield f"trial {trial.number} scored {result.value}, Optuna has {trial.value}"
+        if left := sorted(file.name for file in folder.glob("*.checkpoint*")):
+            yield f"trial {trial.number} has ended and left {', '.join(left)}"
+        if left := sorted(file.name for file in folder.rglob("saving-*")):
+            yield f"trial {trial.number} has ended and left {', '.join(left)}, cut off while it was written"
+    sign = 1.0 if ended.objective.direction == "minimize" else -1.0
+    complete = [trial for trial in ended.trials if trial.state == "complete" and trial.fits]
+    ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    kept = {trial.number for trial in ranked[: ended.study.spec.tracking.keep_models]}
+    found = {int(file.parent.name) for file in ended.home.study(ended.name).glob(f"trials/*/{MODEL_FILE}")}
+    if kept != found:
+        yield f"models are there of trials {sorted(found)}, the best are {sorted(kept)}"
+
+
+def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
+    experiment = client.get_experiment_by_name(ended.study.spec.tracking.experiment or ended.name)
+    if experiment is None:
+        yield "MLflow has no experiment"
+        return
+    runs = _runs(client, experiment.experiment_id, ended.name)
+    parents = [run for run in runs if run.data.tags.get("kerastudy.kind") == "study"]
+    if len(parents) != 1:
+        yield f"MLflow has {len(parents)} runs for the study itself"
+        return
+    [parent] = parents
+    if parent.info.status != "FINISHED":
+        yield f"the study's run is {parent.info.status}"
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    if stray := len(runs) - 1 - len(children):
+        yield f"MLflow has {stray} runs of the study that belong to no parent"
+    counted = Counter(int(run.data.tags["number"]) for run in children)
+    expected = {trial.number for trial in ended.trials}
+    if wrong := {number: count for number, count in counted.items() if count != 1 or number not in expected}:
+        yield f"MLflow has runs of trials that are not one for each: {wrong}"
+    if missing := sorted(expected - set(counted)):
+        yield f"MLflow has no run of trials {missing}"
+    by_number = {int(run.data.tags["number"]): run for run in children}
+    for trial in ended.trials:
+        if (run := by_number.get(trial.number)) is not None:
+            yield from (f"trial {trial.number} in MLflow: {each}" for each in _run_of(trial, run, ended, client))
+    yield from _parents_curve(ended, parent, client)
+    yield from _registered(ended, by_number, client)
+    logged = client.search_logged_models([experiment.experiment_id])
+    names = Counter(model.source_run_id for model in logged)
+    if any(count > 1 for count in names.values()) or len(logged) > ended.study.spec.tracking.keep_models:
+        yield f"MLflow holds {len(logged)} logged models of {len(names)} trials"
+
+
+def _runs(client: MlflowClient, experiment: str, study: str) -> list[Run]:
+    """Return all runs of a study, however many."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment], f"tags.`kerastudy.study` = '{study}'", page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _run_of(trial: Scored, run: Run, ended: _Ended, client: MlflowClient) -> Iterator[str]:
+    tags, result = run.data.tags, ended.result(trial.number)
+    if run.info.status != _STATUS.get(trial.state, "?"):
+        yield f"its run is {run.info.status}, the trial {trial.state}"
+    if tags.get("kerastudy.state") != trial.state:
+        yield f"it is tagged {tags.get('kerastudy.state')}, the trial is {trial.state}"
+    if trial.reason and tags.get("kerastudy.reason") != trial.reason:
+        yield f"its reason is {tags.get('kerastudy.reason')!r}, the trial's {trial.reason!r}"
+    written = {name: repr(value) if isinstance(value, float) else str(value) for name, value in trial.params.items()}
+    if run.data.params != written:
+        yield f"its parameters are {run.data.params}, the trial's {written}"
+    curves = [name for name in run.data.metrics if not name.startswith(("best_", "test_"))]
+    if result is None:
+        for name in curves:
+            steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
+            if len(steps) != len(set(steps)):
+                yield f"{name} has epochs more than once"
+        return
+    if set(curves) != {name for done in result.epochs for name in done.metrics}:
+        yield f"it has curves of {sorted(curves)}"
+    # What was told first of an epoch stays, where an attempt that began anew came to other values.
+    told = {done.epoch: done.metrics for done in read_epochs(ended.home.trial(ended.name, trial.number))}
+    for name in curves:
+        points = client.get_metric_history(run.info.run_id, name)
+        found = sorted((point.step, point.value) for point in points)
+        if found != (wanted := [(done.epoch, told[done.epoch][name]) for done in result.epochs]):
+            yield f"{name} has {_difference(found, wanted)}"
+    for name, value in trial.metrics.items():
+        if run.data.metrics.get(f"best_{name}") != value:
+            yield f"best_{name} is {run.data.metrics.get(f'best_{name}')}, the trial's {value}"
+
+
+def _difference(found: Sequence[tuple[int, float]], wanted: Sequence[tuple[int, float]]) -> str:
+    steps = Counter(step for step, _ in found)
+    missing = [step for step, _ in wanted if step not in steps]
+    repeated = [step for step, count in steps.items() if count > 1]
+    others = sorted(set(found) - set(wanted))
+    return f"{len(found)} points for {len(wanted)} epochs; missing {missing}, repeated {repeated}, others {others[:3]}"
+
+
+def _parents_curve(ended: _Ended, parent: Run, client: MlflowClient) -> Iterator[str]:
+    points = sorted(client.get_metric_history(parent.info.run_id, "best_so_far"), key=lambda point: point.step)
+    steps = [point.step for point in points]
+    complete = {trial.number for trial in ended.trials if trial.state == "complete"}
+    if len(steps) != len(set(steps)):
+        yield f"the study's curve has trials more than once: {steps}"
+    if not complete <= set(steps):
+        yield f"the study's curve lacks trials {sorted(complete - set(steps))}"
+    counts: Mapping[str, Any] = {
+        name.removeprefix("kerastudy.trials."): int(value)
+        for name, value in parent.data.tags.items()
+        if name.startswith("kerastudy.trials.")
+    }
+    if {state: count for state, count in counts.items() if count} != count_by_state(ended.trials):
+        yield f"the study's run counts {counts}"
+
+
+def _registered(ended: _Ended, runs: Mapping[int, Run], client: MlflowClient) -> Iterator[str]:
+    best, export = ended.best, ended.study.spec.export
+    if best is None or best.number not in runs or not export.alias:
+        return
+    name = export.register_as or ended.name
+    winner = runs[best.number].info.run_id
+    try:
+        version = client.get_model_version_by_alias(name, export.alias)
+    except MlflowException as error:
+        yield f"no winner is registered: {error}"
+        return
+    if version.run_id != winner:
+        yield f"the alias {export.alias} is on another trial's model"
+    versions = client.search_model_versions(f"name = '{name}' and run_id = '{winner}'")
+    if len(versions) != 1:
+        yield f"the winner is registered {len(versions)} times"
+
+
+def _best_model(ended: _Ended) -> Iterator[str]:
+    """Load the best model, ask it about the validation rows in raw columns, and compare with what was recorded."""
+    import keras
+
+    from pipelines.data.prepare import load_part, load_raw, load_summary
+    from pipelines.models.deployed import predict_raw
+    from pipelines.models.losses import build_metrics
+
+    if (best := ended.best) is None:
+        yield "no trial is complete"
+        return
+    data = ended.home.data(ended.name)
+    try:
+        model = keras.models.load_model(ended.home.trial(ended.name, best.number) / MODEL_FILE)
+        predictions = predict_raw(model, load_raw(data, "validation"))
+    except Exception as error:  # whatever keeps a model from being used is this promise broken
+        yield f"the best model cannot be used: {type(error).__name__}: {error}"
+        return
+    truth = np.asarray(load_part(data, "validation").y)
+    for metric in build_metrics(load_summary(data).task, ended.study.spec.training):
+        metric.update_state(truth, predictions)
+        score, recorded = float(np.mean(metric.result())), best.metrics.get(f"val_{metric.name}")
+        if recorded is not None and not np.isclose(score, recorded, rtol=_CLOSE, atol=_CLOSE):
+            yield f"the best model has {metric.name} {score} on the validation rows, recorded is {recorded}"
