@@ -11,10 +11,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # Tests run in two processes: more would only wait for each other on the two cores of a small machine.
 PYTEST_WORKERS ?= 2
+KILLS ?= 200
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check docs lock image-check bench-fleets bench-ask-in-flight clean
+.PHONY: help setup demo test test-slow chaos check docs lock image-check bench-fleets bench-ask-in-flight clean
 
 help: ## Show what make can do.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +34,10 @@ test: $(STAMP) ## Run the tests.
 
 test-slow: $(STAMP) ## Run the tests that are too slow for `make test`.
 	$(PYTEST) -m slow
+
+chaos: $(STAMP) ## Break studies in every way: the slow tests of faults, then KILLS=200 random kills; ARGS="--store postgresql".
+	$(BIN)/python -m pytest -m slow -rA --durations 0 tests/faults
+	$(BIN)/python tests/faults/chaos.py --kills $(KILLS) $(ARGS)
 
 check: $(STAMP) ## Format, lint, types, layers, and the tests with their coverage.
 	$(BIN)/ruff format --check .
