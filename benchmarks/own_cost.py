@@ -114,6 +114,11 @@ class InstantEngine:
         """See `Engine`."""
         return self.workers - len(self._under_way)
 
+    @property
+    def busy(self) -> Sequence[str]:
+        """See `Engine`."""
+        return tuple(self._under_way)
+
     def warm(self, backend: str) -> None:
         """See `Engine`."""
 
@@ -191,7 +196,8 @@ def main() -> None:
     _time_the_parts(spent)
     with tempfile.TemporaryDirectory() as folder, Store.open(folder) as store:
         seconds = _run(study, Home(Path(folder), folder), store, InstantEngine(options.workers, spent), spent, memory)
-    first, last = range(100), range(options.trials - 100, options.trials)
+    hundreds = [range(start, min(start + 100, options.trials)) for start in range(0, options.trials, 100)]
+    first, last = hundreds[0], range(max(0, options.trials - 100), options.trials)
     print(f"{options.trials} trials, {options.sampler} sampler, {options.pruner} pruner, {options.workers} workers")
     print(f"{'CPU ms a trial, medians of':<28}{'the first 100':>16}{'the last 100':>16}")
     for part in (*PARTS, "sum"):
@@ -200,7 +206,10 @@ def main() -> None:
     print(
         f"commits a trial: {next(commits) / options.trials:.1f}; by the clock: {seconds / options.trials:.3f} s a trial"
     )
-    print(f"resident memory: {memory[0]:.0f} MB after the first 100 trials, {memory[-1]:.0f} MB after the last")
+    print(f"\n{'trials':>12}{'CPU ms a trial, median':>26}{'resident MB after':>20}")
+    for numbers, resident_mb in zip(hundreds, memory, strict=False):
+        cost = statistics.median(_of(spent, "sum", number) for number in numbers)
+        print(f"{f'{numbers[0]} to {numbers[-1]}':>12}{cost:>26.1f}{resident_mb:>20.0f}")
 
 
 PARTS = ("ask", "rungs", "tell", "rows for MLflow", "rest of the supervisor", "delivery to MLflow", "learning curve")
