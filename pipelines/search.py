@@ -14,23 +14,25 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
-from optuna.distributions import check_distribution_compatibility
+from optuna.distributions import FloatDistribution, check_distribution_compatibility
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
-from tracking.crash_points import reach
 
 from pipelines.study_file import Objective
 from pipelines.study_spec import SearchSpec
 from search_spaces.question import Question, answer, defaults_for_optuna
 from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolated, grid, point_for_optuna, suggest
+from tracking.crash_points import reach
 from tracking.optuna_rows import TrialRows
 from tracking.records import TrialState, Value
 
@@ -66,7 +68,7 @@ class Scored:
         failed_attempts: tries that cost it a worker each; after them it went on from its last checkpoint.
         metrics: every metric at the best epoch.
         parameters: trainable weights of the model.
-        trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for code of the study's own.
+        trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for a model of the study's own by its `fit`.
         fits: False for a trial that the space could no longer have drawn since it was changed.
     """
 
@@ -130,6 +132,8 @@ class Search:
         self._undeclared = undeclared
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
         self.rungs = rungs(spec.pruner, epochs)
+        self._sampler = self._study.sampler
+        self._share = 1 if spec.sampler == "grid" else spec.share_structure
         self._grid = grid(space) if spec.sampler == "grid" else None
         self._given = Counter(_text_of(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
         if self._grid is None:
@@ -167,6 +171,7 @@ class Search:
             return None
         drawn: list[optuna.Trial] = []
         while True:
+            self._share_structure()
             drawn.append(self._study.ask())
             reach("trial-drawn")
             try:
@@ -259,6 +264,24 @@ class Search:
 
     def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
         return self._memory.get_trial(trial._trial_id)
+
+    def _share_structure(self) -> None:
+        """Let the next trial have the structure of the first one of its row, where trials are to share it."""
+        if self._share == 1:
+            return
+        trials = self._study.get_trials(deepcopy=False)
+        row = [trial for trial in trials[len(trials) // self._share * self._share :] if _takes_up_budget(trial)]
+        leader = row[0] if row else None
+        structure = {
+            name: value
+            for name, value in (leader.params if leader else {}).items()
+            if leader and not isinstance(leader.distributions[name], FloatDistribution)
+        }
+        with warnings.catch_warnings():  # Optuna calls this sampler experimental
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._study.sampler = (
+                optuna.samplers.PartialFixedSampler(structure, self._sampler) if structure else self._sampler
+            )
 
     def _enqueue_known_points(self) -> None:
         """Enqueue what to try first and was not asked for yet; a point that is given twice is tried twice."""

@@ -238,6 +238,14 @@ class SearchSpec(Section):
         description="What becomes of hyperparameters that a model of your own asks for and the space does not "
         "declare: searched as the code declares them, or fixed at the code's defaults.",
     )
+    share_structure: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="So many trials in a row get the same choices and whole numbers, and draw only real numbers anew. "
+        "It spares compiling where models are compiled one by one, and costs the search dearly where structure "
+        "matters.",
+    )
     startup_trials: int = Field(10, ge=0, description="Random trials before TPE and the median pruner begin.")
 
 

@@ -25,12 +25,12 @@ from pipelines.training.keras_state import kept, taken_up
 from pipelines.training.trainer import MOST_BYTES, Fitted, Listener, Rows, Schedule
 
 _CALL_S = 0.5
+_OF_KERAS = ("fit", "train_step", "test_step", "make_train_function", "make_test_function")
 
 
 def can_loop(model: keras.Model, rows: Rows) -> bool:
     """Say whether the model trains by Keras's own steps, and its rows fit in memory."""
-    own = type(model)
-    is_stock = own.train_step is keras.Model.train_step and own.test_step is keras.Model.test_step
+    is_stock = all(getattr(type(model), name) is getattr(keras.Model, name) for name in _OF_KERAS)
     size = sum(values.nbytes for part in (rows.train, rows.validation) for values in part.x.values())
     return is_stock and not model.run_eagerly and size <= MOST_BYTES
 
@@ -44,16 +44,19 @@ def loop(
     direction: Literal["minimize", "maximize"],
     listener: Listener,
     checkpoints: Checkpoints | None = None,
+    taken: Callable[[Mapping[str, Any]], Any] = dict,
 ) -> Fitted:
     """Train and leave the model with the weights of its best epoch; see `fit`.
+
+    `taken` makes of the rows' inputs, by name, what the model takes.
 
     Raises:
         TrialError: if the loss or the objective is not finite, or the objective is never reported.
     """
     judge = Judge(schedule, metric, direction, listener)
-    train = _Steps(model.train_step, _tensors(rows.train, row_weights(rows)), schedule.batch_size, listener)
+    train = _Steps(model.train_step, _tensors(rows.train, row_weights(rows), taken), schedule.batch_size, listener)
     batch_size = max(schedule.batch_size, VALIDATION_BATCH)
-    validate = _Steps(model.test_step, _tensors(rows.validation, None), batch_size, listener)
+    validate = _Steps(model.test_step, _tensors(rows.validation, None, taken), batch_size, listener)
     _make_variables(model, train.rows)
     in_order = np.arange(rows.validation.rows, dtype=np.int32)
     for epoch in range(taken_up(model, judge, checkpoints), schedule.epochs):
@@ -74,10 +77,11 @@ class _Rows:
     x: Mapping[str, Any]
     y: Any
     weights: Any
+    taken: Callable[[Mapping[str, Any]], Any]
 
     def at(self, chosen: Any) -> tuple[Any, ...]:
         """Return the chosen rows as a batch."""
-        x = {name: tf.gather(values, chosen) for name, values in self.x.items()}
+        x = self.taken({name: tf.gather(values, chosen) for name, values in self.x.items()})
         y = tf.gather(self.y, chosen)
         return (x, y) if self.weights is None else (x, y, tf.gather(self.weights, chosen))
 
@@ -126,10 +130,10 @@ def _run(model: keras.Model, steps: _Steps, order: np.ndarray[Any, Any]) -> dict
     return {name: float(np.mean(value)) for name, value in model.get_metrics_result().items()}
 
 
-def _tensors(part: Part, weights: np.ndarray[Any, Any] | None) -> _Rows:
+def _tensors(part: Part, weights: np.ndarray[Any, Any] | None, taken: Callable[[Mapping[str, Any]], Any]) -> _Rows:
     x = {name: tf.convert_to_tensor(np.asarray(values)) for name, values in part.x.items()}
     y = tf.convert_to_tensor(np.asarray(part.y))
-    return _Rows(x, y, None if weights is None else tf.convert_to_tensor(weights))
+    return _Rows(x, y, None if weights is None else tf.convert_to_tensor(weights), taken)
 
 
 def _make_variables(model: keras.Model, rows: _Rows) -> None:

@@ -7,7 +7,7 @@ supervisor over the job's channel, which answers from Optuna: conditions in the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ import numpy as np
 from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.models.objectives import class_weights
-from pipelines.models.user_model import as_taken, load_user_model
+from pipelines.models.user_model import as_taken, load_user_model, targets_for
 from pipelines.training.checkpoint import Checkpoints
 from pipelines.training.keras_state import is_kept_whole
+from pipelines.training.loop import can_loop, loop
 from pipelines.training.trainer import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_EPOCHS,
@@ -78,9 +79,37 @@ class OwnTrial:
         """Say whether it can go on from a checkpoint: a `fit` or steps of the author's own have state nobody knows."""
         return is_kept_whole(self.model) and not self.how.user.has_own_fit
 
+    @property
+    def can_loop(self) -> bool:
+        """Say whether nothing in its training is the author's own but the model, so that `loop` trains it as well."""
+        ours = self.model.built and not self.how.user.has_own_fit and self.rows.class_weight is None
+        return ours and can_loop(self.model, self.rows)
+
     def train(self, listener: OwnListener, checkpoints: Checkpoints | None = None) -> Fitted:
-        """Train; see `user_fit`."""
+        """Train as the author wrote it; see `user_fit`."""
         return user_fit(self.how, self.hp, self.model, self.rows, listener, checkpoints)
+
+    def train_in_loop(self, listener: OwnListener, checkpoints: Checkpoints | None = None) -> Fitted:
+        """Train with `loop`, where it `can_loop`; the author's own code may still not bear it.
+
+        Raises:
+            TrialError: if there is no finite score.
+        """
+        train, validation = (
+            replace(part, y=targets_for(self.model, self.how.task, part.y))
+            for part in (self.rows.train, self.rows.validation)
+        )
+        rows = Rows(train, validation, None)
+        return loop(
+            self.model,
+            rows,
+            self.schedule,
+            metric=self.how.metric,
+            direction=self.how.direction,
+            listener=listener,
+            checkpoints=checkpoints,
+            taken=as_taken,
+        )
 
 
 def build_own_trial(job: TrialJob, own: OwnModel, fold: int, choose: Choose) -> OwnTrial:

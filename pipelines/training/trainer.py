@@ -109,7 +109,7 @@ class TrialResult:
         parameters: trainable weights of the model.
         seconds: time from start to end.
         drawn: hyperparameters that the model asked for and the space does not declare.
-        trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for code of the study's own.
+        trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for a model of the study's own by its `fit`.
     """
 
     state: Literal["complete", "pruned"]

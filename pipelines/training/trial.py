@@ -16,7 +16,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from tracking.crash_points import reach
 
 from pipelines.data.prepare import load_part, load_preprocessing, load_summary
 from pipelines.engines.engine import Channel
@@ -52,7 +51,9 @@ from pipelines.training.trainer import (
     schedule_of,
 )
 from pipelines.training.trial_files import write_files
+from search_spaces.errors import KerastudyError
 from search_spaces.hyperparameters import GivenHyperParameters
+from tracking.crash_points import reach
 from tracking.records import Value
 
 
@@ -124,18 +125,29 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     return _Fold(fold, trial.model, trial.asked, fitted, tuple(listener.epochs), train.__name__)
 
 
-def _train_own_fold(job: TrialJob, own: OwnModel, fold: int, channel: Channel) -> _Fold:
+def _train_own_fold(job: TrialJob, own: OwnModel, fold: int, channel: Channel, *, may_loop: bool = True) -> _Fold:
     with made_within_ceiling(job):
         trial = build_own_trial(job, own, fold, ask_supervisor(channel))
     refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
-    made_of = ("own", trial.hp.values, trial.schedule, job.training)
+    trainer, train = ("loop", trial.train_in_loop) if may_loop and trial.can_loop else ("own", trial.train)
+    made_of = (trainer, trial.hp.values, trial.schedule, job.training)
     checkpoints = Checkpoints(Path(job.folder), fold, made_of) if trial.can_go_on else None
     if checkpoints is not None and (kept := checkpoints.read()) is not None:
         listener.repeat(kept.history)
-    fitted = trial.train(listener, checkpoints)
+    try:
+        fitted = train(listener, checkpoints)
+    except (KerastudyError, MemoryError):
+        raise
+    except Exception as error:
+        if trainer != "loop" or type(error).__name__ == "ResourceExhaustedError":
+            raise
+        print(f"trial {job.number} is trained by Model.fit, since in one graph it fails: {error!r}"[:500], flush=True)
+        keras.backend.clear_session(free_memory=False)
+        keras.utils.set_random_seed((job.seed + fold) % 2**32)
+        return _train_own_fold(job, own, fold, channel, may_loop=False)
     drawn = dict(trial.undeclared.drawn)
-    return _Fold(fold, trial.model, dict(trial.hp.values), fitted, tuple(listener.epochs), "own", drawn)
+    return _Fold(fold, trial.model, dict(trial.hp.values), fitted, tuple(listener.epochs), trainer, drawn)
 
 
 @dataclass(frozen=True)

@@ -538,3 +538,41 @@ def test_count_by_state_names_states_that_occur():
     trials = [complete(0, 1.0), Scored(1, "failed", None, {}), complete(2, 1.0)]
     assert count_by_state(trials) == {"complete": 2, "failed": 1}
     assert list(count_by_state(trials)) == ["complete", "failed"]
+
+
+# Shared structure --------------------------------------------------------------------------------------------
+
+SHAPED = {
+    "rate": RATE,
+    "units": {"type": "int", "low": 1, "high": 512},
+    "activation": [f"a{n}" for n in range(50)],
+    "optimizer": ["sgd", "adam"],
+    "momentum": {"type": "float", "low": 0.0, "high": 0.9, "when": {"optimizer": "sgd"}},
+}
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_trials_in_a_row_share_their_structure(search, sampler):
+    """Of four trials in a row choices and whole numbers are the same and real numbers are not."""
+    spec = {"sampler": sampler, "share_structure": 4, "startup_trials": 5}
+    asked = [values for _, values in ask_up_to(search(space_of(**SHAPED), **spec), 9)]
+    asked += [values for _, values in ask_up_to(search(space_of(**SHAPED), **spec), 7)]  # a row goes on over a restart
+    rows = [asked[start : start + 4] for start in range(0, 16, 4)]
+    structures = [{(each["units"], each["activation"], each["optimizer"]) for each in row} for row in rows]
+    assert [len(each) for each in structures] == [1, 1, 1, 1]
+    assert len(set.union(*structures)) > 1
+    assert all(len({each["rate"] for each in row}) == 4 for row in rows)
+
+
+def test_structure_is_not_shared_unless_asked_for(search):
+    """By default each trial draws everything."""
+    asked = ask_up_to(search(space_of(**SHAPED)), 6)
+    assert len({values["units"] for _, values in asked}) > 3
+
+
+def ask_up_to(search, most):
+    asked = []
+    for _ in range(most):
+        asked.append(search.ask())
+        search.tell(complete(asked[-1][0], 1.0))
+    return asked

@@ -46,6 +46,39 @@ def build(hp):
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 """
+ITS_STEPS_AND_FIT = f"""{DENSE}
+class Steps(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.last = layers.Dense(10, "softmax")
+    def call(self, x):
+        return self.last(layers.Flatten()(x))
+    def train_step(self, data):
+        return super().train_step(data)
+class Stepper(keras_tuner.HyperModel):
+    def build(self, hp):
+        model = Steps()
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+class Fitter(keras_tuner.HyperModel):
+    def build(self, hp):
+        return build(hp)
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, **kwargs)
+class Stubborn(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.last = layers.Dense(10, "softmax")
+    def call(self, x):
+        if x.shape[0] == 2:
+            raise TypeError("two rows are not enough")
+        return self.last(layers.Flatten()(x))
+class Odd(keras_tuner.HyperModel):
+    def build(self, hp):
+        model = Stubborn()
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+"""
 CLASS = f"{HEAD}class Model(keras_tuner.HyperModel):\n{indent(DENSE.replace('(hp)', '(self, hp)'), '    ')}"
 
 
@@ -178,6 +211,16 @@ def test_its_own_loop_is_pruned(job):
     assert (result.state, len(channel.reported)) == ("pruned", 1)
 
 
+@pytest.mark.parametrize(
+    ("model", "trainer"), [("build", "loop"), ("Stepper", "own"), ("Fitter", "own"), ("Odd", "own")]
+)
+def test_what_trains_a_model_of_its_own(job, model, trainer):
+    """One graph trains it where nothing but the model is the author's; what the graph cannot take, `Model.fit` does."""
+    result = train_trial(job(model, ITS_STEPS_AND_FIT, values={"epochs": 2, "batch_size": 128}), Supervised())
+    assert (result.trainer, len(result.epochs)) == (trainer, 2)
+    assert result.epochs[1].metrics["loss"] < result.epochs[0].metrics["loss"]
+
+
 class CutOffError(BaseException):
     """The worker is gone."""
 
@@ -200,26 +243,7 @@ def test_a_trial_that_was_cut_off_goes_on_after_its_last_epoch(job, monkeypatch,
     """Epochs before the cut are not trained again, unless the author's own code holds state that nobody knows."""
     monkeypatch.setattr(checkpoint, "_LEAST_S", 0.0)
     monkeypatch.setattr(checkpoint, "_SHARE", 0)
-    text = f"""{DENSE}
-class Steps(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.last = layers.Dense(10, "softmax")
-    def call(self, x):
-        return self.last(layers.Flatten()(x))
-    def train_step(self, data):
-        return super().train_step(data)
-class Stepper(keras_tuner.HyperModel):
-    def build(self, hp):
-        model = Steps()
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        return model
-class Fitter(keras_tuner.HyperModel):
-    def build(self, hp):
-        return build(hp)
-    def fit(self, hp, model, *args, **kwargs):
-        return model.fit(*args, **kwargs)
-"""
+    text = ITS_STEPS_AND_FIT
     values = {"epochs": 4, "batch_size": 128}
     first, second = CutOff(2), Supervised()
     with pytest.raises(CutOffError):
