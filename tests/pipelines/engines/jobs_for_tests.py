@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -110,3 +111,15 @@ def compiled(payload, channel):
     import jax
 
     return float(jax.jit(lambda x: x * 3 + 1)(payload))
+
+
+def finds_no_room(payload, channel):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def finds_no_room_in_hdf5(payload, channel):
+    raise RuntimeError("Unable to write (file write failed: errno = 28, error message = 'No space left on device')")
+
+
+def wants_too_much(payload, channel):
+    raise MemoryError("too much")

@@ -74,6 +74,8 @@ def test_a_job_reports_asks_and_returns(engine, tmp_path, backend):
         ("grow", {"memory_bytes": 1_500_000_000}, "memory", ""),
         ("fails", {}, "error", "ValueError: first line"),
         ("quits", {}, "error", "SystemExit: 3"),
+        ("finds_no_room", {}, "disk", "OSError: [Errno 28] No space left on device"),
+        ("finds_no_room_in_hdf5", {}, "disk", "No space left on device"),
     ],
 )
 def test_each_bad_end_is_named(engine, tmp_path, backend, function, limits, kind, reason):
@@ -127,6 +129,14 @@ def test_workers_are_replaced_after_a_number_of_jobs(engine, tmp_path, monkeypat
     monkeypatch.setattr("pipelines.engines.local._JOBS_PER_WORKER", 2)
     seen = [run_alone(engine, job("process", tmp_path)) for _ in range(6)]
     assert len(set(seen)) >= 3
+
+
+def test_a_worker_that_ran_out_of_memory_is_replaced(engine, tmp_path):
+    """What a job has left in it would be in the way of the next attempt."""
+    before = run_alone(engine, job("process", tmp_path))
+    with pytest.raises(JobError, match="MemoryError"):
+        run_alone(engine, job("wants_too_much", tmp_path))
+    assert {run_alone(engine, job("process", tmp_path)) for _ in range(2)} & {before} == set()
 
 
 def test_a_jax_worker_stays_until_it_has_grown(engine, tmp_path, monkeypatch):
