@@ -16,7 +16,6 @@ from typing import Literal
 
 import psutil
 from sqlalchemy import Connection
-from tracking.crash_points import reach
 
 from pipelines.asked import given_up_front, most_epochs, own_model, read_asked, undeclared
 from pipelines.data.prepared import DataSummary
@@ -38,6 +37,7 @@ from pipelines.underway import Underway
 from search_spaces.errors import KerastudyError
 from search_spaces.question import Question
 from search_spaces.suggest import ConstraintViolated
+from tracking.crash_points import reach
 from tracking.outbox import Outbox, OutboxDelivery
 from tracking.records import StudyState, Value
 from tracking.store import Store, trouble_with
@@ -91,7 +91,7 @@ class Supervisor:
         self._fatal = ""
         self._no_room = ""
         self._halt: Literal["", "pause", "cancel"] = ""
-        self._is_open = False
+        self._is_open = self._is_leaving = False
         self._counted_at = self._heard_at = self._started = time.monotonic()
         if wish is not None:
             self._obey(wish)
@@ -102,6 +102,12 @@ class Supervisor:
         Safe to call from a signal handler.
         """
         self._halt = "pause"
+        if self._is_leaving:
+            self._delivery.hurry()
+
+    def is_in_charge(self) -> bool:
+        """Say whether the study is this supervisor's to work on, and its rows this one's to deliver."""
+        return self._queue.holds(self._lease)
 
     def run(self) -> Iterator[Progress]:
         """Work until the budget is used up, or until somebody asks for something else, saying what happens.
@@ -398,6 +404,7 @@ class Supervisor:
         self._recorder.study_closed(state, reason, self._trials.best, test)
         self._count_time()
         yield Delivering(self._outbox.pending(self._study.name), self._delivery.last_error)
+        self._is_leaving = True
         patience_s = _FLUSH_S if state == "finished" and not self._delivery.last_error else _SHORT_FLUSH_S
         self._delivery.stop(patience_s)
         yield self._ended(state, reason, test)

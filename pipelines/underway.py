@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tracking.crash_points import reach
-
 from pipelines.engines.engine import Failed, FailureKind
 from pipelines.files import write_text
 from pipelines.home import Home
@@ -35,6 +33,7 @@ from pipelines.training.trainer import (
     read_result,
 )
 from search_spaces.question import Question
+from tracking.crash_points import reach
 from tracking.records import TrialState, Value
 
 _FAILURE_FILE = "failure.json"
@@ -179,7 +178,8 @@ class Underway:
         if attempts < most and (left_s is None or failed.seconds < left_s):
             self._search.attempt_failed(number, failed)
             return TrialTriedAgain(number, running.values, failed.reason, attempts + 1, most)
-        failure = self._noted(running, failed.reason)  # first, so that a kill in between gives it no further attempt
+        counted = f"{failed.reason} (attempt {attempts} of {most})" if attempts > 1 else failed.reason
+        failure = self._noted(running, counted)  # first, so that a kill in between gives it no further attempt
         self._search.attempt_failed(number, failed)
         return self._failed(running, failure)
 
@@ -228,9 +228,7 @@ class Underway:
         return self._ended(running, scored, result)
 
     def _failed(self, running: Running, failure: _Failure) -> TrialEnded:
-        attempts = len(self._search.failed_attempts(running.number))
-        reason = f"{failure.reason} (attempt {attempts} of {attempts})" if attempts > 1 else failure.reason
-        return self._ended(running, self._scored(running, "failed", reason, failure.seconds), None)
+        return self._ended(running, self._scored(running, "failed", failure.reason, failure.seconds), None)
 
     def _noted(self, running: Running, reason: str) -> _Failure:
         """Note a trial's failure in its folder, for a supervisor that finds it there after a crash."""

@@ -203,10 +203,7 @@ class StudyQueue:
         Raises:
             LeaseLostError: if it does not.
         """
-        held = connection.scalar(
-            sa.select(studies.c.lease_token).where(studies.c.name == lease.study).with_for_update()
-        )
-        if held != lease.token:
+        if _held(connection, lease.study, lock=True).lease_token != lease.token:
             raise _lost(lease)
 
     def wish(self, name: str) -> Wish | None:
@@ -235,6 +232,11 @@ class StudyQueue:
         """
         owner = self.get(name).owner
         return _in_words(owner) if owner is not None and _is_alive(owner) is None else None
+
+    def holds(self, lease: Lease) -> bool:
+        """Say whether a lease is still the study's; see `verify`."""
+        with self._store.read() as connection:
+            return _held(connection, lease.study).lease_token == lease.token
 
     def set_state(
         self, name: str, state: QueueState, reason: str = "", *, connection: sa.Connection | None = None

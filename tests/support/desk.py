@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -56,6 +58,9 @@ class FakeDelivery:
     def start(self) -> None:
         self.calls.append("start")
 
+    def hurry(self) -> None:
+        """Do nothing: nothing takes time here."""
+
     def stop(self, flush_s: float) -> Waiting:
         self.calls.append("stop")
         return Waiting(self._outbox.pending("it"), 0, "")
@@ -89,6 +94,7 @@ class Desk:
         enqueue(study, summary, self.store)
         self.home.data("it").mkdir(parents=True, exist_ok=True)
         (self.home.data("it") / "split.csv").write_text("row,part\n")
+        (self.home.data("it") / "summary.json").write_text(json.dumps(asdict(summary)))
         self.delivery = FakeDelivery(self.outbox)
         return Supervisor(study, summary, self.home, self.store, engine, self.delivery)
 
