@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from tracking.mlflow_database import make_database
 from tracking.outbox import Severity
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def connect(tracking_uri: str) -> MlflowClient:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if tracking_uri.startswith(_SQLITE):
+        make_database(Path(tracking_uri.removeprefix(_SQLITE)))
         _use_write_ahead_log(Path(tracking_uri.removeprefix(_SQLITE)))
     set_default(tracking_uri)
     return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)

@@ -1,0 +1,49 @@
+"""MLflow's own database file, made so that a kill leaves a whole one or none.
+
+MLflow makes its tables in some forty steps, each for itself. One that was cut off in between is never completed: every
+later start fails at the step that was half done. So the file is made beside its place and then linked there.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import sqlalchemy as sa
+
+_ASIDE = "making-"
+
+
+def make_database(file: Path) -> None:
+    """Make MLflow's database if it is missing; where several processes do at once, the first one's counts."""
+    if file.exists():
+        return
+    # Private, and the only way to MLflow's tables that opens no store: the store would keep the file open by this name.
+    from mlflow.store.db.utils import _initialize_tables
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left_over(file)
+    aside = file.with_name(f"{_ASIDE}{os.getpid()}-{file.name}")
+    try:
+        engine = sa.create_engine(f"sqlite:///{aside}", poolclass=sa.NullPool)
+        _initialize_tables(engine)  # type: ignore[no-untyped-call]
+        engine.dispose()
+        with suppress(FileExistsError):
+            os.link(aside, file)
+    finally:
+        _remove(aside)
+
+
+def _remove_left_over(file: Path) -> None:
+    """Remove what processes left that were killed while they made the file."""
+    for aside in file.parent.glob(f"{_ASIDE}*-{file.name}"):
+        owner = aside.name.removeprefix(_ASIDE).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            _remove(aside)
+
+
+def _remove(aside: Path) -> None:
+    for each in (aside, aside.with_name(f"{aside.name}-journal")):
+        each.unlink(missing_ok=True)
