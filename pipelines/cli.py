@@ -335,6 +335,47 @@ def export(home: Home, study: str, trial: int | None, formats: str | None, targe
     (tables.print_json if as_json else tables.print_export)(written)
 
 
+_wait = click.option(
+    "--wait",
+    "wait_s",
+    type=_Whole(0),
+    default=120,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up when MLflow takes nothing for so long.",
+)
+
+
+@commands.command()
+@click.argument("studies", nargs=-1, metavar="[STUDY]...")
+@_wait
+@_json
+@_with_home
+def sync(home: Home, studies: tuple[str, ...], wait_s: int, as_json: bool) -> None:
+    """Deliver what waits for MLflow, of each STUDY or of all.
+
+    Nothing is trained. What MLflow has refused so far is tried again.
+    """
+    from pipelines.foreground import sync_in_foreground
+
+    sys.exit(sync_in_foreground(home, studies, wait_s, as_json=as_json))
+
+
+@commands.command(name="rebuild-tracking")
+@_study
+@_wait
+@_json
+@_with_home
+def rebuild_tracking(home: Home, study: str, wait_s: int, as_json: bool) -> None:
+    """Tell MLflow of STUDY anew, from the store and the home.
+
+    For an MLflow that was lost, or lost a part. What it has already stays as it is.
+    """
+    from pipelines.foreground import rebuild_in_foreground
+
+    sys.exit(rebuild_in_foreground(home, study, wait_s, as_json=as_json))
+
+
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=5000, show_default=True, type=_Whole(1, 65535), help="Port to try first.")

@@ -43,7 +43,12 @@ class Change:
 
 
 def current_name(storage: optuna.storages.BaseStorage, study: str) -> str:
-    """Return the name in Optuna of a study's latest generation; the study's own name where there is one only.
+    """Return the name in Optuna of a study's latest generation; the study's own name where there is one only."""
+    return generations(storage, study)[-1]
+
+
+def generations(storage: optuna.storages.BaseStorage, study: str) -> tuple[str, ...]:
+    """Return the names in Optuna of a study's generations, first to last: the first has the study's own name.
 
     A generation counts once its change is noted in it, which is the last thing that is written: one that a kill left
     half made does not.
@@ -53,7 +58,7 @@ def current_name(storage: optuna.storages.BaseStorage, study: str) -> str:
         for each in storage.get_all_studies()
         if each.study_name.startswith(study + _MARK) and CHANGES in each.user_attrs
     }
-    return max(made, key=_generation, default=study)
+    return (study, *sorted(made, key=_generation))
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:

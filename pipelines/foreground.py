@@ -6,14 +6,18 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
 
-from pipelines import control, tables
+from pipelines import control, tables, upkeep
 from pipelines.display import counted, display, duration, metrics_line, trial_name
 from pipelines.engines.local import LocalEngine
 from pipelines.export.export import Exported, check_target, export_trial
@@ -27,6 +31,8 @@ from tracking import links
 from tracking.study_queue import Wish
 
 INTERRUPTED = 130
+_SAY_EVERY_S = 10.0
+_SYNC_S = 120.0
 
 
 def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
@@ -38,6 +44,10 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
     console = Console()
     if (ended := nothing_left(study, home, evolve=evolve)) is not None:
         console.print("nothing is left to do; for more trials: --trials N, or budget.trials", highlight=False)
+        if ended.undelivered:
+            with _watching() as watch:
+                (done,) = upkeep.sync(home, [study.name], _SYNC_S, watch)
+            ended = replace(ended, undelivered=done.left, undelivered_error=done.reason)
         _print_end(console, ended, home)
         return 0
     trying = console.status("reading the data, trying the smallest and the largest model")
@@ -112,6 +122,71 @@ def export_in_foreground(
     return Exported(study, number, str(target), files, test)
 
 
+def sync_in_foreground(home: Home, studies: Sequence[str], wait_s: float, *, as_json: bool) -> int:
+    """Deliver what waits for MLflow, of these studies or of all, and print it; return the exit code.
+
+    Raises:
+        InputError: if there is no study of such a name.
+        StudyBusyError: if another process works on a study that was named.
+    """
+    with _watching() as watch:
+        done = tuple(upkeep.sync(home, studies, wait_s, watch))
+    (tables.print_json if as_json else tables.print_synced)(done)
+    if watch.is_over:
+        return INTERRUPTED
+    return 1 if any(each.left and not each.is_busy for each in done) else 0
+
+
+def rebuild_in_foreground(home: Home, study: str, wait_s: float, *, as_json: bool) -> int:
+    """Tell MLflow of a study anew and print what came of it; return the exit code.
+
+    Raises:
+        InputError: if there is no such study, it has not begun, or it cannot be told from the home alone.
+        StudyBusyError: if another process works on it.
+    """
+    with _watching() as watch:
+        done = upkeep.rebuild(home, study, wait_s, watch)
+    (tables.print_json if as_json else tables.print_rebuilt)(done)
+    if watch.is_over:
+        return INTERRUPTED
+    return 1 if done.left else 0
+
+
+class _Watch(upkeep.Watch):
+    """Shows a delivery in one line on a terminal, or a line now and then elsewhere; the first Ctrl-C ends it."""
+
+    def __init__(self, console: Console, line: Status) -> None:
+        self._console = console
+        self._line = line
+        self._said_at = time.monotonic()
+        self._is_over = False
+
+    def show(self, step: upkeep.Step) -> None:
+        error = f" ({step.error})" if step.error else ""
+        text = f"{step.study}: {counted(step.left, 'record')} to go{error}"
+        if self._console.is_terminal:
+            self._line.update(escape(text))
+        elif time.monotonic() - self._said_at > _SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def end(self) -> None:
+        self._is_over = True
+
+    @property
+    def is_over(self) -> bool:
+        return self._is_over
+
+
+@contextmanager
+def _watching() -> Iterator[_Watch]:
+    console = Console(stderr=True)
+    with console.status("connecting to MLflow") as line:
+        watch = _Watch(console, line)
+        with _on_signal(watch.end):
+            yield watch
+
+
 def ui_in_foreground(home: Home, host: str, port: int) -> None:
     """Run the MLflow UI on a home until Ctrl-C.
 
@@ -146,11 +221,11 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
     if ended.winner is not None:
         test = f"; on the test rows: {metrics_line(ended.test)}" if ended.test else ""
         say(f"best: {trial_name(ended.winner)} with {ended.metric} {ended.value:.6g}{test}")
+    option = "" if home.folder == Home.at(None).folder else f" --home {home.folder}"
     if ended.undelivered:
         error = f" ({ended.undelivered_error})" if ended.undelivered_error else ""
         waiting = counted(ended.undelivered, "record")
-        say(f"not in MLflow yet: {waiting}{error}; kept, and sent by the next run of the same file")
-    option = "" if home.folder == Home.at(None).folder else f" --home {home.folder}"
+        say(f"not in MLflow yet: {waiting}{error}; kept, and sent by: kerastudy sync {ended.study}{option}")
     if ended.winner is not None:
         say(f"next: kerastudy best {ended.study}{option}")
         say(f"      kerastudy export {ended.study} --to FOLDER{option}")

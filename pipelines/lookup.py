@@ -345,8 +345,7 @@ def nothing_left(study: Study, home: Home, *, evolve: bool = False) -> StudyEnde
     if any(file.stat().st_mtime > prepared.stat().st_mtime for file in source_files(study.spec.data, study.base)):
         return None
     with Lookup.open(home) as lookup:
-        ended = lookup.finished(study.name)
-    return None if ended.undelivered else ended
+        return lookup.finished(study.name)
 
 
 def loaded(record: StudyRecord) -> Study:

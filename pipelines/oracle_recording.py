@@ -39,6 +39,11 @@ def queued_name(study: str) -> str:
     return _SPACE + study
 
 
+def recorded_name(queued: str) -> str:
+    """Return what MLflow and the outbox call a study, of a tuner or of a study file, that the queue knows."""
+    return queued.removeprefix(_SPACE)
+
+
 def goal_of(record: StudyRecord) -> tuple[Objective, int] | None:
     """Return objective and number of trials of a tuner's study; None for one that has a study file."""
     if not record.name.startswith(_SPACE):

@@ -108,7 +108,7 @@ class StudyEnded:
         asked_for: somebody asked for its pause, or for its end.
         winner: number of the best trial; None where no trial completed.
         test: the winner's metrics on the test rows; empty where there are none.
-        undelivered: records that still wait for MLflow; `kerastudy run` of the same file sends them.
+        undelivered: records that still wait for MLflow; `kerastudy sync` sends them.
     """
 
     study: str

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from sqlalchemy import Connection
-from tracking.crash_points import reach
 
+from pipelines import rows
 from pipelines.data.prepared import DataSummary
 from pipelines.files import write_text
 from pipelines.home import Home
@@ -23,19 +23,14 @@ from pipelines.search import Scored, Search, count_by_state
 from pipelines.study_file import Objective, Study
 from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE, EpochDone
 from search_spaces.document import to_yaml
-from tracking.mlflow_model import write_model_folder
+from tracking.crash_points import reach
 from tracking.outbox import Outbox
 from tracking.plots import Curve, TrialRow, read_history
 from tracking.records import (
-    EpochsRecorded,
     ModelDisplaced,
     ModelKept,
-    ParametersDrawn,
     Record,
-    StudyClosed,
-    StudyOpened,
     StudyState,
-    TrialFinished,
     TrialStarted,
     Value,
 )
@@ -44,7 +39,6 @@ from tracking.store import Store, now_ms
 from tracking.study_queue import StudyQueue
 
 _FLUSH_EVERY_S = 1.0
-_MLFLOW_MODEL = "mlflow_model"
 _PACKAGES = ("kerastudy", "keras", "tensorflow", "keras-tuner", "optuna", "mlflow", "numpy", "pandas", "scikit-learn")
 
 
@@ -86,31 +80,20 @@ class Recorder:
         self._folds = 1
         self._plots: tuple[Path, ...] | None = None
         complete = [trial for trial in search.trials() if trial.state == "complete" and trial.fits]
-        self._kept = self._best_first(complete)[: study.spec.tracking.keep_models]
+        self._kept = rows.best_first(complete, objective)[: study.spec.tracking.keep_models]
 
     def study_opened(self, summary: DataSummary) -> None:
         """Record that a study begins or goes on."""
-        spec = self._study.spec
+        name = self._study.name
         self._folds = summary.folds
-        folder = self._home.report(spec.study)
+        folder = self._home.report(name)
         write_text(folder / "study.yaml", to_yaml(self._study.document.data))
         write_text(folder / "space.yaml", to_yaml(self._study.space.to_dict()))
         write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
         write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
-        shutil.copyfile(self._home.data(spec.study) / "split.csv", folder / "split.csv")
-        opened = StudyOpened(
-            study=spec.study,
-            experiment=spec.tracking.experiment or spec.study,
-            metric=self._objective.metric,
-            direction=self._objective.direction,
-            parameters=(*self._study.space.parameters, *dict.fromkeys(self._undeclared)),
-            started_ms=now_ms(),
-            artifacts=str(folder),
-            dataset_name=spec.study,
-            dataset_source=summary.source,
-            dataset_digest=summary.digest,
-            dataset_rows=summary.rows,
-            tags={"model": spec.model, "sampler": spec.search.sampler, "pruner": spec.search.pruner},
+        shutil.copyfile(self._home.data(name) / "split.csv", folder / "split.csv")
+        opened = rows.opened_row(
+            self._study, self._objective, summary, self._home, started_ms=now_ms(), undeclared=self._undeclared
         )
         self._add([opened])
 
@@ -120,7 +103,7 @@ class Recorder:
 
     def parameters_drawn(self, number: int, params: Mapping[str, Value]) -> None:
         """Record what a model of the study's own has asked for so far."""
-        self._add(self._drawn(number, params))
+        self._add(rows.drawn_rows(self._study, number, params))
 
     def flush_epochs(self, running: Iterable[Running]) -> None:
         """Pass on the epochs of the running trials, at most once a second."""
@@ -144,30 +127,21 @@ class Recorder:
 
         With folds, `curve` is the mean over them.
         """
-        if trial.state == "running":
-            raise ValueError(f"trial {trial.number} has not ended")
-        rows = [*self._drawn(trial.number, trial.params), *self._epochs(trial.number, unsent)]
+        told = [*rows.drawn_rows(self._study, trial.number, trial.params), *self._epochs(trial.number, unsent)]
         if self._folds > 1 and curve:
-            rows += self._epochs(trial.number, curve, mean=True)
-        folder = self._home.trial(self._study.name, trial.number)
+            told += self._epochs(trial.number, curve, mean=True)
         keeps, displaced = self._rank(trial)
-        if keeps and (folder / MODEL_FILE).exists():
-            write_model_folder(folder / MODEL_FILE, folder / _MLFLOW_MODEL)
-        finished = TrialFinished(
-            study=self._study.name,
-            number=trial.number,
-            state=trial.state,
-            value=trial.value,
-            metrics=_best_metrics(trial),
-            reason=trial.reason,
-            finished_ms=now_ms(),
-            folder=str(folder / ARTIFACTS),
-            model=str(folder / _MLFLOW_MODEL) if keeps else None,
+        if keeps:
+            rows.write_mlflow_model(self._home.trial(self._study.name, trial.number))
+        finished = rows.finished_row(
+            self._study.name,
+            trial,
+            self._home,
+            keeps_model=keeps,
             best_so_far=best_so_far,
-            tags={"kerastudy.trainer": trial.trainer} if trial.trainer else {},
+            finished_ms=now_ms(),
         )
-        rows += [finished, *(ModelDisplaced(self._study.name, number) for number in displaced)]
-        self._add(rows)
+        self._add([*told, finished, *(ModelDisplaced(self._study.name, number) for number in displaced)])
 
     def models_missing(self) -> tuple[int, ...]:
         """Return the trials whose model is kept and not yet written: a fleet leaves their weights alone."""
@@ -191,18 +165,8 @@ class Recorder:
         if self._plots is None:
             self.draw_plots()
         write_page(folder, self._report(trials, state, reason, test), self._plots or ())
-        closed = StudyClosed(
-            study=spec.study,
-            state=state,
-            reason=reason,
-            finished_ms=now_ms(),
-            winner=best.number if best else None,
-            best_value=best.value if best else None,
-            trials=counts,
-            artifacts=str(folder),
-            register=(spec.export.register_as or spec.study) if state == "finished" else None,
-            alias=spec.export.alias if state == "finished" else None,
-            test=dict(test),
+        closed = rows.closed_row(
+            self._study, state, reason, self._home, best=best, trials=counts, test=test, finished_ms=now_ms()
         )
         reach("study-closing")
         with self._store.write() as connection:
@@ -218,33 +182,15 @@ class Recorder:
             )
         reach("study-closed")
 
-    def _add(self, rows: Sequence[Record]) -> None:
-        if not rows:
+    def _add(self, told: Sequence[Record]) -> None:
+        if not told:
             return
         with self._store.write() as connection:
             self._check(connection)
-            self._outbox.add(rows, connection)
-
-    def _drawn(self, number: int, params: Mapping[str, Value]) -> list[Record]:
-        """Return what a model of the study's own asked for; not all of this was known when the trial started."""
-        if not self._study.has_own_model or not params:
-            return []
-        return [ParametersDrawn(self._study.name, number, dict(params))]
+            self._outbox.add(told, connection)
 
     def _epochs(self, number: int, epochs: Sequence[EpochDone], *, mean: bool = False) -> list[Record]:
-        if not epochs:
-            return []
-        points = tuple(
-            (
-                done.epoch,
-                done.at_ms,
-                dict(done.metrics)
-                if self._folds == 1 or mean
-                else {f"fold_{done.fold + 1}/{name}": value for name, value in done.metrics.items()},
-            )
-            for done in epochs
-        )
-        return [EpochsRecorded(self._study.name, number, points)]
+        return rows.epoch_rows(self._study.name, number, epochs, self._folds, mean=mean)
 
     def _left_weights(self, trial: Scored) -> bool:
         return (self._home.trial(self._study.name, trial.number) / WEIGHTS_FILE).exists()
@@ -254,27 +200,24 @@ class Recorder:
 
     def _late_model(self, number: int) -> Record:
         folder = self._home.trial(self._study.name, number)
-        if not (folder / _MLFLOW_MODEL).exists():
-            write_model_folder(folder / MODEL_FILE, folder / _MLFLOW_MODEL)
-        return ModelKept(self._study.name, number, str(folder / ARTIFACTS), str(folder / _MLFLOW_MODEL))
+        rows.write_mlflow_model(folder, anew=False)
+        return ModelKept(self._study.name, number, str(folder / ARTIFACTS), str(folder / rows.MLFLOW_MODEL))
 
     def _rank(self, trial: Scored) -> tuple[bool, list[int]]:
         """Return whether a trial's model is kept, and whose model goes instead; delete what is not kept."""
         if trial.state != "complete":
             return False, []
-        ranked = self._best_first([*(kept for kept in self._kept if kept.number != trial.number), trial])
+        ranked = rows.best_first(
+            [*(kept for kept in self._kept if kept.number != trial.number), trial], self._objective
+        )
         keep = self._study.spec.tracking.keep_models
         self._kept = ranked[:keep]
         gone = [other.number for other in ranked[keep:]]
         for number in gone:
             folder = self._home.trial(self._study.name, number)
             (folder / MODEL_FILE).unlink(missing_ok=True)
-            shutil.rmtree(folder / _MLFLOW_MODEL, ignore_errors=True)
+            shutil.rmtree(folder / rows.MLFLOW_MODEL, ignore_errors=True)
         return trial.number not in gone, [number for number in gone if number != trial.number]
-
-    def _best_first(self, trials: Sequence[Scored]) -> list[Scored]:
-        sign = 1.0 if self._objective.direction == "minimize" else -1.0
-        return sorted(trials, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
     def _report(self, trials: Sequence[Scored], state: str, reason: str, test: Mapping[str, float]) -> StudyReport:
         summary = json.loads((self._home.report(self._study.name) / "data.json").read_text(encoding="utf-8"))
@@ -312,12 +255,6 @@ def environment() -> dict[str, str | int]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {**versions, "platform": platform.platform(), "cores": os.cpu_count() or 0}
-
-
-def _best_metrics(trial: Scored) -> dict[str, float]:
-    if trial.best_epoch is None:
-        return {}
-    return {**{f"best_{name}": value for name, value in trial.metrics.items()}, "best_epoch": float(trial.best_epoch)}
 
 
 def _row(trial: Scored) -> TrialRow | None:

@@ -20,6 +20,7 @@ from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.space_tools import ShippedSpace
 from pipelines.submit import Checked
 from pipelines.training.trainer import ModelCheck
+from pipelines.upkeep import Rebuilt, Synced
 
 _MOST_INPUTS = 12
 _NAMED_COLUMNS = 3
@@ -86,6 +87,29 @@ def _changes(study: StudyView) -> dict[str, str]:
 def print_standing(standing: Standing) -> None:
     """Print how a study stands after something was asked of it."""
     print(f"{standing.study} {standing.state}: {standing.reason}")
+
+
+def print_synced(done: Sequence[Synced]) -> None:
+    """Print what was delivered to MLflow, and what was not."""
+    for each in done:
+        what = f"{counted(each.delivered, 'record')} delivered" if each.delivered or each.left else "up to date"
+        print(f"{each.study}: {what}{_left(each.left, each.reason)}")
+    if not done:
+        print("MLflow is up to date")
+
+
+def print_rebuilt(done: Rebuilt) -> None:
+    """Print what was told to MLflow anew, and what was not delivered."""
+    for note in done.notes:
+        print(f"note: {note}", file=sys.stderr)
+    told = f"{counted(done.trials, 'trial')} told anew, {counted(done.delivered, 'record')} delivered"
+    print(f"{done.study}: {told}{_left(done.left, done.reason)}")
+    if done.left:
+        print(f"next: kerastudy sync {done.study}")
+
+
+def _left(left: int, reason: str) -> str:
+    return f", {left} left{f' ({reason})' if reason else ''}" if left else ""
 
 
 def print_trials(trials: Sequence[TrialRow]) -> None:

@@ -6,24 +6,27 @@ the outbox has its own patience.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sqlite3
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import sqlalchemy as sa
 
+from tracking.deliverer import Severity
 from tracking.mlflow_database import make_database
-from tracking.outbox import Severity
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SETTINGS: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # Uploads of artifacts keep to it too. A server that needs longer: set the variable before kerastudy is started.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -46,10 +49,17 @@ _OUTAGES: Final = frozenset(
     }
 )
 _UNCLEAR: Final = frozenset({"INTERNAL_ERROR", "INVALID_STATE", "ABORTED", "RESOURCE_CONFLICT"})
+# What the artifact store itself answers, or a web server in front of it.
+_STATUS_OUTAGES: Final = frozenset({401, 403, 404, 408, 425, 429, 502, 503, 504, 507})
+# Libraries that put artifacts into a cloud: their errors are of many kinds, and most of them pass.
+_CLOUDS: Final = frozenset({"azure", "boto3", "botocore", "google", "s3transfer", "urllib3"})
 
 
-def connect(tracking_uri: str) -> MlflowClient:
-    """Return a client for an MLflow server, or for a database file that is created if it is missing."""
+def connect(tracking_uri: str, check: Callable[[], None] | None = None) -> MlflowClient:
+    """Return a client for an MLflow server, or for a database file that is created if it is missing.
+
+    `check` is called before each request, and may raise to prevent it.
+    """
     for name, value in _SETTINGS.items():
         os.environ[name] = value
     # MLflow sets up its log handlers when it is imported, and alembic's when it creates its tables.
@@ -62,7 +72,8 @@ def connect(tracking_uri: str) -> MlflowClient:
         make_database(Path(tracking_uri.removeprefix(_SQLITE)))
         _use_write_ahead_log(Path(tracking_uri.removeprefix(_SQLITE)))
     set_default(tracking_uri)
-    return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    return client if check is None else cast("MlflowClient", _Checked(client, check))
 
 
 def set_default(tracking_uri: str) -> None:
@@ -83,7 +94,7 @@ def set_default(tracking_uri: str) -> None:
 def severity(error: Exception) -> Severity:
     """Say whether an error means that MLflow is away, that it refuses a record, or could mean either."""
     from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException, RetryError
+    from requests.exceptions import HTTPError, RequestException, RetryError
 
     if isinstance(error, MlflowException):
         if isinstance(error.__context__, RetryError) and "too many 500 error" in str(error):
@@ -93,9 +104,35 @@ def severity(error: Exception) -> Severity:
         if error.error_code in _OUTAGES:
             return "outage"
         return "unclear" if error.error_code in _UNCLEAR else "refused"
+    if isinstance(error, HTTPError) and error.response is not None:
+        status = error.response.status_code
+        return "outage" if status in _STATUS_OUTAGES else "unclear" if status >= 500 else "refused"
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return "refused"
+    if type(error).__module__.partition(".")[0] in _CLOUDS:
+        return "unclear"
     return "outage" if isinstance(error, OSError | sa.exc.OperationalError) else "refused"
+
+
+class _Checked:
+    """MLflow's client, every request of which is asked for first."""
+
+    def __init__(self, client: MlflowClient, check: Callable[[], None]) -> None:
+        self._client = client
+        self._check = check
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the client's own attribute, or its method with the question before it."""
+        found = getattr(self._client, name)
+        if not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def asked(*args: Any, **options: Any) -> Any:
+            self._check()
+            return found(*args, **options)
+
+        return asked
 
 
 def _use_write_ahead_log(path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +20,7 @@ from mlflow.entities.logged_model_status import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from tracking.crash_points import reach
 from tracking.mlflow_connection import set_default
 from tracking.mlflow_model import write_model_folder
 
@@ -59,6 +60,9 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
     """
     recorded = client.get_run(run.run_id)
     model = find_trial_model(client, run.experiment_id, run.key)
+    if model is not None and model.source_run_id != run.run_id:  # of a run that somebody deleted
+        _delete(client, model)
+        model = None
     if model is None:
         model = client.create_logged_model(
             run.experiment_id,
@@ -69,30 +73,42 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
             params=recorded.data.params,
             model_type="keras",
         )
+    reach("model-created")
     if model.status != LoggedModelStatus.READY:
         _upload(client, model.model_id, run.run_id, saved)
         client.finalize_logged_model(model.model_id, "READY")
     linked = recorded.outputs.model_outputs if recorded.outputs else []
     if model.model_id not in {output.model_id for output in linked}:
         client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    reach("model-logged")
     return str(model.model_id)
 
 
 def delete_trial_model(client: MlflowClient, experiment_id: str, key: str) -> None:
     """Delete a trial's logged model, and its files where they are on this machine; nothing if there is none."""
     model = find_trial_model(client, experiment_id, key)
-    if model is None:
-        return
-    client.delete_logged_model(model.model_id)
-    location = urlsplit(str(model.artifact_location))
-    if location.scheme == "file":
-        shutil.rmtree(Path(url2pathname(location.path)).parent, ignore_errors=True)
+    if model is not None:
+        _delete(client, model)
 
 
 def find_trial_model(client: MlflowClient, experiment_id: str, key: str) -> Any | None:
-    """Return a trial's logged model, or None."""
-    found = client.search_logged_models([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    return found[0] if found else None
+    """Return a trial's logged model, or None; of twins the finished one, and the others are deleted."""
+    found = client.search_logged_models([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'")
+    return _only(client, found) if found else None
+
+
+def delete_twins(client: MlflowClient, experiment_id: str, prefix: str) -> None:
+    """Leave one logged model for each key that begins with `prefix`."""
+    found: dict[str, list[Any]] = {}
+    token = None
+    while token is None or token:
+        page = client.search_logged_models([experiment_id], page_token=token)
+        for model in page:
+            if (key := model.tags.get(KEY_TAG, "")).startswith(prefix):
+                found.setdefault(key, []).append(model)
+        token = page.token or ""
+    for twins in found.values():
+        _only(client, twins)
 
 
 def register_winner(
@@ -113,8 +129,7 @@ def register_winner(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    known = client.search_model_versions(f"name = '{name}' and run_id = '{run.run_id}'")
-    version = known[0] if known else None
+    version = _version_of(client, name, run)
     if version is None:
         # The registry asks a client made from the process-wide default for the model behind a version.
         set_default(client.tracking_uri)
@@ -127,10 +142,37 @@ def register_winner(
             description=description,
             await_creation_for=0,
         )
+        version = _version_of(client, name, run) or version
+    reach("version-created")
     _link_back(client, model, name, str(version.version))
     if alias is not None:
         client.set_registered_model_alias(name, alias, version.version)
     return RegisteredVersion(name, str(version.version))
+
+
+def _version_of(client: MlflowClient, name: str, run: TrialRun) -> Any | None:
+    """Return the version that a run became, or None; of twins of ours the first, and the others are deleted."""
+    known = client.search_model_versions(f"name = '{name}' and run_id = '{run.run_id}'")
+    ours = sorted((each for each in known if KEY_TAG in each.tags), key=lambda each: int(each.version))
+    for twin in ours[1:]:
+        client.delete_model_version(name, twin.version)
+    return next(iter([*ours, *known]), None)
+
+
+def _only(client: MlflowClient, twins: Sequence[Any]) -> Any:
+    """Return the finished model of several, or else the first, and delete the others."""
+    kept = next((model for model in twins if model.status == LoggedModelStatus.READY), twins[0])
+    for model in twins:
+        if model is not kept:
+            _delete(client, model)
+    return kept
+
+
+def _delete(client: MlflowClient, model: Any) -> None:
+    client.delete_logged_model(model.model_id)
+    location = urlsplit(str(model.artifact_location))
+    if location.scheme == "file":
+        shutil.rmtree(Path(url2pathname(location.path)).parent, ignore_errors=True)
 
 
 def _link_back(client: MlflowClient, model: Any, name: str, version: str) -> None:

@@ -6,9 +6,10 @@ is made, because MLflow stores a repeated metric point once only if its timestam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
 
 Value = float | int | str | bool | None
 TrialState = Literal["complete", "pruned", "failed", "cancelled"]
@@ -80,6 +81,7 @@ class TrialFinished:
         model: folder of the MLflow model to keep with the run; None where it is not among the best.
         best_so_far: best score of the study up to this trial, for the parent's curve.
         tags: tags that its run gets besides.
+        scored_ms: the time of its scores, the same however often its end is recorded; `finished_ms` where None.
     """
 
     study: str
@@ -93,6 +95,12 @@ class TrialFinished:
     model: str | None = None
     best_so_far: float | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    scored_ms: int | None = None
+
+    @property
+    def at_ms(self) -> int:
+        """Return the time of its scores."""
+        return self.finished_ms if self.scored_ms is None else self.scored_ms
 
 
 @dataclass(frozen=True)
@@ -144,3 +152,32 @@ class StudyClosed:
 
 TrialRecord = TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished
 Record = StudyOpened | TrialRecord | ModelKept | ModelDisplaced | StudyClosed
+
+_KINDS: Final[Mapping[str, Callable[..., Record]]] = {
+    kind.__name__: kind
+    for kind in (
+        StudyOpened,
+        TrialStarted,
+        EpochsRecorded,
+        TrialFinished,
+        ModelKept,
+        ModelDisplaced,
+        ParametersDrawn,
+        StudyClosed,
+    )
+}
+
+
+def encoded(record: Record) -> tuple[str, str]:
+    """Return a record as text to store: its kind, and its values as JSON."""
+    return type(record).__name__, json.dumps(asdict(record))
+
+
+def decoded(kind: str, payload: str) -> Record:
+    """Return the record that was `encoded`."""
+    values: dict[str, Any] = json.loads(payload)
+    if "parameters" in values:
+        values["parameters"] = tuple(values["parameters"])
+    if "epochs" in values:
+        values["epochs"] = tuple((epoch, at_ms, metrics) for epoch, at_ms, metrics in values["epochs"])
+    return _KINDS[kind](**values)

@@ -23,11 +23,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from tracking.crash_points import reach
 
 from pipelines.data.columns import Column, read_columns
 from pipelines.data.encoding import Plan, describe, missing_somewhere, note_identifiers, plan_table
-from pipelines.data.prepared import DataSummary, Features, InputKind, Part, RawColumn, Task
+from pipelines.data.prepared import DataSummary, Features, InputKind, Part, RawColumn, Task, read_summary
 from pipelines.data.raw import PARTS, Array, PartName, RawData
 from pipelines.data.source_paths import source_path
 from pipelines.data.sources import load
@@ -35,6 +34,7 @@ from pipelines.data.splits import Split, split_rows
 from pipelines.data.task import Labels, read_labels, split_target
 from pipelines.study_spec import DataSpec
 from search_spaces.errors import InputError, Problem
+from tracking.crash_points import reach
 
 if TYPE_CHECKING:
     import keras
@@ -88,34 +88,7 @@ def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind, expect
 
 def load_summary(folder: Path) -> DataSummary:
     """Return the summary of a prepared folder."""
-    read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    image = read["features"]["image"]
-    return DataSummary(
-        source=read["source"],
-        task=_task_of(read["task"]),
-        features=Features(
-            dense=read["features"]["dense"],
-            codes=tuple((name, count) for name, count in read["features"]["codes"]),
-            image=None if image is None else (image[0], image[1], image[2]),
-        ),
-        raw=tuple(RawColumn(**{**column, "shape": tuple(column["shape"])}) for column in read["raw"]),
-        rows=read["rows"],
-        folds=read["folds"],
-        digest=read["digest"],
-        encodings=read["encodings"],
-        notes=tuple(read["notes"]),
-    )
-
-
-def _task_of(read: Mapping[str, Any]) -> Task:
-    return Task(
-        kind=read["kind"],
-        targets=tuple(read["targets"]),
-        classes=tuple(read["classes"]),
-        target_mean=tuple(read["target_mean"]),
-        target_scale=tuple(read["target_scale"]),
-        class_counts=tuple(read["class_counts"]),
-    )
+    return read_summary(folder)
 
 
 def load_part(folder: Path, part: PartName, fold: int = 0) -> Part:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,18 @@ import jsonschema
 import psutil
 import pytest
 from command import COMMAND, environment, kerastudy
+from mlflow import MlflowClient
+from mlflow_picture import everything, without_ids
 
 from pipelines import cli
 from search_spaces.errors import KerastudyError
+from tracking import links
+from tracking.outbox import Outbox
+from tracking.records import ParametersDrawn
+from tracking.store import Store
 
 HEAD = "study: s\ndata: {source: d.csv, target: y}\nmodel: mlp\n"
-VERBS = ("best", "export", "list", "run", "schema", "show", "trials", "ui", "validate")
+VERBS = ("rebuild-tracking", "sync", "best", "export", "list", "run", "schema", "show", "trials", "ui", "validate")
 
 
 @pytest.fixture
@@ -453,3 +460,75 @@ def test_what_is_seldom_meant_is_noted(call, tmp_path, verb):
     first, second = err.splitlines()
     assert first.startswith("note: s.yaml:4:21: objective.metric: ")
     assert second.startswith("s.yaml:2:16: data.source: ")
+
+
+# Keeping MLflow in step --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of the finished study's home, to be changed."""
+    return Path(shutil.copytree(finished.home, tmp_path / "copied"))
+
+
+def leave_something(home: Path) -> None:
+    """Let a record wait that says nothing new."""
+    with Store.open(home) as store:
+        Outbox(store).add([ParametersDrawn("cancer", 0, {})])
+
+
+def test_sync(call, copied):
+    """What waits is delivered and counted; then there is nothing to do."""
+    leave_something(copied)
+    assert call("--home", copied, "sync")[:2] == (0, "cancer: 1 record delivered\n")
+    assert call("--home", copied, "sync")[:2] == (0, "MLflow is up to date\n")
+    code, out, _ = call("--home", copied, "sync", "cancer", "--json")
+    assert (code, json.loads(out)) == (
+        0,
+        [{"study": "cancer", "delivered": 0, "left": 0, "reason": "", "is_busy": False}],
+    )
+
+
+def test_sync_without_mlflow(call, copied, monkeypatch):
+    """What cannot be delivered is an error that says why; nothing is lost, and `show` says the same."""
+    leave_something(copied)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    code, out, _ = call("--home", copied, "sync", "--wait", "1")
+    assert code == 1
+    assert out.startswith("cancer: 0 records delivered, 1 left (MlflowException: API request to http://127.0.0.1:9")
+    _, shown, _ = call("--home", copied, "show", "cancer")
+    assert "1 record to go (MlflowException: " in shown
+    read = json.loads(call("--home", copied, "show", "cancer", "--json")[1])
+    assert (read["waiting_for_mlflow"], read["mlflow_error"][:15]) == (1, "MlflowException")
+
+
+def test_running_a_finished_study_delivers_what_waits(call, copied, finished):
+    """The file is run again, nothing is left to train, and what waits for MLflow arrives."""
+    leave_something(copied)
+    code, out, _ = call("--home", copied, "run", finished.file, "--trials", "3")
+    assert (code, "nothing is left to do" in out, "not in MLflow yet" in out) == (0, True, False)
+    with Store.open(copied) as store:
+        assert Outbox(store).waiting("cancer").rows == 0
+
+
+def test_rebuild_tracking(call, copied, finished, tmp_path, monkeypatch):
+    """In an empty MLflow a study of real trainings looks as it did in the one that was lost."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", links.home_tracking_uri(tmp_path))
+    assert call("--home", copied, "rebuild-tracking", "cancer")[0] == 0
+    pictures = []
+    for folder in (finished.home, tmp_path):
+        uri = links.home_tracking_uri(folder)
+        pictures.append(without_ids(everything(MlflowClient(uri, registry_uri=uri), "cancer"), times=False))
+    for runs, _, _ in pictures:
+        for _, _, _, tags, *_ in runs.values():
+            tags.pop("kerastudy.why_alone", None)
+    assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize("verb", ["sync", "rebuild-tracking"])
+def test_upkeep_of_what_is_not_there(call, copied, tmp_path, verb):
+    """An unknown study and an empty home are bad input."""
+    code, _, err = call("--home", copied, verb, "cancel")
+    assert (code, 'there is no study "cancel"' in err, 'did you mean "cancer"' in err) == (2, True, True)
+    code, _, err = call("--home", tmp_path / "empty", verb, "cancer")
+    assert (code, "there are no studies in" in err) == (2, True)

@@ -5,10 +5,13 @@ import itertools
 from dataclasses import replace
 
 import mlflow
+import mlflow_picture
 import pytest
+from mlflow_picture import without_ids
 
 from search_spaces.errors import KerastudyError
-from tracking.mlflow_projection import Projection, run_name
+from tracking.mlflow_projection import Projection
+from tracking.mlflow_wording import run_name
 from tracking.records import (
     EpochsRecorded,
     ModelDisplaced,
@@ -69,45 +72,12 @@ def deliver(projection, records):
 
 def runs_of(client, study):
     """Return a study's parent and its children by number."""
-    experiment = client.get_experiment_by_name(f"{study}-experiment")
-    found = client.search_runs([experiment.experiment_id], max_results=1000)
-    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-    children = {int(run.data.tags["number"]): run for run in found if "mlflow.parentRunId" in run.data.tags}
-    assert len(parents) == 1
-    assert len(children) == len(found) - 1
-    return parents[0], dict(sorted(children.items()))
-
-
-def points(client, run, key):
-    return sorted(
-        (point.step, point.timestamp, point.value) for point in client.get_metric_history(run.info.run_id, key)
-    )
+    return mlflow_picture.runs_of(client, f"{study}-experiment")
 
 
 def everything(client, study):
     """Return all that MLflow shows of a study, for comparing."""
-    parent, children = runs_of(client, study)
-    shown = {}
-    for run in (parent, *children.values()):
-        histories = {
-            key: sorted(
-                (point.step, point.timestamp, point.value) for point in client.get_metric_history(run.info.run_id, key)
-            )
-            for key in run.data.metrics
-        }
-        artifacts = sorted(item.path for item in client.list_artifacts(run.info.run_id))
-        datasets = [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs]
-        models = [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
-        shown[run.info.run_name] = (
-            run.info.run_id, run.info.status, run.info.start_time, run.info.end_time,
-            run.data.params, run.data.tags, histories, artifacts, datasets, models,
-        )  # fmt: skip
-    experiment = client.get_experiment(parent.info.experiment_id)
-    versions = [
-        (version.name, version.version, version.run_id, version.source)
-        for version in client.search_model_versions(f"run_id = '{children[1].info.run_id}'")
-    ]
-    return shown, experiment.tags, versions
+    return mlflow_picture.everything(client, f"{study}-experiment")
 
 
 def test_trials_are_children_of_their_study(projection, client, name, a_study):
@@ -206,21 +176,6 @@ def test_delivering_twice_changes_nothing(projection, client, home, name, a_stud
     assert everything(client, name) == once
 
 
-def without_ids(shown):
-    """Return what `everything` shows of two studies' runs so that it can be compared."""
-    runs, _, versions = shown
-    return {
-        name: (
-            *rest,
-            {key: value for key, value in tags.items() if key != "mlflow.parentRunId" and "/" not in value},
-            *more,
-            len(models),
-        )
-        for name, (_, *rest, tags, histories, artifacts, datasets, models) in runs.items()
-        for more in ((histories, artifacts, datasets),)
-    }, len(versions)
-
-
 @pytest.mark.parametrize("size", [3, 7, 100])
 def test_together_or_one_by_one_is_the_same(client, home, tmp_path, a_study, files, keras_file, size):
     """However records are told together, MLflow shows the same; and telling them again changes nothing."""
@@ -267,12 +222,12 @@ def test_runs_are_looked_for_once(client, home, name, a_study, monkeypatch):
     """A process asks for a study's runs when it begins, in pages, and not again for each trial."""
     records = a_study(name)
     connect(home).deliver(records[:-4])
-    monkeypatch.setattr("tracking.mlflow_projection._RUNS_A_PAGE", 2)
+    monkeypatch.setattr("tracking.mlflow_runs._RUNS_A_PAGE", 2)
     later, asked = connect(home), []
     real = later._client.search_runs
     monkeypatch.setattr(later._client, "search_runs", lambda *args, **more: asked.append(more) or real(*args, **more))
     later.deliver(records[:-1])
-    assert [each["max_results"] for each in asked] == [1, 2, 2]
+    assert [each["max_results"] for each in asked] == [20, 2, 2]
     assert len(runs_of(client, name)[1]) == 4
 
 

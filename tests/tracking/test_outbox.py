@@ -3,10 +3,11 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
-from tracking.outbox import Outbox, OutboxDelivery, batches
+from tracking.outbox import Outbox, OutboxDelivery, Waiting, batches
 from tracking.records import EpochsRecorded, ModelDisplaced, StudyOpened, TrialFinished, TrialStarted
 
 
@@ -210,6 +211,132 @@ def test_a_later_process_knows_the_study(store, a_study):
     second.start()
     second.stop(20)
     assert target.remembered == ["s"]
+
+
+def test_delivery_ends_where_it_is_no_longer_allowed(store, a_study):
+    """A process whose lease was lost while a request was under way acknowledges nothing and sends nothing more."""
+    outbox, allowed = Outbox(store), [True]
+    records = a_study("s")
+    outbox.add(records)
+
+    class Sleeper(Target):
+        def deliver(self, records):
+            super().deliver(records)
+            allowed.clear()  # the process was stopped here, for longer than its lease
+
+    target = Sleeper()
+    running = delivery(store, target, may_deliver=lambda: bool(allowed))
+    running.start()
+    until(lambda: not running._is_running())
+    assert (target.tries, target.delivered) == (1, records[:1])
+    assert outbox.waiting() == Waiting(len(records), 0, "")
+    assert "another process" in running.last_error
+    assert running.stop(20).pending == len(records)
+
+
+def test_an_error_is_not_stored_where_that_is_no_longer_allowed(store, a_study):
+    """A process that lost its lease during an outage, or over a row that is refused, leaves the rows as they are."""
+    for away in (True, False):
+        outbox, allowed = Outbox(store), [True]
+        outbox.add(a_study(f"s{away}"))
+        target = Target(away=away, refuses=lambda record, allowed=allowed: allowed.clear() is None)
+        target.severity = lambda error, away=away, allowed=allowed: allowed.clear() or "outage" if away else "refused"
+        running = delivery(store, target, study=f"s{away}", may_deliver=lambda allowed=allowed: bool(allowed))
+        running.start()
+        until(lambda running=running: not running._is_running())
+        assert outbox.waiting(f"s{away}") == Waiting(len(a_study("s")), 0, "")
+
+
+def test_stopping_in_a_hurry(store, a_study):
+    """Told to hurry, `stop` waits no longer for a target that is away."""
+    Outbox(store).add(a_study("s"))
+    running = delivery(store, Target(away=True))
+    running.start()
+    running.hurry()
+    began = time.monotonic()
+    assert running.stop(1000).pending == len(a_study("s"))
+    assert time.monotonic() - began < 500
+
+
+def test_rows_set_aside_get_a_second_chance(store, monkeypatch):
+    """What a server refused that was mended since arrives without a restart, at its old place; one try each."""
+    monkeypatch.setattr("tracking.outbox._SECOND_CHANCE_S", 0.0)
+    outbox, refuses = Outbox(store), [True]
+    outbox.add([finished(number) for number in range(3)])
+    target = Target(refuses=lambda record: record.number == 1 and bool(refuses))
+    running = delivery(store, target)
+    running.start()
+    until(lambda: outbox.waiting().parked)
+    tries = target.tries
+    until(lambda: target.tries > tries + 2)
+    assert outbox.waiting().rows == 1
+    refuses.clear()
+    until(lambda: not outbox.waiting().rows)
+    running.stop(20)
+    assert [record.number for record in target.delivered] == [0, 2, 1]
+
+
+def test_the_end_gives_a_second_chance(store):
+    """Rows that were set aside are tried once more when delivery is stopped with time to deliver."""
+    outbox, refuses = Outbox(store), [True]
+    outbox.add([finished(0)])
+    target = Target(refuses=lambda record: bool(refuses))
+    running = delivery(store, target)
+    running.start()
+    until(lambda: outbox.waiting().parked)
+    refuses.clear()
+    assert running.stop(20) == Waiting(0, 0, "")
+
+
+def test_a_server_at_fault_does_not_hold_up_every_row_for_long(store):
+    """Where one row was tried thirty times in vain, the next are set aside after three."""
+    outbox = Outbox(store)
+    outbox.add([finished(number) for number in range(3)])
+    target = Target(refuses=lambda record: True)
+    target.severity = lambda error: "unclear"
+    running = OutboxDelivery(store, "unused", connect=lambda: target, longest_pause_s=0.001)
+    running.start()
+    until(lambda: outbox.waiting().parked == 3)
+    running.stop(0)
+    assert target.tries == 1 + 29 + 2 + 2
+
+
+def test_the_last_end_of_a_study_stays(store, a_study):
+    """The last `StudyClosed` can be asked for, waiting or delivered, and counts as nothing that waits."""
+    outbox = Outbox(store)
+    *_, closed = a_study("s")
+    assert outbox.closed("s") is None
+    for reason in ("first", "second"):
+        outbox.add([replace(closed, reason=reason), *a_study("other")])
+        assert outbox.closed("s").reason == reason
+        running = delivery(store, Target())
+        running.start()
+        assert running.stop(20) == Waiting(0, 0, "")
+        assert outbox.closed("s").reason == reason
+
+
+def test_rows_that_say_the_same_are_not_doubled(store, a_study):
+    """Rows that are told again take the place of those that wait; others keep theirs."""
+    outbox, records = Outbox(store), a_study("s")
+    outbox.add([ModelDisplaced("s", 7), *records, *a_study("other")])
+    outbox.note_error(outbox.next_rows("s", 3)[2:], "no", attempts=3, park=True)
+    with store.write() as connection:
+        outbox.add_again("s", records, connection)
+    assert [row.record for row in outbox.next_rows("s", 100)] == [ModelDisplaced("s", 7), *records]
+    assert outbox.waiting("s").parked == 0
+    assert outbox.pending("other") == len(a_study("other"))
+
+
+def test_the_studies_that_wait_are_known(store, a_study):
+    """Studies of which something waits or was set aside are named, the longest waiting first."""
+    outbox = Outbox(store)
+    outbox.add([*a_study("b"), ModelDisplaced("c", 1)])
+    running = delivery(store, Target(), study="b")
+    running.start()
+    running.stop(20)
+    outbox.add([ModelDisplaced("a", 1), ModelDisplaced("b", 1)])
+    outbox.note_error(outbox.next_rows("a", 1), "no", attempts=3, park=True)
+    assert outbox.studies() == ("c", "a", "b")
 
 
 def test_only_the_own_study_is_delivered(store, a_study):

@@ -1,0 +1,157 @@
+"""A study and its trials as rows for MLflow: the same, whether they are told as it happens or later from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pipelines.data.prepared import DataSummary
+from pipelines.home import Home
+from pipelines.search import Scored
+from pipelines.study_file import Objective, Study
+from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, EpochDone, read_epochs
+from tracking.mlflow_model import write_model_folder
+from tracking.records import (
+    EpochsRecorded,
+    ParametersDrawn,
+    Record,
+    StudyClosed,
+    StudyOpened,
+    StudyState,
+    TrialFinished,
+    Value,
+)
+
+MLFLOW_MODEL = "mlflow_model"
+"""The folder in a trial's folder that holds its model as MLflow keeps it, while it is among the best."""
+
+
+def opened_row(
+    study: Study,
+    objective: Objective,
+    summary: DataSummary,
+    home: Home,
+    *,
+    started_ms: int,
+    undeclared: Iterable[str] = (),
+) -> StudyOpened:
+    """Return the row of a study that begins; `undeclared` is searched and not in the space."""
+    spec = study.spec
+    return StudyOpened(
+        study=spec.study,
+        experiment=spec.tracking.experiment or spec.study,
+        metric=objective.metric,
+        direction=objective.direction,
+        parameters=(*study.space.parameters, *dict.fromkeys(undeclared)),
+        started_ms=started_ms,
+        artifacts=str(home.report(spec.study)),
+        dataset_name=spec.study,
+        dataset_source=summary.source,
+        dataset_digest=summary.digest,
+        dataset_rows=summary.rows,
+        tags={"model": spec.model, "sampler": spec.search.sampler, "pruner": spec.search.pruner},
+    )
+
+
+def drawn_rows(study: Study, number: int, params: Mapping[str, Value]) -> list[Record]:
+    """Return the row of what a model of the study's own asked for; not all of it was known when the trial started."""
+    if not study.has_own_model or not params:
+        return []
+    return [ParametersDrawn(study.name, number, dict(params))]
+
+
+def epoch_rows(study: str, number: int, epochs: Sequence[EpochDone], folds: int, *, mean: bool = False) -> list[Record]:
+    """Return the row of some epochs of a trial: of several folds by names of their own, unless it is their `mean`."""
+    if not epochs:
+        return []
+    points = tuple(
+        (
+            done.epoch,
+            done.at_ms,
+            dict(done.metrics)
+            if folds == 1 or mean
+            else {f"fold_{done.fold + 1}/{name}": value for name, value in done.metrics.items()},
+        )
+        for done in epochs
+    )
+    return [EpochsRecorded(study, number, points)]
+
+
+def finished_row(
+    study: str,
+    trial: Scored,
+    home: Home,
+    *,
+    keeps_model: bool,
+    best_so_far: float | None,
+    finished_ms: int,
+) -> TrialFinished:
+    """Return the row of a trial that ended.
+
+    Raises:
+        ValueError: if it has not.
+    """
+    if trial.state == "running":
+        raise ValueError(f"trial {trial.number} has not ended")
+    folder = home.trial(study, trial.number)
+    return TrialFinished(
+        study=study,
+        number=trial.number,
+        state=trial.state,
+        value=trial.value,
+        metrics=best_metrics(trial),
+        reason=trial.reason,
+        finished_ms=finished_ms,
+        folder=str(folder / ARTIFACTS),
+        model=str(folder / MLFLOW_MODEL) if keeps_model else None,
+        best_so_far=best_so_far,
+        tags={"kerastudy.trainer": trial.trainer} if trial.trainer else {},
+        scored_ms=max((done.at_ms for done in read_epochs(folder)), default=None),
+    )
+
+
+def closed_row(
+    study: Study,
+    state: StudyState,
+    reason: str,
+    home: Home,
+    *,
+    best: Scored | None,
+    trials: Mapping[str, int],
+    test: Mapping[str, float],
+    finished_ms: int,
+) -> StudyClosed:
+    """Return the row of a study that ended or paused; `trials` counts its trials by state."""
+    spec = study.spec
+    return StudyClosed(
+        study=spec.study,
+        state=state,
+        reason=reason,
+        finished_ms=finished_ms,
+        winner=best.number if best else None,
+        best_value=best.value if best else None,
+        trials=trials,
+        artifacts=str(home.report(spec.study)),
+        register=(spec.export.register_as or spec.study) if state == "finished" else None,
+        alias=spec.export.alias if state == "finished" else None,
+        test=dict(test),
+    )
+
+
+def best_first(trials: Iterable[Scored], objective: Objective) -> list[Scored]:
+    """Return complete trials by their scores, the earlier one of equals first."""
+    sign = 1.0 if objective.direction == "minimize" else -1.0
+    return sorted(trials, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def best_metrics(trial: Scored) -> dict[str, float]:
+    """Return what MLflow shows of a trial's best epoch."""
+    if trial.best_epoch is None:
+        return {}
+    return {**{f"best_{name}": value for name, value in trial.metrics.items()}, "best_epoch": float(trial.best_epoch)}
+
+
+def write_mlflow_model(folder: Path, *, anew: bool = True) -> None:
+    """Write a trial's model as MLflow keeps it, if the trial's folder holds its model; `anew` also over one there."""
+    if (folder / MODEL_FILE).exists() and (anew or not (folder / MLFLOW_MODEL).exists()):
+        write_model_folder(folder / MODEL_FILE, folder / MLFLOW_MODEL)
