@@ -70,6 +70,8 @@ def to_resume(home: Home, name: str) -> Study:
         record = queue.get(name)
         if (holder := queue.holder(name)) is not None and queue.unseen_holder(name) is None:
             raise InputError(f"{name} is not paused: {holder} works on it")
+        if record.state == "cancelled":
+            raise InputError(f"{name} was cancelled, which is for good: give a new study another name")
     return loaded(record)
 
 
