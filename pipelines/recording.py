@@ -162,7 +162,7 @@ class Recorder:
         trials = self._search.trials()
         counts = count_by_state(trials)
         folder = self._home.report(spec.study)
-        if self._plots is None:
+        if self._plots is None and state in ("finished", "failed"):  # nobody who asks for an end waits for pictures
             self.draw_plots()
         write_page(folder, self._report(trials, state, reason, test), self._plots or ())
         closed = rows.closed_row(

@@ -172,7 +172,9 @@ class Underway:
             write_text(folder / ARTIFACTS / "traceback.txt", event.traceback)
         if event.kind not in _COST_A_WORKER:
             return self._failed(running, self._noted(running, event.reason))
-        failed = Attempt(_one_line(event.reason), running.seconds)
+        limit_s = self._study.spec.limits.trial_time
+        over_time = f"over its time limit of {limit_s:g} s" if limit_s is not None and event.kind == "time" else ""
+        failed = Attempt(over_time or _one_line(event.reason), running.seconds)
         attempts, most = len(self._search.failed_attempts(number)) + 1, self._study.spec.limits.attempts
         left_s = self.time_left_s(number)
         if attempts < most and (left_s is None or failed.seconds < left_s):
