@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
+from pipelines.data.prepared import DataSummary
 from pipelines.engines.local import LocalEngine
 from pipelines.fleets import unfit
 from pipelines.home import Home
@@ -15,6 +16,7 @@ from pipelines.supervisor import Supervisor
 from tracking import links
 from tracking.outbox import OutboxDelivery
 from tracking.store import Store
+from tracking.study_queue import Wish
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def supervised(
             checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:
             enqueue(study, checked.summary, store, evolve=evolve)
-            yield Supervisor(study, checked.summary, home, store, engine, _delivery(study, home, store))
+            yield _supervisor(study, checked.summary, home, store, engine)
 
 
 @contextmanager
@@ -45,14 +47,21 @@ def cancelling(study: Study, home: Home) -> Iterator[Supervisor]:
     from pipelines.data.prepare import load_summary
 
     with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
-        delivery = _delivery(study, home, store)
-        yield Supervisor(study, load_summary(home.data(study.name)), home, store, engine, delivery, wish="cancel")
+        yield _supervisor(study, load_summary(home.data(study.name)), home, store, engine, wish="cancel")
 
 
-def _delivery(study: Study, home: Home, store: Store) -> OutboxDelivery:
-    return OutboxDelivery(
+def _supervisor(
+    study: Study, summary: DataSummary, home: Home, store: Store, engine: LocalEngine, wish: Wish | None = None
+) -> Supervisor:
+    def may_deliver() -> bool:
+        return supervisor.is_in_charge()
+
+    delivery = OutboxDelivery(
         store,
         links.resolve(home.folder, os.environ),
         artifact_root=links.artifact_root(home.folder, os.environ),
         study=study.name,
+        may_deliver=may_deliver,
     )
+    supervisor = Supervisor(study, summary, home, store, engine, delivery, wish=wish)
+    return supervisor
