@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
-from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared import DataSummary, read_summary
 from pipelines.engines.local import LocalEngine
 from pipelines.fleets import unfit
 from pipelines.home import Home
@@ -44,10 +44,8 @@ def supervised(
 @contextmanager
 def cancelling(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a supervisor that ends a study which nobody works on, and trains nothing more."""
-    from pipelines.data.prepare import load_summary
-
     with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
-        yield _supervisor(study, load_summary(home.data(study.name)), home, store, engine, wish="cancel")
+        yield _supervisor(study, read_summary(home.data(study.name)), home, store, engine, wish="cancel")
 
 
 def _supervisor(
