@@ -251,7 +251,9 @@ class Projection:
             name = metric_name(f"best_{study.opened.metric}")
             metrics = [*metrics, Metric(name, closed.best_value, closed.finished_ms, 0)]
         tags = {"state": closed.state, "kerastudy.state": closed.state, "kerastudy.reason": closed.reason}
-        counts = {f"kerastudy.trials.{state}": str(count) for state, count in closed.trials.items()}
+        # One that was parked with trials under way has none of them at its end.
+        states = {"running": 0, **closed.trials}
+        counts = {f"kerastudy.trials.{state}": str(count) for state, count in states.items()}
         self._log(study.run_id, metrics=metrics, tags={**tags, **counts})
         self._write_note(study, outcome(study.opened, closed), winner=winner, registered=registered)
         self._settle_children(study, closed)
