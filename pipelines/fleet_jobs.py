@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tracking.crash_points import reach
-
 from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
 from pipelines.fleets import Fleets, Trial
 from pipelines.home import Home
@@ -16,6 +14,7 @@ from pipelines.study_file import Objective, Study
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.seam import FleetEpoch, FleetJob, RungsReached, SeatsFree
 from pipelines.underway import Underway
+from tracking.crash_points import reach
 
 
 @dataclass

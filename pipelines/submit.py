@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracking.crash_points import reach
-
 from pipelines.asked import own_model, undeclared, write_asked
 from pipelines.data.job import DataJob
 from pipelines.data.prepared import DataSummary
@@ -28,6 +26,7 @@ from pipelines.study_spec import size_text
 from pipelines.training.trainer import ModelCheck, TrialJob
 from search_spaces.errors import InputError, Problem
 from search_spaces.suggest import largest, smallest
+from tracking.crash_points import reach
 from tracking.records import Value
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, StudyRecord

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tracking.crash_points import reach
 
 from pipelines.files import aside_of, into_place
+from tracking.crash_points import reach
 
 _LEAST_S = 1.0
 _SHARE = 20

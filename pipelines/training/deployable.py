@@ -8,12 +8,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from tracking.crash_points import reach
 
 from pipelines.data.prepare import load_preprocessing
 from pipelines.files import aside_of, into_place, write_text
 from pipelines.models.compose import compose
 from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, TrialJob
+from tracking.crash_points import reach
 
 
 def write_deployable(job: TrialJob, fold: int, core: keras.Model, *, with_file: bool) -> None:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tracking.crash_points import reach
-
 from pipelines.training.trainer import EpochDone, epochs_file, epochs_in
+from tracking.crash_points import reach
 
 
 class EpochLog:

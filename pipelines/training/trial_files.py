@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from tracking.crash_points import reach
 
 from pipelines.files import write_text
 from pipelines.study_spec import TrainingSpec
 from pipelines.training.trainer import ARTIFACTS, EpochDone, PastTrial, TrialJob, TrialResult
+from tracking.crash_points import reach
 from tracking.learning_curve import learning_curve
 from tracking.records import Value
 

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from tracking.crash_points import reach
-
 from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.files import write_text
@@ -34,6 +32,7 @@ from pipelines.training.trainer import (
     schedule_of,
 )
 from pipelines.training.trial_files import write_files
+from tracking.crash_points import reach
 
 _programs: dict[str, Program] = {}
 """Programs of this process by all that they depend on: compiling one takes seconds."""
