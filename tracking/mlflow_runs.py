@@ -162,7 +162,11 @@ class Runs:
     def _only(self, twins: Sequence[Run], *, keep: str = "") -> Run:
         """Return the run to `keep`, or else the one that says most, and delete the others."""
         said = [
-            (run.info.run_id == keep, run.info.end_time is not None, len(run.data.metrics) + len(run.data.params))
+            (
+                run.info.run_id == keep,
+                run.info.end_time is not None,
+                len(run.data.metrics) + len(run.data.params) + len(run.data.tags),
+            )
             for run in twins
         ]
         kept = twins[said.index(max(said))]

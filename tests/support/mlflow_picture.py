@@ -81,7 +81,8 @@ def without_ids(picture: Any, *, times: bool = True) -> Any:
 
 def _plain(tags: dict[str, str]) -> dict[str, str]:
     """Return tags without those that hold identifiers or links."""
-    return {key: value for key, value in tags.items() if key != "mlflow.parentRunId" and "/" not in value}
+    of_one = ("mlflow.parentRunId", "kerastudy.key")
+    return {key: value for key, value in tags.items() if key not in of_one and "/" not in value}
 
 
 def _is_of_the_end(metric: str) -> bool:
