@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 from pipelines.engines.engine import Engine, Failed, Finished, Job
 from search_spaces.errors import InputError, KerastudyError
 
+_ATTEMPTS = 3
+
 
 class JobError(KerastudyError):
     """A job that does not belong to a trial ended badly."""
@@ -30,12 +32,22 @@ def run_alone(
     """Run a job while nothing else runs on the engine, and return its result.
 
     `meanwhile` is called once when the job has begun, then `while_waiting` about twice a second; what they raise ends
-    the job.
+    the job. One whose worker dies is begun again, up to three times: all that such jobs write is written aside.
 
     Raises:
         InputError: if the job says that what was handed in is at fault.
         JobError: if it failed in any other way; names its log.
     """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _run_once(engine, job, while_waiting, meanwhile if attempt == 1 else lambda: None)
+        except JobError as error:
+            if error.kind != "died" or attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _run_once(engine: Engine, job: Job, while_waiting: Callable[[], None], meanwhile: Callable[[], None]) -> Any:
     engine.submit(job)
     try:
         meanwhile()

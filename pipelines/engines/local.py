@@ -31,6 +31,7 @@ from pipelines.engines.worker import Setting, preloads, serve
 from search_spaces.errors import KerastudyError
 
 _JOBS_PER_WORKER = 25
+_STARTS = 5
 _MOST_GROWTH_BYTES = 10**9
 _WATCH_EVERY_S = 0.5
 
@@ -153,12 +154,19 @@ class LocalEngine:
         # TensorFlow removes its temporary files when a process ends in peace, which a worker seldom does.
         self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
         setting = Setting(backend, self._threads, Path.cwd(), self._temporary, self._cache)
-        ours, theirs = multiprocessing.Pipe()
-        process = ForkedProcess(preloads(backend), serve, (theirs, setting))
-        with _explained():
-            process.start()
-        theirs.close()
-        return _Worker(process, ours, backend)
+        for _ in range(_STARTS):
+            ours, theirs = multiprocessing.Pipe()
+            process = ForkedProcess(preloads(backend), serve, (theirs, setting))
+            try:
+                with _explained():
+                    process.start()
+            except (EOFError, ConnectionError):  # its server was killed meanwhile; starting again begins another one
+                ours.close()
+                continue
+            finally:
+                theirs.close()
+            return _Worker(process, ours, backend)
+        raise KerastudyError(f"the process that workers are forked from was killed {_STARTS} times")
 
     def _receive(self, name: str) -> Event | None:
         worker = self._busy[name]
