@@ -65,7 +65,7 @@ tracking: {{keep_models: 3}}
 """
 EPOCHS = {"loop": 100, "fleet": 600}
 FLEET = {"loop": "off", "fleet": "4"}
-_LEAST_PAUSE_S, _MOST_PAUSE_S = 1.0, 10.0
+_LEAST_PAUSE_S, _MOST_PAUSE_S = 1.0, 6.0
 _STUCK_S = 600.0
 
 

@@ -88,10 +88,9 @@ def test_a_supervisor_killed_at_each_step_loses_nothing(tmp_path):
 def test_a_training_killed_at_each_write_loses_nothing(tmp_path):
     """Killed between a trial's files, a study takes each trial up from what is whole, and its best model works."""
     places = (
-        "data-prepared", "epoch-logged:2", "checkpoint-aside", "checkpoint-moved-back", "checkpoint-written:3",
-        "history-written", "model-aside", "model-written", "result-due", "result-written", "winner-tested", "",
+        "data-prepared", "epoch-logged:2", "checkpoint-moved-back", "model-aside", "result-due", "result-written", "",
     )  # fmt: skip
-    file, home = write_study(tmp_path, STUDY), tmp_path / "home"
+    file, home = write_study(tmp_path, STUDY.replace("trials: 6", "trials: 3")), tmp_path / "home"
     check_lives(lives_of(Request(str(file), str(home), places)))
     assert broken_promises(home) == []
 

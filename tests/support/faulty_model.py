@@ -48,7 +48,7 @@ class Grief(keras.callbacks.Callback):
     def memory(self):
         hoard = []
         while True:
-            hoard.append(np.ones(4_000_000))
+            hoard.append(np.ones(20_000_000))
 
     def hang(self):
         time.sleep(10_000)

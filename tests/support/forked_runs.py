@@ -13,7 +13,6 @@ import importlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -268,9 +267,12 @@ class _Told:
 
 def fill_up(home: Path, left_bytes: int) -> None:
     """Leave so many bytes free on the disk that a home is on."""
-    free_bytes = shutil.disk_usage(home).free
-    with suppress(OSError), (home.parent / FILLER).open("ab") as filler:  # something else may fill it first
-        os.posix_fallocate(filler.fileno(), filler.tell(), max(1, free_bytes - left_bytes))
+    with (home.parent / FILLER).open("wb", buffering=0) as filler:
+        for chunk in (bytes(2**18), bytes(2**12)):
+            with suppress(OSError):  # it is full
+                while filler.write(chunk) == len(chunk):
+                    pass
+        filler.truncate(max(0, filler.tell() - left_bytes))
 
 
 def free(home: Path) -> None:
