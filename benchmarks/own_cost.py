@@ -63,6 +63,7 @@ space:
 objective: {{metric: val_loss, direction: minimize}}
 search: {{sampler: {sampler}, pruner: {pruner}, seed: 1}}
 budget: {{trials: {trials}}}
+resources: {{fleet: off}}
 """
 SUMMARY = DataSummary(
     source="data.csv",

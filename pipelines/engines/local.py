@@ -162,6 +162,7 @@ class LocalEngine:
                     process.start()
             except (EOFError, ConnectionError):  # its server was killed meanwhile; starting again begins another one
                 ours.close()
+                time.sleep(_WATCH_EVERY_S)  # until it is gone: one that is being killed still counts as running
                 continue
             finally:
                 theirs.close()
