@@ -25,6 +25,8 @@ _LOOK_EVERY_S = 0.1
 _RENEW_EVERY_S = 10.0
 _LEASE_TTL_S = 60.0
 _LESS_PATIENCE = 4
+# Before anything can be delivered MLflow's modules must be loaded, which takes long on a busy machine.
+_MOST_TO_LOAD_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -164,10 +166,12 @@ def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: f
     delivery.start()
     try:
         fewest, taken_at = before, time.monotonic()
+        loaded_by = taken_at + _MOST_TO_LOAD_S
         while (now := outbox.waiting(name)).pending and time.monotonic() - taken_at < patience_s and not watch.is_over:
             watch.show(Step(name, now.rows, delivery.last_error))
             leases.renew()
-            if now.rows < fewest:
+            is_loading = not (delivery.is_connected or delivery.last_error) and time.monotonic() < loaded_by
+            if now.rows < fewest or is_loading:
                 fewest, taken_at = now.rows, time.monotonic()
             time.sleep(_LOOK_EVERY_S)
     finally:

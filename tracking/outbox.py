@@ -217,6 +217,7 @@ class OutboxDelivery:
         self._most_attempts = dict(_ATTEMPTS)
         self._second_chance_at = time.monotonic() + _SECOND_CHANCE_S
         self.last_error = ""
+        self.is_connected = False
 
     def start(self) -> None:
         """Begin to deliver; rows that were set aside earlier get another chance."""
@@ -283,6 +284,7 @@ class OutboxDelivery:
 
     def _deliver_until_halted(self) -> None:
         target = self._retrying(_is_no_end)(self._connect)
+        self.is_connected = True
         for opened in self._outbox.opened(self._study):
             target.remember(opened)
         while not self._halt.is_set():

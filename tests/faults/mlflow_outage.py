@@ -113,7 +113,9 @@ def outage(folder: Path, *, before_s: float, away_s: float, after_s: float) -> O
                 _wait_until(lambda: _waiting(store, last) == 0, study)
             empty = time.time()
             _wait_until(lambda: time.time() > empty + after_s, study)
-            subprocess.run([COMMAND, "--home", home.folder, "stop", NAME], cwd=folder, env=settings, check=True)
+            subprocess.run(
+                [COMMAND, "--home", home.folder, "stop", NAME], cwd=folder, env=settings, stdout=log, check=True
+            )
             study.wait(timeout=600)
         # We end this study, and not its number of trials.
         broken = [each for each in broken_promises(home.folder, tracking_uri=server.address) if _TOO_FEW not in each]
