@@ -225,7 +225,7 @@ def _time_the_parts(spent: Spent) -> None:
         spent.timed(Search, name, "ask")
     spent.timed(Search, "should_prune", "rungs")
     spent.timed(Search, "tell", "tell", lambda search, ended: [ended.number])
-    spent.timed(Recorder, "trial_started", "rows for MLflow", lambda recorder, number, values: [number])
+    spent.timed(Recorder, "trial_started", "rows for MLflow", lambda recorder, number, *rest: [number])
     spent.timed(Recorder, "flush_epochs", "rows for MLflow")
     spent.timed(Recorder, "trial_finished", "rows for MLflow", lambda recorder, ended, *rest: [ended.number])
     spent.timed(Projection, "deliver", "delivery to MLflow", lambda projection, records: _trials_of(records))
