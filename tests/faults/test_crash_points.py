@@ -17,9 +17,10 @@ from promises import broken_promises
 from tracking import crash_points
 
 ROOT = Path(__file__).parents[2]
+TOUGH = STUDY.replace("budget:", "limits: {attempts: 30}\nbudget:")
 LASTING = {
-    "loop": STUDY.replace("epochs: 4", "epochs: 400"),
-    "fleet": STUDY.replace("epochs: 4", "epochs: 1500").replace("fleet: off", "fleet: 3"),
+    "loop": TOUGH.replace("epochs: 4", "epochs: 400"),
+    "fleet": TOUGH.replace("epochs: 4", "epochs: 1500").replace("fleet: off", "fleet: 3"),
 }
 NOT_REACHED_BY = {
     "loop": {"seats-answered", "fleet-seated", "weights-aside", "weights-written", "models-written", "models-recorded"},
@@ -99,6 +100,7 @@ def test_a_training_killed_at_each_write_loses_nothing(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", ["loop", "fleet"])
 def test_each_place_kills_a_process_of_a_real_study(kind, tmp_path):
     """The real command, killed wherever it or a worker comes to a place for the first time, ends as if nothing was."""
