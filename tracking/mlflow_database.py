@@ -7,6 +7,7 @@ later start fails at the step that was half done. So the file is made beside its
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,12 +15,17 @@ import psutil
 import sqlalchemy as sa
 
 _ASIDE = "making-"
+_one_at_a_time = threading.Lock()  # what MLflow makes its tables with keeps its state in a module
 
 
 def make_database(file: Path) -> None:
     """Make MLflow's database if it is missing; where several processes do at once, the first one's counts."""
-    if file.exists():
-        return
+    with _one_at_a_time:
+        if not file.exists():
+            _make(file)
+
+
+def _make(file: Path) -> None:
     # Private, and the only way to MLflow's tables that opens no store: the store would keep the file open by this name.
     from mlflow.store.db.utils import _initialize_tables
 

@@ -20,6 +20,8 @@ class JobError(KerastudyError):
         self.kind = failed.kind
         self.reason = failed.reason
         self.log = job.log
+        # A job that ends its process by itself would do it again.
+        self.was_killed = failed.kind == "died" and "exited with status" not in failed.reason
 
 
 def run_alone(
@@ -32,7 +34,7 @@ def run_alone(
     """Run a job while nothing else runs on the engine, and return its result.
 
     `meanwhile` is called once when the job has begun, then `while_waiting` about twice a second; what they raise ends
-    the job. One whose worker dies is begun again, up to three times: all that such jobs write is written aside.
+    the job. One whose worker is killed is begun again, up to three times: all that such jobs write is written aside.
 
     Raises:
         InputError: if the job says that what was handed in is at fault.
@@ -42,7 +44,7 @@ def run_alone(
         try:
             return _run_once(engine, job, while_waiting, meanwhile if attempt == 1 else lambda: None)
         except JobError as error:
-            if error.kind != "died" or attempt == _ATTEMPTS:
+            if not error.was_killed or attempt == _ATTEMPTS:
                 raise
     raise AssertionError("unreachable")
 

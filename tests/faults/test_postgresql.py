@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fault_studies import SCRIPTED, check_lives, write_study
+import pytest
 from forked_runs import Request, lives_of
 from promises import broken_promises
 
 
+@pytest.mark.slow
 def test_a_study_killed_on_postgresql_loses_nothing(postgresql, tmp_path):
     """Asking, recording, telling, leases and delivery, each cut off once."""
     places = (

@@ -16,6 +16,7 @@ from pipelines.engines.engine import Job
 from pipelines.home import Home
 from pipelines.progress import EpochEnded, FleetDivided, TrialBegun, TrialEnded, TrialTriedAgain
 from pipelines.recording import Recorder
+from pipelines.reserve import Reserve
 from search_spaces.errors import KerastudyError
 from tracking.records import EpochsRecorded, StudyClosed, TrialFinished
 
@@ -310,6 +311,20 @@ def test_a_supervisor_without_room_pauses_the_study(desk, monkeypatch, error):
     assert not (desk.home.study("it") / "reserve").exists()
     again = desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=4)[-1]
     assert (again.state, again.trials, again.value) == ("finished", {"complete": 4}, 1.0)
+
+
+def test_a_disk_that_is_full_from_the_start_is_said(desk, monkeypatch):
+    """Nothing begins where not even the reserve can be kept, and the message says why."""
+
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reserve, "keep", full)
+        with pytest.raises(KerastudyError, match="no room is left on the disk of"):
+            desk.run(FakeEngine(scores(1.0)), trials=2)
+    assert desk.records() == []
+    assert desk.run(FakeEngine(scores(1.0)), trials=2)[-1].trials == {"complete": 2}
 
 
 def test_a_store_that_is_gone_is_said_without_a_traceback(desk, monkeypatch):

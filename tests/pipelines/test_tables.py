@@ -71,7 +71,8 @@ def test_trials_as_json(capsys):
     """JSON is a list of objects with number, state, values and active params, real booleans among them."""
     tables.print_json([DONE, FAILED])
     read = json.loads(capsys.readouterr().out)
-    assert set(read[0]) == {"number", "state", "values", "params", "best_epoch", "seconds", "reason", "metrics"}
+    known = {"number", "state", "values", "params", "best_epoch", "seconds", "reason", "metrics", "failed_attempts"}
+    assert set(read[0]) == known
     assert (read[0]["values"], read[1]["values"]) == ([0.987654321], [])
     assert read[0]["params"] == {"optimizer": "sgd", "nesterov": True, "learning_rate": 1e-4}
 
@@ -104,6 +105,8 @@ VIEW = StudyView(
     direction="minimize",
     budget=9,
     trials={"complete": 2, "failed": 1},
+    failed_attempts=2,
+    last_failed_attempt="trial 1: killed by SIGKILL",
     changes=(Change(("units: 4..8 is now 4..16",), 1, 2),),
     best=0.25,
     best_trial=1,
@@ -126,6 +129,7 @@ def test_a_study_in_pairs(capsys):
         "data        d.csv",
         "objective   minimize val_loss",
         "trials      3 of 9: 2 complete, 1 failed",
+        "attempts    2 failed, the last of trial 1: killed by SIGKILL",
         "change 1    units: 4..8 is now 4..16 (1 of 2 trials kept)",
         "best        0.25 (t001)",
         "  units     8",

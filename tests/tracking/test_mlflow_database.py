@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from tracking import mlflow_connection
 from tracking.mlflow_database import make_database
@@ -37,3 +38,12 @@ def test_one_that_is_there_stays(tmp_path):
     file.write_text("it")
     make_database(file)
     assert file.read_text() == "it"
+
+
+def test_threads_of_one_process_take_turns(tmp_path):
+    """Several studies of one process, of one home or of two, come to a database each can use."""
+    files = [tmp_path / "one.db", tmp_path / "one.db", tmp_path / "two.db"]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(make_database, files))
+    for file in set(files):
+        assert mlflow_connection.connect(f"sqlite:///{file}").search_experiments()

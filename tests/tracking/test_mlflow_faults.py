@@ -132,6 +132,7 @@ def test_every_request_fails_once(fake, client, records, fault):
     assert everything(client, name) == picture
 
 
+@pytest.mark.slow
 def test_a_request_that_is_carried_out_late_leaves_no_twin(fake, client, records, monkeypatch):
     """A frozen server wakes up and does what it was asked before and what was asked again: one of each stays."""
     monkeypatch.setitem(mlflow_connection._SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
@@ -165,6 +166,7 @@ def test_a_request_that_is_carried_out_late_leaves_no_twin(fake, client, records
     assert without_ids(everything(client, "late")) == without_ids(everything(client, "in-time"))
 
 
+@pytest.mark.slow
 def test_a_file_that_is_refused_costs_nothing_else(fake, client, store, records):
     """Where a file is too large for the server, all else arrives; and the file too once the server takes it."""
     told = records("large")
