@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fault_studies import SCRIPTED, check_lives, write_study
 import pytest
+from fault_studies import SCRIPTED, check_lives, write_study
 from forked_runs import Request, lives_of
 from promises import broken_promises
 
