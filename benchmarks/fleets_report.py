@@ -77,9 +77,9 @@ def _grouped(rows: list[dict[str, str]]) -> dict[tuple[str, int, str], dict[str,
             same = row["fleet"] == "" and int(row["trials"]) == trials
             if row["case"] == case and row["epochs"] == epochs and (fits or same):
                 by_system[row["system"]].append(row)
-        for system, each in by_system.items():  # the longest measurements there are
-            most = max(int(row["trials"]) for row in each)
-            by_system[system] = [row for row in each if int(row["trials"]) == most]
+        for system, each in by_system.items():  # of each run the longest measurement there is
+            longest = {row["run"]: row for row in sorted(each, key=lambda row: int(row["trials"]))}
+            by_system[system] = list(longest.values())
     return groups
 
 
