@@ -29,7 +29,7 @@ class Standing:
 def ask_for(home: Home, name: str, wish: Wish) -> Standing | None:
     """Ask whoever works on a study for something, and wait until it is done, or begun in the case of `stop`.
 
-    Returns None where nobody works on a study that is to be cancelled: see `running.cancelled`.
+    Returns None where nobody works on a study that is to be cancelled: see `running.cancelling`.
 
     Raises:
         InputError: if there is no such study, or it is in no state to do that.
@@ -60,8 +60,7 @@ def to_resume(home: Home, name: str) -> Study:
     """Return a study as it was submitted, to go on with it.
 
     Raises:
-        InputError: if there is no such study, or it was cancelled.
-        StudyBusyError: if somebody works on it.
+        InputError: if there is no such study, it was cancelled, or somebody works on it.
     """
     with Lookup.open(home) as lookup:
         lookup.budget(name)

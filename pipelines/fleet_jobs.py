@@ -42,7 +42,7 @@ class FleetJobs:
         home: Home,
         engine: Engine,
         search: Search,
-        underway: Underway,
+        trials: Underway,
         fleets: Fleets,
         draw: Callable[[], list[Progress] | None],
         memory_bytes: int,
@@ -52,25 +52,25 @@ class FleetJobs:
         self._home = home
         self._engine = engine
         self._search = search
-        self._underway = underway
+        self._trials = trials
         self._fleets = fleets
         self._draw = draw
         self._memory_bytes = memory_bytes
-        self._under_way: dict[str, _Fleet] = {}
+        self._underway: dict[str, _Fleet] = {}
         self._begun = 0
 
     def __len__(self) -> int:
-        return len(self._under_way)
+        return len(self._underway)
 
     def __contains__(self, job: str) -> bool:
-        return job in self._under_way
+        return job in self._underway
 
     def start(self, envelope: Envelope, seats: int) -> None:
         """Start a fleet; it asks for its trials when its program is ready."""
         spec = self._study.spec
         self._begun += 1
         name = f"fleet-{self._begun}"
-        self._under_way[name] = _Fleet(envelope, self._fleets.take(envelope, seats))
+        self._underway[name] = _Fleet(envelope, self._fleets.take(envelope, seats))
         job = FleetJob(
             envelope=envelope,
             seats=seats,
@@ -95,10 +95,10 @@ class FleetJobs:
 
     def handle(self, event: Event) -> Iterator[Progress]:
         """Take note of what a fleet said, and answer what it asked."""
-        fleet = self._under_way[event.job]
+        fleet = self._underway[event.job]
         if isinstance(event, Reported) and isinstance(event.message, FleetEpoch):
             for number, done in event.message.epochs.items():
-                yield self._underway.heard(number, done)
+                yield self._trials.heard(number, done)
         elif isinstance(event, Asked) and isinstance(event.message, RungsReached):
             reached = event.message.best.items()
             pruned = [number for number, (epoch, best) in reached if self._search.should_prune(number, epoch, best)]
@@ -106,18 +106,13 @@ class FleetJobs:
         elif isinstance(event, Asked) and isinstance(event.message, SeatsFree):
             for number, result in event.message.ended.items():
                 fleet.seated.discard(number)
-                yield self._underway.over(number, result)
+                yield self._trials.over(number, result)
             yield from self._seat(fleet, event.job, event.message.free)
         elif isinstance(event, Finished):
-            del self._under_way[event.job]
+            del self._underway[event.job]
         elif isinstance(event, Failed):
-            del self._under_way[event.job]
+            del self._underway[event.job]
             yield from self._gone(fleet, event)
-
-    def stop(self) -> None:
-        """End every fleet at once; its trials stay as they are."""
-        for name in self._under_way:
-            self._engine.stop(name)
 
     def _seat(self, fleet: _Fleet, job: str, free: int) -> Iterator[Progress]:
         """Answer a fleet with trials for its free seats: those that wait for its program, then new ones."""
@@ -129,7 +124,7 @@ class FleetJobs:
             if ended is None:
                 break
             yield from ended
-        jobs = tuple(self._underway.begin(number, values, {}) for number, values in fleet.assigned[:free])
+        jobs = tuple(self._trials.begin(number, values, {}) for number, values in fleet.assigned[:free])
         fleet.assigned = fleet.assigned[free:]
         fleet.seated |= {trial.number for trial in jobs}
         self._engine.answer(job, jobs)
@@ -141,7 +136,7 @@ class FleetJobs:
         """Take up what a fleet left whose job failed: who was over is over, all others are trained again."""
         again = list(fleet.assigned)
         for number in sorted(fleet.seated):
-            left = self._underway.left(number)
+            left = self._trials.left(number)
             if isinstance(left, TrialEnded):
                 yield left
             else:

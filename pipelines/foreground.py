@@ -1,4 +1,4 @@
-"""What the verbs of the command line do while a person watches: run, validate, export, ui."""
+"""What the verbs of the command line do while a person watches, from `run` to `ui`."""
 
 from __future__ import annotations
 

@@ -238,14 +238,15 @@ class Supervisor:
     def _obey(self, wish: Wish) -> None:
         if wish != "stop":
             self._halt = wish
-        elif not self._stop_asking:
-            self._stop_asking = "stopped on request"
-            with self._store.write() as connection:
-                self._check_lease(connection)
+            return
+        with self._store.write() as connection:
+            self._check_lease(connection)
+            if not self._stop_asking:
+                self._stop_asking = "stopped on request"
                 self._queue.set_state(
                     self._study.name, "running", "stopping: trials under way may finish", connection=connection
                 )
-            self._queue.set_wish(self._study.name, None)
+            self._queue.set_wish(self._study.name, None, connection=connection)
 
     def _check_lease(self, connection: Connection) -> None:
         self._queue.verify(self._lease, connection)

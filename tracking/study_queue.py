@@ -211,9 +211,9 @@ class StudyQueue:
         with self._store.read() as connection:
             return connection.scalar(sa.select(studies.c.wish).where(studies.c.name == name))
 
-    def set_wish(self, name: str, wish: Wish | None) -> None:
+    def set_wish(self, name: str, wish: Wish | None, *, connection: sa.Connection | None = None) -> None:
         """Ask the study's supervisor to do something, or take note that it does."""
-        self._update(name, None, wish=wish)
+        self._update(name, connection, wish=wish)
 
     def holder(self, name: str) -> str | None:
         """Return who works on a study, in words; None if nobody does, as far as can be seen.

@@ -211,6 +211,14 @@ def test_a_stop_lets_running_trials_finish(desk, fleet):
     assert desk.queue.wish("it") is None
 
 
+def test_a_stop_is_heard_when_the_last_trials_run_already(desk):
+    """Whoever asks gets an answer; the reason that the study ends for stays what it was."""
+    said = ask_at_first_epoch(desk, desk.supervisor(FakeEngine(scores(1.0), workers=2), trials=1), "stop")
+    assert desk.queue.wish("it") is None
+    assert said[-1].state == "finished"
+    assert said[-1].reason != "stopped on request"
+
+
 @pytest.mark.parametrize("fleet", ["off", "2"])
 def test_a_cancel_ends_running_trials(desk, fleet):
     """What runs is cancelled, in Optuna, in the study's state and in MLflow; what was finished stays."""
