@@ -453,13 +453,15 @@ class Supervisor:
         return f"no room is left on the disk of {self._home.folder}: free some and run the same file again"
 
     def _write_models(self) -> str:
-        """Write the models that are kept of trials from fleets; return what to add to the study's end if that fails."""
-        if not (missing := self._recorder.models_missing()):
-            return ""
+        """Write the models that are kept of trials from fleets; return what to add to the study's end if that fails.
+
+        Those that were written before a kill are recorded too: nothing says whether it came before that or after.
+        """
         try:
-            job = models_job(self._home, self._study.name, missing)
-            run_alone(self._engine, job, self._alive_unless_halted, meanwhile=self._recorder.draw_plots)
-            reach("models-written")
+            if missing := self._recorder.models_missing():
+                job = models_job(self._home, self._study.name, missing)
+                run_alone(self._engine, job, self._alive_unless_halted, meanwhile=self._recorder.draw_plots)
+                reach("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"
         finally:

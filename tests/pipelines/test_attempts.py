@@ -17,8 +17,9 @@ from pipelines.home import Home
 from pipelines.progress import EpochEnded, FleetDivided, TrialBegun, TrialEnded, TrialTriedAgain
 from pipelines.recording import Recorder
 from pipelines.reserve import Reserve
+from pipelines.training.trainer import WEIGHTS_FILE
 from search_spaces.errors import KerastudyError
-from tracking.records import EpochsRecorded, StudyClosed, TrialFinished
+from tracking.records import EpochsRecorded, ModelKept, StudyClosed, TrialFinished
 
 LIMITED = """
 study: it
@@ -255,6 +256,14 @@ def test_a_wish_is_heard_while_models_are_written(desk, monkeypatch):
         if isinstance(event, TrialEnded):
             desk.queue.set_wish("it", "pause")
     assert (event.state, event.trials) == ("parked", {"complete": 1})
+
+
+def test_models_that_were_written_before_a_kill_are_recorded(desk):
+    """A kill between a fleet's models on disk and their rows leaves nothing to write, and something to record."""
+    for event in desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1).run():
+        if isinstance(event, TrialEnded):
+            (desk.home.trial("it", 0) / WEIGHTS_FILE).write_bytes(b"")
+    assert [record.number for record in desk.records(ModelKept)] == [0]
 
 
 def test_asking_waits_until_it_is_done(desk, store, monkeypatch):
