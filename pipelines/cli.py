@@ -20,6 +20,8 @@ from pipelines.home import Home
 from search_spaces.errors import InputError, KerastudyError, Problem
 
 if TYPE_CHECKING:
+    from pipelines.here import Here
+    from pipelines.remote import Remote
     from search_spaces.foreign.exchange import Exported
     from tracking.study_queue import Wish
 
@@ -79,6 +81,32 @@ def _with_home(command: _Command) -> _Command:
     return call
 
 
+def _with_door(command: _Command) -> _Command:
+    """Give a command the service that `KERASTUDY_URL` names, or the home; a `--home` that is written out wins."""
+
+    @click.option(
+        "--home", "own_home", metavar="FOLDER", help="The home to look in; default: KERASTUDY_URL, or as for `run`."
+    )
+    @click.pass_obj
+    @wraps(command)
+    def call(home: str | None, /, own_home: str | None, **options: Any) -> None:
+        with _door(own_home or home) as door:
+            command(door, **options)
+
+    return call
+
+
+def _door(home: str | None) -> Here | Remote:
+    if home is None and os.environ.get("KERASTUDY_URL"):
+        from pipelines.remote import Remote
+
+        if (remote := Remote.named()) is not None:
+            return remote
+    from pipelines.here import Here
+
+    return Here(Home.at(home))
+
+
 class _Whole(click.ParamType):  # type: ignore[type-arg]  # a type with an argument only since click 8.2
     """A whole number within bounds, refused in our words."""
 
@@ -118,7 +146,8 @@ def run(
 ) -> None:
     """Run the study in FILE; run it again to resume it.
 
-    Ctrl-C parks the study: running trials are put back, and the same command goes on with them.
+    Ctrl-C parks the study: running trials are put back, and the same command goes on with them. It works here, on the
+    home: `kerastudy submit` hands a study to a service.
     """
     from pipelines.engines.local import LocalEngine
     from pipelines.study_file import load_study
@@ -136,62 +165,130 @@ def run(
 
 
 @commands.command()
+@_file
+@click.option("--priority", type=_Whole(-100, 100), default=0, metavar="N", help="Higher begins first; 0 by default.")
+@click.option("--wait", is_flag=True, help="Follow its log until it ends.")
+@click.option("--upload", is_flag=True, help="Send the data files that FILE names along to the service.")
+@_set
+@_json
+@_with_door
+def submit(
+    door: Here | Remote,
+    file: Path,
+    priority: int,
+    wait: bool,
+    upload: bool,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Hand the study in FILE to the service.
+
+    Without KERASTUDY_URL it is put in the queue of the home, for the service that runs there.
+    """
+    from pipelines import tables
+    from pipelines.handing_in import followed, handed_in
+    from pipelines.study_file import load_study
+
+    study = load_study(file, overrides)
+    _print_notes(study.notes())
+    submitted = handed_in(door, study, priority, upload=upload)
+    (tables.print_json if as_json else tables.print_submitted)(submitted)
+    if wait:
+        sys.exit(followed(door, submitted.study))
+
+
+@commands.command()
 @_study
-@_with_home
-def resume(home: Home, study: str) -> None:
+@_json
+@_with_door
+def wait(door: Here | Remote, study: str, as_json: bool) -> None:
+    """Wait until STUDY ends, or is parked.
+
+    The exit code is 0 where it is finished, and 1 otherwise.
+    """
+    from pipelines import tables
+    from pipelines.handing_in import waited
+
+    ended = waited(door, study)
+    (tables.print_json if as_json else tables.print_standing)(ended)
+    sys.exit(0 if ended.state == "finished" else 1)
+
+
+@commands.command()
+@_study
+@click.argument("trial", type=_Whole(0), required=False)
+@click.option("--follow", is_flag=True, help="Go on until the study ends.")
+@_with_door
+def logs(door: Here | Remote, study: str, trial: int | None, follow: bool) -> None:
+    """Print the log of STUDY, or what the worker of its trial TRIAL printed."""
+    for piece in door.log(study, trial, follow=follow):
+        click.echo(piece, nl=False)
+
+
+@commands.command()
+@_study
+@_json
+@_with_door
+def resume(door: Here | Remote, study: str, as_json: bool) -> None:
     """Go on with STUDY, as it was submitted.
 
-    Running trials of a paused or interrupted study go on from their last checkpoints.
+    Running trials of a paused or interrupted study go on from their last checkpoints: in the foreground, or by the
+    service that KERASTUDY_URL names.
     """
+    from pipelines import tables
+    from pipelines.here import Here
+
+    if not isinstance(door, Here):
+        (tables.print_json if as_json else tables.print_standing)(door.resume(study))
+        return
     from pipelines.engines.local import LocalEngine
 
     LocalEngine.warm("tensorflow")
     from pipelines.foreground import resume_in_foreground
 
-    sys.exit(resume_in_foreground(study, home))
+    sys.exit(resume_in_foreground(study, door.home))
 
 
-def _controls(wish: Wish, home: Home, study: str, *, as_json: bool) -> None:
+def _controls(wish: Wish, door: Here | Remote, study: str, *, as_json: bool) -> None:
     from pipelines import tables
-    from pipelines.foreground import control_in_foreground
 
-    (tables.print_json if as_json else tables.print_standing)(control_in_foreground(study, home, wish))
+    (tables.print_json if as_json else tables.print_standing)(door.ask(study, wish))
 
 
 @commands.command()
 @_study
 @_json
-@_with_home
-def pause(home: Home, study: str, as_json: bool) -> None:
+@_with_door
+def pause(door: Here | Remote, study: str, as_json: bool) -> None:
     """Pause STUDY: running trials are put back.
 
     They go on from their last checkpoints with `kerastudy resume STUDY`.
     """
-    _controls("pause", home, study, as_json=as_json)
+    _controls("pause", door, study, as_json=as_json)
 
 
 @commands.command()
 @_study
 @_json
-@_with_home
-def stop(home: Home, study: str, as_json: bool) -> None:
+@_with_door
+def stop(door: Here | Remote, study: str, as_json: bool) -> None:
     """End STUDY early: running trials may finish, none begins.
 
     The best model so far is registered, as at the end of the budget.
     """
-    _controls("stop", home, study, as_json=as_json)
+    _controls("stop", door, study, as_json=as_json)
 
 
 @commands.command()
 @_study
 @_json
-@_with_home
-def cancel(home: Home, study: str, as_json: bool) -> None:
+@_with_door
+def cancel(door: Here | Remote, study: str, as_json: bool) -> None:
     """End STUDY at once and for good.
 
     Running trials are cancelled; what was finished stays, and can be exported.
     """
-    _controls("cancel", home, study, as_json=as_json)
+    _controls("cancel", door, study, as_json=as_json)
 
 
 @commands.command()
@@ -262,57 +359,49 @@ def _print_notes(notes: Iterable[Problem | str]) -> None:
 
 @commands.command(name="list")
 @_json
-@_with_home
-def list_studies(home: Home, as_json: bool) -> None:
+@_with_door
+def list_studies(door: Here | Remote, as_json: bool) -> None:
     """List all studies."""
     from pipelines import tables
-    from pipelines.lookup import Lookup
 
-    with Lookup.open(home) as lookup:
-        (tables.print_json if as_json else tables.print_studies)(lookup.studies())
+    (tables.print_json if as_json else tables.print_studies)(door.studies())
 
 
 @commands.command()
 @_study
 @_json
-@_with_home
-def show(home: Home, study: str, as_json: bool) -> None:
+@_with_door
+def show(door: Here | Remote, study: str, as_json: bool) -> None:
     """Show how STUDY stands."""
     from pipelines import tables
-    from pipelines.lookup import Lookup
 
-    with Lookup.open(home) as lookup:
-        (tables.print_json if as_json else tables.print_study)(lookup.study(study))
+    (tables.print_json if as_json else tables.print_study)(door.study(study))
 
 
 @commands.command()
 @_study
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @_json
-@_with_home
-def trials(home: Home, study: str, as_csv: bool, as_json: bool) -> None:
+@_with_door
+def trials(door: Here | Remote, study: str, as_csv: bool, as_json: bool) -> None:
     """List the trials of STUDY."""
     from pipelines import tables
-    from pipelines.lookup import Lookup
 
     if as_csv and as_json:
         raise InputError("--csv and --json: expected one of them")
-    with Lookup.open(home) as lookup:
-        print_trials = tables.print_json if as_json else tables.print_csv if as_csv else tables.print_trials
-        print_trials(lookup.trials(study))
+    print_trials = tables.print_json if as_json else tables.print_csv if as_csv else tables.print_trials
+    print_trials(door.trials(study))
 
 
 @commands.command()
 @_study
 @_json
-@_with_home
-def best(home: Home, study: str, as_json: bool) -> None:
+@_with_door
+def best(door: Here | Remote, study: str, as_json: bool) -> None:
     """Show the best trial of STUDY."""
     from pipelines import tables
-    from pipelines.lookup import Lookup
 
-    with Lookup.open(home) as lookup:
-        (tables.print_json if as_json else tables.print_best)(lookup.best(study))
+    (tables.print_json if as_json else tables.print_best)(door.best(study))
 
 
 @commands.command()
@@ -321,17 +410,18 @@ def best(home: Home, study: str, as_json: bool) -> None:
 @click.option("--format", "formats", metavar="A,B", help="keras, saved_model; default: the study file's.")
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="Folder to create.")
 @_json
-@_with_home
-def export(home: Home, study: str, trial: int | None, formats: str | None, target: Path, as_json: bool) -> None:
+@_with_door
+def export(
+    door: Here | Remote, study: str, trial: int | None, formats: str | None, target: Path, as_json: bool
+) -> None:
     """Write the best model of STUDY, proven equal.
 
     Each file is loaded again and compared with the Keras model on real rows before anything is handed over.
     """
     from pipelines import tables
-    from pipelines.foreground import export_in_foreground
 
     chosen = None if formats is None else [name.strip() for name in formats.split(",")]
-    written = export_in_foreground(home, study, trial, chosen, target)
+    written = door.export(study, trial, chosen, target)
     (tables.print_json if as_json else tables.print_export)(written)
 
 
@@ -388,3 +478,92 @@ def ui(home: Home, host: str, port: int) -> None:
     from pipelines.foreground import ui_in_foreground
 
     ui_in_foreground(home, host, port)
+
+
+@commands.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="The service's file; service.yaml in the home by default."
+)
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=_Whole(1, 65535), metavar="N", help="Port to listen on.")
+@click.option("--studies", type=_Whole(1, 64), metavar="N", help="Studies that run at a time.")
+@click.option("--tls-in-front", is_flag=True, help="A proxy in front speaks TLS, so a public address will do.")
+@_with_home
+def serve(
+    home: Home, config: Path | None, host: str | None, port: int | None, studies: int | None, tls_in_front: bool
+) -> None:
+    """Run the service: studies are submitted to it over HTTP.
+
+    What is not given here is taken from its file. Ctrl-C and SIGTERM end it; running studies are put back into its
+    queue and go on after the next start.
+    """
+    from pipelines.service.config import read_config
+    from pipelines.serving import serve as serve_home
+
+    given = {"host": host, "port": port, "studies": studies, "tls_in_front": tls_in_front or None}
+    spec = read_config(config, home.folder)
+    spec = spec.model_copy(update={key: value for key, value in given.items() if value is not None})
+    serve_home(home, spec, lambda line: print(line, flush=True))
+
+
+@commands.command(hidden=True)
+@_study
+@click.option("--most-trials", type=_Whole(1))
+@click.option("--most-workers", type=_Whole(1))
+@_with_home
+def work(home: Home, study: str, most_trials: int | None, most_workers: int | None) -> None:
+    """Work on STUDY for the service that holds standard input."""
+    from pipelines.service.work import work_on
+
+    work_on(study, home, most_trials, most_workers)
+
+
+@commands.command()
+@click.argument("url", required=False)
+@click.option("--token-file", type=click.Path(path_type=Path), help="File that holds the token; asked for by default.")
+def login(url: str | None, token_file: Path | None) -> None:
+    """Keep a token for the service at URL, or at KERASTUDY_URL, in a file that only you can read."""
+    from pipelines.remote import login as log_in
+
+    url = url or os.environ.get("KERASTUDY_URL", "")
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"expected the address of a service, such as http://127.0.0.1:8080, got {url or 'none'}")
+    if token_file is not None:
+        token = token_file.read_text(encoding="utf-8").strip()
+    else:
+        token = click.prompt("Token", hide_input=True).strip()
+    mine = log_in(url, token)
+    click.echo(f"logged in at {url} as {mine.name}, who may {mine.scope}")
+
+
+@commands.group()
+def token() -> None:
+    """Make, list and remove the tokens of a service."""
+
+
+@token.command(name="create")
+@click.argument("name")
+@click.option("--scope", type=click.Choice(["read", "submit", "admin"]), default="submit", show_default=True)
+@click.option("--running-trials", type=_Whole(1), metavar="N", help="Most trials of its studies that train at once.")
+@_with_door
+def create_token(door: Here | Remote, name: str, scope: Any, running_trials: int | None) -> None:
+    """Make a token for NAME and print it: this once."""
+    click.echo(door.create_token(name, scope, running_trials))
+
+
+@token.command(name="list")
+@_json
+@_with_door
+def list_tokens(door: Here | Remote, as_json: bool) -> None:
+    """List all tokens, without their secrets."""
+    from pipelines import tables
+
+    (tables.print_json if as_json else tables.print_tokens)(door.tokens())
+
+
+@token.command(name="remove")
+@click.argument("name")
+@_with_door
+def remove_token(door: Here | Remote, name: str) -> None:
+    """Remove the token of NAME; it is refused from now on."""
+    door.remove_token(name)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pipelines.home import Home
 from pipelines.lookup import Lookup, loaded
 from pipelines.study_file import Study
-from search_spaces.errors import InputError, KerastudyError
+from pipelines.submit import is_unseen
+from search_spaces.errors import ConflictError, KerastudyError
 from tracking.store import Store
-from tracking.study_queue import StudyQueue, StudyRecord, Wish
+from tracking.study_queue import OVER, StudyQueue, StudyRecord, Wish
 
 _PATIENCE_S = 20.0
 _LOOK_EVERY_S = 0.2
-_OVER = ("finished", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def ask_for(home: Home, name: str, wish: Wish) -> Standing | None:
     with Store.open(home.store) as store:
         queue = StudyQueue(store)
         record, holder = queue.get(name), queue.holder(name)
-        if record.state in _OVER:
-            raise InputError(f"{name} is {record.state}: there is nothing to {wish}")
+        if record.state in OVER:
+            raise ConflictError(f"{name} is {record.state}: there is nothing to {wish}")
         if holder is None:
             return _unattended(queue, record, wish)
         queue.set_wish(name, wish)
@@ -68,18 +68,21 @@ def to_resume(home: Home, name: str) -> Study:
         queue = StudyQueue(store)
         record = queue.get(name)
         if (holder := queue.holder(name)) is not None and queue.unseen_holder(name) is None:
-            raise InputError(f"{name} is not paused: {holder} works on it")
+            raise ConflictError(f"{name} is not paused: {holder} works on it")
         if record.state == "cancelled":
-            raise InputError(f"{name} was cancelled, which is for good: give a new study another name")
+            raise ConflictError(f"{name} was cancelled, which is for good: give a new study another name")
     return loaded(record)
 
 
 def _unattended(queue: StudyQueue, record: StudyRecord, wish: Wish) -> Standing | None:
     name = record.name
-    if wish == "cancel":
+    if wish == "cancel" and not is_unseen(record):
         return None
+    if wish == "cancel":  # nothing was recorded of it anywhere else
+        queue.set_state(name, "cancelled", "cancelled on request")
+        return Standing(name, "cancelled", "cancelled on request")
     if wish == "stop":
-        raise InputError(
+        raise ConflictError(
             f"nobody works on {name}: kerastudy resume {name} goes on with it, kerastudy cancel {name} ends it, "
             f"and kerastudy best {name} shows what it has found"
         )
@@ -90,6 +93,6 @@ def _unattended(queue: StudyQueue, record: StudyRecord, wish: Wish) -> Standing 
 
 
 def _is_done(record: StudyRecord, wish: Wish) -> bool:
-    if record.state in _OVER or record.owner is None:
+    if record.state in OVER or record.owner is None:
         return True
     return wish == "stop" and record.wish is None

@@ -41,6 +41,11 @@ class Home:
             raise InputError(f"{chosen}: expected a folder to keep studies in, got a file; name another --home")
         return cls(chosen, environment.get("KERASTUDY_STORE") or str(chosen))
 
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a process that is to work on this home, whatever service `environ` names."""
+        ours = {"KERASTUDY_HOME": str(self.folder), "KERASTUDY_STORE": self.store}
+        return {name: value for name, value in {**environ, **ours}.items() if name != "KERASTUDY_URL"}
+
     @property
     def is_begun(self) -> bool:
         """Say whether a study was ever submitted here."""

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -17,9 +18,9 @@ from pipelines.progress import StudyEnded
 from pipelines.search import Scored, best_of, count_by_state, scored_trials
 from pipelines.selection import test_scores
 from pipelines.study_file import Objective, Study, check_document
-from pipelines.submit import known_study, written_document
+from pipelines.submit import is_unseen, known_study, written_document
 from search_spaces.document import parse_document
-from search_spaces.errors import InputError, nearest
+from search_spaces.errors import ConflictError, InputError, UnknownError, nearest
 from tracking import links
 from tracking.outbox import Outbox
 from tracking.records import Value
@@ -150,7 +151,7 @@ class Lookup:
 
     def studies(self) -> tuple[StudyRow, ...]:
         """Return every study, oldest first."""
-        return tuple(self._row(record) for record in self._queue.list())
+        return tuple(self.row(record) for record in self._queue.list())
 
     def study(self, name: str) -> StudyView:
         """Return one study.
@@ -207,7 +208,7 @@ class Lookup:
         objective = about.objective
         best = best_of(self._trials(record), objective)
         if best is None:
-            raise InputError(f"no trial of {name} is complete yet; see: kerastudy trials {name}")
+            raise ConflictError(f"no trial of {name} is complete yet; see: kerastudy trials {name}")
         return BestTrial(
             study=name,
             trial=_trial_row(best),
@@ -228,9 +229,9 @@ class Lookup:
         trials = {trial.number: trial for trial in self.trials(name)}
         if number not in trials:
             known = f"its trials are {min(trials)} to {max(trials)}" if trials else "it has none yet"
-            raise InputError(f"{name} has no trial {number}; {known}")
+            raise UnknownError(f"{name} has no trial {number}; {known}")
         if trials[number].state != "complete":
-            raise InputError(f"trial {number} of {name} is {trials[number].state}: expected a complete one")
+            raise ConflictError(f"trial {number} of {name} is {trials[number].state}: expected a complete one")
         return number
 
     def formats(self, name: str) -> tuple[str, ...]:
@@ -249,7 +250,7 @@ class Lookup:
             study=name,
             state="finished",
             reason=record.reason,
-            metric=self._objective(loaded(record)).metric,
+            metric=self._objective(loaded(record), record).metric,
             winner=record.winner,
             value=record.best_value,
             test={} if record.winner is None else test_scores(self._home, name, record.winner),
@@ -269,7 +270,7 @@ class Lookup:
 
     def _state(self, record: StudyRecord) -> str:
         """Return a study's state; nobody could write down that its supervisor was killed."""
-        was_killed = record.state == "running" and self._queue.holder(record.name) is None
+        was_killed = record.state == "running" and record.holder is None
         return "interrupted" if was_killed else record.state
 
     def _reason(self, record: StudyRecord) -> str:
@@ -280,10 +281,11 @@ class Lookup:
         record = self._queue.find(name)
         if record is None:
             hint = nearest(name, [each.name for each in self._queue.list()])
-            raise InputError(f'there is no study "{name}" in {self._home.folder}; {hint}')
+            raise UnknownError(f'there is no study "{name}" in {self._home.folder}; {hint}')
         return record
 
-    def _row(self, record: StudyRecord) -> StudyRow:
+    def row(self, record: StudyRecord) -> StudyRow:
+        """Return a study as a list shows it."""
         about = self._about(record)
         # The queue learns of trials when its supervisor stops; until then Optuna knows more.
         trials = self._trials(record) if record.state == "running" else ()
@@ -319,10 +321,18 @@ class Lookup:
         study = loaded(record)
         spec = study.spec
         folder = str(self._home.study(record.name))
-        return _About(spec.model, spec.data.source, self._objective(study), spec.budget.trials, folder, record.name)
+        return _About(
+            spec.model, spec.data.source, self._objective(study, record), spec.budget.trials, folder, record.name
+        )
 
-    def _objective(self, study: Study) -> Objective:
+    def _objective(self, study: Study, record: StudyRecord) -> Objective:
+        """Return what a study is scored on; of one whose data nobody has read yet, what its file says of it."""
         file = self._home.data(study.name) / "summary.json"
+        if is_unseen(record):
+            written = study.spec.objective
+            return study.own_objective or Objective(
+                written.metric if written else "", (written.direction if written else None) or "minimize"
+            )
         if not file.exists():
             raise InputError(f"{file.parent} is gone: name the --home that {study.name} was run with")
         return study.objective(json.loads(file.read_text(encoding="utf-8"))["task"]["kind"])
@@ -356,7 +366,12 @@ def loaded(record: StudyRecord) -> Study:
     """
     if goal_of(record):
         raise InputError(f"{record.name} is searched by KerasTuner's own tuner: take tuner.get_best_models()")
-    return check_document(parse_document(record.document, record.name), Path(record.folder))
+    return _checked(record.name, record.document, record.folder)
+
+
+@lru_cache(maxsize=4096)
+def _checked(name: str, document: str, folder: str) -> Study:
+    return check_document(parse_document(document, name), Path(folder))
 
 
 def _last_failed_attempt(trials: Sequence[Scored]) -> str:

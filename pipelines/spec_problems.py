@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a study file, in a person's words and with the place of each key.
+"""What pydantic found wrong with a study file or a service's, in a person's words and with the place of each key.
 
 Pydantic names the members of a union as if they were keys, and reports every member that did not fit; both are
 undone here.
@@ -53,13 +53,13 @@ _MEANT_TRUE = ("yes", "on", "y", "true")
 _MEANT_FALSE = ("no", "off", "n", "false")
 
 
-def spec_problems(document: Document, error: ValidationError) -> list[Problem]:
-    """Return one problem for each key of the document that `StudySpec` refused."""
+def spec_problems(document: Document, error: ValidationError, model: type[BaseModel] = StudySpec) -> list[Problem]:
+    """Return one problem for each key of the document that a model refused."""
     found: dict[Keys, ErrorDetails] = {}
     for detail in error.errors(include_url=False):
-        found.setdefault(_keys(detail["loc"]), detail)
+        found.setdefault(_keys(model, detail["loc"]), detail)
     return [
-        _problem(document, keys, detail)
+        _problem(model, document, keys, detail)
         for keys, detail in found.items()
         if not any(other[: len(keys)] == keys for other in found if other != keys)
     ]
@@ -83,35 +83,35 @@ def keys_of(data: Any, dotted: str) -> Keys:
     return tuple(keys)
 
 
-def _problem(document: Document, keys: Keys, detail: ErrorDetails) -> Problem:
+def _problem(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> Problem:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        message = f'unknown key "{keys[-1]}"; {nearest(str(keys[-1]), _keys_at(keys[:-1]))}'
+        message = f'unknown key "{keys[-1]}"; {nearest(str(keys[-1]), _keys_at(model, keys[:-1]))}'
         return document.key_problem(keys, message)
     if kind == "missing":
-        return document.problem(keys, f'the key "{keys[-1]}" is missing; add it{_meaning(keys)}')
+        return document.problem(keys, f'the key "{keys[-1]}" is missing; add it{_meaning(model, keys)}')
     if kind == "value_error":
         return document.problem(keys, detail["msg"].removeprefix("Value error, "))
     got = detail["input"]
-    message = f"expected {_expected(keys, detail)}, got {described(got)}{_advice(document, keys, detail)}"
+    message = f"expected {_expected(model, keys, detail)}, got {described(got)}{_advice(model, document, keys, detail)}"
     return document.problem(keys, message)
 
 
-def _expected(keys: Keys, detail: ErrorDetails) -> str:
+def _expected(model: type[BaseModel], keys: Keys, detail: ErrorDetails) -> str:
     if keys in _EXPECTED_AT:
         return _EXPECTED_AT[keys]
     if detail["type"] == "literal_error":
-        return " or ".join(", ".join(map(str, _choices(keys))).rsplit(", ", 1))
+        return " or ".join(", ".join(map(str, _choices(model, keys))).rsplit(", ", 1))
     told = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
     bounds = {name: f"{bound:.15g}" for name, bound in detail.get("ctx", {}).items() if name in _BOUNDS}
     return told.format(**bounds)
 
 
-def _advice(document: Document, keys: Keys, detail: ErrorDetails) -> str:
+def _advice(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> str:
     """Return what to do, where the file shows what was meant."""
     kind, got = detail["type"], detail["input"]
     if kind == "literal_error" and isinstance(got, str):
-        hint = nearest(got, map(str, _choices(keys)))
+        hint = nearest(got, map(str, _choices(model, keys)))
         return f"; {hint.partition('?')[0]}?" if hint.startswith("did you mean") else ""
     if kind == "bool_type" and isinstance(got, str) and got.lower() in _MEANT_TRUE + _MEANT_FALSE:
         return f"; write {str(got.lower() in _MEANT_TRUE).lower()}"
@@ -121,21 +121,21 @@ def _advice(document: Document, keys: Keys, detail: ErrorDetails) -> str:
         return "; put it in quotes if it is a name"
     if kind == "list_type" and isinstance(got, (str, int, float)):
         return f"; write [{json.dumps(got, ensure_ascii=False)}]"
-    if got is None and (field := _field_at(keys)) is not None and not field.is_required():
+    if got is None and (field := _field_at(model, keys)) is not None and not field.is_required():
         return "; remove the key to take its default"
     return ""
 
 
-def _meaning(keys: Keys) -> str:
-    field = _field_at(keys)
+def _meaning(model: type[BaseModel], keys: Keys) -> str:
+    field = _field_at(model, keys)
     text = (field.description or "") if field else ""
     return f" ({text[:1].lower()}{text[1:].partition('. ')[0].rstrip('.')})" if text else ""
 
 
-def _keys(location: Sequence[str | int]) -> Keys:
+def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Keys:
     """Return a pydantic location without the parts that name union members instead of keys."""
     keys: list[str | int] = []
-    here: Any = StudySpec
+    here: Any = model
     for part in location:
         members = _members(here)
         if len(members) > 1:
@@ -150,21 +150,21 @@ def _keys(location: Sequence[str | int]) -> Keys:
     return tuple(keys)
 
 
-def _keys_at(keys: Keys) -> list[str]:
-    section = _annotation_at(keys)
+def _keys_at(model: type[BaseModel], keys: Keys) -> list[str]:
+    section = _annotation_at(model, keys)
     if isinstance(section, type) and issubclass(section, BaseModel):
         return [field.alias or name for name, field in section.model_fields.items()]
     return []
 
 
-def _choices(keys: Keys) -> tuple[Any, ...]:
-    annotation = _annotation_at(keys)
+def _choices(model: type[BaseModel], keys: Keys) -> tuple[Any, ...]:
+    annotation = _annotation_at(model, keys)
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-def _annotation_at(keys: Keys) -> Any:
+def _annotation_at(model: type[BaseModel], keys: Keys) -> Any:
     """Return what is expected at a path: the one annotation that remains once `None` is taken out."""
-    here: Any = StudySpec
+    here: Any = model
     for key in keys:
         member = next((each for each in _members(here) if _holds(each)), None)
         if isinstance(member, type) and issubclass(member, BaseModel):
@@ -176,8 +176,8 @@ def _annotation_at(keys: Keys) -> Any:
     return members[0] if len(members) == 1 else None
 
 
-def _field_at(keys: Keys) -> FieldInfo | None:
-    section = _annotation_at(keys[:-1]) if keys else None
+def _field_at(model: type[BaseModel], keys: Keys) -> FieldInfo | None:
+    section = _annotation_at(model, keys[:-1]) if keys else None
     if isinstance(section, type) and issubclass(section, BaseModel):
         return _field(section, keys[-1])
     return None

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Connection
+
 from pipelines.asked import own_model, undeclared, write_asked
 from pipelines.data.job import DataJob
 from pipelines.data.prepared import DataSummary
@@ -24,7 +26,7 @@ from pipelines.home import Home
 from pipelines.study_file import Study
 from pipelines.study_spec import size_text
 from pipelines.training.trainer import ModelCheck, TrialJob
-from search_spaces.errors import InputError, Problem
+from search_spaces.errors import ConflictError, InputError, Problem
 from search_spaces.suggest import largest, smallest
 from tracking.crash_points import reach
 from tracking.records import Value
@@ -58,10 +60,8 @@ def known_study(study: Study, home: Home, *, evolve: bool = False) -> StudyRecor
     with Store.open(home.store) as store:
         known = StudyQueue(store).find(study.name)
     if known is not None and known.state == "cancelled":
-        raise InputError(
-            study.document.problem(("study",), f'study "{study.name}" was cancelled: give this one another name')
-        )
-    if known is None or known.digest.partition(":")[0] == study.identity():
+        raise InputError(_is_cancelled(study))
+    if known is None or is_stillborn(known) or known.digest.partition(":")[0] == study.identity():
         return known
     if not (evolve and _differs_in_space_alone(study, known)):
         raise InputError(_what_differs(study, known))
@@ -81,7 +81,7 @@ def check_study(
     with _placed(study), _left_as_it_was(folder), _with_its_output():
         check_source_paths(study.spec.data, study.base)
         folder.mkdir(parents=True, exist_ok=True)
-        expected = known.digest.partition(":")[2] if known else None
+        expected = (known.digest.partition(":")[2] or None) if known else None
         summary = prepare_data(study, folder, engine, expected)
         study.objective(summary.task.kind)
         with _left_as_it_was(folder / "check"):
@@ -115,7 +115,7 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
     identity = f"{study.identity()}:{summary.digest}"
     known = queue.find(study.name)
     document = written_document(study)
-    if known is not None and known.digest != identity:
+    if known is not None and known.digest not in (identity, _unseen(study)) and not is_stillborn(known):
         if not (evolve and _differs_in_space_alone(study, known)):
             raise InputError(_what_differs(study, known))
         evolve_study(store, study, json.loads(known.document)["space"])
@@ -124,6 +124,59 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
     queued = queue.enqueue(study.name, document, identity, folder=study.base)
     reach("study-enqueued")
     return queued
+
+
+def hand_in(study: Study, queue: StudyQueue, connection: Connection) -> bool:
+    """Put a study in the queue unseen: whoever works on it tries its data and its models first.
+
+    The same study again is the one that is there; it goes on where it is parked, or has a larger budget now. One that
+    failed before it began makes room for another of its name.
+
+    Returns whether there is something to work on that there was not before.
+
+    Raises:
+        ConflictError: if there is a study of that name that searches something else, runs with other settings, or
+            was cancelled.
+    """
+    document, known = written_document(study), queue.find(study.name, connection=connection)
+    if known is None:
+        queue.enqueue(study.name, document, _unseen(study), folder=study.base, connection=connection)
+        return True
+    if known.digest.partition(":")[0] != study.identity() and not is_stillborn(known):
+        raise ConflictError(_what_differs(study, known))
+    if known.state == "cancelled":
+        raise ConflictError(_is_cancelled(study))
+    if known.state == "queued" and known.document == document:
+        return False
+    if known.state == "running":
+        if known.document == document:
+            return False
+        message = f'study "{study.name}" is being worked on with other settings: pause it first, or wait for its end'
+        raise ConflictError(study.document.problem(("study",), message))
+    if known.document == document and known.state in ("finished", "failed") and not is_stillborn(known):
+        return False
+    digest = _unseen(study) if is_stillborn(known) else known.digest
+    queue.amend(study.name, document, digest, connection=connection)
+    queue.set_state(study.name, "queued", connection=connection)
+    return True
+
+
+def is_unseen(known: StudyRecord) -> bool:
+    """Say whether a study waits in the queue with its data and models untried."""
+    return known.digest.endswith(":")
+
+
+def is_stillborn(known: StudyRecord) -> bool:
+    """Say whether a study failed before it began: its data or its models could not be used."""
+    return is_unseen(known) and known.state == "failed"
+
+
+def _unseen(study: Study) -> str:
+    return f"{study.identity()}:"
+
+
+def _is_cancelled(study: Study) -> Problem:
+    return study.document.problem(("study",), f'study "{study.name}" was cancelled: give this one another name')
 
 
 def written_document(study: Study) -> str:

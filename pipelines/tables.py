@@ -16,11 +16,13 @@ from pipelines.control import Standing
 from pipelines.data.prepared import Features
 from pipelines.display import counted, duration, metrics_line, table_cell, trial_name
 from pipelines.export.export import Exported
+from pipelines.handing_in import Submitted
 from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.space_tools import ShippedSpace
 from pipelines.submit import Checked
 from pipelines.training.trainer import ModelCheck
 from pipelines.upkeep import Rebuilt, Synced
+from tracking.tokens import Token
 
 _MOST_INPUTS = 12
 _NAMED_COLUMNS = 3
@@ -87,6 +89,21 @@ def _changes(study: StudyView) -> dict[str, str]:
 def print_standing(standing: Standing) -> None:
     """Print how a study stands after something was asked of it."""
     print(f"{standing.study} {standing.state}: {standing.reason}")
+
+
+def print_submitted(submitted: Submitted) -> None:
+    """Print what became of a study that was handed in."""
+    what = f"in the queue, place {submitted.place}" if submitted.place else submitted.state
+    print(f"{submitted.study} is {what}" if submitted.is_new else f"{submitted.study} was handed in before: {what}")
+    print(f"next: {submitted.next}")
+
+
+def print_tokens(tokens: Sequence[Token]) -> None:
+    """Print a list of tokens."""
+    table = _table("token", "may", "trials at once")
+    for token in tokens:
+        table.add_row(token.name, token.scope, str(token.running_trials or "any number"))
+    _print(table)
 
 
 def print_synced(done: Sequence[Synced]) -> None:

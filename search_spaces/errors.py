@@ -4,6 +4,8 @@
 
     KerastudyError            exit code 1: a study or an export failed
     ├── InputError            exit code 2: one or more Problems in what was handed in
+    │   ├── UnknownError           a study, trial or token that there is not
+    │   └── ConflictError          a study that is in no state for what was asked, or is another one
     └── StudyFailedError           a study ended without a usable trial
 
 An `InputError` carries all problems found, not only the first, so that a study file is mended in one go.
@@ -78,6 +80,14 @@ class InputError(KerastudyError):
             problems = Problem(problems)
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnknownError(InputError):
+    """Something was named that there is not."""
+
+
+class ConflictError(InputError):
+    """What was asked for does not fit the state that a study is in."""
 
 
 class StudyFailedError(KerastudyError):

@@ -33,7 +33,7 @@ from search_spaces.errors import KerastudyError
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 BUSY_TIMEOUT_MS: Final = 30_000
 FILE_NAME: Final = "kerastudy.db"
 
@@ -66,15 +66,51 @@ studies = sa.Table(
     sa.Column("wish", sa.String(10)),
 )
 
-# What brings a database from the version before to a version, in order.
-_MIGRATIONS: Final = {
+submissions = sa.Table(
+    "kerastudy_submissions",
+    metadata,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("submitter", sa.String(100), nullable=False, index=True),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("submitted_ms", sa.BigInteger, nullable=False),
+    sa.Column("started_ms", sa.BigInteger),
+    sa.Column("trials_at_once", sa.Integer),
+    sa.Column("noticed", sa.BigInteger, nullable=False),
+)
+
+requests = sa.Table(
+    "kerastudy_requests",
+    metadata,
+    sa.Column("submitter", sa.String(100), primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("study", sa.String(100), nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+)
+
+tokens = sa.Table(
+    "kerastudy_tokens",
+    metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("handle", sa.String(16), nullable=False, unique=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("scope", sa.String(10), nullable=False),
+    sa.Column("running_trials", sa.Integer),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+)
+
+# What brings a database from the version before to a version, in order. Whole tables that are new need no word.
+_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
     2: (
         "ALTER TABLE kerastudy_studies ADD COLUMN wish VARCHAR(10)",
         "ALTER TABLE kerastudy_studies DROP COLUMN lease_expires_ms",
-    )
+    ),
+    3: (),
 }
 # It was declared too short for any study's digest, which PostgreSQL holds to and SQLite does not.
-_MIGRATIONS_OF_POSTGRESQL: Final = {2: ("ALTER TABLE kerastudy_studies ALTER COLUMN digest TYPE TEXT",)}
+_MIGRATIONS_OF_POSTGRESQL: Final[dict[int, tuple[str, ...]]] = {
+    2: ("ALTER TABLE kerastudy_studies ALTER COLUMN digest TYPE TEXT",)
+}
 _LEAST_ROOM_BYTES: Final = 256 * 1024
 
 outbox = sa.Table(

@@ -13,20 +13,23 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import psutil
 import sqlalchemy as sa
 
-from search_spaces.errors import InputError, KerastudyError, nearest
+from search_spaces.errors import InputError, KerastudyError, UnknownError, nearest
 from tracking.crash_points import reach
 from tracking.store import Store, now_ms, studies
 
 Wish = Literal["pause", "stop", "cancel"]
 QueueState = Literal["queued", "running", "parked", "finished", "failed", "cancelled"]
+OVER: Final = ("finished", "failed", "cancelled")
+"""The states in which nobody will work on a study unless it is handed in again."""
 
 
 class StudyBusyError(KerastudyError):
@@ -67,6 +70,11 @@ class StudyRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
     wish: Wish | None = None
 
+    @property
+    def holder(self) -> str | None:
+        """Return who works on it, in words; None if nobody does, as far as can be seen."""
+        return None if self.owner is None or _is_alive(self.owner) is False else _in_words(self.owner)
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -84,29 +92,34 @@ class StudyQueue:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def enqueue(self, name: str, document: str, digest: str, *, folder: str | Path = ".") -> StudyRecord:
+    def enqueue(
+        self,
+        name: str,
+        document: str,
+        digest: str,
+        *,
+        folder: str | Path = ".",
+        connection: sa.Connection | None = None,
+    ) -> StudyRecord:
         """Add a study, or return the one there is when name and digest are the same.
 
         Raises:
             InputError: if the name is taken by a study with another digest.
         """
-        with self._store.write() as connection:
-            known = _find(connection, name)
+        with self._store.write(connection) as joined:
+            known = _find(joined, name)
             if known is None:
-                connection.execute(sa.insert(studies).values(**_new_row(name, document, digest, str(folder))))
+                joined.execute(sa.insert(studies).values(**_new_row(name, document, digest, str(folder))))
             elif known.digest != digest:
                 raise InputError(
                     f'study "{name}" exists already and its study file said something else: '
                     "give the new study another name, or choose another home"
                 )
-        return self.get(name)
+            return _record(joined.execute(sa.select(studies).where(studies.c.name == name)).one())
 
-    def amend(self, name: str, document: str, digest: str) -> None:
+    def amend(self, name: str, document: str, digest: str, *, connection: sa.Connection | None = None) -> None:
         """Replace the study file's text of a study, for a change that its earlier trials still fit."""
-        with self._store.write() as connection:
-            connection.execute(
-                sa.update(studies).where(studies.c.name == name).values(document=document, digest=digest)
-            )
+        self._update(name, connection, document=document, digest=digest)
 
     def get(self, name: str) -> StudyRecord:
         """Return one study.
@@ -118,19 +131,38 @@ class StudyQueue:
             record = _find(connection, name)
             if record is None:
                 known = connection.scalars(sa.select(studies.c.name)).all()
-                raise InputError(f'there is no study "{name}" in {self._store}; {nearest(name, known)}')
+                raise UnknownError(f'there is no study "{name}" in {self._store}; {nearest(name, known)}')
         return record
 
-    def find(self, name: str) -> StudyRecord | None:
+    def find(self, name: str, *, connection: sa.Connection | None = None) -> StudyRecord | None:
         """Return one study, or None."""
-        with self._store.read() as connection:
-            return _find(connection, name)
+        with self._store.read() if connection is None else nullcontext(connection) as joined:
+            return _find(joined, name)
 
-    def list(self) -> tuple[StudyRecord, ...]:
-        """Return all studies, oldest first."""
+    def list(
+        self, *, states: Collection[str] = (), after: str | None = None, most: int | None = None
+    ) -> tuple[StudyRecord, ...]:
+        """Return studies, oldest first: all, or those in some states; after one of them, and no more than `most`.
+
+        Raises:
+            InputError: if there is no study called `after`.
+        """
+        order = (studies.c.created_ms, studies.c.name)
+        asked = sa.select(studies).order_by(*order).limit(most)
+        if states:
+            asked = asked.where(studies.c.state.in_(states))
+        if after is not None:
+            asked = asked.where(
+                sa.tuple_(*order) > sa.tuple_(sa.literal(self.get(after).created_ms), sa.literal(after))
+            )
         with self._store.read() as connection:
-            rows = connection.execute(sa.select(studies).order_by(studies.c.created_ms, studies.c.name))
-            return tuple(_record(row) for row in rows)
+            return tuple(_record(row) for row in connection.execute(asked))
+
+    def count_by_state(self) -> Mapping[str, int]:
+        """Return how many studies are in each state."""
+        asked = sa.select(studies.c.state, sa.func.count()).group_by(studies.c.state)
+        with self._store.read() as connection:
+            return dict(connection.execute(asked).tuples().all())
 
     def claim(self, name: str, owner: str, ttl_s: float) -> Lease:
         """Take the study for `owner` (see `this_process`), and forget what was wished of it.
@@ -221,8 +253,7 @@ class StudyQueue:
         Raises:
             InputError: if there is no such study.
         """
-        owner = self.get(name).owner
-        return None if owner is None or _is_alive(owner) is False else _in_words(owner)
+        return self.get(name).holder
 
     def unseen_holder(self, name: str) -> str | None:
         """Return who works on a study and cannot be seen to be alive or dead, in words: `claim` watches that one.

@@ -52,18 +52,18 @@ def serve(
         return
     home.mkdir(parents=True, exist_ok=True)
     chosen = _free_port(host, port)
-    command = _server_command(tracking_uri, links.home_artifacts(home), host, chosen)
+    command = server_command(tracking_uri, links.home_artifacts(home), host, chosen)
     log = home / _LOG_NAME
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches us alone, and we end the server with all its workers.
         child = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=_server_environ(environ), start_new_session=True
+            command, stdout=output, stderr=subprocess.STDOUT, env=server_environ(environ), start_new_session=True
         )
         try:
             _wait_until_healthy(child, host, chosen, wait_s, log)
             yield f"http://{host}:{chosen}"
         finally:
-            _end(child)
+            end_group(child)
 
 
 def boards(tracking_uri: str, base: str) -> tuple[Board, ...]:
@@ -100,7 +100,8 @@ def _free_port(host: str, preferred: int) -> int:
     raise KerastudyError(f"cannot listen on {host}: no free port; choose another host")
 
 
-def _server_command(tracking_uri: str, artifacts: Path, host: str, port: int) -> list[str]:
+def server_command(tracking_uri: str, artifacts: Path, host: str, port: int) -> list[str]:
+    """Return the command that starts MLflow's server with one worker process."""
     options = {
         "--backend-store-uri": tracking_uri,
         "--artifacts-destination": str(artifacts),
@@ -111,7 +112,8 @@ def _server_command(tracking_uri: str, artifacts: Path, host: str, port: int) ->
     return [sys.executable, "-m", "mlflow", "server", *(part for option in options.items() for part in option)]
 
 
-def _server_environ(environ: Mapping[str, str]) -> dict[str, str]:
+def server_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of MLflow's server."""
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     # The server would take a tracking URI of its own surroundings for a second backend.
     merged = {**os.environ, **environ, **quiet, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
@@ -140,7 +142,8 @@ def _is_healthy(host: str, port: int) -> bool:
         connection.close()
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def end_group(child: subprocess.Popen[bytes]) -> None:
+    """End a server with all its processes, whether it wants to or not."""
     for stop in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(child.pid, stop)

@@ -36,6 +36,11 @@ _MOST_GROWTH_BYTES = 10**9
 _WATCH_EVERY_S = 0.5
 
 
+def cores() -> int:
+    """Return the cores that this process may use, which is the number of workers by default."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class LocalEngine:
     """Worker processes on this machine; see `engine.Engine`.
 
@@ -45,9 +50,8 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int | None = None, cache: Path | None = None) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._size = workers or cores
-        self._threads = max(1, cores // self._size)
+        self._size = workers or cores()
+        self._threads = max(1, cores() // self._size)
         self._cache = cache
         self._free: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}

@@ -1,0 +1,121 @@
+"""What the operator of a service decides: `service.yaml` in the home, or the file that is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from pipelines.spec_problems import spec_problems
+from pipelines.study_spec import Bytes, Section
+from pipelines.user_code import split_reference
+from search_spaces.document import Document, read_document
+from search_spaces.errors import InputError, Problem
+
+FILE_NAME = "service.yaml"
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+NoticeKind = Literal["finished", "failed", "new_best"]
+
+
+class TlsSpec(Section):
+    """A certificate, where the service itself speaks TLS."""
+
+    certificate: str = Field(min_length=1, description="File with the certificate chain, PEM.")
+    key: str = Field(min_length=1, description="File with its private key, PEM.")
+
+
+class NotifySpec(Section):
+    """Whom to tell of what. Choose a webhook or a command."""
+
+    on: list[NoticeKind] = Field(
+        default=["finished", "failed"], min_length=1, description="What to tell: `finished`, `failed`, `new_best`."
+    )
+    webhook: str | None = Field(None, pattern=r"^https?://", description="Address that gets a POST with JSON.")
+    secret_file: str | None = Field(
+        None, description="File with the secret that signs what is posted (HMAC-SHA-256 in `X-Kerastudy-Signature`)."
+    )
+    command: list[str] | None = Field(
+        None, min_length=1, description="Program and arguments; it gets the JSON on standard input."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.webhook is None) == (self.command is None):
+            raise ValueError("expected either webhook or command")
+        if self.secret_file is not None and self.webhook is None:
+            raise ValueError("secret_file signs what a webhook gets; add webhook, or remove it")
+        return self
+
+
+class ServiceSpec(Section):
+    """The file of a service."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
+    hosts: list[str] = Field(
+        default=[], description="Names by which clients may reach it besides localhost and the address it listens on."
+    )
+    tls: TlsSpec | None = Field(None, description="Certificate and key, where the service itself speaks TLS.")
+    tls_in_front: bool = Field(
+        False,
+        description="A proxy in front speaks TLS; without that or `tls`, only this machine's own addresses will do.",
+    )
+    studies: int = Field(1, ge=1, le=64, description="Studies that run at a time.")
+    workers: int | None = Field(
+        None, ge=1, le=256, description="Most worker processes of one study, whatever its file says."
+    )
+    data: list[str] = Field(default=[], description="Folders below which studies may read data.")
+    code: list[str] = Field(
+        default=[], description="Code that studies may name as model or loader: `/folder/file.py:function`, in full."
+    )
+    uploads: Bytes | None = Field(
+        None, description='Largest file that may be uploaded, such as "200MB"; none if left out.'
+    )
+    all_uploads: Bytes = Field(10**10, description="Most that all uploaded files may take together.")
+    mlflow: bool = Field(True, description="Run MLflow's UI next to it, below `/mlflow/`.")
+    notify: list[NotifySpec] = Field(default=[], description="Whom to tell when a study ends or has a new best trial.")
+
+
+def read_config(file: Path | None, home: Path) -> ServiceSpec:
+    """Return what a file says, or the home's `service.yaml`; what holds without a file where there is none.
+
+    Raises:
+        InputError: with every problem of the file.
+    """
+    if file is None:
+        file = home / FILE_NAME
+        if not file.exists():
+            return ServiceSpec()
+    document = read_document(file)
+    try:
+        spec = ServiceSpec.model_validate(document.data)
+    except ValidationError as error:
+        raise InputError(spec_problems(document, error, ServiceSpec)) from None
+    if problems := [*_missing(document, spec)]:
+        raise InputError(problems)
+    return spec
+
+
+def _missing(document: Document, spec: ServiceSpec) -> list[Problem]:
+    """Return what is named and is not there: paths that are not absolute mean something else after the next `cd`."""
+    problems = []
+    for index, folder in enumerate(spec.data):
+        if not Path(folder).is_absolute() or not Path(folder).is_dir():
+            message = f"expected the absolute path of a folder that is there, got {folder}"
+            problems.append(document.problem(("data", index), message))
+    for index, reference in enumerate(spec.code):
+        try:
+            split_reference(reference, Path("/"), "code")
+        except InputError as error:
+            problems.append(document.problem(("code", index), error.problems[0].message))
+            continue
+        if not Path(reference).is_absolute():
+            problems.append(document.problem(("code", index), f"expected an absolute path, got {reference}"))
+    secrets = [(("notify", index, "secret_file"), each.secret_file) for index, each in enumerate(spec.notify)]
+    certificates = [(("tls", "certificate"), spec.tls.certificate), (("tls", "key"), spec.tls.key)] if spec.tls else []
+    for keys, name in (*secrets, *certificates):
+        if name is not None and not Path(name).is_file():
+            problems.append(document.problem(keys, f"there is no file {name}"))
+    return problems

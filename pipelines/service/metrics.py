@@ -1,0 +1,35 @@
+"""What Prometheus is told: counts that are read from the store when it asks."""
+
+from __future__ import annotations
+
+import shutil
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from pipelines.home import Home
+from pipelines.lookup import Lookup
+from tracking.outbox import Outbox
+from tracking.store import Store
+from tracking.study_queue import StudyQueue
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+def measured(store: Store, home: Home) -> bytes:
+    """Return the counts in Prometheus's text format."""
+    registry = CollectorRegistry()
+    queue = StudyQueue(store)
+    studies = Gauge("kerastudy_studies", "Studies by state.", ["state"], registry=registry)
+    for state, count in queue.count_by_state().items():
+        studies.labels(state).set(count)
+    trials = Gauge("kerastudy_trials", "Trials of running studies by state.", ["study", "state"], registry=registry)
+    lookup = Lookup(home, store)
+    for record in queue.list(states=("running",)):
+        for state, count in lookup.study(record.name).trials.items():
+            trials.labels(record.name, state).set(count)
+    waiting = Gauge("kerastudy_mlflow_backlog_records", "Records that MLflow has not taken yet.", registry=registry)
+    waiting.set(Outbox(store).pending())
+    free = Gauge("kerastudy_home_free_bytes", "Room left on the disk of the home.", registry=registry)
+    free.set(shutil.disk_usage(home.folder).free)
+    return generate_latest(registry)

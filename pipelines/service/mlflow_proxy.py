@@ -1,0 +1,111 @@
+"""MLflow's UI and API below `/mlflow`, behind the same hosts and tokens as everything else.
+
+MLflow itself listens on a socket in a folder that is this user's alone, so there is no other way to it. A token that
+may read can look, one that may submit can also edit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+
+from pipelines.service.guard import MLFLOW, Receive, Scope, Send
+from pipelines.service.problems import MEDIA_TYPE, body_of
+from tracking.tokens import Token
+
+_PATIENCE = httpx.Timeout(120.0, connect=5.0)
+_CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+_OF_ONE_CONNECTION = frozenset(
+    b"connection,keep-alive,proxy-authenticate,proxy-authorization,te,trailer,transfer-encoding,upgrade".split(b",")
+)
+_NOT_PASSED_ON = _OF_ONE_CONNECTION | {b"host", b"authorization", b"origin", b"cookie", b"content-length"}
+_LOOKS = re.compile(r"/(search[\w-]*|graphql|get-[\w-]+|batch-get[\w-]*|calculate-[\w-]+)$|/search$", re.IGNORECASE)
+
+
+class MlflowProxy:
+    """An ASGI application that passes requests on to MLflow.
+
+    Args:
+        socket: where MLflow listens; None where this service runs none.
+        elsewhere: where it is then, in words.
+    """
+
+    def __init__(self, socket: Path | None, elsewhere: str = "") -> None:
+        self._elsewhere = elsewhere
+        self._client: httpx.AsyncClient | None = None
+        if socket is not None:
+            transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=_CONNECTIONS)
+            self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=_PATIENCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, and its answer back."""
+        if self._client is None:
+            await _problem(send, 404, self._elsewhere)
+            return
+        if scope["path"] == MLFLOW:
+            location = (b"location", f"{MLFLOW}/".encode())
+            await send({"type": "http.response.start", "status": 307, "headers": [location]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        token = scope["kerastudy.token"]
+        if not _may(token, scope["method"], scope["path"]):
+            await _problem(send, 403, f'the token "{token.name}" may look at MLflow, and not change what it shows')
+            return
+        await self._pass_on(self._client, scope, receive, send)
+
+    async def close(self) -> None:
+        """Give up all connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _pass_on(self, client: httpx.AsyncClient, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _NOT_PASSED_ON]
+        length = [(name, value) for name, value in scope["headers"] if name.lower() == b"content-length"]
+        has_body = bool(length) or any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"])
+        target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+        request = client.build_request(
+            scope["method"],
+            httpx.URL("http://localhost").copy_with(raw_path=target),
+            headers=[*headers, *length],
+            content=_body(receive) if has_body else None,
+        )
+        try:
+            answer = await client.send(request, stream=True)
+        except httpx.HTTPError:
+            await _problem(send, 503, "MLflow does not answer yet, or not any more; it is started again by itself")
+            return
+        try:
+            kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _OF_ONE_CONNECTION]
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
+            async for chunk in answer.aiter_raw():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            await answer.aclose()
+
+
+def _may(token: Token, method: str, path: str) -> bool:
+    looks = method in ("GET", "HEAD") or (method == "POST" and _LOOKS.search(path) is not None)
+    return token.may("read" if looks else "submit")
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
+async def _problem(send: Send, status: int, detail: str) -> None:
+    body = body_of(status, detail)
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    if status == 503:
+        headers.append((b"retry-after", b"3"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

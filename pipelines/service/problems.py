@@ -1,0 +1,27 @@
+"""Problem details (RFC 9457): how the service says over HTTP what is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def detail_of(status: int, detail: str, errors: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Return a problem detail.
+
+    Args:
+        status: the answer's status code.
+        detail: what is wrong and what to do, for a person.
+        errors: one entry for each thing that is wrong: `message`, `path`, and `file`, `line`, `column`.
+    """
+    title = HTTPStatus(status).phrase
+    return {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": list(errors)}
+
+
+def body_of(status: int, detail: str) -> bytes:
+    """Return a problem detail as JSON."""
+    return json.dumps(detail_of(status, detail)).encode()
