@@ -13,10 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import Body, Depends, FastAPI, Header, Query, Request, Response, Security
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.security import HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fastapi_swagger import patch_fastapi
 from pydantic import BaseModel
@@ -145,7 +146,10 @@ def make_app(office: Office, store: Store, streams: Streams) -> FastAPI:
     return app
 
 
-def _token(request: Request) -> Token:
+_bearer = HTTPBearer(auto_error=False, description="A token of this service: kerastudy token create NAME")
+
+
+def _token(request: Request, _: Annotated[object, Security(_bearer)]) -> Token:
     token = request.scope.get("kerastudy.token")
     if not isinstance(token, Token):
         raise HTTPException(401, "a bearer token is needed")

@@ -22,6 +22,7 @@ _OF_ONE_CONNECTION = frozenset(
     b"connection,keep-alive,proxy-authenticate,proxy-authorization,te,trailer,transfer-encoding,upgrade".split(b",")
 )
 _NOT_PASSED_ON = _OF_ONE_CONNECTION | {b"host", b"authorization", b"origin", b"cookie", b"content-length"}
+_NOT_PASSED_BACK = _OF_ONE_CONNECTION | {b"date", b"server", b"set-cookie"}
 _LOOKS = re.compile(r"/(search[\w-]*|graphql|get-[\w-]+|batch-get[\w-]*|calculate-[\w-]+)$|/search$", re.IGNORECASE)
 
 
@@ -78,7 +79,7 @@ class MlflowProxy:
             await _problem(send, 503, "MLflow does not answer yet, or not any more; it is started again by itself")
             return
         try:
-            kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _OF_ONE_CONNECTION]
+            kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _NOT_PASSED_BACK]
             await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
             async for chunk in answer.aiter_raw():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -27,10 +27,10 @@ from pipelines.service.confine import UPLOADS, confined
 from pipelines.service.refusals import ForbiddenError, TooMuchError
 from pipelines.service.supervisors import Supervisors
 from pipelines.service.uploads import Upload
-from pipelines.study_file import check_document
+from pipelines.study_file import Study, check_document
 from pipelines.submit import hand_in
 from search_spaces.document import Document
-from search_spaces.errors import ConflictError, InputError, KerastudyError, UnknownError
+from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, Wish
 from tracking.submissions import Request, Submission, Submissions
@@ -104,13 +104,7 @@ class Office:
                 f"priority: expected a whole number from -{_MOST_PRIORITY} to {_MOST_PRIORITY}, got {priority}"
             )
         request = hashlib.sha256(repr((document.data, priority)).encode()).hexdigest()
-        study = check_document(
-            confined(document, self._spec, self._home.folder / UPLOADS), self._home.folder, with_code=True
-        )
-        try:
-            check_source_paths(study.spec.data, study.base)
-        except InputError as error:
-            raise study.placed(error) from None
+        study = self._checked(document)
         with self._store.write() as connection:
             if key is not None and (known := self._submissions.request(token.name, key, connection)) is not None:
                 if known.digest != request:
@@ -125,6 +119,27 @@ class Office:
             if key is not None:
                 self._submissions.remember(token.name, key, Request(request, study.name), connection)
         return study.name, is_new
+
+    def _checked(self, document: Document) -> Study:
+        """Return the study that a document describes, if this service can run it."""
+        refused: tuple[Problem, ...] = ()
+        try:
+            document = confined(document, self._spec, self._home.folder / UPLOADS)
+        except InputError as error:
+            refused = error.problems
+        if any(problem.path.startswith("space.extends") for problem in refused):
+            raise InputError(refused)  # to check more of it, what it extends would have to be read
+        try:
+            study = check_document(document, self._home.folder, with_code=not refused)
+        except InputError as error:
+            raise InputError([*refused, *error.problems]) from None
+        if refused:
+            raise InputError(refused)
+        try:
+            check_source_paths(study.spec.data, study.base)
+        except InputError as error:
+            raise study.placed(error) from None
+        return study
 
     def begin_upload(self, name: str) -> Upload:
         """Return what takes a data file for studies; close it in the end.
