@@ -162,7 +162,7 @@ class StudyQueue:
         """Return how many studies are in each state."""
         asked = sa.select(studies.c.state, sa.func.count()).group_by(studies.c.state)
         with self._store.read() as connection:
-            return dict(connection.execute(asked).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(asked)}
 
     def claim(self, name: str, owner: str, ttl_s: float) -> Lease:
         """Take the study for `owner` (see `this_process`), and forget what was wished of it.

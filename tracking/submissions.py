@@ -82,7 +82,7 @@ class Submissions:
         latest = sa.func.max(submissions.c.started_ms)
         asked = sa.select(submissions.c.submitter, latest).group_by(submissions.c.submitter).having(latest.is_not(None))
         with self._store.read() as connection:
-            return dict(connection.execute(asked).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(asked)}
 
     def started(self, study: str, trials_at_once: int | None) -> None:
         """Record that a study was begun now, and how many trials it may train at once."""
