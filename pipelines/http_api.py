@@ -344,7 +344,16 @@ def _add_streams(app: FastAPI, office: Office, streams: Streams) -> None:
     def is_over(study: str) -> bool:
         return office.lookup.study(study).state in _NOBODY_WORKS
 
-    @app.get("/v1/studies/{study}/events", tags=["streams"], response_class=EventSourceResponse)
+    def follow(study: _Name, asker: _Asker) -> None:
+        """Refuse what cannot be followed: once an answer has begun, it is too late."""
+        office.lookup.study(study)
+        streams.make_sure_of_one()
+
+    can_be_followed = [Depends(follow)]
+
+    @app.get(
+        "/v1/studies/{study}/events", tags=["streams"], response_class=EventSourceResponse, dependencies=can_be_followed
+    )
     async def events(
         study: _Name,
         asker: _Asker,
@@ -364,7 +373,9 @@ def _add_streams(app: FastAPI, office: Office, streams: Streams) -> None:
                     return
                 await asyncio.sleep(0 if found else _POLL_S)
 
-    @app.get("/v1/studies/{study}/logs", tags=["streams"], response_class=PlainTextResponse)
+    @app.get(
+        "/v1/studies/{study}/logs", tags=["streams"], response_class=PlainTextResponse, dependencies=can_be_followed
+    )
     async def logs(
         study: _Name,
         asker: _Asker,
@@ -373,7 +384,6 @@ def _add_streams(app: FastAPI, office: Office, streams: Streams) -> None:
     ) -> Response:
         """Return a study's log as text, or that of one of its trials."""
         if trial is None:
-            await asyncio.to_thread(office.lookup.study, study)
             file = office.home.study(study) / LOG_FILE
         else:
             file = await asyncio.to_thread(office.worker_log, study, trial)
@@ -390,7 +400,6 @@ def _add_streams(app: FastAPI, office: Office, streams: Streams) -> None:
                         return
                     await asyncio.sleep(_POLL_S)
 
-        streams.make_sure_of_one()
         return StreamingResponse(text(), media_type="text/plain; charset=utf-8")
 
 

@@ -75,7 +75,7 @@ def serve(home: Home, spec: ServiceSpec, say: Callable[[str], None]) -> None:
         guard = Guard(app, Tokens(store), _hosts(spec), spec.uploads)
         keeper = _Keeper(supervisors, mlflow)
         notices = Notices(home, store, spec.notify)
-        server = _Server(_listening(guard, spec), streams, lambda: _say_where(home, store, spec, elsewhere, say))
+        server = Listening(settings_of(guard, spec), streams, lambda: _say_where(home, store, spec, elsewhere, say))
         with _deaf():
             keeper.start()
             notices.start()
@@ -149,7 +149,8 @@ def _both(api: App, proxy: MlflowProxy) -> App:
     return app
 
 
-def _listening(app: Any, spec: ServiceSpec) -> uvicorn.Config:
+def settings_of(app: Any, spec: ServiceSpec) -> uvicorn.Config:
+    """Return how the service listens."""
     return uvicorn.Config(
         app,
         host=spec.host,
@@ -204,7 +205,7 @@ class PatientlyReading(H11Protocol):
             self._waiting = None
 
 
-class _Server(uvicorn.Server):
+class Listening(uvicorn.Server):
     """uvicorn's server, which ends streams when it is to end, and says when it listens."""
 
     def __init__(self, config: uvicorn.Config, streams: Streams, on_start: Callable[[], None]) -> None:

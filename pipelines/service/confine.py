@@ -6,7 +6,9 @@ Everything else about the file is checked as on the command line. Paths are reso
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,11 @@ def confined(document: Document, spec: ServiceSpec, uploads: Path) -> Document:
     ]
     if problems:
         raise InputError(problems)
+    data = copy.deepcopy(document.data)
     for keys, path in changed:
-        document = document.with_value(keys, path, document.file)
-    return document
+        part: Any = data if len(keys) == 1 else data[str(keys[0])]
+        part[keys[-1]] = path
+    return replace(document, data=data)  # what was sent has kept its places
 
 
 def _named(document: Document) -> Iterator[tuple[KeyPath, str]]:

@@ -46,12 +46,8 @@ _HEADERS_OF_OURS = (
 )
 
 
-class _TooLargeError(Exception):
-    pass
-
-
-class _TooSlowError(Exception):
-    pass
+class _BodyError(Exception):
+    """A body is too large or too slow; its answer was given."""
 
 
 class Guard:
@@ -88,13 +84,12 @@ class Guard:
                 await answer.unauthorized()
                 return
             scope["kerastudy.token"] = token
-        body = _Body(receive, self._limit(scope))
+        body = _Body(receive, self._limit(scope), answer)
         try:
             await self._app(scope, body.receive, answer.send)
-        except _TooLargeError:
-            await answer.problem(413, f"the body is larger than the {body.limit:,} bytes that are allowed here")
-        except _TooSlowError:
-            await answer.problem(408, "the body did not arrive in time")
+        except _BodyError:
+            if not answer.has_begun:
+                raise
 
     def _refused(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Return what speaks against a request whoever asks."""
@@ -129,8 +124,9 @@ class Guard:
 class _Body:
     """A request's body: no larger and no slower than allowed."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, receive: Receive, limit: int, answer: _Answer) -> None:
+        self._limit = limit
+        self._answer = answer
         self._receive = receive
         self._size = 0
         self._began = time.monotonic()
@@ -143,29 +139,43 @@ class _Body:
         try:
             message = await asyncio.wait_for(self._receive(), _PATIENCE_S)
         except TimeoutError:
-            raise _TooSlowError from None
+            raise await self._refused(408, "the body did not arrive in time") from None
         self._size += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
-        if self._size > self.limit:
-            raise _TooLargeError
-        is_small = self.limit <= _MOST_BYTES
+        if self._size > self._limit:
+            raise await self._refused(413, f"the body is larger than the {self._limit:,} bytes that are allowed here")
+        is_small = self._limit <= _MOST_BYTES
         if is_small and not self._is_whole and time.monotonic() - self._began > _LONGEST_BODY_S:
-            raise _TooSlowError
+            raise await self._refused(408, "the body did not arrive in time")
         return message
+
+    async def _refused(self, status: int, detail: str) -> _BodyError:
+        """Answer before the application can, which only sees that it could not read."""
+        if not self._answer.has_begun:
+            await self._answer.problem(status, detail)
+            self._answer.is_given = True
+        return _BodyError(detail)
 
 
 class _Answer:
-    """An answer, with the headers that all have."""
+    """An answer, with the headers that all have.
+
+    Attributes:
+        has_begun: whether anything of it was sent.
+        is_given: whether all of it was; what the application sends then is dropped.
+    """
 
     def __init__(self, send: Send, path: str) -> None:
         self._send = send
         self._is_mlflow = _is_mlflow(path)
-        self._has_begun = False
+        self.has_begun = self.is_given = False
 
     async def send(self, message: Message) -> None:
-        """Send a part of it."""
+        """Send a part of it, unless an answer was given already."""
+        if self.is_given:
+            return
         if message["type"] == "http.response.start":
-            self._has_begun = True
+            self.has_begun = True
             present = {name.lower() for name, _ in message.get("headers", ())}
             ours = _HEADERS if self._is_mlflow else (*_HEADERS, *_HEADERS_OF_OURS)
             message["headers"] = [*message.get("headers", ()), *(pair for pair in ours if pair[0] not in present)]
@@ -177,9 +187,7 @@ class _Answer:
         await self.problem(401, "a valid token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", way),))
 
     async def problem(self, status: int, detail: str, headers: Collection[tuple[bytes, bytes]] = ()) -> None:
-        """Send a problem detail; where an answer was begun already, break it off."""
-        if self._has_begun:
-            raise ConnectionResetError(detail)
+        """Send a problem detail."""
         body = body_of(status, detail)
         own = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), *headers]
         if status in (408, 413):  # the rest of the body is not wanted

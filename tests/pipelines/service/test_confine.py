@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.service.confine import confined
 from pipelines.service.config import ServiceSpec
+from pipelines.service.confine import confined
 from search_spaces.document import parse_document
 from search_spaces.errors import InputError
 

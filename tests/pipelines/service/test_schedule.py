@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -99,7 +100,7 @@ def test_nobody_starves(later):
         queue.remove(found)
         started[found.submitter] = clock
         begun.append(found.submitter)
-    assert all(one != other for one, other in zip(begun, begun[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(begun))
 
 
 def test_a_tie_is_decided_the_same_way_every_time():

@@ -1,0 +1,338 @@
+"""The HTTP door over a real store: what is answered, to whom, and that refusals leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from served import study_text
+
+from pipelines.events import recorded
+from pipelines.progress import StudyEnded, TrialBegun
+from tracking.study_queue import StudyQueue, this_process
+from tracking.submissions import Submissions
+
+
+def submit(service, who, text, **more):
+    return service.client.post("/v1/studies", content=text, headers={**who, **more.pop("headers", {})}, **more)
+
+
+@pytest.fixture
+def ann(service):
+    return service.token("ann")
+
+
+@pytest.fixture
+def bob(service):
+    return service.token("bob")
+
+
+@pytest.fixture
+def admin(service):
+    return service.token("root", "admin")
+
+
+@pytest.fixture
+def reader(service):
+    return service.token("eve", "read")
+
+
+def detail(answer, status):
+    """Return a problem detail, having made sure that it is one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = answer.json()
+    assert found["status"] == status
+    assert found["title"]
+    assert found["detail"]
+    return found
+
+
+# Submitting --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["application/yaml", "application/json", "text/plain"])
+def test_a_study_that_was_accepted_is_in_the_store(service, ann, kind):
+    """YAML is JSON's superset, so the kind that a client claims decides nothing."""
+    data = {"study": "s", "data": {"source": "sklearn:digits"}, "model": "cnn"}
+    text = study_text() if kind != "application/json" else json.dumps(data)
+    answer = submit(service, ann, text, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()) == (202, {"study": "s", "is_new": True})
+    assert service.client.get(answer.headers["location"], headers=ann).json()["state"] == "queued"
+    assert StudyQueue(service.store).get("s").state == "queued"
+    assert Submissions(service.store).find("s").submitter == "ann"
+
+
+def test_the_same_study_again_is_the_same(service, ann):
+    """A client that does not know whether it was heard asks again."""
+    assert submit(service, ann, study_text()).json()["is_new"]
+    assert submit(service, ann, study_text()).json() == {"study": "s", "is_new": False}
+
+
+def test_fifty_at_once_are_one(service, ann):
+    """Whoever is first, there is one study, and one answer says that it is new."""
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: submit(service, ann, study_text()), range(50)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert [answer.json()["is_new"] for answer in answers].count(True) == 1
+    assert [each.name for each in StudyQueue(service.store).list()] == ["s"]
+
+
+def test_an_idempotency_key_stands_for_one_request(service, ann, bob):
+    """The same again gets the same study; something else under it is a conflict; another's key is another's."""
+    key = {"Idempotency-Key": "k-1"}
+    assert submit(service, ann, study_text(), headers=key).json()["is_new"]
+    assert submit(service, ann, study_text(), headers=key).json() == {"study": "s", "is_new": False}
+    detail(submit(service, ann, study_text("t"), headers=key), 409)
+    assert submit(service, bob, study_text("t"), headers=key).status_code == 202
+
+
+def test_another_study_of_that_name_is_a_conflict(service, ann, bob, admin):
+    """The same name for something else, or for somebody else's, is refused; nothing has changed."""
+    submit(service, ann, study_text())
+    before = StudyQueue(service.store).get("s")
+    other = study_text().replace("mlp", "cnn")
+    assert "exists already with another" in detail(submit(service, ann, other), 409)["detail"]
+    assert "a study of ann" in detail(submit(service, bob, study_text()), 409)["detail"]
+    assert StudyQueue(service.store).get("s") == before
+    assert submit(service, admin, study_text()).status_code == 202
+
+
+def test_more_budget_puts_a_finished_study_back(service, ann):
+    """It goes on with the trials that it has."""
+    submit(service, ann, study_text())
+    queue = StudyQueue(service.store)
+    queue.amend("s", queue.get("s").document, queue.get("s").digest + "ab")
+    queue.set_state("s", "finished")
+    assert submit(service, ann, study_text()).json() == {"study": "s", "is_new": False}
+    assert queue.get("s").state == "finished"
+    assert submit(service, ann, study_text(trials=9)).json() == {"study": "s", "is_new": True}
+    assert queue.get("s").state == "queued"
+
+
+def test_one_that_failed_before_it_began_makes_room(service, ann):
+    """Its file can be mended and handed in again under its name."""
+    submit(service, ann, study_text())
+    StudyQueue(service.store).set_state("s", "failed", "no such column")
+    mended = study_text().replace("mlp", "cnn")
+    assert submit(service, ann, mended).json()["is_new"]
+    assert StudyQueue(service.store).get("s").state == "queued"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "wrong"),
+    [
+        ("study: s\ndata: {source: a.csv}\nmodel: mlpx\n", 3, 8, "mlp"),
+        ("study: s\ndata: {source: ../b.csv}\nmodel: mlp\n", 2, 16, "no data called"),
+        ("study: s\ndata: {source: a.csv}\nmodel: mlp\nbudgt: 3\n", 4, 1, "budget"),
+        ("study: s\n  data: [\n", 2, 7, ""),
+        ("study: s\ndata: {source: 'https://x/y.csv'}\nmodel: mlp\n", 2, 16, "address"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_places(service, ann, text, line, column, wrong):
+    """As on the command line: file, line, column; and nothing is stored."""
+    found = detail(submit(service, ann, text, params={"file": "mine.yaml"}), 422)
+    [first, *_] = found["errors"]
+    assert (first["file"], first["line"], first["column"]) == ("mine.yaml", line, column)
+    assert wrong in first["message"]
+    assert StudyQueue(service.store).list() == ()
+    assert Submissions(service.store).list() == ()
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"null", b"[]", b"a: &x [*x]", b"[" * 100_000, b"\x00"])
+def test_what_is_no_study_file_is_refused(service, ann, body):
+    """Whatever bytes come, the answer is about them."""
+    detail(submit(service, ann, body), 422)
+
+
+def test_a_reader_submits_nothing(service, reader):
+    """Its scope is said."""
+    assert "scope read" in detail(submit(service, reader, study_text()), 403)["detail"]
+    detail(service.client.put("/v1/uploads/a.csv", content=b"x", headers=reader), 403)
+
+
+# Looking -----------------------------------------------------------------------------------------------------
+
+
+def test_pages_hold_every_study_once(service, ann, bob):
+    """Whatever their size, and with what was asked for alone."""
+    names = [f"s{number:02d}" for number in range(7)]
+    for number, name in enumerate(names):
+        submit(service, bob if number % 3 == 0 else ann, study_text(name))
+    StudyQueue(service.store).set_state("s05", "finished")
+
+    def walk(**asked):
+        found, after = [], None
+        while True:
+            page = service.client.get(
+                "/v1/studies", params={**asked, **({"after": after} if after else {})}, headers=ann
+            ).json()
+            found += [each["name"] for each in page["studies"]]
+            if (after := page["next"]) is None:
+                return found
+
+    assert walk() == walk(limit=1) == walk(limit=3) == walk(limit=7) == names
+    assert walk(limit=1, submitter="bob") == ["s00", "s03", "s06"]
+    assert walk(limit=2, state="finished") == ["s05"]
+    assert walk(state="running") == []
+    detail(service.client.get("/v1/studies", params={"after": "nope"}, headers=ann), 404)
+
+
+def test_a_place_in_the_queue_is_shown(service, ann):
+    """By priority, then by age; it is the order in which they would begin."""
+    for name, priority in (("a", 0), ("b", 0), ("c", 5)):
+        submit(service, ann, study_text(name), params={"priority": priority})
+    shown = {name: service.client.get(f"/v1/studies/{name}", headers=ann).json()["place"] for name in "abc"}
+    assert shown == {"c": 1, "a": 2, "b": 3}
+
+
+def test_what_is_not_there_is_said_to_be_so(service, ann):
+    """With the nearest name; a trial of a study that has none; the best of none."""
+    submit(service, ann, study_text("digits"))
+    assert 'did you mean "digits"' in detail(service.client.get("/v1/studies/digit", headers=ann), 404)["detail"]
+    detail(service.client.get("/v1/studies/digits/trials/0", headers=ann), 404)
+    detail(service.client.get("/v1/studies/digits/best", headers=ann), 409)
+    detail(service.client.post("/v1/studies/digits:export", headers=ann), 409)
+    detail(service.client.get("/v1/nothing", headers=ann), 404)
+    detail(service.client.put("/v1/studies", headers=ann), 405)
+    assert service.client.get("/v1/studies/digits/trials", headers=ann).json() == {"trials": [], "next": None}
+
+
+# Controls ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["pause", "stop", "cancel", "resume"])
+def test_a_study_is_its_submitters_to_control(service, ann, bob, reader, verb):
+    """Others are refused, an admin is not, and a reader may not even with its own name."""
+    submit(service, ann, study_text())
+    for other in (bob, reader):
+        detail(service.client.post(f"/v1/studies/s:{verb}", headers=other), 403)
+    assert StudyQueue(service.store).get("s").state == "queued"
+
+
+def test_a_waiting_study_is_paused_resumed_and_cancelled(service, ann, admin):
+    """Nobody works on it, so it happens at once."""
+    submit(service, ann, study_text())
+    said = [service.client.post(f"/v1/studies/s:{verb}", headers=ann).json() for verb in ("pause", "resume", "cancel")]
+    assert [each["state"] for each in said] == ["parked", "queued", "cancelled"]
+    for verb in ("pause", "resume", "cancel"):
+        detail(service.client.post(f"/v1/studies/s:{verb}", headers=admin), 409)
+    detail(submit(service, ann, study_text()), 409)
+
+
+def test_whoever_works_on_a_study_is_asked(service, ann):
+    """The answer comes when it was done."""
+    submit(service, ann, study_text())
+    queue = StudyQueue(service.store)
+    lease = queue.claim("s", this_process(), 60)
+    queue.set_state("s", "running")
+
+    def supervise():
+        while queue.wish("s") is None:
+            pass
+        queue.set_state("s", "parked", "as asked")
+        queue.release(lease)
+
+    working = threading.Thread(target=supervise)
+    working.start()
+    assert service.client.post("/v1/studies/s:pause", headers=ann).json()["state"] == "parked"
+    working.join()
+
+
+# Streams -----------------------------------------------------------------------------------------------------
+
+
+def events_of(answer):
+    """Return the events of a stream: identifier, name, data."""
+    found = []
+    for block in answer.text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if fields:
+            found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def test_events_come_in_order_and_go_on_after_an_id(service, ann):
+    """The stream of a study that is over ends with its end; `Last-Event-ID` takes up a broken one."""
+    submit(service, ann, study_text())
+    end = StudyEnded("s", "finished", "done", "val_loss", 0, 0.5, {}, {"complete": 1}, 1.0, 0, "")
+    list(recorded(service.home, "s", [TrialBegun(0, {}), TrialBegun(1, {}), end]))
+    StudyQueue(service.store).set_state("s", "finished")
+    whole = events_of(service.client.get("/v1/studies/s/events", headers=ann))
+    assert [(kind, data.get("number")) for _, kind, data in whole] == [
+        ("trial-begun", 0),
+        ("trial-begun", 1),
+        ("study-ended", None),
+    ]
+    rest = service.client.get("/v1/studies/s/events", headers={**ann, "Last-Event-ID": str(whole[0][0])})
+    assert events_of(rest) == whole[1:]
+    log = service.client.get("/v1/studies/s/logs", params={"follow": True}, headers=ann)
+    assert log.text.endswith("s finished: done\n")
+    detail(service.client.get("/v1/studies/nope/events", headers=ann), 404)
+    detail(service.client.get("/v1/studies/nope/logs", headers=ann), 404)
+
+
+# Uploads -----------------------------------------------------------------------------------------------------
+
+
+def test_an_uploaded_file_can_be_named(service, ann):
+    """By what the answer says; the same content is one file; too much, too large and the wrong kind are refused."""
+    put = lambda name, content: service.client.put(f"/v1/uploads/{name}", content=content, headers=ann)  # noqa: E731
+    first = put("a.csv", b"x,y\n1,2\n")
+    assert first.status_code == 201
+    assert put("other.csv", b"x,y\n1,2\n").json() == first.json()
+    text = study_text().replace("sklearn:breast_cancer", first.json()["source"])
+    assert submit(service, ann, text).status_code == 202
+    detail(put("a.exe", b"x"), 422)
+    detail(put("a.csv", b""), 422)
+    detail(put("big.csv", b"x" * 1001), 413)
+    assert put("b.csv", b"x" * 1000).status_code == 201
+    assert "no room" in detail(put("c.csv", b"z" * 900), 413)["detail"]
+    kept = sorted(path.name for path in (service.home.folder / "uploads").iterdir())
+    assert len(kept) == 2
+
+
+def test_uploads_are_off_unless_allowed(tmp_path):
+    """The operator has to say so."""
+    from served import served
+
+    with served(tmp_path) as running:
+        detail(running.client.put("/v1/uploads/a.csv", content=b"x", headers=running.token("ann")), 403)
+
+
+# Tokens and upkeep -------------------------------------------------------------------------------------------
+
+
+def test_tokens_are_an_admins_matter(service, admin, ann):
+    """Made, listed without secrets, removed; whoever is not an admin is refused."""
+    made = service.client.post("/v1/tokens", json={"name": "new", "running_trials": 2}, headers=admin)
+    assert made.status_code == 201
+    new = {"Authorization": f"Bearer {made.json()['token']}"}
+    assert service.client.get("/v1/me", headers=new).json()["running_trials"] == 2
+    listed = service.client.get("/v1/tokens", headers=admin)
+    assert {each["name"] for each in listed.json()} == {"root", "ann", "new"}
+    assert made.json()["token"].rpartition("_")[2] not in listed.text
+    assert service.client.delete("/v1/tokens/new", headers=admin).status_code == 204
+    detail(service.client.get("/v1/me", headers=new), 401)
+    detail(service.client.delete("/v1/tokens/new", headers=admin), 404)
+    detail(service.client.post("/v1/tokens", json={"name": "ann"}, headers=admin), 409)
+    for method, path in (("GET", "/v1/tokens"), ("DELETE", "/v1/tokens/root")):
+        detail(service.client.request(method, path, headers=ann), 403)
+    detail(service.client.post("/v1/tokens", json={"name": "x"}, headers=ann), 403)
+
+
+def test_health_needs_no_token_and_metrics_do(service, reader):
+    """Counts are of the store."""
+    assert service.client.get("/healthz").json()["status"] == "ok"
+    detail(service.client.get("/metrics"), 401)
+    submit(service, service.token("ann"), study_text())
+    assert 'kerastudy_studies{state="queued"} 1.0' in service.client.get("/metrics", headers=reader).text
+
+
+def test_a_defect_is_no_secret_and_no_traceback(service, ann, monkeypatch):
+    """A client hears that it is ours, and nothing of the inside."""
+    monkeypatch.setattr(type(service.office), "study", lambda self, name: 1 / 0)
+    found = detail(service.client.get("/v1/studies/s", headers=ann), 500)
+    assert "ZeroDivision" not in json.dumps(found)

@@ -1,0 +1,80 @@
+"""A service in this process: all of it on a real store and a real port, but with nobody who works on studies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from pipelines.home import Home
+from pipelines.http_api import make_app
+from pipelines.service.config import ServiceSpec
+from pipelines.service.guard import Guard
+from pipelines.service.office import Office
+from pipelines.service.streams import Streams
+from pipelines.service.supervisors import Supervisors
+from pipelines.serving import Listening, settings_of
+from tracking.store import Store
+from tracking.tokens import Tokens
+
+STUDY = """\
+study: {name}
+data: {{source: "sklearn:breast_cancer"}}
+model: mlp
+budget: {{trials: {trials}}}
+"""
+HOSTS = ("testserver", "127.0.0.1")
+
+
+def study_text(name: str = "s", trials: int = 3) -> str:
+    """Return a study file that needs no data of this machine."""
+    return STUDY.format(name=name, trials=trials)
+
+
+@dataclass
+class Served:
+    """What a test asks, and where its answers come from."""
+
+    client: httpx.Client
+    port: int
+    home: Home
+    store: Store
+    office: Office
+    supervisors: Supervisors
+    streams: Streams
+    app: Guard
+
+    def token(self, name: str, scope: str = "submit", running_trials: int | None = None) -> dict[str, str]:
+        """Make a token; return the header that carries it."""
+        return {"Authorization": f"Bearer {Tokens(self.store).create(name, scope, running_trials)}"}
+
+
+@contextmanager
+def served(folder: Path, **spec: object) -> Iterator[Served]:
+    """Yield a service on a home below `folder`."""
+    home = Home.at(str(folder / "home"), {})
+    with Store.open(home.store) as store:
+        chosen = ServiceSpec.model_validate(spec)
+        supervisors, streams = Supervisors(home, store, chosen.studies, chosen.workers), Streams()
+        office = Office(home, store, chosen, supervisors)
+        app = Guard(make_app(office, store, streams), Tokens(store), HOSTS, chosen.uploads)
+        config = settings_of(app, chosen)
+        config.port = 0
+        server = Listening(config, streams, lambda: None)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+            try:
+                yield Served(client, port, home, store, office, supervisors, streams, app)
+            finally:
+                server.should_exit = True
+                server.force_exit = True
+                thread.join()
