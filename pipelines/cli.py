@@ -85,7 +85,10 @@ def _with_door(command: _Command) -> _Command:
     """Give a command the service that `KERASTUDY_URL` names, or the home; a `--home` that is written out wins."""
 
     @click.option(
-        "--home", "own_home", metavar="FOLDER", help="The home to look in; default: KERASTUDY_URL, or as for `run`."
+        "--home",
+        "own_home",
+        metavar="FOLDER",
+        help="Where all state is kept; default: the service at KERASTUDY_URL, or KERASTUDY_HOME or .kerastudy.",
     )
     @click.pass_obj
     @wraps(command)

@@ -28,7 +28,10 @@ from tracking.records import ParametersDrawn
 from tracking.store import Store
 
 HEAD = "study: s\ndata: {source: d.csv, target: y}\nmodel: mlp\n"
-VERBS = ("rebuild-tracking", "sync", "best", "export", "list", "run", "schema", "show", "trials", "ui", "validate")
+VERBS = (
+    *("best", "cancel", "export", "list", "login", "logs", "pause", "rebuild-tracking", "resume", "run", "schema"),
+    *("serve", "show", "stop", "submit", "sync", "trials", "ui", "validate", "wait"),
+)
 
 
 @pytest.fixture
