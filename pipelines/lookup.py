@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -29,6 +29,7 @@ from tracking.study_queue import StudyQueue, StudyRecord
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.storages import RDBStorage
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Lookup:
         record = self._record(name)
         about = self._about(record)
         objective = about.objective
-        in_optuna = self._in_optuna(name)
+        in_optuna = self._in_optuna(record)
         trials = scored_trials(in_optuna) if in_optuna is not None else ()
         best = best_of(trials, objective)
         waiting = Outbox(self._store).waiting(about.in_mlflow)
@@ -302,18 +303,23 @@ class Lookup:
         )
 
     def _trials(self, record: StudyRecord) -> tuple[Scored, ...]:
-        study = self._in_optuna(record.name)
+        study = self._in_optuna(record)
         return () if study is None else scored_trials(study)
 
-    def _in_optuna(self, name: str) -> optuna.Study | None:
+    def _in_optuna(self, record: StudyRecord) -> optuna.Study | None:
         """Return the study in Optuna; None for one that was submitted and has not begun."""
+        if is_unseen(record):
+            return None
         import optuna
 
-        storage = self._store.optuna_storage()
         try:
-            return optuna.load_study(study_name=current_name(storage, name), storage=storage)
+            return optuna.load_study(study_name=current_name(self._optuna, record.name), storage=self._optuna)
         except KeyError:
             return None
+
+    @cached_property
+    def _optuna(self) -> RDBStorage:
+        return self._store.optuna_storage()
 
     def _about(self, record: StudyRecord) -> _About:
         if goal := goal_of(record):

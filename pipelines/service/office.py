@@ -168,8 +168,9 @@ class Office:
         # Nobody could write down that a study was cut off.
         stored = {"running" if state == "interrupted" else state for state in states}
         found: list[ListedStudy] = []
+        chunk = most + 1 if submitter is None and not states else MOST_IN_A_PAGE
         while True:
-            records = self._queue.list(states=stored, after=after, most=MOST_IN_A_PAGE)
+            records = self._queue.list(states=stored, after=after, most=chunk)
             submitted = self._submissions.of(record.name for record in records)
             for record in records:
                 submission = submitted.get(record.name)
@@ -180,7 +181,7 @@ class Office:
                 row = self._lookup.row(record)
                 if not states or row.state in states:
                     found.append(_listed(row, submission))
-            if len(records) < MOST_IN_A_PAGE:
+            if len(records) < chunk:
                 return Page(tuple(found), None)
             after = records[-1].name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,16 +65,7 @@ def next_study(
     ready = [each for each in waiting if left.get(each.submitter, 1) > 0]
     if not ready:
         return None
-    chosen = min(
-        ready,
-        key=lambda each: (
-            -each.priority,
-            studies[each.submitter],
-            last_started_ms.get(each.submitter, NEVER),
-            each.submitted_ms,
-            each.study,
-        ),
-    )
+    chosen = min(ready, key=lambda each: _turn(each, studies, last_started_ms))
     if chosen.submitter not in left:
         return Next(chosen.study, None)
     most = left[chosen.submitter]
@@ -86,16 +78,37 @@ def order(
     last_started_ms: Mapping[str, int],
 ) -> tuple[str, ...]:
     """Return the waiting studies in the order in which they would begin, quotas left out, if each ended at once."""
-    rest, started = list(waiting), dict(last_started_ms)
-    ordered = []
+    studies = Counter(each.submitter for each in running)
+    started = dict(last_started_ms)
     now = max(started.values(), default=NEVER)
-    while rest and (chosen := next_study(rest, running, {}, started)) is not None:
+    queues: dict[tuple[str, int], list[Waiting]] = {}
+    for each in sorted(waiting, key=lambda each: (each.submitted_ms, each.study), reverse=True):
+        queues.setdefault((each.submitter, each.priority), []).append(each)
+    # The first of each submitter's in each priority; where the submitter has had a turn since, its key is out of date.
+    heads = [(_turn(queue[-1], studies, started), key) for key, queue in queues.items()]
+    heapq.heapify(heads)
+    ordered = []
+    while heads:
+        turn, key = heapq.heappop(heads)
+        queue = queues[key]
+        if turn != (current := _turn(queue[-1], studies, started)):
+            heapq.heappush(heads, (current, key))
+            continue
+        chosen = queue.pop()
         ordered.append(chosen.study)
-        found = next(each for each in rest if each.study == chosen.study)
-        rest.remove(found)
         now += 1
-        started[found.submitter] = now
+        started[chosen.submitter] = now
+        if queue:
+            heapq.heappush(heads, (_turn(queue[-1], studies, started), key))
     return tuple(ordered)
+
+
+def _turn(
+    each: Waiting, studies: Mapping[str, int], last_started_ms: Mapping[str, int]
+) -> tuple[int, int, int, int, str]:
+    """Return what decides when a study's turn comes: the least goes first."""
+    last = last_started_ms.get(each.submitter, NEVER)
+    return (-each.priority, studies.get(each.submitter, 0), last, each.submitted_ms, each.study)
 
 
 def _left(quota: int, submitter: str, running: Sequence[Running]) -> int:

@@ -89,6 +89,20 @@ def test_the_order_is_of_all_that_wait_and_by_priority(waiting):
     assert [of_study[each] for each in ordered] == sorted(of_study.values(), reverse=True)
 
 
+@given(_waiting, _running, st.dictionaries(_names, st.integers(0, 5)))
+def test_the_order_is_what_comes_of_choosing_again_and_again(waiting, running, started):
+    """A place in the queue that is shown is the place in which a study begins, if each one ends at once."""
+    rest, last, now, chosen = list(waiting), dict(started), max(started.values(), default=0), []
+    while rest:
+        study = next_study(rest, running, {}, last).study
+        found = next(each for each in rest if each.study == study)
+        rest.remove(found)
+        now += 1
+        last[found.submitter] = now
+        chosen.append(study)
+    assert order(waiting, running, started) == tuple(chosen)
+
+
 @pytest.mark.parametrize("later", [1, 5])
 def test_nobody_starves(later):
     """Of two submitters who always have something waiting, neither begins twice in a row."""

@@ -1,0 +1,149 @@
+"""How a service answers with a thousand studies in its queue, and with a hundred slow clients beside.
+
+    python benchmarks/service_load.py [--studies 1000] [--clients 8] [--requests 2000]
+
+The real command serves a home of its own on loopback. Studies are submitted one after the other, each answer durable.
+Then clients ask at once: for the list, for a page far down it, for one study. Last, the same with a hundred
+connections open that send a byte now and then. The service is told to run one study at a time; the first one,
+which trains meanwhile, is part of what is measured, unless --idle keeps it from beginning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+STUDY = """\
+study: {name}
+data: {{source: "sklearn:breast_cancer"}}
+model: mlp
+budget: {{trials: 100}}
+resources: {{workers: 1}}
+"""
+SLOW = 100
+
+
+@contextlib.contextmanager
+def serving(folder: Path, port: int) -> Iterator[str]:
+    """Run the service; yield its first token."""
+    (folder / "service.yaml").write_text(f"port: {port}\nmlflow: false\n")
+    command = [Path(sys.executable).with_name("kerastudy"), "--home", folder / "home", "serve"]
+    process = subprocess.Popen([*command, "--config", folder / "service.yaml"], stdout=subprocess.DEVNULL)
+    try:
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                httpx.get(f"http://127.0.0.1:{port}/healthz")
+                break
+            time.sleep(0.1)
+        yield (folder / "home" / "admin.token").read_text().strip()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(120)
+
+
+@contextlib.contextmanager
+def slow_clients(port: int, token: str) -> Iterator[None]:
+    """Hold connections open that send a byte now and then; those that are ended are opened again."""
+    ended = threading.Event()
+    head = (
+        f"POST /v1/studies HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 900\r\n\r\n"
+    )
+
+    def dribble(number: int) -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(head.encode() if number % 2 else b"GET /v1/studies HT")
+                while not ended.wait(0.5):
+                    connection.sendall(b"x")
+
+    threads = [threading.Thread(target=dribble, args=(number,)) for number in range(SLOW)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def timed(ask: Callable[[int], httpx.Response], requests: int, clients: int) -> dict[str, float]:
+    """Ask so often, by so many at once; return milliseconds by quantile, and answers a second."""
+    took = []
+
+    def one(number: int) -> None:
+        began = time.perf_counter()
+        ask(number).raise_for_status()
+        took.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(one, range(requests)))
+    whole = time.perf_counter() - began
+    quantiles = np.quantile(took, [0.5, 0.99, 1.0]) * 1000
+    return {
+        **dict(zip(("p50", "p99", "most"), quantiles.round(1).tolist(), strict=True)),
+        "rate": round(requests / whole),
+    }
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--idle", action="store_true", help="no study trains meanwhile")
+    options = parser.parse_args()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    chance = random.Random(0)
+    with tempfile.TemporaryDirectory() as scratch, serving(Path(scratch), port) as token:
+        client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}, timeout=60
+        )
+        submit = lambda number: client.post("/v1/studies", content=STUDY.format(name=f"s{number:05d}"))  # noqa: E731
+        rows = {"submit, one client": timed(submit, options.studies, 1)}
+        if options.idle:
+            client.post("/v1/studies/s00000:cancel").raise_for_status()
+        any_study = lambda: f"s{chance.randrange(options.studies):05d}"  # noqa: E731
+        asked: dict[str, Callable[[int], httpx.Response]] = {
+            "list, 50 of them": lambda _: client.get("/v1/studies"),
+            "list, 50 after any": lambda _: client.get("/v1/studies", params={"after": any_study()}),
+            "show": lambda _: client.get(f"/v1/studies/{any_study()}"),
+        }
+        for name, ask in asked.items():
+            rows[name] = timed(ask, options.requests, options.clients)
+        with slow_clients(port, token):
+            time.sleep(2)
+            for name, ask in asked.items():
+                rows[f"{name}, {SLOW} slow clients"] = timed(ask, options.requests, options.clients)
+    print(
+        f"{options.studies} studies, {options.clients} clients at once, load {os.getloadavg()[0]:.1f}; milliseconds\n"
+    )
+    print(f"| {'':<36} | {'p50':>7} | {'p99':>7} | {'most':>8} | {'a second':>8} |")
+    print(f"|{'-' * 38}|{'-' * 8}:|{'-' * 8}:|{'-' * 9}:|{'-' * 9}:|")
+    for name, row in rows.items():
+        print(f"| {name:<36} | {row['p50']:>7} | {row['p99']:>7} | {row['most']:>8} | {row['rate']:>8} |")
+    print(json.dumps(rows), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
