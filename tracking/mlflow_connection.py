@@ -67,7 +67,8 @@ def connect(tracking_uri: str, check: Callable[[], None] | None = None) -> Mlflo
         warnings.simplefilter("ignore")
         import mlflow
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        # What fails is raised as well, and told by whoever asked; MLflow would print a traceback before.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if tracking_uri.startswith(_SQLITE):
         make_database(Path(tracking_uri.removeprefix(_SQLITE)))
         _use_write_ahead_log(Path(tracking_uri.removeprefix(_SQLITE)))
