@@ -67,9 +67,10 @@ def test_a_disk_that_fills_up_at_any_level_loses_nothing(left, disk, tmp_path):
     """The real command pauses or fails to start with the reason and no traceback, and goes on when there is room."""
     file, home = tmp_path / "study.yaml", disk / "home"
     file.write_text(STUDY.replace("%EPOCHS%", "150").replace("%TRIALS%", "4"))
-    output = (tmp_path / "output.txt").open("w+")
     command = [COMMAND, "--home", home, "run", file]
-    process = subprocess.Popen(command, env=environment(), stdout=output, stderr=output)
+    output = tmp_path / "output.txt"
+    with output.open("w") as stream:
+        process = subprocess.Popen(command, env=environment(), stdout=stream, stderr=stream)
     try:
         deadline = time.monotonic() + 120
         while not acknowledged(home, "it") and process.poll() is None:
@@ -82,8 +83,7 @@ def test_a_disk_that_fills_up_at_any_level_loses_nothing(left, disk, tmp_path):
         process.wait()
     again = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=180, check=False)
     free(home)
-    output.seek(0)
-    said, said_again = output.read(), again.stdout + again.stderr
+    said, said_again = output.read_text(), again.stdout + again.stderr
     before = acknowledged(home, "it")
     print(f"{left:>9} bytes left: exit status {status}, {len(before)} of 4 trials; again: {again.returncode}")
     for code, text in ((status, said), (again.returncode, said_again)):
