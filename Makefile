@@ -52,8 +52,8 @@ lock: $(STAMP) ## Write the lock files anew; UPGRADE=1 takes the newest releases
 docs: $(STAMP) ## Write the generated parts of the pages anew.
 	$(BIN)/python scripts/write_reference.py
 
-image-check: ## Build the container image and run a small study in it.
-	docker/check_image.sh
+image-check: $(STAMP) ## Build the images, run a study in one, serve its model, run the services of compose.yaml.
+	docker/check_image.sh $(BIN)/python
 
 bench-fleets: $(STAMP) $(BENCH_STAMP) ## Measure trials per hour beside other tools; ARGS="--runs 1" and the like.
 	$(BIN)/python benchmarks/fleets.py $(ARGS)
