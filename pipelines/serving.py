@@ -38,6 +38,9 @@ from tracking.store import Store
 from tracking.tokens import Tokens
 
 FIRST_TOKEN = "admin"
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""What listens at every address, and its loopback address."""
+
 _STEP_S = 0.5
 _HEADERS_S = 10.0
 _IDLE_S = 30
@@ -101,6 +104,13 @@ def check_address(spec: ServiceSpec) -> None:
         )
 
 
+def address(spec: ServiceSpec) -> str:
+    """Return where a client on this machine reaches a service, under a name that it answers to."""
+    name = _ANYWHERE.get(spec.host, spec.host)
+    host = f"[{name}]" if ":" in name else name
+    return f"{'https' if spec.tls else 'http'}://{host}:{spec.port}"
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -109,8 +119,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _hosts(spec: ServiceSpec) -> set[str]:
-    anywhere = spec.host in ("0.0.0.0", "::")
-    return {*LOCAL, *spec.hosts, *(() if anywhere else (spec.host,))}
+    return {*LOCAL, *spec.hosts, *(() if spec.host in _ANYWHERE else (spec.host,))}
 
 
 @contextmanager
@@ -270,8 +279,7 @@ def _deaf() -> Iterator[None]:
 
 
 def _say_where(home: Home, store: Store, spec: ServiceSpec, elsewhere: str, say: Callable[[str], None]) -> None:
-    host = f"[{spec.host}]" if ":" in spec.host else spec.host
-    base = f"{'https' if spec.tls else 'http'}://{host}:{spec.port}"
+    base = address(spec)
     say(f"kerastudy serves {home.folder}")
     say(f"  API:       {base}/docs")
     if elsewhere or spec.mlflow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.service.config import ServiceSpec, read_config
-from pipelines.serving import check_address
+from pipelines.serving import address, check_address
 from search_spaces.errors import InputError
 
 
@@ -66,3 +66,17 @@ def test_tokens_do_not_cross_a_network_in_the_clear(host):
 def test_this_machine_needs_none(host):
     """Loopback is not a network."""
     check_address(ServiceSpec(host=host))
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("10.1.2.3", "http://10.1.2.3:8080"),
+        ("::1", "http://[::1]:8080"),
+    ],
+)
+def test_the_address_that_is_told_can_be_used(host, told):
+    """A service that listens everywhere names an address that it answers to, as it does in a container."""
+    assert address(ServiceSpec(host=host, tls_in_front=True)) == told
