@@ -63,9 +63,15 @@ class Supervisors:
         for name, process in list(self._processes.items()):
             if process.poll() is not None:
                 del self._processes[name]
-                self._ended(name, process.returncode)
+                _let_go(process)
+                status = process.returncode
+                how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
+                self._failed(name, how)
         while (chosen := self._next()) is not None:
-            self._begin(chosen)
+            try:
+                self._begin(chosen)
+            except OSError as error:  # such as a folder that cannot be written: no reason to keep others waiting
+                self._failed(chosen.study, f"could not begin ({error})")
 
     def waiting(self) -> tuple[str, ...]:
         """Return the studies that wait, in the order in which they would begin."""
@@ -96,6 +102,7 @@ class Supervisors:
             except subprocess.TimeoutExpired:
                 process.kill()  # the next service finds the study cut off, and goes on
                 process.wait()
+            _let_go(process)
         self._processes.clear()
 
     def _next(self) -> Next | None:
@@ -139,7 +146,7 @@ class Supervisors:
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
             )
 
-    def _ended(self, name: str, status: int) -> None:
+    def _failed(self, name: str, how: str) -> None:
         """Let a study whose process ended before its time begin again, later each time, and park it in the end."""
         record = self._queue.find(name)
         if record is None or record.state not in _WAITS:
@@ -154,9 +161,14 @@ class Supervisors:
         if tries.failed >= _TRIES:
             del self._tries[name]
             log = self._home.study(name) / "supervisor.log"
-            how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
             reason = f"its supervisor {how}, {_TRIES} times without a step forward; see {log}"
             self._queue.set_state(name, "parked", reason)
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """Close our end of the pipe to a process that has ended."""
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def _waiting(record: StudyRecord, submission: Submission) -> Waiting:
