@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.engines.local import LocalEngine
-from pipelines.export.export import Parity, export_trial
+from pipelines.export.export import Parity
+from pipelines.exporting import export_study
 from pipelines.home import Home
 from pipelines.lookup import BestTrial, Lookup, TrialRow
 from pipelines.progress import Progress, StudyEnded
@@ -69,11 +68,10 @@ class StudyResult:
         """Write the best model to a new folder, each format proven equal to the Keras model.
 
         Raises:
-            InputError: if a format is unknown or the folder exists.
+            InputError: if a format is unknown or needs packages that are not installed, or the folder exists.
             ExportError: if a file differs from the Keras model; nothing is written.
         """
-        with closing(LocalEngine(1)) as engine:
-            return export_trial(self.home, self.study, self.best.number, formats, Path(folder), engine)
+        return export_study(self.home, self.study, self.best.number, formats, Path(folder)).files
 
 
 def load_study(file: str | Path, overrides: Sequence[str] = ()) -> Study:

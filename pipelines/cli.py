@@ -135,6 +135,7 @@ _set = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _study = click.argument("study")
 _FORMATS = "keras-tuner, wandb, katib, nni, optuna"
+_EXPORT_FORMATS = "keras, keras_int8, saved_model, litert, litert_float16, litert_dynamic, litert_int8, onnx, openvino"
 
 
 @commands.command()
@@ -410,7 +411,7 @@ def best(door: Here | Remote, study: str, as_json: bool) -> None:
 @commands.command()
 @_study
 @click.option("--trial", type=_Whole(0), metavar="N", help="Which trial; the best one by default.")
-@click.option("--format", "formats", metavar="A,B", help="keras, saved_model; default: the study file's.")
+@click.option("--format", "formats", metavar="A,B", help=f"{_EXPORT_FORMATS}; default: the study file's.")
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="Folder to create.")
 @_json
 @_with_door
@@ -419,7 +420,8 @@ def export(
 ) -> None:
     """Write the best model of STUDY, proven equal.
 
-    Each file is loaded again and compared with the Keras model on real rows before anything is handed over.
+    Each file is loaded again in a fresh process, and compared with the Keras model on real rows before anything is
+    handed over. The formats onnx and openvino need the extras of these names.
     """
     from pipelines import tables
 

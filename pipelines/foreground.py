@@ -20,9 +20,8 @@ from rich.status import Status
 from pipelines import control, tables, upkeep
 from pipelines.display import counted, display, duration, metrics_line, trial_name
 from pipelines.engines.local import LocalEngine
-from pipelines.export.export import Exported, check_target, export_trial
 from pipelines.home import Home
-from pipelines.lookup import Lookup, nothing_left
+from pipelines.lookup import nothing_left
 from pipelines.progress import StudyEnded
 from pipelines.running import cancelling, supervised
 from pipelines.study_file import Study
@@ -101,25 +100,6 @@ def validate_in_foreground(study: Study, *, as_json: bool) -> None:
         tables.print_json(checked)
     else:
         tables.print_checked(study.name, tuple(study.space.parameters), checked)
-
-
-def export_in_foreground(
-    home: Home, study: str, trial: int | None, formats: Sequence[str] | None, target: Path
-) -> Exported:
-    """Export a trial's model, the best one's unless a trial is named.
-
-    Raises:
-        InputError: if study, trial or format are unknown, or the target exists.
-        ExportError: if a file differs from the Keras model.
-    """
-    check_target(target)
-    with Lookup.open(home) as lookup:
-        number = lookup.complete_trial(study, trial)
-        chosen = formats or lookup.formats(study)
-        test = lookup.best(study).test if trial is None else {}
-    with closing(LocalEngine(1)) as engine:
-        files = export_trial(home, study, number, chosen, target, engine)
-    return Exported(study, number, str(target), files, test)
 
 
 def sync_in_foreground(home: Home, studies: Sequence[str], wait_s: float, *, as_json: bool) -> int:

@@ -112,9 +112,9 @@ class Here:
 
     def export(self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path) -> Exported:
         """Write a trial's model to a new folder."""
-        from pipelines.foreground import export_in_foreground
+        from pipelines.exporting import export_study
 
-        return export_in_foreground(self.home, name, trial, formats, target)
+        return export_study(self.home, name, trial, formats, target)
 
     # Tokens --------------------------------------------------------------------------------------------------
 

@@ -235,9 +235,30 @@ class Lookup:
             raise ConflictError(f"trial {number} of {name} is {trials[number].state}: expected a complete one")
         return number
 
-    def formats(self, name: str) -> tuple[str, ...]:
-        """Return the formats that a study's file asks for."""
-        return tuple(loaded(self._record(name)).spec.export.formats)
+    def importances(self, name: str) -> Mapping[str, float]:
+        """Return each parameter's share in what made a study's trials good, largest first; empty where unknown.
+
+        Raises:
+            InputError: if there is no study of that name.
+        """
+        from tracking.plots import TrialRow as Told
+        from tracking.plots import importances
+
+        record = self._record(name)
+        told = [
+            Told(trial.number, "complete", trial.value, trial.params)
+            for trial in self._trials(record)
+            if trial.state == "complete"
+        ]
+        return importances(told, direction=self._about(record).objective.direction)
+
+    def checked(self, name: str) -> Study:
+        """Return a study as it was submitted.
+
+        Raises:
+            InputError: if there is none of that name, or KerasTuner's own tuner searches it.
+        """
+        return loaded(self._record(name))
 
     def finished(self, name: str) -> StudyEnded:
         """Return how a finished study ended, as its supervisor said it.

@@ -303,10 +303,24 @@ class TrackingSpec(Section):
     keep_models: int = Field(3, ge=1, description="How many of the best trials keep their model.")
 
 
+ExportFormat = Literal[
+    "keras",
+    "keras_int8",
+    "saved_model",
+    "litert",
+    "litert_float16",
+    "litert_dynamic",
+    "litert_int8",
+    "onnx",
+    "openvino",
+]
+"""The names in `pipelines.export.known_formats`, which is far above; a test holds them equal."""
+
+
 class ExportSpec(Section):
     """What becomes of the winner."""
 
-    formats: list[Literal["keras", "saved_model"]] = Field(
+    formats: list[ExportFormat] = Field(
         default=["keras"], description="Formats that `kerastudy export` writes by default."
     )
     register_as: Name | None = Field(

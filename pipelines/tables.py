@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +15,7 @@ from rich.table import Table
 from pipelines.control import Standing
 from pipelines.data.prepared import Features
 from pipelines.display import counted, duration, metrics_line, table_cell, trial_name
-from pipelines.export.export import Exported
+from pipelines.export.export import Exported, Parity
 from pipelines.handing_in import Submitted
 from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.space_tools import ShippedSpace
@@ -193,12 +193,23 @@ def print_export(exported: Exported) -> None:
     """Print what an export wrote and how each file compares with the Keras model."""
     print(f"{exported.study} {trial_name(exported.trial)} -> {exported.folder}")
     for parity in exported.files:
-        print(
-            f"  {parity.file}: {parity.size_bytes / 1e6:.2f} MB, largest difference from the Keras model "
-            f"{parity.largest_difference:.1e} on {parity.rows} rows, decisions equal on {parity.agreement:.1%}"
-        )
+        for line in _parity_lines(parity):
+            print(line)
     if exported.test:
         print(f"  {metrics_line(exported.test)}")
+
+
+def _parity_lines(parity: Parity) -> Iterator[str]:
+    yield (
+        f"  {parity.file}: {parity.size_bytes / 1e6:.2f} MB, largest difference from the Keras model "
+        f"{parity.largest_difference:.1e} on {parity.rows} rows, decisions equal on {parity.agreement:.1%}"
+    )
+    score = "" if parity.score is None else f"{parity.metric} {parity.score:.6g} (Keras {parity.keras_score:.6g})"
+    times = [f"{each.median_ms:.2f} ms for {counted(each.batch, 'row')}" for each in parity.latency]
+    if details := [score, *times] if score else times:
+        yield f"    {', '.join(details)}"
+    if parity.part == "network":
+        yield f"    {parity.note}; {parity.beside} goes before it"
 
 
 def _features(features: Features) -> str:

@@ -23,7 +23,7 @@ def _pins(lock: str) -> dict[str, str]:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_dependency_is_pinned_within_its_range(lock: str) -> None:
     """A pin exists for each dependency and is a version that pyproject.toml allows."""
-    extras = ["postgresql", "jax", *(["dev"] if "dev" in lock else [])]
+    extras = ["postgresql", "jax", *(["onnx", "openvino", "dev"] if "dev" in lock else [])]
     wanted = [*PROJECT["dependencies"], *(name for extra in extras for name in PROJECT["optional-dependencies"][extra])]
     pins = _pins(lock)
     wrong = [r for r in map(Requirement, wanted) if not r.specifier.contains(pins.get(canonicalize_name(r.name), ""))]

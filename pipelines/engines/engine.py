@@ -29,6 +29,7 @@ class Job:
         stall_s: longest silence; None for no limit. `Channel.beat`, `report` and `ask` break the silence.
         memory_bytes: most memory the worker may hold; None for no limit.
         backend: what Keras runs on in its worker; a worker for JAX never loads TensorFlow.
+        fresh: whether its worker runs this job and no other.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Job:
     stall_s: float | None = None
     memory_bytes: int | None = None
     backend: Backend = "tensorflow"
+    fresh: bool = False
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class LocalEngine:
         Raises:
             KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
         """
-        worker = self._take(job.backend)
+        worker = self._start(job.backend) if job.fresh else self._take(job.backend)
         try:
             worker.connection.send(job)
         except OSError:  # it died while it had nothing to do
@@ -194,7 +194,7 @@ class LocalEngine:
     def _release(self, name: str, *, is_spoilt: bool) -> None:
         worker = self._busy.pop(name)
         worker.jobs_done += 1
-        if is_spoilt or worker.is_worn:
+        if is_spoilt or worker.is_worn or (worker.job is not None and worker.job.fresh):
             worker.end()
         else:
             self._free.append(worker)

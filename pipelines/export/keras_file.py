@@ -1,4 +1,4 @@
-"""The `.keras` format: loads with `keras.models.load_model`, without kerastudy."""
+"""The `.keras` formats: load with `keras.models.load_model`, without kerastudy."""
 
 from __future__ import annotations
 
@@ -7,24 +7,68 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.prepared import Array
+from pipelines.export.conversion import leaves
+from pipelines.export.formats import Deployed, FormatError, Predict, Tolerance, Written
 
 
 class KerasFile:
     """See `formats.Format`."""
 
     name = "keras"
-    tolerance = 1e-6
+    about = "Keras's own file"
+    packages: Mapping[str, str] = {}
+    extra = ""
+    tolerance = Tolerance(difference=1e-6)
+    _file = "model.keras"
 
-    def write(self, model: Any, folder: Path) -> Path:
-        """Write `model.keras`."""
-        written = folder / "model.keras"
-        model.save(written)
-        return written
+    def write(self, deployed: Deployed, folder: Path) -> Written:
+        """Write the file."""
+        deployed.model.save(folder / self._file)
+        return Written(self._file)
 
-    def predict(self, written: Path, raw: Mapping[str, Array]) -> Array:
-        """Load the file and predict."""
+    def load(self, folder: Path, written: Written) -> Predict:
+        """Load the file."""
         import keras
 
         from pipelines.models.deployed import predict_raw
 
-        return predict_raw(keras.models.load_model(written), raw)
+        model = keras.models.load_model(folder / written.file)
+
+        def predict(raw: Mapping[str, Array]) -> Array:
+            return predict_raw(model, raw)
+
+        return predict
+
+
+class KerasInt8File(KerasFile):
+    """The same with weights of 8 bits, where Keras has them."""
+
+    name = "keras_int8"
+    about = "Keras's own file with 8-bit weights in dense and embedding layers"
+    tolerance = Tolerance(difference=None, agreement=0.95, score=0.05, value=0.05)
+    _file = "model_int8.keras"
+
+    def write(self, deployed: Deployed, folder: Path) -> Written:
+        """Write the file.
+
+        Raises:
+            FormatError: if no layer is of a kind that Keras quantises; names those with weights.
+        """
+        import keras
+
+        model = keras.models.load_model(deployed.file)  # it is changed in place
+        # `Model.quantize` would also reach into layers of a person's own, which do not know of it when they are loaded.
+        if not [layer for layer in leaves(model) if _is_quantised(layer)]:
+            weighty = [f'"{layer.name}" ({type(layer).__name__})' for layer in leaves(model) if layer.weights]
+            raise FormatError(f"Keras has no 8-bit form of any layer of this model: {', '.join(weighty)}")
+        model.save(folder / self._file)
+        return Written(self._file)
+
+
+def _is_quantised(layer: Any) -> bool:
+    """Quantise a layer, and say whether it has such a form."""
+    try:
+        layer.quantize("int8")
+    except NotImplementedError:
+        return False
+    return True

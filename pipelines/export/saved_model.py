@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pipelines.data.prepared import Array
+from pipelines.export.formats import Deployed, Predict, Tolerance, Written
 
 
 class SavedModel:
     """See `formats.Format`."""
 
     name = "saved_model"
-    tolerance = 1e-6
+    about = "TensorFlow's SavedModel, for TF Serving"
+    packages: Mapping[str, str] = {}
+    extra = ""
+    tolerance = Tolerance(difference=1e-6)
 
-    def write(self, model: Any, folder: Path) -> Path:
+    def write(self, deployed: Deployed, folder: Path) -> Written:
         """Write the folder `saved_model/`."""
-        written = folder / "saved_model"
-        model.export(written, format="tf_saved_model", verbose=False)
-        return written
+        deployed.model.export(folder / "saved_model", format="tf_saved_model", verbose=False)
+        return Written("saved_model")
 
-    def predict(self, written: Path, raw: Mapping[str, Array]) -> Array:
-        """Load the folder and predict through its serving signature."""
+    def load(self, folder: Path, written: Written) -> Predict:
+        """Load the folder; predictions come from its serving signature."""
         import numpy as np
         import tensorflow as tf
 
         from pipelines.models.deployed import batches
 
-        serve = tf.saved_model.load(str(written)).signatures["serving_default"]
-        answers = [next(iter(serve(**batch).values())) for batch in batches(raw)]
-        return np.concatenate([np.asarray(answer) for answer in answers])
+        loaded = tf.saved_model.load(str(folder / written.file))
+        serve = loaded.signatures["serving_default"]
+
+        def predict(raw: Mapping[str, Array], loaded: object = loaded) -> Array:  # a signature alone lets its model go
+            answers = [next(iter(serve(**batch).values())) for batch in batches(raw)]
+            return np.concatenate([np.asarray(answer) for answer in answers])
+
+        return predict

@@ -12,6 +12,7 @@ import tempfile
 import time
 from io import StringIO
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import psutil
@@ -21,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow_picture import everything, without_ids
 
 from pipelines import cli
+from pipelines.study_spec import ExportFormat
 from search_spaces.errors import KerastudyError
 from tracking import links
 from tracking.outbox import Outbox
@@ -28,6 +30,7 @@ from tracking.records import ParametersDrawn
 from tracking.store import Store
 
 HEAD = "study: s\ndata: {source: d.csv, target: y}\nmodel: mlp\n"
+FORMATS = "keras, keras_int8, litert, litert_dynamic, litert_float16, litert_int8, onnx, openvino, saved_model"
 VERBS = (
     *("best", "cancel", "export", "list", "login", "logs", "pause", "rebuild-tracking", "resume", "run", "schema"),
     *("serve", "show", "stop", "submit", "sync", "trials", "ui", "validate", "wait"),
@@ -392,8 +395,15 @@ def test_an_unknown_study(call, finished, verb):
     [
         (["--to", "."], ". exists already: choose another folder with --to, or remove it first"),
         (["--to", "out", "--trial", "7"], "cancer has no trial 7; its trials are 0 to 2"),
-        (["--to", "out", "--format", "keras, onx"], 'unknown format "onx"; the choices are: keras, saved_model'),
-        (["--to", "out", "--format", ""], 'unknown format ""; the choices are: keras, saved_model'),
+        (
+            ["--to", "out", "--format", "keras, onx"],
+            f'unknown format "onx"; did you mean "onnx"? The choices are: {FORMATS}',
+        ),
+        (
+            ["--to", "out", "--format", "../keras"],
+            f'unknown format "../keras"; did you mean "keras"? The choices are: {FORMATS}',
+        ),
+        (["--to", "out", "--format", ""], f'unknown format ""; the choices are: {FORMATS}'),
     ],
 )
 def test_an_export_that_cannot_be(call, finished, tmp_path, options, said):
@@ -409,8 +419,17 @@ def test_an_export(call, finished, tmp_path):
     read = json.loads(out)
     assert (read["study"], read["trial"], [file["format"] for file in read["files"]]) == ("cancer", 1, ["keras"])
     assert read["files"][0]["largest_difference"] == 0
-    assert {"model.keras", "parity.json", "signature.json"} <= set(written(tmp_path / "deep" / "out"))
+    beside = {"README.md", "SERVE.md", "input_example.json", "requirements.txt", "signature.json", "study.json"}
+    assert set(written(tmp_path / "deep" / "out")) == {"model.keras", "parity.json", *beside}
+    card = (tmp_path / "deep" / "out" / "README.md").read_text()
+    assert "a trial, not the best one" in card if read["test"] == {} else "the best trial" in card
+    assert json.loads((tmp_path / "deep" / "out" / "study.json").read_text())["study"] == "cancer"
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
+
+
+def test_the_help_of_export_names_every_format():
+    """What `--format` takes stands in the help, in the order of the formats' own list."""
+    assert cli._EXPORT_FORMATS.split(", ") == list(get_args(ExportFormat))
 
 
 def test_validate(call, finished, tmp_path):

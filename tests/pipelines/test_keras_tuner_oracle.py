@@ -244,7 +244,7 @@ def test_it_is_listed_like_other_studies(tuner, tmp_path):
         assert [each.params for each in lookup.trials(row.name)] == [trial.hyperparameters.values for trial in trials]
         assert lookup.best(row.name).trial.params == best.hyperparameters.values
         with pytest.raises(InputError, match="get_best_models"):
-            lookup.formats(row.name)
+            lookup.checked(row.name)
 
 
 def test_one_process_searches_it(tuner, tmp_path, monkeypatch):

@@ -75,7 +75,7 @@ def test_a_study_that_has_not_begun(home):
 def test_an_unknown_study_hints_at_the_nearest(home):
     """Every question about a study that is not there is answered with the nearest name, and where it was looked for."""
     with Lookup.open(home) as lookup:
-        for ask in (lookup.study, lookup.trials, lookup.best, lookup.formats, lookup.finished):
+        for ask in (lookup.study, lookup.trials, lookup.best, lookup.checked, lookup.importances, lookup.finished):
             with pytest.raises(InputError) as refused:
                 ask("S")
             assert str(refused.value) == f'there is no study "S" in {home.folder}; did you mean "s"? The choices are: s'
@@ -161,7 +161,7 @@ def test_the_file_of_a_study_is_read_back(home, study):
     """What the queue keeps of a study file gives the same study, with its formats."""
     with Lookup.open(home) as lookup:
         again = loaded(lookup._record("s"))
-        assert lookup.formats("s") == ("saved_model",)
+        assert lookup.checked("s").spec.export.formats == ["saved_model"]
     assert again.spec.model_copy(update={"space": {}}) == study.spec
     assert (again.space, again.base) == (study.space, study.base)
     assert again.identity() == study.identity()

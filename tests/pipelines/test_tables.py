@@ -10,6 +10,7 @@ from pipelines import tables
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.evolution import Change
 from pipelines.export.export import Exported, Parity
+from pipelines.export.parity import Latency
 from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.submit import Checked
 from pipelines.training.trainer import ModelCheck
@@ -163,6 +164,30 @@ def test_an_export_tells_its_proof(capsys):
         "s t003 -> out",
         "  model.keras: 2.50 MB, largest difference from the Keras model 1.5e-07 on 57 rows, decisions equal on 100.0%",
         "  test_auc 0.75",
+    ]
+
+
+def test_an_export_tells_score_and_latency(capsys):
+    """A file's score stands beside the Keras model's, then its latency, and what must go before it."""
+    parity = Parity(
+        format="openvino",
+        file="openvino",
+        rows=57,
+        largest_difference=1.5e-7,
+        agreement=1.0,
+        size_bytes=2_500_000,
+        part="network",
+        beside="preprocessing.keras",
+        metric="auc",
+        score=0.75,
+        keras_score=0.76,
+        latency=(Latency(1, 0.5, 0.9), Latency(32, 1.25, 2.0)),
+        note="a layer has no form: the file holds the network alone",
+    )
+    tables.print_export(Exported("s", 3, "out", (parity,), {}))
+    assert printed(capsys)[2:] == [
+        "    auc 0.75 (Keras 0.76), 0.50 ms for 1 row, 1.25 ms for 32 rows",
+        "    a layer has no form: the file holds the network alone; preprocessing.keras goes before it",
     ]
 
 

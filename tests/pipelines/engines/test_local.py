@@ -131,6 +131,14 @@ def test_workers_are_replaced_after_a_number_of_jobs(engine, tmp_path, monkeypat
     assert len(set(seen)) >= 3
 
 
+def test_a_fresh_job_has_its_worker_for_itself(engine, tmp_path):
+    """What must run in a fresh process finds nothing of other jobs, and leaves nothing to the next one."""
+    before = run_alone(engine, job("process", tmp_path))
+    fresh = [run_alone(engine, job("process", tmp_path, fresh=True)) for _ in range(2)]
+    assert len({before, *fresh}) == 3
+    assert run_alone(engine, job("process", tmp_path)) == before
+
+
 def test_a_worker_that_ran_out_of_memory_is_replaced(engine, tmp_path):
     """What a job has left in it would be in the way of the next attempt."""
     before = run_alone(engine, job("process", tmp_path))

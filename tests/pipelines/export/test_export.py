@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import asdict
+from typing import get_args
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from fake_channel import FakeChannel
+from exported_trials import origin_of, train_one, trained_home
 from inline_engine import InlineEngine
 from weights_alone import leave_weights_alone
 
 from pipelines.data.prepare import load_raw, load_summary
-from pipelines.export import export as export_module
-from pipelines.export.export import FORMATS, ExportError, export_trial, signature_of
-from pipelines.home import Home
+from pipelines.engines.alone import JobError, run_alone
+from pipelines.engines.engine import Job
+from pipelines.engines.local import LocalEngine
+from pipelines.export import parity as parity_module
+from pipelines.export.beside import signature_of
+from pipelines.export.export import FORMATS, ExportError, export_trial
+from pipelines.export.formats import Written
+from pipelines.export.proof import ProofJob
 from pipelines.models.deployed import predict_raw
-from pipelines.study_spec import TrainingSpec
-from pipelines.training.trainer import TrialJob
-from pipelines.training.trial import train_trial
+from pipelines.study_spec import ExportFormat
+from pipelines.training.trainer import PastTrial
 from search_spaces.errors import InputError
 
 ODD = {  # rows that training never saw: gaps, and a city of another country
@@ -32,41 +40,46 @@ ODD = {  # rows that training never saw: gaps, and a city of another country
     "dense": [0.0, 1.0, 1.0],
     "city": ["Rome", "", "Atlantis"],
 }
+# All formats for the table; for the others those that convert them in a way of their own.
+WRITTEN = {
+    "table": list(FORMATS),
+    "images": ["keras", "litert_int8", "onnx"],
+    "own": ["keras", "keras_int8", "litert"],
+}
+PAIRS = [(study, name) for study, names in WRITTEN.items() for name in names]
+EXACT = {"keras": 1e-6, "saved_model": 1e-6, "litert": 1e-5, "onnx": 1e-5, "openvino": 1e-5}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_calls():
+    """Time a few calls only: what they take is nothing that a test can hold."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity_module, "_FEWEST_CALLS", 3)
+        patch.setattr(parity_module, "_CALLS_S", 0.0)
+        yield
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, mixed_data, prepare_data):
-    """A home with a trial of a table and one of images."""
-    where = Home(tmp_path_factory.mktemp("home"), "")
-    chance = np.random.default_rng(2)
-    images = tmp_path_factory.mktemp("images") / "images.npz"
-    np.savez(images, x=chance.integers(0, 255, (60, 6, 6, 1)).astype("uint8"), y=np.arange(60) % 3)
-    image_data = prepare_data("image", source=str(images), split={"validation": 0.2, "test": 0.1, "seed": 1})
-    small = {"learning_rate": 0.05, "batch_size": 16, "epochs": 1}
-    _train(where, "table", mixed_data, "mlp", {**small, "units": 4, "depth": 1})
-    _train(where, "images", image_data, "cnn", {**small, "blocks": 1, "filters": 2, "rotation": 0.1})
-    return where
-
-
-def _train(home, study, data, family, values):
-    home.study(study).mkdir(parents=True)
-    home.data(study).symlink_to(data)
-    folder = str(home.trial(study, 0))
-    job = TrialJob(
-        study, 0, values, frozenset(), 3, family, TrainingSpec(), str(data), folder, "val_loss", "minimize", frozenset()
-    )
-    train_trial(job, FakeChannel())
+    """A home with a trial of a table, one of images, and one of a study's own model."""
+    return trained_home(tmp_path_factory.mktemp("trained"), mixed_data, prepare_data)
 
 
 @pytest.fixture(scope="module")
 def exported(home, tmp_path_factory):
-    """Both trials in every format: a folder for each, and what was said of it."""
+    """The trials in their formats: a folder for each, and what was said of each file."""
     target = tmp_path_factory.mktemp("exported")
     said = {
-        study: export_trial(home, study, 0, list(FORMATS), target / study, InlineEngine())
-        for study in ("table", "images")
+        study: export_trial(home, study, 0, names, target / study, InlineEngine(), origin_of(study))
+        for study, names in WRITTEN.items()
     }
     return target, said
+
+
+def said_of(exported, study, name):
+    """Return what was said of one file, and its folder."""
+    (parity,) = (each for each in exported[1][study] if each.format == name)
+    return parity, exported[0] / study
 
 
 def odd_rows(home):
@@ -81,20 +94,88 @@ def odd_rows(home):
     }
 
 
-@pytest.mark.parametrize("study", ["table", "images"])
-def test_every_format_is_proven_equal(exported, home, study):
-    """Each format's file is there and was compared with the Keras model on every held-out row."""
+@pytest.mark.parametrize(("study", "name"), PAIRS)
+def test_every_format_is_proven(exported, home, study, name):
+    """Each format's file is there, was compared on every held-out row, scored and timed."""
+    parity, folder = said_of(exported, study, name)
+    assert (folder / parity.file).exists()
+    assert parity.rows == load_summary(home.data(study)).rows["test"]
+    assert parity.size_bytes > 1000
+    assert parity.largest_difference <= EXACT.get(name, 0.2)
+    assert parity.agreement >= (1.0 if name in EXACT else 1 - 1 / parity.rows)
+    assert parity.metric == "loss"
+    assert parity.score == pytest.approx(parity.keras_score, rel=1e-4 if name in EXACT else 0.2)
+    assert [latency.batch for latency in parity.latency] == [1, 32]
+    assert all(0 < latency.median_ms <= latency.p99_ms for latency in parity.latency)
+    assert (parity.part == "network") == bool(parity.beside) == bool(parity.note)
+    assert not parity.beside or (folder / parity.beside).exists()
+
+
+@pytest.mark.parametrize("study", WRITTEN)
+def test_what_was_said_is_written_down(exported, study):
+    """`parity.json` has a file's comparison each, and nothing is left beside the target."""
     target, said = exported
-    assert [parity.format for parity in said[study]] == ["keras", "saved_model"]
     written = json.loads((target / study / "parity.json").read_text())
-    assert written == [vars(parity) for parity in said[study]]
-    for parity in said[study]:
-        assert (target / study / parity.file).exists()
-        assert parity.rows == load_summary(home.data(study)).rows["test"]
-        assert parity.largest_difference <= 1e-6
-        assert parity.agreement == 1.0
-        assert parity.size_bytes > 1000
-    assert sorted(file.name for file in target.iterdir()) == ["images", "table"], "nothing is left beside the target"
+    assert written == json.loads(json.dumps([asdict(parity) for parity in said[study]]))
+    assert [parity.format for parity in said[study]] == WRITTEN[study]
+    assert sorted(file.name for file in target.iterdir()) == sorted(WRITTEN)
+
+
+@pytest.mark.parametrize("name", WRITTEN["table"])
+def test_the_formats_agree_on_rows_unlike_any_seen(exported, home, name):
+    """Gaps and a category that training never saw give the Keras model's prediction in every format."""
+    parity, folder = said_of(exported, "table", name)
+    raw = odd_rows(home)
+    expected = predict_raw(keras.models.load_model(home.trial("table", 0) / "model.keras"), raw)
+    assert np.isfinite(expected).all()
+    assert expected.shape == (3, 1)
+    got = FORMATS[name].load(folder, Written(parity.file, parity.part, parity.beside))(raw)
+    np.testing.assert_allclose(got, expected, atol=EXACT.get(name, 0.2))
+
+
+def test_the_preprocessing_stays_with_the_network_where_the_format_can_hold_it(exported):
+    """LiteRT and ONNX hold the whole preprocessing, lookups of words included; OpenVINO cannot, and says so."""
+    for name in ("litert", "litert_dynamic", "onnx"):
+        assert said_of(exported, "table", name)[0].part == "model"
+    for name in ("litert_float16", "litert_int8"):
+        assert said_of(exported, "table", name)[0].beside == "preprocessing.tflite"
+    openvino, folder = said_of(exported, "table", "openvino")
+    assert openvino.beside == "preprocessing.keras"
+    assert "(StringLookup) has no OpenVINO form" in openvino.note
+    assert openvino.note in (folder / "README.md").read_text()
+
+
+def test_the_study_file_takes_every_format():
+    """The study file's formats are those that there are."""
+    assert get_args(ExportFormat) == tuple(FORMATS)
+
+
+def test_the_card_says_what_the_model_is(exported, home):
+    """The card names data, digest, split, space, budget, score, importances, limits, environment and every file."""
+    card = (exported[0] / "table" / "README.md").read_text()
+    for said in (
+        load_summary(home.data("table")).digest, "20% validation, 10% test, seed 1", "type int, low 4, high 8",
+        "3 trials", "the best trial", "test_loss 0.6", "| `units` | 75.0% |", "## Limits", f"Keras {keras.__version__}",
+        "minimize `val_loss`", "`city`",
+    ):  # fmt: skip
+        assert said in card
+    for parity in exported[1]["table"]:
+        assert f"| {parity.format} | `{parity.file}`" in card
+    assert (exported[0] / "table" / "study.json").read_text() == origin_of("table").document
+
+
+def test_requirements_are_what_the_files_need(exported):
+    """`requirements.txt` has exact versions of what loads the files, and nothing that only writes them."""
+    lines = (exported[0] / "table" / "requirements.txt").read_text().split()
+    assert f"tensorflow=={tf.__version__}" in lines
+    assert [line.split("==")[0] for line in lines] == ["keras", "numpy", "onnxruntime", "openvino", "tensorflow"]
+
+
+def test_example_rows_are_rows_that_servers_take(exported, home):
+    """The example names every raw column in each row, in plain JSON."""
+    rows = json.loads((exported[0] / "table" / "input_example.json").read_text())["instances"]
+    assert len(rows) == 3
+    assert all(set(row) == {column.name for column in load_summary(home.data("table")).raw} for row in rows)
 
 
 def test_the_signature_says_what_goes_in_and_what_comes_out(exported, home):
@@ -120,61 +201,104 @@ def test_the_serving_signature_names_the_raw_columns(exported, home):
     assert len(taken) == 6
 
 
-def test_the_formats_agree_on_rows_unlike_any_seen(exported, home):
-    """Gaps and a category that training never saw give a prediction, the same one in every format."""
-    folder = exported[0] / "table"
-    raw = odd_rows(home)
-    expected = predict_raw(keras.models.load_model(home.trial("table", 0) / "model.keras"), raw)
-    assert np.isfinite(expected).all()
-    assert expected.shape == (3, 1)
-    for name, file in (("keras", "model.keras"), ("saved_model", "saved_model")):
-        np.testing.assert_allclose(FORMATS[name].predict(folder / file, raw), expected, atol=1e-6)
+def test_recipes_work_where_kerastudy_is_not_installed(exported, tmp_path):
+    """The recipes in `SERVE.md` load every file in a process that cannot import our packages."""
+    blocks = ["import os, sys", "sys.modules.update(pipelines=None, search_spaces=None, tracking=None)"]
+    for study in ("table", "images"):
+        folder = exported[0] / study
+        blocks += [f"os.chdir({str(folder)!r})"]
+        blocks += [block.split("```")[0] for block in (folder / "SERVE.md").read_text().split("```python\n")[1:]]
+        blocks += [f"print('done {study}')"]
+    (tmp_path / "recipes.py").write_text("\n".join(blocks))
+    command = [sys.executable, "-P", str(tmp_path / "recipes.py")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[-2:] == ["done", "images"]
+    assert len(re.findall(r"\[\[", done.stdout)) >= len(WRITTEN["table"]) + len(WRITTEN["images"])
 
 
-def test_exported_files_work_where_kerastudy_is_not_installed(exported, home, tmp_path):
-    """A process that cannot import our packages loads both formats of both models and predicts the same."""
-    target, _ = exported
-    raw = odd_rows(home)
-    images = load_raw(home.data("images"), "test")
-    [(image_name, pixels)] = images.items()
-    np.savez(tmp_path / "images.npz", pixels)
-    (tmp_path / "rows.json").write_text(json.dumps({name: values.tolist() for name, values in raw.items()}))
-    script = f"""
-import json, sys
-sys.modules.update(pipelines=None, search_spaces=None, tracking=None)
-import keras, numpy as np, tensorflow as tf
-rows = json.load(open("rows.json"))
-table = {{name: tf.constant(values) for name, values in rows.items()}}
-images = {{{image_name!r}: tf.constant(np.load("images.npz")["arr_0"])}}
-answers = {{}}
-for study, given in (("table", table), ("images", images)):
-    folder = {str(target)!r} + "/" + study
-    model = keras.models.load_model(folder + "/model.keras")
-    serve = tf.saved_model.load(folder + "/saved_model").signatures["serving_default"]
-    answers[study] = [np.asarray(model(given)).tolist(), np.asarray(next(iter(serve(**given).values()))).tolist()]
-json.dump(answers, open("answers.json", "w"))
-"""
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, timeout=100)
-    answers = json.loads((tmp_path / "answers.json").read_text())
-    for study, given in (("table", raw), ("images", images)):
-        expected = predict_raw(keras.models.load_model(home.trial(study, 0) / "model.keras"), given)
-        for answer in answers[study]:
-            np.testing.assert_allclose(answer, expected, atol=1e-6)
+@pytest.mark.slow
+@pytest.mark.parametrize("study", WRITTEN)
+def test_all_formats_in_fresh_processes(home, tmp_path, study):
+    """Every kind of model is proven in every format, each by a process that did nothing before."""
+    with closing(LocalEngine(1)) as engine:
+        said = export_trial(home, study, 0, list(FORMATS), tmp_path / "out", engine)
+    assert [parity.format for parity in said] == list(FORMATS)
 
 
-@pytest.mark.parametrize("name", ["keras", "saved_model"])
+@pytest.mark.slow
+def test_a_file_that_kills_its_runtime_is_not_equal(home, tmp_path):
+    """A LiteRT file that was cut off ends the process that loads it, and that process alone."""
+    export_trial(home, "table", 0, ["litert"], tmp_path / "out", InlineEngine())
+    (tmp_path / "model.tflite").write_bytes((tmp_path / "out" / "model.tflite").read_bytes()[:100])
+    expected = tmp_path / "expected.npz"
+    np.savez(expected, rows=np.zeros((16, 1)), odd=np.zeros((16, 1)))
+    trial = PastTrial(str(home.trial("table", 0)), str(home.data("table")))
+    payload = ProofJob(trial, str(tmp_path), "litert", Written("model.tflite"), str(expected))
+    job = Job("proof", "pipelines.export.proof:prove", payload, tmp_path / "log", fresh=True)
+    with closing(LocalEngine(1)) as engine, pytest.raises(JobError, match=r"proof failed: .*killed"):
+        run_alone(engine, job)
+
+
+@pytest.mark.parametrize("name", ["keras", "litert_int8"])
 def test_a_file_that_differs_is_not_handed_over(home, tmp_path, monkeypatch, name):
-    """A format whose predictions differ by more than rounding is an error, and leaves nothing behind."""
-    real = type(FORMATS[name]).predict
-    monkeypatch.setattr(type(FORMATS[name]), "predict", lambda self, written, raw: real(self, written, raw) + 1e-4)
-    with pytest.raises(ExportError, match=f"{name} differs from the Keras model by 0.0001"):
-        export_trial(home, "table", 0, ["keras", "saved_model"], tmp_path / "out", InlineEngine())
+    """A file whose predictions are another model's is an error, and leaves nothing behind."""
+    real = type(FORMATS[name]).load
+    upside_down = lambda self, folder, written: lambda raw: 1 - real(self, folder, written)(raw)  # noqa: E731
+    monkeypatch.setattr(type(FORMATS[name]), "load", upside_down)
+    with pytest.raises(ExportError, match=f"{name} (differs from|decides as) the Keras model"):
+        export_trial(home, "table", 0, [name], tmp_path / "out", InlineEngine())
+    assert list(tmp_path.iterdir()) == []
+
+
+def spoil_after(monkeypatch, name):
+    """Cut a format's file off after it is written."""
+    real = type(FORMATS[name]).write
+
+    def spoil(self, deployed, folder):
+        written = real(self, deployed, folder)
+        file = folder / written.file
+        file.write_bytes(file.read_bytes()[:100])
+        return written
+
+    monkeypatch.setattr(type(FORMATS[name]), "write", spoil)
+
+
+@pytest.mark.parametrize("name", ["keras", "onnx"])
+def test_a_spoilt_file_is_not_handed_over(home, tmp_path, monkeypatch, name):
+    """A file that was cut off after it was written is an error, and leaves nothing behind."""
+    spoil_after(monkeypatch, name)
+    with pytest.raises(ExportError, match=f"{name} cannot be loaded again"):
+        export_trial(home, "table", 0, [name], tmp_path / "out", InlineEngine())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_weights_are_not_handed_over(home, tmp_path, monkeypatch):
+    """A file with the right layers and other weights is another model."""
+    real = type(FORMATS["onnx"]).write
+
+    def write_others(self, deployed, folder):
+        deployed.model.set_weights([np.ones_like(value) for value in deployed.model.get_weights()])
+        return real(self, deployed, folder)
+
+    monkeypatch.setattr(type(FORMATS["onnx"]), "write", write_others)
+    with pytest.raises(ExportError, match="onnx differs from the Keras model"):
+        export_trial(home, "images", 0, ["onnx"], tmp_path / "out", InlineEngine())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "module"), [("onnx", "tf2onnx"), ("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_a_missing_runtime_names_its_extra(home, tmp_path, monkeypatch, name, module):
+    """A format whose packages are not installed is refused before anything is done, with what to install."""
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=rf'"{name}" needs {module}.*pip install "kerastudy\[{name}\]"'):
+        export_trial(home, "table", 0, ["keras", name], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_predictions_that_are_no_numbers_are_not_equal(home, tmp_path, monkeypatch):
     """NaN is never within the tolerance."""
-    monkeypatch.setattr(type(FORMATS["keras"]), "predict", lambda self, written, raw: np.full((16, 1), np.nan))
+    monkeypatch.setattr(type(FORMATS["keras"]), "load", lambda *_: lambda raw: np.full((len(raw["age"]), 1), np.nan))
     with pytest.raises(ExportError, match="differs from the Keras model by nan"):
         export_trial(home, "table", 0, ["keras"], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
@@ -183,7 +307,7 @@ def test_predictions_that_are_no_numbers_are_not_equal(home, tmp_path, monkeypat
 def test_a_format_that_cannot_be_written_leaves_nothing(home, tmp_path, monkeypatch):
     """A failure while a file is written is an error that says where to read on."""
 
-    def refuse(self, model, folder):
+    def refuse(self, deployed, folder):
         (folder / "half").write_text("half")
         raise OSError("No space left on device")
 
@@ -217,7 +341,7 @@ def test_a_trial_without_a_model_is_said(home, tmp_path):
 
 def test_weights_alone_are_enough(home, mixed_data, tmp_path):
     """A trial that a fleet trained left its weights alone; its model is written when it is exported."""
-    _train(home, "fleet", mixed_data, "mlp", {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1})
+    train_one(home, "fleet", mixed_data, "mlp", {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1})
     before = leave_weights_alone(home.trial("fleet", 0))
     [parity] = export_trial(home, "fleet", 0, ["keras"], tmp_path / "out", InlineEngine())
     assert parity.agreement == 1.0
@@ -230,13 +354,3 @@ def test_a_format_asked_for_twice_is_written_once(home, tmp_path):
     """Naming a format twice changes nothing."""
     parities = export_trial(home, "table", 0, ["keras", "keras"], tmp_path / "out", InlineEngine())
     assert [parity.format for parity in parities] == ["keras"]
-
-
-def test_agreement_counts_decisions(home):
-    """Agreement is the share of rows with the same class, or with the value within the tolerance."""
-    binary = load_summary(home.data("table"))
-    got, expected = np.array([[0.4], [0.6], [0.51]]), np.array([[0.45], [0.9], [0.49]])
-    assert export_module._agreement(got, expected, binary, 1e-6) == pytest.approx(2 / 3)
-    classes = load_summary(home.data("images"))
-    got, expected = np.array([[0.1, 0.8, 0.1], [0.6, 0.3, 0.1]]), np.array([[0.2, 0.5, 0.3], [0.3, 0.6, 0.1]])
-    assert export_module._agreement(got, expected, classes, 1e-6) == 0.5

@@ -1,0 +1,63 @@
+"""The formats there are, in the order they are listed in."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+
+from pipelines.export.formats import Format, Tolerance
+from pipelines.export.keras_file import KerasFile, KerasInt8File
+from pipelines.export.litert import LiteRT
+from pipelines.export.onnx_file import OnnxFile
+from pipelines.export.openvino_file import OpenVino
+from pipelines.export.saved_model import SavedModel
+from search_spaces.errors import InputError, nearest
+
+FORMATS: Mapping[str, Format] = {
+    each.name: each
+    for each in (
+        KerasFile(),
+        KerasInt8File(),
+        SavedModel(),
+        LiteRT("float32", "LiteRT (TensorFlow Lite), for phones and devices", Tolerance(difference=1e-5)),
+        LiteRT(
+            "float16",
+            "LiteRT with 16-bit weights: half the size",
+            Tolerance(difference=None, agreement=0.99, score=0.01, value=0.01),
+        ),
+        LiteRT(
+            "dynamic",
+            "LiteRT with 8-bit weights in large layers, arithmetic in floating point",
+            Tolerance(difference=None, agreement=0.97, score=0.03, value=0.03),
+        ),
+        LiteRT(
+            "int8",
+            "LiteRT in 8-bit arithmetic, calibrated on training rows",
+            Tolerance(difference=None, agreement=0.95, score=0.05, value=0.05),
+        ),
+        OnnxFile(),
+        OpenVino(),
+    )
+}
+
+
+def check_formats(names: Iterable[str]) -> None:
+    """Make sure that every format is known and can be written here.
+
+    Raises:
+        InputError: if one is unknown, or packages that it needs are not installed; names the extra that installs them.
+    """
+    for name in names:
+        if name not in FORMATS:
+            raise InputError(f'unknown format "{name}"; {nearest(name, FORMATS)}')
+        chosen = FORMATS[name]
+        missing = [package for module, package in chosen.packages.items() if not _is_installed(module)]
+        if missing:
+            raise InputError(
+                f'the format "{name}" needs {" and ".join(missing)}, not installed here: '
+                f'pip install "kerastudy[{chosen.extra}]"'
+            )
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

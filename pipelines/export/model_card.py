@@ -1,0 +1,185 @@
+"""The model card: what an exported model is, what it was made of and how, and what it must not be trusted with."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from pipelines.data.prepared import DataSummary
+from pipelines.export.parity import Parity
+from tracking.records import Value
+
+_PACKAGES = ("kerastudy", "tensorflow", "keras", "numpy")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of the study that a model comes from.
+
+    Attributes:
+        study_file: name to keep `document`, the study file's text, under.
+        split: how rows were divided, in words.
+        budget: when the study was to end, in words.
+        trials: number of trials by state.
+        value: the trial's score by the objective; None where it has none.
+        is_winner: whether the trial is the study's best.
+        test: the winner's metrics on the test rows.
+        importances: each parameter's share in what made trials good, largest first; empty where unknown.
+    """
+
+    study: str
+    trial: int
+    study_file: str
+    document: str
+    model: str
+    split: str
+    budget: str
+    space: Mapping[str, str]
+    metric: str
+    direction: str
+    trials: Mapping[str, int]
+    value: float | None
+    is_winner: bool
+    test: Mapping[str, float] = field(default_factory=dict)
+    importances: Mapping[str, float] = field(default_factory=dict)
+
+
+def model_card(origin: Origin, summary: DataSummary, config: Mapping[str, Any], parities: Sequence[Parity]) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        origin: the study.
+        summary: its data.
+        config: the trial's `config.json`.
+        parities: the files written.
+    """
+    parts = [
+        f"# {origin.study}, trial {origin.trial}",
+        _opening(origin, summary),
+        "## Data",
+        _data(origin, summary),
+        "## Search",
+        _search(origin),
+        "## Hyperparameters",
+        _table(("name", "value"), ((f"`{name}`", _shown(value)) for name, value in config["params"].items())),
+        "## Files",
+        parity_table(parities),
+        *[f"- `{parity.file}`: {parity.note}." for parity in parities if parity.note],
+        "## Limits",
+        _limits(summary, parities),
+        "## Environment",
+        _environment(config),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def parity_table(parities: Sequence[Parity]) -> str:
+    """Return how the files compare with the Keras model, as a Markdown table."""
+    metric = next((parity.metric for parity in parities if parity.metric), "score")
+    batches = [latency.batch for latency in parities[0].latency] if parities else []
+    head = ("format", "file", "MB", "largest difference", "same decision", metric)
+    times = tuple(f"batch {batch}: median / p99 ms" for batch in batches)
+    return _table((*head, *times), (_parity_row(parity) for parity in parities))
+
+
+def _parity_row(parity: Parity) -> tuple[str, ...]:
+    return (
+        parity.format,
+        f"`{parity.file}`" + (f" after `{parity.beside}`" if parity.beside else ""),
+        f"{parity.size_bytes / 1e6:.3f}",
+        f"{parity.largest_difference:.1e}",
+        f"{parity.agreement:.2%}",
+        "" if parity.score is None else f"{parity.score:.5g}",
+        *(f"{each.median_ms:.2f} / {each.p99_ms:.2f}" for each in parity.latency),
+    )
+
+
+def _opening(origin: Origin, summary: DataSummary) -> str:
+    task = summary.task
+    classes = f", one of {len(task.classes)} classes" if task.classes else ""
+    rank = "the best trial" if origin.is_winner else "a trial, not the best one,"
+    kind = task.kind.replace("_", " ")
+    return (
+        f"A Keras model (`{origin.model}`) that predicts {', '.join(task.targets)}{classes} ({kind}) from raw columns, "
+        f"preprocessing included. It is {rank} of the study `{origin.study}`, whose file is `{origin.study_file}`. "
+        "`SERVE.md` says how to load it."
+    )
+
+
+def _data(origin: Origin, summary: DataSummary) -> str:
+    rows = ", ".join(f"{count} {part}" for part, count in summary.rows.items())
+    lines = [
+        f"- Source: `{summary.source}`",
+        f"- Digest (SHA-256 over raw values and split): `{summary.digest}`",
+        f"- Rows: {rows}" + (f"; {summary.folds} folds" if summary.folds > 1 else ""),
+        f"- Split: {origin.split}",
+        *[f"- {note}" for note in summary.notes],
+    ]
+    columns = _table(("column", "kind", "what preprocessing makes of it"), _columns(summary))
+    return "\n".join(lines) + "\n\n" + columns
+
+
+def _columns(summary: DataSummary) -> Iterable[tuple[str, ...]]:
+    for column in summary.raw:
+        name = column.column or column.name
+        yield f"`{name}`", column.kind, summary.encodings.get(name, summary.encodings.get(column.name, ""))
+
+
+def _search(origin: Origin) -> str:
+    trials = ", ".join(f"{count} {state}" for state, count in origin.trials.items() if count)
+    score = "none" if origin.value is None else f"{origin.value:.6g}"
+    test = ", ".join(f"{name} {value:.6g}" for name, value in origin.test.items())
+    lines = [
+        f"- Objective: {origin.direction} `{origin.metric}`",
+        f"- Budget: {origin.budget}; trials: {trials}",
+        f"- Score of this trial on the validation rows, which chose it among the trials: {score}",
+        f"- On the test rows, which nothing was chosen by: {test}" if test else "",
+    ]
+    importances = [(f"`{name}`", f"{share:.1%}") for name, share in origin.importances.items()]
+    return "\n\n".join(
+        part
+        for part in (
+            "\n".join(line for line in lines if line),
+            _table(("parameter", "searched over"), ((f"`{name}`", over) for name, over in origin.space.items())),
+            "How much each parameter mattered (PED-ANOVA over the complete trials):" if importances else "",
+            _table(("parameter", "share"), importances) if importances else "",
+        )
+        if part
+    )
+
+
+def _limits(summary: DataSummary, parities: Sequence[Parity]) -> str:
+    lines = [
+        "The score holds for rows drawn as these were. Nobody has looked at groups of rows, at fairness, or at how "
+        "it does on data that has shifted.",
+        "A validation score that chose among trials is better than the model: only the test score chose nothing.",
+        "A missing number is filled with the training rows' median; a word that training never saw counts as unknown."
+        if any(column.kind == "string" for column in summary.raw)
+        else "",
+        f"The files were compared on {parities[0].rows} rows; latencies are of the machine of the export."
+        if parities
+        else "",
+    ]
+    return "\n".join(f"- {line}" for line in lines if line)
+
+
+def _environment(config: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    return (
+        f"- Trained with Keras {config['keras']}, seed {config['seed']}"
+        + (f", {config['threads']} threads" if config.get("threads") else "")
+        + f"\n- Exported with Python {platform.python_version()} on {platform.system()} {platform.machine()}: "
+        + versions
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
+
+
+def _shown(value: Value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

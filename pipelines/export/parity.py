@@ -1,0 +1,186 @@
+"""How a written file compares with the Keras model: predictions, decisions, score, and time to answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.data.prepared import Array, Task
+from pipelines.export.formats import Part, Predict, Tolerance
+from pipelines.study_spec import TrainingSpec
+
+_BATCHES = (1, 32)
+_WARM_UP = 5
+_MOST_CALLS = 200
+_FEWEST_CALLS = 20
+_CALLS_S = 1.0
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long a batch of so many rows takes, from raw columns to the prediction, after a few calls to warm up."""
+
+    batch: int
+    median_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How a written file compares with the Keras model on real rows.
+
+    Attributes:
+        rows: rows compared; of the test part where there is one, else of the validation part.
+        largest_difference: between any two predictions, those for rows with gaps and unseen words included.
+        agreement: share of the rows with the same decision (class, or the value within tolerance).
+        part: `network` where the file starts behind the preprocessing, which is then in the file `beside`.
+        metric: what the scores are; the study's objective where it can be worked out from predictions.
+        score: the file's, on those rows.
+        keras_score: the Keras model's on the same rows.
+        latency: of this file on the machine and with the threads of the export.
+        note: what a person must know of the file.
+    """
+
+    format: str
+    file: str
+    rows: int
+    largest_difference: float
+    agreement: float
+    size_bytes: int
+    part: Part = "model"
+    beside: str = ""
+    metric: str = ""
+    score: float | None = None
+    keras_score: float | None = None
+    latency: tuple[Latency, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What predictions are scored by."""
+
+    task: Task
+    training: TrainingSpec
+    metric: str
+    minimize: bool
+
+
+def fault(
+    got: Array, expected: Array, scoring: Scoring, tolerance: Tolerance, scores: tuple[float, float] | None
+) -> str:
+    """Return why predictions are out of tolerance; empty where they are not.
+
+    Args:
+        got: predictions of the file, [row, output].
+        expected: those of the Keras model.
+        scoring: the task, and which way the score is better.
+        tolerance: what is allowed.
+        scores: the file's and the Keras model's; None where predictions cannot be scored.
+    """
+    if got.shape != expected.shape:
+        return f"gives {list(got.shape)} numbers, {list(expected.shape)} are expected"
+    difference = largest_difference(got, expected)
+    if not np.isfinite(difference):
+        return f"differs from the Keras model by {difference:g}"
+    allowed = allowed_difference(expected, tolerance)
+    if allowed is not None and difference > allowed:
+        return f"differs from the Keras model by {difference:g}, {allowed:g} is allowed"
+    same, rows = agreement(got, expected, scoring.task, tolerance), len(expected)
+    if rows * (1 - same) > max(1.0, rows * (1 - tolerance.agreement)) + 1e-9:
+        return f"decides as the Keras model does on {same:.1%} of {rows} rows, {tolerance.agreement:.0%} is expected"
+    if scores is None:
+        return ""
+    one_row = 1 / rows if scoring.task.classes else 0.0
+    worse = scores[0] - scores[1] if scoring.minimize else scores[1] - scores[0]
+    if worse > max(tolerance.score, 1e-4) * abs(scores[1]) + one_row:
+        return f"has a {scoring.metric} of {scores[0]:.6g}, the Keras model {scores[1]:.6g} on the same {rows} rows"
+    return ""
+
+
+def largest_difference(got: Array, expected: Array) -> float:
+    """Return the largest difference between two predictions; NaN where one is none."""
+    return float(np.max(np.abs(got.astype(np.float64) - expected), initial=0.0))
+
+
+def allowed_difference(expected: Array, tolerance: Tolerance) -> float | None:
+    """Return the largest difference that counts as equal, in the predictions' own unit; None where any does."""
+    if tolerance.difference is None:
+        return None
+    return tolerance.difference * max(1.0, float(np.max(np.abs(expected))))
+
+
+def agreement(got: Array, expected: Array, task: Task, tolerance: Tolerance) -> float:
+    """Return the share of rows with the same decision."""
+    if task.classes and expected.shape[1] > 1:  # a model of a study's own may have two outputs for two classes
+        same = np.argmax(got, axis=1) == np.argmax(expected, axis=1)
+    elif task.classes:
+        same = (got >= 0.5) == (expected >= 0.5)
+    else:
+        allowed = allowed_difference(expected, tolerance)
+        same = np.abs(got - expected) <= (np.ptp(expected, axis=0) * tolerance.value if tolerance.value else allowed)
+    return float(np.mean(same))
+
+
+def scored(predictions: Array, y: Array, scoring: Scoring) -> float | None:
+    """Return the score of predictions [row, output] for targets as the prepared data holds them.
+
+    None for a model of a study's own whose output is not the task's.
+    """
+    if predictions.shape != (len(y), scoring.task.outputs):
+        return None
+    from pipelines.models.losses import build_loss_with, build_metrics
+
+    name = scoring.metric
+    if name == "loss":
+        return float(np.mean(build_loss_with(scoring.task, scoring.training, 0.0)(y, predictions)))
+    metric = {each.name: each for each in build_metrics(scoring.task, scoring.training)}[name]
+    metric.update_state(y, predictions)
+    return float(np.mean(metric.result()))
+
+
+def scoring_of(task: Task, training: TrainingSpec, objective: str, direction: str) -> Scoring:
+    """Return what predictions are scored by: the objective, or the task's first metric where that needs more."""
+    from pipelines.models.losses import build_metrics
+    from pipelines.models.objectives import direction_of
+
+    name = objective.removeprefix("val_")
+    known = [metric.name for metric in build_metrics(task, training)]
+    if name == "loss" or name in known:
+        return Scoring(task, training, name, direction == "minimize")
+    return Scoring(task, training, known[0], direction_of(known[0]) == "minimize")
+
+
+def measured(predict: Predict, raw: Mapping[str, Array], beat: Callable[[], None]) -> tuple[Latency, ...]:
+    """Return how long predictions take, a second at most for each size of batch."""
+    return tuple(_latency(predict, _repeated(raw, batch), batch, beat) for batch in _BATCHES)
+
+
+def _latency(predict: Predict, rows: Mapping[str, Array], batch: int, beat: Callable[[], None]) -> Latency:
+    for _ in range(_WARM_UP):
+        predict(rows)
+    times: list[float] = []
+    while len(times) < _FEWEST_CALLS or (len(times) < _MOST_CALLS and sum(times) < _CALLS_S):
+        started = time.perf_counter()
+        predict(rows)
+        times.append(time.perf_counter() - started)
+        beat()
+    median, p99 = np.percentile(times, [50, 99]) * 1000
+    return Latency(batch, round(float(median), 3), round(float(p99), 3))
+
+
+def _repeated(raw: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    """Return the first rows, over again where there are fewer."""
+    return {name: values[np.arange(rows) % len(values)] for name, values in raw.items()}
+
+
+def size_of(folder: Path, *names: str) -> int:
+    """Return the bytes of files and folders."""
+    paths = [folder / name for name in names if name]
+    files: list[Any] = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,87 @@
+"""Exports a trial of a study: what the study's file and its other trials say of it, and the files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from pipelines.display import duration
+from pipelines.engines.local import LocalEngine
+from pipelines.export.export import Exported, check_target, export_trial
+from pipelines.export.known_formats import check_formats
+from pipelines.export.model_card import Origin
+from pipelines.home import Home
+from pipelines.lookup import Lookup
+from pipelines.study_file import Study
+from pipelines.study_spec import BudgetSpec, SplitSpec
+from pipelines.submit import written_document
+
+
+def export_study(home: Home, study: str, trial: int | None, formats: Sequence[str] | None, target: Path) -> Exported:
+    """Export a trial's model, the best one's unless a trial is named, in the study's own formats unless some are named.
+
+    Raises:
+        InputError: if study, trial or format are unknown, a format cannot be written here, or the target exists.
+        ExportError: if a file cannot be written, or differs from the Keras model.
+    """
+    check_target(target)
+    check_formats(formats or ())
+    with Lookup.open(home) as lookup:
+        number = lookup.complete_trial(study, trial)
+        checked = lookup.checked(study)
+        origin = _origin(lookup, checked, number)
+    chosen = formats or checked.spec.export.formats
+    with closing(LocalEngine(1)) as engine:
+        files = export_trial(home, study, number, chosen, target, engine, origin)
+    return Exported(study, number, str(target), files, origin.test)
+
+
+def _origin(lookup: Lookup, study: Study, number: int) -> Origin:
+    view, best, trials = lookup.study(study.name), lookup.best(study.name), lookup.trials(study.name)
+    (chosen,) = (trial for trial in trials if trial.number == number)
+    is_winner = best.trial.number == number
+    return Origin(
+        study=study.name,
+        trial=number,
+        study_file="study.json",
+        document=json.dumps(json.loads(written_document(study)), indent=2, ensure_ascii=False) + "\n",
+        model=study.spec.model,
+        split=_split_in_words(study.spec.data.split),
+        budget=_budget_in_words(study.spec.budget),
+        space={
+            name: _in_words(written) for name, written in study.space.to_dict().items() if isinstance(written, dict)
+        },
+        metric=best.metric,
+        direction=best.direction,
+        trials=view.trials,
+        value=chosen.values[0] if chosen.values else None,
+        is_winner=is_winner,
+        test=best.test if is_winner else {},
+        importances=lookup.importances(study.name),
+    )
+
+
+def _split_in_words(split: SplitSpec) -> str:
+    if split.column is not None:
+        return f"by the column `{split.column}`"
+    test = f"{split.test:.0%} test, seed {split.seed}"
+    if split.folds is not None:
+        return f"{split.folds} folds, {test}"
+    return f"{split.validation:.0%} validation, {test}; the same rows whenever it is run"
+
+
+def _budget_in_words(budget: BudgetSpec) -> str:
+    parts = [f"{budget.trials} trials"]
+    if budget.time is not None:
+        parts.append(duration(budget.time))
+    if budget.target is not None:
+        parts.append(f"a score of {budget.target:g}")
+    if budget.patience is not None:
+        parts.append(f"{budget.patience} trials without a better one")
+    return ", or ".join(parts)
+
+
+def _in_words(written: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in written.items() if value is not None)
