@@ -93,6 +93,9 @@ def test_every_command_in_the_pages_exists(line: str) -> None:
     if words[0].startswith("-"):
         return
     verb = _verbs()[words[0]]
+    if isinstance(verb, click.Group):
+        words = words[1:]
+        verb = verb.commands[words[0]]
     known = {name for parameter in verb.params for name in parameter.opts}
     assert {word.partition("=")[0] for word in words[1:] if word.startswith("-")} <= known | {"--help"}
 
