@@ -50,7 +50,7 @@ _LISTEN_EVERY_S = 1.0
 _SHARE_OF_MEMORY = 0.9
 _FLUSH_S = 120.0
 _SHORT_FLUSH_S = 5.0
-_PAUSED = "paused; run the same file again to go on"
+_PAUSED = "paused; resume it to go on"
 
 
 class _HaltedError(KerastudyError):

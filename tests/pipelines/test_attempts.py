@@ -279,7 +279,7 @@ def test_asking_waits_until_it_is_done(desk, store, monkeypatch):
             while desk.queue.wish("it") is None:
                 pass
     asking.join(10)
-    assert told == [control.Standing("it", "parked", "paused; run the same file again to go on")]
+    assert told == [control.Standing("it", "parked", "paused; resume it to go on")]
 
 
 # A full disk -------------------------------------------------------------------------------------------------

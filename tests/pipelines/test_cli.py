@@ -461,7 +461,7 @@ def test_an_interrupt_parks_the_study(finished, tmp_path):
         os.kill(running.pid, signal.SIGINT)
         rest = running.stdout.read()
         assert running.wait(timeout=60) == signal.SIGINT + 128
-    assert "cancer parked: paused; run the same file again to go on (2 to be run again)" in rest
+    assert "cancer parked: paused; resume it to go on (2 to be run again)" in rest
     assert not psutil.wait_procs(workers, timeout=20)[1]
 
 
