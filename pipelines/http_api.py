@@ -20,7 +20,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Str
 from fastapi.security import HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fastapi_swagger import patch_fastapi
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
@@ -46,6 +46,14 @@ data: {source: "sklearn:breast_cancer"}
 model: mlp
 budget: {trials: 20}
 """
+_EXAMPLE_WRONG = {
+    "message": 'no model family is called "mpl"; did you mean "mlp"?',
+    "path": "model",
+    "file": "study.yaml",
+    "line": 3,
+    "column": 8,
+}
+_EXAMPLE_DETAIL = f"study.yaml:3:8: model: {_EXAMPLE_WRONG['message']}"
 _POLL_S = 0.5
 _NOBODY_WORKS = (*OVER, "parked")
 _MOST_TRIALS = 1000
@@ -69,17 +77,17 @@ class ProblemDetail(BaseModel):
     """RFC 9457."""
 
     type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    errors: list[Wrong] = []
+    title: str = Field(examples=["Unprocessable Entity"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=[_EXAMPLE_DETAIL])
+    errors: list[Wrong] = Field(default=[], examples=[[_EXAMPLE_WRONG]])
 
 
 class Submitted(BaseModel):
     """A study that stands in the queue, durably."""
 
-    study: str
-    is_new: bool
+    study: str = Field(examples=["breast-cancer"])
+    is_new: bool = Field(examples=[True])
 
 
 class TrialPage(BaseModel):
@@ -92,16 +100,16 @@ class TrialPage(BaseModel):
 class NewToken(BaseModel):
     """A token to make."""
 
-    name: str
-    scope: Scope = "submit"
-    running_trials: int | None = None
+    name: str = Field(examples=["ann"])
+    scope: Scope = Field("submit", examples=["submit"])
+    running_trials: int | None = Field(None, examples=[8], description="Most trials of its studies that train at once")
 
 
 class CreatedToken(BaseModel):
     """A token as it is written; it is shown this once."""
 
-    name: str
-    token: str
+    name: str = Field(examples=["ann"])
+    token: str = Field(examples=["ks_0123456789ab_" + "x" * 43])
 
 
 class Health(BaseModel):
@@ -248,8 +256,8 @@ def _add_studies(app: FastAPI, office: Office) -> None:
     @app.get("/v1/studies", tags=["studies"])
     def list_studies(
         asker: _Asker,
-        state: Annotated[list[StudyState] | None, Query()] = None,
-        submitter: Annotated[str | None, Query(max_length=100)] = None,
+        state: Annotated[list[StudyState] | None, Query(examples=[["running", "queued"]])] = None,
+        submitter: Annotated[str | None, Query(max_length=100, examples=["ann"])] = None,
         after: Annotated[str | None, Query(max_length=100, description="`next` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=MOST_IN_A_PAGE)] = 50,
     ) -> Page:
