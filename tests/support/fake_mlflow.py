@@ -191,11 +191,11 @@ class MlflowProcess:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it answers."""
-        command = ui._server_command(self.database, self._folder / "artifacts", "127.0.0.1", self._port)
+        command = ui.server_command(self.database, self._folder / "artifacts", "127.0.0.1", self._port)
         log = self._folder / "server.log"
         with log.open("ab") as output:
             self._child = subprocess.Popen(
-                command, stdout=output, stderr=output, env=ui._server_environ(os.environ), start_new_session=True
+                command, stdout=output, stderr=output, env=ui.server_environ(os.environ), start_new_session=True
             )
         if wait:
             self.wait_until_healthy()

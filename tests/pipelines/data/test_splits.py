@@ -171,7 +171,7 @@ def test_too_few_rows(problem):
 )
 def test_parts_of_any_data(counts, validation, test, seed):
     """Every row lies in one part, parts have their size, and every class is trained on."""
-    labels = classes(*(count + 5 for count in counts))
+    labels = classes(*(count + 8 for count in counts))
     total = len(labels.y)
     split = split_rows(rows_of(total), labels, spec(validation=validation, test=test, seed=seed))
     assert sorted(np.concatenate([split.rows(part) for part in PARTS])) == list(range(total))

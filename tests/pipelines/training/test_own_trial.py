@@ -17,6 +17,7 @@ import pytest
 from pipelines.data.prepare import load_part, load_raw, load_summary
 from pipelines.engines.engine import Channel
 from pipelines.export.export import ExportJob, write_formats
+from pipelines.export.proof import ProofJob, prove
 from pipelines.models.deployed import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
 from pipelines.study_spec import TrainingSpec
@@ -487,9 +488,11 @@ def test_a_layer_class_of_its_own_is_exported(job, tmp_path):
         del sys.modules[name]
     keras.saving.get_custom_objects().clear()
     (tmp_path / "out").mkdir()
-    export = ExportJob(PastTrial(its.folder, its.data), str(tmp_path / "out"), ("keras", "saved_model"))
-    parities = write_formats(export, Supervised())
-    assert [parity.agreement for parity in parities] == [1.0, 1.0]
+    past, out, expected = PastTrial(its.folder, its.data), str(tmp_path / "out"), str(tmp_path / "expected.npz")
+    formats = ("keras", "saved_model")
+    written = write_formats(ExportJob(past, out, formats, expected), Supervised())
+    proofs = (ProofJob(past, out, name, file, expected) for name, file in zip(formats, written, strict=True))
+    assert [prove(proof, Supervised()).agreement for proof in proofs] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("error", ["FatalError", "FatalValueError", "FatalTypeError", "FatalRuntimeError"])
