@@ -118,6 +118,7 @@ class Office:
             self._submissions.put(study.name, token.name, priority, connection)
             if key is not None:
                 self._submissions.remember(token.name, key, Request(request, study.name), connection)
+        self._supervisors.changed()
         return study.name, is_new
 
     def _checked(self, document: Document) -> Study:
@@ -233,6 +234,7 @@ class Office:
         """
         self._require_own(name, token)
         self._supervisors.withdraw(name)
+        self._supervisors.changed()
         if (standing := control.ask_for(self._home, name, wish)) is not None:
             return standing
         self._command("cancel", name)
@@ -258,6 +260,7 @@ class Office:
             before = self._submissions.find(name, connection)
             self._submissions.put(name, token.name, before.priority if before else 0, connection)
             self._queue.set_state(name, "queued", connection=connection)
+        self._supervisors.changed()
         return control.Standing(name, "queued", "")
 
     # Exporting -----------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from tracking.tokens import Tokens
 _TRIES = 5
 _LONGEST_PAUSE_S = 60.0
 _GRACE_S = 60.0
+_ORDERED_FOR_S = 1.0
 _WAITS = ("queued", "running")
 
 
@@ -57,6 +58,7 @@ class Supervisors:
         self._workers = workers
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._tries: dict[str, _Tries] = {}
+        self._ordered: tuple[tuple[str, ...], float] = (), float("-inf")
 
     def step(self) -> None:
         """See who has ended, and begin what may begin now."""
@@ -74,9 +76,17 @@ class Supervisors:
                 self._failed(chosen.study, f"could not begin ({error})")
 
     def waiting(self) -> tuple[str, ...]:
-        """Return the studies that wait, in the order in which they would begin."""
-        waiting, running = self._waiting_and_running()
-        return order(waiting, running, self._submissions.last_started_ms())
+        """Return the studies that wait, in the order in which they would begin; as of a second ago at most."""
+        ordered, at = self._ordered
+        if time.monotonic() - at > _ORDERED_FOR_S:
+            waiting, running = self._waiting_and_running()
+            ordered = order(waiting, running, self._submissions.last_started_ms())
+            self._ordered = ordered, time.monotonic()
+        return ordered
+
+    def changed(self) -> None:
+        """Forget in which order studies wait: somebody has changed it."""
+        self._ordered = (), float("-inf")
 
     @property
     def running(self) -> Sequence[str]:
