@@ -108,7 +108,7 @@ class Here:
             return self.home.study(name) / LOG_FILE
         if trial not in {each.number for each in self.trials(name)}:
             raise UnknownError(f"{name} has no trial {trial}")
-        return self.home.trial(name, trial) / "artifacts" / "worker.log"
+        return self.home.worker_log(name, trial)
 
     def export(self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path) -> Exported:
         """Write a trial's model to a new folder."""

@@ -68,6 +68,10 @@ class Home:
         """Return the folder of a trial."""
         return self.study(name) / "trials" / f"{number:04d}"
 
+    def worker_log(self, name: str, number: int) -> Path:
+        """Return the file of what a trial's worker printed."""
+        return self.trial(name, number) / "artifacts" / "worker.log"
+
     def report(self, name: str) -> Path:
         """Return the folder of what MLflow shows for the study as a whole."""
         return self.study(name) / "report"

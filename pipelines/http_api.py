@@ -31,7 +31,7 @@ from pipelines.lookup import BestTrial, TrialRow
 from pipelines.service.metrics import CONTENT_TYPE, measured
 from pipelines.service.office import MOST_IN_A_PAGE, Office, Page, ServedStudy
 from pipelines.service.problems import MEDIA_TYPE, detail_of
-from pipelines.service.refusals import ForbiddenError, TooMuchError
+from pipelines.service.refusals import ForbiddenError, TooMuchError, require
 from pipelines.service.streams import Streams
 from pipelines.service.uploads import Uploaded
 from search_spaces.document import parse_document
@@ -298,7 +298,7 @@ def _add_studies(app: FastAPI, office: Office) -> None:
     @app.put("/v1/uploads/{name}", status_code=201, tags=["studies"], openapi_extra=_BYTES)
     async def put_upload(name: Annotated[str, InPath(max_length=200)], asker: _Asker, request: Request) -> Uploaded:
         """Keep a data file; a study names it by the `source` of the answer."""
-        _require(asker, "submit")
+        require(asker, "submit")
         upload = office.begin_upload(name)
         try:
             async for chunk in request.stream():  # raises where the client goes away
@@ -318,11 +318,6 @@ _BYTES: dict[str, Any] = {
 
 async def _whole_body(request: Request) -> bytes:
     return await request.body()
-
-
-def _require(asker: Token, scope: Scope) -> None:
-    if not asker.may(scope):
-        raise ForbiddenError(f'the token "{asker.name}" has the scope {asker.scope}; this needs {scope}')
 
 
 # Controls ----------------------------------------------------------------------------------------------------
@@ -450,20 +445,20 @@ def _add_tokens(app: FastAPI, tokens: Tokens) -> None:
     @app.get("/v1/tokens", tags=["tokens"])
     def list_tokens(asker: _Asker) -> list[Token]:
         """List all tokens, without their secrets."""
-        _require(asker, "admin")
+        require(asker, "admin")
         return list(tokens.list())
 
     @app.post("/v1/tokens", status_code=201, tags=["tokens"])
     def create(wanted: Annotated[NewToken, Body()], asker: _Asker) -> CreatedToken:
         """Make a token; it is shown this once."""
-        _require(asker, "admin")
+        require(asker, "admin")
         written = tokens.create(wanted.name, wanted.scope, wanted.running_trials)
         return CreatedToken(name=wanted.name, token=written)
 
     @app.delete("/v1/tokens/{name}", status_code=204, tags=["tokens"])
     def remove(name: Annotated[str, InPath(max_length=100)], asker: _Asker) -> None:
         """Remove a token; it is refused from now on."""
-        _require(asker, "admin")
+        require(asker, "admin")
         tokens.remove(name)
 
     @app.get("/v1/me", tags=["tokens"])

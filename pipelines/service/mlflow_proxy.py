@@ -57,11 +57,6 @@ class MlflowProxy:
             return
         await self._pass_on(self._client, scope, receive, send)
 
-    async def close(self) -> None:
-        """Give up all connections."""
-        if self._client is not None:
-            await self._client.aclose()
-
     async def _pass_on(self, client: httpx.AsyncClient, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _NOT_PASSED_ON]
         length = [(name, value) for name, value in scope["headers"] if name.lower() == b"content-length"]

@@ -24,7 +24,7 @@ from pipelines.home import Home
 from pipelines.lookup import Lookup, StudyRow, StudyView
 from pipelines.service.config import ServiceSpec
 from pipelines.service.confine import UPLOADS, confined
-from pipelines.service.refusals import ForbiddenError, TooMuchError
+from pipelines.service.refusals import ForbiddenError, TooMuchError, require
 from pipelines.service.supervisors import Supervisors
 from pipelines.service.uploads import Upload
 from pipelines.study_file import Study, check_document
@@ -34,7 +34,7 @@ from search_spaces.errors import ConflictError, InputError, KerastudyError, Prob
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, Wish
 from tracking.submissions import Request, Submission, Submissions
-from tracking.tokens import Scope, Token
+from tracking.tokens import Token
 
 MOST_IN_A_PAGE = 500
 _MOST_PRIORITY = 100
@@ -98,7 +98,7 @@ class Office:
             ConflictError: if the name or the key stands for another study.
             ForbiddenError: if the study is somebody else's, or the token may not submit.
         """
-        _require(token, "submit")
+        require(token, "submit")
         if not -_MOST_PRIORITY <= priority <= _MOST_PRIORITY:
             raise InputError(
                 f"priority: expected a whole number from -{_MOST_PRIORITY} to {_MOST_PRIORITY}, got {priority}"
@@ -214,7 +214,7 @@ class Office:
         """
         if trial not in {each.number for each in self._lookup.trials(study)}:
             raise UnknownError(f"{study} has no trial {trial}")
-        return self._home.trial(study, trial) / "artifacts" / "worker.log"
+        return self._home.worker_log(study, trial)
 
     @property
     def home(self) -> Home:
@@ -320,18 +320,13 @@ class Office:
         raise InputError(message) if done.returncode == 2 else KerastudyError(message)
 
     def _require_own(self, name: str, token: Token) -> None:
-        _require(token, "submit")
+        require(token, "submit")
         self._queue.get(name)
         submission = self._submissions.find(name)
         owner = submission.submitter if submission else ""
         if owner != token.name and not token.may("admin"):
             whose = f"a study of {owner}" if owner else "not a study of this service's submitters"
             raise ForbiddenError(f"{name} is {whose}: only they and an admin may do that")
-
-
-def _require(token: Token, scope: Scope) -> None:
-    if not token.may(scope):
-        raise ForbiddenError(f'the token "{token.name}" has the scope {token.scope}; this needs {scope}')
 
 
 def _listed(row: StudyRow, submission: Submission | None) -> ListedStudy:
