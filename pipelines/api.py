@@ -24,7 +24,7 @@ from pipelines.home import Home
 from pipelines.lookup import BestTrial, Lookup, TrialRow
 from pipelines.progress import Progress, StudyEnded
 from pipelines.running import supervised
-from pipelines.selection import past_trial
+from pipelines.selection import handed_over
 from pipelines.study_file import Study, check_document
 from pipelines.study_file import load_study as _load_study
 from search_spaces.document import plain_document
@@ -57,12 +57,14 @@ class StudyResult:
         return self.winner.trial
 
     def load_model(self) -> Any:
-        """Return the best trial's `keras.Model`, which takes raw columns by name; imports Keras."""
+        """Return the winner's `keras.Model`, which takes raw columns by name; imports Keras."""
         import keras
 
         from pipelines.training.rebuild import model_file
 
-        return keras.models.load_model(model_file(past_trial(self.home, self.study, self.best.number)))
+        with Lookup.open(self.home) as lookup:
+            checked = lookup.checked(self.study)
+        return keras.models.load_model(model_file(handed_over(checked, self.home, self.best.number)))
 
     def export(self, folder: str | Path, formats: Sequence[str] = ("keras",)) -> tuple[Parity, ...]:
         """Write the best model to a new folder, each format proven equal to the Keras model.
@@ -71,7 +73,7 @@ class StudyResult:
             InputError: if a format is unknown or needs packages that are not installed, or the folder exists.
             ExportError: if a file differs from the Keras model; nothing is written.
         """
-        return export_study(self.home, self.study, self.best.number, formats, Path(folder)).files
+        return export_study(self.home, self.study, None, formats, Path(folder)).files
 
 
 def load_study(file: str | Path, overrides: Sequence[str] = ()) -> Study:

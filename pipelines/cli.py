@@ -410,13 +410,20 @@ def best(door: Here | Remote, study: str, as_json: bool) -> None:
 
 @commands.command()
 @_study
-@click.option("--trial", type=_Whole(0), metavar="N", help="Which trial; the best one by default.")
+@click.option("--trial", type=_Whole(0), metavar="N", help="Which trial; the winner by default.")
+@click.option("--ensemble", is_flag=True, help="The mean of the finalists' models, where it beat the winner.")
 @click.option("--format", "formats", metavar="A,B", help=f"{_EXPORT_FORMATS}; default: the study file's.")
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="Folder to create.")
 @_json
 @_with_door
 def export(
-    door: Here | Remote, study: str, trial: int | None, formats: str | None, target: Path, as_json: bool
+    door: Here | Remote,
+    study: str,
+    trial: int | None,
+    ensemble: bool,
+    formats: str | None,
+    target: Path,
+    as_json: bool,
 ) -> None:
     """Write the best model of STUDY, proven equal.
 
@@ -426,7 +433,7 @@ def export(
     from pipelines import tables
 
     chosen = None if formats is None else [name.strip() for name in formats.split(",")]
-    written = door.export(study, trial, chosen, target)
+    written = door.export(study, trial, chosen, target, ensemble=ensemble)
     (tables.print_json if as_json else tables.print_export)(written)
 
 

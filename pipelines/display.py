@@ -212,6 +212,13 @@ def trial_line(event: said.TrialEnded) -> str:
     return f"{trial_name(event.number)} {event.state}{value}{seconds}{reason}{'  *best*' if event.is_best else ''}"
 
 
+def execution_line(event: said.ExecutionEnded) -> str:
+    """Return the end of a trial's further training in one line."""
+    value = "" if event.value is None else f" {event.value:.5g}"
+    reason = f": {event.reason}" if event.reason else ""
+    return f"{trial_name(event.number)} {event.execution} {event.state}{value} in {duration(event.seconds)}{reason}"
+
+
 def aside(event: said.Progress) -> str | None:
     """Return what is worth a line besides how trials begin and end; None for what is not."""
     if isinstance(event, said.TrialTriedAgain):
@@ -222,6 +229,11 @@ def aside(event: said.Progress) -> str | None:
     if isinstance(event, said.Watching):
         seen = f"seeing for {event.seconds:.0f} s whether it is alive"
         return f"the study is held by {event.holder}: {seen}"
+    if isinstance(event, said.FinalistsChosen):
+        names = ", ".join(map(trial_name, event.numbers))
+        return f"{names} are trained again to choose the winner: {counted(event.trainings, 'training')} to go"
+    if isinstance(event, said.ExecutionEnded):
+        return execution_line(event)
     return _delivering(event) if isinstance(event, said.Delivering) and event.waiting else None
 
 

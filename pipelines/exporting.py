@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.display import duration
@@ -14,13 +15,26 @@ from pipelines.export.known_formats import check_formats
 from pipelines.export.model_card import Origin
 from pipelines.home import Home
 from pipelines.lookup import Lookup
+from pipelines.selection import ensemble_of, handed_over, is_refitted, past_trial
 from pipelines.study_file import Study
 from pipelines.study_spec import BudgetSpec, SplitSpec
 from pipelines.submit import written_document
+from search_spaces.errors import ConflictError, InputError
 
 
-def export_study(home: Home, study: str, trial: int | None, formats: Sequence[str] | None, target: Path) -> Exported:
-    """Export a trial's model, the best one's unless a trial is named, in the study's own formats unless some are named.
+def export_study(
+    home: Home,
+    study: str,
+    trial: int | None,
+    formats: Sequence[str] | None,
+    target: Path,
+    *,
+    ensemble: bool = False,
+) -> Exported:
+    """Export a model of a study, in the study's own formats unless some are named.
+
+    It is the model that the winner hands over, which may have been trained on validation rows too, unless a trial is
+    named or the `ensemble` of the finalists is asked for: that is the model of the trial as the search trained it.
 
     Raises:
         InputError: if study, trial or format are unknown, a format cannot be written here, or the target exists.
@@ -28,14 +42,28 @@ def export_study(home: Home, study: str, trial: int | None, formats: Sequence[st
     """
     check_target(target)
     check_formats(formats or ())
+    if ensemble and trial is not None:
+        raise InputError("expected a trial or the ensemble, got both; leave one out")
     with Lookup.open(home) as lookup:
         number = lookup.complete_trial(study, trial)
         checked = lookup.checked(study)
         origin = _origin(lookup, checked, number)
+    of = past_trial(home, study, number) if trial is not None else handed_over(checked, home, number)
+    made = ""
+    if trial is None and is_refitted(checked, home, number):
+        made = "trained once more on the training and validation rows together"
+    if ensemble:
+        found = ensemble_of(checked, home, number)
+        if found is None:
+            asks = "" if checked.spec.selection.ensemble else "; set selection.ensemble: true and run it again"
+            raise ConflictError(f"{study} has no ensemble that beats its winner{asks}")
+        of, made = found, "the mean of the finalists' models"
     chosen = formats or checked.spec.export.formats
+    test = origin.test if of == handed_over(checked, home, number) else {}
+    origin = replace(origin, test=test, made=made)
     with closing(LocalEngine(1)) as engine:
-        files = export_trial(home, study, number, chosen, target, engine, origin)
-    return Exported(study, number, str(target), files, origin.test)
+        files = export_trial(home, study, number, chosen, target, engine, origin, of)
+    return Exported(study, number, str(target), files, test, made)
 
 
 def _origin(lookup: Lookup, study: Study, number: int) -> Origin:
@@ -60,6 +88,7 @@ def _origin(lookup: Lookup, study: Study, number: int) -> Origin:
         is_winner=is_winner,
         test=best.test if is_winner else {},
         importances=lookup.importances(study.name),
+        finalists=best.finalists if is_winner else (),
     )
 
 

@@ -200,7 +200,10 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
     say(f"{ended.study} {ended.state}: {ended.reason}{counted_trials} after {duration(ended.seconds)}")
     if ended.winner is not None:
         test = f"; on the test rows: {metrics_line(ended.test)}" if ended.test else ""
-        say(f"best: {trial_name(ended.winner)} with {ended.metric} {ended.value:.6g}{test}")
+        mean = f" (mean {ended.finalists[0].in_words()})" if ended.finalists else ""
+        say(f"best: {trial_name(ended.winner)} with {ended.metric} {ended.value:.6g}{mean}{test}")
+        if ended.ensemble is not None:
+            say(f"the finalists' mean has {ended.ensemble:.6g}: kerastudy export {ended.study} --ensemble writes it")
     option = "" if home.folder == Home.at(None).folder else f" --home {home.folder}"
     if ended.undelivered:
         error = f" ({ended.undelivered_error})" if ended.undelivered_error else ""

@@ -110,11 +110,13 @@ class Here:
             raise UnknownError(f"{name} has no trial {trial}")
         return self.home.worker_log(name, trial)
 
-    def export(self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path) -> Exported:
-        """Write a trial's model to a new folder."""
+    def export(
+        self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False
+    ) -> Exported:
+        """Write a model of a study to a new folder; see `export_study`."""
         from pipelines.exporting import export_study
 
-        return export_study(self.home, name, trial, formats, target)
+        return export_study(self.home, name, trial, formats, target, ensemble=ensemble)
 
     # Tokens --------------------------------------------------------------------------------------------------
 

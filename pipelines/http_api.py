@@ -423,13 +423,14 @@ def _add_exports(app: FastAPI, office: Office) -> None:
     def export(
         study: _Name,
         asker: _Asker,
-        trial: Annotated[int | None, Query(ge=0, description="The best one by default")] = None,
+        trial: Annotated[int | None, Query(ge=0, description="The winner by default")] = None,
         format: Annotated[list[Literal[tuple(FORMATS)]] | None, Query()] = None,  # type: ignore[valid-type]
+        ensemble: Annotated[bool, Query(description="The mean of the finalists' models, where it won")] = False,
     ) -> Response:
         """Download a trial's model as a ZIP archive, each format proven equal to the Keras model."""
         kept = ExitStack()
         try:
-            archive = kept.enter_context(office.exported(study, trial, format or ()))
+            archive = kept.enter_context(office.exported(study, trial, format or (), ensemble=ensemble))
         except BaseException:
             kept.close()
             raise

@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pipelines.data.source_paths import source_files
 from pipelines.evolution import Change, changes_of, current_name
+from pipelines.finalists import ENSEMBLE, Finalist, finalists_of
 from pipelines.home import Home
 from pipelines.oracle_recording import goal_of
 from pipelines.progress import StudyEnded
 from pipelines.search import Scored, best_of, count_by_state, scored_trials
-from pipelines.selection import test_scores
+from pipelines.selection import ensemble_of, handed_over, is_refitted, test_scores
 from pipelines.study_file import Objective, Study, check_document
 from pipelines.submit import is_unseen, known_study, written_document
+from pipelines.training.trainer import MODEL_FILE
 from search_spaces.document import parse_document
 from search_spaces.errors import ConflictError, InputError, UnknownError, nearest
 from tracking import links
+from tracking.executions import Execution, Executions
 from tracking.outbox import Outbox
 from tracking.records import Value
 from tracking.store import Store
@@ -96,7 +99,16 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best trial of a study."""
+    """The winner of a study; while it is not chosen, its best trial.
+
+    Attributes:
+        test: metrics of the model that is handed over, on the test rows.
+        model: that model's file.
+        finalists: what the winner was chosen from by further trainings, the winner first; empty where it was not.
+        refit: whether that model was trained on training and validation rows together.
+        ensemble: score of the finalists' models averaged, where it beats the winner's on the validation rows.
+        ensemble_of: the trials whose models these are.
+    """
 
     study: str
     trial: TrialRow
@@ -104,6 +116,10 @@ class BestTrial:
     direction: str
     test: Mapping[str, float]
     model: str
+    finalists: tuple[Finalist, ...] = ()
+    refit: bool = False
+    ensemble: float | None = None
+    ensemble_of: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +181,7 @@ class Lookup:
         objective = about.objective
         in_optuna = self._in_optuna(record)
         trials = scored_trials(in_optuna) if in_optuna is not None else ()
-        best = best_of(trials, objective)
+        best = _winner(record, trials, objective)
         waiting = Outbox(self._store).waiting(about.in_mlflow)
         return StudyView(
             name=name,
@@ -207,17 +223,50 @@ class Lookup:
         record = self._record(name)
         about = self._about(record)
         objective = about.objective
-        best = best_of(self._trials(record), objective)
+        trials = self._trials(record)
+        best = _winner(record, trials, objective)
         if best is None:
             raise ConflictError(f"no trial of {name} is complete yet; see: kerastudy trials {name}")
-        return BestTrial(
+        found = BestTrial(
             study=name,
             trial=_trial_row(best),
             metric=objective.metric,
             direction=objective.direction,
-            test=test_scores(self._home, name, best.number),
-            model=about.folder if goal_of(record) else str(self._home.trial(name, best.number) / "model.keras"),
+            test={},
+            model=about.folder,
         )
+        if goal_of(record):
+            return found
+        study = loaded(record)
+        ensemble = self._ensemble(study, best.number)
+        return replace(
+            found,
+            test=test_scores(study, self._home, best.number),
+            model=str(Path(handed_over(study, self._home, best.number).folder) / MODEL_FILE),
+            finalists=self._finalists(study, objective, trials),
+            refit=is_refitted(study, self._home, best.number),
+            ensemble=ensemble.value if ensemble else None,
+            ensemble_of=ensemble.parts if ensemble else (),
+        )
+
+    def executions(self, name: str) -> tuple[Execution, ...]:
+        """Return every further training of a study's trials.
+
+        Raises:
+            InputError: if there is no study of that name.
+        """
+        self._record(name)
+        return Executions(self._store).of(name)
+
+    def _finalists(self, study: Study, objective: Objective, trials: Sequence[Scored]) -> tuple[Finalist, ...]:
+        executions = Executions(self._store).of(study.name)
+        return finalists_of(trials, executions, study.spec.selection, objective)
+
+    def _ensemble(self, study: Study, number: int) -> Execution | None:
+        if ensemble_of(study, self._home, number) is None:
+            return None
+        found = Executions(self._store).of(study.name)
+        return next((each for each in found if (each.number, each.name) == (number, ENSEMBLE)), None)
 
     def complete_trial(self, name: str, number: int | None) -> int:
         """Return the number of a complete trial: the given one, or the best.
@@ -268,18 +317,24 @@ class Lookup:
         """
         record = self._record(name)
         waiting = Outbox(self._store).waiting(name)
+        study, number = loaded(record), record.winner
+        objective = self._objective(study, record)
+        ensemble = None if number is None else self._ensemble(study, number)
         return StudyEnded(
             study=name,
             state="finished",
             reason=record.reason,
-            metric=self._objective(loaded(record), record).metric,
-            winner=record.winner,
+            metric=objective.metric,
+            winner=number,
             value=record.best_value,
-            test={} if record.winner is None else test_scores(self._home, name, record.winner),
+            test={} if number is None else test_scores(study, self._home, number),
             trials=record.counts,
             seconds=record.elapsed_s,
             undelivered=waiting.pending + waiting.parked,
             undelivered_error=waiting.last_error,
+            finalists=self._finalists(study, objective, self._trials(record)),
+            refit=number is not None and is_refitted(study, self._home, number),
+            ensemble=ensemble.value if ensemble else None,
         )
 
     def budget(self, name: str) -> int:
@@ -399,6 +454,15 @@ def loaded(record: StudyRecord) -> Study:
 @lru_cache(maxsize=4096)
 def _checked(name: str, document: str, folder: str) -> Study:
     return check_document(parse_document(document, name), Path(folder))
+
+
+def _winner(record: StudyRecord, trials: Sequence[Scored], objective: Objective) -> Scored | None:
+    """Return the trial that won a finished study, which need not be the best of its search; else the best so far."""
+    if record.state == "finished":
+        for trial in trials:
+            if trial.number == record.winner:
+                return trial
+    return best_of(trials, objective)
 
 
 def _last_failed_attempt(trials: Sequence[Scored]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.data.prepared import DataSummary
+from pipelines.finalists import Finalist
 from pipelines.study_file import Objective
 from tracking.records import StudyState, Value
 
@@ -88,6 +89,26 @@ class TrialEnded:
 
 
 @dataclass(frozen=True)
+class FinalistsChosen:
+    """The search is over; these trials are trained again, so many trainings in all, to choose the winner."""
+
+    numbers: tuple[int, ...]
+    trainings: int
+
+
+@dataclass(frozen=True)
+class ExecutionEnded:
+    """A further training of a trial ended; `execution` names it within the trial, such as `seed-1` or `refit`."""
+
+    number: int
+    execution: str
+    state: str
+    value: float | None
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Delivering:
     """The search is over; what is left goes to MLflow.
 
@@ -109,6 +130,9 @@ class StudyEnded:
         winner: number of the best trial; None where no trial completed.
         test: the winner's metrics on the test rows; empty where there are none.
         undelivered: records that still wait for MLflow; `kerastudy sync` sends them.
+        finalists: what the winner was chosen from by further trainings, the winner first; empty where it was not.
+        refit: the winner was trained once more on training and validation rows, and that model is handed over.
+        ensemble: the finalists' models averaged beat the winner's on the validation rows, with this score.
     """
 
     study: str
@@ -123,6 +147,9 @@ class StudyEnded:
     undelivered: int
     undelivered_error: str
     asked_for: bool = False
+    finalists: tuple[Finalist, ...] = ()
+    refit: bool = False
+    ensemble: float | None = None
 
 
 Progress = (
@@ -133,6 +160,8 @@ Progress = (
     | TrialTriedAgain
     | FleetDivided
     | TrialEnded
+    | FinalistsChosen
+    | ExecutionEnded
     | Delivering
     | StudyEnded
 )

@@ -18,12 +18,14 @@ from sqlalchemy import Connection
 from pipelines import rows
 from pipelines.data.prepared import DataSummary
 from pipelines.files import write_text
+from pipelines.finalists import Finalist, folds_of
 from pipelines.home import Home
-from pipelines.search import Scored, Search, count_by_state
+from pipelines.search import Scored, Search, best_first, count_by_state
 from pipelines.study_file import Objective, Study
 from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE, EpochDone
 from search_spaces.document import to_yaml
 from tracking.crash_points import reach
+from tracking.executions import Execution, Executions
 from tracking.outbox import Outbox
 from tracking.plots import Curve, TrialRow, read_history
 from tracking.records import (
@@ -34,7 +36,7 @@ from tracking.records import (
     TrialStarted,
     Value,
 )
-from tracking.report import StudyReport, draw_plots, write_page
+from tracking.report import StudyReport, draw_plots, write_executions_csv, write_page
 from tracking.store import Store, now_ms
 from tracking.study_queue import StudyQueue
 
@@ -43,10 +45,14 @@ _PACKAGES = ("kerastudy", "keras", "tensorflow", "keras-tuner", "optuna", "mlflo
 
 
 class Running(Protocol):
-    """A trial under way, with the epochs that MLflow has not been told yet."""
+    """A trial under way, or an execution of one, with the epochs that MLflow has not been told yet."""
 
     number: int
     unsent: list[EpochDone]
+
+    @property
+    def execution(self) -> str:
+        """Return the execution's name; empty for the trial itself."""
 
 
 class Recorder:
@@ -71,6 +77,7 @@ class Recorder:
         self._objective = objective
         self._home = home
         self._outbox = Outbox(store)
+        self._executions = Executions(store)
         self._store = store
         self._queue = StudyQueue(store)
         self._search = search
@@ -79,8 +86,7 @@ class Recorder:
         self._flushed_at = 0.0
         self._folds = 1
         self._plots: tuple[Path, ...] | None = None
-        complete = [trial for trial in search.trials() if trial.state == "complete" and trial.fits]
-        self._kept = rows.best_first(complete, objective)[: study.spec.tracking.keep_models]
+        self._kept = best_first(search.trials(), objective)[: study.spec.models_kept]
 
     def study_opened(self, summary: DataSummary) -> None:
         """Record that a study begins or goes on."""
@@ -110,7 +116,7 @@ class Recorder:
         if time.monotonic() - self._flushed_at < _FLUSH_EVERY_S:
             return
         self._flushed_at = time.monotonic()
-        self._add([row for trial in running if trial.unsent for row in self._epochs(trial.number, trial.unsent)])
+        self._add([row for trial in running for row in self._epochs(trial.number, trial.unsent, trial.execution)])
         reach("epochs-recorded")
         for trial in running:
             trial.unsent.clear()
@@ -143,6 +149,27 @@ class Recorder:
         )
         self._add([*told, finished, *(ModelDisplaced(self._study.name, number) for number in displaced)])
 
+    def execution_started(self, number: int, name: str, values: Mapping[str, Value]) -> None:
+        """Record that a trial is trained once more."""
+        self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), execution=name)])
+
+    def execution_finished(self, execution: Execution, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
+        """Record how an execution ended, its rows for MLflow in one transaction with it."""
+        if keeps_model:
+            rows.write_mlflow_model(self._home.execution(execution.study, execution.number, execution.name))
+        told = self._epochs(execution.number, unsent, execution.name)
+        with self._store.write() as connection:
+            self._check(connection)
+            self._outbox.add([*told, rows.executed_row(execution, self._home, keeps_model=keeps_model)], connection)
+            self._executions.put(execution, connection)
+        reach("execution-recorded")
+
+    def ensemble_made(self, ensemble: Execution) -> None:
+        """Store what came of the finalists' models averaged; its scores go into the study's report."""
+        with self._store.write() as connection:
+            self._check(connection)
+            self._executions.put(ensemble, connection)
+
     def models_missing(self) -> tuple[int, ...]:
         """Return the trials whose model is kept and not yet written: a fleet leaves their weights alone."""
         return tuple(trial.number for trial in self._kept if self._left_weights(trial) and not self._has_file(trial))
@@ -156,17 +183,36 @@ class Recorder:
         """Draw the pictures of the study's report, once no further trial will end."""
         self._plots = draw_plots(self._home.report(self._study.name), self._report(self._search.trials(), "", "", {}))
 
-    def study_closed(self, state: StudyState, reason: str, best: Scored | None, test: Mapping[str, float]) -> None:
-        """Record that a study ended or was parked, with its report, and its state in the queue."""
+    def study_closed(
+        self,
+        state: StudyState,
+        reason: str,
+        best: Scored | None,
+        test: Mapping[str, float],
+        finalists: Sequence[Finalist] = (),
+        execution: str = "",
+    ) -> None:
+        """Record that a study ended or was parked, with its report, and its state in the queue; see `closed_row`."""
         spec = self._study.spec
         trials = self._search.trials()
         counts = count_by_state(trials)
         folder = self._home.report(spec.study)
         if self._plots is None and state in ("finished", "failed"):  # nobody who asks for an end waits for pictures
             self.draw_plots()
-        write_page(folder, self._report(trials, state, reason, test), self._plots or ())
+        write_page(folder, self._report(trials, state, reason, test, finalists), self._plots or ())
+        if executions := self._executions.of(spec.study):
+            write_executions_csv(folder / "executions.csv", executions)
         closed = rows.closed_row(
-            self._study, state, reason, self._home, best=best, trials=counts, test=test, finished_ms=now_ms()
+            self._study,
+            state,
+            reason,
+            self._home,
+            best=best,
+            trials=counts,
+            test=test,
+            finished_ms=now_ms(),
+            finalists=finalists,
+            execution=execution,
         )
         reach("study-closing")
         with self._store.write() as connection:
@@ -189,8 +235,11 @@ class Recorder:
             self._check(connection)
             self._outbox.add(told, connection)
 
-    def _epochs(self, number: int, epochs: Sequence[EpochDone], *, mean: bool = False) -> list[Record]:
-        return rows.epoch_rows(self._study.name, number, epochs, self._folds, mean=mean)
+    def _epochs(
+        self, number: int, epochs: Sequence[EpochDone], execution: str = "", *, mean: bool = False
+    ) -> list[Record]:
+        folds = folds_of(execution, self._folds)
+        return rows.epoch_rows(self._study.name, number, epochs, folds, mean=mean, execution=execution)
 
     def _left_weights(self, trial: Scored) -> bool:
         return (self._home.trial(self._study.name, trial.number) / WEIGHTS_FILE).exists()
@@ -207,10 +256,8 @@ class Recorder:
         """Return whether a trial's model is kept, and whose model goes instead; delete what is not kept."""
         if trial.state != "complete":
             return False, []
-        ranked = rows.best_first(
-            [*(kept for kept in self._kept if kept.number != trial.number), trial], self._objective
-        )
-        keep = self._study.spec.tracking.keep_models
+        ranked = best_first([*(kept for kept in self._kept if kept.number != trial.number), trial], self._objective)
+        keep = self._study.spec.models_kept
         self._kept = ranked[:keep]
         gone = [other.number for other in ranked[keep:]]
         for number in gone:
@@ -219,7 +266,14 @@ class Recorder:
             shutil.rmtree(folder / rows.MLFLOW_MODEL, ignore_errors=True)
         return trial.number not in gone, [number for number in gone if number != trial.number]
 
-    def _report(self, trials: Sequence[Scored], state: str, reason: str, test: Mapping[str, float]) -> StudyReport:
+    def _report(
+        self,
+        trials: Sequence[Scored],
+        state: str,
+        reason: str,
+        test: Mapping[str, float],
+        finalists: Sequence[Finalist] = (),
+    ) -> StudyReport:
         summary = json.loads((self._home.report(self._study.name) / "data.json").read_text(encoding="utf-8"))
         facts = {
             "data": f"{summary['source']}, {summary['digest'][:12]}",
@@ -240,6 +294,11 @@ class Recorder:
             space=to_yaml(self._study.space.to_dict()),
             facts=facts,
             curves={trial.number: self._curve(trial.number) for trial in self._kept},
+            winner=finalists[0].number if finalists else None,
+            selection=[
+                (each.number, each.mean, *(each.interval or (None, None)), " ".join(f"{s:.5g}" for s in each.scores))
+                for each in finalists
+            ],
         )
 
     def _curve(self, number: int) -> Curve:

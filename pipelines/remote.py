@@ -184,7 +184,9 @@ class Remote:
                 raise _refused(answer)
             yield from answer.iter_text()
 
-    def export(self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path) -> Exported:
+    def export(
+        self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False
+    ) -> Exported:
         """Download a trial's model to a new folder.
 
         Raises:
@@ -193,6 +195,7 @@ class Remote:
         """
         check_target(target)
         params: dict[str, Any] = {"format": list(formats or ())} | ({} if trial is None else {"trial": trial})
+        params |= {"ensemble": "true"} if ensemble else {}
         path = f"/v1/studies/{name}:export"
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
@@ -213,7 +216,7 @@ class Remote:
             written = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
             number = int(folder.name.rpartition("-t")[2])
             folder.rename(target)
-        test = self.best(name).test if trial is None else {}
+        test = self.best(name).test if trial is None and not ensemble else {}
         return Exported(name, number, str(target), tuple(_read(Parity, each) for each in written), test)
 
     # Tokens --------------------------------------------------------------------------------------------------

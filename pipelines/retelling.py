@@ -19,11 +19,13 @@ from pipelines import rows
 from pipelines.asked import read_asked, undeclared
 from pipelines.data.prepared import DataSummary
 from pipelines.evolution import changes_of, generations
+from pipelines.finalists import ENSEMBLE, REFIT, Finalist, finalists_of, folds_of
 from pipelines.home import Home
-from pipelines.search import Scored, best_of, count_by_state, scored_trials
-from pipelines.selection import test_scores
+from pipelines.search import Scored, best_first, best_of, count_by_state, scored_trials
+from pipelines.selection import is_refitted, test_scores
 from pipelines.study_file import Objective, Study
 from pipelines.training.trainer import WEIGHTS_FILE, EpochDone, read_epochs, read_result
+from tracking.executions import Execution
 from tracking.records import ModelDisplaced, Record, StudyClosed, StudyOpened, StudyState, TrialStarted
 from tracking.study_queue import StudyRecord
 
@@ -65,6 +67,7 @@ def retold(
     before: Before,
     home: Home,
     storage: optuna.storages.BaseStorage,
+    executions: Sequence[Execution] = (),
 ) -> Retold | None:
     """Return all that there is to tell of a study; None where it has not begun.
 
@@ -75,6 +78,7 @@ def retold(
         before: what was told of its beginning and its end, for the times of them.
         home: where its files are.
         storage: Optuna's.
+        executions: further trainings of its trials.
     """
     try:
         lived = [optuna.load_study(study_name=name, storage=storage) for name in generations(storage, study.name)]
@@ -87,8 +91,11 @@ def retold(
     trials += telling.under_way(lived[-1])
     opened = _opened(study, objective, summary, record, before.opened, home, trials)
     displaced = [ModelDisplaced(study.name, trial.number) for trial in today if telling.is_displaced(trial)]
-    end = _closed(study, objective, record, before.closed, home, today, telling.latest_ms or opened.started_ms)
     count = sum(isinstance(row, TrialStarted) for row in trials)
+    trials += telling.executed(executions)
+    finalists = finalists_of(today, executions, study.spec.selection, objective)
+    last_ms = telling.latest_ms or opened.started_ms
+    end = _closed(study, objective, record, before.closed, home, today, last_ms, finalists)
     return Retold((opened, *trials, *displaced, end), count, tuple(telling.notes))
 
 
@@ -105,9 +112,9 @@ class _Telling:
         self._objective = objective
         self._folds = folds
         self._home = home
-        complete = [trial for trial in today if trial.state == "complete" and trial.fits]
-        kept = rows.best_first(complete, objective)[: study.spec.tracking.keep_models]
-        self._kept = {trial.number for trial in kept}
+        self._today = today
+        complete = best_first(today, objective)
+        self._kept = {trial.number for trial in complete[: study.spec.models_kept]}
         self._ranked = {trial.number for trial in complete}
         self.latest_ms = 0
         self.notes: list[str] = []
@@ -139,6 +146,21 @@ class _Telling:
         for trial in scored_trials(generation):
             if trial.state == "running":
                 yield from self._begun(trial, frozen[trial.number])
+
+    def executed(self, executions: Sequence[Execution]) -> Iterator[Record]:
+        """Yield what there is to tell of further trainings, in the order in which they ended."""
+        params = {trial.number: trial.params for trial in self._today}
+        for each in sorted(executions, key=lambda execution: execution.ended_ms):
+            if each.name == ENSEMBLE or each.number not in params:
+                continue
+            folder = self._home.execution(each.study, each.number, each.name)
+            yield TrialStarted(each.study, each.number, dict(params[each.number]), each.started_ms, execution=each.name)
+            folds = folds_of(each.name, self._folds)
+            yield from rows.epoch_rows(each.study, each.number, read_epochs(folder), folds, execution=each.name)
+            if each.name == REFIT:
+                rows.write_mlflow_model(folder, anew=False)
+            self.latest_ms = max(self.latest_ms, each.ended_ms)
+            yield rows.executed_row(each, self._home, keeps_model=each.name == REFIT)
 
     def _begun(self, trial: Scored, frozen: FrozenTrial) -> Iterator[Record]:
         yield TrialStarted(self._study.name, trial.number, dict(trial.params), _began_ms(frozen))
@@ -218,10 +240,13 @@ def _closed(
     home: Home,
     trials: Sequence[Scored],
     latest_ms: int,
+    finalists: Sequence[Finalist],
 ) -> StudyClosed:
     """Return how the study stands: ended, paused, or left behind by a supervisor that was killed."""
     state = _AT_REST.get(record.state, "parked")
     best = best_of(trials, objective)
+    if state == "finished":
+        best = next((trial for trial in trials if trial.number == record.winner), best)
     row = rows.closed_row(
         study,
         state,
@@ -229,8 +254,10 @@ def _closed(
         home,
         best=best,
         trials=count_by_state(trials),
-        test=test_scores(home, study.name, best.number) if best and state == "finished" else {},
+        test=test_scores(study, home, best.number) if best and state == "finished" else {},
         finished_ms=latest_ms,
+        finalists=finalists,
+        execution=REFIT if best and is_refitted(study, home, best.number) else "",
     )
     if before is None or (before.state, before.winner) != (state, row.winner):
         return row

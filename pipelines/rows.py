@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.data.prepared import DataSummary
+from pipelines.finalists import Finalist
 from pipelines.home import Home
 from pipelines.search import Scored
 from pipelines.study_file import Objective, Study
 from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, EpochDone, read_epochs
+from tracking.executions import Execution
 from tracking.mlflow_model import write_model_folder
 from tracking.records import (
     EpochsRecorded,
@@ -60,7 +62,9 @@ def drawn_rows(study: Study, number: int, params: Mapping[str, Value]) -> list[R
     return [ParametersDrawn(study.name, number, dict(params))]
 
 
-def epoch_rows(study: str, number: int, epochs: Sequence[EpochDone], folds: int, *, mean: bool = False) -> list[Record]:
+def epoch_rows(
+    study: str, number: int, epochs: Sequence[EpochDone], folds: int, *, mean: bool = False, execution: str = ""
+) -> list[Record]:
     """Return the row of some epochs of a trial: of several folds by names of their own, unless it is their `mean`."""
     if not epochs:
         return []
@@ -74,7 +78,7 @@ def epoch_rows(study: str, number: int, epochs: Sequence[EpochDone], folds: int,
         )
         for done in epochs
     )
-    return [EpochsRecorded(study, number, points)]
+    return [EpochsRecorded(study, number, points, execution)]
 
 
 def finished_row(
@@ -110,6 +114,26 @@ def finished_row(
     )
 
 
+def executed_row(execution: Execution, home: Home, *, keeps_model: bool) -> TrialFinished:
+    """Return the row of an execution that ended."""
+    folder = home.execution(execution.study, execution.number, execution.name)
+    best = {f"best_{name}": value for name, value in execution.metrics.items()}
+    return TrialFinished(
+        study=execution.study,
+        number=execution.number,
+        execution=execution.name,
+        state=execution.state,
+        value=execution.value,
+        metrics={**best, "best_epoch": float(execution.epochs)} if execution.epochs is not None else best,
+        reason=execution.reason,
+        finished_ms=execution.ended_ms,
+        folder=str(folder / ARTIFACTS),
+        model=str(folder / MLFLOW_MODEL) if keeps_model else None,
+        tags={"kerastudy.trainer": execution.trainer} if execution.trainer else {},
+        scored_ms=max((done.at_ms for done in read_epochs(folder)), default=None),
+    )
+
+
 def closed_row(
     study: Study,
     state: StudyState,
@@ -120,8 +144,23 @@ def closed_row(
     trials: Mapping[str, int],
     test: Mapping[str, float],
     finished_ms: int,
+    finalists: Sequence[Finalist] = (),
+    execution: str = "",
 ) -> StudyClosed:
-    """Return the row of a study that ended or paused; `trials` counts its trials by state."""
+    """Return the row of a study that ended or paused.
+
+    Args:
+        study: the study.
+        state: how it stands.
+        reason: why.
+        home: where its files are.
+        best: the winner.
+        trials: number of its trials by state.
+        test: the winner's metrics on the test rows.
+        finished_ms: when it ended.
+        finalists: what the winner was chosen from, the winner first.
+        execution: the winner's execution whose model is handed over; empty for the trial's own.
+    """
     spec = study.spec
     return StudyClosed(
         study=spec.study,
@@ -135,13 +174,14 @@ def closed_row(
         register=(spec.export.register_as or spec.study) if state == "finished" else None,
         alias=spec.export.alias if state == "finished" else None,
         test=dict(test),
+        execution=execution if state == "finished" else "",
+        metrics=_spread(finalists[0]) if finalists else {},
     )
 
 
-def best_first(trials: Iterable[Scored], objective: Objective) -> list[Scored]:
-    """Return complete trials by their scores, the earlier one of equals first."""
-    sign = 1.0 if objective.direction == "minimize" else -1.0
-    return sorted(trials, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+def _spread(winner: Finalist) -> dict[str, float]:
+    low, high = winner.interval or (winner.mean, winner.mean)
+    return {"winner_mean": winner.mean, "winner_low": low, "winner_high": high}
 
 
 def best_metrics(trial: Scored) -> dict[str, float]:

@@ -16,7 +16,7 @@ import json
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -312,15 +312,16 @@ def scored_trials(study: optuna.Study) -> tuple[Scored, ...]:
     return tuple(_scored(trial) for trial in study.get_trials(deepcopy=False) if _takes_up_budget(trial))
 
 
-def best_of(trials: Sequence[Scored], objective: Objective) -> Scored | None:
-    """Return the complete trial of today's space with the best score, the earlier one of equals; None without any."""
-    best: Scored | None = None
-    for trial in trials:
-        if trial.state != "complete" or trial.value is None or not trial.fits:
-            continue
-        if best is None or best.value is None or objective.is_better(trial.value, best.value):
-            best = trial
-    return best
+def best_of(trials: Iterable[Scored], objective: Objective) -> Scored | None:
+    """Return the first of `best_first`; None where no trial could win."""
+    return next(iter(best_first(trials, objective)), None)
+
+
+def best_first(trials: Iterable[Scored], objective: Objective) -> list[Scored]:
+    """Return the complete trials of today's space by their scores, the earlier one of equals first."""
+    sign = 1.0 if objective.direction == "minimize" else -1.0
+    complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None and trial.fits]
+    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 
 def count_by_state(trials: Sequence[Scored]) -> dict[str, int]:

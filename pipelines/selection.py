@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pipelines.engines.engine import Channel, Job
 from pipelines.files import write_text
+from pipelines.finalists import ENSEMBLE, REFIT
 from pipelines.home import Home
 from pipelines.study_file import Study
 from pipelines.study_spec import TrainingSpec
-from pipelines.training.trainer import TEST_FILE, OwnEvaluation, PastTrial
+from pipelines.training.trainer import MODEL_FILE, RESULT_FILE, TEST_FILE, OwnEvaluation, PastTrial
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,49 @@ class Evaluation:
     training: TrainingSpec
 
 
+@dataclass(frozen=True)
+class EnsembleJob:
+    """Models to average.
+
+    Attributes:
+        trials: where they are.
+        winner: which of them won.
+        folder: where the average goes, as a trial's files do.
+    """
+
+    trials: tuple[PastTrial, ...]
+    winner: int
+    folder: str
+
+
 def evaluation_job(study: Study, home: Home, number: int) -> Job:
-    """Return the job that scores a trial's model on the test rows; its result is `evaluate`'s."""
-    folder = home.trial(study.name, number)
+    """Return the job that scores the model that a winner hands over on the test rows; its result is `evaluate`'s."""
+    trial = handed_over(study, home, number)
+    log = Path(trial.folder) / "test.log"
     if study.has_own_model:
-        own = OwnEvaluation(study.spec.model, str(study.base), str(home.data(study.name)), str(folder))
-        return Job("test", "pipelines.training.own_evaluation:evaluate_own", own, folder / "test.log")
-    payload = Evaluation(past_trial(home, study.name, number), study.spec.training)
-    return Job("test", "pipelines.selection:evaluate", payload, folder / "test.log")
+        own = OwnEvaluation(study.spec.model, str(study.base), trial.data, trial.folder)
+        return Job("test", "pipelines.training.own_evaluation:evaluate_own", own, log)
+    return Job("test", "pipelines.selection:evaluate", Evaluation(trial, study.spec.training), log)
+
+
+def handed_over(study: Study, home: Home, number: int) -> PastTrial:
+    """Return where the model is that a study hands over if a trial wins: its refit if there is one, or else its own."""
+    if not is_refitted(study, home, number):
+        return past_trial(home, study.name, number)
+    return PastTrial(str(home.execution(study.name, number, REFIT)), str(home.data_anew(study.name, 1)))
+
+
+def is_refitted(study: Study, home: Home, number: int) -> bool:
+    """Say whether a trial was trained once more on training and validation rows, and the study file asks for that."""
+    folder = home.execution(study.name, number, REFIT)
+    return study.spec.selection.refit and (folder / RESULT_FILE).exists()
+
+
+def ensemble_of(study: Study, home: Home, number: int) -> PastTrial | None:
+    """Return where the ensemble is that goes with a winner; None where there is none that beats it."""
+    folder = home.execution(study.name, number, ENSEMBLE)
+    is_made = study.spec.selection.ensemble and (folder / MODEL_FILE).exists()
+    return PastTrial(str(folder), str(home.data(study.name))) if is_made else None
 
 
 def models_job(home: Home, study: str, numbers: Iterable[int]) -> Job:
@@ -65,8 +101,8 @@ def evaluate(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
     return scores
 
 
-def test_scores(home: Home, study: str, number: int) -> Mapping[str, float]:
+def test_scores(study: Study, home: Home, number: int) -> Mapping[str, float]:
     """Return a winner's metrics on the test rows; empty where it was not scored on them."""
-    file = home.trial(study, number) / TEST_FILE
+    file = Path(handed_over(study, home, number).folder) / TEST_FILE
     scores: Mapping[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return scores

@@ -296,6 +296,50 @@ class ResourcesSpec(Section):
     )
 
 
+class SelectionSpec(Section):
+    """How the winner is chosen among the best trials, and what is made of it."""
+
+    finalists: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="How many of the best trials are trained again to choose the winner; with 0 the best trial wins. "
+        "A single finalist shows how far its score can be trusted.",
+    )
+    seeds: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="How often each finalist is trained again, each time with another seed; it is ranked by the mean.",
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=50,
+        description="Train each finalist by cross-validation over all rows but the test rows instead of on seeds.",
+    )
+    refit: bool = Field(
+        False,
+        description="Train the winner once more on the training and validation rows together, for as many epochs as "
+        "were best, and hand over that model.",
+    )
+    ensemble: bool = Field(
+        False,
+        description="Average the finalists' models, and keep that as one model where it beats the winner's on the "
+        "validation rows.",
+    )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.folds is not None and "seeds" in self.model_fields_set:
+            raise ValueError("expected either seeds or folds, got both; remove one")
+        if self.folds is not None and not self.finalists:
+            raise ValueError("folds are for finalists; set finalists to at least 1")
+        if self.ensemble and self.finalists < 2:
+            raise ValueError(f"an ensemble needs at least 2 finalists, got {self.finalists}; raise finalists")
+        return self
+
+
 class TrackingSpec(Section):
     """What goes to MLflow."""
 
@@ -344,5 +388,19 @@ class StudySpec(Section):
     budget: BudgetSpec = Field(default=BudgetSpec(), description="When the study ends.")
     limits: LimitsSpec = Field(default=LimitsSpec(), description="What one trial may take.")
     resources: ResourcesSpec = Field(default=ResourcesSpec(), description="What the study may use.")
+    selection: SelectionSpec = Field(default=SelectionSpec(), description="How the winner is chosen.")
     tracking: TrackingSpec = Field(default=TrackingSpec(), description="What goes to MLflow.")
     export: ExportSpec = Field(default=ExportSpec(), description="What becomes of the winner.")
+
+    @model_validator(mode="after")
+    def _folds_once(self) -> Self:
+        if self.data.split.folds is not None and self.selection.folds is not None:
+            raise ValueError("trials are scored over data.split.folds already; remove selection.folds")
+        if self.data.split.folds is not None and self.selection.ensemble:
+            raise ValueError("selection.ensemble needs validation rows, and data.split.folds leaves none apart")
+        return self
+
+    @property
+    def models_kept(self) -> int:
+        """How many of the best trials keep their model: a finalist may win."""
+        return max(self.tracking.keep_models, self.selection.finalists)

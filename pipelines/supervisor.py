@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -22,22 +22,24 @@ from pipelines.data.prepared import DataSummary
 from pipelines.engines.alone import JobError, run_alone
 from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
 from pipelines.evolution import current_name
+from pipelines.finals import Finals
 from pipelines.fleet_jobs import FleetJobs
 from pipelines.fleets import Fleets
 from pipelines.home import Home
 from pipelines.progress import Delivering, Progress, SearchBegun, StudyEnded, TrialBegun, TrialTriedAgain, Watching
 from pipelines.recording import Recorder
 from pipelines.reserve import Reserve
-from pipelines.search import Search, count_by_state
+from pipelines.search import Scored, Search, count_by_state
 from pipelines.selection import evaluation_job, models_job
 from pipelines.stopping import outcome, reason_to_stop
 from pipelines.study_file import Study
 from pipelines.training.trainer import ARTIFACTS, EpochDone, Fatal, RungReached
 from pipelines.underway import Underway
-from search_spaces.errors import KerastudyError
+from search_spaces.errors import InputError, KerastudyError
 from search_spaces.question import Question
 from search_spaces.suggest import ConstraintViolated
 from tracking.crash_points import reach
+from tracking.executions import Executions
 from tracking.outbox import Outbox, OutboxDelivery
 from tracking.records import StudyState, Value
 from tracking.store import Store, trouble_with
@@ -171,8 +173,8 @@ class Supervisor:
         self._recorder = Recorder(
             study, self._objective, self._home, self._store, self._search, self._check_lease, names
         )
-        own = own_model(study, asked)
-        self._trials = Underway(study, self._objective, self._home, self._search, self._recorder, own)
+        self._own = own_model(study, asked)
+        self._trials = Underway(study, self._objective, self._home, self._search, self._recorder, self._own)
         self._memory_bytes = study.spec.limits.memory or int(
             psutil.virtual_memory().total * _SHARE_OF_MEMORY / self._engine.workers
         )
@@ -391,10 +393,13 @@ class Supervisor:
             return
         test: Mapping[str, float] = {}
         also = ""
+        finals = self._finals()
         try:
             if not self._halt:
                 also = self._write_models()
-                test = self._test_scores() if self._trials.best and not self._fatal else {}
+            if not (self._halt or self._fatal):
+                also += yield from self._choose(finals)
+                test = self._test_scores(finals.winner)
         except JobError as error:
             also += f"; the winner has no scores on the test rows: {error}"
         except _HaltedError:
@@ -402,13 +407,36 @@ class Supervisor:
         reach("winner-tested")
         state, reason = self._how_it_ended()
         reason += also
-        self._recorder.study_closed(state, reason, self._trials.best, test)
+        self._recorder.study_closed(state, reason, finals.winner, test, finals.finalists, finals.hands_over)
         self._count_time()
         yield Delivering(self._outbox.pending(self._study.name), self._delivery.last_error)
         self._is_leaving = True
         patience_s = _FLUSH_S if state == "finished" and not self._delivery.last_error else _SHORT_FLUSH_S
         self._delivery.stop(patience_s)
-        yield self._ended(state, reason, test)
+        yield self._ended(state, reason, test, finals)
+
+    def _finals(self) -> Finals:
+        return Finals(
+            self._study,
+            self._objective,
+            self._summary,
+            self._home,
+            self._engine,
+            self._search,
+            self._recorder,
+            Executions(self._store),
+            self._own,
+            self._alive_unless_halted,
+            self._memory_bytes,
+        )
+
+    def _choose(self, finals: Finals) -> Generator[Progress, None, str]:
+        """Choose the winner as the study file asks for; return what to add to the study's end if that fails."""
+        try:
+            yield from finals.run()
+        except (JobError, InputError) as error:
+            return f"; the winner could not be chosen as selection asks for: {error}"
+        return "".join(f"; {note}" for note in finals.notes)
 
     def _how_it_ended(self) -> tuple[StudyState, str]:
         if self._halt == "cancel":
@@ -419,9 +447,11 @@ class Supervisor:
             return "failed", self._fatal
         return outcome(self._search.trials(), self._trials.best, self._stop_asking)
 
-    def _ended(self, state: StudyState, reason: str, test: Mapping[str, float]) -> StudyEnded:
+    def _ended(
+        self, state: StudyState, reason: str, test: Mapping[str, float], finals: Finals | None = None
+    ) -> StudyEnded:
         waiting = self._outbox.waiting(self._study.name)
-        best = self._trials.best
+        best = finals.winner if finals else self._trials.best
         return StudyEnded(
             study=self._study.name,
             state=state,
@@ -435,6 +465,9 @@ class Supervisor:
             undelivered=waiting.pending + waiting.parked,
             undelivered_error=waiting.last_error,
             asked_for=bool(self._halt),
+            finalists=finals.finalists if finals else (),
+            refit=bool(finals and finals.hands_over),
+            ensemble=finals.ensemble.value if finals and finals.ensemble else None,
         )
 
     def _ended_for_want_of_room(self) -> StudyEnded:
@@ -469,11 +502,11 @@ class Supervisor:
             reach("models-recorded")
         return ""
 
-    def _test_scores(self) -> Mapping[str, float]:
+    def _test_scores(self, winner: Scored | None) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which nothing has looked at so far."""
-        if self._trials.best is None or not self._summary.rows.get("test"):
+        if winner is None or not self._summary.rows.get("test"):
             return {}
-        job = evaluation_job(self._study, self._home, self._trials.best.number)
+        job = evaluation_job(self._study, self._home, winner.number)
         scores: Mapping[str, float] = run_alone(self._engine, job, self._alive_unless_halted)
         return scores
 

@@ -164,11 +164,26 @@ def print_best(best: BestTrial) -> None:
         "study": best.study,
         "trial": trial_name(best.trial.number),
         best.metric: f"{best.trial.values[0]:.6g} at epoch {best.trial.best_epoch}",
+        **_chosen(best),
         **{name: f"{value:.6g}" for name, value in best.test.items()},
         **{f"  {name}": table_cell(value) for name, value in best.trial.params.items()},
         "model": best.model,
     }
     _print_pairs(rows)
+
+
+def _chosen(best: BestTrial) -> dict[str, str]:
+    """Return how the winner was chosen, where that was by further trainings."""
+    rows = {
+        "  mean" if place == 0 else f"  {trial_name(each.number)}": each.in_words()
+        for place, each in enumerate(best.finalists)
+    }
+    if best.refit:
+        rows["  refit"] = "the model was trained on training and validation rows together"
+    if best.ensemble is not None:
+        parts = ", ".join(map(trial_name, best.ensemble_of))
+        rows["  ensemble"] = f"the mean of {parts} has {best.ensemble:.6g}: export it with --ensemble"
+    return rows
 
 
 def print_checked(study: str, parameters: Sequence[str], checked: Checked) -> None:
@@ -191,7 +206,8 @@ def print_checked(study: str, parameters: Sequence[str], checked: Checked) -> No
 
 def print_export(exported: Exported) -> None:
     """Print what an export wrote and how each file compares with the Keras model."""
-    print(f"{exported.study} {trial_name(exported.trial)} -> {exported.folder}")
+    made = f", {exported.made}" if exported.made else ""
+    print(f"{exported.study} {trial_name(exported.trial)}{made} -> {exported.folder}")
     for parity in exported.files:
         for line in _parity_lines(parity):
             print(line)

@@ -37,7 +37,7 @@ from tracking.crash_points import reach
 from tracking.records import TrialState, Value
 
 _FAILURE_FILE = "failure.json"
-_COST_A_WORKER: frozenset[FailureKind] = frozenset({"died", "stall", "memory", "time"})
+COST_A_WORKER: frozenset[FailureKind] = frozenset({"died", "stall", "memory", "time"})
 """What may go better in another worker; code that raises an error will raise it again."""
 
 
@@ -50,6 +50,7 @@ class Running:
         params: these, and what its model's own code has asked for since.
         unsent: epochs that MLflow was not told of yet.
         told: how many of its parameters were recorded since it started.
+        execution: empty: it is the trial itself.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Running:
     started: float
     unsent: list[EpochDone] = field(default_factory=list)
     told: int = 0
+    execution: str = ""
 
     @property
     def seconds(self) -> float:
@@ -93,7 +95,6 @@ class Underway:
         self._recorder = recorder
         self._own = own
         self._running: dict[int, Running] = {}
-        self._seed = study.spec.search.seed
         self.best = best_of(search.trials(), objective)
 
     def __bool__(self) -> bool:
@@ -104,26 +105,11 @@ class Underway:
 
     def begin(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
         """Record that a trial begins, with these tags, and return it as a worker gets it."""
-        spec = self._study.spec
         self._running[number] = Running(number, values, values, time.monotonic())
         self._recorder.trial_started(number, values, tags)
         reach("trial-start-recorded")
-        return TrialJob(
-            study=spec.study,
-            number=number,
-            values=values,
-            per_layer=self._study.per_layer,
-            seed=trial_seed(self._seed, number),
-            model=spec.model,
-            training=spec.training,
-            data=str(self._home.data(spec.study)),
-            folder=str(self._folder(number)),
-            metric=self._objective.metric,
-            direction=self._objective.direction,
-            rungs=self._search.rungs,
-            most_parameters=spec.limits.parameters,
-            most_model_bytes=spec.limits.model_memory,
-            own=self._own,
+        return trial_job(
+            self._study, self._objective, self._home, number, values, own=self._own, rungs=self._search.rungs
         )
 
     def time_left_s(self, number: int) -> float | None:
@@ -170,7 +156,7 @@ class Underway:
             return self._finished(running, result)
         if event.traceback:
             write_text(folder / ARTIFACTS / "traceback.txt", event.traceback)
-        if event.kind not in _COST_A_WORKER:
+        if event.kind not in COST_A_WORKER:
             return self._failed(running, self._noted(running, event.reason))
         limit_s = self._study.spec.limits.trial_time
         over_time = f"over its time limit of {limit_s:g} s" if limit_s is not None and event.kind == "time" else ""
@@ -259,6 +245,47 @@ class Underway:
 
     def _folder(self, number: int) -> Path:
         return self._home.trial(self._study.name, number)
+
+
+def trial_job(
+    study: Study,
+    objective: Objective,
+    home: Home,
+    number: int,
+    values: Mapping[str, Value],
+    *,
+    own: OwnModel | None,
+    rungs: frozenset[int] = frozenset(),
+) -> TrialJob:
+    """Return a trial as a worker gets it.
+
+    Args:
+        study: the trial's study.
+        objective: what it is scored on.
+        home: where its files go.
+        number: its number.
+        values: active hyperparameters.
+        own: what it knows besides, where the model is the study's own.
+        rungs: epochs after which it asks whether it is to be pruned.
+    """
+    spec = study.spec
+    return TrialJob(
+        study=spec.study,
+        number=number,
+        values=values,
+        per_layer=study.per_layer,
+        seed=trial_seed(spec.search.seed, number),
+        model=spec.model,
+        training=spec.training,
+        data=str(home.data(spec.study)),
+        folder=str(home.trial(spec.study, number)),
+        metric=objective.metric,
+        direction=objective.direction,
+        rungs=rungs,
+        most_parameters=spec.limits.parameters,
+        most_model_bytes=spec.limits.model_memory,
+        own=own,
+    )
 
 
 def trial_seed(seed: int, number: int) -> int:

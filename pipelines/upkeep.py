@@ -17,6 +17,7 @@ from pipelines.oracle_recording import goal_of, queued_name, recorded_name
 from pipelines.retelling import Before, Retold, retold
 from search_spaces.errors import InputError
 from tracking import links
+from tracking.executions import Executions
 from tracking.outbox import Outbox, OutboxDelivery
 from tracking.store import Store
 from tracking.study_queue import Lease, LeaseLostError, StudyBusyError, StudyQueue, StudyRecord, this_process
@@ -146,7 +147,8 @@ def _retold(home: Home, store: Store, record: StudyRecord) -> Retold:
         raise InputError(f"{data} is gone: name the --home that {record.name} was run with")
     outbox = Outbox(store)
     before = Before(next(iter(outbox.opened(record.name)), None), outbox.closed(record.name))
-    told = retold(loaded(record), read_summary(data), record, before, home, store.optuna_storage())
+    executions = Executions(store).of(record.name)
+    told = retold(loaded(record), read_summary(data), record, before, home, store.optuna_storage(), executions)
     if told is None:
         raise InputError(f"{record.name} has not begun: there is nothing to tell MLflow")
     return told

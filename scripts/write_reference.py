@@ -121,7 +121,7 @@ def shipped_spaces(_: str) -> str:
 
 def command(_: str) -> str:
     """Return a section for every verb, with its arguments and options."""
-    context = click.Context(cli.commands, info_name="kerastudy")
+    context = click.Context(cli.commands, info_name="kerastudy", **cli.commands.context_settings)
     parts = []
     for name in cli.commands.commands:
         verb = cli.commands.get_command(context, name)

@@ -150,12 +150,12 @@ class Projection:
         self._upload(study.run_id, opened.artifacts)
 
     def _record_trials(self, records: Sequence[TrialRecord]) -> None:
-        told: dict[tuple[str, int], list[TrialRecord]] = {}
+        told: dict[tuple[str, int, str], list[TrialRecord]] = {}
         for record in records:
-            told.setdefault((record.study, record.number), []).append(record)
+            told.setdefault((record.study, record.number, record.execution), []).append(record)
         ended: dict[str, list[tuple[TrialFinished, TrialRun]]] = {}
-        for (name, number), of_trial in told.items():
-            run, finished = self._record_trial(self._study(name), number, of_trial)
+        for (name, number, execution), of_trial in told.items():
+            run, finished = self._record_trial(self._study(name), number, execution, of_trial)
             if finished is not None:
                 ended.setdefault(name, []).append((finished, run))
         for name, of_study in ended.items():
@@ -165,7 +165,7 @@ class Projection:
             self._add_files(finished, run)
 
     def _record_trial(
-        self, study: StudyRun, number: int, records: Sequence[TrialRecord]
+        self, study: StudyRun, number: int, execution: str, records: Sequence[TrialRecord]
     ) -> tuple[TrialRun, TrialFinished | None]:
         """Bring a trial's run to where the records say it is, but for files: a request for each kind of thing to say.
 
@@ -175,9 +175,10 @@ class Projection:
         ends = [each for each in records if isinstance(each, TrialFinished)]
         tags = trial_tags(ends[-1], study.opened.metric) if ends else {}
         if started is None:
-            run, is_new = self._runs.trial(study, number, tags=tags)
+            run, is_new = self._runs.trial(study, number, execution, tags=tags)
         else:
-            run, is_new = self._runs.trial(study, number, started_ms=started.started_ms, tags={**started.tags, **tags})
+            both = {**started.tags, **tags}
+            run, is_new = self._runs.trial(study, number, execution, started_ms=started.started_ms, tags=both)
         metrics = [point for each in records if isinstance(each, EpochsRecorded) for point in curve(each)]
         params = {
             name: written(value)
@@ -243,13 +244,17 @@ class Projection:
         self._runs.delete_twins(study)
         model_registry.delete_twins(self._client, study.experiment_id, f"{self._runs.key(study.name)}/")
         winner = None if closed.winner is None else self._runs.trial(study, closed.winner)[0]
-        registered = self._register(study, closed, winner)
+        handed_over = winner
+        if closed.winner is not None and closed.execution:
+            handed_over = self._runs.trial(study, closed.winner, closed.execution)[0]
+        registered = self._register(study, closed, handed_over)
         metrics = test_metrics(closed)
-        if winner is not None and metrics:
-            self._log(winner.run_id, metrics=metrics)
+        if handed_over is not None and metrics:
+            self._log(handed_over.run_id, metrics=metrics)
         if closed.best_value is not None:
             name = metric_name(f"best_{study.opened.metric}")
             metrics = [*metrics, Metric(name, closed.best_value, closed.finished_ms, 0)]
+        metrics += [Metric(metric_name(name), value, closed.finished_ms, 0) for name, value in closed.metrics.items()]
         tags = {"state": closed.state, "kerastudy.state": closed.state, "kerastudy.reason": closed.reason}
         # One that was parked with trials under way has none of them at its end.
         states = {"running": 0, **closed.trials}

@@ -83,9 +83,9 @@ class Runs:
             else:
                 known.pop(study, None)
 
-    def key(self, study: str, number: int | None = None) -> str:
-        """Return the value of the tag that finds a study's run, or a trial's."""
-        parts = [self._namespace, study, *([] if number is None else [str(number)])]
+    def key(self, study: str, number: int | None = None, execution: str = "") -> str:
+        """Return the value of the tag that finds a study's run, a trial's, or that of an execution of a trial."""
+        parts = [self._namespace, study, *([] if number is None else [str(number)]), execution]
         return "/".join(part for part in parts if part)
 
     def study(self, opened: StudyOpened) -> StudyRun:
@@ -105,16 +105,22 @@ class Runs:
         self,
         study: StudyRun,
         number: int,
+        execution: str = "",
         *,
         started_ms: int | None = None,
         tags: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[TrialRun, bool]:
-        """Return a trial's run, and whether it was made just now, with `tags`; it is RUNNING again if it `started`."""
-        name, key = run_name(study.name, number), self.key(study.name, number)
+        """Return a trial's run, and whether it was made just now, with `tags`; it is RUNNING again if it `started`.
+
+        The run of an execution is below its trial's.
+        """
+        name, key = run_name(study.name, number, execution), self.key(study.name, number, execution)
         known = self.trials(study)
         found = known.get(key)
         if found is None:
-            own = {_PARENT: study.run_id, "kerastudy.study": study.name, "kerastudy.kind": "trial"}
+            above = self.trial(study, number)[0].run_id if execution else study.run_id
+            kind = "execution" if execution else "trial"
+            own = {_PARENT: above, "kerastudy.study": study.name, "kerastudy.kind": kind}
             own |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
             began_ms = study.opened.started_ms if started_ms is None else started_ms
             known[key] = _known(self._create(study.experiment_id, key, name, began_ms, {**own, **tags}))
@@ -125,9 +131,9 @@ class Runs:
         return TrialRun(study.experiment_id, run.run_id, name, key, run.artifacts), found is None
 
     def trials(self, study: StudyRun) -> dict[str, KnownRun]:
-        """Return the runs of a study's trials by their keys: asked for once, kept up to date from then on."""
+        """Return the runs of a study's trials and executions by their keys: asked for once, then kept up to date."""
         if study.name not in self._trials:
-            which = f"tags.`kerastudy.study` = '{study.name}' and tags.`kerastudy.kind` = 'trial'"
+            which = f"tags.`kerastudy.study` = '{study.name}' and tags.`kerastudy.kind` != 'study'"
             found: dict[str, list[Run]] = {}
             token = None
             while token is None or token:

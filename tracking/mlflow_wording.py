@@ -16,9 +16,9 @@ _LONGEST_PARAM: Final = 6000
 _ODD_IN_A_NAME: Final = re.compile(r"[^\w\-. :/]")
 
 
-def run_name(study: str, number: int) -> str:
-    """Return the name of a trial's run: unique across studies, and sorted by number."""
-    return f"{study}-t{number:03d}"
+def run_name(study: str, number: int, execution: str = "") -> str:
+    """Return the name of a trial's run, or of an execution of it: unique across studies, and sorted by number."""
+    return f"{study}-t{number:03d}" + (f"-{execution}" if execution else "")
 
 
 def curve(recorded: EpochsRecorded) -> list[Metric]:

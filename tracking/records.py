@@ -2,6 +2,9 @@
 
 Each record can be delivered twice without harm. Times are milliseconds since 1970 and are fixed when the record
 is made, because MLflow stores a repeated metric point once only if its timestamp is the same.
+
+A trial that is trained again, to choose the winner or to hand it over, is an execution of the trial. It has a name of
+its own within it, such as `seed-1` or `refit`, and the same records as a trial, with that name in `execution`.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ class TrialStarted:
     params: Mapping[str, Value]
     started_ms: int
     tags: Mapping[str, str] = field(default_factory=dict)
+    execution: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class ParametersDrawn:
     study: str
     number: int
     params: Mapping[str, Value]
+    execution: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class EpochsRecorded:
     study: str
     number: int
     epochs: tuple[tuple[int, int, Mapping[str, float]], ...]
+    execution: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class TrialFinished:
     best_so_far: float | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     scored_ms: int | None = None
+    execution: str = ""
 
     @property
     def at_ms(self) -> int:
@@ -135,6 +142,8 @@ class StudyClosed:
         artifacts: folder whose files belong to the parent run (trials.csv, report.html, plots).
         register: registered model's name for the winner; None while the study is only parked.
         test: the winner's metrics on the test rows.
+        execution: the execution of the winner whose model is registered; the trial's own where empty.
+        metrics: what the study's run shows besides, such as the winner's mean over its executions.
     """
 
     study: str
@@ -148,6 +157,8 @@ class StudyClosed:
     register: str | None = None
     alias: str | None = None
     test: Mapping[str, float] = field(default_factory=dict)
+    execution: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 TrialRecord = TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished

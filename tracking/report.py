@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tracking.executions import Execution
 from tracking.plots import Curve, Direction, TrialRow, write_study_plots
 from tracking.records import Value
 
@@ -40,6 +41,8 @@ class StudyReport:
         space: the search space as text.
         facts: named facts on data, search and environment, in the order to show them.
         curves: metrics of each epoch of some trials, by number; the best of them are drawn.
+        winner: number of the trial that won, where that is not for its score alone.
+        selection: how it was chosen, a line each: trial, mean, interval, scores.
     """
 
     study: str
@@ -50,6 +53,8 @@ class StudyReport:
     space: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[int, Curve] = field(default_factory=dict)
+    winner: int | None = None
+    selection: Sequence[tuple[Value, ...]] = ()
 
 
 def draw_plots(folder: Path, report: StudyReport) -> tuple[Path, ...]:
@@ -80,6 +85,17 @@ def write_trials_csv(path: Path, rows: Sequence[TrialRow]) -> None:
             writer.writerow([*facts, *(row.params.get(name, "") for name in names)])
 
 
+def write_executions_csv(path: Path, executions: Sequence[Execution]) -> None:
+    """Write one line a further training of a trial."""
+    with path.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["number", "execution", "state", "seed", "value", "epochs", "duration_s", "scores", "reason"])
+        for each in executions:
+            scores = " ".join(map(repr, each.scores))
+            line = [each.number, each.name, each.state, each.seed, each.value, each.epochs, each.seconds]
+            writer.writerow([*line, scores, each.reason])
+
+
 def leaderboard(rows: Sequence[TrialRow], direction: Direction) -> list[TrialRow]:
     """Return trials by score, the best first; pruned ones follow by theirs, then those without one by number."""
     sign = -1 if direction == "maximize" else 1
@@ -90,14 +106,15 @@ def leaderboard(rows: Sequence[TrialRow], direction: Direction) -> list[TrialRow
 
 def _page(report: StudyReport, plots: Sequence[Path]) -> str:
     ranked = leaderboard(report.rows, report.direction)
-    best = next((row for row in ranked if row.state == "complete"), None)
+    best = next((row for row in ranked if row.state == "complete" and report.winner in (None, row.number)), None)
     result = "No trial has a score"
     if best is not None and best.value is not None:
         result = f"Best {report.metric}: {best.value:.6g}, trial {best.number}"
     parts = [
         f"<h1>Study {_text(report.study)}</h1>",
         f'<p class="result">{_text(result)}</p><p>{_text(report.outcome)}</p>',
-        f"<h2>Leaderboard</h2>{_table(ranked, report.metric)}",
+        f"<h2>How the winner was chosen</h2>{_selection(report)}" if report.selection else "",
+        f"<h2>Leaderboard</h2>{_table(ranked, report.metric, best.number if best else None)}",
         *(_picture(plot) for plot in plots),
         f"<h2>Search space</h2><pre>{_text(report.space)}</pre>" if report.space else "",
         f"<h2>Facts</h2>{_facts(report.facts)}" if report.facts else "",
@@ -106,11 +123,21 @@ def _page(report: StudyReport, plots: Sequence[Path]) -> str:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
-def _table(ranked: Sequence[TrialRow], metric: str) -> str:
+def _selection(report: StudyReport) -> str:
+    head = "".join(f"<th>{title}</th>" for title in ("trial", "mean", "from", "to", "each training"))
+    body = "".join(
+        f'<tr class="{"best" if rank == 0 else ""}">{"".join(map(_cell, line))}</tr>'
+        for rank, line in enumerate(report.selection)
+    )
+    about = f"Mean of {_text(report.metric)} over further trainings, with the 95 % confidence interval of the mean."
+    return f'<p>{about}</p><div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _table(ranked: Sequence[TrialRow], metric: str, best: int | None) -> str:
     names = _parameter_names(ranked)
     titles = ["trial", metric, "state", "best epoch", "seconds", *names, "reason"]
     head = "".join(f"<th>{_text(title)}</th>" for title in titles)
-    body = "".join(_line(row, names, is_best=rank == 0) for rank, row in enumerate(ranked[:_MOST_ROWS]))
+    body = "".join(_line(row, names, is_best=row.number == best) for row in ranked[:_MOST_ROWS])
     left = len(ranked) - _MOST_ROWS
     more = f"<p>{left} more trials are in trials.csv.</p>" if left > 0 else ""
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>{more}'

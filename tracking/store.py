@@ -33,7 +33,7 @@ from search_spaces.errors import KerastudyError
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 BUSY_TIMEOUT_MS: Final = 30_000
 FILE_NAME: Final = "kerastudy.db"
 
@@ -99,6 +99,18 @@ tokens = sa.Table(
     sa.Column("created_ms", sa.BigInteger, nullable=False),
 )
 
+executions = sa.Table(
+    "kerastudy_executions",
+    metadata,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(20), primary_key=True),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("value", sa.Float(53)),
+    sa.Column("details", sa.Text, nullable=False),
+)
+
 # What brings a database from the version before to a version, in order. Whole tables that are new need no word.
 _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
     2: (
@@ -106,6 +118,7 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
         "ALTER TABLE kerastudy_studies DROP COLUMN lease_expires_ms",
     ),
     3: (),
+    4: (),
 }
 # It was declared too short for any study's digest, which PostgreSQL holds to and SQLite does not.
 _MIGRATIONS_OF_POSTGRESQL: Final[dict[int, tuple[str, ...]]] = {

@@ -30,7 +30,7 @@ from pipelines.data.prepared import DataSummary, Features, InputKind, Part, RawC
 from pipelines.data.raw import PARTS, Array, PartName, RawData
 from pipelines.data.source_paths import source_path
 from pipelines.data.sources import load
-from pipelines.data.splits import Split, split_rows
+from pipelines.data.splits import Split, divided_anew, split_rows
 from pipelines.data.task import Labels, read_labels, split_target
 from pipelines.study_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -42,7 +42,14 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind, expected: str | None = None) -> DataSummary:
+def prepare(
+    spec: DataSpec,
+    base: Path,
+    folder: Path,
+    prefers: InputKind,
+    expected: str | None = None,
+    folds_anew: int | None = None,
+) -> DataSummary:
     """Return the summary of the data prepared in `folder`, preparing it unless it already is.
 
     Args:
@@ -50,7 +57,9 @@ def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind, expect
         base: folder that the study file's paths are relative to.
         folder: where prepared data goes; replaced if it holds other data.
         prefers: what the model family takes.
-        expected: digest that the data must have, where a study depends on what is there; None for any.
+        expected: digest that the data must have, divided as `spec` says, where a study depends on what is there;
+            None for any.
+        folds_anew: see `DataJob`.
 
     Raises:
         InputError: for anything wrong with the data; `Problem.path` names the key to blame. `folder` stays as it was.
@@ -58,13 +67,14 @@ def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind, expect
     sources = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
     by_contents = all(source_path(source, base) is not None for source in sources)
     raw = None if by_contents else load(spec, base, prefers)
-    fingerprint = _fingerprint(spec, base, prefers, raw)
+    fingerprint = _fingerprint(spec, base, prefers, raw, folds_anew)
     if _finished(folder) == fingerprint:
         return load_summary(folder)
     raw = raw or load(spec, base, prefers)
     table, targets = split_target(raw, spec)
     labels = read_labels(targets, raw, spec)
-    split = split_rows(raw, labels, spec)
+    own = split_rows(raw, labels, spec)
+    split = own if folds_anew is None else divided_anew(own, labels, spec, folds_anew)
     content = _read_content(table, raw, spec, split, prefers)
     aside = folder.with_name(folder.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
@@ -75,7 +85,7 @@ def prepare(spec: DataSpec, base: Path, folder: Path, prefers: InputKind, expect
     summary = _summarise(spec, content, labels, split)
     text = json.dumps({"format": FORMAT, "fingerprint": fingerprint, **dataclasses.asdict(summary)}, indent=2)
     (aside / "summary.json").write_text(text, encoding="utf-8")
-    if expected not in (None, summary.digest):
+    if expected is not None and expected != _digest(content, labels, own):
         shutil.rmtree(aside)
         message = "the data has changed since the study began; give this study another name, or choose another --home"
         raise InputError(Problem(message, "data.source"))
@@ -148,9 +158,12 @@ class _Content:
         return {column.input: column.values[numbers].astype(kinds[column.input]) for column in self.columns}
 
 
-def _fingerprint(spec: DataSpec, base: Path, prefers: InputKind, raw: RawData | None) -> str:
+def _fingerprint(
+    spec: DataSpec, base: Path, prefers: InputKind, raw: RawData | None, folds_anew: int | None = None
+) -> str:
     """Return a digest of everything that prepared data depends on; a loader's rows are known by their values alone."""
-    digest = hashlib.sha256(f"{FORMAT} {prefers} {spec.model_dump_json()}".encode())
+    anew = "" if folds_anew is None else f" {folds_anew}"
+    digest = hashlib.sha256(f"{FORMAT} {prefers}{anew} {spec.model_dump_json()}".encode())
     for source in (spec.source, spec.validation_source, spec.test_source):
         path = source_path(source, base) if source is not None else None
         for file in _files(path) if path is not None else []:
@@ -296,10 +309,14 @@ def _write_split(path: Path, raw: RawData, split: Split) -> None:
     table.to_csv(path, index=False)
 
 
-def _summarise(spec: DataSpec, content: _Content, labels: Labels, split: Split) -> DataSummary:
+def _digest(content: _Content, labels: Labels, split: Split) -> str:
     digest = hashlib.sha256()
     _digest_rows(digest, content.array, labels.y, split.part.astype("<U10"), split.fold.astype(np.int64))
     _digest_rows(digest, pd.DataFrame({column.input: column.values for column in content.columns}))
+    return digest.hexdigest()
+
+
+def _summarise(spec: DataSpec, content: _Content, labels: Labels, split: Split) -> DataSummary:
     return DataSummary(
         source=spec.source,
         task=_describe_task(labels, split, spec),
@@ -307,7 +324,7 @@ def _summarise(spec: DataSpec, content: _Content, labels: Labels, split: Split) 
         raw=content.raw,
         rows={part: len(split.rows(part)) for part in PARTS},
         folds=split.folds,
-        digest=digest.hexdigest(),
+        digest=_digest(content, labels, split),
         encodings=describe(content.plan, content.columns) if content.plan else {content.raw[0].name: "standardised"},
         notes=(*content.notes, *split.notes),
     )
@@ -315,7 +332,7 @@ def _summarise(spec: DataSpec, content: _Content, labels: Labels, split: Split) 
 
 def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
     """Return the task with the statistics of training rows; of all rows but the test part with folds."""
-    y = labels.y[split.part == "train"]
+    y = labels.y[split.part != "test"] if split.trains_on_all else labels.y[split.part == "train"]
     if labels.classes:
         counts = np.bincount(y, minlength=len(labels.classes))
         return Task(labels.kind, labels.targets, labels.classes, class_counts=tuple(int(count) for count in counts))

@@ -31,15 +31,19 @@ class Split:
         fold: [row] the fold that the row validates; -1 for test rows, and everywhere without folds.
         folds: number of folds; 1 without cross-validation.
         notes: what was done for classes with too few rows.
+        trains_on_all: whether the validation rows are trained on too.
     """
 
     part: Array
     fold: Array
     folds: int
     notes: tuple[str, ...] = ()
+    trains_on_all: bool = False
 
     def rows(self, part: str, fold: int = 0) -> Array:
         """Return the row numbers of a part, in the source's order."""
+        if self.trains_on_all and part == "train":
+            return np.flatnonzero(self.part != "test")
         if self.folds == 1 or part == "test":
             return np.flatnonzero(self.part == part)
         chosen = (self.fold == fold) if part == "validation" else (self.fold != fold) & (self.fold >= 0)
@@ -60,6 +64,30 @@ def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
         split = _shares(raw, labels, spec.split)
     _check_parts(split, labels)
     return split
+
+
+def divided_anew(split: Split, labels: Labels, spec: DataSpec, folds: int) -> Split:
+    """Return another division of all rows but the test rows, which stay what they are.
+
+    Args:
+        split: the study's own division.
+        labels: the labels of all rows.
+        spec: the study file's `data`.
+        folds: number of folds; with 1 all of these rows are trained on, and the validation rows are among them.
+
+    Raises:
+        InputError: if there are too few rows for so many folds.
+    """
+    if folds == 1:
+        first = split.rows("validation") if split.folds > 1 else ()
+        part = split.part.copy()
+        part[np.asarray(first, dtype=np.int64)] = "validation"
+        return Split(part, np.full(len(part), -1), 1, split.notes, trains_on_all=True)
+    part = np.where(split.part == "test", "test", "train").astype("<U10")
+    fold = _fold_of(np.flatnonzero(part == "train"), labels, spec.split, folds, "selection.folds")
+    anew = Split(part, fold, folds, split.notes)
+    _check_parts(anew, labels)
+    return anew
 
 
 def _read_column(raw: RawData, name: str) -> Array:
@@ -97,15 +125,19 @@ def _shares(raw: RawData, labels: Labels, split: SplitSpec) -> Split:
 
 
 def _folds(raw: RawData, labels: Labels, split: SplitSpec, folds: int) -> Split:
-    random = np.random.default_rng(split.seed)
     given_test = bool((raw.given == "test").any())
     whole = split.model_copy(update={"folds": None, "validation": 0.0, "test": 0.0 if given_test else split.test})
     part = _shares(raw, labels, whole).part
-    left = np.flatnonzero(part == "train")
+    return Split(part, _fold_of(np.flatnonzero(part == "train"), labels, split, folds, "data.split.folds"), folds)
+
+
+def _fold_of(left: Array, labels: Labels, split: SplitSpec, folds: int, key: str) -> Array:
+    """Return per row the fold that it validates, of the rows that are `left`; -1 for all others."""
+    random = np.random.default_rng(split.seed)
     if folds > len(left):
         message = f"{folds} folds need at least {folds} rows besides the test rows, got {len(left)}"
-        raise InputError(Problem(message, "data.split.folds"))
-    strata = np.zeros(raw.rows, dtype=np.int64)
+        raise InputError(Problem(message, key))
+    strata = np.zeros(len(labels.y), dtype=np.int64)
     if split.stratify and labels.classes:
         counts = np.bincount(labels.y[left], minlength=len(labels.classes))
         rarest = int(counts.argmin())
@@ -114,12 +146,12 @@ def _folds(raw: RawData, labels: Labels, split: SplitSpec, folds: int) -> Split:
                 f"{folds} folds need {folds} rows of every class besides the test rows, but class "
                 f'"{labels.classes[rarest]}" has {counts[rarest]}; use fewer folds or set stratify: false'
             )
-            raise InputError(Problem(message, "data.split.folds"))
+            raise InputError(Problem(message, key))
         strata = labels.y.astype(np.int64)
     ordered = _shuffle_within(left, strata[left], random)
-    fold = np.full(raw.rows, -1)
+    fold = np.full(len(labels.y), -1)
     fold[ordered] = np.arange(len(ordered)) % folds
-    return Split(part, fold, folds)
+    return fold
 
 
 def _strata(

@@ -31,13 +31,19 @@ __all__ = ["FORMATS", "ExportError", "Exported", "Parity", "check_target", "expo
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote; `test` holds the winner's metrics on the test rows, where it is the winner."""
+    """What an export wrote.
+
+    Attributes:
+        test: metrics on the test rows, where it is the model that the winner hands over.
+        made: what that model is besides the trial's, such as a refit; empty for the trial's own.
+    """
 
     study: str
     trial: int
     folder: str
     files: tuple[Parity, ...]
     test: Mapping[str, float]
+    made: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def export_trial(
     target: Path,
     engine: Engine,
     origin: Origin | None = None,
+    of: PastTrial | None = None,
 ) -> tuple[Parity, ...]:
     """Write a trial's model to `target` in each format and return how each compares with the Keras model.
 
@@ -73,6 +80,7 @@ def export_trial(
         target: folder to create.
         engine: runs what writes and what proves.
         origin: what the model card says of the study; None writes none.
+        of: where the model is, if not in the trial's own folder: a refit, or an ensemble.
 
     Raises:
         InputError: if a format is unknown or cannot be written here, the target exists, or the trial has no model.
@@ -80,12 +88,13 @@ def export_trial(
     """
     check_target(target)
     check_formats(formats)
-    if not has_model(home.trial(study, number)):
+    trial = of or past_trial(home, study, number)
+    if not has_model(Path(trial.folder)):
         raise InputError(
             f"trial {number} of {study} has no model on disk: only complete trials among the best "
             "tracking.keep_models keep theirs, and those that were trained in a fleet"
         )
-    trial, log = past_trial(home, study, number), home.trial(study, number) / "export.log"
+    log = Path(trial.folder) / "export.log"
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
         folder, expected = Path(aside) / "export", Path(aside) / "expected.npz"
@@ -104,7 +113,7 @@ def export_trial(
             raise ExportError(str(error)) from None
         parity = json.dumps([asdict(each) for each in parities], indent=2)
         (folder / "parity.json").write_text(parity + "\n", encoding="utf-8")
-        summary, config = read_summary(home.data(study)), config_of(home.trial(study, number))
+        summary, config = read_summary(Path(trial.data)), config_of(Path(trial.folder))
         write_beside(folder, summary, parities)
         if origin is not None:
             (folder / "README.md").write_text(model_card(origin, summary, config, parities), encoding="utf-8")

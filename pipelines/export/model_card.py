@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.data.prepared import DataSummary
 from pipelines.export.parity import Parity
+from pipelines.finalists import Finalist
 from tracking.records import Value
 
 _PACKAGES = ("kerastudy", "tensorflow", "keras", "numpy")
@@ -28,6 +29,8 @@ class Origin:
         is_winner: whether the trial is the study's best.
         test: the winner's metrics on the test rows.
         importances: each parameter's share in what made trials good, largest first; empty where unknown.
+        finalists: what the winner was chosen from by further trainings, the winner first; empty where it was not.
+        made: what the model is besides the trial's, such as a refit; empty for the trial's own.
     """
 
     study: str
@@ -45,6 +48,8 @@ class Origin:
     is_winner: bool
     test: Mapping[str, float] = field(default_factory=dict)
     importances: Mapping[str, float] = field(default_factory=dict)
+    finalists: Sequence[Finalist] = ()
+    made: str = ""
 
 
 def model_card(origin: Origin, summary: DataSummary, config: Mapping[str, Any], parities: Sequence[Parity]) -> str:
@@ -100,12 +105,13 @@ def _parity_row(parity: Parity) -> tuple[str, ...]:
 def _opening(origin: Origin, summary: DataSummary) -> str:
     task = summary.task
     classes = f", one of {len(task.classes)} classes" if task.classes else ""
-    rank = "the best trial" if origin.is_winner else "a trial, not the best one,"
+    rank = "the winner" if origin.is_winner else "a trial, not the winner,"
     kind = task.kind.replace("_", " ")
     return (
         f"A Keras model (`{origin.model}`) that predicts {', '.join(task.targets)}{classes} ({kind}) from raw columns, "
-        f"preprocessing included. It is {rank} of the study `{origin.study}`, whose file is `{origin.study_file}`. "
-        "`SERVE.md` says how to load it."
+        f"preprocessing included. It is {rank} of the study `{origin.study}`, whose file is `{origin.study_file}`"
+        + (f", {origin.made}. " if origin.made else ". ")
+        + "`SERVE.md` says how to load it."
     )
 
 
@@ -136,6 +142,7 @@ def _search(origin: Origin) -> str:
         f"- Objective: {origin.direction} `{origin.metric}`",
         f"- Budget: {origin.budget}; trials: {trials}",
         f"- Score of this trial on the validation rows, which chose it among the trials: {score}",
+        _chosen(origin.finalists),
         f"- On the test rows, which nothing was chosen by: {test}" if test else "",
     ]
     importances = [(f"`{name}`", f"{share:.1%}") for name, share in origin.importances.items()]
@@ -149,6 +156,13 @@ def _search(origin: Origin) -> str:
         )
         if part
     )
+
+
+def _chosen(finalists: Sequence[Finalist]) -> str:
+    if not finalists:
+        return ""
+    among = f"chosen among {len(finalists)} trials " if len(finalists) > 1 else ""
+    return f"- Mean of further trainings {among}by which nothing else was chosen: {finalists[0].in_words()}"
 
 
 def _limits(summary: DataSummary, parities: Sequence[Parity]) -> str:

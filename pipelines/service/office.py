@@ -266,8 +266,10 @@ class Office:
     # Exporting -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def exported(self, study: str, trial: int | None, formats: Sequence[str]) -> Iterator[Path]:
-        """Yield a ZIP archive with a trial's model in the formats; it is gone afterwards.
+    def exported(
+        self, study: str, trial: int | None, formats: Sequence[str], *, ensemble: bool = False
+    ) -> Iterator[Path]:
+        """Yield a ZIP archive with a model in the formats, as `export_study` chooses it; it is gone afterwards.
 
         Models are loaded in processes of their own.
 
@@ -283,7 +285,8 @@ class Office:
         try:
             with tempfile.TemporaryDirectory(prefix="kerastudy-export-") as scratch:
                 folder = Path(scratch) / f"{study}-t{number:03d}"
-                options = ["--to", str(folder), "--trial", str(number)]
+                options = ["--to", str(folder), *([] if trial is None else ["--trial", str(number)])]
+                options += ["--ensemble"] if ensemble else []
                 if formats:
                     options += ["--format", ",".join(formats)]
                 self._command("export", study, *options)

@@ -1,6 +1,7 @@
 """Judges a training epoch by epoch, whichever trainer runs it: is it finite, is it the best, does it go on?
 
-A training is scored by its best epoch, so that epoch's weights are kept, whether early stopping is on or not.
+A training is scored by its best epoch, so that epoch's weights are kept, whether early stopping is on or not. One that
+is to go on for so many epochs and no more is scored by its last.
 """
 
 from __future__ import annotations
@@ -73,13 +74,15 @@ class Judge:
         value = self._checked(epoch, metrics)
         metrics = {name: number for name, number in metrics.items() if math.isfinite(number)}
         self._history.append(metrics)
-        if self._sign * value < self._sign * self._best_value:
+        if self._counts(value):
             self._best_epoch, self._best_value, self._best_weights = epoch, value, weights()
         return metrics
 
     def ends(self, *, pruned: bool) -> bool:
         """Say whether the training ends with the epoch just scored; the second half of `stops`."""
         self._pruned = pruned
+        if self._schedule.keeps_last and len(self._history) >= self._schedule.epochs:
+            return True  # a `fit` of the study's own may mean to go on
         return pruned or self._is_out_of_patience(len(self._history) - 1, self._history[-1][self._metric])
 
     def verdict(self) -> tuple[Fitted, Sequence[Any]]:
@@ -92,6 +95,12 @@ class Judge:
             raise TrialError(f"training ended before its first epoch was scored on {self._metric}")
         fitted = Fitted(tuple(self._history), self._best_epoch, self._best_value, self._pruned)
         return fitted, self._best_weights
+
+    def _counts(self, value: float) -> bool:
+        """Say whether the epoch just scored is the one to keep so far."""
+        if self._schedule.keeps_last:
+            return len(self._history) <= self._schedule.epochs
+        return self._sign * value < self._sign * self._best_value
 
     def _checked(self, epoch: int, metrics: Mapping[str, float]) -> float:
         if self._metric not in metrics:

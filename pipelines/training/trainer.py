@@ -53,6 +53,7 @@ class TrialJob:
         most_parameters: weights that its model may have; None for no ceiling.
         most_model_bytes: memory that training its model may take by the estimate; None for no ceiling.
         own: where `model` is the study's own code; such a trial also asks `Question`s, which are answered with values.
+        refit_epochs: train for exactly so many epochs and keep the last one's weights; None keeps the best epoch's.
     """
 
     study: str
@@ -70,6 +71,7 @@ class TrialJob:
     most_parameters: int | None = None
     most_model_bytes: int | None = None
     own: OwnModel | None = None
+    refit_epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -299,6 +301,7 @@ class Schedule:
     Attributes:
         patience: epochs without an improvement by more than `min_delta` before it stops; None never stops it.
         seed: decides, with the epoch's number, which rows make which batch.
+        keeps_last: whether the last epoch counts, whatever its score, and not the best one.
     """
 
     epochs: int
@@ -306,17 +309,20 @@ class Schedule:
     patience: int | None
     min_delta: float
     seed: int
+    keeps_last: bool = False
 
 
 def schedule_of(job: TrialJob, fold: int, *, epochs: int, batch_size: int) -> Schedule:
     """Return how long a fold of a trial trains, with these of its values."""
-    stopping = job.training.early_stopping
+    refits = job.refit_epochs is not None
+    stopping = None if refits else job.training.early_stopping
     return Schedule(
-        epochs=epochs,
+        epochs=epochs if job.refit_epochs is None else min(epochs, job.refit_epochs),
         batch_size=batch_size,
         patience=stopping.patience if stopping else None,
         min_delta=stopping.min_delta if stopping else 0.0,
         seed=(job.seed + fold) % 2**32,
+        keeps_last=refits,
     )
 
 

@@ -422,7 +422,7 @@ def test_an_export(call, finished, tmp_path):
     beside = {"README.md", "SERVE.md", "input_example.json", "requirements.txt", "signature.json", "study.json"}
     assert set(written(tmp_path / "deep" / "out")) == {"model.keras", "parity.json", *beside}
     card = (tmp_path / "deep" / "out" / "README.md").read_text()
-    assert "a trial, not the best one" in card if read["test"] == {} else "the best trial" in card
+    assert "a trial, not the winner" in card if read["test"] == {} else "is the winner" in card
     assert json.loads((tmp_path / "deep" / "out" / "study.json").read_text())["study"] == "cancer"
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
 

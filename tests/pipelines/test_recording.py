@@ -58,6 +58,7 @@ class Trial:
     def __init__(self, number, unsent):
         self.number = number
         self.unsent = unsent
+        self.execution = ""
 
 
 def test_the_files_of_an_opened_study(desk, recorder):

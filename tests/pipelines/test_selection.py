@@ -22,6 +22,7 @@ from pipelines.training.trainer import TrialJob
 from pipelines.training.trial import train_trial
 
 test_scores.__test__ = False  # no test, whatever its name says
+STUDY = study_of("study: it\ndata: {source: data.csv, target: y}\nmodel: mlp\n")
 SMALL = {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1}
 
 
@@ -38,8 +39,7 @@ def trained(home, data, metric):
 
 def scored(home, data):
     """Return the winner's scores, its predictions for the test rows, and what is true of them."""
-    study = study_of("study: it\ndata: {source: data.csv, target: y}\nmodel: mlp\n")
-    job = evaluation_job(study, home, 0)
+    job = evaluation_job(STUDY, home, 0)
     assert job.function == "pipelines.selection:evaluate"
     assert isinstance(job.payload, Evaluation)
     scores = evaluate(job.payload, FakeChannel())
@@ -58,7 +58,7 @@ def test_a_classifier_is_scored_on_the_test_rows(home, mixed_data):
     scores, predicted, truth = scored(home, mixed_data)
     assert scores["test_accuracy"] == pytest.approx(np.mean((predicted[:, 0] > 0.5) == truth))
     assert all(name.startswith("test_") for name in scores)
-    assert test_scores(home, "it", 0) == scores
+    assert test_scores(STUDY, home, 0) == scores
     assert json.loads((home.trial("it", 0) / "test.json").read_text()) == scores
 
 
@@ -89,4 +89,4 @@ def test_models_are_written_by_one_job(home, mixed_data):
 
 def test_a_trial_that_was_not_scored_has_no_scores(home):
     """Where there are no test rows there is nothing to read."""
-    assert test_scores(home, "it", 3) == {}
+    assert test_scores(STUDY, home, 3) == {}

@@ -118,7 +118,7 @@ def test_time_ends_the_study_and_is_counted_over_pauses(desk, monkeypatch):
 def test_a_grid_ends_the_study(desk):
     """A grid with fewer points than the budget ends when each was tried."""
     study = study_of(
-        FILE.format(fleet="off", trials=50, pruner="none", sampler="grid", budget="", keep=1).replace(
+        FILE.format(fleet="off", trials=50, pruner="none", sampler="grid", budget="", keep=1, selection="").replace(
             "{type: float, low: 1e-4, high: 1.0, log: true}", "[0.1, 0.2, 0.3]"
         )
     )
@@ -153,7 +153,7 @@ def test_a_study_that_is_done_only_ends_again(desk):
 @pytest.mark.parametrize(("direction", "winner"), [("minimize", 1), ("maximize", 2)])
 def test_both_directions(desk, direction, winner):
     """The best is the least or the most, as the objective says."""
-    text = FILE.format(fleet="off", trials=3, pruner="none", sampler="random", budget="", keep=1)
+    text = FILE.format(fleet="off", trials=3, pruner="none", sampler="random", budget="", keep=1, selection="")
     study = study_of(text.replace("direction: minimize", f"direction: {direction}"))
     events = desk.run(FakeEngine(lambda job: training(job, [(2.0, 1.0, 3.0)[job.number]])), study=study)
     assert events[-1].winner == winner

@@ -13,7 +13,7 @@ import optuna
 import pytest
 from desk import FILE, SUMMARY, Desk, scores
 from fake_engine import Ends, FakeEngine
-from mlflow_picture import everything, runs_of, without_ids
+from mlflow_picture import everything, executions_of, runs_of, without_ids
 from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary
@@ -281,6 +281,26 @@ def test_a_study_with_folds_is_told_anew(desk, home, another_mlflow):
     assert {"fold_1/val_loss", "val_loss"} <= set(runs_of(client, "it")[1][0].data.metrics)
 
 
+def test_further_trainings_are_told_anew(desk, home, another_mlflow):
+    """Their runs are below their trials', and the refit's model is the one that is registered."""
+
+    def luck(job):
+        again = "executions" in job.folder
+        return (yield from scores(*([3.0, 1.0] if again else [1.0, 2.0]))(job))
+
+    desk.run(FakeEngine(luck, others={"data": None}), trials=2, selection="finalists: 2, seeds: 2, refit: true")
+    synced(home)
+    told, client = assert_told_alike(home, another_mlflow)
+    assert told.trials == 2
+    _, children = runs_of(client, "it")
+    executed = executions_of(client, "it")
+    names = ["it-t000-seed-1", "it-t000-seed-2", "it-t001-refit", "it-t001-seed-1", "it-t001-seed-2"]
+    assert [run.info.run_name for run in executed] == names
+    assert executed[0].data.tags["mlflow.parentRunId"] == children[0].info.run_id
+    assert executed[2].data.tags["mlflow.parentRunId"] == children[1].info.run_id
+    assert client.get_model_version_by_alias("it", "champion").run_id == executed[2].info.run_id
+
+
 def test_a_paused_study_is_told_anew(desk, home, another_mlflow):
     """Its unfinished trials have the epochs that they have reached, and wait."""
     engine = FakeEngine(scores(3.0, 2.0), workers=2)
@@ -322,7 +342,9 @@ def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
     """Trials of earlier generations are told as they ended then, with their own times."""
     desk.run(FakeEngine(scores(3.0, 2.0, 2.5)), trials=3, keep=1)
     narrow = FILE.replace("high: 1.0", "high: 0.02")
-    study = study_of(narrow.format(sampler="random", pruner="none", trials=5, budget="", keep=1, fleet="off"))
+    study = study_of(
+        narrow.format(sampler="random", pruner="none", trials=5, budget="", keep=1, fleet="off", selection="")
+    )
     enqueue(study, SUMMARY, desk.store, evolve=True)
     desk.run(FakeEngine(scores(9.0, 9.0, 9.0, 1.0, 5.0)), study=study)
     assert {trial.fits for trial in scored_trials(current(desk))} == {True, False}

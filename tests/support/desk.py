@@ -44,6 +44,7 @@ search: {{sampler: {sampler}, pruner: {pruner}, seed: 3, startup_trials: 2}}
 budget: {{trials: {trials}{budget}}}
 resources: {{workers: 1, fleet: {fleet}}}
 tracking: {{keep_models: {keep}}}
+selection: {{{selection}}}
 """
 
 
@@ -83,9 +84,10 @@ class Desk:
         budget: str = "",
         keep: int = 3,
         fleet: str = "off",
+        selection: str = "",
     ) -> Study:
-        text = FILE.format(trials=trials, pruner=pruner, sampler=sampler, budget=budget, keep=keep, fleet=fleet)
-        return study_of(text)
+        words = {"trials": trials, "pruner": pruner, "sampler": sampler, "budget": budget, "keep": keep}
+        return study_of(FILE.format(**words, fleet=fleet, selection=selection))
 
     def supervisor(
         self, engine: FakeEngine, *, summary: DataSummary = SUMMARY, study: Study | None = None, **choices: Any

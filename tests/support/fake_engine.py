@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipelines.engines.engine import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
@@ -46,11 +47,13 @@ class FakeEngine:
 
     Args:
         test_scores: what the job that scores the winner returns; None lets it fail.
+        others: what other jobs that train nothing return, by their names.
         on_event: called before each event is given out.
 
     Attributes:
         jobs: every trial's job, in the order begun, in fleets or by itself.
         fleets: every fleet's job.
+        other_jobs: every job that trains nothing.
         stopped: names of the jobs that were stopped.
         warmed: backends that were asked for ahead of their jobs.
     """
@@ -61,17 +64,20 @@ class FakeEngine:
         *,
         workers: int = 1,
         test_scores: Mapping[str, float] | None = None,
+        others: Mapping[str, Any] = MappingProxyType({}),
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._script = script
         self._size = workers
         self._test_scores = test_scores
+        self._others = others
         self._on_event = on_event
         self._under_way: dict[str, Generator[Any, bool, Any]] = {}
         self._answers: dict[str, bool | None] = {}
         self._waits: set[str] = set()
         self.jobs: list[TrialJob] = []
         self.fleets: list[FleetJob] = []
+        self.other_jobs: list[Job] = []
         self.stopped: list[str] = []
         self.warmed: list[Backend] = []
 
@@ -100,7 +106,8 @@ class FakeEngine:
             self.fleets.append(job.payload)
             self._under_way[job.name] = self._fleet(job.payload)
         else:
-            self._under_way[job.name] = self._test()
+            self.other_jobs.append(job)
+            self._under_way[job.name] = self._other(job.name)
         self._answers[job.name] = None
 
     def answer(self, job: str, message: Any) -> None:
@@ -172,7 +179,9 @@ class FakeEngine:
                 if done:
                     yield FleetEpoch(done)
 
-    def _test(self) -> Generator[Any, bool, Any]:
+    def _other(self, name: str) -> Generator[Any, bool, Any]:
+        if name in self._others:
+            return self._others[name]
         if self._test_scores is None:
             raise Ends("error", "ValueError: no scores in this test")
         return self._test_scores

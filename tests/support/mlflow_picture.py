@@ -14,17 +14,26 @@ def runs_of(client: MlflowClient, experiment: str) -> tuple[Run, dict[int, Run]]
     assert known is not None
     found = client.search_runs([known.experiment_id], max_results=1000)
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-    children = {int(run.data.tags["number"]): run for run in found if "mlflow.parentRunId" in run.data.tags}
     assert len(parents) == 1, "the study has one run"
-    assert len(children) == len(found) - 1, "each trial has one run"
+    of_trials = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    children = {int(run.data.tags["number"]): run for run in of_trials}
+    assert len(children) == len(of_trials), "each trial has one run"
     return parents[0], dict(sorted(children.items()))
+
+
+def executions_of(client: MlflowClient, experiment: str) -> list[Run]:
+    """Return the runs of further trainings in an experiment, which are below those of their trials, by name."""
+    known = client.get_experiment_by_name(experiment)
+    assert known is not None
+    found = client.search_runs([known.experiment_id], "tags.`kerastudy.kind` = 'execution'", max_results=1000)
+    return sorted(found, key=lambda run: str(run.info.run_name))
 
 
 def everything(client: MlflowClient, experiment: str) -> Any:
     """Return all that MLflow shows of the one study in an experiment."""
     parent, children = runs_of(client, experiment)
     shown = {}
-    for run in (parent, *children.values()):
+    for run in (parent, *children.values(), *executions_of(client, experiment)):
         histories = {key: points(client, run, key) for key in run.data.metrics}
         artifacts = sorted(_files(client, run.info.run_id))
         datasets = [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs]

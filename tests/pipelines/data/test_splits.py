@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.data.raw import PARTS, Origin, RawData
-from pipelines.data.splits import split_rows
+from pipelines.data.splits import divided_anew, split_rows
 from pipelines.data.task import Labels
 from pipelines.study_spec import DataSpec
 
@@ -178,3 +178,31 @@ def test_parts_of_any_data(counts, validation, test, seed):
     assert len(split.rows("validation")) == max(1, round(validation * total))
     assert len(split.rows("test")) == (max(1, round(test * total)) if test else 0)
     assert set(labels.y[split.rows("train")]) == set(range(len(counts)))
+
+
+@pytest.mark.parametrize("own_folds", [None, 3])
+@pytest.mark.parametrize("folds", [1, 2, 5])
+def test_divided_anew(own_folds, folds):
+    """The test rows stay; of all others each validates one fold, or all of them are trained on."""
+    own, labels = spec(seed=4, folds=own_folds), classes(60, 40)
+    split = split_rows(rows_of(100), labels, own)
+    anew = divided_anew(split, labels, own, folds)
+    others = np.flatnonzero(split.part != "test")
+    assert (anew.rows("test") == split.rows("test")).all()
+    assert anew.folds == folds
+    if folds == 1:
+        assert (anew.rows("train") == others).all()
+        assert (anew.rows("validation") == split.rows("validation")).all()
+        return
+    validated = np.concatenate([anew.rows("validation", fold) for fold in range(folds)])
+    assert (np.sort(validated) == others).all()
+    for fold in range(folds):
+        both = np.concatenate([anew.rows("train", fold), anew.rows("validation", fold)])
+        assert (np.sort(both) == others).all()
+
+
+def test_too_many_folds_anew_are_refused(problem):
+    """The key to blame is that of the selection."""
+    labels = classes(60, 3)
+    split = split_rows(rows_of(63), labels, spec(test=0.0))
+    assert problem(lambda: divided_anew(split, labels, spec(test=0.0), 5)).path == "selection.folds"

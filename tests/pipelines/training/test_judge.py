@@ -25,9 +25,9 @@ class Listener:
         return epoch in self.prune_at
 
 
-def judged(scores, direction="minimize", *, patience=None, min_delta=0.0, listener=None):
+def judged(scores, direction="minimize", *, patience=None, min_delta=0.0, listener=None, epochs=None, keeps_last=False):
     """Return how a training with these scores goes: what `Judge` makes of it, and the weights it kept."""
-    schedule = Schedule(len(scores), 8, patience, min_delta, seed=0)
+    schedule = Schedule(epochs or len(scores), 8, patience, min_delta, seed=0, keeps_last=keeps_last)
     judge = Judge(schedule, "val_loss", direction, listener or Listener())
     for epoch, score in enumerate(scores):
         metrics = {"loss": 1.0, "val_loss": score}
@@ -71,6 +71,14 @@ def test_patience(scores, patience, min_delta, epochs):
         fitted, _ = judged([sign * score for score in scores], direction, patience=patience, min_delta=min_delta)
         assert len(fitted.history) == epochs
         assert not fitted.pruned
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_a_training_that_keeps_its_last_epoch_is_judged_by_it(direction):
+    """Whatever the scores are, the epoch counts after which it is to end, and it ends there."""
+    fitted, weights = judged([3.0, 1.0, 2.0, 4.0, 0.0], direction, epochs=3, keeps_last=True)
+    assert (fitted.best_epoch, fitted.best_value, len(fitted.history)) == (2, 2.0, 3)
+    assert weights == "weights of epoch 2"
 
 
 def test_an_improvement_below_min_delta_is_still_the_best():

@@ -1,0 +1,81 @@
+"""Averages the models of several trials, and says whether that beats the best of them on the validation rows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.engines.engine import Channel
+from pipelines.export.parity import scored, scoring_of
+from pipelines.export.proof import config_of, own_classes
+from pipelines.selection import EnsembleJob
+from pipelines.study_spec import TrainingSpec
+from pipelines.training.trainer import ARTIFACTS, MODEL_FILE
+from search_spaces.errors import KerastudyError
+
+
+class EnsembleError(KerastudyError):
+    """The models of some trials cannot be averaged."""
+
+
+def average(job: EnsembleJob, channel: Channel) -> tuple[float, float, str]:
+    """Return the score of the averaged models and of the winner's, and the metric's name; keep the average if it wins.
+
+    Both are of the validation rows. The metric is the objective, or the task's first one where that needs more.
+
+    Raises:
+        EnsembleError: if the models' outputs are not the task's.
+    """
+    import keras
+
+    from pipelines.data.prepare import load_part, load_raw, load_summary
+    from pipelines.models.deployed import predict_raw
+    from pipelines.training.deployable import save_model, summary_of
+    from pipelines.training.rebuild import model_file
+
+    winner = Path(job.trials[job.winner].folder)
+    data = Path(job.trials[0].data)
+    config = config_of(winner)
+    with own_classes(winner):
+        models = []
+        for trial in job.trials:
+            models.append(keras.models.load_model(model_file(trial), compile=False))
+            channel.beat()
+        ensemble = averaged(models)
+        raw, y = load_raw(data, "validation"), np.asarray(load_part(data, "validation").y)
+        predictions = [predict_raw(model, raw) for model in (ensemble, models[job.winner])]
+    task = load_summary(data).task
+    training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
+    scoring = scoring_of(task, training, config["objective"]["metric"], config["objective"]["direction"])
+    ours, winners = (scored(each, y, scoring) for each in predictions)
+    if ours is None or winners is None:
+        raise EnsembleError(f"the models give {predictions[1].shape[1:]} numbers a row, the task has {task.outputs}")
+    folder = Path(job.folder)
+    if (ours < winners) if scoring.minimize else (ours > winners):
+        (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(winner / ARTIFACTS / "config.json", folder / ARTIFACTS / "config.json")
+        (folder / ARTIFACTS / "model_summary.txt").write_text(summary_of(ensemble) + "\n", encoding="utf-8")
+        save_model(ensemble, folder / MODEL_FILE)
+    else:
+        (folder / MODEL_FILE).unlink(missing_ok=True)
+    return ours, winners, scoring.metric
+
+
+def averaged(models: Sequence[Any]) -> Any:
+    """Return a Keras model of the same inputs whose output is the mean of the models' outputs."""
+    import keras
+
+    inputs = {
+        tensor.name: keras.Input(shape=tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
+        for tensor in models[0].inputs
+    }
+    outputs = []
+    for index, model in enumerate(models):
+        model.name = f"member_{index}"
+        outputs.append(model({tensor.name: inputs[tensor.name] for tensor in model.inputs}))
+    return keras.Model(inputs, keras.layers.Average()(outputs), name="ensemble")
