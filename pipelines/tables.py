@@ -174,10 +174,7 @@ def print_best(best: BestTrial) -> None:
 
 def _chosen(best: BestTrial) -> dict[str, str]:
     """Return how the winner was chosen, where that was by further trainings."""
-    rows = {
-        "  mean" if place == 0 else f"  {trial_name(each.number)}": each.in_words()
-        for place, each in enumerate(best.finalists)
-    }
+    rows = {f"  {trial_name(each.number)}": each.in_words() for each in best.finalists}
     if best.refit:
         rows["  refit"] = "the model was trained on training and validation rows together"
     if best.ensemble is not None:

@@ -61,6 +61,8 @@ POINTS: Final[Mapping[str, Side]] = {
     # The study ends.
     "models-written": "supervisor",
     "models-recorded": "supervisor",
+    "execution-recorded": "supervisor",
+    "winner-chosen": "supervisor",
     "winner-tested": "supervisor",
     "study-closing": "supervisor",
     "study-closed": "supervisor",

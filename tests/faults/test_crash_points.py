@@ -17,7 +17,7 @@ from promises import broken_promises
 from tracking import crash_points
 
 ROOT = Path(__file__).parents[2]
-TOUGH = STUDY.replace("budget:", "limits: {attempts: 30}\nbudget:")
+TOUGH = STUDY.replace("budget:", "limits: {attempts: 30}\nselection: {finalists: 2, seeds: 1, refit: true}\nbudget:")
 LASTING = {
     "loop": TOUGH.replace("epochs: 4", "epochs: 400"),
     "fleet": TOUGH.replace("epochs: 4", "epochs: 1500").replace("fleet: off", "fleet: 3"),
@@ -77,9 +77,9 @@ def test_a_supervisor_killed_at_each_step_loses_nothing(tmp_path):
     places = (
         "study-enqueued", "lease-claimed", "study-opened", "trial-drawn", "trial-rows-added", "trial-start-recorded",
         "seats-answered", "epochs-recorded", "lease-renewed", "trial-end-due", "trial-end-recorded",
-        "checkpoints-removed", "trial-told", "study-closing", "study-closed", "run-created", "run-created:2",
-        "artifacts-uploaded", "model-created", "model-logged", "run-logged", "rows-delivered", "rows-acknowledged",
-        "version-created", "",
+        "checkpoints-removed", "trial-told", "execution-recorded", "execution-recorded:2", "winner-chosen",
+        "study-closing", "study-closed", "run-created", "run-created:2", "artifacts-uploaded", "model-created",
+        "model-logged", "run-logged", "rows-delivered", "rows-acknowledged", "version-created", "",
     )  # fmt: skip
     file, home = write_study(tmp_path, SCRIPTED), tmp_path / "home"
     check_lives(lives_of(Request(str(file), str(home), places, scripted=True)))

@@ -73,7 +73,7 @@ def run(folder: Path, faults: list[tuple[str, int]], *, timeout_s: float, trial_
         f"    - {{fault: {fault}, times: {times}, which: {which}}}" for which, (fault, times) in enumerate(faults)
     )
     file = folder / "study.yaml"
-    choices = ["none", *dict(faults)]
+    choices = list(dict.fromkeys(["none", *dict(faults)]))
     file.write_text(
         STUDY.format(points=points, trials=len(faults), trial_s=trial_s, stall_s=STALL_S, faults=json.dumps(choices))
     )

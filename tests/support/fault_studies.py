@@ -37,6 +37,7 @@ objective: {metric: val_loss, direction: minimize}
 search: {sampler: random, pruner: none, seed: 3}
 budget: {trials: 6}
 resources: {workers: 1, fleet: 2}
+selection: {finalists: 2, seeds: 2, refit: true}
 tracking: {keep_models: 1}
 """
 

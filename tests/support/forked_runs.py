@@ -206,7 +206,9 @@ def _scripted(study: Study, home: Home) -> Iterator[Supervisor]:
             artifact_root=links.home_artifacts(home.folder).as_uri(),
             study=study.name,
         )
-        yield Supervisor(study, SUMMARY, home, store, FakeEngine(script, test_scores={}), delivery)
+        yield Supervisor(
+            study, SUMMARY, home, store, FakeEngine(script, test_scores={}, others={"data": None}), delivery
+        )
 
 
 class InlineWorker:

@@ -19,12 +19,15 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from pipelines.evolution import current_name
+from pipelines.finalists import REFIT, executions_wanted, finalists_of
 from pipelines.home import Home
 from pipelines.lookup import loaded
-from pipelines.search import Scored, best_of, count_by_state, scored_trials
+from pipelines.search import Scored, best_first, best_of, count_by_state, scored_trials
 from pipelines.study_file import Objective, Study
 from pipelines.training.trainer import MODEL_FILE, TrialResult, read_epochs, read_result
 from tracking import links, mlflow_connection
+from tracking.executions import Execution, Executions
+from tracking.mlflow_wording import run_name
 from tracking.outbox import Outbox
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, StudyRecord
@@ -42,6 +45,7 @@ class _Ended:
     objective: Objective
     numbers: Sequence[int]
     trials: Sequence[Scored]
+    executions: Sequence[Execution]
     home: Home
 
     @property
@@ -50,7 +54,19 @@ class _Ended:
 
     @property
     def best(self) -> Scored | None:
+        """Return the winner: the best by further trainings, where there were any."""
+        finalists = finalists_of(self.trials, self.executions, self.study.spec.selection, self.objective)
+        if finalists:
+            return next(trial for trial in self.trials if trial.number == finalists[0].number)
         return best_of(self.trials, self.objective)
+
+    @property
+    def expected_executions(self) -> set[tuple[int, str]]:
+        """Return the further trainings that there must be: of each finalist, and the winner's refit."""
+        selection = self.study.spec.selection
+        finalists = best_first(self.trials, self.objective)[: selection.finalists]
+        expected = {(trial.number, name) for trial in finalists for name in executions_wanted(selection)}
+        return expected | ({(self.best.number, REFIT)} if selection.refit and self.best else set())
 
     def result(self, number: int) -> TrialResult | None:
         """Return what the worker left of a trial."""
@@ -116,7 +132,8 @@ def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
         storage.engine.dispose()
     summary = home.data(study.name) / "summary.json"
     task = json.loads(summary.read_text())["task"]["kind"] if summary.exists() else "regression"
-    return _Ended(study, record, study.objective(task), numbers, trials, home)
+    executions = Executions(store).of(study.name)
+    return _Ended(study, record, study.objective(task), numbers, trials, executions, home)
 
 
 def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
@@ -136,6 +153,9 @@ def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
         yield f"the queue counts {dict(record.counts)}, Optuna {count_by_state(trials)}"
     if record.winner != (ended.best.number if ended.best else None):
         yield f"the queue's winner is {record.winner}, the best trial is {ended.best}"
+    trained = {(each.number, each.name) for each in ended.executions if each.state == "complete"}
+    if missing := ended.expected_executions - trained:
+        yield f"further trainings are missing: {sorted(missing)}"
     waiting = Outbox(store).waiting(ended.name)
     if waiting.pending or waiting.parked:
         yield f"{waiting.pending} rows wait for MLflow, {waiting.parked} were set aside: {waiting.last_error}"
@@ -156,7 +176,7 @@ def _on_disk(ended: _Ended) -> Iterator[str]:
     sign = 1.0 if ended.objective.direction == "minimize" else -1.0
     complete = [trial for trial in ended.trials if trial.state == "complete" and trial.fits]
     ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-    kept = {trial.number for trial in ranked[: ended.study.spec.tracking.keep_models]}
+    kept = {trial.number for trial in ranked[: ended.study.spec.models_kept]}
     found = {int(file.parent.name) for file in ended.home.study(ended.name).glob(f"trials/*/{MODEL_FILE}")}
     if kept != found:
         yield f"models are there of trials {sorted(found)}, the best are {sorted(kept)}"
@@ -176,7 +196,13 @@ def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
     if parent.info.status != "FINISHED":
         yield f"the study's run is {parent.info.status}"
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    if stray := len(runs) - 1 - len(children):
+    executed = [run for run in runs if run.data.tags.get("kerastudy.kind") == "execution"]
+    names = sorted(str(run.info.run_name) for run in executed)
+    if names != sorted(run_name(ended.name, each.number, each.name) for each in ended.executions):
+        yield f"MLflow has the further trainings {names}"
+    if unended := [run.info.run_name for run in executed if run.info.status != "FINISHED"]:
+        yield f"MLflow has further trainings that are not FINISHED: {unended}"
+    if stray := len(runs) - 1 - len(children) - len(executed):
         yield f"MLflow has {stray} runs of the study that belong to no parent"
     counted = Counter(int(run.data.tags["number"]) for run in children)
     expected = {trial.number for trial in ended.trials}
@@ -189,11 +215,12 @@ def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
         if (run := by_number.get(trial.number)) is not None:
             yield from (f"trial {trial.number} in MLflow: {each}" for each in _run_of(trial, run, ended, client))
     yield from _parents_curve(ended, parent, client)
-    yield from _registered(ended, by_number, client)
+    refitted = {int(run.data.tags["number"]): run for run in executed if str(run.info.run_name).endswith(REFIT)}
+    yield from _registered(ended, {**by_number, **refitted}, client)
     logged = client.search_logged_models([experiment.experiment_id])
-    names = Counter(model.source_run_id for model in logged)
-    if any(count > 1 for count in names.values()) or len(logged) > ended.study.spec.tracking.keep_models:
-        yield f"MLflow holds {len(logged)} logged models of {len(names)} trials"
+    of_runs = Counter(model.source_run_id for model in logged)
+    if any(count > 1 for count in of_runs.values()) or len(logged) > ended.study.spec.models_kept + len(refitted):
+        yield f"MLflow holds {len(logged)} logged models of {len(of_runs)} trials"
 
 
 def _runs(client: MlflowClient, experiment: str, study: str) -> list[Run]:
