@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -411,6 +411,13 @@ def best(door: Here | Remote, study: str, as_json: bool) -> None:
 @commands.command()
 @_study
 @click.option("--trial", type=_Whole(0), metavar="N", help="Which trial; the winner by default.")
+@click.option(
+    "--at-most",
+    multiple=True,
+    metavar="OBJECTIVE=VALUE",
+    help="Of several objectives: the best trial by the first whose others are at most so large.",
+)
+@click.option("--at-least", multiple=True, metavar="OBJECTIVE=VALUE", help="Likewise, at least so large.")
 @click.option("--ensemble", is_flag=True, help="The mean of the finalists' models, where it beat the winner.")
 @click.option("--format", "formats", metavar="A,B", help=f"{_EXPORT_FORMATS}; default: the study file's.")
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="Folder to create.")
@@ -420,6 +427,8 @@ def export(
     door: Here | Remote,
     study: str,
     trial: int | None,
+    at_most: tuple[str, ...],
+    at_least: tuple[str, ...],
     ensemble: bool,
     formats: str | None,
     target: Path,
@@ -431,10 +440,27 @@ def export(
     handed over. The formats onnx and openvino need the extras of these names.
     """
     from pipelines import tables
+    from pipelines.lookup import point_on_front
 
     chosen = None if formats is None else [name.strip() for name in formats.split(",")]
+    if at_most or at_least:
+        if trial is not None or ensemble:
+            raise InputError("expected one way to choose a model: --trial, --ensemble, or bounds of objectives")
+        trial = point_on_front(door.best(study), _bounds("--at-most", at_most), _bounds("--at-least", at_least))
     written = door.export(study, trial, chosen, target, ensemble=ensemble)
     (tables.print_json if as_json else tables.print_export)(written)
+
+
+def _bounds(option: str, written: Sequence[str]) -> dict[str, float]:
+    """Return the bounds in an option that is given as `NAME=VALUE`."""
+    bounds = {}
+    for each in written:
+        name, _, value = each.partition("=")
+        try:
+            bounds[name.strip()] = float(value)
+        except ValueError:
+            raise InputError(f"{option}: expected OBJECTIVE=VALUE such as size_mb=0.5, got {each!r}") from None
+    return bounds
 
 
 _wait = click.option(

@@ -87,7 +87,7 @@ def evolve_study(store: Store, study: Study, before: Mapping[str, Any]) -> Chang
     trials = [_carried(trial, study, named) for trial in old.get_trials(deepcopy=False)]
     kept = sum(trial.state == TrialState.COMPLETE for trial in trials)
     change = Change(differences(before, study.space.to_dict()), kept, len(trials))
-    made = optuna.create_study(storage=storage, study_name=name, direction=old.direction)
+    made = optuna.create_study(storage=storage, study_name=name, directions=old.directions)
     made.add_trials(trials)
     made.set_user_attr(CHANGES, [*old.user_attrs.get(CHANGES, []), asdict(change)])
     return change
@@ -120,7 +120,7 @@ def _carried(trial: FrozenTrial, study: Study, named: frozenset[str]) -> FrozenT
         return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=trial.user_attrs)
     drawn = (distribution(study.space.parameters[name]) for name in values)
     return optuna.trial.create_trial(
-        value=trial.value,
+        values=trial.values,
         params=point_for_optuna(study.space, values),
         distributions=dict(each for each in drawn if each is not None),
         user_attrs=trial.user_attrs,

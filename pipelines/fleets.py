@@ -17,6 +17,7 @@ import optuna
 from pipelines.data.prepared import DataSummary
 from pipelines.models.objectives import WHOLE_BATCH_LOSSES
 from pipelines.study_file import Study
+from pipelines.study_spec import MEASURED_OF_FILES
 from pipelines.training.fleet.envelope import Envelope, envelope_of, joined
 from pipelines.training.fleet.grouping import Sizes, alone_s, fleet_s, fleets_at_once, programs_for, weights_of
 from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, FAMILY, Member, member_of
@@ -165,6 +166,8 @@ def unfit(study: Study) -> str:
         return f"{spec.training.loss} is one number for a whole batch"
     if spec.limits.model_memory is not None:
         return "limits.model_memory is compared with each trial's own model"
+    if spec.objectives and any(goal.metric in MEASURED_OF_FILES for goal in spec.objectives):
+        return "objectives measure each model's file, and a fleet leaves weights"
     if importlib.util.find_spec("jax") is None:
         return 'JAX is not installed; install the extra "jax"'
     return ""

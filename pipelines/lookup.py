@@ -16,7 +16,7 @@ from pipelines.finalists import ENSEMBLE, Finalist, finalists_of
 from pipelines.home import Home
 from pipelines.oracle_recording import goal_of
 from pipelines.progress import StudyEnded
-from pipelines.search import Scored, best_of, count_by_state, scored_trials
+from pipelines.search import Scored, best_of, count_by_state, front, scored_trials
 from pipelines.selection import ensemble_of, handed_over, is_refitted, test_scores
 from pipelines.study_file import Objective, Study, check_document
 from pipelines.submit import is_unseen, known_study, written_document
@@ -84,7 +84,7 @@ class StudyView:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial in a list; `values` holds the objective, and is empty where the trial has none."""
+    """One trial in a list; `values` holds the objectives, and is empty where the trial has none."""
 
     number: int
     state: str
@@ -98,6 +98,14 @@ class TrialRow:
 
 
 @dataclass(frozen=True)
+class ObjectiveName:
+    """One of several objectives, and which way it is better."""
+
+    name: str
+    direction: str
+
+
+@dataclass(frozen=True)
 class BestTrial:
     """The winner of a study; while it is not chosen, its best trial.
 
@@ -108,6 +116,8 @@ class BestTrial:
         refit: whether that model was trained on training and validation rows together.
         ensemble: score of the finalists' models averaged, where it beats the winner's on the validation rows.
         ensemble_of: the trials whose models these are.
+        objectives: names of several objectives; empty where there is one.
+        front: trials that no other equals or betters in all of several objectives, by the first of them.
     """
 
     study: str
@@ -120,6 +130,8 @@ class BestTrial:
     refit: bool = False
     ensemble: float | None = None
     ensemble_of: tuple[int, ...] = ()
+    objectives: tuple[ObjectiveName, ...] = ()
+    front: tuple[TrialRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,6 +256,8 @@ class Lookup:
             test=test_scores(study, self._home, best.number),
             model=str(Path(handed_over(study, self._home, best.number).folder) / MODEL_FILE),
             finalists=self._finalists(study, objective, trials),
+            objectives=tuple(ObjectiveName(goal.name, goal.direction) for goal in objective.goals),
+            front=tuple(map(_trial_row, front(trials, objective))) if objective.goals else (),
             refit=is_refitted(study, self._home, best.number),
             ensemble=ensemble.value if ensemble else None,
             ensemble_of=ensemble.parts if ensemble else (),
@@ -411,13 +425,34 @@ class Lookup:
         """Return what a study is scored on; of one whose data nobody has read yet, what its file says of it."""
         file = self._home.data(study.name) / "summary.json"
         if is_unseen(record):
-            written = study.spec.objective
+            written = study.spec.scored_on
             return study.own_objective or Objective(
                 written.metric if written else "", (written.direction if written else None) or "minimize"
             )
         if not file.exists():
             raise InputError(f"{file.parent} is gone: name the --home that {study.name} was run with")
         return study.objective(json.loads(file.read_text(encoding="utf-8"))["task"]["kind"])
+
+
+def point_on_front(best: BestTrial, at_most: Mapping[str, float], at_least: Mapping[str, float]) -> int:
+    """Return the number of the first trial of a study's front that keeps these bounds.
+
+    Raises:
+        InputError: if the study has no such objective, or no trial of its front keeps them.
+    """
+    names = [objective.name for objective in best.objectives]
+    if not names:
+        raise InputError(f"{best.study} has one objective and so no front: leave out --at-most and --at-least")
+    for name in (*at_most, *at_least):
+        if name not in names:
+            raise InputError(f'{best.study} has no objective "{name}"; {nearest(name, names)}')
+    for trial in best.front:
+        value = dict(zip(names, trial.values, strict=True))
+        if all(value[name] <= most for name, most in at_most.items()) and all(
+            value[name] >= least for name, least in at_least.items()
+        ):
+            return trial.number
+    raise ConflictError(f"no trial of the front of {best.study} keeps these bounds; see: kerastudy best {best.study}")
 
 
 def nothing_left(study: Study, home: Home, *, evolve: bool = False) -> StudyEnded | None:
@@ -474,7 +509,7 @@ def _trial_row(trial: Scored) -> TrialRow:
     return TrialRow(
         number=trial.number,
         state=trial.state,
-        values=() if trial.value is None else (trial.value,),
+        values=trial.values,
         params=trial.params,
         best_epoch=trial.best_epoch,
         seconds=trial.seconds,

@@ -20,7 +20,7 @@ from pipelines.data.prepared import DataSummary
 from pipelines.files import write_text
 from pipelines.finalists import Finalist, folds_of
 from pipelines.home import Home
-from pipelines.search import Scored, Search, best_first, count_by_state
+from pipelines.search import Scored, Search, count_by_state, front, worth_keeping
 from pipelines.study_file import Objective, Study
 from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE, EpochDone
 from search_spaces.document import to_yaml
@@ -86,7 +86,7 @@ class Recorder:
         self._flushed_at = 0.0
         self._folds = 1
         self._plots: tuple[Path, ...] | None = None
-        self._kept = best_first(search.trials(), objective)[: study.spec.models_kept]
+        self._kept = worth_keeping(search.trials(), objective, study.spec.models_kept)
 
     def study_opened(self, summary: DataSummary) -> None:
         """Record that a study begins or goes on."""
@@ -142,6 +142,7 @@ class Recorder:
         finished = rows.finished_row(
             self._study.name,
             trial,
+            self._objective,
             self._home,
             keeps_model=keeps,
             best_so_far=best_so_far,
@@ -213,6 +214,7 @@ class Recorder:
             finished_ms=now_ms(),
             finalists=finalists,
             execution=execution,
+            front=front(trials, self._objective) if self._objective.goals else (),
         )
         reach("study-closing")
         with self._store.write() as connection:
@@ -256,10 +258,10 @@ class Recorder:
         """Return whether a trial's model is kept, and whose model goes instead; delete what is not kept."""
         if trial.state != "complete":
             return False, []
-        ranked = best_first([*(kept for kept in self._kept if kept.number != trial.number), trial], self._objective)
-        keep = self._study.spec.models_kept
-        self._kept = ranked[:keep]
-        gone = [other.number for other in ranked[keep:]]
+        candidates = [*(kept for kept in self._kept if kept.number != trial.number), trial]
+        self._kept = worth_keeping(candidates, self._objective, self._study.spec.models_kept)
+        stay = {kept.number for kept in self._kept}
+        gone = [other.number for other in candidates if other.number not in stay]
         for number in gone:
             folder = self._home.trial(self._study.name, number)
             (folder / MODEL_FILE).unlink(missing_ok=True)

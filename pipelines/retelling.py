@@ -21,7 +21,7 @@ from pipelines.data.prepared import DataSummary
 from pipelines.evolution import changes_of, generations
 from pipelines.finalists import ENSEMBLE, REFIT, Finalist, finalists_of, folds_of
 from pipelines.home import Home
-from pipelines.search import Scored, best_first, best_of, count_by_state, scored_trials
+from pipelines.search import Scored, best_of, count_by_state, front, scored_trials, worth_keeping
 from pipelines.selection import is_refitted, test_scores
 from pipelines.study_file import Objective, Study
 from pipelines.training.trainer import WEIGHTS_FILE, EpochDone, read_epochs, read_result
@@ -113,9 +113,8 @@ class _Telling:
         self._folds = folds
         self._home = home
         self._today = today
-        complete = best_first(today, objective)
-        self._kept = {trial.number for trial in complete[: study.spec.models_kept]}
-        self._ranked = {trial.number for trial in complete}
+        self._kept = {trial.number for trial in worth_keeping(today, objective, study.spec.models_kept)}
+        self._ranked = {trial.number for trial in today if trial.state == "complete" and trial.fits}
         self.latest_ms = 0
         self.notes: list[str] = []
 
@@ -178,6 +177,7 @@ class _Telling:
         yield rows.finished_row(
             self._study.name,
             trial,
+            self._objective,
             self._home,
             keeps_model=keeps,
             best_so_far=best.value if best else None,
@@ -258,6 +258,7 @@ def _closed(
         finished_ms=latest_ms,
         finalists=finalists,
         execution=REFIT if best and is_refitted(study, home, best.number) else "",
+        front=front(trials, objective) if objective.goals else (),
     )
     if before is None or (before.state, before.winner) != (state, row.winner):
         return row

@@ -10,6 +10,7 @@ from pipelines.finalists import Finalist
 from pipelines.home import Home
 from pipelines.search import Scored
 from pipelines.study_file import Objective, Study
+from pipelines.study_spec import MEASURES
 from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, EpochDone, read_epochs
 from tracking.executions import Execution
 from tracking.mlflow_model import write_model_folder
@@ -51,6 +52,7 @@ def opened_row(
         dataset_source=summary.source,
         dataset_digest=summary.digest,
         dataset_rows=summary.rows,
+        columns=tuple(goal.name if goal.metric in MEASURES else f"best_{goal.name}" for goal in objective.goals[1:]),
         tags={"model": spec.model, "sampler": spec.search.sampler, "pruner": spec.search.pruner},
     )
 
@@ -84,6 +86,7 @@ def epoch_rows(
 def finished_row(
     study: str,
     trial: Scored,
+    objective: Objective,
     home: Home,
     *,
     keeps_model: bool,
@@ -103,7 +106,7 @@ def finished_row(
         number=trial.number,
         state=trial.state,
         value=trial.value,
-        metrics=best_metrics(trial),
+        metrics=best_metrics(trial, objective),
         reason=trial.reason,
         finished_ms=finished_ms,
         folder=str(folder / ARTIFACTS),
@@ -146,6 +149,7 @@ def closed_row(
     finished_ms: int,
     finalists: Sequence[Finalist] = (),
     execution: str = "",
+    front: Sequence[Scored] = (),
 ) -> StudyClosed:
     """Return the row of a study that ended or paused.
 
@@ -160,6 +164,7 @@ def closed_row(
         finished_ms: when it ended.
         finalists: what the winner was chosen from, the winner first.
         execution: the winner's execution whose model is handed over; empty for the trial's own.
+        front: the trials that no other equals or betters in all of several objectives.
     """
     spec = study.spec
     return StudyClosed(
@@ -176,6 +181,7 @@ def closed_row(
         test=dict(test),
         execution=execution if state == "finished" else "",
         metrics=_spread(finalists[0]) if finalists else {},
+        front=tuple(trial.number for trial in front),
     )
 
 
@@ -184,11 +190,17 @@ def _spread(winner: Finalist) -> dict[str, float]:
     return {"winner_mean": winner.mean, "winner_low": low, "winner_high": high}
 
 
-def best_metrics(trial: Scored) -> dict[str, float]:
-    """Return what MLflow shows of a trial's best epoch."""
+def best_metrics(trial: Scored, objective: Objective) -> dict[str, float]:
+    """Return what MLflow shows of a trial's best epoch, and of its model where that is among the objectives."""
     if trial.best_epoch is None:
         return {}
-    return {**{f"best_{name}": value for name, value in trial.metrics.items()}, "best_epoch": float(trial.best_epoch)}
+    measures = {
+        goal.name: value
+        for goal, value in zip(objective.goals[1:], trial.goals, strict=False)
+        if goal.metric in MEASURES
+    }
+    best = {f"best_{name}": value for name, value in trial.metrics.items()}
+    return {**best, "best_epoch": float(trial.best_epoch), **measures}
 
 
 def write_mlflow_model(folder: Path, *, anew: bool = True) -> None:

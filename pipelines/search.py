@@ -69,6 +69,7 @@ class Scored:
         metrics: every metric at the best epoch.
         parameters: trainable weights of the model.
         trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for a model of the study's own by its `fit`.
+        goals: of several objectives those after the first, whose value is `value`.
         fits: False for a trial that the space could no longer have drawn since it was changed.
     """
 
@@ -83,7 +84,13 @@ class Scored:
     parameters: int | None = None
     fits: bool = True
     trainer: str = ""
+    goals: tuple[float, ...] = ()
     failed_attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Return the value of each objective; empty where the trial has none."""
+        return () if self.value is None else (self.value, *self.goals)
 
 
 class Search:
@@ -112,7 +119,7 @@ class Search:
         self._space = space
         self.objective = objective
         stored = optuna.create_study(
-            storage=storage, study_name=name, direction=objective.direction, load_if_exists=True
+            storage=storage, study_name=name, directions=objective.directions, load_if_exists=True
         )
         known = stored.get_trials(deepcopy=False)
         self._rows = TrialRows(storage, stored._study_id, known, check)
@@ -120,7 +127,7 @@ class Search:
         self._study = optuna.create_study(
             storage=self._memory,
             study_name=name,
-            direction=objective.direction,
+            directions=objective.directions,
             sampler=_sampler(spec, len(known)),
             pruner=_pruner(spec, epochs),
         )
@@ -131,7 +138,8 @@ class Search:
         self._up_front = space if up_front is None else up_front
         self._undeclared = undeclared
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
-        self.rungs = rungs(spec.pruner, epochs)
+        # Optuna's pruners compare one score.
+        self.rungs = frozenset() if objective.goals else rungs(spec.pruner, epochs)
         self._sampler = self._study.sampler
         self._share = 1 if spec.sampler == "grid" else spec.share_structure
         self._grid = grid(space) if spec.sampler == "grid" else None
@@ -223,9 +231,12 @@ class Search:
         """Record how a trial ended."""
         trial = self._asked.pop(ended.number)
         kept_elsewhere = ("number", "failed_attempts")
-        trial.set_user_attr(RESULT, {key: value for key, value in asdict(ended).items() if key not in kept_elsewhere})
+        told = {key: value for key, value in asdict(ended).items() if key not in kept_elsewhere}
+        trial.set_user_attr(RESULT, {**told, "goals": list(ended.goals)})
         if ended.state == "complete":
-            self._study.tell(trial, ended.value)
+            for name, excess in self.objective.excesses(ended.values).items():
+                trial.set_constraint(name, excess)
+            self._study.tell(trial, list(ended.values))
         else:
             self._study.tell(trial, state=OptunaState.PRUNED if ended.state == "pruned" else OptunaState.FAIL)
         self._write(trial)
@@ -318,10 +329,38 @@ def best_of(trials: Iterable[Scored], objective: Objective) -> Scored | None:
 
 
 def best_first(trials: Iterable[Scored], objective: Objective) -> list[Scored]:
-    """Return the complete trials of today's space by their scores, the earlier one of equals first."""
-    sign = 1.0 if objective.direction == "minimize" else -1.0
-    complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None and trial.fits]
-    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    """Return the complete trials of today's space by their scores, the earlier one of equals first.
+
+    Of several objectives the first decides, then the next; a trial that breaks the bounds of any is left out.
+    """
+    could_win = [
+        trial
+        for trial in trials
+        if trial.state == "complete" and trial.value is not None and trial.fits and objective.keeps_bounds(trial.values)
+    ]
+    return sorted(could_win, key=lambda trial: (objective.rank(trial.values), trial.number))
+
+
+def front(trials: Iterable[Scored], objective: Objective) -> list[Scored]:
+    """Return of the trials that could win those that no other one equals or betters in every objective, best first.
+
+    Of trials that are equal in all of them the earliest one. With one objective it is the best trial alone.
+    """
+    found: list[Scored] = []
+    for trial in best_first(trials, objective):  # a trial can only be worse than one that comes before it
+        rank = objective.rank(trial.values)
+        if not any(all(a <= b for a, b in zip(objective.rank(each.values), rank, strict=True)) for each in found):
+            found.append(trial)
+    return found
+
+
+def worth_keeping(trials: Iterable[Scored], objective: Objective, most: int) -> list[Scored]:
+    """Return the trials that keep their models: the best so many, and of several objectives the whole front."""
+    trials = list(trials)
+    best = best_first(trials, objective)[:most]
+    numbers = {trial.number for trial in best}
+    also = front(trials, objective) if objective.goals else []
+    return [*best, *(trial for trial in also if trial.number not in numbers)]
 
 
 def count_by_state(trials: Sequence[Scored]) -> dict[str, int]:
@@ -355,7 +394,8 @@ def _scored(trial: FrozenTrial) -> Scored:
     attrs = trial.user_attrs
     attempts = _failed_attempts(attrs)
     if RESULT in attrs and trial.state.is_finished():
-        return Scored(trial.number, **attrs[RESULT], failed_attempts=attempts)
+        told = {**attrs[RESULT], "goals": tuple(attrs[RESULT].get("goals", ()))}
+        return Scored(trial.number, **told, failed_attempts=attempts)
     reason = f"tried again after: {attempts[-1].reason}" if attempts else ""
     return Scored(
         trial.number, "running", None, attrs.get(ASKED, trial.params), reason=reason, failed_attempts=attempts

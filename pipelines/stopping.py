@@ -47,4 +47,6 @@ def outcome(trials: Sequence[Scored], best: Scored | None, why: str) -> tuple[St
     ended = [trial for trial in trials if trial.state != "running"]
     if not ended or nothing_works(trials):
         return "failed", why
+    if complete := sum(trial.state == "complete" and trial.fits for trial in ended):
+        return "failed", f"{why}, and none of the {complete} complete ones keeps the bounds of the objectives"
     return "failed", f"{why}, and none completed; the last one {ended[-1].state}: {ended[-1].reason}"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -17,7 +18,15 @@ from pydantic import ValidationError
 from pipelines.data.prepared import InputKind, TaskKind
 from pipelines.models import catalogue, objectives
 from pipelines.spec_problems import Keys, keys_of, spec_problems
-from pipelines.study_spec import ObjectiveSpec, Section, StudySpec, TrainingSpec
+from pipelines.study_spec import (
+    MEASURED_OF_FILES,
+    MEASURES,
+    GoalSpec,
+    ObjectiveSpec,
+    Section,
+    StudySpec,
+    TrainingSpec,
+)
 from pipelines.user_code import is_reference, split_reference
 from search_spaces.document import Document, parse_document, read_document
 from search_spaces.errors import InputError, Problem, nearest
@@ -26,19 +35,85 @@ from search_spaces.schema import space_schema
 from search_spaces.space import Space
 
 _Section = TypeVar("_Section", bound=Section)
+_OBJECTIVE = "objective.metric"
 _MOST_HINTS = 20  # a file with more unknown names than this is another kind of file
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What trials are scored on, in full."""
+class Goal:
+    """One of several objectives, in full.
+
+    Attributes:
+        format: the file that it is measured of; empty for what is not measured of a file.
+    """
 
     metric: str
     direction: Literal["minimize", "maximize"]
+    format: str = ""
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what it is called beside others: `latency_ms_litert`, or the metric."""
+        return f"{self.metric}_{self.format}" if self.format else self.metric
+
+    @property
+    def is_bounded(self) -> bool:
+        """Say whether a value can break its bounds."""
+        return self.at_most is not None or self.at_least is not None
+
+    def excess(self, value: float) -> float:
+        """Return by how much a value breaks the bounds; at most 0 where it keeps them."""
+        over = [] if self.at_most is None else [value - self.at_most]
+        under = [] if self.at_least is None else [self.at_least - value]
+        return max(over + under, default=0.0)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What trials are scored on, in full.
+
+    Attributes:
+        goals: where there are several objectives, all of them; the first is the metric and direction.
+    """
+
+    metric: str
+    direction: Literal["minimize", "maximize"]
+    goals: tuple[Goal, ...] = ()
 
     def is_better(self, one: float, other: float) -> bool:
         """Say whether the first score is better than the second."""
         return one < other if self.direction == "minimize" else one > other
+
+    @property
+    def directions(self) -> list[Literal["minimize", "maximize"]]:
+        """Return the direction of each objective."""
+        return [goal.direction for goal in self.goals] or [self.direction]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the name of each objective."""
+        return tuple(goal.name for goal in self.goals) or (self.metric,)
+
+    def excesses(self, values: Sequence[float]) -> dict[str, float]:
+        """Return by the name of each bounded objective by how much its value breaks the bounds; at most 0 where not."""
+        if not self.goals:
+            return {}
+        return {
+            goal.name: goal.excess(value) for goal, value in zip(self.goals, values, strict=True) if goal.is_bounded
+        }
+
+    def keeps_bounds(self, values: Sequence[float]) -> bool:
+        """Say whether a trial of these values may win."""
+        return all(excess <= 0 for excess in self.excesses(values).values())
+
+    def rank(self, values: Sequence[float]) -> tuple[float, ...]:
+        """Return a key that sorts the values of trials from best to worst, the first objective before the others."""
+        return tuple(
+            value if direction == "minimize" else -value
+            for value, direction in zip(values, self.directions, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +148,10 @@ class Study:
     @property
     def own_objective(self) -> Objective | None:
         """Return the objective of a model of the study's own, which no task decides; None for a shipped family."""
-        return Objective(*objectives.own_objective(self.spec.objective)) if self.has_own_model else None
+        if not self.has_own_model:
+            return None
+        metric, direction = objectives.own_objective(self.spec.scored_on)
+        return Objective(metric, direction, _goals(self.spec, direction))
 
     @property
     def searches_undeclared(self) -> bool:
@@ -97,9 +175,12 @@ class Study:
             return own
         try:
             objectives.loss_name(task, self.spec.training)
-            return Objective(*objectives.resolve_objective(task, self.spec.training, self.spec.objective))
+            metric, direction = objectives.resolve_objective(task, self.spec.training, self.spec.scored_on)
+            for place, goal in enumerate(self.spec.objectives or ()):
+                _check_goal(task, self.spec.training, goal, place)
         except InputError as error:
             raise self.placed(error) from None
+        return Objective(metric, direction, _goals(self.spec, direction))
 
     def notes(self) -> tuple[Problem, ...]:
         """Return what is allowed, yet seldom meant, with its place in the file."""
@@ -118,7 +199,7 @@ class Study:
             yield self.document.problem(("space", "constraints"), message)
 
     def _training_objective(self) -> tuple[Problem, ...]:
-        objective = self.spec.objective
+        objective = self.spec.scored_on
         known = objective is not None and objectives.direction_of(objective.metric) is not None
         if objective is None or not known or objective.metric.startswith("val_"):
             return ()
@@ -126,7 +207,7 @@ class Study:
             f'"{objective.metric}" is what Keras reports for the training rows, which a model can learn by heart; '
             f'"val_{objective.metric}" is the same for the validation rows'
         )
-        return (_placed(self.document, Problem(message, "objective.metric")),)
+        return (_placed(self.document, Problem(message, _place_of_objective(self.document))),)
 
     def identity(self) -> str:
         """Return a digest of all that must stay the same when a study is resumed, a dash, and one of its space.
@@ -135,6 +216,8 @@ class Study:
         space may evolve.
         """
         kept = self.spec.model_dump(mode="json", include={"study", "data", "model", "objective", "training"})
+        if self.spec.objectives is not None:
+            kept["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
         code = split_reference(self.spec.model, self.base, "model")[0].read_bytes() if self.has_own_model else b""
         return f"{_digest([kept, code.hex()])}-{_digest(self.space.to_dict())}"
 
@@ -248,17 +331,71 @@ def _training_problems(document: Document) -> list[Problem]:
     """
     try:
         training = TrainingSpec.model_validate(document.data.get("training", {}))
-        objective = _optional(ObjectiveSpec, document.data.get("objective"))
+        objective, goals = _written_objectives(document)
     except ValidationError:
         return []
+    at = _place_of_objective(document)
     if is_reference(document.data.get("model")):
-        return [_placed(document, problem) for problem in objectives.own_problems(training, objective)]
+        own = objectives.own_problems(training, objective)
+        return [_placed(document, replace(each, path=_moved(each.path, at))) for each in own]
     task = document.get(("data", "task"), "auto")
     kinds: tuple[TaskKind, ...] = (task,) if task in get_args(TaskKind) else get_args(TaskKind)
-    fewest = min((_training_errors(kind, training, objective) for kind in kinds), key=len)
+    fewest = min((_training_errors(kind, training, objective, goals) for kind in kinds), key=len)
     if objective and len(kinds) > 1:
-        fewest = [each if each.path != "objective.metric" else _unreported(training, objective) for each in fewest]
-    return [_placed(document, problem) for problem in fewest]
+        fewest = [each if each.path != _OBJECTIVE else _unreported(training, objective) for each in fewest]
+    return [_placed(document, replace(each, path=_moved(each.path, at))) for each in fewest]
+
+
+def _written_objectives(document: Document) -> tuple[ObjectiveSpec | None, Sequence[GoalSpec]]:
+    """Return what a file says trials are scored on, and all of several objectives.
+
+    Raises:
+        ValidationError: if that is not well written.
+    """
+    several = document.data.get("objectives")
+    if not isinstance(several, list) or not several:
+        return _optional(ObjectiveSpec, document.data.get("objective")), ()
+    goals = [GoalSpec.model_validate(each) for each in several]
+    if goals[0].metric in MEASURES:  # which is told where the file's model is checked
+        return None, ()
+    return ObjectiveSpec(metric=goals[0].metric, direction=goals[0].direction), goals
+
+
+def _place_of_objective(document: Document) -> str:
+    """Return the key of the metric that trials are scored on."""
+    return "objectives[0].metric" if document.data.get("objectives") else _OBJECTIVE
+
+
+def _moved(path: str, objective: str) -> str:
+    return objective if path == _OBJECTIVE else path
+
+
+def _goals(spec: StudySpec, first: Literal["minimize", "maximize"]) -> tuple[Goal, ...]:
+    return tuple(
+        Goal(
+            goal.metric,
+            first if place == 0 else goal.direction or objectives.direction_of(goal.metric) or "minimize",
+            (goal.format or "keras") if goal.metric in MEASURED_OF_FILES else "",
+            goal.at_most,
+            goal.at_least,
+        )
+        for place, goal in enumerate(spec.objectives or ())
+    )
+
+
+def _check_goal(task: TaskKind, training: TrainingSpec, goal: GoalSpec, place: int) -> None:
+    """Make sure that training reports a further objective which is no measure of the model.
+
+    Raises:
+        InputError: if it does not.
+    """
+    if place == 0 or goal.metric in MEASURES:
+        return
+    try:
+        objectives.resolve_objective(task, training, ObjectiveSpec(metric=goal.metric))
+    except InputError as error:
+        message = f"{error.problems[0].message}; of the trained model there are {', '.join(MEASURES)}"
+        raise InputError(Problem(message, f"objectives[{place}].metric")) from None
 
 
 def _unreported(training: TrainingSpec, objective: ObjectiveSpec) -> Problem:
@@ -274,13 +411,17 @@ def _optional(section: type[_Section], written: object) -> _Section | None:
     return None if written is None else section.model_validate(written)
 
 
-def _training_errors(kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None) -> list[Problem]:
+def _training_errors(
+    kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None, goals: Sequence[GoalSpec]
+) -> list[Problem]:
     problems: list[Problem] = []
-    for check in (
+    checks: list[Callable[[], object]] = [
         lambda: objectives.loss_name(kind, training),
         lambda: objectives.metric_names(kind, training),
         lambda: objectives.resolve_objective(kind, training, objective),
-    ):
+    ]
+    checks += [partial(_check_goal, kind, training, goal, place) for place, goal in enumerate(goals)]
+    for check in checks:
         try:
             check()
         except InputError as error:

@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -29,6 +30,7 @@ _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # What the operating system's timers and limits take without overflowing, and no study needs.
 _LONGEST_S = 10_000 * 86_400
 _LARGEST_BYTES = 10**18
+_MOST_OBJECTIVES = 8
 
 
 def duration_s(written: object) -> float:
@@ -361,6 +363,35 @@ ExportFormat = Literal[
 """The names in `pipelines.export.known_formats`, which is far above; a test holds them equal."""
 
 
+class GoalSpec(Section):
+    """One of several objectives."""
+
+    metric: str = Field(
+        description="A metric that training reports; or, of the trained model, `parameters`, `size_mb` or `latency_ms`."
+    )
+    direction: Literal["minimize", "maximize"] | None = Field(
+        None, description="Whether less or more is better; known for Keras's metrics and for the model's measures."
+    )
+    format: ExportFormat | None = Field(
+        None, description="The file that `size_mb` and `latency_ms` are measured of; `keras` if left out."
+    )
+    at_most: float | None = Field(None, description="A model above this cannot win, and the sampler avoids it.")
+    at_least: float | None = Field(None, description="A model below this cannot win, and the sampler avoids it.")
+
+    @model_validator(mode="after")
+    def _format_of_a_file(self) -> Self:
+        if self.format is not None and self.metric not in MEASURED_OF_FILES:
+            raise ValueError(f"format is for {' and '.join(MEASURED_OF_FILES)}, not for {self.metric}; remove it")
+        return self
+
+
+MEASURED_OF_FILES = ("size_mb", "latency_ms")
+"""What is measured of a trained model's file: its megabytes (10^6 bytes), and the median milliseconds for one row."""
+
+MEASURES = ("parameters", *MEASURED_OF_FILES)
+"""Objectives that are not metrics of training: the first is the number of trainable weights."""
+
+
 class ExportSpec(Section):
     """What becomes of the winner."""
 
@@ -383,6 +414,12 @@ class StudySpec(Section):
     )
     space: dict[str, Any] = Field(default={}, description="The search space; the family's shipped space when left out.")
     objective: ObjectiveSpec | None = Field(None, description="What is optimised; chosen by the task when left out.")
+    objectives: list[GoalSpec] | None = Field(
+        None,
+        json_schema_extra={"minItems": 2, "maxItems": _MOST_OBJECTIVES},
+        description="Several objectives instead of one: trials are scored on the first, a metric of training, and no "
+        "trial of the front is worse than another in all of them.",
+    )
     training: TrainingSpec = Field(default=TrainingSpec(), description="What is the same for every trial.")
     search: SearchSpec = Field(default=SearchSpec(), description="How the space is searched.")
     budget: BudgetSpec = Field(default=BudgetSpec(), description="When the study ends.")
@@ -392,13 +429,50 @@ class StudySpec(Section):
     tracking: TrackingSpec = Field(default=TrackingSpec(), description="What goes to MLflow.")
     export: ExportSpec = Field(default=ExportSpec(), description="What becomes of the winner.")
 
-    @model_validator(mode="after")
-    def _folds_once(self) -> Self:
-        if self.data.split.folds is not None and self.selection.folds is not None:
-            raise ValueError("trials are scored over data.split.folds already; remove selection.folds")
-        if self.data.split.folds is not None and self.selection.ensemble:
-            raise ValueError("selection.ensemble needs validation rows, and data.split.folds leaves none apart")
-        return self
+    @field_validator("objectives")
+    @classmethod
+    def _several(cls, goals: list[GoalSpec] | None, info: ValidationInfo) -> list[GoalSpec] | None:
+        if goals is None:
+            return None
+        if info.data.get("objective") is not None:
+            raise ValueError("expected either objective or objectives, got both; remove one")
+        if not 2 <= len(goals) <= _MOST_OBJECTIVES:
+            raise ValueError(f"expected 2 to {_MOST_OBJECTIVES} objectives, got {len(goals)}; one alone is `objective`")
+        if goals[0].metric in MEASURES:
+            raise ValueError(
+                f"the first of the objectives must be a metric of training, which scores each epoch; {goals[0].metric} "
+                "is not"
+            )
+        named = [(goal.metric, goal.format or "keras") for goal in goals]
+        if twice := next((goal for goal in named if named.count(goal) > 1), None):
+            raise ValueError(f"{twice[0]} is among the objectives twice; remove one")
+        return goals
+
+    @field_validator("search")
+    @classmethod
+    def _pruner_of_one_score(cls, search: SearchSpec, info: ValidationInfo) -> SearchSpec:
+        if info.data.get("objectives") and "pruner" in search.model_fields_set and search.pruner != "none":
+            raise ValueError(f"the {search.pruner} pruner compares one score, not several; set pruner: none")
+        return search
+
+    @field_validator("selection")
+    @classmethod
+    def _folds_once(cls, selection: SelectionSpec, info: ValidationInfo) -> SelectionSpec:
+        data = info.data.get("data")
+        if data is None or data.split.folds is None:
+            return selection
+        if selection.folds is not None:
+            raise ValueError("trials are scored over data.split.folds already; remove folds")
+        if selection.ensemble:
+            raise ValueError("an ensemble needs validation rows, and data.split.folds leaves none apart")
+        return selection
+
+    @property
+    def scored_on(self) -> ObjectiveSpec | None:
+        """What trials are scored on, as far as the file says: the objective, or the first of several."""
+        if not self.objectives:
+            return self.objective
+        return ObjectiveSpec(metric=self.objectives[0].metric, direction=self.objectives[0].direction)
 
     @property
     def models_kept(self) -> int:

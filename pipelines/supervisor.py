@@ -32,8 +32,8 @@ from pipelines.reserve import Reserve
 from pipelines.search import Scored, Search, count_by_state
 from pipelines.selection import evaluation_job, models_job
 from pipelines.stopping import outcome, reason_to_stop
-from pipelines.study_file import Study
-from pipelines.training.trainer import ARTIFACTS, EpochDone, Fatal, RungReached
+from pipelines.study_file import Goal, Study
+from pipelines.training.trainer import ARTIFACTS, EpochDone, Fatal, RungReached, TrialJob
 from pipelines.underway import Underway
 from search_spaces.errors import InputError, KerastudyError
 from search_spaces.question import Question
@@ -345,15 +345,21 @@ class Supervisor:
         """Start a trial in a worker of its own, for a reason."""
         limits = self._study.spec.limits
         job = self._trials.begin(number, values, {"kerastudy.why_alone": reason})
+        of_files = tuple(goal for goal in self._objective.goals if goal.format)
+        function: str = "pipelines.training.trial:train_trial"
+        payload: TrialJob | tuple[TrialJob, tuple[Goal, ...]] = job
+        if of_files:
+            function, payload = "pipelines.export.measured:train_measured", (job, of_files)
         self._engine.submit(
             Job(
                 _job_name(number),
-                "pipelines.training.trial:train_trial",
-                job,
+                function,
+                payload,
                 Path(job.folder) / ARTIFACTS / "worker.log",
                 time_s=self._trials.time_left_s(number),
                 stall_s=limits.stall,
                 memory_bytes=self._memory_bytes,
+                fresh=bool(of_files),  # what converts models leaves traces in its process
             )
         )
         yield TrialBegun(number, values)

@@ -131,13 +131,13 @@ def _left(left: int, reason: str) -> str:
 
 def print_trials(trials: Sequence[TrialRow]) -> None:
     """Print a table of trials, a column for each hyperparameter."""
-    names = _param_names(trials)
-    table = _table("trial", "state", "value", "epoch", "time", *names, "reason")
+    names, values = _param_names(trials), _value_names(trials)
+    table = _table("trial", "state", *values, "epoch", "time", *names, "reason")
     for trial in trials:
         table.add_row(
             trial_name(trial.number),
             trial.state,
-            table_cell(trial.values[0] if trial.values else None),
+            *(table_cell(value) for value in _padded(trial.values, len(values))),
             table_cell(trial.best_epoch),
             "" if trial.seconds is None else duration(trial.seconds),
             *(table_cell(trial.params.get(name)) for name in names),
@@ -148,28 +148,48 @@ def print_trials(trials: Sequence[TrialRow]) -> None:
 
 def print_csv(trials: Sequence[TrialRow]) -> None:
     """Print trials as CSV, a column for each hyperparameter; inactive ones are empty."""
-    names = _param_names(trials)
+    names, values = _param_names(trials), _value_names(trials)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    fixed = ["number", "state", "value", "best_epoch", "seconds"]
+    fixed = ["number", "state", *values, "best_epoch", "seconds"]
     writer.writerow([*fixed, *(f"params_{name}" for name in names), "reason"])
     for trial in trials:
-        value = trial.values[0] if trial.values else ""
         active = [_csv_cell(trial.params.get(name)) for name in names]
-        writer.writerow([trial.number, trial.state, value, trial.best_epoch, trial.seconds, *active, trial.reason])
+        of_trial = ["" if value is None else value for value in _padded(trial.values, len(values))]
+        writer.writerow([trial.number, trial.state, *of_trial, trial.best_epoch, trial.seconds, *active, trial.reason])
+
+
+def _value_names(trials: Sequence[TrialRow]) -> list[str]:
+    """Return Optuna's names of the columns of values: `value`, or `values_0` and so on for several objectives."""
+    most = max((len(trial.values) for trial in trials), default=1)
+    return ["value"] if most <= 1 else [f"values_{index}" for index in range(most)]
+
+
+def _padded(values: Sequence[float], count: int) -> list[float | None]:
+    return [*values, *[None] * (count - len(values))]
 
 
 def print_best(best: BestTrial) -> None:
     """Print the best trial."""
+    others = zip(best.objectives[1:], best.trial.values[1:], strict=True)
     rows = {
         "study": best.study,
         "trial": trial_name(best.trial.number),
         best.metric: f"{best.trial.values[0]:.6g} at epoch {best.trial.best_epoch}",
+        **{objective.name: f"{value:.6g}" for objective, value in others},
         **_chosen(best),
         **{name: f"{value:.6g}" for name, value in best.test.items()},
         **{f"  {name}": table_cell(value) for name, value in best.trial.params.items()},
         "model": best.model,
     }
     _print_pairs(rows)
+    if best.front:
+        table = _table("front", *(f"{each.name} ({each.direction})" for each in best.objectives))
+        for trial in best.front:
+            table.add_row(trial_name(trial.number), *(f"{value:.6g}" for value in trial.values))
+        print()
+        _print(table)
+        name = best.objectives[-1].name
+        print(f"export one of them with --trial N, or the best within bounds with --at-most {name}=VALUE")
 
 
 def _chosen(best: BestTrial) -> dict[str, str]:

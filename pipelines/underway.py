@@ -19,7 +19,7 @@ from pipelines.home import Home
 from pipelines.progress import EpochEnded, TrialEnded, TrialTriedAgain
 from pipelines.recording import Recorder
 from pipelines.search import Attempt, Scored, Search, best_of
-from pipelines.study_file import Objective, Study
+from pipelines.study_file import Goal, Objective, Study
 from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.fleet.seam import MemberFailed
 from pipelines.training.trainer import (
@@ -211,9 +211,15 @@ class Underway:
             metrics=result.metrics,
             parameters=result.parameters,
             trainer=result.trainer,
+            goals=self._goals(result),
         )
         self.best = best_of([self.best, scored] if self.best else [scored], self._objective)
         return self._ended(running, scored, result)
+
+    def _goals(self, result: TrialResult) -> tuple[float, ...]:
+        if result.state != "complete":
+            return ()
+        return tuple(_value_of(goal, result) for goal in self._objective.goals[1:])
 
     def _failed(self, running: Running, failure: _Failure) -> TrialEnded:
         return self._ended(running, self._scored(running, "failed", failure.reason, failure.seconds), None)
@@ -291,6 +297,13 @@ def trial_job(
 def trial_seed(seed: int, number: int) -> int:
     """Return the seed of a trial: it depends on the study's seed and the trial's number alone."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
+
+
+def _value_of(goal: Goal, result: TrialResult) -> float:
+    """Return a trial's value of an objective besides the one that it is scored on."""
+    if goal.metric == "parameters":
+        return float(result.parameters)
+    return result.measures[goal.name] if goal.format else result.metrics[goal.metric]
 
 
 def _one_line(reason: str) -> str:

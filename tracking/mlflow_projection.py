@@ -251,6 +251,7 @@ class Projection:
         metrics = test_metrics(closed)
         if handed_over is not None and metrics:
             self._log(handed_over.run_id, metrics=metrics)
+        self._mark_front(study, closed)
         if closed.best_value is not None:
             name = metric_name(f"best_{study.opened.metric}")
             metrics = [*metrics, Metric(name, closed.best_value, closed.finished_ms, 0)]
@@ -289,6 +290,14 @@ class Projection:
             },
             description=f"{score}trial {closed.winner} of study {closed.study}: [{winner.name}]({link})",
         )
+
+    def _mark_front(self, study: StudyRun, closed: StudyClosed) -> None:
+        """Tag the runs on the front of several objectives, and no other."""
+        if not study.opened.columns:
+            return
+        on_front = {self._runs.key(study.name, number) for number in closed.front}
+        for key, run in self._runs.trials(study).items():
+            self._client.set_tag(run.run_id, "kerastudy.front", str(key in on_front).lower())
 
     def _settle_children(self, study: StudyRun, closed: StudyClosed) -> None:
         """Leave no child RUNNING when nobody works on it: parked ones wait, others were cut off."""

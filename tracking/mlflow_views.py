@@ -31,7 +31,9 @@ def studies_view(experiment: str) -> str:
 
 def leaderboard_tag(opened: StudyOpened, parent_run_id: str) -> tuple[str, str]:
     """Return the tag that holds a study's leaderboard: its trials by score, with their active parameters."""
-    columns = [_metric(opened), "tags.`state`", *map(_param, opened.parameters)]
+    further = [f"metrics.`{name}`" for name in opened.columns]
+    front = ["tags.`kerastudy.front`"] if further else []
+    columns = [_metric(opened), *further, *front, "tags.`state`", *map(_param, opened.parameters)]
     state = _state(
         search=f"tags.mlflow.parentRunId = '{parent_run_id}'",
         order_by=_metric(opened),

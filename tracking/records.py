@@ -26,6 +26,7 @@ class StudyOpened:
     Attributes:
         artifacts: folder whose files belong to the parent run (study file, space, environment, split).
         parameters: names in the space, for the leaderboard's columns.
+        columns: metrics besides the study's own that its leaderboard shows: further objectives.
         dataset: name, source, digest and the number of rows per part, for MLflow's dataset lineage.
     """
 
@@ -41,6 +42,7 @@ class StudyOpened:
     dataset_digest: str
     dataset_rows: Mapping[str, int]
     tags: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class StudyClosed:
         test: the winner's metrics on the test rows.
         execution: the execution of the winner whose model is registered; the trial's own where empty.
         metrics: what the study's run shows besides, such as the winner's mean over its executions.
+        front: numbers of the trials that no other equals or betters in all of several objectives.
     """
 
     study: str
@@ -159,6 +162,7 @@ class StudyClosed:
     test: Mapping[str, float] = field(default_factory=dict)
     execution: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    front: tuple[int, ...] = ()
 
 
 TrialRecord = TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished
@@ -189,6 +193,9 @@ def decoded(kind: str, payload: str) -> Record:
     values: dict[str, Any] = json.loads(payload)
     if "parameters" in values:
         values["parameters"] = tuple(values["parameters"])
+    for listed in ("columns", "front"):
+        if listed in values:
+            values[listed] = tuple(values[listed])
     if "epochs" in values:
         values["epochs"] = tuple((epoch, at_ms, metrics) for epoch, at_ms, metrics in values["epochs"])
     return _KINDS[kind](**values)

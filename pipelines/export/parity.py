@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,9 +156,11 @@ def scoring_of(task: Task, training: TrainingSpec, objective: str, direction: st
     return Scoring(task, training, known[0], direction_of(known[0]) == "minimize")
 
 
-def measured(predict: Predict, raw: Mapping[str, Array], beat: Callable[[], None]) -> tuple[Latency, ...]:
+def measured(
+    predict: Predict, raw: Mapping[str, Array], beat: Callable[[], None], batches: Sequence[int] = _BATCHES
+) -> tuple[Latency, ...]:
     """Return how long predictions take, a second at most for each size of batch."""
-    return tuple(_latency(predict, _repeated(raw, batch), batch, beat) for batch in _BATCHES)
+    return tuple(_latency(predict, _repeated(raw, batch), batch, beat) for batch in batches)
 
 
 def _latency(predict: Predict, rows: Mapping[str, Array], batch: int, beat: Callable[[], None]) -> Latency:

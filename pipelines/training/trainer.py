@@ -112,6 +112,7 @@ class TrialResult:
         seconds: time from start to end.
         drawn: hyperparameters that the model asked for and the space does not declare.
         trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for a model of the study's own by its `fit`.
+        measures: what was measured of its files, by the names of the objectives.
     """
 
     state: Literal["complete", "pruned"]
@@ -123,6 +124,7 @@ class TrialResult:
     seconds: float
     drawn: Mapping[str, Value] = field(default_factory=dict)
     trainer: str = ""
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 FIT_ARGUMENTS = ("batch_size", "epochs")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +56,26 @@ from search_spaces.hyperparameters import GivenHyperParameters
 from tracking.crash_points import reach
 from tracking.records import Value
 
+Measure = Callable[[TrialJob], Mapping[str, float]]
+"""Measures the model that a trial has written, before the trial counts as done."""
 
-def train_trial(job: TrialJob, channel: Channel) -> TrialResult | Rejected | Fatal:
+
+def train_trial(job: TrialJob, channel: Channel, measure: Measure = lambda job: {}) -> TrialResult | Rejected | Fatal:
     """Train a trial on every fold and write its files below `job.folder`.
 
     Raises:
         TrialError: if it cannot be scored.
+        Whatever `measure` raises.
     """
     try:
-        return _train_folds(job, channel)
+        return _train_folds(job, channel, measure)
     except ModelTooLargeError as error:
         return Rejected(str(error))
     except ModelFatalError as error:
         return Fatal(str(error), traceback.format_exc())
 
 
-def _train_folds(job: TrialJob, channel: Channel) -> TrialResult:
+def _train_folds(job: TrialJob, channel: Channel, measure: Measure) -> TrialResult:
     started = time.monotonic()
     Path(job.folder).mkdir(parents=True, exist_ok=True)
     summary = load_summary(Path(job.data))
@@ -81,6 +85,8 @@ def _train_folds(job: TrialJob, channel: Channel) -> TrialResult:
     best = _best_fold(job, folds)
     result = _result(folds, seconds=time.monotonic() - started)
     _write_files(job, best, result)
+    if result.state == "complete":
+        result = replace(result, measures=measure(job))
     reach("result-due")
     write_text(Path(job.folder) / RESULT_FILE, json.dumps(asdict(result)))
     reach("result-written")

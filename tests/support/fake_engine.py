@@ -52,6 +52,7 @@ class FakeEngine:
 
     Attributes:
         jobs: every trial's job, in the order begun, in fleets or by itself.
+        functions: what each trial's job calls.
         fleets: every fleet's job.
         other_jobs: every job that trains nothing.
         stopped: names of the jobs that were stopped.
@@ -76,6 +77,7 @@ class FakeEngine:
         self._answers: dict[str, bool | None] = {}
         self._waits: set[str] = set()
         self.jobs: list[TrialJob] = []
+        self.functions: list[str] = []
         self.fleets: list[FleetJob] = []
         self.other_jobs: list[Job] = []
         self.stopped: list[str] = []
@@ -99,9 +101,11 @@ class FakeEngine:
     def submit(self, job: Job) -> None:
         assert self.idle > 0
         assert job.name not in self._under_way
-        if isinstance(job.payload, TrialJob):
-            self.jobs.append(job.payload)
-            self._under_way[job.name] = self._script(job.payload)
+        trial = job.payload[0] if isinstance(job.payload, tuple) else job.payload
+        if isinstance(trial, TrialJob):
+            self.jobs.append(trial)
+            self.functions.append(job.function)
+            self._under_way[job.name] = self._script(trial)
         elif isinstance(job.payload, FleetJob):
             self.fleets.append(job.payload)
             self._under_way[job.name] = self._fleet(job.payload)
@@ -188,7 +192,13 @@ class FakeEngine:
         yield
 
 
-def training(job: TrialJob, scores: Sequence[float]) -> Generator[EpochDone | RungReached, bool, TrialResult]:
+def training(
+    job: TrialJob,
+    scores: Sequence[float],
+    *,
+    parameters: int = 7,
+    measures: Mapping[str, float] = MappingProxyType({}),
+) -> Generator[EpochDone | RungReached, bool, TrialResult]:
     """Reach a score in each epoch, as a worker does: with its files, its rungs, and the times of an earlier attempt."""
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -212,8 +222,9 @@ def training(job: TrialJob, scores: Sequence[float]) -> Generator[EpochDone | Ru
         best.epoch,
         best.metrics,
         tuple(epochs),
-        parameters=7,
+        parameters=parameters,
         seconds=0.5,
+        measures=dict(measures),
     )
     leave_files(folder, result, with_model=not pruned)
     return result
