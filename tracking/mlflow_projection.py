@@ -281,6 +281,7 @@ class Projection:
             winner,
             name=closed.register,
             alias=closed.alias,
+            ended_ms=closed.finished_ms,
             tags={
                 "study": closed.study,
                 "trial": str(closed.winner),
@@ -378,5 +379,6 @@ class Projection:
             linked.append(f"[Best trial {winner.name}]({links.run_url('', winner.experiment_id, winner.run_id)})")
         if registered is not None:
             page = links.registered_model_url("", registered.name, registered.version)
-            linked.append(f"[Model {registered.name}, version {registered.version}]({page})")
+            alias = f" ({registered.alias})" if registered.alias else ""
+            linked.append(f"[Model {registered.name}, version {registered.version}]({page}){alias}")
         self._client.set_tag(study.run_id, NOTE, f"**{headline}**\n\n{' · '.join(linked)}")

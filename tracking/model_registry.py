@@ -1,6 +1,10 @@
 """Models in MLflow: a logged model for each of the best trials, a registered version for the winner.
 
 Logged models are named as their run and found again by the tag `kerastudy.key`, so logging one twice gives one.
+
+Several studies may register under one name. An alias goes to the first of them and on to that study's later winners;
+another study's winner is `challenger` until somebody promotes it (see `tracking.promotion`). Each end of a study gives
+its alias once: a version notes for which end that was done, so that an end that is told again moves no alias back.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KEY_TAG: Final = "kerastudy.key"
+CHALLENGER: Final = "challenger"
+_SETTLED_TAG: Final = "kerastudy.alias_given_for"
 _VERSIONS_TAG: Final = "mlflow.modelVersions"
 
 
@@ -44,10 +50,11 @@ class TrialRun:
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """One version of a registered model."""
+    """One version of a registered model; `alias` is the one that it has of its study's end, "" where it has none."""
 
     name: str
     version: str
+    alias: str = ""
 
 
 def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
@@ -117,10 +124,31 @@ def register_winner(
     *,
     name: str,
     alias: str | None,
+    ended_ms: int,
     tags: Mapping[str, str],
     description: str,
 ) -> RegisteredVersion | None:
-    """Register a trial's logged model and give it the alias; None if the trial has no logged model."""
+    """Register a trial's logged model and give it the alias, or `challenger`; None if the trial has no logged model.
+
+    Args:
+        client: MLflow's client.
+        run: the trial's run.
+        name: the registered model's name.
+        alias: what the study calls its winner; None gives no alias.
+        ended_ms: when the study ended.
+        tags: tags of a version that is new.
+        description: description of a version that is new.
+    """
+    version = register_trial(client, run, name=name, tags=tags, description=description)
+    if version is None or alias is None:
+        return version
+    return RegisteredVersion(name, version.version, _give_alias(client, run, version, alias, ended_ms))
+
+
+def register_trial(
+    client: MlflowClient, run: TrialRun, *, name: str, tags: Mapping[str, str], description: str
+) -> RegisteredVersion | None:
+    """Make a trial's logged model a version, unless it is one; None if the trial has no logged model."""
     model = find_trial_model(client, run.experiment_id, run.key)
     if model is None:
         return None
@@ -145,9 +173,37 @@ def register_winner(
         version = _version_of(client, name, run) or version
     reach("version-created")
     _link_back(client, model, name, str(version.version))
-    if alias is not None:
-        client.set_registered_model_alias(name, alias, version.version)
     return RegisteredVersion(name, str(version.version))
+
+
+def alias_holder(client: MlflowClient, name: str, alias: str) -> Any | None:
+    """Return the version that holds an alias, or None."""
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        # The registry has no code of its own for an alias that nobody holds.
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+
+
+def _give_alias(client: MlflowClient, run: TrialRun, version: RegisteredVersion, alias: str, ended_ms: int) -> str:
+    """Give a winner the alias that is its due, once for each end of its study, and return that alias."""
+    name, number = version.name, version.version
+    holder = alias_holder(client, name, alias)
+    is_free = holder is None or str(holder.version) == number
+    ours = client.get_model_version(name, number)
+    if not is_free and int(ours.tags.get(_SETTLED_TAG, "-1")) >= ended_ms:
+        return CHALLENGER if CHALLENGER in ours.aliases else ""
+    is_own = is_free or _study_of(holder.tags.get(KEY_TAG, "")) == _study_of(run.key)
+    given = alias if is_own else CHALLENGER
+    client.set_registered_model_alias(name, given, number)
+    client.set_model_version_tag(name, number, _SETTLED_TAG, str(ended_ms))
+    return given
+
+
+def _study_of(key: str) -> str:
+    return key.rpartition("/")[0]
 
 
 def _version_of(client: MlflowClient, name: str, run: TrialRun) -> Any | None:

@@ -348,6 +348,41 @@ def test_a_study_that_goes_on_registers_its_new_winner(projection, client, name,
     assert client.get_model_version_by_alias(f"{name}-model", "champion").run_id == children[1].info.run_id
 
 
+def test_an_alias_of_another_study_stays(projection, client, name, a_study, keras_file):
+    """Of two studies under one name the first keeps the alias; the other's winner is the challenger, and says so."""
+    first, second = (a_study(f"{name}{part}", models={1: keras_file}, register=f"{name}-model") for part in "ab")
+    deliver(projection, [*first, *second])
+    before = aliases_of(client, f"{name}-model")
+    assert before == {"champion": (f"{name}a", "1"), "challenger": (f"{name}b", "1")}
+    parent, _ = runs_of(client, f"{name}b")
+    assert "version 2](" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.tags["mlflow.note.content"].endswith("(challenger)")
+    noted = everything(client, f"{name}b")
+    deliver(projection, [second[-1], first[-1], second[-1]])
+    assert (aliases_of(client, f"{name}-model"), everything(client, f"{name}b")) == (before, noted)
+
+
+def test_an_end_that_is_told_again_takes_no_alias_back(projection, client, name, a_study, keras_file):
+    """What a person did with the aliases since a study ended stays, whatever is delivered again; a later end counts."""
+    first, second = (a_study(f"{name}{part}", models={0: keras_file, 1: keras_file}, register="own") for part in "ab")
+    deliver(projection, [*first, *second])
+    client.set_registered_model_alias("own", "champion", "2")
+    client.delete_registered_model_alias("own", "challenger")
+    deliver(projection, [first[-1], second[-1]])
+    assert aliases_of(client, "own") == {"champion": (f"{name}b", "1")}
+    deliver(projection, [replace(first[-1], finished_ms=first[-1].finished_ms + 1, winner=0)])
+    assert aliases_of(client, "own") == {"champion": (f"{name}b", "1"), "challenger": (f"{name}a", "0")}
+    deliver(projection, [replace(second[-1], finished_ms=second[-1].finished_ms + 1, winner=0)])
+    assert aliases_of(client, "own")["champion"] == (f"{name}b", "0")
+
+
+def aliases_of(client, model):
+    """Return which study's trial holds each alias of a registered model."""
+    held = client.get_registered_model(model).aliases
+    versions = {alias: client.get_model_version(model, number) for alias, number in held.items()}
+    return {alias: (version.tags["study"], version.tags["trial"]) for alias, version in versions.items()}
+
+
 def test_large_trials_are_split_over_requests(projection, client, name, a_study):
     """More metrics and parameters than MLflow takes at once are all there."""
     opened = a_study(name)[0]
