@@ -138,7 +138,8 @@ class Recorder:
             told += self._epochs(trial.number, curve, mean=True)
         keeps, displaced = self._rank(trial)
         if keeps:
-            rows.write_mlflow_model(self._home.trial(self._study.name, trial.number))
+            name = self._study.name
+            rows.write_mlflow_model(self._home.trial(name, trial.number), self._home.data(name))
         finished = rows.finished_row(
             self._study.name,
             trial,
@@ -251,7 +252,7 @@ class Recorder:
 
     def _late_model(self, number: int) -> Record:
         folder = self._home.trial(self._study.name, number)
-        rows.write_mlflow_model(folder, anew=False)
+        rows.write_mlflow_model(folder, self._home.data(self._study.name), anew=False)
         return ModelKept(self._study.name, number, str(folder / ARTIFACTS), str(folder / rows.MLFLOW_MODEL))
 
     def _rank(self, trial: Scored) -> tuple[bool, list[int]]:

@@ -205,7 +205,7 @@ class _Telling:
     def _write_model(self, trial: Scored) -> None:
         folder = self._home.trial(self._study.name, trial.number)
         try:
-            rows.write_mlflow_model(folder, anew=False)
+            rows.write_mlflow_model(folder, self._home.data(self._study.name), anew=False)
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             self.notes.append(f"trial {trial.number}: its model cannot be read: {error}")
         # A fleet leaves weights, and the models that are kept are written from them when the study ends.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pipelines.data.model_inputs import model_description
 from pipelines.data.prepared import DataSummary
 from pipelines.finalists import Finalist
 from pipelines.home import Home
@@ -203,7 +204,13 @@ def best_metrics(trial: Scored, objective: Objective) -> dict[str, float]:
     return {**best, "best_epoch": float(trial.best_epoch), **measures}
 
 
-def write_mlflow_model(folder: Path, *, anew: bool = True) -> None:
-    """Write a trial's model as MLflow keeps it, if the trial's folder holds its model; `anew` also over one there."""
+def write_mlflow_model(folder: Path, data: Path, *, anew: bool = True) -> None:
+    """Write a trial's model as MLflow keeps it, if the trial's folder holds its model.
+
+    Args:
+        folder: the trial's folder.
+        data: the study's prepared data.
+        anew: also over one that is there.
+    """
     if (folder / MODEL_FILE).exists() and (anew or not (folder / MLFLOW_MODEL).exists()):
-        write_model_folder(folder / MODEL_FILE, folder / MLFLOW_MODEL)
+        write_model_folder(folder / MODEL_FILE, folder / MLFLOW_MODEL, model_description(data))

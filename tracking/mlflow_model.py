@@ -2,7 +2,11 @@
 
 MLflow's own `save_model` wants the live model, and the process that records trials holds none. What is written here
 loads with `mlflow.tensorflow.load_model` as if MLflow had saved it. The `python_function` flavour has a small loader of
-its own in the folder, because MLflow's hands strings to Keras as NumPy arrays, which Keras refuses.
+its own in the folder (`mlflow_loader`), because MLflow's hands strings to Keras as NumPy arrays, which Keras refuses.
+
+The columns of a table are `any` in the signature. MLflow's typed columns refuse what ordinary DataFrames hold (whole
+numbers and booleans for `double`, nothing but NaN for `string`), and make a missing string of JSON's `inputs` the word
+"None". The loader knows each column's kind, and refuses what does not fit it by name.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import shutil
 import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,51 +27,14 @@ from typing import Any, Final, Literal
 import numpy as np
 from ruamel.yaml import YAML
 
+from tracking import mlflow_loader
+
+COLUMNS_FILE: Final = "columns.json"
+TASK: Final = "kerastudy.task"
 _DATA: Final = "data"
 _CODE: Final = "code"
 _LOADER: Final = "kerastudy_pyfunc"
 _DTYPES: Final = {"float32": "float32", "int32": "int32", "string": "str"}
-
-# Runs wherever the model is loaded, with nothing of ours installed.
-_LOADER_SOURCE: Final = '''\
-"""Loads the Keras model of this folder for `mlflow.pyfunc`."""
-
-from pathlib import Path
-
-import keras
-import numpy as np
-import pandas as pd
-import tensorflow as tf
-
-
-class KerasOnRawColumns:
-    """Takes a table or a dict of columns and predicts with the Keras model."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def predict(self, model_input, params=None):
-        if isinstance(model_input, pd.DataFrame):
-            model_input = {name: model_input[name].to_numpy() for name in model_input.columns}
-        if not isinstance(model_input, dict):
-            return self.model.predict(model_input, verbose=0)
-        wanted = {tensor.name: tensor for tensor in self.model.inputs}
-        columns = {name: _tensor(model_input[name], tensor) for name, tensor in wanted.items()}
-        return self.model.predict(columns, verbose=0)
-
-
-def _tensor(values, wanted):
-    values = np.asarray(values)
-    if len(wanted.shape) == 2 and values.ndim == 1:
-        values = values[:, np.newaxis]
-    if wanted.dtype == "string":
-        return tf.constant(values.astype(str))
-    return tf.constant(values.astype(wanted.dtype))
-
-
-def _load_pyfunc(path):
-    return KerasOnRawColumns(keras.saving.load_model(Path(path) / "model.keras", compile=False))
-'''
 
 
 @dataclass(frozen=True)
@@ -80,19 +47,46 @@ class TensorDescription:
 
 
 @dataclass(frozen=True)
-class ModelDescription:
-    """What goes in and, where it is known, what comes out."""
+class InputColumn:
+    """One column of a table: its name in the source, that of the exported model's input, and what it holds."""
 
-    inputs: tuple[TensorDescription, ...]
+    name: str
+    input: str
+    kind: Literal["numeric", "boolean", "string", "date"]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that a model takes; `missing_values` are words that mean "missing" besides the empty field."""
+
+    columns: tuple[InputColumn, ...]
+    missing_values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What goes in and, where it is known, what comes out.
+
+    Attributes:
+        inputs: tensors; empty where `columns` says what goes in.
+        output: the one output.
+        columns: what goes in, of a model of a table.
+        example: one row or more per input or column, as lists; MLflow's input example.
+        task: what is predicted, as plain values; MLflow keeps it as the model's metadata.
+    """
+
+    inputs: tuple[TensorDescription, ...] = ()
     output: TensorDescription | None = None
+    columns: Columns | None = None
+    example: Mapping[str, Sequence[Any]] | None = None
+    task: Mapping[str, Any] | None = None
 
 
 def write_model_folder(
     keras_file: Path,
     folder: Path,
+    described: ModelDescription | None = None,
     *,
-    signature: ModelDescription | None = None,
-    example: Mapping[str, Any] | None = None,
     requirements: Sequence[str] | None = None,
 ) -> None:
     """Write an MLflow model around a `.keras` file; an earlier one in `folder` is replaced.
@@ -100,12 +94,11 @@ def write_model_folder(
     Args:
         keras_file: the model that takes raw inputs.
         folder: folder to write.
-        signature: the raw inputs and the output; read from the file if None.
-        example: one row or more per input, as lists, shown in MLflow as the input example.
+        described: what goes in and out; read from the file if None.
         requirements: pip requirements to load the model with, such as `keras==3.15.1`; this environment's Keras and
             TensorFlow if None.
     """
-    signature = signature or described_inputs(keras_file)
+    described = described or described_inputs(keras_file)
     requirements = installed_requirements() if requirements is None else requirements
     aside = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
@@ -114,12 +107,14 @@ def write_model_folder(
     shutil.copyfile(keras_file, data / "model.keras")
     (data / "keras_module.txt").write_text("tensorflow.keras")
     (data / "save_format.txt").write_text("tf")
+    if described is not None and described.columns is not None:
+        (data / COLUMNS_FILE).write_text(json.dumps(asdict(described.columns), ensure_ascii=False), encoding="utf-8")
     (aside / _CODE).mkdir()
-    (aside / _CODE / f"{_LOADER}.py").write_text(_LOADER_SOURCE)
+    shutil.copyfile(Path(mlflow_loader.__file__), aside / _CODE / f"{_LOADER}.py")
     _write_environment(aside, requirements)
-    description = _description(aside, signature, requirements)
-    if example is not None:
-        description["saved_input_example_info"] = _write_example(aside, example)
+    description = _description(aside, described, requirements)
+    if described is not None and described.example is not None:
+        description["saved_input_example_info"] = _write_example(aside, described.example, described.columns)
     (aside / "MLmodel").write_text(_as_yaml(description))
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
@@ -156,7 +151,7 @@ def _described_input(declared: dict[str, Any]) -> TensorDescription | None:
     return TensorDescription(declared["name"], dtype, tuple(shape[1:]))
 
 
-def _description(folder: Path, signature: ModelDescription | None, requirements: Sequence[str]) -> dict[str, Any]:
+def _description(folder: Path, described: ModelDescription | None, requirements: Sequence[str]) -> dict[str, Any]:
     keras = {"code": None, "data": _DATA, "model_type": "keras", "save_format": "tf"}
     pyfunc = {"code": _CODE, "data": _DATA, "loader_module": _LOADER, "python_version": platform.python_version()}
     return {
@@ -168,15 +163,19 @@ def _description(folder: Path, signature: ModelDescription | None, requirements:
         "mlflow_version": version("mlflow"),
         "model_size_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "model_uuid": uuid.uuid4().hex,
-        **({} if signature is None else {"signature": _signature(signature)}),
+        **({} if described is None else {"signature": _signature(described)}),
+        **({} if described is None or described.task is None else {"metadata": {TASK: _plain(described.task)}}),
         "utc_time_created": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" "),
     }
 
 
-def _signature(signature: ModelDescription) -> dict[str, Any]:
-    inputs = json.dumps([_tensor(tensor, name=tensor.name) for tensor in signature.inputs])
-    outputs = None if signature.output is None else json.dumps([_tensor(signature.output)])
-    return {"inputs": inputs, "outputs": outputs, "params": None}
+def _signature(described: ModelDescription) -> dict[str, Any]:
+    if described.columns is not None:
+        taken = [{"type": "any", "name": column.name, "required": True} for column in described.columns.columns]
+    else:
+        taken = [_tensor(tensor, name=tensor.name) for tensor in described.inputs]
+    outputs = None if described.output is None else json.dumps([_tensor(described.output)])
+    return {"inputs": json.dumps(taken), "outputs": outputs, "params": None}
 
 
 def _tensor(tensor: TensorDescription, **named: str) -> dict[str, Any]:
@@ -197,16 +196,24 @@ def _write_environment(folder: Path, requirements: Sequence[str]) -> None:
     (folder / "conda.yaml").write_text(_as_yaml({**environment, **dependencies}))
 
 
-def _write_example(folder: Path, example: Mapping[str, Any]) -> dict[str, str]:
-    rows = {name: np.asarray(values).tolist() for name, values in example.items()}
+def _write_example(folder: Path, example: Mapping[str, Sequence[Any]], columns: Columns | None) -> dict[str, str]:
+    if columns is None:
+        rows: dict[str, Any] = {name: np.asarray(values).tolist() for name, values in example.items()}
+        asked, kind = {"inputs": rows}, {"type": "ndarray", "format": "tf-serving"}
+    else:
+        rows = {"columns": list(example), "data": [list(row) for row in zip(*example.values(), strict=True)]}
+        asked, kind = {"dataframe_split": rows}, {"type": "dataframe", "pandas_orient": "split"}
     (folder / "input_example.json").write_text(json.dumps(rows))
-    (folder / "serving_input_example.json").write_text(json.dumps({"inputs": rows}))
+    (folder / "serving_input_example.json").write_text(json.dumps(asked))
     return {
         "artifact_path": "input_example.json",
-        "type": "ndarray",
-        "format": "tf-serving",
+        **kind,
         "serving_input_path": "serving_input_example.json",
     }
+
+
+def _plain(content: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(content))
 
 
 def _as_yaml(content: Mapping[str, Any]) -> str:

@@ -195,7 +195,7 @@ def _give_alias(client: MlflowClient, run: TrialRun, version: RegisteredVersion,
     ours = client.get_model_version(name, number)
     if not is_free and int(ours.tags.get(_SETTLED_TAG, "-1")) >= ended_ms:
         return CHALLENGER if CHALLENGER in ours.aliases else ""
-    is_own = is_free or _study_of(holder.tags.get(KEY_TAG, "")) == _study_of(run.key)
+    is_own = holder is None or is_free or _study_of(holder.tags.get(KEY_TAG, "")) == _study_of(run.key)
     given = alias if is_own else CHALLENGER
     client.set_registered_model_alias(name, given, number)
     client.set_model_version_tag(name, number, _SETTLED_TAG, str(ended_ms))

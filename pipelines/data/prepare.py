@@ -2,7 +2,7 @@
 
 A prepared folder is either whole or absent: it is written beside its place and renamed. It holds
 
-* `summary.json` and `split.csv` (each source row's place, part and fold);
+* `summary.json`, `split.csv` (each source row's place, part and fold) and `model_inputs.json` (see `model_inputs`);
 * per fold `fold-<k>/<part>.<input>.npy` and `<part>.y.npy` for training, `preprocessing.keras`, and the raw rows of the
   validation and test parts (`<part>.raw.parquet` or `<part>.raw.npy`) for comparing exported models with.
 
@@ -26,6 +26,7 @@ import pandas as pd
 
 from pipelines.data.columns import Column, read_columns
 from pipelines.data.encoding import Plan, describe, missing_somewhere, note_identifiers, plan_table
+from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.prepared import DataSummary, Features, InputKind, Part, RawColumn, Task, read_summary
 from pipelines.data.raw import PARTS, Array, PartName, RawData
 from pipelines.data.source_paths import source_path
@@ -83,6 +84,7 @@ def prepare(
         _write_fold(aside / f"fold-{fold}", content, labels, split, fold)
     _write_split(aside / "split.csv", raw, split)
     summary = _summarise(spec, content, labels, split)
+    write_model_inputs(aside, summary, content.originals(split.rows("validation", 0)[:100]), spec.missing_values)
     text = json.dumps({"format": FORMAT, "fingerprint": fingerprint, **dataclasses.asdict(summary)}, indent=2)
     (aside / "summary.json").write_text(text, encoding="utf-8")
     if expected is not None and expected != _digest(content, labels, own):
@@ -149,6 +151,12 @@ class _Content:
         return (
             RawColumn("features" if flat else "image", "array" if flat else "image", self.array.shape[1:], "float32"),
         )
+
+    def originals(self, numbers: Array) -> dict[str, Array]:
+        """Return the raw inputs of some rows before they are rounded to what the model takes."""
+        if self.array is not None:
+            return {self.raw[0].name: self.array[numbers]}
+        return {column.input: column.values[numbers] for column in self.columns}
 
     def rows(self, numbers: Array) -> dict[str, Array]:
         """Return the raw inputs of some rows."""

@@ -1,0 +1,96 @@
+"""What a deployed model takes, and a few rows of it, for MLflow: written once beside the prepared data.
+
+The rows are of the validation part, in the words of their source: a date is text and a missing value is null, not the
+numbers that the exported model takes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.data.prepared import Array, DataSummary
+from tracking.mlflow_model import Columns, InputColumn, ModelDescription, TensorDescription
+
+_FILE: Final = "model_inputs.json"
+_EXAMPLE_ROWS: Final = 3
+_MOST_EXAMPLE_VALUES: Final = 10_000
+
+
+def write_model_inputs(
+    folder: Path, summary: DataSummary, rows: Mapping[str, Array], missing_values: Sequence[str]
+) -> None:
+    """Write what `model_description` reads.
+
+    Args:
+        folder: folder of the prepared data.
+        summary: its summary.
+        rows: raw inputs, [row, ...] each; the first few become the example.
+        missing_values: words that mean "missing" in this data.
+    """
+    columns = [] if any(column.shape for column in summary.raw) else list(summary.raw)
+    content = {
+        "task": {"kind": summary.task.kind, "classes": summary.task.classes, "targets": summary.task.targets},
+        "outputs": summary.task.outputs,
+        "tensors": [] if columns else [{"name": each.name, "shape": each.shape} for each in summary.raw],
+        "columns": [{"name": each.column, "input": each.name, "kind": each.kind} for each in columns],
+        "missing_values": list(missing_values),
+        "example": _example_of_columns(summary, rows) if columns else _example_of_arrays(rows),
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / _FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def model_description(folder: Path) -> ModelDescription | None:
+    """Return what MLflow is told of a study's models; None where `folder` was prepared before this was written."""
+    try:
+        read = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    columns = tuple(InputColumn(**column) for column in read["columns"])
+    return ModelDescription(
+        inputs=tuple(TensorDescription(each["name"], "float32", tuple(each["shape"])) for each in read["tensors"]),
+        output=TensorDescription("", "float32", (read["outputs"],)),
+        columns=Columns(columns, tuple(read["missing_values"])) if columns else None,
+        example=read["example"] or None,
+        task=read["task"],
+    )
+
+
+def _example_of_columns(summary: DataSummary, rows: Mapping[str, Array]) -> dict[str, list[Any]]:
+    return {each.column: [_worded(value, each.kind) for value in _first(rows[each.name])] for each in summary.raw}
+
+
+def _example_of_arrays(rows: Mapping[str, Array]) -> dict[str, list[Any]]:
+    """Return one row of each array; none of arrays so large that nobody would read it."""
+    if sum(values[:1].size for values in rows.values()) > _MOST_EXAMPLE_VALUES:
+        return {}
+    return {name: [_finite(value) for value in values[:1].tolist()] for name, values in rows.items()}
+
+
+def _first(values: Array) -> list[Any]:
+    found: list[Any] = values[:_EXAMPLE_ROWS].tolist()
+    return found
+
+
+def _worded(value: Any, kind: str) -> Any:
+    if kind == "string":
+        return value or None
+    if math.isnan(value):
+        return None
+    if kind == "boolean":
+        return value == 1.0
+    if kind != "date":
+        return value
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=value)
+    return at.date().isoformat() if value == int(value) else at.isoformat(timespec="seconds")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

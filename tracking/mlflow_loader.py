@@ -1,0 +1,140 @@
+"""Loads the Keras model of an MLflow model's folder for `mlflow.pyfunc`.
+
+This file is copied into that folder and runs wherever the model is loaded, with nothing of ours installed. What a value
+means is what `pipelines.data.columns` makes of it for training; change both together.
+"""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>"})
+_BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+_WANTED = {"numeric": "a number", "boolean": "true or false", "date": "a date such as 2024-05-01"}
+
+
+class KerasOnRawColumns:
+    """Predicts from a table, or from a dict of columns or tensors, with the Keras model."""
+
+    def __init__(self, model: Any, columns: list[dict[str, str]], missing_values: list[str]) -> None:
+        """Take a Keras model, the columns of its table (none of tensors) and further words for "missing"."""
+        self._model = model
+        self._columns = columns
+        self._missing = frozenset(missing_values)
+
+    def predict(self, model_input: Any, params: Any = None) -> Any:
+        """Return the predictions [row, output].
+
+        Raises:
+            ValueError: if a column is missing, or a value is of another kind than its column.
+        """
+        import pandas as pd
+
+        if self._columns:
+            table = _as_table(model_input)
+            return self._model.predict(self._tensors(table), batch_size=1024, verbose=0)
+        if isinstance(model_input, pd.DataFrame):
+            model_input = {name: model_input[name].to_numpy() for name in model_input.columns}
+        if not isinstance(model_input, dict):
+            return self._model.predict(model_input, verbose=0)
+        wanted = {tensor.name: tensor for tensor in self._model.inputs}
+        tensors = {name: _tensor(model_input[name], tensor) for name, tensor in wanted.items()}
+        return self._model.predict(tensors, verbose=0)
+
+    def _tensors(self, table: Any) -> dict[str, Any]:
+        import tensorflow as tf
+
+        lacking = [column["name"] for column in self._columns if column["name"] not in table]
+        if lacking:
+            raise ValueError(f"these columns are missing: {', '.join(lacking)}")
+        tensors = {}
+        for column in self._columns:
+            name, kind = column["name"], column["kind"]
+            if kind != "string" and table[name].dtype.kind in "biuf" and isinstance(table[name].dtype, np.dtype):
+                tensors[column["input"]] = tf.constant(_representable(table[name].to_numpy()), tf.float32)
+                continue
+            values = [None if absent else value for value, absent in zip(table[name], table[name].isna(), strict=True)]
+            if kind == "string":
+                tensors[column["input"]] = tf.constant([self._text(value) for value in values], tf.string)
+            else:
+                numbers = [self._number(value, kind, name, row) for row, value in enumerate(values)]
+                tensors[column["input"]] = tf.constant(_representable(numbers), tf.float32)
+        return tensors
+
+    def _text(self, value: Any) -> str:
+        """Return a category; "" for a missing one, and a whole number without its point."""
+        if value is None:
+            return ""
+        whole = isinstance(value, float | np.floating) and float(value).is_integer()
+        text = str(int(value) if whole else value).strip()
+        return "" if text in self._missing else text
+
+    def _number(self, value: Any, kind: str, name: str, row: int) -> float:
+        """Return a number, 0 or 1, or days since 1970-01-01 UTC; NaN for a missing one."""
+        if value is None:
+            return np.nan
+        try:
+            if isinstance(value, str):
+                word = value.strip()
+                is_missing = word.lower() in _MISSING_WORDS or word in self._missing
+                return np.nan if is_missing else _parsed(word, kind)
+            if kind == "date" and isinstance(value, datetime.date | np.datetime64):
+                return _days(value)
+            return float(value)
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f'column "{name}": expected {_WANTED[kind]}, got {value!r} in row {row}') from None
+
+
+def _as_table(rows: Any) -> Any:
+    import pandas as pd
+
+    if not isinstance(rows, pd.DataFrame):
+        return pd.DataFrame(rows)
+    # MLflow makes one row of lists of JSON's `inputs` where every column is text.
+    if len(rows) == 1 and all(isinstance(value, list) for value in rows.iloc[0]):
+        return pd.DataFrame({name: rows[name].iloc[0] for name in rows.columns})
+    return rows
+
+
+def _parsed(word: str, kind: str) -> float:
+    if kind == "boolean":
+        return _BOOLEANS[word.lower()]
+    return _days(word.replace("/", "-")) if kind == "date" else float(word)
+
+
+def _days(date: Any) -> float:
+    import pandas as pd
+
+    at = pd.Timestamp(date)
+    at = at.tz_localize("UTC") if at.tzinfo is None else at
+    return float((at - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1))
+
+
+def _representable(numbers: Any) -> Any:
+    """Return the numbers with NaN for those that float32 cannot hold."""
+    values = np.array(numbers, dtype=np.float64)
+    return np.where(np.abs(values) <= np.finfo(np.float32).max, values, np.nan).astype(np.float32)
+
+
+def _tensor(values: Any, wanted: Any) -> Any:
+    import tensorflow as tf
+
+    values = np.asarray(values)
+    if len(wanted.shape) == 2 and values.ndim == 1:
+        values = values[:, np.newaxis]
+    if wanted.dtype == "string":
+        return tf.constant(values.astype(str))
+    return tf.constant(values.astype(wanted.dtype))
+
+
+def _load_pyfunc(path: str) -> KerasOnRawColumns:
+    import keras
+
+    folder = Path(path)
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    file = folder / "columns.json"
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"columns": [], "missing_values": []}
+    return KerasOnRawColumns(model, known["columns"], known["missing_values"])
