@@ -463,6 +463,26 @@ def _bounds(option: str, written: Sequence[str]) -> dict[str, float]:
     return bounds
 
 
+@commands.command()
+@_study
+@click.option("--trial", type=_Whole(0), metavar="N", help="Which trial; the best one by default.")
+@click.option("--alias", metavar="NAME", help="Which alias; default: the study file's, champion where it names none.")
+@click.option("--force", is_flag=True, help="Also if it is worse, or cannot be compared.")
+@_json
+@_with_door
+def promote(door: Here | Remote, study: str, trial: int | None, alias: str | None, force: bool, as_json: bool) -> None:
+    """Make the best model of STUDY the champion.
+
+    It is compared on the study's test rows with the version that holds the alias, and gets the alias if it is at least
+    as good. The exit code is 1 where it is not, and nothing was changed.
+    """
+    from pipelines import tables
+
+    done = door.promote(study, trial, alias, force=force)
+    (tables.print_json if as_json else tables.print_promoted)(done)
+    sys.exit(0 if done.is_promoted else 1)
+
+
 _wait = click.option(
     "--wait",
     "wait_s",

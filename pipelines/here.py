@@ -13,6 +13,7 @@ from pipelines.events import LOG_FILE
 from pipelines.export.export import Exported
 from pipelines.home import Home
 from pipelines.lookup import BestTrial, Lookup, StudyRow, StudyView, TrialRow
+from pipelines.promotion import Promoted, promote_trial
 from pipelines.study_file import Study
 from pipelines.submit import hand_in
 from search_spaces.errors import InputError, UnknownError
@@ -117,6 +118,10 @@ class Here:
         from pipelines.exporting import export_study
 
         return export_study(self.home, name, trial, formats, target, ensemble=ensemble)
+
+    def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> Promoted:
+        """Give a trial's model an alias, if it is at least as good as what holds it."""
+        return promote_trial(self.home, name, trial, alias, force=force)
 
     # Tokens --------------------------------------------------------------------------------------------------
 

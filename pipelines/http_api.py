@@ -28,6 +28,7 @@ from pipelines.control import Standing
 from pipelines.events import LOG_FILE, StoredEvent, events_after
 from pipelines.export.export import FORMATS
 from pipelines.lookup import BestTrial, TrialRow
+from pipelines.promotion import Promoted
 from pipelines.service.metrics import CONTENT_TYPE, measured
 from pipelines.service.office import MOST_IN_A_PAGE, Office, Page, ServedStudy
 from pipelines.service.problems import MEDIA_TYPE, detail_of
@@ -437,6 +438,17 @@ def _add_exports(app: FastAPI, office: Office) -> None:
         return FileResponse(
             archive, media_type="application/zip", filename=archive.name, background=BackgroundTask(kept.close)
         )
+
+    @app.post("/v1/studies/{study}:promote", tags=["export"])
+    def promote(
+        study: _Name,
+        asker: _Asker,
+        trial: Annotated[int | None, Query(ge=0, description="The best one by default")] = None,
+        alias: Annotated[str | None, Query(max_length=200, description="The study file's by default")] = None,
+        force: Annotated[bool, Query(description="Also if it is worse, or cannot be compared")] = False,
+    ) -> Promoted:
+        """Give a trial's model an alias, if it is at least as good on test rows as the version that holds it."""
+        return office.promote(study, trial, alias, asker, force=force)
 
 
 # Tokens ------------------------------------------------------------------------------------------------------

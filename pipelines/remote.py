@@ -24,6 +24,7 @@ from pipelines.data.source_paths import source_path
 from pipelines.export.export import Exported, Parity, check_target
 from pipelines.files import write_text
 from pipelines.lookup import BestTrial, TrialRow
+from pipelines.promotion import Promoted
 from pipelines.service.office import ListedStudy, ServedStudy
 from pipelines.service.uploads import Uploaded
 from pipelines.study_file import Study, check_document
@@ -218,6 +219,13 @@ class Remote:
             folder.rename(target)
         test = self.best(name).test if trial is None and not ensemble else {}
         return Exported(name, number, str(target), tuple(_read(Parity, each) for each in written), test)
+
+    def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> Promoted:
+        """Give a trial's model an alias, if it is at least as good as what holds it."""
+        given = {"trial": trial, "alias": alias, "force": str(force).lower()}
+        params = {key: value for key, value in given.items() if value is not None}
+        answer = self._asked("POST", f"/v1/studies/{name}:promote", params=params, timeout=_EXPORT_S)
+        return _read(Promoted, answer.json())
 
     # Tokens --------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d\d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)", re.IGNORECASE)
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_ALIAS = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
+_VERSION = re.compile(r"latest|v\d+", re.IGNORECASE)
 # What the operating system's timers and limits take without overflowing, and no study needs.
 _LONGEST_S = 10_000 * 86_400
 _LARGEST_BYTES = 10**18
@@ -98,7 +100,25 @@ Bytes = Annotated[
 NAME_MEANS = "a name of up to 100 letters, digits, dots, dashes and underscores that begins with a letter or digit"
 """What `Name` accepts, in words."""
 
+
+def alias_name(written: object) -> str:
+    """Return an alias of a registered model.
+
+    Raises:
+        ValueError: if MLflow refuses it: it reads `latest` and `v1` as versions.
+    """
+    if isinstance(written, str) and _ALIAS.fullmatch(written) and not _VERSION.fullmatch(written):
+        return written
+    raise ValueError(
+        "expected an alias of up to 100 letters, digits, dashes and underscores, neither latest nor a version such as "
+        f"v1, got {described(written)}"
+    )
+
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Alias = Annotated[
+    str, BeforeValidator(alias_name, json_schema_input_type=Annotated[str, Field(pattern=_ALIAS.pattern)])
+]
 Weight = Annotated[float, Field(ge=0.0)]
 _Pixels = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -401,7 +421,10 @@ class ExportSpec(Section):
     register_as: Name | None = Field(
         None, alias="register", description="Registered model's name in MLflow; the study's name if left out."
     )
-    alias: Name = Field("champion", description="Alias given to the winner's registered version.")
+    alias: Alias = Field(
+        "champion",
+        description="Alias given to the winner's registered version; `challenger` where another study's model has it.",
+    )
 
 
 class StudySpec(Section):

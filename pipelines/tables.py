@@ -18,6 +18,7 @@ from pipelines.display import counted, duration, metrics_line, table_cell, trial
 from pipelines.export.export import Exported, Parity
 from pipelines.handing_in import Submitted
 from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
+from pipelines.promotion import Promoted
 from pipelines.space_tools import ShippedSpace
 from pipelines.submit import Checked
 from pipelines.training.trainer import ModelCheck
@@ -230,6 +231,22 @@ def print_export(exported: Exported) -> None:
             print(line)
     if exported.test:
         print(f"  {metrics_line(exported.test)}")
+
+
+def print_promoted(done: Promoted) -> None:
+    """Print how a trial's model compared with the version that held the alias, and what came of it."""
+    which = f"{done.study} {trial_name(done.trial)}"
+    against = f" against {done.holder}" if done.holder else ""
+    if (compared := done.comparison) is not None:
+        print(f"{which}{against}, on {counted(compared.rows, 'row')} of the {compared.part} part")
+        table = _table("metric", which, *([done.holder] if compared.rival_scores else []))
+        for name, value in compared.scores.items():
+            rival = [table_cell(compared.rival_scores.get(name))] if compared.rival_scores else []
+            table.add_row(name, table_cell(value), *rival)
+        _print(table)
+    for note in done.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(done.reason)
 
 
 def _parity_lines(parity: Parity) -> Iterator[str]:

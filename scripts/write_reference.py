@@ -30,6 +30,7 @@ _WORDS: Mapping[Any, str] = {
     study_spec.Seconds: "duration",
     study_spec.Bytes: "size",
     study_spec.Name: "name",
+    study_spec.Alias: "alias",
     bool: "true or false",
     int: "whole number",
     float: "number",

@@ -92,9 +92,9 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
 
 
 def delete_trial_model(client: MlflowClient, experiment_id: str, key: str) -> None:
-    """Delete a trial's logged model, and its files where they are on this machine; nothing if there is none."""
+    """Delete a trial's logged model, and its files where they are on this machine; one that was registered stays."""
     model = find_trial_model(client, experiment_id, key)
-    if model is not None:
+    if model is not None and not json.loads(model.tags.get(_VERSIONS_TAG, "[]")):
         _delete(client, model)
 
 

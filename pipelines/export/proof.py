@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def prove(job: ProofJob, channel: Channel) -> Parity:
     summary = read_summary(Path(job.trial.data))
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
     scoring = scoring_of(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
-    y = _targets(job.trial, len(expected))
+    y = held_out_targets(job.trial)
     keras_score = scored(expected, y, scoring)
     score = scored(got, y, scoring) if got.shape == expected.shape else None
     scores = None if score is None or keras_score is None else (score, keras_score)
@@ -103,8 +103,20 @@ def held_out(trial: PastTrial) -> dict[str, Array]:
     """Return the raw rows that files are compared on: of the test part, or of the validation part where it is empty."""
     from pipelines.data.prepare import load_raw  # loads pandas
 
-    raw = load_raw(Path(trial.data), "test" if _has_test(trial) else "validation")
+    raw = load_raw(Path(trial.data), held_out_part(trial))
     return {name: values[:_MOST_ROWS] for name, values in raw.items()}
+
+
+def held_out_targets(trial: PastTrial) -> Array:
+    """Return the targets of the rows that `held_out` returns."""
+    from pipelines.data.prepare import load_part  # loads pandas
+
+    return np.asarray(load_part(Path(trial.data), held_out_part(trial)).y[:_MOST_ROWS])
+
+
+def held_out_part(trial: PastTrial) -> Literal["test", "validation"]:
+    """Return which part the search did not train on: the test part, or the validation part where that is empty."""
+    return "test" if read_summary(Path(trial.data)).rows.get("test") else "validation"
 
 
 def odd_rows(trial: PastTrial) -> dict[str, Array]:
@@ -149,16 +161,6 @@ def own_classes(trial: Path) -> Iterator[None]:
             known = {}
     with keras.saving.custom_object_scope(dict(known)):
         yield
-
-
-def _has_test(trial: PastTrial) -> bool:
-    return bool(read_summary(Path(trial.data)).rows.get("test"))
-
-
-def _targets(trial: PastTrial, rows: int) -> Array:
-    from pipelines.data.prepare import load_part  # loads pandas
-
-    return np.asarray(load_part(Path(trial.data), "test" if _has_test(trial) else "validation").y[:rows])
 
 
 def _loaded(job: ProofJob, folder: Path) -> Predict:

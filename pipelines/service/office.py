@@ -18,10 +18,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from pipelines import control
 from pipelines.data.source_paths import check_source_paths
 from pipelines.home import Home
 from pipelines.lookup import Lookup, StudyRow, StudyView
+from pipelines.promotion import Promoted, check_alias
 from pipelines.service.config import ServiceSpec
 from pipelines.service.confine import UPLOADS, confined
 from pipelines.service.refusals import ForbiddenError, TooMuchError, require
@@ -280,27 +283,57 @@ class Office:
             KerastudyError: if a file cannot be written or differs from the Keras model.
         """
         number = self._lookup.complete_trial(study, trial)
+        with self._one_of_few(), tempfile.TemporaryDirectory(prefix="kerastudy-export-") as scratch:
+            folder = Path(scratch) / f"{study}-t{number:03d}"
+            options = ["--to", str(folder), *([] if trial is None else ["--trial", str(number)])]
+            options += ["--ensemble"] if ensemble else []
+            if formats:
+                options += ["--format", ",".join(formats)]
+            self._command("export", study, *options)
+            archive = Path(scratch) / f"{folder.name}.zip"
+            with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+                for each in sorted(path for path in folder.rglob("*") if path.is_file()):
+                    file.write(each, Path(folder.name) / each.relative_to(folder))
+            shutil.rmtree(folder)
+            yield archive
+
+    def promote(self, study: str, trial: int | None, alias: str | None, token: Token, *, force: bool) -> Promoted:
+        """Give a trial's model an alias, if it is at least as good as the version that holds it.
+
+        Models are loaded in processes of their own.
+
+        Raises:
+            UnknownError: if there is no such study or trial.
+            ConflictError: if the trial is not complete, or no trial is.
+            InputError: if MLflow takes no such alias.
+            ForbiddenError: if it is somebody else's study.
+            TooMuchError: if too many exports are under way.
+            KerastudyError: if MLflow does not answer.
+        """
+        self._require_own(study, token)
+        check_alias(alias)
+        number = self._lookup.complete_trial(study, trial)
+        options = ["--json", "--trial", str(number), *(["--alias", alias] if alias else []), *["--force"][: int(force)]]
+        with self._one_of_few():
+            said = self._command("promote", study, *options, may_fail=True)
+        return TypeAdapter(Promoted).validate_json(said)
+
+    @contextmanager
+    def _one_of_few(self) -> Iterator[None]:
+        """Load models in a few processes at a time."""
         if not self._exports.acquire(blocking=False):
             raise TooMuchError(f"{_EXPORTS_AT_ONCE} exports are under way: ask again in a while")
         try:
-            with tempfile.TemporaryDirectory(prefix="kerastudy-export-") as scratch:
-                folder = Path(scratch) / f"{study}-t{number:03d}"
-                options = ["--to", str(folder), *([] if trial is None else ["--trial", str(number)])]
-                options += ["--ensemble"] if ensemble else []
-                if formats:
-                    options += ["--format", ",".join(formats)]
-                self._command("export", study, *options)
-                archive = Path(scratch) / f"{folder.name}.zip"
-                with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-                    for each in sorted(path for path in folder.rglob("*") if path.is_file()):
-                        file.write(each, Path(folder.name) / each.relative_to(folder))
-                shutil.rmtree(folder)
-                yield archive
+            yield
         finally:
             self._exports.release()
 
-    def _command(self, *words: str) -> None:
-        """Run one of our own verbs in a process of its own.
+    def _command(self, *words: str, may_fail: bool = False) -> str:
+        """Run one of our own verbs in a process of its own, and return what it printed.
+
+        Args:
+            words: the command line.
+            may_fail: whether exit status 1 is an answer where something was printed.
 
         Raises:
             InputError: if it ends with exit status 2.
@@ -316,8 +349,8 @@ class Office:
             timeout=_EXPORT_S,
             check=False,
         )
-        if done.returncode == 0:
-            return
+        if done.returncode == 0 or (may_fail and done.returncode == 1 and done.stdout):
+            return done.stdout
         said = done.stderr.strip().splitlines()
         message = said[-1] if said else f"kerastudy {words[0]} ended with exit status {done.returncode}"
         raise InputError(message) if done.returncode == 2 else KerastudyError(message)
