@@ -92,7 +92,7 @@ def check_alias(alias: str | None) -> None:
         try:
             alias_name(alias)
         except ValueError as error:
-            raise InputError(f"--alias: {error}") from None
+            raise InputError(f"alias: {error}") from None
 
 
 def promote_trial(home: Home, study: str, trial: int | None, alias: str | None, *, force: bool) -> Promoted:
@@ -143,9 +143,9 @@ def _promoted(candidate: _Candidate, registry: Registry, alias: str, *, force: b
         return replace(done, reason=f"not promoted: {verdict}. Name another --trial, or promote with --force")
     if own is None:
         own = _registered(candidate, registry)
-    words = f"Promoted to {alias}: {verdict}"
-    registry.move_alias(own, alias, holder, json.dumps(asdict(comparison), ensure_ascii=False), words)
     is_forced = "" if holder is None or comparison.is_as_good else "by force, though "
+    words = f"Promoted to {alias}: {is_forced}{verdict}"
+    registry.move_alias(own, alias, holder, json.dumps(asdict(comparison), ensure_ascii=False), words)
     reason = f"models:/{name}@{alias} is version {own.version} now, {is_forced}{verdict}"
     return replace(done, is_promoted=True, version=own.version, reason=reason)
 

@@ -9,8 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
+from command import environment
 from mlflow import MlflowClient
 from small_studies import study_of, write_mixed_csv
 
@@ -20,7 +25,7 @@ from pipelines.home import Home
 from pipelines.lookup import Lookup
 from pipelines.progress import EpochEnded, StudyEnded, TrialEnded
 from pipelines.running import supervised
-from tracking import links
+from tracking import links, ui
 
 MIXED = """
 study: mixed
@@ -93,6 +98,35 @@ training: {early_stopping: null}
 search: {sampler: random, pruner: none}
 budget: {trials: 3}
 resources: {workers: 1, fleet: 3}
+"""
+
+
+ASKED = [  # what a table may hold: gaps in a column of numbers and in one of text, and a city of another country
+    {"age": 40, "a b": 0.5, "x/y": 1, "\u00e9": 0.25, "dense": 0, "city": "Rome"},
+    {"age": None, "a b": 1, "x/y": 3, "\u00e9": 0.5, "dense": 1, "city": None},
+    {"age": 25, "a b": -1.5, "x/y": 0, "\u00e9": 1, "dense": 1, "city": "Atlantis"},
+]
+ANSWERED = """
+import json, sys
+import mlflow, pandas as pd, tensorflow as tf
+
+address, asked, summary = sys.argv[1], json.loads(sys.argv[2]), json.loads(open(sys.argv[3]).read())
+mlflow.set_tracking_uri(address)
+loaded = mlflow.pyfunc.load_model("models:/mixed@champion")
+network = mlflow.tensorflow.load_model("models:/mixed@champion")
+
+def tensor(column):
+    values = [row[column["column"]] for row in asked]
+    if column["dtype"] == "string":
+        return tf.constant(["" if value is None else value for value in values])
+    return tf.constant([float("nan") if value is None else value for value in values], tf.float32)
+
+print(json.dumps({
+    "keras": network({column["name"]: tensor(column) for column in summary["raw"]}).numpy().tolist(),
+    "pyfunc": loaded.predict(pd.DataFrame(asked)).tolist(),
+    "example": loaded.predict(loaded.input_example).shape,
+    "columns": loaded.metadata.get_input_schema().input_names(),
+}))
 """
 
 
@@ -226,6 +260,70 @@ def test_mlflow_has_the_winners_model(shown, mixed, home):
     kept = [file.parent.name for file in home.study("mixed").glob("trials/*/model.keras")]
     assert kept == [f"{mixed[-1].winner:04d}"]
     assert winner.data.metrics["test_accuracy"] == mixed[-1].test["test_accuracy"]
+
+
+@pytest.fixture(scope="module")
+def answered(mixed, home):
+    """What the registered winner answers where `mlflow.pyfunc` loads it, and what the Keras model does."""
+    summary, uri = home.data("mixed") / "summary.json", links.resolve(home.folder, {})
+    command = [sys.executable, "-c", ANSWERED, uri, json.dumps(ASKED), str(summary)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_champion_answers_raw_columns(answered):
+    """`models:/mixed@champion` takes a DataFrame under the source's names and answers as the Keras model does."""
+    assert answered["pyfunc"] == pytest.approx(np.array(answered["keras"]), abs=1e-6)
+    assert len({tuple(row) for row in answered["keras"]}) == len(ASKED)
+    assert answered["columns"] == ["age", "a b", "x/y", "\u00e9", "dense", "city"]
+    assert answered["example"] == [3, 1]
+
+
+def test_mlflow_serves_the_champion(answered, home, tmp_path):
+    """`mlflow models serve` answers rows with text, gaps and an unseen category, in each of its forms of JSON."""
+    names = list(ASKED[0])
+    forms = {
+        "dataframe_split": {"columns": names, "data": [list(row.values()) for row in ASKED]},
+        "dataframe_records": ASKED,
+        "inputs": {name: [row[name] for row in ASKED] for name in names},
+    }
+    with served("models:/mixed@champion", links.resolve(home.folder, {}), tmp_path / "log") as address:
+        for form, rows in forms.items():
+            answer = httpx.post(f"{address}/invocations", json={form: rows}, timeout=60)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["predictions"] == pytest.approx(np.array(answered["keras"]), abs=1e-6), form
+        wrong = httpx.post(f"{address}/invocations", json={"dataframe_records": [{**ASKED[0], "age": "old"}]})
+        assert (wrong.status_code, "expected a number, got 'old' in row 0" in wrong.json()["message"]) == (400, True)
+
+
+@contextmanager
+def served(model, tracking_uri, log):
+    """Serve a model as a person would, and yield where."""
+    port = ui._free_port("127.0.0.1", 0)
+    bin_folder = Path(sys.executable).parent
+    command = [bin_folder / "mlflow", "models", "serve", "--model-uri", model, "--env-manager", "local"]
+    environ = environment(MLFLOW_TRACKING_URI=tracking_uri, PATH=f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [*command, "--port", str(port)], stdout=output, stderr=output, env=environ, start_new_session=True
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while not answers(f"{address}/ping"):
+            assert child.poll() is None, log.read_text()
+            time.sleep(0.2)
+        yield address
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def answers(address):
+    try:
+        return httpx.get(address, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def test_the_winner_is_exported_by_a_worker(mixed, home, tmp_path):

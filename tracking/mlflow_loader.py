@@ -29,20 +29,25 @@ class KerasOnRawColumns:
         """Return the predictions [row, output].
 
         Raises:
-            ValueError: if a column is missing, or a value is of another kind than its column.
+            MlflowException: if a column is missing, or a value is of another kind than its column; MLflow's server
+                shows its message to whoever asked.
         """
         import pandas as pd
+        from mlflow.exceptions import MlflowException
 
         if self._columns:
-            table = _as_table(model_input)
-            return self._model.predict(self._tensors(table), batch_size=1024, verbose=0)
+            try:
+                tensors = self._tensors(_as_table(model_input))
+            except ValueError as error:
+                raise MlflowException.invalid_parameter_value(str(error)) from None
+            return self._model.predict(tensors, batch_size=1024, verbose=0)
         if isinstance(model_input, pd.DataFrame):
             model_input = {name: model_input[name].to_numpy() for name in model_input.columns}
         if not isinstance(model_input, dict):
             return self._model.predict(model_input, verbose=0)
         wanted = {tensor.name: tensor for tensor in self._model.inputs}
-        tensors = {name: _tensor(model_input[name], tensor) for name, tensor in wanted.items()}
-        return self._model.predict(tensors, verbose=0)
+        given = {name: _tensor(model_input[name], tensor) for name, tensor in wanted.items()}
+        return self._model.predict(given, verbose=0)
 
     def _tensors(self, table: Any) -> dict[str, Any]:
         import tensorflow as tf

@@ -32,6 +32,7 @@ from tracking.model_registry import (
 )
 
 _KERAS_FILE: Final = Path("data", "model.keras")
+_LONGEST_SAID: Final = 200
 _OVER_TAG: Final = "kerastudy.promoted_over"
 _AT_TAG: Final = "kerastudy.promoted_at"
 _COMPARISON_TAG: Final = "kerastudy.comparison"
@@ -183,10 +184,10 @@ class Registry:
         try:
             yield
         except (MlflowException, requests.RequestException, sa.exc.SQLAlchemyError, OSError) as error:
-            said = str(error).strip().splitlines() or [type(error).__name__]
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_SAID]
             if mlflow_connection.severity(error) == "refused":
-                raise RefusedError(f"MLflow at {self._uri} refuses: {said[0]}") from error
-            raise KerastudyError(f"MLflow at {self._uri} does not answer: {said[0]}") from error
+                raise RefusedError(f"MLflow at {self._uri} refuses: {said}") from error
+            raise KerastudyError(f"MLflow at {self._uri} does not answer, so nothing was promoted: {said}") from error
 
 
 def _known(version: Any) -> KnownVersion:
