@@ -222,6 +222,12 @@ def test_the_same_words_on_the_command_line(service, tmp_path):
     assert "decisions equal on 100.0%" in call("export", "mine", "--to", "out")
     assert (tmp_path / "out" / "model.keras").exists()
     assert "exists already" in call("export", "mine", "--to", "out", status=2)
+    best = json.loads(call("best", "mine", "--json"))["trial"]["number"]
+    assert call("promote", "mine") == f"version 1 (trial {best} of study mine) holds models:/mine@champion already\n"
+    assert "alias: expected an alias" in call("promote", "mine", "--alias", "../x", status=2)
+    other = kerastudy("promote", "mine", "--trial", str(1 - best), "--json", cwd=tmp_path, **here)
+    said = json.loads(other.stdout)
+    assert (said["comparison"]["part"], other.returncode) == ("test", 0 if said["is_promoted"] else 1)
     token = call("token", "create", "eve", "--scope", "read").strip()
     assert token.startswith("ks_")
     assert "eve" in call("token", "list")

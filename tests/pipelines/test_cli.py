@@ -32,8 +32,8 @@ from tracking.store import Store
 HEAD = "study: s\ndata: {source: d.csv, target: y}\nmodel: mlp\n"
 FORMATS = "keras, keras_int8, litert, litert_dynamic, litert_float16, litert_int8, onnx, openvino, saved_model"
 VERBS = (
-    *("best", "cancel", "export", "list", "login", "logs", "pause", "rebuild-tracking", "resume", "run", "schema"),
-    *("serve", "show", "stop", "submit", "sync", "trials", "ui", "validate", "wait"),
+    *("best", "cancel", "export", "list", "login", "logs", "pause", "promote", "rebuild-tracking", "resume", "run"),
+    *("schema", "serve", "show", "stop", "submit", "sync", "trials", "ui", "validate", "wait"),
 )
 
 
@@ -380,7 +380,7 @@ def test_best(call, finished):
     assert f"t{best['trial']['number']:03d}" in out
 
 
-@pytest.mark.parametrize("verb", ["show", "trials", "best", "export"])
+@pytest.mark.parametrize("verb", ["show", "trials", "best", "export", "promote"])
 def test_an_unknown_study(call, finished, verb):
     """A study that is not there is answered with the nearest one."""
     to = ["--to", "out"] if verb == "export" else []

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 import pytest
 from served import study_text
 
 from pipelines.events import recorded
 from pipelines.progress import StudyEnded, TrialBegun
+from pipelines.promotion import Promoted
+from pipelines.service import office
 from tracking.study_queue import StudyQueue, this_process
 from tracking.submissions import Submissions
 
@@ -195,15 +199,31 @@ def test_what_is_not_there_is_said_to_be_so(service, ann):
     detail(service.client.get("/v1/studies/digits/trials/0", headers=ann), 404)
     detail(service.client.get("/v1/studies/digits/best", headers=ann), 409)
     detail(service.client.post("/v1/studies/digits:export", headers=ann), 409)
+    detail(service.client.post("/v1/studies/digits:promote", headers=ann), 409)
+    wrong = service.client.post("/v1/studies/digits:promote", params={"alias": "../x"}, headers=ann)
+    assert detail(wrong, 422)["detail"].startswith("alias: expected an alias of up to 100 letters")
     detail(service.client.get("/v1/nothing", headers=ann), 404)
     detail(service.client.put("/v1/studies", headers=ann), 405)
     assert service.client.get("/v1/studies/digits/trials", headers=ann).json() == {"trials": [], "next": None}
 
 
+def test_a_promotion_that_was_not_earned_is_an_answer(service, ann, monkeypatch):
+    """A command that says no with exit status 1 is passed on with status 200; one that says nothing is an error."""
+    submit(service, ann, study_text())
+    answer = Promoted("s", 3, "s", "champion", False, "", "version 1", None, "not promoted: it is worse")
+    said = subprocess.CompletedProcess([], 1, json.dumps(asdict(answer)), "")
+    monkeypatch.setattr(office.Lookup, "complete_trial", lambda *asked: 3)
+    monkeypatch.setattr(office.subprocess, "run", lambda command, **options: said)
+    answered = service.client.post("/v1/studies/s:promote", params={"force": "true"}, headers=ann)
+    assert (answered.status_code, answered.json()["is_promoted"]) == (200, False)
+    said = subprocess.CompletedProcess([], 1, "", "MLflow does not answer\n")
+    assert detail(service.client.post("/v1/studies/s:promote", headers=ann), 503)["detail"] == "MLflow does not answer"
+
+
 # Controls ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["pause", "stop", "cancel", "resume"])
+@pytest.mark.parametrize("verb", ["pause", "stop", "cancel", "resume", "promote"])
 def test_a_study_is_its_submitters_to_control(service, ann, bob, reader, verb):
     """Others are refused, an admin is not, and a reader may not even with its own name."""
     submit(service, ann, study_text())
