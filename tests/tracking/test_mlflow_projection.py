@@ -316,6 +316,16 @@ def test_a_displaced_model_goes(projection, client, name, a_study, keras_file, h
     assert len(list((home / "artifacts" / f"{name}-experiment" / "models").iterdir())) == 1
 
 
+def test_a_model_that_was_registered_stays(projection, client, name, a_study, keras_file):
+    """A version can be loaded as long as it is there, also when its trial is no longer among the best."""
+    deliver(projection, a_study(name, models={1: keras_file}, register=f"{name}-model"))
+    deliver(projection, [ModelDisplaced(name, 1)])
+    version = client.get_model_version_by_alias(f"{name}-model", "champion")
+    [model] = client.search_logged_models([runs_of(client, name)[0].info.experiment_id])
+    assert version.source == f"models:/{model.model_id}"
+    assert client.list_logged_model_artifacts(model.model_id)
+
+
 def test_a_model_that_is_gone_holds_nothing_up(projection, client, name, a_study, tmp_path):
     """A trial whose model was displaced before MLflow heard of it is recorded without one."""
     gone = str(tmp_path / "gone")
