@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -11,7 +12,9 @@ from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.evolution import Change
 from pipelines.export.export import Exported, Parity
 from pipelines.export.parity import Latency
+from pipelines.export.side_by_side import Comparison
 from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
+from pipelines.promotion import Promoted
 from pipelines.submit import Checked
 from pipelines.training.trainer import ModelCheck
 
@@ -252,3 +255,23 @@ def test_a_model_that_is_refused_says_why(capsys):
         "s", ("depth",), checked({"a": "b"}, largest=ModelCheck(0, 0, 0.0, 0.0, 0, refused="too deep"))
     )
     assert printed(capsys)[-1] == "largest   not tried: too deep"
+
+
+def test_a_promotion(capsys):
+    """Both models' metrics side by side, what a reader must know, and what came of it."""
+    compared = Comparison("test", 40, "loss", "minimize", {"loss": 0.25, "auc": 0.9}, {"loss": 0.5})
+    done = Promoted("s", 3, "shop", "champion", True, "2", "version 1", compared, "it is", ("a note",))
+    tables.print_promoted(done)
+    out, err = capsys.readouterr()
+    assert [line.rstrip() for line in out.splitlines()] == [
+        "s t003 against version 1, on 40 rows of the test part",
+        "metric  s t003  version 1",
+        "loss    0.25    0.5",
+        "auc     0.9",
+        "it is",
+    ]
+    assert err == "note: a note\n"
+    tables.print_promoted(replace(done, holder="", comparison=replace(compared, rival_scores={}), notes=()))
+    assert printed(capsys)[:3] == ["s t003, on 40 rows of the test part", "metric  s t003", "loss    0.25"]
+    tables.print_promoted(replace(done, comparison=None, notes=()))
+    assert printed(capsys) == ["it is"]

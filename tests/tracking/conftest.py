@@ -77,9 +77,10 @@ def keras_file(tmp_path_factory):
     code = f"""
 import keras
 age, colour = keras.Input((), name="age"), keras.Input((), name="colour", dtype="string")
-codes = keras.layers.StringLookup(vocabulary=["red", "blue"], output_mode="one_hot")(keras.layers.Reshape((1,))(colour))
+words = ["red", "blue", "", "None", "7"]
+codes = keras.layers.StringLookup(vocabulary=words, output_mode="one_hot")(keras.layers.Reshape((1,))(colour))
 both = keras.layers.Concatenate()([keras.layers.Reshape((1,))(age), codes])
-output = keras.layers.Dense(1, kernel_initializer="ones")(both)
+output = keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomUniform(seed=1))(both)
 keras.Model({{"age": age, "colour": colour}}, output).save({str(path)!r})
 """
     environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

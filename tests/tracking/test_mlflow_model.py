@@ -99,6 +99,7 @@ print(json.dumps({
         "category": fits(frame([1, 2], pd.Categorical(["red", None])), [1, 2], ["red", ""]),
         "a missing word": fits(frame([1, 2], ["?", " red "]), [1, 2], ["", "red"]),
         "numbers for text": fits(frame([1, 2], [7, 8]), [1, 2], ["7", "8"]),
+        "whole floats for text": fits(frame([1, 2], [7.0, nan]), [1, 2], ["7", ""]),
         "own index, other order": fits(frame([1, 2], ["red", "blue"])[["colour", "the age"]].set_axis([7, 5]),
                                        [1, 2], ["red", "blue"]),
         "records": fits([{"the age": 1, "colour": "red"}, {"the age": None, "colour": None}], [1, nan], ["red", ""]),
