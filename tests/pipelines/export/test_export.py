@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exported_trials import origin_of, train_one, trained_home
+from fake_channel import FakeChannel
 from inline_engine import InlineEngine
 from weights_alone import leave_weights_alone
 
@@ -28,6 +29,7 @@ from pipelines.export.beside import signature_of
 from pipelines.export.export import FORMATS, ExportError, export_trial
 from pipelines.export.formats import Written
 from pipelines.export.proof import ProofJob
+from pipelines.export.side_by_side import SideBySideJob, compare
 from pipelines.models.deployed import predict_raw
 from pipelines.study_spec import ExportFormat
 from pipelines.training.trainer import PastTrial
@@ -80,6 +82,20 @@ def said_of(exported, study, name):
     """Return what was said of one file, and its folder."""
     (parity,) = (each for each in exported[1][study] if each.format == name)
     return parity, exported[0] / study
+
+
+@pytest.mark.parametrize("study", list(WRITTEN))
+def test_a_trial_beside_another_model(home, study):
+    """A model of any kind is scored on the held-out rows: as good as itself, and not comparable with another kind."""
+    trial = PastTrial(str(home.trial(study, 0)), str(home.data(study)))
+    other = "images" if study != "images" else "table"
+    own, others = (str(home.trial(each, 0) / "model.keras") for each in (study, other))
+    alike = compare(SideBySideJob(trial, None, own), FakeChannel())
+    assert (alike.scores, alike.is_as_good, alike.misfit) == (alike.rival_scores, True, "")
+    assert alike.metric in alike.scores and alike.rows == load_summary(home.data(study)).rows[alike.part]
+    apart = compare(SideBySideJob(trial, own, others), FakeChannel())
+    assert (apart.scores, apart.rival_scores, apart.is_as_good) == (alike.scores, {}, False)
+    assert apart.misfit.startswith("it takes ")
 
 
 def odd_rows(home):
