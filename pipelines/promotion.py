@@ -24,7 +24,7 @@ from pipelines.engines.local import LocalEngine
 from pipelines.export.side_by_side import Comparison, SideBySideJob
 from pipelines.home import Home
 from pipelines.lookup import BestTrial, Lookup, TrialRow
-from pipelines.selection import past_trial
+from pipelines.selection import is_refitted, past_trial
 from pipelines.study_file import Study
 from pipelines.study_spec import alias_name
 from pipelines.training.trainer import has_model
@@ -189,6 +189,8 @@ def _verdict(comparison: Comparison, holder: KnownVersion | None) -> str:
 def _notes(candidate: _Candidate, comparison: Comparison, holder: KnownVersion | None) -> Iterator[str]:
     if comparison.part == "validation":
         yield f"{candidate.study.name} has no test part: these are the validation rows, which its search chose by"
+        if is_refitted(candidate.study, candidate.home, candidate.trial.number):
+            yield f"the model of trial {candidate.trial.number} was trained on these rows too"
     if comparison.metric != candidate.metric.removeprefix("val_"):
         yield f"{candidate.metric} cannot be worked out from predictions: {comparison.metric} decides"
     if comparison.rival_scores and holder is not None and holder.dataset != candidate.summary.digest:

@@ -158,7 +158,8 @@ class Recorder:
     def execution_finished(self, execution: Execution, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
         """Record how an execution ended, its rows for MLflow in one transaction with it."""
         if keeps_model:
-            rows.write_mlflow_model(self._home.execution(execution.study, execution.number, execution.name))
+            folder = self._home.execution(execution.study, execution.number, execution.name)
+            rows.write_mlflow_model(folder, self._home.data(execution.study))
         told = self._epochs(execution.number, unsent, execution.name)
         with self._store.write() as connection:
             self._check(connection)

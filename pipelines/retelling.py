@@ -157,7 +157,7 @@ class _Telling:
             folds = folds_of(each.name, self._folds)
             yield from rows.epoch_rows(each.study, each.number, read_epochs(folder), folds, execution=each.name)
             if each.name == REFIT:
-                rows.write_mlflow_model(folder, anew=False)
+                rows.write_mlflow_model(folder, self._home.data(each.study), anew=False)
             self.latest_ms = max(self.latest_ms, each.ended_ms)
             yield rows.executed_row(each, self._home, keeps_model=each.name == REFIT)
 

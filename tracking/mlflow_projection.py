@@ -281,6 +281,7 @@ class Projection:
             winner,
             name=closed.register,
             alias=closed.alias,
+            of_study=self._runs.key(closed.study),
             ended_ms=closed.finished_ms,
             tags={
                 "study": closed.study,

@@ -124,6 +124,7 @@ def register_winner(
     *,
     name: str,
     alias: str | None,
+    of_study: str,
     ended_ms: int,
     tags: Mapping[str, str],
     description: str,
@@ -135,6 +136,7 @@ def register_winner(
         run: the trial's run.
         name: the registered model's name.
         alias: what the study calls its winner; None gives no alias.
+        of_study: the key of its study, which those of all its runs begin with.
         ended_ms: when the study ended.
         tags: tags of a version that is new.
         description: description of a version that is new.
@@ -142,7 +144,7 @@ def register_winner(
     version = register_trial(client, run, name=name, tags=tags, description=description)
     if version is None or alias is None:
         return version
-    return RegisteredVersion(name, version.version, _give_alias(client, run, version, alias, ended_ms))
+    return RegisteredVersion(name, version.version, _give_alias(client, of_study, version, alias, ended_ms))
 
 
 def register_trial(
@@ -187,7 +189,7 @@ def alias_holder(client: MlflowClient, name: str, alias: str) -> Any | None:
         return None
 
 
-def _give_alias(client: MlflowClient, run: TrialRun, version: RegisteredVersion, alias: str, ended_ms: int) -> str:
+def _give_alias(client: MlflowClient, of_study: str, version: RegisteredVersion, alias: str, ended_ms: int) -> str:
     """Give a winner the alias that is its due, once for each end of its study, and return that alias."""
     name, number = version.name, version.version
     holder = alias_holder(client, name, alias)
@@ -195,15 +197,11 @@ def _give_alias(client: MlflowClient, run: TrialRun, version: RegisteredVersion,
     ours = client.get_model_version(name, number)
     if not is_free and int(ours.tags.get(_SETTLED_TAG, "-1")) >= ended_ms:
         return CHALLENGER if CHALLENGER in ours.aliases else ""
-    is_own = holder is None or is_free or _study_of(holder.tags.get(KEY_TAG, "")) == _study_of(run.key)
+    is_own = holder is None or is_free or holder.tags.get(KEY_TAG, "").startswith(f"{of_study}/")
     given = alias if is_own else CHALLENGER
     client.set_registered_model_alias(name, given, number)
     client.set_model_version_tag(name, number, _SETTLED_TAG, str(ended_ms))
     return given
-
-
-def _study_of(key: str) -> str:
-    return key.rpartition("/")[0]
 
 
 def _version_of(client: MlflowClient, name: str, run: TrialRun) -> Any | None:

@@ -386,6 +386,17 @@ def test_an_end_that_is_told_again_takes_no_alias_back(projection, client, name,
     assert aliases_of(client, "own")["champion"] == (f"{name}b", "0")
 
 
+def test_a_refitted_winner_is_its_studys_own(projection, client, name, a_study, keras_file):
+    """The key of a training once more is longer than a trial's; its study takes its own alias over all the same."""
+    first = a_study(name, models={1: keras_file}, register=f"{name}-model")
+    deliver(projection, first)
+    again = TrialStarted(name, 1, {}, NOON + 70_000, execution="refit")
+    model = TrialFinished(name, 1, "complete", 0.9, {}, "", NOON + 80_000, "", keras_file, execution="refit")
+    deliver(projection, [again, model, replace(first[-1], execution="refit", finished_ms=NOON + 90_000)])
+    version = client.get_model_version_by_alias(f"{name}-model", "champion")
+    assert (str(version.version), version.tags["kerastudy.key"]) == ("2", f"{name}/1/refit")
+
+
 def aliases_of(client, model):
     """Return which study's trial holds each alias of a registered model."""
     held = client.get_registered_model(model).aliases
