@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +17,7 @@ from pipelines.data.prepared import DataSummary
 from pipelines.files import write_text
 from pipelines.finalists import Finalist, folds_of
 from pipelines.home import Home
+from pipelines.provenance import code, environment
 from pipelines.search import Scored, Search, count_by_state, front, worth_keeping
 from pipelines.study_file import Objective, Study
 from pipelines.training.trainer import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE, EpochDone
@@ -41,7 +39,6 @@ from tracking.store import Store, now_ms
 from tracking.study_queue import StudyQueue
 
 _FLUSH_EVERY_S = 1.0
-_PACKAGES = ("kerastudy", "keras", "tensorflow", "keras-tuner", "optuna", "mlflow", "numpy", "pandas", "scikit-learn")
 
 
 class Running(Protocol):
@@ -96,6 +93,7 @@ class Recorder:
         write_text(folder / "study.yaml", to_yaml(self._study.document.data))
         write_text(folder / "space.yaml", to_yaml(self._study.space.to_dict()))
         write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        write_text(folder / "code.json", json.dumps(code(self._study), indent=2) + "\n")
         write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
         shutil.copyfile(self._home.data(name) / "split.csv", folder / "split.csv")
         opened = rows.opened_row(
@@ -307,17 +305,6 @@ class Recorder:
 
     def _curve(self, number: int) -> Curve:
         return read_history(self._home.trial(self._study.name, number) / ARTIFACTS / "history.csv")
-
-
-def environment() -> dict[str, str | int]:
-    """Return what a reader needs to judge or repeat a study's numbers."""
-    versions: dict[str, str | int] = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {**versions, "platform": platform.platform(), "cores": os.cpu_count() or 0}
 
 
 def _row(trial: Scored) -> TrialRow | None:

@@ -14,7 +14,8 @@ from small_studies import study_of
 from pipelines import recording
 from pipelines.data.prepared import DataSummary
 from pipelines.home import Home
-from pipelines.recording import Recorder, environment
+from pipelines.provenance import code, environment
+from pipelines.recording import Recorder
 from pipelines.search import Scored, Search
 from pipelines.study_file import Objective
 from pipelines.submit import enqueue
@@ -62,21 +63,16 @@ class Trial:
 
 
 def test_the_files_of_an_opened_study(desk, recorder):
-    """The study's run gets the file as it was checked, the space in full, the environment, the data and the split."""
+    """The study's run gets the file as it was checked, the space in full, environment, code, data and split."""
     recorder()
     folder = desk.home.report("it")
     again = study_of((folder / "study.yaml").read_text())
     assert again.spec == desk.study().spec
     assert parse_space(read_document(folder / "space.yaml"), ()) == desk.study().space
     assert json.loads((folder / "environment.json").read_text()) == environment()
+    assert json.loads((folder / "code.json").read_text()) == code(desk.study())
     assert json.loads((folder / "data.json").read_text())["digest"] == SUMMARY.digest
     assert (folder / "split.csv").read_text() == "row,part\n0,train\n"
-
-
-def test_the_environment_names_what_decides_numbers():
-    """Versions of Python and of every library that takes part, and the number of cores."""
-    known = environment()
-    assert {"python", "kerastudy", "keras", "tensorflow", "optuna", "mlflow", "platform", "cores"} <= set(known)
 
 
 def test_folds_have_metrics_of_their_own_and_a_mean(desk, recorder):
