@@ -483,6 +483,26 @@ def promote(door: Here | Remote, study: str, trial: int | None, alias: str | Non
     sys.exit(0 if done.is_promoted else 1)
 
 
+@commands.command()
+@_study
+@click.argument("trial", type=_Whole(0))
+@click.option("--to", "target", type=click.Path(path_type=Path), help="Folder to create for what the training leaves.")
+@_json
+@_with_door
+def replay(door: Here | Remote, study: str, trial: int, target: Path | None, as_json: bool) -> None:
+    """Train TRIAL of STUDY again, and report every difference.
+
+    Its data is prepared anew; data, code, environment, seed, values, each epoch, score and weights are compared with
+    what was recorded. The exit code is 0 where the training came out equal, but for rounding, and 1 otherwise; what
+    else differs does not count. Nothing of the study is changed.
+    """
+    from pipelines import tables
+
+    replayed = door.replay(study, trial, target)
+    (tables.print_json if as_json else tables.print_replayed)(replayed)
+    sys.exit(1 if replayed.verdict == "different" else 0)
+
+
 _wait = click.option(
     "--wait",
     "wait_s",

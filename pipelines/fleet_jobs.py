@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipelines.engines.engine import Asked, Engine, Event, Failed, Finished, Job, Reported
 from pipelines.fleets import Fleets, Trial
@@ -71,16 +72,7 @@ class FleetJobs:
         self._begun += 1
         name = f"fleet-{self._begun}"
         self._underway[name] = _Fleet(envelope, self._fleets.take(envelope, seats))
-        job = FleetJob(
-            envelope=envelope,
-            seats=seats,
-            data=str(self._home.data(spec.study)),
-            training=spec.training,
-            metric=self._objective.metric,
-            direction=self._objective.direction,
-            per_layer=self._study.per_layer,
-            trial_s=spec.limits.trial_time,
-        )
+        job = fleet_job(self._study, self._objective, self._home.data(spec.study), envelope, seats)
         self._engine.submit(
             Job(
                 name,
@@ -144,3 +136,17 @@ class FleetJobs:
         reason = "; ".join(event.reason.splitlines())
         self._fleets.broke(fleet.envelope, again, reason)
         yield FleetDivided(len(again), reason)
+
+
+def fleet_job(study: Study, objective: Objective, data: Path, envelope: Envelope, seats: int) -> FleetJob:
+    """Return a fleet of a study's as a worker gets it; `data` is the folder of the prepared data."""
+    return FleetJob(
+        envelope=envelope,
+        seats=seats,
+        data=str(data),
+        training=study.spec.training,
+        metric=objective.metric,
+        direction=objective.direction,
+        per_layer=study.per_layer,
+        trial_s=study.spec.limits.trial_time,
+    )

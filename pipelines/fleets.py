@@ -118,6 +118,14 @@ class Fleets:
         group = max(self._groups, key=lambda group: len(group.waiting), default=None)
         return (group.envelope, group.seats) if group is not None and group.waiting else None
 
+    def program_of(self, values: Mapping[str, Value]) -> tuple[Envelope, int] | None:
+        """Return the program that a trial with these values trains in, and its seats; None where it trains alone."""
+        member = None if self.why_not else member_of(values, self._study.per_layer)
+        if member is None or _unfit_trial(member):
+            return None
+        group = self._group_of(member)
+        return group.envelope, group.seats
+
     def take(self, envelope: Envelope, most: int) -> list[Trial]:
         """Return trials that wait for a program, at most so many."""
         waiting = self._of(envelope).waiting

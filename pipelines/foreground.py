@@ -23,6 +23,7 @@ from pipelines.engines.local import LocalEngine
 from pipelines.home import Home
 from pipelines.lookup import nothing_left
 from pipelines.progress import StudyEnded
+from pipelines.replaying import Replayed, replay
 from pipelines.running import cancelling, supervised
 from pipelines.study_file import Study
 from pipelines.submit import check_study
@@ -130,6 +131,16 @@ def rebuild_in_foreground(home: Home, study: str, wait_s: float, *, as_json: boo
     if watch.is_over:
         return INTERRUPTED
     return 1 if done.left else 0
+
+
+def replay_in_foreground(home: Home, study: str, trial: int, target: Path | None) -> Replayed:
+    """Train a trial again and compare it with what was recorded, saying on a terminal how far it is.
+
+    Raises:
+        InputError: see `replaying.replay`.
+    """
+    with Console(stderr=True).status("looking the trial up") as line:
+        return replay(home, study, trial, target, lambda step: line.update(escape(step)))
 
 
 class _Watch(upkeep.Watch):

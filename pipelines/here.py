@@ -6,6 +6,7 @@ import getpass
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.control import Standing
 from pipelines.data.source_paths import check_source_paths
@@ -21,6 +22,9 @@ from tracking.store import Store
 from tracking.study_queue import OVER, StudyQueue, Wish
 from tracking.submissions import Submissions
 from tracking.tokens import Scope, Token, Tokens
+
+if TYPE_CHECKING:
+    from pipelines.replaying import Replayed
 
 _LOOK_EVERY_S = 0.5
 _PIECE_BYTES = 1 << 16
@@ -122,6 +126,12 @@ class Here:
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> Promoted:
         """Give a trial's model an alias, if it is at least as good as what holds it."""
         return promote_trial(self.home, name, trial, alias, force=force)
+
+    def replay(self, name: str, trial: int, target: Path | None) -> Replayed:
+        """Train a trial again and compare it with what was recorded."""
+        from pipelines.foreground import replay_in_foreground
+
+        return replay_in_foreground(self.home, name, trial, target)
 
     # Tokens --------------------------------------------------------------------------------------------------
 

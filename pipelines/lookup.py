@@ -150,6 +150,7 @@ class _About:
     in_mlflow: str
 
 
+_ENDED = ("complete", "pruned", "failed")
 _OF_THE_TUNER = "of KerasTuner's own tuner"
 
 
@@ -290,13 +291,28 @@ class Lookup:
         """
         if number is None:
             return self.best(name).trial.number
-        trials = {trial.number: trial for trial in self.trials(name)}
+        trial = self._trial(name, number)
+        if trial.state != "complete":
+            raise ConflictError(f"trial {number} of {name} is {trial.state}: expected a complete one")
+        return number
+
+    def ended_trial(self, name: str, number: int) -> Scored:
+        """Return a trial that has come to its own end: complete, pruned or failed.
+
+        Raises:
+            InputError: if it does not exist, has not ended, or was cancelled.
+        """
+        trial = self._trial(name, number)
+        if trial.state not in _ENDED:
+            raise ConflictError(f"trial {number} of {name} is {trial.state}: expected one that is {', '.join(_ENDED)}")
+        return trial
+
+    def _trial(self, name: str, number: int) -> Scored:
+        trials = {trial.number: trial for trial in self._trials(self._record(name))}
         if number not in trials:
             known = f"its trials are {min(trials)} to {max(trials)}" if trials else "it has none yet"
             raise UnknownError(f"{name} has no trial {number}; {known}")
-        if trials[number].state != "complete":
-            raise ConflictError(f"trial {number} of {name} is {trials[number].state}: expected a complete one")
-        return number
+        return trials[number]
 
     def importances(self, name: str) -> Mapping[str, float]:
         """Return each parameter's share in what made a study's trials good, largest first; empty where unknown.
@@ -322,6 +338,14 @@ class Lookup:
             InputError: if there is none of that name, or KerasTuner's own tuner searches it.
         """
         return loaded(self._record(name))
+
+    def identity(self, name: str) -> str:
+        """Return what `Study.identity` was when a study was handed in.
+
+        Raises:
+            InputError: if there is no study of that name.
+        """
+        return self._record(name).digest.partition(":")[0]
 
     def finished(self, name: str) -> StudyEnded:
         """Return how a finished study ended, as its supervisor said it.

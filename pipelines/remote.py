@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import httpx
 from pydantic import TypeAdapter
@@ -184,6 +184,17 @@ class Remote:
                 answer.read()
                 raise _refused(answer)
             yield from answer.iter_text()
+
+    def replay(self, name: str, trial: int, target: Path | None) -> NoReturn:
+        """Refuse to train on another machine.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"replay works on the machine that holds the home, and {URL} names a service: run it there, as "
+            f"kerastudy --home FOLDER replay {name} {trial}"
+        )
 
     def export(
         self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False

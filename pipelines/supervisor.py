@@ -175,9 +175,7 @@ class Supervisor:
         )
         self._own = own_model(study, asked)
         self._trials = Underway(study, self._objective, self._home, self._search, self._recorder, self._own)
-        self._memory_bytes = study.spec.limits.memory or int(
-            psutil.virtual_memory().total * _SHARE_OF_MEMORY / self._engine.workers
-        )
+        self._memory_bytes = worker_memory_bytes(study, self._engine.workers)
         self._fleets = Fleets(
             study,
             self._summary,
@@ -515,6 +513,11 @@ class Supervisor:
         job = evaluation_job(self._study, self._home, winner.number)
         scores: Mapping[str, float] = run_alone(self._engine, job, self._alive_unless_halted)
         return scores
+
+
+def worker_memory_bytes(study: Study, workers: int) -> int:
+    """Return what one of so many workers may hold."""
+    return study.spec.limits.memory or int(psutil.virtual_memory().total * _SHARE_OF_MEMORY / workers)
 
 
 def _job_name(number: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,14 +18,19 @@ from pipelines.data.prepared import Features
 from pipelines.display import counted, duration, metrics_line, table_cell, trial_name
 from pipelines.export.export import Exported, Parity
 from pipelines.handing_in import Submitted
+from pipelines.likeness import Compared
 from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.promotion import Promoted
+from pipelines.replaying import Replayed
 from pipelines.space_tools import ShippedSpace
 from pipelines.submit import Checked
 from pipelines.training.trainer import ModelCheck
 from pipelines.upkeep import Rebuilt, Synced
 from tracking.tokens import Token
 
+_VERDICTS = {"equal": "equal to the last bit", "rounding": "within rounding", "different": "different"}
+_IN_FULL = ("result", "trial", "data")
+_DIGEST = re.compile(r"[0-9a-f]{32,}")
 _MOST_INPUTS = 12
 _NAMED_COLUMNS = 3
 
@@ -260,6 +266,57 @@ def _parity_lines(parity: Parity) -> Iterator[str]:
         yield f"    {', '.join(details)}"
     if parity.part == "network":
         yield f"    {parity.note}; {parity.beside} goes before it"
+
+
+def print_replayed(replayed: Replayed) -> None:
+    """Print what came of training a trial again: the result, then what it depends on, what differs in full."""
+    came_out = {"different": "came out different", "unknown": "left nothing to compare"}
+    verdict = came_out.get(replayed.verdict) or f"came out {_VERDICTS[replayed.verdict]}"
+    print(f"{replayed.study} {trial_name(replayed.trial)} {verdict}")
+    by = f" by {replayed.trainer}" if replayed.trainer else ""
+    print(f"trained again{by} on {replayed.trained_on}; {duration(replayed.seconds)} in all")
+    for note in replayed.notes:
+        print(f"note: {note}")
+    if replayed.folder is not None:
+        print(f"files: {replayed.folder}")
+    width = max(len(each.name) for each in replayed.compared) + 2
+    for topic in dict.fromkeys(each.topic for each in replayed.compared):
+        print(f"\n{topic}")
+        for name, line in _topic_lines(topic, [each for each in replayed.compared if each.topic == topic]):
+            print(f"  {name:<{width}}{line}")
+
+
+def _topic_lines(topic: str, compared: Sequence[Compared]) -> Iterator[tuple[str, str]]:
+    """Yield a name and a line for each comparison; of many versions alone those that are not equal, and how many are."""
+    in_full = topic in _IN_FULL
+    yield from ((each.name, _compared_line(each)) for each in compared if in_full or not _is_equal(each))
+    if not in_full and (equal := sum(map(_is_equal, compared))):
+        yield ("all" if equal == len(compared) else "others"), f"equal ({equal})"
+
+
+def _is_equal(compared: Compared) -> bool:
+    return compared.verdict == "equal"
+
+
+def _compared_line(compared: Compared) -> str:
+    """Return a comparison in words: the verdict, the two values where they are short, the note."""
+    if compared.verdict == "unknown":
+        return compared.note
+    said: str = compared.verdict
+    if compared.largest is not None:
+        said = _VERDICTS[compared.verdict]
+        said += f" ({compared.largest:.2g})" if compared.largest else ""
+    values = [value for value in (compared.recorded, compared.now) if isinstance(value, str | int | float)]
+    if compared.verdict != "equal" and len(values) == 2:
+        said += f": {_short(values[0])} then, {_short(values[1])} now"
+    elif values and compared.verdict == "equal":
+        said += f" ({_short(values[0])})"
+    return f"{said}; {compared.note}" if compared.note else said
+
+
+def _short(value: object) -> str:
+    text = f"{value:.9g}" if isinstance(value, float) else str(value)
+    return f"{text[:12]}..." if _DIGEST.fullmatch(text) else text
 
 
 def _features(features: Features) -> str:

@@ -54,6 +54,7 @@ class TrialJob:
         most_model_bytes: memory that training its model may take by the estimate; None for no ceiling.
         own: where `model` is the study's own code; such a trial also asks `Question`s, which are answered with values.
         refit_epochs: train for exactly so many epochs and keep the last one's weights; None keeps the best epoch's.
+        by_fit: whether it is trained by `Model.fit`, or its own, where `loop` could do it.
     """
 
     study: str
@@ -72,6 +73,7 @@ class TrialJob:
     most_model_bytes: int | None = None
     own: OwnModel | None = None
     refit_epochs: int | None = None
+    by_fit: bool = False
 
 
 @dataclass(frozen=True)

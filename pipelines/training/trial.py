@@ -30,6 +30,7 @@ from pipelines.training.checkpoint import Checkpoints
 from pipelines.training.choice import trainer_of
 from pipelines.training.deployable import save_model, save_weights, summary_of, write_deployable
 from pipelines.training.epochs import EpochLog
+from pipelines.training.fit import fit
 from pipelines.training.model_size import made_within_ceiling, refuse_above_ceilings
 from pipelines.training.own_trial import ask_supervisor, build_own_trial
 from pipelines.training.trainer import (
@@ -110,12 +111,12 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed((job.seed + fold) % 2**32)
     if job.own is not None:
-        return _train_own_fold(job, job.own, fold, channel)
+        return _train_own_fold(job, job.own, fold, channel, may_loop=not job.by_fit)
     with made_within_ceiling(job):
         trial = build_trial(job, fold)
     refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
     listener = _Listener(job, fold, trial.schedule.epochs, channel)
-    train = trainer_of(trial.model, trial.rows)
+    train = fit if job.by_fit else trainer_of(trial.model, trial.rows)
     checkpoints = Checkpoints(Path(job.folder), fold, (train.__name__, job.values, trial.schedule, job.training))
     if (kept := checkpoints.read()) is not None:
         listener.repeat(kept.history)

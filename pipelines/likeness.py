@@ -1,0 +1,184 @@
+"""Compares two trainings of one trial, and whatever else a trial depends on: how alike are they?
+
+Pure functions on plain values and arrays. How close trainings of one trial come is measured and said in
+docs/architecture.md, "What is equal, and how close".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Verdict = Literal["equal", "rounding", "different", "unknown"]
+Topic = Literal["result", "trial", "data", "code", "environment"]
+_WORST_FIRST: tuple[Verdict, ...] = ("different", "rounding", "equal", "unknown")
+_MOST_NAMED = 6
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One thing, as it was recorded and as it is now.
+
+    Attributes:
+        verdict: `equal` to the last bit; apart by `rounding` alone; `different`; or `unknown`, where one of the two
+            is not there to compare.
+        recorded, now: both as plain values, where they are short enough to be read.
+        largest: the largest absolute difference, of what consists of numbers.
+        note: what else there is to say.
+    """
+
+    topic: Topic
+    name: str
+    verdict: Verdict
+    recorded: Any = None
+    now: Any = None
+    largest: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """How far apart two trainings of one trial may come by rounding.
+
+    A number may differ by a share of the recorded one plus an absolute difference.
+    """
+
+    metric_share: float
+    metric: float
+    weight_share: float
+    weight: float
+
+
+ONE_FLEET_TO_ANOTHER = Closeness(1e-5, 1e-6, 1e-5, 2e-6)
+FLEET_TO_OTHERS = Closeness(1e-4, 1e-5, 1e-4, 1e-4)
+AMONG_OTHERS = Closeness(2e-4, 2e-5, 1e-3, 1e-4)
+
+
+def closeness(one: str, other: str) -> Closeness:
+    """Return how close a trial by one trainer comes to the same one by another; they are named as in `TrialResult`."""
+    fleets = (one, other).count("fleet")
+    return (AMONG_OTHERS, FLEET_TO_OTHERS, ONE_FLEET_TO_ANOTHER)[fleets]
+
+
+def worst(compared: Iterable[Compared]) -> Verdict:
+    """Return the worst verdict of some comparisons."""
+    found = {each.verdict for each in compared}
+    return next((verdict for verdict in _WORST_FIRST if verdict in found), "unknown")
+
+
+def compare_values(topic: Topic, name: str, recorded: Any, now: Any, note: str = "") -> Compared:
+    """Compare two plain values; None is not there."""
+    if recorded is None:
+        return Compared(topic, name, "unknown", None, now, note=note or "not recorded")
+    return Compared(topic, name, "equal" if recorded == now else "different", recorded, now, note=note)
+
+
+def compare_mappings(
+    topic: Topic, name: str, recorded: Mapping[str, Any] | None, now: Mapping[str, Any], note: str = ""
+) -> Compared:
+    """Compare two mappings of plain values as one thing; the note names what differs."""
+    if recorded is None:
+        return Compared(topic, name, "unknown", None, dict(now), note="not recorded")
+    names = [
+        key for key in {**recorded, **now} if recorded.get(key) != now.get(key) or (key in recorded) != (key in now)
+    ]
+    told = [f"{key} was {_shown(recorded, key)}, is {_shown(now, key)}" for key in names[:_MOST_NAMED]]
+    more = [f"{len(names) - _MOST_NAMED} more differ"] if len(names) > _MOST_NAMED else []
+    said = "; ".join([*([note] if note else []), *told, *more])
+    return Compared(topic, name, "different" if names else "equal", dict(recorded), dict(now), note=said)
+
+
+def compare_number(topic: Topic, name: str, recorded: float | None, now: float | None, close: Closeness) -> Compared:
+    """Compare two numbers as metrics are compared; None is not there."""
+    if recorded is None or now is None:
+        return compare_values(topic, name, recorded, now)
+    verdict, largest = _of_arrays(np.array([recorded]), np.array([now]), close.metric_share, close.metric)
+    return Compared(topic, name, verdict, recorded, now, largest)
+
+
+def compare_curves(
+    recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], close: Closeness
+) -> tuple[Compared, ...]:
+    """Compare two trainings epoch by epoch: how many epochs there were, and each metric over those that both have.
+
+    The note of a metric says which epoch, counted from 1, is the first that differs, and which differs most.
+    """
+    length = compare_values("result", "epochs", len(recorded), len(now))
+    names = dict.fromkeys(name for metrics in (*recorded, *now) for name in metrics)
+    return (length, *(_compare_metric(name, recorded, now, close) for name in names))
+
+
+def compare_arrays(
+    topic: Topic,
+    name: str,
+    recorded: Sequence[Array],
+    now: Sequence[Array],
+    *,
+    share: float,
+    absolute: float,
+) -> Compared:
+    """Compare two lists of arrays, such as a model's weights."""
+    if [array.shape for array in recorded] != [array.shape for array in now]:
+        return Compared(topic, name, "different", note="they differ in number or shape")
+    pairs = [_of_arrays(*pair, share, absolute) for pair in zip(recorded, now, strict=True)]
+    verdicts = {verdict for verdict, _ in pairs}
+    verdict: Verdict = next((each for each in _WORST_FIRST if each in verdicts), "equal")
+    return Compared(topic, name, verdict, largest=max((largest for _, largest in pairs), default=0.0))
+
+
+def _compare_metric(
+    name: str, recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], close: Closeness
+) -> Compared:
+    both = list(zip(recorded, now, strict=False))
+    lone = next((at for at, (one, other) in enumerate(both) if (name in one) != (name in other)), None)
+    if lone is not None:
+        whose = "recorded" if name in both[lone][0] else "there now"
+        return Compared("result", name, "different", note=f"in epoch {lone + 1} it is {whose} alone")
+    at = [epoch for epoch, (one, _) in enumerate(both) if name in one]
+    if not at:
+        return Compared("result", name, "unknown", note="no epoch that both have reports it")
+    ours, theirs = (np.array([each[epoch][name] for epoch in at]) for each in (recorded, now))
+    verdict, largest = _of_arrays(ours, theirs, close.metric_share, close.metric)
+    apart = _apart(ours, theirs)
+    differs = np.flatnonzero(apart)
+    if not len(differs):
+        return Compared("result", name, "equal", largest=0.0)
+    first, most = at[int(differs[0])] + 1, at[int(np.argmax(apart))] + 1
+    return Compared("result", name, verdict, largest=largest, note=f"first in epoch {first}, most in epoch {most}")
+
+
+def _of_arrays(recorded: Array, now: Array, share: float, absolute: float) -> tuple[Verdict, float]:
+    """Return the verdict on two arrays of one shape, and their largest difference."""
+    if np.array_equal(recorded, now):
+        return "equal", 0.0
+    if recorded.dtype.kind not in "biuf" or now.dtype.kind not in "biuf":
+        return "different", 0.0
+    ours, theirs = recorded.astype(np.float64), now.astype(np.float64)
+    apart = _apart(ours, theirs)
+    largest = float(apart.max(initial=0.0))
+    if largest == 0:
+        return "equal", 0.0
+    allowed = absolute + share * np.nan_to_num(np.abs(ours), nan=0.0, posinf=0.0)
+    return ("rounding" if bool((apart <= allowed).all()) else "different"), largest
+
+
+def _apart(ours: Array, theirs: Array) -> Array:
+    """Return how far apart numbers are: 0 where both are the same infinity or no number, infinite where one is."""
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(ours - theirs)
+    filled: Array = np.where(same, 0.0, np.where(np.isfinite(apart), apart, np.inf))
+    return filled
+
+
+def _shown(mapping: Mapping[str, Any], key: str) -> str:
+    if key not in mapping:
+        return "not there"
+    text = str(mapping[key])
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
