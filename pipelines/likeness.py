@@ -29,7 +29,7 @@ class Compared:
         verdict: `equal` to the last bit; apart by `rounding` alone; `different`; or `unknown`, where one of the two
             is not there to compare.
         recorded, now: both as plain values, where they are short enough to be read.
-        largest: the largest absolute difference, of what consists of numbers.
+        largest: the largest absolute difference, of what consists of numbers; None also where one of them is infinite.
         note: what else there is to say.
     """
 
@@ -99,7 +99,7 @@ def compare_number(topic: Topic, name: str, recorded: float | None, now: float |
     if recorded is None or now is None:
         return compare_values(topic, name, recorded, now)
     verdict, largest = _of_arrays(np.array([recorded]), np.array([now]), close.metric_share, close.metric)
-    return Compared(topic, name, verdict, recorded, now, largest)
+    return Compared(topic, name, verdict, recorded, now, _finite(largest))
 
 
 def compare_curves(
@@ -129,7 +129,7 @@ def compare_arrays(
     pairs = [_of_arrays(*pair, share, absolute) for pair in zip(recorded, now, strict=True)]
     verdicts = {verdict for verdict, _ in pairs}
     verdict: Verdict = next((each for each in _WORST_FIRST if each in verdicts), "equal")
-    return Compared(topic, name, verdict, largest=max((largest for _, largest in pairs), default=0.0))
+    return Compared(topic, name, verdict, largest=_finite(max((largest for _, largest in pairs), default=0.0)))
 
 
 def _compare_metric(
@@ -150,11 +150,13 @@ def _compare_metric(
     if not len(differs):
         return Compared("result", name, "equal", largest=0.0)
     first, most = at[int(differs[0])] + 1, at[int(np.argmax(apart))] + 1
-    return Compared("result", name, verdict, largest=largest, note=f"first in epoch {first}, most in epoch {most}")
+    return Compared(
+        "result", name, verdict, largest=_finite(largest), note=f"first in epoch {first}, most in epoch {most}"
+    )
 
 
 def _of_arrays(recorded: Array, now: Array, share: float, absolute: float) -> tuple[Verdict, float]:
-    """Return the verdict on two arrays of one shape, and their largest difference."""
+    """Return the verdict on two arrays of one shape, and their largest difference; 0 for what is no number."""
     if np.array_equal(recorded, now):
         return "equal", 0.0
     if recorded.dtype.kind not in "biuf" or now.dtype.kind not in "biuf":
@@ -175,6 +177,10 @@ def _apart(ours: Array, theirs: Array) -> Array:
         apart = np.abs(ours - theirs)
     filled: Array = np.where(same, 0.0, np.where(np.isfinite(apart), apart, np.inf))
     return filled
+
+
+def _finite(largest: float) -> float | None:
+    return largest if np.isfinite(largest) else None
 
 
 def _shown(mapping: Mapping[str, Any], key: str) -> str:

@@ -506,7 +506,10 @@ def loaded(record: StudyRecord) -> Study:
         InputError: if KerasTuner's own tuner searches it, which keeps data and models itself.
     """
     if goal_of(record):
-        raise InputError(f"{record.name} is searched by KerasTuner's own tuner: take tuner.get_best_models()")
+        raise InputError(
+            f"{record.name} is searched by KerasTuner's own tuner, which keeps its data and models itself: take "
+            "tuner.get_best_models()"
+        )
     return _checked(record.name, record.document, record.folder)
 
 

@@ -10,7 +10,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,6 @@ def replay(home: Home, study: str, number: int, target: Path | None = None, show
     """
     if target is not None:
         check_target(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
     with Lookup.open(home) as lookup:
         checked, identity = lookup.checked(study), lookup.identity(study)
         trial = lookup.ended_trial(study, number)
@@ -94,13 +93,13 @@ def replay(home: Home, study: str, number: int, target: Path | None = None, show
     past = recorded_course(trial, home.trial(study, number))
     started = time.monotonic()
     with (
-        tempfile.TemporaryDirectory(prefix="kerastudy-replay-", dir=target.parent if target else None) as scratch,
+        _scratch(target) as scratch,
         closing(LocalEngine(checked.spec.resources.workers)) as engine,  # as many threads in each worker as then
     ):
         show("preparing the data anew")
-        data = _prepared(checked, home, Path(scratch), engine)
+        data = _prepared(checked, home, scratch, engine)
         show("training again")
-        folder = Path(scratch) / "trial"
+        folder = scratch / "trial"
         now = train_again(
             checked,
             home,
@@ -134,6 +133,16 @@ def replay(home: Home, study: str, number: int, target: Path | None = None, show
             write_text(folder / "replay.json", json.dumps(asdict(replayed), indent=2, ensure_ascii=False) + "\n")
             folder.rename(target)
     return replayed
+
+
+@contextmanager
+def _scratch(target: Path | None) -> Iterator[Path]:
+    """Yield a folder that is gone in the end, on the disk of the target."""
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    beside = {"prefix": "kerastudy-replay-"} if target is None else {"prefix": f".{target.name}-", "dir": target.parent}
+    with tempfile.TemporaryDirectory(**beside) as folder:
+        yield Path(folder)
 
 
 @dataclass(frozen=True)
@@ -184,14 +193,15 @@ def _compare_results(
         yield compare_number("result", "score", past.value, now.value, close)
     if past.state == now.state == "complete":
         kept = KeptWeights(str(recorded), str(folder), close)
-        job = Job("weights", "pipelines.training.kept_weights:compare_kept", kept, folder / "weights.log")
+        job = Job("weights", "pipelines.training.kept_weights:compare_kept", kept, folder.parent / "weights.log")
         yield run_alone(engine, job)
 
 
 def _compare_trials(study: Study, trial: Scored, past: Course, now: Course) -> Iterator[Compared]:
     """Compare what the two trainings were given."""
-    seed = trial_seed(study.spec.search.seed, trial.number)
-    yield compare_values("trial", "seed", past.config.get("seed"), seed)
+    used, seed = past.config.get("seed"), trial_seed(study.spec.search.seed, trial.number)
+    note = "" if used in (None, seed) else "the study's seed has changed since; the trial's own was used"
+    yield compare_values("trial", "seed", used, seed, note)
     if now.config:
         yield compare_mappings("trial", "values", trial.params, now.config["params"])
         yield compare_mappings("trial", "defaults", _defaults(past.config), _defaults(now.config) or {})

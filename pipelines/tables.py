@@ -29,7 +29,7 @@ from pipelines.upkeep import Rebuilt, Synced
 from tracking.tokens import Token
 
 _VERDICTS = {"equal": "equal to the last bit", "rounding": "within rounding", "different": "different"}
-_IN_FULL = ("result", "trial", "data")
+_TRAINED = {"": "", "fleet": " in a fleet", "own": " by the model's own fit"}
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
 _MOST_INPUTS = 12
 _NAMED_COLUMNS = 3
@@ -273,8 +273,8 @@ def print_replayed(replayed: Replayed) -> None:
     came_out = {"different": "came out different", "unknown": "left nothing to compare"}
     verdict = came_out.get(replayed.verdict) or f"came out {_VERDICTS[replayed.verdict]}"
     print(f"{replayed.study} {trial_name(replayed.trial)} {verdict}")
-    by = f" by {replayed.trainer}" if replayed.trainer else ""
-    print(f"trained again{by} on {replayed.trained_on}; {duration(replayed.seconds)} in all")
+    how = _TRAINED.get(replayed.trainer, f" by {replayed.trainer}")
+    print(f"trained again{how}, on {replayed.trained_on}; {duration(replayed.seconds)} in all")
     for note in replayed.notes:
         print(f"note: {note}")
     if replayed.folder is not None:
@@ -287,8 +287,8 @@ def print_replayed(replayed: Replayed) -> None:
 
 
 def _topic_lines(topic: str, compared: Sequence[Compared]) -> Iterator[tuple[str, str]]:
-    """Yield a name and a line for each comparison; of many versions alone those that are not equal, and how many are."""
-    in_full = topic in _IN_FULL
+    """Yield a name and a line for each comparison; of the environment, for what is not equal, and how much is."""
+    in_full = topic != "environment"
     yield from ((each.name, _compared_line(each)) for each in compared if in_full or not _is_equal(each))
     if not in_full and (equal := sum(map(_is_equal, compared))):
         yield ("all" if equal == len(compared) else "others"), f"equal ({equal})"
@@ -307,15 +307,15 @@ def _compared_line(compared: Compared) -> str:
         said = _VERDICTS[compared.verdict]
         said += f" ({compared.largest:.2g})" if compared.largest else ""
     values = [value for value in (compared.recorded, compared.now) if isinstance(value, str | int | float)]
-    if compared.verdict != "equal" and len(values) == 2:
-        said += f": {_short(values[0])} then, {_short(values[1])} now"
-    elif values and compared.verdict == "equal":
+    if values and compared.verdict == "equal":
         said += f" ({_short(values[0])})"
-    return f"{said}; {compared.note}" if compared.note else said
+    elif values:
+        said += f": {_short(compared.recorded)} then, {_short(compared.now)} now"
+    return f"{said}{'; ' if values else ': '}{compared.note}" if compared.note else said
 
 
 def _short(value: object) -> str:
-    text = f"{value:.9g}" if isinstance(value, float) else str(value)
+    text = f"{value:.9g}" if isinstance(value, float) else "nothing" if value is None else str(value)
     return f"{text[:12]}..." if _DIGEST.fullmatch(text) else text
 
 
