@@ -133,7 +133,7 @@ def _as_then(
         trial.number,
         {name: trial.params[name] for name in up_front if name in trial.params},
         own=own_model(study, asked),
-        rungs=frozenset({len(past.epochs) - 1} if past.state == "pruned" else ()),
+        rungs=frozenset({len(past.epochs) - 1} if past.state == "pruned" and past.epochs else ()),
     )
     if not past.was_rejected:
         job = replace(job, most_parameters=None, most_model_bytes=None)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.engines.alone import JobError, run_alone
-from pipelines.engines.engine import Failed, Finished, Job
+from pipelines.engines.alone import JobError, Talk, run_alone
+from pipelines.engines.engine import Asked, Failed, Finished, Job, Reported
 from pipelines.engines.fork_server import ForkedProcess
 from pipelines.engines.local import LocalEngine
 
@@ -47,6 +47,35 @@ def test_a_job_that_fails_by_itself_is_not(kind):
     with pytest.raises(JobError):
         run_alone(engine, JOB)
     assert engine.submitted == 1
+
+
+def test_a_job_is_talked_to():
+    """What it reports is heard and what it asks is answered, in order; a question that nobody expects is a defect."""
+
+    class Asks(Fails):
+        def __init__(self):
+            super().__init__(0, "error")
+            self.said = [Reported("it", 1), Asked("it", 2)]
+            self.answers = []
+
+        def events(self, timeout_s):
+            return [self.said.pop(0)] if self.said else super().events(timeout_s)
+
+        def answer(self, job, message):
+            self.answers.append(message)
+
+    class Listens(Talk):
+        def heard(self, message):
+            heard.append(message)
+
+        def answer(self, message):
+            return message * 10
+
+    engine, heard = Asks(), []
+    assert run_alone(engine, JOB, talk=Listens()) == 7
+    assert (heard, engine.answers) == ([1], [20])
+    with pytest.raises(AssertionError, match="nobody expected the question 2"):
+        run_alone(Asks(), JOB)
 
 
 def test_a_fork_server_that_is_killed_costs_nothing(tmp_path, monkeypatch):

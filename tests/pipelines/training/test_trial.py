@@ -54,6 +54,15 @@ def trained(job):
     return its_job, folder, channel, train_trial(its_job, channel)
 
 
+def test_a_trial_can_be_given_to_fit(job, trained):
+    """What `loop` could train is trained by `fit` where that is asked for, to the same scores but for rounding."""
+    its_job, _ = job(by_fit=True, values=VALUES | {"epochs": 1})
+    result = train_trial(its_job, FakeChannel())
+    first = trained[3].epochs[0].metrics
+    assert (result.trainer, trained[3].trainer) == ("fit", "loop")
+    assert result.epochs[0].metrics["val_loss"] == pytest.approx(first["val_loss"], rel=2e-4)
+
+
 def test_the_result_says_how_it_went(trained):
     """Score, best epoch and metrics are those of the best of the reported epochs."""
     _, _, channel, result = trained
