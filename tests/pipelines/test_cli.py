@@ -22,6 +22,8 @@ from mlflow import MlflowClient
 from mlflow_picture import everything, without_ids
 
 from pipelines import cli
+from pipelines.likeness import Compared
+from pipelines.replaying import Replayed
 from pipelines.study_spec import ExportFormat
 from search_spaces.errors import KerastudyError
 from tracking import links
@@ -411,6 +413,51 @@ def test_an_export_that_cannot_be(call, finished, tmp_path, options, said):
     """An export to an existing folder, of an unknown trial or in an unknown format writes nothing."""
     assert call("--home", finished.home, "export", "cancer", *options) == (2, "", f"{said}\n")
     assert written(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cancr", "0"], 'there is no study "cancr" in {home}; did you mean "cancer"? The choices are: cancer'),
+        (["cancer", "7"], "cancer has no trial 7; its trials are 0 to 2"),
+        (["cancer", "0", "--to", "."], ". exists already: choose another folder with --to, or remove it first"),
+    ],
+)
+def test_a_replay_that_cannot_be(call, finished, tmp_path, words, said):
+    """A replay of what is not there, or into a folder that is, trains nothing and writes nothing."""
+    assert call("--home", finished.home, "replay", *words) == (2, "", f"{said.format(home=finished.home)}\n")
+    assert written(tmp_path) == []
+
+
+def test_a_service_is_not_asked_to_replay(call, monkeypatch):
+    """The refusal says where a replay works, and how."""
+    monkeypatch.setenv("KERASTUDY_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("KERASTUDY_TOKEN", "it")
+    code, out, err = call("replay", "cancer", "0")
+    assert (code, out) == (2, "")
+    assert err.endswith("run it there, as kerastudy --home FOLDER replay cancer 0\n")
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("equal", 0), ("rounding", 0), ("unknown", 0), ("different", 1)])
+def test_the_exit_code_of_a_replay_is_about_its_result(call, monkeypatch, verdict, code):
+    """Only a training that came out different is a failure, whatever else differs; `--json` has every comparison."""
+    other = Compared("environment", "numpy", "different", "1.26", "2.0")
+    done = Replayed("s", 3, verdict, "loop", "data", 1.0, (), (Compared("result", "state", verdict), other))
+    monkeypatch.setattr("pipelines.foreground.replay", lambda *given: done)
+    assert call("replay", "s", "3")[0] == code
+    ended, out, _ = call("replay", "s", "3", "--json")
+    assert (ended, json.loads(out)["verdict"]) == (code, verdict)
+    assert [each["name"] for each in json.loads(out)["compared"]] == ["state", "numpy"]
+
+
+@pytest.mark.slow
+def test_a_replay(call, finished, tmp_path):
+    """`replay` trains a trial again to the same bits, keeps what it is asked to keep, and leaves the home alone."""
+    before = written(finished.home)
+    code, out, _ = call("--home", finished.home, "replay", "cancer", "1", "--to", "kept")
+    assert (code, out.splitlines()[0]) == (0, "cancer t001 came out equal to the last bit")
+    assert json.loads((tmp_path / "kept" / "replay.json").read_text())["verdict"] == "equal"
+    assert written(finished.home) == before
 
 
 def test_an_export(call, finished, tmp_path):

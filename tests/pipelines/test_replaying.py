@@ -190,6 +190,7 @@ def test_a_pruned_trial_trains_as_long_as_it_had(family):
     assert set(verdicts(replayed).values()) == {"equal"}
 
 
+@pytest.mark.slow
 def test_a_failed_trial_fails_again(family):
     """Its reason is compared, and that it fails alike is equal."""
     replayed = replay(family, "family", 2)

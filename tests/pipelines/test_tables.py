@@ -13,8 +13,10 @@ from pipelines.evolution import Change
 from pipelines.export.export import Exported, Parity
 from pipelines.export.parity import Latency
 from pipelines.export.side_by_side import Comparison
+from pipelines.likeness import Compared
 from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.promotion import Promoted
+from pipelines.replaying import Replayed
 from pipelines.submit import Checked
 from pipelines.training.trainer import ModelCheck
 
@@ -275,3 +277,65 @@ def test_a_promotion(capsys):
     assert printed(capsys)[:3] == ["s t003, on 40 rows of the test part", "metric  s t003", "loss    0.25"]
     tables.print_promoted(replace(done, comparison=None, notes=()))
     assert printed(capsys) == ["it is"]
+
+
+def replayed(*compared, verdict="equal", **changes):
+    given = {"trainer": "loop", "trained_on": "data prepared anew from d.csv", "seconds": 7.5, "notes": ()}
+    return Replayed(study="s", trial=3, verdict=verdict, compared=compared, **{**given, **changes})
+
+
+def test_a_replay_says_how_each_thing_came_out(capsys):
+    """A line for each comparison, in columns: equal, within rounding by how much, or different, and how."""
+    tables.print_replayed(
+        replayed(
+            Compared("result", "epochs", "equal", 5, 5),
+            Compared("result", "val_loss", "rounding", largest=3.14e-7, note="first in epoch 2, most in epoch 4"),
+            Compared("result", "score", "equal", 0.25, 0.25, 0.0),
+            Compared("result", "weights", "different", largest=0.5),
+            Compared("data", "digest", "different", "ab" * 32, "cd" * 32),
+            Compared("data", "values", "different", note="other values in line 5 (test)"),
+            Compared("code", "model.py", "different", "ab" * 32, None),
+            Compared("code", "kerastudy", "unknown", None, "ab" * 32, note="not recorded"),
+            verdict="different",
+        )
+    )
+    assert printed(capsys) == [
+        "s t003 came out different",
+        "trained again by loop, on data prepared anew from d.csv; 7.5s in all",
+        "",
+        "result",
+        "  epochs     equal (5)",
+        "  val_loss   within rounding (3.1e-07): first in epoch 2, most in epoch 4",
+        "  score      equal to the last bit (0.25)",
+        "  weights    different (0.5)",
+        "",
+        "data",
+        "  digest     different: abababababab... then, cdcdcdcdcdcd... now",
+        "  values     different: other values in line 5 (test)",
+        "",
+        "code",
+        "  model.py   different: abababababab... then, nothing now",
+        "  kerastudy  not recorded",
+    ]
+
+
+def test_a_replay_counts_the_versions_that_are_equal(capsys):
+    """Of the environment, what differs has a line, and the rest one together."""
+    same = [Compared("environment", name, "equal", "1", "1") for name in ("keras", "optuna")]
+    other = Compared("environment", "numpy", "different", "1.26", "2.0")
+    tables.print_replayed(replayed(*same, other, trainer="fleet", folder="kept", notes=("it was cut off",)))
+    assert printed(capsys) == [
+        "s t003 came out equal to the last bit",
+        "trained again in a fleet, on data prepared anew from d.csv; 7.5s in all",
+        "note: it was cut off",
+        "files: kept",
+        "",
+        "environment",
+        "  numpy   different: 1.26 then, 2.0 now",
+        "  others  equal (2)",
+    ]
+    tables.print_replayed(replayed(*same, verdict="unknown"))
+    assert [line for line in printed(capsys) if line.startswith(("s t003", "  all"))] == [
+        "s t003 left nothing to compare",
+        "  all     equal (2)",
+    ]
