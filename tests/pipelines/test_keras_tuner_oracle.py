@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from pipelines.home import Home
 from pipelines.keras_tuner_oracle import OptunaOracle
 from pipelines.lookup import Lookup
+from pipelines.replaying import replay
 from search_spaces.errors import InputError
 from tracking import links
 from tracking.store import Store
@@ -245,6 +246,8 @@ def test_it_is_listed_like_other_studies(tuner, tmp_path):
         assert lookup.best(row.name).trial.params == best.hyperparameters.values
         with pytest.raises(InputError, match="get_best_models"):
             lookup.checked(row.name)
+    with pytest.raises(InputError, match="get_best_models"):
+        replay(Home.at(str(tmp_path / "home")), row.name, 0)
 
 
 def test_one_process_searches_it(tuner, tmp_path, monkeypatch):
