@@ -452,12 +452,12 @@ def test_the_exit_code_of_a_replay_is_about_its_result(call, monkeypatch, verdic
 
 @pytest.mark.slow
 def test_a_replay(call, finished, tmp_path):
-    """`replay` trains a trial again to the same bits, keeps what it is asked to keep, and leaves the home alone."""
-    before = written(finished.home)
+    """`replay` trains a trial again to the same bits, keeps what it is asked to keep, and leaves the study alone."""
+    before = written(finished.home / "studies")
     code, out, _ = call("--home", finished.home, "replay", "cancer", "1", "--to", "kept")
     assert (code, out.splitlines()[0]) == (0, "cancer t001 came out equal to the last bit")
     assert json.loads((tmp_path / "kept" / "replay.json").read_text())["verdict"] == "equal"
-    assert written(finished.home) == before
+    assert written(finished.home / "studies") == before
 
 
 def test_an_export(call, finished, tmp_path):
