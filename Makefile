@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Tests run in two processes: more would only wait for each other on the two cores of a small machine.
 PYTEST_WORKERS ?= 2
 KILLS ?= 200
-PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow chaos check docs lock image-check bench-fleets bench-ask-in-flight clean

@@ -122,8 +122,13 @@ def test_every_example_is_listed() -> None:
     assert [file.name for file in EXAMPLES if f"({file.name})" not in page] == []
 
 
+def _first_is_quick(file: Path) -> object:
+    """Return an example to run: one of them always, the others with the slow tests."""
+    return pytest.param(file, id=file.stem, marks=[] if file == EXAMPLES[0] else [pytest.mark.slow])
+
+
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [_first_is_quick(file) for file in EXAMPLES])
 def test_every_example_runs(file: Path, tmp_path: Path) -> None:
     """An example study runs from its file to an exported model, here with a small budget."""
     study = load_study(file).name
@@ -135,6 +140,7 @@ def test_every_example_runs(file: Path, tmp_path: Path) -> None:
     assert any(path.suffix == ".keras" for path in (tmp_path / "exported").rglob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_own_code_runs_as_shown(tmp_path: Path) -> None:
     """The model and the data of one's own that the page shows run, each with the study file shown below it."""
@@ -152,6 +158,7 @@ def test_own_code_runs_as_shown(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_keras_tuner_page_runs_as_shown(tmp_path: Path) -> None:
     """The hypermodel that the page brings to a study file, and the tuner that it gives our oracle, both run."""

@@ -79,6 +79,7 @@ def params(trials):
     return [set(trial["params"]) for trial in trials]
 
 
+@pytest.mark.slow
 def test_conditional_architecture(run, tmp_path):
     """Declared, undeclared and conditional: the code's defaults come first, and MLflow shows what is active."""
     trials = run(

@@ -94,7 +94,7 @@ def test_one_line_gives_optuna_and_mlflow(tuner, tmp_path):
     assert mine.get_best_models()[0].evaluate(X, Y, verbose=0) == pytest.approx(min(t.score for t in trials), rel=1e-4)
 
 
-@pytest.mark.parametrize("loses_files", [False, True])
+@pytest.mark.parametrize("loses_files", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_search_goes_on(tuner, tmp_path, loses_files):
     """More trials go on with the same study, whether or not KerasTuner's own files are still there."""
     first = [trial.hyperparameters.values for trial in search(tuner(max_trials=2))]
@@ -106,6 +106,7 @@ def test_a_search_goes_on(tuner, tmp_path, loses_files):
     assert all(trial.status == "COMPLETED" for trial in trials)
 
 
+@pytest.mark.slow
 def test_files_that_are_behind(tuner, tmp_path):
     """KerasTuner's files of a moment when a trial ran, put back later, do not make it run that trial again."""
 
@@ -125,7 +126,7 @@ def test_files_that_are_behind(tuner, tmp_path):
     assert len(trials) == len(optuna_study(tmp_path).trials) == 3
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_trial_that_was_cut_off(tuner, tmp_path, number):
     """It is run again under its own number with the values that it had, and none is lost or added."""
 
@@ -166,6 +167,7 @@ def keras_tuner_model(function):
     return Model()
 
 
+@pytest.mark.slow
 def test_bad_trials_are_pruned(tuner, tmp_path):
     """A trial that falls behind ends early as pruned, is no failure to KerasTuner, and never the best."""
 

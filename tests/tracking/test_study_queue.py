@@ -1,6 +1,7 @@
 """Submitted studies and the leases on them."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def test_a_stopped_holder_loses_it_after_a_while(queue):
             with pytest.raises(StudyBusyError):
                 queue.claim("digits", this_process(), 0.3)
             holder.send_signal(signal.SIGSTOP)
+            os.waitpid(holder.pid, os.WUNTRACED)  # a signal takes its time
             assert queue.unseen_holder("digits").startswith(f"process {holder.pid}")
             assert queue.claim("digits", this_process(), 0.3)
         finally:

@@ -217,6 +217,7 @@ def test_the_serving_signature_names_the_raw_columns(exported, home):
     assert len(taken) == 6
 
 
+@pytest.mark.slow
 def test_recipes_work_where_kerastudy_is_not_installed(exported, tmp_path):
     """The recipes in `SERVE.md` load every file in a process that cannot import our packages."""
     blocks = ["import os, sys", "sys.modules.update(pipelines=None, search_spaces=None, tracking=None)"]
