@@ -31,8 +31,9 @@ def epochs(home):
 def test_a_fleets_worker_is_struck_again_and_again(struck_by, times, tmp_path):
     """Each time the fleet has got on, its worker is struck; the study ends by itself with its budget."""
     file, home = write_study(tmp_path, FLEET.replace("trials: 6", "trials: 12")), tmp_path / "home"
-    output = (tmp_path / "output.txt").open("w+")
-    process = subprocess.Popen([COMMAND, "--home", home, "run", file], env=environment(), stdout=output, stderr=output)
+    with (tmp_path / "output.txt").open("w") as output:
+        command = [COMMAND, "--home", home, "run", file]
+        process = subprocess.Popen(command, env=environment(), stdout=output, stderr=output)
     struck = {}
     try:
         grown, deadline = 0, time.monotonic() + 500
@@ -53,8 +54,7 @@ def test_a_fleets_worker_is_struck_again_and_again(struck_by, times, tmp_path):
     finally:
         process.kill()
         process.wait()
-    output.seek(0)
-    said = output.read()
+    said = (tmp_path / "output.txt").read_text()
     assert process.returncode == 0, said
     assert "Traceback" not in said
     assert struck
