@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tracking import links
-from tracking.ui import end_group, server_command, server_environ
+from tracking.ui import end_group, server_command, start_server
 
 _LOG_NAME: Final = "mlflow-server.log"
 _LONGEST_PAUSE_S: Final = 60.0
@@ -31,7 +31,7 @@ class MlflowServer:
         uri = links.resolve(home, environ)
         listen = ["--uvicorn-opts", f"--uds {socket}", "--static-prefix", prefix]
         self._command = [*server_command(uri, links.home_artifacts(home), "127.0.0.1", 0), *listen]
-        self._environ = server_environ(environ)
+        self._environ = dict(environ)
         self._child: subprocess.Popen[bytes] | None = None
         self._began = 0.0
         self._failures = 0
@@ -49,10 +49,7 @@ class MlflowServer:
             return
         self._began = now
         with self._log.open("ab") as output:
-            # A session of its own: Ctrl-C reaches us alone, and we end the server with all its processes.
-            self._child = subprocess.Popen(
-                self._command, stdout=output, stderr=output, env=self._environ, start_new_session=True
-            )
+            self._child = start_server(self._command, output, self._environ)
 
     def stop(self) -> None:
         """End it."""

@@ -9,16 +9,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from search_spaces.errors import KerastudyError
 from tracking import links
 
 _LOG_NAME: Final = "mlflow-ui.log"
+_ENDS_WITH_ITS_PIPE: Final = """
+exec 3<&0
+"$@" </dev/null 3<&- & server=$!
+{ read -r _ <&3; kill -TERM 0; } &
+trap : TERM
+wait "$server"; wait "$server"
+"""
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,7 @@ def serve(
     command = server_command(tracking_uri, links.home_artifacts(home), host, chosen)
     log = home / _LOG_NAME
     with log.open("wb") as output:
-        # A session of its own: Ctrl-C reaches us alone, and we end the server with all its workers.
-        child = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=server_environ(environ), start_new_session=True
-        )
+        child = start_server(command, output, environ)
         try:
             _wait_until_healthy(child, host, chosen, wait_s, log)
             yield f"http://{host}:{chosen}"
@@ -112,6 +116,21 @@ def server_command(tracking_uri: str, artifacts: Path, host: str, port: int) -> 
     return [sys.executable, "-m", "mlflow", "server", *(part for option in options.items() for part in option)]
 
 
+def start_server(command: Sequence[str], output: IO[bytes], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start MLflow's server in a session of its own: Ctrl-C reaches us alone, and we end it with all its processes.
+
+    Should we be killed before we can, the pipe that we hold closes, and whoever reads it ends the session.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _ENDS_WITH_ITS_PIPE, "sh", *command],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=server_environ(environ),
+        start_new_session=True,
+    )
+
+
 def server_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of MLflow's server."""
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -154,3 +173,5 @@ def end_group(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
     child.wait()
+    if child.stdin is not None:
+        child.stdin.close()

@@ -5,6 +5,8 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
+import time
 
 import mlflow
 import psutil
@@ -93,6 +95,29 @@ def test_a_taken_port_is_no_obstacle():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wanted = taken.getsockname()[1]
         assert ui._free_port("127.0.0.1", wanted) not in {0, wanted}
+
+
+def test_a_server_ends_with_the_process_that_started_it(tmp_path):
+    """Killed with SIGKILL, that process has no time to end it; nor may the server's own children stay."""
+    code = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from tracking.ui import start_server\n"
+        'sleeps = \'import subprocess, sys; subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"])\'\n'
+        "child = start_server([sys.executable, '-c', sleeps], open(sys.argv[1], 'wb'), os.environ)\n"
+        "print(child.pid, flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        server = psutil.Process(int(starter.stdout.readline()))
+        deadline = time.monotonic() + 20
+        while not any("sleep" in " ".join(child.cmdline()) for child in server.children(recursive=True)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        started = [server, *server.children(recursive=True)]
+        starter.kill()
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
 
 
 def test_a_server_that_is_set_is_only_named(tmp_path):
