@@ -171,7 +171,7 @@ def test_the_card_says_what_the_model_is(exported, home):
     card = (exported[0] / "table" / "README.md").read_text()
     for said in (
         load_summary(home.data("table")).digest, "20% validation, 10% test, seed 1", "type int, low 4, high 8",
-        "3 trials", "the best trial", "test_loss 0.6", "| `units` | 75.0% |", "## Limits", f"Keras {keras.__version__}",
+        "3 trials", "the winner", "test_loss 0.6", "| `units` | 75.0% |", "## Limits", f"Keras {keras.__version__}",
         "minimize `val_loss`", "`city`",
     ):  # fmt: skip
         assert said in card
