@@ -63,7 +63,7 @@ objective: {metric: val_loss}
 training: {early_stopping: null}
 search: {sampler: random, pruner: none}
 budget: {trials: 3}
-limits: {trial_time: 10s}
+limits: {trial_time: 20s}
 resources: {workers: 2, fleet: off}
 """
 INTERRUPTED = """
@@ -349,7 +349,7 @@ def test_lost_and_slow_workers_cost_their_trials(folder, home, _no_server_of_the
     assert event.trials == {"complete": 1, "failed": 2}
     assert (event.state, event.winner) == ("finished", 2)
     assert "killed by SIGKILL" in ended[0].reason
-    assert ended[1].reason == "over its time limit of 10 s"
+    assert ended[1].reason == "over its time limit of 20 s"
     shown = Shown(home, "unlucky")
     assert [run.info.status for run in shown.trials] == ["FAILED", "FAILED", "FINISHED"]
     assert "over its time limit" in shown.trials[1].data.tags["mlflow.note.content"]
