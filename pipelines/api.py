@@ -24,7 +24,7 @@ from pipelines.home import Home
 from pipelines.lookup import BestTrial, Lookup, TrialRow
 from pipelines.progress import Progress, StudyEnded
 from pipelines.running import supervised
-from pipelines.selection import handed_over
+from pipelines.selection import past_trial, refit_of
 from pipelines.study_file import Study, check_document
 from pipelines.study_file import load_study as _load_study
 from search_spaces.document import plain_document
@@ -62,9 +62,8 @@ class StudyResult:
 
         from pipelines.training.rebuild import model_file
 
-        with Lookup.open(self.home) as lookup:
-            checked = lookup.checked(self.study)
-        return keras.models.load_model(model_file(handed_over(checked, self.home, self.best.number)))
+        made = refit_of if self.winner.refit else past_trial
+        return keras.models.load_model(model_file(made(self.home, self.study, self.best.number)))
 
     def export(self, folder: str | Path, formats: Sequence[str] = ("keras",)) -> tuple[Parity, ...]:
         """Write the best model to a new folder, each format proven equal to the Keras model.

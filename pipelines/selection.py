@@ -51,9 +51,12 @@ def evaluation_job(study: Study, home: Home, number: int) -> Job:
 
 def handed_over(study: Study, home: Home, number: int) -> PastTrial:
     """Return where the model is that a study hands over if a trial wins: its refit if there is one, or else its own."""
-    if not is_refitted(study, home, number):
-        return past_trial(home, study.name, number)
-    return PastTrial(str(home.execution(study.name, number, REFIT)), str(home.data_anew(study.name, 1)))
+    return (refit_of if is_refitted(study, home, number) else past_trial)(home, study.name, number)
+
+
+def refit_of(home: Home, study: str, number: int) -> PastTrial:
+    """Return where a trial's refit is."""
+    return PastTrial(str(home.execution(study, number, REFIT)), str(home.data_anew(study, 1)))
 
 
 def is_refitted(study: Study, home: Home, number: int) -> bool:

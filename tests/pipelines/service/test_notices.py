@@ -126,9 +126,13 @@ def test_a_refusal_is_tried_again(world, receiver):
     assert told(receiver) == ["finished"] * 4 + ["failed"]
 
 
-def test_one_that_never_answers_is_given_up(world, receiver, caplog):
+def test_one_that_never_answers_is_given_up(world, receiver, caplog, monkeypatch):
     """With a line in the log; others are told, and it does not stand in the way for ever."""
     home, store = world
+    # What tests before this one have imported may have quietened or cut off our logger.
+    monkeypatch.setattr(notices._log, "disabled", False)
+    monkeypatch.setattr(notices._log, "propagate", True)
+    caplog.set_level("INFO", logger=notices._log.name)
     happen(home, end())
     deaf = NotifySpec(webhook="http://127.0.0.1:9/")
     Notices(home, store, [deaf, NotifySpec(webhook=receiver.address)]).step()
