@@ -179,6 +179,7 @@ def test_the_keras_tuner_page_runs_as_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_the_python_page_runs_as_shown(tmp_path: Path) -> None:
     """The program on the page about Python can be copied: it ends with an exported model."""
     (program,) = re.findall(r"```python\n(.*?)```", _text(ROOT / "docs/python.md"), re.DOTALL)

@@ -117,6 +117,7 @@ def test_a_custom_objective(run):
     assert all(trial["values"] for trial in trials)
 
 
+@pytest.mark.slow
 def test_failed_trials(run):
     """A trial that the code refuses fails with its words, and the study goes on."""
     space = "{epochs: 1, batch_size: 128, units: [16, 48], start_from: [{units: 48}, {units: 16}]}"
