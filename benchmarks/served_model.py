@@ -8,6 +8,7 @@ Prints requests and rows a second, and the median, 99th percentile and slowest a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -43,7 +44,13 @@ def main() -> None:
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(
         command,
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={
+            **os.environ,
+            "MLFLOW_TRACKING_URI": uri,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            # MLflow starts uvicorn by its name.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -64,7 +71,8 @@ def main() -> None:
                 f"p99 {1000 * p99:.1f} ms, slowest {1000 * ordered[-1]:.1f} ms, {failures} failed"
             )
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait()
 
 
