@@ -264,15 +264,6 @@ class Lookup:
             ensemble_of=ensemble.parts if ensemble else (),
         )
 
-    def executions(self, name: str) -> tuple[Execution, ...]:
-        """Return every further training of a study's trials.
-
-        Raises:
-            InputError: if there is no study of that name.
-        """
-        self._record(name)
-        return Executions(self._store).of(name)
-
     def _finalists(self, study: Study, objective: Objective, trials: Sequence[Scored]) -> tuple[Finalist, ...]:
         executions = Executions(self._store).of(study.name)
         return finalists_of(trials, executions, study.spec.selection, objective)

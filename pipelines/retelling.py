@@ -256,7 +256,7 @@ def _closed(
         trials=count_by_state(trials),
         test=test_scores(study, home, best.number) if best and state == "finished" else {},
         finished_ms=latest_ms,
-        finalists=finalists,
+        finalists=finalists if state == "finished" else (),
         execution=REFIT if best and is_refitted(study, home, best.number) else "",
         front=front(trials, objective) if objective.goals else (),
     )

@@ -91,11 +91,6 @@ class Objective:
         """Return the direction of each objective."""
         return [goal.direction for goal in self.goals] or [self.direction]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the name of each objective."""
-        return tuple(goal.name for goal in self.goals) or (self.metric,)
-
     def excesses(self, values: Sequence[float]) -> dict[str, float]:
         """Return by the name of each bounded objective by how much its value breaks the bounds; at most 0 where not."""
         if not self.goals:
