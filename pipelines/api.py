@@ -21,12 +21,13 @@ from typing import Any
 from pipelines.export.export import Parity
 from pipelines.exporting import export_study
 from pipelines.home import Home
-from pipelines.lookup import BestTrial, Lookup, TrialRow
+from pipelines.lookup import Lookup
 from pipelines.progress import Progress, StudyEnded
 from pipelines.running import supervised
 from pipelines.selection import past_trial, refit_of
 from pipelines.study_file import Study, check_document
 from pipelines.study_file import load_study as _load_study
+from pipelines.views import BestTrial, TrialRow
 from search_spaces.document import plain_document
 from search_spaces.errors import StudyFailedError
 from search_spaces.space import Space

@@ -440,7 +440,7 @@ def export(
     handed over. The formats onnx and openvino need the extras of these names.
     """
     from pipelines import tables
-    from pipelines.lookup import point_on_front
+    from pipelines.views import point_on_front
 
     chosen = None if formats is None else [name.strip() for name in formats.split(",")]
     if at_most or at_least:

@@ -10,8 +10,8 @@ from typing import Protocol
 import click
 
 from pipelines.control import Standing
-from pipelines.lookup import StudyView
 from pipelines.study_file import Study
+from pipelines.views import StudyView
 from search_spaces.errors import InputError, KerastudyError
 from tracking.study_queue import OVER
 

@@ -13,10 +13,11 @@ from pipelines.data.source_paths import check_source_paths
 from pipelines.events import LOG_FILE
 from pipelines.export.export import Exported
 from pipelines.home import Home
-from pipelines.lookup import BestTrial, Lookup, StudyRow, StudyView, TrialRow
+from pipelines.lookup import Lookup
 from pipelines.promotion import Promoted, promote_trial
 from pipelines.study_file import Study
 from pipelines.submit import hand_in
+from pipelines.views import BestTrial, StudyRow, StudyView, TrialRow
 from search_spaces.errors import InputError, UnknownError
 from tracking.store import Store
 from tracking.study_queue import OVER, StudyQueue, Wish

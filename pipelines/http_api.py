@@ -27,7 +27,6 @@ from starlette.exceptions import HTTPException
 from pipelines.control import Standing
 from pipelines.events import LOG_FILE, StoredEvent, events_after
 from pipelines.export.export import FORMATS
-from pipelines.lookup import BestTrial, TrialRow
 from pipelines.promotion import Promoted
 from pipelines.service.metrics import CONTENT_TYPE, measured
 from pipelines.service.office import MOST_IN_A_PAGE, Office, Page, ServedStudy
@@ -35,6 +34,7 @@ from pipelines.service.problems import MEDIA_TYPE, detail_of
 from pipelines.service.refusals import ForbiddenError, TooMuchError, require
 from pipelines.service.streams import Streams
 from pipelines.service.uploads import Uploaded
+from pipelines.views import BestTrial, TrialRow
 from search_spaces.document import parse_document
 from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
 from tracking.store import Store

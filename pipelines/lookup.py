@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pipelines.data.source_paths import source_files
-from pipelines.evolution import Change, changes_of, current_name
+from pipelines.evolution import changes_of, current_name
 from pipelines.finalists import ENSEMBLE, Finalist, finalists_of
 from pipelines.home import Home
 from pipelines.oracle_recording import goal_of
@@ -21,117 +21,18 @@ from pipelines.selection import ensemble_of, handed_over, is_refitted, test_scor
 from pipelines.study_file import Objective, Study, check_document
 from pipelines.submit import is_unseen, known_study, written_document
 from pipelines.training.trainer import MODEL_FILE
+from pipelines.views import BestTrial, ObjectiveName, StudyRow, StudyView, TrialRow
 from search_spaces.document import parse_document
 from search_spaces.errors import ConflictError, InputError, UnknownError, nearest
 from tracking import links
 from tracking.executions import Execution, Executions
 from tracking.outbox import Outbox
-from tracking.records import Value
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, StudyRecord
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import RDBStorage
-
-
-@dataclass(frozen=True)
-class StudyRow:
-    """One study in a list; `trials` counts those that have ended."""
-
-    name: str
-    state: str
-    trials: int
-    budget: int
-    metric: str
-    best: float | None
-    best_trial: int | None
-
-
-@dataclass(frozen=True)
-class StudyView:
-    """How one study stands.
-
-    Attributes:
-        trials: number of trials by state.
-        failed_attempts: how many tries cost a worker, after which their trials went on; the latest one in words.
-        changes: how the space changed since the study was submitted.
-        waiting_for_mlflow: records that MLflow has not taken yet; `mlflow_error` says why not.
-        folder: where its files are.
-    """
-
-    name: str
-    state: str
-    reason: str
-    model: str
-    source: str
-    metric: str
-    direction: str
-    budget: int
-    trials: Mapping[str, int]
-    failed_attempts: int
-    last_failed_attempt: str
-    changes: tuple[Change, ...]
-    best: float | None
-    best_trial: int | None
-    best_params: Mapping[str, Value]
-    seconds: float
-    waiting_for_mlflow: int
-    mlflow_error: str
-    tracking_uri: str
-    folder: str
-
-
-@dataclass(frozen=True)
-class TrialRow:
-    """One trial in a list; `values` holds the objectives, and is empty where the trial has none."""
-
-    number: int
-    state: str
-    values: tuple[float, ...]
-    params: Mapping[str, Value]
-    best_epoch: int | None
-    seconds: float | None
-    reason: str
-    metrics: Mapping[str, float]
-    failed_attempts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ObjectiveName:
-    """One of several objectives, and which way it is better."""
-
-    name: str
-    direction: str
-
-
-@dataclass(frozen=True)
-class BestTrial:
-    """The winner of a study; while it is not chosen, its best trial.
-
-    Attributes:
-        test: metrics of the model that is handed over, on the test rows.
-        model: that model's file.
-        finalists: what the winner was chosen from by further trainings, the winner first; empty where it was not.
-        refit: whether that model was trained on training and validation rows together.
-        ensemble: score of the finalists' models averaged, where it beats the winner's on the validation rows.
-        ensemble_of: the trials whose models these are.
-        objectives: names of several objectives; empty where there is one.
-        front: trials that no other equals or betters in all of several objectives, by the first of them.
-    """
-
-    study: str
-    trial: TrialRow
-    metric: str
-    direction: str
-    test: Mapping[str, float]
-    model: str
-    finalists: tuple[Finalist, ...] = ()
-    refit: bool = False
-    ensemble: float | None = None
-    ensemble_of: tuple[int, ...] = ()
-    objectives: tuple[ObjectiveName, ...] = ()
-    front: tuple[TrialRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -447,27 +348,6 @@ class Lookup:
         if not file.exists():
             raise InputError(f"{file.parent} is gone: name the --home that {study.name} was run with")
         return study.objective(json.loads(file.read_text(encoding="utf-8"))["task"]["kind"])
-
-
-def point_on_front(best: BestTrial, at_most: Mapping[str, float], at_least: Mapping[str, float]) -> int:
-    """Return the number of the first trial of a study's front that keeps these bounds.
-
-    Raises:
-        InputError: if the study has no such objective, or no trial of its front keeps them.
-    """
-    names = [objective.name for objective in best.objectives]
-    if not names:
-        raise InputError(f"{best.study} has one objective and so no front: leave out --at-most and --at-least")
-    for name in (*at_most, *at_least):
-        if name not in names:
-            raise InputError(f'{best.study} has no objective "{name}"; {nearest(name, names)}')
-    for trial in best.front:
-        value = dict(zip(names, trial.values, strict=True))
-        if all(value[name] <= most for name, most in at_most.items()) and all(
-            value[name] >= least for name, least in at_least.items()
-        ):
-            return trial.number
-    raise ConflictError(f"no trial of the front of {best.study} keeps these bounds; see: kerastudy best {best.study}")
 
 
 def nothing_left(study: Study, home: Home, *, evolve: bool = False) -> StudyEnded | None:

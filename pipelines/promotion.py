@@ -23,11 +23,12 @@ from pipelines.engines.engine import Job
 from pipelines.engines.local import LocalEngine
 from pipelines.export.side_by_side import Comparison, SideBySideJob
 from pipelines.home import Home
-from pipelines.lookup import BestTrial, Lookup, TrialRow
+from pipelines.lookup import Lookup
 from pipelines.selection import is_refitted, past_trial
 from pipelines.study_file import Study
 from pipelines.study_spec import alias_name
 from pipelines.training.trainer import has_model
+from pipelines.views import BestTrial, TrialRow
 from search_spaces.errors import InputError
 from tracking import links
 from tracking.store import Store

@@ -23,12 +23,12 @@ from pipelines.control import Standing
 from pipelines.data.source_paths import source_path
 from pipelines.export.export import Exported, Parity, check_target
 from pipelines.files import write_text
-from pipelines.lookup import BestTrial, TrialRow
 from pipelines.promotion import Promoted
 from pipelines.service.office import ListedStudy, ServedStudy
 from pipelines.service.uploads import Uploaded
 from pipelines.study_file import Study, check_document
 from pipelines.submit import written_document
+from pipelines.views import BestTrial, TrialRow
 from search_spaces.errors import InputError, KerastudyError, Place, Problem
 from tracking.study_queue import Wish
 from tracking.tokens import Scope, Token

@@ -19,13 +19,13 @@ from pipelines.display import counted, duration, metrics_line, table_cell, trial
 from pipelines.export.export import Exported, Parity
 from pipelines.handing_in import Submitted
 from pipelines.likeness import Compared
-from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.promotion import Promoted
 from pipelines.replaying import Replayed
 from pipelines.space_tools import ShippedSpace
 from pipelines.submit import Checked
 from pipelines.training.trainer import ModelCheck
 from pipelines.upkeep import Rebuilt, Synced
+from pipelines.views import BestTrial, StudyRow, StudyView, TrialRow
 from tracking.tokens import Token
 
 _VERDICTS = {"equal": "equal to the last bit", "rounding": "within rounding", "different": "different"}

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from pipelines import control
 from pipelines.data.source_paths import check_source_paths
 from pipelines.home import Home
-from pipelines.lookup import Lookup, StudyRow, StudyView
+from pipelines.lookup import Lookup
 from pipelines.promotion import Promoted, check_alias
 from pipelines.service.config import ServiceSpec
 from pipelines.service.confine import UPLOADS, confined
@@ -32,6 +32,7 @@ from pipelines.service.supervisors import Supervisors
 from pipelines.service.uploads import Upload
 from pipelines.study_file import Study, check_document
 from pipelines.submit import hand_in
+from pipelines.views import StudyRow, StudyView
 from search_spaces.document import Document
 from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
 from tracking.store import Store

@@ -9,11 +9,11 @@ from weights_alone import leave_weights_alone
 from pipelines.api import StudyResult
 from pipelines.data.prepare import load_raw
 from pipelines.home import Home
-from pipelines.lookup import BestTrial, TrialRow
 from pipelines.models.deployed import predict_raw
 from pipelines.study_spec import TrainingSpec
 from pipelines.training.trainer import TrialJob
 from pipelines.training.trial import train_trial
+from pipelines.views import BestTrial, TrialRow
 
 
 def test_the_best_model_of_a_fleet_is_loaded(tmp_path, mixed_data):

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from small_studies import study_of
 
 from pipelines.home import Home
-from pipelines.lookup import Lookup, point_on_front
+from pipelines.lookup import Lookup
 from pipelines.search import Scored, best_of, front
 from pipelines.study_file import Goal, Objective
+from pipelines.views import point_on_front
 from search_spaces.errors import ConflictError, InputError
 from tracking.records import StudyClosed, StudyOpened, TrialFinished
 from tracking.store import Store

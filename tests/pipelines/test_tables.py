@@ -14,11 +14,11 @@ from pipelines.export.export import Exported, Parity
 from pipelines.export.parity import Latency
 from pipelines.export.side_by_side import Comparison
 from pipelines.likeness import Compared
-from pipelines.lookup import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.promotion import Promoted
 from pipelines.replaying import Replayed
 from pipelines.submit import Checked
 from pipelines.training.trainer import ModelCheck
+from pipelines.views import BestTrial, StudyRow, StudyView, TrialRow
 
 DONE = TrialRow(
     number=0,
