@@ -103,6 +103,8 @@ print(json.dumps({
         "own index, other order": fits(frame([1, 2], ["red", "blue"])[["colour", "the age"]].set_axis([7, 5]),
                                        [1, 2], ["red", "blue"]),
         "records": fits([{"the age": 1, "colour": "red"}, {"the age": None, "colour": None}], [1, nan], ["red", ""]),
+        "more than at once": fits(frame(np.arange(2500), ["red"] * 2500), range(2500), ["red"] * 2500),
+        "no rows": loaded.predict(frame([], [])).shape[0] == 0,
         "example": fits(loaded.input_example, [3.0, nan], ["red", ""]),
     },
     "no number": refusal(frame([1, "seven"], ["red", "red"])),
