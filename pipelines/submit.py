@@ -81,6 +81,7 @@ def check_study(
     with _placed(study), _left_as_it_was(folder), _with_its_output():
         check_source_paths(study.spec.data, study.base)
         folder.mkdir(parents=True, exist_ok=True)
+        _check_formats(study, folder, engine)
         expected = (known.digest.partition(":")[2] or None) if known else None
         summary = prepare_data(study, folder, engine, expected)
         study.objective(summary.task.kind)
@@ -199,6 +200,13 @@ def _what_differs(study: Study, known: StudyRecord) -> Problem:
     if _differs_in_space_alone(study, known):
         message += "; or go on in the new space with --evolve: earlier trials that still fit are kept"
     return study.document.problem(("study",), message)
+
+
+def _check_formats(study: Study, folder: Path, engine: Engine) -> None:
+    """Make sure that the models can be measured in the formats that the objectives name."""
+    if any(goal.format is not None for goal in study.spec.objectives or ()):
+        log = folder / "check" / "formats.log"
+        run_alone(engine, Job("formats", "pipelines.export.known_formats:check_goals", study.spec.objectives, log))
 
 
 def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) -> tuple[ModelCheck, ModelCheck]:

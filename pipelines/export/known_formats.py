@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from pipelines.engines.engine import Channel
 from pipelines.export.formats import Format, Tolerance
 from pipelines.export.keras_file import KerasFile, KerasInt8File
 from pipelines.export.litert import LiteRT
 from pipelines.export.onnx_file import OnnxFile
 from pipelines.export.openvino_file import OpenVino
 from pipelines.export.saved_model import SavedModel
-from search_spaces.errors import InputError, nearest
+from pipelines.study_spec import GoalSpec
+from search_spaces.errors import InputError, Problem, nearest
 
 FORMATS: Mapping[str, Format] = {
     each.name: each
@@ -57,6 +59,19 @@ def check_formats(names: Iterable[str]) -> None:
                 f'the format "{name}" needs {" and ".join(missing)}, not installed here: '
                 f'pip install "kerastudy[{chosen.extra}]"'
             )
+
+
+def check_goals(goals: Sequence[GoalSpec], _: Channel) -> None:
+    """Make sure that the formats which objectives name can be written here; a job.
+
+    Raises:
+        InputError: as `check_formats`, at the objective.
+    """
+    for place, goal in enumerate(goals):
+        try:
+            check_formats([goal.format or "keras"])
+        except InputError as error:
+            raise InputError(Problem(error.problems[0].message, f"objectives[{place}].format")) from None
 
 
 def _is_installed(module: str) -> bool:

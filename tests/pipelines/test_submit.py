@@ -2,11 +2,13 @@
 
 import json
 import os
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from inline_engine import InlineEngine
 
 from pipelines.engines.alone import JobError
 from pipelines.engines.local import LocalEngine
@@ -171,6 +173,18 @@ def test_every_missing_file_is_named(tmp_path, engine):
     with pytest.raises(InputError) as refused:
         check_study(study, tmp_path / "home", None)
     assert [problem.path for problem in refused.value.problems] == ["data.source", "data.test_source"]
+
+
+def test_an_objective_whose_format_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    """Before any data is read, and with the extra to install: not by failing every trial."""
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    goals = "objectives:\n  - {metric: val_loss}\n  - {metric: size_mb, format: litert}\n"
+    study = study_in(tmp_path, HEAD + goals + "  - {metric: latency_ms, format: openvino}\n", d__csv=table())
+    with pytest.raises(InputError) as refused:
+        check_study(study, tmp_path / "home" / "s", InlineEngine())
+    assert 's.yaml:9:34: objectives[2].format: the format "openvino" needs openvino' in str(refused.value)
+    assert 'pip install "kerastudy[openvino]"' in str(refused.value)
+    assert not (tmp_path / "home").exists()
 
 
 def test_what_a_failed_job_printed_is_quoted(tmp_path, engine):
