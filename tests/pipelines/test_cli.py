@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow_picture import everything, without_ids
 
 from pipelines import cli
+from pipelines.cli import results
 from pipelines.likeness import Compared
 from pipelines.replaying import Replayed
 from pipelines.study_spec import ExportFormat
@@ -477,7 +478,7 @@ def test_an_export(call, finished, tmp_path):
 
 def test_the_help_of_export_names_every_format():
     """What `--format` takes stands in the help, in the order of the formats' own list."""
-    assert cli._EXPORT_FORMATS.split(", ") == list(get_args(ExportFormat))
+    assert results._EXPORT_FORMATS.split(", ") == list(get_args(ExportFormat))
 
 
 def test_validate(call, finished, tmp_path):

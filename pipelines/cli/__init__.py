@@ -1,0 +1,87 @@
+"""The command line: one door over the flow, with no logic of its own.
+
+Each verb imports what it needs when it runs, so that `kerastudy --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+
+import click
+
+from pipelines.cli import keeping, results, spaces, studies
+from search_spaces.errors import KerastudyError
+
+_NO_DEFECT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""What a machine may refuse, whatever we do: rights, space, a path that cannot be."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--home", metavar="FOLDER", help="Where all state is kept; default: KERASTUDY_HOME or .kerastudy.")
+@click.version_option(package_name="kerastudy", message="%(version)s")
+@click.pass_context
+def commands(context: click.Context, home: str | None) -> None:
+    """Tune Keras models: run studies, browse their trials in MLflow, export the best model."""
+    context.obj = home
+
+
+for _verb in (
+    studies.run,
+    studies.submit,
+    studies.wait,
+    studies.logs,
+    studies.resume,
+    studies.pause,
+    studies.stop,
+    studies.cancel,
+    spaces.validate,
+    spaces.schema,
+    spaces.spaces,
+    spaces.import_space,
+    results.list_studies,
+    results.show,
+    results.trials,
+    results.best,
+    results.export,
+    results.promote,
+    results.replay,
+    keeping.sync,
+    keeping.rebuild_tracking,
+    keeping.ui,
+    keeping.serve,
+    keeping.work,
+    keeping.login,
+    keeping.token,
+):
+    commands.add_command(_verb)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    try:
+        status = commands.main(prog_name="kerastudy", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except KerastudyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_DEFECT:
+            print(f"{error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            sys.exit(1)
+        traceback.print_exc()
+        print("This is a defect in kerastudy; please report it with the lines above.", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,77 @@
+"""Verbs for whoever writes a study file: checking it, its schema, its space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.shared import file_argument, json_option, print_notes, set_option
+from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from search_spaces.foreign.exchange import Exported
+
+_FORMATS = "keras-tuner, wandb, katib, nni, optuna"
+
+
+@click.command()
+@file_argument
+@set_option
+@json_option
+def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check FILE, its data and its models.
+
+    The smallest and the largest model that the space can ask for are built and timed; nothing is kept.
+    """
+    from pipelines.foreground import validate_in_foreground
+    from pipelines.study_file import load_study
+
+    study = load_study(file, overrides)
+    print_notes(study.notes())
+    validate_in_foreground(study, as_json=as_json)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of study files."""
+    from pipelines.study_file import schema as study_schema
+    from pipelines.tables import print_json
+
+    print_json(study_schema())
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--export", "to_format", metavar="FORMAT", help=f"Print it for another tool: {_FORMATS}.")
+@json_option
+def spaces(name: str | None, to_format: str | None, as_json: bool) -> None:
+    """List the shipped spaces, or print the one called NAME, or the space of the file NAME in full."""
+    from pipelines import space_tools, tables
+
+    if to_format and (as_json or name is None):
+        raise InputError(f"--export: expected {'no --json beside it' if name else 'the name of a space or a file'}")
+    if name is None:
+        (tables.print_json if as_json else tables.print_spaces)(space_tools.shipped_spaces())
+    elif to_format:
+        _print_noted(space_tools.exported_space(name, to_format))
+    elif as_json:
+        tables.print_json(space_tools.space_called(name).to_dict())
+    else:
+        click.echo(space_tools.space_text(name), nl=False)
+
+
+@click.command(name="import-space")
+@file_argument
+@click.option("--format", "from_format", metavar="FORMAT", help=f"{_FORMATS}; told by what is in FILE by default.")
+def import_space(file: Path, from_format: str | None) -> None:
+    """Print the space in another tool's FILE as ours; on standard error, what has no equivalent."""
+    from pipelines import space_tools
+
+    _print_noted(space_tools.imported_space(file, from_format))
+
+
+def _print_noted(exported: Exported) -> None:
+    print_notes(exported.notes)
+    click.echo(exported.text, nl=False)
