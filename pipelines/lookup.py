@@ -120,6 +120,19 @@ class Lookup:
             folder=about.folder,
         )
 
+    def in_mlflow(self, name: str) -> tuple[str, str]:
+        """Return the MLflow experiment that a study is in, and the study's name there.
+
+        Raises:
+            UnknownError: if there is no study of that name.
+        """
+        record = self._record(name)
+        if goal_of(record):
+            tuned = record.name.partition("/")[2]
+            return tuned, tuned
+        spec = loaded(record).spec
+        return spec.tracking.experiment or spec.study, spec.study
+
     def trials(self, name: str) -> tuple[TrialRow, ...]:
         """Return a study's trials.
 

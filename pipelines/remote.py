@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -150,7 +151,8 @@ class Remote:
 
     def study(self, name: str) -> ServedStudy:
         """Return one study."""
-        return _read(ServedStudy, self._asked("GET", f"/v1/studies/{name}").json())
+        view = _read(ServedStudy, self._asked("GET", f"/v1/studies/{name}").json())
+        return replace(view, page=f"{self._url}{view.page}") if view.page else view
 
     def trials(self, name: str) -> tuple[TrialRow, ...]:
         """Return a study's trials."""

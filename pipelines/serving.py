@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import httpx
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -27,7 +28,8 @@ from pipelines.home import Home
 from pipelines.http_api import make_app
 from pipelines.service.config import LOCAL, ServiceSpec
 from pipelines.service.guard import MLFLOW, App, Guard, Receive, Scope, Send
-from pipelines.service.mlflow_proxy import MlflowProxy
+from pipelines.service.mlflow_pages import MlflowPages, client_elsewhere
+from pipelines.service.mlflow_proxy import MlflowProxy, client_of
 from pipelines.service.notices import Notices
 from pipelines.service.office import Office
 from pipelines.service.streams import Streams
@@ -69,16 +71,22 @@ def serve(home: Home, spec: ServiceSpec, say: Callable[[str], None]) -> None:
         supervisors = Supervisors(home, store, spec.studies, spec.workers)
         streams = Streams()
         elsewhere = is_elsewhere(home.folder)
-        mlflow, socket = None, None
-        if spec.mlflow and not elsewhere:
+        office = Office(home, store, spec, supervisors)
+        mlflow, own, pages = None, None, None
+        seen = _seen_at(spec, elsewhere)
+        if elsewhere:
+            pages = MlflowPages(office.lookup, client_elsewhere(elsewhere), seen)
+        elif spec.mlflow:
             socket = Path(stack.enter_context(_private_folder())) / "mlflow"
             mlflow = MlflowServer(home.folder, os.environ, socket, MLFLOW)
-        proxy = MlflowProxy(socket, f"MLflow is at {elsewhere}" if elsewhere else "this service runs no MLflow UI")
-        app = _both(make_app(Office(home, store, spec, supervisors), store, streams), proxy)
+            own = client_of(socket)
+            pages = MlflowPages(office.lookup, own, MLFLOW)
+        proxy = MlflowProxy(own, pages, f"MLflow is at {seen}" if elsewhere else "this service runs no MLflow UI")
+        app = _both(make_app(office, store, streams), proxy)
         guard = Guard(app, Tokens(store), _hosts(spec), spec.uploads)
         keeper = _Keeper(supervisors, mlflow)
         notices = Notices(home, store, spec.notify)
-        server = Listening(settings_of(guard, spec), streams, lambda: _say_where(home, store, spec, elsewhere, say))
+        server = Listening(settings_of(guard, spec), streams, lambda: _say_where(home, store, spec, seen, say))
         with _deaf():
             keeper.start()
             notices.start()
@@ -276,6 +284,11 @@ def _deaf() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _seen_at(spec: ServiceSpec, elsewhere: str) -> str:
+    """Return where browsers reach an MLflow elsewhere: its address without the password that may be in it."""
+    return spec.mlflow_url or (str(httpx.URL(elsewhere).copy_with(userinfo=b"")) if elsewhere else "")
 
 
 def _say_where(home: Home, store: Store, spec: ServiceSpec, elsewhere: str, say: Callable[[str], None]) -> None:

@@ -64,6 +64,7 @@ def print_study(study: StudyView) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in study.trials.items()) or "none yet"
     best = "none yet" if study.best is None else f"{study.best:.6g} ({trial_name(study.best_trial or 0)})"
     waiting = f"{counted(study.waiting_for_mlflow, 'record')} to go" if study.waiting_for_mlflow else "up to date"
+    refused = f" ({study.mlflow_error})" if study.mlflow_error else ""
     rows = {
         "study": study.name,
         "state": f"{study.state} ({study.reason})" if study.reason else study.state,
@@ -80,7 +81,7 @@ def print_study(study: StudyView) -> None:
         "best": best,
         **{f"  {name}": table_cell(value) for name, value in study.best_params.items()},
         "time": duration(study.seconds),
-        "MLflow": f"{study.tracking_uri}: {waiting}{f' ({study.mlflow_error})' if study.mlflow_error else ''}",
+        "MLflow": f"{study.page or study.tracking_uri}: {waiting}{refused}",
         "files": study.folder,
     }
     _print_pairs(rows)

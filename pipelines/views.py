@@ -34,6 +34,7 @@ class StudyView:
         changes: how the space changed since the study was submitted.
         waiting_for_mlflow: records that MLflow has not taken yet; `mlflow_error` says why not.
         folder: where its files are.
+        page: address of its page in MLflow's UI, where a service tells it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class StudyView:
     mlflow_error: str
     tracking_uri: str
     folder: str
+    page: str = ""
 
 
 @dataclass(frozen=True)

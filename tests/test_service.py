@@ -19,6 +19,7 @@ from urllib.request import urlopen
 import httpx
 import psutil
 import pytest
+from browser import browsing, needs_browser
 from command import COMMAND, environment, kerastudy
 from small_studies import write_mixed_csv
 
@@ -264,3 +265,48 @@ def test_data_that_cannot_be_used_fails_the_study(service):
     assert "sold" in reason
     service.submit(text.replace("sold", "bought"))
     assert service.wait("broken", "failed", "finished") == "finished"
+
+
+# MLflow's UI --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A service that runs MLflow's UI too, with one finished study that MLflow knows of."""
+    running = Service(tmp_path_factory.mktemp("watched"), mlflow=True)
+    running.submit(study_text("seen", trials=1, epochs=1))
+    running.wait("seen", "finished")
+    deadline = time.monotonic() + 60
+    while running.client.get("/v1/studies/seen").json()["waiting_for_mlflow"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    yield running
+    running.end()
+    assert "Traceback" not in running.output.read_text()
+
+
+def test_a_study_has_an_address_in_mlflow(watched, tmp_path):
+    """It leads whoever has a token to the study's leaderboard, wherever MLflow is."""
+    page = watched.client.get("/v1/studies/seen").json()["page"]
+    assert page == "/mlflow/studies/seen"
+    here = {"KERASTUDY_URL": watched.url, "KERASTUDY_TOKEN": watched.token}
+    assert f"{watched.url}{page}: up to date" in kerastudy("show", "seen", cwd=tmp_path, **here).stdout
+    led = watched.client.get(page)
+    assert (led.status_code, led.headers["location"].split("?")[0]) == (307, "/mlflow/#/experiments/1/runs")
+    assert "viewStateShareKey=" in led.headers["location"]
+    unknown = watched.client.get("/mlflow/studies/sean")
+    assert (unknown.status_code, 'did you mean "seen"' in unknown.json()["detail"]) == (404, True)
+    assert httpx.get(f"{watched.url}{page}").status_code == 401
+    with Store.open(watched.home) as store:
+        StudyQueue(store).enqueue("untold", StudyQueue(store).get("seen").document.replace("seen", "untold"), "x:y")
+    assert "not told of untold yet" in watched.client.get("/mlflow/studies/untold").json()["detail"]
+
+
+@needs_browser
+def test_a_browser_shows_mlflow_behind_the_services_tokens(watched, tmp_path):
+    """A person who gives a token as password when the browser asks sees the study's trials."""
+    with browsing(tmp_path, "anybody", watched.token) as browser:
+        address, shown = browser.seen(f"{watched.url}/mlflow/studies/seen", wanted="seen-t000")
+    assert address.startswith(f"{watched.url}/mlflow/#/experiments/1/runs?viewStateShareKey=")
+    assert "Leaderboard seen" in shown
+    assert "seen-t000" in shown

@@ -75,6 +75,11 @@ class ServiceSpec(Section):
     )
     all_uploads: Bytes = Field(10**10, description="Most that all uploaded files may take together.")
     mlflow: bool = Field(True, description="Run MLflow's UI next to it, below `/mlflow/`.")
+    mlflow_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where browsers reach the MLflow that `MLFLOW_TRACKING_URI` names, where that is another address.",
+    )
     notify: list[NotifySpec] = Field(default=[], description="Whom to tell when a study ends or has a new best trial.")
 
 

@@ -13,9 +13,12 @@ from pathlib import Path
 import httpx
 
 from pipelines.service.guard import MLFLOW, Receive, Scope, Send
+from pipelines.service.mlflow_pages import PAGES, MlflowPages
 from pipelines.service.problems import MEDIA_TYPE, body_of
+from search_spaces.errors import KerastudyError, UnknownError
 from tracking.tokens import Token
 
+_SILENT = "MLflow does not answer yet, or not any more"
 _PATIENCE = httpx.Timeout(120.0, connect=5.0)
 _CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 _OF_ONE_CONNECTION = frozenset(
@@ -30,26 +33,26 @@ class MlflowProxy:
     """An ASGI application that passes requests on to MLflow.
 
     Args:
-        socket: where MLflow listens; None where this service runs none.
-        elsewhere: where it is then, in words.
+        client: asks the MLflow that this service runs; None where it runs none.
+        pages: finds studies in MLflow; None where there is no MLflow with a UI.
+        elsewhere: where MLflow is if this service runs none, in words.
     """
 
-    def __init__(self, socket: Path | None, elsewhere: str = "") -> None:
+    def __init__(self, client: httpx.AsyncClient | None, pages: MlflowPages | None, elsewhere: str = "") -> None:
+        self._client = client
+        self._pages = pages
         self._elsewhere = elsewhere
-        self._client: httpx.AsyncClient | None = None
-        if socket is not None:
-            transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=_CONNECTIONS)
-            self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=_PATIENCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, and its answer back."""
+        if self._pages is not None and scope["path"].startswith(PAGES):
+            await _lead(self._pages, scope["path"], send)
+            return
         if self._client is None:
             await _problem(send, 404, self._elsewhere)
             return
         if scope["path"] == MLFLOW:
-            location = (b"location", f"{MLFLOW}/".encode())
-            await send({"type": "http.response.start", "status": 307, "headers": [location]})
-            await send({"type": "http.response.body", "body": b""})
+            await _redirect(send, f"{MLFLOW}/")
             return
         token = scope["kerastudy.token"]
         if not _may(token, scope["method"], scope["path"]):
@@ -71,7 +74,7 @@ class MlflowProxy:
         try:
             answer = await client.send(request, stream=True)
         except httpx.HTTPError:
-            await _problem(send, 503, "MLflow does not answer yet, or not any more; it is started again by itself")
+            await _problem(send, 503, f"{_SILENT}; it is started again by itself")
             return
         try:
             kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _NOT_PASSED_BACK]
@@ -81,6 +84,30 @@ class MlflowProxy:
             await send({"type": "http.response.body", "body": b""})
         finally:
             await answer.aclose()
+
+
+def client_of(socket: Path) -> httpx.AsyncClient:
+    """Return what asks the MLflow that listens on a socket."""
+    transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=_CONNECTIONS)
+    return httpx.AsyncClient(transport=transport, base_url=f"http://localhost{MLFLOW}", timeout=_PATIENCE)
+
+
+async def _lead(pages: MlflowPages, path: str, send: Send) -> None:
+    """Answer with where a study is seen."""
+    try:
+        await _redirect(send, await pages.find(path))
+    except UnknownError as error:
+        await _problem(send, 404, str(error))
+    except KerastudyError as error:
+        await _problem(send, 502, str(error))
+    except httpx.HTTPError:
+        await _problem(send, 503, _SILENT)
+
+
+async def _redirect(send: Send, location: str) -> None:
+    headers = [(b"location", location.encode()), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 307, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _may(token: Token, method: str, path: str) -> bool:

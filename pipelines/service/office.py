@@ -27,6 +27,7 @@ from pipelines.lookup import Lookup
 from pipelines.promotion import Promoted, check_alias
 from pipelines.service.config import ServiceSpec
 from pipelines.service.confine import UPLOADS, confined
+from pipelines.service.mlflow_pages import PAGES
 from pipelines.service.refusals import ForbiddenError, TooMuchError, require
 from pipelines.service.supervisors import Supervisors
 from pipelines.service.uploads import Upload
@@ -35,6 +36,7 @@ from pipelines.submit import hand_in
 from pipelines.views import StudyRow, StudyView
 from search_spaces.document import Document
 from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
+from tracking.mlflow_server import is_elsewhere
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, Wish
 from tracking.submissions import Request, Submission, Submissions
@@ -203,7 +205,8 @@ class Office:
             waiting = self._supervisors.waiting()
             place = waiting.index(name) + 1 if name in waiting else None
         of_service = {"submitter": submission.submitter, "priority": submission.priority} if submission else {}
-        return ServedStudy(**{**vars(view), **of_service, "place": place})
+        page = f"{PAGES}{name}" if self._spec.mlflow or is_elsewhere(self._home.folder) else ""
+        return ServedStudy(**{**vars(view), **of_service, "place": place, "page": page})
 
     @property
     def lookup(self) -> Lookup:
