@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+from starlette.requests import ClientDisconnect
 
 from pipelines.service.problems import MEDIA_TYPE, body_of
 from tracking.tokens import Token, Tokens
@@ -90,6 +91,8 @@ class Guard:
         except _BodyError:
             if not answer.has_begun:
                 raise
+        except ClientDisconnect:  # with its body half sent: nobody is left to be answered, and nothing is wrong here
+            pass
 
     def _refused(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Return what speaks against a request whoever asks."""

@@ -139,6 +139,17 @@ def test_a_hundred_slow_clients_do_not_matter(service, ann, monkeypatch):
     is_well(service, ann)
 
 
+def test_clients_that_go_leave_no_trace(service, ann, caplog):
+    """Whoever leaves in the middle of a body does not fill the operator's log."""
+    head = f"POST /v1/studies HTTP/1.1\r\nHost: testserver\r\nAuthorization: {ann['Authorization']}\r\n".encode()
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", service.port)) as gone:
+            gone.sendall(head + b"Content-Length: 500\r\n\r\nstudy: s")
+            time.sleep(0.2)
+    is_well(service, ann)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_followers_are_counted(service, ann):
     """Beyond so many streams the next one is refused, and those that go make room."""
     service.client.post("/v1/studies", content=study_text(), headers=ann)
