@@ -47,7 +47,6 @@ class _About:
     source: str
     objective: Objective
     budget: int
-    folder: str
     in_mlflow: str
 
 
@@ -56,10 +55,15 @@ _OF_THE_TUNER = "of KerasTuner's own tuner"
 
 
 class Lookup:
-    """Reads a home's store; changes nothing."""
+    """Reads a home's store; changes nothing.
 
-    def __init__(self, home: Home, store: Store) -> None:
+    Args:
+        place: what the home is called where a study is not in it; its folder if left out.
+    """
+
+    def __init__(self, home: Home, store: Store, *, place: str = "") -> None:
         self._home = home
+        self._place = place or str(home.folder)
         self._store = store
         self._queue = StudyQueue(store)
 
@@ -117,7 +121,7 @@ class Lookup:
             waiting_for_mlflow=waiting.pending + waiting.parked,
             mlflow_error=waiting.last_error,
             tracking_uri=links.resolve(self._home.folder, os.environ),
-            folder=about.folder,
+            folder=self._folder(record),
         )
 
     def in_mlflow(self, name: str) -> tuple[str, str]:
@@ -160,7 +164,7 @@ class Lookup:
             metric=objective.metric,
             direction=objective.direction,
             test={},
-            model=about.folder,
+            model=self._folder(record),
         )
         if goal_of(record):
             return found
@@ -301,7 +305,7 @@ class Lookup:
         record = self._queue.find(name)
         if record is None:
             hint = nearest(name, [each.name for each in self._queue.list()])
-            raise UnknownError(f'there is no study "{name}" in {self._home.folder}; {hint}')
+            raise UnknownError(f'there is no study "{name}" in {self._place}; {hint}')
         return record
 
     def row(self, record: StudyRecord) -> StudyRow:
@@ -342,22 +346,22 @@ class Lookup:
 
     def _about(self, record: StudyRecord) -> _About:
         if goal := goal_of(record):
-            return _About(_OF_THE_TUNER, _OF_THE_TUNER, *goal, _OF_THE_TUNER, record.name.partition("/")[2])
+            return _About(_OF_THE_TUNER, _OF_THE_TUNER, *goal, record.name.partition("/")[2])
         study = loaded(record)
         spec = study.spec
-        folder = str(self._home.study(record.name))
-        return _About(
-            spec.model, spec.data.source, self._objective(study, record), spec.budget.trials, folder, record.name
-        )
+        return _About(spec.model, spec.data.source, self._objective(study, record), spec.budget.trials, record.name)
+
+    def _folder(self, record: StudyRecord) -> str:
+        return _OF_THE_TUNER if goal_of(record) else str(self._home.study(record.name))
 
     def _objective(self, study: Study, record: StudyRecord) -> Objective:
         """Return what a study is scored on; of one whose data nobody has read yet, what its file says of it."""
-        file = self._home.data(study.name) / "summary.json"
         if is_unseen(record):
             written = study.spec.scored_on
             return study.own_objective or Objective(
                 written.metric if written else "", (written.direction if written else None) or "minimize"
             )
+        file = self._home.data(study.name) / "summary.json"
         if not file.exists():
             raise InputError(f"{file.parent} is gone: name the --home that {study.name} was run with")
         return study.objective(json.loads(file.read_text(encoding="utf-8"))["task"]["kind"])

@@ -83,7 +83,7 @@ class Office:
         self._supervisors = supervisors
         self._queue = StudyQueue(store)
         self._submissions = Submissions(store)
-        self._lookup = Lookup(home, store)
+        self._lookup = Lookup(home, store, place="this service")
         self._exports = threading.BoundedSemaphore(_EXPORTS_AT_ONCE)
 
     # Submitting ----------------------------------------------------------------------------------------------

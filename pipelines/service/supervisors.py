@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -58,6 +59,7 @@ class Supervisors:
         self._workers = workers
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._tries: dict[str, _Tries] = {}
+        self._ordering = threading.Lock()
         self._ordered: tuple[tuple[str, ...], float] = (), float("-inf")
 
     def step(self) -> None:
@@ -77,16 +79,18 @@ class Supervisors:
 
     def waiting(self) -> tuple[str, ...]:
         """Return the studies that wait, in the order in which they would begin; as of a second ago at most."""
-        ordered, at = self._ordered
-        if time.monotonic() - at > _ORDERED_FOR_S:
-            waiting, running = self._waiting_and_running()
-            ordered = order(waiting, running, self._submissions.last_started_ms())
-            self._ordered = ordered, time.monotonic()
-        return ordered
+        with self._ordering:  # of many who ask at once, one puts a thousand studies in order
+            ordered, at = self._ordered
+            if time.monotonic() - at > _ORDERED_FOR_S:
+                waiting, running = self._waiting_and_running()
+                ordered = order(waiting, running, self._submissions.last_started_ms())
+                self._ordered = ordered, time.monotonic()
+            return ordered
 
     def changed(self) -> None:
         """Forget in which order studies wait: somebody has changed it."""
-        self._ordered = (), float("-inf")
+        with self._ordering:
+            self._ordered = (), float("-inf")
 
     @property
     def running(self) -> Sequence[str]:

@@ -195,7 +195,8 @@ def test_a_place_in_the_queue_is_shown(service, ann):
 def test_what_is_not_there_is_said_to_be_so(service, ann):
     """With the nearest name; a trial of a study that has none; the best of none."""
     submit(service, ann, study_text("digits"))
-    assert 'did you mean "digits"' in detail(service.client.get("/v1/studies/digit", headers=ann), 404)["detail"]
+    said = detail(service.client.get("/v1/studies/digit", headers=ann), 404)["detail"]
+    assert said.startswith('there is no study "digit" in this service; did you mean "digits"')
     detail(service.client.get("/v1/studies/digits/trials/0", headers=ann), 404)
     detail(service.client.get("/v1/studies/digits/best", headers=ann), 409)
     detail(service.client.post("/v1/studies/digits:export", headers=ann), 409)
