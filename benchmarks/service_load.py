@@ -1,11 +1,12 @@
 """How a service answers with a thousand studies in its queue, and with a hundred slow clients beside.
 
-    python benchmarks/service_load.py [--studies 1000] [--clients 8] [--requests 2000]
+    python benchmarks/service_load.py [--studies 1000] [--clients 8] [--requests 1000]
 
 The real command serves a home of its own on loopback. Studies are submitted one after the other, each answer durable.
-Then clients ask at once: for the list, for a page far down it, for one study. Last, the same with a hundred
-connections open that send a byte now and then. The service is told to run one study at a time; the first one,
-which trains meanwhile, is part of what is measured, unless --idle keeps it from beginning.
+Then they are asked for: the list, a page far down it, one study; by one client, and by several that ask again as soon
+as they are answered. Last, the same with a hundred connections open that send a byte now and then. The service runs
+one study at a time; the first one, which trains meanwhile, is part of what is measured. With --idle it waits in its
+loader instead, and so do those behind it.
 """
 
 from __future__ import annotations
@@ -36,13 +37,20 @@ model: mlp
 budget: {{trials: 100}}
 resources: {{workers: 1}}
 """
+WAITING = """\
+study: waiting
+data: {{source: "{loader}"}}
+model: mlp
+"""
 SLOW = 100
 
 
 @contextlib.contextmanager
 def serving(folder: Path, port: int) -> Iterator[str]:
     """Run the service; yield its first token."""
-    (folder / "service.yaml").write_text(f"port: {port}\nmlflow: false\n")
+    loader = folder / "loader.py"
+    loader.write_text("import time\n\ndef wait():\n    time.sleep(3600)\n")
+    (folder / "service.yaml").write_text(f'port: {port}\nmlflow: false\ncode: ["{loader}:wait"]\n')
     command = [Path(sys.executable).with_name("kerastudy"), "--home", folder / "home", "serve"]
     process = subprocess.Popen([*command, "--config", folder / "service.yaml"], stdout=subprocess.DEVNULL)
     try:
@@ -108,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--idle", action="store_true", help="no study trains meanwhile")
     options = parser.parse_args()
     with socket.socket() as probe:
@@ -119,29 +127,34 @@ def main() -> None:
         client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}, timeout=60
         )
-        submit = lambda number: client.post("/v1/studies", content=STUDY.format(name=f"s{number:05d}"))  # noqa: E731
-        rows = {"submit, one client": timed(submit, options.studies, 1)}
         if options.idle:
-            client.post("/v1/studies/s00000:cancel").raise_for_status()
+            waiting = WAITING.format(loader=f"{scratch}/loader.py:wait")
+            client.post("/v1/studies", content=waiting).raise_for_status()
+            time.sleep(20)  # starting takes all cores for seconds
+        submit = lambda number: client.post("/v1/studies", content=STUDY.format(name=f"s{number:05d}"))  # noqa: E731
+        rows = {"submit, 1 client": timed(submit, options.studies, 1)}
         any_study = lambda: f"s{chance.randrange(options.studies):05d}"  # noqa: E731
         asked: dict[str, Callable[[int], httpx.Response]] = {
             "list, 50 of them": lambda _: client.get("/v1/studies"),
             "list, 50 after any": lambda _: client.get("/v1/studies", params={"after": any_study()}),
             "show": lambda _: client.get(f"/v1/studies/{any_study()}"),
         }
-        for name, ask in asked.items():
-            rows[name] = timed(ask, options.requests, options.clients)
+
+        def ask_all(beside: str) -> None:
+            for clients in (1, options.clients):
+                for name, ask in asked.items():
+                    who = f"{clients} client{'s' * (clients > 1)}"
+                    rows[f"{name}, {who}{beside}"] = timed(ask, options.requests, clients)
+
+        ask_all("")
         with slow_clients(port, token):
             time.sleep(2)
-            for name, ask in asked.items():
-                rows[f"{name}, {SLOW} slow clients"] = timed(ask, options.requests, options.clients)
-    print(
-        f"{options.studies} studies, {options.clients} clients at once, load {os.getloadavg()[0]:.1f}; milliseconds\n"
-    )
-    print(f"| {'':<36} | {'p50':>7} | {'p99':>7} | {'most':>8} | {'a second':>8} |")
-    print(f"|{'-' * 38}|{'-' * 8}:|{'-' * 8}:|{'-' * 9}:|{'-' * 9}:|")
+            ask_all(f", {SLOW} slow ones")
+    print(f"{options.studies} studies, load {os.getloadavg()[0]:.1f}; milliseconds\n")
+    print(f"| {'':<48} | {'p50':>7} | {'p99':>7} | {'most':>8} | {'a second':>8} |")
+    print(f"|{'-' * 50}|{'-' * 8}:|{'-' * 8}:|{'-' * 9}:|{'-' * 9}:|")
     for name, row in rows.items():
-        print(f"| {name:<36} | {row['p50']:>7} | {row['p99']:>7} | {row['most']:>8} | {row['rate']:>8} |")
+        print(f"| {name:<48} | {row['p50']:>7} | {row['p99']:>7} | {row['most']:>8} | {row['rate']:>8} |")
     print(json.dumps(rows), file=sys.stderr)
 
 
