@@ -50,6 +50,7 @@ class _About:
     in_mlflow: str
 
 
+_STUDIES_AT_HAND = 16
 _ENDED = ("complete", "pruned", "failed")
 _OF_THE_TUNER = "of KerasTuner's own tuner"
 
@@ -66,6 +67,8 @@ class Lookup:
         self._place = place or str(home.folder)
         self._store = store
         self._queue = StudyQueue(store)
+        # Optuna reads a trial that is over once for each study object, and then the ones that still change.
+        self._load = lru_cache(_STUDIES_AT_HAND)(self._load_from_optuna)
 
     @classmethod
     def open(cls, home: Home) -> Self:
@@ -333,12 +336,15 @@ class Lookup:
         """Return the study in Optuna; None for one that was submitted and has not begun."""
         if is_unseen(record):
             return None
-        import optuna
-
         try:
-            return optuna.load_study(study_name=current_name(self._optuna, record.name), storage=self._optuna)
+            return self._load(current_name(self._optuna, record.name))
         except KeyError:
             return None
+
+    def _load_from_optuna(self, name: str) -> optuna.Study:
+        import optuna
+
+        return optuna.load_study(study_name=name, storage=self._optuna)
 
     @cached_property
     def _optuna(self) -> RDBStorage:
