@@ -24,10 +24,10 @@ from pipelines.engines.local import LocalEngine
 from pipelines.export.side_by_side import Comparison, SideBySideJob
 from pipelines.home import Home
 from pipelines.lookup import Lookup
-from pipelines.selection import is_refitted, past_trial
+from pipelines.selection import handed_over, is_refitted
 from pipelines.study_file import Study
 from pipelines.study_spec import alias_name
-from pipelines.training.trainer import has_model
+from pipelines.training.trainer import PastTrial, has_model
 from pipelines.views import BestTrial, TrialRow
 from search_spaces.errors import InputError
 from tracking import links
@@ -79,8 +79,13 @@ class _Candidate:
         return self.study.spec.export.register_as or self.study.name
 
     @property
+    def model(self) -> PastTrial:
+        """Return where the model is that the study would hand over: the trial's refit if there is one."""
+        return handed_over(self.study, self.home, self.trial.number)
+
+    @property
     def folder(self) -> Path:
-        return self.home.trial(self.study.name, self.trial.number)
+        return Path(self.model.folder)
 
 
 def check_alias(alias: str | None) -> None:
@@ -164,8 +169,8 @@ def _compared(
             rival = None if holder is None else registry.fetch(holder, Path(scratch) / "holder")
         except RefusedError as error:
             misfit = str(error)
-        trial = past_trial(candidate.home, candidate.study.name, candidate.trial.number)
-        asked = SideBySideJob(trial, model, str(rival.keras_file) if rival else None, rival.task if rival else None)
+        theirs = (str(rival.keras_file), rival.task) if rival else (None, None)
+        asked = SideBySideJob(candidate.model, model, *theirs)
         job = Job("comparison", "pipelines.export.side_by_side:compare", asked, candidate.folder / "promote.log")
         with closing(LocalEngine(1)) as engine:
             comparison: Comparison = run_alone(engine, replace(job, fresh=True))

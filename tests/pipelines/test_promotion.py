@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -16,6 +17,7 @@ from pipelines.export.side_by_side import Comparison
 from pipelines.home import Home
 from pipelines.promotion import promote_trial
 from pipelines.running import supervised
+from pipelines.selection import refit_of
 from search_spaces.errors import InputError, KerastudyError
 from tracking import links
 from tracking.promotion import KnownVersion, Registry
@@ -30,6 +32,7 @@ search: {{sampler: random, pruner: none}}
 budget: {{trials: 2}}
 resources: {{workers: 1}}
 export: {{register: shop}}
+selection: {{refit: {refit}}}
 """
 
 
@@ -42,12 +45,13 @@ def _no_server_of_the_environment():
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home where `weak` was registered as version 1 and `strong` as version 2."""
+    """A home where `weak` was registered as version 1 and `strong`, trained on its validation rows too, as 2."""
     folder = tmp_path_factory.mktemp("promotion")
     write_mixed_csv(folder / "mixed.csv", rows=300)
     made = Home(folder / "home", str(folder / "home"))
-    for name, epochs, rate in (("weak", 1, 1e-6), ("strong", 8, 0.03)):
-        with supervised(study_of(STUDY.format(name=name, epochs=epochs, rate=rate), folder), made) as supervisor:
+    for name, epochs, rate, refit in (("weak", 1, 1e-6, "false"), ("strong", 8, 0.03, "true")):
+        text = STUDY.format(name=name, epochs=epochs, rate=rate, refit=refit)
+        with supervised(study_of(text, folder), made) as supervisor:
             *_, ended = supervisor.run()
         assert (ended.state, ended.undelivered) == ("finished", 0)
     return made
@@ -81,7 +85,7 @@ def test_a_better_model_gets_the_alias_and_the_reason_is_kept(home, client):
     assert (compared.part, compared.rows, compared.metric, compared.direction) == ("test", 60, "loss", "minimize")
     assert compared.scores["loss"] < compared.rival_scores["loss"]
     assert set(compared.scores) == set(compared.rival_scores) == {"loss", "accuracy", "auc"}
-    test = json.loads((home.trial("strong", done.trial) / "test.json").read_text())
+    test = json.loads((Path(refit_of(home, "strong", done.trial).folder) / "test.json").read_text())
     assert compared.scores["accuracy"] == pytest.approx(test["test_accuracy"])
     assert aliases(client) == {"champion": "2"}
     version = client.get_model_version("shop", "2")
@@ -171,13 +175,15 @@ def test_what_a_reader_of_a_comparison_must_know(home):
     with promotion.Lookup.open(home) as lookup:
         best, study = lookup.best("strong"), lookup.checked("strong")
     candidate = promotion._candidate(home, study, best, best.trial)
+    assert candidate.model == refit_of(home, "strong", best.trial.number)
     holder = KnownVersion("shop", "7", "weak", "0", "another digest")
     assert list(promotion._notes(candidate, shown, holder)) == [
         "strong has no test part: these are the validation rows, which its search chose by",
+        f"the model of trial {best.trial.number} was trained on these rows too",
         "val_loss cannot be worked out from predictions: accuracy decides",
         "version 7 was trained on other data, or divided otherwise: it may have seen some of these rows",
     ]
     same = replace(holder, dataset=read_summary(home.data("strong")).digest)
-    assert len(list(promotion._notes(candidate, shown, same))) == 2
+    assert len(list(promotion._notes(candidate, shown, same))) == 3
     unknown = replace(holder, dataset="")
-    assert "trained on data that is not known here" in list(promotion._notes(candidate, shown, unknown))[2]
+    assert "trained on data that is not known here" in list(promotion._notes(candidate, shown, unknown))[3]
