@@ -79,7 +79,9 @@ def _origin(lookup: Lookup, study: Study, number: int) -> Origin:
         split=_split_in_words(study.spec.data.split),
         budget=_budget_in_words(study.spec.budget),
         space={
-            name: _in_words(written) for name, written in study.space.to_dict().items() if isinstance(written, dict)
+            name: _in_words(written)
+            for name, written in study.space.to_dict().items()
+            if isinstance(written, dict) and written.get("type") != "fixed"
         },
         metric=best.metric,
         direction=best.direction,

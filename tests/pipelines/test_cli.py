@@ -472,6 +472,8 @@ def test_an_export(call, finished, tmp_path):
     assert set(written(tmp_path / "deep" / "out")) == {"model.keras", "parity.json", *beside}
     card = (tmp_path / "deep" / "out" / "README.md").read_text()
     assert "a trial, not the winner" in card if read["test"] == {} else "is the winner" in card
+    assert "| `units` | type" in card
+    assert "type fixed" not in card
     assert json.loads((tmp_path / "deep" / "out" / "study.json").read_text())["study"] == "cancer"
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
 
