@@ -9,8 +9,8 @@ BENCH := benchmarks/.venv
 BENCH_STAMP := $(BENCH)/.installed
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-# Tests run in two processes: more would only wait for each other on the two cores of a small machine.
-PYTEST_WORKERS ?= 2
+# One process more than the two cores of a small machine: tests wait for servers and workers about a third of their time.
+PYTEST_WORKERS ?= 3
 KILLS ?= 200
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
