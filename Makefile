@@ -44,7 +44,7 @@ check: $(STAMP) ## Format, lint, types, layers, and the tests with their coverag
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m "not slow" --cov --cov-report=term
+	COVERAGE_FILE="$(CURDIR)/.coverage" $(PYTEST) -m "not slow" --cov --cov-report=term
 
 lock: $(STAMP) ## Write the lock files anew; UPGRADE=1 takes the newest releases.
 	scripts/lock.sh $(BIN) $(if $(UPGRADE),--upgrade)
