@@ -288,7 +288,9 @@ def _deaf() -> Iterator[None]:
 
 def _seen_at(spec: ServiceSpec, elsewhere: str) -> str:
     """Return where browsers reach an MLflow elsewhere: its address without the password that may be in it."""
-    return spec.mlflow_url or (str(httpx.URL(elsewhere).copy_with(userinfo=b"")) if elsewhere else "")
+    if not elsewhere:
+        return ""
+    return spec.mlflow_url or str(httpx.URL(elsewhere).copy_with(userinfo=b""))
 
 
 def _say_where(home: Home, store: Store, spec: ServiceSpec, elsewhere: str, say: Callable[[str], None]) -> None:

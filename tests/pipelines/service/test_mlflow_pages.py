@@ -107,3 +107,4 @@ def test_a_password_in_the_address_is_not_shown():
     assert _seen_at(ServiceSpec(), "http://ann:secret@mlflow:5000") == "http://mlflow:5000"
     assert _seen_at(ServiceSpec(mlflow_url="https://m"), "http://mlflow:5000") == "https://m"
     assert _seen_at(ServiceSpec(), "") == ""
+    assert _seen_at(ServiceSpec(mlflow_url="https://m"), "") == ""  # the service runs one itself, seen below it
