@@ -2,7 +2,6 @@
 
 import html
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,14 +10,12 @@ import time
 import mlflow
 import psutil
 import pytest
+from browser import BROWSER, needs_browser
 
 from search_spaces.errors import KerastudyError
 from tracking import links, ui
 from tracking.outbox import Outbox, OutboxDelivery
 from tracking.store import Store
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
