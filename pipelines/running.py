@@ -31,7 +31,7 @@ def supervised(
         InputError: if its data or model cannot be used, or the study exists and searches something else.
     """
     known = known_study(study, home, evolve=evolve)
-    with closing(LocalEngine(study.spec.resources.workers, home.programs)) as engine:
+    with closing(LocalEngine(study.spec.resources.workers, home.programs, own_code=study.has_own_model)) as engine:
         if not unfit(study):
             engine.warm("jax")
         with trying or nullcontext():

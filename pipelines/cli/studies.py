@@ -50,7 +50,7 @@ def run(
         overrides = (*overrides, f"resources.workers={workers}")
     study = load_study(file, overrides)
     print_notes(study.notes())
-    LocalEngine.warm("tensorflow")  # takes seconds, in a process of its own, while more is imported here
+    LocalEngine(own_code=study.has_own_model).warm("tensorflow")
     from pipelines.foreground import run_in_foreground
 
     sys.exit(run_in_foreground(study, home, evolve=evolve))
@@ -133,9 +133,6 @@ def resume(door: Here | Remote, study: str, as_json: bool) -> None:
     if not isinstance(door, Here):
         (tables.print_json if as_json else tables.print_standing)(door.resume(study))
         return
-    from pipelines.engines.local import LocalEngine
-
-    LocalEngine.warm("tensorflow")
     from pipelines.foreground import resume_in_foreground
 
     sys.exit(resume_in_foreground(study, door.home))

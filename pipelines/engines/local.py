@@ -27,7 +27,7 @@ import psutil
 
 from pipelines.engines.engine import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
 from pipelines.engines.fork_server import ForkedProcess, start_server
-from pipelines.engines.worker import Setting, preloads, serve
+from pipelines.engines.worker import Setting, serve
 from search_spaces.errors import KerastudyError
 
 _JOBS_PER_WORKER = 25
@@ -47,12 +47,14 @@ class LocalEngine:
     Args:
         workers: how many jobs run at once, over all backends; as many as cores when None.
         cache: folder where JAX's compiled programs are kept for later studies; None keeps none.
+        own_code: whether jobs run a person's own models, which may ask anything of Keras.
     """
 
-    def __init__(self, workers: int | None = None, cache: Path | None = None) -> None:
+    def __init__(self, workers: int | None = None, cache: Path | None = None, *, own_code: bool = True) -> None:
         self._size = workers or cores()
         self._threads = max(1, cores() // self._size)
         self._cache = cache
+        self._own_code = own_code
         self._free: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}
         self._pending: list[Event] = []
@@ -74,8 +76,7 @@ class LocalEngine:
         """Names of the jobs under way."""
         return tuple(self._busy)
 
-    @staticmethod
-    def warm(backend: Backend) -> None:
+    def warm(self, backend: Backend) -> None:
         """Start the server that workers of a backend are forked from; returns at once.
 
         Raises:
@@ -83,7 +84,7 @@ class LocalEngine:
         """
         _check_installed(backend)
         with _explained():
-            start_server(preloads(backend))
+            start_server(self._preload(backend))
 
     def submit(self, job: Job) -> None:
         """Start a job on a free worker of its backend, or on a new one.
@@ -157,10 +158,10 @@ class LocalEngine:
         _check_installed(backend)
         # TensorFlow removes its temporary files when a process ends in peace, which a worker seldom does.
         self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
-        setting = Setting(backend, self._threads, Path.cwd(), self._temporary, self._cache)
+        setting = Setting(backend, self._preload(backend), self._threads, Path.cwd(), self._temporary, self._cache)
         for _ in range(_STARTS):
             ours, theirs = multiprocessing.Pipe()
-            process = ForkedProcess(preloads(backend), serve, (theirs, setting))
+            process = ForkedProcess(setting.preload, serve, (theirs, setting))
             try:
                 with _explained():
                     process.start()
@@ -172,6 +173,11 @@ class LocalEngine:
                 theirs.close()
             return _Worker(process, ours, backend)
         raise KerastudyError(f"the process that workers are forked from was killed {_STARTS} times")
+
+    def _preload(self, backend: Backend) -> str:
+        """Return the module that loads what a worker of a backend needs."""
+        whole = "_whole" if backend == "tensorflow" and self._own_code else ""
+        return f"pipelines.engines.preload_{backend}{whole}"
 
     def _receive(self, name: str) -> Event | None:
         worker = self._busy[name]

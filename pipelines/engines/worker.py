@@ -43,15 +43,11 @@ class Setting:
     """
 
     backend: Backend
+    preload: str
     threads: int
     folder: Path
     temporary: Path
     programs: Path | None
-
-
-def preloads(backend: Backend) -> str:
-    """Return the module that loads what a worker of a backend needs."""
-    return f"pipelines.engines.preload_{backend}"
 
 
 def serve(connection: Connection, setting: Setting) -> None:
@@ -61,7 +57,7 @@ def serve(connection: Connection, setting: Setting) -> None:
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     os.chdir(setting.folder)
     tempfile.tempdir = os.environ["TMPDIR"] = str(setting.temporary)
-    importlib.import_module(preloads(setting.backend))  # its fork server has, unless that failed
+    importlib.import_module(setting.preload)  # its fork server has, unless that failed
     if setting.backend == "tensorflow":
         _set_up_tensorflow(setting.threads)
     else:

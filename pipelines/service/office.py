@@ -343,7 +343,7 @@ class Office:
             InputError: if it ends with exit status 2.
             KerastudyError: if it fails otherwise.
         """
-        command = [sys.executable, "-P", "-c", "from pipelines.cli import main; main()", *words]
+        command = [sys.executable, "-P", "-c", "from pipelines.cli import command; command()", *words]
         done = subprocess.run(
             command,
             env=self._home.environment(os.environ),

@@ -147,7 +147,7 @@ class Supervisors:
         """Begin a process; what it prints goes to a file of the study."""
         folder = self._home.study(chosen.study)
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-P", "-c", "from pipelines.cli import main; main()", "work", chosen.study]
+        command = [sys.executable, "-P", "-c", "from pipelines.cli import command; command()", "work", chosen.study]
         if chosen.trials_at_once is not None:
             command += ["--most-trials", str(chosen.trials_at_once)]
         if self._workers is not None:

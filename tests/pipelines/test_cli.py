@@ -82,6 +82,27 @@ def test_help_loads_nothing_heavy():
     assert set(VERBS) <= set(re.findall(r"^  ([a-z-]+) ", help_text, re.MULTILINE))
 
 
+@pytest.mark.parametrize(("words", "code"), [(["spaces"], 0), (["show", "none"], 2), (["--nothing"], 2)])
+def test_the_process_leaves_with_its_work_done(tmp_path, words, code):
+    """The command is not taken apart at its end, but threads finish, others clean up and every line is written."""
+    script = (
+        "import atexit, sys, threading, time\n"
+        f"sys.argv = {['kerastudy', '--home', str(tmp_path / 'home'), *words]!r}\n"
+        "class Taken:\n    def __del__(self): print('taken apart', flush=True)\n"
+        "taken = Taken()\n"
+        "threading.Thread(target=lambda: (time.sleep(5), print('finished'))).start()\n"
+        "from pipelines import cli\n"
+        "main = cli.main\n"
+        "cli.main = lambda: (atexit.register(print, 'cleaned up'), main())\n"
+        "cli.command()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert ended.returncode == code
+    assert ended.stdout.splitlines()[-1] == "cleaned up"
+    assert "finished" in ended.stdout.splitlines()
+    assert bool(ended.stderr) == (code != 0)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(call, verb):
     """`-h` behind a verb says what it does and exits with 0."""

@@ -123,3 +123,16 @@ def finds_no_room_in_hdf5(payload, channel):
 
 def wants_too_much(payload, channel):
     raise MemoryError("too much")
+
+
+def wrapped(payload, channel):
+    import keras
+
+    try:
+        keras.wrappers.SKLearnClassifier(lambda x, y: None)
+        has_wrappers = True
+    except ImportError:
+        has_wrappers = False
+    import sklearn.linear_model
+
+    return has_wrappers, callable(sklearn.linear_model.Ridge)

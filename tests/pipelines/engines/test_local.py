@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -163,6 +164,16 @@ def test_a_worker_has_the_backend_of_its_job(engine, tmp_path):
     assert (modules, backend) == (["jax", "keras", "keras_tuner"], "jax")
     assert run_alone(engine, job("loaded", tmp_path)) == (["keras", "keras_tuner", "tensorflow"], "tensorflow")
     assert run_alone(engine, job("process", tmp_path)) == with_tensorflow
+
+
+def test_own_code_finds_keras_whole(tmp_path):
+    """Workers for a person's own models have what Keras makes of scikit-learn; the families' load it when asked."""
+    whole, lean = LocalEngine(1), LocalEngine(1, own_code=False)
+    sys.path.append(FOLDER)
+    with closing(whole), closing(lean):
+        assert run_alone(whole, job("wrapped", tmp_path)) == (True, True)
+        assert run_alone(lean, job("wrapped", tmp_path)) == (False, True)
+    sys.path.remove(FOLDER)
 
 
 def test_jobs_of_all_backends_count_together(engine, tmp_path):
