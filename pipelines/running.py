@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 
 from pipelines.data.prepared import DataSummary, read_summary
 from pipelines.engines.local import LocalEngine
@@ -15,6 +16,7 @@ from pipelines.submit import check_study, enqueue, known_study
 from pipelines.supervisor import Supervisor
 from tracking import links
 from tracking.outbox import OutboxDelivery
+from tracking.plots import load_libraries
 from tracking.store import Store
 from tracking.study_queue import Wish
 
@@ -34,11 +36,25 @@ def supervised(
     with closing(LocalEngine(study.spec.resources.workers, home.programs, own_code=study.has_own_model)) as engine:
         if not unfit(study):
             engine.warm("jax")
-        with trying or nullcontext():
+        with trying or nullcontext(), _beside(load_libraries):
             checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:
             enqueue(study, checked.summary, store, evolve=evolve)
             yield _supervisor(study, checked.summary, home, store, engine)
+
+
+@contextmanager
+def _beside(load: Callable[[], None]) -> Iterator[None]:
+    """Load modules in a thread meanwhile; what fails to load fails again where it is needed."""
+
+    def run() -> None:
+        with suppress(ImportError):
+            load()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    thread.join()
 
 
 @contextmanager

@@ -93,6 +93,12 @@ def write_study_plots(
     return tuple(written)
 
 
+def load_libraries() -> None:
+    """Import what drawing needs: one and a half seconds, which can pass while there is nothing else to do."""
+    import matplotlib.backends.backend_agg
+    import optuna.importance  # noqa: F401
+
+
 def importances(rows: Sequence[TrialRow], *, direction: Direction) -> dict[str, float]:
     """Return each parameter's share in what made trials good (PED-ANOVA), largest first; empty where unknown.
 
