@@ -95,7 +95,7 @@ def write_study_plots(
 
 def load_libraries() -> None:
     """Import what drawing needs: one and a half seconds, which can pass while there is nothing else to do."""
-    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_agg  # noqa: F401
     import optuna.importance  # noqa: F401
 
 
