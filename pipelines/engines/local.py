@@ -1,6 +1,6 @@
 """Runs jobs in worker processes on this machine.
 
-Workers come from a fork server that has Keras and its backend loaded already: the first is there after about five
+Workers come from a fork server that has Keras and its backend loaded already: the first is there after three to five
 seconds, each further one within one. There is a server for each backend, and workers of one never run jobs of another.
 
 A TensorFlow worker is replaced after a number of jobs, because a process that traces TensorFlow functions gains 7-8 MB
