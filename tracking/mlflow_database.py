@@ -1,7 +1,8 @@
 """MLflow's own database file, made so that a kill leaves a whole one or none.
 
 MLflow makes its tables in some forty steps, each for itself. One that was cut off in between is never completed: every
-later start fails at the step that was half done. So the file is made beside its place and then linked there.
+later start fails at the step that was half done. So the tables are made in memory, written beside the file's place, and
+linked there.
 """
 
 from __future__ import annotations
@@ -26,20 +27,28 @@ def make_database(file: Path) -> None:
 
 
 def _make(file: Path) -> None:
-    # Private, and the only way to MLflow's tables that opens no store: the store would keep the file open by this name.
-    from mlflow.store.db.utils import _initialize_tables
-
     file.parent.mkdir(parents=True, exist_ok=True)
     _remove_left_over(file)
     aside = file.with_name(f"{_ASIDE}{os.getpid()}-{file.name}")
     try:
-        engine = sa.create_engine(f"sqlite:///{aside}", poolclass=sa.NullPool)
-        _initialize_tables(engine)  # type: ignore[no-untyped-call]
-        engine.dispose()
+        _write_tables(aside)
         with suppress(FileExistsError):
             os.link(aside, file)
     finally:
         _remove(aside)
+
+
+def _write_tables(file: Path) -> None:
+    # Private, and the only way to MLflow's tables that opens no store: the store would keep the file open by this name.
+    from mlflow.store.db.utils import _initialize_tables
+
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)  # one connection is one database
+    _initialize_tables(engine)  # type: ignore[no-untyped-call]
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("VACUUM INTO :file"), {"file": str(file)})
+    engine.dispose()
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def _remove_left_over(file: Path) -> None:
