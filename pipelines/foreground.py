@@ -95,7 +95,8 @@ def validate_in_foreground(study: Study, *, as_json: bool) -> None:
     Raises:
         InputError: if the data or the model cannot be used.
     """
-    with tempfile.TemporaryDirectory(prefix="kerastudy-") as folder, closing(LocalEngine(1)) as engine:
+    engine = LocalEngine(1, own_code=study.has_own_model)
+    with tempfile.TemporaryDirectory(prefix="kerastudy-") as folder, closing(engine):
         checked = check_study(study, Path(folder) / "study", engine, timed=True)
     if as_json:
         tables.print_json(checked)

@@ -175,7 +175,7 @@ def _inline(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a study's supervisor whose jobs run in this process."""
     from pipelines import running
 
-    inline = patch.object(running, "LocalEngine", lambda workers, cache: InlineWorker())
+    inline = patch.object(running, "LocalEngine", lambda workers, cache, own_code: InlineWorker())
     with inline, running.supervised(study, home) as supervisor:
         yield supervisor
 
