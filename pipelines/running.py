@@ -45,7 +45,10 @@ def supervised(
 
 @contextmanager
 def _beside(load: Callable[[], None]) -> Iterator[None]:
-    """Load modules in a thread meanwhile; what fails to load fails again where it is needed."""
+    """Load modules in a thread meanwhile; what fails to load fails again where it is needed.
+
+    It is waited for where all went well: an error is told at once.
+    """
 
     def run() -> None:
         with suppress(ImportError):

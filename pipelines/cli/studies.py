@@ -50,6 +50,7 @@ def run(
         overrides = (*overrides, f"resources.workers={workers}")
     study = load_study(file, overrides)
     print_notes(study.notes())
+    # Takes seconds, in a process of its own, while more is imported here.
     LocalEngine(own_code=study.has_own_model).warm("tensorflow")
     from pipelines.foreground import run_in_foreground
 

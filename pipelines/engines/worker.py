@@ -36,6 +36,7 @@ class Setting:
     """What a worker runs with.
 
     Attributes:
+        preload: the module that loads what it needs; its fork server has loaded it.
         threads: for its arithmetic.
         folder: where it works.
         temporary: folder for temporary files, which whoever started the worker removes.
