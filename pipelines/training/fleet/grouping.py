@@ -23,8 +23,8 @@ COMPILE_S = 4.0
 ALONE_S = 1.0
 """What the `loop` trainer takes to build and trace one trial's graph."""
 
-_STEP_S, _ALONE_STEP_S = 30e-6, 350e-6
-_UNIT_S, _WEIGHT_S, _FLOPS_PER_S = 8e-9, 3e-9, 6.6e10
+_STEP_S, _ALONE_STEP_S = 12e-6, 350e-6
+_UNIT_S, _WEIGHT_S, _FLOPS_PER_S = 4e-9, 2.5e-9, 6.6e10
 _MOST_PROGRAMS = 4
 
 
@@ -58,7 +58,7 @@ def programs_for(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...
         parts[at : at + 1] = pair
     whole = envelope_of(members)
     found = [_part_of(whole, part) for part in parts]
-    return tuple(sorted(found, key=lambda envelope: epoch_s(envelope, envelope.batch, sizes)))
+    return tuple(sorted(found, key=lambda envelope: epoch_s(envelope, envelope.depth, envelope.batch, sizes)))
 
 
 def fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
@@ -84,25 +84,30 @@ def _trained_s(envelopes: Sequence[Envelope], members: Sequence[Member], sizes: 
     trained = 0.0
     for member in members:
         envelope = next(each for each in envelopes if each.holds(member))
-        trained += share * member.epochs * epoch_s(envelope, member.batch_size, sizes)
+        trained += share * member.epochs * epoch_s(envelope, member.depth, member.batch_size, sizes)
     return trained
 
 
-def epoch_s(envelope: Envelope, batch_size: int, sizes: Sizes) -> float:
-    """Return the seconds of one core that an epoch of a trial with such batches is expected to take in a program."""
+def epoch_s(envelope: Envelope, depth: int, batch_size: int, sizes: Sizes) -> float:
+    """Return the seconds of one core that an epoch of a trial is expected to take in a program.
+
+    It pays for its own layers at the program's width, and for the optimizer's step over all the program's weights.
+    """
     rows = rows_of_step(envelope)
-    return steps_of(batch_size, sizes.rows, rows) * (_STEP_S + _arithmetic_s(envelope, rows, sizes))
+    own = replace(envelope, depth=depth)
+    step_s = _STEP_S + weights_of(envelope, sizes) * _WEIGHT_S + _products_s(own, rows, sizes)
+    return steps_of(batch_size, sizes.rows, rows) * step_s
 
 
 def _alone_epoch_s(member: Member, sizes: Sizes) -> float:
-    steps = math.ceil(sizes.rows / member.batch_size)
-    return steps * (_ALONE_STEP_S + _arithmetic_s(envelope_of([member]), member.batch_size, sizes))
+    own = envelope_of([member])
+    step_s = _ALONE_STEP_S + weights_of(own, sizes) * _WEIGHT_S + _products_s(own, member.batch_size, sizes)
+    return math.ceil(sizes.rows / member.batch_size) * step_s
 
 
-def _arithmetic_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
-    """Return the seconds of one core of a step's units, of its weights, and of the products of both."""
-    units, weights = envelope.depth * envelope.width, weights_of(envelope, sizes)
-    return rows * units * _UNIT_S + weights * (_WEIGHT_S + 6 * rows / _FLOPS_PER_S)
+def _products_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
+    """Return the seconds of one core of a step's units, and of its products of rows and weights."""
+    return rows * (envelope.depth * envelope.width * _UNIT_S + 6 * weights_of(envelope, sizes) / _FLOPS_PER_S)
 
 
 def weights_of(envelope: Envelope, sizes: Sizes) -> int:
@@ -119,10 +124,10 @@ def _divisions(
 
     def cost(some: Sequence[Member]) -> float:
         envelope = _part_of(whole, some)
-        epochs = Counter[int]()
+        epochs = Counter[tuple[int, int]]()
         for member in some:
-            epochs[member.batch_size] += member.epochs
-        return COMPILE_S + share * sum(count * epoch_s(envelope, size, sizes) for size, count in epochs.items())
+            epochs[member.depth, member.batch_size] += member.epochs
+        return COMPILE_S + share * sum(count * epoch_s(envelope, *kind, sizes) for kind, count in epochs.items())
 
     found = []
     ways: tuple[Callable[[Member], int], ...] = (lambda m: m.width, lambda m: m.depth, lambda m: m.batch_size)

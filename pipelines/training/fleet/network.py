@@ -1,13 +1,15 @@
 """The network of an envelope, in JAX, for one member: `jax.vmap` makes it a fleet's.
 
 Structure has become numbers here: units beyond a member's own are masked, a layer beyond its depth passes its input
-on, activations are chosen by a switch. Activations and losses are Keras's own.
+on, activations are chosen by a switch. Where members are trained one by one, layers and activations that a member does
+not have cost it nothing. Activations and losses are Keras's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -45,19 +47,28 @@ class Network:
             batch: for a training step; None takes the moving statistics and drops nothing.
         """
         x = inputs = self._inputs(tree, x, codes)
-        for layer in range(1, self.envelope.depth + 1):
-            at = layer - 1
-            h = x @ tree[f"kernel_{layer}"] + given["use_bias"] * tree[f"bias_{layer}"]
-            if self.envelope.normalized:
-                h, moving = self._normalized(tree, given, layer, h, moving, batch)
-            h = self._activated(given["activation"][at], given["units"][at], h)
-            if self.envelope.dropout and batch is not None:
-                h = _dropped(h, given["dropout"][at], layer, batch)
-            x = h if layer == 1 else jnp.where(layer <= given["depth"], h, x)
+        if self.envelope.depth:
+            x, moving = self._layer(tree, given, 1, x, moving, batch)
+        for layer in range(2, self.envelope.depth + 1):
+            deeper = partial(self._layer, tree, given, layer, batch=batch)
+            x, moving = jax.lax.cond(layer <= given["depth"], deeper, _passed_on, x, moving)
         out = x @ tree["kernel_out"] if self.envelope.depth else jnp.zeros(())
         if self.envelope.linear:
             out = jnp.where(given["depth"] > 0, out, inputs @ tree["kernel_linear"])
         return out + tree["bias_out"], moving
+
+    def _layer(
+        self, tree: Tree, given: Tree, layer: int, x: Any, moving: Any, batch: Batch | None
+    ) -> tuple[Any, Any]:
+        """Return a hidden layer's output [row, unit] and the moving statistics; `layer` is counted from 1."""
+        at = layer - 1
+        h = x @ tree[f"kernel_{layer}"] + given["use_bias"] * tree[f"bias_{layer}"]
+        if self.envelope.normalized:
+            h, moving = self._normalized(tree, given, layer, h, moving, batch)
+        h = self._activated(given["activation"][at], given["units"][at], h)
+        if self.envelope.dropout and batch is not None:
+            h = _dropped(h, given["dropout"][at], layer, batch)
+        return h, moving
 
     def _inputs(self, tree: Tree, x: Any, codes: Any) -> Any:
         embedded = [tree[f"embedding_{column + 1}"][codes[:, column]] for column in range(codes.shape[1])]
@@ -96,6 +107,10 @@ class Batch:
     rows: Any
     first: Any
     key: Any
+
+
+def _passed_on(x: Any, moving: Any) -> tuple[Any, Any]:
+    return x, moving
 
 
 def _activation(name: str, units: Any) -> Any:

@@ -34,7 +34,8 @@ Numbers: TypeAlias = Mapping[str, Any]
 
 _SCORED_AT_ONCE = 4096
 _MOST_STEPS_AT_ONCE = 512
-_WEIGHTS_AT_ONCE = 65536
+_AT_ONCE_ON_A_CPU = 1
+"""Members that a CPU trains at once: each by itself takes only the layers and branches that it has."""
 
 
 class State(NamedTuple):
@@ -97,7 +98,7 @@ class Program:
         self._train_data = _on_device(rows.train, 1, row_weights(rows))
         self._validation_data = _on_device(rows.validation, -self._validation_rows % self._chunk, None)
         self._compiled_run = compiled(self._run_all, (0, 1))
-        self._compiled_score = compiled(self._score_all, (0,))
+        self._compiled_score = compiled(self._score_all, (0,), called_seldom=True)
 
     def run(self, state: State, seen: Seen, numbers: Numbers, plan: Numbers) -> tuple[State, Seen]:
         """Do some steps of all members.
@@ -121,7 +122,7 @@ class Program:
     # All members ----------------------------------------------------------------------------------------------
 
     def _run_all(self, state: State, seen: Seen, numbers: Numbers, plan: Numbers, data: Any) -> tuple[State, Seen]:
-        most = jnp.max(plan["steps"]) if self._together(len(plan["steps"])) > 1 else None
+        most = jnp.max(plan["steps"]) if _at_once(len(plan["steps"])) > 1 else None
 
         def one(of_member: Any) -> tuple[State, Seen]:
             state, seen, numbers, plan = of_member
@@ -141,19 +142,9 @@ class Program:
         return done
 
     def _over_members(self, one: Callable[[Any], Any], members: Any) -> Any:
-        """Return what a function of one member makes of all.
-
-        An accelerator does all members at once. A CPU does as many at once as its cache holds: for narrow networks
-        that shares the cost of each small operation, for wide ones there is nothing to share, and each member by
-        itself takes only the branches it needs.
-        """
-        together = self._together(len(jax.tree.leaves(members)[0]))
+        """Return what a function of one member makes of all: an accelerator does them at once."""
+        together = _at_once(len(jax.tree.leaves(members)[0]))
         return jax.lax.map(one, members, batch_size=together if together > 1 else None)
-
-    def _together(self, members: int) -> int:
-        if jax.default_backend() != "cpu":
-            return members
-        return max(1, min(members, _WEIGHTS_AT_ONCE // self.layout.size))
 
     # One member -----------------------------------------------------------------------------------------------
 
@@ -261,6 +252,10 @@ class Program:
             state = metric.stateless_update_state(empty, y, predictions)
             found[metric.name] = jnp.mean(metric.stateless_result(state))
         return found
+
+
+def _at_once(members: int) -> int:
+    return min(members, _AT_ONCE_ON_A_CPU) if jax.default_backend() == "cpu" else members
 
 
 def _on_device(part: Part, further: int, weights: Any) -> tuple[Any, Any, Any, Any]:

@@ -6,10 +6,11 @@ and in seats that others have left. `test_trainers.py` holds the other trainers 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 
 import pytest
-from fleet_cases import FleetRun, Setting, trial
+from fleet_cases import AS_ON_AN_ACCELERATOR, FleetRun, Setting, trial
 from fleet_outcomes import AS_OTHER_TRAINERS, assert_alike, fleet_outcomes
 from stock_outcomes import stock_model, stock_outcome
 
@@ -177,6 +178,8 @@ RUNS = {
     **{f"{task.kind}_metrics": metrics(task) for task in TASKS},
     **{name: run for task in TASKS for name, run in losses(task).items()},
 }
+for each in ("optimizers", "structures", "ends"):
+    RUNS[f"{each}_at_once"] = replace(RUNS[each], constants=AS_ON_AN_ACCELERATOR)
 CASES = [(run, name) for run, fleet in RUNS.items() for name in fleet.trials]
 
 

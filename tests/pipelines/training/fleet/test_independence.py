@@ -6,9 +6,11 @@ sizes add up in another order: there it is the same but for rounding.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from fleet_cases import FleetRun, Setting, trial
+from fleet_cases import AS_ON_AN_ACCELERATOR, FleetRun, Setting, trial
 from fleet_outcomes import BUT_FOR_ROUNDING, assert_alike, assert_identical, fleet_outcomes
 
 from pipelines.data.prepared import Features, Task
@@ -74,6 +76,9 @@ RUNS = {
     "normalized_beside": FleetRun(SETTING, {"normalized": NORMALIZED, "deep": DEEP}, seats=2),
 }
 
+RUNS["at_once"] = replace(RUNS["five"], constants=AS_ON_AN_ACCELERATOR)
+RUNS["refilled_at_once"] = replace(RUNS["refilled"], constants=AS_ON_AN_ACCELERATOR)
+
 DRAWN = Setting(REGRESSION, Features(dense=1), TrainingSpec(early_stopping=None), train_rows=20_000)
 SUM = {
     "kernel_initializer": "ones",
@@ -112,10 +117,17 @@ def test_one_program_gives_the_same_bits_in_any_company(fleets, run, name):
     assert_identical(fleets[run][name], fleets["five"][name])
 
 
+@pytest.mark.parametrize("name", STEADY)
+def test_members_trained_at_once_do_not_depend_on_each_other_either(fleets, name):
+    """An accelerator trains all members at once: there, too, a trial's bits are its own."""
+    assert_identical(fleets["refilled_at_once"][name], fleets["at_once"][name])
+
+
 @pytest.mark.parametrize(
     ("run", "other", "name"),
     [
         *[("five", run, name) for run in ("one_seat", "wide") for name in STEADY],
+        *[("five", "at_once", name) for name in STEADY],
         ("five", "alone", "plain"),
         ("five", "averaged_alone", "averaged"),
         ("five", "normalized_beside", "deep"),
