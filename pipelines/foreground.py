@@ -51,7 +51,7 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
         _print_end(console, ended, home)
         return 0
     trying = console.status("reading the data, trying the smallest and the largest model")
-    supervising = supervised(study, home, trying, evolve=evolve)
+    supervising = supervised(study, home, trying, evolve=evolve, own_process=True)
     with supervising as supervisor, _on_signal(supervisor.park), display(console) as shown:
         for event in supervisor.run():
             shown.show(event)

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from functools import partial
 
 from pipelines.data.prepared import DataSummary, read_summary
 from pipelines.engines.local import LocalEngine
@@ -23,11 +24,17 @@ from tracking.study_queue import Wish
 
 @contextmanager
 def supervised(
-    study: Study, home: Home, trying: AbstractContextManager[object] | None = None, *, evolve: bool = False
+    study: Study,
+    home: Home,
+    trying: AbstractContextManager[object] | None = None,
+    *,
+    evolve: bool = False,
+    own_process: bool = False,
 ) -> Iterator[Supervisor]:
     """Try a study's data and model, put it in the queue, and yield its supervisor; end its workers at the end.
 
-    `trying` is entered while data and model are tried; with `evolve`, a study goes on in a changed space.
+    `trying` is entered while data and model are tried; with `evolve`, a study goes on in a changed space. In its
+    `own_process`, which does nothing besides, libraries that nobody asks for are left out.
 
     Raises:
         InputError: if its data or model cannot be used, or the study exists and searches something else.
@@ -36,7 +43,7 @@ def supervised(
     with closing(LocalEngine(study.spec.resources.workers, home.programs, own_code=study.has_own_model)) as engine:
         if not unfit(study):
             engine.warm("jax")
-        with trying or nullcontext(), _beside(load_libraries):
+        with trying or nullcontext(), _beside(partial(load_libraries, lean=own_process)):
             checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:
             enqueue(study, checked.summary, store, evolve=evolve)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from tracking.lean_imports import without
 from tracking.records import TrialState, Value
 
 if TYPE_CHECKING:
@@ -93,10 +94,16 @@ def write_study_plots(
     return tuple(written)
 
 
-def load_libraries() -> None:
-    """Import what drawing needs: one and a half seconds, which can pass while there is nothing else to do."""
+def load_libraries(*, lean: bool) -> None:
+    """Import what drawing needs, which can pass while there is nothing else to do.
+
+    With `lean` without scikit-learn, which takes a second: in a process where nobody wants Optuna's other evaluators of
+    importance, which say from then on that it is not installed.
+    """
     import matplotlib.backends.backend_agg  # noqa: F401
-    import optuna.importance  # noqa: F401
+
+    with without(*(["sklearn"] if lean else [])):
+        import optuna.importance  # noqa: F401
 
 
 def importances(rows: Sequence[TrialRow], *, direction: Direction) -> dict[str, float]:

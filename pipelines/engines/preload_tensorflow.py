@@ -6,6 +6,7 @@ installed. A model of a study's own finds them whole; see `preload_tensorflow_wh
 
 from __future__ import annotations
 
-from pipelines.engines.preloading import load_tensorflow
+from pipelines.engines.preloading import load_jobs, load_tensorflow
 
 load_tensorflow("sklearn", "matplotlib", "scipy.optimize")  # 1.7 seconds that would pass before anything else can
+load_jobs("pipelines.data.prepare", "pipelines.training.check")

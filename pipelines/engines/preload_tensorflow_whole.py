@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.engines.preloading import load_tensorflow
+from pipelines.engines.preloading import load_jobs, load_tensorflow
 
 load_tensorflow()
+load_jobs("pipelines.data.prepare", "pipelines.training.own_check")

@@ -71,7 +71,7 @@ def narrowed(study: Study, most_trials: int | None, most_workers: int | None) ->
 
 def _work(study: Study, home: Home, service: _Service) -> StudyEnded:
     LocalEngine(own_code=study.has_own_model).warm("tensorflow")
-    with supervised(study, home) as supervisor:
+    with supervised(study, home, own_process=True) as supervisor:
         service.on_stop = supervisor.park
         for event in recorded(home, study.name, supervisor.run()):
             last = event

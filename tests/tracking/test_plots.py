@@ -1,6 +1,8 @@
 """Pictures drawn from plain values."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -59,3 +61,23 @@ def test_importance_of_few_or_equal_trials_is_unknown():
     assert importances(rows(4), direction="maximize") == {}
     same = [TrialRow(number, "complete", 1.0, {"a": number}) for number in range(20)]
     assert importances(same, direction="maximize") == {}
+
+
+@pytest.mark.parametrize(("lean", "expected"), [(True, "False True True"), (False, "True True True")])
+def test_importance_needs_no_sklearn(lean, expected):
+    """Loaded leanly, scikit-learn stays out of the process, importances are known, and it can be imported all the same.
+
+    Elsewhere Optuna's other evaluators find it.
+    """
+    code = f"""
+import sys
+from tracking.plots import TrialRow, importances, load_libraries
+load_libraries(lean={lean})
+rows = [TrialRow(at, "complete", at / 40, {{"a": at / 40, "b": float(at % 3)}}) for at in range(40)]
+loaded = "sklearn" in sys.modules
+known = set(importances(rows, direction="maximize")) == {{"a", "b"}}
+import sklearn
+print(loaded, known, sklearn is not None)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == expected.split()

@@ -57,9 +57,7 @@ class Network:
             out = jnp.where(given["depth"] > 0, out, inputs @ tree["kernel_linear"])
         return out + tree["bias_out"], moving
 
-    def _layer(
-        self, tree: Tree, given: Tree, layer: int, x: Any, moving: Any, batch: Batch | None
-    ) -> tuple[Any, Any]:
+    def _layer(self, tree: Tree, given: Tree, layer: int, x: Any, moving: Any, batch: Batch | None) -> tuple[Any, Any]:
         """Return a hidden layer's output [row, unit] and the moving statistics; `layer` is counted from 1."""
         at = layer - 1
         h = x @ tree[f"kernel_{layer}"] + given["use_bias"] * tree[f"bias_{layer}"]
