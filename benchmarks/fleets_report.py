@@ -104,7 +104,7 @@ def draw(rows: list[dict[str, str]], scores: list[dict[str, str]], file: Path) -
             rates = [trials * 3600 / seconds_for(row, trials) for row in by_system[system]]
             rate.barh(place, statistics.median(rates), color=f"C{SYSTEMS.index(system)}", alpha=0.6)
             rate.plot(rates, [place] * len(rates), "k.", markersize=4)
-            for seconds, reached in _curves(scores, case, system, epochs):
+            for seconds, reached in _curves(scores, case, system, epochs, trials):
                 best.step(seconds, reached, color=f"C{SYSTEMS.index(system)}", where="post", alpha=0.6)
         rate.set_yticks(range(len(systems)), systems)
         rate.invert_yaxis()
@@ -115,11 +115,12 @@ def draw(rows: list[dict[str, str]], scores: list[dict[str, str]], file: Path) -
 
 
 def _curves(
-    scores: list[dict[str, str]], case: str, system: str, epochs: str
+    scores: list[dict[str, str]], case: str, system: str, epochs: str, trials: int
 ) -> Iterator[tuple[list[float], list[float]]]:
     runs: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for row in scores:
-        if (row["case"], row["system"], row["epochs"]) == (case, system, epochs):
+        fits = system in PEERS or int(row["trials"]) == trials
+        if fits and (row["case"], row["system"], row["epochs"]) == (case, system, epochs):
             runs[row["run"], row["trials"]].append((float(row["second"]), float(row["score"])))
     for points in runs.values():
         seconds, values = zip(*sorted(points), strict=True)
