@@ -25,7 +25,6 @@ def compiled(
     return done
 
 
-@functools.cache
 def _options(*, called_seldom: bool) -> dict[str, Any]:
     """Return the options that this release of JAX knows: they are XLA's own, and come and go."""
     if jax.default_backend() != "cpu":
@@ -34,6 +33,7 @@ def _options(*, called_seldom: bool) -> dict[str, Any]:
     return {name: value for name, value in options.items() if _is_known(name, value)}
 
 
+@functools.cache
 def _is_known(name: str, value: Any) -> bool:
     try:
         jax.jit(lambda x: x, compiler_options={name: value}).lower(0.0).compile()
