@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import statistics
 import sys
 from collections import defaultdict
@@ -17,6 +18,7 @@ FLEETS = {"kerastudy": "auto", "kerastudy-off": "off"}
 PEERS = ("optuna", "optuna-mlflow", "keras-tuner", "ray-tune")
 SYSTEMS = (*FLEETS, *PEERS)
 REFERENCE = "optuna-mlflow"
+_COLUMNS = 4
 
 
 def report(folder: Path) -> None:
@@ -97,8 +99,13 @@ def draw(rows: list[dict[str, str]], scores: list[dict[str, str]], file: Path) -
     import matplotlib.pyplot as plt
 
     groups = _grouped(rows)
-    figure, grid = plt.subplots(2, max(1, len(groups)), figsize=(3.6 * max(1, len(groups)), 7), squeeze=False)
-    for (rate, best), ((case, trials, epochs), by_system) in zip(grid.T, groups.items(), strict=False):
+    bands = max(1, math.ceil(len(groups) / _COLUMNS))
+    figure, grid = plt.subplots(2 * bands, _COLUMNS, figsize=(3.6 * _COLUMNS, 6 * bands), squeeze=False)
+    pairs = [pair for band in range(bands) for pair in grid[2 * band : 2 * band + 2].T]
+    for unused in pairs[len(groups) :]:
+        for axes in unused:
+            axes.set_axis_off()
+    for (rate, best), ((case, trials, epochs), by_system) in zip(pairs, groups.items(), strict=False):
         systems = [each for each in SYSTEMS if each in by_system]
         for place, system in enumerate(systems):
             rates = [trials * 3600 / seconds_for(row, trials) for row in by_system[system]]
