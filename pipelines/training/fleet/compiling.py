@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
-_FOR_CPUS = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_passes": True}
-"""What shortens compiling for a CPU by a third. Matrix products come from a library, so that the programs run as fast;
-without any optimisation they take five times as long."""
-
 _FOR_A_FEW_CALLS = {"xla_cpu_use_fusion_emitters": False}
-"""What saves another third of a second for each function. Its loops then take up to half as long again."""
+"""What saves a third of a second of compiling for a CPU. The loops then take up to half as long again."""
 
 
 def compiled(
     function: Callable[..., Any], donated: tuple[int, ...], *, called_seldom: bool = False
 ) -> Callable[..., Any]:
     """Return a function compiled at its first call; it may overwrite its donated arguments."""
-    options = _options(called_seldom=called_seldom)
+    options = _known(_FOR_A_FEW_CALLS) if called_seldom and jax.default_backend() == "cpu" else {}
     done: Callable[..., Any] = jax.jit(function, donate_argnums=donated, compiler_options=options)
     return done
 
 
-def _options(*, called_seldom: bool) -> dict[str, Any]:
+def _known(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that this release of JAX knows: they are XLA's own, and come and go."""
-    if jax.default_backend() != "cpu":
-        return {}
-    options = _FOR_CPUS | (_FOR_A_FEW_CALLS if called_seldom else {})
     return {name: value for name, value in options.items() if _is_known(name, value)}
 
 
