@@ -76,7 +76,7 @@ class _Candidate:
     @property
     def name(self) -> str:
         """Return the registered model's name."""
-        return self.study.spec.export.register_as or self.study.name
+        return self.study.registered_name
 
     @property
     def model(self) -> PastTrial:

@@ -131,6 +131,11 @@ class Study:
         return self.spec.study
 
     @property
+    def registered_name(self) -> str:
+        """Return the name under which MLflow registers the winner."""
+        return self.spec.export.register_as or self.name
+
+    @property
     def has_own_model(self) -> bool:
         """Say whether the model is the study's own code, and not a shipped family."""
         return is_reference(self.spec.model)

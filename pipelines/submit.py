@@ -30,6 +30,7 @@ from search_spaces.errors import ConflictError, InputError, Problem
 from search_spaces.suggest import largest, smallest
 from tracking.crash_points import reach
 from tracking.records import Value
+from tracking.registered_names import claim_registered_name
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, StudyRecord
 
@@ -122,6 +123,8 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
         evolve_study(store, study, json.loads(known.document)["space"])
     if known is not None:
         queue.amend(study.name, document, identity)
+    with store.write() as connection:
+        claim_registered_name(connection, study.registered_name, study.name)
     queued = queue.enqueue(study.name, document, identity, folder=study.base)
     reach("study-enqueued")
     return queued

@@ -33,7 +33,7 @@ from search_spaces.errors import KerastudyError
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 BUSY_TIMEOUT_MS: Final = 30_000
 FILE_NAME: Final = "kerastudy.db"
 
@@ -99,6 +99,13 @@ tokens = sa.Table(
     sa.Column("created_ms", sa.BigInteger, nullable=False),
 )
 
+registered_names = sa.Table(
+    "kerastudy_registered_names",
+    metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("study", sa.String(100), nullable=False),
+)
+
 executions = sa.Table(
     "kerastudy_executions",
     metadata,
@@ -119,6 +126,7 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
     ),
     3: (),
     4: (),
+    5: (),
 }
 # It was declared too short for any study's digest, which PostgreSQL holds to and SQLite does not.
 _MIGRATIONS_OF_POSTGRESQL: Final[dict[int, tuple[str, ...]]] = {

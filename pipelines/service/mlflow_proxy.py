@@ -1,12 +1,11 @@
 """MLflow's UI and API below `/mlflow`, behind the same hosts and tokens as everything else.
 
-MLflow itself listens on a socket in a folder that is this user's alone, so there is no other way to it. A token that
-may read can look, one that may submit can also edit.
+MLflow itself listens on a socket in a folder that is this user's alone, so there is no other way to it. Every token
+reads; only an admin's token writes; nobody names a location of files (see `mlflow_routes`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import httpx
 
 from pipelines.service.guard import MLFLOW, Receive, Scope, Send
 from pipelines.service.mlflow_pages import PAGES, MlflowPages
+from pipelines.service.mlflow_routes import is_reading, takes_location
 from pipelines.service.problems import MEDIA_TYPE, body_of
 from search_spaces.errors import KerastudyError, UnknownError
 from tracking.tokens import Token
@@ -26,7 +26,6 @@ _OF_ONE_CONNECTION = frozenset(
 )
 _NOT_PASSED_ON = _OF_ONE_CONNECTION | {b"host", b"authorization", b"origin", b"cookie", b"content-length"}
 _NOT_PASSED_BACK = _OF_ONE_CONNECTION | {b"date", b"server", b"set-cookie"}
-_LOOKS = re.compile(r"/(search[\w-]*|graphql|get-[\w-]+|batch-get[\w-]*|calculate-[\w-]+)$|/search$", re.IGNORECASE)
 
 
 class MlflowProxy:
@@ -54,9 +53,8 @@ class MlflowProxy:
         if scope["path"] == MLFLOW:
             await _redirect(send, f"{MLFLOW}/")
             return
-        token = scope["kerastudy.token"]
-        if not _may(token, scope["method"], scope["path"]):
-            await _problem(send, 403, f'the token "{token.name}" may look at MLflow, and not change what it shows')
+        if (reason := _refusal(scope["kerastudy.token"], scope["method"], scope["path"])) is not None:
+            await _problem(send, 403, reason)
             return
         await self._pass_on(self._client, scope, receive, send)
 
@@ -110,9 +108,16 @@ async def _redirect(send: Send, location: str) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _may(token: Token, method: str, path: str) -> bool:
-    looks = method in ("GET", "HEAD") or (method == "POST" and _LOOKS.search(path) is not None)
-    return token.may("read" if looks else "submit")
+def _refusal(token: Token, method: str, path: str) -> str | None:
+    """Return why a token may not send a request to MLflow; None if it may."""
+    route = path.removeprefix(MLFLOW)
+    if is_reading(method, route):
+        return None if token.may("read") else f'the token "{token.name}" may not read'
+    if not token.may("admin"):
+        return f'the token "{token.name}" may read in MLflow, and change nothing there: use kerastudy\'s own verbs'
+    if takes_location(method, route):
+        return "a location of files is never taken from a client: kerastudy makes its experiments and versions itself"
+    return None
 
 
 async def _body(receive: Receive) -> AsyncIterator[bytes]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
+from sqlalchemy import Connection
 
 from pipelines import control
 from pipelines.data.source_paths import check_source_paths
@@ -37,6 +38,7 @@ from pipelines.views import StudyRow, StudyView
 from search_spaces.document import Document
 from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
 from tracking.mlflow_server import is_elsewhere
+from tracking.registered_names import claim_registered_name, find_registered_name
 from tracking.store import Store
 from tracking.study_queue import StudyQueue, Wish
 from tracking.submissions import Request, Submission, Submissions
@@ -101,7 +103,7 @@ class Office:
 
         Raises:
             InputError: with every problem of the file; nothing was stored.
-            ConflictError: if the name or the key stands for another study.
+            ConflictError: if the name or the key stands for another study, or the registered model's name is another's.
             ForbiddenError: if the study is somebody else's, or the token may not submit.
         """
         require(token, "submit")
@@ -120,12 +122,27 @@ class Office:
             if before is not None and before.submitter != token.name and not token.may("admin"):
                 message = f'"{study.name}" is a study of {before.submitter}: give yours another name'
                 raise ConflictError(study.document.problem(("study",), message))
+            first = claim_registered_name(connection, study.registered_name, study.name)
+            owner = None if first == study.name else self._other_owner(first, token, connection)
+            if owner is not None:
+                key_path = ("export", "register") if study.spec.export.register_as else ("study",)
+                message = (
+                    f'"{study.registered_name}" is a registered model of {owner}: set export.register to another name'
+                )
+                raise ConflictError(study.document.problem(key_path, message))
             is_new = hand_in(study, self._queue, connection)
             self._submissions.put(study.name, token.name, priority, connection)
             if key is not None:
                 self._submissions.remember(token.name, key, Request(request, study.name), connection)
         self._supervisors.changed()
         return study.name, is_new
+
+    def _other_owner(self, study: str, token: Token, connection: Connection) -> str | None:
+        """Return who owns the names that a study was the first to register; None where the token may use them."""
+        submission = self._submissions.find(study, connection)
+        if token.may("admin") or (submission is not None and submission.submitter == token.name):
+            return None
+        return submission.submitter if submission else "this service's operator"
 
     def _checked(self, document: Document) -> Study:
         """Return the study that a document describes, if this service can run it."""
@@ -310,12 +327,18 @@ class Office:
             UnknownError: if there is no such study or trial.
             ConflictError: if the trial is not complete, or no trial is.
             InputError: if MLflow takes no such alias.
-            ForbiddenError: if it is somebody else's study.
+            ForbiddenError: if it is somebody else's study, or the registered model is.
             TooMuchError: if too many exports are under way.
             KerastudyError: if MLflow does not answer.
         """
         self._require_own(study, token)
         check_alias(alias)
+        name = self._lookup.checked(study).registered_name
+        with self._store.read() as connection:
+            first = find_registered_name(connection, name)
+            owner = None if first is None else self._other_owner(first, token, connection)
+        if owner is not None:
+            raise ForbiddenError(f"{name} is a registered model of {owner}: only they and an admin move its aliases")
         number = self._lookup.complete_trial(study, trial)
         options = ["--json", "--trial", str(number), *(["--alias", alias] if alias else []), *["--force"][: int(force)]]
         with self._one_of_few():

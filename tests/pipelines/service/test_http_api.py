@@ -357,3 +357,41 @@ def test_a_defect_is_no_secret_and_no_traceback(service, ann, monkeypatch):
     monkeypatch.setattr(type(service.office), "study", lambda self, name: 1 / 0)
     found = detail(service.client.get("/v1/studies/s", headers=ann), 500)
     assert "ZeroDivision" not in json.dumps(found)
+
+
+# Registered models -------------------------------------------------------------------------------------------
+
+
+def register(name, under):
+    return study_text(name) + f"export: {{register: {under}}}\n"
+
+
+def test_a_registered_models_name_belongs_to_its_first_submitter(service, ann, bob, admin):
+    """Another submitter can neither name it nor call a study by it; nothing is stored; its owner and admins can."""
+    assert submit(service, ann, register("a", "house-prices")).status_code == 202
+    refused = detail(submit(service, bob, register("b", "house-prices")), 409)
+    assert "a registered model of ann" in refused["detail"]
+    assert refused["errors"][0]["line"] == 5
+    assert "set export.register" in detail(submit(service, bob, study_text("house-prices")), 409)["detail"]
+    assert [each.name for each in StudyQueue(service.store).list()] == ["a"]
+    assert submit(service, ann, register("c", "house-prices")).status_code == 202
+    assert submit(service, admin, register("d", "house-prices")).status_code == 202
+
+
+def test_a_refused_submission_claims_no_name(service, ann, bob):
+    """A file that is refused leaves its names to others."""
+    submit(service, ann, study_text("a"))
+    detail(submit(service, bob, register("a", "fresh")), 409)
+    assert submit(service, ann, register("b", "fresh")).status_code == 202
+
+
+@pytest.mark.parametrize("force", ["true", "false"])
+def test_nobody_promotes_over_anothers_model(service, ann, bob, admin, force):
+    """A study that an admin let register under another's name is not promoted there by its own submitter."""
+    submit(service, ann, register("a", "house-prices"))
+    submit(service, bob, study_text("b"))
+    queue = StudyQueue(service.store)
+    document = json.loads(queue.get("b").document) | {"export": {"register": "house-prices"}}
+    queue.amend("b", json.dumps(document), queue.get("b").digest)
+    answer = service.client.post("/v1/studies/b:promote", params={"force": force}, headers=bob)
+    assert "a registered model of ann" in detail(answer, 403)["detail"]
