@@ -27,21 +27,22 @@ import psutil
 import sqlalchemy as sa
 
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
-from pipelines.engines.engine import Asked, Event, Finished, Job, Reported
-from pipelines.home import Home
-from pipelines.progress import TrialEnded
-from pipelines.recording import Recorder
-from pipelines.search import Search
-from pipelines.study_file import Study, check_document
-from pipelines.submit import enqueue
-from pipelines.supervisor import Supervisor
-from pipelines.training.trainer import ARTIFACTS, EpochDone, RungReached, TrialJob, TrialResult
-from search_spaces.document import parse_document
-from tracking import learning_curve, links
-from tracking.mlflow_projection import Projection
-from tracking.outbox import Outbox, OutboxDelivery
-from tracking.records import Record, StudyClosed, StudyOpened
-from tracking.store import Store
+from pipelines.engines.base import Asked, Event, Finished, Job, Reported
+from pipelines.operations.submit import enqueue
+from pipelines.recording.recorder import Recorder
+from pipelines.search.optuna_search import Search
+from pipelines.study.load import Study, check_document
+from pipelines.supervisor.events import TrialEnded
+from pipelines.supervisor.supervisor import Supervisor
+from pipelines.training.messages import ARTIFACTS, EpochDone, RungReached, TrialJob, TrialResult
+from pipelines.workspace.home import Home
+from search_spaces.yaml_document import parse_document
+from tracking.mlflow import urls
+from tracking.mlflow.projection import Projection
+from tracking.outbox.outbox import Outbox, OutboxDelivery
+from tracking.outbox.records import Record, StudyClosed, StudyOpened
+from tracking.reports import learning_curve
+from tracking.store.database import Store
 
 EPOCHS = 20
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -245,7 +246,7 @@ def _run(study: Study, home: Home, store: Store, engine: InstantEngine, spent: S
     enqueue(study, SUMMARY, store)
     home.data(study.name).mkdir(parents=True)
     (home.data(study.name) / "split.csv").write_text("row,part\n")
-    uri, root = links.home_tracking_uri(home.folder), links.home_artifacts(home.folder).as_uri()
+    uri, root = urls.home_tracking_uri(home.folder), urls.home_artifacts(home.folder).as_uri()
 
     def delivery() -> OutboxDelivery:
         return OutboxDelivery(store, uri, artifact_root=root, study=study.name)

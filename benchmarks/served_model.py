@@ -24,7 +24,8 @@ from typing import Any
 
 import httpx
 
-from tracking import links, mlflow_connection
+from tracking.mlflow import client as mlflow_connection
+from tracking.mlflow import urls
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--alias", default="champion")
     parser.add_argument("--seconds", type=float, default=10.0)
     given = parser.parse_args()
-    uri = links.resolve(given.home, os.environ)
+    uri = urls.resolve(given.home, os.environ)
     row = _example(uri, given.model, given.alias)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

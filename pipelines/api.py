@@ -19,18 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.export.export import Parity
-from pipelines.exporting import export_study
-from pipelines.home import Home
-from pipelines.lookup import Lookup
-from pipelines.progress import Progress, StudyEnded
-from pipelines.running import supervised
-from pipelines.selection import past_trial, refit_of
-from pipelines.study_file import Study, check_document
-from pipelines.study_file import load_study as _load_study
-from pipelines.views import BestTrial, TrialRow
-from search_spaces.document import plain_document
+from pipelines.operations.export import export_study
+from pipelines.operations.run import supervised
+from pipelines.queries.study_reader import Lookup
+from pipelines.queries.views import BestTrial, TrialRow
+from pipelines.selection.model_locations import past_trial, refit_of
+from pipelines.study.load import Study, check_document
+from pipelines.study.load import load_study as _load_study
+from pipelines.supervisor.events import Progress, StudyEnded
+from pipelines.workspace.home import Home
 from search_spaces.errors import StudyFailedError
 from search_spaces.space import Space
+from search_spaces.yaml_document import plain_document
 
 __all__ = ["StudyResult", "load_study", "make_study", "run_study"]
 
@@ -61,7 +61,7 @@ class StudyResult:
         """Return the winner's `keras.Model`, which takes raw columns by name; imports Keras."""
         import keras
 
-        from pipelines.training.rebuild import model_file
+        from pipelines.training.write_models import model_file
 
         made = refit_of if self.winner.refit else past_trial
         return keras.models.load_model(model_file(made(self.home, self.study, self.best.number)))
@@ -124,7 +124,7 @@ def run_study(
     Args:
         study: what `load_study` or `make_study` returned.
         home: where state is kept; `KERASTUDY_HOME` or `.kerastudy` when left out.
-        listen: called with everything that happens; see `pipelines.progress`.
+        listen: called with everything that happens; see `pipelines.supervisor.events`.
 
     Raises:
         InputError: if its data or model cannot be used, or the study exists and searches something else.

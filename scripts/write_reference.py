@@ -20,17 +20,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pipelines import cli, study_spec
+from pipelines import cli
 from pipelines.models import catalogue, objectives, optimizer_catalogue
 from pipelines.models.hyperparameter import Hyperparameter
+from pipelines.spec import schema
 from search_spaces.shipped_spaces import shipped_names, shipped_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 _WORDS: Mapping[Any, str] = {
-    study_spec.Seconds: "duration",
-    study_spec.Bytes: "size",
-    study_spec.Name: "name",
-    study_spec.Alias: "alias",
+    schema.Seconds: "duration",
+    schema.Bytes: "size",
+    schema.Name: "name",
+    schema.Alias: "alias",
     bool: "true or false",
     int: "whole number",
     float: "number",
@@ -132,7 +133,7 @@ def command(_: str) -> str:
 
 
 def _section(path: str) -> type[BaseModel]:
-    model: type[BaseModel] = study_spec.StudySpec
+    model: type[BaseModel] = schema.StudySpec
     for part in filter(None, path.split(".")):
         model = next(found for found in _models_in(model.model_fields[part].annotation))
     return model

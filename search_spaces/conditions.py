@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeGuard, get_args
 
-from search_spaces.document import described
 from search_spaces.errors import Fault, nearest
+from search_spaces.yaml_document import described
 
 Value = float | int | str | bool | None
 Operator = Literal["in", "not in", "<", "<=", ">", ">="]

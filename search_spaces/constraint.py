@@ -17,8 +17,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from search_spaces.conditions import Value, is_number, same
-from search_spaces.document import described
 from search_spaces.errors import InputError, nearest
+from search_spaces.yaml_document import described
 
 MAX_CHARACTERS = 300
 Kind = Literal["number", "truth", "other"]

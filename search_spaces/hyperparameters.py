@@ -11,8 +11,8 @@ from typing import Any
 import keras_tuner
 
 from search_spaces.conditions import Value, is_number, same
-from search_spaces.document import described
 from search_spaces.errors import InputError, Problem
+from search_spaces.yaml_document import described
 
 Draw = Callable[[Any], Value]
 

@@ -17,8 +17,8 @@ from functools import cached_property
 from typing import Any, Final, TypeGuard
 
 from search_spaces.conditions import Condition, Value, is_number, key_of, same, shown, written_when
-from search_spaces.document import described, dotted
 from search_spaces.errors import Fault, InputError, Problem, nearest
+from search_spaces.yaml_document import described, dotted
 
 RESERVED = ("extends", "drop", "constraints", "start_from")
 MAX_CHOICES = 1000

@@ -15,12 +15,12 @@ from typing import Any
 
 from search_spaces.conditions import Condition, is_number, read_when
 from search_spaces.constraint import Constraint, ConstraintError
-from search_spaces.document import Document, KeyPath, described, plain_document
 from search_spaces.errors import Fault, InputError, Problem, nearest
+from search_spaces.extends import Entry, Item, Written, collect
 from search_spaces.parameters import RESERVED, UNSET, Categorical, Fixed, Float, Int, Parameter, UnfitError, is_numeric
 from search_spaces.shipped_spaces import read_shipped
 from search_spaces.space import MAX_PARAMETERS, Space, obstacle
-from search_spaces.written import Entry, Item, Written, collect
+from search_spaces.yaml_document import Document, KeyPath, described, plain_document
 
 __all__ = ["RESERVED", "parse_space", "space_from_dict"]
 

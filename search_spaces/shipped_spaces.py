@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from search_spaces.document import Document, parse_document
 from search_spaces.errors import InputError, nearest
+from search_spaces.yaml_document import Document, parse_document
 
 _FOLDER = Path(__file__).parent / "shipped"
 

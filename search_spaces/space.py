@@ -14,7 +14,6 @@ from typing import Any
 
 from search_spaces.conditions import Condition, Value, is_number, shown
 from search_spaces.constraint import Constraint, ConstraintError, Kind
-from search_spaces.document import described
 from search_spaces.errors import Fault, nearest
 from search_spaces.parameters import (
     UNSET,
@@ -30,6 +29,7 @@ from search_spaces.parameters import (
     is_numeric,
     value_fault,
 )
+from search_spaces.yaml_document import described
 
 __all__ = [
     "UNSET",

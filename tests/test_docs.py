@@ -19,8 +19,8 @@ import pytest
 from pydantic import BaseModel
 
 from pipelines import cli
-from pipelines.study_file import load_study
-from pipelines.study_spec import StudySpec
+from pipelines.spec.schema import StudySpec
+from pipelines.study.load import load_study
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("studies/*.md")])

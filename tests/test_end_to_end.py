@@ -19,13 +19,13 @@ from command import environment
 from mlflow import MlflowClient
 from small_studies import study_of, write_mixed_csv
 
-from pipelines.engines.local import LocalEngine
+from pipelines.engines.local_engine import LocalEngine
 from pipelines.export.export import export_trial
-from pipelines.home import Home
-from pipelines.lookup import Lookup
-from pipelines.progress import EpochEnded, StudyEnded, TrialEnded
-from pipelines.running import supervised
-from tracking import links, ui
+from pipelines.operations.run import supervised
+from pipelines.queries.study_reader import Lookup
+from pipelines.supervisor.events import EpochEnded, StudyEnded, TrialEnded
+from pipelines.workspace.home import Home
+from tracking.mlflow import ui, urls
 
 MIXED = """
 study: mixed
@@ -162,7 +162,7 @@ class Shown:
     """What MLflow shows of a study."""
 
     def __init__(self, home, study):
-        self.client = MlflowClient(links.resolve(home.folder, {}))
+        self.client = MlflowClient(urls.resolve(home.folder, {}))
         self.experiment = self.client.get_experiment_by_name(study)
         runs = self.client.search_runs([self.experiment.experiment_id])
         self.parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
@@ -265,7 +265,7 @@ def test_mlflow_has_the_winners_model(shown, mixed, home):
 @pytest.fixture(scope="module")
 def answered(mixed, home):
     """What the registered winner answers where `mlflow.pyfunc` loads it, and what the Keras model does."""
-    summary, uri = home.data("mixed") / "summary.json", links.resolve(home.folder, {})
+    summary, uri = home.data("mixed") / "summary.json", urls.resolve(home.folder, {})
     command = [sys.executable, "-c", ANSWERED, uri, json.dumps(ASKED), str(summary)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
@@ -288,7 +288,7 @@ def test_mlflow_serves_the_champion(answered, home, tmp_path):
         "dataframe_records": ASKED,
         "inputs": {name: [row[name] for row in ASKED] for name in names},
     }
-    with served("models:/mixed@champion", links.resolve(home.folder, {}), tmp_path / "log") as address:
+    with served("models:/mixed@champion", urls.resolve(home.folder, {}), tmp_path / "log") as address:
         for form, rows in forms.items():
             answer = httpx.post(f"{address}/invocations", json={form: rows}, timeout=60)
             assert answer.status_code == 200, answer.text

@@ -23,8 +23,8 @@ from browser import browsing, needs_browser
 from command import COMMAND, environment, kerastudy
 from small_studies import write_mixed_csv
 
-from tracking.store import Store
-from tracking.study_queue import StudyQueue
+from tracking.store.database import Store
+from tracking.store.study_queue import StudyQueue
 
 STUDY = """\
 study: {name}

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import click
 
-from pipelines.cli import keeping, results, spaces, studies
+from pipelines.cli import maintenance, results, spaces, studies
 from search_spaces.errors import KerastudyError
 
 _NO_DEFECT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -50,13 +50,13 @@ for _verb in (
     results.export,
     results.promote,
     results.replay,
-    keeping.sync,
-    keeping.rebuild_tracking,
-    keeping.ui,
-    keeping.serve,
-    keeping.work,
-    keeping.login,
-    keeping.token,
+    maintenance.sync,
+    maintenance.rebuild_tracking,
+    maintenance.ui,
+    maintenance.serve,
+    maintenance.work,
+    maintenance.login,
+    maintenance.token,
 ):
     commands.add_command(_verb)
 

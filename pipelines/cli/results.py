@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.shared import Whole, json_option, study_argument, with_door
+from pipelines.cli.options import Whole, json_option, study_argument, with_door
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.here import Here
-    from pipelines.remote import Remote
+    from pipelines.client.http import Remote
+    from pipelines.client.local import Here
 
 _EXPORT_FORMATS = "keras, keras_int8, saved_model, litert, litert_float16, litert_dynamic, litert_int8, onnx, openvino"
 
@@ -24,9 +24,9 @@ _EXPORT_FORMATS = "keras, keras_int8, saved_model, litert, litert_float16, liter
 @with_door
 def list_studies(door: Here | Remote, as_json: bool) -> None:
     """List all studies."""
-    from pipelines import tables
+    from pipelines.cli import output
 
-    (tables.print_json if as_json else tables.print_studies)(door.studies())
+    (output.print_json if as_json else output.print_studies)(door.studies())
 
 
 @click.command()
@@ -35,9 +35,9 @@ def list_studies(door: Here | Remote, as_json: bool) -> None:
 @with_door
 def show(door: Here | Remote, study: str, as_json: bool) -> None:
     """Show how STUDY stands."""
-    from pipelines import tables
+    from pipelines.cli import output
 
-    (tables.print_json if as_json else tables.print_study)(door.study(study))
+    (output.print_json if as_json else output.print_study)(door.study(study))
 
 
 @click.command()
@@ -47,11 +47,11 @@ def show(door: Here | Remote, study: str, as_json: bool) -> None:
 @with_door
 def trials(door: Here | Remote, study: str, as_csv: bool, as_json: bool) -> None:
     """List the trials of STUDY."""
-    from pipelines import tables
+    from pipelines.cli import output
 
     if as_csv and as_json:
         raise InputError("--csv and --json: expected one of them")
-    print_trials = tables.print_json if as_json else tables.print_csv if as_csv else tables.print_trials
+    print_trials = output.print_json if as_json else output.print_csv if as_csv else output.print_trials
     print_trials(door.trials(study))
 
 
@@ -61,9 +61,9 @@ def trials(door: Here | Remote, study: str, as_csv: bool, as_json: bool) -> None
 @with_door
 def best(door: Here | Remote, study: str, as_json: bool) -> None:
     """Show the best trial of STUDY."""
-    from pipelines import tables
+    from pipelines.cli import output
 
-    (tables.print_json if as_json else tables.print_best)(door.best(study))
+    (output.print_json if as_json else output.print_best)(door.best(study))
 
 
 @click.command()
@@ -97,8 +97,8 @@ def export(
     Each file is loaded again in a fresh process, and compared with the Keras model on real rows before anything is
     handed over. The formats onnx and openvino need the extras of these names.
     """
-    from pipelines import tables
-    from pipelines.views import point_on_front
+    from pipelines.cli import output
+    from pipelines.queries.views import point_on_front
 
     chosen = None if formats is None else [name.strip() for name in formats.split(",")]
     if at_most or at_least:
@@ -106,7 +106,7 @@ def export(
             raise InputError("expected one way to choose a model: --trial, --ensemble, or bounds of objectives")
         trial = point_on_front(door.best(study), _bounds("--at-most", at_most), _bounds("--at-least", at_least))
     written = door.export(study, trial, chosen, target, ensemble=ensemble)
-    (tables.print_json if as_json else tables.print_export)(written)
+    (output.print_json if as_json else output.print_export)(written)
 
 
 def _bounds(option: str, written: Sequence[str]) -> dict[str, float]:
@@ -134,10 +134,10 @@ def promote(door: Here | Remote, study: str, trial: int | None, alias: str | Non
     It is compared on the study's test rows with the version that holds the alias, and gets the alias if it is at least
     as good. The exit code is 1 where it is not, and nothing was changed.
     """
-    from pipelines import tables
+    from pipelines.cli import output
 
     done = door.promote(study, trial, alias, force=force)
-    (tables.print_json if as_json else tables.print_promoted)(done)
+    (output.print_json if as_json else output.print_promoted)(done)
     sys.exit(0 if done.is_promoted else 1)
 
 
@@ -154,8 +154,8 @@ def replay(door: Here | Remote, study: str, trial: int, target: Path | None, as_
     what was recorded. The exit code is 0 where the training came out equal, but for rounding, and 1 otherwise; what
     else differs does not count. Nothing of the study is changed.
     """
-    from pipelines import tables
+    from pipelines.cli import output
 
     replayed = door.replay(study, trial, target)
-    (tables.print_json if as_json else tables.print_replayed)(replayed)
+    (output.print_json if as_json else output.print_replayed)(replayed)
     sys.exit(1 if replayed.verdict == "different" else 0)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.shared import file_argument, json_option, print_notes, set_option
+from pipelines.cli.options import file_argument, json_option, print_notes, set_option
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    from search_spaces.foreign.exchange import Exported
+    from search_spaces.foreign.base import Exported
 
 _FORMATS = "keras-tuner, wandb, katib, nni, optuna"
 
@@ -25,8 +25,8 @@ def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     The smallest and the largest model that the space can ask for are built and timed; nothing is kept.
     """
-    from pipelines.foreground import validate_in_foreground
-    from pipelines.study_file import load_study
+    from pipelines.cli.foreground import validate_in_foreground
+    from pipelines.study.load import load_study
 
     study = load_study(file, overrides)
     print_notes(study.notes())
@@ -36,8 +36,8 @@ def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.command()
 def schema() -> None:
     """Print the JSON Schema of study files."""
-    from pipelines.study_file import schema as study_schema
-    from pipelines.tables import print_json
+    from pipelines.cli.output import print_json
+    from pipelines.study.load import schema as study_schema
 
     print_json(study_schema())
 
@@ -48,16 +48,17 @@ def schema() -> None:
 @json_option
 def spaces(name: str | None, to_format: str | None, as_json: bool) -> None:
     """List the shipped spaces, or print the one called NAME, or the space of the file NAME in full."""
-    from pipelines import space_tools, tables
+    from pipelines.cli import output
+    from pipelines.operations import spaces as space_tools
 
     if to_format and (as_json or name is None):
         raise InputError(f"--export: expected {'no --json beside it' if name else 'the name of a space or a file'}")
     if name is None:
-        (tables.print_json if as_json else tables.print_spaces)(space_tools.shipped_spaces())
+        (output.print_json if as_json else output.print_spaces)(space_tools.shipped_spaces())
     elif to_format:
         _print_noted(space_tools.exported_space(name, to_format))
     elif as_json:
-        tables.print_json(space_tools.space_called(name).to_dict())
+        output.print_json(space_tools.space_called(name).to_dict())
     else:
         click.echo(space_tools.space_text(name), nl=False)
 
@@ -67,7 +68,7 @@ def spaces(name: str | None, to_format: str | None, as_json: bool) -> None:
 @click.option("--format", "from_format", metavar="FORMAT", help=f"{_FORMATS}; told by what is in FILE by default.")
 def import_space(file: Path, from_format: str | None) -> None:
     """Print the space in another tool's FILE as ours; on standard error, what has no equivalent."""
-    from pipelines import space_tools
+    from pipelines.operations import spaces as space_tools
 
     _print_noted(space_tools.imported_space(file, from_format))
 

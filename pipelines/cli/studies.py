@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.shared import (
+from pipelines.cli.options import (
     Whole,
     file_argument,
     json_option,
@@ -18,12 +18,12 @@ from pipelines.cli.shared import (
     with_door,
     with_home,
 )
-from pipelines.home import Home
+from pipelines.workspace.home import Home
 
 if TYPE_CHECKING:
-    from pipelines.here import Here
-    from pipelines.remote import Remote
-    from tracking.study_queue import Wish
+    from pipelines.client.http import Remote
+    from pipelines.client.local import Here
+    from tracking.store.study_queue import Wish
 
 
 @click.command()
@@ -41,8 +41,8 @@ def run(
     Ctrl-C parks the study: running trials are put back, and the same command goes on with them. It works here, on the
     home: `kerastudy submit` hands a study to a service.
     """
-    from pipelines.engines.local import LocalEngine
-    from pipelines.study_file import load_study
+    from pipelines.engines.local_engine import LocalEngine
+    from pipelines.study.load import load_study
 
     if trials is not None:
         overrides = (*overrides, f"budget.trials={trials}")
@@ -52,7 +52,7 @@ def run(
     print_notes(study.notes())
     # Takes seconds, in a process of its own, while more is imported here.
     LocalEngine(own_code=study.has_own_model).warm("tensorflow")
-    from pipelines.foreground import run_in_foreground
+    from pipelines.cli.foreground import run_in_foreground
 
     sys.exit(run_in_foreground(study, home, evolve=evolve))
 
@@ -78,14 +78,14 @@ def submit(
 
     Without KERASTUDY_URL it is put in the queue of the home, for the service that runs there.
     """
-    from pipelines import tables
-    from pipelines.handing_in import followed, handed_in
-    from pipelines.study_file import load_study
+    from pipelines.cli import output
+    from pipelines.client.submission import followed, handed_in
+    from pipelines.study.load import load_study
 
     study = load_study(file, overrides)
     print_notes(study.notes())
     submitted = handed_in(door, study, priority, upload=upload)
-    (tables.print_json if as_json else tables.print_submitted)(submitted)
+    (output.print_json if as_json else output.print_submitted)(submitted)
     if wait:
         sys.exit(followed(door, submitted.study))
 
@@ -99,11 +99,11 @@ def wait(door: Here | Remote, study: str, as_json: bool) -> None:
 
     The exit code is 0 where it is finished, and 1 otherwise.
     """
-    from pipelines import tables
-    from pipelines.handing_in import waited
+    from pipelines.cli import output
+    from pipelines.client.submission import waited
 
     ended = waited(door, study)
-    (tables.print_json if as_json else tables.print_standing)(ended)
+    (output.print_json if as_json else output.print_standing)(ended)
     sys.exit(0 if ended.state == "finished" else 1)
 
 
@@ -128,21 +128,21 @@ def resume(door: Here | Remote, study: str, as_json: bool) -> None:
     Running trials of a paused or interrupted study go on from their last checkpoints: in the foreground, or by the
     service that KERASTUDY_URL names.
     """
-    from pipelines import tables
-    from pipelines.here import Here
+    from pipelines.cli import output
+    from pipelines.client.local import Here
 
     if not isinstance(door, Here):
-        (tables.print_json if as_json else tables.print_standing)(door.resume(study))
+        (output.print_json if as_json else output.print_standing)(door.resume(study))
         return
-    from pipelines.foreground import resume_in_foreground
+    from pipelines.cli.foreground import resume_in_foreground
 
     sys.exit(resume_in_foreground(study, door.home))
 
 
 def _controls(wish: Wish, door: Here | Remote, study: str, *, as_json: bool) -> None:
-    from pipelines import tables
+    from pipelines.cli import output
 
-    (tables.print_json if as_json else tables.print_standing)(door.ask(study, wish))
+    (output.print_json if as_json else output.print_standing)(door.ask(study, wish))
 
 
 @click.command()

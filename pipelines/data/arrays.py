@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.raw import PARTS, Array, GivenPart, Origin, RawData, combine
-from pipelines.data.tables import from_frame
-from pipelines.user_code import load_function, raised_at, split_reference
+from pipelines.data.tabular_files import from_frame
+from pipelines.spec.code_references import load_function, raised_at, split_reference
 from search_spaces.errors import InputError, Problem, nearest
 
 MOST_ELEMENTS = 2_000_000

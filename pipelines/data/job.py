@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.prepared import DataSummary, InputKind
-from pipelines.study_spec import DataSpec
+from pipelines.spec.schema import DataSpec
 
 if TYPE_CHECKING:
-    from pipelines.engines.engine import Channel
+    from pipelines.engines.base import Channel
 
 
 @dataclass(frozen=True)

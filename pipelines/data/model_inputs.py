@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.data.prepared import Array, DataSummary
-from tracking.mlflow_model import Columns, InputColumn, ModelDescription, TensorDescription
+from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, TensorDescription
 
 _FILE: Final = "model_inputs.json"
 _EXAMPLE_ROWS: Final = 3

@@ -32,10 +32,10 @@ from pipelines.data.raw import PARTS, Array, PartName, RawData
 from pipelines.data.source_paths import source_path
 from pipelines.data.sources import load
 from pipelines.data.splits import Split, divided_anew, split_rows
-from pipelines.data.task import Labels, read_labels, split_target
-from pipelines.study_spec import DataSpec
+from pipelines.data.targets import Labels, read_labels, split_target
+from pipelines.spec.schema import DataSpec
 from search_spaces.errors import InputError, Problem
-from tracking.crash_points import reach
+from tracking.testing.failpoints import reach
 
 if TYPE_CHECKING:
     import keras

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.arrays import call_loader, read_npz
+from pipelines.data.builtin_datasets import load_keras, load_sklearn
 from pipelines.data.images import read_images
-from pipelines.data.named_sets import load_keras, load_sklearn
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import GivenPart, RawData, combine
 from pipelines.data.source_paths import find_source, is_loader
-from pipelines.data.tables import read_csv, read_parquet
-from pipelines.study_spec import DataSpec
+from pipelines.data.tabular_files import read_csv, read_parquet
+from pipelines.spec.schema import DataSpec
 from search_spaces.errors import InputError, Problem
 
 

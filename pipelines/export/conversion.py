@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipelines.data.prepared import Array
-from pipelines.export.formats import Deployed, FormatError, Part, Predict
+from pipelines.export.base import Deployed, FormatError, Part, Predict
 
 PREPROCESSING_FILE = "preprocessing.keras"
 _Result = TypeVar("_Result")
@@ -72,7 +72,7 @@ def load_preprocessing(file: Path) -> Callable[[Mapping[str, Array]], dict[str, 
     """Return a function from raw columns to what the network takes, which needs TensorFlow."""
     import keras
 
-    from pipelines.models.deployed import batches
+    from pipelines.models.raw_predict import batches
 
     model = keras.models.load_model(file)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.engines.engine import Channel
+from pipelines.engines.base import Channel
 from pipelines.export.parity import scored, scoring_of
-from pipelines.export.proof import config_of, own_classes
-from pipelines.selection import EnsembleJob
-from pipelines.study_spec import TrainingSpec
-from pipelines.training.trainer import ARTIFACTS, MODEL_FILE
+from pipelines.export.verify import config_of, own_classes
+from pipelines.selection.model_locations import EnsembleJob
+from pipelines.spec.schema import TrainingSpec
+from pipelines.training.messages import ARTIFACTS, MODEL_FILE
 from search_spaces.errors import KerastudyError
 
 
@@ -34,9 +34,9 @@ def average(job: EnsembleJob, channel: Channel) -> tuple[float, float, str]:
     import keras
 
     from pipelines.data.prepare import load_part, load_raw, load_summary
-    from pipelines.models.deployed import predict_raw
-    from pipelines.training.deployable import save_model, summary_of
-    from pipelines.training.rebuild import model_file
+    from pipelines.models.raw_predict import predict_raw
+    from pipelines.training.model_files import save_model, summary_of
+    from pipelines.training.write_models import model_file
 
     winner = Path(job.trials[job.winner].folder)
     data = Path(job.trials[0].data)

@@ -13,17 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipelines.data.prepared import read_summary
-from pipelines.engines.alone import JobError, run_alone
-from pipelines.engines.engine import Channel, Engine, Job
-from pipelines.export.beside import write_beside
-from pipelines.export.formats import Written
-from pipelines.export.known_formats import FORMATS, check_formats
+from pipelines.engines.base import Channel, Engine, Job
+from pipelines.engines.run_job import JobError, run_alone
+from pipelines.export.base import Written
 from pipelines.export.model_card import Origin, model_card
 from pipelines.export.parity import Parity
-from pipelines.export.proof import ExportError, ProofJob, config_of, held_out, odd_rows, own_classes
-from pipelines.home import Home
-from pipelines.selection import past_trial
-from pipelines.training.trainer import PastTrial, has_model
+from pipelines.export.registry import FORMATS, check_formats
+from pipelines.export.sidecar_files import write_beside
+from pipelines.export.verify import ExportError, ProofJob, config_of, held_out, odd_rows, own_classes
+from pipelines.selection.model_locations import past_trial
+from pipelines.training.messages import PastTrial, has_model
+from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
 __all__ = ["FORMATS", "ExportError", "Exported", "Parity", "check_target", "export_trial"]
@@ -136,10 +136,10 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[Written, ...]:
     """Write every format, what the Keras model predicts, and example rows; the worker's side of `export_trial`."""
     import numpy as np
 
-    from pipelines.export.beside import write_example
-    from pipelines.export.deployed import deployed_of
-    from pipelines.models.deployed import predict_raw
-    from pipelines.training.rebuild import model_file
+    from pipelines.export.sidecar_files import write_example
+    from pipelines.export.source_model import deployed_of
+    from pipelines.models.raw_predict import predict_raw
+    from pipelines.training.write_models import model_file
 
     trial = Path(job.trial.folder)
     rows, odd = held_out(job.trial), odd_rows(job.trial)
@@ -157,5 +157,7 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[Written, ...]:
 
 
 def _proven(engine: Engine, job: ProofJob, log: Path) -> Parity:
-    parity: Parity = run_alone(engine, Job(f"proof {job.format}", "pipelines.export.proof:prove", job, log, fresh=True))
+    parity: Parity = run_alone(
+        engine, Job(f"proof {job.format}", "pipelines.export.verify:prove", job, log, fresh=True)
+    )
     return parity

@@ -10,8 +10,8 @@ from typing import Any
 
 from pipelines.data.prepared import DataSummary
 from pipelines.export.parity import Parity
-from pipelines.finalists import Finalist
-from tracking.records import Value
+from pipelines.selection.finalists import Finalist
+from tracking.outbox.records import Value
 
 _PACKAGES = ("kerastudy", "tensorflow", "keras", "numpy")
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.prepared import Array, Task
-from pipelines.export.formats import Part, Predict, Tolerance
-from pipelines.study_spec import TrainingSpec
+from pipelines.export.base import Part, Predict, Tolerance
+from pipelines.spec.schema import TrainingSpec
 
 _BATCHES = (1, 32)
 _WARM_UP = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from pipelines.models.questions import Questions
+from pipelines.models.hyperparameter_requests import Questions
 
 _FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal_and_vertical"}
 

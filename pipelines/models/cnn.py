@@ -10,9 +10,9 @@ import keras_tuner
 from pipelines.models.augmentation import build_augmentation
 from pipelines.models.context import ModelContext
 from pipelines.models.family_model import FamilyModel, compile_model
+from pipelines.models.hyperparameter_requests import Questions
 from pipelines.models.layers import KernelOptions, ask_kernel_options, drop, finish_hidden, predict
 from pipelines.models.objectives import loss_name
-from pipelines.models.questions import Questions
 from search_spaces.errors import InputError, Problem
 
 _POOLINGS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}

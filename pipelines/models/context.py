@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pipelines.data.prepared import Features, Task
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
 
 
 @dataclass(frozen=True)

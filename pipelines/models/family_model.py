@@ -9,10 +9,10 @@ import keras_tuner
 
 from pipelines.models.catalogue import family
 from pipelines.models.context import ModelContext
+from pipelines.models.hyperparameter_requests import Questions
 from pipelines.models.losses import build_loss, build_metrics
 from pipelines.models.objectives import class_weights
 from pipelines.models.optimizers import build_optimizer
-from pipelines.models.questions import Questions
 
 
 class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types

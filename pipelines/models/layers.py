@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from pipelines.data.prepared import Task
+from pipelines.models.hyperparameter_requests import Questions
 from pipelines.models.losses import POSITIVE_LOSSES
-from pipelines.models.questions import Questions
 
 
 @dataclass(frozen=True)

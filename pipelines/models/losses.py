@@ -14,9 +14,9 @@ import keras
 from keras import ops
 
 from pipelines.data.prepared import Task
+from pipelines.models.hyperparameter_requests import Questions
 from pipelines.models.objectives import SMOOTHED_LOSSES, loss_name, metric_names
-from pipelines.models.questions import Questions
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
 
 LOSS_CLASSES: Mapping[str, type[keras.losses.Loss]] = {
     "binary_crossentropy": keras.losses.BinaryCrossentropy,

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from pipelines.data.prepared import Task, TaskKind
-from pipelines.study_spec import ObjectiveSpec, TrainingSpec
+from pipelines.spec.schema import ObjectiveSpec, TrainingSpec
 from search_spaces.errors import InputError, Problem, closest, nearest
 
 Direction = Literal["minimize", "maximize"]

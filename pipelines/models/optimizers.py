@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
+from pipelines.models.hyperparameter_requests import Questions
 from pipelines.models.optimizer_catalogue import CLIPS, OPTIMIZERS
-from pipelines.models.questions import Questions
 from pipelines.models.schedules import build_schedule
 
 OPTIMIZER_CLASSES: Mapping[str, type[keras.optimizers.Optimizer]] = {

@@ -8,8 +8,8 @@ import keras
 from keras import ops
 from keras.optimizers import schedules
 
+from pipelines.models.hyperparameter_requests import Questions
 from pipelines.models.optimizer_catalogue import SCHEDULES
-from pipelines.models.questions import Questions
 
 Rate: TypeAlias = "float | schedules.LearningRateSchedule"
 

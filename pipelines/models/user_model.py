@@ -19,7 +19,7 @@ import keras_tuner
 import numpy as np
 
 from pipelines.data.prepared import Array, Task
-from pipelines.user_code import load_object, raised_at, split_reference
+from pipelines.spec.code_references import load_object, raised_at, split_reference
 from search_spaces.errors import InputError, KerastudyError, Problem
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -7,11 +7,11 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from pipelines.spec_problems import spec_problems
-from pipelines.study_spec import Bytes, Section
-from pipelines.user_code import split_reference
-from search_spaces.document import Document, read_document
+from pipelines.spec.code_references import split_reference
+from pipelines.spec.error_messages import spec_problems
+from pipelines.spec.schema import Bytes, Section
 from search_spaces.errors import InputError, Problem
+from search_spaces.yaml_document import Document, read_document
 
 FILE_NAME = "service.yaml"
 LOCAL = ("127.0.0.1", "::1", "localhost")

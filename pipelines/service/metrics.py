@@ -7,11 +7,11 @@ import shutil
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from pipelines.home import Home
-from pipelines.lookup import Lookup
-from tracking.outbox import Outbox
-from tracking.store import Store
-from tracking.study_queue import StudyQueue
+from pipelines.queries.study_reader import Lookup
+from pipelines.workspace.home import Home
+from tracking.outbox.outbox import Outbox
+from tracking.store.database import Store
+from tracking.store.study_queue import StudyQueue
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

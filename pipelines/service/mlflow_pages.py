@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import anyio.to_thread
 import httpx
 
-from pipelines.lookup import Lookup
-from pipelines.service.guard import MLFLOW
+from pipelines.queries.study_reader import Lookup
+from pipelines.service.security_middleware import MLFLOW
 from search_spaces.errors import KerastudyError, UnknownError
-from tracking.links import leaderboard_url
-from tracking.mlflow_views import leaderboard_view
+from tracking.mlflow.shared_views import leaderboard_view
+from tracking.mlflow.urls import leaderboard_url
 
 PAGES = f"{MLFLOW}/studies/"
 _ASK = "api/2.0/mlflow/experiments/get-by-name"

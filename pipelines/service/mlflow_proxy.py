@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx
 
-from pipelines.service.guard import MLFLOW, Receive, Scope, Send
 from pipelines.service.mlflow_pages import PAGES, MlflowPages
 from pipelines.service.mlflow_routes import is_reading, takes_location
-from pipelines.service.problems import MEDIA_TYPE, body_of
+from pipelines.service.problem_details import MEDIA_TYPE, body_of
+from pipelines.service.security_middleware import MLFLOW, Receive, Scope, Send
 from search_spaces.errors import KerastudyError, UnknownError
-from tracking.tokens import Token
+from tracking.store.tokens import Token
 
 _SILENT = "MLflow does not answer yet, or not any more"
 _PATIENCE = httpx.Timeout(120.0, connect=5.0)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.source_paths import SUFFIXES
-from pipelines.service.confine import UPLOADS
-from pipelines.service.refusals import TooMuchError
+from pipelines.service.errors import TooMuchError
+from pipelines.service.path_policy import UPLOADS
 from search_spaces.errors import InputError
 
 _one_at_a_time = threading.Lock()

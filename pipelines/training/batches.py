@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.data.prepared import Array, Part
-from pipelines.training.trainer import Rows
+from pipelines.training.messages import Rows
 
 
 def batch_order(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:

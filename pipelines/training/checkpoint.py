@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.files import aside_of, into_place
-from tracking.crash_points import reach
+from pipelines.workspace.atomic_files import aside_of, into_place
+from tracking.testing.failpoints import reach
 
 _LEAST_S = 1.0
 _SHARE = 20

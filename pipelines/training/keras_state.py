@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from pipelines.training.checkpoint import Checkpoints, Kept
-from pipelines.training.judge import Judge
+from pipelines.training.epoch_monitor import Judge
 
 
 def is_kept_whole(model: keras.Model) -> bool:

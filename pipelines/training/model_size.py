@@ -8,9 +8,9 @@ from math import prod
 
 import keras
 
-from pipelines.study_spec import size_text
-from pipelines.training.bounds import at_most_weights
-from pipelines.training.trainer import ModelTooLargeError, TrialJob, over_parameters
+from pipelines.spec.schema import size_text
+from pipelines.training.build_limits import at_most_weights
+from pipelines.training.messages import ModelTooLargeError, TrialJob, over_parameters
 
 _BYTES_PER_NUMBER = 4
 _USUAL_SLOTS = 2

@@ -18,8 +18,7 @@ import keras
 import numpy as np
 
 from pipelines.data.prepare import load_part, load_preprocessing, load_summary
-from pipelines.engines.engine import Channel
-from pipelines.files import write_text
+from pipelines.engines.base import Channel
 from pipelines.models.build import hypermodel
 from pipelines.models.compose import compose_own
 from pipelines.models.context import ModelContext
@@ -27,13 +26,9 @@ from pipelines.models.initial_weights import set_initial_weights
 from pipelines.models.objectives import class_weights
 from pipelines.models.user_model import ModelFatalError
 from pipelines.training.checkpoint import Checkpoints
-from pipelines.training.choice import trainer_of
-from pipelines.training.deployable import save_model, save_weights, summary_of, write_deployable
-from pipelines.training.epochs import EpochLog
-from pipelines.training.fit import fit
-from pipelines.training.model_size import made_within_ceiling, refuse_above_ceilings
-from pipelines.training.own_trial import ask_supervisor, build_own_trial
-from pipelines.training.trainer import (
+from pipelines.training.epoch_log import EpochLog
+from pipelines.training.fit_trainer import fit
+from pipelines.training.messages import (
     ARTIFACTS,
     MODEL_FILE,
     OWN_WEIGHTS_FILE,
@@ -51,11 +46,16 @@ from pipelines.training.trainer import (
     TrialResult,
     schedule_of,
 )
+from pipelines.training.model_files import save_model, save_weights, summary_of, write_deployable
+from pipelines.training.model_size import made_within_ceiling, refuse_above_ceilings
+from pipelines.training.trainer import trainer_of
 from pipelines.training.trial_files import write_files
+from pipelines.training.user_model.trial import ask_supervisor, build_own_trial
+from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import KerastudyError
 from search_spaces.hyperparameters import GivenHyperParameters
-from tracking.crash_points import reach
-from tracking.records import Value
+from tracking.outbox.records import Value
+from tracking.testing.failpoints import reach
 
 Measure = Callable[[TrialJob], Mapping[str, float]]
 """Measures the model that a trial has written, before the trial counts as done."""

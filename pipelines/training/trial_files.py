@@ -15,12 +15,12 @@ from typing import Any
 
 import keras
 
-from pipelines.files import write_text
-from pipelines.study_spec import TrainingSpec
-from pipelines.training.trainer import ARTIFACTS, EpochDone, PastTrial, TrialJob, TrialResult
-from tracking.crash_points import reach
-from tracking.learning_curve import learning_curve
-from tracking.records import Value
+from pipelines.spec.schema import TrainingSpec
+from pipelines.training.messages import ARTIFACTS, EpochDone, PastTrial, TrialJob, TrialResult
+from pipelines.workspace.atomic_files import write_text
+from tracking.outbox.records import Value
+from tracking.reports.learning_curve import learning_curve
+from tracking.testing.failpoints import reach
 
 _CONFIG_FILE = "config.json"
 

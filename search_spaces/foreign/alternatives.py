@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from search_spaces.conditions import Condition
-from search_spaces.document import KeyPath
 from search_spaces.parameters import Parameter
+from search_spaces.yaml_document import KeyPath
 
 _MOST_ALIKE = 100
 _Note = Callable[[KeyPath, str], None]

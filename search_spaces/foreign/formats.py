@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from search_spaces.document import Document
 from search_spaces.errors import InputError, nearest
 from search_spaces.foreign import katib, keras_tuner, nni, optuna, wandb
-from search_spaces.foreign.exchange import Format
+from search_spaces.foreign.base import Format
+from search_spaces.yaml_document import Document
 
 _FORMATS: tuple[Format, ...] = (keras_tuner, wandb, katib, nni, optuna)
 FORMATS: Mapping[str, Format] = {known.NAME: known for known in _FORMATS}

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from search_spaces.conditions import Value, is_number, shown
-from search_spaces.document import Document, KeyPath, described, to_yaml
 from search_spaces.errors import nearest
-from search_spaces.foreign.exchange import Exported, Imported
-from search_spaces.foreign.reading import Reader, number_in
-from search_spaces.foreign.writing import Losses
+from search_spaces.foreign.base import Exported, Imported
+from search_spaces.foreign.exporter import Losses
+from search_spaces.foreign.importer import Reader, number_in
 from search_spaces.parameters import Categorical, Fixed, Int, Parameter
 from search_spaces.space import Space
+from search_spaces.yaml_document import Document, KeyPath, described, to_yaml
 
 NAME = "katib"
 TITLE = "Katib"

@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 
 from search_spaces.conditions import Condition, Value, is_number, shown
-from search_spaces.document import Document, KeyPath, described
 from search_spaces.errors import nearest
-from search_spaces.foreign.exchange import Exported, Imported
-from search_spaces.foreign.reading import Reader, When, fitting_name
-from search_spaces.foreign.writing import Losses
+from search_spaces.foreign.base import Exported, Imported
+from search_spaces.foreign.exporter import Losses
+from search_spaces.foreign.importer import Reader, When, fitting_name
 from search_spaces.parameters import MAX_CHOICES, UNSET, Categorical, Fixed, Int, Parameter, has_default
 from search_spaces.space import Space
+from search_spaces.yaml_document import Document, KeyPath, described
 
 NAME = "keras-tuner"
 TITLE = "KerasTuner"

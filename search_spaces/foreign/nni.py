@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from search_spaces.conditions import Condition, Value
-from search_spaces.document import Document, KeyPath, described
 from search_spaces.errors import InputError, nearest
-from search_spaces.foreign.exchange import Exported, Imported
-from search_spaces.foreign.reading import Reader, When, fitting_name
-from search_spaces.foreign.writing import Losses, steps_are_multiples
+from search_spaces.foreign.base import Exported, Imported
+from search_spaces.foreign.exporter import Losses, steps_are_multiples
+from search_spaces.foreign.importer import Reader, When, fitting_name
 from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
 from search_spaces.space import Space
+from search_spaces.yaml_document import Document, KeyPath, described
 
 NAME = "nni"
 TITLE = "NNI"

@@ -11,13 +11,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from search_spaces.document import Document, KeyPath, described, parse_document
 from search_spaces.errors import InputError, nearest
-from search_spaces.foreign.exchange import Exported, Imported
-from search_spaces.foreign.reading import Reader
-from search_spaces.foreign.writing import Losses
+from search_spaces.foreign.base import Exported, Imported
+from search_spaces.foreign.exporter import Losses
+from search_spaces.foreign.importer import Reader
 from search_spaces.parameters import Categorical, Fixed, Int, Parameter
 from search_spaces.space import Space
+from search_spaces.yaml_document import Document, KeyPath, described, parse_document
 
 NAME = "optuna"
 TITLE = "Optuna"

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from search_spaces.document import Document, KeyPath, described, to_yaml
 from search_spaces.errors import nearest
-from search_spaces.foreign.exchange import Exported, Imported
-from search_spaces.foreign.reading import Reader
-from search_spaces.foreign.writing import Losses, steps_are_multiples
+from search_spaces.foreign.base import Exported, Imported
+from search_spaces.foreign.exporter import Losses, steps_are_multiples
+from search_spaces.foreign.importer import Reader
 from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
 from search_spaces.space import Space
+from search_spaces.yaml_document import Document, KeyPath, described, to_yaml
 
 NAME = "wandb"
 TITLE = "W&B"

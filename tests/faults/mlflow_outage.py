@@ -33,9 +33,9 @@ from command import COMMAND, environment
 from fake_mlflow import MlflowProcess
 from promises import broken_promises
 
-from pipelines.home import Home
-from pipelines.training.trainer import read_epochs
-from tracking.store import Store, outbox
+from pipelines.training.messages import read_epochs
+from pipelines.workspace.home import Home
+from tracking.store.database import Store, outbox
 
 NAME = "outage"
 _TOO_FEW = "trials, the budget is"

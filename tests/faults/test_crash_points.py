@@ -14,7 +14,7 @@ from fault_studies import SCRIPTED, STUDY, check_lives, write_study
 from forked_runs import KILLED, Request, lives_of
 from promises import broken_promises
 
-from tracking import crash_points
+from tracking.testing import failpoints
 
 ROOT = Path(__file__).parents[2]
 TOUGH = STUDY.replace("budget:", "limits: {attempts: 30}\nselection: {finalists: 2, seeds: 1, refit: true}\nbudget:")
@@ -39,13 +39,13 @@ def test_each_place_in_the_code_is_registered():
         for file in (ROOT / package).rglob("*.py")
         for name in re.findall(r'\breach\("([a-z-]+)"\)', file.read_text(encoding="utf-8"))
     }
-    assert found == set(crash_points.POINTS)
+    assert found == set(failpoints.POINTS)
 
 
 def killed_at(wanted, times, tmp_path):
     """Come to a place so many times in a process; return its exit status and how often it got past."""
     code = (
-        "from tracking.crash_points import reach\n"
+        "from tracking.testing.failpoints import reach\n"
         f"for time in range({times}):\n"
         "    reach('trial-drawn'); reach('trial-told'); print('past', flush=True)\n"
     )
@@ -106,7 +106,7 @@ def test_each_place_kills_a_process_of_a_real_study(kind, tmp_path):
     """The real command, killed wherever it or a worker comes to a place for the first time, ends as if nothing was."""
     file, home, once = write_study(tmp_path, LASTING[kind]), tmp_path / "home", tmp_path / "once"
     once.mkdir()
-    env = environment(KERASTUDY_CRASH_AT=",".join(crash_points.POINTS), KERASTUDY_CRASH_ONCE=str(once))
+    env = environment(KERASTUDY_CRASH_AT=",".join(failpoints.POINTS), KERASTUDY_CRASH_ONCE=str(once))
     lives = []
     while True:
         known, began = {each.name for each in once.iterdir()}, time.monotonic()
@@ -120,5 +120,5 @@ def test_each_place_kills_a_process_of_a_real_study(kind, tmp_path):
             break
     assert done.returncode == 0, done.stdout + done.stderr
     assert broken_promises(home) == []
-    unreached = set(crash_points.POINTS) - {each.name for each in once.iterdir()}
+    unreached = set(failpoints.POINTS) - {each.name for each in once.iterdir()}
     assert unreached <= NOT_REACHED_BY[kind]

@@ -12,11 +12,11 @@ import pytest
 from pipelines.data.prepared import Features, Part, Task
 from pipelines.models.build import hypermodel
 from pipelines.models.context import ModelContext
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
 from pipelines.training import checkpoint
 from pipelines.training.checkpoint import Checkpoints
-from pipelines.training.loop import loop
-from pipelines.training.trainer import Rows, Schedule
+from pipelines.training.graph_trainer import loop
+from pipelines.training.messages import Rows, Schedule
 from search_spaces.hyperparameters import GivenHyperParameters
 
 OFFSETS = 200

@@ -12,12 +12,13 @@ from forked_runs import Request, lives_of
 from mlflow.entities import Metric
 from promises import acknowledged, broken_promises
 
-from pipelines.home import Home
-from tracking import links, mlflow_connection
-from tracking.outbox import Outbox
-from tracking.records import ModelDisplaced
-from tracking.store import Store
-from tracking.study_queue import StudyQueue
+from pipelines.workspace.home import Home
+from tracking.mlflow import client as mlflow_connection
+from tracking.mlflow import urls
+from tracking.outbox.outbox import Outbox
+from tracking.outbox.records import ModelDisplaced
+from tracking.store.database import Store
+from tracking.store.study_queue import StudyQueue
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def home(tmp_path_factory):
 
 def in_mlflow(home):
     """Break what MLflow holds; return nothing."""
-    client = mlflow_connection.connect(links.home_tracking_uri(home))
+    client = mlflow_connection.connect(urls.home_tracking_uri(home))
     [experiment] = [each for each in client.search_experiments() if each.name == "it"]
     runs = {run.data.tags.get("number"): run for run in client.search_runs([experiment.experiment_id])}
     tags = {"kerastudy.study": "it", "kerastudy.kind": "trial", "number": "0"}

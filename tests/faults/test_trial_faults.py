@@ -16,7 +16,7 @@ from command import COMMAND, environment, kerastudy
 from mlflow import MlflowClient
 from promises import broken_promises
 
-from tracking import links
+from tracking.mlflow import urls
 
 STALL_S, TRIAL_S = 20, 20
 PROMISED_S = 15.0
@@ -117,7 +117,7 @@ def check(watched: Watched, faults: list[tuple[str, int]]) -> None:
     """Each trial came to what its faults leave of it, and says why; nothing else did."""
     assert "Traceback" not in watched.output
     assert len(watched.trials) == len(faults)
-    client = MlflowClient(links.home_tracking_uri(watched.home))
+    client = MlflowClient(urls.home_tracking_uri(watched.home))
     runs = {
         run.data.tags["number"]: run
         for run in client.search_runs([client.get_experiment_by_name("it").experiment_id])

@@ -11,7 +11,7 @@ import pytest
 from command import kerastudy
 from small_studies import write_mixed_csv
 
-from tracking.store import FILE_NAME, Store
+from tracking.store.database import FILE_NAME, Store
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +78,7 @@ def prepare_data(tmp_path_factory):
 
     def make(prefers="dense", **data):
         from pipelines.data.prepare import prepare  # loads TensorFlow, which tests of the supervisor do without
-        from pipelines.study_spec import DataSpec
+        from pipelines.spec.schema import DataSpec
 
         folder = tmp_path_factory.mktemp("prepared") / "data"
         prepare(DataSpec.model_validate(data), base, folder, prefers)

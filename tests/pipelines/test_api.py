@@ -8,12 +8,12 @@ from weights_alone import leave_weights_alone
 
 from pipelines.api import StudyResult
 from pipelines.data.prepare import load_raw
-from pipelines.home import Home
-from pipelines.models.deployed import predict_raw
-from pipelines.study_spec import TrainingSpec
-from pipelines.training.trainer import TrialJob
+from pipelines.models.raw_predict import predict_raw
+from pipelines.queries.views import BestTrial, TrialRow
+from pipelines.spec.schema import TrainingSpec
+from pipelines.training.messages import TrialJob
 from pipelines.training.trial import train_trial
-from pipelines.views import BestTrial, TrialRow
+from pipelines.workspace.home import Home
 
 
 def test_the_best_model_of_a_fleet_is_loaded(tmp_path, mixed_data):

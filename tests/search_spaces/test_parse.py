@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from search_spaces.conditions import Condition
-from search_spaces.document import parse_document, to_yaml
 from search_spaces.errors import InputError
 from search_spaces.parse import parse_space, space_from_dict
 from search_spaces.space import Categorical, Fixed, Float, Int, Space
+from search_spaces.yaml_document import parse_document, to_yaml
 
 
 def parsed(text, **others):

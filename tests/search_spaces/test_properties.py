@@ -13,7 +13,6 @@ import optuna
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from search_spaces.document import parse_document, to_yaml
 from search_spaces.errors import InputError
 from search_spaces.parse import parse_space, space_from_dict
 from search_spaces.space import Fixed, Space
@@ -26,6 +25,7 @@ from search_spaces.suggest import (
     smallest,
     suggest,
 )
+from search_spaces.yaml_document import parse_document, to_yaml
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 

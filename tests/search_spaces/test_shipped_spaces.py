@@ -8,11 +8,11 @@ import optuna
 import pytest
 
 from pipelines.models.catalogue import FAMILIES
-from search_spaces.document import parse_document
 from search_spaces.errors import InputError
 from search_spaces.parse import parse_space, space_from_dict
 from search_spaces.shipped_spaces import read_shipped, shipped_names, shipped_text
 from search_spaces.suggest import suggest
+from search_spaces.yaml_document import parse_document
 
 NAMES = ("cnn", "cnn-augmented", "mlp", "mlp-large", "mlp-small", "optimizer", "regularization", "schedule")
 FAMILY_OF = {**dict.fromkeys(NAMES, "mlp"), "cnn": "cnn", "cnn-augmented": "cnn"}

@@ -12,15 +12,15 @@ from fake_engine import FakeEngine, Script, training
 from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
-from pipelines.home import Home
-from pipelines.progress import Progress
-from pipelines.search import Scored, scored_trials
-from pipelines.study_file import Study
-from pipelines.submit import enqueue
-from pipelines.supervisor import Supervisor
-from tracking.outbox import Outbox, Waiting
-from tracking.store import Store
-from tracking.study_queue import StudyQueue
+from pipelines.operations.submit import enqueue
+from pipelines.search.optuna_search import Scored, scored_trials
+from pipelines.study.load import Study
+from pipelines.supervisor.events import Progress
+from pipelines.supervisor.supervisor import Supervisor
+from pipelines.workspace.home import Home
+from tracking.outbox.outbox import Outbox, Waiting
+from tracking.store.database import Store
+from tracking.store.study_queue import StudyQueue
 
 SUMMARY = DataSummary(
     source="data.csv",

@@ -6,10 +6,10 @@ import numpy as np
 from fake_channel import FakeChannel
 
 from pipelines.export.model_card import Origin
-from pipelines.home import Home
-from pipelines.study_spec import TrainingSpec
-from pipelines.training.trainer import OwnModel, TrialJob
+from pipelines.spec.schema import TrainingSpec
+from pipelines.training.messages import OwnModel, TrialJob
 from pipelines.training.trial import train_trial
+from pipelines.workspace.home import Home
 
 _OWN = """
 import keras

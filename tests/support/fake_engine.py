@@ -15,10 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.engines.engine import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
-from pipelines.files import write_text
-from pipelines.training.fleet.seam import FleetEpoch, FleetJob, RungsReached, SeatsFree
-from pipelines.training.trainer import (
+from pipelines.engines.base import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SeatsFree
+from pipelines.training.messages import (
     ARTIFACTS,
     MODEL_FILE,
     RESULT_FILE,
@@ -29,6 +28,7 @@ from pipelines.training.trainer import (
     epochs_file,
     epochs_in,
 )
+from pipelines.workspace.atomic_files import write_text
 
 Script = Callable[[TrialJob], Generator[EpochDone | RungReached, bool, TrialResult]]
 

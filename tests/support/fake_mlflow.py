@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from tracking import ui
+from tracking.mlflow import ui
 
 Fault = Literal["reset", "hang", "drop", "cut", "fail after"] | int
 """What happens to a request.

@@ -27,14 +27,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from pipelines.engines.engine import Event, Failed, Finished, Job, Reported
-from tracking import crash_points
+from pipelines.engines.base import Event, Failed, Finished, Job, Reported
+from tracking.testing import failpoints
 
 if TYPE_CHECKING:
-    from pipelines.home import Home
-    from pipelines.study_file import Study
-    from pipelines.supervisor import Supervisor
-    from pipelines.training.trainer import TrialJob
+    from pipelines.study.load import Study
+    from pipelines.supervisor.supervisor import Supervisor
+    from pipelines.training.messages import TrialJob
+    from pipelines.workspace.home import Home
 
 KILLED = -signal.SIGKILL
 FILLER = "filler"
@@ -128,7 +128,7 @@ def parse_name(text: str) -> str:
 
 def _load(*, scripted: bool) -> None:
     """Load what a life needs, and begin nothing: no thread may be there when the process forks."""
-    for module in ("optuna.storages", "tracking.mlflow_projection", "pipelines.running"):
+    for module in ("optuna.storages", "tracking.mlflow.projection", "pipelines.operations.run"):
         importlib.import_module(module)
     for module in () if scripted else ("data.job", "training.check", "training.trial", "selection"):
         importlib.import_module(f"pipelines.{module}")
@@ -138,7 +138,7 @@ def _live(request: Request, killed_at: str, fill: int | None, said: Path) -> Non
     """Run the study in this process, which was made for it, and end the process."""
     status = 70
     try:
-        crash_points.arm(killed_at)
+        failpoints.arm(killed_at)
         said.write_text(_run(request, fill))
         status = 0
     except BaseException:
@@ -147,14 +147,15 @@ def _live(request: Request, killed_at: str, fill: int | None, said: Path) -> Non
 
 
 def _run(request: Request, fill: int | None) -> str:
-    from pipelines import recording, supervisor
-    from pipelines.home import Home
-    from pipelines.progress import StudyEnded, TrialEnded
-    from pipelines.study_file import load_study
+    from pipelines.recording import recorder
+    from pipelines.study.load import load_study
+    from pipelines.supervisor import supervisor
+    from pipelines.supervisor.events import StudyEnded, TrialEnded
     from pipelines.training import checkpoint
+    from pipelines.workspace.home import Home
 
     # What waits for its time in a study of minutes is reached in one of seconds.
-    recording._FLUSH_EVERY_S = 0.0
+    recorder._FLUSH_EVERY_S = 0.0
     supervisor._RENEW_EVERY_S = 0.0
     checkpoint._LEAST_S, checkpoint._SHARE = 0.0, 0
     home = Home(Path(request.home), request.store or request.home)
@@ -173,10 +174,10 @@ def _run(request: Request, fill: int | None) -> str:
 @contextmanager
 def _inline(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a study's supervisor whose jobs run in this process."""
-    from pipelines import running
+    from pipelines.operations import run
 
-    inline = patch.object(running, "LocalEngine", lambda workers, cache, own_code: InlineWorker())
-    with inline, running.supervised(study, home) as supervisor:
+    inline = patch.object(run, "LocalEngine", lambda workers, cache, own_code: InlineWorker())
+    with inline, run.supervised(study, home) as supervisor:
         yield supervisor
 
 
@@ -186,11 +187,11 @@ def _scripted(study: Study, home: Home) -> Iterator[Supervisor]:
     from desk import SUMMARY
     from fake_engine import FakeEngine, training
 
-    from pipelines.submit import enqueue
-    from pipelines.supervisor import Supervisor
-    from tracking import links
-    from tracking.outbox import OutboxDelivery
-    from tracking.store import Store
+    from pipelines.operations.submit import enqueue
+    from pipelines.supervisor.supervisor import Supervisor
+    from tracking.mlflow import urls
+    from tracking.outbox.outbox import OutboxDelivery
+    from tracking.store.database import Store
 
     def script(job: TrialJob) -> Any:
         best = 1 + (job.number * 0.618) % 1
@@ -202,8 +203,8 @@ def _scripted(study: Study, home: Home) -> Iterator[Supervisor]:
         enqueue(study, SUMMARY, store)
         delivery = OutboxDelivery(
             store,
-            links.home_tracking_uri(home.folder),
-            artifact_root=links.home_artifacts(home.folder).as_uri(),
+            urls.home_tracking_uri(home.folder),
+            artifact_root=urls.home_artifacts(home.folder).as_uri(),
             study=study.name,
         )
         yield Supervisor(
@@ -231,7 +232,7 @@ class InlineWorker:
         """Do nothing: this process has what it has."""
 
     def submit(self, job: Job) -> None:
-        from pipelines.engines.worker import _run
+        from pipelines.engines.local_worker import _run
 
         assert job.backend == "tensorflow", "this process has one backend"
         kind, content = _run(job, _Told(job.name, self._told))

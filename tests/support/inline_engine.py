@@ -7,8 +7,8 @@ from typing import Any
 
 from fake_channel import FakeChannel
 
-from pipelines.engines.engine import Backend, Event, Failed, Finished, Job
-from pipelines.engines.worker import _function, _one_line
+from pipelines.engines.base import Backend, Event, Failed, Finished, Job
+from pipelines.engines.local_worker import _function, _one_line
 from search_spaces.errors import InputError
 
 

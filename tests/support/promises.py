@@ -18,19 +18,20 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from pipelines.evolution import current_name
-from pipelines.finalists import REFIT, executions_wanted, finalists_of
-from pipelines.home import Home
-from pipelines.lookup import loaded
-from pipelines.search import Scored, best_first, best_of, count_by_state, scored_trials
-from pipelines.study_file import Objective, Study
-from pipelines.training.trainer import MODEL_FILE, TrialResult, read_epochs, read_result
-from tracking import links, mlflow_connection
-from tracking.executions import Execution, Executions
-from tracking.mlflow_wording import run_name
-from tracking.outbox import Outbox
-from tracking.store import Store
-from tracking.study_queue import StudyQueue, StudyRecord
+from pipelines.queries.study_reader import loaded
+from pipelines.search.optuna_search import Scored, best_first, best_of, count_by_state, scored_trials
+from pipelines.search.space_evolution import current_name
+from pipelines.selection.finalists import REFIT, executions_wanted, finalists_of
+from pipelines.study.load import Objective, Study
+from pipelines.training.messages import MODEL_FILE, TrialResult, read_epochs, read_result
+from pipelines.workspace.home import Home
+from tracking.mlflow import client as mlflow_connection
+from tracking.mlflow import urls
+from tracking.mlflow.formatting import run_name
+from tracking.outbox.outbox import Outbox
+from tracking.store.database import Store
+from tracking.store.retrainings import Execution, Executions
+from tracking.store.study_queue import StudyQueue, StudyRecord
 
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 _CLOSE = 2e-3
@@ -88,7 +89,7 @@ def broken_promises(
     home = Home(folder, store or str(folder))
     broken = []
     with Store.open(home.store) as opened:
-        client = mlflow_connection.connect(tracking_uri or links.home_tracking_uri(folder))
+        client = mlflow_connection.connect(tracking_uri or urls.home_tracking_uri(folder))
         records = [record for record in StudyQueue(opened).list() if only in ("", record.name)]
         if not records:
             broken.append("there is no study in the store")
@@ -315,8 +316,8 @@ def _best_model(ended: _Ended) -> Iterator[str]:
     import keras
 
     from pipelines.data.prepare import load_part, load_raw, load_summary
-    from pipelines.models.deployed import predict_raw
     from pipelines.models.losses import build_metrics
+    from pipelines.models.raw_predict import predict_raw
 
     if (best := ended.best) is None:
         yield "no trial is complete"

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import httpx
 
-from pipelines.home import Home
-from pipelines.http_api import make_app
+from pipelines.service.app import make_app
 from pipelines.service.config import ServiceSpec
-from pipelines.service.guard import Guard
-from pipelines.service.office import Office
-from pipelines.service.streams import Streams
-from pipelines.service.supervisors import Supervisors
-from pipelines.serving import Listening, settings_of
-from tracking.store import Store
-from tracking.tokens import Tokens
+from pipelines.service.security_middleware import Guard
+from pipelines.service.server import Listening, settings_of
+from pipelines.service.stream_limit import Streams
+from pipelines.service.study_service import Office
+from pipelines.service.supervisor_pool import Supervisors
+from pipelines.workspace.home import Home
+from tracking.store.database import Store
+from tracking.store.tokens import Tokens
 
 STUDY = """\
 study: {name}

@@ -8,10 +8,10 @@ import random
 from pathlib import Path
 from typing import Any
 
-from pipelines.study_file import Study, check_document
-from search_spaces.document import parse_document
+from pipelines.study.load import Study, check_document
 from search_spaces.parse import parse_space
 from search_spaces.space import Space
+from search_spaces.yaml_document import parse_document
 
 
 def study_of(text: str, base: Path = Path()) -> Study:

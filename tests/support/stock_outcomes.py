@@ -10,9 +10,9 @@ from fleet_cases import Outcome, Setting, Trial
 from pipelines.models.build import hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
-from pipelines.training.choice import Trainer
-from pipelines.training.fit import fit
-from pipelines.training.trainer import TrialError
+from pipelines.training.fit_trainer import fit
+from pipelines.training.messages import TrialError
+from pipelines.training.trainer import Trainer
 from search_spaces.hyperparameters import GivenHyperParameters
 
 

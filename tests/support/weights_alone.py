@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipelines.training.trainer import MODEL_FILE, WEIGHTS_FILE
+from pipelines.training.messages import MODEL_FILE, WEIGHTS_FILE
 
 
 def leave_weights_alone(folder: Path) -> keras.Model:

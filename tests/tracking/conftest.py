@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tracking.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished, TrialStarted
-from tracking.store import Store
+from tracking.outbox.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished, TrialStarted
+from tracking.store.database import Store
 
 NOON = 1_750_000_000_000
 

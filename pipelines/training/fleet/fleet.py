@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.training.checkpoint import Kept
+from pipelines.training.epoch_monitor import Judge
+from pipelines.training.fleet.hyperparameter_arrays import Plan, epoch_plan, learning_rates, numbers_of
 from pipelines.training.fleet.member import Member
-from pipelines.training.fleet.numbers import Plan, epoch_plan, learning_rates, numbers_of
 from pipelines.training.fleet.program import Program, State
-from pipelines.training.judge import Judge
-from pipelines.training.trainer import Fitted, Schedule, TrialError
+from pipelines.training.messages import Fitted, Schedule, TrialError
 
 Key = TypeVar("Key")
 FloatArray = npt.NDArray[np.float32]

@@ -10,17 +10,15 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.data.prepare import load_part, load_summary
-from pipelines.engines.engine import Channel
-from pipelines.files import write_text
+from pipelines.engines.base import Channel
 from pipelines.models.objectives import class_weights
 from pipelines.training.checkpoint import Checkpoints, Kept
-from pipelines.training.deployable import save_weights
-from pipelines.training.epochs import EpochLog
+from pipelines.training.epoch_log import EpochLog
 from pipelines.training.fleet.fleet import Ended, Fleet
 from pipelines.training.fleet.member import Member, member_of
+from pipelines.training.fleet.messages import FleetEpoch, FleetJob, MemberFailed, RungsReached, SeatsFree
 from pipelines.training.fleet.program import Program
-from pipelines.training.fleet.seam import FleetEpoch, FleetJob, MemberFailed, RungsReached, SeatsFree
-from pipelines.training.trainer import (
+from pipelines.training.messages import (
     RESULT_FILE,
     WEIGHTS_FILE,
     Rejected,
@@ -31,8 +29,10 @@ from pipelines.training.trainer import (
     over_parameters,
     schedule_of,
 )
+from pipelines.training.model_files import save_weights
 from pipelines.training.trial_files import write_files
-from tracking.crash_points import reach
+from pipelines.workspace.atomic_files import write_text
+from tracking.testing.failpoints import reach
 
 _programs: dict[str, Program] = {}
 """Programs of this process by all that they depend on: compiling one takes seconds."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.models.catalogue import family
 from pipelines.models.optimizer_catalogue import OPTIMIZERS
-from tracking.records import Value
+from tracking.outbox.records import Value
 
 FAMILY = "mlp"
 """The family whose structures are merged into one program."""

@@ -18,16 +18,16 @@ import numpy as np
 from pipelines.data.prepared import Features, Part, Task
 from pipelines.models.losses import build_loss_with, build_metrics, takes_logits
 from pipelines.models.objectives import loss_name
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import row_weights
 from pipelines.training.fleet.compiling import compiled
 from pipelines.training.fleet.envelope import Envelope
-from pipelines.training.fleet.layout import Layout
-from pipelines.training.fleet.live import Live
 from pipelines.training.fleet.network import Batch, Network, in_own_units
-from pipelines.training.fleet.optimizing import Optimizers, clipped
+from pipelines.training.fleet.optimizers import Optimizers, clipped
 from pipelines.training.fleet.steps import most_steps, rows_of_step
-from pipelines.training.trainer import Rows
+from pipelines.training.fleet.traced_number import Live
+from pipelines.training.fleet.weight_layout import Layout
+from pipelines.training.messages import Rows
 
 Numbers: TypeAlias = Mapping[str, Any]
 """A member's numbers by name; see `numbers.Given`."""

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.data.raw import RawData
 from pipelines.data.sources import load
-from pipelines.study_spec import DataSpec
+from pipelines.spec.schema import DataSpec
 from search_spaces.errors import InputError, Problem
 
 

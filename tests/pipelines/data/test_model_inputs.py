@@ -7,7 +7,7 @@ import csv
 import numpy as np
 
 from pipelines.data.model_inputs import model_description
-from tracking.mlflow_model import Columns, InputColumn, TensorDescription
+from tracking.mlflow.model_folder import Columns, InputColumn, TensorDescription
 
 
 def test_a_table_is_told_by_its_columns(prepare_data, tmp_path):

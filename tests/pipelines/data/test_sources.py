@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines.data.sources import load
-from pipelines.study_spec import DataSpec
+from pipelines.spec.schema import DataSpec
 
 
 def spec(source="data.csv", **keys) -> DataSpec:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipelines.data.raw import PARTS, Origin, RawData
 from pipelines.data.splits import divided_anew, split_rows
-from pipelines.data.task import Labels
-from pipelines.study_spec import DataSpec
+from pipelines.data.targets import Labels
+from pipelines.spec.schema import DataSpec
 
 
 def spec(**split) -> DataSpec:

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+from pipelines.export.base import Deployed, FormatError
 from pipelines.export.conversion import converted
-from pipelines.export.formats import Deployed, FormatError
-from pipelines.export.known_formats import FORMATS
-from pipelines.models.deployed import predict_raw
+from pipelines.export.registry import FORMATS
+from pipelines.models.raw_predict import predict_raw
 
 
 @keras.saving.register_keras_serializable("tests")

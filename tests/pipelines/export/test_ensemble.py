@@ -7,10 +7,10 @@ from fake_channel import FakeChannel
 
 from pipelines.data.prepare import load_raw
 from pipelines.export.ensemble import average, averaged
-from pipelines.models.deployed import predict_raw
-from pipelines.selection import EnsembleJob
-from pipelines.study_spec import TrainingSpec
-from pipelines.training.trainer import PastTrial, TrialJob
+from pipelines.models.raw_predict import predict_raw
+from pipelines.selection.model_locations import EnsembleJob
+from pipelines.spec.schema import TrainingSpec
+from pipelines.training.messages import PastTrial, TrialJob
 from pipelines.training.trial import train_trial
 
 

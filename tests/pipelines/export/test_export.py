@@ -21,18 +21,18 @@ from inline_engine import InlineEngine
 from weights_alone import leave_weights_alone
 
 from pipelines.data.prepare import load_raw, load_summary
-from pipelines.engines.alone import JobError, run_alone
-from pipelines.engines.engine import Job
-from pipelines.engines.local import LocalEngine
+from pipelines.engines.base import Job
+from pipelines.engines.local_engine import LocalEngine
+from pipelines.engines.run_job import JobError, run_alone
 from pipelines.export import parity as parity_module
-from pipelines.export.beside import signature_of
+from pipelines.export.base import Written
+from pipelines.export.compare_models import SideBySideJob, compare
 from pipelines.export.export import FORMATS, ExportError, export_trial
-from pipelines.export.formats import Written
-from pipelines.export.proof import ProofJob
-from pipelines.export.side_by_side import SideBySideJob, compare
-from pipelines.models.deployed import predict_raw
-from pipelines.study_spec import ExportFormat
-from pipelines.training.trainer import PastTrial
+from pipelines.export.sidecar_files import signature_of
+from pipelines.export.verify import ProofJob
+from pipelines.models.raw_predict import predict_raw
+from pipelines.spec.schema import ExportFormat
+from pipelines.training.messages import PastTrial
 from search_spaces.errors import InputError
 
 ODD = {  # rows that training never saw: gaps, and a city of another country
@@ -252,7 +252,7 @@ def test_a_file_that_kills_its_runtime_is_not_equal(home, tmp_path):
     np.savez(expected, rows=np.zeros((16, 1)), odd=np.zeros((16, 1)))
     trial = PastTrial(str(home.trial("table", 0)), str(home.data("table")))
     payload = ProofJob(trial, str(tmp_path), "litert", Written("model.tflite"), str(expected))
-    job = Job("proof", "pipelines.export.proof:prove", payload, tmp_path / "log", fresh=True)
+    job = Job("proof", "pipelines.export.verify:prove", payload, tmp_path / "log", fresh=True)
     with closing(LocalEngine(1)) as engine, pytest.raises(JobError, match=r"proof failed: .*killed"):
         run_alone(engine, job)
 

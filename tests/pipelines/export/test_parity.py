@@ -10,9 +10,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from pipelines.data.prepared import Task
-from pipelines.export.formats import Tolerance
+from pipelines.export.base import Tolerance
 from pipelines.export.parity import Latency, Parity, Scoring, agreement, fault, scored, scoring_of
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
 
 BINARY = Task("binary", ("bought",), ("no", "yes"), class_counts=(5, 5))
 CLASSES = Task("multiclass", ("kind",), ("a", "b", "c"), class_counts=(5, 5, 5))

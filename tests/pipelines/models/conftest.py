@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.data.prepared import Features, Task
 from pipelines.models.context import ModelContext
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
 
 TASKS = {
     "binary": Task("binary", ("sick",), classes=("no", "yes"), class_counts=(48, 16)),
@@ -52,7 +52,7 @@ def given():
 def questions(given):
     """Return a function that makes the questions of a family, answered with these values."""
     from pipelines.models.catalogue import family
-    from pipelines.models.questions import Questions
+    from pipelines.models.hyperparameter_requests import Questions
 
     def make(name="mlp", **values):
         return Questions(given(**values), family(name), frozenset())

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.models.losses import LOSS_CLASSES, build_loss, build_metrics
 from pipelines.models.objectives import LOSSES, METRICS, SMOOTHED_LOSSES
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
 
 LABELS = np.array([0, 2, 1, 1], dtype="int32")
 CLASS_PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.5, 0.3, 0.2], [0.2, 0.6, 0.2]], dtype="float32")
@@ -81,7 +81,7 @@ def test_label_smoothing_reaches_every_cross_entropy(kind, name, questions, task
 def test_label_smoothing_is_not_asked_where_it_cannot_act(given, tasks):
     """A loss without label smoothing asks for none, so a space that declares it is told so."""
     from pipelines.models.catalogue import family
-    from pipelines.models.questions import Questions
+    from pipelines.models.hyperparameter_requests import Questions
 
     hp = given()
     build_loss(Questions(hp, family("mlp"), frozenset()), tasks["binary"], TrainingSpec(loss="hinge"))

@@ -14,7 +14,7 @@ from pipelines.models.objectives import (
     reported_metrics,
     resolve_objective,
 )
-from pipelines.study_spec import ObjectiveSpec, TrainingSpec
+from pipelines.spec.schema import ObjectiveSpec, TrainingSpec
 from search_spaces.errors import InputError
 
 ANIMALS = Task("multiclass", ("animal",), classes=("cat", "dog", "emu"), class_counts=(50, 30, 20))

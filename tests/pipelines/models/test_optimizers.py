@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from pipelines.models.catalogue import family
+from pipelines.models.hyperparameter_requests import Questions
 from pipelines.models.optimizer_catalogue import CLIPS, OPTIMIZER_PARAMETERS, OPTIMIZERS
 from pipelines.models.optimizers import OPTIMIZER_CLASSES, build_optimizer
-from pipelines.models.questions import Questions
 
 # Unlike every default, so that an argument that is not passed on is seen.
 ODD_VALUES = {

@@ -110,6 +110,6 @@ def test_the_optimizers_rate_follows_the_schedule_in_training(name, context, giv
 
 def _asked(hp):
     from pipelines.models.catalogue import family
-    from pipelines.models.questions import Questions
+    from pipelines.models.hyperparameter_requests import Questions
 
     return Questions(hp, family("mlp"), frozenset())

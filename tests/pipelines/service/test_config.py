@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.service.config import ServiceSpec, read_config
-from pipelines.serving import address, check_address
+from pipelines.service.server import address, check_address
 from search_spaces.errors import InputError
 
 

@@ -11,12 +11,12 @@ from dataclasses import asdict
 import pytest
 from served import study_text
 
-from pipelines.events import recorded
-from pipelines.progress import StudyEnded, TrialBegun
-from pipelines.promotion import Promoted
-from pipelines.service import office
-from tracking.study_queue import StudyQueue, this_process
-from tracking.submissions import Submissions
+from pipelines.operations.promote import Promoted
+from pipelines.service import study_service
+from pipelines.supervisor.event_log import recorded
+from pipelines.supervisor.events import StudyEnded, TrialBegun
+from tracking.store.study_queue import StudyQueue, this_process
+from tracking.store.submissions import Submissions
 
 
 def submit(service, who, text, **more):
@@ -213,8 +213,8 @@ def test_a_promotion_that_was_not_earned_is_an_answer(service, ann, monkeypatch)
     submit(service, ann, study_text())
     answer = Promoted("s", 3, "s", "champion", False, "", "version 1", None, "not promoted: it is worse")
     said = subprocess.CompletedProcess([], 1, json.dumps(asdict(answer)), "")
-    monkeypatch.setattr(office.Lookup, "complete_trial", lambda *asked: 3)
-    monkeypatch.setattr(office.subprocess, "run", lambda command, **options: said)
+    monkeypatch.setattr(study_service.Lookup, "complete_trial", lambda *asked: 3)
+    monkeypatch.setattr(study_service.subprocess, "run", lambda command, **options: said)
     answered = service.client.post("/v1/studies/s:promote", params={"force": "true"}, headers=ann)
     assert (answered.status_code, answered.json()["is_promoted"]) == (200, False)
     said = subprocess.CompletedProcess([], 1, "", "MLflow does not answer\n")

@@ -12,7 +12,7 @@ from served import study_text
 from pipelines.service.config import ServiceSpec
 from pipelines.service.mlflow_pages import MlflowPages, client_elsewhere
 from pipelines.service.mlflow_proxy import MlflowProxy
-from pipelines.serving import _seen_at
+from pipelines.service.server import _seen_at
 
 
 class Server(BaseHTTPRequestHandler):

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.service.mlflow_proxy import MlflowProxy
 from pipelines.service.mlflow_routes import is_reading, takes_location
-from tracking.tokens import Token
+from tracking.store.tokens import Token
 
 # Every route that MLflow registers, a line each: its methods and its path, as of 3.17.
 _LIST_ROUTES = """

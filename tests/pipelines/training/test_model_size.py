@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import pytest
 
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
+from pipelines.training.messages import ModelTooLargeError, TrialJob
 from pipelines.training.model_size import refuse_above_ceilings, training_memory
-from pipelines.training.trainer import ModelTooLargeError, TrialJob
 
 
 def model_of(*layers, optimizer="adam"):

@@ -10,11 +10,11 @@ from pipelines.data.prepared import Features, Part, Task
 from pipelines.models.build import hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import class_weights
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import batch_order
-from pipelines.training.fit import fit
-from pipelines.training.loop import can_loop, loop
-from pipelines.training.trainer import Rows, Schedule
+from pipelines.training.fit_trainer import fit
+from pipelines.training.graph_trainer import can_loop, loop
+from pipelines.training.messages import Rows, Schedule
 from search_spaces.hyperparameters import GivenHyperParameters
 
 ROWS, VALIDATION_ROWS, WIDTH = 70, 33, 5  # neither divides by the batch size of 16

@@ -10,12 +10,12 @@ from foreign_files import as_json, plain, there_and_back
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.document import parse_document, plain_document, to_yaml
 from search_spaces.errors import InputError
 from search_spaces.foreign.formats import FORMATS, format_named, format_of
 from search_spaces.parameters import Categorical, Fixed, Float, Int
 from search_spaces.parse import parse_space, space_from_dict
 from search_spaces.space import Space
+from search_spaces.yaml_document import parse_document, plain_document, to_yaml
 
 QUIET = settings(deadline=None, derandomize=True, max_examples=40)
 

@@ -8,10 +8,10 @@ import pytest
 from foreign_files import as_json, imported, notes_of, refusal, there_and_back
 
 from search_spaces.conditions import Condition
-from search_spaces.document import parse_document
 from search_spaces.foreign import nni
 from search_spaces.parameters import Categorical, Fixed, Float, Int
 from search_spaces.parse import space_from_dict
+from search_spaces.yaml_document import parse_document
 
 
 def given(kind, *values):

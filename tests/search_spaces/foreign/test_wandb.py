@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from foreign_files import imported, notes_of, refusal
 
-from search_spaces.document import parse_document
 from search_spaces.foreign import wandb
 from search_spaces.parameters import Categorical, Fixed, Float, Int
 from search_spaces.parse import space_from_dict
+from search_spaces.yaml_document import parse_document
 
 
 def one(entry):

@@ -18,10 +18,10 @@ from pipelines.data.prepared import Features, Task
 from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS, family
 from pipelines.models.objectives import LOSSES, METRICS, SMOOTHED_LOSSES, WHOLE_BATCH_LOSSES
 from pipelines.models.optimizer_catalogue import OPTIMIZERS as OPTIMIZER_VALUES
-from pipelines.study_spec import EarlyStoppingSpec, TrainingSpec
+from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
 from pipelines.training.fleet.envelope import envelope_of, joined
 from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, member_of
-from pipelines.training.loop import loop
+from pipelines.training.graph_trainer import loop
 
 BINARY = Task("binary", ("y",), classes=("no", "yes"), class_counts=(35, 35))
 MULTICLASS = Task("multiclass", ("y",), classes=("a", "b", "c"), class_counts=(30, 20, 20))

@@ -14,7 +14,7 @@ from fleet_cases import AS_ON_AN_ACCELERATOR, FleetRun, Setting, trial
 from fleet_outcomes import BUT_FOR_ROUNDING, assert_alike, assert_identical, fleet_outcomes
 
 from pipelines.data.prepared import Features, Task
-from pipelines.study_spec import TrainingSpec
+from pipelines.spec.schema import TrainingSpec
 
 MULTICLASS = Task("multiclass", ("y",), classes=("a", "b", "c"), class_counts=(30, 20, 20))
 REGRESSION = Task("regression", ("y",), target_mean=(10.0,), target_scale=(3.0,))

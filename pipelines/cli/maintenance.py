@@ -1,0 +1,161 @@
+"""Verbs for whoever keeps a home or a service: MLflow, the service, its tokens."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.cli.options import Whole, json_option, study_argument, with_door, with_home
+from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.client.http import Remote
+    from pipelines.client.local import Here
+
+_wait = click.option(
+    "--wait",
+    "wait_s",
+    type=Whole(0),
+    default=120,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up when MLflow takes nothing for so long.",
+)
+
+
+@click.command()
+@click.argument("studies", nargs=-1, metavar="[STUDY]...")
+@_wait
+@json_option
+@with_home
+def sync(home: Home, studies: tuple[str, ...], wait_s: int, as_json: bool) -> None:
+    """Deliver what waits for MLflow, of each STUDY or of all.
+
+    Nothing is trained. What MLflow has refused so far is tried again.
+    """
+    from pipelines.cli.foreground import sync_in_foreground
+
+    sys.exit(sync_in_foreground(home, studies, wait_s, as_json=as_json))
+
+
+@click.command(name="rebuild-tracking")
+@study_argument
+@_wait
+@json_option
+@with_home
+def rebuild_tracking(home: Home, study: str, wait_s: int, as_json: bool) -> None:
+    """Tell MLflow of STUDY anew, from the store and the home.
+
+    For an MLflow that was lost, or lost a part. What it has already stays as it is.
+    """
+    from pipelines.cli.foreground import rebuild_in_foreground
+
+    sys.exit(rebuild_in_foreground(home, study, wait_s, as_json=as_json))
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=5000, show_default=True, type=Whole(1, 65535), help="Port to try first.")
+@with_home
+def ui(home: Home, host: str, port: int) -> None:
+    """Start the MLflow UI.
+
+    Prints where each study is seen; Ctrl-C ends it.
+    """
+    from pipelines.cli.foreground import ui_in_foreground
+
+    ui_in_foreground(home, host, port)
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="The service's file; service.yaml in the home by default."
+)
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=Whole(1, 65535), metavar="N", help="Port to listen on.")
+@click.option("--studies", type=Whole(1, 64), metavar="N", help="Studies that run at a time.")
+@click.option("--tls-in-front", is_flag=True, help="A proxy in front speaks TLS, so a public address will do.")
+@with_home
+def serve(
+    home: Home, config: Path | None, host: str | None, port: int | None, studies: int | None, tls_in_front: bool
+) -> None:
+    """Run the service: studies are submitted to it over HTTP.
+
+    What is not given here is taken from its file. Ctrl-C and SIGTERM end it; running studies are put back into its
+    queue and go on after the next start.
+    """
+    from pipelines.service.config import read_config
+    from pipelines.service.server import serve as serve_home
+
+    given = {"host": host, "port": port, "studies": studies, "tls_in_front": tls_in_front or None}
+    spec = read_config(config, home.folder)
+    spec = spec.model_copy(update={key: value for key, value in given.items() if value is not None})
+    serve_home(home, spec, lambda line: print(line, flush=True))
+
+
+@click.command(hidden=True)
+@study_argument
+@click.option("--most-trials", type=Whole(1))
+@click.option("--most-workers", type=Whole(1))
+@with_home
+def work(home: Home, study: str, most_trials: int | None, most_workers: int | None) -> None:
+    """Work on STUDY for the service that holds standard input."""
+    from pipelines.service.supervisor_process import work_on
+
+    work_on(study, home, most_trials, most_workers)
+
+
+@click.command()
+@click.argument("url", required=False)
+@click.option("--token-file", type=click.Path(path_type=Path), help="File that holds the token; asked for by default.")
+def login(url: str | None, token_file: Path | None) -> None:
+    """Keep a token for the service at URL, or at KERASTUDY_URL, in a file that only you can read."""
+    from pipelines.client.http import login as log_in
+
+    url = url or os.environ.get("KERASTUDY_URL", "")
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"expected the address of a service, such as http://127.0.0.1:8080, got {url or 'none'}")
+    if token_file is not None:
+        token = token_file.read_text(encoding="utf-8").strip()
+    else:
+        token = click.prompt("Token", hide_input=True).strip()
+    mine = log_in(url, token)
+    click.echo(f"logged in at {url} as {mine.name}, who may {mine.scope}")
+
+
+@click.group()
+def token() -> None:
+    """Make, list and remove the tokens of a service."""
+
+
+@token.command(name="create")
+@click.argument("name")
+@click.option("--scope", type=click.Choice(["read", "submit", "admin"]), default="submit", show_default=True)
+@click.option("--running-trials", type=Whole(1), metavar="N", help="Most trials of its studies that train at once.")
+@with_door
+def create_token(door: Here | Remote, name: str, scope: Any, running_trials: int | None) -> None:
+    """Make a token for NAME and print it: this once."""
+    click.echo(door.create_token(name, scope, running_trials))
+
+
+@token.command(name="list")
+@json_option
+@with_door
+def list_tokens(door: Here | Remote, as_json: bool) -> None:
+    """List all tokens, without their secrets."""
+    from pipelines.cli import output
+
+    (output.print_json if as_json else output.print_tokens)(door.tokens())
+
+
+@token.command(name="remove")
+@click.argument("name")
+@with_door
+def remove_token(door: Here | Remote, name: str) -> None:
+    """Remove the token of NAME; it is refused from now on."""
+    door.remove_token(name)

@@ -1,0 +1,1 @@
+"""Clients of studies: this machine's home, or a service over HTTP."""

@@ -1,0 +1,233 @@
+"""What is predicted: the kind of task, the classes, and the labels as numbers.
+
+The rule where `data.task` is `auto`:
+
+* several target columns: multi-output regression; but an array of zeros with a single one in each row is one-hot
+  classes;
+* words or booleans: classification, binary with two classes and multiclass with more;
+* two distinct whole numbers: binary;
+* whole numbers that count up from 0 or 1 without a gap, at most 100 of them, each found 5 times on average: they are
+  class numbers, so multiclass (digits 0-9); any other numbers, such as wine scores from 3 to 8: regression.
+
+Classes are ordered: numbers by value, words by the alphabet; the second class of a binary task is the one whose
+probability the model gives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.columns import are_missing_words, clean_text
+from pipelines.data.prepared import TaskKind
+from pipelines.data.raw import Array, RawData
+from pipelines.spec.schema import DataSpec
+from search_spaces.errors import InputError, Problem, nearest
+
+MOST_CLASS_NUMBERS = 100
+ROWS_A_CLASS_NUMBER = 5
+MOST_CLASSES = 10_000
+MOST_MIXED_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The target of every row.
+
+    Attributes:
+        y: class indexes int32 [row], or float32 [row, output].
+        classes: class names in index order; empty for regression.
+    """
+
+    kind: TaskKind
+    targets: tuple[str, ...]
+    classes: tuple[str, ...]
+    y: Array
+
+
+def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.DataFrame]:
+    """Return the feature columns (None for an array source) and the target columns.
+
+    Raises:
+        InputError: if the target is not named, is not there, or is left out by `data.drop`.
+    """
+    wanted = [spec.target] if isinstance(spec.target, str) else list(spec.target or [])
+    if raw.labels is not None:
+        return raw.table, raw.labels if not wanted else _renamed(raw.labels, wanted)
+    if raw.table is None:
+        raise InputError(Problem("the source gives no labels", "data.source"))
+    columns = [str(name) for name in raw.table.columns]
+    if not wanted:
+        raise InputError(Problem(f"name the column to predict; the columns are {', '.join(columns)}", "data.target"))
+    for name in wanted:
+        if name not in columns:
+            raise InputError(Problem(f'there is no column "{name}"; {nearest(name, columns)}', "data.target"))
+        if name in spec.drop or name in spec.columns or name == spec.split.column:
+            key = "drop" if name in spec.drop else f"columns.{name}" if name in spec.columns else "split.column"
+            raise InputError(Problem(f'column "{name}" is the target; remove it here', f"data.{key}"))
+    if len(set(wanted)) < len(wanted):
+        raise InputError(Problem("a target column is named twice", "data.target"))
+    return raw.table.drop(columns=wanted), raw.table[wanted]
+
+
+def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
+    """Return the task and each row's label.
+
+    Raises:
+        InputError: if labels are missing (with their rows), constant, or do not fit `data.task`.
+    """
+    if (one_hot := _from_one_hot(labels, raw, spec)) is not None:
+        return one_hot
+    cells = {str(name): _Cells.read(labels[name], spec) for name in labels.columns}
+    for name, column in cells.items():
+        column.check_known(name, raw)
+        if spec.task == "auto":
+            column.check_unmixed(name, raw)
+    if len(cells) > 1 and spec.task in ("binary", "multiclass"):
+        message = f"a {spec.task} task has one target column, or one-hot rows; got {len(cells)} columns"
+        raise InputError(Problem(message, "data.task"))
+    if len(cells) > 1:
+        return _outputs(cells, "multi_output_regression", raw, spec)
+    name, column = next(iter(cells.items()))
+    kind = _infer(column) if spec.task == "auto" else spec.task
+    if kind in ("regression", "multi_output_regression"):
+        return _outputs(cells, kind, raw, spec)
+    return _classes(name, column, kind, raw, spec)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """A target column as text, and as numbers where it holds numbers (booleans count as words)."""
+
+    text: Array
+    numbers: Array | None
+    missing: Array
+
+    @classmethod
+    def read(cls, series: pd.Series, spec: DataSpec) -> _Cells:
+        series = series.reset_index(drop=True)
+        cells = clean_text(series, spec)
+        words = pd.api.types.is_bool_dtype(series.dtype)
+        if not words and pd.api.types.is_numeric_dtype(series.dtype):
+            values = series.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+            return cls(cells.to_numpy(dtype=object), values, ~np.isfinite(values))
+        empty = are_missing_words(cells)
+        numbers = pd.to_numeric(cells.where(~empty, "nan"), errors="coerce").to_numpy(dtype=np.float64)
+        is_number = bool(not words and (~empty).any() and not np.isnan(numbers[~empty]).any())
+        # Among words, "NA" and "None" are classes like any other; among numbers they are missing.
+        if is_number and spec.task not in ("binary", "multiclass"):
+            return cls(cells.to_numpy(dtype=object), numbers, empty | ~np.isfinite(numbers))
+        text = cells.to_numpy(dtype=object)
+        return cls(text, numbers if is_number and not empty.any() else None, text == "")
+
+    def check_known(self, name: str, raw: RawData) -> None:
+        rows = np.flatnonzero(self.missing)
+        if len(rows) == len(self.text):
+            raise InputError(Problem(f'the target "{name}" has no value in any row', "data.target"))
+        if len(rows):
+            count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+            message = (
+                f'the target "{name}" is missing or not finite in {count} ({raw.places(rows)}); mend or remove them'
+            )
+            raise InputError(Problem(message, "data.target"))
+
+    def check_unmixed(self, name: str, raw: RawData) -> None:
+        """Refuse a target of many numbers with a few words among them: neither classes nor a regression."""
+        if self.numbers is not None:
+            return
+        words = pd.Series(self.text)
+        fits = pd.to_numeric(words, errors="coerce").notna().to_numpy(dtype=bool)
+        if fits.mean() >= 0.5 and words[fits].nunique() > MOST_MIXED_CLASSES:
+            rows = np.flatnonzero(~fits)
+            message = (
+                f'the target "{name}" mixes types: {self.text[rows[0]]!r} at {raw.place(int(rows[0]))} is not a number '
+                f"({len(rows)} such values, at {raw.places(rows)}); mend them, or set data.task to multiclass"
+            )
+            raise InputError(Problem(message, "data.target"))
+
+
+def _renamed(labels: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    names = [str(name) for name in labels.columns]
+    if len(wanted) != len(names):
+        message = f"expected {len(names)} names for the target's columns, got {len(wanted)}"
+        raise InputError(Problem(message, "data.target"))
+    return labels.set_axis(wanted, axis=1)
+
+
+def _from_one_hot(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels | None:
+    """Return the classes of one-hot rows; None for anything else, such as several columns of a table."""
+    width = labels.shape[1]
+    numeric = all(pd.api.types.is_numeric_dtype(labels[name].dtype) for name in labels.columns)
+    if width < 2 or isinstance(spec.target, list) or "regression" in spec.task or not numeric:
+        return None
+    values = labels.to_numpy(dtype=np.float64)
+    if not np.isin(values, (0, 1)).all() or not (values.sum(axis=1) == 1).all():
+        return None
+    kind: TaskKind = "binary" if width == 2 and spec.task != "multiclass" else "multiclass"
+    classes = raw.class_names if len(raw.class_names) == width else tuple(str(index) for index in range(width))
+    return Labels(kind, ("target",), classes, values.argmax(axis=1).astype(np.int32))
+
+
+def _infer(column: _Cells) -> TaskKind:
+    if column.numbers is None:
+        return "binary" if len(set(column.text)) <= 2 else "multiclass"
+    values = np.unique(column.numbers)
+    if not np.equal(np.mod(values, 1), 0).all():
+        return "regression"
+    if len(values) == 2:
+        return "binary"
+    counts_up = values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1
+    few = len(values) <= MOST_CLASS_NUMBERS and len(values) * ROWS_A_CLASS_NUMBER <= len(column.numbers)
+    return "multiclass" if counts_up and few else "regression"
+
+
+def _outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
+    if kind == "regression" and len(cells) > 1:
+        kind = "multi_output_regression"
+    if spec.task == "regression" and len(cells) > 1:
+        message = f"a regression has one target, got {len(cells)}; set multi_output_regression or leave it out"
+        raise InputError(Problem(message, "data.task"))
+    columns = []
+    for name, column in cells.items():
+        values = column.numbers if column.numbers is not None else _numbers_of_words(name, column, raw)
+        if np.ptp(values) == 0:
+            message = f'the target "{name}" is the same in every row ({values[0]:g}); there is nothing to learn'
+            raise InputError(Problem(message, "data.target"))
+        if np.abs(values).max() > np.finfo(np.float32).max:
+            raise InputError(Problem(f'the target "{name}" holds values beyond 3e38; rescale it', "data.target"))
+        columns.append(values)
+    return Labels(kind, tuple(cells), (), np.stack(columns, axis=1).astype(np.float32))
+
+
+def _numbers_of_words(name: str, column: _Cells, raw: RawData) -> Array:
+    words = [{"true": "1", "false": "0"}.get(str(word).lower(), str(word)) for word in column.text]
+    values = pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        word, place = column.text[bad[0]], raw.place(int(bad[0]))
+        message = f'a regression needs numbers, but the target "{name}" is {word!r} at {place}'
+        raise InputError(Problem(message, "data.target"))
+    return values
+
+
+def _classes(name: str, column: _Cells, kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
+    if column.numbers is not None:
+        values, index = np.unique(column.numbers, return_inverse=True)
+        classes = tuple(str(int(value)) if value.is_integer() else str(value) for value in values.tolist())
+    else:
+        words, index = np.unique(column.text.astype(str), return_inverse=True)
+        classes = tuple(str(word) for word in words)
+    if len(classes) == 1:
+        message = f'the target "{name}" is {classes[0]!r} in every row; two classes are needed'
+        raise InputError(Problem(message, "data.target"))
+    if kind == "binary" and len(classes) != 2:
+        listed = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+        raise InputError(Problem(f"binary means two classes, got {len(classes)}: {listed}", "data.task"))
+    if len(classes) > MOST_CLASSES or (len(classes) > MOST_CLASS_NUMBERS and len(classes) * 2 > raw.rows):
+        message = f'the target "{name}" has {len(classes)} classes in {raw.rows} rows; is it the right column?'
+        raise InputError(Problem(message, "data.target"))
+    if raw.class_names and classes == tuple(str(number) for number in range(len(raw.class_names))):
+        classes = raw.class_names
+    return Labels(kind, (name,), classes, index.astype(np.int32))

@@ -1,0 +1,314 @@
+"""Runs jobs in worker processes on this machine.
+
+Workers come from a fork server that has Keras and its backend loaded already: the first is there after three to five
+seconds, each further one within one. There is a server for each backend, and workers of one never run jobs of another.
+
+A TensorFlow worker is replaced after a number of jobs, because a process that traces TensorFlow functions gains 7-8 MB
+with every trial, whatever is cleared in between. A JAX worker lives until it has grown: it holds compiled programs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipelines.engines.base import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.engines.fork_server import ForkedProcess, start_server
+from pipelines.engines.local_worker import Setting, serve
+from search_spaces.errors import KerastudyError
+
+_JOBS_PER_WORKER = 25
+_STARTS = 5
+_MOST_GROWTH_BYTES = 10**9
+_WATCH_EVERY_S = 0.5
+
+
+def cores() -> int:
+    """Return the cores that this process may use, which is the number of workers by default."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LocalEngine:
+    """Worker processes on this machine; see `engine.Engine`.
+
+    Args:
+        workers: how many jobs run at once, over all backends; as many as cores when None.
+        cache: folder where JAX's compiled programs are kept for later studies; None keeps none.
+        own_code: whether jobs run a person's own models, which may ask anything of Keras.
+    """
+
+    def __init__(self, workers: int | None = None, cache: Path | None = None, *, own_code: bool = True) -> None:
+        self._size = workers or cores()
+        self._threads = max(1, cores() // self._size)
+        self._cache = cache
+        self._own_code = own_code
+        self._free: list[_Worker] = []
+        self._busy: dict[str, _Worker] = {}
+        self._pending: list[Event] = []
+        self._watched_at = 0.0
+        self._temporary: Path | None = None
+
+    @property
+    def workers(self) -> int:
+        """Number of jobs that can run at once."""
+        return self._size
+
+    @property
+    def idle(self) -> int:
+        """Number of jobs that can be submitted right now."""
+        return self._size - len(self._busy)
+
+    @property
+    def busy(self) -> Sequence[str]:
+        """Names of the jobs under way."""
+        return tuple(self._busy)
+
+    def warm(self, backend: Backend) -> None:
+        """Start the server that workers of a backend are forked from; returns at once.
+
+        Raises:
+            KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
+        """
+        _check_installed(backend)
+        with _explained():
+            start_server(self._preload(backend))
+
+    def submit(self, job: Job) -> None:
+        """Start a job on a free worker of its backend, or on a new one.
+
+        Raises:
+            KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
+        """
+        worker = self._start(job.backend) if job.fresh else self._take(job.backend)
+        try:
+            worker.connection.send(job)
+        except OSError:  # it died while it had nothing to do
+            worker.end()
+            worker = self._start(job.backend)
+            worker.connection.send(job)
+        worker.begin(job)
+        self._busy[job.name] = worker
+
+    def answer(self, job: str, message: Any) -> None:
+        """Answer what a job asked; a job that has ended since is no error."""
+        if worker := self._busy.get(job):
+            worker.awaits_answer = False
+            worker.heard_at = time.monotonic()
+            try:
+                worker.connection.send(message)
+            except OSError:
+                return  # its end arrives as an event of its own
+
+    def stop(self, job: str) -> None:
+        """End a job at once by ending its worker."""
+        if job in self._busy:
+            self._kill(job, "stopped", "stopped on request")
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        """Return what happened, waiting up to `timeout_s` for the first event."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._watch()
+            events, self._pending = self._pending, []
+            left_s = max(0.0, deadline - time.monotonic())
+            by_connection = {worker.connection: name for name, worker in self._busy.items()}
+            wait_s = 0.0 if events else min(left_s, _WATCH_EVERY_S)
+            for ready in wait(list(by_connection), timeout=wait_s) if by_connection else self._rest(wait_s):
+                event = self._receive(by_connection[ready])  # type: ignore[index]  # only ours are waited on
+                if event is not None:
+                    events.append(event)
+            if events or time.monotonic() >= deadline:
+                return events
+
+    def close(self) -> None:
+        """End every worker."""
+        for worker in [*self._busy.values(), *self._free]:
+            worker.end()
+        self._busy.clear()
+        self._free.clear()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
+    def _rest(self, seconds: float) -> list[Any]:
+        time.sleep(seconds)
+        return []
+
+    def _take(self, backend: Backend) -> _Worker:
+        for worker in self._free:
+            if worker.backend == backend:
+                self._free.remove(worker)
+                return worker
+        return self._start(backend)
+
+    def _start(self, backend: Backend) -> _Worker:
+        _check_installed(backend)
+        # TensorFlow removes its temporary files when a process ends in peace, which a worker seldom does.
+        self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
+        setting = Setting(backend, self._preload(backend), self._threads, Path.cwd(), self._temporary, self._cache)
+        for _ in range(_STARTS):
+            ours, theirs = multiprocessing.Pipe()
+            process = ForkedProcess(setting.preload, serve, (theirs, setting))
+            try:
+                with _explained():
+                    process.start()
+            except (EOFError, ConnectionError):  # its server was killed meanwhile; starting again begins another one
+                ours.close()
+                time.sleep(_WATCH_EVERY_S)  # until it is gone: one that is being killed still counts as running
+                continue
+            finally:
+                theirs.close()
+            return _Worker(process, ours, backend)
+        raise KerastudyError(f"the process that workers are forked from was killed {_STARTS} times")
+
+    def _preload(self, backend: Backend) -> str:
+        """Return the module that loads what a worker of a backend needs."""
+        whole = "_whole" if backend == "tensorflow" and self._own_code else ""
+        return f"pipelines.engines.preload_{backend}{whole}"
+
+    def _receive(self, name: str) -> Event | None:
+        worker = self._busy[name]
+        try:
+            kind, content = worker.connection.recv()
+        except (EOFError, OSError):
+            return self._gone(name)
+        worker.heard_at = time.monotonic()
+        if kind == "beat":
+            return None
+        if kind == "report":
+            return Reported(name, content)
+        if kind == "ask":
+            worker.awaits_answer = True
+            return Asked(name, content)
+        failed = None if kind == "finished" else Failed(name, *content)
+        self._release(name, is_spoilt=failed is not None and failed.kind == "memory")
+        return failed or Finished(name, content)
+
+    def _release(self, name: str, *, is_spoilt: bool) -> None:
+        worker = self._busy.pop(name)
+        worker.jobs_done += 1
+        if is_spoilt or worker.is_worn or (worker.job is not None and worker.job.fresh):
+            worker.end()
+        else:
+            self._free.append(worker)
+
+    def _gone(self, name: str) -> Failed:
+        worker = self._busy.pop(name)
+        worker.end()
+        return Failed(name, "died", _how_it_ended(worker.process.exitcode))
+
+    def _watch(self) -> None:
+        """End workers that are over a limit of their job."""
+        now = time.monotonic()
+        if now - self._watched_at < _WATCH_EVERY_S:
+            return
+        self._watched_at = now
+        for name, worker in list(self._busy.items()):
+            if (broken := worker.broken_limit(now)) is not None:
+                self._kill(name, *broken)
+
+    def _kill(self, name: str, kind: FailureKind, reason: str) -> None:
+        worker = self._busy.pop(name)
+        worker.end()
+        self._pending.append(Failed(name, kind, reason))
+
+
+@dataclass
+class _Worker:
+    """One worker process and what is known of it."""
+
+    process: ForkedProcess
+    connection: Connection[Any, Any]
+    backend: Backend
+    jobs_done: int = 0
+    size_bytes: int = 0
+    job: Job | None = None
+    started_at: float = 0.0
+    heard_at: float = 0.0
+    awaits_answer: bool = False
+    watch: psutil.Process | None = field(default=None)
+
+    def begin(self, job: Job) -> None:
+        """Note the job and start its clocks."""
+        self.job = job
+        self.started_at = self.heard_at = time.monotonic()
+        self.awaits_answer = False
+
+    @property
+    def is_worn(self) -> bool:
+        """Say, after a job, whether another worker is to take the next one."""
+        if self.backend == "tensorflow":
+            return self.jobs_done >= _JOBS_PER_WORKER
+        self.size_bytes = self.size_bytes or self._resident_bytes()
+        return self._resident_bytes() > self.size_bytes + _MOST_GROWTH_BYTES
+
+    def broken_limit(self, now: float) -> tuple[FailureKind, str] | None:
+        """Return the kind and the reason if the job is over one of its limits."""
+        job = self.job
+        if job is None:
+            return None
+        if job.time_s is not None and now - self.started_at > job.time_s:
+            return "time", f"over its time limit of {job.time_s:g} s"
+        if job.stall_s is not None and not self.awaits_answer and now - self.heard_at > job.stall_s:
+            return "stall", f"no progress for {job.stall_s:g} s, taken to hang"
+        if job.memory_bytes is not None and (used := self._resident_bytes()) > job.memory_bytes:
+            return "memory", (
+                f"over its memory limit: {used / 1e9:.2f} GB in use, {job.memory_bytes / 1e9:.2f} GB allowed"
+            )
+        return None
+
+    def end(self) -> None:
+        """End the process at once: it holds nothing that outlives a job."""
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+    def _resident_bytes(self) -> int:
+        try:
+            self.watch = self.watch or psutil.Process(self.process.pid)
+            return int(self.watch.memory_info().rss)
+        except psutil.Error:
+            return 0
+
+
+def _check_installed(backend: Backend) -> None:
+    if backend == "jax" and importlib.util.find_spec("jax") is None:
+        raise KerastudyError('jax is not installed: pip install "kerastudy[jax]"')
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say which setting is at fault where the server's socket cannot be made."""
+    try:
+        yield
+    except OSError as error:
+        if "AF_UNIX path too long" not in str(error):  # multiprocessing keeps its socket in the temporary folder
+            raise
+        folder = tempfile.gettempdir()
+        raise KerastudyError(f"the temporary folder's path is too long: {folder}; set TMPDIR to another") from None
+
+
+def _how_it_ended(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "the worker process ended without a word"
+    if exit_code >= 0:
+        return f"the worker process exited with status {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    hint = "; most likely the system was out of memory" if -exit_code == signal.SIGKILL else ""
+    return f"the worker process was killed by {name}{hint}"

@@ -1,0 +1,1 @@
+"""Modules loaded into fork servers before the first job."""

@@ -1,8 +1,0 @@
-"""Loads TensorFlow and Keras into a fork server, with everything that a person's own code may ask of them."""
-
-from __future__ import annotations
-
-from pipelines.engines.preloading import load_jobs, load_tensorflow
-
-load_tensorflow()
-load_jobs("pipelines.data.prepare", "pipelines.training.own_check")

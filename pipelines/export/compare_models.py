@@ -1,0 +1,150 @@
+"""Two models beside each other on a study's held-out rows: a trial's, and one that another study may have trained.
+
+The other's file comes from MLflow, where anybody may have put it. It is loaded in a worker process alone, by Keras in
+its safe mode, and asked with the raw columns that it takes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipelines.data.prepared import Array, DataSummary, read_summary
+from pipelines.engines.base import Channel
+from pipelines.export.parity import Scoring, scored, scoring_of
+from pipelines.export.verify import config_of, held_out, held_out_part, held_out_targets, own_classes
+from pipelines.spec.schema import TrainingSpec
+from pipelines.training.messages import PastTrial
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class SideBySideJob:
+    """What the worker needs.
+
+    Attributes:
+        trial: whose study's rows they are compared on.
+        model: the trial's model as it was registered; the one in its folder where None.
+        rival: the other model; None where there is none.
+        rival_task: what the other says that it predicts; None where it says nothing.
+    """
+
+    trial: PastTrial
+    model: str | None
+    rival: str | None
+    rival_task: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two models do on the same rows.
+
+    Attributes:
+        part: where the rows are from; validation rows, which the search chose by, where there is no test part.
+        metric: what decides: the study's objective, or the task's first metric where that needs more than predictions.
+        direction: which way that is better.
+        scores: the trial's metrics, as far as they are numbers.
+        rival_scores: the other's; empty where it was not compared.
+        misfit: why it was not.
+    """
+
+    part: Literal["test", "validation"]
+    rows: int
+    metric: str
+    direction: Literal["minimize", "maximize"]
+    scores: Mapping[str, float]
+    rival_scores: Mapping[str, float] = field(default_factory=dict)
+    misfit: str = ""
+
+    @property
+    def is_as_good(self) -> bool:
+        """Say whether the trial's model is at least as good."""
+        ours, theirs = (scores.get(self.metric, math.nan) for scores in (self.scores, self.rival_scores))
+        return ours <= theirs if self.direction == "minimize" else ours >= theirs
+
+
+def compare(job: SideBySideJob, channel: Channel) -> Comparison:
+    """Score both models on the held-out rows."""
+    import keras
+
+    from pipelines.models.raw_predict import predict_raw
+    from pipelines.training.write_models import model_file
+
+    folder = Path(job.trial.folder)
+    summary, config = read_summary(Path(job.trial.data)), config_of(folder)
+    training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
+    scoring = scoring_of(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
+    rows, y = held_out(job.trial), held_out_targets(job.trial)
+    with own_classes(folder):
+        file = model_file(job.trial) if job.model is None else Path(job.model)
+        model = keras.saving.load_model(file, compile=False, safe_mode=True)
+        scores = _scores(predict_raw(model, rows), y, scoring)
+        channel.beat()
+        rival_scores, misfit = _rival(job, rows, y, scoring, summary)
+    direction: Literal["minimize", "maximize"] = "minimize" if scoring.minimize else "maximize"
+    return Comparison(held_out_part(job.trial), len(y), scoring.metric, direction, scores, rival_scores, misfit)
+
+
+def _rival(
+    job: SideBySideJob, rows: Mapping[str, Array], y: Array, scoring: Scoring, summary: DataSummary
+) -> tuple[dict[str, float], str]:
+    """Return the other model's metrics, or why there are none."""
+    import keras
+
+    from pipelines.models.raw_predict import predict_raw
+
+    if job.rival is None:
+        return {}, ""
+    try:
+        rival = keras.saving.load_model(job.rival, compile=False, safe_mode=True)
+        if misfit := _misfit(rival, job.rival_task, summary):
+            return {}, misfit
+        predictions = predict_raw(rival, {taken.name: rows[taken.name] for taken in rival.inputs})
+        return _scores(predictions, y, scoring), ""
+    except Exception as error:  # a file of anybody's may raise whatever it likes
+        said = str(error).strip().splitlines() or [""]
+        return {}, f"it cannot be asked here: {type(error).__name__}: {said[0][:300]}"
+
+
+def _misfit(rival: keras.Model, told: Mapping[str, Any] | None, summary: DataSummary) -> str:
+    """Return why a model cannot answer for this study's rows; empty where it can."""
+    known = {column.name: (column.dtype, tuple(column.shape)) for column in summary.raw}
+    taken = {each.name: (str(each.dtype), tuple(each.shape[1:])) for each in rival.inputs}
+    lacking = sorted(name for name in taken if name not in known)
+    if lacking:
+        return f"it takes {_listed(lacking)}, which this study's data has not"
+    others = sorted(name for name, kind in taken.items() if kind != known[name])
+    if others:
+        return f"it takes {_listed(others)} in another form than this study's data has"
+    task = summary.task
+    outputs = tuple(rival.output.shape[1:])
+    if outputs != (task.outputs,):
+        return f"it gives {list(outputs)} numbers for a row, {[task.outputs]} are expected"
+    ours = {"kind": task.kind, "classes": list(task.classes), "targets": list(task.targets)}
+    for key, expected in ours.items():
+        if told is not None and told.get(key) != expected:
+            return f"it predicts {key} {told.get(key)}, and this study {expected}"
+    return ""
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f'"{name}"' for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _scores(predictions: Array, y: Array, scoring: Scoring) -> dict[str, float]:
+    """Return the deciding metric first, then the loss and the other metrics of the task."""
+    from pipelines.models.losses import build_metrics
+
+    named = [scoring.metric, "loss", *(metric.name for metric in build_metrics(scoring.task, scoring.training))]
+    found = {
+        name: scored(predictions, y, Scoring(scoring.task, scoring.training, name, minimize=True))
+        for name in dict.fromkeys(named)
+    }
+    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

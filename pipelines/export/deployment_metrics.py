@@ -1,0 +1,61 @@
+"""Trains a trial and measures its model as it would be deployed: the worker's side of such objectives.
+
+What is measured is part of the trial's result. So a trial that was killed before it was measured is not done.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines.engines.base import Channel
+from pipelines.export.parity import measured, size_of
+from pipelines.export.registry import FORMATS, check_formats
+from pipelines.export.source_model import deployed_of
+from pipelines.export.verify import config_of, held_out, own_classes
+from pipelines.study.load import Goal
+from pipelines.training.messages import MODEL_FILE, Fatal, PastTrial, Rejected, TrialError, TrialJob, TrialResult
+from pipelines.training.trial import train_trial
+
+
+def train_measured(job: tuple[TrialJob, tuple[Goal, ...]], channel: Channel) -> TrialResult | Rejected | Fatal:
+    """Train a trial and measure its model for the objectives given with it.
+
+    Raises:
+        TrialError: if it cannot be scored or has no model to measure.
+        Whatever `measure` raises.
+    """
+    trial, goals = job
+    return train_trial(trial, channel, lambda trained: measure(trained, goals, channel))
+
+
+def measure(trained: TrialJob, goals: tuple[Goal, ...], channel: Channel) -> Mapping[str, float]:
+    """Return the goals' values by their names: megabytes (10^6 bytes) and the median milliseconds for one row.
+
+    Raises:
+        TrialError: if there is no model on raw columns.
+        Whatever a format raises that cannot take the model.
+    """
+    check_formats([goal.format for goal in goals])
+    folder = Path(trained.folder)
+    if not (folder / MODEL_FILE).exists():
+        raise TrialError("it has no model on raw columns that could be measured; see model_note.txt")
+    past = PastTrial(trained.folder, trained.data)
+    rows = held_out(past)
+    values: dict[str, float] = {}
+    with own_classes(folder), tempfile.TemporaryDirectory() as scratch:
+        deployed = deployed_of(folder / MODEL_FILE, Path(trained.data), config_of(folder)["fold"])
+        for name in dict.fromkeys(goal.format for goal in goals):
+            target = Path(scratch) / name
+            target.mkdir()
+            written = FORMATS[name].write(deployed, target)
+            channel.beat()
+            wanted = {goal.metric: goal.name for goal in goals if goal.format == name}
+            if "size_mb" in wanted:
+                values[wanted["size_mb"]] = size_of(target, written.file, written.beside) / 1e6
+            if "latency_ms" in wanted:
+                predict = FORMATS[name].load(target, written)
+                [one_row] = measured(predict, rows, channel.beat, batches=(1,))
+                values[wanted["latency_ms"]] = one_row.median_ms
+    return values

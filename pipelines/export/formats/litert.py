@@ -1,0 +1,136 @@
+"""LiteRT (formerly TensorFlow Lite), for phones and small devices: plain, float16, dynamic range and int8.
+
+Only operators that every LiteRT runtime has are used; lookups of words are among them, hashes of words are not.
+
+float16 and int8 are for the network: the columns of a table span ranges that 16 bits cannot hold, let alone 8 (the mean
+of a column of incomes is infinite in float16). Its preprocessing stays in float32, in a file of its own. For images,
+float16 holds the whole model. int8 is calibrated on training rows, which are kept as the network takes them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.data.prepared import Array
+from pipelines.export.base import Deployed, Predict, Tolerance, Written
+from pipelines.export.conversion import (
+    Converted,
+    converted,
+    from_raw,
+    made_quietly,
+    network_converted,
+    write_preprocessing,
+)
+
+_PREPROCESSING_FILE = "preprocessing.tflite"
+_NARROW = "a table's raw columns, and what int8 is calibrated on, are float32: the file holds the network alone"
+Kind = Literal["float32", "float16", "dynamic", "int8"]
+
+
+class LiteRT:
+    """See `formats.Format`."""
+
+    packages: Mapping[str, str] = {}
+    extra = ""
+
+    def __init__(self, kind: Kind, about: str, tolerance: Tolerance) -> None:
+        self.name = "litert" if kind == "float32" else f"litert_{kind}"
+        self.about = about
+        self.tolerance = tolerance
+        self._kind = kind
+        self._file = "model.tflite" if kind == "float32" else f"model_{kind}.tflite"
+
+    def write(self, deployed: Deployed, folder: Path) -> Written:
+        """Write the file, and the preprocessing where it is not part of it.
+
+        Raises:
+            FormatError: if the network cannot be written so.
+        """
+        if self._kind == "int8" or (self._kind == "float16" and _is_table(deployed.model)):
+            convert = lambda model: _convert(model, self._kind, deployed.calibration)  # noqa: E731
+            made = Converted(network_converted(deployed, convert, f"LiteRT {self._kind}"), "network", _NARROW)
+        else:
+            made = converted(deployed, lambda model: _convert(model, self._kind, {}), "LiteRT")
+        (folder / self._file).write_bytes(made.result)
+        beside = _write_preprocessing(deployed, folder) if made.part == "network" else ""
+        return Written(self._file, made.part, beside, made.note)
+
+    def load(self, folder: Path, written: Written) -> Predict:
+        """Load the file; predictions come from its signature."""
+        run = _signature(folder / written.file)
+
+        def predict(given: Mapping[str, Array]) -> Array:
+            return next(iter(run(given).values()))
+
+        if written.beside == _PREPROCESSING_FILE:
+            prepare = _signature(folder / written.beside)
+            return lambda raw: predict(prepare(raw))
+        return from_raw(predict, folder / written.beside if written.beside else None)
+
+
+def _is_table(model: Any) -> bool:
+    return any(len(given.shape) < 4 for given in model.inputs)
+
+
+def _write_preprocessing(deployed: Deployed, folder: Path) -> str:
+    """Write the preprocessing as LiteRT in float32, where it has that form, and return its file's name."""
+    file = folder / _PREPROCESSING_FILE
+    if not file.exists():
+        try:
+            file.write_bytes(made_quietly(lambda model: _convert(model, "float32", {}), deployed.preprocessing))
+        except Exception:  # converters raise whatever they like
+            return write_preprocessing(deployed, folder)
+    return file.name
+
+
+def _signature(file: Path) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    """Return a file's signature as a function of named arrays."""
+    import numpy as np
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow's own interpreter is to move to a package of its own
+        interpreter = tf.lite.Interpreter(str(file))
+    run = interpreter.get_signature_runner()
+    dtypes = {name: about["dtype"] for name, about in run.get_input_details().items()}
+
+    def call(given: Mapping[str, Array]) -> dict[str, Array]:
+        values = {
+            name: array if dtypes[name] is np.bytes_ else np.asarray(array, dtypes[name])
+            for name, array in given.items()
+        }
+        answers: dict[str, Array] = run(**values)
+        return answers
+
+    return call
+
+
+def _convert(model: Any, kind: Kind, calibration: Mapping[str, Array]) -> bytes:
+    """Return a Keras model with named inputs as a LiteRT file's bytes."""
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory(prefix="kerastudy-litert-") as folder:
+        model.export(folder, format="tf_saved_model", verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if kind != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if kind == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if kind == "int8" and calibration:
+            wanted = [taken.name for taken in model.inputs]
+            converter.representative_dataset = lambda: _rows({name: calibration[name] for name in wanted})
+            converter.target_spec.supported_ops = [
+                tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+                tf.lite.OpsSet.TFLITE_BUILTINS,
+            ]
+        data: bytes = converter.convert()
+        return data
+
+
+def _rows(values: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+    for row in range(len(next(iter(values.values())))):
+        yield {name: array[row : row + 1] for name, array in values.items()}

@@ -1,0 +1,111 @@
+"""ONNX, for ONNX Runtime and much else.
+
+Neither Keras's own `export(format="onnx")` nor tf2onnx's conversion of a function is used: both make required inputs of
+constants that a layer holds, such as the means that numbers are centred by, and say nothing. tf2onnx's way from a
+SavedModel, which its command takes, keeps them. Where it knows no operator, it logs that and goes on, so what it made
+is loaded before it counts.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.data.prepared import Array
+from pipelines.export.base import Deployed, Predict, Tolerance, Written
+from pipelines.export.conversion import converted, from_raw, write_preprocessing
+
+_OPSET = 18
+
+
+class OnnxFile:
+    """See `formats.Format`."""
+
+    name = "onnx"
+    about = "ONNX, for ONNX Runtime"
+    packages: Mapping[str, str] = {"tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"}
+    extra = "onnx"
+    tolerance = Tolerance(difference=1e-5)
+
+    def write(self, deployed: Deployed, folder: Path) -> Written:
+        """Write `model.onnx`.
+
+        Raises:
+            FormatError: if the network cannot be written so.
+        """
+        made = converted(deployed, _convert, "ONNX")
+        (folder / "model.onnx").write_bytes(made.result)
+        beside = write_preprocessing(deployed, folder) if made.part == "network" else ""
+        return Written("model.onnx", made.part, beside, made.note)
+
+    def load(self, folder: Path, written: Written) -> Predict:
+        """Load the file with ONNX Runtime."""
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(folder / written.file), providers=["CPUExecutionProvider"])
+        taken = {given.name for given in session.get_inputs()}
+
+        def predict(given: Mapping[str, Array]) -> Array:
+            answer: Array = session.run(None, {name: values for name, values in given.items() if name in taken})[0]
+            return answer
+
+        return from_raw(predict, folder / written.beside if written.beside else None)
+
+
+def _where(graph: Any, node: Any, name: str, arguments: Any) -> None:
+    """Make ONNX's `Where` of TensorFlow's `where`.
+
+    tf2onnx makes it a sum of products with 0 and 1, which is NaN wherever either side is: missing numbers are NaN here.
+    """
+    node.type = "Where"
+
+
+def _log1p(graph: Any, node: Any, name: str, arguments: Any) -> None:
+    """Make log(x + 1) of TensorFlow's `log1p`, which tf2onnx does not know."""
+    import numpy as np
+
+    taken = node.input[0]
+    one = graph.make_const(f"{name}_one", np.array(1.0, np.float32))
+    shape, dtype = graph.get_shape(taken), graph.get_dtype(taken)
+    total = graph.make_node("Add", [taken, one.output[0]], shapes=[shape], dtypes=[dtype])
+    graph.replace_input(node, taken, total.output[0], 0)
+    node.type = "Log"
+
+
+def _convert(model: Any) -> bytes:
+    """Return a Keras model with named inputs as an ONNX file's bytes."""
+    import onnxruntime
+    from tf2onnx import convert, tf_loader
+
+    with tempfile.TemporaryDirectory(prefix="kerastudy-onnx-") as folder:
+        model.export(folder, format="tf_saved_model", verbose=False)
+        graph, inputs, outputs, tables, renamed = tf_loader.from_saved_model(
+            folder,
+            None,
+            None,
+            tag=["serve"],
+            signatures=["serving_default"],
+            return_initialized_tables=True,
+            return_tensors_to_rename=True,
+        )
+        # TensorFlow writes the names of a graph's inputs in lower case.
+        names = {given.name.lower(): given.name for given in model.inputs}
+        renamed = {tensor: names.get(name, name) for tensor, name in renamed.items()}
+        # What tf2onnx's command does with a SavedModel; the package has no public function for it.
+        made, _ = convert._convert_common(
+            graph,
+            name=model.name,
+            opset=_OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=renamed,
+            initialized_tables=tables,
+            custom_op_handlers={"SelectV2": (_where, []), "Log1p": (_log1p, [])},
+        )
+    data: bytes = made.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    if unknown := {given.name for given in session.get_inputs()} - {given.name for given in model.inputs}:
+        raise ValueError(f"these are no inputs of the model: {', '.join(sorted(unknown))}")
+    return data

@@ -1,0 +1,40 @@
+"""TensorFlow's SavedModel, for TF Serving and anything else that takes one; its signature names the raw columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines.data.prepared import Array
+from pipelines.export.base import Deployed, Predict, Tolerance, Written
+
+
+class SavedModel:
+    """See `formats.Format`."""
+
+    name = "saved_model"
+    about = "TensorFlow's SavedModel, for TF Serving"
+    packages: Mapping[str, str] = {}
+    extra = ""
+    tolerance = Tolerance(difference=1e-6)
+
+    def write(self, deployed: Deployed, folder: Path) -> Written:
+        """Write the folder `saved_model/`."""
+        deployed.model.export(folder / "saved_model", format="tf_saved_model", verbose=False)
+        return Written("saved_model")
+
+    def load(self, folder: Path, written: Written) -> Predict:
+        """Load the folder; predictions come from its serving signature."""
+        import numpy as np
+        import tensorflow as tf
+
+        from pipelines.models.raw_predict import batches
+
+        loaded = tf.saved_model.load(str(folder / written.file))
+        serve = loaded.signatures["serving_default"]
+
+        def predict(raw: Mapping[str, Array], loaded: object = loaded) -> Array:  # a signature alone lets its model go
+            answers = [next(iter(serve(**batch).values())) for batch in batches(raw)]
+            return np.concatenate([np.asarray(answer) for answer in answers])
+
+        return predict

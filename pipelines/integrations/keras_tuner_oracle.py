@@ -1,0 +1,277 @@
+"""For people who stay in KerasTuner: an oracle that searches with Optuna, prunes, records in MLflow and resumes.
+
+::
+
+    tuner = keras_tuner.Tuner(
+        oracle=OptunaOracle("val_accuracy", max_trials=20, study="digits"), hypermodel=build
+    )
+    tuner.search(x, y, epochs=10, validation_data=(x_val, y_val))
+
+KerasTuner's oracles see a trial only at its start and its end, and a tuner has no place to prune in. But at the end of
+each epoch its checkpointing asks the objective whether the epoch has a value: there the oracle listens, reports to
+Optuna, and ends a trial with KerasTuner's own `FailedTrialError`. Optuna's study is the truth: KerasTuner's own files
+may be gone or behind.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from pipelines.integrations.oracle_records import OracleRecorder, OracleSeat, queued_name
+from pipelines.search.optuna_search import Scored, Search
+from pipelines.spec.schema import SearchSpec
+from pipelines.study.load import Objective
+from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
+from search_spaces.hypermodel_request import question_of
+from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.space import Space
+from tracking.outbox.records import Value
+from tracking.store.database import Store, now_ms
+
+_PRUNED = "pruned after epoch "
+
+
+class TrialPrunedError(keras_tuner.errors.FailedTrialError):  # type: ignore[misc]  # keras_tuner has no types
+    """Ends the training of a pruned trial."""
+
+
+@dataclass
+class _UnderWay:
+    """A trial in training."""
+
+    number: int
+    started: float
+    best: float | None = None
+    pruned: bool = False
+    epochs: list[tuple[int, int, Mapping[str, float]]] = field(default_factory=list)
+
+
+class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no types
+    """An oracle backed by an Optuna study, for one tuner in one process."""
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int = 10,
+        *,
+        study: str,
+        home: str | None = None,
+        sampler: Literal["tpe", "random"] = "tpe",
+        pruner: Literal["none", "median", "hyperband"] = "median",
+        epochs: int = 100,
+        startup_trials: int = 10,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        """Open the study, or go on with it.
+
+        Args:
+            objective: as KerasTuner takes it.
+            max_trials: trials in total, those of earlier processes included.
+            study: the study's name in Optuna and MLflow; the same name goes on with the same study.
+            home: folder of the database; see `Home`.
+            sampler: Optuna's sampler.
+            pruner: Optuna's pruner.
+            epochs: the most that a trial trains, for the pruner's rungs.
+            startup_trials: random trials before TPE and the median pruner begin.
+            seed: of the sampler.
+            options: what else `keras_tuner.Oracle` takes: `hyperparameters`, `tune_new_entries`, ...
+
+        Raises:
+            InputError: if KerasTuner is told to run distributed, or the study has another objective.
+            StudyBusyError: if another process searches the study.
+        """
+        if os.environ.get("KERASTUNER_ORACLE_IP"):
+            raise InputError("OptunaOracle serves one tuner in one process: unset KERASTUNER_ORACLE_IP")
+        super().__init__(objective=objective, max_trials=max_trials, seed=seed or None, **options)
+        direction: Literal["minimize", "maximize"] = "maximize" if self.objective.direction == "max" else "minimize"
+        spec = SearchSpec(sampler=sampler, pruner=pruner, seed=seed, startup_trials=startup_trials)
+        place = Home.at(home)
+        self._store = Store.open(place.store)
+        goal = Objective(self.objective.name, direction)
+        self._seat = OracleSeat(study, goal, max_trials, self._store)
+        storage = self._store.optuna_storage()
+        self._search = Search(storage, queued_name(study), Space(), goal, spec, epochs=epochs)
+        self._recorder = OracleRecorder(study, goal, spec, place, self._store)
+        self._under_way: dict[str, _UnderWay] = {}
+        self._restore()
+        self._listen()
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Send MLflow what it has not got yet, as far as it is there, and let others search; safe to call twice."""
+        self._recorder.stop()
+        self._seat.give_up(self._search.trials())
+
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]  # keras_tuner has no types
+    def create_trial(self, tuner_id: str) -> Trial:
+        """Return the next trial; its hyperparameters answer from Optuna what its model asks for anew."""
+        trial = super().create_trial(tuner_id)
+        if trial.status == TrialStatus.STOPPED:
+            self._recorder.closed(self._search.trials())
+            self._seat.give_up(self._search.trials())
+            return trial
+        known = dict(trial.hyperparameters.values)
+        if trial.trial_id not in self._under_way:  # a retry
+            self._under_way[trial.trial_id] = _UnderWay(int(trial.trial_id), time.monotonic())
+        trial.hyperparameters = self._asking(int(trial.trial_id), trial.hyperparameters)
+        self._recorder.opened([each.name for each in self.hyperparameters.space])
+        self._recorder.trial_started(int(trial.trial_id), known)
+        return trial
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Return the trial's values of all active hyperparameters that are known so far."""
+        asked = self._search.ask()
+        assert asked is not None
+        number, _ = asked
+        self._under_way[trial_id] = _UnderWay(number, time.monotonic())
+        return {"status": TrialStatus.RUNNING, "values": self._known(number).values}
+
+    def score_trial(self, trial: Trial) -> None:
+        """Score a trial; a score that is not finite is none."""
+        super().score_trial(trial)
+        if not math.isfinite(trial.score):
+            trial.score = math.nan
+
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]  # keras_tuner has no types
+    def end_trial(self, trial: Trial) -> None:
+        """Take a trial's end, unless it is to be tried again."""
+        try:
+            super().end_trial(trial)
+        finally:
+            ended = self.trials[trial.trial_id]
+            if ended.status in (TrialStatus.COMPLETED, TrialStatus.FAILED):
+                self._ended(ended)
+            else:
+                self._under_way.pop(trial.trial_id, None)
+
+    def reload(self) -> None:
+        """Read KerasTuner's files of the project, and of its trials what Optuna knows."""
+        super().reload()
+        self._restore()
+
+    def _known(self, number: int) -> keras_tuner.HyperParameters:
+        """Return the hyperparameters that are known so far, with a trial's values of those that are active."""
+        hp = self.hyperparameters.copy()
+        hp.values = {}
+        for each in hp.space:
+            if each.name not in hp.values and hp.is_active(each):
+                hp.values[each.name] = self._search.answer(number, question_of(each))
+        return hp
+
+    def _asking(self, number: int, known: keras_tuner.HyperParameters) -> GivenHyperParameters:
+        """Return hyperparameters that hold what is known, and put to Optuna what the model asks besides."""
+
+        def draw(hyperparameter: Any) -> Value:
+            question = question_of(hyperparameter)
+            if not self.tune_new_entries or number not in {each.number for each in self._under_way.values()}:
+                return question.default
+            return self._search.answer(number, question)
+
+        asking = GivenHyperParameters({}, draw)
+        asking._hps, asking._space, asking.values = known._hps, known._space, dict(known.values)
+        return asking
+
+    def _restore(self) -> None:
+        """Make KerasTuner's trials of Optuna's; those that were cut off are run again first."""
+        interrupted = {number for number, _ in self._search.interrupted()}
+        for kept in (self.trials, self.start_order, self.end_order, self._retry_queue, self.ongoing_trials):
+            kept.clear()
+        for scored in self._search.trials():
+            trial_id = f"{scored.number:0{len(str(self.max_trials))}d}"
+            self.trials[trial_id] = self._restored(scored, trial_id)
+            self.start_order.append(trial_id)
+            if scored.number in interrupted:
+                self._retry_queue.insert(0, trial_id)
+            else:
+                self.end_order.append(trial_id)
+
+    def _restored(self, scored: Scored, trial_id: str) -> Trial:
+        if scored.state == "running":  # its values are asked of Optuna again, which gives the same
+            return Trial(self._asking(scored.number, self._known(scored.number)), trial_id, TrialStatus.RUNNING)
+        hp = self.hyperparameters.copy()
+        hp.values = dict(scored.params)
+        complete = scored.state == "complete"
+        trial = Trial(hp, trial_id, TrialStatus.COMPLETED if complete else TrialStatus.FAILED, scored.reason)
+        trial.score, trial.best_step = scored.value if complete else None, (scored.best_epoch or 1) - 1
+        return trial
+
+    def _listen(self) -> None:
+        """Hear of each epoch through the objective."""
+        has_value = self.objective.has_value
+
+        def heard(logs: Mapping[str, Any]) -> bool:
+            found = bool(has_value(logs))
+            self._epoch_ended({name: float(np.mean(value)) for name, value in logs.items()}, found)
+            return found
+
+        self.objective.has_value = heard
+
+    def _epoch_ended(self, metrics: Mapping[str, float], found: bool) -> None:
+        trial = next(iter(self.ongoing_trials.values()), None)
+        running = self._under_way.get(trial.trial_id) if trial else None
+        if running is None:
+            return
+        epoch = len(running.epochs)
+        running.epochs.append((epoch, now_ms(), metrics))
+        if not found:
+            return
+        value = float(self.objective.get_value(metrics))
+        if math.isfinite(value) and (running.best is None or self.objective.better_than(value, running.best)):
+            running.best = value
+        if running.best is None or epoch not in self._search.rungs:
+            return
+        if self._search.should_prune(running.number, epoch, running.best):
+            running.pruned = True
+            raise TrialPrunedError(f"{_PRUNED}{epoch + 1}")
+
+    def _check_consecutive_failures(self) -> None:
+        """Raise as KerasTuner does, but take a pruned trial for no failure."""
+        failed = [self.trials[trial_id].status == TrialStatus.FAILED for trial_id in self.end_order]
+        pruned = [self._is_pruned(self.trials[trial_id]) for trial_id in self.end_order]
+        last = [one and not other for one, other in zip(failed, pruned, strict=True)][-self._most_failures :]
+        if len(last) == self._most_failures and all(last):
+            message = self.trials[self.end_order[-1]].message or ""
+            raise RuntimeError(f"{self._most_failures} trials in a row failed, the last one with:\n{message}")
+
+    @property
+    def _most_failures(self) -> int:
+        return int(self.max_consecutive_failed_trials)
+
+    def _is_pruned(self, trial: Trial) -> bool:
+        return TrialPrunedError.__name__ in str(trial.message) or str(trial.message).startswith(_PRUNED)
+
+    def _ended(self, trial: Trial) -> None:
+        running = self._under_way.pop(trial.trial_id)
+        complete = trial.status == TrialStatus.COMPLETED
+        at_best = trial.best_step if trial.best_step < len(running.epochs) else None
+        scored = Scored(
+            number=running.number,
+            state="complete" if complete else "pruned" if running.pruned else "failed",
+            value=float(trial.score) if complete else running.best if running.pruned else None,
+            params={name: value for name, value in trial.hyperparameters.values.items() if value is not None},
+            best_epoch=trial.best_step + 1 if complete else None,
+            seconds=time.monotonic() - running.started,
+            reason=_reason(trial, running),
+            metrics=running.epochs[at_best][2] if complete and at_best is not None else {},
+        )
+        self._recorder.trial_ended(scored, running.epochs, [*self._search.trials(), scored])
+        self._search.tell(scored)
+
+
+def _reason(trial: Trial, running: _UnderWay) -> str:
+    if running.pruned:
+        return f"{_PRUNED}{len(running.epochs)}"
+    lines = [line for line in str(trial.message or "").splitlines() if line.strip()]
+    return lines[-1][:500] if lines and trial.status == TrialStatus.FAILED else ""

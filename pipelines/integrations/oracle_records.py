@@ -1,0 +1,196 @@
+"""What the queue and MLflow are told of a study that KerasTuner's own tuner runs.
+
+In the queue it stands beside the others as `keras_tuner/<name>`, so that it is listed, and held by one process alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+from pipelines.search.optuna_search import Scored, best_of, count_by_state
+from pipelines.spec.schema import SearchSpec
+from pipelines.study.load import Objective
+from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
+from tracking.mlflow import urls
+from tracking.outbox.outbox import Outbox, OutboxDelivery
+from tracking.outbox.records import (
+    EpochsRecorded,
+    ParametersDrawn,
+    Record,
+    StudyClosed,
+    StudyOpened,
+    TrialFinished,
+    TrialStarted,
+    Value,
+)
+from tracking.store.database import Store, now_ms
+from tracking.store.study_queue import StudyQueue, StudyRecord, this_process
+
+_FLUSH_S = 120.0
+_LEASE_TTL_S = 86_400.0
+_SPACE = "keras_tuner/"
+
+
+def queued_name(study: str) -> str:
+    """Return the name of a tuner's study in the queue and in Optuna, which no study file can have."""
+    return _SPACE + study
+
+
+def recorded_name(queued: str) -> str:
+    """Return what MLflow and the outbox call a study, of a tuner or of a study file, that the queue knows."""
+    return queued.removeprefix(_SPACE)
+
+
+def goal_of(record: StudyRecord) -> tuple[Objective, int] | None:
+    """Return objective and number of trials of a tuner's study; None for one that has a study file."""
+    if not record.name.startswith(_SPACE):
+        return None
+    said = json.loads(record.document)
+    return Objective(said["metric"], said["direction"]), said["trials"]
+
+
+class OracleSeat:
+    """Holds a tuner's study in the queue while a process searches it."""
+
+    def __init__(self, study: str, objective: Objective, trials: int, store: Store) -> None:
+        """Submit the study, or go on with it.
+
+        Raises:
+            InputError: if it was begun with another objective.
+            StudyBusyError: if another process searches it.
+        """
+        self._name = queued_name(study)
+        self._objective = objective
+        self._trials = trials
+        self._queue = StudyQueue(store)
+        known = self._queue.find(self._name)
+        goal = goal_of(known) if known else None
+        if goal and goal[0] != objective:
+            before = f"{goal[0].direction} {goal[0].metric}"
+            message = f"was begun to {before}, and not to {objective.direction} {objective.metric}"
+            raise InputError(f'study "{study}" {message}; take another name')
+        document = json.dumps({"metric": objective.metric, "direction": objective.direction, "trials": trials})
+        self._queue.enqueue(self._name, document, self._name)
+        self._queue.amend(self._name, document, self._name)
+        # A cell of a notebook that is run again makes a second oracle in the process that holds the first.
+        is_mine = known is not None and known.owner == this_process()
+        self._lease = None if is_mine else self._queue.claim(self._name, this_process(), _LEASE_TTL_S)
+        self._queue.set_state(self._name, "running")
+        self._is_held = True
+
+    def tell(self, trials: Sequence[Scored]) -> None:
+        """Note how the study stands."""
+        best = best_of(trials, self._objective)
+        counts = count_by_state(trials)
+        value = best.value if best else None
+        self._queue.set_result(self._name, winner=best.number if best else None, best_value=value, counts=counts)
+
+    def give_up(self, trials: Sequence[Scored]) -> None:
+        """Note how the study ended, and let others search it; safe to call twice."""
+        if not self._is_held:
+            return
+        self._is_held = False
+        ended = sum(trial.state != "running" for trial in trials)
+        self.tell(trials)
+        self._queue.set_state(self._name, "finished" if ended >= self._trials else "parked", f"{ended} trials")
+        if self._lease is not None:
+            self._queue.release(self._lease)
+
+
+class OracleRecorder:
+    """Writes the rows of one study, and delivers them while it is open."""
+
+    def __init__(self, study: str, objective: Objective, spec: SearchSpec, home: Home, store: Store) -> None:
+        self._study = study
+        self._objective = objective
+        self._spec = spec
+        self._home = home
+        self._store = store
+        self._outbox = Outbox(store)
+        self._delivery: OutboxDelivery | None = None
+
+    def opened(self, parameters: Sequence[str]) -> None:
+        """Record that the study goes on, unless that is recorded, and begin to deliver."""
+        if self._delivery is not None:
+            return
+        opened = StudyOpened(
+            study=self._study,
+            experiment=self._study,
+            metric=self._objective.metric,
+            direction=self._objective.direction,
+            parameters=tuple(dict.fromkeys(parameters)),
+            started_ms=now_ms(),
+            artifacts="",
+            dataset_name=self._study,
+            dataset_source="",
+            dataset_digest="",  # the data is the tuner's own
+            dataset_rows={},
+            tags={"model": "keras_tuner", "sampler": self._spec.sampler, "pruner": self._spec.pruner},
+        )
+        self._outbox.add([opened])
+        self._delivery = OutboxDelivery(
+            self._store,
+            urls.resolve(self._home.folder, os.environ),
+            artifact_root=urls.artifact_root(self._home.folder, os.environ),
+            study=self._study,
+        )
+        self._delivery.start()
+
+    def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
+        """Record that a trial begins, with the values that are known."""
+        self._outbox.add([TrialStarted(self._study, number, dict(values), now_ms())])
+
+    def trial_ended(
+        self, trial: Scored, epochs: Sequence[tuple[int, int, Mapping[str, float]]], trials: Sequence[Scored]
+    ) -> None:
+        """Record a trial's end; `trials` are all so far."""
+        if trial.state == "running":
+            raise ValueError(f"trial {trial.number} has not ended")
+        best = best_of(trials, self._objective)
+        rows: list[Record] = [ParametersDrawn(self._study, trial.number, dict(trial.params))]
+        if epochs:
+            rows.append(EpochsRecorded(self._study, trial.number, tuple(epochs)))
+        metrics = {f"best_{name}": value for name, value in trial.metrics.items()}
+        if trial.best_epoch is not None:
+            metrics["best_epoch"] = float(trial.best_epoch)
+        rows.append(
+            TrialFinished(
+                study=self._study,
+                number=trial.number,
+                state=trial.state,
+                value=trial.value,
+                metrics=metrics,
+                reason=trial.reason,
+                finished_ms=now_ms(),
+                folder="",
+                best_so_far=best.value if best else None,
+            )
+        )
+        self._outbox.add(rows)
+
+    def closed(self, trials: Sequence[Scored]) -> None:
+        """Record the study's end, and wait until MLflow has everything, for a while."""
+        if self._delivery is None:
+            return
+        best = best_of(trials, self._objective)
+        closed = StudyClosed(
+            study=self._study,
+            state="finished" if best else "failed",
+            reason=f"{len(trials)} trials",
+            finished_ms=now_ms(),
+            winner=best.number if best else None,
+            best_value=best.value if best else None,
+            trials=count_by_state(trials),
+            artifacts="",
+        )
+        self._outbox.add([closed])
+        self.stop()
+
+    def stop(self) -> None:
+        """Deliver what waits, for a while, and end delivery."""
+        if self._delivery is not None:
+            self._delivery.stop(_FLUSH_S)
+            self._delivery = None

@@ -1,0 +1,1 @@
+"""Operations on studies, one file a verb."""

@@ -1,0 +1,215 @@
+"""Promotes a trial's model: compared with the version that holds an alias, and given it if it is at least as good.
+
+Both are scored on the study's own held-out rows, in a worker process. Nothing is changed in MLflow before the
+comparison is done, and what it said is noted on the version that gets the alias.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.data.prepared import DataSummary, read_summary
+from pipelines.engines.base import Job
+from pipelines.engines.local_engine import LocalEngine
+from pipelines.engines.run_job import run_alone
+from pipelines.export.compare_models import Comparison, SideBySideJob
+from pipelines.queries.study_reader import Lookup
+from pipelines.queries.views import BestTrial, TrialRow
+from pipelines.recording import records
+from pipelines.selection.model_locations import handed_over, is_refitted
+from pipelines.spec.schema import alias_name
+from pipelines.study.load import Study
+from pipelines.training.messages import PastTrial, has_model
+from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
+from tracking.mlflow import urls
+from tracking.store.database import Store
+
+if TYPE_CHECKING:
+    from tracking.mlflow.promotion import KnownVersion, Registry
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """What came of promoting a trial.
+
+    Attributes:
+        name: the registered model.
+        is_promoted: whether the trial's version holds the alias now.
+        version: the trial's version; empty where it is none.
+        holder: the version that held the alias, in words; empty where nobody did.
+        comparison: how they compared; None where the trial held the alias already.
+        reason: what came of it, and why.
+        notes: what a reader of the comparison must know.
+    """
+
+    study: str
+    trial: int
+    name: str
+    alias: str
+    is_promoted: bool
+    version: str
+    holder: str
+    comparison: Comparison | None
+    reason: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """The trial that is to be promoted."""
+
+    home: Home
+    study: Study
+    trial: TrialRow
+    metric: str
+    summary: DataSummary
+
+    @property
+    def name(self) -> str:
+        """Return the registered model's name."""
+        return self.study.registered_name
+
+    @property
+    def model(self) -> PastTrial:
+        """Return where the model is that the study would hand over: the trial's refit if there is one."""
+        return handed_over(self.study, self.home, self.trial.number)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.model.folder)
+
+
+def check_alias(alias: str | None) -> None:
+    """Make sure that MLflow takes an alias.
+
+    Raises:
+        InputError: if it does not.
+    """
+    if alias is not None:
+        try:
+            alias_name(alias)
+        except ValueError as error:
+            raise InputError(f"alias: {error}") from None
+
+
+def promote_trial(home: Home, study: str, trial: int | None, alias: str | None, *, force: bool) -> Promoted:
+    """Give a trial's model an alias of its registered model, if it is at least as good as what holds it, or by force.
+
+    Args:
+        home: where the study is.
+        study: its name.
+        trial: the trial's number; the best one's if None.
+        alias: the alias; the study file's if None.
+        force: whether it gets the alias also if it is worse or cannot be compared.
+
+    Raises:
+        InputError: if study or trial are unknown, the trial has no model, or MLflow takes no such alias.
+        KerastudyError: if MLflow does not answer, or somebody else moved the alias meanwhile.
+    """
+    check_alias(alias)
+    with Lookup.open(home) as lookup:
+        number = lookup.complete_trial(study, trial)
+        checked, best = lookup.checked(study), lookup.best(study)
+        candidate = _candidate(home, checked, best, {each.number: each for each in lookup.trials(study)}[number])
+    from tracking.mlflow.promotion import Registry  # MLflow takes seconds to import
+
+    with Store.open(home.store) as store:
+        registry = Registry(urls.resolve(home.folder, os.environ), store.identity)
+    return _promoted(candidate, registry, alias or checked.spec.export.alias, force=force)
+
+
+def _candidate(home: Home, study: Study, best: BestTrial, trial: TrialRow) -> _Candidate:
+    return _Candidate(home, study, trial, best.metric, read_summary(home.data(study.name)))
+
+
+def _promoted(candidate: _Candidate, registry: Registry, alias: str, *, force: bool) -> Promoted:
+    study, number, name = candidate.study.name, candidate.trial.number, candidate.name
+    own, holder = registry.version_of(name, study, number), registry.holder(name, alias)
+    if own is None and not has_model(candidate.folder):
+        raise InputError(
+            f"trial {number} of {study} has no model: only complete trials among the best tracking.keep_models keep "
+            "theirs, and those that were trained in a fleet"
+        )
+    done = Promoted(study, number, name, alias, False, own.version if own else "", str(holder or ""), None, "")
+    if own is not None and holder is not None and own.version == holder.version:
+        return replace(done, is_promoted=True, reason=f"{own} holds models:/{name}@{alias} already")
+    comparison = _compared(candidate, registry, own, holder)
+    done = replace(done, comparison=comparison, notes=tuple(_notes(candidate, comparison, holder)))
+    verdict = _verdict(comparison, holder)
+    if not (holder is None or comparison.is_as_good or force):
+        return replace(done, reason=f"not promoted: {verdict}. Name another --trial, or promote with --force")
+    if own is None:
+        own = _registered(candidate, registry)
+    is_forced = "" if holder is None or comparison.is_as_good else "by force, though "
+    words = f"Promoted to {alias}: {is_forced}{verdict}"
+    registry.move_alias(own, alias, holder, json.dumps(asdict(comparison), ensure_ascii=False), words)
+    reason = f"models:/{name}@{alias} is version {own.version} now, {is_forced}{verdict}"
+    return replace(done, is_promoted=True, version=own.version, reason=reason)
+
+
+def _compared(
+    candidate: _Candidate, registry: Registry, own: KnownVersion | None, holder: KnownVersion | None
+) -> Comparison:
+    """Return how both models do on the study's held-out rows."""
+    from tracking.mlflow.promotion import RefusedError
+
+    misfit, rival = "", None
+    with tempfile.TemporaryDirectory(prefix="kerastudy-promote-") as scratch:
+        model = None if own is None else str(registry.fetch(own, Path(scratch) / "own").keras_file)
+        try:
+            rival = None if holder is None else registry.fetch(holder, Path(scratch) / "holder")
+        except RefusedError as error:
+            misfit = str(error)
+        theirs = (str(rival.keras_file), rival.task) if rival else (None, None)
+        asked = SideBySideJob(candidate.model, model, *theirs)
+        job = Job("comparison", "pipelines.export.compare_models:compare", asked, candidate.folder / "promote.log")
+        with closing(LocalEngine(1)) as engine:
+            comparison: Comparison = run_alone(engine, replace(job, fresh=True))
+    return replace(comparison, misfit=misfit) if misfit else comparison
+
+
+def _verdict(comparison: Comparison, holder: KnownVersion | None) -> str:
+    """Return in a clause what the comparison says."""
+    if holder is None:
+        return "nobody held it"
+    if comparison.misfit:
+        return f"{holder} cannot be compared on this study's rows: {comparison.misfit}"
+    metric = comparison.metric
+    ours, theirs = (scores.get(metric, math.nan) for scores in (comparison.scores, comparison.rival_scores))
+    how = "at least as good as" if comparison.is_as_good else "worse than"
+    if math.isnan(ours) or math.isnan(theirs):
+        how = "not comparable with"
+    on = f"on {comparison.rows} {comparison.part} rows"
+    return f"{metric} {ours:.6g} is {how} the {theirs:.6g} of {holder} {on}"
+
+
+def _notes(candidate: _Candidate, comparison: Comparison, holder: KnownVersion | None) -> Iterator[str]:
+    if comparison.part == "validation":
+        yield f"{candidate.study.name} has no test part: these are the validation rows, which its search chose by"
+        if is_refitted(candidate.study, candidate.home, candidate.trial.number):
+            yield f"the model of trial {candidate.trial.number} was trained on these rows too"
+    if comparison.metric != candidate.metric.removeprefix("val_"):
+        yield f"{candidate.metric} cannot be worked out from predictions: {comparison.metric} decides"
+    if comparison.rival_scores and holder is not None and holder.dataset != candidate.summary.digest:
+        whose = "other data, or divided otherwise" if holder.dataset else "data that is not known here"
+        yield f"version {holder.version} was trained on {whose}: it may have seen some of these rows"
+
+
+def _registered(candidate: _Candidate, registry: Registry) -> KnownVersion:
+    """Make the trial's model a version."""
+    spec, data = candidate.study.spec, candidate.home.data(candidate.study.name)
+    records.write_mlflow_model(candidate.folder, data, anew=False)
+    value = candidate.trial.values[0] if candidate.trial.values else ""
+    tags = {"metric": candidate.metric, "value": str(value), "dataset_digest": candidate.summary.digest}
+    saved, number = candidate.folder / records.MLFLOW_MODEL, candidate.trial.number
+    experiment = spec.tracking.experiment or spec.study
+    return registry.register(candidate.name, experiment, candidate.study.name, number, saved, tags)

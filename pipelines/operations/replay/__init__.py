@@ -1,0 +1,1 @@
+"""Replay: a recorded trial trained again and compared with its record."""

@@ -1,0 +1,146 @@
+"""Compares a study's data as it was recorded with the same data prepared anew.
+
+A study keeps its labels, what preprocessing made of every row, and the raw values of validation and test rows. So where
+values have changed, the rows can be named unless the inputs of training rows are all that changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.prepared import DataSummary
+from pipelines.data.raw import PARTS, Array, PartName
+from pipelines.operations.replay.comparison import Compared, compare_arrays, compare_mappings, compare_values
+
+_MOST_PLACES = 10
+_SHARE, _ABSOLUTE = 1e-5, 1e-6
+
+
+def compare_data(report: Path, kept: Path, anew: Path, summary: DataSummary) -> Iterator[Compared]:
+    """Compare what a study recorded of its data with data that was prepared anew.
+
+    Args:
+        report: the study's report folder, with `data.json` and `split.csv`.
+        kept: the study's own prepared data, which may be gone.
+        anew: folder of the data prepared anew.
+        summary: describes it.
+    """
+    recorded, now = _read_json(report / "data.json"), json.loads(json.dumps(asdict(summary)))
+    same_split = _compare_split(report / "split.csv", anew / "split.csv")
+    digest = compare_values("data", "digest", recorded.get("digest"), summary.digest)
+    is_known = digest.verdict == "different" and same_split.verdict == "equal" and kept.exists()
+    yield digest
+    yield compare_mappings("data", "rows", recorded.get("rows"), now["rows"])
+    yield same_split
+    if is_known:
+        yield _compare_rows(kept, anew, summary.folds)
+    yield compare_mappings("data", "task", recorded.get("task"), now["task"])
+    yield compare_mappings("data", "columns", recorded.get("encodings"), now["encodings"])
+    if kept.exists():
+        yield _compare_prepared(kept, anew)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return read
+
+
+def _compare_split(recorded: Path, now: Path) -> Compared:
+    """Compare which row went where."""
+    if not recorded.exists():
+        return Compared("data", "split", "unknown", note="not recorded")
+    before, after = _places(recorded), _places(now)
+    moved = [
+        f"{row} was in {before[row]}, is in {after[row]}"
+        for row in before
+        if row in after and before[row] != after[row]
+    ]
+    gone, new = [row for row in before if row not in after], [row for row in after if row not in before]
+    told = [
+        *([f"{len(moved)} rows moved: {_first(moved)}"] if moved else []),
+        *([f"{len(gone)} rows are gone: {_first(gone)}"] if gone else []),
+        *([f"{len(new)} rows are new: {_first(new)}"] if new else []),
+    ]
+    return Compared("data", "split", "different" if told else "equal", note="; ".join(told))
+
+
+def _places(file: Path) -> dict[str, str]:
+    """Return each row's part, and with folds its fold, by its place in the source."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return {row.pop("row"): ", fold ".join(row.values()) for row in csv.DictReader(lines)}
+
+
+def _compare_rows(kept: Path, anew: Path, folds: int) -> Compared:
+    """Name the rows whose labels or raw values differ, of two sets with one split."""
+    rows = _in_parts(anew / "split.csv", folds)
+    told = dict.fromkeys(
+        f"{rows[part, fold][at]} ({part})"
+        for fold in range(folds)
+        for part in PARTS
+        for at in _rows_apart(kept / f"fold-{fold}", anew / f"fold-{fold}", part)
+    )
+    note = f"other values in {_first(list(told))}"
+    if not told:
+        note = "no label differs, and no raw value of a validation or test row: inputs of training rows do"
+    return Compared("data", "values", "different", note=note)
+
+
+def _in_parts(file: Path, folds: int) -> Mapping[tuple[PartName, int], list[str]]:
+    table = pd.read_csv(file)
+    within = {}
+    for fold in range(folds):
+        for part in PARTS:
+            chosen = table["part"] == part
+            if folds > 1 and part != "test":
+                chosen = (table["part"] != "test") & ((table["fold"] == fold) == (part == "validation"))
+            within[part, fold] = table["row"][chosen].tolist()
+    return within
+
+
+def _rows_apart(kept: Path, anew: Path, part: PartName) -> list[int]:
+    """Return the rows of a part, counted from 0, whose labels or raw values differ."""
+    apart = _differ(np.load(kept / f"{part}.y.npy"), np.load(anew / f"{part}.y.npy"))
+    if (kept / f"{part}.raw.npy").exists() and (anew / f"{part}.raw.npy").exists():
+        raw, now = (np.load(folder / f"{part}.raw.npy", mmap_mode="r") for folder in (kept, anew))
+        apart = apart | _differ(raw, now)
+    if (kept / f"{part}.raw.parquet").exists() and (anew / f"{part}.raw.parquet").exists():
+        table, other = (pd.read_parquet(folder / f"{part}.raw.parquet") for folder in (kept, anew))
+        for name in table.columns.intersection(other.columns):
+            equal = (table[name] == other[name]) | (table[name].isna() & other[name].isna())
+            apart = apart | ~equal.to_numpy(dtype=bool)
+    found: list[int] = np.flatnonzero(apart).tolist()
+    return found
+
+
+def _differ(one: Array, other: Array) -> Array:
+    """Return per row whether two arrays of as many rows differ there."""
+    if one.shape != other.shape:
+        return np.ones(len(one), dtype=bool)
+    same = one == other
+    if one.dtype.kind == "f":
+        same = same | (np.isnan(one) & np.isnan(other))
+    rows: Array = ~same.reshape(len(one), -1).all(axis=1)
+    return rows
+
+
+def _compare_prepared(kept: Path, anew: Path) -> Compared:
+    """Compare what preprocessing made of the rows, file by file."""
+    ours, theirs = ({str(file.relative_to(folder)) for file in folder.rglob("*.npy")} for folder in (kept, anew))
+    if ours != theirs:
+        return Compared("data", "prepared rows", "different", note="they consist of other files")
+    pairs = [(np.load(kept / name, mmap_mode="r"), np.load(anew / name, mmap_mode="r")) for name in sorted(ours)]
+    recorded, now = [one for one, _ in pairs], [other for _, other in pairs]
+    return compare_arrays("data", "prepared rows", recorded, now, share=_SHARE, absolute=_ABSOLUTE)
+
+
+def _first(named: list[str]) -> str:
+    listed = ", ".join(named[:_MOST_PLACES])
+    return listed if len(named) <= _MOST_PLACES else f"{listed} and {len(named) - _MOST_PLACES} more"

@@ -1,0 +1,258 @@
+"""Replays a trial: prepares its data anew, trains it again, and compares all of it with what was recorded.
+
+Everything is made in a folder of its own: the study's folder, the store and MLflow stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.engines.base import Engine, Job
+from pipelines.engines.local_engine import LocalEngine
+from pipelines.engines.run_job import JobError, run_alone
+from pipelines.export.export import check_target
+from pipelines.operations.replay.compare_data import compare_data
+from pipelines.operations.replay.compare_weights import KeptWeights
+from pipelines.operations.replay.comparison import (
+    Compared,
+    Verdict,
+    closeness,
+    compare_curves,
+    compare_mappings,
+    compare_number,
+    compare_values,
+    worst,
+)
+from pipelines.operations.replay.rerun import Course, recorded_course, train_again
+from pipelines.operations.submit import prepare_data
+from pipelines.queries.study_reader import Lookup
+from pipelines.recording.provenance import code, environment
+from pipelines.search.optuna_search import Scored
+from pipelines.spec.code_references import split_reference
+from pipelines.study.load import Study
+from pipelines.supervisor.running_trials import trial_seed
+from pipelines.workspace.atomic_files import write_text
+from pipelines.workspace.home import Home
+from search_spaces.errors import ConflictError, InputError
+
+_ATTEMPTS = re.compile(r" \(attempt \d+ of \d+\)$")
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of training a trial again.
+
+    Attributes:
+        verdict: on the result alone, the worst of its comparisons; whatever else differs explains it.
+        trainer: what trained it this time.
+        trained_on: which data it was trained on, in words.
+        folder: where the files of the training are; None where they were not to be kept.
+    """
+
+    study: str
+    trial: int
+    verdict: Verdict
+    trainer: str
+    trained_on: str
+    seconds: float
+    notes: tuple[str, ...]
+    compared: tuple[Compared, ...]
+    folder: str | None = None
+
+
+def replay(home: Home, study: str, number: int, target: Path | None = None, show: Show = lambda step: None) -> Replayed:
+    """Train a trial that has ended again and compare it with what was recorded.
+
+    Args:
+        home: the home that holds the study.
+        study: its name.
+        number: the trial's.
+        target: folder to create for what the training leaves; None keeps nothing.
+        show: is told what is done next.
+
+    Raises:
+        InputError: if study or trial are unknown, the trial has not ended, or neither its data nor its code is there.
+        JobError: if the disk is full.
+    """
+    if target is not None:
+        check_target(target)
+    with Lookup.open(home) as lookup:
+        checked, identity = lookup.checked(study), lookup.identity(study)
+        trial = lookup.ended_trial(study, number)
+    if checked.has_own_model:
+        split_reference(checked.spec.model, checked.base, "model")
+    past = recorded_course(trial, home.trial(study, number))
+    started = time.monotonic()
+    with (
+        _scratch(target) as scratch,
+        closing(LocalEngine(checked.spec.resources.workers)) as engine,  # as many threads in each worker as then
+    ):
+        show("preparing the data anew")
+        data = _prepared(checked, home, scratch, engine)
+        show("training again")
+        folder = scratch / "trial"
+        now = train_again(
+            checked,
+            home,
+            trial,
+            past,
+            data.folder,
+            folder,
+            engine,
+            lambda done: show(f"training again: epoch {done.epoch + 1} of {done.of}"),
+        )
+        show("comparing")
+        compared = (
+            *_compare_results(past, now, checked, home.trial(study, number), folder, engine),
+            *_compare_trials(checked, trial, past, now),
+            *data.compared,
+            *_compare_code(checked, identity, home.report(study)),
+            *_compare_environments(home.report(study)),
+        )
+        replayed = Replayed(
+            study=study,
+            trial=number,
+            verdict=worst(each for each in compared if each.topic == "result"),
+            trainer=now.trainer,
+            trained_on=data.described,
+            seconds=time.monotonic() - started,
+            notes=tuple(_notes(trial)),
+            compared=compared,
+            folder=None if target is None else str(target),
+        )
+        if target is not None:
+            write_text(folder / "replay.json", json.dumps(asdict(replayed), indent=2, ensure_ascii=False) + "\n")
+            folder.rename(target)
+    return replayed
+
+
+@contextmanager
+def _scratch(target: Path | None) -> Iterator[Path]:
+    """Yield a folder that is gone in the end, on the disk of the target."""
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    beside = {"prefix": "kerastudy-replay-"} if target is None else {"prefix": f".{target.name}-", "dir": target.parent}
+    with tempfile.TemporaryDirectory(**beside) as folder:
+        yield Path(folder)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The data that a trial is trained on again, what to call it, and how it compares with what was recorded."""
+
+    folder: Path
+    described: str
+    compared: tuple[Compared, ...]
+
+
+def _prepared(study: Study, home: Home, scratch: Path, engine: Engine) -> _Data:
+    """Prepare a study's data anew; where that is not the data it was, the study's own copy is trained on."""
+    source, kept, report = study.spec.data.source, home.data(study.name), home.report(study.name)
+    has_copy = (kept / "summary.json").exists()
+    try:
+        summary = prepare_data(study, scratch, engine)
+    except (InputError, JobError) as error:
+        reason = "; ".join((error.reason if isinstance(error, JobError) else str(error)).splitlines())
+        if not has_copy:
+            raise ConflictError(f"{reason}; and the data that the study prepared is gone from {kept}") from error
+        gone = Compared("data", "source", "different", source, None, note=reason)
+        return _Data(kept, "the study's own copy, since its source cannot be prepared", (gone,))
+    anew = scratch / "data"
+    compared = tuple(compare_data(report, kept, anew, summary))
+    if compared[0].verdict != "different":
+        return _Data(anew, f"data prepared anew from {source}", compared)
+    if has_copy:
+        return _Data(kept, f"the study's own copy, since {source} has changed", compared)
+    return _Data(anew, f"{source} as it is now: it has changed, and the study's own copy is gone", compared)
+
+
+def _compare_results(
+    past: Course, now: Course, study: Study, recorded: Path, folder: Path, engine: Engine
+) -> Iterator[Compared]:
+    """Compare how the two trainings went."""
+    close = closeness(past.trainer, now.trainer)
+    yield compare_values("result", "state", past.state, now.state, "" if past.state == now.state else now.reason)
+    if past.state == "failed" or past.was_rejected:
+        reasons = (_ATTEMPTS.sub("", course.reason) for course in (past, now))
+        yield compare_values("result", "reason", *reasons)
+    if past.epochs:
+        yield from compare_curves(past.epochs, now.epochs, close)
+    elif past.state == "complete":
+        yield Compared("result", "epochs", "unknown", note=f"the trial's files are gone from {recorded}")
+    if past.value is not None:
+        yield compare_values("result", "best epoch", past.best_epoch, now.best_epoch)
+        yield compare_number("result", "score", past.value, now.value, close)
+    if past.state == now.state == "complete":
+        kept = KeptWeights(str(recorded), str(folder), close)
+        job = Job(
+            "weights", "pipelines.operations.replay.compare_weights:compare_kept", kept, folder.parent / "weights.log"
+        )
+        yield run_alone(engine, job)
+
+
+def _compare_trials(study: Study, trial: Scored, past: Course, now: Course) -> Iterator[Compared]:
+    """Compare what the two trainings were given."""
+    used, seed = past.config.get("seed"), trial_seed(study.spec.search.seed, trial.number)
+    note = "" if used in (None, seed) else "the study's seed has changed since; the trial's own was used"
+    yield compare_values("trial", "seed", used, seed, note)
+    if now.config:
+        yield compare_mappings("trial", "values", trial.params, now.config["params"])
+        yield compare_mappings("trial", "defaults", _defaults(past.config), _defaults(now.config) or {})
+        yield compare_mappings("trial", "training", _training(past.config), _training(now.config) or {})
+    if past.trainer and now.trainer:
+        yield compare_values("trial", "trainer", past.trainer, now.trainer)
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the hyperparameters that a model asked for and the trial has no values of."""
+    if not config:
+        return None
+    return {name: value for name, value in config["asked"].items() if name not in config["params"]}
+
+
+def _training(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    return {**config["training"], **config["objective"]} if config else None
+
+
+def _compare_code(study: Study, identity: str, report: Path) -> Iterator[Compared]:
+    recorded, now = _read_json(report / "code.json"), code(study)
+    for name in {**recorded, **now}:
+        was = recorded.get(name)
+        if was is None and study.has_own_model and name == study.spec.model.rpartition(":")[0]:
+            yield _compare_by_identity(study, identity, name)
+        else:
+            yield compare_values("code", name, was, now.get(name))
+
+
+def _compare_by_identity(study: Study, identity: str, name: str) -> Compared:
+    """Compare the code of a study's model by the study's own digest, as an older study has no other."""
+    same = identity.partition("-")[0] == study.identity().partition("-")[0]
+    return Compared("code", name, "equal" if same else "different", note="by the study's digest")
+
+
+def _compare_environments(report: Path) -> Iterator[Compared]:
+    recorded, now = _read_json(report / "environment.json"), environment()
+    for name in {**recorded, **now}:
+        yield compare_values("environment", name, recorded.get(name), now.get(name))
+
+
+def _notes(trial: Scored) -> Iterator[str]:
+    if trial.failed_attempts:
+        yield (
+            f"the trial was recorded after {len(trial.failed_attempts)} failed attempts, the last one: "
+            f"{trial.failed_attempts[-1].reason}; it may have gone on from a checkpoint"
+        )
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return read

@@ -1,0 +1,222 @@
+"""Trains a trial again as it was: its values, its seed, its trainer, and as many epochs.
+
+No pruner has a say. One that was pruned is stopped after as many epochs as it had, so its schedules go by the same
+number of epochs as then. What it may take in time and in size is not limited again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.data.prepared import DataSummary, read_summary
+from pipelines.engines.base import Engine, Job
+from pipelines.engines.run_job import JobError, Talk, run_alone
+from pipelines.search.optuna_search import Scored
+from pipelines.study.load import Study
+from pipelines.study.model_hyperparameters import given_up_front, own_model, read_asked
+from pipelines.supervisor.fleet_jobs import fleet_job
+from pipelines.supervisor.fleet_planner import Fleets
+from pipelines.supervisor.running_trials import trial_job
+from pipelines.supervisor.supervisor import worker_memory_bytes
+from pipelines.training.checkpoint import remove_checkpoints
+from pipelines.training.fleet.envelope import Envelope, envelope_of
+from pipelines.training.fleet.member import member_of
+from pipelines.training.fleet.messages import FleetEpoch, MemberFailed, RungsReached, SeatsFree
+from pipelines.training.messages import (
+    ARTIFACTS,
+    EpochDone,
+    Fatal,
+    Rejected,
+    RungReached,
+    TrialJob,
+    TrialResult,
+    read_epochs,
+    read_result,
+)
+from pipelines.workspace.home import Home
+from search_spaces.errors import ConflictError, InputError
+from search_spaces.hypermodel_request import Question
+from tracking.outbox.records import Value
+
+_Ended = TrialResult | Rejected | Fatal | MemberFailed
+Heard = Callable[[EpochDone], None]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training of a trial went.
+
+    Attributes:
+        reason: why it failed, or was not trained.
+        trainer: as in `TrialResult`; empty where nobody noted it.
+        epochs: metrics of each epoch; with folds the mean over them.
+        best_epoch: counted from 1.
+        config: what the trial's `config.json` says; empty where there is none.
+    """
+
+    state: str
+    reason: str
+    trainer: str
+    epochs: tuple[Mapping[str, float], ...] = ()
+    best_epoch: int | None = None
+    value: float | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def was_rejected(self) -> bool:
+        """Say whether it was never trained, since its model is over a ceiling."""
+        return self.state == "pruned" and self.value is None
+
+
+def recorded_course(trial: Scored, folder: Path) -> Course:
+    """Return how a trial that has ended went, from the store and the trial's folder.
+
+    Raises:
+        ConflictError: if it was pruned, and how long it had trained is not known any more.
+    """
+    result = read_result(folder)
+    epochs = tuple(done.metrics for done in (read_epochs(folder) if result is None else result.epochs))
+    course = Course(trial.state, trial.reason, trial.trainer, epochs, trial.best_epoch, trial.value, _config_in(folder))
+    if course.state == "pruned" and not course.was_rejected and not epochs:
+        raise ConflictError(
+            f"trial {trial.number} was pruned and its files are gone from {folder}: nothing says how far"
+        )
+    return course
+
+
+def train_again(
+    study: Study, home: Home, trial: Scored, past: Course, data: Path, folder: Path, engine: Engine, heard: Heard
+) -> Course:
+    """Train a trial again on prepared data, leave its files in `folder`, and return how that went.
+
+    Raises:
+        JobError: if the disk is full.
+    """
+    summary = read_summary(data)
+    job = _as_then(study, home, trial, past, summary, data, folder)
+    memory_bytes = worker_memory_bytes(study, engine.workers)
+    fleets = Fleets(study, summary, trials=study.spec.budget.trials, workers=engine.workers, memory_bytes=memory_bytes)
+    program = _program(fleets, job, past.trainer)
+    work = Job(
+        "replay",
+        "pipelines.training.trial:train_trial",
+        job,
+        folder / ARTIFACTS / "worker.log",
+        stall_s=study.spec.limits.stall,
+        memory_bytes=memory_bytes,
+    )
+    if program is not None:
+        together = fleet_job(study, study.objective(summary.task.kind), data, *program)
+        together = replace(together, per_layer=job.per_layer, trial_s=None)
+        work = replace(work, function="pipelines.training.fleet.job:train_fleet", payload=together, backend="jax")
+    talk = _AsThen(job, trial.params, heard)
+    ended = _ended(engine, work, talk)
+    remove_checkpoints(folder)
+    return _course_of(ended, folder)
+
+
+def _as_then(
+    study: Study, home: Home, trial: Scored, past: Course, summary: DataSummary, data: Path, folder: Path
+) -> TrialJob:
+    """Return the trial as a worker got it then, but for the folders."""
+    asked = read_asked(home.study(study.name)) if study.has_own_model else ()
+    up_front = given_up_front(study, asked).parameters if study.has_own_model else trial.params
+    job = trial_job(
+        study,
+        study.objective(summary.task.kind),
+        home,
+        trial.number,
+        {name: trial.params[name] for name in up_front if name in trial.params},
+        own=own_model(study, asked),
+        rungs=frozenset({len(past.epochs) - 1} if past.state == "pruned" and past.epochs else ()),
+    )
+    if not past.was_rejected:
+        job = replace(job, most_parameters=None, most_model_bytes=None)
+    return replace(
+        job,
+        seed=past.config.get("seed", job.seed),
+        per_layer=frozenset(past.config.get("per_layer", job.per_layer)),
+        data=str(data),
+        folder=str(folder),
+        by_fit=past.trainer in ("fit", "own"),
+    )
+
+
+def _program(fleets: Fleets, job: TrialJob, trainer: str) -> tuple[Envelope, int] | None:
+    """Return the program and the seats of the fleet that a trial trains in; None where it trains alone.
+
+    They are those that the study would give it today: with the same ones, nothing is rounded otherwise.
+    """
+    if trainer not in ("fleet", "") or importlib.util.find_spec("jax") is None:
+        return None
+    program = fleets.program_of(job.values)
+    if program is None and trainer == "fleet":
+        return envelope_of([member_of(job.values, job.per_layer)]), 1
+    return program
+
+
+class _AsThen(Talk):
+    """Answers what a worker asks while it trains a trial again, as it was answered then.
+
+    Attributes:
+        ended: how the trial ended, of a fleet.
+    """
+
+    def __init__(self, job: TrialJob, params: Mapping[str, Value], heard: Heard) -> None:
+        self._job = job
+        self._params = params
+        self._heard = heard
+        self.ended: _Ended | None = None
+
+    def heard(self, message: Any) -> None:
+        """Pass an epoch on."""
+        if isinstance(message, FleetEpoch):
+            message = message.epochs.get(self._job.number)
+        if isinstance(message, EpochDone):
+            self._heard(message)
+
+    def answer(self, message: Any) -> Any:
+        """Return the answer; the only rung of a trial is where it was pruned."""
+        if isinstance(message, SeatsFree):
+            self.ended = message.ended.get(self._job.number)
+            return () if self.ended else (self._job,)
+        if isinstance(message, RungsReached):
+            return frozenset(message.best)
+        if isinstance(message, RungReached):
+            return True
+        if isinstance(message, Question):
+            return self._params.get(message.name, message.default)
+        return super().answer(message)
+
+
+def _ended(engine: Engine, work: Job, talk: _AsThen) -> _Ended:
+    try:
+        result: _Ended | None = run_alone(engine, work, talk=talk)
+    except InputError as error:
+        return MemberFailed("; ".join(str(error).splitlines()))
+    except JobError as error:
+        if error.kind == "disk":
+            raise
+        return MemberFailed("; ".join(error.reason.splitlines()))
+    return result or talk.ended or MemberFailed("its fleet ended without a word of it")
+
+
+def _course_of(ended: _Ended, folder: Path) -> Course:
+    if isinstance(ended, TrialResult):
+        epochs = tuple(done.metrics for done in ended.epochs)
+        config = _config_in(folder)
+        return Course(ended.state, "", ended.trainer, epochs, ended.best_epoch + 1, ended.value, config)
+    if isinstance(ended, Rejected):
+        return Course("pruned", ended.reason, "")
+    return Course("failed", ended.reason, "", tuple(done.metrics for done in read_epochs(folder)))
+
+
+def _config_in(folder: Path) -> Mapping[str, Any]:
+    file = folder / ARTIFACTS / "config.json"
+    config: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return config

@@ -1,0 +1,97 @@
+"""What the verbs `spaces` and `import-space` do: shipped spaces and those of study files, and other tools' formats."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.study.load import load_study
+from search_spaces.errors import InputError, nearest
+from search_spaces.foreign.base import Exported
+from search_spaces.foreign.formats import format_named, format_of
+from search_spaces.parse import parse_space
+from search_spaces.shipped_spaces import read_shipped, shipped_names, shipped_text
+from search_spaces.space import Space
+from search_spaces.yaml_document import read_document, to_yaml
+
+_FILES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True)
+class ShippedSpace:
+    """A space that comes with kerastudy.
+
+    Attributes:
+        about: its first sentence.
+    """
+
+    name: str
+    parameters: int
+    about: str
+
+
+def shipped_spaces() -> list[ShippedSpace]:
+    """Return the shipped spaces, in the order of their names."""
+    return [ShippedSpace(name, len(space_called(name).parameters), _about(name)) for name in shipped_names()]
+
+
+def space_called(name: str) -> Space:
+    """Return a shipped space by its name, or the space of a file: a study, or a space alone.
+
+    Raises:
+        InputError: if there is none, or it has problems.
+    """
+    if name in shipped_names():
+        return parse_space(read_shipped(name), ())
+    file = Path(name)
+    if not file.exists() and file.suffix not in _FILES:
+        hint = nearest(name, shipped_names())
+        raise InputError(f'no shipped space is called "{name}", and there is no such file; {hint}')
+    document = read_document(file)
+    if "study" in document.data:
+        return load_study(file).space
+    return parse_space(document, ("space",) if isinstance(document.data.get("space"), dict) else ())
+
+
+def space_text(name: str) -> str:
+    """Return a shipped space as written, comments and all; the space of a file in full, what it extends included.
+
+    Raises:
+        InputError: if there is none, or it has problems.
+    """
+    return shipped_text(name) if name in shipped_names() else to_yaml(space_called(name).to_dict())
+
+
+def exported_space(name: str, format_name: str) -> Exported:
+    """Return a space in another tool's format.
+
+    Raises:
+        InputError: if there is no such space or format, or the space has problems.
+    """
+    return format_named(format_name).write(space_called(name))
+
+
+def imported_space(file: Path, format_name: str | None) -> Exported:
+    """Return the space in another tool's file as YAML of ours.
+
+    Args:
+        file: what to read.
+        format_name: its format; told by what is in it where None.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    known = None if format_name is None else format_named(format_name)
+    document = read_document(file)
+    known = known or format_of(document)
+    imported = known.read(document)
+    text = f"# From {file.name} ({known.TITLE}).\n{to_yaml(imported.space.to_dict())}"
+    return Exported(text, tuple(str(note) for note in imported.notes))
+
+
+def _about(name: str) -> str:
+    """Return the first sentence of a shipped space's opening comment."""
+    opening = re.match(r"(?:# .*\n)+", shipped_text(name))
+    words = " ".join(line.removeprefix("# ") for line in opening[0].splitlines()) if opening else ""
+    return re.split(r"(?<=\.)\s", words, maxsplit=1)[0]

@@ -1,0 +1,317 @@
+"""From a checked study file to a study in the queue: its data prepared, its model tried.
+
+Nothing is recorded before data and model have been seen to work together.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from pipelines.data.job import DataJob
+from pipelines.data.prepared import DataSummary
+from pipelines.data.source_paths import check_source_paths
+from pipelines.engines.base import Engine, Job
+from pipelines.engines.run_job import JobError, run_alone
+from pipelines.search.space_evolution import evolve_study
+from pipelines.spec.schema import size_text
+from pipelines.study.load import Study
+from pipelines.study.model_hyperparameters import own_model, undeclared, write_asked
+from pipelines.training.messages import ModelCheck, TrialJob
+from pipelines.workspace.home import Home
+from search_spaces.errors import ConflictError, InputError, Problem
+from search_spaces.suggest import largest, smallest
+from tracking.outbox.records import Value
+from tracking.store.database import Store
+from tracking.store.registered_names import claim_registered_name
+from tracking.store.study_queue import StudyQueue, StudyRecord
+from tracking.testing.failpoints import reach
+
+if TYPE_CHECKING:
+    from pipelines.training.user_model.model_check import OwnCheck
+
+_QUOTED_LINES = 20
+_SMALLEST = "the smallest model that the space can ask for"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What trying a study showed: its data, and the smallest and the largest model of its space."""
+
+    summary: DataSummary
+    smallest: ModelCheck
+    largest: ModelCheck
+
+
+def known_study(study: Study, home: Home, *, evolve: bool = False) -> StudyRecord | None:
+    """Return the study of that name which a home holds, None where there is none; nothing is created.
+
+    Raises:
+        InputError: if it searches something else; with `evolve`, another space is no such thing.
+    """
+    if not home.is_begun:
+        return None
+    with Store.open(home.store) as store:
+        known = StudyQueue(store).find(study.name)
+    if known is not None and known.state == "cancelled":
+        raise InputError(_is_cancelled(study))
+    if known is None or is_stillborn(known) or known.digest.partition(":")[0] == study.identity():
+        return known
+    if not (evolve and _differs_in_space_alone(study, known)):
+        raise InputError(_what_differs(study, known))
+    return known
+
+
+def check_study(
+    study: Study, folder: Path, engine: Engine, known: StudyRecord | None = None, *, timed: bool = False
+) -> Checked:
+    """Prepare a study's data below `folder`, and build the smallest and the largest model; time them when asked to.
+
+    The data must be what it was for the study as it is `known`.
+
+    Raises:
+        InputError: if the data or the model cannot be used; `folder` is as it was.
+    """
+    with _placed(study), _left_as_it_was(folder), _with_its_output():
+        check_source_paths(study.spec.data, study.base)
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_formats(study, folder, engine)
+        expected = (known.digest.partition(":")[2] or None) if known else None
+        summary = prepare_data(study, folder, engine, expected)
+        study.objective(summary.task.kind)
+        with _left_as_it_was(folder / "check"):
+            small, large = (
+                _check_own(study, folder, engine)
+                if study.has_own_model
+                else _check_models(study, folder, engine, timed=timed)
+            )
+            shutil.rmtree(folder / "check", ignore_errors=True)
+        _refuse_if_all_are_too_large(study, small)
+    return Checked(summary, small, large)
+
+
+def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | None = None) -> DataSummary:
+    """Prepare a study's data in `folder`/data; what is there already for the same data is used again."""
+    payload = DataJob(study.spec.data, str(study.base), str(folder / "data"), study.prefers, expected)
+    job = Job("data", "pipelines.data.job:prepare_data", payload, folder / "prepare.log")
+    summary: DataSummary = run_alone(engine, job)
+    return summary
+
+
+def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = False) -> StudyRecord:
+    """Put a study in the queue; the same study again is the one that is there.
+
+    With `evolve`, a study whose space alone differs goes on in the new one; see `evolution`.
+
+    Raises:
+        InputError: if there is a study of that name that searches something else.
+    """
+    queue = StudyQueue(store)
+    identity = f"{study.identity()}:{summary.digest}"
+    known = queue.find(study.name)
+    document = written_document(study)
+    if known is not None and known.digest not in (identity, _unseen(study)) and not is_stillborn(known):
+        if not (evolve and _differs_in_space_alone(study, known)):
+            raise InputError(_what_differs(study, known))
+        evolve_study(store, study, json.loads(known.document)["space"])
+    if known is not None:
+        queue.amend(study.name, document, identity)
+    with store.write() as connection:
+        claim_registered_name(connection, study.registered_name, study.name)
+    queued = queue.enqueue(study.name, document, identity, folder=study.base)
+    reach("study-enqueued")
+    return queued
+
+
+def hand_in(study: Study, queue: StudyQueue, connection: Connection) -> bool:
+    """Put a study in the queue unseen: whoever works on it tries its data and its models first.
+
+    The same study again is the one that is there; it goes on where it is parked, or has a larger budget now. One that
+    failed before it began makes room for another of its name.
+
+    Returns whether there is something to work on that there was not before.
+
+    Raises:
+        ConflictError: if there is a study of that name that searches something else, runs with other settings, or
+            was cancelled.
+    """
+    document, known = written_document(study), queue.find(study.name, connection=connection)
+    if known is None:
+        queue.enqueue(study.name, document, _unseen(study), folder=study.base, connection=connection)
+        return True
+    if known.digest.partition(":")[0] != study.identity() and not is_stillborn(known):
+        raise ConflictError(_what_differs(study, known))
+    if known.state == "cancelled":
+        raise ConflictError(_is_cancelled(study))
+    if known.state == "queued" and known.document == document:
+        return False
+    if known.state == "running":
+        if known.document == document:
+            return False
+        message = f'study "{study.name}" is being worked on with other settings: pause it first, or wait for its end'
+        raise ConflictError(study.document.problem(("study",), message))
+    if known.document == document and known.state in ("finished", "failed") and not is_stillborn(known):
+        return False
+    digest = _unseen(study) if is_stillborn(known) else known.digest
+    queue.amend(study.name, document, digest, connection=connection)
+    queue.set_state(study.name, "queued", connection=connection)
+    return True
+
+
+def is_unseen(known: StudyRecord) -> bool:
+    """Say whether a study waits in the queue with its data and models untried."""
+    return known.digest.endswith(":")
+
+
+def is_stillborn(known: StudyRecord) -> bool:
+    """Say whether a study failed before it began: its data or its models could not be used."""
+    return is_unseen(known) and known.state == "failed"
+
+
+def _unseen(study: Study) -> str:
+    return f"{study.identity()}:"
+
+
+def _is_cancelled(study: Study) -> Problem:
+    return study.document.problem(("study",), f'study "{study.name}" was cancelled: give this one another name')
+
+
+def written_document(study: Study) -> str:
+    """Return the study file as the queue keeps it: the space in full, whatever it extends."""
+    return json.dumps({**study.document.data, "space": study.space.to_dict()})
+
+
+def _differs_in_space_alone(study: Study, known: StudyRecord) -> bool:
+    return known.digest.partition("-")[0] == study.identity().partition("-")[0]
+
+
+def _what_differs(study: Study, known: StudyRecord) -> Problem:
+    before, now = json.loads(known.document), {**study.document.data, "space": study.space.to_dict()}
+    parts = ("data", "model", "space", "objective", "training")
+    changed = [part for part in parts if before.get(part) != now.get(part)]
+    code = f"and the code in {study.spec.model.partition(':')[0]} has changed since"
+    other = code if study.has_own_model else "and its file meant something else"
+    what = f"with another {', '.join(changed)}" if changed else other
+    message = f'study "{study.name}" exists already {what}; give this one another name, or choose another --home'
+    if _differs_in_space_alone(study, known):
+        message += "; or go on in the new space with --evolve: earlier trials that still fit are kept"
+    return study.document.problem(("study",), message)
+
+
+def _check_formats(study: Study, folder: Path, engine: Engine) -> None:
+    """Make sure that the models can be measured in the formats that the objectives name."""
+    if any(goal.format is not None for goal in study.spec.objectives or ()):
+        log = folder / "check" / "formats.log"
+        run_alone(engine, Job("formats", "pipelines.export.registry:check_goals", study.spec.objectives, log))
+
+
+def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) -> tuple[ModelCheck, ModelCheck]:
+    function = "time_models" if timed else "build_models"
+    small, large = _try_ends(study, folder, engine, f"pipelines.training.model_check:{function}")
+    return small, large
+
+
+def _check_own(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
+    """Check a model of the study's own, and keep what it asks for."""
+    check: OwnCheck = _try_ends(study, folder, engine, "pipelines.training.user_model.model_check:check_own_model")
+    loose = [each.name for each in undeclared(check.asked, study.space.parameters) if study.searches_undeclared]
+    if loose and study.spec.search.sampler == "grid":
+        message = f"a grid needs every range in the space: declare {', '.join(loose)}, or write undeclared: fix"
+        raise InputError(Problem(message, "search.sampler"))
+    write_asked(folder, check.asked)
+    return check.smallest, check.largest
+
+
+def _try_ends(study: Study, folder: Path, engine: Engine, function: str) -> Any:
+    ends = smallest(study.space), largest(study.space)
+    small, large = (_trial(study, folder, values) for values in ends)
+    limits = study.spec.limits
+    jobs = (small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory))
+    log = folder / "check" / "worker.log"
+    try:
+        return run_alone(engine, Job("check", function, jobs, log, memory_bytes=limits.memory))
+    except JobError as error:
+        raise _too_large(ends[1], limits.memory) if error.kind == "memory" else error from None
+
+
+def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> None:
+    limits, has, takes = study.spec.limits, smallest_model.parameters, smallest_model.memory_bytes
+    problems = []
+    if limits.parameters is not None and has > limits.parameters:
+        message = f"has {has:,} parameters already, got a ceiling of {limits.parameters:,}"
+        problems.append(Problem(f"{_SMALLEST} {message}; raise it or lower the space", "limits.parameters"))
+    if limits.model_memory is not None and takes > limits.model_memory:
+        message = f"takes about {size_text(takes)} to train, got a ceiling of {size_text(limits.model_memory)}"
+        problems.append(Problem(f"{_SMALLEST} {message}; raise it or lower the space", "limits.model_memory"))
+    if problems:
+        raise InputError(problems)
+
+
+def _too_large(values: Mapping[str, Value], limit: int | None) -> InputError:
+    sizes = ", ".join([f"{name}={value}" for name, value in values.items() if type(value) is int][:8])
+    message = f"the largest model that it can ask for ({sizes}) does not fit into memory; lower what makes it large"
+    if limit is not None:
+        message += f", or raise limits.memory above {limit / 1e9:g} GB"
+    return InputError(Problem(message, "space"))
+
+
+def _trial(study: Study, folder: Path, values: Mapping[str, Value]) -> TrialJob:
+    objective = study.own_objective
+    return TrialJob(
+        study=study.name,
+        number=0,
+        values=values,
+        own=own_model(study, ()),
+        per_layer=study.per_layer,
+        seed=0,
+        model=study.spec.model,
+        training=study.spec.training,
+        data=str(folder / "data"),
+        folder=str(folder / "check"),
+        metric=objective.metric if objective else "",
+        direction=objective.direction if objective else "minimize",
+        rungs=frozenset(),
+    )
+
+
+@contextmanager
+def _placed(study: Study) -> Iterator[None]:
+    """Give the problems that a worker found their place in the study file."""
+    try:
+        yield
+    except InputError as error:
+        raise study.placed(error) from None
+
+
+@contextmanager
+def _with_its_output() -> Iterator[None]:
+    """Quote the end of a failed job's log in its error, since the log does not outlive it."""
+    try:
+        yield
+    except JobError as error:
+        lines = error.log.read_text(errors="replace").splitlines() if error.log.exists() else []
+        printed = "".join(f"\n    {line}" for line in lines[-_QUOTED_LINES:])
+        error.args = (f"{error.job} failed: {error.reason}{'; it printed:' if printed else ''}{printed}",)
+        raise
+
+
+@contextmanager
+def _left_as_it_was(folder: Path) -> Iterator[None]:
+    """Remove what was made below `folder` if it fails, and the folders made for it that nobody else uses by then."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        if made:
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another study is in it
+            for parent in made[1:]:
+                parent.rmdir()
+        raise

@@ -1,0 +1,237 @@
+"""Keeping MLflow in step with a home, without training: delivering what waits, and telling a study anew."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from pipelines.data.prepared import read_summary
+from pipelines.integrations.oracle_records import goal_of, queued_name, recorded_name
+from pipelines.queries.study_reader import Lookup, loaded
+from pipelines.recording.backfill import Before, Retold, retold
+from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
+from tracking.mlflow import urls
+from tracking.outbox.outbox import Outbox, OutboxDelivery
+from tracking.store.database import Store
+from tracking.store.retrainings import Executions
+from tracking.store.study_queue import Lease, LeaseLostError, StudyBusyError, StudyQueue, StudyRecord, this_process
+
+_LOOK_EVERY_S = 0.1
+_RENEW_EVERY_S = 10.0
+_LEASE_TTL_S = 60.0
+_LESS_PATIENCE = 4
+# Before anything can be delivered MLflow's modules must be loaded, which takes long on a busy machine.
+_MOST_TO_LOAD_S = 60.0
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What was delivered of a study.
+
+    Attributes:
+        left: records that MLflow has not taken; `reason` says why.
+        is_busy: another process works on the study, and delivers its records itself.
+    """
+
+    study: str
+    delivered: int
+    left: int
+    reason: str
+    is_busy: bool = False
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A study that was told to MLflow anew; see `Synced` and `Retold`."""
+
+    study: str
+    trials: int
+    delivered: int
+    left: int
+    reason: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a delivery is: records left of a study, and the latest error if there is one."""
+
+    study: str
+    left: int
+    error: str
+
+
+class Watch:
+    """Looks on while records are delivered; see `pipelines.cli.foreground`."""
+
+    def show(self, step: Step) -> None:
+        """Show how far it is."""
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether to give up."""
+        return False
+
+
+def sync(home: Home, studies: Sequence[str], patience_s: float, watch: Watch) -> Iterator[Synced]:
+    """Deliver what waits for MLflow, of these studies or of all, and say of each what came of it.
+
+    A study is given up when MLflow takes none of its records for `patience_s` seconds, and each further one sooner
+    where it took nothing at all.
+
+    Raises:
+        InputError: if there is no study of such a name.
+        StudyBusyError: if another process works on a study that was named.
+    """
+    with _opened(home) as store:
+        for name in studies:
+            StudyQueue(store).get(name)
+        for name in studies or Outbox(store).studies():
+            try:
+                done = _sync(home, store, recorded_name(name), patience_s, watch)
+            except StudyBusyError as error:
+                if studies:
+                    raise
+                done = Synced(name, 0, Outbox(store).waiting(name).rows, str(error), is_busy=True)
+            yield replace(done, study=name)
+            if watch.is_over:
+                return
+            if done.left and not done.delivered:
+                patience_s /= _LESS_PATIENCE
+
+
+def rebuild(home: Home, name: str, patience_s: float, watch: Watch) -> Rebuilt:
+    """Tell MLflow all there is to tell of a study, from the store and the home's files, and deliver it.
+
+    Raises:
+        InputError: if there is no such study, it has not begun, its data is gone, or it is KerasTuner's own tuner's.
+        StudyBusyError: if another process works on it.
+    """
+    with _opened(home) as store:
+        if goal_of(StudyQueue(store).get(name)):
+            message = f"{name} is searched by KerasTuner's own tuner, and the files of its trials are not in this home"
+            raise InputError(f"{message}: what MLflow has lost of it cannot be told anew")
+        with _held(store, name) as leases:
+            told = _retold(home, store, StudyQueue(store).get(name))
+            with store.write() as connection:
+                leases.verify(connection)
+                Outbox(store).add_again(name, told.records, connection)
+            done = _deliver(home, store, name, leases, patience_s, watch)
+    return Rebuilt(name, told.trials, done.delivered, done.left, done.reason, told.notes)
+
+
+@contextmanager
+def _opened(home: Home) -> Iterator[Store]:
+    with Lookup.open(home):  # refuses a home without studies, where the store would be created
+        pass
+    with Store.open(home.store) as store:
+        yield store
+
+
+def _sync(home: Home, store: Store, name: str, patience_s: float, watch: Watch) -> Synced:
+    if not Outbox(store).waiting(name).rows:
+        return Synced(name, 0, 0, "")
+    with _held(store, name) as leases:
+        return _deliver(home, store, name, leases, patience_s, watch)
+
+
+def _retold(home: Home, store: Store, record: StudyRecord) -> Retold:
+    data = home.data(record.name)
+    if not (data / "summary.json").exists():
+        raise InputError(f"{data} is gone: name the --home that {record.name} was run with")
+    outbox = Outbox(store)
+    before = Before(next(iter(outbox.opened(record.name)), None), outbox.closed(record.name))
+    executions = Executions(store).of(record.name)
+    told = retold(loaded(record), read_summary(data), record, before, home, store.optuna_storage(), executions)
+    if told is None:
+        raise InputError(f"{record.name} has not begun: there is nothing to tell MLflow")
+    return told
+
+
+def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: float, watch: Watch) -> Synced:
+    """Deliver what waits of a study until MLflow has it, or has taken nothing for so long."""
+    outbox = Outbox(store)
+    before = outbox.waiting(name).rows
+    delivery = OutboxDelivery(
+        store,
+        urls.resolve(home.folder, os.environ),
+        artifact_root=urls.artifact_root(home.folder, os.environ),
+        study=name,
+        may_deliver=leases.hold,
+    )
+    delivery.start()
+    try:
+        fewest, taken_at = before, time.monotonic()
+        loaded_by = taken_at + _MOST_TO_LOAD_S
+        while (now := outbox.waiting(name)).pending and time.monotonic() - taken_at < patience_s and not watch.is_over:
+            watch.show(Step(name, now.rows, delivery.last_error))
+            leases.renew()
+            is_loading = not (delivery.is_connected or delivery.last_error) and time.monotonic() < loaded_by
+            if now.rows < fewest or is_loading:
+                fewest, taken_at = now.rows, time.monotonic()
+            time.sleep(_LOOK_EVERY_S)
+    finally:
+        left = delivery.stop(0.0)
+    return Synced(name, before - left.rows, left.rows, (left.last_error or delivery.last_error) if left.rows else "")
+
+
+@contextmanager
+def _held(store: Store, name: str) -> Iterator[_Leases]:
+    """Hold a study, so that nobody else delivers its records.
+
+    A study file and KerasTuner's own tuner may each have a study of one name, and share its records.
+
+    Raises:
+        StudyBusyError: if another process works on it.
+    """
+    queue = StudyQueue(store)
+    leases = _Leases(store)
+    try:
+        for each in (name, queued_name(name)):
+            if queue.find(each) is not None:
+                leases.claim(each)
+        yield leases
+    finally:
+        leases.release()
+
+
+class _Leases:
+    """The leases on one study's names."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queue = StudyQueue(store)
+        self._leases: list[Lease] = []
+        self._renewed_at = time.monotonic()
+
+    def claim(self, name: str) -> None:
+        self._leases.append(self._queue.claim(name, this_process(), _LEASE_TTL_S))
+
+    def renew(self) -> None:
+        """Renew them every now and then."""
+        if time.monotonic() - self._renewed_at > _RENEW_EVERY_S:
+            self._renewed_at = time.monotonic()
+            self._leases = [self._queue.renew(lease) for lease in self._leases]
+
+    def verify(self, connection: Connection) -> None:
+        for lease in self._leases:
+            self._queue.verify(lease, connection)
+
+    def hold(self) -> bool:
+        """Say whether they are still ours."""
+        try:
+            with self._store.read() as connection:
+                self.verify(connection)
+        except LeaseLostError:
+            return False
+        return True
+
+    def release(self) -> None:
+        for lease in self._leases:
+            self._queue.release(lease)

@@ -1,0 +1,1 @@
+"""Queries: studies and trials read from the store as plain values."""

@@ -1,0 +1,1 @@
+"""Recording: what happens in a study, written as records for MLflow."""

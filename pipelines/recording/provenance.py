@@ -1,0 +1,65 @@
+"""What a study's numbers come from besides its file and its data: the environment, and the code.
+
+Of the code only the files that a study file names are known, and kerastudy's own; what those files import is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.data.source_paths import is_loader
+from pipelines.spec.code_references import OURS
+from pipelines.study.load import Study
+
+_PACKAGES = (
+    *("kerastudy", "keras", "tensorflow", "jax", "keras-tuner", "optuna"),
+    *("mlflow", "numpy", "pandas", "scikit-learn"),
+)
+
+
+def environment() -> dict[str, str | int]:
+    """Return what a reader needs to judge or repeat a study's numbers."""
+    versions: dict[str, str | int] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {**versions, "platform": platform.platform(), "cores": os.cpu_count() or 0}
+
+
+def code(study: Study) -> dict[str, str]:
+    """Return the SHA-256 of each Python file that a study names, by the name it has there, and of `kerastudy` itself.
+
+    A file that is gone is left out.
+    """
+    files = {name: study.base / name for name in _named(study)}
+    return {name: _digest(file) for name, file in files.items() if file.is_file()} | {"kerastudy": _own_digest()}
+
+
+def _named(study: Study) -> Iterator[str]:
+    data = study.spec.data
+    if study.has_own_model:
+        yield study.spec.model.rpartition(":")[0]
+    for source in (data.source, data.validation_source, data.test_source):
+        if source is not None and is_loader(source):
+            yield source.rpartition(":")[0]
+
+
+def _digest(*files: Path) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+@lru_cache
+def _own_digest() -> str:
+    root = Path(__file__).parents[2]
+    return _digest(*sorted(file for package in OURS for file in (root / package).rglob("*.py")))

@@ -1,0 +1,1 @@
+"""Search: the Optuna side of a study."""

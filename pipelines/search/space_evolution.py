@@ -1,0 +1,164 @@
+"""A study whose space has changed: which earlier trials still fit, and the Optuna study that goes on with them.
+
+Optuna lets no categorical change its choices within a study, so a changed space gets an Optuna study of its own, the
+next generation. It begins with every earlier trial under its own number: those that fit the new space with their
+scores, as knowledge for the sampler; the others as failed, so that nothing is learned from them. A trial fits if the
+new space could have drawn it: each parameter had one of its values, and what the space has dropped had the value that
+the model now takes by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from pipelines.models import catalogue
+from pipelines.search.optuna_search import REJECTED, RESULT
+from pipelines.study.load import Study
+from search_spaces.conditions import shown
+from search_spaces.suggest import distribution, point_for_optuna
+from tracking.outbox.records import Value
+from tracking.store.database import Store
+
+CHANGES = "kerastudy:changes"
+_MARK = "~"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a study's space.
+
+    Attributes:
+        differences: what changed, a line for each parameter.
+        kept: trials before the change that fit the new space; `before` is how many there were.
+    """
+
+    differences: tuple[str, ...]
+    kept: int
+    before: int
+
+
+def current_name(storage: optuna.storages.BaseStorage, study: str) -> str:
+    """Return the name in Optuna of a study's latest generation; the study's own name where there is one only."""
+    return generations(storage, study)[-1]
+
+
+def generations(storage: optuna.storages.BaseStorage, study: str) -> tuple[str, ...]:
+    """Return the names in Optuna of a study's generations, first to last: the first has the study's own name.
+
+    A generation counts once its change is noted in it, which is the last thing that is written: one that a kill left
+    half made does not.
+    """
+    made = {
+        each.study_name: each
+        for each in storage.get_all_studies()
+        if each.study_name.startswith(study + _MARK) and CHANGES in each.user_attrs
+    }
+    return (study, *sorted(made, key=_generation))
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what changed from one space, as `Space.to_dict` writes it, to another: a line for each parameter."""
+    return tuple(
+        f"{name}: {_shown(before.get(name, 'none'))} -> {_shown(after.get(name, 'none'))}"
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    )
+
+
+def evolve_study(store: Store, study: Study, before: Mapping[str, Any]) -> Change:
+    """Make the Optuna study that goes on with a study's new space, and return what changed.
+
+    `study` has the new space; `before` is the old one as `Space.to_dict` wrote it.
+    """
+    storage = store.optuna_storage()
+    try:
+        old = optuna.load_study(study_name=current_name(storage, study.name), storage=storage)
+    except KeyError:  # submitted, and not begun yet
+        return Change(differences(before, study.space.to_dict()), 0, 0)
+    name = f"{study.name}{_MARK}{_generation(old.study_name) + 1}"
+    if name in optuna.study.get_all_study_names(storage):  # left half made by a kill
+        optuna.delete_study(study_name=name, storage=storage)
+    named = frozenset(before) | study.space.parameters.keys()
+    trials = [_carried(trial, study, named) for trial in old.get_trials(deepcopy=False)]
+    kept = sum(trial.state == TrialState.COMPLETE for trial in trials)
+    change = Change(differences(before, study.space.to_dict()), kept, len(trials))
+    made = optuna.create_study(storage=storage, study_name=name, directions=old.directions)
+    made.add_trials(trials)
+    made.set_user_attr(CHANGES, [*old.user_attrs.get(CHANGES, []), asdict(change)])
+    return change
+
+
+def changes_of(study: optuna.Study) -> tuple[Change, ...]:
+    """Return how a study's space changed, first to last."""
+    return tuple(
+        Change(tuple(each["differences"]), each["kept"], each["before"]) for each in study.user_attrs.get(CHANGES, [])
+    )
+
+
+def _generation(name: str) -> int:
+    mark, number = name.rpartition(_MARK)[1:]
+    return int(number) if mark and number.isdigit() else 0
+
+
+def _carried(trial: FrozenTrial, study: Study, named: frozenset[str]) -> FrozenTrial:
+    """Return the trial as the new space sees it; one that was never run takes up no budget."""
+    result = trial.user_attrs.get(RESULT)
+    if result is None or not trial.state.is_finished():
+        return optuna.trial.create_trial(
+            state=TrialState.FAIL, user_attrs={REJECTED: "the space changed before the trial was over"}
+        )
+    values = _as_drawn(study, result["params"], named)
+    if values is None:
+        result = {**result, "fits": False, "reason": "outside the space since it was changed"}
+        return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={**trial.user_attrs, RESULT: result})
+    if trial.state != TrialState.COMPLETE:
+        return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=trial.user_attrs)
+    drawn = (distribution(study.space.parameters[name]) for name in values)
+    return optuna.trial.create_trial(
+        values=trial.values,
+        params=point_for_optuna(study.space, values),
+        distributions=dict(each for each in drawn if each is not None),
+        user_attrs=trial.user_attrs,
+        intermediate_values=trial.intermediate_values,
+    )
+
+
+def _as_drawn(study: Study, params: Mapping[str, Value], named: frozenset[str]) -> dict[str, Value] | None:
+    """Return what the new space would have drawn to give a trial its values; None where it could not.
+
+    `named` are the names that either space declares: what a model's own code asks for besides is not looked at.
+    """
+    space = study.space
+    drawn: dict[str, Value] = {}
+    for name, parameter in space.parameters.items():
+        if space.is_active(parameter, drawn):
+            value = params.get(name, _default(study, name))
+            if not parameter.contains(value):
+                return None
+            drawn[name] = value
+    dropped = (params.keys() & named) - drawn.keys()
+    if any(params[name] != _default(study, name) for name in dropped) or space.violated(drawn):
+        return None
+    return drawn
+
+
+def _default(study: Study, name: str) -> Value:
+    """Return the value that the model takes for what the space does not name; None where that is not known."""
+    if study.has_own_model:
+        return None
+    asked = catalogue.family(study.spec.model).find(name)
+    return asked.default if asked else None
+
+
+def _shown(written: Any) -> str:
+    """Return a parameter, or the constraints, as a study file has them in one line; nothing where there is none."""
+    if isinstance(written, dict):
+        return f"{{{', '.join(f'{key}: {_shown(value)}' for key, value in written.items())}}}"
+    if isinstance(written, list):
+        return f"[{', '.join(map(_shown, written))}]"
+    return shown(written)

@@ -1,0 +1,52 @@
+"""When a study asks for no further trial, and how it ended: rules over what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.search.optuna_search import Scored
+from pipelines.spec.schema import BudgetSpec
+from pipelines.study.load import Objective
+from tracking.outbox.records import StudyState
+
+_FIRST_FAILURES = 10
+
+
+def reason_to_stop(
+    budget: BudgetSpec, objective: Objective, trials: Sequence[Scored], best: Scored | None, elapsed_s: float
+) -> str:
+    """Return why no further trial is asked for; empty while there is no reason."""
+    if len(trials) >= budget.trials:
+        return "1 trial" if budget.trials == 1 else f"{budget.trials} trials"
+    if budget.time is not None and elapsed_s >= budget.time:
+        return f"time budget of {budget.time:g} s used up"
+    if failures := nothing_works(trials):
+        return failures
+    if best is None or best.value is None:
+        return ""
+    if budget.target is not None and not objective.is_better(budget.target, best.value):
+        return f"target {budget.target:g} reached"
+    since = sum(trial.number > best.number and trial.state in ("complete", "pruned") for trial in trials)
+    if budget.patience is not None and since >= budget.patience:
+        return f"no better score in {since} trials"
+    return ""
+
+
+def nothing_works(trials: Sequence[Scored]) -> str:
+    """Return what is wrong with a study whose first trials all failed; empty where that is not so."""
+    ended = [trial for trial in trials if trial.state != "running"]
+    if len(ended) < _FIRST_FAILURES or any(trial.state != "failed" for trial in ended):
+        return ""
+    return f"the first {len(ended)} trials all failed, the last one with: {ended[-1].reason}"
+
+
+def outcome(trials: Sequence[Scored], best: Scored | None, why: str) -> tuple[StudyState, str]:
+    """Return how a study ended that came to its end because of `why`."""
+    if best is not None:
+        return "finished", why
+    ended = [trial for trial in trials if trial.state != "running"]
+    if not ended or nothing_works(trials):
+        return "failed", why
+    if complete := sum(trial.state == "complete" and trial.fits for trial in ended):
+        return "failed", f"{why}, and none of the {complete} complete ones keeps the bounds of the objectives"
+    return "failed", f"{why}, and none completed; the last one {ended[-1].state}: {ended[-1].reason}"

@@ -1,0 +1,1 @@
+"""Selection of the winner among a study's best trials."""

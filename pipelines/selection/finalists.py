@@ -1,0 +1,101 @@
+"""Which of a study's best trials wins: by the mean over further trainings of each, which the search did not choose by.
+
+The best of many scores is partly luck: a trial wins a search by its hyperparameters and by the seed that it happened to
+have. So the trainings of the search itself do not count here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from pipelines.search.optuna_search import Scored, best_first
+from pipelines.spec.schema import SelectionSpec
+from pipelines.study.load import Objective
+from tracking.store.retrainings import Execution
+
+REFIT: Final = "refit"
+"""The execution that trains the winner on training and validation rows together."""
+
+ENSEMBLE: Final = "ensemble"
+"""The finalists' models averaged; kept with the winner."""
+
+_CONFIDENCE: Final = 0.95
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial that was trained again to choose the winner.
+
+    Attributes:
+        scores: the objective of each of these trainings.
+        interval: the 95 % confidence interval of their mean by Student's t; None for a single one.
+    """
+
+    number: int
+    mean: float
+    interval: tuple[float, float] | None
+    scores: tuple[float, ...]
+
+    def in_words(self) -> str:
+        """Return the mean with its interval.
+
+        >>> Finalist(3, 0.5, (0.25, 0.75), (0.4, 0.6)).in_words()
+        '0.5 over 2 trainings, 95 % interval 0.25 to 0.75'
+        """
+        over = "1 training" if len(self.scores) == 1 else f"{len(self.scores)} trainings"
+        spread = "" if self.interval is None else f", 95 % interval {self.interval[0]:.5g} to {self.interval[1]:.5g}"
+        return f"{self.mean:.5g} over {over}{spread}"
+
+
+def executions_wanted(selection: SelectionSpec) -> tuple[str, ...]:
+    """Return the names of the executions that each finalist is ranked by."""
+    if selection.folds is not None:
+        return (f"folds-{selection.folds}",)
+    return tuple(f"seed-{index}" for index in range(1, selection.seeds + 1))
+
+
+def folds_of(execution: str, folds: int) -> int:
+    """Return how many folds an execution trains, where the study's trials train so many."""
+    if execution == REFIT:
+        return 1
+    return int(execution.removeprefix("folds-")) if execution.startswith("folds-") else folds
+
+
+def finalists_of(
+    trials: Iterable[Scored], executions: Iterable[Execution], selection: SelectionSpec, objective: Objective
+) -> tuple[Finalist, ...]:
+    """Return a study's finalists by their means, the best first; one whose trainings all failed is left out.
+
+    Of equal means the one with the better score in the search comes first. Empty where nothing was trained again.
+    """
+    if not selection.finalists:
+        return ()
+    names = executions_wanted(selection)
+    best = best_first(trials, objective)[: selection.finalists]
+    scores: dict[int, list[float]] = {trial.number: [] for trial in best}
+    for execution in executions:
+        if execution.number in scores and execution.name in names and execution.state == "complete":
+            scores[execution.number] += execution.scores
+    sign = 1.0 if objective.direction == "minimize" else -1.0
+    finalists = [_finalist(number, tuple(of_trial)) for number, of_trial in scores.items() if of_trial]
+    return tuple(sorted(finalists, key=lambda finalist: sign * finalist.mean))
+
+
+def execution_seed(seed: int, number: int, name: str) -> int:
+    """Return the seed of an execution: it depends on the study's seed, the trial's number and the name alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()[:4], "big")
+
+
+def _finalist(number: int, scores: tuple[float, ...]) -> Finalist:
+    mean = statistics.fmean(scores)
+    if len(scores) == 1:
+        return Finalist(number, mean, None, scores)
+    from scipy.stats import t  # loads for a third of a second
+
+    half = float(t.ppf((1 + _CONFIDENCE) / 2, len(scores) - 1)) * statistics.stdev(scores) / math.sqrt(len(scores))
+    return Finalist(number, mean, (mean - half, mean + half), scores)

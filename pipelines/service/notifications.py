@@ -1,0 +1,131 @@
+"""Tells people of a study's end or its new best trial: a signed POST, or a command of the operator's.
+
+How far people were told stands in the store as a position in the study's events, so a notice is sent after a restart
+too, and sent again at most where the service was killed in between. A receiver that does not answer is tried again;
+in the end its notice is given up, with a line in the service's log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from pipelines.service.config import NoticeKind, NotifySpec
+from pipelines.supervisor.event_log import StoredEvent, events_after
+from pipelines.workspace.home import Home
+from tracking.store.database import Store, now_ms
+from tracking.store.submissions import Submission, Submissions
+
+SIGNATURE = "X-Kerastudy-Signature"
+_TRIES = 5
+_PATIENCE_S = 10.0
+_COMMAND_S = 60.0
+_LOOK_EVERY_S = 1.0
+_STALE_MS = 86_400_000
+_OF_STATE: Mapping[str, NoticeKind] = {"finished": "finished", "failed": "failed"}
+_log = logging.getLogger("kerastudy.service")
+
+
+class _NotTakenError(Exception):
+    """A receiver did not take a notice."""
+
+
+class Notices:
+    """Looks for news of the service's studies, and sends them, each to everyone who wants its kind."""
+
+    def __init__(self, home: Home, store: Store, receivers: Sequence[NotifySpec]) -> None:
+        self._home = home
+        self._submissions = Submissions(store)
+        self._receivers = receivers
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="notices", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look; does nothing where nobody is to be told."""
+        if self._receivers:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Send nothing more; what was not sent is sent after the next start."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE_S)
+
+    def step(self) -> None:
+        """Send what is new of every study."""
+        for submission in self._submissions.list():
+            for event in events_after(self._home, submission.study, submission.noticed):
+                if self._ended.is_set():
+                    return
+                if (notice := _notice(submission, event)) is not None:
+                    self._send(notice)
+                self._submissions.noticed(submission.study, event.id)
+
+    def _run(self) -> None:
+        while not self._ended.wait(_LOOK_EVERY_S):
+            try:
+                self.step()
+            except Exception:
+                _log.exception("looking for news failed; it is tried again")
+                self._ended.wait(_PATIENCE_S)
+
+    def _rest(self, seconds: float) -> None:
+        self._ended.wait(seconds)
+
+    def _send(self, notice: Mapping[str, Any]) -> None:
+        for receiver in self._receivers:
+            if notice["kind"] not in receiver.on:
+                continue
+            tries = Retrying(
+                stop=stop_after_attempt(_TRIES),
+                wait=wait_exponential(max=30.0),
+                retry=retry_if_exception_type(_NotTakenError),
+                sleep=self._rest,
+            )
+            try:
+                tries(_hand_over, receiver, json.dumps(notice).encode())
+            except RetryError as error:
+                why = error.last_attempt.exception()
+                _log.warning("the notice %s of %s was given up: %s", notice["kind"], notice["study"], why)
+
+
+def _notice(submission: Submission, event: StoredEvent) -> Mapping[str, Any] | None:
+    """Return what people are told of an event; None if it is no news, or none any more."""
+    kind: NoticeKind | None = None
+    if event.kind == "study-ended":
+        kind = _OF_STATE.get(event.content.get("state", ""))
+    elif event.kind == "trial-ended" and event.content.get("is_best"):
+        kind = "new_best"
+    if kind is None or now_ms() - event.content.get("at", 0) > _STALE_MS:
+        return None
+    return {**event.content, "kind": kind, "study": submission.study, "submitter": submission.submitter}
+
+
+def _hand_over(receiver: NotifySpec, body: bytes) -> None:
+    try:
+        if receiver.webhook is not None:
+            headers = {"Content-Type": "application/json", **_signed(receiver.secret_file, body)}
+            httpx.post(receiver.webhook, content=body, headers=headers, timeout=_PATIENCE_S).raise_for_status()
+        elif receiver.command is not None:
+            subprocess.run(receiver.command, input=body, timeout=_COMMAND_S, check=True, capture_output=True)
+    except (httpx.HTTPError, OSError, subprocess.SubprocessError) as error:
+        raise _NotTakenError(str(error)) from error
+
+
+def _signed(secret_file: str | None, body: bytes) -> dict[str, str]:
+    """Return the header that proves where a notice comes from, and when: `t=SECONDS,v1=HEX` over `SECONDS.BODY`."""
+    if secret_file is None:
+        return {}
+    secret, at = Path(secret_file).read_bytes().strip(), str(int(time.time()))
+    return {SIGNATURE: f"t={at},v1={hmac.new(secret, at.encode() + b'.' + body, hashlib.sha256).hexdigest()}"}

@@ -1,0 +1,109 @@
+"""What a study that comes over HTTP may name: data below the operator's folders, code on the operator's list, no more.
+
+Everything else about the file is checked as on the command line. Paths are resolved before they are compared, links and
+`..` included, and it is the resolved path that is stored.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.data.source_paths import is_loader
+from pipelines.service.config import ServiceSpec
+from pipelines.spec.code_references import is_reference
+from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.shipped_spaces import shipped_names
+from search_spaces.yaml_document import Document, KeyPath
+
+UPLOADS = "uploads"
+"""How a study names an uploaded file: `uploads/<name>`."""
+
+_SOURCES = ("source", "validation_source", "test_source")
+_MOST_LISTED = 100
+
+
+def confined(document: Document, spec: ServiceSpec, uploads: Path) -> Document:
+    """Return a study's document with full paths in the place of what it names.
+
+    Raises:
+        InputError: with everything that it may not name.
+    """
+    problems: list[Problem] = []
+    changed: list[tuple[KeyPath, str]] = []
+    for keys, written in _named(document):
+        try:
+            changed.append((keys, _allowed(keys, written, spec, uploads)))
+        except InputError as error:
+            problems += [document.problem(keys, problem.message) for problem in error.problems]
+    problems += [
+        document.problem(keys, f"only shipped spaces can be extended here; {nearest(name, shipped_names())}")
+        for keys, name in _extended(document)
+        if name not in shipped_names()
+    ]
+    if problems:
+        raise InputError(problems)
+    data = copy.deepcopy(document.data)
+    for keys, path in changed:
+        part: Any = data if len(keys) == 1 else data[str(keys[0])]
+        part[keys[-1]] = path
+    return replace(document, data=data)  # what was sent has kept its places
+
+
+def _named(document: Document) -> Iterator[tuple[KeyPath, str]]:
+    data = document.data.get("data")
+    for key in _SOURCES:
+        written = data.get(key) if isinstance(data, dict) else None
+        if isinstance(written, str):
+            yield ("data", key), written
+    if is_reference(model := document.data.get("model")):
+        yield ("model",), str(model)
+
+
+def _extended(document: Document) -> Iterator[tuple[KeyPath, str]]:
+    written: Any = document.get(("space", "extends"))
+    if isinstance(written, str):
+        yield ("space", "extends"), written
+    for index, name in enumerate(written if isinstance(written, list) else ()):
+        if isinstance(name, str):
+            yield ("space", "extends", index), name
+
+
+def _allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Path) -> str:
+    if keys == ("model",) or is_loader(written):
+        return _allowed_code(written, spec.code)
+    if written.startswith(("sklearn:", "keras:")) or "://" in written:
+        return written  # a named set, or an address, which is refused by whoever reads the data
+    return _allowed_data(written, spec, uploads)
+
+
+def _allowed_code(written: str, allowed: Sequence[str]) -> str:
+    """Return the entry of the list that is meant: in full, or by the end of its path."""
+    meant = [entry for entry in allowed if entry == written or entry.endswith(f"/{written}")]
+    if len(meant) == 1:
+        return meant[0]
+    known = [entry.rpartition("/")[2] for entry in allowed]
+    message = f"{written} is not on this service's list of code; {nearest(written, known)}"
+    raise InputError(
+        message if not meant else f"{written} is on this service's list several times; write more of its path"
+    )
+
+
+def _allowed_data(written: str, spec: ServiceSpec, uploads: Path) -> str:
+    roots = [Path(folder).resolve() for folder in spec.data]
+    places = [(root / written, root) for root in roots]
+    first, _, rest = written.partition("/")
+    if first == UPLOADS and rest:
+        places.append((uploads / rest, uploads.resolve()))
+    for place, root in places:
+        try:
+            path = place.resolve()
+            if path.is_relative_to(root) and path != root and path.exists():
+                return str(path)
+        except (OSError, ValueError):  # a name that no file can have
+            continue
+    near = [entry.name for root in roots for entry in sorted(root.iterdir())[:_MOST_LISTED] if entry.name[:1] != "."]
+    raise InputError(f"this service has no data called {written}; {nearest(written, near)}")

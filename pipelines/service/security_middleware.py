@@ -1,0 +1,232 @@
+"""What stands between the network and the service: host, origin, size, patience and token, before anything is read.
+
+A plain ASGI application around another one, so that it also stands before MLflow's UI. The token's row is handed on in
+the scope as `kerastudy.token`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+import time
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.requests import ClientDisconnect
+
+from pipelines.service.problem_details import MEDIA_TYPE, body_of
+from tracking.store.tokens import Token, Tokens
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MLFLOW = "/mlflow"
+OPEN = ("/", "/healthz", "/openapi.json", "/docs")
+"""What needs no token: whether the service lives, and what it understands."""
+
+_MOST_BYTES = 1 << 20
+_MOST_MLFLOW_BYTES = 1 << 30
+_PATIENCE_S = 20.0
+_LONGEST_BODY_S = 60.0
+_CHECKS_AT_ONCE = 20
+_HOST = re.compile(r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+")
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_HEADERS_OF_OURS = (
+    (b"cache-control", b"no-store"),
+    (b"x-frame-options", b"DENY"),
+)
+
+
+class _BodyError(Exception):
+    """A body is too large or too slow; its answer was given."""
+
+
+class Guard:
+    """Lets through what may pass, and refuses the rest.
+
+    Args:
+        hosts: names and addresses by which clients may reach the service.
+        uploads: most bytes of an uploaded file; None where none may be uploaded.
+    """
+
+    def __init__(self, app: App, tokens: Tokens, hosts: Collection[str], uploads: int | None) -> None:
+        self._app = app
+        self._tokens = tokens
+        self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
+        self._uploads = uploads
+        self._checks = anyio.CapacityLimiter(_CHECKS_AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        answer = _Answer(send, scope["path"])
+        headers = _headers(scope)
+        if (refused := self._refused(scope, headers)) is not None:
+            await answer.problem(*refused)
+            return
+        if not _is_open(scope["path"]):
+            token = await self._token(scope["path"], headers.get("authorization", ""))
+            if token is None:
+                await answer.unauthorized()
+                return
+            scope["kerastudy.token"] = token
+        body = _Body(receive, self._limit(scope), answer)
+        try:
+            await self._app(scope, body.receive, answer.send)
+        except _BodyError:
+            if not answer.has_begun:
+                raise
+        except ClientDisconnect:  # with its body half sent: nobody is left to be answered, and nothing is wrong here
+            pass
+
+    def _refused(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Return what speaks against a request whoever asks."""
+        if _name_of(headers.get("host", "")) not in self._hosts:
+            return 421, "this service does not answer to that host; its operator can add it to `hosts`"
+        origin = headers.get("origin")
+        if origin is not None and _name_of(urlsplit(origin).netloc) not in self._hosts:
+            return 403, "requests of pages of other sites are refused"
+        goes_there = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        if headers.get("sec-fetch-site") == "cross-site" and not goes_there:
+            return 403, "requests of pages of other sites are refused"
+        length, limit = headers.get("content-length"), self._limit(scope)
+        if length is not None and (not length.isdecimal() or len(length) > 18 or int(length) > limit):
+            return 413, f"the body is larger than the {limit:,} bytes that are allowed here"
+        return None
+
+    def _limit(self, scope: Scope) -> int:
+        path = scope["path"]
+        if path.startswith("/v1/uploads/") and self._uploads is not None:
+            return self._uploads
+        return _MOST_MLFLOW_BYTES if _is_mlflow(path) else _MOST_BYTES
+
+    async def _token(self, path: str, authorization: str) -> Token | None:
+        kind, _, written = authorization.partition(" ")
+        if kind.lower() == "basic" and _is_mlflow(path):  # the only way in that every browser has
+            written = _password(written)
+        elif kind.lower() != "bearer":
+            return None
+        return await anyio.to_thread.run_sync(self._tokens.check, written.strip(), limiter=self._checks)
+
+
+class _Body:
+    """A request's body: no larger and no slower than allowed."""
+
+    def __init__(self, receive: Receive, limit: int, answer: _Answer) -> None:
+        self._limit = limit
+        self._answer = answer
+        self._receive = receive
+        self._size = 0
+        self._began = time.monotonic()
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        """Return the next part."""
+        if self._is_whole:  # from here on, only the end of the connection can come
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), _PATIENCE_S)
+        except TimeoutError:
+            raise await self._refused(408, "the body did not arrive in time") from None
+        self._size += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        if self._size > self._limit:
+            raise await self._refused(413, f"the body is larger than the {self._limit:,} bytes that are allowed here")
+        is_small = self._limit <= _MOST_BYTES
+        if is_small and not self._is_whole and time.monotonic() - self._began > _LONGEST_BODY_S:
+            raise await self._refused(408, "the body did not arrive in time")
+        return message
+
+    async def _refused(self, status: int, detail: str) -> _BodyError:
+        """Answer before the application can, which only sees that it could not read."""
+        if not self._answer.has_begun:
+            await self._answer.problem(status, detail)
+            self._answer.is_given = True
+        return _BodyError(detail)
+
+
+class _Answer:
+    """An answer, with the headers that all have.
+
+    Attributes:
+        has_begun: whether anything of it was sent.
+        is_given: whether all of it was; what the application sends then is dropped.
+    """
+
+    def __init__(self, send: Send, path: str) -> None:
+        self._send = send
+        self._is_mlflow = _is_mlflow(path)
+        self.has_begun = self.is_given = False
+
+    async def send(self, message: Message) -> None:
+        """Send a part of it, unless an answer was given already."""
+        if self.is_given:
+            return
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            present = {name.lower() for name, _ in message.get("headers", ())}
+            ours = _HEADERS if self._is_mlflow else (*_HEADERS, *_HEADERS_OF_OURS)
+            message["headers"] = [*message.get("headers", ()), *(pair for pair in ours if pair[0] not in present)]
+        await self._send(message)
+
+    async def unauthorized(self) -> None:
+        """Ask for a token."""
+        way = b'Basic realm="kerastudy: any name, a token as password"' if self._is_mlflow else b"Bearer"
+        await self.problem(401, "a valid token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", way),))
+
+    async def problem(self, status: int, detail: str, headers: Collection[tuple[bytes, bytes]] = ()) -> None:
+        """Send a problem detail."""
+        body = body_of(status, detail)
+        own = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), *headers]
+        if status in (408, 413):  # the rest of the body is not wanted
+            own.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": status, "headers": own})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Return the headers by name; of one that is given twice, neither counts."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        found[key] = value.decode("latin-1") if key not in found else "\0"
+    return found
+
+
+def _name_of(host: str) -> str:
+    """Return the name in `name:port`; empty where it is none."""
+    found = _HOST.match(host)
+    rest = host[found.end() :] if found else ""
+    if found is None or (rest and not re.fullmatch(r":\d{1,5}", rest)):
+        return ""
+    return found[0].lower().strip("[]")
+
+
+def _password(written: str) -> str:
+    try:
+        return base64.b64decode(written, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return ""
+
+
+def _is_mlflow(path: str) -> bool:
+    return path == MLFLOW or path.startswith(f"{MLFLOW}/")
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith("/swagger/")

@@ -1,0 +1,1 @@
+"""The study file's schema and its error messages."""

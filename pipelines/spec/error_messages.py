@@ -1,0 +1,216 @@
+"""What pydantic found wrong with a study file or a service's, in a person's words and with the place of each key.
+
+Pydantic names the members of a union as if they were keys, and reports every member that did not fit; both are
+undone here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from pipelines.spec.schema import NAME_MEANS, StudySpec
+from search_spaces.errors import Problem, nearest
+from search_spaces.yaml_document import Document, described
+
+Keys = tuple[str | int, ...]
+
+_EXPECTED: Mapping[str, str] = {
+    "string_type": "text",
+    "string_too_short": "text that is not empty",
+    "string_pattern_mismatch": NAME_MEANS,
+    "int_type": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+}
+_EXPECTED_AT: Mapping[Keys, str] = {
+    ("data", "target"): "a column's name, or a list of names",
+    ("training", "class_weight"): "balanced, or a weight for each class by its name",
+    ("resources", "fleet"): "auto, off, or a whole number from 1 to 1024",
+}
+"""Where one of several types will do."""
+
+_BOUNDS = ("gt", "ge", "lt", "le")
+_NUMBERS = ("int_type", "float_type")
+_MEANT_TRUE = ("yes", "on", "y", "true")
+_MEANT_FALSE = ("no", "off", "n", "false")
+
+
+def spec_problems(document: Document, error: ValidationError, model: type[BaseModel] = StudySpec) -> list[Problem]:
+    """Return one problem for each key of the document that a model refused."""
+    found: dict[Keys, ErrorDetails] = {}
+    for detail in error.errors(include_url=False):
+        found.setdefault(_keys(model, detail["loc"]), detail)
+    return [
+        _problem(model, document, keys, detail)
+        for keys, detail in found.items()
+        if not any(other[: len(keys)] == keys for other in found if other != keys)
+    ]
+
+
+def keys_of(data: Any, dotted: str) -> Keys:
+    """Return the keys of a dotted path such as `data.columns.a.b.type` or `training.metrics[0]`.
+
+    A key of the data that holds dots itself, as the column `a.b` may, is found as one key.
+    """
+    keys: list[str | int] = []
+    rest = re.sub(r"\[(\d+)\]", r".\1", dotted)
+    while rest:
+        whole = [key for key in data if f"{rest}.".startswith(f"{key}.")] if isinstance(data, dict) else []
+        name = max(whole, key=len, default=rest.partition(".")[0])
+        rest = rest[len(name) + 1 :]
+        key = int(name) if isinstance(data, list) and name.isdecimal() else name
+        keys.append(key)
+        known = key in data if isinstance(data, dict) else isinstance(key, int) and key < len(data)
+        data = data[key] if known else None
+    return tuple(keys)
+
+
+def _problem(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> Problem:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        message = f'unknown key "{keys[-1]}"; {nearest(str(keys[-1]), _keys_at(model, keys[:-1]))}'
+        return document.key_problem(keys, message)
+    if kind == "missing":
+        return document.problem(keys, f'the key "{keys[-1]}" is missing; add it{_meaning(model, keys)}')
+    if kind == "value_error":
+        return document.problem(keys, detail["msg"].removeprefix("Value error, "))
+    got = detail["input"]
+    message = f"expected {_expected(model, keys, detail)}, got {described(got)}{_advice(model, document, keys, detail)}"
+    return document.problem(keys, message)
+
+
+def _expected(model: type[BaseModel], keys: Keys, detail: ErrorDetails) -> str:
+    if keys in _EXPECTED_AT:
+        return _EXPECTED_AT[keys]
+    if detail["type"] == "literal_error":
+        return " or ".join(", ".join(map(str, _choices(model, keys))).rsplit(", ", 1))
+    told = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
+    bounds = {name: f"{bound:.15g}" for name, bound in detail.get("ctx", {}).items() if name in _BOUNDS}
+    return told.format(**bounds)
+
+
+def _advice(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> str:
+    """Return what to do, where the file shows what was meant."""
+    kind, got = detail["type"], detail["input"]
+    if kind == "literal_error" and isinstance(got, str):
+        hint = nearest(got, map(str, _choices(model, keys)))
+        return f"; {hint.partition('?')[0]}?" if hint.startswith("did you mean") else ""
+    if kind == "bool_type" and isinstance(got, str) and got.lower() in _MEANT_TRUE + _MEANT_FALSE:
+        return f"; write {str(got.lower() in _MEANT_TRUE).lower()}"
+    if isinstance(got, str) and kind in _NUMBERS and keys not in document.unquoted and _is_number(got):
+        return "; remove the quotes"
+    if kind == "string_type" and isinstance(got, (int, float)):
+        return "; put it in quotes if it is a name"
+    if kind == "list_type" and isinstance(got, (str, int, float)):
+        return f"; write [{json.dumps(got, ensure_ascii=False)}]"
+    if got is None and (field := _field_at(model, keys)) is not None and not field.is_required():
+        return "; remove the key to take its default"
+    return ""
+
+
+def _meaning(model: type[BaseModel], keys: Keys) -> str:
+    field = _field_at(model, keys)
+    text = (field.description or "") if field else ""
+    return f" ({text[:1].lower()}{text[1:].partition('. ')[0].rstrip('.')})" if text else ""
+
+
+def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Keys:
+    """Return a pydantic location without the parts that name union members instead of keys."""
+    keys: list[str | int] = []
+    here: Any = model
+    for part in location:
+        members = _members(here)
+        if len(members) > 1:
+            here = next((member for member in members if str(part).startswith(_label(member))), None)
+        elif isinstance(member := members[0] if members else None, type) and issubclass(member, BaseModel):
+            keys.append(part)
+            field = _field(member, part)
+            here = field.annotation if field else None
+        elif get_origin(member) in (list, tuple, dict):
+            keys.append(part)
+            here = get_args(member)[-1]
+    return tuple(keys)
+
+
+def _keys_at(model: type[BaseModel], keys: Keys) -> list[str]:
+    section = _annotation_at(model, keys)
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return [field.alias or name for name, field in section.model_fields.items()]
+    return []
+
+
+def _choices(model: type[BaseModel], keys: Keys) -> tuple[Any, ...]:
+    annotation = _annotation_at(model, keys)
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _annotation_at(model: type[BaseModel], keys: Keys) -> Any:
+    """Return what is expected at a path: the one annotation that remains once `None` is taken out."""
+    here: Any = model
+    for key in keys:
+        member = next((each for each in _members(here) if _holds(each)), None)
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            field = _field(member, key)
+            here = field.annotation if field else None
+        else:
+            here = get_args(member)[-1] if member else None
+    members = _members(here)
+    return members[0] if len(members) == 1 else None
+
+
+def _field_at(model: type[BaseModel], keys: Keys) -> FieldInfo | None:
+    section = _annotation_at(model, keys[:-1]) if keys else None
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return _field(section, keys[-1])
+    return None
+
+
+def _field(section: type[BaseModel], key: str | int) -> FieldInfo | None:
+    named = ((field.alias or name, field) for name, field in section.model_fields.items())
+    return next((field for name, field in named if name == key), None)
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Return the members of a union without `None`; an annotation that is no union is its own only member."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [inner for member in get_args(annotation) for inner in _members(member)]
+    return [] if annotation in (None, type(None)) else [annotation]
+
+
+def _holds(annotation: Any) -> bool:
+    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return is_section or get_origin(annotation) in (list, tuple, dict)
+
+
+def _label(member: Any) -> str:
+    """Return how pydantic's name of a union member begins."""
+    origin = get_origin(member) or member
+    return "literal" if origin is Literal else str(getattr(origin, "__name__", origin))
+
+
+def _is_number(written: str) -> bool:
+    try:
+        float(written)
+    except ValueError:
+        return False
+    return True

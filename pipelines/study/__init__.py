@@ -1,0 +1,1 @@
+"""A checked study, and what is stored of it."""

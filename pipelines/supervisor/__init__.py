@@ -1,0 +1,1 @@
+"""The supervisor: the one process that drives a study's trials."""

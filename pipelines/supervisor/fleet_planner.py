@@ -1,0 +1,240 @@
+"""Which of a study's trials train together: what the supervisor knows of fleets.
+
+A study's space is sampled once to see what its trials are like; from that follow the programs they share, the number
+of seats, and whether fleets pay at all. Trials that wait for a seat wait here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import optuna
+
+from pipelines.data.prepared import DataSummary
+from pipelines.models.objectives import WHOLE_BATCH_LOSSES
+from pipelines.spec.schema import MEASURED_OF_FILES
+from pipelines.study.load import Study
+from pipelines.training.fleet.envelope import Envelope, envelope_of, joined
+from pipelines.training.fleet.grouping import Sizes, alone_s, fleet_s, fleets_at_once, programs_for, weights_of
+from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, FAMILY, Member, member_of
+from pipelines.training.messages import MOST_BYTES
+from search_spaces.space import Space
+from search_spaces.suggest import ConstraintViolated, largest, smallest, suggest
+from tracking.outbox.records import Value
+
+_SAMPLES = 128
+_TPE_IN_FLIGHT = 4
+_RANDOM_SEATS = 16
+_SHARE_OF_MEMORY = 0.5
+
+Trial = tuple[int, Mapping[str, Value]]
+
+
+@dataclass
+class _Group:
+    """The trials that share a program."""
+
+    envelope: Envelope
+    seats: int
+    waiting: deque[Trial] = field(default_factory=deque)
+
+
+class Fleets:
+    """The fleets of one study.
+
+    Args:
+        trials: how many are still to be trained.
+        workers: how many fleets can be under way at once.
+        memory_bytes: what one worker may hold.
+
+    Attributes:
+        why_not: why no trial of the study trains in a fleet; empty where they do.
+    """
+
+    def __init__(self, study: Study, summary: DataSummary, *, trials: int, workers: int, memory_bytes: int) -> None:
+        self._study = study
+        self._groups: list[_Group] = []
+        self._alone: deque[tuple[Trial, str]] = deque()
+        self._failures: dict[int, int] = {}
+        self._at_once = 0
+        self._is_auto = study.spec.resources.fleet == "auto"
+        self.why_not = unfit(study) or _unfit_data(study, summary)
+        if self.why_not:
+            return
+        sizes = _sizes(summary, trials)
+        members = [member for member in _sample(study) if not _unfit_trial(member)]
+        if not members:
+            self.why_not = "no optimizer of the space updates each weight by itself"
+            return
+        if self._is_auto and (alone := alone_s(members, sizes)) <= fleet_s(members, sizes):
+            self.why_not = f"the trials are expected to take no more than {alone:.0f} s of one core one by one"
+            return
+        self._at_once = fleets_at_once(members, sizes, workers) if self._is_auto else workers
+        seats = _seats(study, self._at_once)
+        for envelope in programs_for(members, sizes):
+            room = _room(envelope, sizes, summary, memory_bytes)
+            self._groups.append(_Group(envelope, max(1, min(seats, room))))
+
+    @property
+    def sentence(self) -> str:
+        """Return in a line how the study's trials are trained."""
+        if self.why_not:
+            return f"each trial by itself: {self.why_not}"
+        programs = ", ".join(
+            f"up to {group.envelope.depth} x {group.envelope.width} units, {group.seats} trials at a time"
+            for group in self._groups
+        )
+        return f"in {'1 fleet' if self._at_once == 1 else f'{self._at_once} fleets at once'}: {programs}"
+
+    def full(self, under_way: int) -> bool:
+        """Say whether so many fleets are enough, so that no trial is asked for one more."""
+        return not self.why_not and under_way >= self._at_once
+
+    def add(self, number: int, values: Mapping[str, Value]) -> None:
+        """Let a trial wait for its seat, or for a worker of its own."""
+        reason = self.why_not
+        if not reason:
+            member = member_of(values, self._study.per_layer)
+            reason = _unfit_trial(member)
+            if not reason:
+                self._group_of(member).waiting.append((number, values))
+                return
+        self._alone.append(((number, values), reason))
+
+    def again(self, number: int, values: Mapping[str, Value], reason: str) -> None:
+        """Let a trial that lost its own worker have another."""
+        self._alone.append(((number, values), reason))
+
+    def next_alone(self) -> tuple[Trial, str] | None:
+        """Return a trial that waits for a worker of its own, and why; None where there is none."""
+        return self._alone.popleft() if self._alone else None
+
+    def next_fleet(self) -> tuple[Envelope, int] | None:
+        """Return the program that most trials wait for and its seats; None where none waits."""
+        group = max(self._groups, key=lambda group: len(group.waiting), default=None)
+        return (group.envelope, group.seats) if group is not None and group.waiting else None
+
+    def program_of(self, values: Mapping[str, Value]) -> tuple[Envelope, int] | None:
+        """Return the program that a trial with these values trains in, and its seats; None where it trains alone."""
+        member = None if self.why_not else member_of(values, self._study.per_layer)
+        if member is None or _unfit_trial(member):
+            return None
+        group = self._group_of(member)
+        return group.envelope, group.seats
+
+    def take(self, envelope: Envelope, most: int) -> list[Trial]:
+        """Return trials that wait for a program, at most so many."""
+        waiting = self._of(envelope).waiting
+        return [waiting.popleft() for _ in range(min(most, len(waiting)))]
+
+    def crowded(self, envelope: Envelope) -> bool:
+        """Say whether so many trials wait for something else that a fleet should come to its end."""
+        others = sum(len(group.waiting) for group in self._groups if group.envelope != envelope)
+        return others + len(self._alone) >= self._of(envelope).seats
+
+    def broke(self, envelope: Envelope, trials: Sequence[Trial], reason: str) -> None:
+        """Take back the trials of a fleet that failed: they go on in fleets of half the size, the last one alone."""
+        group = self._of(envelope)
+        group.seats = max(1, math.ceil(min(group.seats, len(trials)) / 2))
+        for number, values in trials:
+            self._failures[number] = self._failures.get(number, 0) + 1
+            if len(trials) == 1 or self._failures[number] > 3:
+                self._alone.append(((number, values), f"its fleet failed: {reason}"))
+            else:
+                group.waiting.append((number, values))
+
+    def _group_of(self, member: Member) -> _Group:
+        for group in self._groups:
+            if group.envelope.holds(member):
+                return group
+        # The sample of the space has missed something, or the space has changed: a program for it and the like.
+        last = self._groups[-1]
+        group = _Group(joined(last.envelope, envelope_of([member])), last.seats)
+        self._groups.append(group)
+        return group
+
+    def _of(self, envelope: Envelope) -> _Group:
+        return next(group for group in self._groups if group.envelope == envelope)
+
+
+def unfit(study: Study) -> str:
+    """Return why no trial of a study can train in a fleet, as far as its file shows; empty where they can."""
+    spec = study.spec
+    if spec.resources.fleet == "off":
+        return "resources.fleet is off"
+    if study.has_own_model:
+        return "a model of your own is trained by its own code"
+    if spec.model != FAMILY:
+        return f"only the {FAMILY} family trains in fleets"
+    if spec.training.loss in WHOLE_BATCH_LOSSES:
+        return f"{spec.training.loss} is one number for a whole batch"
+    if spec.limits.model_memory is not None:
+        return "limits.model_memory is compared with each trial's own model"
+    if spec.objectives and any(goal.metric in MEASURED_OF_FILES for goal in spec.objectives):
+        return "objectives measure each model's file, and a fleet leaves weights"
+    if importlib.util.find_spec("jax") is None:
+        return 'JAX is not installed; install the extra "jax"'
+    return ""
+
+
+def _unfit_data(study: Study, summary: DataSummary) -> str:
+    if summary.folds > 1:
+        return "cross-validation trains each fold on data of its own"
+    sizes = _sizes(summary, 1)
+    if 4 * sizes.inputs * sum(summary.rows.values()) > MOST_BYTES:
+        return "the data does not fit in memory"
+    return ""
+
+
+def _unfit_trial(member: Member) -> str:
+    if member.optimizer.name not in ELEMENTWISE_OPTIMIZERS:
+        return f"{member.optimizer.name} does not update each weight by itself"
+    return ""
+
+
+def _sizes(summary: DataSummary, trials: int) -> Sizes:
+    features = summary.features
+    image = math.prod(features.image) if features.image else 0
+    embedded = sum(min(50, round(1.6 * count**0.56)) for _, count in features.codes)
+    return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
+
+
+def _seats(study: Study, fleets: int) -> int:
+    """Return the seats of one of so many fleets.
+
+    TPE learns from trials that have ended, so few are under way at once; how few, `benchmarks/ask_in_flight.py`
+    measures. A random search loses nothing.
+    """
+    asked = study.spec.resources.fleet
+    if isinstance(asked, int):
+        return asked
+    return max(2, _TPE_IN_FLIGHT // fleets) if study.spec.search.sampler == "tpe" else _RANDOM_SEATS
+
+
+def _room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:
+    """Return how many trials of a program fit into a worker: weights, slots, and what a step and a score hold."""
+    layers = envelope.depth * envelope.width + sizes.inputs
+    numbers = 10 * weights_of(envelope, sizes) + 6 * envelope.batch * layers
+    numbers += summary.rows["train"] * sizes.outputs + min(4096, summary.rows["validation"]) * 2 * layers
+    return int(_SHARE_OF_MEMORY * memory_bytes / (4 * numbers))
+
+
+def _sample(study: Study) -> list[Member]:
+    """Return trials such as the space draws, its ends among them."""
+    drawer = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    points: list[Mapping[str, Value]] = [smallest(study.space), largest(study.space)]
+    for _ in range(_SAMPLES):
+        drawn = _drawn(study.space, drawer.ask())
+        points += [drawn] if drawn is not None else []
+    return [member_of(point, study.per_layer) for point in points]
+
+
+def _drawn(space: Space, trial: optuna.Trial) -> Mapping[str, Value] | None:
+    try:
+        return suggest(space, trial)
+    except ConstraintViolated:
+        return None

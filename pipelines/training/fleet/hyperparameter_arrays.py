@@ -1,0 +1,101 @@
+"""Members as arrays: what differs between the trials of a fleet while its program stays the same."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from pipelines.models.catalogue import family
+from pipelines.models.hyperparameter_requests import Questions
+from pipelines.models.optimizer_catalogue import OPTIMIZERS
+from pipelines.models.schedules import build_schedule
+from pipelines.training.batches import batch_order
+from pipelines.training.fleet.member import FAMILY, Member
+from pipelines.training.fleet.optimizers import CLIP_BRANCHES
+from pipelines.training.fleet.program import Program
+from search_spaces.hyperparameters import GivenHyperParameters
+
+Plan = dict[str, npt.NDArray[Any]]
+"""The steps of an epoch; see `epoch_plan`."""
+
+
+def numbers_of(program: Program, member: Member) -> dict[str, Any]:
+    """Return a member's numbers, as `Network`, `Optimizers` and `Program` take them by name."""
+    envelope = program.envelope
+    depth, layers = member.depth, max(1, envelope.depth)
+    units = np.zeros((layers, envelope.width), bool)
+    for layer, width in enumerate(member.units):
+        units[layer, :width] = True
+    activations = [envelope.activations.index(name) for name in member.activations]
+    arguments = {name: np.float32(member.arguments.get(name, 0.0)) for name in program.optimizers.arguments}
+    return {
+        "depth": np.int32(depth),
+        "units": units,
+        "activation": np.asarray([*activations, *[0] * (layers - depth)], np.int32),
+        "dropout": np.asarray([*member.dropout, *[0.0] * (layers - depth)], np.float32),
+        "use_bias": np.float32(member.use_bias),
+        "normalized": np.bool_(member.normalized),
+        "l1": np.float32(member.l1),
+        "l2": np.float32(member.l2),
+        "label_smoothing": np.float32(member.label_smoothing),
+        "optimizer": np.int32(program.optimizers.index(member.optimizer)),
+        "arguments": arguments,
+        "clip": np.int32(CLIP_BRANCHES.index(member.clip)),
+        "clip_threshold": np.float32(member.clip_threshold),
+        "averaged": np.bool_(member.ema is not None),
+        "ema_momentum": np.float32(member.ema or 0.0),
+    }
+
+
+def learning_rates(member: Member, per_layer: frozenset[str], train_rows: int) -> npt.NDArray[np.float32]:
+    """Return the learning rate of each optimizer step [step] of a whole training."""
+    steps = math.ceil(train_rows / member.batch_size)
+    hp = GivenHyperParameters(member.values)
+    questions = Questions(hp, family(FAMILY), per_layer)
+    rate = questions.ask("learning_rate", OPTIMIZERS[member.optimizer.name]["learning_rate"][1])
+    schedule = build_schedule(questions, rate, steps, member.epochs)
+    total = steps * member.epochs
+    if not callable(schedule):
+        return np.full(total, schedule, np.float32)
+    rates: npt.NDArray[np.float32] = np.asarray(schedule(ops.arange(total)), np.float32)
+    return rates
+
+
+def epoch_plan(
+    batch_size: int, step_rows: int, seed: int, epoch: int, rates: npt.NDArray[np.float32], rows: int
+) -> Plan:
+    """Return the steps of one epoch of a trial.
+
+    Args:
+        batch_size: the trial's.
+        step_rows: rows of a step.
+        seed: the trial's.
+        epoch: counted from 0.
+        rates: learning rate of each batch of the epoch [batch].
+        rows: number of training rows.
+
+    Returns:
+        For each step: `rows` [step, place], where the number of rows says "none"; `first`, the place in the batch of
+        its first row; `batch_rows`, the rows of its batch; `last`, whether its batch ends with it; `rate`.
+    """
+    order = batch_order(seed, epoch, rows)
+    whole, rest = divmod(rows, batch_size)
+    each = math.ceil(batch_size / step_rows)
+    sizes = [(batch_size, each)] * whole + [(rest, math.ceil(rest / step_rows))] * (rest > 0)
+    chosen = np.full((whole, each * step_rows), rows, np.int32)
+    chosen[:, :batch_size] = order[: whole * batch_size].reshape(whole, batch_size)
+    final = np.full(math.ceil(rest / step_rows) * step_rows, rows, np.int32)
+    final[:rest] = order[whole * batch_size :]
+    steps = [step for _, count in sizes for step in range(count)]
+    counts = [count for _, count in sizes]
+    return {
+        "rows": np.concatenate([chosen.reshape(-1), final]).reshape(-1, step_rows),
+        "first": np.asarray(steps, np.int32) * step_rows,
+        "batch_rows": np.repeat(np.asarray([size for size, _ in sizes], np.float32), counts),
+        "last": np.asarray([step == count - 1 for _, count in sizes for step in range(count)]),
+        "rate": np.repeat(rates, counts),
+    }

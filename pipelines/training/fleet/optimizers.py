@@ -1,0 +1,135 @@
+"""Keras's optimizers on a fleet member's flat vector of weights, chosen by a switch.
+
+The steps are Keras's own: each kind of optimizer in the envelope is a Keras optimizer built on one variable as long
+as the vector, and called without state. Its numbers are set to traced values before each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from pipelines.models.optimizers import OPTIMIZER_CLASSES
+from pipelines.training.fleet.member import Member, OptimizerKind, number_arguments
+from pipelines.training.fleet.traced_number import Live
+
+_ACCUMULATOR = "initial_accumulator_value"
+
+
+class Optimizers:
+    """The optimizers of an envelope.
+
+    Attributes:
+        arguments: names of the numbers that any of them takes.
+        slots: most vectors that one of them keeps; scalars: most single numbers, at least one.
+    """
+
+    def __init__(self, kinds: tuple[OptimizerKind, ...], size: int) -> None:
+        self._kinds = [_Kind(kind, size) for kind in kinds]
+        self._index = {kind: at for at, kind in enumerate(kinds)}
+        self.arguments = tuple(sorted({name for kind in self._kinds for name in kind.arguments}))
+        self.slots = max(len(kind.slots) for kind in self._kinds)
+        self.scalars = max(1, *(len(kind.scalars) for kind in self._kinds))
+
+    def index(self, kind: OptimizerKind) -> int:
+        """Return the branch of a kind."""
+        return self._index[kind]
+
+    def initial(self, member: Member) -> tuple[list[float], list[float]]:
+        """Return what each slot of a member is filled with at first, and its scalars."""
+        kind = self._kinds[self._index[member.optimizer]]
+        factor = member.arguments.get(_ACCUMULATOR, 1.0)
+        slots = [value * factor for value in kind.slots] + [0.0] * (self.slots - len(kind.slots))
+        return slots, list(kind.scalars) + [0.0] * (self.scalars - len(kind.scalars))
+
+    def step(self, given: Mapping[str, Any], weights: Any, gradient: Any, rate: Any, count: Any, state: Any) -> Any:
+        """Return weights, slots and scalars after one step.
+
+        Args:
+            given: the member's numbers: `optimizer` is its branch, `arguments` by name.
+            weights: [weight].
+            gradient: [weight].
+            rate: the step's learning rate.
+            count: steps done before it.
+            state: slots, a tuple of [weight], and scalars [number].
+        """
+        branches = [kind.step for kind in self._kinds]
+        operands = (given["arguments"], weights, gradient, rate, count, state)
+        if len(branches) == 1:
+            return branches[0](*operands)
+        return jax.lax.switch(given["optimizer"], branches, *operands)
+
+
+class _Kind:
+    """One optimizer of Keras's, called without state."""
+
+    def __init__(self, kind: OptimizerKind, size: int) -> None:
+        self.arguments = frozenset(number_arguments(kind.name))
+        flags = dict(kind.flags)
+        # An accumulator begins at one here, and is scaled to the member's own beginning.
+        start = {_ACCUMULATOR: 1.0} if _ACCUMULATOR in self.arguments else {}
+        self._optimizer = OPTIMIZER_CLASSES[kind.name](learning_rate=1.0, **flags, **start)
+        if "momentum" in self.arguments:
+            self._optimizer.momentum = Live(0.0)  # never taken for "no momentum"
+        self._optimizer.build([keras.Variable(np.zeros(size, np.float32))])
+        self._known = [self._optimizer.iterations, self._optimizer._learning_rate]
+        own = [variable for variable in self._optimizer.variables if not self._is_known(variable)]
+        self.slots = [float(np.asarray(each)[0]) for each in own if each.shape]
+        self.scalars = [float(np.asarray(each)) for each in own if not each.shape]
+
+    def step(self, arguments: Mapping[str, Any], weights: Any, gradient: Any, rate: Any, count: Any, state: Any) -> Any:
+        """Do one step; see `Optimizers.step`."""
+        optimizer = self._optimizer
+        for name in self.arguments - {_ACCUMULATOR}:
+            setattr(optimizer, name, Live(arguments[name]) if name == "momentum" else arguments[name])
+        slots, scalars = list(state[0]), state[1]
+        given = {id(self._known[0]): count, id(self._known[1]): rate}
+        at_slot = at_scalar = 0
+        variables = []
+        for variable in optimizer.variables:
+            if id(variable) in given:
+                variables.append(given[id(variable)])
+            elif variable.shape:
+                variables.append(slots[at_slot])
+                at_slot += 1
+            else:
+                variables.append(scalars[at_scalar])
+                at_scalar += 1
+        (weights,), after = optimizer.stateless_apply(variables, [gradient], [weights])
+        own = [
+            value for variable, value in zip(optimizer.variables, after, strict=True) if not self._is_known(variable)
+        ]
+        slots = [value for value in own if value.ndim] + slots[at_slot:]
+        for at, value in enumerate(value for value in own if not value.ndim):
+            scalars = scalars.at[at].set(value)
+        return weights, (tuple(slots), scalars)
+
+    def _is_known(self, variable: Any) -> bool:
+        return any(variable is known for known in self._known)
+
+
+def clipped(given: Mapping[str, Any], gradients: Mapping[str, Any]) -> dict[str, Any]:
+    """Clip gradients by name as `keras.optimizers.Optimizer` does; `clip` is 0 for none, or as `CLIP_BRANCHES`."""
+    threshold = given["clip_threshold"]
+    squares = {name: jnp.sum(jnp.square(value)) for name, value in gradients.items()}
+    whole = jnp.sqrt(sum(squares.values()))
+
+    def clip(name: str, value: Any) -> Any:
+        norm = jnp.sqrt(squares[name])
+        choices = (
+            value,
+            value * threshold / jnp.maximum(norm, threshold),
+            jnp.clip(value, -threshold, threshold),
+            value * threshold * jnp.minimum(1.0 / whole, 1.0 / threshold),
+        )
+        return jnp.select([given["clip"] == at for at in range(len(choices))], choices)
+
+    return {name: clip(name, value) for name, value in gradients.items()}
+
+
+CLIP_BRANCHES = ("none", "norm", "value", "global_norm")

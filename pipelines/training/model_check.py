@@ -1,0 +1,99 @@
+"""Builds the smallest and the largest model that a space can ask for, and, when asked to, times their training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from math import ceil
+
+import keras
+
+from pipelines.data.prepared import Part
+from pipelines.engines.base import Channel
+from pipelines.training.messages import ModelCheck, ModelTooLargeError, Rows, TrialError, TrialJob
+from pipelines.training.model_size import made_within_ceiling, refuse_above_ceilings, training_memory
+from pipelines.training.trainer import trainer_of
+from pipelines.training.trial import BuiltTrial, build_trial
+
+_TIMED_STEPS = 8
+
+
+def build_models(jobs: tuple[TrialJob, ...], channel: Channel) -> tuple[ModelCheck, ...]:
+    """Build the model of each job.
+
+    Raises:
+        InputError: if the model cannot take the data or the values.
+    """
+    return tuple(_check(job, timed=False) for job in jobs)
+
+
+def time_models(jobs: tuple[TrialJob, ...], channel: Channel) -> tuple[ModelCheck, ...]:
+    """Build the model of each job, and train it for a moment.
+
+    Raises:
+        InputError: if the model cannot take the data or the values.
+    """
+    return tuple(_check(job, timed=True) for job in jobs)
+
+
+def _check(job: TrialJob, *, timed: bool) -> ModelCheck:
+    keras.backend.clear_session(free_memory=False)
+    keras.utils.set_random_seed(job.seed)
+    try:
+        with made_within_ceiling(job):
+            trial = build_trial(job, fold=0)
+        refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
+    except ModelTooLargeError as error:
+        return ModelCheck(0, 0, 0.0, 0.0, 0, refused=str(error))
+    first_s, epoch_s = _times(trial) if timed else (0.0, 0.0)
+    return ModelCheck(
+        parameters=trial.model.count_params(),
+        memory_bytes=training_memory(trial.model, trial.schedule.batch_size),
+        first_s=first_s,
+        epoch_s=epoch_s,
+        epochs=trial.schedule.epochs,
+    )
+
+
+def _times(trial: BuiltTrial) -> tuple[float, float]:
+    """Return the seconds of the first epoch beyond a usual one, and of a usual epoch, from a few batches of each."""
+    rows, schedule = trial.rows, trial.schedule
+    steps = ceil(rows.train.rows / schedule.batch_size)
+    timed = min(steps, _TIMED_STEPS)
+    few = Rows(
+        _first(rows.train, timed * schedule.batch_size),
+        _first(rows.validation, ceil(rows.validation.rows * timed / steps)),
+        rows.class_weight,
+    )
+    clock = _Clock()
+    train = trainer_of(trial.model, few)
+    two = replace(schedule, epochs=2, patience=None)
+    with suppress(TrialError):  # a loss that is not finite on a handful of rows says nothing of the study
+        train(trial.model, few, two, metric="val_loss", direction="minimize", listener=clock)
+    first_s, *rest = clock.epochs_s or [0.0]
+    usual_s = rest[0] if rest else first_s
+    return max(0.0, first_s - usual_s), usual_s * steps / timed
+
+
+class _Clock:
+    """Takes the time of each epoch."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self.epochs_s: list[float] = []
+
+    def batch(self) -> None:
+        """A batch is done."""
+
+    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Note the time; the training goes on."""
+        now = time.monotonic()
+        self.epochs_s.append(now - self._since)
+        self._since = now
+        return False
+
+
+def _first(rows: Part, count: int) -> Part:
+    return Part({name: values[:count] for name, values in rows.x.items()}, rows.y[:count])

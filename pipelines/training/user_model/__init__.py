@@ -1,0 +1,1 @@
+"""Training of user models: hypermodels and their own `fit`."""

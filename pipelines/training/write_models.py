@@ -1,0 +1,72 @@
+"""Writes the model of a trial that left its weights alone.
+
+A fleet trains on JAX and cannot write the model that takes raw columns, whose preprocessing needs TensorFlow. Few of a
+study's models are ever asked for, so each is written when it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipelines.engines.base import Channel
+from pipelines.training.messages import MODEL_FILE, WEIGHTS_FILE, PastTrial
+from pipelines.training.model_files import load_weights, write_deployable
+from pipelines.training.trial import build_trial
+from pipelines.training.trial_files import read_trial
+from search_spaces.errors import KerastudyError
+
+
+class RebuildError(KerastudyError):
+    """A trial's weights do not fit the model that its hyperparameters build."""
+
+
+def write_models(trials: Sequence[PastTrial], channel: Channel) -> None:
+    """Write the models of trials that left their weights alone; one that is there already stays as it is.
+
+    Raises:
+        RebuildError: if some could not be written; all others are.
+    """
+    problems = []
+    for trial in trials:
+        try:
+            model_file(trial)
+        except RebuildError as error:
+            problems.append(str(error))
+        channel.beat()
+    if problems:
+        raise RebuildError("; ".join(problems))
+
+
+def model_file(trial: PastTrial) -> Path:
+    """Return the file of a complete trial's model on raw columns, after writing it where only its weights are there.
+
+    Raises:
+        RebuildError: if the weights do not fit.
+    """
+    file = Path(trial.folder) / MODEL_FILE
+    weights = Path(trial.folder) / WEIGHTS_FILE
+    if not file.exists() and weights.exists():
+        job, fold = read_trial(trial)
+        keras.backend.clear_session(free_memory=False)  # names of layers count from one in each model
+        core = build_trial(job, fold).model
+        kept = load_weights(weights)
+        _check(core, kept, weights)
+        core.set_weights(kept)
+        core.optimizer.build(core.trainable_variables)  # the summary counts its variables, as it does after training
+        write_deployable(job, fold, core, with_file=True)
+    return file
+
+
+def _check(core: keras.Model, kept: Sequence[np.ndarray[Any, Any]], file: Path) -> None:
+    """Make sure that the weights are those of this model: same number, same shapes, same order."""
+    expected = [(weight.path, tuple(weight.shape)) for weight in core.weights]
+    if len(kept) != len(expected):
+        raise RebuildError(f"{file}: the trial's model has {len(expected)} weights, the file {len(kept)}")
+    for (name, shape), values in zip(expected, kept, strict=True):
+        if values.shape != shape:
+            raise RebuildError(f"{file}: {name} of the trial's model has the shape {shape}, the file {values.shape}")

@@ -1,0 +1,1 @@
+"""The home folder: paths, atomic files, disk reserve."""

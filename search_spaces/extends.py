@@ -1,0 +1,238 @@
+"""What a space and the spaces that it extends say, brought together by name before any of it is made into parameters.
+
+What follows overrides what it extends: a parameter in full, or, where its mapping has none of `type`, `choices` and
+`value`, key by key. An override that says nothing of `when` keeps the condition, because whether a parameter
+exists is the model's affair; `when: null` takes it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.parameters import RESERVED
+from search_spaces.shipped_spaces import read_shipped, shipped_names
+from search_spaces.yaml_document import Document, KeyPath, described, read_document
+
+_MOST_EXTENDED = 100
+_LONGEST_LIST = 200
+_TRAPS: Mapping[str, str] = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing as written, and where: a constraint or a starting point.
+
+    Attributes:
+        inherited: whether it comes from a space that is extended.
+    """
+
+    content: Any
+    document: Document
+    path: KeyPath
+    inherited: bool
+
+    def problem(self, message: str, *keys: str | int) -> Problem:
+        """Return a problem with it, or with what stands at `keys` in it."""
+        return self.document.problem((*self.path, *keys), message)
+
+
+@dataclass(frozen=True)
+class Entry(Item):
+    """One parameter as written.
+
+    Attributes:
+        content: the keys of its full form: a list has become `choices`, a single value `value`.
+        places: where the value of each key stands.
+        kept: the keys that an override left as they were in the space that it extends.
+    """
+
+    content: Mapping[str, Any]
+    places: Mapping[str, tuple[Document, KeyPath]] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
+
+    def problem(self, message: str, *keys: str | int) -> Problem:
+        """Return a problem with the parameter, or with what stands at `keys` in its full form."""
+        if keys and keys[0] in self.places and keys[0] not in self.kept:
+            document, path = self.places[str(keys[0])]
+            return document.problem((*path, *keys[1:]), message)
+        return self.document.key_problem(self.path, message)
+
+
+@dataclass
+class Written:
+    """All that was written, in order."""
+
+    parameters: dict[str, Entry] = field(default_factory=dict)
+    constraints: list[Item] = field(default_factory=list)
+    start_from: list[Item] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    extended: int = 0
+
+
+def collect(document: Document, at: KeyPath, folder: Path) -> Written:
+    """Return what the space at a key of a document says, and what it extends says.
+
+    Args:
+        document: the document that holds the space.
+        at: where in it the space stands.
+        folder: what paths behind `extends` are relative to; in an extended file, it is that file's own folder.
+    """
+    written = Written()
+    _take(written, document, at, folder, (_identity(document, folder),))
+    return written
+
+
+def _take(written: Written, document: Document, at: KeyPath, folder: Path, chain: tuple[str, ...]) -> None:
+    content = document.get(at)
+    if not isinstance(content, dict):
+        message = f"expected a mapping of parameters by name, got {described(content)}"
+        written.problems.append(document.problem(at, message))
+        return
+    inherited = len(chain) > 1
+    for extended, path in _listed(written, document, (*at, "extends"), content.get("extends"), "names of spaces"):
+        _extend(written, document, path, extended, folder, chain)
+    for name, path in _listed(written, document, (*at, "drop"), content.get("drop"), "names of parameters"):
+        _drop(written, document, path, name)
+    for name, value in content.items():
+        if name not in RESERVED and (entry := _entry(written, value, document, (*at, name), inherited)) is not None:
+            before = written.parameters.get(name)
+            written.parameters[name] = entry if before is None else _overridden(before, entry, value)
+    _take_items(written, written.constraints, document, (*at, "constraints"), inherited)
+    if "start_from" in content:
+        written.start_from.clear()
+        _take_items(written, written.start_from, document, (*at, "start_from"), inherited)
+
+
+def _listed(
+    written: Written, document: Document, path: KeyPath, content: object, what: str
+) -> list[tuple[str, KeyPath]]:
+    """Return the texts of a list, or of a single text, with the path of each."""
+    if content is None:
+        return []
+    if isinstance(content, list):
+        items = [(item, (*path, index)) for index, item in enumerate(content)]
+    else:
+        items = [(content, path)]
+    if len(items) > _LONGEST_LIST:
+        written.problems.append(document.problem(path, f"expected at most {_LONGEST_LIST} {what}, got {len(items)}"))
+        return []
+    found = []
+    for item, place in items:
+        if isinstance(item, str):
+            found.append((item, place))
+        else:
+            written.problems.append(document.problem(place, f"expected {what}, got {described(item)}"))
+    return found
+
+
+def _extend(
+    written: Written, document: Document, path: KeyPath, name: str, folder: Path, chain: tuple[str, ...]
+) -> None:
+    written.extended += 1
+    if written.extended > _MOST_EXTENDED:
+        if written.extended == _MOST_EXTENDED + 1:
+            message = f"more than {_MOST_EXTENDED} spaces extend each other, which no study needs"
+            written.problems.append(document.problem(path, message))
+        return
+    try:
+        extended = _find(name, folder)
+    except InputError as error:
+        placed = (found if found.place else document.problem(path, found.message) for found in error.problems)
+        written.problems += placed
+        return
+    identity = _identity(extended, folder)
+    if identity in chain:
+        names = " -> ".join((*chain[chain.index(identity) :], identity))
+        message = f"the space extends itself: {names}; remove one of the `extends`"
+        written.problems.append(document.problem(path, message))
+    else:
+        _take(written, extended, (), Path(extended.file).parent, (*chain, identity))
+
+
+def _find(name: str, folder: Path) -> Document:
+    if name in shipped_names():
+        return read_shipped(name)
+    if name.endswith((".yaml", ".yml", ".json")):
+        return read_document(folder / name)
+    hint = nearest(name, shipped_names())
+    raise InputError(f'no shipped space is called "{name}"; {hint}, or the path of a .yaml file')
+
+
+def _identity(document: Document, folder: Path) -> str:
+    """Return what a document is known by when spaces extend each other: its full path where it is a file."""
+    path = Path(document.file)
+    try:
+        return str(path.resolve()) if path.is_file() else str((folder / document.file).resolve())
+    except (OSError, ValueError):
+        return document.file
+
+
+def _drop(written: Written, document: Document, path: KeyPath, name: str) -> None:
+    if written.parameters.pop(name, None) is None:
+        message = f'there is no "{name}" to drop in what is extended; {nearest(name, written.parameters)}'
+        written.problems.append(document.problem(path, message))
+
+
+def _entry(written: Written, value: object, document: Document, path: KeyPath, inherited: bool) -> Entry | None:
+    if value is None:
+        message = "expected a value, a list or a mapping, got nothing; `{value: null}` is a fixed null"
+        written.problems.append(document.problem(path, message))
+        return None
+    if isinstance(value, dict):
+        places = {key: (document, (*path, key)) for key in value}
+        content = value
+    else:
+        key = "choices" if isinstance(value, list) else "value"
+        places, content = {key: (document, path)}, {key: value}
+    entry = Entry(content, document, path, inherited, places)
+    traps = list(_traps(entry))
+    written.problems += traps
+    return None if traps else entry
+
+
+def _traps(entry: Entry) -> list[Problem]:
+    """Return problems for each yes, no, on and off without quotes, which YAML 1.1 took for booleans."""
+    choices = entry.content.get("choices")
+    places = [("choices", index) for index in range(len(choices))] if isinstance(choices, list) else []
+    problems = []
+    for keys in [*places, ("value",), ("default",)]:
+        if keys[0] not in entry.places:
+            continue
+        document, start = entry.places[str(keys[0])]
+        path = (*start, *keys[1:])
+        text = document.get(path)
+        if path in document.unquoted and (meant := _TRAPS.get(text.lower())):
+            message = f'`{text}` is text to YAML 1.2; write {meant}, or "{text}" in quotes if text is meant'
+            problems.append(document.problem(path, message))
+    return problems
+
+
+def _overridden(before: Entry, entry: Entry, value: object) -> Entry:
+    if isinstance(value, dict) and not {"type", "choices", "value"} & value.keys():
+        kept = {key: found for key, found in before.content.items() if key not in value}
+    else:
+        kept = {key: found for key, found in before.content.items() if key == "when" and key not in entry.content}
+    return replace(
+        entry,
+        content={**kept, **entry.content},
+        places={**{key: before.places[key] for key in kept}, **entry.places},
+        kept=frozenset(kept),
+    )
+
+
+def _take_items(written: Written, items: list[Item], document: Document, path: KeyPath, inherited: bool) -> None:
+    content = document.get(path)
+    if content is None:
+        return
+    if not isinstance(content, list):
+        written.problems.append(document.problem(path, f"expected a list, got {described(content)}"))
+        return
+    if len(content) > _LONGEST_LIST:
+        message = f"expected at most {_LONGEST_LIST} {path[-1]}, got {len(content)}"
+        written.problems.append(document.problem(path, message))
+        return
+    items += [Item(item, document, (*path, index), inherited) for index, item in enumerate(content)]

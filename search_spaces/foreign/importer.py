@@ -1,0 +1,293 @@
+"""What all formats are read with: values with their places, parameters of them, and notes on what had to change."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from search_spaces.conditions import Condition, Value, is_number, shown
+from search_spaces.errors import InputError, Problem
+from search_spaces.foreign.alternatives import Declared, one_a_name
+from search_spaces.foreign.base import Imported
+from search_spaces.parameters import RESERVED, UNSET, Categorical, Fixed, Float, Int, Parameter, UnfitError
+from search_spaces.space import Space
+from search_spaces.yaml_document import Document, KeyPath, described
+
+When = tuple[Condition, ...]
+
+_ODD = re.compile(r"[^A-Za-z0-9_./: -]")
+_LARGEST = 1e300
+_MIDDLE = 1.96  # standard deviations to both sides hold 95 % of a normal distribution
+
+
+class Reader:
+    """Collects the parameters of one file, and what there is to say about them."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._declared: list[Declared] = []
+        self._notes: list[Problem] = []
+        self._problems: list[Problem] = []
+
+    def note(self, path: KeyPath, message: str) -> None:
+        """Say what was done about something without an exact equivalent."""
+        self._notes.append(self.document.problem(path, message))
+
+    def objective_note(self, path: KeyPath, metric: object, direction: object, target: object = None) -> None:
+        """Say where a study file names the objective."""
+        parts = [f"metric: {shown(metric)}"] if isinstance(metric, str) else []
+        parts += [f"direction: {direction}"] if direction in ("minimize", "maximize") else []
+        budget = f" and `budget: {{target: {target}}}`" if is_number(target) else ""
+        if parts:
+            self.note(path, f"is no part of a space; in a study file it is `objective: {{{', '.join(parts)}}}`{budget}")
+
+    def take(self, path: KeyPath, read: Callable[[], Parameter | None]) -> None:
+        """Add the parameter that `read` returns, or the problems that it raises, to what was found."""
+        try:
+            parameter = read()
+        except UnfitError as unfit:
+            self._problems += [self.document.problem(path, fault.message) for fault in unfit.faults]
+        except InputError as error:
+            self._problems += error.problems
+        else:
+            self._declared += [] if parameter is None else [Declared(parameter, path)]
+
+    def imported(self, point: Mapping[str, Value] | None = None) -> Imported:
+        """Return all that was taken as a space; `point` becomes its starting point as far as it fits.
+
+        Raises:
+            InputError: with every problem found.
+        """
+        if self._problems:
+            raise InputError(self._problems)
+        declared = one_a_name(self._declared, self.note)
+        if not declared:
+            raise InputError(self.document.problem((), "there is no parameter in it that can be imported"))
+        try:
+            space = Space(tuple(found.parameter for found in declared))
+        except UnfitError as unfit:
+            places = {found.parameter.name: found.path for found in declared}
+            faults = ((places.get(str(fault.keys[0]) if fault.keys else "", ()), fault) for fault in unfit.faults)
+            raise InputError(self.document.problem(path, fault.message) for path, fault in faults) from None
+        return Imported(_started(space, point or {}), tuple(self._notes))
+
+    # What a file holds ----------------------------------------------------------------------------------------
+
+    def mapping(self, path: KeyPath, example: str) -> dict[str, Any]:
+        """Return the mapping at `path`; `example` is what messages show.
+
+        Raises:
+            InputError: if there is none.
+        """
+        found = self.document.get(path)
+        if not isinstance(found, dict):
+            raise self.refusal(path, f"expected a mapping such as {example}, got {described(found)}")
+        return found
+
+    def items(self, path: KeyPath) -> list[Any]:
+        """Return the list at `path`.
+
+        Raises:
+            InputError: if there is none.
+        """
+        found = self.document.get(path)
+        if not isinstance(found, list) or not found:
+            got = "an empty list" if found == [] else described(found)
+            raise self.refusal(path, f"expected a list of at least one item, got {got}")
+        return found
+
+    def singles(self, path: KeyPath) -> list[Any]:
+        """Return the list of single values at `path`.
+
+        Raises:
+            InputError: if there is none.
+        """
+        found = self.items(path)
+        if compound := next((value for value in found if isinstance(value, (list, dict))), None):
+            raise self.refusal(path, f"expected single values, got {described(compound)}")
+        return found
+
+    def text(self, path: KeyPath) -> str:
+        """Return the text at `path`.
+
+        Raises:
+            InputError: if there is none.
+        """
+        found = self.document.get(path)
+        if not isinstance(found, str) or not found:
+            raise self.refusal(path, f"expected text, got {described(found)}")
+        return found
+
+    def number(self, path: KeyPath, *, whole: bool = False, default: float | None = None) -> float:
+        """Return the number at `path`, also where it is written as text; a whole one is an `int`.
+
+        Raises:
+            InputError: if there is none.
+        """
+        found = self.document.get(path, default)
+        value = number_in(found) if isinstance(found, str) else found
+        if not is_number(value) or not -_LARGEST < value < _LARGEST or (whole and value != int(value)):
+            raise self.refusal(path, f"expected a {'whole ' if whole else ''}number, got {described(found)}")
+        return int(value) if whole else value
+
+    def refusal(self, path: KeyPath, message: str) -> InputError:
+        """Return an error about what stands at `path`."""
+        return InputError(self.document.problem(path, message))
+
+    # Parameters -----------------------------------------------------------------------------------------------
+
+    def name(self, path: KeyPath, written: str) -> str:
+        """Return a parameter's name here, with a note where it had to change."""
+        name = fitting_name(written)
+        if name != written:
+            self.note(path, f'"{written}" cannot be a name here: it is called "{name}"')
+        return name
+
+    def fixed(self, name: str, path: KeyPath, when: When = ()) -> Parameter | None:
+        """Return the fixed parameter whose value stands at `path`; None for what is no single value."""
+        value = self.document.get(path)
+        if isinstance(value, (list, dict)):
+            self.note(path, f"{described(value)} cannot be a value here: {name} is left out")
+            return None
+        return Fixed(name, value, when)
+
+    def listed(
+        self, name: str, path: KeyPath, values: Iterable[Any], *, default: object = None, when: When = ()
+    ) -> Parameter | None:
+        """Return the parameter that takes one of `values`; None where they are no single values."""
+        choices = tuple(values)
+        compound = next((value for value in choices if isinstance(value, (list, dict))), None)
+        if compound is not None:
+            self.note(path, f"{described(compound)} cannot be a choice here: {name} is left out")
+            return None
+        choices = self._told_apart(name, path, choices)
+        if len(choices) == 1:
+            return Fixed(name, choices[0], when)
+        return self._with_default(Categorical(name, choices, when=when), path, default)
+
+    def ranged(
+        self,
+        name: str,
+        path: KeyPath,
+        low: float,
+        high: float,
+        *,
+        whole: bool = False,
+        log: bool = False,
+        step: float | None = None,
+        default: object = None,
+        when: When = (),
+    ) -> Parameter:
+        """Return the parameter with these ends; it is fixed where they are one value."""
+        reach = (high / low if log and low > 0 else high - low) if step is not None else math.inf
+        if low == high or (step is not None and 0 < reach < step):
+            return Fixed(name, low, when)
+        parameter: Float | Int
+        if whole:
+            parameter = Int(name, _whole(low), _whole(high), log, None if step is None else _whole(step), when=when)
+        else:
+            parameter = Float(name, float(low), float(high), log, step, when=when)
+        return self._with_default(parameter, path, default)
+
+    def multiples(
+        self, name: str, path: KeyPath, low: float, high: float, q: float, *, log: bool = False, when: When = ()
+    ) -> Parameter:
+        """Return the parameter that other tools round to multiples of `q`."""
+        whole = isinstance(q, int)
+        if q <= 0:
+            raise self.refusal(path, f"expected a q above 0, got {q}")
+        if log:
+            if q != 1 or not whole:
+                self.note(path, f"multiples of {q} on a logarithmic scale have no equivalent: {name} takes all values")
+            ends = (math.ceil(low), math.floor(high)) if whole else (low, high)
+            return self.ranged(name, path, *ends, whole=whole, log=True, when=when)
+        step, exact_low, exact_high = (Fraction(str(number)) for number in (q, low, high))
+        first, last = math.ceil(exact_low / step) * step, math.floor(exact_high / step) * step
+        if first > last:
+            raise self.refusal(path, f"there is no multiple of {q} from {low} to {high}")
+        if (first, last) != (exact_low, exact_high):
+            message = f"{name} goes from {float(first):g} to {float(last):g}, the multiples of {q} in its range"
+            self.note(path, message)
+        is_every_int = whole and q == 1
+        ends = float(first), float(last)
+        return self.ranged(name, path, *ends, whole=whole, step=None if is_every_int else q, when=when)
+
+    def normal(
+        self, name: str, path: KeyPath, mu: float, sigma: float, *, log: bool, q: float | None, when: When = ()
+    ) -> Parameter:
+        """Return a range in place of a normal distribution; with `log` it is the logarithm that is normal."""
+        ends = [mu - _MIDDLE * sigma, mu + _MIDDLE * sigma]
+        if log:
+            ends = [self.power(path, end) for end in ends]
+        low, high = (float(f"{end:.6g}") for end in ends)
+        self.note(
+            path, f"a normal distribution has no equivalent: {name} is even over its middle 95 %, {low} to {high}"
+        )
+        if q is not None:
+            return self.multiples(name, path, low, high, q, log=log, when=when)
+        return self.ranged(name, path, low, high, log=log, when=when)
+
+    def power(self, path: KeyPath, exponent: float) -> float:
+        """Return e to an exponent, without the noise in its last digits.
+
+        Raises:
+            InputError: if it is too large.
+        """
+        try:
+            return float(f"{math.exp(exponent):.12g}")
+        except OverflowError:
+            raise self.refusal(path, f"e to the power of {exponent} is too large a number") from None
+
+    def _told_apart(self, name: str, path: KeyPath, choices: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Return choices without those that are there already; to Optuna 1, 1.0 and true are one."""
+        kept: dict[Value, Value] = {}
+        for choice in choices:
+            if choice in kept:
+                both = f"{shown(kept[choice])} and {shown(choice)} cannot be told apart in one list"
+                self.note(path, f"{both}: {name} takes {shown(kept[choice])}")
+            kept.setdefault(choice, choice)
+        return tuple(kept)
+
+    def _with_default(self, parameter: Categorical | Float | Int, path: KeyPath, default: object) -> Parameter:
+        if default is None:
+            return parameter
+        if not parameter.contains(default):
+            self.note(path, f"the default {described(default)} is none of its values: it is left out")
+            return parameter
+        value: Any = int(default) if isinstance(parameter, Int) and is_number(default) else default
+        return replace(parameter, default=value)
+
+
+def fitting_name(written: str) -> str:
+    """Return a parameter's name without what names here cannot hold."""
+    name = _ODD.sub("_", written).strip(" ./:-")[:100].strip(" ./:-")
+    return f"{name or 'parameter'}_" if name in ("", *RESERVED) else name
+
+
+def number_in(text: str) -> int | float | None:
+    """Return the number that a text is, None if it is none."""
+    for read in (int, float):
+        try:
+            return read(text) if "_" not in text and len(text) < 400 else None
+        except ValueError:
+            continue
+    return None
+
+
+def _whole(value: float) -> Any:
+    return int(value) if value == int(value) else value
+
+
+def _started(space: Space, point: Mapping[str, Value]) -> Space:
+    """Return the space with a point to start from, if what of it fits differs from the defaults."""
+    fits = {name: value for name, value in point.items() if name in space.names}
+    kept = {name: fits[name] for name in space.active(fits) if name in fits}
+    if not all(space.parameters[name].contains(value) for name, value in kept.items()):
+        return space
+    searched = {name: value for name, value in kept.items() if not isinstance(space.parameters[name], Fixed)}
+    is_new = any(space.defaults().get(name, UNSET) != value for name, value in searched.items())
+    return replace(space, start_from=(searched,)) if is_new else space

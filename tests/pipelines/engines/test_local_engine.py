@@ -1,0 +1,265 @@
+"""The local engine: every way a job can end, told apart and told to the supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines.engines.base import Asked, Failed, Finished, Job, Reported
+from pipelines.engines.local_engine import LocalEngine
+from pipelines.engines.run_job import JobError, run_alone
+from search_spaces.errors import InputError, KerastudyError, Problem
+
+FOLDER = str(Path(__file__).parent)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    sys.path.append(FOLDER)  # workers take over the path
+    engine = LocalEngine(2)
+    yield engine
+    engine.close()
+    sys.path.remove(FOLDER)
+
+
+@pytest.fixture(params=["tensorflow", "jax"])
+def backend(request):
+    return request.param
+
+
+def job(function, tmp_path, backend="tensorflow", payload=None, **limits):
+    log = tmp_path / "log" / f"{function}.log"
+    return Job(function, f"jobs_for_tests:{function}", payload, log, **limits, backend=backend)
+
+
+def end_of(engine, name, within_s=30.0):
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        for event in engine.events(0.5):
+            if event.job == name and isinstance(event, Finished | Failed):
+                return event
+    raise AssertionError(f"{name} did not end within {within_s} s")
+
+
+def test_a_job_reports_asks_and_returns(engine, tmp_path, backend):
+    """What a job says arrives in order, and an answer reaches the job that asked."""
+    engine.submit(job("echo", tmp_path, backend, payload={"n": 1}))
+    events = []
+    while not (events and isinstance(events[-1], Finished | Failed)):
+        for event in engine.events(1.0):
+            events.append(event)
+            if isinstance(event, Asked):
+                engine.answer(event.job, "this one")
+    assert events == [Reported("echo", {"n": 1}), Asked("echo", "which?"), Finished("echo", "this one")]
+    lines = (tmp_path / "log" / "echo.log").read_text().splitlines()
+    assert sorted(lines) == ["printed by the job", "written below Python"]
+
+
+@pytest.mark.parametrize(
+    ("function", "limits", "kind", "reason"),
+    [
+        ("killed", {}, "died", "killed by SIGKILL; most likely the system was out of memory"),
+        ("segfault", {}, "died", "killed by SIGSEGV"),
+        ("exits", {}, "died", "exited with status 7"),
+        ("hang", {"stall_s": 1.0}, "stall", "no progress for 1 s"),
+        ("busy", {"time_s": 1.0}, "time", "over its time limit of 1 s"),
+        ("allocate", {"memory_bytes": 2 * 10**9}, "memory", "Unable to allocate"),
+        ("grow", {"memory_bytes": 1_500_000_000}, "memory", ""),
+        ("fails", {}, "error", "ValueError: first line"),
+        ("quits", {}, "error", "SystemExit: 3"),
+        ("finds_no_room", {}, "disk", "OSError: [Errno 28] No space left on device"),
+        ("finds_no_room_in_hdf5", {}, "disk", "No space left on device"),
+    ],
+)
+def test_each_bad_end_is_named(engine, tmp_path, backend, function, limits, kind, reason):
+    """A job's bad end costs that job alone and says which kind it was, in one line."""
+    engine.submit(job(function, tmp_path, backend, **limits))
+    end = end_of(engine, function)
+    assert isinstance(end, Failed)
+    assert end.kind == kind
+    assert reason in end.reason
+    assert "\n" not in end.reason
+    assert engine.idle == 2
+
+
+def test_our_own_errors_speak_for_themselves(engine, tmp_path):
+    """The reason of an error made for people is its message, without the name of a class."""
+    engine.submit(job("says", tmp_path))
+    assert end_of(engine, "says").reason == "loss became nan in epoch 1"
+
+
+def test_a_job_that_beats_does_not_stall(engine, tmp_path, backend):
+    """Silence is counted from the last sign of life, not from the start."""
+    engine.submit(job("slow_but_alive", tmp_path, backend, stall_s=2.0))
+    assert end_of(engine, "slow_but_alive") == Finished("slow_but_alive", "done")
+
+
+def test_problems_of_the_input_keep_their_form(engine, tmp_path):
+    """An InputError of a worker is the same InputError here."""
+    with pytest.raises(InputError) as raised:
+        run_alone(engine, job("refuses", tmp_path))
+    assert raised.value.problems == (Problem("no such column", "data.target"),)
+
+
+def test_run_alone_names_the_log_of_a_failed_job(engine, tmp_path):
+    """A job that fails by itself raises, and says where to read on; the traceback is in that file."""
+    with pytest.raises(JobError, match=r"fails failed: ValueError: first line.*fails\.log"):
+        run_alone(engine, job("fails", tmp_path))
+    assert "second line" in (tmp_path / "log" / "fails.log").read_text()
+
+
+def test_a_stopped_job_ends_as_stopped(engine, tmp_path, backend):
+    """Stopping ends the job at once."""
+    engine.submit(job("hang", tmp_path, backend))
+    engine.stop("hang")
+    end = end_of(engine, "hang", within_s=5.0)
+    assert isinstance(end, Failed)
+    assert end.kind == "stopped"
+
+
+def test_workers_are_replaced_after_a_number_of_jobs(engine, tmp_path, monkeypatch):
+    """A worker's memory grows with every trial that TensorFlow traces, so it does not live for ever."""
+    monkeypatch.setattr("pipelines.engines.local_engine._JOBS_PER_WORKER", 2)
+    seen = [run_alone(engine, job("process", tmp_path)) for _ in range(6)]
+    assert len(set(seen)) >= 3
+
+
+def test_a_fresh_job_has_its_worker_for_itself(engine, tmp_path):
+    """What must run in a fresh process finds nothing of other jobs, and leaves nothing to the next one."""
+    before = run_alone(engine, job("process", tmp_path))
+    fresh = [run_alone(engine, job("process", tmp_path, fresh=True)) for _ in range(2)]
+    assert len({before, *fresh}) == 3
+    assert run_alone(engine, job("process", tmp_path)) == before
+
+
+def test_a_worker_that_ran_out_of_memory_is_replaced(engine, tmp_path):
+    """What a job has left in it would be in the way of the next attempt."""
+    before = run_alone(engine, job("process", tmp_path))
+    with pytest.raises(JobError, match="MemoryError"):
+        run_alone(engine, job("wants_too_much", tmp_path))
+    assert {run_alone(engine, job("process", tmp_path)) for _ in range(2)} & {before} == set()
+
+
+def test_a_jax_worker_stays_until_it_has_grown(engine, tmp_path, monkeypatch):
+    """It holds compiled programs, so it goes only when it takes much more memory than after its first job."""
+    monkeypatch.setattr("pipelines.engines.local_engine._JOBS_PER_WORKER", 1)
+    assert len({run_alone(engine, job("process", tmp_path, "jax")) for _ in range(5)}) == 1
+    monkeypatch.setattr("pipelines.engines.local_engine._MOST_GROWTH_BYTES", -(10**12))
+    assert len({run_alone(engine, job("process", tmp_path, "jax")) for _ in range(3)}) == 3
+
+
+def test_a_worker_has_the_backend_of_its_job(engine, tmp_path):
+    """Keras has one backend in a process: workers of both stay warm side by side, and one for JAX has no TensorFlow."""
+    engine.warm("jax")
+    with_tensorflow = run_alone(engine, job("process", tmp_path))
+    modules, backend = run_alone(engine, job("loaded", tmp_path, "jax"))
+    assert (modules, backend) == (["jax", "keras", "keras_tuner"], "jax")
+    assert run_alone(engine, job("loaded", tmp_path)) == (["keras", "keras_tuner", "tensorflow"], "tensorflow")
+    assert run_alone(engine, job("process", tmp_path)) == with_tensorflow
+
+
+def test_own_code_finds_keras_whole(tmp_path):
+    """Workers for a person's own models have what Keras makes of scikit-learn; the families' load it when asked."""
+    whole, lean = LocalEngine(1), LocalEngine(1, own_code=False)
+    sys.path.append(FOLDER)
+    with closing(whole), closing(lean):
+        assert run_alone(whole, job("wrapped", tmp_path)) == (True, True)
+        assert run_alone(lean, job("wrapped", tmp_path)) == (False, True)
+    sys.path.remove(FOLDER)
+
+
+def test_jobs_of_all_backends_count_together(engine, tmp_path):
+    """`workers` is the number of jobs at once, whatever they run on."""
+    engine.submit(job("hang", tmp_path, "jax"))
+    assert engine.idle == 1
+    engine.submit(job("busy", tmp_path))
+    assert engine.idle == 0
+    for name in ("hang", "busy"):
+        engine.stop(name)
+        assert end_of(engine, name).kind == "stopped"
+    assert engine.idle == 2
+
+
+def test_memory_that_xla_cannot_have_is_named(engine, tmp_path):
+    """XLA's own error for a failed allocation is the job's memory limit, not a defect."""
+    engine.submit(job("allocate_in_xla", tmp_path, "jax", memory_bytes=2 * 10**9))
+    end = end_of(engine, "allocate_in_xla")
+    assert end.kind == "memory", end
+
+
+def test_a_jax_worker_keeps_to_its_threads(engine, tmp_path):
+    """As many workers as cores get one thread each: nearly all arithmetic of one happens in one thread."""
+    if engine._threads != 1:
+        pytest.skip("this machine has more cores than the engine has workers")
+    spent = run_alone(engine, job("threads_that_work", tmp_path, "jax"))
+    assert spent[0] > 0.8 * sum(spent), spent
+
+
+def test_compiled_programs_are_kept_between_workers(tmp_path, monkeypatch):
+    """A later study finds on disk what an earlier one compiled, be it quick to compile or small."""
+    monkeypatch.syspath_prepend(FOLDER)
+    kept = []
+    for _ in range(2):
+        engine = LocalEngine(1, cache=tmp_path / "programs")
+        try:
+            assert run_alone(engine, job("compiled", tmp_path, "jax", payload=2.0)) == 7.0
+        finally:
+            engine.close()
+        kept.append(sorted(file.name for file in (tmp_path / "programs").glob("*-cache")))
+    assert kept[0]
+    assert kept[0] == kept[1]
+
+
+def test_a_spoiled_program_is_compiled_again(tmp_path, monkeypatch):
+    """A worker that was killed while it wrote a program to disk costs the next one a compilation, not its job."""
+    monkeypatch.syspath_prepend(FOLDER)
+    for _ in range(2):
+        engine = LocalEngine(1, cache=tmp_path / "programs")
+        try:
+            assert run_alone(engine, job("compiled", tmp_path, "jax", payload=2.0)) == 7.0
+        finally:
+            engine.close()
+        for file in (tmp_path / "programs").glob("*-cache"):
+            file.write_bytes(file.read_bytes()[:100])
+
+
+def test_without_jax_the_extra_is_named(engine, tmp_path, monkeypatch):
+    """A job that needs what is not installed is refused, and says how to install it."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(KerastudyError, match=r'pip install "kerastudy\[jax\]"'):
+        engine.warm("jax")
+
+
+@pytest.mark.parametrize("function", ["busy", "hang"])
+def test_workers_end_with_their_supervisor(tmp_path, backend, function):
+    """Kill -9 of the supervisor leaves no worker behind, not even one that says nothing."""
+    script = (
+        "import time\nfrom pathlib import Path\n"
+        "from pipelines.engines.base import Job\nfrom pipelines.engines.local_engine import LocalEngine\n"
+        "if __name__ == '__main__':\n"
+        "    engine = LocalEngine(1)\n"
+        f"    log = Path({str(tmp_path / 'log')!r})\n"
+        f"    engine.submit(Job('it', 'jobs_for_tests:{function}', None, log, backend={backend!r}))\n"
+        "    print('started', flush=True)\n    time.sleep(600)\n"
+    )
+    file = tmp_path / "supervisor.py"
+    file.write_text(script)
+    parent = subprocess.Popen(
+        [sys.executable, str(file)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": FOLDER}
+    )
+    parent.stdout.readline()
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert children
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive

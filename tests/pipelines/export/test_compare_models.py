@@ -1,0 +1,76 @@
+"""Two models on one study's rows: who may be compared, and who is as good."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import pytest
+
+from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
+from pipelines.export.compare_models import Comparison, _misfit
+
+BINARY = Task("binary", ("bought",), ("no", "yes"))
+TOLD = {"kind": "binary", "classes": ["no", "yes"], "targets": ["bought"]}
+SUMMARY = DataSummary(
+    source="d.csv",
+    task=BINARY,
+    features=Features(dense=2),
+    raw=(RawColumn("age", "numeric", (), "float32", "age"), RawColumn("city", "string", (), "string", "city")),
+    rows={"train": 8, "validation": 2, "test": 2},
+    folds=1,
+    digest="",
+    encodings={},
+)
+
+
+def rival(outputs=1, **inputs):
+    """Return a model that takes these inputs, of these dtypes."""
+    taken = {name: keras.Input((), name=name, dtype=dtype) for name, dtype in inputs.items()}
+    first = keras.layers.Reshape((1,))(next(iter(taken.values())))
+    return keras.Model(taken, keras.layers.Dense(outputs)(first))
+
+
+def test_a_rival_that_answers_for_the_same_rows_fits():
+    """It may take fewer columns than there are, and need not say what it predicts."""
+    assert _misfit(rival(age="float32", city="string"), TOLD, SUMMARY) == ""
+    assert _misfit(rival(age="float32"), None, SUMMARY) == ""
+
+
+@pytest.mark.parametrize(
+    ("model", "told", "said"),
+    [
+        ({"age": "float32", "zip": "string"}, TOLD, 'it takes "zip", which this study\'s data has not'),
+        ({"age": "float32", "city": "float32"}, TOLD, 'it takes "city" in another form than this study\'s data has'),
+        ({"age": "float32", "outputs": 3}, TOLD, "it gives [3] numbers for a row, [1] are expected"),
+        (
+            {"age": "float32"},
+            {**TOLD, "classes": ["yes", "no"]},
+            "it predicts classes ['yes', 'no'], and this study ['no', 'yes']",
+        ),
+    ],
+)
+def test_a_rival_that_does_not_fit_is_not_asked(model, told, said):
+    """Other columns, another form, another output, or the same classes in another order."""
+    assert _misfit(rival(**model), told, SUMMARY) == said
+
+
+@pytest.mark.parametrize(
+    ("direction", "ours", "theirs", "is_as_good"),
+    [
+        ("maximize", 0.8, 0.8, True),
+        ("maximize", 0.7, 0.8, False),
+        ("minimize", 0.7, 0.8, True),
+        ("minimize", 0.9, 0.8, False),
+        ("minimize", math.nan, 0.8, False),
+        ("minimize", 0.9, math.nan, False),
+    ],
+)
+def test_at_least_as_good(direction, ours, theirs, is_as_good):
+    """An equal score will do; what is no number never does."""
+    assert Comparison("test", 9, "m", direction, {"m": ours}, {"m": theirs}).is_as_good is is_as_good
+
+
+def test_what_was_not_compared_is_not_as_good():
+    """A rival without scores is none that anybody was better than."""
+    assert not Comparison("test", 9, "m", "maximize", {"m": 1.0}, {}, "it is gone").is_as_good

@@ -1,0 +1,39 @@
+"""Asking `hp`: ranges, defaults and conditions reach KerasTuner as the catalogue declares them."""
+
+import pytest
+
+from pipelines.models.catalogue import FAMILIES, family
+from pipelines.models.hyperparameter_requests import Questions
+
+EVERY_PARAMETER = [
+    pytest.param(name, parameter, id=f"{name}-{parameter.name}")
+    for name, found in FAMILIES.items()
+    for parameter in found.parameters
+]
+
+
+@pytest.mark.parametrize(("name", "parameter"), EVERY_PARAMETER)
+def test_kerastuner_gets_the_catalogues_range(name, parameter, given):
+    """Each parameter is registered with its default, range, sampling and choices."""
+    hp = given()
+    assert Questions(hp, family(name), frozenset()).ask(parameter.name) == parameter.default
+    (registered,) = hp.space
+    if parameter.kind == "categorical":
+        assert set(registered.values) == set(parameter.choices)
+    else:
+        assert (registered.min_value, registered.max_value) == (parameter.low, parameter.high)
+        assert registered.sampling == ("log" if parameter.log else "linear")
+
+
+def test_a_default_can_be_overridden_where_the_asker_knows_better(given):
+    """Optimizers have defaults of their own, False and 0 among them."""
+    questions = Questions(given(), family("mlp"), frozenset())
+    assert questions.ask("momentum", 0.95) == 0.95
+    assert questions.ask("relative_step", default=False) is False
+
+
+def test_a_layer_is_asked_by_its_number_only_where_declared_so(given):
+    """`units_2` is asked where the space declares units per layer, else `units`."""
+    hp = given(units=3, units_2=5)
+    assert Questions(hp, family("mlp"), frozenset()).ask_for_layer("units", 2) == 3
+    assert Questions(hp, family("mlp"), frozenset({"units"})).ask_for_layer("units", 2) == 5

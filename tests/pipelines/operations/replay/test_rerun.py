@@ -1,0 +1,160 @@
+"""What a worker gets when a trial is trained again, and what it is answered: scripted engines, no training."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from desk import Desk, scores
+from fake_engine import Ends, FakeEngine, training
+
+from pipelines.operations.replay.rerun import Course, recorded_course, train_again
+from pipelines.supervisor.running_trials import trial_seed
+from pipelines.training.messages import Rejected, epochs_file
+from pipelines.workspace.home import Home
+from search_spaces.errors import ConflictError
+
+
+@pytest.fixture
+def desk(store, tmp_path, monkeypatch):
+    """A submitted study whose report goes without pictures."""
+    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
+
+
+@pytest.fixture
+def again(desk, tmp_path):
+    """Return a function that trains the first trial of the study again: how that went, and the engine."""
+
+    def make(script, *, trainer="loop", fleet="off", heard=lambda done: None, **changes):
+        trial = desk.trials()[0]
+        past = recorded_course(replace(trial, trainer=trainer), desk.home.trial("it", 0))
+        engine = FakeEngine(script)
+        study = desk.study(fleet=fleet)
+        data, folder = desk.home.data("it"), tmp_path / "again"
+        return train_again(study, desk.home, trial, replace(past, **changes), data, folder, engine, heard), engine
+
+    return make
+
+
+def test_a_trial_is_what_it_was_but_for_its_folder(desk, again):
+    """Values, seed, metric and data are those of the trial; nothing prunes it, and no ceiling rejects it."""
+    engine = FakeEngine(scores(1.0))
+    desk.run(engine, pruner="median")
+    course, repeated = again(scores(1.0))
+    [job], was = repeated.jobs, engine.jobs[0]
+    assert job == replace(was, folder=job.folder, rungs=frozenset(), most_parameters=None, most_model_bytes=None)
+    assert job.seed == trial_seed(3, 0)
+    assert (course.state, course.best_epoch, course.value) == ("complete", 2, 1.0)
+    assert course.epochs == recorded_course(desk.trials()[0], desk.home.trial("it", 0)).epochs
+
+
+def test_a_trial_keeps_what_its_own_configuration_says(desk, again):
+    """The study's seed and space may have changed since: the trial's own seed and its layers' parameters count."""
+    desk.run(FakeEngine(scores(1.0)))
+    _, engine = again(scores(1.0), config={"seed": 99, "per_layer": ["units"]})
+    assert (engine.jobs[0].seed, engine.jobs[0].per_layer) == (99, frozenset({"units"}))
+
+
+def test_a_pruned_trial_is_pruned_where_it_was(desk, again):
+    """The only rung is the last epoch that it had, and there it ends; its script would have gone on."""
+    desk.run(FakeEngine(scores(1.0)))
+    course, engine = again(scores(1.0), state="pruned", epochs=({"val_loss": 3.0}, {"val_loss": 1.0}))
+    assert engine.jobs[0].rungs == {1}
+    assert (course.state, len(course.epochs)) == ("pruned", 2)
+
+
+@pytest.mark.parametrize(("trainer", "by_fit"), [("fit", True), ("own", True), ("loop", False), ("", False)])
+def test_a_trial_has_its_trainer_again(desk, again, trainer, by_fit):
+    """What `fit` trained is trained by `fit`, also where `loop` could do it."""
+    desk.run(FakeEngine(scores(1.0)))
+    _, engine = again(scores(1.0), trainer=trainer)
+    assert (engine.jobs[0].by_fit, engine.fleets) == (by_fit, [])
+
+
+def test_a_trial_of_a_fleet_sits_alone_in_the_same_program(desk, again):
+    """The program and its seats are those of the study; the trial ends with what the fleet says of it."""
+    engine = FakeEngine(scores(1.0))
+    desk.run(engine, fleet="2")
+    heard = []
+    course, repeated = again(scores(1.0), trainer="fleet", fleet="2", heard=lambda done: heard.append(done.epoch))
+    assert replace(repeated.fleets[0], data="") == replace(engine.fleets[0], data="")
+    assert [job.number for job in repeated.jobs] == [0]
+    assert (course.state, course.value, heard) == ("complete", 1.0, [0, 1, 2])
+
+
+def test_a_pruned_trial_of_a_fleet_is_pruned_where_it_was(desk, again):
+    """A fleet asks about all of its trials at once."""
+    desk.run(FakeEngine(scores(1.0)), fleet="2")
+    past = {"state": "pruned", "epochs": ({"val_loss": 3.0},)}
+    course, _ = again(scores(1.0), trainer="fleet", fleet="2", **past)
+    assert (course.state, len(course.epochs)) == ("pruned", 1)
+
+
+def test_a_trial_has_a_program_of_its_own_where_its_study_has_none(desk, again):
+    """A study whose fleets were turned off since gives a trial of a fleet the smallest program that holds it."""
+    desk.run(FakeEngine(scores(1.0)), fleet="2")
+    _, engine = again(scores(1.0), trainer="fleet", fleet="off")
+    assert (engine.fleets[0].seats, engine.fleets[0].envelope.depth) == (1, 2)
+
+
+def test_without_jax_a_trial_of_a_fleet_trains_alone(desk, again, monkeypatch):
+    """It is trained by the other trainers then, and compared as they are."""
+    desk.run(FakeEngine(scores(1.0)), fleet="2")
+    monkeypatch.setattr("pipelines.operations.replay.rerun.importlib.util.find_spec", lambda name: None)
+    course, engine = again(scores(1.0), trainer="fleet", fleet="2")
+    assert (course.state, engine.fleets) == ("complete", [])
+
+
+def test_a_trial_that_fails_keeps_its_epochs(desk, again):
+    """The reason and the epochs before it are what there is to compare."""
+    desk.run(FakeEngine(scores(1.0)))
+
+    def breaks(job):
+        trains = training(job, [3.0, 2.0])
+        yield next(trains)
+        raise Ends("error", "ValueError: no\nmore")
+
+    course, _ = again(breaks)
+    assert (course.state, course.reason, len(course.epochs)) == ("failed", "ValueError: no; more", 1)
+
+
+def test_a_trial_that_was_rejected_meets_its_ceiling_again(desk, again):
+    """A trial that was never trained is the one kind that is compared with the ceilings again."""
+    desk.run(FakeEngine(scores(1.0)))
+
+    def rejects(job):
+        return Rejected("not trained: too large")
+        yield
+
+    course, engine = again(rejects, state="pruned", value=None, epochs=())
+    assert (course.state, course.reason, course.was_rejected) == ("pruned", "not trained: too large", True)
+    assert engine.jobs[0].rungs == frozenset()
+
+
+def test_the_epochs_of_a_failed_trial_are_those_it_reported(desk):
+    """A trial without a result has the lines of its epochs file."""
+    desk.run(FakeEngine(scores(Ends("error", "ValueError: no"))))
+    folder = desk.home.trial("it", 0)
+    folder.mkdir(parents=True, exist_ok=True)
+    epochs_file(folder, 0).write_text('{"epoch": 0, "of": 3, "fold": 0, "at_ms": 1, "metrics": {"val_loss": 2.0}}\n')
+    course = recorded_course(desk.trials()[0], folder)
+    assert (course.state, course.reason, course.epochs) == ("failed", "ValueError: no", ({"val_loss": 2.0},))
+
+
+def test_a_pruned_trial_without_its_files_is_refused(desk):
+    """Nothing says after which epoch it was pruned."""
+    desk.run(FakeEngine(scores(1.0)))
+    shutil.rmtree(desk.home.trial("it", 0))
+    pruned = replace(desk.trials()[0], state="pruned")
+    with pytest.raises(ConflictError, match="nothing says how far"):
+        recorded_course(pruned, desk.home.trial("it", 0))
+
+
+def test_a_complete_trial_without_its_files_has_its_score(desk):
+    """The store alone says how it ended."""
+    desk.run(FakeEngine(scores(1.0)))
+    course = recorded_course(desk.trials()[0], Path("nowhere"))
+    assert course == Course("complete", "", "", (), 2, 1.0)

@@ -1,0 +1,578 @@
+"""The Optuna side of a study: slots, what comes back after a crash, grids, rungs and pruning; on a real database."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from small_studies import space_of
+
+from pipelines.search.optuna_search import Scored, Search, best_of, count_by_state, rungs, scored_trials
+from pipelines.spec.schema import SearchSpec
+from pipelines.study.load import Objective
+from search_spaces.errors import KerastudyError
+from search_spaces.hypermodel_request import Question
+from search_spaces.suggest import ConstraintViolated
+from tracking.store.database import Store
+
+LOSS = Objective("val_loss", "minimize")
+RATE = {"type": "float", "low": 1e-4, "high": 1.0, "log": True}
+
+
+@pytest.fixture
+def storage(store):
+    return store.optuna_storage()
+
+
+@pytest.fixture
+def search(storage):
+    """Return a function that opens the study as a supervisor does; called again, it is the next supervisor."""
+
+    def open_it(space=None, objective=LOSS, epochs=10, **spec):
+        spec = {"sampler": "random", "pruner": "none", "seed": 1, **spec}
+        return Search(storage, "it", space or space_of(rate=RATE), objective, SearchSpec(**spec), epochs=epochs)
+
+    return open_it
+
+
+@pytest.fixture
+def in_optuna(storage):
+    """Return a function that reads the trials as Optuna has them."""
+    return lambda: optuna.load_study(study_name="it", storage=storage).get_trials()
+
+
+def complete(number, value, params=None):
+    return Scored(number, "complete", value, params or {}, best_epoch=1)
+
+
+def ask_all(search):
+    asked = []
+    while (next_one := search.ask()) is not None:
+        asked.append(next_one)
+        search.tell(complete(next_one[0], 1.0))
+    return asked
+
+
+class Cut(Exception):  # noqa: N818  # what a kill would do
+    """The process ends here."""
+
+
+def cut_at(monkeypatch, owner, name, call=1, after=False):
+    """Let the process end in the n-th call of a function: before it does anything, or after."""
+    real = getattr(owner, name)
+    calls = iter(range(1, 1000))
+
+    def cut(*args, **kwargs):
+        if next(calls) != call:
+            return real(*args, **kwargs)
+        monkeypatch.setattr(owner, name, real)
+        if after:
+            real(*args, **kwargs)
+        raise Cut
+
+    monkeypatch.setattr(owner, name, cut)
+
+
+# Slots -------------------------------------------------------------------------------------------------------
+
+
+def test_trials_are_numbered_from_zero_without_gaps(search):
+    """A trial's number is its slot in the budget."""
+    it = search()
+    assert [it.ask()[0] for _ in range(3)] == [0, 1, 2]
+    assert it.begun == 3
+
+
+def test_an_interrupted_trial_comes_back_with_its_number_and_values(search):
+    """What a crash cut off is run again in its own slot with the values it was asked with; what ended is not."""
+    it = search()
+    asked = [it.ask() for _ in range(3)]
+    it.tell(complete(1, 0.5))
+    again = search()
+    assert list(again.interrupted()) == [asked[0], asked[2]]
+    assert again.begun == 3
+    assert again.ask()[0] == 3
+
+
+def test_an_interrupted_trial_can_be_told(search):
+    """A trial that came back ends like any other."""
+    search().ask()
+    again = search()
+    [(number, _)] = again.interrupted()
+    again.tell(complete(number, 0.25))
+    assert [(trial.state, trial.value) for trial in again.trials()] == [("complete", 0.25)]
+    assert list(search().interrupted()) == []
+
+
+def test_a_kill_while_a_trial_is_asked_for_leaves_nothing(search, monkeypatch):
+    """A kill between two values of a trial: nobody was given it, and its number goes to the next one."""
+    space = space_of(first=RATE, second=RATE)
+    cut_at(monkeypatch, optuna.Trial, "suggest_float", call=2, after=True)
+    with pytest.raises(Cut):
+        search(space).ask()
+    again = search(space)
+    assert list(again.interrupted()) == []
+    assert (again.begun, again.ask()[0]) == (0, 0)
+
+
+def test_a_trial_half_drawn_keeps_what_was_drawn(search, storage):
+    """Values that the store has of a trial stay, the others are drawn when it is run again, and then they stay too."""
+    space = space_of(first=RATE, second=RATE)
+    search(space)
+    half = optuna.load_study(study_name="it", storage=storage).ask()
+    drawn = half.suggest_float("first", 1e-4, 1.0, log=True)
+    [(number, values)] = search(space).interrupted()
+    assert (number, values["first"]) == (0, drawn)
+    assert set(values) == {"first", "second"}
+    assert list(search(space).interrupted()) == [(number, values)]
+
+
+def test_what_own_code_asked_for_survives_a_kill(search):
+    """An interrupted trial is run again with the answers that its model's code got, whatever it asks first now."""
+    units, layers = Question("units", "int", 8, 1, 4096), Question("layers", "int", 2, 1, 4096)
+    it = search()
+    number, _ = it.ask()
+    answers = it.answer(number, units), it.answer(number, layers)
+    again = search()
+    assert [each[0] for each in again.interrupted()] == [number]
+    assert (again.answer(number, layers), again.answer(number, units)) == answers[::-1]
+
+
+def test_a_trial_takes_two_transactions(search, storage):
+    """Asking is one commit and telling is one, however many values, rejected points and rungs there are."""
+    it = search(ordered(), pruner="median", epochs=10)
+    commits = []
+    sa.event.listen(storage.engine, "commit", commits.append)
+    for _ in range(8):
+        number, _values = it.ask()
+        for epoch in range(10):
+            it.should_prune(number, epoch, 1.0)
+        it.tell(complete(number, 1.0))
+    assert number > 7, "this seed was to draw a point that breaks the constraint"
+    assert len(commits) == 16
+
+
+def test_a_second_writer_is_noticed(search):
+    """Where another process has taken a number or ended a trial, nothing is written and the error says what to do."""
+    one, other = search(), search()
+    other.tell(complete(other.ask()[0], 1.0))
+    with pytest.raises(KerastudyError, match=r"trial 0 .* another process .* run the study again"):
+        one.ask()
+    two = search()
+    number, _ = two.ask()
+    three = search()
+    list(three.interrupted())
+    two.tell(complete(number, 2.0))
+    with pytest.raises(KerastudyError, match=f"trial {number} .* another process"):
+        three.tell(complete(number, 3.0))
+    assert [trial.value for trial in search().trials()] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_resumed_search_knows_what_the_first_knew(search, in_optuna, pruner):
+    """Trials, rungs and what the pruner noted are the same in memory, in the store, and for the next supervisor."""
+    it = search(ordered(), pruner=pruner, startup_trials=2)
+    rng = random.Random(1)
+    under_way = []
+    for _ in range(60):
+        if len(under_way) < 3:
+            under_way.append(it.ask()[0])
+        number = under_way.pop(rng.randrange(len(under_way)))
+        score = rng.random()
+        if any(it.should_prune(number, epoch, score) for epoch in sorted(it.rungs)):
+            it.tell(Scored(number, "pruned", score, {}))
+        else:
+            it.tell(complete(number, score) if rng.random() < 0.8 else Scored(number, "failed", None, {}))
+        assert it.trials() == search(ordered(), pruner=pruner).trials()
+    assert {trial.state for trial in it.trials()} >= {"complete", "pruned", "failed"}
+    assert as_plain(it._study.get_trials()) == as_plain(in_optuna())
+
+
+def as_plain(trials):
+    return [
+        (t.number, t.state, t.values, t.params, t.distributions, t.user_attrs, t.system_attrs, t.intermediate_values)
+        for t in trials
+    ]
+
+
+def test_a_resumed_sampler_does_not_repeat_itself(search):
+    """A seed gives one sequence; a resumed study goes on in another one instead of starting it again."""
+    first = [search().ask()[1]["rate"] for _ in range(4)]  # each from a process of its own
+    assert len(set(first)) == 4
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_the_same_seed_gives_the_same_trials(tmp_path, sampler):
+    """Two studies with one seed draw the same values; another seed draws others."""
+
+    def drawn(name, seed):
+        with Store.open(tmp_path / name) as store:
+            spec = SearchSpec(sampler=sampler, seed=seed)
+            it = Search(store.optuna_storage(), "it", space_of(rate=RATE), LOSS, spec, epochs=3)
+            return [it.ask()[1]["rate"] for _ in range(3)]
+
+    assert drawn("one", 1) == drawn("two", 1) != drawn("three", 2)
+
+
+def test_each_study_in_a_store_is_its_own(storage):
+    """Two studies in one database do not see each other's trials."""
+    one, two = (Search(storage, name, space_of(rate=RATE), LOSS, SearchSpec(), epochs=3) for name in ("a", "b"))
+    one.ask()
+    assert (one.begun, two.begun) == (1, 0)
+
+
+def test_tpe_needs_no_startup_trials(search):
+    """`startup_trials: 0` is a legal study file: the first trial is drawn all the same."""
+    it = search(sampler="tpe", pruner="median", startup_trials=0)
+    for _ in range(3):
+        number, _values = it.ask()
+        it.tell(complete(number, float(number)))
+    assert it.begun == 3
+
+
+# First points ------------------------------------------------------------------------------------------------
+
+
+def with_points(*start_from):
+    return space_of(
+        rate={**RATE, "default": 0.01}, units={"type": "int", "low": 1, "high": 64}, start_from=list(start_from)
+    )
+
+
+def test_defaults_come_first_then_start_from(search):
+    """The first trial takes the defaults, the next ones the points of `start_from`; what they leave open is drawn."""
+    it = search(with_points({"rate": 0.5, "units": 3}, {"rate": 0.25, "units": 7}))
+    first, second, third = (it.ask()[1] for _ in range(3))
+    assert first["rate"] == 0.01
+    assert 1 <= first["units"] <= 64
+    assert [second, third] == [{"rate": 0.5, "units": 3}, {"rate": 0.25, "units": 7}]
+
+
+def test_first_points_are_not_repeated_by_a_resume(search):
+    """Opening a study again enqueues nothing that it has: neither what waits nor what was asked."""
+    space = with_points({"rate": 0.5, "units": 3})
+    search(space).ask()
+    later = search(space)
+    values = [later.ask()[1] for _ in range(4)]
+    assert values[0] == {"rate": 0.5, "units": 3}
+    assert all(each["rate"] not in (0.01, 0.5) for each in values[1:])
+
+
+def test_first_points_survive_a_kill_while_they_are_enqueued(search, monkeypatch):
+    """A kill between two first points loses none."""
+    space = with_points({"rate": 0.5, "units": 3}, {"rate": 0.25, "units": 7})
+    cut_at(monkeypatch, optuna.Study, "enqueue_trial", call=2)
+    with pytest.raises(Cut):
+        search(space)
+    it = search(space)
+    assert [it.ask()[1]["rate"] for _ in range(3)] == [0.01, 0.5, 0.25]
+
+
+def test_equal_points_are_each_tried(search):
+    """A point that `start_from` has twice is tried twice, before and after a resume."""
+    space = with_points({"rate": 0.5, "units": 3}, {"rate": 0.5, "units": 3})
+    asked = [search(space).ask()[1] for _ in range(4)]  # each from a process of its own
+    assert [each["rate"] == 0.5 for each in asked] == [False, True, True, False]
+
+
+def test_points_that_wait_in_the_store_are_asked_for(search, storage):
+    """An earlier version left points waiting in the store: they are tried under their numbers, and not once more."""
+    space = with_points({"rate": 0.5, "units": 3})
+    search(space)
+    waiting = optuna.load_study(study_name="it", storage=storage)
+    waiting.enqueue_trial({"rate": 0.01})
+    waiting.enqueue_trial({"rate": 0.5, "units": 3})
+    it = search(space)
+    asked = [it.ask() for _ in range(3)]
+    assert [number for number, _ in asked] == [0, 1, 2]
+    assert [values["rate"] for _, values in asked[:2]] == [0.01, 0.5]
+    assert asked[2][1]["rate"] not in (0.01, 0.5)
+    assert search(space).trials() == it.trials()
+
+
+def test_points_that_wait_take_up_no_budget(search):
+    """A point counts when it is asked for, not when it is enqueued."""
+    assert search(with_points({"rate": 0.5, "units": 3})).begun == 0
+
+
+# Constraints -------------------------------------------------------------------------------------------------
+
+
+def ordered(constraint="first < second"):
+    return space_of(
+        first={"type": "int", "low": 1, "high": 9},
+        second={"type": "int", "low": 1, "high": 9},
+        constraints=[constraint],
+    )
+
+
+def test_rejected_points_take_up_no_budget(search):
+    """A point that breaks a constraint is drawn again; it is in no list of trials and in no budget."""
+    it = search(ordered())
+    asked = [it.ask() for _ in range(8)]
+    assert all(values["first"] < values["second"] for _, values in asked)
+    assert asked[-1][0] > 7, "this seed was to draw a point that breaks the constraint"
+    assert it.begun == len(it.trials()) == 8
+    assert search(ordered()).begun == 8
+
+
+def test_a_kill_while_a_point_is_rejected_costs_nothing(search, monkeypatch):
+    """A rejected point that a kill left half told is rejected once, and is no interrupted trial."""
+    cut_at(monkeypatch, optuna.Study, "tell")
+    with pytest.raises(Cut):
+        [search(ordered()).ask() for _ in range(30)]
+    it = search(ordered())
+    before = it.begun
+    kept = list(it.interrupted())
+    assert len(kept) == it.begun == before
+    it.ask()
+    assert it.begun == len(it.trials()) == before + 1
+
+
+def test_a_constraint_that_nothing_keeps_is_said(search, monkeypatch):
+    """After many rejected draws the search gives up, and leaves no trial under way."""
+    monkeypatch.setattr("pipelines.search.optuna_search._REDRAWS", 5)
+    it = search(ordered("first > second + 8"))
+    with pytest.raises(ConstraintViolated, match="first > second"):
+        it.ask()
+    assert it.begun == 0
+    assert it.trials() == ()
+    assert list(search(ordered("first > second + 8")).interrupted()) == []
+
+
+# Grid --------------------------------------------------------------------------------------------------------
+
+
+def grid_space():
+    return space_of(
+        rate={"type": "float", "low": 0.001, "high": 0.1, "log": True, "step": 10},
+        kind=["a", "b", None],
+        share={"type": "float", "low": 0.1, "high": 0.3, "step": 0.1, "when": {"kind": "a"}},
+        constraints=["rate < 0.05 or share < 0.25"],
+        fixed=3,
+    )
+
+
+def as_texts(asked):
+    return sorted(repr(sorted(values.items())) for _, values in asked)
+
+
+def test_a_grid_is_tried_once_and_ends(search):
+    """Every combination of active values that keeps the constraints is tried once, and then there is none left."""
+    asked = ask_all(search(grid_space(), sampler="grid"))
+    assert len(as_texts(asked)) == len(set(as_texts(asked))) == 3 * 3 + 2 * 3 - 1
+    assert sorted({round(values["rate"], 9) for _, values in asked}) == [0.001, 0.01, 0.1]
+    assert sorted({round(values["share"], 9) for _, values in asked if "share" in values}) == [0.1, 0.2, 0.3]
+    assert all(values["fixed"] == 3 for _, values in asked)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_grid_survives_a_resume(search, monkeypatch, after):
+    """Resumed after some points, and after a kill around the enqueuing of one, a grid still tries each point once."""
+    whole = search(grid_space(), sampler="grid")
+    asked = []
+    for _ in range(4):
+        asked.append(whole.ask())
+        whole.tell(complete(asked[-1][0], 1.0))
+    cut_at(monkeypatch, optuna.Study, "enqueue_trial", after=after)
+    with pytest.raises(Cut):
+        whole.ask()
+    asked += ask_all(search(grid_space(), sampler="grid"))
+    assert len(asked) == len(set(as_texts(asked))) == 14
+    assert [number for number, _ in asked] == list(range(14))
+
+
+# Rungs and pruning -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pruner", "epochs", "expected"),
+    [
+        ("none", 30, set()),
+        ("median", 30, {2, 5, 8, 11, 14, 17, 20, 23, 26, 29}),
+        ("median", 5, {0, 1, 2, 3, 4}),
+        ("median", 1, {0}),
+        ("hyperband", 30, {0, 2, 8, 26}),
+        ("hyperband", 27, {0, 2, 8, 26}),
+        ("hyperband", 243, {0, 2, 8, 26, 80, 242}),
+        ("hyperband", 1, {0}),
+    ],
+)
+def test_rungs(pruner, epochs, expected):
+    """Hyperband compares after 1, 3, 9, ... epochs, the median pruner after each tenth; counted from 0."""
+    assert rungs(pruner, epochs) == expected
+
+
+@pytest.mark.parametrize(("direction", "bad"), [("minimize", 9.0), ("maximize", -9.0)])
+def test_the_median_pruner_ends_the_worse_half(search, direction, bad):
+    """A trial worse than the median at a rung is pruned; one that is better goes on."""
+    it = search(objective=Objective("m", direction), pruner="median", startup_trials=8)
+    for score in (1.0, 2.0, 3.0, 4.0):
+        number, _ = it.ask()
+        assert not it.should_prune(number, 9, score), "nothing is pruned before there are some to compare with"
+        it.tell(complete(number, score))
+    good, _ = it.ask()
+    assert not it.should_prune(good, 9, 2.4 if direction == "minimize" else 2.6)
+    poor, _ = it.ask()
+    assert it.should_prune(poor, 9, bad)
+
+
+def test_hyperband_ends_bad_trials_and_no_good_one(search):
+    """Of many trials Hyperband lets the best go to the end and cuts most of the bad ones short."""
+    it = search(pruner="hyperband", epochs=27)
+    steps = sorted(it.rungs)
+    pruned_at = {}
+    for number in range(30):
+        it.ask()
+        score = 1.0 if number in (0, 29) else 2.0 + number
+        for epoch in steps[:-1]:
+            if it.should_prune(number, epoch, score):
+                pruned_at[number] = epoch
+                it.tell(Scored(number, "pruned", score, {}))
+                break
+        else:
+            it.tell(complete(number, score))
+    assert 0 not in pruned_at
+    assert 29 not in pruned_at
+    assert len(pruned_at) > 10
+
+
+def test_no_pruner_prunes_nothing(search):
+    """`pruner: none` lets every trial go on."""
+    it = search(pruner="none")
+    for _ in range(6):
+        number, _values = it.ask()
+        assert not it.should_prune(number, 9, 1.0)
+        it.tell(complete(number, 1.0))
+    worst, _ = it.ask()
+    assert not it.should_prune(worst, 9, 1e9)
+
+
+def test_a_rung_may_be_reached_again_after_a_crash(search):
+    """The second attempt of a trial repeats its reports; Optuna keeps the first."""
+    it = search(pruner="median", startup_trials=2)
+    it.ask()
+    it.should_prune(0, 9, 1.0)
+    again = search(pruner="median", startup_trials=2)
+    list(again.interrupted())
+    assert not again.should_prune(0, 9, 1.0)
+
+
+# Telling and reading -----------------------------------------------------------------------------------------
+
+
+def test_everything_told_is_read_back(search, in_optuna):
+    """What a trial ended with is in the database in full, and Optuna has its own state and value of it."""
+    it = search()
+    params = [it.ask()[1] for _ in range(3)]
+    metrics = {"val_loss": 0.5, "loss": 0.25}
+    ended = (
+        Scored(0, "complete", 0.5, params[0], 3, 1.5, "", metrics, 99),
+        Scored(1, "pruned", 0.9, params[1], 1, 0.5, "pruned after epoch 1", {"val_loss": 0.9}, 99),
+        Scored(2, "failed", None, params[2], None, 0.1, "loss became nan in epoch 1"),
+    )
+    for trial in (ended[2], ended[0], ended[1]):
+        it.tell(trial)
+    assert search().trials() == ended
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+    assert [trial.state for trial in in_optuna()] == states
+    assert in_optuna()[0].value == 0.5
+
+
+def test_the_result_is_stored_before_optuna_is_told(search, monkeypatch):
+    """A kill between the two leaves a trial that is still under way, not one without a result."""
+    it = search()
+    number, values = it.ask()
+    cut_at(monkeypatch, optuna.Study, "tell")
+    with pytest.raises(Cut):
+        it.tell(complete(number, 0.5, values))
+    again = search()
+    assert [trial.state for trial in again.trials()] == ["running"]
+    assert list(again.interrupted()) == [(number, values)]
+
+
+def test_trials_under_way_and_waiting_are_told_apart(search, storage):
+    """A trial under way is listed as running; a point that waits is not listed."""
+    it = search(with_points({"rate": 0.5, "units": 3}))
+    it.ask()
+    study = optuna.load_study(study_name="it", storage=storage)
+    assert [(trial.number, trial.state) for trial in scored_trials(study)] == [(0, "running")]
+
+
+def test_a_trial_under_way_is_listed_with_the_values_it_has(search, storage):
+    """While a trial runs, other processes read its values under our names: steps as values, fixed ones, own code's."""
+    space = space_of(rate={"type": "float", "low": 0.001, "high": 0.1, "log": True, "step": 10}, epochs=3)
+    it = search(space)
+    number, values = it.ask()
+    units = it.answer(number, Question("units", "int", 8, 1, 64, step=2, sampling="log"))
+    expected = {**values, "units": units}
+    assert set(expected) == {"rate", "epochs", "units"}
+    [seen] = scored_trials(optuna.load_study(study_name="it", storage=storage))
+    assert (seen.state, dict(seen.params)) == ("running", expected)
+    assert it.trials() == (seen,)
+
+
+def test_best_of_takes_complete_trials_only_and_the_earlier_of_equals():
+    """Pruned, failed and running trials are no winners, however good their scores."""
+    trials = [
+        Scored(0, "pruned", 0.0, {}),
+        complete(1, 0.5),
+        complete(2, 0.25),
+        complete(3, 0.25),
+        Scored(4, "failed", None, {}),
+        Scored(5, "running", None, {}),
+    ]
+    assert best_of(trials, LOSS).number == 2
+    assert best_of(trials, Objective("m", "maximize")).number == 1
+    assert best_of(trials[:1], LOSS) is None
+    assert best_of([], LOSS) is None
+    assert best_of([complete(0, math.pi)], LOSS).number == 0
+
+
+def test_count_by_state_names_states_that_occur():
+    """Counts are sorted by state; states without trials are left out."""
+    trials = [complete(0, 1.0), Scored(1, "failed", None, {}), complete(2, 1.0)]
+    assert count_by_state(trials) == {"complete": 2, "failed": 1}
+    assert list(count_by_state(trials)) == ["complete", "failed"]
+
+
+# Shared structure --------------------------------------------------------------------------------------------
+
+SHAPED = {
+    "rate": RATE,
+    "units": {"type": "int", "low": 1, "high": 512},
+    "activation": [f"a{n}" for n in range(50)],
+    "optimizer": ["sgd", "adam"],
+    "momentum": {"type": "float", "low": 0.0, "high": 0.9, "when": {"optimizer": "sgd"}},
+}
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_trials_in_a_row_share_their_structure(search, sampler):
+    """Of four trials in a row choices and whole numbers are the same and real numbers are not."""
+    spec = {"sampler": sampler, "share_structure": 4, "startup_trials": 5}
+    asked = [values for _, values in ask_up_to(search(space_of(**SHAPED), **spec), 9)]
+    asked += [values for _, values in ask_up_to(search(space_of(**SHAPED), **spec), 7)]  # a row goes on over a restart
+    rows = [asked[start : start + 4] for start in range(0, 16, 4)]
+    structures = [{(each["units"], each["activation"], each["optimizer"]) for each in row} for row in rows]
+    assert [len(each) for each in structures] == [1, 1, 1, 1]
+    assert len(set.union(*structures)) > 1
+    assert all(len({each["rate"] for each in row}) == 4 for row in rows)
+
+
+def test_structure_is_not_shared_unless_asked_for(search):
+    """By default each trial draws everything."""
+    asked = ask_up_to(search(space_of(**SHAPED)), 6)
+    assert len({values["units"] for _, values in asked}) > 3
+
+
+def ask_up_to(search, most):
+    asked = []
+    for _ in range(most):
+        asked.append(search.ask())
+        search.tell(complete(asked[-1][0], 1.0))
+    return asked

@@ -1,0 +1,132 @@
+"""A study goes on in a changed space, and learns from the trials that the new space could have drawn."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from pipelines.api import make_study
+from pipelines.search.optuna_search import RESULT, best_of, scored_trials
+from pipelines.search.space_evolution import changes_of, current_name, evolve_study
+from pipelines.study.load import Objective
+from search_spaces.suggest import suggest
+from tracking.store.database import Store
+
+SPACE = {
+    "units": {"type": "int", "low": 8, "high": 64},
+    "optimizer": {"choices": ["adam", "sgd"]},
+    "momentum": {"type": "float", "low": 0.0, "high": 0.9, "when": {"optimizer": "sgd"}},
+    "epochs": 3,
+}
+POINTS = (
+    ({"units": 16, "optimizer": "adam", "epochs": 3}, 0.7),
+    ({"units": 64, "optimizer": "adam", "epochs": 3}, 0.9),
+    ({"units": 32, "optimizer": "sgd", "momentum": 0.5, "epochs": 3}, 0.8),
+)
+ACCURACY = Objective("val_accuracy", "maximize")
+
+
+def study_with(space):
+    return make_study({"study": "s", "data": {"source": "sklearn:iris"}, "model": "mlp", "space": space})
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+def begun(store):
+    """A study with three complete trials, and one that was cut off."""
+    space = study_with(SPACE).space
+    study = optuna.create_study(storage=store.optuna_storage(), study_name="s", direction="maximize")
+    for params, value in POINTS:
+        study.enqueue_trial({name: params[name] for name in params if name != "epochs"})
+        trial = study.ask()
+        assert suggest(space, trial) == params
+        trial.set_user_attr(RESULT, {"state": "complete", "value": value, "params": params})
+        study.tell(trial, value)
+    study.ask()
+    return study
+
+
+def evolved(store, **changes):
+    study = study_with({name: each for name, each in {**SPACE, **changes}.items() if each is not None})
+    change = evolve_study(store, study, study_with(SPACE).space.to_dict())
+    storage = store.optuna_storage()
+    return change, optuna.load_study(study_name=current_name(storage, "s"), storage=storage)
+
+
+def test_a_widened_range_and_a_new_choice_keep_every_trial(store, begun):
+    """What the old space could draw, a wider one can too; numbers and scores stay."""
+    change, study = evolved(
+        store, units={"type": "int", "low": 8, "high": 512}, optimizer={"choices": ["adam", "sgd", "lion"]}
+    )
+    assert (change.kept, change.before) == (3, 4)
+    assert [trial.value for trial in study.trials[:3]] == [0.7, 0.9, 0.8]
+    assert [trial.number for trial in scored_trials(study)] == [0, 1, 2]
+    assert study.best_trial.params == {"units": 64, "optimizer": "adam"}
+    assert change.differences == (
+        "units: {type: int, low: 8, high: 64} -> {type: int, low: 8, high: 512}",
+        "optimizer: {type: categorical, choices: [adam, sgd]} -> {type: categorical, choices: [adam, sgd, lion]}",
+    )
+
+
+def test_the_sampler_can_go_on(store, begun):
+    """Trials of the new space can be asked for beside the old ones, with the new choices."""
+    space = study_with({**SPACE, "optimizer": ["adam", "sgd", "lion"]}).space
+    _, study = evolved(store, optimizer=["adam", "sgd", "lion"])
+    study.sampler = optuna.samplers.TPESampler(seed=1, n_startup_trials=0)
+    drawn = [suggest(space, study.ask())["optimizer"] for _ in range(12)]
+    assert "lion" in drawn
+
+
+def test_a_narrowed_range_leaves_out_what_no_longer_fits(store, begun):
+    """A trial outside the new space stays in the list, teaches nothing and cannot win."""
+    change, study = evolved(store, units={"type": "int", "low": 8, "high": 40})
+    assert change.kept == 2
+    trials = scored_trials(study)
+    assert [trial.fits for trial in trials] == [True, False, True]
+    assert best_of(trials, ACCURACY).number == 2
+    assert study.best_trial.number == 2
+    assert "outside the space" in trials[1].reason
+
+
+def test_a_dropped_parameter_keeps_the_trials_at_the_models_own_value(store, begun):
+    """Without a parameter the model takes its own default; trials that had another value no longer fit."""
+    change, study = evolved(store, units=None)
+    assert change.kept == 1  # the family's units are 64
+    assert study.best_trial.number == 1
+
+
+def test_a_new_parameter_keeps_the_trials_if_it_holds_the_models_own_value(store, begun):
+    """Earlier trials had the model's default of what is new: they fit if the new range holds it."""
+    change, study = evolved(store, dropout={"type": "float", "low": 0.0, "high": 0.5})
+    assert change.kept == 3
+    assert study.best_trial.params["dropout"] == 0.0
+    assert evolved(store, dropout={"type": "float", "low": 0.1, "high": 0.5})[0].kept == 0
+
+
+def test_a_trial_that_was_cut_off_takes_up_no_budget(store, begun):
+    """A trial without a result is not run again in a space that may not hold it, and does not count."""
+    _, study = evolved(store, units={"type": "int", "low": 8, "high": 512})
+    assert len(study.trials) == 4
+    assert len(scored_trials(study)) == 3
+
+
+def test_changes_are_recorded_in_order(store, begun):
+    """Each generation knows every change before it."""
+    evolved(store, units={"type": "int", "low": 8, "high": 512})
+    _, study = evolved(store, units={"type": "int", "low": 8, "high": 1024})
+    assert study.study_name == "s~2"
+    assert [change.kept for change in changes_of(study)] == [3, 3]
+
+
+def test_a_generation_left_half_made_does_not_count(store, begun):
+    """A kill before the change is noted leaves the old generation current, and the next try makes a whole one."""
+    storage = store.optuna_storage()
+    optuna.create_study(storage=storage, study_name="s~1", direction="maximize")
+    assert current_name(storage, "s") == "s"
+    change, study = evolved(store, units={"type": "int", "low": 8, "high": 512})
+    assert (study.study_name, change.kept) == ("s~1", 3)

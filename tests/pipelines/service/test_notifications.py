@@ -1,0 +1,160 @@
+"""Notices over real HTTP and real commands: each once, in order, signed, tried again, and given up in the end."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from pipelines.service import notifications
+from pipelines.service.config import NotifySpec
+from pipelines.service.notifications import SIGNATURE, Notices
+from pipelines.supervisor.event_log import recorded
+from pipelines.supervisor.events import StudyEnded, TrialEnded
+from pipelines.workspace.home import Home
+from tracking.store.database import Store
+from tracking.store.submissions import Submissions
+
+BEST = TrialEnded(0, "complete", 0.5, "", 1.0, is_best=True)
+WORSE = TrialEnded(1, "complete", 0.9, "", 1.0, is_best=False)
+
+
+def end(state="finished"):
+    return StudyEnded("s", state, "why", "val_loss", 0, 0.5, {"loss": 0.6}, {"complete": 2}, 1.0, 0, "")
+
+
+class Receiver:
+    """A web server that keeps what it gets and answers what it is told to."""
+
+    def __init__(self):
+        self.got, self.answers = [], []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.got.append((dict(self.headers), body))
+                self.send_response(outer.answers.pop(0) if outer.answers else 204)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def receiver():
+    running = Receiver()
+    yield running
+    running.server.shutdown()
+    running.server.server_close()
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A home with a submitted study, and its store."""
+    home = Home.at(str(tmp_path), {})
+    with Store.open(home.store) as store:
+        with store.write() as connection:
+            Submissions(store).put("s", "ann", 0, connection)
+        yield home, store
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch):
+    monkeypatch.setattr(Notices, "_rest", lambda self, seconds: None)
+
+
+def told(receiver):
+    return [json.loads(body)["kind"] for _, body in receiver.got]
+
+
+def happen(home, *events):
+    list(recorded(home, "s", events))
+
+
+def test_each_is_told_once_in_order(world, receiver):
+    """What is asked for and nothing else; a service that starts anew tells nothing again."""
+    home, store = world
+    everything = [NotifySpec(on=["finished", "failed", "new_best"], webhook=receiver.address)]
+    happen(home, BEST, WORSE, end())
+    Notices(home, store, everything).step()
+    Notices(home, store, everything).step()
+    assert told(receiver) == ["new_best", "finished"]
+    last = json.loads(receiver.got[-1][1])
+    assert (last["study"], last["submitter"], last["winner"], last["test"]) == ("s", "ann", 0, {"loss": 0.6})
+    happen(home, end("failed"), end("parked"), end("cancelled"))
+    Notices(home, store, everything).step()
+    assert told(receiver)[2:] == ["failed"]
+
+
+def test_a_receiver_gets_the_kinds_that_it_asked_for(world, receiver):
+    """By default how a study ended."""
+    home, store = world
+    happen(home, BEST, end())
+    Notices(home, store, [NotifySpec(webhook=receiver.address)]).step()
+    assert told(receiver) == ["finished"]
+
+
+def test_a_signature_proves_where_it_comes_from(world, receiver, tmp_path):
+    """Whoever has the secret can compute it over the time and the body as they came."""
+    home, store = world
+    (tmp_path / "secret").write_text("hush\n")
+    happen(home, end())
+    spec = NotifySpec(webhook=receiver.address, secret_file=str(tmp_path / "secret"))
+    Notices(home, store, [spec]).step()
+    [(headers, body)] = receiver.got
+    parts = dict(part.split("=") for part in headers[SIGNATURE].split(","))
+    right = hmac.new(b"hush", parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert parts["v1"] == right
+
+
+def test_a_refusal_is_tried_again(world, receiver):
+    """Until it is taken; what follows waits for its turn."""
+    home, store = world
+    receiver.answers = [500, 503, 302]
+    happen(home, end(), end("failed"))
+    Notices(home, store, [NotifySpec(webhook=receiver.address)]).step()
+    assert told(receiver) == ["finished"] * 4 + ["failed"]
+
+
+def test_one_that_never_answers_is_given_up(world, receiver, caplog, monkeypatch):
+    """With a line in the log; others are told, and it does not stand in the way for ever."""
+    home, store = world
+    # What tests before this one have imported may have quietened or cut off our logger.
+    monkeypatch.setattr(notifications._log, "disabled", False)
+    monkeypatch.setattr(notifications._log, "propagate", True)
+    caplog.set_level("INFO", logger=notifications._log.name)
+    happen(home, end())
+    deaf = NotifySpec(webhook="http://127.0.0.1:9/")
+    Notices(home, store, [deaf, NotifySpec(webhook=receiver.address)]).step()
+    assert told(receiver) == ["finished"]
+    assert "finished of s was given up" in caplog.text
+    Notices(home, store, [deaf]).step()
+    assert caplog.text.count("given up") == 1
+
+
+def test_a_command_gets_it_on_standard_input(world, tmp_path):
+    """The operator's own program, with no shell between."""
+    home, store = world
+    happen(home, end())
+    code = f"import sys; open({str(tmp_path / 'got')!r}, 'w').write(sys.stdin.read())"
+    Notices(home, store, [NotifySpec(command=[sys.executable, "-c", code])]).step()
+    assert json.loads((tmp_path / "got").read_text())["kind"] == "finished"
+
+
+def test_old_news_is_no_news(world, receiver, monkeypatch):
+    """Somebody who begins to listen hears nothing of last year."""
+    home, store = world
+    happen(home, end())
+    monkeypatch.setattr(notifications, "_STALE_MS", -1)
+    Notices(home, store, [NotifySpec(webhook=receiver.address)]).step()
+    assert told(receiver) == []

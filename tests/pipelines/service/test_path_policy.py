@@ -1,0 +1,143 @@
+"""What a study over HTTP may name: nothing outside the operator's folders and list, however it is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.service.config import ServiceSpec
+from pipelines.service.path_policy import confined
+from search_spaces.errors import InputError
+from search_spaces.yaml_document import parse_document
+
+SECRET = "secret.csv"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder of data with links inwards and outwards, uploads, code, and secrets beside all of them."""
+    top = tmp_path_factory.mktemp("place")
+    for folder in ("data/inner", "uploads", "code", "outside"):
+        (top / folder).mkdir(parents=True)
+    for file in ("data/a.csv", "data/inner/b.csv", "uploads/f00.csv", "code/model.py", f"outside/{SECRET}", SECRET):
+        (top / file).write_text("x\n1\n")
+    (top / "data" / "out.csv").symlink_to(top / "outside" / SECRET)
+    (top / "data" / "outdir").symlink_to(top / "outside")
+    (top / "data" / "in.csv").symlink_to(top / "data" / "a.csv")
+    return top
+
+
+@pytest.fixture(scope="module")
+def spec(place):
+    return ServiceSpec(data=[str(place / "data")], code=[f"{place}/code/model.py:build"])
+
+
+def ask(place, spec, source="a.csv", model="mlp", space="{}"):
+    text = f"study: s\ndata: {{source: {source!r}}}\nmodel: {model!r}\nspace: {space}\n"
+    return confined(parse_document(text, "s.yaml"), spec, place / "uploads").data
+
+
+@pytest.mark.parametrize(
+    ("written", "file"),
+    [
+        ("a.csv", "data/a.csv"),
+        ("inner/../a.csv", "data/a.csv"),
+        ("inner/b.csv", "data/inner/b.csv"),
+        ("in.csv", "data/a.csv"),
+        ("uploads/f00.csv", "uploads/f00.csv"),
+    ],
+)
+def test_what_lies_below_is_found(place, spec, written, file):
+    """The full, resolved path is what is stored."""
+    assert ask(place, spec, written)["data"]["source"] == str(place / file)
+
+
+def test_a_full_path_below_will_do(place, spec):
+    """A study that the operator wrote for the command line works too."""
+    assert ask(place, spec, str(place / "data" / "a.csv"))["data"]["source"] == str(place / "data" / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"../{SECRET}",
+        f"inner/../../{SECRET}",
+        "out.csv",
+        f"outdir/{SECRET}",
+        f"uploads/../{SECRET}",
+        f"uploads/../outside/{SECRET}",
+        "/etc/passwd",
+        "..",
+        ".",
+        "",
+        "uploads",
+        "uploads/",
+        "no\0name.csv",
+        "a" * 5000,
+        "~/x.csv",
+        "file:/etc/passwd.csv",
+    ],
+)
+def test_nothing_else_is(place, spec, written):
+    """Dots, links, full paths and impossible names get the same answer, which does not say what is there."""
+    text = parse_document("study: s\ndata: {source: x}\nmodel: mlp\n", "s.yaml")
+    document = text.with_value(("data", "source"), written, "s.yaml")
+    with pytest.raises(InputError, match="this service has no data called") as refused:
+        confined(document, spec, place / "uploads")
+    assert "secret" not in str(refused.value).replace(written, "")
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.sampled_from(["..", ".", "", "inner", "outdir", "out.csv", "a.csv", SECRET, "outside", "uploads"])))
+def test_no_walk_leads_out(place, spec, steps):
+    """Whatever is taken lies below the data folder or the uploads, once every link is followed."""
+    try:
+        source = ask(place, spec, "/".join(steps))["data"]["source"]
+    except InputError:
+        return
+    real = Path(os.path.realpath(source))
+    assert any(real.is_relative_to(place / root) for root in ("data", "uploads"))
+
+
+@pytest.mark.parametrize("written", ["sklearn:digits", "keras:mnist"])
+def test_named_sets_are_left_alone(place, spec, written):
+    """They are no files of this machine's people."""
+    assert ask(place, spec, written)["data"]["source"] == written
+
+
+def test_code_is_what_the_operator_listed(place, spec):
+    """By the end of its path or in full; a function beside it is refused, and so is a loader."""
+    full = f"{place}/code/model.py:build"
+    assert ask(place, spec, model="model.py:build")["model"] == full
+    assert ask(place, spec, model=full)["model"] == full
+    for other in ("model.py:other", "other.py:build", "../code/model.py:build", "/etc/model.py:build", "l.py:build"):
+        with pytest.raises(InputError, match="not on this service's list of code"):
+            ask(place, spec, model=other)
+    with pytest.raises(InputError, match="not on this service's list of code"):
+        ask(place, spec, source="loader.py:load")
+
+
+def test_an_ambiguous_end_is_refused(place):
+    """Two entries that end alike have to be told apart."""
+    spec = ServiceSpec(code=["/a/m.py:build", "/b/m.py:build"])
+    with pytest.raises(InputError, match="several times"):
+        ask(place, spec, source="sklearn:digits", model="m.py:build")
+
+
+@pytest.mark.parametrize("written", ["other.yaml", "/etc/space.yaml", "[mlp, ../x.json]"])
+def test_only_shipped_spaces_are_extended(place, spec, written):
+    """A space in a file would be read from this machine."""
+    with pytest.raises(InputError, match=r"s\.yaml:4:\d+: space\.extends.*only shipped spaces"):
+        ask(place, spec, space=f"{{extends: {written}}}")
+    assert ask(place, spec, space="{extends: mlp}")["space"] == {"extends": "mlp"}
+
+
+def test_everything_refused_is_said_at_once(place, spec):
+    """With its place in the file that was sent."""
+    with pytest.raises(InputError) as refused:
+        ask(place, spec, source="x.csv", model="m.py:f", space="{extends: y.yaml}")
+    assert [problem.place.line for problem in refused.value.problems] == [2, 3, 4]

@@ -1,0 +1,46 @@
+"""A study's process keeps within what its submitter and the operator allow."""
+
+from __future__ import annotations
+
+import pytest
+from small_studies import study_of
+
+from pipelines.service.supervisor_process import narrowed
+
+STUDY = "study: s\ndata: {source: 'sklearn:digits'}\nmodel: mlp\nresources: %s\n"
+
+
+@pytest.mark.parametrize(
+    ("resources", "most_trials", "workers", "fleet"),
+    [
+        ("{workers: 4, fleet: off}", 2, 2, "off"),
+        ("{workers: 2, fleet: 16}", 8, 2, 4),
+        ("{workers: 2, fleet: auto}", 8, 2, 4),
+        ("{workers: 2, fleet: 3}", 100, 2, 3),
+        ("{workers: 4, fleet: 16}", 6, 4, "off"),
+        ("{workers: 2, fleet: auto}", 3, 2, "off"),
+        ("{workers: 4, fleet: auto}", 1, 1, "off"),
+        ("{workers: 4, fleet: auto}", None, 4, "auto"),
+    ],
+)
+def test_a_quota_is_shared_out_among_workers_and_seats(monkeypatch, resources, most_trials, workers, fleet):
+    """Workers times seats are never more trials than allowed; without a quota nothing changes."""
+    monkeypatch.setattr("pipelines.service.supervisor_process.cores", lambda: 8)
+    narrow = narrowed(study_of(STUDY % resources), most_trials, None).spec.resources
+    assert (narrow.workers, narrow.fleet) == (workers, fleet)
+    if most_trials is not None:
+        assert narrow.workers * (1 if narrow.fleet == "off" else narrow.fleet) <= most_trials
+
+
+@pytest.mark.parametrize(("asked", "most", "workers"), [("{workers: 4}", 2, 2), ("{workers: 1}", 2, 1), ("{}", 3, 3)])
+def test_an_operator_caps_workers(monkeypatch, asked, most, workers):
+    """Whatever a study's file asks for, or leaves to the machine."""
+    monkeypatch.setattr("pipelines.service.supervisor_process.cores", lambda: 8)
+    assert narrowed(study_of(STUDY % asked), None, most).spec.resources.workers == workers
+
+
+def test_nothing_else_of_the_study_changes():
+    """Its identity and its file stay what was submitted."""
+    study = study_of(STUDY % "{workers: 4}")
+    narrow = narrowed(study, 1, None)
+    assert (narrow.identity(), narrow.document) == (study.identity(), study.document)

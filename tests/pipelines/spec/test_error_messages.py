@@ -1,0 +1,53 @@
+"""Where a pydantic location or a dotted path points in a study file."""
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines.spec.error_messages import keys_of, spec_problems
+from pipelines.spec.schema import StudySpec
+from search_spaces.yaml_document import plain_document
+
+
+@pytest.mark.parametrize(
+    ("dotted", "keys"),
+    [
+        ("data.target", ("data", "target")),
+        ("data.columns.a.b.type", ("data", "columns", "a.b", "type")),
+        ("data.columns.a.type", ("data", "columns", "a", "type")),
+        ("training.metrics[1]", ("training", "metrics", 1)),
+        ("training.metrics.1", ("training", "metrics", 1)),
+        ("space.units.high", ("space", "units", "high")),
+        ("", ()),
+    ],
+)
+def test_dotted_paths_are_taken_apart(dotted, keys):
+    """Dots part keys, except inside a key that holds dots itself; numbers count in lists."""
+    data = {"data": {"columns": {"a": {}, "a.b": {}}}, "training": {"metrics": ["auc", "f1_score"]}}
+    assert keys_of(data, dotted) == keys
+
+
+def found(**keys) -> list[tuple[str, str]]:
+    document = plain_document({"study": "s", "data": {"source": "d.csv"}, "model": "mlp", **keys})
+    with pytest.raises(ValidationError) as refused:
+        StudySpec.model_validate(document.data)
+    return [(problem.path, problem.message) for problem in spec_problems(document, refused.value)]
+
+
+def test_a_union_is_told_once():
+    """Of the members of a union that did not fit, only the one that was meant speaks."""
+    assert found(training={"class_weight": {"a": "x"}}) == [
+        ("training.class_weight.a", 'expected a number, got the text "x"')
+    ]
+    assert [path for path, _ in found(training={"class_weight": []})] == ["training.class_weight"]
+
+
+def test_every_key_is_told():
+    """Different keys do not hide each other, nor does a section hide its other keys."""
+    paths = [path for path, _ in found(budget={"trials": 0, "time": "x"}, search={"seed": -1}, limits=3)]
+    assert sorted(paths) == ["budget.time", "budget.trials", "limits", "search.seed"]
+
+
+def test_what_is_not_known_to_us_is_told_in_pydantics_words(monkeypatch):
+    """A kind of error that has no words of ours still says what was expected and got."""
+    monkeypatch.setattr("pipelines.spec.error_messages._EXPECTED", {})
+    assert found(budget={"trials": "x"}) == [("budget.trials", 'expected a valid integer, got the text "x"')]

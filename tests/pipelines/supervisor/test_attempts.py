@@ -1,0 +1,359 @@
+"""Trials that lose their workers, studies that somebody pauses, stops or cancels, full disks; on a real database."""
+
+from __future__ import annotations
+
+import errno
+import threading
+
+import pytest
+import sqlalchemy as sa
+from desk import Desk, scores
+from fake_engine import Ends, FakeEngine, training
+from small_studies import study_of
+
+from pipelines.engines.base import Job
+from pipelines.operations import control
+from pipelines.recording.recorder import Recorder
+from pipelines.supervisor.events import EpochEnded, FleetDivided, TrialBegun, TrialEnded, TrialTriedAgain
+from pipelines.training.messages import WEIGHTS_FILE
+from pipelines.workspace.disk_reserve import Reserve
+from pipelines.workspace.home import Home
+from search_spaces.errors import KerastudyError
+from tracking.outbox.records import EpochsRecorded, ModelKept, StudyClosed, TrialFinished
+
+LIMITED = """
+study: it
+data: {{source: data.csv, target: y}}
+model: mlp
+space: {{epochs: 3}}
+objective: {{metric: val_loss, direction: minimize}}
+search: {{sampler: random, pruner: none}}
+budget: {{trials: {trials}}}
+limits: {{{limits}}}
+resources: {{workers: 1, fleet: "off"}}
+"""
+
+
+@pytest.fixture
+def desk(store, tmp_path):
+    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    """Leave the report unwritten: its pictures take longer than the studies here."""
+    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+
+
+def limited(limits, trials=2):
+    return study_of(LIMITED.format(limits=limits, trials=trials))
+
+
+def dies(times, kind="died"):
+    """Script a worker that dies so often in trial 0 after an epoch, before the trial succeeds."""
+    tries = []
+
+    def script(job):
+        tries.append(job.number)
+        going = training(job, [3.0, 2.0, 1.0])
+        if job.number == 0 and tries.count(0) <= times:
+            yield next(going)
+            raise Ends(kind, f"lost\nin try {tries.count(0)}")
+        return (yield from going)
+
+    return script
+
+
+class Timed(FakeEngine):
+    """Notes the time that each job is given."""
+
+    def submit(self, job: Job) -> None:
+        self.times = [*getattr(self, "times", []), job.time_s]
+        super().submit(job)
+
+
+# Attempts ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["died", "stall", "memory"])
+def test_a_lost_worker_costs_an_attempt_and_no_trial(desk, kind):
+    """The trial is tried again under its number, with its values and seed; trial, MLflow and `trials` say why."""
+    engine = FakeEngine(dies(2, kind))
+    events = desk.run(engine, trials=2)
+    assert [job.number for job in engine.jobs] == [0, 0, 0, 1]
+    assert engine.jobs[0] == engine.jobs[1] == engine.jobs[2]
+    again = [event for event in events if isinstance(event, TrialTriedAgain)]
+    assert [(event.reason, event.attempt, event.of) for event in again] == [
+        ("lost; in try 1", 2, 3),
+        ("lost; in try 2", 3, 3),
+    ]
+    trial = desk.trials()[0]
+    assert (trial.state, trial.value, trial.reason) == ("complete", 1.0, "after 2 failed attempts: lost; in try 2")
+    assert [attempt.reason for attempt in trial.failed_attempts] == ["lost; in try 1", "lost; in try 2"]
+    assert events[-1].trials == {"complete": 2}
+    [record] = [record for record in desk.records(TrialFinished) if record.number == 0]
+    assert record.reason == trial.reason
+
+
+def test_the_last_attempt_fails_the_trial(desk):
+    """After `limits.attempts` tries the trial has failed, with the last reason, and the study goes on."""
+    engine = FakeEngine(dies(99))
+    events = desk.run(engine, study=limited("attempts: 2"))
+    assert [job.number for job in engine.jobs] == [0, 0, 1]
+    assert [trial.state for trial in desk.trials()] == ["failed", "complete"]
+    assert desk.trials()[0].reason == "lost; in try 2 (attempt 2 of 2)"
+    assert events[-1].state == "finished"
+
+
+def test_one_attempt_is_no_retry(desk):
+    """With one attempt a lost worker is the trial's end."""
+    desk.run(FakeEngine(dies(1)), study=limited("attempts: 1"))
+    assert (desk.trials()[0].state, desk.trials()[0].reason) == ("failed", "lost; in try 1")
+
+
+def test_an_error_is_not_tried_again(desk):
+    """Code that raises an error raises it again: no attempt is spent on it."""
+    engine = FakeEngine(dies(1, "error"))
+    desk.run(engine, trials=2)
+    assert [job.number for job in engine.jobs] == [0, 1]
+
+
+def test_attempts_are_counted_over_a_kill_of_the_supervisor(desk):
+    """A trial that kills its worker each time comes to its end, however often the study is begun again."""
+
+    class KilledError(BaseException):
+        pass
+
+    for _ in range(2):
+        with pytest.raises(KilledError):
+            for event in desk.supervisor(FakeEngine(dies(99)), study=limited("attempts: 3", trials=1)).run():
+                if isinstance(event, TrialTriedAgain):
+                    raise KilledError
+    engine = FakeEngine(dies(99))
+    last = desk.run(engine, study=limited("attempts: 3", trials=1))[-1]
+    assert len(engine.jobs) == 1
+    assert last.trials == {"failed": 1}
+
+
+def test_the_time_limit_is_one_for_all_attempts(desk, monkeypatch):
+    """A second attempt has what the first one left of the time; where nothing is left there is none."""
+    monkeypatch.setattr("pipelines.supervisor.running_trials.Running.seconds", property(lambda self: 40.0))
+    engine = Timed(dies(99))
+    desk.run(engine, study=limited("attempts: 5, trial_time: 100s", trials=1))
+    assert engine.times == [100.0, 60.0, 20.0]
+    assert desk.trials()[0].state == "failed"
+
+
+def test_an_attempt_tells_no_epoch_twice(desk):
+    """Epochs that an earlier attempt reported are sent with the same time, so that MLflow stores them once."""
+    desk.run(FakeEngine(dies(2)), trials=1)
+    points = {(epoch, at_ms) for record in desk.records(EpochsRecorded) for epoch, at_ms, _ in record.epochs}
+    assert sorted(epoch for epoch, _ in points) == [0, 1, 2]
+
+
+def test_a_fleet_that_dies_says_so(desk):
+    """Its trials go on in smaller ones, and the person who watches is told why."""
+    tries = []
+
+    def script(job):
+        tries.append(job.number)
+        going = training(job, [1.0, 1.0])
+        yield next(going)
+        if len(tries) == 2:
+            raise Ends("memory", "over its memory limit")
+        return (yield from going)
+
+    events = desk.run(FakeEngine(script), trials=4, fleet="2")
+    assert [event for event in events if isinstance(event, FleetDivided)] == [FleetDivided(2, "over its memory limit")]
+    assert events[-1].trials == {"complete": 4}
+
+
+# Pause, stop, cancel -----------------------------------------------------------------------------------------
+
+
+def ask_at_first_epoch(desk, supervisor, wish):
+    """Ask for something, as another process does, when the first trial has trained an epoch; return what was said."""
+    said, asked = [], False
+    for event in supervisor.run():
+        said.append(event)
+        if isinstance(event, EpochEnded) and not asked:
+            asked = True
+            desk.queue.set_wish("it", wish)
+    return said
+
+
+@pytest.fixture(autouse=True)
+def _listening(monkeypatch):
+    """Let the supervisor listen each time it looks around, and not once a second: trials here end at once."""
+    monkeypatch.setattr("pipelines.supervisor.supervisor._LISTEN_EVERY_S", -1.0)
+
+
+@pytest.mark.parametrize("fleet", ["off", "2"])
+def test_a_pause_puts_running_trials_back(desk, fleet):
+    """The study is parked at once; running it again goes on with the same trials and the same budget."""
+    engine = FakeEngine(scores(1.0))
+    last = ask_at_first_epoch(desk, desk.supervisor(engine, trials=5, fleet=fleet), "pause")[-1]
+    assert (last.state, last.asked_for) == ("parked", True)
+    assert last.trials["running"] == len(engine.stopped) * (1 if fleet == "off" else 2)
+    assert desk.queue.get("it").state == "parked"
+    assert desk.run(FakeEngine(scores(1.0)), trials=5, fleet=fleet)[-1].trials == {"complete": 5}
+
+
+@pytest.mark.parametrize("fleet", ["off", "2"])
+def test_a_stop_lets_running_trials_finish(desk, fleet):
+    """No further trial begins, those under way end well, and the study ends with its winner."""
+    engine = FakeEngine(scores(2.0, 1.0))
+    said = ask_at_first_epoch(desk, desk.supervisor(engine, trials=9, fleet=fleet), "stop")
+    begun = [event.number for event in said if isinstance(event, TrialBegun)]
+    assert len(begun) < 9
+    assert (said[-1].state, said[-1].reason) == ("finished", "stopped on request")
+    assert said[-1].trials == {"complete": len(begun)}
+    assert engine.stopped == []
+    assert desk.queue.wish("it") is None
+
+
+def test_a_stop_is_heard_when_the_last_trials_run_already(desk):
+    """Whoever asks gets an answer; the reason that the study ends for stays what it was."""
+    said = ask_at_first_epoch(desk, desk.supervisor(FakeEngine(scores(1.0), workers=2), trials=1), "stop")
+    assert desk.queue.wish("it") is None
+    assert said[-1].state == "finished"
+    assert said[-1].reason != "stopped on request"
+
+
+@pytest.mark.parametrize("fleet", ["off", "2"])
+def test_a_cancel_ends_running_trials(desk, fleet):
+    """What runs is cancelled, in Optuna, in the study's state and in MLflow; what was finished stays."""
+    engine = FakeEngine(scores(1.0))
+    supervisor = desk.supervisor(engine, trials=5, fleet=fleet)
+    last = ask_at_first_epoch(desk, supervisor, "cancel")[-1]
+    assert (last.state, set(last.trials)) == ("cancelled", {"cancelled"})
+    assert {trial.reason for trial in desk.trials()} == {"the study was cancelled"}
+    assert {record.state for record in desk.records(TrialFinished)} == {"cancelled"}
+    [closed] = desk.records(StudyClosed)
+    assert (closed.state, closed.register) == ("cancelled", None)
+    assert desk.queue.get("it").state == "cancelled"
+
+
+def test_a_cancel_keeps_what_was_finished(desk):
+    """A result that a worker wrote down before it was ended is the trial's result."""
+    engine = FakeEngine(scores(1.0))
+    supervisor = desk.supervisor(engine, trials=5)
+    for event in supervisor.run():
+        if isinstance(event, TrialEnded):
+            desk.queue.set_wish("it", "cancel")
+        last = event
+    assert last.trials["complete"] >= 1
+    assert last.trials.get("running", 0) == 0
+    assert (last.state, last.winner) == ("cancelled", 0)
+
+
+def test_a_wish_is_heard_while_models_are_written(desk, monkeypatch):
+    """A pause that comes at the end, while the winner is scored, is no defect: the study is parked."""
+    monkeypatch.setattr(Recorder, "models_missing", lambda self: (0,))
+    monkeypatch.setattr(
+        "pipelines.supervisor.supervisor.models_job", lambda *given: Job("models", "", None, desk.home.folder)
+    )
+    supervisor = desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1)
+    for event in supervisor.run():
+        if isinstance(event, TrialEnded):
+            desk.queue.set_wish("it", "pause")
+    assert (event.state, event.trials) == ("parked", {"complete": 1})
+
+
+def test_models_that_were_written_before_a_kill_are_recorded(desk):
+    """A kill between a fleet's models on disk and their rows leaves nothing to write, and something to record."""
+    for event in desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1).run():
+        if isinstance(event, TrialEnded):
+            (desk.home.trial("it", 0) / WEIGHTS_FILE).write_bytes(b"")
+    assert [record.number for record in desk.records(ModelKept)] == [0]
+
+
+def test_asking_waits_until_it_is_done(desk, store, monkeypatch):
+    """A verb returns when the supervisor has done what was asked, with how the study stands then."""
+    monkeypatch.setattr(control.Lookup, "budget", lambda self, name: 5)
+    supervisor = desk.supervisor(FakeEngine(scores(1.0)), trials=5)
+    told = []
+    asking = None
+    for event in supervisor.run():
+        if isinstance(event, EpochEnded) and asking is None:
+            asking = threading.Thread(target=lambda: told.append(control.ask_for(desk.home, "it", "pause")))
+            asking.start()
+            while desk.queue.wish("it") is None:
+                pass
+    asking.join(10)
+    assert told == [control.Standing("it", "parked", "paused; resume it to go on")]
+
+
+# A full disk -------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_without_room_pauses_the_study(desk):
+    """A disk that is full is no trial's fault: its trial is put back, and the study says what to do."""
+
+    def script(job):
+        going = training(job, [1.0])
+        yield next(going)
+        if job.number == 1:
+            raise Ends("disk", "OSError: [Errno 28] No space left on device")
+        return (yield from going)
+
+    engine = FakeEngine(script)
+    last = desk.run(engine, trials=4)[-1]
+    assert (last.state, last.asked_for, last.trials) == ("parked", False, {"complete": 1, "running": 1})
+    assert "no room is left on the disk" in last.reason
+    assert desk.queue.get("it").reason == last.reason
+    assert desk.run(FakeEngine(scores(1.0)), trials=4)[-1].trials == {"complete": 4}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        sa.exc.OperationalError("INSERT", {}, Exception("database or disk is full")),
+    ],
+)
+def test_a_supervisor_without_room_pauses_the_study(desk, monkeypatch, error):
+    """Whatever could not be written, what was acknowledged before is kept and the study goes on later."""
+    real, calls = Recorder.trial_finished, []
+
+    def full(self, *given, **more):
+        calls.append(given)
+        if len(calls) == 3:
+            raise error
+        real(self, *given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Recorder, "trial_finished", full)
+        last = desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=4)[-1]
+    assert (last.state, last.trials) == ("parked", {"complete": 2, "running": 1})
+    assert desk.queue.get("it").state == "parked"
+    assert not (desk.home.study("it") / "reserve").exists()
+    again = desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=4)[-1]
+    assert (again.state, again.trials, again.value) == ("finished", {"complete": 4}, 1.0)
+
+
+def test_a_disk_that_is_full_from_the_start_is_said(desk, monkeypatch):
+    """Nothing begins where not even the reserve can be kept, and the message says why."""
+
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reserve, "keep", full)
+        with pytest.raises(KerastudyError, match="no room is left on the disk of"):
+            desk.run(FakeEngine(scores(1.0)), trials=2)
+    assert desk.records() == []
+    assert desk.run(FakeEngine(scores(1.0)), trials=2)[-1].trials == {"complete": 2}
+
+
+def test_a_store_that_is_gone_is_said_without_a_traceback(desk, monkeypatch):
+    """A database that cannot be reached ends the supervisor with what to do; the study goes on where it was."""
+
+    def gone(self, *given, **more):
+        raise sa.exc.OperationalError("INSERT", {}, Exception("server closed the connection"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Recorder, "trial_finished", gone)
+        with pytest.raises(KerastudyError, match=r"cannot be used any more: .*run the same file again"):
+            desk.run(FakeEngine(scores(1.0)), trials=2)
+    assert desk.run(FakeEngine(scores(1.0)), trials=2)[-1].trials == {"complete": 2}

@@ -1,0 +1,240 @@
+"""The end of a study whose winner is chosen by further trainings, all of them scripted."""
+
+from pathlib import Path
+
+import pytest
+from desk import Desk
+from fake_engine import Ends, FakeEngine, training
+
+from pipelines.data.job import DataJob
+from pipelines.queries.study_reader import Lookup
+from pipelines.supervisor.events import ExecutionEnded, StudyEnded
+from pipelines.workspace.home import Home
+from tracking.outbox.records import StudyClosed, TrialFinished, TrialStarted
+from tracking.store.database import Store
+from tracking.store.retrainings import Executions
+
+SEARCHED = [0.1, 0.3, 0.2, 0.9]
+"""Scores in the search: less is better, so the trials 0, 2 and 1 are the finalists."""
+
+AGAIN = {0: [0.8, 0.9, 1.0], 2: [0.4, 0.5, 0.6], 1: [0.7, 0.7, 0.7]}
+"""Scores of further trainings: the trial 2 has the best mean, 0.5."""
+
+
+@pytest.fixture
+def desk(tmp_path):
+    with Store.open(tmp_path) as store:
+        yield Desk(store, Home(tmp_path, str(tmp_path)))
+
+
+def execution_of(job):
+    """Return the name of the execution that a job is; empty for a trial of the search."""
+    folder = Path(job.folder)
+    return folder.name if folder.parent.parent.name == "executions" else ""
+
+
+def script(job):
+    """Reach the scores above: the best one in the second of three epochs, or of those of a refit in the last."""
+    name = execution_of(job)
+    if name == "refit":
+        return (yield from training(job, [2.0 - epoch / 10 for epoch in range(job.refit_epochs)]))
+    wanted = AGAIN[job.number][int(name.removeprefix("seed-")) - 1] if name else SEARCHED[job.number]
+    return (yield from training(job, [wanted + 2, wanted, wanted + 1]))
+
+
+def engine(of=script, **choices):
+    return FakeEngine(of, workers=2, test_scores={}, **choices)
+
+
+def run(desk, made=None, **choices):
+    """Run the study and return its last word."""
+    return desk.run(made or engine(), **{"trials": 4, "selection": "finalists: 3, seeds: 3", **choices})[-1]
+
+
+def test_the_mean_of_further_trainings_decides(desk):
+    """The best of the search loses to the trial that is better when trained again; its own score counts no more."""
+    ended = run(desk)
+    assert (ended.state, ended.winner) == ("finished", 2)
+    assert [finalist.number for finalist in ended.finalists] == [2, 1, 0]
+    assert ended.finalists[0].scores == (0.4, 0.5, 0.6)
+    assert ended.finalists[0].mean == pytest.approx(0.5)
+    # t at 97.5 % with 2 degrees of freedom is 4.303; 0.1 / sqrt(3) is the standard error.
+    assert ended.finalists[0].interval == pytest.approx((0.5 - 0.24843, 0.5 + 0.24843), abs=1e-4)
+    [closed] = desk.records(StudyClosed)
+    assert (closed.winner, closed.best_value, closed.execution) == (2, 0.2, "")
+    assert closed.metrics["winner_mean"] == pytest.approx(0.5)
+    with Lookup(desk.home, desk.store) as lookup:
+        best = lookup.best("it")
+        assert (best.trial.number, best.finalists) == (2, ended.finalists)
+        assert lookup.finished("it").finalists == ended.finalists
+        assert lookup.study("it").best_trial == 2
+
+
+def test_without_finalists_the_best_trial_wins(desk):
+    """By default nothing is trained again."""
+    made = engine()
+    assert run(desk, made, selection="").winner == 0
+    assert len(made.jobs) == 4
+
+
+def test_each_training_has_a_seed_of_its_own_and_no_rungs(desk):
+    """A further training differs from its trial in seed and folder; it is stored, and told to MLflow."""
+    made = engine()
+    run(desk, made)
+    again = [job for job in made.jobs if execution_of(job)]
+    searched = {job.number: job for job in made.jobs if not execution_of(job)}
+    assert len(again) == 9
+    assert len({job.seed for job in made.jobs}) == 13
+    assert all(job.values == searched[job.number].values and not job.rungs for job in again)
+    stored = Executions(desk.store).of("it")
+    assert [(each.number, each.name) for each in stored] == [
+        (number, f"seed-{seed}") for number in (0, 1, 2) for seed in (1, 2, 3)
+    ]
+    assert {each.seed for each in stored} == {job.seed for job in again}
+    told = [record for record in desk.records(TrialStarted) if record.execution]
+    assert {(record.number, record.execution) for record in told} == {(each.number, each.name) for each in stored}
+    ends = [record for record in desk.records(TrialFinished) if record.execution]
+    assert all(record.best_so_far is None and record.state == "complete" for record in ends)
+
+
+def test_what_was_trained_is_not_trained_again(desk):
+    """A study that was cut off goes on with the trainings that are missing."""
+
+    def cut_off_after(count):
+        for said in supervisor.run():
+            if isinstance(said, ExecutionEnded):
+                count -= 1
+            if not count:
+                raise KeyboardInterrupt
+        raise AssertionError("nothing was cut off")
+
+    study = desk.study(trials=4, selection="finalists: 3, seeds: 3")
+    supervisor = desk.supervisor(engine(), study=study)
+    with pytest.raises(KeyboardInterrupt):
+        cut_off_after(4)
+    done = {(each.number, each.name) for each in Executions(desk.store).of("it")}
+    assert len(done) == 4
+    made = engine()
+    ended = run(desk, made)
+    assert ended.winner == 2
+    assert {(job.number, execution_of(job)) for job in made.jobs}.isdisjoint(done)
+    assert len(made.jobs) == 5
+
+
+def test_more_seeds_add_trainings(desk):
+    """Seeds that were trained stay; only those that are new are trained."""
+    run(desk, selection="finalists: 3, seeds: 2")
+    made = engine()
+    ended = run(desk, made)
+    assert sorted((job.number, execution_of(job)) for job in made.jobs) == [(n, "seed-3") for n in (0, 1, 2)]
+    assert ended.finalists[0].scores == (0.4, 0.5, 0.6)
+
+
+def test_a_training_that_lost_its_worker_goes_on(desk):
+    """A worker's death costs an attempt; an error costs the training, and its trial is ranked by the others."""
+    tries = []
+
+    def unlucky(job):
+        name = execution_of(job)
+        if (job.number, name) == (2, "seed-1"):
+            tries.append(job)
+            if len(tries) == 1:
+                raise Ends("died", "killed by signal 9")
+        if (job.number, name) == (2, "seed-2"):
+            raise Ends("error", "ValueError: no")
+        return (yield from script(job))
+
+    ended = run(desk, engine(unlucky))
+    assert len(tries) == 2
+    assert ended.finalists[0].scores == (0.4, 0.6)
+    assert "seed-2 of trial 2 failed: ValueError: no" in ended.reason
+    [failed] = [each for each in Executions(desk.store).of("it") if each.state == "failed"]
+    assert (failed.number, failed.name, failed.value, failed.reason) == (2, "seed-2", None, "ValueError: no")
+
+
+@pytest.mark.parametrize(("fail", "left", "winner"), [({2}, [1, 0], 1), ({0, 1, 2}, [], 0)])
+def test_a_trial_whose_trainings_all_fail_cannot_win(desk, fail, left, winner):
+    """It is left out of the ranking; where all are, the best of the search wins."""
+
+    def unlucky(job):
+        if execution_of(job) and job.number in fail:
+            raise Ends("error", "no")
+        return (yield from script(job))
+
+    ended = run(desk, engine(unlucky))
+    assert [finalist.number for finalist in ended.finalists] == left
+    assert ended.winner == winner
+
+
+def test_a_refit_trains_on_all_rows_for_the_epochs_that_were_best(desk):
+    """The winner is trained once more on another division of the same data, and that model is handed over."""
+    made = engine(others={"data": None})
+    ended = run(desk, made, selection="finalists: 3, seeds: 3, refit: true")
+    [refit] = [job for job in made.jobs if execution_of(job) == "refit"]
+    assert (refit.number, refit.refit_epochs) == (2, 2), "the second epoch was best in each training"
+    [divided] = [job.payload for job in made.other_jobs if isinstance(job.payload, DataJob)]
+    assert (divided.folds_anew, divided.folder) == (1, refit.data)
+    assert divided.expected == "ab" * 32, "the data must be what the study was begun with"
+    assert ended.refit
+    [closed] = desk.records(StudyClosed)
+    assert (closed.winner, closed.execution) == (2, "refit")
+    kept = [record for record in desk.records(TrialFinished) if record.execution == "refit"]
+    assert [Path(record.model).parent.name for record in kept] == ["refit"]
+    with Lookup(desk.home, desk.store) as lookup:
+        assert Path(lookup.best("it").model) == desk.home.execution("it", 2, "refit") / "model.keras"
+    again = engine(others={"data": None})
+    assert run(desk, again, selection="finalists: 3, seeds: 3, refit: true").refit
+    assert not again.jobs
+
+
+def test_a_refit_needs_no_finalists(desk):
+    """The best trial is trained for the epochs that were its own best."""
+    made = engine(others={"data": None})
+    ended = run(desk, made, selection="refit: true")
+    assert (ended.winner, ended.refit) == (0, True)
+    assert made.jobs[-1].refit_epochs == 2
+
+
+def test_a_refit_that_fails_leaves_the_trials_own_model(desk):
+    """The study is finished all the same, and says what failed."""
+
+    def no_refit(job):
+        if execution_of(job) == "refit":
+            raise Ends("error", "no")
+        return (yield from script(job))
+
+    ended = run(desk, engine(no_refit, others={"data": None}), selection="refit: true")
+    assert (ended.state, ended.winner, ended.refit) == ("finished", 0, False)
+    assert "refit of trial 0 failed: no" in ended.reason
+    assert desk.records(StudyClosed)[0].execution == ""
+
+
+@pytest.mark.parametrize(("ours", "offered"), [(0.15, 0.15), (0.2, None), (0.3, None)])
+def test_an_ensemble_is_offered_where_it_beats_the_winner(desk, ours, offered):
+    """Its score and the winner's are of the same rows; equal is not better."""
+    made = engine(others={"ensemble": (ours, 0.2, "loss")})
+    ended = run(desk, made, selection="finalists: 3, ensemble: true")
+    assert ended.ensemble == offered
+    [job] = [job for job in made.other_jobs if job.name == "ensemble"]
+    assert [Path(trial.folder).name for trial in job.payload.trials] == ["0000", "0001", "0002"]
+    assert job.payload.winner == 2
+
+
+def test_models_of_all_finalists_are_kept(desk):
+    """Any of them may win, however few models are to be kept."""
+    run(desk, keep=1, selection="finalists: 3, seeds: 1")
+    assert desk.models() == [0, 1, 2]
+
+
+def test_a_pause_is_heard_between_trainings(desk):
+    """The study is parked, and what was trained is kept."""
+    study = desk.study(trials=4, selection="finalists: 3, seeds: 3")
+    supervisor = desk.supervisor(engine(), study=study)
+    said = []
+    for event in supervisor.run():
+        said.append(event)
+        if isinstance(event, ExecutionEnded):
+            supervisor.park()
+    assert isinstance(said[-1], StudyEnded)
+    assert said[-1].state == "parked"
+    assert 0 < len(Executions(desk.store).of("it")) < 9

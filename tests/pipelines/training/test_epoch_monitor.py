@@ -1,0 +1,129 @@
+"""The judgement of a training: what is best, what is not finite, when patience is over."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipelines.training.epoch_monitor import Judge
+from pipelines.training.messages import Schedule, TrialError
+
+
+class Listener:
+    """Remembers what it hears, and ends the training at the epochs named."""
+
+    def __init__(self, prune_at=()):
+        self.prune_at = prune_at
+        self.heard = []
+
+    def batch(self):
+        """Say nothing."""
+
+    def epoch(self, epoch, metrics):
+        self.heard.append((epoch, metrics))
+        return epoch in self.prune_at
+
+
+def judged(scores, direction="minimize", *, patience=None, min_delta=0.0, listener=None, epochs=None, keeps_last=False):
+    """Return how a training with these scores goes: what `Judge` makes of it, and the weights it kept."""
+    schedule = Schedule(epochs or len(scores), 8, patience, min_delta, seed=0, keeps_last=keeps_last)
+    judge = Judge(schedule, "val_loss", direction, listener or Listener())
+    for epoch, score in enumerate(scores):
+        metrics = {"loss": 1.0, "val_loss": score}
+        if judge.stops(epoch, metrics, lambda epoch=epoch: f"weights of epoch {epoch}"):
+            break
+    return judge.verdict()
+
+
+@pytest.mark.parametrize(
+    ("direction", "scores", "best"),
+    [
+        ("minimize", [3.0, 1.0, 2.0], 1),
+        ("maximize", [3.0, 1.0, 2.0], 0),
+        ("minimize", [3.0, 1.0, 1.0], 1),
+        ("maximize", [-3.0, -1.0, -2.0], 1),
+        ("minimize", [5.0], 0),
+    ],
+)
+def test_the_best_epoch_counts(direction, scores, best):
+    """A training is scored by its best epoch, the first of equals, and keeps that epoch's weights."""
+    fitted, weights = judged(scores, direction)
+    assert (fitted.best_epoch, fitted.best_value) == (best, scores[best])
+    assert weights == f"weights of epoch {best}"
+    assert len(fitted.history) == len(scores)
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "min_delta", "epochs"),
+    [
+        ([3.0, 2.0, 2.0, 2.0, 1.0], 2, 0.0, 4),
+        ([3.0, 2.0, 2.0, 1.9, 1.9, 1.9], 2, 0.0, 6),
+        ([1.0, 2.0, 0.5], 1, 0.0, 2),
+        ([3.0, 2.95, 2.9, 2.85, 2.0], 3, 0.5, 4),
+        ([3.0, 2.95, 2.9, 2.4, 2.4, 2.4, 2.4], 3, 0.5, 7),
+        ([3.0, 4.0, 5.0, 6.0], None, 0.0, 4),
+    ],
+)
+def test_patience(scores, patience, min_delta, epochs):
+    """Training stops after `patience` epochs without an improvement by more than `min_delta`; null never stops it."""
+    for direction, sign in (("minimize", 1), ("maximize", -1)):
+        fitted, _ = judged([sign * score for score in scores], direction, patience=patience, min_delta=min_delta)
+        assert len(fitted.history) == epochs
+        assert not fitted.pruned
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_a_training_that_keeps_its_last_epoch_is_judged_by_it(direction):
+    """Whatever the scores are, the epoch counts after which it is to end, and it ends there."""
+    fitted, weights = judged([3.0, 1.0, 2.0, 4.0, 0.0], direction, epochs=3, keeps_last=True)
+    assert (fitted.best_epoch, fitted.best_value, len(fitted.history)) == (2, 2.0, 3)
+    assert weights == "weights of epoch 2"
+
+
+def test_an_improvement_below_min_delta_is_still_the_best():
+    """`min_delta` decides when to stop, not which epoch is best."""
+    fitted, weights = judged([3.0, 2.9, 2.8], patience=5, min_delta=1.0)
+    assert (fitted.best_epoch, weights) == (2, "weights of epoch 2")
+
+
+def test_pruning_stops_at_the_rung():
+    """The epoch that is answered with "prune" is the last one; the best epoch so far is the score."""
+    fitted, weights = judged([3.0, 1.0, 2.0, 0.5], listener=Listener(prune_at=(2,)))
+    assert fitted.pruned
+    assert len(fitted.history) == 3
+    assert (fitted.best_value, weights) == (1.0, "weights of epoch 1")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["loss", "val_loss", "val_mae"])
+def test_what_is_not_finite_fails_the_trial(name, value):
+    """A loss or an objective that is not finite fails the trial and names metric and epoch, counted from 1."""
+    judge = Judge(Schedule(3, 8, None, 0.0, seed=0), "val_mae", "minimize", Listener())
+    good = {"loss": 1.0, "val_loss": 1.0, "val_mae": 1.0}
+    judge.stops(0, good, list)
+    with pytest.raises(TrialError, match=f"^{name} became {value} in epoch 2$"):
+        judge.stops(1, {**good, name: value}, list)
+
+
+def test_other_metrics_that_are_not_finite_are_left_out():
+    """A metric that is undefined in an epoch (no rows of a class) costs no trial; what is passed on is finite."""
+    listener = Listener()
+    judge = Judge(Schedule(3, 8, None, 0.0, seed=0), "val_loss", "minimize", listener)
+    judge.stops(0, {"loss": 1.0, "val_loss": 1.0, "val_r2_score": math.nan}, list)
+    assert listener.heard == [(0, {"loss": 1.0, "val_loss": 1.0})]
+    assert judge.verdict()[0].history == ({"loss": 1.0, "val_loss": 1.0},)
+
+
+def test_an_objective_that_is_never_reported_fails_the_trial():
+    """The reason names the objective and what there is instead."""
+    judge = Judge(Schedule(3, 8, None, 0.0, seed=0), "val_f1_score", "maximize", Listener())
+    with pytest.raises(TrialError, match=r"^training reported no val_f1_score, only loss, val_loss$"):
+        judge.stops(0, {"val_loss": 1.0, "loss": 1.0}, list)
+
+
+def test_a_training_without_an_epoch_fails():
+    """A training that never came to its first epoch's end has no score."""
+    judge = Judge(Schedule(3, 8, None, 0.0, seed=0), "val_loss", "minimize", Listener())
+    with pytest.raises(TrialError, match="before its first epoch"):
+        judge.verdict()

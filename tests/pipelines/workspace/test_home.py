@@ -1,0 +1,51 @@
+"""Where state is kept."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
+
+
+def test_the_option_goes_before_the_environment(tmp_path, monkeypatch):
+    """`--home` wins over KERASTUDY_HOME, which wins over `.kerastudy` here."""
+    monkeypatch.chdir(tmp_path)
+    environment = {"KERASTUDY_HOME": str(tmp_path / "env")}
+    assert Home.at("given", environment).folder == tmp_path / "given"
+    assert Home.at(None, environment).folder == tmp_path / "env"
+    assert Home.at(None, {}).folder == tmp_path / ".kerastudy"
+
+
+def test_the_store_may_be_elsewhere(tmp_path):
+    """The store is in the home unless KERASTUDY_STORE points to another database."""
+    assert Home.at(str(tmp_path), {}).store == str(tmp_path)
+    url = "postgresql://db/kerastudy"
+    home = Home.at(str(tmp_path), {"KERASTUDY_STORE": url})
+    assert (home.store, home.is_begun) == (url, True)
+
+
+def test_naming_a_home_makes_nothing(tmp_path):
+    """A home has begun once its store is there; asking for it creates no file."""
+    home = Home.at(str(tmp_path / "new"), {})
+    assert not home.is_begun
+    assert list(tmp_path.iterdir()) == []
+    home.folder.mkdir()
+    (home.folder / "kerastudy.db").touch()
+    assert home.is_begun
+
+
+@pytest.mark.parametrize("below", ["", "/deeper/home"])
+def test_a_home_cannot_be_a_file(tmp_path, below):
+    """A file where the home should be, or above it, is refused before anything is tried."""
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"expected a folder to keep studies in, got a file; name another --home"):
+        Home.at(f"{tmp_path}/notes.txt{below}", {})
+
+
+def test_paths_of_a_study(tmp_path):
+    """A study's data, trials and report lie below its own folder; trials sort by number."""
+    home = Home(tmp_path, str(tmp_path))
+    study = tmp_path / "studies" / "s"
+    assert (home.study("s"), home.data("s"), home.report("s")) == (study, study / "data", study / "report")
+    assert home.trial("s", 7) == Path(study / "trials" / "0007")

@@ -1,0 +1,52 @@
+"""MLflow's database file: whole or absent, whoever is killed while it is made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from tracking.mlflow import client
+from tracking.mlflow.database import make_database
+
+MAKE = """
+import os, pathlib, sys, time
+from tracking.mlflow.database import make_database
+link = os.link
+os.link = lambda *files: (print("now", flush=True), time.sleep(60), link(*files))
+make_database(pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_a_kill_while_it_is_made_leaves_none(tmp_path):
+    """Killed half way, it is not there; the next process makes it, and nothing of the first is left."""
+    file = tmp_path / "mlflow.db"
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-c", MAKE, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout.readline() == "now\n"
+        (made,) = tmp_path.glob("making-*")
+        process.send_signal(signal.SIGKILL)
+    assert not file.exists()
+    made.write_bytes(made.read_bytes()[:100_000])  # it may as well have been killed while it wrote
+    assert client.connect(f"sqlite:///{file}").search_experiments()
+    assert sorted(each.name for each in tmp_path.iterdir() if "making" in each.name) == []
+
+
+def test_one_that_is_there_stays(tmp_path):
+    """A file that another process made is not touched."""
+    file = tmp_path / "mlflow.db"
+    file.write_text("it")
+    make_database(file)
+    assert file.read_text() == "it"
+
+
+def test_threads_of_one_process_take_turns(tmp_path):
+    """Several studies of one process, of one home or of two, come to a database each can use."""
+    files = [tmp_path / "one.db", tmp_path / "one.db", tmp_path / "two.db"]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(make_database, files))
+    for file in set(files):
+        assert client.connect(f"sqlite:///{file}").search_experiments()

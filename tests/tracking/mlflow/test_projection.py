@@ -1,0 +1,522 @@
+"""What MLflow holds after a study's records were delivered, on a real SQLite backend."""
+
+import csv
+import itertools
+from dataclasses import replace
+
+import mlflow
+import mlflow_picture
+import pytest
+from mlflow_picture import without_ids
+
+from search_spaces.errors import KerastudyError
+from tracking.mlflow.formatting import run_name
+from tracking.mlflow.projection import Projection
+from tracking.outbox.records import (
+    EpochsRecorded,
+    ModelDisplaced,
+    ModelKept,
+    ParametersDrawn,
+    StudyClosed,
+    StudyOpened,
+    TrialFinished,
+    TrialStarted,
+)
+
+NOON = 1_750_000_000_000
+_names = (f"study-{number}.x" for number in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture(scope="module")
+def projection(home):
+    return connect(home)
+
+
+@pytest.fixture
+def client(projection, home):
+    return mlflow.MlflowClient(uri(home))
+
+
+@pytest.fixture
+def name():
+    return next(_names)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder of artifacts as a worker leaves it."""
+    folder = tmp_path / "artifacts"
+    (folder / "plots").mkdir(parents=True)
+    (folder / "history.csv").write_text("epoch,loss\n0,1.0\n")
+    (folder / "plots" / "a.png").write_bytes(b"png")
+    return str(folder)
+
+
+def uri(home):
+    return f"sqlite:///{home / 'mlflow.db'}"
+
+
+def connect(home, **options):
+    return Projection(uri(home), artifact_root=(home / "artifacts").as_uri(), **options)
+
+
+def deliver(projection, records):
+    for record in records:
+        projection.deliver([record])
+
+
+def runs_of(client, study):
+    """Return a study's parent and its children by number."""
+    return mlflow_picture.runs_of(client, f"{study}-experiment")
+
+
+def everything(client, study):
+    """Return all that MLflow shows of a study, for comparing."""
+    return mlflow_picture.everything(client, f"{study}-experiment")
+
+
+def test_trials_are_children_of_their_study(projection, client, name, a_study):
+    """One parent named as the study; a child a trial, zero-padded, tied to it."""
+    deliver(projection, a_study(name))
+    parent, children = runs_of(client, name)
+    assert parent.info.run_name == name
+    assert [run.info.run_name for run in children.values()] == [f"{name}-t00{number}" for number in range(4)]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.info.run_id}
+    assert run_name("s", 1234) == "s-t1234"
+
+
+def test_only_active_parameters_are_shown(projection, client, name, a_study):
+    """A trial's params are its active hyperparameters with their real values."""
+    deliver(projection, a_study(name))
+    _, children = runs_of(client, name)
+    assert children[0].data.params == {"learning_rate": "0.1", "optimizer": "adam"}
+    assert children[1].data.params == {"learning_rate": "0.05", "optimizer": "sgd", "momentum": "0.9"}
+
+
+def test_parameters_known_later_are_shown(projection, client, name, a_study):
+    """What a trial's model asked for while it was built joins what it was started with, however often it is told."""
+    drawn = ParametersDrawn(name, 0, {"epochs": 3, "encoder/units": 16})
+    deliver(projection, [a_study(name)[0], TrialStarted(name, 0, {"epochs": 3}, NOON), drawn, drawn])
+    _, children = runs_of(client, name)
+    assert children[0].data.params == {"epochs": "3", "encoder/units": "16"}
+
+
+def test_a_study_without_data_of_its_own(projection, client, name, a_study):
+    """Where nothing is known of the data, no dataset is logged."""
+    deliver(projection, [replace(a_study(name)[0], dataset_digest=""), TrialStarted(name, 0, {}, NOON)])
+    parent, children = runs_of(client, name)
+    assert [*parent.inputs.dataset_inputs, *children[0].inputs.dataset_inputs] == []
+
+
+def test_metrics_are_by_epoch(projection, client, name, a_study):
+    """Each epoch is a step with its own time; the best values stand beside them."""
+    deliver(projection, a_study(name))
+    _, children = runs_of(client, name)
+    points = client.get_metric_history(children[1].info.run_id, "val_accuracy")
+    assert [(point.step, point.timestamp) for point in points] == [(0, NOON + 10_000), (1, NOON + 11_000)]
+    assert [point.value for point in points] == pytest.approx([0.7, 0.8])
+    assert children[1].data.metrics["best_val_accuracy"] == 0.8
+    assert children[1].data.metrics["best_epoch"] == 1
+
+
+def test_states_have_their_own_status(projection, client, name, a_study):
+    """Complete and pruned trials are FINISHED, an error is FAILED with its reason in the note."""
+    deliver(projection, a_study(name))
+    parent, children = runs_of(client, name)
+    assert [run.info.status for run in children.values()] == ["FINISHED", "FINISHED", "FINISHED", "FAILED"]
+    states = [run.data.tags["kerastudy.state"] for run in children.values()]
+    assert (
+        states == [run.data.tags["state"] for run in children.values()] == ["complete", "complete", "pruned", "failed"]
+    )
+    assert "the loss became NaN at epoch 1" in children[3].data.tags["mlflow.note.content"]
+    assert (parent.info.status, parent.info.start_time, parent.info.end_time) == ("FINISHED", NOON, NOON + 60_000)
+    assert (children[1].info.start_time, children[1].info.end_time) == (NOON + 10_000, NOON + 15_000)
+
+
+def test_the_parent_tells_the_result(projection, client, name, a_study):
+    """The parent's note starts with one bold line, then links; its curve has a step a trial."""
+    deliver(projection, a_study(name))
+    parent, children = runs_of(client, name)
+    bold, empty, links = parent.data.tags["mlflow.note.content"].split("\n")
+    assert (bold[:2], bold[-2:], empty) == ("**", "**", "")
+    assert "best val_accuracy 0.8, trial 1" in bold
+    assert links.count("workflowType=machine_learning") == 2
+    assert children[1].info.run_id in links
+    curve = client.get_metric_history(parent.info.run_id, "best_so_far")
+    assert [(point.step, point.value) for point in curve] == [(0, 0.5), (1, 0.8), (2, 0.8), (3, 0.8)]
+    assert parent.data.metrics["best_val_accuracy"] == 0.8
+    assert parent.data.metrics["test_accuracy"] == children[1].data.metrics["test_accuracy"] == 0.75
+
+
+def test_files_and_data_are_shown(projection, client, name, a_study, files):
+    """Artifacts and the dataset hang on the parent and on every child."""
+    deliver(projection, a_study(name, folder=files))
+    parent, children = runs_of(client, name)
+    for run in (parent, *children.values()):
+        assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["history.csv", "plots"]
+        (entry,) = run.inputs.dataset_inputs
+        assert (entry.dataset.name, entry.dataset.digest) == ("digits", "ab" * 8)
+        assert "sklearn:digits" in entry.dataset.source
+
+
+def test_delivering_twice_changes_nothing(projection, client, home, name, a_study, files, keras_file):
+    """A second delivery, from a process that knows nothing, leaves MLflow exactly as it was."""
+    records = a_study(name, folder=files, models={0: keras_file, 1: keras_file}, register=f"{name}-model")
+    deliver(projection, records)
+    once = everything(client, name)
+    deliver(connect(home), records)
+    assert everything(client, name) == once
+    for record in records:
+        deliver(connect(home), [records[0], record, record, records[-1]])
+    assert everything(client, name) == once
+
+
+@pytest.mark.parametrize("size", [3, 7, 100])
+def test_together_or_one_by_one_is_the_same(client, home, tmp_path, a_study, files, keras_file, size):
+    """However records are told together, MLflow shows the same; and telling them again changes nothing."""
+    records = a_study("same", folder=files, models={1: keras_file}, register="same")
+    shown = []
+    for place, step in (("one", 1), (f"by-{size}", size)):
+        target = Projection(uri(tmp_path / place), artifact_root=(tmp_path / place / "artifacts").as_uri())
+        own = mlflow.MlflowClient(uri(tmp_path / place), registry_uri=uri(tmp_path / place))
+        for start in range(0, len(records), step):
+            target.deliver(records[start : start + step])
+        shown.append(without_ids(everything(own, "same")))
+        once = everything(own, "same")
+        Projection(uri(tmp_path / place)).deliver([records[0], *records[1:-1], records[-1]])
+        assert everything(own, "same") == once
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("cut", ["create_run", "log_batch", "set_terminated"])
+@pytest.mark.parametrize("call", [2, 4])
+def test_a_kill_between_requests_leaves_one_run_a_trial(client, home, name, a_study, monkeypatch, cut, call):
+    """Whichever request was the last that MLflow took, delivering again completes the same runs."""
+    records = a_study(name)
+    first = connect(home)
+    first.deliver(records[:1])
+    real, calls = getattr(first._client, cut), itertools.count(1)
+
+    def take_and_die(*args, **kwargs):
+        answer = real(*args, **kwargs)
+        if next(calls) == call:
+            raise ConnectionResetError
+        return answer
+
+    monkeypatch.setattr(first._client, cut, take_and_die)
+    with pytest.raises(ConnectionResetError):
+        first.deliver(records[1:])
+    first.deliver(records[1:])  # the same process tries again
+    connect(home).deliver(records)
+    parent, children = runs_of(client, name)
+    assert (parent.info.status, len(children)) == ("FINISHED", 4)
+    assert [run.info.status for run in children.values()] == ["FINISHED", "FINISHED", "FINISHED", "FAILED"]
+
+
+def test_runs_are_looked_for_once(client, home, name, a_study, monkeypatch):
+    """A process asks for a study's runs when it begins, in pages, and not again for each trial."""
+    records = a_study(name)
+    connect(home).deliver(records[:-4])
+    monkeypatch.setattr("tracking.mlflow.runs._RUNS_A_PAGE", 2)
+    later, asked = connect(home), []
+    real = later._client.search_runs
+    monkeypatch.setattr(later._client, "search_runs", lambda *args, **more: asked.append(more) or real(*args, **more))
+    later.deliver(records[:-1])
+    assert [each["max_results"] for each in asked] == [20, 2, 2]
+    assert len(runs_of(client, name)[1]) == 4
+
+
+def test_two_stores_do_not_share_runs(client, home, name, a_study):
+    """Studies of the same name from two homes keep to their own runs."""
+    for namespace in ("home-a", "home-b"):
+        deliver(connect(home, namespace=namespace), a_study(name))
+    experiment = client.get_experiment_by_name(f"{name}-experiment")
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 10
+    assert len({run.data.tags["kerastudy.key"] for run in runs}) == 10
+
+
+def test_a_parked_study_waits(projection, client, name, a_study):
+    """Parked, the study and its running trials are SCHEDULED; they run again when it goes on."""
+    records = a_study(name)
+    parked = StudyClosed(name, "parked", "Ctrl-C", NOON + 20_000, 0, 0.5, {"complete": 1}, "")
+    deliver(projection, [*records[:6], parked])
+    parent, children = runs_of(client, name)
+    assert (parent.info.status, children[0].info.status, children[1].info.status) == (
+        "SCHEDULED",
+        "FINISHED",
+        "SCHEDULED",
+    )
+    deliver(projection, [records[0], records[5]])
+    parent, children = runs_of(client, name)
+    assert [run.info.status for run in (parent, *children.values())] == ["RUNNING", "FINISHED", "RUNNING"]
+    assert parent.info.end_time is None
+
+
+def test_a_cancelled_study_is_killed(projection, client, name, a_study):
+    """KILLED is for what a person cancelled: the study, and trials that still ran."""
+    records = a_study(name)
+    cancelled = TrialFinished(name, 0, "cancelled", None, {}, "cancelled", NOON + 1, "")
+    closed = StudyClosed(name, "cancelled", "by you", NOON + 20_000, None, None, {"cancelled": 2}, "")
+    deliver(projection, [*records[:2], cancelled, records[5], closed])
+    parent, children = runs_of(client, name)
+    assert [parent.info.status, *(run.info.status for run in children.values())] == ["KILLED"] * 3
+    assert "no result" in parent.data.tags["mlflow.note.content"]
+
+
+def test_models_are_named_as_their_run(projection, client, name, a_study, keras_file):
+    """The best trials' models are logged, finished, linked with their run, and carry its scores once."""
+    deliver(projection, a_study(name, models={0: keras_file, 1: keras_file}))
+    parent, children = runs_of(client, name)
+    models = {model.name: model for model in client.search_logged_models([parent.info.experiment_id])}
+    plain = name.replace(".", "-")
+    assert set(models) == {f"{plain}-t000", f"{plain}-t001"}
+    model = models[f"{plain}-t001"]
+    assert (model.status.name, model.source_run_id) == ("READY", children[1].info.run_id)
+    assert [output.model_id for output in children[1].outputs.model_outputs] == [model.model_id]
+    assert model.params == children[1].data.params
+    assert {metric.key: metric.value for metric in model.metrics} == {"best_val_accuracy": 0.8, "best_epoch": 1}
+    assert len(client.get_metric_history(children[1].info.run_id, "best_val_accuracy")) == 1
+    description = mlflow.models.Model.load(model.artifact_location.removeprefix("file://"))
+    assert (description.model_id, description.run_id) == (model.model_id, children[1].info.run_id)
+
+
+def test_a_model_that_was_written_late_is_kept_as_any_other(tmp_path, a_study, files, keras_file):
+    """Logged after its run has ended, a model is shown as if it had been there in time: no time or status changes."""
+    shown = []
+    for late in (False, True):
+        place = tmp_path / ("late" if late else "in-time")
+        place.mkdir()
+        its_client = mlflow.MlflowClient(uri(place))
+        *records, closed = a_study("same", folder=files, models={} if late else {1: keras_file}, register="same")
+        kept = [ModelKept("same", 1, files, keras_file)] * 2 if late else []
+        for _ in range(2):
+            deliver(connect(place), [*records, *kept, closed])
+        parent, children = runs_of(its_client, "same")
+        (model,) = its_client.search_logged_models([parent.info.experiment_id])
+        assert model.source_run_id == children[1].info.run_id
+        scores = sorted((metric.key, metric.value, metric.step, metric.timestamp) for metric in model.metrics)
+        shown.append((without_ids(everything(its_client, "same")), scores, model.params, model.status))
+    assert shown[0] == shown[1]
+
+
+def test_a_displaced_model_goes(projection, client, name, a_study, keras_file, home):
+    """A model that fell out of the best is deleted with its files; the run stays; twice is no error."""
+    records = a_study(name, models={0: keras_file, 1: keras_file})
+    displaced = ModelDisplaced(name, 0)
+    deliver(projection, [*records[:-1], displaced, displaced, records[-1]])
+    parent, children = runs_of(client, name)
+    left = client.search_logged_models([parent.info.experiment_id])
+    assert [model.source_run_id for model in left] == [children[1].info.run_id]
+    assert len(list((home / "artifacts" / f"{name}-experiment" / "models").iterdir())) == 1
+
+
+def test_a_model_that_was_registered_stays(projection, client, name, a_study, keras_file):
+    """A version can be loaded as long as it is there, also when its trial is no longer among the best."""
+    deliver(projection, a_study(name, models={1: keras_file}, register=f"{name}-model"))
+    deliver(projection, [ModelDisplaced(name, 1)])
+    version = client.get_model_version_by_alias(f"{name}-model", "champion")
+    [model] = client.search_logged_models([runs_of(client, name)[0].info.experiment_id])
+    assert version.source == f"models:/{model.model_id}"
+    assert client.list_logged_model_artifacts(model.model_id)
+
+
+def test_a_model_that_is_gone_holds_nothing_up(projection, client, name, a_study, tmp_path):
+    """A trial whose model was displaced before MLflow heard of it is recorded without one."""
+    gone = str(tmp_path / "gone")
+    *records, closed = a_study(name, models={0: gone, 1: gone}, register="gone")
+    deliver(projection, [*records, ModelKept(name, 0, "", gone), closed])
+    parent, _ = runs_of(client, name)
+    assert parent.info.status == "FINISHED"
+    assert not client.search_logged_models([parent.info.experiment_id])
+
+
+def test_the_winner_is_registered(projection, client, name, a_study, keras_file):
+    """The winner becomes a version with the alias, tags, and links to its run and model, and back."""
+    deliver(projection, a_study(name, models={1: keras_file}, register=f"{name}-model"))
+    parent, children = runs_of(client, name)
+    version = client.get_model_version_by_alias(f"{name}-model", "champion")
+    (model,) = client.search_logged_models([parent.info.experiment_id])
+    assert (version.run_id, version.source) == (children[1].info.run_id, f"models:/{model.model_id}")
+    assert (version.tags["study"], version.tags["trial"], version.tags["value"]) == (name, "1", "0.8")
+    assert f'"name": "{name}-model"' in model.tags["mlflow.modelVersions"]
+    assert f"version {version.version}" in parent.data.tags["mlflow.note.content"]
+
+
+def test_a_study_that_goes_on_registers_its_new_winner(projection, client, name, a_study, keras_file):
+    """A later, better winner is a new version and takes the alias over."""
+    records = a_study(name, models={0: keras_file, 1: keras_file}, register=f"{name}-model")
+    earlier = StudyClosed(name, "finished", "", NOON + 9, 0, 0.5, {}, "", f"{name}-model", "champion")
+    deliver(projection, [*records[:5], earlier, records[0], *records[5:]])
+    _, children = runs_of(client, name)
+    assert len(client.search_model_versions(f"name = '{name}-model'")) == 2
+    assert client.get_model_version_by_alias(f"{name}-model", "champion").run_id == children[1].info.run_id
+
+
+def test_an_alias_of_another_study_stays(projection, client, name, a_study, keras_file):
+    """Of two studies under one name the first keeps the alias; the other's winner is the challenger, and says so."""
+    first, second = (a_study(f"{name}{part}", models={1: keras_file}, register=f"{name}-model") for part in "ab")
+    deliver(projection, [*first, *second])
+    before = aliases_of(client, f"{name}-model")
+    assert before == {"champion": (f"{name}a", "1"), "challenger": (f"{name}b", "1")}
+    parent, _ = runs_of(client, f"{name}b")
+    assert "version 2](" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.tags["mlflow.note.content"].endswith("(challenger)")
+    noted = everything(client, f"{name}b")
+    deliver(projection, [second[-1], first[-1], second[-1]])
+    assert (aliases_of(client, f"{name}-model"), everything(client, f"{name}b")) == (before, noted)
+
+
+def test_an_end_that_is_told_again_takes_no_alias_back(projection, client, name, a_study, keras_file):
+    """What a person did with the aliases since a study ended stays, whatever is delivered again; a later end counts."""
+    first, second = (a_study(f"{name}{part}", models={0: keras_file, 1: keras_file}, register="own") for part in "ab")
+    deliver(projection, [*first, *second])
+    client.set_registered_model_alias("own", "champion", "2")
+    client.delete_registered_model_alias("own", "challenger")
+    deliver(projection, [first[-1], second[-1]])
+    assert aliases_of(client, "own") == {"champion": (f"{name}b", "1")}
+    deliver(projection, [replace(first[-1], finished_ms=first[-1].finished_ms + 1, winner=0)])
+    assert aliases_of(client, "own") == {"champion": (f"{name}b", "1"), "challenger": (f"{name}a", "0")}
+    deliver(projection, [replace(second[-1], finished_ms=second[-1].finished_ms + 1, winner=0)])
+    assert aliases_of(client, "own")["champion"] == (f"{name}b", "0")
+
+
+def test_a_refitted_winner_is_its_studys_own(projection, client, name, a_study, keras_file):
+    """The key of a training once more is longer than a trial's; its study takes its own alias over all the same."""
+    first = a_study(name, models={1: keras_file}, register=f"{name}-model")
+    deliver(projection, first)
+    again = TrialStarted(name, 1, {}, NOON + 70_000, execution="refit")
+    model = TrialFinished(name, 1, "complete", 0.9, {}, "", NOON + 80_000, "", keras_file, execution="refit")
+    deliver(projection, [again, model, replace(first[-1], execution="refit", finished_ms=NOON + 90_000)])
+    version = client.get_model_version_by_alias(f"{name}-model", "champion")
+    assert (str(version.version), version.tags["kerastudy.key"]) == ("2", f"{name}/1/refit")
+
+
+def aliases_of(client, model):
+    """Return which study's trial holds each alias of a registered model."""
+    held = client.get_registered_model(model).aliases
+    versions = {alias: client.get_model_version(model, number) for alias, number in held.items()}
+    return {alias: (version.tags["study"], version.tags["trial"]) for alias, version in versions.items()}
+
+
+def test_large_trials_are_split_over_requests(projection, client, name, a_study):
+    """More metrics and parameters than MLflow takes at once are all there."""
+    opened = a_study(name)[0]
+    points = tuple((epoch, NOON + epoch, {f"m{index}": 1.0 for index in range(30)}) for epoch in range(80))
+    params = {f"p{index}": index for index in range(250)}
+    deliver(projection, [opened, TrialStarted(name, 0, params, NOON), EpochsRecorded(name, 0, points)])
+    _, children = runs_of(client, name)
+    assert len(children[0].data.params) == 250
+    for key in ("m0", "m29"):
+        assert len(client.get_metric_history(children[0].info.run_id, key)) == 80
+
+
+def test_odd_names_and_values_arrive(projection, client, name, a_study):
+    """Names that MLflow refuses are made plain, long texts are cut, values that are no number are kept."""
+    opened = a_study(name)[0]
+    metrics = {"f1 (macro)@k": 0.5, "loss": float("nan"), "huge": float("inf")}
+    records = [
+        opened,
+        TrialStarted(name, 0, {"lr schedule": "x" * 9000, "none": None, "yes": True}, NOON),
+        EpochsRecorded(name, 0, ((0, NOON, metrics),)),
+        TrialFinished(name, 0, "failed", None, {}, "y" * 20_000, NOON, ""),
+    ]
+    deliver(projection, records)
+    _, children = runs_of(client, name)
+    assert children[0].data.metrics["f1 _macro__k"] == 0.5
+    assert children[0].data.metrics["loss"] != children[0].data.metrics["loss"]
+    assert len(children[0].data.params["lr schedule"]) == 6000
+    assert (children[0].data.params["none"], children[0].data.params["yes"]) == ("None", "True")
+    assert len(children[0].data.tags["kerastudy.reason"]) == 5000
+
+
+def test_rows_left_behind_find_their_study(home, client, name, a_study):
+    """A process that did not deliver the study's first row needs only to remember it."""
+    records = a_study(name)
+    deliver(connect(home), records[:3])
+    later = connect(home)
+    with pytest.raises(KerastudyError, match="never opened"):
+        later.deliver([records[3]])
+    later.remember(records[0])
+    deliver(later, records[3:])
+    _, children = runs_of(client, name)
+    assert len(children) == 4
+
+
+def test_a_deleted_run_is_made_anew(projection, client, name, a_study):
+    """A run that a person deleted in the UI fails one attempt, and is there again with the next."""
+    records = a_study(name)
+    deliver(projection, records[:3])
+    _, children = runs_of(client, name)
+    client.delete_run(children[0].info.run_id)
+    with pytest.raises(mlflow.MlflowException):
+        projection.deliver([records[3]])
+    deliver(projection, records[3:])
+    parent, children = runs_of(client, name)
+    assert (parent.info.status, len(children)) == ("FINISHED", 4)
+
+
+def test_a_deleted_experiment_is_restored(client, home, name, a_study):
+    """An experiment that a person deleted comes back with its runs when the study goes on."""
+    records = a_study(name)
+    deliver(connect(home), records[:3])
+    client.delete_experiment(runs_of(client, name)[0].info.experiment_id)
+    deliver(connect(home), records)
+    parent, children = runs_of(client, name)
+    assert (parent.info.status, len(children)) == ("FINISHED", 4)
+
+
+def test_no_tensorflow_is_needed(home, name, a_study, keras_file):
+    """Recording a study, models included, imports neither TensorFlow nor Keras and prints nothing."""
+    import pickle
+    import subprocess
+    import sys
+
+    records = home / f"{name}.pickle"
+    records.write_bytes(pickle.dumps(a_study(name, models={1: keras_file}, register=f"{name}-model")))
+    code = (
+        "import pickle, sys, pathlib\n"
+        "from tracking.mlflow.projection import Projection\n"
+        f"target = Projection({uri(home / 'fresh')!r}, artifact_root={(home / 'fresh').as_uri()!r})\n"
+        f"for record in pickle.loads(pathlib.Path({str(records)!r}).read_bytes()): target.deliver([record])\n"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'torch')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_history_is_kept_as_a_table(projection, client, name, a_study, files):
+    """The CSV of a trial can be read back from its run."""
+    deliver(projection, a_study(name, folder=files))
+    _, children = runs_of(client, name)
+    with open(client.download_artifacts(children[0].info.run_id, "history.csv"), newline="") as lines:  # noqa: PTH123
+        assert list(csv.DictReader(lines)) == [{"epoch": "0", "loss": "1.0"}]
+
+
+def test_studies_of_one_experiment_share_a_view(projection, client, name, a_study):
+    """Each study has a leaderboard; the view of all studies has the columns of all."""
+    from dataclasses import replace
+
+    from tracking.mlflow.shared_views import TAG_PREFIX, _unpacked, leaderboard_view, studies_view
+
+    one, other = a_study(name)[0], a_study(f"{name}-b", metric="val_loss", direction="minimize")[0]
+    deliver(projection, [one, replace(other, experiment=one.experiment)])
+    tags = client.get_experiment_by_name(one.experiment).tags
+    assert f"{TAG_PREFIX}{leaderboard_view(name)}" in tags
+    board = _unpacked(tags[f"{TAG_PREFIX}{leaderboard_view(f'{name}-b')}"])
+    assert (board["orderByKey"], board["orderByAsc"]) == ("metrics.`best_val_loss`", True)
+    shared = _unpacked(tags[f"{TAG_PREFIX}{studies_view(one.experiment)}"])
+    assert shared["selectedColumns"] == ["metrics.`best_val_accuracy`", "tags.`state`", "metrics.`best_val_loss`"]
+
+
+def test_a_study_opened_twice_keeps_its_run(projection, client, name, a_study):
+    """Going on after a pause adds no second parent."""
+    opened = a_study(name)[0]
+    deliver(projection, [opened, StudyOpened(**{**vars(opened), "started_ms": NOON + 99})])
+    parent, _ = runs_of(client, name)
+    assert parent.info.start_time == NOON

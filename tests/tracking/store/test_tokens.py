@@ -1,0 +1,101 @@
+"""Tokens: shown once, stored as digests, checked whole; and the record of what was submitted."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from search_spaces.errors import ConflictError, InputError, UnknownError
+from tracking.store.database import tokens as table
+from tracking.store.submissions import Request, Submissions
+from tracking.store.tokens import Tokens
+
+
+@pytest.fixture
+def tokens(store):
+    return Tokens(store)
+
+
+def test_a_token_is_known_again(tokens):
+    """With its name, scope and quota."""
+    written = tokens.create("ann", "submit", 4)
+    token = tokens.check(written)
+    assert (token.name, token.scope, token.running_trials) == ("ann", "submit", 4)
+    assert [each.name for each in tokens.list()] == ["ann"]
+
+
+def test_nothing_of_the_secret_is_stored(store, tokens):
+    """Whoever reads the database cannot use what is there."""
+    secret = tokens.create("ann", "admin").rpartition("_")[2]
+    with store.read() as connection:
+        [row] = connection.execute(sa.select(table)).all()
+    assert all(secret not in str(value) for value in row)
+
+
+def test_whatever_differs_is_refused(tokens):
+    """One letter, another's secret, an empty one, a removed one."""
+    ann, bob = tokens.create("ann", "read"), tokens.create("bob", "read")
+    flipped = ann[:-1] + ("A" if ann[-1] != "A" else "B")
+    mixed = "_".join([*ann.split("_", 2)[:2], bob.split("_", 2)[2]])
+    for wrong in (
+        flipped,
+        mixed,
+        "",
+        "ks_",
+        ann[:-1],
+        f"{ann}A",
+        f" {ann}",
+        ann.upper(),
+        "ks_000000000000_" + "A" * 43,
+    ):
+        assert tokens.check(wrong) is None
+    tokens.remove("ann")
+    assert tokens.check(ann) is None
+    assert tokens.check(bob).name == "bob"
+
+
+def test_scopes_take_each_other_in(tokens):
+    """An admin may submit and read, a submitter may read."""
+    admin, submitter, reader = (tokens.check(tokens.create(scope, scope)) for scope in ("admin", "submit", "read"))
+    assert [admin.may(scope) for scope in ("read", "submit", "admin")] == [True, True, True]
+    assert [submitter.may(scope) for scope in ("read", "submit", "admin")] == [True, True, False]
+    assert [reader.may(scope) for scope in ("read", "submit", "admin")] == [True, False, False]
+
+
+def test_bad_wishes_are_refused(tokens):
+    """A taken name, no name, an unknown scope, a quota of nothing, a name that is not there."""
+    tokens.create("ann", "read")
+    with pytest.raises(ConflictError, match="already"):
+        tokens.create("ann", "read")
+    for name in ("", "a b", "../x", "a" * 101, "a\n"):
+        with pytest.raises(InputError, match="needs a name"):
+            tokens.create(name, "read")
+    with pytest.raises(InputError, match='unknown scope "raed"; did you mean "read"'):
+        tokens.create("bob", "raed")
+    with pytest.raises(InputError, match="at least 1"):
+        tokens.create("bob", "read", 0)
+    with pytest.raises(UnknownError, match='no token "an"; did you mean "ann"'):
+        tokens.remove("an")
+
+
+def test_a_submission_keeps_its_submitter(store):
+    """Handing a study in again changes its priority, and not whose it is or since when it waits."""
+    submissions = Submissions(store)
+    with store.write() as connection:
+        assert submissions.put("s", "ann", 0, connection)
+        assert not submissions.put("s", "bob", 7, connection)
+    found = submissions.find("s")
+    assert (found.submitter, found.priority, found.started_ms) == ("ann", 7, None)
+    submissions.started("s", 3)
+    assert submissions.find("s").trials_at_once == 3
+    assert list(submissions.last_started_ms()) == ["ann"]
+    assert submissions.of(["s", "t"]).keys() == {"s"}
+
+
+def test_a_request_is_remembered_for_its_submitter(store):
+    """Two people may choose the same key."""
+    submissions = Submissions(store)
+    with store.write() as connection:
+        submissions.remember("ann", "k", Request("d", "s"), connection)
+        assert submissions.request("ann", "k", connection) == Request("d", "s")
+        assert submissions.request("bob", "k", connection) is None

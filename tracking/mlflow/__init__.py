@@ -1,0 +1,1 @@
+"""The MLflow projection, registry and server."""

@@ -1,0 +1,146 @@
+"""A client of MLflow that is quiet, does not wait for long, and whose errors are sorted.
+
+MLflow's client retries for minutes by default and prints to the console, where it would break the live progress;
+the outbox has its own patience.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sqlite3
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import sqlalchemy as sa
+
+from tracking.mlflow.database import make_database
+from tracking.outbox.sink import Severity
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SETTINGS: Final = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    # Uploads of artifacts keep to it too. A server that needs longer: set the variable before kerastudy is started.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_SQLITE: Final = "sqlite:///"
+_VARIABLE: Final = "MLFLOW_TRACKING_URI"
+_OUTAGES: Final = frozenset(
+    {
+        "TEMPORARILY_UNAVAILABLE",
+        "DEADLINE_EXCEEDED",
+        "REQUEST_LIMIT_EXCEEDED",
+        "RESOURCE_EXHAUSTED",
+        "CANCELLED",
+        "PERMISSION_DENIED",
+        "CUSTOMER_UNAUTHORIZED",
+        "UNAUTHENTICATED",
+        # What a proxy answers while the server behind it starts.
+        "ENDPOINT_NOT_FOUND",
+    }
+)
+_UNCLEAR: Final = frozenset({"INTERNAL_ERROR", "INVALID_STATE", "ABORTED", "RESOURCE_CONFLICT"})
+# What the artifact store itself answers, or a web server in front of it.
+_STATUS_OUTAGES: Final = frozenset({401, 403, 404, 408, 425, 429, 502, 503, 504, 507})
+# Libraries that put artifacts into a cloud: their errors are of many kinds, and most of them pass.
+_CLOUDS: Final = frozenset({"azure", "boto3", "botocore", "google", "s3transfer", "urllib3"})
+
+
+def connect(tracking_uri: str, check: Callable[[], None] | None = None) -> MlflowClient:
+    """Return a client for an MLflow server, or for a database file that is created if it is missing.
+
+    `check` is called before each request, and may raise to prevent it.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ[name] = value
+    # MLflow sets up its log handlers when it is imported, and alembic's when it creates its tables.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow
+    for name in ("mlflow", "alembic"):
+        # What fails is raised as well, and told by whoever asked; MLflow would print a traceback before.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if tracking_uri.startswith(_SQLITE):
+        make_database(Path(tracking_uri.removeprefix(_SQLITE)))
+        _use_write_ahead_log(Path(tracking_uri.removeprefix(_SQLITE)))
+    set_default(tracking_uri)
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    return client if check is None else cast("MlflowClient", _Checked(client, check))
+
+
+def set_default(tracking_uri: str) -> None:
+    """Set the process-wide default, but not the environment variable that MLflow sets with it.
+
+    Left there, it would send the studies of every further home in this process to the first one's MLflow.
+    """
+    import mlflow
+
+    before = os.environ.get(_VARIABLE)
+    mlflow.set_tracking_uri(tracking_uri)
+    if before is None:
+        os.environ.pop(_VARIABLE, None)
+    else:
+        os.environ[_VARIABLE] = before
+
+
+def severity(error: Exception) -> Severity:
+    """Say whether an error means that MLflow is away, that it refuses a record, or could mean either."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import HTTPError, RequestException, RetryError
+
+    if isinstance(error, MlflowException):
+        if isinstance(error.__context__, RetryError) and "too many 500 error" in str(error):
+            return "unclear"
+        if isinstance(error.__context__, RequestException | OSError):
+            return "outage"
+        if error.error_code in _OUTAGES:
+            return "outage"
+        return "unclear" if error.error_code in _UNCLEAR else "refused"
+    if isinstance(error, HTTPError) and error.response is not None:
+        status = error.response.status_code
+        return "outage" if status in _STATUS_OUTAGES else "unclear" if status >= 500 else "refused"
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        return "refused"
+    if type(error).__module__.partition(".")[0] in _CLOUDS:
+        return "unclear"
+    return "outage" if isinstance(error, OSError | sa.exc.OperationalError) else "refused"
+
+
+class _Checked:
+    """MLflow's client, every request of which is asked for first."""
+
+    def __init__(self, client: MlflowClient, check: Callable[[], None]) -> None:
+        self._client = client
+        self._check = check
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the client's own attribute, or its method with the question before it."""
+        found = getattr(self._client, name)
+        if not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def asked(*args: Any, **options: Any) -> Any:
+            self._check()
+            return found(*args, **options)
+
+        return asked
+
+
+def _use_write_ahead_log(path: Path) -> None:
+    """Let the UI read while we write, and write two to four times faster; the file remembers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=30)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()

@@ -1,0 +1,385 @@
+"""What MLflow shows of a study: every record of the outbox turned into runs, metrics, artifacts and models.
+
+MLflow is a projection: it can be rebuilt, nothing is ever read back from it to decide anything. Each record can be
+delivered twice. Runs are found again by the tag `kerastudy.key`, never by a thread-local "active run"; times come from
+the records, because MLflow stores a repeated metric point once only if its timestamp is the same. Where a trial's end
+is recorded a second time, MLflow's own note of that end says when it was.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from search_spaces.errors import KerastudyError
+from tracking.mlflow import client, model_registry, shared_views, urls
+from tracking.mlflow.formatting import (
+    NOTE,
+    curve,
+    final_metrics,
+    metric_name,
+    outcome,
+    shortened,
+    test_metrics,
+    trial_tags,
+    written,
+)
+from tracking.mlflow.model_registry import TrialRun
+from tracking.mlflow.runs import Runs, StudyRun
+from tracking.outbox.records import (
+    EpochsRecorded,
+    ModelDisplaced,
+    ModelKept,
+    ParametersDrawn,
+    Record,
+    StudyClosed,
+    StudyOpened,
+    TrialFinished,
+    TrialRecord,
+    TrialStarted,
+)
+from tracking.outbox.sink import Severity
+from tracking.testing.failpoints import reach
+
+# A pruned trial is a success of the pruner; KILLED is for what a person cancelled.
+_TRIAL_STATUS: Final = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+_STUDY_STATUS: Final = {"finished": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+_METRICS_A_BATCH: Final = 1000
+_PARAMS_A_BATCH: Final = 100
+_DIGEST_LENGTH: Final = 16
+
+
+class Projection:
+    """Delivers records to MLflow."""
+
+    def __init__(
+        self,
+        tracking_uri: str,
+        *,
+        artifact_root: str | None = None,
+        namespace: str = "",
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """Connect.
+
+        Args:
+            tracking_uri: a server's address, or a database.
+            artifact_root: URI under which new experiments keep artifacts; MLflow's choice if None.
+            namespace: part of every key, so that two stores may record to one MLflow.
+            check: called before each request; raises to prevent it.
+        """
+        self._client = client.connect(tracking_uri, check)
+        self._check = check or (lambda: None)
+        self._runs = Runs(self._client, artifact_root, namespace)
+        self._opened: dict[str, StudyOpened] = {}
+        self._notes: dict[str, float | None] = {}
+
+    def remember(self, opened: StudyOpened) -> None:
+        """Take note of a study whose `StudyOpened` was delivered by an earlier process."""
+        self._opened[opened.study] = opened
+
+    def severity(self, error: Exception) -> Severity:
+        """Say whether an error of `deliver` is an outage, the record's own fault, or could be either.
+
+        A server that fails at the plainest of questions too is away, whatever it says of the record.
+        """
+        judged = client.severity(error)
+        if judged != "unclear":
+            return judged
+        try:
+            self._client.search_experiments(max_results=1)
+        except MlflowException:
+            return "outage"
+        return judged
+
+    def deliver(self, records: Sequence[Record]) -> None:
+        """Deliver records in their order, those of one trial in one request; delivering any again changes nothing.
+
+        Raises:
+            KerastudyError: if the study of a record was never opened here.
+            MlflowException: whatever MLflow answers; see `severity`.
+        """
+        try:
+            for of_trials, group in itertools.groupby(records, lambda record: isinstance(record, TrialRecord)):
+                if of_trials:
+                    self._record_trials([record for record in group if isinstance(record, TrialRecord)])
+                else:
+                    for record in group:
+                        self._record(record)
+        except Exception:
+            # A run that somebody deleted, or a server that was replaced, must be looked up afresh.
+            self._runs.forget()
+            raise
+
+    def _record(self, record: Record) -> None:
+        match record:
+            case StudyOpened():
+                self._open_study(record)
+            case ModelKept():
+                self._keep_model(record)
+            case ModelDisplaced():
+                study = self._study(record.study)
+                key = self._runs.key(record.study, record.number)
+                model_registry.delete_trial_model(self._client, study.experiment_id, key)
+            case StudyClosed():
+                self._close_study(record)
+
+    def _study(self, name: str) -> StudyRun:
+        if name not in self._opened:
+            raise KerastudyError(f'study "{name}" was never opened in MLflow: its first row is missing')
+        return self._runs.study(self._opened[name])
+
+    def _open_study(self, opened: StudyOpened) -> None:
+        self._opened[opened.study] = opened
+        self._runs.forget(opened.study)
+        study = self._study(opened.study)
+        self._client.update_run(study.run_id, status="RUNNING")
+        tags = {**opened.tags, "state": "running", "kerastudy.state": "running", "kerastudy.metric": opened.metric}
+        self._log(study.run_id, tags={**tags, "kerastudy.direction": opened.direction})
+        self._log_dataset(study.run_id, opened)
+        self._seed_views(study)
+        self._write_note(study, "Running: no result yet")
+        self._upload(study.run_id, opened.artifacts)
+
+    def _record_trials(self, records: Sequence[TrialRecord]) -> None:
+        told: dict[tuple[str, int, str], list[TrialRecord]] = {}
+        for record in records:
+            told.setdefault((record.study, record.number, record.execution), []).append(record)
+        ended: dict[str, list[tuple[TrialFinished, TrialRun]]] = {}
+        for (name, number, execution), of_trial in told.items():
+            run, finished = self._record_trial(self._study(name), number, execution, of_trial)
+            if finished is not None:
+                ended.setdefault(name, []).append((finished, run))
+        for name, of_study in ended.items():
+            self._record_progress(self._study(name), of_study)
+        # Last, as MLflow may refuse files where it takes all else: too large for a web server in front of it.
+        for finished, run in (each for of_study in ended.values() for each in of_study):
+            self._add_files(finished, run)
+
+    def _record_trial(
+        self, study: StudyRun, number: int, execution: str, records: Sequence[TrialRecord]
+    ) -> tuple[TrialRun, TrialFinished | None]:
+        """Bring a trial's run to where the records say it is, but for files: a request for each kind of thing to say.
+
+        Returns the run, and the trial's end if it has one, at the time that MLflow has of it.
+        """
+        started = next((each for each in records if isinstance(each, TrialStarted)), None)
+        ends = [each for each in records if isinstance(each, TrialFinished)]
+        tags = trial_tags(ends[-1], study.opened.metric) if ends else {}
+        if started is None:
+            run, is_new = self._runs.trial(study, number, execution, tags=tags)
+        else:
+            both = {**started.tags, **tags}
+            run, is_new = self._runs.trial(study, number, execution, started_ms=started.started_ms, tags=both)
+        metrics = [point for each in records if isinstance(each, EpochsRecorded) for point in curve(each)]
+        params = {
+            name: written(value)
+            for each in records
+            if isinstance(each, TrialStarted | ParametersDrawn)
+            for name, value in each.params.items()
+        }
+        if started is not None:
+            self._log_dataset(run.run_id, study.opened)
+        if not ends:
+            self._log(run.run_id, metrics=metrics, params=params)
+            return run, None
+        # The first of several ends, as after a crash between MLflow's rows and Optuna's, is the one that was sent.
+        ended_ms = self._runs.trials(study)[run.key].end_ms or ends[0].finished_ms
+        finished = replace(ends[-1], finished_ms=ended_ms)
+        metrics += final_metrics(finished)
+        self._log(run.run_id, metrics=metrics, params=params, tags={} if is_new else tags)
+        reach("run-logged")
+        self._runs.ended(study, run, _TRIAL_STATUS[finished.state], finished.state, ended_ms)
+        return run, finished
+
+    def _add_files(self, finished: TrialFinished, run: TrialRun) -> None:
+        self._upload_of_trial(run, finished.folder)
+        if finished.model is not None and Path(finished.model).exists():
+            model_id = model_registry.log_trial_model(self._client, run, Path(finished.model))
+            self._log(run.run_id, metrics=final_metrics(finished, model_id))
+
+    def _keep_model(self, kept: ModelKept) -> None:
+        """Log the model of a trial that has ended, its scores with it; the run's own end and status stay."""
+        if not Path(kept.model).exists():  # displaced since
+            return
+        run, _ = self._runs.trial(self._study(kept.study), kept.number)
+        self._upload_of_trial(run, kept.folder)
+        model_id = model_registry.log_trial_model(self._client, run, Path(kept.model))
+        self._log(run.run_id, metrics=self._scores_of(run.run_id, model_id))
+
+    def _scores_of(self, run_id: str, model_id: str) -> list[Metric]:
+        """Return a trial's scores as they were recorded, tied to a model; a repeated point is stored once."""
+        names = [name for name in self._client.get_run(run_id).data.metrics if name.startswith("best_")]
+        points = [point for name in names for point in self._client.get_metric_history(run_id, name)]
+        return [Metric(point.key, point.value, point.timestamp, point.step, model_id=model_id) for point in points]
+
+    def _record_progress(self, study: StudyRun, ended: Sequence[tuple[TrialFinished, TrialRun]]) -> None:
+        """Draw the study's curve, one step a trial, and say in its note what is best so far."""
+        metric, points, best = study.opened.metric, [], None
+        for finished, run in ended:
+            if finished.best_so_far is None:
+                continue
+            points.append(Metric("best_so_far", finished.best_so_far, finished.at_ms, finished.number))
+            if finished.value is not None and finished.value == finished.best_so_far:
+                points.append(Metric(metric_name(f"best_{metric}"), finished.value, finished.at_ms, 0))
+                best = finished, run
+        self._log(study.run_id, metrics=points)
+        if best is not None and self._notes.get(study.name) != best[0].value:
+            finished, run = best
+            self._write_note(
+                study, f"Running: best {metric} so far {finished.value:.6g}, trial {finished.number}", winner=run
+            )
+            self._notes[study.name] = finished.value
+
+    def _close_study(self, closed: StudyClosed) -> None:
+        study = self._study(closed.study)
+        self._runs.delete_twins(study)
+        model_registry.delete_twins(self._client, study.experiment_id, f"{self._runs.key(study.name)}/")
+        winner = None if closed.winner is None else self._runs.trial(study, closed.winner)[0]
+        handed_over = winner
+        if closed.winner is not None and closed.execution:
+            handed_over = self._runs.trial(study, closed.winner, closed.execution)[0]
+        registered = self._register(study, closed, handed_over)
+        metrics = test_metrics(closed)
+        if handed_over is not None and metrics:
+            self._log(handed_over.run_id, metrics=metrics)
+        self._mark_front(study, closed)
+        if closed.best_value is not None:
+            name = metric_name(f"best_{study.opened.metric}")
+            metrics = [*metrics, Metric(name, closed.best_value, closed.finished_ms, 0)]
+        metrics += [Metric(metric_name(name), value, closed.finished_ms, 0) for name, value in closed.metrics.items()]
+        tags = {"state": closed.state, "kerastudy.state": closed.state, "kerastudy.reason": closed.reason}
+        # One that was parked with trials under way has none of them at its end.
+        states = {"running": 0, **closed.trials}
+        counts = {f"kerastudy.trials.{state}": str(count) for state, count in states.items()}
+        self._log(study.run_id, metrics=metrics, tags={**tags, **counts})
+        self._write_note(study, outcome(study.opened, closed), winner=winner, registered=registered)
+        self._settle_children(study, closed)
+        if closed.state == "parked":
+            self._client.update_run(study.run_id, status="SCHEDULED")
+        else:
+            self._client.set_terminated(study.run_id, _STUDY_STATUS[closed.state], closed.finished_ms)
+        self._upload(study.run_id, closed.artifacts)
+
+    def _register(
+        self, study: StudyRun, closed: StudyClosed, winner: TrialRun | None
+    ) -> model_registry.RegisteredVersion | None:
+        if winner is None or closed.register is None:
+            return None
+        score = "" if closed.best_value is None else f"{study.opened.metric} {closed.best_value:.6g}, "
+        link = urls.run_url("", winner.experiment_id, winner.run_id)
+        return model_registry.register_winner(
+            self._client,
+            winner,
+            name=closed.register,
+            alias=closed.alias,
+            of_study=self._runs.key(closed.study),
+            ended_ms=closed.finished_ms,
+            tags={
+                "study": closed.study,
+                "trial": str(closed.winner),
+                "metric": study.opened.metric,
+                "value": written(closed.best_value),
+                "dataset_digest": study.opened.dataset_digest,
+            },
+            description=f"{score}trial {closed.winner} of study {closed.study}: [{winner.name}]({link})",
+        )
+
+    def _mark_front(self, study: StudyRun, closed: StudyClosed) -> None:
+        """Tag the runs on the front of several objectives, and no other."""
+        if not study.opened.columns:
+            return
+        on_front = {self._runs.key(study.name, number) for number in closed.front}
+        for key, run in self._runs.trials(study).items():
+            self._client.set_tag(run.run_id, "kerastudy.front", str(key in on_front).lower())
+
+    def _settle_children(self, study: StudyRun, closed: StudyClosed) -> None:
+        """Leave no child RUNNING when nobody works on it: parked ones wait, others were cut off."""
+        for run in self._runs.trials(study).values():
+            if run.status != "RUNNING":
+                continue
+            if closed.state == "parked":
+                self._client.update_run(run.run_id, status="SCHEDULED")
+            else:
+                self._client.set_terminated(run.run_id, "KILLED", closed.finished_ms)
+        self._runs.forget(study.name)
+
+    def _log(
+        self,
+        run_id: str,
+        *,
+        metrics: list[Metric] | None = None,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log in as few requests as MLflow's limits allow; in none where there is nothing to log."""
+        if not (metrics or params or tags):
+            return
+        points = metrics or []
+        rows = [Param(metric_name(name), value) for name, value in (params or {}).items()]
+        labels = [RunTag(name, value) for name, value in shortened(tags or {}).items()]
+        self._client.log_batch(run_id, points[: _METRICS_A_BATCH - 200], rows[:_PARAMS_A_BATCH], labels)
+        for start in range(_METRICS_A_BATCH - 200, len(points), _METRICS_A_BATCH):
+            self._client.log_batch(run_id, metrics=points[start : start + _METRICS_A_BATCH])
+        for start in range(_PARAMS_A_BATCH, len(rows), _PARAMS_A_BATCH):
+            self._client.log_batch(run_id, params=rows[start : start + _PARAMS_A_BATCH])
+
+    def _log_dataset(self, run_id: str, opened: StudyOpened) -> None:
+        if not opened.dataset_digest:  # nothing is known of the data
+            return
+        dataset = Dataset(
+            name=opened.dataset_name,
+            digest=opened.dataset_digest[:_DIGEST_LENGTH],
+            source_type="local",
+            source=json.dumps({"uri": opened.dataset_source}),
+            profile=json.dumps({"rows": dict(opened.dataset_rows)}),
+        )
+        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+    def _upload(self, run_id: str, folder: str) -> None:
+        if folder and Path(folder).is_dir():
+            self._client.log_artifacts(run_id, folder)
+
+    def _upload_of_trial(self, run: TrialRun, folder: str) -> None:
+        """Upload a trial's files to where its run is known to keep them; the client would ask for the run first."""
+        if folder and Path(folder).is_dir():
+            self._check()
+            repository = get_artifact_repository(run.artifacts, tracking_uri=self._client.tracking_uri)
+            repository.log_artifacts(folder)  # type: ignore[no-untyped-call]
+            reach("artifacts-uploaded")
+
+    def _seed_views(self, study: StudyRun) -> None:
+        name = shared_views.TAG_PREFIX + shared_views.studies_view(study.opened.experiment)
+        present = self._client.get_experiment(study.experiment_id).tags.get(name)
+        for tag in (
+            shared_views.leaderboard_tag(study.opened, study.run_id),
+            shared_views.studies_tag(study.opened, present),
+        ):
+            self._client.set_experiment_tag(study.experiment_id, *tag)
+
+    def _write_note(
+        self,
+        study: StudyRun,
+        headline: str,
+        *,
+        winner: TrialRun | None = None,
+        registered: model_registry.RegisteredVersion | None = None,
+    ) -> None:
+        """Write the parent's description: one bold line, then links; only four lines show before it folds."""
+        board = urls.leaderboard_url("", study.experiment_id, shared_views.leaderboard_view(study.name))
+        linked = [f"[Leaderboard]({board})"]
+        if winner is not None:
+            linked.append(f"[Best trial {winner.name}]({urls.run_url('', winner.experiment_id, winner.run_id)})")
+        if registered is not None:
+            page = urls.registered_model_url("", registered.name, registered.version)
+            alias = f" ({registered.alias})" if registered.alias else ""
+            linked.append(f"[Model {registered.name}, version {registered.version}]({page}){alias}")
+        self._client.set_tag(study.run_id, NOTE, f"**{headline}**\n\n{' · '.join(linked)}")

@@ -1,0 +1,1 @@
+"""The outbox: records waiting for delivery to MLflow."""

@@ -1,0 +1,1 @@
+"""The store: one database for studies, tokens and the outbox."""
