@@ -12,10 +12,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # One process more than the two cores of a small machine: tests wait for servers and workers about a third of their time.
 PYTEST_WORKERS ?= 3
 KILLS ?= 200
+# The theme prints a notice on MkDocs 2, which the lock does not hold.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow chaos check docs lock image-check bench-fleets bench-ask-in-flight clean
+.PHONY: help setup demo test test-slow chaos check docs docs-site dist lock image-check bench-fleets bench-ask-in-flight clean
 
 help: ## Show what make can do.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,11 +41,14 @@ chaos: $(STAMP) ## Break studies in every way: the slow tests of faults, then KI
 	$(BIN)/python -m pytest -m slow -rA --durations 0 tests/faults
 	$(BIN)/python tests/faults/chaos.py --kills $(KILLS) $(ARGS)
 
-check: $(STAMP) ## Format, lint, types, layers, and the tests with their coverage.
+check: $(STAMP) ## Format, lint, types, layers, spelling, the docs site, and the tests with their coverage.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python scripts/tidy_files.py --check
+	$(MKDOCS) build --strict --quiet
 	COVERAGE_FILE="$(CURDIR)/.coverage" $(PYTEST) -m "not slow" --cov --cov-report=term
 
 lock: $(STAMP) ## Write the lock files anew; UPGRADE=1 takes the newest releases.
@@ -51,6 +56,13 @@ lock: $(STAMP) ## Write the lock files anew; UPGRADE=1 takes the newest releases
 
 docs: $(STAMP) ## Write the generated parts of the pages anew.
 	$(BIN)/python scripts/write_reference.py
+
+docs-site: $(STAMP) ## Build the pages as a site into site/.
+	$(MKDOCS) build --strict
+
+dist: $(STAMP) ## Build the sdist, and the wheel from it, into dist/.
+	rm -rf dist
+	$(BIN)/python -m uv build --no-build-isolation --out-dir dist
 
 image-check: $(STAMP) ## Build the images, run a study in one, serve its model, run the services of compose.yaml.
 	docker/check_image.sh $(BIN)/python
@@ -67,6 +79,6 @@ $(BENCH_STAMP): benchmarks/requirements.txt
 	@touch $@
 
 clean: ## Remove .venv, caches and what the demo wrote.
-	rm -rf $(VENV) .kerastudy exported build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) .kerastudy exported site build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache \
 	    .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
