@@ -16,7 +16,7 @@ from rich.table import Table
 from pipelines.cli.progress_bars import counted, duration, metrics_line, table_cell, trial_name
 from pipelines.client.submission import Submitted
 from pipelines.data.prepared import Features
-from pipelines.export.export import Exported, Parity
+from pipelines.export.export import ExportResult, Parity
 from pipelines.operations.control import Standing
 from pipelines.operations.promote import Promoted
 from pipelines.operations.replay.comparison import Compared
@@ -229,7 +229,7 @@ def print_checked(study: str, parameters: Sequence[str], checked: Checked) -> No
     _print_pairs(rows)
 
 
-def print_export(exported: Exported) -> None:
+def print_export(exported: ExportResult) -> None:
     """Print what an export wrote and how each file compares with the Keras model."""
     made = f", {exported.made}" if exported.made else ""
     print(f"{exported.study} {trial_name(exported.trial)}{made} -> {exported.folder}")
@@ -266,7 +266,7 @@ def _parity_lines(parity: Parity) -> Iterator[str]:
     if details := [score, *times] if score else times:
         yield f"    {', '.join(details)}"
     if parity.part == "network":
-        yield f"    {parity.note}; {parity.beside} goes before it"
+        yield f"    {parity.note}; {parity.preprocessing_file} goes before it"
 
 
 def print_replayed(replayed: Replayed) -> None:

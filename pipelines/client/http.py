@@ -21,7 +21,7 @@ import httpx
 from pydantic import TypeAdapter
 
 from pipelines.data.source_paths import source_path
-from pipelines.export.export import Exported, Parity, check_target
+from pipelines.export.export import ExportResult, Parity, check_target
 from pipelines.operations.control import Standing
 from pipelines.operations.promote import Promoted
 from pipelines.operations.submit import written_document
@@ -200,7 +200,7 @@ class Remote:
 
     def export(
         self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False
-    ) -> Exported:
+    ) -> ExportResult:
         """Download a trial's model to a new folder.
 
         Raises:
@@ -231,7 +231,7 @@ class Remote:
             number = int(folder.name.rpartition("-t")[2])
             folder.rename(target)
         test = self.best(name).test if trial is None and not ensemble else {}
-        return Exported(name, number, str(target), tuple(_read(Parity, each) for each in written), test)
+        return ExportResult(name, number, str(target), tuple(_read(Parity, each) for each in written), test)
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> Promoted:
         """Give a trial's model an alias, if it is at least as good as what holds it."""

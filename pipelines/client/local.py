@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.source_paths import check_source_paths
-from pipelines.export.export import Exported
+from pipelines.export.export import ExportResult
 from pipelines.operations.control import Standing
 from pipelines.operations.promote import Promoted, promote_trial
 from pipelines.operations.submit import hand_in
@@ -118,7 +118,7 @@ class Here:
 
     def export(
         self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False
-    ) -> Exported:
+    ) -> ExportResult:
         """Write a model of a study to a new folder; see `export_study`."""
         from pipelines.operations.export import export_study
 

@@ -41,7 +41,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
-class Deployed:
+class SourceModel:
     """A trial's model in the forms that a format may start from.
 
     Attributes:
@@ -60,18 +60,18 @@ class Deployed:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenFile:
     """What a format wrote.
 
     Attributes:
         file: name of the file or folder in the export's folder.
-        beside: name of the file with the preprocessing; empty where `part` is the whole model.
+        preprocessing_file: name of the file with the preprocessing; empty where `part` is the whole model.
         note: what a person must know of it; empty where there is nothing.
     """
 
     file: str
     part: Part = "model"
-    beside: str = ""
+    preprocessing_file: str = ""
     note: str = ""
 
 
@@ -92,12 +92,12 @@ class Format(Protocol):
     extra: str
     tolerance: Tolerance
 
-    def write(self, deployed: Deployed, folder: Path) -> Written:
+    def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
         """Write the model below `folder`.
 
         Raises:
             FormatError: if the model cannot be written so.
         """
 
-    def load(self, folder: Path, written: Written) -> Predict:
+    def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load what `write` wrote, with the format's own runtime."""

@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.data.prepared import Array, DataSummary, read_summary
 from pipelines.engines.base import Channel
-from pipelines.export.parity import Scoring, scored, scoring_of
-from pipelines.export.verify import config_of, held_out, held_out_part, held_out_targets, own_classes
+from pipelines.export.parity import Scoring, choose_scoring, compute_score
+from pipelines.export.verify import (
+    find_held_out_part,
+    load_held_out,
+    load_held_out_targets,
+    read_trial_config,
+    register_user_classes,
+)
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import PastTrial
 
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SideBySideJob:
+class ComparisonJob:
     """What the worker needs.
 
     Attributes:
@@ -42,7 +48,7 @@ class SideBySideJob:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """How two models do on the same rows.
 
     Attributes:
@@ -51,7 +57,7 @@ class Comparison:
         direction: which way that is better.
         scores: the trial's metrics, as far as they are numbers.
         rival_scores: the other's; empty where it was not compared.
-        misfit: why it was not.
+        incompatibility: why it was not.
     """
 
     part: Literal["test", "validation"]
@@ -60,7 +66,7 @@ class Comparison:
     direction: Literal["minimize", "maximize"]
     scores: Mapping[str, float]
     rival_scores: Mapping[str, float] = field(default_factory=dict)
-    misfit: str = ""
+    incompatibility: str = ""
 
     @property
     def is_as_good(self) -> bool:
@@ -69,7 +75,7 @@ class Comparison:
         return ours <= theirs if self.direction == "minimize" else ours >= theirs
 
 
-def compare(job: SideBySideJob, channel: Channel) -> Comparison:
+def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     """Score both models on the held-out rows."""
     import keras
 
@@ -77,22 +83,24 @@ def compare(job: SideBySideJob, channel: Channel) -> Comparison:
     from pipelines.training.write_models import model_file
 
     folder = Path(job.trial.folder)
-    summary, config = read_summary(Path(job.trial.data)), config_of(folder)
+    summary, config = read_summary(Path(job.trial.data)), read_trial_config(folder)
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
-    scoring = scoring_of(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
-    rows, y = held_out(job.trial), held_out_targets(job.trial)
-    with own_classes(folder):
+    scoring = choose_scoring(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
+    rows, y = load_held_out(job.trial), load_held_out_targets(job.trial)
+    with register_user_classes(folder):
         file = model_file(job.trial) if job.model is None else Path(job.model)
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
-        scores = _scores(predict_raw(model, rows), y, scoring)
+        scores = _compute_scores(predict_raw(model, rows), y, scoring)
         channel.beat()
-        rival_scores, misfit = _rival(job, rows, y, scoring, summary)
+        rival_scores, incompatibility = _score_rival(job, rows, y, scoring, summary)
     direction: Literal["minimize", "maximize"] = "minimize" if scoring.minimize else "maximize"
-    return Comparison(held_out_part(job.trial), len(y), scoring.metric, direction, scores, rival_scores, misfit)
+    return ModelComparison(
+        find_held_out_part(job.trial), len(y), scoring.metric, direction, scores, rival_scores, incompatibility
+    )
 
 
-def _rival(
-    job: SideBySideJob, rows: Mapping[str, Array], y: Array, scoring: Scoring, summary: DataSummary
+def _score_rival(
+    job: ComparisonJob, rows: Mapping[str, Array], y: Array, scoring: Scoring, summary: DataSummary
 ) -> tuple[dict[str, float], str]:
     """Return the other model's metrics, or why there are none."""
     import keras
@@ -103,25 +111,25 @@ def _rival(
         return {}, ""
     try:
         rival = keras.saving.load_model(job.rival, compile=False, safe_mode=True)
-        if misfit := _misfit(rival, job.rival_task, summary):
-            return {}, misfit
+        if incompatibility := _find_incompatibility(rival, job.rival_task, summary):
+            return {}, incompatibility
         predictions = predict_raw(rival, {taken.name: rows[taken.name] for taken in rival.inputs})
-        return _scores(predictions, y, scoring), ""
+        return _compute_scores(predictions, y, scoring), ""
     except Exception as error:  # a file of anybody's may raise whatever it likes
         said = str(error).strip().splitlines() or [""]
         return {}, f"it cannot be asked here: {type(error).__name__}: {said[0][:300]}"
 
 
-def _misfit(rival: keras.Model, told: Mapping[str, Any] | None, summary: DataSummary) -> str:
+def _find_incompatibility(rival: keras.Model, told: Mapping[str, Any] | None, summary: DataSummary) -> str:
     """Return why a model cannot answer for this study's rows; empty where it can."""
     known = {column.name: (column.dtype, tuple(column.shape)) for column in summary.raw}
     taken = {each.name: (str(each.dtype), tuple(each.shape[1:])) for each in rival.inputs}
     lacking = sorted(name for name in taken if name not in known)
     if lacking:
-        return f"it takes {_listed(lacking)}, which this study's data has not"
+        return f"it takes {_quote_names(lacking)}, which this study's data has not"
     others = sorted(name for name, kind in taken.items() if kind != known[name])
     if others:
-        return f"it takes {_listed(others)} in another form than this study's data has"
+        return f"it takes {_quote_names(others)} in another form than this study's data has"
     task = summary.task
     outputs = tuple(rival.output.shape[1:])
     if outputs != (task.outputs,):
@@ -133,18 +141,18 @@ def _misfit(rival: keras.Model, told: Mapping[str, Any] | None, summary: DataSum
     return ""
 
 
-def _listed(names: list[str]) -> str:
+def _quote_names(names: list[str]) -> str:
     shown = ", ".join(f'"{name}"' for name in names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
 
 
-def _scores(predictions: Array, y: Array, scoring: Scoring) -> dict[str, float]:
+def _compute_scores(predictions: Array, y: Array, scoring: Scoring) -> dict[str, float]:
     """Return the deciding metric first, then the loss and the other metrics of the task."""
     from pipelines.models.losses import build_metrics
 
     named = [scoring.metric, "loss", *(metric.name for metric in build_metrics(scoring.task, scoring.training))]
     found = {
-        name: scored(predictions, y, Scoring(scoring.task, scoring.training, name, minimize=True))
+        name: compute_score(predictions, y, Scoring(scoring.task, scoring.training, name, minimize=True))
         for name in dict.fromkeys(named)
     }
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipelines.data.prepared import Array
-from pipelines.export.base import Deployed, FormatError, Part, Predict
+from pipelines.export.base import FormatError, Part, Predict, SourceModel
 
 PREPROCESSING_FILE = "preprocessing.keras"
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Converted(Generic[_Result]):
+class Conversion(Generic[_Result]):
     """What a converter made, of what part, and why not of all."""
 
     result: _Result
@@ -28,7 +28,7 @@ class Converted(Generic[_Result]):
     note: str = ""
 
 
-def converted(deployed: Deployed, convert: Callable[[Any], _Result], form: str) -> Converted[_Result]:
+def convert_model(deployed: SourceModel, convert: Callable[[Any], _Result], form: str) -> Conversion[_Result]:
     """Convert the whole model, or the network where the preprocessing has no such form.
 
     Args:
@@ -40,27 +40,27 @@ def converted(deployed: Deployed, convert: Callable[[Any], _Result], form: str) 
         FormatError: if the network cannot be converted either; names the layer.
     """
     try:
-        return Converted(made_quietly(convert, deployed.model))
+        return Conversion(convert_quietly(convert, deployed.model))
     except Exception:  # converters raise whatever they like
-        result = network_converted(deployed, convert, form)
-        note = f"{_at_fault(deployed.preprocessing, convert)} has no {form} form: the file holds the network alone"
-        return Converted(result, "network", note)
+        result = convert_network(deployed, convert, form)
+        note = f"{_find_failing_layer(deployed.preprocessing, convert)} has no {form} form: the file holds the network alone"
+        return Conversion(result, "network", note)
 
 
-def network_converted(deployed: Deployed, convert: Callable[[Any], _Result], form: str) -> _Result:
+def convert_network(deployed: SourceModel, convert: Callable[[Any], _Result], form: str) -> _Result:
     """Convert the network alone.
 
     Raises:
         FormatError: if it cannot be converted; names the layer.
     """
     try:
-        return made_quietly(convert, deployed.network)
+        return convert_quietly(convert, deployed.network)
     except Exception as error:  # converters raise whatever they like
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise FormatError(f"{_at_fault(deployed.network, convert)} has no {form} form: {said[:300]}") from error
+        raise FormatError(f"{_find_failing_layer(deployed.network, convert)} has no {form} form: {said[:300]}") from error
 
 
-def write_preprocessing(deployed: Deployed, folder: Path) -> str:
+def write_preprocessing(deployed: SourceModel, folder: Path) -> str:
     """Write the preprocessing unless another format has, and return its file's name."""
     file = folder / PREPROCESSING_FILE
     if not file.exists():
@@ -85,7 +85,7 @@ def load_preprocessing(file: Path) -> Callable[[Mapping[str, Array]], dict[str, 
     return prepare
 
 
-def from_raw(predict: Predict, preprocessing: Path | None) -> Predict:
+def prepend_preprocessing(predict: Predict, preprocessing: Path | None) -> Predict:
     """Return predictions from raw columns, of a file that holds the network alone where `preprocessing` is given."""
     if preprocessing is None:
         return predict
@@ -93,35 +93,35 @@ def from_raw(predict: Predict, preprocessing: Path | None) -> Predict:
     return lambda raw: predict(prepare(raw))
 
 
-def made_quietly(convert: Callable[[Any], _Result], model: Any) -> _Result:
+def convert_quietly(convert: Callable[[Any], _Result], model: Any) -> _Result:
     """Convert, without the warnings of converters: they are about their own insides, which nobody here can change."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return convert(model)
 
 
-def _at_fault(model: Any, convert: Callable[[Any], Any]) -> str:
+def _find_failing_layer(model: Any, convert: Callable[[Any], Any]) -> str:
     """Return the first layer that does not convert by itself, in words; the model where every one does."""
     import keras
 
     # Words are what most formats lack, and each try takes a second.
-    for layer in sorted(leaves(model), key=lambda layer: not _takes_words(layer)):
+    for layer in sorted(iterate_leaves(model), key=lambda layer: not _is_text_layer(layer)):
         try:
             alone = keras.Model(layer.input, layer.output)
         except (AttributeError, ValueError):  # used more than once, or never by itself
             continue
         try:
-            made_quietly(convert, alone)
+            convert_quietly(convert, alone)
         except Exception:  # converters raise whatever they like
             return f'layer "{layer.name}" ({type(layer).__name__})'
     return f'model "{model.name}" ({type(model).__name__})'
 
 
-def _takes_words(layer: Any) -> bool:
+def _is_text_layer(layer: Any) -> bool:
     return getattr(getattr(layer, "input", None), "dtype", "") == "string"
 
 
-def leaves(model: Any) -> Iterator[Any]:
+def iterate_leaves(model: Any) -> Iterator[Any]:
     """Yield the layers of a model and of the models in it; what a layer holds inside is its own affair."""
     import keras
 
@@ -129,6 +129,6 @@ def leaves(model: Any) -> Iterator[Any]:
         if isinstance(layer, keras.layers.InputLayer):
             continue
         if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
-            yield from leaves(layer)
+            yield from iterate_leaves(layer)
         else:
             yield layer

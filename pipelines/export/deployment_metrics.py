@@ -10,27 +10,27 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.engines.base import Channel
-from pipelines.export.parity import measured, size_of
+from pipelines.export.parity import measure_latency, measure_size
 from pipelines.export.registry import FORMATS, check_formats
-from pipelines.export.source_model import deployed_of
-from pipelines.export.verify import config_of, held_out, own_classes
+from pipelines.export.source_model import load_source_model
+from pipelines.export.verify import load_held_out, read_trial_config, register_user_classes
 from pipelines.study.load import Goal
 from pipelines.training.messages import MODEL_FILE, Fatal, PastTrial, Rejected, TrialError, TrialJob, TrialResult
 from pipelines.training.trial import train_trial
 
 
-def train_measured(job: tuple[TrialJob, tuple[Goal, ...]], channel: Channel) -> TrialResult | Rejected | Fatal:
+def train_and_measure(job: tuple[TrialJob, tuple[Goal, ...]], channel: Channel) -> TrialResult | Rejected | Fatal:
     """Train a trial and measure its model for the objectives given with it.
 
     Raises:
         TrialError: if it cannot be scored or has no model to measure.
-        Whatever `measure` raises.
+        Whatever `measure_deployment` raises.
     """
     trial, goals = job
-    return train_trial(trial, channel, lambda trained: measure(trained, goals, channel))
+    return train_trial(trial, channel, lambda trained: measure_deployment(trained, goals, channel))
 
 
-def measure(trained: TrialJob, goals: tuple[Goal, ...], channel: Channel) -> Mapping[str, float]:
+def measure_deployment(trained: TrialJob, goals: tuple[Goal, ...], channel: Channel) -> Mapping[str, float]:
     """Return the goals' values by their names: megabytes (10^6 bytes) and the median milliseconds for one row.
 
     Raises:
@@ -42,10 +42,10 @@ def measure(trained: TrialJob, goals: tuple[Goal, ...], channel: Channel) -> Map
     if not (folder / MODEL_FILE).exists():
         raise TrialError("it has no model on raw columns that could be measured; see model_note.txt")
     past = PastTrial(trained.folder, trained.data)
-    rows = held_out(past)
+    rows = load_held_out(past)
     values: dict[str, float] = {}
-    with own_classes(folder), tempfile.TemporaryDirectory() as scratch:
-        deployed = deployed_of(folder / MODEL_FILE, Path(trained.data), config_of(folder)["fold"])
+    with register_user_classes(folder), tempfile.TemporaryDirectory() as scratch:
+        deployed = load_source_model(folder / MODEL_FILE, Path(trained.data), read_trial_config(folder)["fold"])
         for name in dict.fromkeys(goal.format for goal in goals):
             target = Path(scratch) / name
             target.mkdir()
@@ -53,9 +53,9 @@ def measure(trained: TrialJob, goals: tuple[Goal, ...], channel: Channel) -> Map
             channel.beat()
             wanted = {goal.metric: goal.name for goal in goals if goal.format == name}
             if "size_mb" in wanted:
-                values[wanted["size_mb"]] = size_of(target, written.file, written.beside) / 1e6
+                values[wanted["size_mb"]] = measure_size(target, written.file, written.preprocessing_file) / 1e6
             if "latency_ms" in wanted:
                 predict = FORMATS[name].load(target, written)
-                [one_row] = measured(predict, rows, channel.beat, batches=(1,))
+                [one_row] = measure_latency(predict, rows, channel.beat, batches=(1,))
                 values[wanted["latency_ms"]] = one_row.median_ms
     return values

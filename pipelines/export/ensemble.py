@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.engines.base import Channel
-from pipelines.export.parity import scored, scoring_of
-from pipelines.export.verify import config_of, own_classes
+from pipelines.export.parity import choose_scoring, compute_score
+from pipelines.export.verify import read_trial_config, register_user_classes
 from pipelines.selection.model_locations import EnsembleJob
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import ARTIFACTS, MODEL_FILE
@@ -23,7 +23,7 @@ class EnsembleError(KerastudyError):
     """The models of some trials cannot be averaged."""
 
 
-def average(job: EnsembleJob, channel: Channel) -> tuple[float, float, str]:
+def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float, str]:
     """Return the score of the averaged models and of the winner's, and the metric's name; keep the average if it wins.
 
     Both are of the validation rows. The metric is the objective, or the task's first one where that needs more.
@@ -40,19 +40,19 @@ def average(job: EnsembleJob, channel: Channel) -> tuple[float, float, str]:
 
     winner = Path(job.trials[job.winner].folder)
     data = Path(job.trials[0].data)
-    config = config_of(winner)
-    with own_classes(winner):
+    config = read_trial_config(winner)
+    with register_user_classes(winner):
         models = []
         for trial in job.trials:
             models.append(keras.models.load_model(model_file(trial), compile=False))
             channel.beat()
-        ensemble = averaged(models)
+        ensemble = average_models(models)
         raw, y = load_raw(data, "validation"), np.asarray(load_part(data, "validation").y)
         predictions = [predict_raw(model, raw) for model in (ensemble, models[job.winner])]
     task = load_summary(data).task
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
-    scoring = scoring_of(task, training, config["objective"]["metric"], config["objective"]["direction"])
-    ours, winners = (scored(each, y, scoring) for each in predictions)
+    scoring = choose_scoring(task, training, config["objective"]["metric"], config["objective"]["direction"])
+    ours, winners = (compute_score(each, y, scoring) for each in predictions)
     if ours is None or winners is None:
         raise EnsembleError(f"the models give {predictions[1].shape[1:]} numbers a row, the task has {task.outputs}")
     folder = Path(job.folder)
@@ -66,7 +66,7 @@ def average(job: EnsembleJob, channel: Channel) -> tuple[float, float, str]:
     return ours, winners, scoring.metric
 
 
-def averaged(models: Sequence[Any]) -> Any:
+def average_models(models: Sequence[Any]) -> Any:
     """Return a Keras model of the same inputs whose output is the mean of the models' outputs."""
     import keras
 

@@ -14,23 +14,30 @@ from pathlib import Path
 
 from pipelines.data.prepared import read_summary
 from pipelines.engines.base import Channel, Engine, Job
-from pipelines.engines.run_job import JobError, run_alone
-from pipelines.export.base import Written
-from pipelines.export.model_card import Origin, model_card
+from pipelines.engines.run_job import JobError, run_job
+from pipelines.export.base import WrittenFile
+from pipelines.export.model_card import ModelOrigin, render_model_card
 from pipelines.export.parity import Parity
 from pipelines.export.registry import FORMATS, check_formats
-from pipelines.export.sidecar_files import write_beside
-from pipelines.export.verify import ExportError, ProofJob, config_of, held_out, odd_rows, own_classes
+from pipelines.export.sidecar_files import write_sidecar_files
+from pipelines.export.verify import (
+    ExportError,
+    VerificationJob,
+    load_held_out,
+    make_odd_rows,
+    read_trial_config,
+    register_user_classes,
+)
 from pipelines.selection.model_locations import past_trial
 from pipelines.training.messages import PastTrial, has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
-__all__ = ["FORMATS", "ExportError", "Exported", "Parity", "check_target", "export_trial"]
+__all__ = ["FORMATS", "ExportError", "ExportResult", "Parity", "check_target", "export_trial"]
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What an export wrote.
 
     Attributes:
@@ -67,7 +74,7 @@ def export_trial(
     formats: Sequence[str],
     target: Path,
     engine: Engine,
-    origin: Origin | None = None,
+    origin: ModelOrigin | None = None,
     of: PastTrial | None = None,
 ) -> tuple[Parity, ...]:
     """Write a trial's model to `target` in each format and return how each compares with the Keras model.
@@ -102,21 +109,21 @@ def export_trial(
         names = tuple(dict.fromkeys(formats))
         try:
             payload = ExportJob(trial, str(folder), names, str(expected))
-            written: tuple[Written, ...] = run_alone(
+            written: tuple[WrittenFile, ...] = run_job(
                 engine, Job("export", "pipelines.export.export:write_formats", payload, log, fresh=True)
             )
             parities = tuple(
-                _proven(engine, ProofJob(trial, str(folder), name, file, str(expected)), log)
+                _verify_file(engine, VerificationJob(trial, str(folder), name, file, str(expected)), log)
                 for name, file in zip(names, written, strict=True)
             )
         except JobError as error:
             raise ExportError(str(error)) from None
         parity = json.dumps([asdict(each) for each in parities], indent=2)
         (folder / "parity.json").write_text(parity + "\n", encoding="utf-8")
-        summary, config = read_summary(Path(trial.data)), config_of(Path(trial.folder))
-        write_beside(folder, summary, parities)
+        summary, config = read_summary(Path(trial.data)), read_trial_config(Path(trial.folder))
+        write_sidecar_files(folder, summary, parities)
         if origin is not None:
-            (folder / "README.md").write_text(model_card(origin, summary, config, parities), encoding="utf-8")
+            (folder / "README.md").write_text(render_model_card(origin, summary, config, parities), encoding="utf-8")
             (folder / origin.study_file).write_text(origin.document, encoding="utf-8")
         folder.rename(target)
     return parities
@@ -132,19 +139,19 @@ def check_target(target: Path) -> None:
         raise InputError(f"{target} exists already: choose another folder with --to, or remove it first")
 
 
-def write_formats(job: ExportJob, channel: Channel) -> tuple[Written, ...]:
+def write_formats(job: ExportJob, channel: Channel) -> tuple[WrittenFile, ...]:
     """Write every format, what the Keras model predicts, and example rows; the worker's side of `export_trial`."""
     import numpy as np
 
     from pipelines.export.sidecar_files import write_example
-    from pipelines.export.source_model import deployed_of
+    from pipelines.export.source_model import load_source_model
     from pipelines.models.raw_predict import predict_raw
     from pipelines.training.write_models import model_file
 
     trial = Path(job.trial.folder)
-    rows, odd = held_out(job.trial), odd_rows(job.trial)
-    with own_classes(trial):
-        deployed = deployed_of(model_file(job.trial), Path(job.trial.data), config_of(trial)["fold"])
+    rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
+    with register_user_classes(trial):
+        deployed = load_source_model(model_file(job.trial), Path(job.trial.data), read_trial_config(trial)["fold"])
         expected = predict_raw(deployed.model, rows)
         expected_odd = predict_raw(deployed.model, odd) if odd else expected[:0]
         np.savez(job.expected, rows=expected, odd=expected_odd)
@@ -156,8 +163,8 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[Written, ...]:
     return tuple(written)
 
 
-def _proven(engine: Engine, job: ProofJob, log: Path) -> Parity:
-    parity: Parity = run_alone(
-        engine, Job(f"proof {job.format}", "pipelines.export.verify:prove", job, log, fresh=True)
+def _verify_file(engine: Engine, job: VerificationJob, log: Path) -> Parity:
+    parity: Parity = run_job(
+        engine, Job(f"proof {job.format}", "pipelines.export.verify:verify_export", job, log, fresh=True)
     )
     return parity

@@ -17,7 +17,7 @@ _PACKAGES = ("kerastudy", "tensorflow", "keras", "numpy")
 
 
 @dataclass(frozen=True)
-class Origin:
+class ModelOrigin:
     """What is known of the study that a model comes from.
 
     Attributes:
@@ -52,7 +52,9 @@ class Origin:
     made: str = ""
 
 
-def model_card(origin: Origin, summary: DataSummary, config: Mapping[str, Any], parities: Sequence[Parity]) -> str:
+def render_model_card(
+    origin: ModelOrigin, summary: DataSummary, config: Mapping[str, Any], parities: Sequence[Parity]
+) -> str:
     """Return the card as Markdown.
 
     Args:
@@ -63,37 +65,39 @@ def model_card(origin: Origin, summary: DataSummary, config: Mapping[str, Any], 
     """
     parts = [
         f"# {origin.study}, trial {origin.trial}",
-        _opening(origin, summary),
+        _render_opening(origin, summary),
         "## Data",
-        _data(origin, summary),
+        _render_data(origin, summary),
         "## Search",
-        _search(origin),
+        _render_search(origin),
         "## Hyperparameters",
-        _table(("name", "value"), ((f"`{name}`", _shown(value)) for name, value in config["params"].items())),
+        _render_table(
+            ("name", "value"), ((f"`{name}`", _format_value(value)) for name, value in config["params"].items())
+        ),
         "## Files",
-        parity_table(parities),
+        render_parity_table(parities),
         *[f"- `{parity.file}`: {parity.note}." for parity in parities if parity.note],
         "## Limits",
-        _limits(summary, parities),
+        _render_limits(summary, parities),
         "## Environment",
-        _environment(config),
+        _render_environment(config),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def parity_table(parities: Sequence[Parity]) -> str:
+def render_parity_table(parities: Sequence[Parity]) -> str:
     """Return how the files compare with the Keras model, as a Markdown table."""
     metric = next((parity.metric for parity in parities if parity.metric), "score")
     batches = [latency.batch for latency in parities[0].latency] if parities else []
     head = ("format", "file", "MB", "largest difference", "same decision", metric)
     times = tuple(f"batch {batch}: median / p99 ms" for batch in batches)
-    return _table((*head, *times), (_parity_row(parity) for parity in parities))
+    return _render_table((*head, *times), (_render_parity_row(parity) for parity in parities))
 
 
-def _parity_row(parity: Parity) -> tuple[str, ...]:
+def _render_parity_row(parity: Parity) -> tuple[str, ...]:
     return (
         parity.format,
-        f"`{parity.file}`" + (f" after `{parity.beside}`" if parity.beside else ""),
+        f"`{parity.file}`" + (f" after `{parity.preprocessing_file}`" if parity.preprocessing_file else ""),
         f"{parity.size_bytes / 1e6:.3f}",
         f"{parity.largest_difference:.1e}",
         f"{parity.agreement:.2%}",
@@ -102,7 +106,7 @@ def _parity_row(parity: Parity) -> tuple[str, ...]:
     )
 
 
-def _opening(origin: Origin, summary: DataSummary) -> str:
+def _render_opening(origin: ModelOrigin, summary: DataSummary) -> str:
     task = summary.task
     classes = f", one of {len(task.classes)} classes" if task.classes else ""
     rank = "the winner" if origin.is_winner else "a trial, not the winner,"
@@ -115,7 +119,7 @@ def _opening(origin: Origin, summary: DataSummary) -> str:
     )
 
 
-def _data(origin: Origin, summary: DataSummary) -> str:
+def _render_data(origin: ModelOrigin, summary: DataSummary) -> str:
     rows = ", ".join(f"{count} {part}" for part, count in summary.rows.items())
     lines = [
         f"- Source: `{summary.source}`",
@@ -124,17 +128,17 @@ def _data(origin: Origin, summary: DataSummary) -> str:
         f"- Split: {origin.split}",
         *[f"- {note}" for note in summary.notes],
     ]
-    columns = _table(("column", "kind", "what preprocessing makes of it"), _columns(summary))
+    columns = _render_table(("column", "kind", "what preprocessing makes of it"), _render_columns(summary))
     return "\n".join(lines) + "\n\n" + columns
 
 
-def _columns(summary: DataSummary) -> Iterable[tuple[str, ...]]:
+def _render_columns(summary: DataSummary) -> Iterable[tuple[str, ...]]:
     for column in summary.raw:
         name = column.column or column.name
         yield f"`{name}`", column.kind, summary.encodings.get(name, summary.encodings.get(column.name, ""))
 
 
-def _search(origin: Origin) -> str:
+def _render_search(origin: ModelOrigin) -> str:
     trials = ", ".join(f"{count} {state}" for state, count in origin.trials.items() if count)
     score = "none" if origin.value is None else f"{origin.value:.6g}"
     test = ", ".join(f"{name} {value:.6g}" for name, value in origin.test.items())
@@ -142,7 +146,7 @@ def _search(origin: Origin) -> str:
         f"- Objective: {origin.direction} `{origin.metric}`",
         f"- Budget: {origin.budget}; trials: {trials}",
         f"- Score of this trial on the validation rows, which chose it among the trials: {score}",
-        _chosen(origin.finalists),
+        _render_finalists(origin.finalists),
         f"- On the test rows, which nothing was chosen by: {test}" if test else "",
     ]
     importances = [(f"`{name}`", f"{share:.1%}") for name, share in origin.importances.items()]
@@ -150,22 +154,22 @@ def _search(origin: Origin) -> str:
         part
         for part in (
             "\n".join(line for line in lines if line),
-            _table(("parameter", "searched over"), ((f"`{name}`", over) for name, over in origin.space.items())),
+            _render_table(("parameter", "searched over"), ((f"`{name}`", over) for name, over in origin.space.items())),
             "How much each parameter mattered (PED-ANOVA over the complete trials):" if importances else "",
-            _table(("parameter", "share"), importances) if importances else "",
+            _render_table(("parameter", "share"), importances) if importances else "",
         )
         if part
     )
 
 
-def _chosen(finalists: Sequence[Finalist]) -> str:
+def _render_finalists(finalists: Sequence[Finalist]) -> str:
     if not finalists:
         return ""
     among = f"chosen among {len(finalists)} trials " if len(finalists) > 1 else ""
     return f"- Mean of further trainings {among}by which nothing else was chosen: {finalists[0].in_words()}"
 
 
-def _limits(summary: DataSummary, parities: Sequence[Parity]) -> str:
+def _render_limits(summary: DataSummary, parities: Sequence[Parity]) -> str:
     lines = [
         "The score holds for rows drawn as these were. Nobody has looked at groups of rows, at fairness, or at how "
         "it does on data that has shifted.",
@@ -180,7 +184,7 @@ def _limits(summary: DataSummary, parities: Sequence[Parity]) -> str:
     return "\n".join(f"- {line}" for line in lines if line)
 
 
-def _environment(config: Mapping[str, Any]) -> str:
+def _render_environment(config: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
     return (
         f"- Trained with Keras {config['keras']}, seed {config['seed']}"
@@ -190,10 +194,10 @@ def _environment(config: Mapping[str, Any]) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     cells = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
 
 
-def _shown(value: Value) -> str:
+def _format_value(value: Value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)

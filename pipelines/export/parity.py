@@ -38,7 +38,7 @@ class Parity:
         rows: rows compared; of the test part where there is one, else of the validation part.
         largest_difference: between any two predictions, those for rows with gaps and unseen words included.
         agreement: share of the rows with the same decision (class, or the value within tolerance).
-        part: `network` where the file starts behind the preprocessing, which is then in the file `beside`.
+        part: `network` where the file starts behind the preprocessing, which is then in the file `preprocessing_file`.
         metric: what the scores are; the study's objective where it can be worked out from predictions.
         score: the file's, on those rows.
         keras_score: the Keras model's on the same rows.
@@ -53,7 +53,7 @@ class Parity:
     agreement: float
     size_bytes: int
     part: Part = "model"
-    beside: str = ""
+    preprocessing_file: str = ""
     metric: str = ""
     score: float | None = None
     keras_score: float | None = None
@@ -71,7 +71,7 @@ class Scoring:
     minimize: bool
 
 
-def fault(
+def find_violation(
     got: Array, expected: Array, scoring: Scoring, tolerance: Tolerance, scores: tuple[float, float] | None
 ) -> str:
     """Return why predictions are out of tolerance; empty where they are not.
@@ -85,13 +85,13 @@ def fault(
     """
     if got.shape != expected.shape:
         return f"gives {list(got.shape)} numbers, {list(expected.shape)} are expected"
-    difference = largest_difference(got, expected)
+    difference = compute_largest_difference(got, expected)
     if not np.isfinite(difference):
         return f"differs from the Keras model by {difference:g}"
-    allowed = allowed_difference(expected, tolerance)
+    allowed = compute_allowed_difference(expected, tolerance)
     if allowed is not None and difference > allowed:
         return f"differs from the Keras model by {difference:g}, {allowed:g} is allowed"
-    same, rows = agreement(got, expected, scoring.task, tolerance), len(expected)
+    same, rows = compute_agreement(got, expected, scoring.task, tolerance), len(expected)
     if rows * (1 - same) > max(1.0, rows * (1 - tolerance.agreement)) + 1e-9:
         return f"decides as the Keras model does on {same:.1%} of {rows} rows, {tolerance.agreement:.0%} is expected"
     if scores is None:
@@ -103,31 +103,31 @@ def fault(
     return ""
 
 
-def largest_difference(got: Array, expected: Array) -> float:
+def compute_largest_difference(got: Array, expected: Array) -> float:
     """Return the largest difference between two predictions; NaN where one is none."""
     return float(np.max(np.abs(got.astype(np.float64) - expected), initial=0.0))
 
 
-def allowed_difference(expected: Array, tolerance: Tolerance) -> float | None:
+def compute_allowed_difference(expected: Array, tolerance: Tolerance) -> float | None:
     """Return the largest difference that counts as equal, in the predictions' own unit; None where any does."""
     if tolerance.difference is None:
         return None
     return tolerance.difference * max(1.0, float(np.max(np.abs(expected))))
 
 
-def agreement(got: Array, expected: Array, task: Task, tolerance: Tolerance) -> float:
+def compute_agreement(got: Array, expected: Array, task: Task, tolerance: Tolerance) -> float:
     """Return the share of rows with the same decision."""
     if task.classes and expected.shape[1] > 1:  # a model of a study's own may have two outputs for two classes
         same = np.argmax(got, axis=1) == np.argmax(expected, axis=1)
     elif task.classes:
         same = (got >= 0.5) == (expected >= 0.5)
     else:
-        allowed = allowed_difference(expected, tolerance)
+        allowed = compute_allowed_difference(expected, tolerance)
         same = np.abs(got - expected) <= (np.ptp(expected, axis=0) * tolerance.value if tolerance.value else allowed)
     return float(np.mean(same))
 
 
-def scored(predictions: Array, y: Array, scoring: Scoring) -> float | None:
+def compute_score(predictions: Array, y: Array, scoring: Scoring) -> float | None:
     """Return the score of predictions [row, output] for targets as the prepared data holds them.
 
     None for a model of a study's own whose output is not the task's.
@@ -144,7 +144,7 @@ def scored(predictions: Array, y: Array, scoring: Scoring) -> float | None:
     return float(np.mean(metric.result()))
 
 
-def scoring_of(task: Task, training: TrainingSpec, objective: str, direction: str) -> Scoring:
+def choose_scoring(task: Task, training: TrainingSpec, objective: str, direction: str) -> Scoring:
     """Return what predictions are scored by: the objective, or the task's first metric where that needs more."""
     from pipelines.models.losses import build_metrics
     from pipelines.models.objectives import direction_of
@@ -156,14 +156,14 @@ def scoring_of(task: Task, training: TrainingSpec, objective: str, direction: st
     return Scoring(task, training, known[0], direction_of(known[0]) == "minimize")
 
 
-def measured(
+def measure_latency(
     predict: Predict, raw: Mapping[str, Array], beat: Callable[[], None], batches: Sequence[int] = _BATCHES
 ) -> tuple[Latency, ...]:
     """Return how long predictions take, a second at most for each size of batch."""
-    return tuple(_latency(predict, _repeated(raw, batch), batch, beat) for batch in batches)
+    return tuple(_measure_batch(predict, _repeat_rows(raw, batch), batch, beat) for batch in batches)
 
 
-def _latency(predict: Predict, rows: Mapping[str, Array], batch: int, beat: Callable[[], None]) -> Latency:
+def _measure_batch(predict: Predict, rows: Mapping[str, Array], batch: int, beat: Callable[[], None]) -> Latency:
     for _ in range(_WARM_UP):
         predict(rows)
     times: list[float] = []
@@ -176,12 +176,12 @@ def _latency(predict: Predict, rows: Mapping[str, Array], batch: int, beat: Call
     return Latency(batch, round(float(median), 3), round(float(p99), 3))
 
 
-def _repeated(raw: Mapping[str, Array], rows: int) -> dict[str, Array]:
+def _repeat_rows(raw: Mapping[str, Array], rows: int) -> dict[str, Array]:
     """Return the first rows, over again where there are fewer."""
     return {name: values[np.arange(rows) % len(values)] for name, values in raw.items()}
 
 
-def size_of(folder: Path, *names: str) -> int:
+def measure_size(folder: Path, *names: str) -> int:
     """Return the bytes of files and folders."""
     paths = [folder / name for name in names if name]
     files: list[Any] = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]

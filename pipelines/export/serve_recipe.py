@@ -81,13 +81,13 @@ print(model({{name: {given}[name] for name in taken}})[0])
 """
 
 _PREPARED = """
-The file starts behind the preprocessing, which is in `{beside}` and runs first:
+The file starts behind the preprocessing, which is in `{preprocessing_file}` and runs first:
 
 ```python
 import keras
 import tensorflow as tf
 
-preprocessing = keras.models.load_model("{beside}")
+preprocessing = keras.models.load_model("{preprocessing_file}")
 made = preprocessing({{name: tf.constant(values.tolist()) for name, values in raw.items()}}, training=False)
 prepared = {{name: np.asarray(values) for name, values in made.items()}}
 ```
@@ -95,29 +95,29 @@ prepared = {{name: np.asarray(values) for name, values in made.items()}}
 
 
 _PREPARED_LITERT = """
-The file starts behind the preprocessing, which is in `{beside}` and runs first:
+The file starts behind the preprocessing, which is in `{preprocessing_file}` and runs first:
 
 ```python
 import tensorflow as tf
 
-prepared = tf.lite.Interpreter("{beside}").get_signature_runner()(**raw)
+prepared = tf.lite.Interpreter("{preprocessing_file}").get_signature_runner()(**raw)
 ```
 """
 
 
-def serve_recipe(parities: Sequence[Parity]) -> str:
+def render_serve_recipe(parities: Sequence[Parity]) -> str:
     """Return how each file is loaded; the text's programs run in the folder of the files."""
-    return _START + "".join(_section(parity) for parity in parities)
+    return _START + "".join(_render_section(parity) for parity in parities)
 
 
-def _section(parity: Parity) -> str:
-    before = _PREPARED_LITERT if parity.beside.endswith(".tflite") else _PREPARED
-    prepared = before.format(beside=parity.beside) if parity.beside else ""
-    given = "prepared" if parity.beside else "raw"
-    recipe = _recipe(parity.format).format(file=parity.file, given=given)
+def _render_section(parity: Parity) -> str:
+    before = _PREPARED_LITERT if parity.preprocessing_file.endswith(".tflite") else _PREPARED
+    prepared = before.format(preprocessing_file=parity.preprocessing_file) if parity.preprocessing_file else ""
+    given = "prepared" if parity.preprocessing_file else "raw"
+    recipe = _choose_recipe(parity.format).format(file=parity.file, given=given)
     return f"\n## {parity.format}: `{parity.file}`\n{prepared}{recipe}"
 
 
-def _recipe(name: str) -> str:
+def _choose_recipe(name: str) -> str:
     family = name.partition("_")[0]
     return {"keras": _KERAS, "saved": _SAVED_MODEL, "litert": _LITERT, "onnx": _ONNX, "openvino": _OPENVINO}[family]

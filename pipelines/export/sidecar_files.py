@@ -13,18 +13,20 @@ from typing import Any
 from pipelines.data.prepared import Array, DataSummary
 from pipelines.export.parity import Parity
 from pipelines.export.registry import FORMATS
-from pipelines.export.serve_recipe import serve_recipe
+from pipelines.export.serve_recipe import render_serve_recipe
 
 EXAMPLE_FILE = "input_example.json"
 _EXAMPLE_ROWS = 3
 
 
-def write_beside(folder: Path, summary: DataSummary, parities: Sequence[Parity]) -> None:
+def write_sidecar_files(folder: Path, summary: DataSummary, parities: Sequence[Parity]) -> None:
     """Write `signature.json`, `requirements.txt` and `SERVE.md`."""
-    signature = json.dumps(signature_of(summary), indent=2, ensure_ascii=False)
+    signature = json.dumps(describe_signature(summary), indent=2, ensure_ascii=False)
     (folder / "signature.json").write_text(signature + "\n", encoding="utf-8")
-    (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements(parities)), encoding="utf-8")
-    (folder / "SERVE.md").write_text(serve_recipe(parities), encoding="utf-8")
+    (folder / "requirements.txt").write_text(
+        "".join(f"{line}\n" for line in list_requirements(parities)), encoding="utf-8"
+    )
+    (folder / "SERVE.md").write_text(render_serve_recipe(parities), encoding="utf-8")
 
 
 def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
@@ -33,12 +35,12 @@ def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
     A missing number is null there, and a missing word the empty string.
     """
     count = min(_EXAMPLE_ROWS, len(next(iter(rows.values()))))
-    examples = [{name: _plain(values[row]) for name, values in rows.items()} for row in range(count)]
+    examples = [{name: _to_plain(values[row]) for name, values in rows.items()} for row in range(count)]
     text = json.dumps({"instances": examples}, ensure_ascii=False, allow_nan=False)
     (folder / EXAMPLE_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def signature_of(summary: DataSummary) -> dict[str, Any]:
+def describe_signature(summary: DataSummary) -> dict[str, Any]:
     """Return what a caller must know of the model: its raw inputs, and what its output means."""
     return {
         "inputs": [asdict(column) for column in summary.raw],
@@ -57,20 +59,20 @@ def signature_of(summary: DataSummary) -> dict[str, Any]:
     }
 
 
-def requirements(parities: Sequence[Parity]) -> list[str]:
+def list_requirements(parities: Sequence[Parity]) -> list[str]:
     """Return the packages that load what was written, with the versions that it was proven with."""
     keras = {"tensorflow", "keras"}  # LiteRT's interpreter comes with TensorFlow
-    packages = set().union(*(_loads(parity) or keras for parity in parities))
-    if any(parity.beside for parity in parities):  # whose runtime is TensorFlow, whatever the file's own is
+    packages = set().union(*(_list_runtime_packages(parity) or keras for parity in parities))
+    if any(parity.preprocessing_file for parity in parities):  # whose runtime is TensorFlow, whatever the file's own is
         packages |= keras
     return [f"{name}=={metadata.version(name)}" for name in sorted({*packages, "numpy"})]
 
 
-def _loads(parity: Parity) -> set[str]:
+def _list_runtime_packages(parity: Parity) -> set[str]:
     return {package for package in FORMATS[parity.format].packages.values() if package != "tf2onnx"}
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         value = value.tolist()
     return None if isinstance(value, float) and math.isnan(value) else value

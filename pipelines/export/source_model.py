@@ -8,17 +8,17 @@ import keras
 import numpy as np
 
 from pipelines.data.prepare import load_part
-from pipelines.export.base import Deployed
+from pipelines.export.base import SourceModel
 from pipelines.models.user_model import as_taken
 
 _CALIBRATION_ROWS = 500
 
 
-def deployed_of(file: Path, data: Path, fold: int) -> Deployed:
+def load_source_model(file: Path, data: Path, fold: int) -> SourceModel:
     """Return the model in `file`, and training rows of the fold that it was trained on.
 
     Args:
-        file: a model that `compose` or `compose_own` made.
+        file: a model that `compose` or `compose_user_model` made.
         data: the folder of its prepared data.
         fold: the fold whose training rows it saw.
     """
@@ -26,26 +26,28 @@ def deployed_of(file: Path, data: Path, fold: int) -> Deployed:
     preprocessing, core = (layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
     train = load_part(data, "train", fold)
     chosen = np.random.default_rng(0).permutation(train.rows)[:_CALIBRATION_ROWS]
-    return Deployed(
+    return SourceModel(
         model=model,
         preprocessing=preprocessing,
-        network=_network(preprocessing, core),
+        network=_build_named_network(preprocessing, core),
         file=file,
         calibration={name: np.asarray(values[np.sort(chosen)]) for name, values in train.x.items()},
     )
 
 
-def _network(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
+def _build_named_network(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
     """Return the network with inputs that are named as its preprocessing names its outputs."""
     inputs = {
         name: keras.Input(made.shape[1:], dtype=made.dtype, name=name) for name, made in preprocessing.output.items()
     }
     given = (
-        {taken.name: inputs[taken.name] for taken in core.inputs} if _takes_names(core, inputs) else as_taken(inputs)
+        {taken.name: inputs[taken.name] for taken in core.inputs}
+        if _has_named_inputs(core, inputs)
+        else as_taken(inputs)
     )
     return keras.Model(inputs, core(given, training=False), name="network")
 
 
-def _takes_names(core: keras.Model, inputs: dict[str, object]) -> bool:
+def _has_named_inputs(core: keras.Model, inputs: dict[str, object]) -> bool:
     taken = getattr(core, "inputs", None) or ()
     return isinstance(getattr(core, "_inputs_struct", None), dict) and {each.name for each in taken} <= set(inputs)

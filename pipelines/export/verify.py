@@ -13,16 +13,16 @@ import numpy as np
 
 from pipelines.data.prepared import Array, read_summary
 from pipelines.engines.base import Channel
-from pipelines.export.base import Predict, Written
+from pipelines.export.base import Predict, WrittenFile
 from pipelines.export.parity import (
     Parity,
-    agreement,
-    fault,
-    largest_difference,
-    measured,
-    scored,
-    scoring_of,
-    size_of,
+    choose_scoring,
+    compute_agreement,
+    compute_largest_difference,
+    compute_score,
+    find_violation,
+    measure_latency,
+    measure_size,
 )
 from pipelines.export.registry import FORMATS
 from pipelines.spec.code_references import callables_beside
@@ -40,7 +40,7 @@ class ExportError(KerastudyError):
 
 
 @dataclass(frozen=True)
-class ProofJob:
+class VerificationJob:
     """What the worker needs.
 
     Attributes:
@@ -51,75 +51,77 @@ class ProofJob:
     trial: PastTrial
     folder: str
     format: str
-    written: Written
+    written: WrittenFile
     expected: str
 
 
-def prove(job: ProofJob, channel: Channel) -> Parity:
+def verify_export(job: VerificationJob, channel: Channel) -> Parity:
     """Load a written file, compare it with the Keras model, and time it.
 
     Raises:
         ExportError: if it cannot be loaded, or differs by more than its format may.
     """
     chosen, folder = FORMATS[job.format], Path(job.folder)
-    rows, odd = held_out(job.trial), odd_rows(job.trial)
-    with own_classes(Path(job.trial.folder)), np.load(job.expected) as kept:
+    rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
+    with register_user_classes(Path(job.trial.folder)), np.load(job.expected) as kept:
         expected, expected_odd = kept["rows"], kept["odd"]
-        predict = _loaded(job, folder)
-        got = _answered(predict, rows, job.format)
-        got_odd = _answered(predict, odd, job.format) if odd else expected_odd
+        predict = _load_file(job, folder)
+        got = _predict_with(predict, rows, job.format)
+        got_odd = _predict_with(predict, odd, job.format) if odd else expected_odd
     channel.beat()
-    config = config_of(Path(job.trial.folder))
+    config = read_trial_config(Path(job.trial.folder))
     summary = read_summary(Path(job.trial.data))
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
-    scoring = scoring_of(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
-    y = held_out_targets(job.trial)
-    keras_score = scored(expected, y, scoring)
-    score = scored(got, y, scoring) if got.shape == expected.shape else None
+    scoring = choose_scoring(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
+    y = load_held_out_targets(job.trial)
+    keras_score = compute_score(expected, y, scoring)
+    score = compute_score(got, y, scoring) if got.shape == expected.shape else None
     scores = None if score is None or keras_score is None else (score, keras_score)
-    reason = fault(got, expected, scoring, chosen.tolerance, scores)
+    reason = find_violation(got, expected, scoring, chosen.tolerance, scores)
     if not reason and odd:
-        reason = fault(got_odd, expected_odd, scoring, chosen.tolerance, None)
+        reason = find_violation(got_odd, expected_odd, scoring, chosen.tolerance, None)
     if reason:
         raise ExportError(f"{job.format} {reason}")
     return Parity(
         format=job.format,
         file=job.written.file,
         rows=len(expected),
-        largest_difference=max(largest_difference(got, expected), largest_difference(got_odd, expected_odd)),
-        agreement=agreement(got, expected, summary.task, chosen.tolerance),
-        size_bytes=size_of(folder, job.written.file, job.written.beside),
+        largest_difference=max(
+            compute_largest_difference(got, expected), compute_largest_difference(got_odd, expected_odd)
+        ),
+        agreement=compute_agreement(got, expected, summary.task, chosen.tolerance),
+        size_bytes=measure_size(folder, job.written.file, job.written.preprocessing_file),
         part=job.written.part,
-        beside=job.written.beside,
+        preprocessing_file=job.written.preprocessing_file,
         metric=scoring.metric if scores else "",
         score=score,
         keras_score=keras_score,
-        latency=measured(predict, rows, channel.beat),
+        latency=measure_latency(predict, rows, channel.beat),
         note=job.written.note,
     )
 
 
-def held_out(trial: PastTrial) -> dict[str, Array]:
+def load_held_out(trial: PastTrial) -> dict[str, Array]:
     """Return the raw rows that files are compared on: of the test part, or of the validation part where it is empty."""
     from pipelines.data.prepare import load_raw  # loads pandas
 
-    raw = load_raw(Path(trial.data), held_out_part(trial))
+    raw = load_raw(Path(trial.data), find_held_out_part(trial))
     return {name: values[:_MOST_ROWS] for name, values in raw.items()}
 
 
-def held_out_targets(trial: PastTrial) -> Array:
-    """Return the targets of the rows that `held_out` returns."""
+def load_held_out_targets(trial: PastTrial) -> Array:
+    """Return the targets of the rows that `load_held_out` returns."""
     from pipelines.data.prepare import load_part  # loads pandas
 
-    return np.asarray(load_part(Path(trial.data), held_out_part(trial)).y[:_MOST_ROWS])
+    return np.asarray(load_part(Path(trial.data), find_held_out_part(trial)).y[:_MOST_ROWS])
 
 
-def held_out_part(trial: PastTrial) -> Literal["test", "validation"]:
+def find_held_out_part(trial: PastTrial) -> Literal["test", "validation"]:
     """Return which part the search did not train on: the test part, or the validation part where that is empty."""
     return "test" if read_summary(Path(trial.data)).rows.get("test") else "validation"
 
 
-def odd_rows(trial: PastTrial) -> dict[str, Array]:
+def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
     """Return a few held-out rows of a table, each with one value missing or one word that training never saw.
 
     Empty for arrays and images, which have no such values.
@@ -127,7 +129,7 @@ def odd_rows(trial: PastTrial) -> dict[str, Array]:
     summary = read_summary(Path(trial.data))
     if any(column.shape for column in summary.raw):
         return {}
-    rows = {name: values[:_ODD_ROWS].copy() for name, values in held_out(trial).items()}
+    rows = {name: values[:_ODD_ROWS].copy() for name, values in load_held_out(trial).items()}
     for index, column in enumerate(summary.raw):
         values = rows[column.name]
         spoilt = np.arange(len(values)) % len(summary.raw) == index
@@ -138,21 +140,21 @@ def odd_rows(trial: PastTrial) -> dict[str, Array]:
     return rows
 
 
-def config_of(trial: Path) -> dict[str, Any]:
+def read_trial_config(trial: Path) -> dict[str, Any]:
     """Return what a trial's `config.json` says."""
     config: dict[str, Any] = json.loads((trial / ARTIFACTS / "config.json").read_text(encoding="utf-8"))
     return config
 
 
 @contextmanager
-def own_classes(trial: Path) -> Iterator[None]:
+def register_user_classes(trial: Path) -> Iterator[None]:
     """Let Keras know by name what it needs to load a model of the study's own, such as classes of layers.
 
     Most need nothing, so code that is not there any more is no error.
     """
     import keras
 
-    config = config_of(trial)
+    config = read_trial_config(trial)
     known: Mapping[str, Any] = {}
     if "base" in config:
         try:
@@ -163,14 +165,14 @@ def own_classes(trial: Path) -> Iterator[None]:
         yield
 
 
-def _loaded(job: ProofJob, folder: Path) -> Predict:
+def _load_file(job: VerificationJob, folder: Path) -> Predict:
     try:
         return FORMATS[job.format].load(folder, job.written)
     except Exception as error:  # a runtime raises whatever it likes
         raise ExportError(f"{job.format} cannot be loaded again: {type(error).__name__}: {error}") from error
 
 
-def _answered(predict: Predict, raw: Mapping[str, Array], name: str) -> Array:
+def _predict_with(predict: Predict, raw: Mapping[str, Array], name: str) -> Array:
     try:
         return predict(raw)
     except Exception as error:  # a runtime raises whatever it likes

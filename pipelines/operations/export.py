@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pipelines.cli.progress_bars import duration
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.export.export import Exported, check_target, export_trial
-from pipelines.export.model_card import Origin
+from pipelines.export.export import ExportResult, check_target, export_trial
+from pipelines.export.model_card import ModelOrigin
 from pipelines.export.registry import check_formats
 from pipelines.operations.submit import written_document
 from pipelines.queries.study_reader import Lookup
@@ -30,7 +30,7 @@ def export_study(
     target: Path,
     *,
     ensemble: bool = False,
-) -> Exported:
+) -> ExportResult:
     """Export a model of a study, in the study's own formats unless some are named.
 
     It is the model that the winner hands over, which may have been trained on validation rows too, unless a trial is
@@ -63,14 +63,14 @@ def export_study(
     origin = replace(origin, test=test, made=made)
     with closing(LocalEngine(1)) as engine:
         files = export_trial(home, study, number, chosen, target, engine, origin, of)
-    return Exported(study, number, str(target), files, test, made)
+    return ExportResult(study, number, str(target), files, test, made)
 
 
-def _origin(lookup: Lookup, study: Study, number: int) -> Origin:
+def _origin(lookup: Lookup, study: Study, number: int) -> ModelOrigin:
     view, best, trials = lookup.study(study.name), lookup.best(study.name), lookup.trials(study.name)
     (chosen,) = (trial for trial in trials if trial.number == number)
     is_winner = best.trial.number == number
-    return Origin(
+    return ModelOrigin(
         study=study.name,
         trial=number,
         study_file="study.json",

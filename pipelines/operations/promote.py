@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from pipelines.data.prepared import DataSummary, read_summary
 from pipelines.engines.base import Job
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.engines.run_job import run_alone
-from pipelines.export.compare_models import Comparison, SideBySideJob
+from pipelines.engines.run_job import run_job
+from pipelines.export.compare_models import ModelComparison, ComparisonJob
 from pipelines.queries.study_reader import Lookup
 from pipelines.queries.views import BestTrial, TrialRow
 from pipelines.recording import records
@@ -58,7 +58,7 @@ class Promoted:
     is_promoted: bool
     version: str
     holder: str
-    comparison: Comparison | None
+    comparison: ModelComparison | None
     reason: str
     notes: tuple[str, ...] = ()
 
@@ -158,31 +158,31 @@ def _promoted(candidate: _Candidate, registry: Registry, alias: str, *, force: b
 
 def _compared(
     candidate: _Candidate, registry: Registry, own: KnownVersion | None, holder: KnownVersion | None
-) -> Comparison:
+) -> ModelComparison:
     """Return how both models do on the study's held-out rows."""
     from tracking.mlflow.promotion import RefusedError
 
-    misfit, rival = "", None
+    incompatibility, rival = "", None
     with tempfile.TemporaryDirectory(prefix="kerastudy-promote-") as scratch:
         model = None if own is None else str(registry.fetch(own, Path(scratch) / "own").keras_file)
         try:
             rival = None if holder is None else registry.fetch(holder, Path(scratch) / "holder")
         except RefusedError as error:
-            misfit = str(error)
+            incompatibility = str(error)
         theirs = (str(rival.keras_file), rival.task) if rival else (None, None)
-        asked = SideBySideJob(candidate.model, model, *theirs)
-        job = Job("comparison", "pipelines.export.compare_models:compare", asked, candidate.folder / "promote.log")
+        asked = ComparisonJob(candidate.model, model, *theirs)
+        job = Job("comparison", "pipelines.export.compare_models:compare_models", asked, candidate.folder / "promote.log")
         with closing(LocalEngine(1)) as engine:
-            comparison: Comparison = run_alone(engine, replace(job, fresh=True))
-    return replace(comparison, misfit=misfit) if misfit else comparison
+            comparison: ModelComparison = run_job(engine, replace(job, fresh=True))
+    return replace(comparison, incompatibility=incompatibility) if incompatibility else comparison
 
 
-def _verdict(comparison: Comparison, holder: KnownVersion | None) -> str:
+def _verdict(comparison: ModelComparison, holder: KnownVersion | None) -> str:
     """Return in a clause what the comparison says."""
     if holder is None:
         return "nobody held it"
-    if comparison.misfit:
-        return f"{holder} cannot be compared on this study's rows: {comparison.misfit}"
+    if comparison.incompatibility:
+        return f"{holder} cannot be compared on this study's rows: {comparison.incompatibility}"
     metric = comparison.metric
     ours, theirs = (scores.get(metric, math.nan) for scores in (comparison.scores, comparison.rival_scores))
     how = "at least as good as" if comparison.is_as_good else "worse than"
@@ -192,7 +192,7 @@ def _verdict(comparison: Comparison, holder: KnownVersion | None) -> str:
     return f"{metric} {ours:.6g} is {how} the {theirs:.6g} of {holder} {on}"
 
 
-def _notes(candidate: _Candidate, comparison: Comparison, holder: KnownVersion | None) -> Iterator[str]:
+def _notes(candidate: _Candidate, comparison: ModelComparison, holder: KnownVersion | None) -> Iterator[str]:
     if comparison.part == "validation":
         yield f"{candidate.study.name} has no test part: these are the validation rows, which its search chose by"
         if is_refitted(candidate.study, candidate.home, candidate.trial.number):

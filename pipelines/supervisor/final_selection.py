@@ -12,21 +12,21 @@ from dataclasses import dataclass, field, replace
 
 from pipelines.data.job import DataJob
 from pipelines.data.prepared import DataSummary
-from pipelines.engines.base import Asked, Engine, Event, Failed, Finished, Job, Reported
-from pipelines.engines.run_job import run_alone
+from pipelines.engines.base import Requested, Engine, Event, Failed, Finished, Job, Reported
+from pipelines.engines.run_job import run_job
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import Scored, Search, best_first
-from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, execution_seed, executions_wanted, finalists_of
+from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, retraining_seed, retrainings_wanted, finalists_of
 from pipelines.selection.model_locations import EnsembleJob, past_trial
 from pipelines.study.load import Objective, Study
-from pipelines.supervisor.events import ExecutionEnded, FinalistsChosen, Progress
+from pipelines.supervisor.events import RetrainingEnded, FinalistsChosen, StudyEvent
 from pipelines.supervisor.running_trials import COST_A_WORKER, trial_job
 from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.messages import (
     ARTIFACTS,
     MODEL_FILE,
     EpochDone,
-    OwnModel,
+    UserModel,
     TrialJob,
     TrialResult,
     read_epochs,
@@ -35,18 +35,18 @@ from pipelines.workspace.home import Home
 from search_spaces.hypermodel_request import Question
 from tracking.outbox.records import Value
 from tracking.store.database import now_ms
-from tracking.store.retrainings import Execution, Executions
-from tracking.testing.failpoints import reach
+from tracking.store.retrainings import Retraining, Retrainings
+from tracking.testing.failpoints import hit
 
 _TICK_S = 0.5
 
 
 @dataclass
 class _Training:
-    """An execution that is due or under way."""
+    """A retraining that is due or under way."""
 
     number: int
-    execution: str
+    retraining: str
     params: dict[str, Value]
     job: TrialJob
     started_ms: int = 0
@@ -56,10 +56,10 @@ class _Training:
 
     @property
     def name(self) -> str:
-        return f"trial-{self.number}-{self.execution}"
+        return f"trial-{self.number}-{self.retraining}"
 
 
-class Finals:
+class FinalSelection:
     """Chooses a study's winner; called by its supervisor alone, when no trial is under way.
 
     Args:
@@ -82,8 +82,8 @@ class Finals:
         engine: Engine,
         search: Search,
         recorder: Recorder,
-        executions: Executions,
-        own: OwnModel | None,
+        retrainings: Retrainings,
+        user_model: UserModel | None,
         alive: Callable[[], None],
         memory_bytes: int,
     ) -> None:
@@ -93,22 +93,22 @@ class Finals:
         self._home = home
         self._engine = engine
         self._recorder = recorder
-        self._executions = executions
-        self._own = own
+        self._retrainings = retrainings
+        self._user_model = user_model
         self._alive = alive
         self._memory_bytes = memory_bytes
         self._best = best_first(search.trials(), objective)
         self.winner: Scored | None = next(iter(self._best), None)
         self.finalists: tuple[Finalist, ...] = ()
-        self.ensemble: Execution | None = None
+        self.ensemble: Retraining | None = None
         self.notes: list[str] = []
 
     @property
     def hands_over(self) -> str:
-        """Return the winner's execution whose model is handed over; empty for the trial's own."""
+        """Return the winner's retraining whose model is handed over; empty for the trial's own."""
         return REFIT if self._study.spec.selection.refit and self._stored(REFIT) is not None else ""
 
-    def run(self) -> Iterator[Progress]:
+    def run(self) -> Iterator[StudyEvent]:
         """Train what the study file asks for, and say what happens.
 
         Raises:
@@ -125,13 +125,13 @@ class Finals:
             yield from self._refit(self.winner)
         if selection.ensemble and len(self.finalists) > 1:
             self.ensemble = self._average(self.winner)
-        reach("winner-chosen")
+        hit("winner-chosen")
 
     # The winner ----------------------------------------------------------------------------------------------
 
-    def _choose(self, among: list[Scored]) -> Iterator[Progress]:
+    def _choose(self, among: list[Scored]) -> Iterator[StudyEvent]:
         selection = self._study.spec.selection
-        wanted = [(trial, name) for name in executions_wanted(selection) for trial in among]
+        wanted = [(trial, name) for name in retrainings_wanted(selection) for trial in among]
         done = {(each.number, each.name) for each in self._stored_all() if each.state == "complete"}
         due = [self._training(trial, name) for trial, name in wanted if (trial.number, name) not in done]
         if due:
@@ -143,7 +143,7 @@ class Finals:
         if self.finalists:
             self.winner = next(trial for trial in among if trial.number == self.finalists[0].number)
 
-    def _refit(self, winner: Scored) -> Iterator[Progress]:
+    def _refit(self, winner: Scored) -> Iterator[StudyEvent]:
         epochs = self._best_epochs(winner)
         stored = self._stored(REFIT)
         if stored is not None and stored.epochs == epochs:
@@ -154,8 +154,8 @@ class Finals:
         yield from self._train([training])
 
     def _best_epochs(self, winner: Scored) -> int:
-        """Return the epochs that were best for the winner: the mean over its executions, or else its own."""
-        names = executions_wanted(self._study.spec.selection) if self.finalists else ()
+        """Return the epochs that were best for the winner: the mean over its retrainings, or else its own."""
+        names = retrainings_wanted(self._study.spec.selection) if self.finalists else ()
         found = [
             each.epochs
             for each in self._stored_all()
@@ -163,21 +163,21 @@ class Finals:
         ]
         return round(sum(found) / len(found)) if found else winner.best_epoch or 1
 
-    def _average(self, winner: Scored) -> Execution | None:
+    def _average(self, winner: Scored) -> Retraining | None:
         """Return the ensemble of the finalists where it beats the winner, on the rows that no model was trained on."""
         parts = tuple(sorted(finalist.number for finalist in self.finalists))
         stored = self._stored(ENSEMBLE)
         if stored is not None and stored.parts == parts:
             return stored if stored.state == "complete" else None
-        folder = self._home.execution(self._study.name, winner.number, ENSEMBLE)
+        folder = self._home.retraining(self._study.name, winner.number, ENSEMBLE)
         trials = tuple(past_trial(self._home, self._study.name, number) for number in parts)
         payload = EnsembleJob(trials, parts.index(winner.number), str(folder))
-        job = Job("ensemble", "pipelines.export.ensemble:average", payload, folder / "worker.log")
+        job = Job("ensemble", "pipelines.export.ensemble:evaluate_ensemble", payload, folder / "worker.log")
         started_ms, started = now_ms(), time.monotonic()
-        ours, winners, metric = run_alone(self._engine, job, self._alive)
+        ours, winners, metric = run_job(self._engine, job, self._alive)
         minimize = self._objective.direction == "minimize"
         beats = ours < winners if minimize else ours > winners
-        made = Execution(
+        made = Retraining(
             study=self._study.name,
             number=winner.number,
             name=ENSEMBLE,
@@ -202,12 +202,12 @@ class Finals:
         study = self._study
         folds = study.spec.selection.folds
         data = self._home.data(study.name) if folds is None else self._home.data_anew(study.name, folds)
-        job = trial_job(study, self._objective, self._home, trial.number, trial.params, own=self._own)
+        job = trial_job(study, self._objective, self._home, trial.number, trial.params, user_model=self._user_model)
         job = replace(
             job,
-            seed=execution_seed(study.spec.search.seed, trial.number, name),
+            seed=retraining_seed(study.spec.search.seed, trial.number, name),
             data=str(data),
-            folder=str(self._home.execution(study.name, trial.number, name)),
+            folder=str(self._home.retraining(study.name, trial.number, name)),
         )
         return _Training(trial.number, name, dict(trial.params), job)
 
@@ -219,9 +219,9 @@ class Finals:
             study.spec.data, str(study.base), str(folder), study.prefers, self._summary.digest, folds_anew=folds
         )
         log = self._home.study(study.name) / f"{folder.name}.log"
-        run_alone(self._engine, Job("data", "pipelines.data.job:prepare_data", payload, log), self._alive)
+        run_job(self._engine, Job("data", "pipelines.data.job:prepare_data", payload, log), self._alive)
 
-    def _train(self, due: list[_Training]) -> Iterator[Progress]:
+    def _train(self, due: list[_Training]) -> Iterator[StudyEvent]:
         waiting, running = list(due), dict[str, _Training]()
         try:
             while waiting or running:
@@ -249,8 +249,8 @@ class Finals:
         limits = self._study.spec.limits
         training.started_ms, training.started = now_ms(), time.monotonic()
         training.attempts += 1
-        self._recorder.execution_started(training.number, training.execution, training.params)
-        folder = self._home.execution(self._study.name, training.number, training.execution)
+        self._recorder.retraining_started(training.number, training.retraining, training.params)
+        folder = self._home.retraining(self._study.name, training.number, training.retraining)
         self._engine.submit(
             Job(
                 training.name,
@@ -263,11 +263,11 @@ class Finals:
             )
         )
 
-    def _heard(self, training: _Training, event: Event) -> ExecutionEnded | None:
+    def _heard(self, training: _Training, event: Event) -> RetrainingEnded | None:
         """Take note of what a training says; return its end, or None where it has not come to one."""
         if isinstance(event, Reported) and isinstance(event.message, EpochDone):
             training.unsent.append(event.message)
-        elif isinstance(event, Asked):
+        elif isinstance(event, Requested):
             known = isinstance(event.message, Question)
             self._engine.answer(event.job, self._answer(training, event.message) if known else False)
         elif isinstance(event, Finished):
@@ -284,12 +284,12 @@ class Finals:
     def _answer(training: _Training, question: Question) -> Value:
         return training.params.get(question.name, question.default)
 
-    def _ended(self, training: _Training, result: TrialResult | None, reason: str) -> ExecutionEnded:
-        folder = self._home.execution(self._study.name, training.number, training.execution)
-        execution = Execution(
+    def _ended(self, training: _Training, result: TrialResult | None, reason: str) -> RetrainingEnded:
+        folder = self._home.retraining(self._study.name, training.number, training.retraining)
+        retraining = Retraining(
             study=self._study.name,
             number=training.number,
-            name=training.execution,
+            name=training.retraining,
             seed=training.job.seed,
             state="failed" if result is None else "complete",
             value=result.value if result else None,
@@ -303,32 +303,32 @@ class Finals:
             reason="" if result else reason,
         )
         if result is None:
-            self.notes.append(f"{training.execution} of trial {training.number} failed: {reason}")
-        keeps = training.execution == REFIT
+            self.notes.append(f"{training.retraining} of trial {training.number} failed: {reason}")
+        keeps = training.retraining == REFIT
         if not keeps:  # only its scores are wanted
             (folder / MODEL_FILE).unlink(missing_ok=True)
-        self._recorder.execution_finished(execution, training.unsent, keeps_model=keeps)
+        self._recorder.retraining_finished(retraining, training.unsent, keeps_model=keeps)
         remove_checkpoints(folder)
-        return ExecutionEnded(
-            execution.number, execution.name, execution.state, execution.value, execution.reason, execution.seconds
+        return RetrainingEnded(
+            retraining.number, retraining.name, retraining.state, retraining.value, retraining.reason, retraining.seconds
         )
 
     def _scores(self, training: _Training, result: TrialResult) -> tuple[float, ...]:
-        """Return the objective of each training in an execution: of each fold where folds are what it is ranked by."""
-        if self._study.spec.selection.folds is None or training.execution == REFIT:
+        """Return the objective of each training in a retraining: of each fold where folds are what it is ranked by."""
+        if self._study.spec.selection.folds is None or training.retraining == REFIT:
             return (result.value,)
         best: dict[int, float] = {}
-        for done in read_epochs(self._home.execution(self._study.name, training.number, training.execution)):
+        for done in read_epochs(self._home.retraining(self._study.name, training.number, training.retraining)):
             value = done.metrics.get(self._objective.metric)
             if value is not None and (done.fold not in best or self._objective.is_better(value, best[done.fold])):
                 best[done.fold] = value
         return tuple(best[fold] for fold in sorted(best))
 
-    def _stored_all(self) -> tuple[Execution, ...]:
-        return self._executions.of(self._study.name)
+    def _stored_all(self) -> tuple[Retraining, ...]:
+        return self._retrainings.of(self._study.name)
 
-    def _stored(self, name: str) -> Execution | None:
-        """Return the winner's execution of a name, if it is complete, or an ensemble that was made."""
+    def _stored(self, name: str) -> Retraining | None:
+        """Return the winner's retraining of a name, if it is complete, or an ensemble that was made."""
         if self.winner is None:
             return None
         found = (each for each in self._stored_all() if (each.number, each.name) == (self.winner.number, name))

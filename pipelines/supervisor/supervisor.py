@@ -18,28 +18,28 @@ import psutil
 from sqlalchemy import Connection
 
 from pipelines.data.prepared import DataSummary
-from pipelines.engines.base import Asked, Engine, Event, Failed, Finished, Job, Reported
-from pipelines.engines.run_job import JobError, run_alone
+from pipelines.engines.base import Requested, Engine, Event, Failed, Finished, Job, Reported
+from pipelines.engines.run_job import JobError, run_job
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import Scored, Search, count_by_state
 from pipelines.search.space_evolution import current_name
 from pipelines.search.stopping import outcome, reason_to_stop
 from pipelines.selection.model_locations import evaluation_job, models_job
 from pipelines.study.load import Goal, Study
-from pipelines.study.model_hyperparameters import given_up_front, most_epochs, own_model, read_asked, undeclared
+from pipelines.study.model_hyperparameters import given_up_front, most_epochs, describe_user_model, read_asked, undeclared
 from pipelines.supervisor.events import (
     Delivering,
-    Progress,
-    SearchBegun,
+    StudyEvent,
+    SearchStarted,
     StudyEnded,
-    TrialBegun,
+    TrialBegan,
     TrialTriedAgain,
     Watching,
 )
-from pipelines.supervisor.final_selection import Finals
+from pipelines.supervisor.final_selection import FinalSelection
 from pipelines.supervisor.fleet_jobs import FleetJobs
-from pipelines.supervisor.fleet_planner import Fleets
-from pipelines.supervisor.running_trials import Underway
+from pipelines.supervisor.fleet_planner import FleetPlanner
+from pipelines.supervisor.running_trials import RunningTrials
 from pipelines.training.messages import ARTIFACTS, EpochDone, Fatal, RungReached, TrialJob
 from pipelines.workspace.disk_reserve import Reserve
 from pipelines.workspace.home import Home
@@ -49,9 +49,9 @@ from search_spaces.suggest import ConstraintViolated
 from tracking.outbox.outbox import Outbox, OutboxDelivery
 from tracking.outbox.records import StudyState, Value
 from tracking.store.database import Store, trouble_with
-from tracking.store.retrainings import Executions
+from tracking.store.retrainings import Retrainings
 from tracking.store.study_queue import LeaseLostError, StudyQueue, Wish, this_process
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 _TICK_S = 0.5
 _LEASE_TTL_S = 60.0
@@ -119,7 +119,7 @@ class Supervisor:
         """Say whether the study is this supervisor's to work on, and its rows this one's to deliver."""
         return self._queue.holds(self._lease)
 
-    def run(self) -> Iterator[Progress]:
+    def run(self) -> Iterator[StudyEvent]:
         """Work until the budget is used up, or until somebody asks for something else, saying what happens.
 
         Raises:
@@ -139,7 +139,7 @@ class Supervisor:
                 self._count_time()
             self._queue.release(self._lease)
 
-    def _work(self) -> Iterator[Progress]:
+    def _work(self) -> Iterator[StudyEvent]:
         try:
             self._open()
             yield self._begin()
@@ -163,7 +163,7 @@ class Supervisor:
     def _open(self) -> None:
         study = self._study
         self._reserve.keep()
-        asked = read_asked(self._home.study(study.name)) if study.has_own_model else ()
+        asked = read_asked(self._home.study(study.name)) if study.has_user_model else ()
         loose = undeclared(asked, study.space.parameters) if study.searches_undeclared else ()
         storage = self._store.optuna_storage()
         self._search = Search(
@@ -181,10 +181,10 @@ class Supervisor:
         self._recorder = Recorder(
             study, self._objective, self._home, self._store, self._search, self._check_lease, names
         )
-        self._own = own_model(study, asked)
-        self._trials = Underway(study, self._objective, self._home, self._search, self._recorder, self._own)
+        self._user_model = describe_user_model(study, asked)
+        self._trials = RunningTrials(study, self._objective, self._home, self._search, self._recorder, self._user_model)
         self._memory_bytes = worker_memory_bytes(study, self._engine.workers)
-        self._fleets = Fleets(
+        self._fleets = FleetPlanner(
             study,
             self._summary,
             trials=study.spec.budget.trials - self._done,
@@ -204,7 +204,7 @@ class Supervisor:
         )
         self._queue.set_state(study.name, "running")
         self._recorder.study_opened(self._summary)
-        reach("study-opened")
+        hit("study-opened")
         self._delivery.start()
         self._is_open = True
 
@@ -212,9 +212,9 @@ class Supervisor:
     def _done(self) -> int:
         return sum(trial.state != "running" for trial in self._search.trials())
 
-    def _begin(self) -> SearchBegun:
+    def _begin(self) -> SearchStarted:
         best = self._trials.best
-        return SearchBegun(
+        return SearchStarted(
             study=self._study.name,
             data=self._summary,
             objective=self._objective,
@@ -271,7 +271,7 @@ class Supervisor:
 
     # Searching -----------------------------------------------------------------------------------------------
 
-    def _search_until_done(self) -> Iterator[Progress]:
+    def _search_until_done(self) -> Iterator[StudyEvent]:
         self._interrupted = list(self._search.interrupted())
         while not self._halted:
             self._alive()
@@ -295,7 +295,7 @@ class Supervisor:
         for name in self._engine.busy:
             self._engine.stop(name)
 
-    def _fill_workers(self) -> Iterator[Progress]:
+    def _fill_workers(self) -> Iterator[StudyEvent]:
         """Give every idle worker a trial of its own or a fleet, asking for trials as long as there is none."""
         while self._engine.idle and not self._halted:
             if (alone := self._fleets.next_alone()) is not None:
@@ -311,7 +311,7 @@ class Supervisor:
                     return
                 yield from ended
 
-    def _draw(self) -> list[Progress] | None:
+    def _draw(self) -> list[StudyEvent] | None:
         """Let the next trial wait for a worker or a seat; None where there is no further one.
 
         Returns what happened besides: the end of a trial that was over before a crash.
@@ -320,7 +320,7 @@ class Supervisor:
             return None
         if self._interrupted:
             number, values = self._interrupted.pop(0)
-            if (ended := self._trials.ended_before(number, values)) is not None:
+            if (ended := self._trials.recover(number, values)) is not None:
                 return [ended]
         else:
             asked = self._ask()
@@ -347,7 +347,7 @@ class Supervisor:
             self._stop_asking = "every point of the grid was tried"
         return asked
 
-    def _start(self, number: int, values: Mapping[str, Value], reason: str) -> Iterator[Progress]:
+    def _start(self, number: int, values: Mapping[str, Value], reason: str) -> Iterator[StudyEvent]:
         """Start a trial in a worker of its own, for a reason."""
         limits = self._study.spec.limits
         job = self._trials.begin(number, values, {"kerastudy.why_alone": reason})
@@ -355,7 +355,7 @@ class Supervisor:
         function: str = "pipelines.training.trial:train_trial"
         payload: TrialJob | tuple[TrialJob, tuple[Goal, ...]] = job
         if of_files:
-            function, payload = "pipelines.export.deployment_metrics:train_measured", (job, of_files)
+            function, payload = "pipelines.export.deployment_metrics:train_and_measure", (job, of_files)
         self._engine.submit(
             Job(
                 _job_name(number),
@@ -368,9 +368,9 @@ class Supervisor:
                 fresh=bool(of_files),  # what converts models leaves traces in its process
             )
         )
-        yield TrialBegun(number, values)
+        yield TrialBegan(number, values)
 
-    def _handle(self, event: Event) -> Iterator[Progress]:
+    def _handle(self, event: Event) -> Iterator[StudyEvent]:
         if isinstance(event, Failed) and event.kind == "disk":
             self._no_room = event.reason
         elif event.job in self._fleet_jobs:
@@ -378,28 +378,28 @@ class Supervisor:
         elif (number := _number_of(event.job)) in self._trials:
             yield from self._handle_trial(number, event)
 
-    def _handle_trial(self, number: int, event: Event) -> Iterator[Progress]:
+    def _handle_trial(self, number: int, event: Event) -> Iterator[StudyEvent]:
         if isinstance(event, Reported) and isinstance(event.message, EpochDone):
-            yield self._trials.heard(number, event.message)
-        elif isinstance(event, Asked) and isinstance(event.message, RungReached):
+            yield self._trials.record_epoch(number, event.message)
+        elif isinstance(event, Requested) and isinstance(event.message, RungReached):
             reached = event.message
             self._engine.answer(event.job, self._search.should_prune(number, reached.epoch, reached.best))
-        elif isinstance(event, Asked) and isinstance(event.message, Question):
+        elif isinstance(event, Requested) and isinstance(event.message, Question):
             self._engine.answer(event.job, self._trials.answer(number, event.message))
         elif isinstance(event, Finished) and isinstance(event.result, Fatal):
             self._fatal = f"trial {number} ended the search: {event.result.reason}"
-            yield self._trials.gone(number, Failed(event.job, "error", event.result.reason, event.result.traceback))
+            yield self._trials.handle_worker_failure(number, Failed(event.job, "error", event.result.reason, event.result.traceback))
         elif isinstance(event, Finished):
-            yield self._trials.over(number, event.result)
+            yield self._trials.complete(number, event.result)
         elif isinstance(event, Failed):
-            happened = self._trials.gone(number, event)
+            happened = self._trials.handle_worker_failure(number, event)
             yield happened
             if isinstance(happened, TrialTriedAgain):
                 self._fleets.again(number, happened.params, happened.reason)
 
     # Ending --------------------------------------------------------------------------------------------------
 
-    def _end(self) -> Iterator[Progress]:
+    def _end(self) -> Iterator[StudyEvent]:
         if self._no_room:
             yield self._ended_for_want_of_room()
             return
@@ -416,7 +416,7 @@ class Supervisor:
             also += f"; the winner has no scores on the test rows: {error}"
         except _HaltedError:
             pass
-        reach("winner-tested")
+        hit("winner-tested")
         state, reason = self._how_it_ended()
         reason += also
         self._recorder.study_closed(state, reason, finals.winner, test, finals.finalists, finals.hands_over)
@@ -427,8 +427,8 @@ class Supervisor:
         self._delivery.stop(patience_s)
         yield self._ended(state, reason, test, finals)
 
-    def _finals(self) -> Finals:
-        return Finals(
+    def _finals(self) -> FinalSelection:
+        return FinalSelection(
             self._study,
             self._objective,
             self._summary,
@@ -436,13 +436,13 @@ class Supervisor:
             self._engine,
             self._search,
             self._recorder,
-            Executions(self._store),
-            self._own,
+            Retrainings(self._store),
+            self._user_model,
             self._alive_unless_halted,
             self._memory_bytes,
         )
 
-    def _choose(self, finals: Finals) -> Generator[Progress, None, str]:
+    def _choose(self, finals: FinalSelection) -> Generator[StudyEvent, None, str]:
         """Choose the winner as the study file asks for; return what to add to the study's end if that fails."""
         try:
             yield from finals.run()
@@ -460,7 +460,7 @@ class Supervisor:
         return outcome(self._search.trials(), self._trials.best, self._stop_asking)
 
     def _ended(
-        self, state: StudyState, reason: str, test: Mapping[str, float], finals: Finals | None = None
+        self, state: StudyState, reason: str, test: Mapping[str, float], finals: FinalSelection | None = None
     ) -> StudyEnded:
         waiting = self._outbox.waiting(self._study.name)
         best = finals.winner if finals else self._trials.best
@@ -505,13 +505,13 @@ class Supervisor:
         try:
             if missing := self._recorder.models_missing():
                 job = models_job(self._home, self._study.name, missing)
-                run_alone(self._engine, job, self._alive_unless_halted, meanwhile=self._recorder.draw_plots)
-                reach("models-written")
+                run_job(self._engine, job, self._alive_unless_halted, meanwhile=self._recorder.draw_plots)
+                hit("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"
         finally:
             self._recorder.models_written()
-            reach("models-recorded")
+            hit("models-recorded")
         return ""
 
     def _test_scores(self, winner: Scored | None) -> Mapping[str, float]:
@@ -519,7 +519,7 @@ class Supervisor:
         if winner is None or not self._summary.rows.get("test"):
             return {}
         job = evaluation_job(self._study, self._home, winner.number)
-        scores: Mapping[str, float] = run_alone(self._engine, job, self._alive_unless_halted)
+        scores: Mapping[str, float] = run_job(self._engine, job, self._alive_unless_halted)
         return scores
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from fake_channel import FakeChannel
 
-from pipelines.export.model_card import Origin
+from pipelines.export.model_card import ModelOrigin
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.messages import OwnModel, TrialJob
+from pipelines.training.messages import UserModel, TrialJob
 from pipelines.training.trial import train_trial
 from pipelines.workspace.home import Home
 
@@ -41,12 +41,12 @@ def trained_home(folder, mixed_data, prepare_data):
     small = {"learning_rate": 0.05, "batch_size": 16, "epochs": 1}
     train_one(where, "table", mixed_data, "mlp", {**small, "units": 4, "depth": 1})
     train_one(where, "images", image_data, "cnn", {**small, "blocks": 1, "filters": 2, "rotation": 0.1})
-    own = OwnModel(str(folder), frozenset({"units", "epochs"}), frozenset({"units"}), searches=False)
-    train_one(where, "own", mixed_data, "own.py:build", {"units": 4, "epochs": 1}, own)
+    user_model = UserModel(str(folder), frozenset({"units", "epochs"}), frozenset({"units"}), searches=False)
+    train_one(where, "own", mixed_data, "own.py:build", {"units": 4, "epochs": 1}, user_model)
     return where
 
 
-def train_one(home, study, data, model, values, own=None):
+def train_one(home, study, data, model, values, user_model=None):
     """Train trial 0 of a study."""
     home.study(study).mkdir(parents=True)
     home.data(study).symlink_to(data)
@@ -63,14 +63,14 @@ def train_one(home, study, data, model, values, own=None):
         metric="val_loss",
         direction="minimize",
         rungs=frozenset(),
-        own=own,
+        user_model=user_model,
     )
     train_trial(job, FakeChannel())
 
 
 def origin_of(study):
     """Return what a model card says of a study."""
-    return Origin(
+    return ModelOrigin(
         study=study,
         trial=0,
         study_file="study.json",

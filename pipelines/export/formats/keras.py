@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.prepared import Array
-from pipelines.export.base import Deployed, FormatError, Predict, Tolerance, Written
-from pipelines.export.conversion import leaves
+from pipelines.export.base import FormatError, Predict, SourceModel, Tolerance, WrittenFile
+from pipelines.export.conversion import iterate_leaves
 
 
 class KerasFile:
@@ -21,12 +21,12 @@ class KerasFile:
     tolerance = Tolerance(difference=1e-6)
     _file = "model.keras"
 
-    def write(self, deployed: Deployed, folder: Path) -> Written:
+    def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
         """Write the file."""
         deployed.model.save(folder / self._file)
-        return Written(self._file)
+        return WrittenFile(self._file)
 
-    def load(self, folder: Path, written: Written) -> Predict:
+    def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the file."""
         import keras
 
@@ -48,7 +48,7 @@ class KerasInt8File(KerasFile):
     tolerance = Tolerance(difference=None, agreement=0.95, score=0.05, value=0.05)
     _file = "model_int8.keras"
 
-    def write(self, deployed: Deployed, folder: Path) -> Written:
+    def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
         """Write the file.
 
         Raises:
@@ -58,14 +58,14 @@ class KerasInt8File(KerasFile):
 
         model = keras.models.load_model(deployed.file)  # it is changed in place
         # `Model.quantize` would also reach into layers of a person's own, which do not know of it when they are loaded.
-        if not [layer for layer in leaves(model) if _is_quantised(layer)]:
-            weighty = [f'"{layer.name}" ({type(layer).__name__})' for layer in leaves(model) if layer.weights]
+        if not [layer for layer in iterate_leaves(model) if _quantize_layer(layer)]:
+            weighty = [f'"{layer.name}" ({type(layer).__name__})' for layer in iterate_leaves(model) if layer.weights]
             raise FormatError(f"Keras has no 8-bit form of any layer of this model: {', '.join(weighty)}")
         model.save(folder / self._file)
-        return Written(self._file)
+        return WrittenFile(self._file)
 
 
-def _is_quantised(layer: Any) -> bool:
+def _quantize_layer(layer: Any) -> bool:
     """Quantise a layer, and say whether it has such a form."""
     try:
         layer.quantize("int8")

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.data.prepared import Array
-from pipelines.export.base import Deployed, Predict, Tolerance, Written
+from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import (
-    Converted,
-    converted,
-    from_raw,
-    made_quietly,
-    network_converted,
+    Conversion,
+    convert_model,
+    convert_network,
+    convert_quietly,
+    prepend_preprocessing,
     write_preprocessing,
 )
 
@@ -44,7 +44,7 @@ class LiteRT:
         self._kind = kind
         self._file = "model.tflite" if kind == "float32" else f"model_{kind}.tflite"
 
-    def write(self, deployed: Deployed, folder: Path) -> Written:
+    def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
         """Write the file, and the preprocessing where it is not part of it.
 
         Raises:
@@ -52,42 +52,44 @@ class LiteRT:
         """
         if self._kind == "int8" or (self._kind == "float16" and _is_table(deployed.model)):
             convert = lambda model: _convert(model, self._kind, deployed.calibration)  # noqa: E731
-            made = Converted(network_converted(deployed, convert, f"LiteRT {self._kind}"), "network", _NARROW)
+            made = Conversion(convert_network(deployed, convert, f"LiteRT {self._kind}"), "network", _NARROW)
         else:
-            made = converted(deployed, lambda model: _convert(model, self._kind, {}), "LiteRT")
+            made = convert_model(deployed, lambda model: _convert(model, self._kind, {}), "LiteRT")
         (folder / self._file).write_bytes(made.result)
-        beside = _write_preprocessing(deployed, folder) if made.part == "network" else ""
-        return Written(self._file, made.part, beside, made.note)
+        preprocessing_file = _write_preprocessing(deployed, folder) if made.part == "network" else ""
+        return WrittenFile(self._file, made.part, preprocessing_file, made.note)
 
-    def load(self, folder: Path, written: Written) -> Predict:
+    def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the file; predictions come from its signature."""
-        run = _signature(folder / written.file)
+        run = _load_signature(folder / written.file)
 
         def predict(given: Mapping[str, Array]) -> Array:
             return next(iter(run(given).values()))
 
-        if written.beside == _PREPROCESSING_FILE:
-            prepare = _signature(folder / written.beside)
+        if written.preprocessing_file == _PREPROCESSING_FILE:
+            prepare = _load_signature(folder / written.preprocessing_file)
             return lambda raw: predict(prepare(raw))
-        return from_raw(predict, folder / written.beside if written.beside else None)
+        return prepend_preprocessing(
+            predict, folder / written.preprocessing_file if written.preprocessing_file else None
+        )
 
 
 def _is_table(model: Any) -> bool:
     return any(len(given.shape) < 4 for given in model.inputs)
 
 
-def _write_preprocessing(deployed: Deployed, folder: Path) -> str:
+def _write_preprocessing(deployed: SourceModel, folder: Path) -> str:
     """Write the preprocessing as LiteRT in float32, where it has that form, and return its file's name."""
     file = folder / _PREPROCESSING_FILE
     if not file.exists():
         try:
-            file.write_bytes(made_quietly(lambda model: _convert(model, "float32", {}), deployed.preprocessing))
+            file.write_bytes(convert_quietly(lambda model: _convert(model, "float32", {}), deployed.preprocessing))
         except Exception:  # converters raise whatever they like
             return write_preprocessing(deployed, folder)
     return file.name
 
 
-def _signature(file: Path) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+def _load_signature(file: Path) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
     """Return a file's signature as a function of named arrays."""
     import numpy as np
     import tensorflow as tf
@@ -122,7 +124,7 @@ def _convert(model: Any, kind: Kind, calibration: Mapping[str, Array]) -> bytes:
             converter.target_spec.supported_types = [tf.float16]
         if kind == "int8" and calibration:
             wanted = [taken.name for taken in model.inputs]
-            converter.representative_dataset = lambda: _rows({name: calibration[name] for name in wanted})
+            converter.representative_dataset = lambda: _iterate_rows({name: calibration[name] for name in wanted})
             converter.target_spec.supported_ops = [
                 tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
                 tf.lite.OpsSet.TFLITE_BUILTINS,
@@ -131,6 +133,6 @@ def _convert(model: Any, kind: Kind, calibration: Mapping[str, Array]) -> bytes:
         return data
 
 
-def _rows(values: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+def _iterate_rows(values: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
     for row in range(len(next(iter(values.values())))):
         yield {name: array[row : row + 1] for name, array in values.items()}

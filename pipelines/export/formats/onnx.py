@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.prepared import Array
-from pipelines.export.base import Deployed, Predict, Tolerance, Written
-from pipelines.export.conversion import converted, from_raw, write_preprocessing
+from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
+from pipelines.export.conversion import convert_model, prepend_preprocessing, write_preprocessing
 
 _OPSET = 18
 
@@ -29,18 +29,18 @@ class OnnxFile:
     extra = "onnx"
     tolerance = Tolerance(difference=1e-5)
 
-    def write(self, deployed: Deployed, folder: Path) -> Written:
+    def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
         """Write `model.onnx`.
 
         Raises:
             FormatError: if the network cannot be written so.
         """
-        made = converted(deployed, _convert, "ONNX")
+        made = convert_model(deployed, _convert, "ONNX")
         (folder / "model.onnx").write_bytes(made.result)
-        beside = write_preprocessing(deployed, folder) if made.part == "network" else ""
-        return Written("model.onnx", made.part, beside, made.note)
+        preprocessing_file = write_preprocessing(deployed, folder) if made.part == "network" else ""
+        return WrittenFile("model.onnx", made.part, preprocessing_file, made.note)
 
-    def load(self, folder: Path, written: Written) -> Predict:
+    def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the file with ONNX Runtime."""
         import onnxruntime
 
@@ -51,10 +51,12 @@ class OnnxFile:
             answer: Array = session.run(None, {name: values for name, values in given.items() if name in taken})[0]
             return answer
 
-        return from_raw(predict, folder / written.beside if written.beside else None)
+        return prepend_preprocessing(
+            predict, folder / written.preprocessing_file if written.preprocessing_file else None
+        )
 
 
-def _where(graph: Any, node: Any, name: str, arguments: Any) -> None:
+def _convert_where(graph: Any, node: Any, name: str, arguments: Any) -> None:
     """Make ONNX's `Where` of TensorFlow's `where`.
 
     tf2onnx makes it a sum of products with 0 and 1, which is NaN wherever either side is: missing numbers are NaN here.
@@ -62,7 +64,7 @@ def _where(graph: Any, node: Any, name: str, arguments: Any) -> None:
     node.type = "Where"
 
 
-def _log1p(graph: Any, node: Any, name: str, arguments: Any) -> None:
+def _convert_log1p(graph: Any, node: Any, name: str, arguments: Any) -> None:
     """Make log(x + 1) of TensorFlow's `log1p`, which tf2onnx does not know."""
     import numpy as np
 
@@ -102,7 +104,7 @@ def _convert(model: Any) -> bytes:
             output_names=outputs,
             tensors_to_rename=renamed,
             initialized_tables=tables,
-            custom_op_handlers={"SelectV2": (_where, []), "Log1p": (_log1p, [])},
+            custom_op_handlers={"SelectV2": (_convert_where, []), "Log1p": (_convert_log1p, [])},
         )
     data: bytes = made.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.prepared import Array
-from pipelines.export.base import Deployed, Predict, Tolerance, Written
-from pipelines.export.conversion import converted, from_raw, write_preprocessing
+from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
+from pipelines.export.conversion import convert_model, prepend_preprocessing, write_preprocessing
 
 
 class OpenVino:
@@ -21,7 +21,7 @@ class OpenVino:
     extra = "openvino"
     tolerance = Tolerance(difference=1e-5)
 
-    def write(self, deployed: Deployed, folder: Path) -> Written:
+    def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
         """Write the folder `openvino/` with `model.xml` and `model.bin`.
 
         Raises:
@@ -29,12 +29,12 @@ class OpenVino:
         """
         import openvino
 
-        made = converted(deployed, _convert, "OpenVINO")
+        made = convert_model(deployed, _convert, "OpenVINO")
         openvino.save_model(made.result, folder / "openvino" / "model.xml", compress_to_fp16=False)
-        beside = write_preprocessing(deployed, folder) if made.part == "network" else ""
-        return Written("openvino", made.part, beside, made.note)
+        preprocessing_file = write_preprocessing(deployed, folder) if made.part == "network" else ""
+        return WrittenFile("openvino", made.part, preprocessing_file, made.note)
 
-    def load(self, folder: Path, written: Written) -> Predict:
+    def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the folder for the CPU, which is told not to round to 16 bits."""
         import openvino
 
@@ -47,7 +47,9 @@ class OpenVino:
             answer: Array = compiled({name: values for name, values in given.items() if name in taken})[0]
             return answer
 
-        return from_raw(predict, folder / written.beside if written.beside else None)
+        return prepend_preprocessing(
+            predict, folder / written.preprocessing_file if written.preprocessing_file else None
+        )
 
 
 def _convert(model: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.data.prepared import Array
-from pipelines.export.base import Deployed, Predict, Tolerance, Written
+from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
 
 
 class SavedModel:
@@ -18,12 +18,12 @@ class SavedModel:
     extra = ""
     tolerance = Tolerance(difference=1e-6)
 
-    def write(self, deployed: Deployed, folder: Path) -> Written:
+    def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
         """Write the folder `saved_model/`."""
         deployed.model.export(folder / "saved_model", format="tf_saved_model", verbose=False)
-        return Written("saved_model")
+        return WrittenFile("saved_model")
 
-    def load(self, folder: Path, written: Written) -> Predict:
+    def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the folder; predictions come from its serving signature."""
         import numpy as np
         import tensorflow as tf

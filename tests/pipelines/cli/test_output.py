@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.cli import output
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
-from pipelines.export.compare_models import Comparison
-from pipelines.export.export import Exported, Parity
+from pipelines.export.compare_models import ModelComparison
+from pipelines.export.export import ExportResult, Parity
 from pipelines.export.parity import Latency
 from pipelines.operations.promote import Promoted
 from pipelines.operations.replay.comparison import Compared
@@ -164,7 +164,7 @@ def test_the_best_trial_in_pairs(capsys):
 def test_an_export_tells_its_proof(capsys):
     """Each file says how far it is from the Keras model, on how many rows."""
     parity = Parity("keras", "model.keras", 57, 1.5e-7, 1.0, 2_500_000)
-    output.print_export(Exported("s", 3, "out", (parity,), {"test_auc": 0.75}))
+    output.print_export(ExportResult("s", 3, "out", (parity,), {"test_auc": 0.75}))
     assert printed(capsys) == [
         "s t003 -> out",
         "  model.keras: 2.50 MB, largest difference from the Keras model 1.5e-07 on 57 rows, decisions equal on 100.0%",
@@ -182,14 +182,14 @@ def test_an_export_tells_score_and_latency(capsys):
         agreement=1.0,
         size_bytes=2_500_000,
         part="network",
-        beside="preprocessing.keras",
+        preprocessing_file="preprocessing.keras",
         metric="auc",
         score=0.75,
         keras_score=0.76,
         latency=(Latency(1, 0.5, 0.9), Latency(32, 1.25, 2.0)),
         note="a layer has no form: the file holds the network alone",
     )
-    output.print_export(Exported("s", 3, "out", (parity,), {}))
+    output.print_export(ExportResult("s", 3, "out", (parity,), {}))
     assert printed(capsys)[2:] == [
         "    auc 0.75 (Keras 0.76), 0.50 ms for 1 row, 1.25 ms for 32 rows",
         "    a layer has no form: the file holds the network alone; preprocessing.keras goes before it",
@@ -261,7 +261,7 @@ def test_a_model_that_is_refused_says_why(capsys):
 
 def test_a_promotion(capsys):
     """Both models' metrics side by side, what a reader must know, and what came of it."""
-    compared = Comparison("test", 40, "loss", "minimize", {"loss": 0.25, "auc": 0.9}, {"loss": 0.5})
+    compared = ModelComparison("test", 40, "loss", "minimize", {"loss": 0.25, "auc": 0.9}, {"loss": 0.5})
     done = Promoted("s", 3, "shop", "champion", True, "2", "version 1", compared, "it is", ("a note",))
     output.print_promoted(done)
     out, err = capsys.readouterr()

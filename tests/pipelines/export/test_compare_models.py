@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
-from pipelines.export.compare_models import Comparison, _misfit
+from pipelines.export.compare_models import ModelComparison, _find_incompatibility
 
 BINARY = Task("binary", ("bought",), ("no", "yes"))
 TOLD = {"kind": "binary", "classes": ["no", "yes"], "targets": ["bought"]}
@@ -33,8 +33,8 @@ def rival(outputs=1, **inputs):
 
 def test_a_rival_that_answers_for_the_same_rows_fits():
     """It may take fewer columns than there are, and need not say what it predicts."""
-    assert _misfit(rival(age="float32", city="string"), TOLD, SUMMARY) == ""
-    assert _misfit(rival(age="float32"), None, SUMMARY) == ""
+    assert _find_incompatibility(rival(age="float32", city="string"), TOLD, SUMMARY) == ""
+    assert _find_incompatibility(rival(age="float32"), None, SUMMARY) == ""
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_rival_that_answers_for_the_same_rows_fits():
 )
 def test_a_rival_that_does_not_fit_is_not_asked(model, told, said):
     """Other columns, another form, another output, or the same classes in another order."""
-    assert _misfit(rival(**model), told, SUMMARY) == said
+    assert _find_incompatibility(rival(**model), told, SUMMARY) == said
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_a_rival_that_does_not_fit_is_not_asked(model, told, said):
 )
 def test_at_least_as_good(direction, ours, theirs, is_as_good):
     """An equal score will do; what is no number never does."""
-    assert Comparison("test", 9, "m", direction, {"m": ours}, {"m": theirs}).is_as_good is is_as_good
+    assert ModelComparison("test", 9, "m", direction, {"m": ours}, {"m": theirs}).is_as_good is is_as_good
 
 
 def test_what_was_not_compared_is_not_as_good():
     """A rival without scores is none that anybody was better than."""
-    assert not Comparison("test", 9, "m", "maximize", {"m": 1.0}, {}, "it is gone").is_as_good
+    assert not ModelComparison("test", 9, "m", "maximize", {"m": 1.0}, {}, "it is gone").is_as_good

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.export.base import Deployed, FormatError
-from pipelines.export.conversion import converted
+from pipelines.export.base import FormatError, SourceModel
+from pipelines.export.conversion import convert_model
 from pipelines.export.registry import FORMATS
 from pipelines.models.raw_predict import predict_raw
 
@@ -40,7 +40,7 @@ def deployed(*, in_preprocessing=(), in_network=()):
     network = keras.Model({"dense": dense}, made, name="network")
     given = {"raw": keras.Input((3,), name="raw")}
     model = keras.Model(given, network(preprocessing(given)), name="deployed")
-    return Deployed(model, preprocessing, network, Path(), {"dense": np.zeros((4, 3), np.float32)})
+    return SourceModel(model, preprocessing, network, Path(), {"dense": np.zeros((4, 3), np.float32)})
 
 
 def without(kind):
@@ -56,13 +56,13 @@ def without(kind):
 
 def test_a_model_that_converts_is_one_file():
     """Nothing is split that need not be."""
-    made = converted(deployed(), without(ErrorFunction), "ONNX")
+    made = convert_model(deployed(), without(ErrorFunction), "ONNX")
     assert (made.result, made.part, made.note) == ("deployed", "model", "")
 
 
 def test_preprocessing_without_a_form_goes_beside():
     """The network is converted alone, and the note names the layer that is at fault."""
-    made = converted(deployed(in_preprocessing=[ErrorFunction(name="odd")]), without(ErrorFunction), "ONNX")
+    made = convert_model(deployed(in_preprocessing=[ErrorFunction(name="odd")]), without(ErrorFunction), "ONNX")
     assert (made.result, made.part) == ("network", "network")
     assert made.note == 'layer "odd" (ErrorFunction) has no ONNX form: the file holds the network alone'
 
@@ -71,7 +71,7 @@ def test_a_network_without_a_form_is_an_error_that_names_the_layer():
     """The first layer that does not convert by itself is named, with the first line of what the converter said."""
     odd = deployed(in_network=[ErrorFunction(name="odd")])
     with pytest.raises(FormatError, match=r'^layer "odd" \(ErrorFunction\) has no ONNX form: no such operator$'):
-        converted(odd, without(ErrorFunction), "ONNX")
+        convert_model(odd, without(ErrorFunction), "ONNX")
 
 
 def test_litert_refuses_what_its_own_operators_cannot(tmp_path):
@@ -89,6 +89,6 @@ def test_capitals_in_the_names_of_columns_stay(tmp_path, name):
     made = keras.layers.Dense(1)(keras.ops.log1p(keras.ops.stack(list(inputs.values()), axis=-1)))
     model = keras.Model(inputs, made)
     raw = {"Age": np.array([1, 2, 3], np.float32), "City_Code": np.array([0, 0, 1e-3], np.float32)}
-    written = FORMATS[name].write(Deployed(model, model, model, Path(), {}), tmp_path)
+    written = FORMATS[name].write(SourceModel(model, model, model, Path(), {}), tmp_path)
     assert written.part == "model"
     np.testing.assert_allclose(FORMATS[name].load(tmp_path, written)(raw), predict_raw(model, raw), atol=1e-6)

@@ -4,7 +4,7 @@ import pytest
 from fake_channel import FakeChannel
 
 from pipelines.export import deployment_metrics
-from pipelines.export.deployment_metrics import train_measured
+from pipelines.export.deployment_metrics import train_and_measure
 from pipelines.spec.schema import TrainingSpec
 from pipelines.study.load import Goal
 from pipelines.training.messages import TrialJob, read_result
@@ -26,7 +26,7 @@ def test_a_model_is_measured_as_its_files(job):
         Goal("size_mb", "minimize", "litert"),
         Goal("latency_ms", "minimize", "litert"),
     )
-    result = train_measured((job, goals), FakeChannel())
+    result = train_and_measure((job, goals), FakeChannel())
     assert set(result.measures) == {"size_mb_keras", "size_mb_litert", "latency_ms_litert"}
     assert 0.001 < result.measures["size_mb_litert"] < 1
     assert result.measures["size_mb_litert"] != result.measures["size_mb_keras"]
@@ -39,7 +39,7 @@ def test_a_trial_that_could_not_be_measured_is_not_done(job, tmp_path, monkeypat
     def cut_off(*given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deployment_metrics, "measure", cut_off)
+    monkeypatch.setattr(deployment_metrics, "measure_deployment", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        train_measured((job, (Goal("size_mb", "minimize", "keras"),)), FakeChannel())
+        train_and_measure((job, (Goal("size_mb", "minimize", "keras"),)), FakeChannel())
     assert read_result(tmp_path / "trial") is None

@@ -6,7 +6,7 @@ import pytest
 from fake_channel import FakeChannel
 
 from pipelines.data.prepare import load_raw
-from pipelines.export.ensemble import average, averaged
+from pipelines.export.ensemble import average_models, evaluate_ensemble
 from pipelines.models.raw_predict import predict_raw
 from pipelines.selection.model_locations import EnsembleJob
 from pipelines.spec.schema import TrainingSpec
@@ -39,14 +39,14 @@ def test_the_average_is_one_model_on_raw_columns(trials, mixed_data, tmp_path):
     models = [loaded(trial) for trial in trials]
     raw = load_raw(mixed_data, "validation")
     expected = np.mean([predict_raw(model, raw) for model in models], axis=0)
-    averaged(models).save(tmp_path / "model.keras")
+    average_models(models).save(tmp_path / "model.keras")
     got = predict_raw(keras.models.load_model(tmp_path / "model.keras"), raw)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_it_is_kept_where_it_beats_the_winner(trials, tmp_path):
     """Against the trial that learned nothing it wins and is kept, as a trial's files are."""
-    ours, winners, metric = average(EnsembleJob(tuple(trials), 2, str(tmp_path / "ensemble")), FakeChannel())
+    ours, winners, metric = evaluate_ensemble(EnsembleJob(tuple(trials), 2, str(tmp_path / "ensemble")), FakeChannel())
     assert metric == "loss"
     assert ours < winners
     assert (tmp_path / "ensemble" / "model.keras").exists()
@@ -58,6 +58,6 @@ def test_it_is_not_kept_where_it_does_not(trials, tmp_path):
     folder = tmp_path / "ensemble"
     folder.mkdir()
     (folder / "model.keras").write_bytes(b"an earlier one")
-    ours, winners, _ = average(EnsembleJob((trials[1], trials[2]), 0, str(folder)), FakeChannel())
+    ours, winners, _ = evaluate_ensemble(EnsembleJob((trials[1], trials[2]), 0, str(folder)), FakeChannel())
     assert ours > winners
     assert not (folder / "model.keras").exists()

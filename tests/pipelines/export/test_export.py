@@ -23,13 +23,13 @@ from weights_alone import leave_weights_alone
 from pipelines.data.prepare import load_raw, load_summary
 from pipelines.engines.base import Job
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.engines.run_job import JobError, run_alone
+from pipelines.engines.run_job import JobError, run_job
 from pipelines.export import parity as parity_module
-from pipelines.export.base import Written
-from pipelines.export.compare_models import SideBySideJob, compare
+from pipelines.export.base import WrittenFile
+from pipelines.export.compare_models import ComparisonJob, compare_models
 from pipelines.export.export import FORMATS, ExportError, export_trial
-from pipelines.export.sidecar_files import signature_of
-from pipelines.export.verify import ProofJob
+from pipelines.export.sidecar_files import describe_signature
+from pipelines.export.verify import VerificationJob
 from pipelines.models.raw_predict import predict_raw
 from pipelines.spec.schema import ExportFormat
 from pipelines.training.messages import PastTrial
@@ -90,15 +90,15 @@ def test_a_trial_beside_another_model(home, study):
     trial = PastTrial(str(home.trial(study, 0)), str(home.data(study)))
     other = "images" if study != "images" else "table"
     own, others = (str(home.trial(each, 0) / "model.keras") for each in (study, other))
-    alike = compare(SideBySideJob(trial, None, own), FakeChannel())
-    assert (alike.scores, alike.is_as_good, alike.misfit) == (alike.rival_scores, True, "")
+    alike = compare_models(ComparisonJob(trial, None, own), FakeChannel())
+    assert (alike.scores, alike.is_as_good, alike.incompatibility) == (alike.rival_scores, True, "")
     assert alike.metric in alike.scores and alike.rows == load_summary(home.data(study)).rows[alike.part]
-    apart = compare(SideBySideJob(trial, own, others), FakeChannel())
+    apart = compare_models(ComparisonJob(trial, own, others), FakeChannel())
     assert (apart.scores, apart.rival_scores, apart.is_as_good) == (alike.scores, {}, False)
-    assert apart.misfit.startswith("it takes ")
+    assert apart.incompatibility.startswith("it takes ")
 
 
-def odd_rows(home):
+def make_odd_rows(home):
     """Return the odd rows by the names that the model has for its inputs."""
     names = {column.column: column.name for column in load_summary(home.data("table")).raw}
     given = {"age": ODD["age"], "a b": ODD["a_b"], "x/y": ODD["x_y"], "dense": ODD["dense"], "city": ODD["city"]}
@@ -123,8 +123,8 @@ def test_every_format_is_proven(exported, home, study, name):
     assert parity.score == pytest.approx(parity.keras_score, rel=1e-4 if name in EXACT else 0.2)
     assert [latency.batch for latency in parity.latency] == [1, 32]
     assert all(0 < latency.median_ms <= latency.p99_ms for latency in parity.latency)
-    assert (parity.part == "network") == bool(parity.beside) == bool(parity.note)
-    assert not parity.beside or (folder / parity.beside).exists()
+    assert (parity.part == "network") == bool(parity.preprocessing_file) == bool(parity.note)
+    assert not parity.preprocessing_file or (folder / parity.preprocessing_file).exists()
 
 
 @pytest.mark.parametrize("study", WRITTEN)
@@ -141,11 +141,11 @@ def test_what_was_said_is_written_down(exported, study):
 def test_the_formats_agree_on_rows_unlike_any_seen(exported, home, name):
     """Gaps and a category that training never saw give the Keras model's prediction in every format."""
     parity, folder = said_of(exported, "table", name)
-    raw = odd_rows(home)
+    raw = make_odd_rows(home)
     expected = predict_raw(keras.models.load_model(home.trial("table", 0) / "model.keras"), raw)
     assert np.isfinite(expected).all()
     assert expected.shape == (3, 1)
-    got = FORMATS[name].load(folder, Written(parity.file, parity.part, parity.beside))(raw)
+    got = FORMATS[name].load(folder, WrittenFile(parity.file, parity.part, parity.preprocessing_file))(raw)
     np.testing.assert_allclose(got, expected, atol=EXACT.get(name, 0.2))
 
 
@@ -154,9 +154,9 @@ def test_the_preprocessing_stays_with_the_network_where_the_format_can_hold_it(e
     for name in ("litert", "litert_dynamic", "onnx"):
         assert said_of(exported, "table", name)[0].part == "model"
     for name in ("litert_float16", "litert_int8"):
-        assert said_of(exported, "table", name)[0].beside == "preprocessing.tflite"
+        assert said_of(exported, "table", name)[0].preprocessing_file == "preprocessing.tflite"
     openvino, folder = said_of(exported, "table", "openvino")
-    assert openvino.beside == "preprocessing.keras"
+    assert openvino.preprocessing_file == "preprocessing.keras"
     assert "(StringLookup) has no OpenVINO form" in openvino.note
     assert openvino.note in (folder / "README.md").read_text()
 
@@ -202,7 +202,7 @@ def test_the_signature_says_what_goes_in_and_what_comes_out(exported, home):
     assert signature["output"] == {
         "shape": [1], "meaning": "probability of the second class", "classes": ["no", "yes"], "targets": ["bought"],
     }  # fmt: skip
-    images = signature_of(load_summary(home.data("images")))
+    images = describe_signature(load_summary(home.data("images")))
     assert images["output"]["shape"] == [3]
     assert images["output"]["meaning"] == "probability of each class"
 
@@ -251,10 +251,10 @@ def test_a_file_that_kills_its_runtime_is_not_equal(home, tmp_path):
     expected = tmp_path / "expected.npz"
     np.savez(expected, rows=np.zeros((16, 1)), odd=np.zeros((16, 1)))
     trial = PastTrial(str(home.trial("table", 0)), str(home.data("table")))
-    payload = ProofJob(trial, str(tmp_path), "litert", Written("model.tflite"), str(expected))
-    job = Job("proof", "pipelines.export.verify:prove", payload, tmp_path / "log", fresh=True)
+    payload = VerificationJob(trial, str(tmp_path), "litert", WrittenFile("model.tflite"), str(expected))
+    job = Job("proof", "pipelines.export.verify:verify_export", payload, tmp_path / "log", fresh=True)
     with closing(LocalEngine(1)) as engine, pytest.raises(JobError, match=r"proof failed: .*killed"):
-        run_alone(engine, job)
+        run_job(engine, job)
 
 
 @pytest.mark.parametrize("name", ["keras", "litert_int8"])

@@ -11,7 +11,15 @@ from pydantic import TypeAdapter
 
 from pipelines.data.prepared import Task
 from pipelines.export.base import Tolerance
-from pipelines.export.parity import Latency, Parity, Scoring, agreement, fault, scored, scoring_of
+from pipelines.export.parity import (
+    Latency,
+    Parity,
+    Scoring,
+    choose_scoring,
+    compute_agreement,
+    compute_score,
+    find_violation,
+)
 from pipelines.spec.schema import TrainingSpec
 
 BINARY = Task("binary", ("bought",), ("no", "yes"), class_counts=(5, 5))
@@ -31,11 +39,11 @@ def column(*values):
 
 def test_agreement_counts_decisions():
     """Agreement is the share of rows with the same class, or with the value within the tolerance."""
-    assert agreement(column(0.4, 0.6, 0.51), column(0.45, 0.9, 0.49), BINARY, EXACT) == pytest.approx(2 / 3)
+    assert compute_agreement(column(0.4, 0.6, 0.51), column(0.45, 0.9, 0.49), BINARY, EXACT) == pytest.approx(2 / 3)
     got, expected = np.array([[0.1, 0.8, 0.1], [0.6, 0.3, 0.1]]), np.array([[0.2, 0.5, 0.3], [0.3, 0.6, 0.1]])
-    assert agreement(got, expected, CLASSES, EXACT) == 0.5
-    assert agreement(column(10.0, 20.4, 31.5), column(10, 20, 30), NUMBER, ROUNDED) == pytest.approx(2 / 3)
-    two_outputs = agreement(np.array([[0.2, 0.3]]), np.array([[0.1, 0.9]]), BINARY, EXACT)
+    assert compute_agreement(got, expected, CLASSES, EXACT) == 0.5
+    assert compute_agreement(column(10.0, 20.4, 31.5), column(10, 20, 30), NUMBER, ROUNDED) == pytest.approx(2 / 3)
+    two_outputs = compute_agreement(np.array([[0.2, 0.3]]), np.array([[0.1, 0.9]]), BINARY, EXACT)
     assert two_outputs == 1.0, "two outputs for two classes are compared with each other, not with a half"
 
 
@@ -51,7 +59,7 @@ def test_agreement_counts_decisions():
 )
 def test_an_exact_format_may_differ_by_rounding_alone(got, expected, said):
     """Differences are held against the largest prediction, or 1; NaN and another shape are never equal."""
-    reason = fault(got, expected, scoring(BINARY), EXACT, None)
+    reason = find_violation(got, expected, scoring(BINARY), EXACT, None)
     assert reason.startswith(said)
     assert bool(reason) == bool(said)
 
@@ -63,13 +71,15 @@ def test_a_rounded_format_is_held_by_its_decisions():
     def changed(rows, of):
         got = expected[:of].copy()
         got[:rows] = 0.4
-        return fault(got, expected[:of], scoring(BINARY), ROUNDED, None)
+        return find_violation(got, expected[:of], scoring(BINARY), ROUNDED, None)
 
     assert changed(2, 40) == ""
     assert "on 92.5% of 40 rows, 95% is expected" in changed(3, 40)
     assert changed(1, 4) == ""
     assert "on 50.0% of 4 rows" in changed(2, 4)
-    assert "differs from the Keras model by nan" in fault(expected * np.nan, expected, scoring(BINARY), ROUNDED, None)
+    assert "differs from the Keras model by nan" in find_violation(
+        expected * np.nan, expected, scoring(BINARY), ROUNDED, None
+    )
 
 
 def test_a_rounded_format_is_held_by_its_score():
@@ -77,7 +87,7 @@ def test_a_rounded_format_is_held_by_its_score():
     same = np.full((1000, 1), 0.6, np.float32)
 
     def judged(score, *, minimize):
-        return fault(same, same, scoring(NUMBER, "loss", minimize=minimize), ROUNDED, (score, 1.0))
+        return find_violation(same, same, scoring(NUMBER, "loss", minimize=minimize), ROUNDED, (score, 1.0))
 
     assert judged(1.04, minimize=True) == judged(0.5, minimize=True) == ""
     assert "has a loss of 1.06, the Keras model 1 on the same 1000 rows" in judged(1.06, minimize=True)
@@ -89,14 +99,14 @@ def test_scores_are_the_objectives():
     """The score is the study's own metric where predictions give it, and the task's first one elsewhere."""
     y = np.array([1, 0, 1, 1])
     predictions = column(0.9, 0.2, 0.4, 0.8)
-    accuracy = scoring_of(BINARY, TrainingSpec(), "val_accuracy", "maximize")
+    accuracy = choose_scoring(BINARY, TrainingSpec(), "val_accuracy", "maximize")
     assert not accuracy.minimize
-    assert scored(predictions, y, accuracy) == pytest.approx(0.75)
-    loss = scoring_of(BINARY, TrainingSpec(), "val_loss", "minimize")
+    assert compute_score(predictions, y, accuracy) == pytest.approx(0.75)
+    loss = choose_scoring(BINARY, TrainingSpec(), "val_loss", "minimize")
     expected = -np.mean(np.log([0.9, 0.8, 0.4, 0.8]))
-    assert scored(predictions, y, loss) == pytest.approx(expected, rel=1e-4)
-    assert scoring_of(BINARY, TrainingSpec(), "val_something_of_mine", "maximize").metric == "accuracy"
-    assert scored(np.zeros((4, 2), np.float32), y, accuracy) is None
+    assert compute_score(predictions, y, loss) == pytest.approx(expected, rel=1e-4)
+    assert choose_scoring(BINARY, TrainingSpec(), "val_something_of_mine", "maximize").metric == "accuracy"
+    assert compute_score(np.zeros((4, 2), np.float32), y, accuracy) is None
 
 
 def test_a_comparison_survives_its_file():

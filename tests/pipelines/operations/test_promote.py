@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from small_studies import study_of, write_mixed_csv
 
 from pipelines.data.prepared import read_summary
-from pipelines.export.compare_models import Comparison
+from pipelines.export.compare_models import ModelComparison
 from pipelines.operations import promote
 from pipelines.operations.promote import promote_trial
 from pipelines.operations.run import supervised
@@ -171,7 +171,7 @@ def test_an_alias_that_moved_meanwhile_is_left_alone(home, client):
 
 def test_what_a_reader_of_a_comparison_must_know(home):
     """Validation rows, other data, and another metric than the study's are said to be that."""
-    shown = Comparison("validation", 9, "accuracy", "maximize", {"accuracy": 0.5}, {"accuracy": 0.5})
+    shown = ModelComparison("validation", 9, "accuracy", "maximize", {"accuracy": 0.5}, {"accuracy": 0.5})
     with promote.Lookup.open(home) as lookup:
         best, study = lookup.best("strong"), lookup.checked("strong")
     candidate = promote._candidate(home, study, best, best.trial)

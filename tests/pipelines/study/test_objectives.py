@@ -100,7 +100,7 @@ def test_a_study_with_several_objectives(desk):
     engine = FakeEngine(script, test_scores={})
     ended = desk.run(engine, study=study())[-1]
     assert (ended.state, ended.winner, ended.value) == ("finished", 1, 0.2)
-    assert set(engine.functions) == {"pipelines.export.deployment_metrics:train_measured"}
+    assert set(engine.functions) == {"pipelines.export.deployment_metrics:train_and_measure"}
     assert not any(job.rungs for job in engine.jobs)
     with Lookup(desk.home, desk.store) as lookup:
         best = lookup.best("it")

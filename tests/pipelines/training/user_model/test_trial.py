@@ -17,7 +17,7 @@ import pytest
 from pipelines.data.prepare import load_part, load_raw, load_summary
 from pipelines.engines.base import Channel
 from pipelines.export.export import ExportJob, write_formats
-from pipelines.export.verify import ProofJob, prove
+from pipelines.export.verify import VerificationJob, verify_export
 from pipelines.models.raw_predict import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
 from pipelines.spec.schema import TrainingSpec
@@ -26,16 +26,16 @@ from pipelines.training.messages import (
     MODEL_FILE,
     Fatal,
     NoObjectiveError,
-    OwnEvaluation,
-    OwnModel,
+    UserModelEvaluation,
+    UserModel,
     PastTrial,
     RungReached,
     TrialError,
     TrialJob,
 )
 from pipelines.training.trial import train_trial
-from pipelines.training.user_model.evaluate import evaluate_own
-from pipelines.training.user_model.model_check import check_own_model
+from pipelines.training.user_model.evaluate import evaluate_user_model
+from pipelines.training.user_model.model_check import check_user_model
 from search_spaces.errors import InputError
 from search_spaces.hypermodel_request import Question, answer
 
@@ -136,7 +136,7 @@ def job(digits, tmp_path):
             metric="val_loss",
             direction="minimize",
             rungs=frozenset(),
-            own=OwnModel(
+            user_model=UserModel(
                 str(base), names, frozenset(asked), searches, bounds={n: (v,) for n, v in (values or {}).items()}
             ),
         )
@@ -146,7 +146,7 @@ def job(digits, tmp_path):
 
 
 def check(job):
-    return check_own_model((job, job), Supervised())
+    return check_user_model((job, job), Supervised())
 
 
 def problems(job):
@@ -301,7 +301,7 @@ def test_the_model_takes_raw_rows(job, digits):
     train_trial(its, Supervised())
     predictions = predict_raw(keras.models.load_model(Path(its.folder) / MODEL_FILE), load_raw(digits, "test"))
     accuracy = np.mean(np.argmax(predictions, axis=1) == load_part(digits, "test").y)
-    scores = evaluate_own(OwnEvaluation(its.model, its.own.base, its.data, its.folder), Supervised())
+    scores = evaluate_user_model(UserModelEvaluation(its.model, its.user_model.base, its.data, its.folder), Supervised())
     assert scores.keys() == {"test_loss", "test_accuracy"}
     assert accuracy == pytest.approx(scores["test_accuracy"])
 
@@ -325,7 +325,7 @@ def test_a_model_that_is_no_graph_of_layers(job):
     its = job("build", SUBCLASSED, values=SHORT)
     assert check(its).smallest.parameters > 0
     assert train_trial(its, Supervised()).state == "complete"
-    assert evaluate_own(OwnEvaluation(its.model, its.own.base, its.data, its.folder), Supervised()).keys() == {
+    assert evaluate_user_model(UserModelEvaluation(its.model, its.user_model.base, its.data, its.folder), Supervised()).keys() == {
         "test_loss"
     }
 
@@ -491,8 +491,8 @@ def test_a_layer_class_of_its_own_is_exported(job, tmp_path):
     past, out, expected = PastTrial(its.folder, its.data), str(tmp_path / "out"), str(tmp_path / "expected.npz")
     formats = ("keras", "saved_model")
     written = write_formats(ExportJob(past, out, formats, expected), Supervised())
-    proofs = (ProofJob(past, out, name, file, expected) for name, file in zip(formats, written, strict=True))
-    assert [prove(proof, Supervised()).agreement for proof in proofs] == [1.0, 1.0]
+    proofs = (VerificationJob(past, out, name, file, expected) for name, file in zip(formats, written, strict=True))
+    assert [verify_export(proof, Supervised()).agreement for proof in proofs] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("error", ["FatalError", "FatalValueError", "FatalTypeError", "FatalRuntimeError"])
@@ -542,7 +542,7 @@ def test_a_largest_model_above_a_ceiling_is_not_trained(job):
     """What no trial may train is not tried either."""
     its = job("build", DENSE)
     large = replace(its, most_parameters=600)
-    found = check_own_model((its, large), Supervised())
+    found = check_user_model((its, large), Supervised())
     assert found.smallest.parameters == 64 * 4 + 4 + 4 * 10 + 10
     assert "limits.parameters allows 600" in found.largest.refused
 
