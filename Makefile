@@ -48,7 +48,7 @@ check: $(STAMP) ## Format, lint, types, layers, spelling, the docs site, and the
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python scripts/tidy_files.py --check
-	$(MKDOCS) build --strict --quiet
+	$(MKDOCS) build --strict
 	COVERAGE_FILE="$(CURDIR)/.coverage" $(PYTEST) -m "not slow" --cov --cov-report=term
 
 lock: $(STAMP) ## Write the lock files anew; UPGRADE=1 takes the newest releases.
