@@ -105,9 +105,9 @@ def serve(
 @with_home
 def work(home: Home, study: str, most_trials: int | None, most_workers: int | None) -> None:
     """Work on STUDY for the service that holds standard input."""
-    from pipelines.service.supervisor_process import work_on
+    from pipelines.service.supervisor_process import run_study_process
 
-    work_on(study, home, most_trials, most_workers)
+    run_study_process(study, home, most_trials, most_workers)
 
 
 @click.command()

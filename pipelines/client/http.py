@@ -27,7 +27,7 @@ from pipelines.operations.promote import Promoted
 from pipelines.operations.submit import written_document
 from pipelines.queries.views import BestTrial, TrialRow
 from pipelines.service.study_service import ListedStudy, ServedStudy
-from pipelines.service.uploads import Uploaded
+from pipelines.service.uploads import UploadedFile
 from pipelines.study.load import Study, check_document
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError, KerastudyError, Place, Problem
@@ -122,7 +122,7 @@ class Remote:
             document = document.with_value(("data", key), self.upload(path).source, document.file)
         return check_document(document, study.base)
 
-    def upload(self, file: Path) -> Uploaded:
+    def upload(self, file: Path) -> UploadedFile:
         """Send a data file.
 
         Raises:
@@ -135,7 +135,7 @@ class Remote:
                     yield chunk
 
         answer = self._asked("PUT", f"/v1/uploads/{file.name}", content=chunks())
-        return _read(Uploaded, answer.json())
+        return _read(UploadedFile, answer.json())
 
     def studies(self) -> tuple[ListedStudy, ...]:
         """Return every study, oldest first."""

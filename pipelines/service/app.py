@@ -28,12 +28,12 @@ from pipelines.export.export import FORMATS
 from pipelines.operations.control import Standing
 from pipelines.operations.promote import Promoted
 from pipelines.queries.views import BestTrial, TrialRow
-from pipelines.service.errors import ForbiddenError, TooMuchError, require
-from pipelines.service.metrics import CONTENT_TYPE, measured
-from pipelines.service.problem_details import MEDIA_TYPE, detail_of
-from pipelines.service.stream_limit import Streams
-from pipelines.service.study_service import MOST_IN_A_PAGE, Office, Page, ServedStudy
-from pipelines.service.uploads import Uploaded
+from pipelines.service.errors import ForbiddenError, TooMuchError, require_scope
+from pipelines.service.metrics import CONTENT_TYPE, render_metrics
+from pipelines.service.problem_details import MEDIA_TYPE, make_problem_detail
+from pipelines.service.stream_limit import StreamLimit
+from pipelines.service.study_service import MOST_IN_A_PAGE, Page, ServedStudy, StudyService
+from pipelines.service.uploads import UploadedFile
 from pipelines.supervisor.event_log import LOG_FILE, StoredEvent, events_after
 from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
 from search_spaces.yaml_document import parse_document
@@ -126,7 +126,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(office: Office, store: Store, streams: Streams) -> FastAPI:
+def make_app(study_service: StudyService, store: Store, streams: StreamLimit) -> FastAPI:
     """Return the application.
 
     Args:
@@ -145,12 +145,12 @@ def make_app(office: Office, store: Store, streams: Streams) -> FastAPI:
         strict_content_type=False,
     )
     _add_errors(app)
-    _add_studies(app, office)
-    _add_controls(app, office)
-    _add_streams(app, office, streams)
-    _add_exports(app, office)
+    _add_studies(app, study_service)
+    _add_controls(app, study_service)
+    _add_streams(app, study_service, streams)
+    _add_exports(app, study_service)
     _add_tokens(app, Tokens(store))
-    _add_upkeep(app, office, store)
+    _add_upkeep(app, study_service, store)
     patch_fastapi(app, title="kerastudy")  # its pages come from this machine, and not from a content network
     return app
 
@@ -207,7 +207,7 @@ def _add_errors(app: FastAPI) -> None:
 
 def problem(status: int, detail: str, errors: Sequence[Wrong] = ()) -> JSONResponse:
     """Return a problem detail as an answer."""
-    content = detail_of(status, detail, [each.model_dump() for each in errors])
+    content = make_problem_detail(status, detail, [each.model_dump() for each in errors])
     return JSONResponse(content, status, media_type=MEDIA_TYPE)
 
 
@@ -220,7 +220,7 @@ def _wrong(found: Problem) -> Wrong:
 # Studies -----------------------------------------------------------------------------------------------------
 
 
-def _add_studies(app: FastAPI, office: Office) -> None:
+def _add_studies(app: FastAPI, study_service: StudyService) -> None:
     file_schema: dict[str, Any] = {
         "requestBody": {
             "required": True,
@@ -250,7 +250,7 @@ def _add_studies(app: FastAPI, office: Office) -> None:
             raise InputError(
                 f"{file}: expected UTF-8, got the byte 0x{body[error.start]:02x} at {error.start}"
             ) from None
-        name, is_new = office.submit(parse_document(text, file), asker, key=idempotency_key, priority=priority)
+        name, is_new = study_service.submit(parse_document(text, file), asker, key=idempotency_key, priority=priority)
         response.headers["Location"] = f"/v1/studies/{name}"
         return Submitted(study=name, is_new=is_new)
 
@@ -263,12 +263,12 @@ def _add_studies(app: FastAPI, office: Office) -> None:
         limit: Annotated[int, Query(ge=1, le=MOST_IN_A_PAGE)] = 50,
     ) -> Page:
         """List studies, oldest first."""
-        return office.studies(states=state or (), submitter=submitter, after=after, most=limit)
+        return study_service.list_studies(states=state or (), submitter=submitter, after=after, most=limit)
 
     @app.get("/v1/studies/{study}", tags=["studies"])
     def show(study: _Name, asker: _Asker) -> ServedStudy:
         """Show how a study stands."""
-        return office.study(study)
+        return study_service.load_study(study)
 
     @app.get("/v1/studies/{study}/trials", tags=["trials"])
     def trials(
@@ -279,14 +279,16 @@ def _add_studies(app: FastAPI, office: Office) -> None:
         limit: Annotated[int, Query(ge=1, le=_MOST_TRIALS)] = _MOST_TRIALS,
     ) -> TrialPage:
         """List a study's trials by number."""
-        found = [each for each in office.lookup.trials(study) if each.number > after and state in (None, each.state)]
+        found = [
+            each for each in study_service.lookup.trials(study) if each.number > after and state in (None, each.state)
+        ]
         more = len(found) > limit
         return TrialPage(trials=found[:limit], next=found[limit - 1].number if more else None)
 
     @app.get("/v1/studies/{study}/trials/{trial}", tags=["trials"])
     def show_trial(study: _Name, trial: _Number, asker: _Asker) -> TrialRow:
         """Show one trial."""
-        found = next((each for each in office.lookup.trials(study) if each.number == trial), None)
+        found = next((each for each in study_service.lookup.trials(study) if each.number == trial), None)
         if found is None:
             raise UnknownError(f"{study} has no trial {trial}")
         return found
@@ -294,13 +296,13 @@ def _add_studies(app: FastAPI, office: Office) -> None:
     @app.get("/v1/studies/{study}/best", tags=["trials"])
     def best(study: _Name, asker: _Asker) -> BestTrial:
         """Show the best trial."""
-        return office.lookup.best(study)
+        return study_service.lookup.best(study)
 
     @app.put("/v1/uploads/{name}", status_code=201, tags=["studies"], openapi_extra=_BYTES)
-    async def put_upload(name: Annotated[str, InPath(max_length=200)], asker: _Asker, request: Request) -> Uploaded:
+    async def put_upload(name: Annotated[str, InPath(max_length=200)], asker: _Asker, request: Request) -> UploadedFile:
         """Keep a data file; a study names it by the `source` of the answer."""
-        require(asker, "submit")
-        upload = office.begin_upload(name)
+        require_scope(asker, "submit")
+        upload = study_service.start_upload(name)
         try:
             async for chunk in request.stream():  # raises where the client goes away
                 await asyncio.to_thread(upload.add, chunk)
@@ -324,10 +326,10 @@ async def _whole_body(request: Request) -> bytes:
 # Controls ----------------------------------------------------------------------------------------------------
 
 
-def _add_controls(app: FastAPI, office: Office) -> None:
+def _add_controls(app: FastAPI, study_service: StudyService) -> None:
     def add(wish: Wish, what: str) -> None:
         def ask(study: _Name, asker: _Asker) -> Standing:
-            return office.ask(study, wish, asker)
+            return study_service.request_control(study, wish, asker)
 
         app.post(f"/v1/studies/{{study}}:{wish}", tags=["control"], summary=what, operation_id=wish)(ask)
 
@@ -338,20 +340,20 @@ def _add_controls(app: FastAPI, office: Office) -> None:
     @app.post("/v1/studies/{study}:resume", tags=["control"])
     def resume(study: _Name, asker: _Asker) -> Standing:
         """Put a paused study back into the queue."""
-        return office.resume(study, asker)
+        return study_service.resume(study, asker)
 
 
 # Streams -----------------------------------------------------------------------------------------------------
 
 
-def _add_streams(app: FastAPI, office: Office, streams: Streams) -> None:
+def _add_streams(app: FastAPI, study_service: StudyService, streams: StreamLimit) -> None:
     def is_over(study: str) -> bool:
-        return office.lookup.study(study).state in _NOBODY_WORKS
+        return study_service.lookup.study(study).state in _NOBODY_WORKS
 
     def follow(study: _Name, asker: _Asker) -> None:
         """Refuse what cannot be followed: once an answer has begun, it is too late."""
-        office.lookup.study(study)
-        streams.make_sure_of_one()
+        study_service.lookup.study(study)
+        streams.check_capacity()
 
     can_be_followed = [Depends(follow)]
 
@@ -366,10 +368,12 @@ def _add_streams(app: FastAPI, office: Office, streams: Streams) -> None:
     ) -> AsyncIterator[ServerSentEvent]:
         """Follow what happens in a study, from its beginning or after `Last-Event-ID`, until it ends."""
         position = int(last_event_id or 0)
-        with streams.one_more():
+        with streams.acquire():
             while streams.are_open:
                 over = await asyncio.to_thread(is_over, study)
-                found: tuple[StoredEvent, ...] = await asyncio.to_thread(events_after, office.home, study, position)
+                found: tuple[StoredEvent, ...] = await asyncio.to_thread(
+                    events_after, study_service.home, study, position
+                )
                 for each in found:
                     position = each.id
                     yield ServerSentEvent(id=str(each.id), event=each.kind, data=each.content)
@@ -388,13 +392,13 @@ def _add_streams(app: FastAPI, office: Office, streams: Streams) -> None:
     ) -> Response:
         """Return a study's log as text, or that of one of its trials."""
         if trial is None:
-            file = office.home.study(study) / LOG_FILE
+            file = study_service.home.study(study) / LOG_FILE
         else:
-            file = await asyncio.to_thread(office.worker_log, study, trial)
+            file = await asyncio.to_thread(study_service.find_worker_log, study, trial)
 
         async def text() -> AsyncIterator[bytes]:
             position = 0
-            with streams.one_more():
+            with streams.acquire():
                 while streams.are_open:
                     over = not follow or await asyncio.to_thread(is_over, study)
                     while chunk := await asyncio.to_thread(_read, file, position):
@@ -419,7 +423,7 @@ def _read(file: Path, position: int) -> bytes:
 # Exports -----------------------------------------------------------------------------------------------------
 
 
-def _add_exports(app: FastAPI, office: Office) -> None:
+def _add_exports(app: FastAPI, study_service: StudyService) -> None:
     @app.post("/v1/studies/{study}:export", tags=["export"], response_class=FileResponse)
     def export(
         study: _Name,
@@ -431,7 +435,7 @@ def _add_exports(app: FastAPI, office: Office) -> None:
         """Download a trial's model as a ZIP archive, each format proven equal to the Keras model."""
         kept = ExitStack()
         try:
-            archive = kept.enter_context(office.exported(study, trial, format or (), ensemble=ensemble))
+            archive = kept.enter_context(study_service.export(study, trial, format or (), ensemble=ensemble))
         except BaseException:
             kept.close()
             raise
@@ -448,7 +452,7 @@ def _add_exports(app: FastAPI, office: Office) -> None:
         force: Annotated[bool, Query(description="Also if it is worse, or cannot be compared")] = False,
     ) -> Promoted:
         """Give a trial's model an alias, if it is at least as good on test rows as the version that holds it."""
-        return office.promote(study, trial, alias, asker, force=force)
+        return study_service.promote(study, trial, alias, asker, force=force)
 
 
 # Tokens ------------------------------------------------------------------------------------------------------
@@ -458,20 +462,20 @@ def _add_tokens(app: FastAPI, tokens: Tokens) -> None:
     @app.get("/v1/tokens", tags=["tokens"])
     def list_tokens(asker: _Asker) -> list[Token]:
         """List all tokens, without their secrets."""
-        require(asker, "admin")
+        require_scope(asker, "admin")
         return list(tokens.list())
 
     @app.post("/v1/tokens", status_code=201, tags=["tokens"])
     def create(wanted: Annotated[NewToken, Body()], asker: _Asker) -> CreatedToken:
         """Make a token; it is shown this once."""
-        require(asker, "admin")
+        require_scope(asker, "admin")
         written = tokens.create(wanted.name, wanted.scope, wanted.running_trials)
         return CreatedToken(name=wanted.name, token=written)
 
     @app.delete("/v1/tokens/{name}", status_code=204, tags=["tokens"])
     def remove(name: Annotated[str, InPath(max_length=100)], asker: _Asker) -> None:
         """Remove a token; it is refused from now on."""
-        require(asker, "admin")
+        require_scope(asker, "admin")
         tokens.remove(name)
 
     @app.get("/v1/me", tags=["tokens"])
@@ -483,7 +487,7 @@ def _add_tokens(app: FastAPI, tokens: Tokens) -> None:
 # Upkeep ------------------------------------------------------------------------------------------------------
 
 
-def _add_upkeep(app: FastAPI, office: Office, store: Store) -> None:
+def _add_upkeep(app: FastAPI, study_service: StudyService, store: Store) -> None:
     @app.get("/healthz", tags=["upkeep"])
     def health() -> Health:
         """Say whether the service can do its work; needs no token."""
@@ -493,4 +497,4 @@ def _add_upkeep(app: FastAPI, office: Office, store: Store) -> None:
     @app.get("/metrics", tags=["upkeep"], response_class=PlainTextResponse)
     def metrics(asker: _Asker) -> Response:
         """Return counts for Prometheus."""
-        return Response(measured(store, office.home), media_type=CONTENT_TYPE)
+        return Response(render_metrics(store, study_service.home), media_type=CONTENT_TYPE)

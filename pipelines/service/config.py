@@ -16,7 +16,7 @@ from search_spaces.yaml_document import Document, read_document
 FILE_NAME = "service.yaml"
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
-NoticeKind = Literal["finished", "failed", "new_best"]
+NotificationKind = Literal["finished", "failed", "new_best"]
 
 
 class TlsSpec(Section):
@@ -29,7 +29,7 @@ class TlsSpec(Section):
 class NotifySpec(Section):
     """Whom to tell of what. Choose a webhook or a command."""
 
-    on: list[NoticeKind] = Field(
+    on: list[NotificationKind] = Field(
         default=["finished", "failed"], min_length=1, description="What to tell: `finished`, `failed`, `new_best`."
     )
     webhook: str | None = Field(None, pattern=r"^https?://", description="Address that gets a POST with JSON.")
@@ -41,7 +41,7 @@ class NotifySpec(Section):
     )
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _check_one_receiver(self) -> Self:
         if (self.webhook is None) == (self.command is None):
             raise ValueError("expected either webhook or command")
         if self.secret_file is not None and self.webhook is None:
@@ -98,12 +98,12 @@ def read_config(file: Path | None, home: Path) -> ServiceSpec:
         spec = ServiceSpec.model_validate(document.data)
     except ValidationError as error:
         raise InputError(spec_problems(document, error, ServiceSpec)) from None
-    if problems := [*_missing(document, spec)]:
+    if problems := [*_find_missing_files(document, spec)]:
         raise InputError(problems)
     return spec
 
 
-def _missing(document: Document, spec: ServiceSpec) -> list[Problem]:
+def _find_missing_files(document: Document, spec: ServiceSpec) -> list[Problem]:
     """Return what is named and is not there: paths that are not absolute mean something else after the next `cd`."""
     problems = []
     for index, folder in enumerate(spec.data):

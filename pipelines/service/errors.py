@@ -14,7 +14,7 @@ class TooMuchError(KerastudyError):
     """What was sent is too large, or too many ask for the same at once."""
 
 
-def require(token: Token, scope: Scope) -> None:
+def require_scope(token: Token, scope: Scope) -> None:
     """Make sure that a token's scope takes in another.
 
     Raises:

@@ -16,7 +16,7 @@ from tracking.store.study_queue import StudyQueue
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-def measured(store: Store, home: Home) -> bytes:
+def render_metrics(store: Store, home: Home) -> bytes:
     """Return the counts in Prometheus's text format."""
     registry = CollectorRegistry()
     queue = StudyQueue(store)

@@ -56,7 +56,7 @@ class MlflowPages:
         return leaderboard_url(self._base, answer.json()["experiment"]["experiment_id"], leaderboard_view(study))
 
 
-def client_elsewhere(address: str, environ: Mapping[str, str] = os.environ) -> httpx.AsyncClient:
+def make_external_client(address: str, environ: Mapping[str, str] = os.environ) -> httpx.AsyncClient:
     """Return what asks an MLflow server elsewhere, with the password or the token that MLflow's own client takes."""
     user, password, token = (environ.get(name, "") for name in _ENV)
     headers = {"Authorization": f"Bearer {token}"} if token and not user else {}

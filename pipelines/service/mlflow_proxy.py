@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 
 from pipelines.service.mlflow_pages import PAGES, MlflowPages
-from pipelines.service.mlflow_routes import is_reading, takes_location
-from pipelines.service.problem_details import MEDIA_TYPE, body_of
+from pipelines.service.mlflow_routes import has_location, is_read_only
+from pipelines.service.problem_details import MEDIA_TYPE, encode_problem_detail
 from pipelines.service.security_middleware import MLFLOW, Receive, Scope, Send
 from search_spaces.errors import KerastudyError, UnknownError
 from tracking.store.tokens import Token
@@ -45,20 +45,20 @@ class MlflowProxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, and its answer back."""
         if self._pages is not None and scope["path"].startswith(PAGES):
-            await _lead(self._pages, scope["path"], send)
+            await _redirect_to_page(self._pages, scope["path"], send)
             return
         if self._client is None:
-            await _problem(send, 404, self._elsewhere)
+            await _send_problem(send, 404, self._elsewhere)
             return
         if scope["path"] == MLFLOW:
-            await _redirect(send, f"{MLFLOW}/")
+            await _send_redirect(send, f"{MLFLOW}/")
             return
-        if (reason := _refusal(scope["kerastudy.token"], scope["method"], scope["path"])) is not None:
-            await _problem(send, 403, reason)
+        if (reason := _find_refusal(scope["kerastudy.token"], scope["method"], scope["path"])) is not None:
+            await _send_problem(send, 403, reason)
             return
-        await self._pass_on(self._client, scope, receive, send)
+        await self._forward(self._client, scope, receive, send)
 
-    async def _pass_on(self, client: httpx.AsyncClient, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, client: httpx.AsyncClient, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _NOT_PASSED_ON]
         length = [(name, value) for name, value in scope["headers"] if name.lower() == b"content-length"]
         has_body = bool(length) or any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"])
@@ -72,7 +72,7 @@ class MlflowProxy:
         try:
             answer = await client.send(request, stream=True)
         except httpx.HTTPError:
-            await _problem(send, 503, f"{_SILENT}; it is started again by itself")
+            await _send_problem(send, 503, f"{_SILENT}; it is started again by itself")
             return
         try:
             kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _NOT_PASSED_BACK]
@@ -84,38 +84,38 @@ class MlflowProxy:
             await answer.aclose()
 
 
-def client_of(socket: Path) -> httpx.AsyncClient:
+def make_socket_client(socket: Path) -> httpx.AsyncClient:
     """Return what asks the MLflow that listens on a socket."""
     transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=_CONNECTIONS)
     return httpx.AsyncClient(transport=transport, base_url=f"http://localhost{MLFLOW}", timeout=_PATIENCE)
 
 
-async def _lead(pages: MlflowPages, path: str, send: Send) -> None:
+async def _redirect_to_page(pages: MlflowPages, path: str, send: Send) -> None:
     """Answer with where a study is seen."""
     try:
-        await _redirect(send, await pages.find(path))
+        await _send_redirect(send, await pages.find(path))
     except UnknownError as error:
-        await _problem(send, 404, str(error))
+        await _send_problem(send, 404, str(error))
     except KerastudyError as error:
-        await _problem(send, 502, str(error))
+        await _send_problem(send, 502, str(error))
     except httpx.HTTPError:
-        await _problem(send, 503, _SILENT)
+        await _send_problem(send, 503, _SILENT)
 
 
-async def _redirect(send: Send, location: str) -> None:
+async def _send_redirect(send: Send, location: str) -> None:
     headers = [(b"location", location.encode()), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": 307, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 
 
-def _refusal(token: Token, method: str, path: str) -> str | None:
+def _find_refusal(token: Token, method: str, path: str) -> str | None:
     """Return why a token may not send a request to MLflow; None if it may."""
     route = path.removeprefix(MLFLOW)
-    if is_reading(method, route):
+    if is_read_only(method, route):
         return None if token.may("read") else f'the token "{token.name}" may not read'
     if not token.may("admin"):
         return f'the token "{token.name}" may read in MLflow, and change nothing there: use kerastudy\'s own verbs'
-    if takes_location(method, route):
+    if has_location(method, route):
         return "a location of files is never taken from a client: kerastudy makes its experiments and versions itself"
     return None
 
@@ -130,8 +130,8 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def _problem(send: Send, status: int, detail: str) -> None:
-    body = body_of(status, detail)
+async def _send_problem(send: Send, status: int, detail: str) -> None:
+    body = encode_problem_detail(status, detail)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     if status == 503:
         headers.append((b"retry-after", b"3"))

@@ -68,36 +68,36 @@ PATCH 3.0/mlflow/workspaces/<name>
 _PLACEHOLDERS: Final = {"<path>": r".+", "<name>": r"[^/]+"}
 
 
-def is_reading(method: str, path: str) -> bool:
+def is_read_only(method: str, path: str) -> bool:
     """Return whether a request only reads: `path` is MLflow's own, decoded."""
-    return _matches(_READING, method, path)
+    return _has_match(_READING, method, path)
 
 
-def takes_location(method: str, path: str) -> bool:
+def has_location(method: str, path: str) -> bool:
     """Return whether a request can name a folder or an address where MLflow is to keep or find files."""
-    return _matches(_LOCATED, method, path)
+    return _has_match(_LOCATED, method, path)
 
 
-def _matches(routes: re.Pattern[str], method: str, path: str) -> bool:
+def _has_match(routes: re.Pattern[str], method: str, path: str) -> bool:
     is_plain = ".." not in path.split("/") and "\\" not in path and "\0" not in path
     method = "GET" if method == "HEAD" else method
     return is_plain and routes.fullmatch(f"{method} {path.rstrip('/') or '/'}") is not None
 
 
 def _compile(routes: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(_pattern(route) for route in routes))
+    return re.compile("|".join(_make_pattern(route) for route in routes))
 
 
-def _pattern(route: str) -> str:
+def _make_pattern(route: str) -> str:
     parts = re.split(r"(<\w+>)", route)
     return "".join(_PLACEHOLDERS.get(part, re.escape(part)) for part in parts)
 
 
-def _below_api(routes: str) -> list[str]:
+def _prefix_api(routes: str) -> list[str]:
     return [
         route.replace(" ", f" /{root}/", 1) for root in ("api", "ajax-api") for route in routes.split("\n") if route
     ]
 
 
-_READING = _compile([*(route for route in _PAGES.split("\n") if route), *_below_api(_API)])
-_LOCATED = _compile(_below_api(_WITH_LOCATION))
+_READING = _compile([*(route for route in _PAGES.split("\n") if route), *_prefix_api(_API)])
+_LOCATED = _compile(_prefix_api(_WITH_LOCATION))

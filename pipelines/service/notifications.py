@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from pipelines.service.config import NoticeKind, NotifySpec
+from pipelines.service.config import NotificationKind, NotifySpec
 from pipelines.supervisor.event_log import StoredEvent, events_after
 from pipelines.workspace.home import Home
 from tracking.store.database import Store, now_ms
@@ -33,15 +33,15 @@ _PATIENCE_S = 10.0
 _COMMAND_S = 60.0
 _LOOK_EVERY_S = 1.0
 _STALE_MS = 86_400_000
-_OF_STATE: Mapping[str, NoticeKind] = {"finished": "finished", "failed": "failed"}
+_OF_STATE: Mapping[str, NotificationKind] = {"finished": "finished", "failed": "failed"}
 _log = logging.getLogger("kerastudy.service")
 
 
-class _NotTakenError(Exception):
+class _DeliveryError(Exception):
     """A receiver did not take a notice."""
 
 
-class Notices:
+class Notifier:
     """Looks for news of the service's studies, and sends them, each to everyone who wants its kind."""
 
     def __init__(self, home: Home, store: Store, receivers: Sequence[NotifySpec]) -> None:
@@ -68,7 +68,7 @@ class Notices:
             for event in events_after(self._home, submission.study, submission.noticed):
                 if self._ended.is_set():
                     return
-                if (notice := _notice(submission, event)) is not None:
+                if (notice := _make_notification(submission, event)) is not None:
                     self._send(notice)
                 self._submissions.noticed(submission.study, event.id)
 
@@ -80,7 +80,7 @@ class Notices:
                 _log.exception("looking for news failed; it is tried again")
                 self._ended.wait(_PATIENCE_S)
 
-    def _rest(self, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
         self._ended.wait(seconds)
 
     def _send(self, notice: Mapping[str, Any]) -> None:
@@ -90,19 +90,19 @@ class Notices:
             tries = Retrying(
                 stop=stop_after_attempt(_TRIES),
                 wait=wait_exponential(max=30.0),
-                retry=retry_if_exception_type(_NotTakenError),
-                sleep=self._rest,
+                retry=retry_if_exception_type(_DeliveryError),
+                sleep=self._sleep,
             )
             try:
-                tries(_hand_over, receiver, json.dumps(notice).encode())
+                tries(_send_to, receiver, json.dumps(notice).encode())
             except RetryError as error:
                 why = error.last_attempt.exception()
                 _log.warning("the notice %s of %s was given up: %s", notice["kind"], notice["study"], why)
 
 
-def _notice(submission: Submission, event: StoredEvent) -> Mapping[str, Any] | None:
+def _make_notification(submission: Submission, event: StoredEvent) -> Mapping[str, Any] | None:
     """Return what people are told of an event; None if it is no news, or none any more."""
-    kind: NoticeKind | None = None
+    kind: NotificationKind | None = None
     if event.kind == "study-ended":
         kind = _OF_STATE.get(event.content.get("state", ""))
     elif event.kind == "trial-ended" and event.content.get("is_best"):
@@ -112,18 +112,18 @@ def _notice(submission: Submission, event: StoredEvent) -> Mapping[str, Any] | N
     return {**event.content, "kind": kind, "study": submission.study, "submitter": submission.submitter}
 
 
-def _hand_over(receiver: NotifySpec, body: bytes) -> None:
+def _send_to(receiver: NotifySpec, body: bytes) -> None:
     try:
         if receiver.webhook is not None:
-            headers = {"Content-Type": "application/json", **_signed(receiver.secret_file, body)}
+            headers = {"Content-Type": "application/json", **_sign(receiver.secret_file, body)}
             httpx.post(receiver.webhook, content=body, headers=headers, timeout=_PATIENCE_S).raise_for_status()
         elif receiver.command is not None:
             subprocess.run(receiver.command, input=body, timeout=_COMMAND_S, check=True, capture_output=True)
     except (httpx.HTTPError, OSError, subprocess.SubprocessError) as error:
-        raise _NotTakenError(str(error)) from error
+        raise _DeliveryError(str(error)) from error
 
 
-def _signed(secret_file: str | None, body: bytes) -> dict[str, str]:
+def _sign(secret_file: str | None, body: bytes) -> dict[str, str]:
     """Return the header that proves where a notice comes from, and when: `t=SECONDS,v1=HEX` over `SECONDS.BODY`."""
     if secret_file is None:
         return {}

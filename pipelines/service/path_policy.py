@@ -26,7 +26,7 @@ _SOURCES = ("source", "validation_source", "test_source")
 _MOST_LISTED = 100
 
 
-def confined(document: Document, spec: ServiceSpec, uploads: Path) -> Document:
+def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Document:
     """Return a study's document with full paths in the place of what it names.
 
     Raises:
@@ -34,14 +34,14 @@ def confined(document: Document, spec: ServiceSpec, uploads: Path) -> Document:
     """
     problems: list[Problem] = []
     changed: list[tuple[KeyPath, str]] = []
-    for keys, written in _named(document):
+    for keys, written in _list_named_paths(document):
         try:
-            changed.append((keys, _allowed(keys, written, spec, uploads)))
+            changed.append((keys, _resolve_allowed(keys, written, spec, uploads)))
         except InputError as error:
             problems += [document.problem(keys, problem.message) for problem in error.problems]
     problems += [
         document.problem(keys, f"only shipped spaces can be extended here; {nearest(name, shipped_names())}")
-        for keys, name in _extended(document)
+        for keys, name in _list_extended_spaces(document)
         if name not in shipped_names()
     ]
     if problems:
@@ -53,7 +53,7 @@ def confined(document: Document, spec: ServiceSpec, uploads: Path) -> Document:
     return replace(document, data=data)  # what was sent has kept its places
 
 
-def _named(document: Document) -> Iterator[tuple[KeyPath, str]]:
+def _list_named_paths(document: Document) -> Iterator[tuple[KeyPath, str]]:
     data = document.data.get("data")
     for key in _SOURCES:
         written = data.get(key) if isinstance(data, dict) else None
@@ -63,7 +63,7 @@ def _named(document: Document) -> Iterator[tuple[KeyPath, str]]:
         yield ("model",), str(model)
 
 
-def _extended(document: Document) -> Iterator[tuple[KeyPath, str]]:
+def _list_extended_spaces(document: Document) -> Iterator[tuple[KeyPath, str]]:
     written: Any = document.get(("space", "extends"))
     if isinstance(written, str):
         yield ("space", "extends"), written
@@ -72,15 +72,15 @@ def _extended(document: Document) -> Iterator[tuple[KeyPath, str]]:
             yield ("space", "extends", index), name
 
 
-def _allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Path) -> str:
+def _resolve_allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Path) -> str:
     if keys == ("model",) or is_loader(written):
-        return _allowed_code(written, spec.code)
+        return _resolve_code(written, spec.code)
     if written.startswith(("sklearn:", "keras:")) or "://" in written:
         return written  # a named set, or an address, which is refused by whoever reads the data
-    return _allowed_data(written, spec, uploads)
+    return _resolve_data(written, spec, uploads)
 
 
-def _allowed_code(written: str, allowed: Sequence[str]) -> str:
+def _resolve_code(written: str, allowed: Sequence[str]) -> str:
     """Return the entry of the list that is meant: in full, or by the end of its path."""
     meant = [entry for entry in allowed if entry == written or entry.endswith(f"/{written}")]
     if len(meant) == 1:
@@ -92,7 +92,7 @@ def _allowed_code(written: str, allowed: Sequence[str]) -> str:
     )
 
 
-def _allowed_data(written: str, spec: ServiceSpec, uploads: Path) -> str:
+def _resolve_data(written: str, spec: ServiceSpec, uploads: Path) -> str:
     roots = [Path(folder).resolve() for folder in spec.data]
     places = [(root / written, root) for root in roots]
     first, _, rest = written.partition("/")

@@ -10,7 +10,7 @@ from typing import Any
 MEDIA_TYPE = "application/problem+json"
 
 
-def detail_of(status: int, detail: str, errors: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def make_problem_detail(status: int, detail: str, errors: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Return a problem detail.
 
     Args:
@@ -22,6 +22,6 @@ def detail_of(status: int, detail: str, errors: Sequence[Mapping[str, Any]] = ()
     return {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": list(errors)}
 
 
-def body_of(status: int, detail: str) -> bytes:
+def encode_problem_detail(status: int, detail: str) -> bytes:
     """Return a problem detail as JSON."""
-    return json.dumps(detail_of(status, detail)).encode()
+    return json.dumps(make_problem_detail(status, detail)).encode()

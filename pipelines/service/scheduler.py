@@ -11,7 +11,7 @@ NEVER = 0
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingStudy:
     """A study that waits for a supervisor.
 
     Attributes:
@@ -26,7 +26,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningStudy:
     """A study that is worked on, and how many trials it may train at once; None for any number."""
 
     study: str
@@ -35,19 +35,19 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Next:
+class NextStudy:
     """The study that begins, and how many trials it may train at once; None for any number."""
 
     study: str
     trials_at_once: int | None
 
 
-def next_study(
-    waiting: Sequence[Waiting],
-    running: Sequence[Running],
+def choose_next_study(
+    waiting: Sequence[WaitingStudy],
+    running: Sequence[RunningStudy],
     quotas: Mapping[str, int],
     last_started_ms: Mapping[str, int],
-) -> Next | None:
+) -> NextStudy | None:
     """Return the study that begins next; None where none may.
 
     A higher priority goes first. Of one priority, a submitter with fewer running studies does, then the one whose last
@@ -61,37 +61,37 @@ def next_study(
         last_started_ms: when a submitter's latest study was begun.
     """
     studies = Counter(each.submitter for each in running)
-    left = {submitter: _left(quota, submitter, running) for submitter, quota in quotas.items()}
+    left = {submitter: _count_remaining_trials(quota, submitter, running) for submitter, quota in quotas.items()}
     ready = [each for each in waiting if left.get(each.submitter, 1) > 0]
     if not ready:
         return None
-    chosen = min(ready, key=lambda each: _turn(each, studies, last_started_ms))
+    chosen = min(ready, key=lambda each: _rank(each, studies, last_started_ms))
     if chosen.submitter not in left:
-        return Next(chosen.study, None)
+        return NextStudy(chosen.study, None)
     most = left[chosen.submitter]
-    return Next(chosen.study, most if chosen.trials_at_once is None else min(most, chosen.trials_at_once))
+    return NextStudy(chosen.study, most if chosen.trials_at_once is None else min(most, chosen.trials_at_once))
 
 
-def order(
-    waiting: Sequence[Waiting],
-    running: Sequence[Running],
+def order_waiting(
+    waiting: Sequence[WaitingStudy],
+    running: Sequence[RunningStudy],
     last_started_ms: Mapping[str, int],
 ) -> tuple[str, ...]:
     """Return the waiting studies in the order in which they would begin, quotas left out, if each ended at once."""
     studies = Counter(each.submitter for each in running)
     started = dict(last_started_ms)
     now = max(started.values(), default=NEVER)
-    queues: dict[tuple[str, int], list[Waiting]] = {}
+    queues: dict[tuple[str, int], list[WaitingStudy]] = {}
     for each in sorted(waiting, key=lambda each: (each.submitted_ms, each.study), reverse=True):
         queues.setdefault((each.submitter, each.priority), []).append(each)
     # The first of each submitter's in each priority; where the submitter has had a turn since, its key is out of date.
-    heads = [(_turn(queue[-1], studies, started), key) for key, queue in queues.items()]
+    heads = [(_rank(queue[-1], studies, started), key) for key, queue in queues.items()]
     heapq.heapify(heads)
     ordered = []
     while heads:
         turn, key = heapq.heappop(heads)
         queue = queues[key]
-        if turn != (current := _turn(queue[-1], studies, started)):
+        if turn != (current := _rank(queue[-1], studies, started)):
             heapq.heappush(heads, (current, key))
             continue
         chosen = queue.pop()
@@ -99,18 +99,18 @@ def order(
         now += 1
         started[chosen.submitter] = now
         if queue:
-            heapq.heappush(heads, (_turn(queue[-1], studies, started), key))
+            heapq.heappush(heads, (_rank(queue[-1], studies, started), key))
     return tuple(ordered)
 
 
-def _turn(
-    each: Waiting, studies: Mapping[str, int], last_started_ms: Mapping[str, int]
+def _rank(
+    each: WaitingStudy, studies: Mapping[str, int], last_started_ms: Mapping[str, int]
 ) -> tuple[int, int, int, int, str]:
     """Return what decides when a study's turn comes: the least goes first."""
     last = last_started_ms.get(each.submitter, NEVER)
     return (-each.priority, studies.get(each.submitter, 0), last, each.submitted_ms, each.study)
 
 
-def _left(quota: int, submitter: str, running: Sequence[Running]) -> int:
+def _count_remaining_trials(quota: int, submitter: str, running: Sequence[RunningStudy]) -> int:
     own = [each.trials_at_once for each in running if each.submitter == submitter]
     return 0 if None in own else quota - sum(trials for trials in own if trials is not None)

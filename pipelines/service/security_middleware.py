@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 from starlette.requests import ClientDisconnect
 
-from pipelines.service.problem_details import MEDIA_TYPE, body_of
+from pipelines.service.problem_details import MEDIA_TYPE, encode_problem_detail
 from tracking.store.tokens import Token, Tokens
 
 Scope = MutableMapping[str, Any]
@@ -51,7 +51,7 @@ class _BodyError(Exception):
     """A body is too large or too slow; its answer was given."""
 
 
-class Guard:
+class SecurityMiddleware:
     """Lets through what may pass, and refuses the rest.
 
     Args:
@@ -74,18 +74,18 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        answer = _Answer(send, scope["path"])
-        headers = _headers(scope)
-        if (refused := self._refused(scope, headers)) is not None:
-            await answer.problem(*refused)
+        answer = _SecuredResponse(send, scope["path"])
+        headers = _read_headers(scope)
+        if (refused := self._find_refusal(scope, headers)) is not None:
+            await answer.send_problem(*refused)
             return
         if not _is_open(scope["path"]):
-            token = await self._token(scope["path"], headers.get("authorization", ""))
+            token = await self._check_token(scope["path"], headers.get("authorization", ""))
             if token is None:
-                await answer.unauthorized()
+                await answer.send_unauthorized()
                 return
             scope["kerastudy.token"] = token
-        body = _Body(receive, self._limit(scope), answer)
+        body = _LimitedBody(receive, self._find_body_limit(scope), answer)
         try:
             await self._app(scope, body.receive, answer.send)
         except _BodyError:
@@ -94,40 +94,40 @@ class Guard:
         except ClientDisconnect:  # with its body half sent: nobody is left to be answered, and nothing is wrong here
             pass
 
-    def _refused(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+    def _find_refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Return what speaks against a request whoever asks."""
-        if _name_of(headers.get("host", "")) not in self._hosts:
+        if _parse_host_name(headers.get("host", "")) not in self._hosts:
             return 421, "this service does not answer to that host; its operator can add it to `hosts`"
         origin = headers.get("origin")
-        if origin is not None and _name_of(urlsplit(origin).netloc) not in self._hosts:
+        if origin is not None and _parse_host_name(urlsplit(origin).netloc) not in self._hosts:
             return 403, "requests of pages of other sites are refused"
         goes_there = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site") == "cross-site" and not goes_there:
             return 403, "requests of pages of other sites are refused"
-        length, limit = headers.get("content-length"), self._limit(scope)
+        length, limit = headers.get("content-length"), self._find_body_limit(scope)
         if length is not None and (not length.isdecimal() or len(length) > 18 or int(length) > limit):
             return 413, f"the body is larger than the {limit:,} bytes that are allowed here"
         return None
 
-    def _limit(self, scope: Scope) -> int:
+    def _find_body_limit(self, scope: Scope) -> int:
         path = scope["path"]
         if path.startswith("/v1/uploads/") and self._uploads is not None:
             return self._uploads
         return _MOST_MLFLOW_BYTES if _is_mlflow(path) else _MOST_BYTES
 
-    async def _token(self, path: str, authorization: str) -> Token | None:
+    async def _check_token(self, path: str, authorization: str) -> Token | None:
         kind, _, written = authorization.partition(" ")
         if kind.lower() == "basic" and _is_mlflow(path):  # the only way in that every browser has
-            written = _password(written)
+            written = _decode_password(written)
         elif kind.lower() != "bearer":
             return None
         return await anyio.to_thread.run_sync(self._tokens.check, written.strip(), limiter=self._checks)
 
 
-class _Body:
+class _LimitedBody:
     """A request's body: no larger and no slower than allowed."""
 
-    def __init__(self, receive: Receive, limit: int, answer: _Answer) -> None:
+    def __init__(self, receive: Receive, limit: int, answer: _SecuredResponse) -> None:
         self._limit = limit
         self._answer = answer
         self._receive = receive
@@ -142,25 +142,25 @@ class _Body:
         try:
             message = await asyncio.wait_for(self._receive(), _PATIENCE_S)
         except TimeoutError:
-            raise await self._refused(408, "the body did not arrive in time") from None
+            raise await self._refuse(408, "the body did not arrive in time") from None
         self._size += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
         if self._size > self._limit:
-            raise await self._refused(413, f"the body is larger than the {self._limit:,} bytes that are allowed here")
+            raise await self._refuse(413, f"the body is larger than the {self._limit:,} bytes that are allowed here")
         is_small = self._limit <= _MOST_BYTES
         if is_small and not self._is_whole and time.monotonic() - self._began > _LONGEST_BODY_S:
-            raise await self._refused(408, "the body did not arrive in time")
+            raise await self._refuse(408, "the body did not arrive in time")
         return message
 
-    async def _refused(self, status: int, detail: str) -> _BodyError:
+    async def _refuse(self, status: int, detail: str) -> _BodyError:
         """Answer before the application can, which only sees that it could not read."""
         if not self._answer.has_begun:
-            await self._answer.problem(status, detail)
+            await self._answer.send_problem(status, detail)
             self._answer.is_given = True
         return _BodyError(detail)
 
 
-class _Answer:
+class _SecuredResponse:
     """An answer, with the headers that all have.
 
     Attributes:
@@ -184,14 +184,16 @@ class _Answer:
             message["headers"] = [*message.get("headers", ()), *(pair for pair in ours if pair[0] not in present)]
         await self._send(message)
 
-    async def unauthorized(self) -> None:
+    async def send_unauthorized(self) -> None:
         """Ask for a token."""
         way = b'Basic realm="kerastudy: any name, a token as password"' if self._is_mlflow else b"Bearer"
-        await self.problem(401, "a valid token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", way),))
+        await self.send_problem(
+            401, "a valid token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", way),)
+        )
 
-    async def problem(self, status: int, detail: str, headers: Collection[tuple[bytes, bytes]] = ()) -> None:
+    async def send_problem(self, status: int, detail: str, headers: Collection[tuple[bytes, bytes]] = ()) -> None:
         """Send a problem detail."""
-        body = body_of(status, detail)
+        body = encode_problem_detail(status, detail)
         own = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), *headers]
         if status in (408, 413):  # the rest of the body is not wanted
             own.append((b"connection", b"close"))
@@ -199,7 +201,7 @@ class _Answer:
         await self.send({"type": "http.response.body", "body": body})
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def _read_headers(scope: Scope) -> dict[str, str]:
     """Return the headers by name; of one that is given twice, neither counts."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
@@ -208,7 +210,7 @@ def _headers(scope: Scope) -> dict[str, str]:
     return found
 
 
-def _name_of(host: str) -> str:
+def _parse_host_name(host: str) -> str:
     """Return the name in `name:port`; empty where it is none."""
     found = _HOST.match(host)
     rest = host[found.end() :] if found else ""
@@ -217,7 +219,7 @@ def _name_of(host: str) -> str:
     return found[0].lower().strip("[]")
 
 
-def _password(written: str) -> str:
+def _decode_password(written: str) -> str:
     try:
         return base64.b64decode(written, validate=True).decode().partition(":")[2]
     except (binascii.Error, UnicodeDecodeError, ValueError):

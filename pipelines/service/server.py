@@ -26,13 +26,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipelines.service.app import make_app
 from pipelines.service.config import LOCAL, ServiceSpec
-from pipelines.service.mlflow_pages import MlflowPages, client_elsewhere
-from pipelines.service.mlflow_proxy import MlflowProxy, client_of
-from pipelines.service.notifications import Notices
-from pipelines.service.security_middleware import MLFLOW, App, Guard, Receive, Scope, Send
-from pipelines.service.stream_limit import Streams
-from pipelines.service.study_service import Office
-from pipelines.service.supervisor_pool import Supervisors
+from pipelines.service.mlflow_pages import MlflowPages, make_external_client
+from pipelines.service.mlflow_proxy import MlflowProxy, make_socket_client
+from pipelines.service.notifications import Notifier
+from pipelines.service.security_middleware import MLFLOW, App, Receive, Scope, SecurityMiddleware, Send
+from pipelines.service.stream_limit import StreamLimit
+from pipelines.service.study_service import StudyService
+from pipelines.service.supervisor_pool import SupervisorPool
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
 from tracking.mlflow.server import MlflowServer, is_elsewhere
@@ -66,28 +66,30 @@ def serve(home: Home, spec: ServiceSpec, say: Callable[[str], None]) -> None:
     """
     check_address(spec)
     with ExitStack() as stack:
-        stack.enter_context(_alone(home))
+        stack.enter_context(_lock_home(home))
         store = stack.enter_context(Store.open(home.store))
-        supervisors = Supervisors(home, store, spec.studies, spec.workers)
-        streams = Streams()
+        supervisors = SupervisorPool(home, store, spec.studies, spec.workers)
+        streams = StreamLimit()
         elsewhere = is_elsewhere(home.folder)
-        office = Office(home, store, spec, supervisors)
+        study_service = StudyService(home, store, spec, supervisors)
         mlflow, own, pages = None, None, None
-        seen = _seen_at(spec, elsewhere)
+        seen = _find_mlflow_url(spec, elsewhere)
         if elsewhere:
-            pages = MlflowPages(office.lookup, client_elsewhere(elsewhere), seen)
+            pages = MlflowPages(study_service.lookup, make_external_client(elsewhere), seen)
         elif spec.mlflow:
-            socket = Path(stack.enter_context(_private_folder())) / "mlflow"
+            socket = Path(stack.enter_context(_make_private_folder())) / "mlflow"
             mlflow = MlflowServer(home.folder, os.environ, socket, MLFLOW)
-            own = client_of(socket)
-            pages = MlflowPages(office.lookup, own, MLFLOW)
+            own = make_socket_client(socket)
+            pages = MlflowPages(study_service.lookup, own, MLFLOW)
         proxy = MlflowProxy(own, pages, f"MLflow is at {seen}" if elsewhere else "this service runs no MLflow UI")
-        app = _both(make_app(office, store, streams), proxy)
-        guard = Guard(app, Tokens(store), _hosts(spec), spec.uploads)
-        keeper = _Keeper(supervisors, mlflow)
-        notices = Notices(home, store, spec.notify)
-        server = Listening(settings_of(guard, spec), streams, lambda: _say_where(home, store, spec, seen, say))
-        with _deaf():
+        app = _combine_apps(make_app(study_service, store, streams), proxy)
+        guard = SecurityMiddleware(app, Tokens(store), _list_hosts(spec), spec.uploads)
+        keeper = _UpkeepThread(supervisors, mlflow)
+        notices = Notifier(home, store, spec.notify)
+        server = ServiceServer(
+            make_uvicorn_config(guard, spec), streams, lambda: _print_addresses(home, store, spec, seen, say)
+        )
+        with _ignore_signals():
             keeper.start()
             notices.start()
             try:
@@ -112,7 +114,7 @@ def check_address(spec: ServiceSpec) -> None:
         )
 
 
-def address(spec: ServiceSpec) -> str:
+def make_url(spec: ServiceSpec) -> str:
     """Return where a client on this machine reaches a service, under a name that it answers to."""
     name = _ANYWHERE.get(spec.host, spec.host)
     host = f"[{name}]" if ":" in name else name
@@ -126,12 +128,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _hosts(spec: ServiceSpec) -> set[str]:
+def _list_hosts(spec: ServiceSpec) -> set[str]:
     return {*LOCAL, *spec.hosts, *(() if spec.host in _ANYWHERE else (spec.host,))}
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[None]:
+def _lock_home(home: Home) -> Iterator[None]:
     """Hold the home, so that no second service serves it."""
     home.folder.mkdir(parents=True, exist_ok=True)
     with (home.folder / "service.lock").open("a+") as file:
@@ -149,7 +151,7 @@ def _alone(home: Home) -> Iterator[None]:
 
 
 @contextmanager
-def _private_folder() -> Iterator[str]:
+def _make_private_folder() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="kerastudy-")  # mode 0700, and a short path, as sockets need
     try:
         yield folder
@@ -157,7 +159,7 @@ def _private_folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _both(api: App, proxy: MlflowProxy) -> App:
+def _combine_apps(api: App, proxy: MlflowProxy) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         below = scope["type"] == "http" and (path == MLFLOW or path.startswith(f"{MLFLOW}/"))
@@ -166,13 +168,13 @@ def _both(api: App, proxy: MlflowProxy) -> App:
     return app
 
 
-def settings_of(app: Any, spec: ServiceSpec) -> uvicorn.Config:
+def make_uvicorn_config(app: Any, spec: ServiceSpec) -> uvicorn.Config:
     """Return how the service listens."""
     return uvicorn.Config(
         app,
         host=spec.host,
         port=spec.port,
-        http=PatientlyReading,
+        http=HeaderTimeoutProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -189,7 +191,7 @@ def settings_of(app: Any, spec: ServiceSpec) -> uvicorn.Config:
     )
 
 
-class PatientlyReading(H11Protocol):
+class HeaderTimeoutProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, with an end to its patience: a request's headers have ten seconds to arrive."""
 
     _waiting: asyncio.TimerHandle | None = None
@@ -222,10 +224,10 @@ class PatientlyReading(H11Protocol):
             self._waiting = None
 
 
-class Listening(uvicorn.Server):
+class ServiceServer(uvicorn.Server):
     """uvicorn's server, which ends streams when it is to end, and says when it listens."""
 
-    def __init__(self, config: uvicorn.Config, streams: Streams, on_start: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, streams: StreamLimit, on_start: Callable[[], None]) -> None:
         super().__init__(config)
         self._streams = streams
         self._on_start = on_start
@@ -242,10 +244,10 @@ class Listening(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-class _Keeper:
+class _UpkeepThread:
     """Begins studies when it is their turn, and keeps MLflow's UI up."""
 
-    def __init__(self, supervisors: Supervisors, mlflow: MlflowServer | None) -> None:
+    def __init__(self, supervisors: SupervisorPool, mlflow: MlflowServer | None) -> None:
         self._supervisors = supervisors
         self._mlflow = mlflow
         self._ended = threading.Event()
@@ -275,7 +277,7 @@ class _Keeper:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
+def _ignore_signals() -> Iterator[None]:
     """Hear nothing of the signals that uvicorn raises again once it has ended: there is work left to do."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *heard: None) for number in numbers}
@@ -286,15 +288,15 @@ def _deaf() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _seen_at(spec: ServiceSpec, elsewhere: str) -> str:
+def _find_mlflow_url(spec: ServiceSpec, elsewhere: str) -> str:
     """Return where browsers reach an MLflow elsewhere: its address without the password that may be in it."""
     if not elsewhere:
         return ""
     return spec.mlflow_url or str(httpx.URL(elsewhere).copy_with(userinfo=b""))
 
 
-def _say_where(home: Home, store: Store, spec: ServiceSpec, elsewhere: str, say: Callable[[str], None]) -> None:
-    base = address(spec)
+def _print_addresses(home: Home, store: Store, spec: ServiceSpec, elsewhere: str, say: Callable[[str], None]) -> None:
+    base = make_url(spec)
     say(f"kerastudy serves {home.folder}")
     say(f"  API:       {base}/docs")
     if elsewhere or spec.mlflow:

@@ -10,7 +10,7 @@ from pipelines.service.errors import TooMuchError
 _MOST = 200
 
 
-class Streams:
+class StreamLimit:
     """Counts those who follow something; used from the event loop alone.
 
     Attributes:
@@ -22,7 +22,7 @@ class Streams:
         self._most = most
         self._count = 0
 
-    def make_sure_of_one(self) -> None:
+    def check_capacity(self) -> None:
         """Refuse one who would be too many, before anything was answered.
 
         Raises:
@@ -32,13 +32,13 @@ class Streams:
             raise TooMuchError(f"{self._most} clients follow events and logs already: ask again in a while")
 
     @contextmanager
-    def one_more(self) -> Iterator[None]:
+    def acquire(self) -> Iterator[None]:
         """Count one for as long as the context lasts.
 
         Raises:
             TooMuchError: if so many follow already.
         """
-        self.make_sure_of_one()
+        self.check_capacity()
         self._count += 1
         try:
             yield

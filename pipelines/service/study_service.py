@@ -28,10 +28,10 @@ from pipelines.operations.submit import hand_in
 from pipelines.queries.study_reader import Lookup
 from pipelines.queries.views import StudyRow, StudyView
 from pipelines.service.config import ServiceSpec
-from pipelines.service.errors import ForbiddenError, TooMuchError, require
+from pipelines.service.errors import ForbiddenError, TooMuchError, require_scope
 from pipelines.service.mlflow_pages import PAGES
-from pipelines.service.path_policy import UPLOADS, confined
-from pipelines.service.supervisor_pool import Supervisors
+from pipelines.service.path_policy import UPLOADS, confine_paths
+from pipelines.service.supervisor_pool import SupervisorPool
 from pipelines.service.uploads import Upload
 from pipelines.study.load import Study, check_document
 from pipelines.workspace.home import Home
@@ -75,10 +75,10 @@ class ServedStudy(StudyView):
     place: int | None = None
 
 
-class Office:
+class StudyService:
     """A service's work but for its processes."""
 
-    def __init__(self, home: Home, store: Store, spec: ServiceSpec, supervisors: Supervisors) -> None:
+    def __init__(self, home: Home, store: Store, spec: ServiceSpec, supervisors: SupervisorPool) -> None:
         self._home = home
         self._store = store
         self._spec = spec
@@ -106,13 +106,13 @@ class Office:
             ConflictError: if the name or the key stands for another study, or the registered model's name is another's.
             ForbiddenError: if the study is somebody else's, or the token may not submit.
         """
-        require(token, "submit")
+        require_scope(token, "submit")
         if not -_MOST_PRIORITY <= priority <= _MOST_PRIORITY:
             raise InputError(
                 f"priority: expected a whole number from -{_MOST_PRIORITY} to {_MOST_PRIORITY}, got {priority}"
             )
         request = hashlib.sha256(repr((document.data, priority)).encode()).hexdigest()
-        study = self._checked(document)
+        study = self._check_document(document)
         with self._store.write() as connection:
             if key is not None and (known := self._submissions.request(token.name, key, connection)) is not None:
                 if known.digest != request:
@@ -123,7 +123,7 @@ class Office:
                 message = f'"{study.name}" is a study of {before.submitter}: give yours another name'
                 raise ConflictError(study.document.problem(("study",), message))
             first = claim_registered_name(connection, study.registered_name, study.name)
-            owner = None if first == study.name else self._other_owner(first, token, connection)
+            owner = None if first == study.name else self._find_other_owner(first, token, connection)
             if owner is not None:
                 key_path = ("export", "register") if study.spec.export.register_as else ("study",)
                 message = (
@@ -137,18 +137,18 @@ class Office:
         self._supervisors.changed()
         return study.name, is_new
 
-    def _other_owner(self, study: str, token: Token, connection: Connection) -> str | None:
+    def _find_other_owner(self, study: str, token: Token, connection: Connection) -> str | None:
         """Return who owns the names that a study was the first to register; None where the token may use them."""
         submission = self._submissions.find(study, connection)
         if token.may("admin") or (submission is not None and submission.submitter == token.name):
             return None
         return submission.submitter if submission else "this service's operator"
 
-    def _checked(self, document: Document) -> Study:
+    def _check_document(self, document: Document) -> Study:
         """Return the study that a document describes, if this service can run it."""
         refused: tuple[Problem, ...] = ()
         try:
-            document = confined(document, self._spec, self._home.folder / UPLOADS)
+            document = confine_paths(document, self._spec, self._home.folder / UPLOADS)
         except InputError as error:
             refused = error.problems
         if any(problem.path.startswith("space.extends") for problem in refused):
@@ -165,7 +165,7 @@ class Office:
             raise study.placed(error) from None
         return study
 
-    def begin_upload(self, name: str) -> Upload:
+    def start_upload(self, name: str) -> Upload:
         """Return what takes a data file for studies; close it in the end.
 
         Args:
@@ -181,7 +181,7 @@ class Office:
 
     # Looking -------------------------------------------------------------------------------------------------
 
-    def studies(
+    def list_studies(
         self, *, states: Collection[str] = (), submitter: str | None = None, after: str | None = None, most: int = 50
     ) -> Page:
         """Return a page of the studies, oldest first.
@@ -204,12 +204,12 @@ class Office:
                     return Page(tuple(found), found[-1].name)
                 row = self._lookup.row(record)
                 if not states or row.state in states:
-                    found.append(_listed(row, submission))
+                    found.append(_make_listed_study(row, submission))
             if len(records) < chunk:
                 return Page(tuple(found), None)
             after = records[-1].name
 
-    def study(self, name: str) -> ServedStudy:
+    def load_study(self, name: str) -> ServedStudy:
         """Return how a study stands.
 
         Raises:
@@ -230,7 +230,7 @@ class Office:
         """What reads studies and trials."""
         return self._lookup
 
-    def worker_log(self, study: str, trial: int) -> Path:
+    def find_worker_log(self, study: str, trial: int) -> Path:
         """Return the file of what a trial's worker printed.
 
         Raises:
@@ -247,7 +247,7 @@ class Office:
 
     # Controlling ---------------------------------------------------------------------------------------------
 
-    def ask(self, name: str, wish: Wish, token: Token) -> control.Standing:
+    def request_control(self, name: str, wish: Wish, token: Token) -> control.Standing:
         """Pause, stop or cancel a study, and return how it stands then.
 
         Raises:
@@ -256,7 +256,7 @@ class Office:
             ForbiddenError: if it is somebody else's.
             KerastudyError: if whoever works on it does not answer.
         """
-        self._require_own(name, token)
+        self._require_ownership(name, token)
         self._supervisors.withdraw(name)
         self._supervisors.changed()
         if (standing := control.ask_for(self._home, name, wish)) is not None:
@@ -273,7 +273,7 @@ class Office:
             ConflictError: if it is not paused.
             ForbiddenError: if it is somebody else's.
         """
-        self._require_own(name, token)
+        self._require_ownership(name, token)
         control.to_resume(self._home, name)
         record = self._queue.get(name)
         if record.state == "finished":
@@ -290,7 +290,7 @@ class Office:
     # Exporting -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def exported(
+    def export(
         self, study: str, trial: int | None, formats: Sequence[str], *, ensemble: bool = False
     ) -> Iterator[Path]:
         """Yield a ZIP archive with a model in the formats, as `export_study` chooses it; it is gone afterwards.
@@ -304,7 +304,7 @@ class Office:
             KerastudyError: if a file cannot be written or differs from the Keras model.
         """
         number = self._lookup.complete_trial(study, trial)
-        with self._one_of_few(), tempfile.TemporaryDirectory(prefix="kerastudy-export-") as scratch:
+        with self._limit_exports(), tempfile.TemporaryDirectory(prefix="kerastudy-export-") as scratch:
             folder = Path(scratch) / f"{study}-t{number:03d}"
             options = ["--to", str(folder), *([] if trial is None else ["--trial", str(number)])]
             options += ["--ensemble"] if ensemble else []
@@ -331,22 +331,22 @@ class Office:
             TooMuchError: if too many exports are under way.
             KerastudyError: if MLflow does not answer.
         """
-        self._require_own(study, token)
+        self._require_ownership(study, token)
         check_alias(alias)
         name = self._lookup.checked(study).registered_name
         with self._store.read() as connection:
             first = find_registered_name(connection, name)
-            owner = None if first is None else self._other_owner(first, token, connection)
+            owner = None if first is None else self._find_other_owner(first, token, connection)
         if owner is not None:
             raise ForbiddenError(f"{name} is a registered model of {owner}: only they and an admin move its aliases")
         number = self._lookup.complete_trial(study, trial)
         options = ["--json", "--trial", str(number), *(["--alias", alias] if alias else []), *["--force"][: int(force)]]
-        with self._one_of_few():
+        with self._limit_exports():
             said = self._command("promote", study, *options, may_fail=True)
         return TypeAdapter(Promoted).validate_json(said)
 
     @contextmanager
-    def _one_of_few(self) -> Iterator[None]:
+    def _limit_exports(self) -> Iterator[None]:
         """Load models in a few processes at a time."""
         if not self._exports.acquire(blocking=False):
             raise TooMuchError(f"{_EXPORTS_AT_ONCE} exports are under way: ask again in a while")
@@ -382,8 +382,8 @@ class Office:
         message = said[-1] if said else f"kerastudy {words[0]} ended with exit status {done.returncode}"
         raise InputError(message) if done.returncode == 2 else KerastudyError(message)
 
-    def _require_own(self, name: str, token: Token) -> None:
-        require(token, "submit")
+    def _require_ownership(self, name: str, token: Token) -> None:
+        require_scope(token, "submit")
         self._queue.get(name)
         submission = self._submissions.find(name)
         owner = submission.submitter if submission else ""
@@ -392,7 +392,7 @@ class Office:
             raise ForbiddenError(f"{name} is {whose}: only they and an admin may do that")
 
 
-def _listed(row: StudyRow, submission: Submission | None) -> ListedStudy:
+def _make_listed_study(row: StudyRow, submission: Submission | None) -> ListedStudy:
     of_service: Mapping[str, object] = (
         {"submitter": submission.submitter, "priority": submission.priority} if submission else {}
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from pipelines.engines.local_engine import cores
 from pipelines.queries.study_reader import Lookup, loaded
-from pipelines.service.scheduler import Next, Running, Waiting, next_study, order
+from pipelines.service.scheduler import NextStudy, RunningStudy, WaitingStudy, choose_next_study, order_waiting
 from pipelines.workspace.home import Home
 from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue, StudyRecord
@@ -33,7 +33,7 @@ _WAITS = ("queued", "running")
 
 
 @dataclass
-class _Tries:
+class _Attempts:
     """How often a study's process ended before its time without a step forward, and when it may begin again."""
 
     failed: int = 0
@@ -41,7 +41,7 @@ class _Tries:
     trials: int = -1
 
 
-class Supervisors:
+class SupervisorPool:
     """One process for each study that is worked on.
 
     Args:
@@ -58,7 +58,7 @@ class Supervisors:
         self._most = studies
         self._workers = workers
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._tries: dict[str, _Tries] = {}
+        self._tries: dict[str, _Attempts] = {}
         self._ordering = threading.Lock()
         self._ordered: tuple[tuple[str, ...], float] = (), float("-inf")
 
@@ -67,23 +67,23 @@ class Supervisors:
         for name, process in list(self._processes.items()):
             if process.poll() is not None:
                 del self._processes[name]
-                _let_go(process)
+                _close_pipe(process)
                 status = process.returncode
                 how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
-                self._failed(name, how)
-        while (chosen := self._next()) is not None:
+                self._handle_failure(name, how)
+        while (chosen := self._choose_next()) is not None:
             try:
-                self._begin(chosen)
+                self._start_process(chosen)
             except OSError as error:  # such as a folder that cannot be written: no reason to keep others waiting
-                self._failed(chosen.study, f"could not begin ({error})")
+                self._handle_failure(chosen.study, f"could not begin ({error})")
 
     def waiting(self) -> tuple[str, ...]:
         """Return the studies that wait, in the order in which they would begin; as of a second ago at most."""
         with self._ordering:  # of many who ask at once, one puts a thousand studies in order
             ordered, at = self._ordered
             if time.monotonic() - at > _ORDERED_FOR_S:
-                waiting, running = self._waiting_and_running()
-                ordered = order(waiting, running, self._submissions.last_started_ms())
+                waiting, running = self._read_queue()
+                ordered = order_waiting(waiting, running, self._submissions.last_started_ms())
                 self._ordered = ordered, time.monotonic()
             return ordered
 
@@ -116,18 +116,18 @@ class Supervisors:
             except subprocess.TimeoutExpired:
                 process.kill()  # the next service finds the study cut off, and goes on
                 process.wait()
-            _let_go(process)
+            _close_pipe(process)
         self._processes.clear()
 
-    def _next(self) -> Next | None:
-        waiting, running = self._waiting_and_running()
+    def _choose_next(self) -> NextStudy | None:
+        waiting, running = self._read_queue()
         if not waiting or len(running) >= self._most:
             return None
         now = time.monotonic()
-        ready = [each for each in waiting if self._tries.get(each.study, _Tries()).not_before <= now]
-        return next_study(ready, running, self._quotas(), self._submissions.last_started_ms())
+        ready = [each for each in waiting if self._tries.get(each.study, _Attempts()).not_before <= now]
+        return choose_next_study(ready, running, self._read_quotas(), self._submissions.last_started_ms())
 
-    def _waiting_and_running(self) -> tuple[list[Waiting], list[Running]]:
+    def _read_queue(self) -> tuple[list[WaitingStudy], list[RunningStudy]]:
         records = self._queue.list(states=_WAITS)
         submitted = self._submissions.of(record.name for record in records)
         waiting, running = [], []
@@ -135,15 +135,15 @@ class Supervisors:
             submission = submitted.get(record.name)
             if record.name in self._processes or record.holder is not None:
                 submitter = submission.submitter if submission else ""
-                running.append(Running(record.name, submitter, submission.trials_at_once if submission else None))
+                running.append(RunningStudy(record.name, submitter, submission.trials_at_once if submission else None))
             elif submission is not None:
-                waiting.append(_waiting(record, submission))
+                waiting.append(_describe_waiting(record, submission))
         return waiting, running
 
-    def _quotas(self) -> Mapping[str, int]:
+    def _read_quotas(self) -> Mapping[str, int]:
         return {token.name: token.running_trials for token in self._tokens.list() if token.running_trials is not None}
 
-    def _begin(self, chosen: Next) -> None:
+    def _start_process(self, chosen: NextStudy) -> None:
         """Begin a process; what it prints goes to a file of the study."""
         folder = self._home.study(chosen.study)
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,13 +160,13 @@ class Supervisors:
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
             )
 
-    def _failed(self, name: str, how: str) -> None:
+    def _handle_failure(self, name: str, how: str) -> None:
         """Let a study whose process ended before its time begin again, later each time, and park it in the end."""
         record = self._queue.find(name)
         if record is None or record.state not in _WAITS:
             self._tries.pop(name, None)
             return
-        tries = self._tries.setdefault(name, _Tries())
+        tries = self._tries.setdefault(name, _Attempts())
         counts = Lookup(self._home, self._store).study(name).trials
         trials = sum(count for state, count in counts.items() if state != "running")
         tries.failed = 1 if trials > tries.trials else tries.failed + 1
@@ -179,14 +179,14 @@ class Supervisors:
             self._queue.set_state(name, "parked", reason)
 
 
-def _let_go(process: subprocess.Popen[bytes]) -> None:
+def _close_pipe(process: subprocess.Popen[bytes]) -> None:
     """Close our end of the pipe to a process that has ended."""
     if process.stdin is not None:
         process.stdin.close()
 
 
-def _waiting(record: StudyRecord, submission: Submission) -> Waiting:
+def _describe_waiting(record: StudyRecord, submission: Submission) -> WaitingStudy:
     resources = loaded(record).spec.resources
     seats = 1 if resources.fleet == "off" else resources.fleet
     at_once = None if seats == "auto" else (resources.workers or cores()) * seats
-    return Waiting(record.name, submission.submitter, submission.priority, submission.submitted_ms, at_once)
+    return WaitingStudy(record.name, submission.submitter, submission.priority, submission.submitted_ms, at_once)

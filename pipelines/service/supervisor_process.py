@@ -26,7 +26,7 @@ from tracking.store.study_queue import StudyQueue
 WAITS = "the service has stopped; it goes on with this study when it starts again"
 
 
-def work_on(name: str, home: Home, most_trials: int | None, most_workers: int | None) -> None:
+def run_study_process(name: str, home: Home, most_trials: int | None, most_workers: int | None) -> None:
     """Work on a study until it ends or the service does.
 
     A study whose data or models cannot be used fails with that reason; one that has begun is parked, since it
@@ -42,12 +42,12 @@ def work_on(name: str, home: Home, most_trials: int | None, most_workers: int | 
         StudyBusyError: if somebody else works on the study.
         KerastudyError: if the store cannot be used.
     """
-    service = _Service()
+    service = _ServiceLink()
     with Store.open(home.store) as store:
         queue = StudyQueue(store)
         try:
-            study = narrowed(loaded(queue.get(name)), most_trials, most_workers)
-            ended = _work(study, home, service)
+            study = limit_resources(loaded(queue.get(name)), most_trials, most_workers)
+            ended = _supervise(study, home, service)
         except InputError as error:
             queue.set_state(name, "failed" if is_unseen(queue.get(name)) else "parked", str(error))
             raise
@@ -55,7 +55,7 @@ def work_on(name: str, home: Home, most_trials: int | None, most_workers: int | 
             queue.set_state(name, "queued", WAITS)
 
 
-def narrowed(study: Study, most_trials: int | None, most_workers: int | None) -> Study:
+def limit_resources(study: Study, most_trials: int | None, most_workers: int | None) -> Study:
     """Return the study with so few workers, and seats in a fleet, that it keeps within what it is allowed."""
     resources = study.spec.resources
     workers = min(resources.workers or cores(), most_workers or cores(), most_trials or cores())
@@ -69,8 +69,8 @@ def narrowed(study: Study, most_trials: int | None, most_workers: int | None) ->
     return Study(study.spec.model_copy(update={"resources": narrow}), study.space, study.base, study.document)
 
 
-def _work(study: Study, home: Home, service: _Service) -> StudyEnded:
-    LocalEngine(own_code=study.has_own_model).warm("tensorflow")
+def _supervise(study: Study, home: Home, service: _ServiceLink) -> StudyEnded:
+    LocalEngine(user_code=study.has_user_model).warm("tensorflow")
     with supervised(study, home, own_process=True) as supervisor:
         service.on_stop = supervisor.park
         for event in recorded(home, study.name, supervisor.run()):
@@ -80,7 +80,7 @@ def _work(study: Study, home: Home, service: _Service) -> StudyEnded:
     return last
 
 
-class _Service:
+class _ServiceLink:
     """The service that began this process.
 
     Attributes:
@@ -92,10 +92,10 @@ class _Service:
         self.has_stopped = False
         self.on_stop: Callable[[], None] | None = None
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to hear
-        signal.signal(signal.SIGTERM, self._stopped)
+        signal.signal(signal.SIGTERM, self._handle_stop)
         threading.Thread(target=self._watch, name="service", daemon=True).start()
 
-    def _stopped(self, number: int, frame: object) -> None:
+    def _handle_stop(self, number: int, frame: object) -> None:
         self.has_stopped = True
         if self.on_stop is None:
             raise SystemExit(0)

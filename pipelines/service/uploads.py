@@ -18,7 +18,7 @@ _one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Uploaded:
+class UploadedFile:
     """An uploaded file: how a study names it, its size in bytes, and its digest."""
 
     source: str
@@ -64,7 +64,7 @@ class Upload:
         self._digest.update(chunk)
         self._file.write(chunk)
 
-    def keep(self) -> Uploaded:
+    def keep(self) -> UploadedFile:
         """Keep the file, durably; the same content again is the same file.
 
         Raises:
@@ -81,7 +81,7 @@ class Upload:
             if not target.exists() and taken + self._size > self._most_of_all:
                 raise TooMuchError("there is no room for further uploads: ask the operator of this service")
             self._aside.replace(target)
-        return Uploaded(f"{UPLOADS}/{target.name}", self._size, self._digest.hexdigest())
+        return UploadedFile(f"{UPLOADS}/{target.name}", self._size, self._digest.hexdigest())
 
     def close(self) -> None:
         """Leave nothing of a file that was not kept."""

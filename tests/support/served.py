@@ -13,11 +13,11 @@ import httpx
 
 from pipelines.service.app import make_app
 from pipelines.service.config import ServiceSpec
-from pipelines.service.security_middleware import Guard
-from pipelines.service.server import Listening, settings_of
-from pipelines.service.stream_limit import Streams
-from pipelines.service.study_service import Office
-from pipelines.service.supervisor_pool import Supervisors
+from pipelines.service.security_middleware import SecurityMiddleware
+from pipelines.service.server import ServiceServer, make_uvicorn_config
+from pipelines.service.stream_limit import StreamLimit
+from pipelines.service.study_service import StudyService
+from pipelines.service.supervisor_pool import SupervisorPool
 from pipelines.workspace.home import Home
 from tracking.store.database import Store
 from tracking.store.tokens import Tokens
@@ -44,10 +44,10 @@ class Served:
     port: int
     home: Home
     store: Store
-    office: Office
-    supervisors: Supervisors
-    streams: Streams
-    app: Guard
+    study_service: StudyService
+    supervisors: SupervisorPool
+    streams: StreamLimit
+    app: SecurityMiddleware
 
     def token(self, name: str, scope: str = "submit", running_trials: int | None = None) -> dict[str, str]:
         """Make a token; return the header that carries it."""
@@ -60,12 +60,12 @@ def served(folder: Path, **spec: object) -> Iterator[Served]:
     home = Home.at(str(folder / "home"), {})
     with Store.open(home.store) as store:
         chosen = ServiceSpec.model_validate(spec)
-        supervisors, streams = Supervisors(home, store, chosen.studies, chosen.workers), Streams()
-        office = Office(home, store, chosen, supervisors)
-        app = Guard(make_app(office, store, streams), Tokens(store), HOSTS, chosen.uploads)
-        config = settings_of(app, chosen)
+        supervisors, streams = SupervisorPool(home, store, chosen.studies, chosen.workers), StreamLimit()
+        study_service = StudyService(home, store, chosen, supervisors)
+        app = SecurityMiddleware(make_app(study_service, store, streams), Tokens(store), HOSTS, chosen.uploads)
+        config = make_uvicorn_config(app, chosen)
         config.port = 0
-        server = Listening(config, streams, lambda: None)
+        server = ServiceServer(config, streams, lambda: None)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         while not server.started:
@@ -73,7 +73,7 @@ def served(folder: Path, **spec: object) -> Iterator[Served]:
         port = server.servers[0].sockets[0].getsockname()[1]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
             try:
-                yield Served(client, port, home, store, office, supervisors, streams, app)
+                yield Served(client, port, home, store, study_service, supervisors, streams, app)
             finally:
                 server.should_exit = True
                 server.force_exit = True

@@ -13,7 +13,7 @@ import optuna
 import pytest
 from desk import FILE, SUMMARY, Desk, scores
 from fake_engine import Ends, FakeEngine
-from mlflow_picture import everything, executions_of, runs_of, without_ids
+from mlflow_picture import everything, retrainings_of, runs_of, without_ids
 from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary
@@ -75,7 +75,7 @@ def another_mlflow(tmp_path, _empty_mlflow, monkeypatch):
     return replaced
 
 
-def client_of(home):
+def make_socket_client(home):
     uri = urls.home_tracking_uri(home.folder)
     return mlflow.MlflowClient(uri, registry_uri=uri)
 
@@ -105,7 +105,7 @@ def test_what_waits_is_delivered(desk, home):
     desk.run(FakeEngine(scores(3.0, 2.0)), trials=2)
     waiting = desk.outbox.pending("it")
     assert synced(home) == [Synced("it", waiting, 0, "")]
-    assert len(runs_of(client_of(home), "it")[1]) == 2
+    assert len(runs_of(make_socket_client(home), "it")[1]) == 2
     assert synced(home) == []
     assert synced(home, "it") == [Synced("it", 0, 0, "")]
     with Lookup.open(home) as lookup:
@@ -243,9 +243,9 @@ def assert_told_alike(home, another_mlflow, *, ended_once=True):
 
     Of a study that ended several times the earlier ends are not told.
     """
-    before = everything(client_of(home), "it")
+    before = everything(make_socket_client(home), "it")
     assert rebuilt(home).left == 0
-    assert everything(client_of(home), "it") == before
+    assert everything(make_socket_client(home), "it") == before
     client = another_mlflow()
     told = rebuilt(home)
     assert (told.left, told.reason) == (0, "")
@@ -288,7 +288,7 @@ def test_further_trainings_are_told_anew(desk, home, another_mlflow):
     """Their runs are below their trials', and the refit's model is the one that is registered."""
 
     def luck(job):
-        again = "executions" in job.folder
+        again = "retrainings" in job.folder
         return (yield from scores(*([3.0, 1.0] if again else [1.0, 2.0]))(job))
 
     desk.run(FakeEngine(luck, others={"data": None}), trials=2, selection="finalists: 2, seeds: 2, refit: true")
@@ -296,7 +296,7 @@ def test_further_trainings_are_told_anew(desk, home, another_mlflow):
     told, client = assert_told_alike(home, another_mlflow)
     assert told.trials == 2
     _, children = runs_of(client, "it")
-    executed = executions_of(client, "it")
+    executed = retrainings_of(client, "it")
     names = ["it-t000-seed-1", "it-t000-seed-2", "it-t001-refit", "it-t001-seed-1", "it-t001-seed-2"]
     assert [run.info.run_name for run in executed] == names
     assert executed[0].data.tags["mlflow.parentRunId"] == children[0].info.run_id
@@ -352,9 +352,9 @@ def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
     desk.run(FakeEngine(scores(9.0, 9.0, 9.0, 1.0, 5.0)), study=study)
     assert {trial.fits for trial in scored_trials(current(desk))} == {True, False}
     synced(home)
-    first = everything(client_of(home), "it")
+    first = everything(make_socket_client(home), "it")
     assert rebuilt(home).left == 0
-    assert comparable(everything(client_of(home), "it")) == comparable(first)
+    assert comparable(everything(make_socket_client(home), "it")) == comparable(first)
     told, client = assert_told_alike(home, another_mlflow, ended_once=False)
     assert told.trials == 5
     _, children = runs_of(client, "it")
@@ -372,7 +372,7 @@ def test_only_what_is_missing_is_added(desk, home):
     """An MLflow that has lost trials, a model and the registered winner has all again, and the rest is as it was."""
     desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=3)
     synced(home)
-    client = client_of(home)
+    client = make_socket_client(home)
     before = everything(client, "it")
     parent, children = runs_of(client, "it")
     client.delete_run(children[1].info.run_id)
@@ -443,7 +443,7 @@ def test_the_studys_own_end_is_the_one_that_was_told(desk, home, another_mlflow)
     """The parent ends when the study did, though only the outbox knows when."""
     desk.run(FakeEngine(scores(3.0), test_scores={"test_loss": 4.0}), trials=1, summary=with_test_rows())
     synced(home)
-    before, _ = runs_of(client_of(home), "it")
+    before, _ = runs_of(make_socket_client(home), "it")
     client = another_mlflow()
     rebuilt(home)
     parent, children = runs_of(client, "it")

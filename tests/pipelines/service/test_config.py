@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.service.config import ServiceSpec, read_config
-from pipelines.service.server import address, check_address
+from pipelines.service.server import check_address, make_url
 from search_spaces.errors import InputError
 
 
@@ -79,4 +79,4 @@ def test_this_machine_needs_none(host):
 )
 def test_the_address_that_is_told_can_be_used(host, told):
     """A service that listens everywhere names an address that it answers to, as it does in a container."""
-    assert address(ServiceSpec(host=host, tls_in_front=True)) == told
+    assert make_url(ServiceSpec(host=host, tls_in_front=True)) == told

@@ -14,7 +14,7 @@ from served import study_text
 from pipelines.operations.promote import Promoted
 from pipelines.service import study_service
 from pipelines.supervisor.event_log import recorded
-from pipelines.supervisor.events import StudyEnded, TrialBegun
+from pipelines.supervisor.events import StudyEnded, TrialBegan
 from tracking.store.study_queue import StudyQueue, this_process
 from tracking.store.submissions import Submissions
 
@@ -279,7 +279,7 @@ def test_events_come_in_order_and_go_on_after_an_id(service, ann):
     """The stream of a study that is over ends with its end; `Last-Event-ID` takes up a broken one."""
     submit(service, ann, study_text())
     end = StudyEnded("s", "finished", "done", "val_loss", 0, 0.5, {}, {"complete": 1}, 1.0, 0, "")
-    list(recorded(service.home, "s", [TrialBegun(0, {}), TrialBegun(1, {}), end]))
+    list(recorded(service.home, "s", [TrialBegan(0, {}), TrialBegan(1, {}), end]))
     StudyQueue(service.store).set_state("s", "finished")
     whole = events_of(service.client.get("/v1/studies/s/events", headers=ann))
     assert [(kind, data.get("number")) for _, kind, data in whole] == [
@@ -354,7 +354,7 @@ def test_health_needs_no_token_and_metrics_do(service, reader):
 
 def test_a_defect_is_no_secret_and_no_traceback(service, ann, monkeypatch):
     """A client hears that it is ours, and nothing of the inside."""
-    monkeypatch.setattr(type(service.office), "study", lambda self, name: 1 / 0)
+    monkeypatch.setattr(type(service.study_service), "load_study", lambda self, name: 1 / 0)
     found = detail(service.client.get("/v1/studies/s", headers=ann), 500)
     assert "ZeroDivision" not in json.dumps(found)
 

@@ -10,9 +10,9 @@ import pytest
 from served import study_text
 
 from pipelines.service.config import ServiceSpec
-from pipelines.service.mlflow_pages import MlflowPages, client_elsewhere
+from pipelines.service.mlflow_pages import MlflowPages, make_external_client
 from pipelines.service.mlflow_proxy import MlflowProxy
-from pipelines.service.server import _seen_at
+from pipelines.service.server import _find_mlflow_url
 
 
 class Server(BaseHTTPRequestHandler):
@@ -54,7 +54,7 @@ def led(lookup, address, base, name="s", environ=None):
         async def send(message):
             answers.append(message)
 
-        async with client_elsewhere(address, environ or {}) as client:
+        async with make_external_client(address, environ or {}) as client:
             proxy = MlflowProxy(None, MlflowPages(lookup, client, base), "")
             await proxy({"path": f"/mlflow/studies/{name}"}, None, send)
         return answers
@@ -66,7 +66,7 @@ def led(lookup, address, base, name="s", environ=None):
 @pytest.fixture
 def lookup(service):
     service.client.post("/v1/studies", content=study_text(), headers=service.token("ann"))
-    return service.office.lookup
+    return service.study_service.lookup
 
 
 def test_browsers_are_led_to_the_address_that_they_can_reach(lookup, elsewhere):
@@ -104,7 +104,7 @@ def test_an_mlflow_that_is_away_is_said_to_be(lookup):
 
 def test_a_password_in_the_address_is_not_shown():
     """`MLFLOW_TRACKING_URI` may hold one; an address for browsers that is written out wins."""
-    assert _seen_at(ServiceSpec(), "http://ann:secret@mlflow:5000") == "http://mlflow:5000"
-    assert _seen_at(ServiceSpec(mlflow_url="https://m"), "http://mlflow:5000") == "https://m"
-    assert _seen_at(ServiceSpec(), "") == ""
-    assert _seen_at(ServiceSpec(mlflow_url="https://m"), "") == ""  # the service runs one itself, seen below it
+    assert _find_mlflow_url(ServiceSpec(), "http://ann:secret@mlflow:5000") == "http://mlflow:5000"
+    assert _find_mlflow_url(ServiceSpec(mlflow_url="https://m"), "http://mlflow:5000") == "https://m"
+    assert _find_mlflow_url(ServiceSpec(), "") == ""
+    assert _find_mlflow_url(ServiceSpec(mlflow_url="https://m"), "") == ""  # the service runs one itself, seen below it

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from pipelines.service.mlflow_proxy import MlflowProxy
-from pipelines.service.mlflow_routes import is_reading, takes_location
+from pipelines.service.mlflow_routes import has_location, is_read_only
 from tracking.store.tokens import Token
 
 # Every route that MLflow registers, a line each: its methods and its path, as of 3.17.
@@ -92,7 +92,7 @@ def _ask(scope: str, method: str, path: str) -> tuple[int, list[tuple[str, str]]
 
 def test_reading_routes_change_nothing(routes: list[tuple[str, str]]) -> None:
     """No route that is open to readers writes, runs or reveals a secret, by its method and its name."""
-    open_to_readers = {(method, path) for method, path in routes if is_reading(method, path)}
+    open_to_readers = {(method, path) for method, path in routes if is_read_only(method, path)}
     assert len(open_to_readers) > 40
     assert {method for method, _ in open_to_readers} == {"GET", "POST"}
     wrong = [(m, p) for m, p in open_to_readers for word in _CHANGES if word in p.replace("registered", "")]
@@ -101,7 +101,7 @@ def test_reading_routes_change_nothing(routes: list[tuple[str, str]]) -> None:
 
 def test_every_listed_route_exists(routes: list[tuple[str, str]]) -> None:
     """Most routes of MLflow are closed; the list holds none that this MLflow does not have."""
-    closed = [route for route in routes if not is_reading(*route)]
+    closed = [route for route in routes if not is_read_only(*route)]
     assert len(closed) > 250
 
 
@@ -154,5 +154,5 @@ def test_an_admin_changes_what_holds_no_location() -> None:
     """An admin deletes a run, and cannot make an experiment or a version at a place of their choice."""
     assert _ask("admin", "POST", "/mlflow/api/2.0/mlflow/runs/delete")[0] == 200
     for route in ("experiments/create", "model-versions/create"):
-        assert takes_location("POST", f"/api/2.0/mlflow/{route}")
+        assert has_location("POST", f"/api/2.0/mlflow/{route}")
         assert _ask("admin", "POST", f"/mlflow/api/2.0/mlflow/{route}") == (403, [])

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.service import notifications
 from pipelines.service.config import NotifySpec
-from pipelines.service.notifications import SIGNATURE, Notices
+from pipelines.service.notifications import SIGNATURE, Notifier
 from pipelines.supervisor.event_log import recorded
 from pipelines.supervisor.events import StudyEnded, TrialEnded
 from pipelines.workspace.home import Home
@@ -70,7 +70,7 @@ def world(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch):
-    monkeypatch.setattr(Notices, "_rest", lambda self, seconds: None)
+    monkeypatch.setattr(Notifier, "_sleep", lambda self, seconds: None)
 
 
 def told(receiver):
@@ -86,13 +86,13 @@ def test_each_is_told_once_in_order(world, receiver):
     home, store = world
     everything = [NotifySpec(on=["finished", "failed", "new_best"], webhook=receiver.address)]
     happen(home, BEST, WORSE, end())
-    Notices(home, store, everything).step()
-    Notices(home, store, everything).step()
+    Notifier(home, store, everything).step()
+    Notifier(home, store, everything).step()
     assert told(receiver) == ["new_best", "finished"]
     last = json.loads(receiver.got[-1][1])
     assert (last["study"], last["submitter"], last["winner"], last["test"]) == ("s", "ann", 0, {"loss": 0.6})
     happen(home, end("failed"), end("parked"), end("cancelled"))
-    Notices(home, store, everything).step()
+    Notifier(home, store, everything).step()
     assert told(receiver)[2:] == ["failed"]
 
 
@@ -100,7 +100,7 @@ def test_a_receiver_gets_the_kinds_that_it_asked_for(world, receiver):
     """By default how a study ended."""
     home, store = world
     happen(home, BEST, end())
-    Notices(home, store, [NotifySpec(webhook=receiver.address)]).step()
+    Notifier(home, store, [NotifySpec(webhook=receiver.address)]).step()
     assert told(receiver) == ["finished"]
 
 
@@ -110,7 +110,7 @@ def test_a_signature_proves_where_it_comes_from(world, receiver, tmp_path):
     (tmp_path / "secret").write_text("hush\n")
     happen(home, end())
     spec = NotifySpec(webhook=receiver.address, secret_file=str(tmp_path / "secret"))
-    Notices(home, store, [spec]).step()
+    Notifier(home, store, [spec]).step()
     [(headers, body)] = receiver.got
     parts = dict(part.split("=") for part in headers[SIGNATURE].split(","))
     right = hmac.new(b"hush", parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
@@ -122,7 +122,7 @@ def test_a_refusal_is_tried_again(world, receiver):
     home, store = world
     receiver.answers = [500, 503, 302]
     happen(home, end(), end("failed"))
-    Notices(home, store, [NotifySpec(webhook=receiver.address)]).step()
+    Notifier(home, store, [NotifySpec(webhook=receiver.address)]).step()
     assert told(receiver) == ["finished"] * 4 + ["failed"]
 
 
@@ -135,10 +135,10 @@ def test_one_that_never_answers_is_given_up(world, receiver, caplog, monkeypatch
     caplog.set_level("INFO", logger=notifications._log.name)
     happen(home, end())
     deaf = NotifySpec(webhook="http://127.0.0.1:9/")
-    Notices(home, store, [deaf, NotifySpec(webhook=receiver.address)]).step()
+    Notifier(home, store, [deaf, NotifySpec(webhook=receiver.address)]).step()
     assert told(receiver) == ["finished"]
     assert "finished of s was given up" in caplog.text
-    Notices(home, store, [deaf]).step()
+    Notifier(home, store, [deaf]).step()
     assert caplog.text.count("given up") == 1
 
 
@@ -147,7 +147,7 @@ def test_a_command_gets_it_on_standard_input(world, tmp_path):
     home, store = world
     happen(home, end())
     code = f"import sys; open({str(tmp_path / 'got')!r}, 'w').write(sys.stdin.read())"
-    Notices(home, store, [NotifySpec(command=[sys.executable, "-c", code])]).step()
+    Notifier(home, store, [NotifySpec(command=[sys.executable, "-c", code])]).step()
     assert json.loads((tmp_path / "got").read_text())["kind"] == "finished"
 
 
@@ -156,5 +156,5 @@ def test_old_news_is_no_news(world, receiver, monkeypatch):
     home, store = world
     happen(home, end())
     monkeypatch.setattr(notifications, "_STALE_MS", -1)
-    Notices(home, store, [NotifySpec(webhook=receiver.address)]).step()
+    Notifier(home, store, [NotifySpec(webhook=receiver.address)]).step()
     assert told(receiver) == []

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.service.config import ServiceSpec
-from pipelines.service.path_policy import confined
+from pipelines.service.path_policy import confine_paths
 from search_spaces.errors import InputError
 from search_spaces.yaml_document import parse_document
 
@@ -38,7 +38,7 @@ def spec(place):
 
 def ask(place, spec, source="a.csv", model="mlp", space="{}"):
     text = f"study: s\ndata: {{source: {source!r}}}\nmodel: {model!r}\nspace: {space}\n"
-    return confined(parse_document(text, "s.yaml"), spec, place / "uploads").data
+    return confine_paths(parse_document(text, "s.yaml"), spec, place / "uploads").data
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_nothing_else_is(place, spec, written):
     text = parse_document("study: s\ndata: {source: x}\nmodel: mlp\n", "s.yaml")
     document = text.with_value(("data", "source"), written, "s.yaml")
     with pytest.raises(InputError, match="this service has no data called") as refused:
-        confined(document, spec, place / "uploads")
+        confine_paths(document, spec, place / "uploads")
     assert "secret" not in str(refused.value).replace(written, "")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_studies import study_of
 
-from pipelines.service.supervisor_process import narrowed
+from pipelines.service.supervisor_process import limit_resources
 
 STUDY = "study: s\ndata: {source: 'sklearn:digits'}\nmodel: mlp\nresources: %s\n"
 
@@ -26,7 +26,7 @@ STUDY = "study: s\ndata: {source: 'sklearn:digits'}\nmodel: mlp\nresources: %s\n
 def test_a_quota_is_shared_out_among_workers_and_seats(monkeypatch, resources, most_trials, workers, fleet):
     """Workers times seats are never more trials than allowed; without a quota nothing changes."""
     monkeypatch.setattr("pipelines.service.supervisor_process.cores", lambda: 8)
-    narrow = narrowed(study_of(STUDY % resources), most_trials, None).spec.resources
+    narrow = limit_resources(study_of(STUDY % resources), most_trials, None).spec.resources
     assert (narrow.workers, narrow.fleet) == (workers, fleet)
     if most_trials is not None:
         assert narrow.workers * (1 if narrow.fleet == "off" else narrow.fleet) <= most_trials
@@ -36,11 +36,11 @@ def test_a_quota_is_shared_out_among_workers_and_seats(monkeypatch, resources, m
 def test_an_operator_caps_workers(monkeypatch, asked, most, workers):
     """Whatever a study's file asks for, or leaves to the machine."""
     monkeypatch.setattr("pipelines.service.supervisor_process.cores", lambda: 8)
-    assert narrowed(study_of(STUDY % asked), None, most).spec.resources.workers == workers
+    assert limit_resources(study_of(STUDY % asked), None, most).spec.resources.workers == workers
 
 
 def test_nothing_else_of_the_study_changes():
     """Its identity and its file stay what was submitted."""
     study = study_of(STUDY % "{workers: 4}")
-    narrow = narrowed(study, 1, None)
+    narrow = limit_resources(study, 1, None)
     assert (narrow.identity(), narrow.document) == (study.identity(), study.document)
