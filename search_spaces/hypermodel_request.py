@@ -24,15 +24,15 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
-from search_spaces.conditions import Value
 from search_spaces.suggest import can_draw_steps
+from search_spaces.values import Value
 
 Kind = Literal["int", "float", "choice", "boolean", "fixed"]
 Sampling = Literal["linear", "log", "reverse_log"]
 
 
 @dataclass(frozen=True)
-class Question:
+class HyperparameterRequest:
     """One hyperparameter as a hypermodel asks for it.
 
     Attributes:
@@ -67,17 +67,17 @@ class Question:
 
 
 Known = MutableMapping[str, BaseDistribution]
-"""The distributions that an Optuna study has by name; kept up to date by `answer` and `defaults_for_optuna`."""
+"""The distributions that an Optuna study has by name; kept up to date by `answer` and `make_optuna_defaults`."""
 
 
-def question_of(hyperparameter: Any) -> Question:
+def make_request(hyperparameter: Any) -> HyperparameterRequest:
     """Return a KerasTuner hyperparameter, or one of a subclass, as plain values."""
     kinds = {"Int": "int", "Float": "float", "Choice": "choice", "Boolean": "boolean", "Fixed": "fixed"}
     kind: Any = next(kinds[cls.__name__] for cls in type(hyperparameter).__mro__ if cls.__name__ in kinds)
     name, default = hyperparameter.name, hyperparameter.default
     if kind not in ("int", "float"):
-        return Question(name, kind, default, choices=tuple(hyperparameter.values))
-    return Question(
+        return HyperparameterRequest(name, kind, default, choices=tuple(hyperparameter.values))
+    return HyperparameterRequest(
         name=name,
         kind=kind,
         default=default,
@@ -88,36 +88,36 @@ def question_of(hyperparameter: Any) -> Question:
     )
 
 
-def answer(question: Question, trial: optuna.trial.BaseTrial, known: Known) -> Value:
+def suggest_value(request: HyperparameterRequest, trial: optuna.trial.BaseTrial, known: Known) -> Value:
     """Return a trial's value for a question; the same one when asked again in the same trial."""
-    if not question.is_drawn:
-        return question.default
-    name, distribution = _claimed(question, known)
-    return _for_model(question, _drawn(trial, name, distribution))
+    if not request.is_drawn:
+        return request.default
+    name, distribution = _claimed(request, known)
+    return _for_model(request, _drawn(trial, name, distribution))
 
 
-def defaults_for_optuna(questions: Iterable[Question], known: Known) -> dict[str, Any]:
+def make_optuna_defaults(requests: Iterable[HyperparameterRequest], known: Known) -> dict[str, Any]:
     """Return the questions' defaults as `optuna.Study.enqueue_trial` takes them, but those that Optuna cannot have.
 
     These are defaults outside of their own range, and those of a name that has other ranges and defaults as well.
     """
     defaults: dict[str, Any] = {}
     torn: set[str] = set()
-    for question in questions:
-        if not question.is_drawn:
+    for request in requests:
+        if not request.is_drawn:
             continue
-        name, distribution = _claimed(question, known)
-        drawn = _for_optuna(question, question.default)
+        name, distribution = _claimed(request, known)
+        drawn = _for_optuna(request, request.default)
         is_value = drawn is not None and distribution._contains(distribution.to_internal_repr(drawn))
         if not is_value or defaults.setdefault(name, drawn) != drawn:
             torn.add(name)
     return {name: drawn for name, drawn in defaults.items() if name not in torn}
 
 
-def _claimed(question: Question, known: Known) -> tuple[str, BaseDistribution]:
+def _claimed(request: HyperparameterRequest, known: Known) -> tuple[str, BaseDistribution]:
     """Return a name that is free in Optuna for this distribution, or is its own already, and the distribution."""
-    distribution = _distribution(question)
-    base = question.name + _suffix(question)
+    distribution = _distribution(request)
+    base = request.name + _suffix(request)
     name, number = base, 1
     while name in known and not _fits(known[name], distribution):
         number += 1
@@ -134,46 +134,46 @@ def _fits(one: BaseDistribution, other: BaseDistribution) -> bool:
     return True
 
 
-def _suffix(question: Question) -> str:
-    if _is_indexed(question):
+def _suffix(request: HyperparameterRequest) -> str:
+    if _is_indexed(request):
         return "#idx"
-    return "#mirrored" if question.sampling == "reverse_log" else ""
+    return "#mirrored" if request.sampling == "reverse_log" else ""
 
 
-def _is_indexed(question: Question) -> bool:
+def _is_indexed(request: HyperparameterRequest) -> bool:
     """Say whether the number of a step is drawn: steps are factors, or Optuna would not find the last where it is."""
-    if question.step is None or question.sampling != "linear":
-        return question.step is not None
-    return question.kind == "float" and not can_draw_steps(question.low, _at(question, _steps(question)), question.step)
+    if request.step is None or request.sampling != "linear":
+        return request.step is not None
+    return request.kind == "float" and not can_draw_steps(request.low, _at(request, _steps(request)), request.step)
 
 
-def _distribution(question: Question) -> BaseDistribution:
-    if question.kind == "boolean":
+def _distribution(request: HyperparameterRequest) -> BaseDistribution:
+    if request.kind == "boolean":
         return CategoricalDistribution((False, True))
-    if question.kind == "choice":
-        return CategoricalDistribution(tuple(dict.fromkeys(question.choices)))
-    if _is_indexed(question):
-        return IntDistribution(0, _steps(question))
-    log = question.sampling != "linear"
-    if question.kind == "int":
-        step = int(question.step or 1)
-        low = int(question.low)
-        return IntDistribution(low, low + (int(question.high) - low) // step * step, log=log, step=step)
-    if question.step is None:
-        return FloatDistribution(question.low, question.high, log=log)
-    return FloatDistribution(question.low, _at(question, _steps(question)), step=question.step)
+    if request.kind == "choice":
+        return CategoricalDistribution(tuple(dict.fromkeys(request.choices)))
+    if _is_indexed(request):
+        return IntDistribution(0, _steps(request))
+    log = request.sampling != "linear"
+    if request.kind == "int":
+        step = int(request.step or 1)
+        low = int(request.low)
+        return IntDistribution(low, low + (int(request.high) - low) // step * step, log=log, step=step)
+    if request.step is None:
+        return FloatDistribution(request.low, request.high, log=log)
+    return FloatDistribution(request.low, _at(request, _steps(request)), step=request.step)
 
 
-def _steps(question: Question) -> int:
-    step = question.step or 1.0
-    if question.sampling == "linear":
-        return int((Decimal(str(question.high)) - Decimal(str(question.low))) // Decimal(str(step)))
-    return int(math.log(question.high / question.low, step) + 1e-8)
+def _steps(request: HyperparameterRequest) -> int:
+    step = request.step or 1.0
+    if request.sampling == "linear":
+        return int((Decimal(str(request.high)) - Decimal(str(request.low))) // Decimal(str(step)))
+    return int(math.log(request.high / request.low, step) + 1e-8)
 
 
-def _at(question: Question, steps: int) -> float:
+def _at(request: HyperparameterRequest, steps: int) -> float:
     """Return the value after some steps of a linear range, without the noise in its last digits."""
-    return float(Decimal(str(question.low)) + steps * Decimal(str(question.step)))
+    return float(Decimal(str(request.low)) + steps * Decimal(str(request.step)))
 
 
 def _drawn(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution) -> Any:
@@ -189,30 +189,30 @@ def _drawn(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribut
     raise TypeError(distribution)
 
 
-def _for_model(question: Question, drawn: Any) -> Value:
+def _for_model(request: HyperparameterRequest, drawn: Any) -> Value:
     """Return Optuna's value as the model gets it."""
-    if question.kind in ("choice", "boolean"):
+    if request.kind in ("choice", "boolean"):
         return drawn  # type: ignore[no-any-return]
     value = drawn
-    if question.step is not None and question.sampling != "linear":  # 1e-6 * 10**2 is 9.999999999999999e-05
-        value = float(Decimal(str(question.low)) * Decimal(str(question.step)) ** drawn)
-    elif question.step is not None:  # Optuna gives 0.8999999999999999 for the third step of 0.3
-        steps = drawn if _is_indexed(question) else round((drawn - question.low) / question.step)
-        value = _at(question, steps)
-    if question.sampling == "reverse_log":
-        value = question.low + question.high - value
-    return question._number(min(max(value, question.low), question.high))
+    if request.step is not None and request.sampling != "linear":  # 1e-6 * 10**2 is 9.999999999999999e-05
+        value = float(Decimal(str(request.low)) * Decimal(str(request.step)) ** drawn)
+    elif request.step is not None:  # Optuna gives 0.8999999999999999 for the third step of 0.3
+        steps = drawn if _is_indexed(request) else round((drawn - request.low) / request.step)
+        value = _at(request, steps)
+    if request.sampling == "reverse_log":
+        value = request.low + request.high - value
+    return request._number(min(max(value, request.low), request.high))
 
 
-def _for_optuna(question: Question, value: Value) -> Any:
+def _for_optuna(request: HyperparameterRequest, value: Value) -> Any:
     """Return a value of the model as Optuna has it; None for one that is no value of the question."""
-    if question.kind in ("choice", "boolean"):
-        return value if value in question.ends() else None
-    if not isinstance(value, int | float) or not question.low <= value <= question.high:
+    if request.kind in ("choice", "boolean"):
+        return value if value in request.ends() else None
+    if not isinstance(value, int | float) or not request.low <= value <= request.high:
         return None
-    mirrored = question.low + question.high - value if question.sampling == "reverse_log" else value
-    if question.step is not None and question.sampling != "linear":
-        return round(math.log(mirrored / question.low, question.step))
-    if question.step is not None and _is_indexed(question):
-        return round((mirrored - question.low) / question.step)
-    return question._number(mirrored)
+    mirrored = request.low + request.high - value if request.sampling == "reverse_log" else value
+    if request.step is not None and request.sampling != "linear":
+        return round(math.log(mirrored / request.low, request.step))
+    if request.step is not None and _is_indexed(request):
+        return round((mirrored - request.low) / request.step)
+    return request._number(mirrored)

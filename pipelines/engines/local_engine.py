@@ -25,9 +25,9 @@ from typing import Any
 
 import psutil
 
-from pipelines.engines.base import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.engines.base import Requested, Backend, Event, Failed, FailureKind, Finished, Job, Reported
 from pipelines.engines.fork_server import ForkedProcess, start_server
-from pipelines.engines.local_worker import Setting, serve
+from pipelines.engines.local_worker import WorkerSettings, serve
 from search_spaces.errors import KerastudyError
 
 _JOBS_PER_WORKER = 25
@@ -47,14 +47,14 @@ class LocalEngine:
     Args:
         workers: how many jobs run at once, over all backends; as many as cores when None.
         cache: folder where JAX's compiled programs are kept for later studies; None keeps none.
-        own_code: whether jobs run a person's own models, which may ask anything of Keras.
+        user_code: whether jobs run user models, which may use any part of Keras.
     """
 
-    def __init__(self, workers: int | None = None, cache: Path | None = None, *, own_code: bool = True) -> None:
+    def __init__(self, workers: int | None = None, cache: Path | None = None, *, user_code: bool = True) -> None:
         self._size = workers or cores()
         self._threads = max(1, cores() // self._size)
         self._cache = cache
-        self._own_code = own_code
+        self._user_code = user_code
         self._free: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}
         self._pending: list[Event] = []
@@ -158,7 +158,7 @@ class LocalEngine:
         _check_installed(backend)
         # TensorFlow removes its temporary files when a process ends in peace, which a worker seldom does.
         self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
-        setting = Setting(backend, self._preload(backend), self._threads, Path.cwd(), self._temporary, self._cache)
+        setting = WorkerSettings(backend, self._preload(backend), self._threads, Path.cwd(), self._temporary, self._cache)
         for _ in range(_STARTS):
             ours, theirs = multiprocessing.Pipe()
             process = ForkedProcess(setting.preload, serve, (theirs, setting))
@@ -176,8 +176,8 @@ class LocalEngine:
 
     def _preload(self, backend: Backend) -> str:
         """Return the module that loads what a worker of a backend needs."""
-        whole = "_whole" if backend == "tensorflow" and self._own_code else ""
-        return f"pipelines.engines.preload_{backend}{whole}"
+        whole = "_whole" if backend == "tensorflow" and self._user_code else ""
+        return f"pipelines.engines.preload.{backend}{whole}"
 
     def _receive(self, name: str) -> Event | None:
         worker = self._busy[name]
@@ -192,7 +192,7 @@ class LocalEngine:
             return Reported(name, content)
         if kind == "ask":
             worker.awaits_answer = True
-            return Asked(name, content)
+            return Requested(name, content)
         failed = None if kind == "finished" else Failed(name, *content)
         self._release(name, is_spoilt=failed is not None and failed.kind == "memory")
         return failed or Finished(name, content)
@@ -200,7 +200,7 @@ class LocalEngine:
     def _release(self, name: str, *, is_spoilt: bool) -> None:
         worker = self._busy.pop(name)
         worker.jobs_done += 1
-        if is_spoilt or worker.is_worn or (worker.job is not None and worker.job.fresh):
+        if is_spoilt or worker.needs_recycling or (worker.job is not None and worker.job.fresh):
             worker.end()
         else:
             self._free.append(worker)
@@ -217,7 +217,7 @@ class LocalEngine:
             return
         self._watched_at = now
         for name, worker in list(self._busy.items()):
-            if (broken := worker.broken_limit(now)) is not None:
+            if (broken := worker.find_broken_limit(now)) is not None:
                 self._kill(name, *broken)
 
     def _kill(self, name: str, kind: FailureKind, reason: str) -> None:
@@ -248,14 +248,14 @@ class _Worker:
         self.awaits_answer = False
 
     @property
-    def is_worn(self) -> bool:
+    def needs_recycling(self) -> bool:
         """Say, after a job, whether another worker is to take the next one."""
         if self.backend == "tensorflow":
             return self.jobs_done >= _JOBS_PER_WORKER
         self.size_bytes = self.size_bytes or self._resident_bytes()
         return self._resident_bytes() > self.size_bytes + _MOST_GROWTH_BYTES
 
-    def broken_limit(self, now: float) -> tuple[FailureKind, str] | None:
+    def find_broken_limit(self, now: float) -> tuple[FailureKind, str] | None:
         """Return the kind and the reason if the job is over one of its limits."""
         job = self.job
         if job is None:

@@ -33,10 +33,10 @@ from pipelines.spec.schema import SearchSpec
 from pipelines.study.load import Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
-from search_spaces.hypermodel_request import question_of
+from search_spaces.hypermodel_request import make_request
 from search_spaces.hyperparameters import GivenHyperParameters
 from search_spaces.space import Space
-from tracking.outbox.records import Value
+from search_spaces.values import Value
 from tracking.store.database import Store, now_ms
 
 _PRUNED = "pruned after epoch "
@@ -167,17 +167,17 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         hp.values = {}
         for each in hp.space:
             if each.name not in hp.values and hp.is_active(each):
-                hp.values[each.name] = self._search.answer(number, question_of(each))
+                hp.values[each.name] = self._search.answer(number, make_request(each))
         return hp
 
     def _asking(self, number: int, known: keras_tuner.HyperParameters) -> GivenHyperParameters:
         """Return hyperparameters that hold what is known, and put to Optuna what the model asks besides."""
 
         def draw(hyperparameter: Any) -> Value:
-            question = question_of(hyperparameter)
+            request = make_request(hyperparameter)
             if not self.tune_new_entries or number not in {each.number for each in self._under_way.values()}:
-                return question.default
-            return self._search.answer(number, question)
+                return request.default
+            return self._search.answer(number, request)
 
         asking = GivenHyperParameters({}, draw)
         asking._hps, asking._space, asking.values = known._hps, known._space, dict(known.values)

@@ -14,6 +14,7 @@ from pipelines.spec.schema import SearchSpec
 from pipelines.study.load import Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
+from search_spaces.values import Value
 from tracking.mlflow import urls
 from tracking.outbox.outbox import Outbox, OutboxDelivery
 from tracking.outbox.records import (
@@ -24,7 +25,6 @@ from tracking.outbox.records import (
     StudyOpened,
     TrialFinished,
     TrialStarted,
-    Value,
 )
 from tracking.store.database import Store, now_ms
 from tracking.store.study_queue import StudyQueue, StudyRecord, this_process

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import keras
 
-from pipelines.models.hyperparameter_requests import Questions
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
 _FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal_and_vertical"}
 
 
-def build_augmentation(questions: Questions) -> list[keras.layers.Layer]:
+def build_augmentation(requests: HyperparameterRequests) -> list[keras.layers.Layer]:
     """Return the layers that the trial turns on, in the order flip, rotation, translation, zoom."""
-    flip, rotation = questions.ask("flip"), questions.ask("rotation")
-    translation, zoom = questions.ask("translation"), questions.ask("zoom")
+    flip, rotation = requests.get_value("flip"), requests.get_value("rotation")
+    translation, zoom = requests.get_value("translation"), requests.get_value("zoom")
     layers = []
     if flip != "none":
         layers.append(keras.layers.RandomFlip(_FLIPS[flip], name="flip"))

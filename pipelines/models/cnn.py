@@ -10,8 +10,8 @@ import keras_tuner
 from pipelines.models.augmentation import build_augmentation
 from pipelines.models.context import ModelContext
 from pipelines.models.family_model import FamilyModel, compile_model
-from pipelines.models.hyperparameter_requests import Questions
-from pipelines.models.layers import KernelOptions, ask_kernel_options, drop, finish_hidden, predict
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
+from pipelines.models.layers import KernelOptions, drop, finish_hidden, predict, read_kernel_options
 from pipelines.models.objectives import loss_name
 from search_spaces.errors import InputError, Problem
 
@@ -30,38 +30,38 @@ class Cnn(FamilyModel):
         Raises:
             InputError: if the data holds no images, or a value is not usable.
         """
-        questions, context = self.questions(hp), self.context
+        requests, context = self.requests(hp), self.context
         if context.features.image is None:
             raise InputError(Problem('the data holds no images; use "mlp" for a table or flat arrays', "model"))
-        options = ask_kernel_options(questions)
+        options = read_kernel_options(requests)
         image = keras.Input(context.features.image, dtype="float32", name="image")
         x = image
-        for layer in build_augmentation(questions):
+        for layer in build_augmentation(requests):
             x = layer(x)
-        blocks = questions.ask("blocks")
+        blocks = requests.get_value("blocks")
         for block in range(1, blocks + 1):
-            x = drop(questions, block, _block(questions, options, block, x))
-        x = _dense(questions, options, blocks, _vector(questions.ask("global_pooling"), x))
+            x = drop(requests, block, _block(requests, options, block, x))
+        x = _dense(requests, options, blocks, _vector(requests.get_value("global_pooling"), x))
         output = predict(context.task, loss_name(context.task.kind, context.training), options, x)
-        return compile_model(keras.Model({"image": image}, output, name="cnn"), questions, context)
+        return compile_model(keras.Model({"image": image}, output, name="cnn"), requests, context)
 
 
-def _block(questions: Questions, options: KernelOptions, block: int, x: Any) -> Any:
-    convolutions, pooling = questions.ask("convolutions_per_block"), questions.ask("pooling")
+def _block(requests: HyperparameterRequests, options: KernelOptions, block: int, x: Any) -> Any:
+    convolutions, pooling = requests.get_value("convolutions_per_block"), requests.get_value("pooling")
     halving = tuple(2 if side > 1 else 1 for side in x.shape[1:3])
     for position in range(1, convolutions + 1):
         strides = halving if pooling == "stride" and position == convolutions else 1
         convolution = keras.layers.Conv2D(
-            questions.ask_for_layer("filters", block),
-            questions.ask_for_layer("kernel_size", block),
+            requests.get_layer_value("filters", block),
+            requests.get_layer_value("kernel_size", block),
             strides=strides,
             padding="same",
-            use_bias=questions.ask("use_bias"),
+            use_bias=requests.get_value("use_bias"),
             kernel_initializer=options.initializer,
             kernel_regularizer=options.regularizer,
             name=f"convolution_{block}_{position}",
         )
-        x = finish_hidden(questions, convolution, block, x)
+        x = finish_hidden(requests, convolution, block, x)
     if pooling == "stride" or halving == (1, 1):
         return x
     return _POOLINGS[pooling](halving, name=f"pooling_{block}")(x)
@@ -75,16 +75,16 @@ def _vector(global_pooling: str, x: Any) -> Any:
     return keras.layers.Flatten(name="global_pooling")(x)
 
 
-def _dense(questions: Questions, options: KernelOptions, blocks: int, x: Any) -> Any:
-    units = questions.ask("dense_units")
+def _dense(requests: HyperparameterRequests, options: KernelOptions, blocks: int, x: Any) -> Any:
+    units = requests.get_value("dense_units")
     if units == 0:
         return x
     dense = keras.layers.Dense(
         units,
-        use_bias=questions.ask("use_bias"),
+        use_bias=requests.get_value("use_bias"),
         kernel_initializer=options.initializer,
         kernel_regularizer=options.regularizer,
         name="dense",
     )
     # The dense layer goes with the last block: a space that declares per block stops there.
-    return drop(questions, blocks, finish_hidden(questions, dense, blocks, x))
+    return drop(requests, blocks, finish_hidden(requests, dense, blocks, x))

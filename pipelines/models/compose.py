@@ -26,7 +26,7 @@ def compose(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
     return keras.Model(inputs, prediction, name="deployed")
 
 
-def compose_own(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
+def compose_user_model(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
     """Return one uncompiled model from raw inputs to the prediction of a study's own model.
 
     Args:

@@ -9,7 +9,7 @@ import keras_tuner
 
 from pipelines.models.catalogue import family
 from pipelines.models.context import ModelContext
-from pipelines.models.hyperparameter_requests import Questions
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.losses import build_loss, build_metrics
 from pipelines.models.objectives import class_weights
 from pipelines.models.optimizers import build_optimizer
@@ -23,30 +23,30 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
         self.family = family(name)
         self.context = context
 
-    def questions(self, hp: keras_tuner.HyperParameters) -> Questions:
+    def requests(self, hp: keras_tuner.HyperParameters) -> HyperparameterRequests:
         """Return what `hp` is asked through in one build."""
-        return Questions(hp, self.family, self.context.per_layer)
+        return HyperparameterRequests(hp, self.family, self.context.per_layer)
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """Train with the trial's batch size and epochs and the study's class weights, unless told otherwise.
 
         The signature is KerasTuner's. Returns Keras's history.
         """
-        questions = self.questions(hp)
+        requests = self.requests(hp)
         defaults = {
-            "batch_size": questions.ask("batch_size"),
-            "epochs": questions.ask("epochs"),
+            "batch_size": requests.get_value("batch_size"),
+            "epochs": requests.get_value("epochs"),
             "class_weight": class_weights(self.context.task, self.context.training),
         }
         return model.fit(*args, **{**defaults, **kwargs})
 
 
-def compile_model(model: keras.Model, questions: Questions, context: ModelContext) -> keras.Model:
+def compile_model(model: keras.Model, requests: HyperparameterRequests, context: ModelContext) -> keras.Model:
     """Compile `model` with the trial's optimizer and the study's loss and metrics; return it."""
-    steps = context.steps_per_epoch(questions.ask("batch_size"))
+    steps = context.steps_per_epoch(requests.get_value("batch_size"))
     model.compile(
-        optimizer=build_optimizer(questions, steps, questions.ask("epochs")),
-        loss=build_loss(questions, context.task, context.training),
+        optimizer=build_optimizer(requests, steps, requests.get_value("epochs")),
+        loss=build_loss(requests, context.task, context.training),
         metrics=build_metrics(context.task, context.training),
     )
     return model

@@ -13,11 +13,12 @@ from typing import Any
 import keras_tuner
 
 from pipelines.models.catalogue import Family
-from pipelines.models.hyperparameter import Hyperparameter, Value
+from pipelines.models.hyperparameter import Hyperparameter
 from search_spaces.errors import InputError, Problem
+from search_spaces.values import Value
 
 
-class Questions:
+class HyperparameterRequests:
     """The questions of one build."""
 
     def __init__(self, hp: keras_tuner.HyperParameters, family: Family, per_layer: frozenset[str]) -> None:
@@ -25,29 +26,29 @@ class Questions:
         self._parameters = {parameter.name: parameter for parameter in family.parameters}
         self._per_layer = per_layer
 
-    def ask(self, name: str, default: Value | None = None) -> Any:
+    def get_value(self, name: str, default: Value | None = None) -> Any:
         """Return the trial's value of a parameter; `default` overrides the catalogue's.
 
         Raises:
             InputError: if the value is not usable for the parameter.
         """
-        return self._ask_as(name, self._parameters[name], default)
+        return self._request(name, self._parameters[name], default)
 
-    def ask_for_layer(self, name: str, layer: int) -> Any:
+    def get_layer_value(self, name: str, layer: int) -> Any:
         """Return the value for one layer, counted from 1: the shared one, unless the space has one per layer.
 
         Raises:
             InputError: if the value is not usable for the parameter.
         """
         asked = f"{name}_{layer}" if name in self._per_layer else name
-        return self._ask_as(asked, self._parameters[name], None)
+        return self._request(asked, self._parameters[name], None)
 
-    def only_if(self, parent: str, value: Value) -> AbstractContextManager[None]:
+    def condition_on(self, parent: str, value: Value) -> AbstractContextManager[None]:
         """Mark what is asked inside as existing only while `parent` has `value`; KerasTuner's tuners heed it."""
         scope: AbstractContextManager[None] = self._hp.conditional_scope(parent, [value])
         return scope
 
-    def _ask_as(self, asked: str, parameter: Hyperparameter, default: Value | None) -> Any:
+    def _request(self, asked: str, parameter: Hyperparameter, default: Value | None) -> Any:
         value = _call(self._hp, asked, parameter, parameter.default if default is None else default)
         if (refusal := parameter.refusal(value)) is not None:
             raise InputError(Problem(refusal, f"space.{asked}"))
@@ -59,6 +60,6 @@ def _call(hp: keras_tuner.HyperParameters, name: str, parameter: Hyperparameter,
         if parameter.choices == (True, False):
             return hp.Boolean(name, default=default)
         return hp.Choice(name, list(parameter.choices), default=default)
-    ask = hp.Int if parameter.kind == "int" else hp.Float
+    request = hp.Int if parameter.kind == "int" else hp.Float
     sampling = "log" if parameter.log else "linear"
-    return ask(name, parameter.low, parameter.high, step=parameter.step, sampling=sampling, default=default)
+    return request(name, parameter.low, parameter.high, step=parameter.step, sampling=sampling, default=default)

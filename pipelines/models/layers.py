@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from pipelines.data.prepared import Task
-from pipelines.models.hyperparameter_requests import Questions
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.losses import POSITIVE_LOSSES
 
 
@@ -20,12 +20,12 @@ class KernelOptions:
     regularizer: keras.regularizers.Regularizer | None
 
 
-def ask_kernel_options(questions: Questions) -> KernelOptions:
+def read_kernel_options(requests: HyperparameterRequests) -> KernelOptions:
     """Return the trial's initializer and its L1 and L2 strengths as one regularizer."""
-    return KernelOptions(questions.ask("kernel_initializer"), _regularizer(questions.ask("l1"), questions.ask("l2")))
+    return KernelOptions(requests.get_value("kernel_initializer"), _regularizer(requests.get_value("l1"), requests.get_value("l2")))
 
 
-def finish_hidden(questions: Questions, kernel: keras.layers.Layer, layer: int, x: Any) -> Any:
+def finish_hidden(requests: HyperparameterRequests, kernel: keras.layers.Layer, layer: int, x: Any) -> Any:
     """Apply a hidden layer's kernel, then batch normalisation and activation as the trial has them.
 
     Args:
@@ -35,15 +35,15 @@ def finish_hidden(questions: Questions, kernel: keras.layers.Layer, layer: int, 
         x: what the layer takes.
     """
     x = kernel(x)
-    if questions.ask("batch_normalization"):
+    if requests.get_value("batch_normalization"):
         x = keras.layers.BatchNormalization(name=f"{kernel.name}_normalization")(x)
-    activation = questions.ask_for_layer("activation", layer)
+    activation = requests.get_layer_value("activation", layer)
     return keras.layers.Activation(activation, name=f"{kernel.name}_activation")(x)
 
 
-def drop(questions: Questions, layer: int, x: Any) -> Any:
+def drop(requests: HyperparameterRequests, layer: int, x: Any) -> Any:
     """Apply dropout with the rate of hidden layer `layer`; nothing where the rate is 0."""
-    rate = questions.ask_for_layer("dropout", layer)
+    rate = requests.get_layer_value("dropout", layer)
     return keras.layers.Dropout(rate)(x) if rate > 0 else x
 
 

@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from pipelines.data.prepared import Task
-from pipelines.models.hyperparameter_requests import Questions
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.objectives import SMOOTHED_LOSSES, loss_name, metric_names
 from pipelines.spec.schema import TrainingSpec
 
@@ -85,14 +85,14 @@ _INTEGER_LABEL_METRICS = frozenset(
 )
 
 
-def build_loss(questions: Questions, task: Task, training: TrainingSpec) -> keras.losses.Loss:
+def build_loss(requests: HyperparameterRequests, task: Task, training: TrainingSpec) -> keras.losses.Loss:
     """Return the study's loss, with the trial's label smoothing where the loss has any.
 
     Raises:
         InputError: if the declared loss does not fit the task.
     """
     smooths = bool(task.classes) and loss_name(task.kind, training) in SMOOTHED_LOSSES
-    return build_loss_with(task, training, questions.ask("label_smoothing") if smooths else 0.0)
+    return build_loss_with(task, training, requests.get_value("label_smoothing") if smooths else 0.0)
 
 
 def build_loss_with(

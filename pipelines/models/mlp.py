@@ -10,8 +10,8 @@ import keras_tuner
 from pipelines.data.prepared import Features
 from pipelines.models.context import ModelContext
 from pipelines.models.family_model import FamilyModel, compile_model
-from pipelines.models.hyperparameter_requests import Questions
-from pipelines.models.layers import KernelOptions, ask_kernel_options, drop, finish_hidden, predict
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
+from pipelines.models.layers import KernelOptions, drop, finish_hidden, predict, read_kernel_options
 from pipelines.models.objectives import loss_name
 from search_spaces.errors import InputError, Problem
 
@@ -28,14 +28,14 @@ class Mlp(FamilyModel):
         Raises:
             InputError: if the data has no features, or a value is not usable.
         """
-        questions, context = self.questions(hp), self.context
-        options = ask_kernel_options(questions)
+        requests, context = self.requests(hp), self.context
+        options = read_kernel_options(requests)
         inputs = _inputs(context.features)
-        x = _flat(questions, context.features, inputs)
-        for layer in range(1, questions.ask("depth") + 1):
-            x = drop(questions, layer, _hidden(questions, options, layer, x))
+        x = _flat(requests, context.features, inputs)
+        for layer in range(1, requests.get_value("depth") + 1):
+            x = drop(requests, layer, _hidden(requests, options, layer, x))
         output = predict(context.task, loss_name(context.task.kind, context.training), options, x)
-        return compile_model(keras.Model(inputs, output, name="mlp"), questions, context)
+        return compile_model(keras.Model(inputs, output, name="mlp"), requests, context)
 
 
 def _inputs(features: Features) -> dict[str, Any]:
@@ -51,12 +51,12 @@ def _inputs(features: Features) -> dict[str, Any]:
     return inputs
 
 
-def _flat(questions: Questions, features: Features, inputs: dict[str, Any]) -> Any:
+def _flat(requests: HyperparameterRequests, features: Features, inputs: dict[str, Any]) -> Any:
     parts = [inputs["dense"]] if "dense" in inputs else []
     if "image" in inputs:
         parts.append(keras.layers.Flatten(name="pixels")(inputs["image"]))
     if features.codes:
-        parts += _embedded(questions.ask("embedding_dim"), features.codes, inputs["codes"])
+        parts += _embedded(requests.get_value("embedding_dim"), features.codes, inputs["codes"])
     return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="features")(parts)
 
 
@@ -77,12 +77,12 @@ def embedding_width(codes: int) -> int:
     return max(1, min(50, round(1.6 * float(codes**0.56))))
 
 
-def _hidden(questions: Questions, options: KernelOptions, layer: int, x: Any) -> Any:
+def _hidden(requests: HyperparameterRequests, options: KernelOptions, layer: int, x: Any) -> Any:
     dense = keras.layers.Dense(
-        questions.ask_for_layer("units", layer),
-        use_bias=questions.ask("use_bias"),
+        requests.get_layer_value("units", layer),
+        use_bias=requests.get_value("use_bias"),
         kernel_initializer=options.initializer,
         kernel_regularizer=options.regularizer,
         name=f"dense_{layer}",
     )
-    return finish_hidden(questions, dense, layer, x)
+    return finish_hidden(requests, dense, layer, x)

@@ -187,14 +187,14 @@ def unreported(metric: str, reported: Collection[str], known: Iterable[str]) -> 
     return Problem(message, "objective.metric")
 
 
-def own_objective(objective: ObjectiveSpec | None) -> tuple[str, Direction]:
+def resolve_user_objective(objective: ObjectiveSpec | None) -> tuple[str, Direction]:
     """Return the metric and direction for a model of the study's own, whose metrics only its training shows."""
     if objective is None:
         return "val_loss", "minimize"
     return objective.metric, objective.direction or direction_of(objective.metric) or "minimize"
 
 
-def own_problems(training: TrainingSpec, objective: ObjectiveSpec | None) -> list[Problem]:
+def find_user_model_problems(training: TrainingSpec, objective: ObjectiveSpec | None) -> list[Problem]:
     """Return what in a study file does not go with a model of the study's own."""
     problems = []
     for key, written in (("loss", training.loss), ("metrics", training.metrics)):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipelines.models.hyperparameter import Hyperparameter, Value
+from pipelines.models.hyperparameter import Hyperparameter
+from search_spaces.values import Value
 
 # Per optimizer: our hyperparameter -> (argument of the Keras class, Keras's default for it).
 _ADAM = {"beta_1": ("beta_1", 0.9), "beta_2": ("beta_2", 0.999), "epsilon": ("epsilon", 1e-7)}

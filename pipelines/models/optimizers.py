@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from pipelines.models.hyperparameter_requests import Questions
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.optimizer_catalogue import CLIPS, OPTIMIZERS
 from pipelines.models.schedules import build_schedule
 
@@ -28,23 +28,23 @@ OPTIMIZER_CLASSES: Mapping[str, type[keras.optimizers.Optimizer]] = {
 }
 
 
-def build_optimizer(questions: Questions, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
+def build_optimizer(requests: HyperparameterRequests, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
     """Return the optimizer with every argument that the trial sets, and Keras's defaults for the rest."""
-    name = questions.ask("optimizer")
+    name = requests.get_value("optimizer")
     default_rate = OPTIMIZERS[name]["learning_rate"][1]
     arguments = {
-        **_own_arguments(questions, name),
-        **_clip_arguments(questions),
-        **_average_arguments(questions, steps_per_epoch),
+        **_own_arguments(requests, name),
+        **_clip_arguments(requests),
+        **_average_arguments(requests, steps_per_epoch),
     }
-    rate = build_schedule(questions, questions.ask("learning_rate", default_rate), steps_per_epoch, epochs)
+    rate = build_schedule(requests, requests.get_value("learning_rate", default_rate), steps_per_epoch, epochs)
     return OPTIMIZER_CLASSES[name](learning_rate=rate, **arguments)
 
 
-def _own_arguments(questions: Questions, optimizer: str) -> dict[str, Any]:
-    with questions.only_if("optimizer", optimizer):
+def _own_arguments(requests: HyperparameterRequests, optimizer: str) -> dict[str, Any]:
+    with requests.condition_on("optimizer", optimizer):
         arguments = {
-            argument: questions.ask(parameter, default)
+            argument: requests.get_value(parameter, default)
             for parameter, (argument, default) in OPTIMIZERS[optimizer].items()
             if parameter != "learning_rate"
         }
@@ -55,18 +55,18 @@ def _own_arguments(questions: Questions, optimizer: str) -> dict[str, Any]:
     return arguments
 
 
-def _clip_arguments(questions: Questions) -> dict[str, Any]:
-    clip = questions.ask("clip")
+def _clip_arguments(requests: HyperparameterRequests) -> dict[str, Any]:
+    clip = requests.get_value("clip")
     if clip == "none":
         return {}
-    with questions.only_if("clip", clip):
-        return {CLIPS[clip]: questions.ask("clip_threshold")}
+    with requests.condition_on("clip", clip):
+        return {CLIPS[clip]: requests.get_value("clip_threshold")}
 
 
-def _average_arguments(questions: Questions, steps_per_epoch: int) -> dict[str, Any]:
-    if not questions.ask("use_ema"):
+def _average_arguments(requests: HyperparameterRequests, steps_per_epoch: int) -> dict[str, Any]:
+    if not requests.get_value("use_ema"):
         return {}
-    with questions.only_if("use_ema", True):
-        momentum = questions.ask("ema_momentum")
+    with requests.condition_on("use_ema", True):
+        momentum = requests.get_value("ema_momentum")
     # Keras by itself swaps the average in at the very end only; an epoch's score has to see it too.
     return {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": steps_per_epoch}

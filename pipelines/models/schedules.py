@@ -8,18 +8,18 @@ import keras
 from keras import ops
 from keras.optimizers import schedules
 
-from pipelines.models.hyperparameter_requests import Questions
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.optimizer_catalogue import SCHEDULES
 
 Rate: TypeAlias = "float | schedules.LearningRateSchedule"
 
 
-def build_schedule(questions: Questions, learning_rate: float, steps_per_epoch: int, epochs: int) -> Rate:
+def build_schedule(requests: HyperparameterRequests, learning_rate: float, steps_per_epoch: int, epochs: int) -> Rate:
     """Return a number for a constant rate, else a schedule over the optimizer's steps."""
-    name = questions.ask("schedule")
-    warmup_epochs = min(questions.ask("warmup_epochs"), epochs)
-    with questions.only_if("schedule", name):
-        asked = {parameter: questions.ask(parameter) for parameter in SCHEDULES[name]}
+    name = requests.get_value("schedule")
+    warmup_epochs = min(requests.get_value("warmup_epochs"), epochs)
+    with requests.condition_on("schedule", name):
+        asked = {parameter: requests.get_value(parameter) for parameter in SCHEDULES[name]}
     epochs_left = max(1, epochs - warmup_epochs)
     rate: Rate = learning_rate
     if name != "constant":

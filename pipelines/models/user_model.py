@@ -44,7 +44,7 @@ class ModelFatalError(KerastudyError):
 
 
 @dataclass(frozen=True)
-class UserModel:
+class LoadedUserModel:
     """A hypermodel and where it comes from.
 
     Attributes:
@@ -53,7 +53,7 @@ class UserModel:
 
     hypermodel: keras_tuner.HyperModel
     file: Path
-    has_own_fit: bool
+    has_custom_fit: bool
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Return the model for the values that `hp` answers with.
@@ -69,7 +69,7 @@ class UserModel:
         if not isinstance(model, keras.Model):
             message = f"expected {self.file.name} to build a Keras model, got {type(model).__name__}; return the model"
             raise InputError(Problem(message, "model"))
-        if not self.has_own_fit and not getattr(model, "compiled", False):
+        if not self.has_custom_fit and not getattr(model, "compiled", False):
             message = (
                 f"the model that {self.file.name} builds is not compiled; call model.compile() before you return it"
             )
@@ -93,7 +93,7 @@ class UserModel:
             raise ModelCodeError(_in_one_line(raised_at(error, self.file))) from error
 
 
-def load_user_model(reference: str, base: Path) -> UserModel:
+def load_user_model(reference: str, base: Path) -> LoadedUserModel:
     """Return the hypermodel that `file.py:name` names; the path is relative to `base`.
 
     Raises:
@@ -102,8 +102,8 @@ def load_user_model(reference: str, base: Path) -> UserModel:
     found = load_object(reference, base, "model")
     file, name = split_reference(reference, base, "model")
     hypermodel = _as_hypermodel(found, name, file)
-    own_fit = type(hypermodel).fit is not keras_tuner.HyperModel.fit or "fit" in vars(hypermodel)
-    return UserModel(hypermodel, file, own_fit)
+    has_custom_fit = type(hypermodel).fit is not keras_tuner.HyperModel.fit or "fit" in vars(hypermodel)
+    return LoadedUserModel(hypermodel, file, has_custom_fit)
 
 
 def as_taken(x: Mapping[str, Array]) -> Any:

@@ -29,12 +29,13 @@ from sqlalchemy import Connection
 
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.load import Objective
-from search_spaces.hypermodel_request import Question, answer, defaults_for_optuna
+from search_spaces.hypermodel_request import HyperparameterRequest, make_optuna_defaults, suggest_value
 from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolated, grid, point_for_optuna, suggest
-from tracking.outbox.records import TrialState, Value
+from search_spaces.values import Value
+from tracking.outbox.records import TrialState
 from tracking.store.optuna_tables import TrialRows
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -114,7 +115,7 @@ class Search:
         epochs: int,
         check: Callable[[Connection], None] = lambda connection: None,
         up_front: Space | None = None,
-        undeclared: Sequence[Question] = (),
+        undeclared: Sequence[HyperparameterRequest] = (),
     ) -> None:
         self._space = space
         self.objective = objective
@@ -181,7 +182,7 @@ class Search:
         while True:
             self._share_structure()
             drawn.append(self._study.ask())
-            reach("trial-drawn")
+            hit("trial-drawn")
             try:
                 asked = self._begun(drawn[-1])
             except ConstraintViolated as violation:
@@ -191,19 +192,19 @@ class Search:
                     raise
             else:
                 self._write(*drawn)
-                reach("trial-rows-added")
+                hit("trial-rows-added")
                 return asked
 
-    def answer(self, number: int, question: Question) -> Value:
+    def answer(self, number: int, request: HyperparameterRequest) -> Value:
         """Return a trial's value of a hyperparameter that its model's own code asks for."""
         trial = self._asked[number]
         drawn = len(self._frozen(trial).params)
-        declared = self._space.parameters.get(question.name)
+        declared = self._space.parameters.get(request.name)
         if declared is not None:
-            value = suggest(Space((declared,)), trial)[question.name]
+            value = suggest(Space((declared,)), trial)[request.name]
         else:
-            value = answer(question, trial, self._distributions)
-        self._note(trial, {question.name: value})
+            value = suggest_value(request, trial, self._distributions)
+        self._note(trial, {request.name: value})
         if len(self._frozen(trial).params) > drawn:
             self._write(trial)
         return value
@@ -297,7 +298,7 @@ class Search:
     def _enqueue_known_points(self) -> None:
         """Enqueue what to try first and was not asked for yet; a point that is given twice is tried twice."""
         points = [point_for_optuna(self._space, point) for point in self._space.points()]
-        if defaults := defaults_for_optuna(self._undeclared, self._distributions):
+        if defaults := make_optuna_defaults(self._undeclared, self._distributions):
             points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
         for point in points:
             text = _text_of(point)

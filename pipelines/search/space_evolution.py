@@ -19,9 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 from pipelines.models import catalogue
 from pipelines.search.optuna_search import REJECTED, RESULT
 from pipelines.study.load import Study
-from search_spaces.conditions import shown
 from search_spaces.suggest import distribution, point_for_optuna
-from tracking.outbox.records import Value
+from search_spaces.values import Value, shown
 from tracking.store.database import Store
 
 CHANGES = "kerastudy:changes"
@@ -149,7 +148,7 @@ def _as_drawn(study: Study, params: Mapping[str, Value], named: frozenset[str]) 
 
 def _default(study: Study, name: str) -> Value:
     """Return the value that the model takes for what the space does not name; None where that is not known."""
-    if study.has_own_model:
+    if study.has_user_model:
         return None
     asked = catalogue.family(study.spec.model).find(name)
     return asked.default if asked else None

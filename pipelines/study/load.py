@@ -32,7 +32,8 @@ from search_spaces.errors import InputError, Problem, nearest
 from search_spaces.parse import RESERVED, parse_space
 from search_spaces.schema import space_schema
 from search_spaces.space import Space
-from search_spaces.yaml_document import Document, parse_document, read_document
+from search_spaces.yaml_document import Document
+from search_spaces.yaml_reader import parse_document, read_document
 
 _Section = TypeVar("_Section", bound=Section)
 _OBJECTIVE = "objective.metric"
@@ -136,32 +137,32 @@ class Study:
         return self.spec.export.register_as or self.name
 
     @property
-    def has_own_model(self) -> bool:
+    def has_user_model(self) -> bool:
         """Say whether the model is the study's own code, and not a shipped family."""
         return is_reference(self.spec.model)
 
     @property
     def prefers(self) -> InputKind:
         """Return the form of features that the model is meant for."""
-        return "any" if self.has_own_model else catalogue.family(self.spec.model).prefers
+        return "any" if self.has_user_model else catalogue.family(self.spec.model).prefers
 
     @property
-    def own_objective(self) -> Objective | None:
+    def user_objective(self) -> Objective | None:
         """Return the objective of a model of the study's own, which no task decides; None for a shipped family."""
-        if not self.has_own_model:
+        if not self.has_user_model:
             return None
-        metric, direction = objectives.own_objective(self.spec.scored_on)
+        metric, direction = objectives.resolve_user_objective(self.spec.scored_on)
         return Objective(metric, direction, _goals(self.spec, direction))
 
     @property
     def searches_undeclared(self) -> bool:
         """Say whether hyperparameters that only the model's code declares are searched."""
-        return self.has_own_model and self.spec.search.undeclared == "search"
+        return self.has_user_model and self.spec.search.undeclared == "search"
 
     @property
     def per_layer(self) -> frozenset[str]:
         """Return the concepts that the space declares layer by layer."""
-        if self.has_own_model:
+        if self.has_user_model:
             return frozenset()
         return catalogue.family(self.spec.model).per_layer(self.space.parameters)
 
@@ -171,7 +172,7 @@ class Study:
         Raises:
             InputError: if training on this task cannot use the loss, or never reports a metric.
         """
-        if (own := self.own_objective) is not None:
+        if (own := self.user_objective) is not None:
             return own
         try:
             objectives.loss_name(task, self.spec.training)
@@ -218,7 +219,7 @@ class Study:
         kept = self.spec.model_dump(mode="json", include={"study", "data", "model", "objective", "training"})
         if self.spec.objectives is not None:
             kept["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
-        code = split_reference(self.spec.model, self.base, "model")[0].read_bytes() if self.has_own_model else b""
+        code = split_reference(self.spec.model, self.base, "model")[0].read_bytes() if self.has_user_model else b""
         return f"{_digest([kept, code.hex()])}-{_digest(self.space.to_dict())}"
 
     def placed(self, error: InputError) -> InputError:
@@ -336,7 +337,7 @@ def _training_problems(document: Document) -> list[Problem]:
         return []
     at = _place_of_objective(document)
     if is_reference(document.data.get("model")):
-        own = objectives.own_problems(training, objective)
+        own = objectives.find_user_model_problems(training, objective)
         return [_placed(document, replace(each, path=_moved(each.path, at))) for each in own]
     task = document.get(("data", "task"), "auto")
     kinds: tuple[TaskKind, ...] = (task,) if task in get_args(TaskKind) else get_args(TaskKind)

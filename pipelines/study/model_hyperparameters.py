@@ -9,36 +9,37 @@ from pathlib import Path
 
 from pipelines.models import catalogue
 from pipelines.study.load import Study
-from pipelines.training.messages import DEFAULT_EPOCHS, FIT_ARGUMENTS, OwnModel
+from pipelines.training.messages import UserModel
+from pipelines.training.schedule import DEFAULT_EPOCHS, FIT_ARGUMENTS
 from pipelines.workspace.atomic_files import write_text
-from search_spaces.hypermodel_request import Question
+from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.space import Space
 from search_spaces.suggest import largest
 
 _FILE = "asked.json"
 
 
-def write_asked(folder: Path, asked: Sequence[Question]) -> None:
+def write_asked(folder: Path, asked: Sequence[HyperparameterRequest]) -> None:
     """Keep the questions in a study's folder."""
     write_text(folder / _FILE, json.dumps([asdict(each) for each in asked], indent=2) + "\n")
 
 
-def read_asked(folder: Path) -> tuple[Question, ...]:
+def read_asked(folder: Path) -> tuple[HyperparameterRequest, ...]:
     """Return the questions kept in a study's folder; none for a shipped family."""
     file = folder / _FILE
     if not file.exists():
         return ()
     read = json.loads(file.read_text(encoding="utf-8"))
-    return tuple(Question(**{**each, "choices": tuple(each["choices"])}) for each in read)
+    return tuple(HyperparameterRequest(**{**each, "choices": tuple(each["choices"])}) for each in read)
 
 
-def undeclared(asked: Sequence[Question], declared: Iterable[str]) -> tuple[Question, ...]:
+def undeclared(asked: Sequence[HyperparameterRequest], declared: Iterable[str]) -> tuple[HyperparameterRequest, ...]:
     """Return what is searched as the code declares it."""
     names = set(declared)
     return tuple(each for each in asked if each.is_drawn and each.name not in names)
 
 
-def given_up_front(study: Study, asked: Sequence[Question]) -> Space:
+def given_up_front(study: Study, asked: Sequence[HyperparameterRequest]) -> Space:
     """Return the part of a study's space whose values a trial is started with.
 
     Of a model of the study's own that is what must be known before its code asks: what `fit` is told, and what
@@ -46,7 +47,7 @@ def given_up_front(study: Study, asked: Sequence[Question]) -> Space:
     parameter that the code asks for under a condition exists in the trials that fulfil it.
     """
     space = study.space
-    if not study.has_own_model:
+    if not study.has_user_model:
         return space
     linked = {condition.parent for each in space.declared for condition in each.when}
     named = {name for constraint in space.constraints for name in constraint.names}
@@ -55,26 +56,26 @@ def given_up_front(study: Study, asked: Sequence[Question]) -> Space:
     return Space(kept, space.constraints)
 
 
-def most_epochs(study: Study, asked: Sequence[Question] = ()) -> int:
+def most_epochs(study: Study, asked: Sequence[HyperparameterRequest] = ()) -> int:
     """Return the most epochs that a trial of a study can train."""
     epochs = largest(study.space).get("epochs")
-    if epochs is None and not study.has_own_model:
+    if epochs is None and not study.has_user_model:
         known = catalogue.family(study.spec.model).find("epochs")
         epochs = known.default if known else 0
     if epochs is None:
-        questions = [each for each in asked if each.name == "epochs"]
+        requests = [each for each in asked if each.name == "epochs"]
         ends = [
-            value for each in questions for value in (each.ends() if study.searches_undeclared else (each.default,))
+            value for each in requests for value in (each.ends() if study.searches_undeclared else (each.default,))
         ]
         epochs = max((value for value in ends if isinstance(value, int)), default=DEFAULT_EPOCHS)
     return int(epochs or 0)
 
 
-def own_model(study: Study, asked: Sequence[Question]) -> OwnModel | None:
+def describe_user_model(study: Study, asked: Sequence[HyperparameterRequest]) -> UserModel | None:
     """Return what a trial must know of a model of the study's own; None for a shipped family."""
-    if not study.has_own_model:
+    if not study.has_user_model:
         return None
-    return OwnModel(
+    return UserModel(
         base=str(study.base),
         declared=frozenset(study.space.parameters),
         asked=frozenset(each.name for each in asked),

@@ -1,7 +1,7 @@
-"""What happened in a study, kept in two files of its folder: `events.jsonl` for programs, `study.log` for people.
+"""Event files of a study: `events.jsonl` for programs, `study.log` for people, both in the study's folder.
 
-Whoever works on a study writes them, and anybody may follow them while it does. An event's id is where its line ends,
-in bytes, so a reader that was cut off goes on after the last id that it saw.
+The process that runs a study writes them; others can read them at the same time. An event's id is the position in
+bytes where its line ends, so a reader that was cut off continues after the last id that it saw.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
-from rich.console import Console
-
-from pipelines.cli.progress_bars import Lines
-from pipelines.supervisor.events import EpochEnded, Progress, SearchBegun, StudyEnded
+from pipelines.supervisor.event_text import EventLines
+from pipelines.supervisor.events import EpochEnded, SearchStarted, StudyEnded, StudyEvent
 from pipelines.workspace.home import Home
 from tracking.store.database import now_ms
 
@@ -30,11 +29,11 @@ _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """One event as it was written.
+    """One event of `events.jsonl`.
 
     Attributes:
-        id: where its line ends in the file, in bytes.
-        kind: such as `trial-ended`; the names are those of the classes in `progress`.
+        id: position in the file where its line ends, in bytes.
+        kind: such as `trial-ended`: the name of its class in `events`, in kebab case.
         content: its attributes, and `at`, in milliseconds since 1970.
     """
 
@@ -43,36 +42,55 @@ class StoredEvent:
     content: Mapping[str, Any]
 
 
-def recorded(home: Home, study: str, progress: Iterable[Progress]) -> Iterator[Progress]:
-    """Pass on what a supervisor says, and write it down; of a trial's epochs at most one a second.
+def record_events(home: Home, study: str, events: Iterable[StudyEvent]) -> Iterator[StudyEvent]:
+    """Pass a supervisor's events on, and write them to both files; of a trial's epochs at most one a second.
 
-    A disk that takes no more costs events, and nothing else.
+    A full disk costs events, and nothing else.
     """
     folder = home.study(study)
     folder.mkdir(parents=True, exist_ok=True)
-    epochs_at: dict[int, float] = {}
     with (folder / LOG_FILE).open("a", encoding="utf-8") as log, (folder / EVENTS_FILE).open("ab") as file:
-        _mend(folder / EVENTS_FILE)
-        lines = Lines(Console(file=log, width=200))
-        for event in progress:
-            now = time.monotonic()
-            try:
-                lines.show(event)
-                if isinstance(event, StudyEnded):
-                    log.write(f"{event.study} {event.state}: {event.reason}\n")
-                log.flush()
-                if not isinstance(event, EpochEnded) or now - epochs_at.get(event.number, 0.0) > _EPOCH_EVERY_S:
-                    file.write(_line(event))
-                    file.flush()
-                if isinstance(event, EpochEnded):
-                    epochs_at[event.number] = now
-            except OSError:
-                pass
+        _cut_broken_line(folder / EVENTS_FILE)
+        writer = _EventWriter(log, file)
+        for event in events:
+            with suppress(OSError):
+                writer.write(event)
             yield event
 
 
-def events_after(home: Home, study: str, position: int) -> tuple[StoredEvent, ...]:
-    """Return the next events after a position, of up to a megabyte; a line under way is left for the next time."""
+class _EventWriter:
+    def __init__(self, log: TextIO, file: BinaryIO) -> None:
+        self._log = log
+        self._file = file
+        self._lines = EventLines()
+        self._epochs_at: dict[int, float] = {}
+
+    def write(self, event: StudyEvent) -> None:
+        """Write one event to both files.
+
+        Raises:
+            OSError: if the disk is full.
+        """
+        if (line := self._lines.format_event(event)) is not None:
+            self._log.write(f"{line}\n")
+        if isinstance(event, StudyEnded):
+            self._log.write(f"{event.study} {event.state}: {event.reason}\n")
+        self._log.flush()
+        if self._is_due(event):
+            self._file.write(_encode_event(event))
+            self._file.flush()
+
+    def _is_due(self, event: StudyEvent) -> bool:
+        if not isinstance(event, EpochEnded):
+            return True
+        now = time.monotonic()
+        is_due = now - self._epochs_at.get(event.number, 0.0) > _EPOCH_EVERY_S
+        self._epochs_at[event.number] = now
+        return is_due
+
+
+def read_events_after(home: Home, study: str, position: int) -> tuple[StoredEvent, ...]:
+    """Return the next events after a position, of up to a megabyte; a line without its end is left for the next call."""
     file = home.study(study) / EVENTS_FILE
     try:
         with file.open("rb") as stream:
@@ -87,17 +105,17 @@ def events_after(home: Home, study: str, position: int) -> tuple[StoredEvent, ..
             content = json.loads(line)
             found.append(StoredEvent(position, content.pop("event"), content))
         except (ValueError, KeyError, AttributeError):
-            continue  # a place that a reader was given by somebody else, or a disk that was full
+            continue  # the position is inside a line, or a full disk cut the line
     return tuple(found)
 
 
-def _line(event: Progress) -> bytes:
-    content = {"event": _WORDS.sub("-", type(event).__name__).lower(), "at": now_ms(), **_plain(event)}
+def _encode_event(event: StudyEvent) -> bytes:
+    content = {"event": _WORDS.sub("-", type(event).__name__).lower(), "at": now_ms(), **_describe_event(event)}
     return json.dumps(content, default=str).encode() + b"\n"
 
 
-def _plain(event: Progress) -> dict[str, Any]:
-    if not isinstance(event, SearchBegun):
+def _describe_event(event: StudyEvent) -> dict[str, Any]:
+    if not isinstance(event, SearchStarted):
         return asdict(event)
     rows = dict(event.data.rows)
     return {
@@ -113,8 +131,8 @@ def _plain(event: Progress) -> dict[str, Any]:
     }
 
 
-def _mend(file: Path) -> None:
-    """Cut off what a kill left of a line."""
+def _cut_broken_line(file: Path) -> None:
+    """Cut off an incomplete last line: a killed process leaves one."""
     with file.open("rb+") as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - _MOST_BYTES))

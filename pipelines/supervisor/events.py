@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pipelines.data.prepared import DataSummary
 from pipelines.selection.finalists import Finalist
 from pipelines.study.load import Objective
-from tracking.outbox.records import StudyState, Value
+from search_spaces.values import Value
+from tracking.outbox.records import StudyState
 
 
 @dataclass(frozen=True)
-class SearchBegun:
+class SearchStarted:
     """Trials can start.
 
     Attributes:
@@ -40,7 +41,7 @@ class Watching:
 
 
 @dataclass(frozen=True)
-class TrialBegun:
+class TrialBegan:
     """A trial was handed to a worker."""
 
     number: int
@@ -97,11 +98,11 @@ class FinalistsChosen:
 
 
 @dataclass(frozen=True)
-class ExecutionEnded:
-    """A further training of a trial ended; `execution` names it within the trial, such as `seed-1` or `refit`."""
+class RetrainingEnded:
+    """A further training of a trial ended; `retraining` names it within the trial, such as `seed-1` or `refit`."""
 
     number: int
-    execution: str
+    retraining: str
     state: str
     value: float | None
     reason: str
@@ -152,16 +153,16 @@ class StudyEnded:
     ensemble: float | None = None
 
 
-Progress = (
+StudyEvent = (
     Watching
-    | SearchBegun
-    | TrialBegun
+    | SearchStarted
+    | TrialBegan
     | EpochEnded
     | TrialTriedAgain
     | FleetDivided
     | TrialEnded
     | FinalistsChosen
-    | ExecutionEnded
+    | RetrainingEnded
     | Delivering
     | StudyEnded
 )

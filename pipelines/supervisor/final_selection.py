@@ -10,30 +10,25 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from pipelines.data.job import DataJob
+from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.data.prepared import DataSummary
-from pipelines.engines.base import Requested, Engine, Event, Failed, Finished, Job, Reported
+from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reported, Requested
 from pipelines.engines.run_job import run_job
+from pipelines.export.jobs import BUILD_ENSEMBLE
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import Scored, Search, best_first
-from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, retraining_seed, retrainings_wanted, finalists_of
+from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, finalists_of, retraining_seed, retrainings_wanted
 from pipelines.selection.model_locations import EnsembleJob, past_trial
 from pipelines.study.load import Objective, Study
-from pipelines.supervisor.events import RetrainingEnded, FinalistsChosen, StudyEvent
+from pipelines.supervisor.events import FinalistsChosen, RetrainingEnded, StudyEvent
 from pipelines.supervisor.running_trials import COST_A_WORKER, trial_job
 from pipelines.training.checkpoint import remove_checkpoints
-from pipelines.training.messages import (
-    ARTIFACTS,
-    MODEL_FILE,
-    EpochDone,
-    UserModel,
-    TrialJob,
-    TrialResult,
-    read_epochs,
-)
+from pipelines.training.jobs import TRAIN_TRIAL
+from pipelines.training.messages import EpochDone, TrialJob, TrialResult, UserModel
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs
 from pipelines.workspace.home import Home
-from search_spaces.hypermodel_request import Question
-from tracking.outbox.records import Value
+from search_spaces.hypermodel_request import HyperparameterRequest
+from search_spaces.values import Value
 from tracking.store.database import now_ms
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.testing.failpoints import hit
@@ -172,7 +167,7 @@ class FinalSelection:
         folder = self._home.retraining(self._study.name, winner.number, ENSEMBLE)
         trials = tuple(past_trial(self._home, self._study.name, number) for number in parts)
         payload = EnsembleJob(trials, parts.index(winner.number), str(folder))
-        job = Job("ensemble", "pipelines.export.ensemble:evaluate_ensemble", payload, folder / "worker.log")
+        job = Job("ensemble", BUILD_ENSEMBLE, payload, folder / "worker.log")
         started_ms, started = now_ms(), time.monotonic()
         ours, winners, metric = run_job(self._engine, job, self._alive)
         minimize = self._objective.direction == "minimize"
@@ -219,7 +214,7 @@ class FinalSelection:
             study.spec.data, str(study.base), str(folder), study.prefers, self._summary.digest, folds_anew=folds
         )
         log = self._home.study(study.name) / f"{folder.name}.log"
-        run_job(self._engine, Job("data", "pipelines.data.job:prepare_data", payload, log), self._alive)
+        run_job(self._engine, Job("data", PREPARE_DATA, payload, log), self._alive)
 
     def _train(self, due: list[_Training]) -> Iterator[StudyEvent]:
         waiting, running = list(due), dict[str, _Training]()
@@ -254,7 +249,7 @@ class FinalSelection:
         self._engine.submit(
             Job(
                 training.name,
-                "pipelines.training.trial:train_trial",
+                TRAIN_TRIAL,
                 training.job,
                 folder / ARTIFACTS / "worker.log",
                 time_s=limits.trial_time,
@@ -268,7 +263,7 @@ class FinalSelection:
         if isinstance(event, Reported) and isinstance(event.message, EpochDone):
             training.unsent.append(event.message)
         elif isinstance(event, Requested):
-            known = isinstance(event.message, Question)
+            known = isinstance(event.message, HyperparameterRequest)
             self._engine.answer(event.job, self._answer(training, event.message) if known else False)
         elif isinstance(event, Finished):
             result = event.result
@@ -281,8 +276,8 @@ class FinalSelection:
         return None
 
     @staticmethod
-    def _answer(training: _Training, question: Question) -> Value:
-        return training.params.get(question.name, question.default)
+    def _answer(training: _Training, request: HyperparameterRequest) -> Value:
+        return training.params.get(request.name, request.default)
 
     def _ended(self, training: _Training, result: TrialResult | None, reason: str) -> RetrainingEnded:
         folder = self._home.retraining(self._study.name, training.number, training.retraining)
@@ -310,7 +305,12 @@ class FinalSelection:
         self._recorder.retraining_finished(retraining, training.unsent, keeps_model=keeps)
         remove_checkpoints(folder)
         return RetrainingEnded(
-            retraining.number, retraining.name, retraining.state, retraining.value, retraining.reason, retraining.seconds
+            retraining.number,
+            retraining.name,
+            retraining.state,
+            retraining.value,
+            retraining.reason,
+            retraining.seconds,
         )
 
     def _scores(self, training: _Training, result: TrialResult) -> tuple[float, ...]:

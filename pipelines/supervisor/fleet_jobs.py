@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.engines.base import Asked, Engine, Event, Failed, Finished, Job, Reported
+from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reported, Requested
 from pipelines.search.optuna_search import Search
 from pipelines.study.load import Objective, Study
-from pipelines.supervisor.events import FleetDivided, Progress, TrialBegun, TrialEnded
-from pipelines.supervisor.fleet_planner import Fleets, Trial
-from pipelines.supervisor.running_trials import Underway
+from pipelines.supervisor.events import FleetDivided, StudyEvent, TrialBegan, TrialEnded
+from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
+from pipelines.supervisor.running_trials import RunningTrials
 from pipelines.training.fleet.envelope import Envelope
-from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SeatsFree
+from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
+from pipelines.training.jobs import TRAIN_FLEET
 from pipelines.workspace.home import Home
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 
 @dataclass
@@ -43,9 +44,9 @@ class FleetJobs:
         home: Home,
         engine: Engine,
         search: Search,
-        trials: Underway,
-        fleets: Fleets,
-        draw: Callable[[], list[Progress] | None],
+        trials: RunningTrials,
+        fleets: FleetPlanner,
+        draw: Callable[[], list[StudyEvent] | None],
         memory_bytes: int,
     ) -> None:
         self._study = study
@@ -76,7 +77,7 @@ class FleetJobs:
         self._engine.submit(
             Job(
                 name,
-                "pipelines.training.fleet.job:train_fleet",
+                TRAIN_FLEET,
                 job,
                 self._home.study(spec.study) / f"{name}.log",
                 stall_s=spec.limits.stall,
@@ -85,20 +86,20 @@ class FleetJobs:
             )
         )
 
-    def handle(self, event: Event) -> Iterator[Progress]:
+    def handle(self, event: Event) -> Iterator[StudyEvent]:
         """Take note of what a fleet said, and answer what it asked."""
         fleet = self._underway[event.job]
         if isinstance(event, Reported) and isinstance(event.message, FleetEpoch):
             for number, done in event.message.epochs.items():
-                yield self._trials.heard(number, done)
-        elif isinstance(event, Asked) and isinstance(event.message, RungsReached):
+                yield self._trials.record_epoch(number, done)
+        elif isinstance(event, Requested) and isinstance(event.message, RungsReached):
             reached = event.message.best.items()
             pruned = [number for number, (epoch, best) in reached if self._search.should_prune(number, epoch, best)]
             self._engine.answer(event.job, frozenset(pruned))
-        elif isinstance(event, Asked) and isinstance(event.message, SeatsFree):
+        elif isinstance(event, Requested) and isinstance(event.message, SlotsFree):
             for number, result in event.message.ended.items():
                 fleet.seated.discard(number)
-                yield self._trials.over(number, result)
+                yield self._trials.complete(number, result)
             yield from self._seat(fleet, event.job, event.message.free)
         elif isinstance(event, Finished):
             del self._underway[event.job]
@@ -106,7 +107,7 @@ class FleetJobs:
             del self._underway[event.job]
             yield from self._gone(fleet, event)
 
-    def _seat(self, fleet: _Fleet, job: str, free: int) -> Iterator[Progress]:
+    def _seat(self, fleet: _Fleet, job: str, free: int) -> Iterator[StudyEvent]:
         """Answer a fleet with trials for its free seats: those that wait for its program, then new ones."""
         while len(fleet.assigned) < free and not self._fleets.crowded(fleet.envelope):
             if waiting := self._fleets.take(fleet.envelope, free - len(fleet.assigned)):
@@ -120,15 +121,15 @@ class FleetJobs:
         fleet.assigned = fleet.assigned[free:]
         fleet.seated |= {trial.number for trial in jobs}
         self._engine.answer(job, jobs)
-        reach("seats-answered")
+        hit("slots-answered")
         for trial in jobs:
-            yield TrialBegun(trial.number, trial.values)
+            yield TrialBegan(trial.number, trial.values)
 
-    def _gone(self, fleet: _Fleet, event: Failed) -> Iterator[Progress]:
+    def _gone(self, fleet: _Fleet, event: Failed) -> Iterator[StudyEvent]:
         """Take up what a fleet left whose job failed: who was over is over, all others are trained again."""
         again = list(fleet.assigned)
         for number in sorted(fleet.seated):
-            left = self._trials.left(number)
+            left = self._trials.detach(number)
             if isinstance(left, TrialEnded):
                 yield left
             else:

@@ -18,13 +18,20 @@ from pipelines.data.prepared import DataSummary
 from pipelines.models.objectives import WHOLE_BATCH_LOSSES
 from pipelines.spec.schema import MEASURED_OF_FILES
 from pipelines.study.load import Study
-from pipelines.training.fleet.envelope import Envelope, envelope_of, joined
-from pipelines.training.fleet.grouping import Sizes, alone_s, fleet_s, fleets_at_once, programs_for, weights_of
-from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, FAMILY, Member, member_of
+from pipelines.training.fleet.envelope import Envelope, find_envelope, merge_envelopes
+from pipelines.training.fleet.grouping import (
+    Sizes,
+    count_fleets_at_once,
+    count_weights,
+    estimate_alone_s,
+    estimate_fleet_s,
+    plan_programs,
+)
+from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, FAMILY, Member, build_member
 from pipelines.training.messages import MOST_BYTES
 from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolated, largest, smallest, suggest
-from tracking.outbox.records import Value
+from search_spaces.values import Value
 
 _SAMPLES = 128
 _TPE_IN_FLIGHT = 4
@@ -43,7 +50,7 @@ class _Group:
     waiting: deque[Trial] = field(default_factory=deque)
 
 
-class Fleets:
+class FleetPlanner:
     """The fleets of one study.
 
     Args:
@@ -70,12 +77,12 @@ class Fleets:
         if not members:
             self.why_not = "no optimizer of the space updates each weight by itself"
             return
-        if self._is_auto and (alone := alone_s(members, sizes)) <= fleet_s(members, sizes):
+        if self._is_auto and (alone := estimate_alone_s(members, sizes)) <= estimate_fleet_s(members, sizes):
             self.why_not = f"the trials are expected to take no more than {alone:.0f} s of one core one by one"
             return
-        self._at_once = fleets_at_once(members, sizes, workers) if self._is_auto else workers
+        self._at_once = count_fleets_at_once(members, sizes, workers) if self._is_auto else workers
         seats = _seats(study, self._at_once)
-        for envelope in programs_for(members, sizes):
+        for envelope in plan_programs(members, sizes):
             room = _room(envelope, sizes, summary, memory_bytes)
             self._groups.append(_Group(envelope, max(1, min(seats, room))))
 
@@ -98,7 +105,7 @@ class Fleets:
         """Let a trial wait for its seat, or for a worker of its own."""
         reason = self.why_not
         if not reason:
-            member = member_of(values, self._study.per_layer)
+            member = build_member(values, self._study.per_layer)
             reason = _unfit_trial(member)
             if not reason:
                 self._group_of(member).waiting.append((number, values))
@@ -120,7 +127,7 @@ class Fleets:
 
     def program_of(self, values: Mapping[str, Value]) -> tuple[Envelope, int] | None:
         """Return the program that a trial with these values trains in, and its seats; None where it trains alone."""
-        member = None if self.why_not else member_of(values, self._study.per_layer)
+        member = None if self.why_not else build_member(values, self._study.per_layer)
         if member is None or _unfit_trial(member):
             return None
         group = self._group_of(member)
@@ -153,7 +160,7 @@ class Fleets:
                 return group
         # The sample of the space has missed something, or the space has changed: a program for it and the like.
         last = self._groups[-1]
-        group = _Group(joined(last.envelope, envelope_of([member])), last.seats)
+        group = _Group(merge_envelopes(last.envelope, find_envelope([member])), last.seats)
         self._groups.append(group)
         return group
 
@@ -166,7 +173,7 @@ def unfit(study: Study) -> str:
     spec = study.spec
     if spec.resources.fleet == "off":
         return "resources.fleet is off"
-    if study.has_own_model:
+    if study.has_user_model:
         return "a model of your own is trained by its own code"
     if spec.model != FAMILY:
         return f"only the {FAMILY} family trains in fleets"
@@ -218,7 +225,7 @@ def _seats(study: Study, fleets: int) -> int:
 def _room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:
     """Return how many trials of a program fit into a worker: weights, slots, and what a step and a score hold."""
     layers = envelope.depth * envelope.width + sizes.inputs
-    numbers = 10 * weights_of(envelope, sizes) + 6 * envelope.batch * layers
+    numbers = 10 * count_weights(envelope, sizes) + 6 * envelope.batch * layers
     numbers += summary.rows["train"] * sizes.outputs + min(4096, summary.rows["validation"]) * 2 * layers
     return int(_SHARE_OF_MEMORY * memory_bytes / (4 * numbers))
 
@@ -230,7 +237,7 @@ def _sample(study: Study) -> list[Member]:
     for _ in range(_SAMPLES):
         drawn = _drawn(study.space, drawer.ask())
         points += [drawn] if drawn is not None else []
-    return [member_of(point, study.per_layer) for point in points]
+    return [build_member(point, study.per_layer) for point in points]
 
 
 def _drawn(space: Space, trial: optuna.Trial) -> Mapping[str, Value] | None:

@@ -19,22 +19,14 @@ from pipelines.search.optuna_search import Attempt, Scored, Search, best_of
 from pipelines.study.load import Goal, Objective, Study
 from pipelines.supervisor.events import EpochEnded, TrialEnded, TrialTriedAgain
 from pipelines.training.checkpoint import remove_checkpoints
-from pipelines.training.fleet.messages import MemberFailed
-from pipelines.training.messages import (
-    ARTIFACTS,
-    EpochDone,
-    OwnModel,
-    Rejected,
-    TrialJob,
-    TrialResult,
-    read_epochs,
-    read_result,
-)
+from pipelines.training.messages import EpochDone, TrialJob, TrialOutcome, TrialResult, UserModel
+from pipelines.training.trial_folder import ARTIFACTS, read_epochs, read_result
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
-from search_spaces.hypermodel_request import Question
-from tracking.outbox.records import TrialState, Value
-from tracking.testing.failpoints import reach
+from search_spaces.hypermodel_request import HyperparameterRequest
+from search_spaces.values import Value
+from tracking.outbox.records import TrialState
+from tracking.testing.failpoints import hit
 
 _FAILURE_FILE = "failure.json"
 COST_A_WORKER: frozenset[FailureKind] = frozenset({"died", "stall", "memory", "time"})
@@ -50,7 +42,7 @@ class Running:
         params: these, and what its model's own code has asked for since.
         unsent: epochs that MLflow was not told of yet.
         told: how many of its parameters were recorded since it started.
-        execution: empty: it is the trial itself.
+        retraining: empty: it is the trial itself.
     """
 
     number: int
@@ -59,7 +51,7 @@ class Running:
     started: float
     unsent: list[EpochDone] = field(default_factory=list)
     told: int = 0
-    execution: str = ""
+    retraining: str = ""
 
     @property
     def seconds(self) -> float:
@@ -75,7 +67,7 @@ class _Failure:
     seconds: float
 
 
-class Underway:
+class RunningTrials:
     """The trials of one study that are under way.
 
     Args:
@@ -86,14 +78,20 @@ class Underway:
     """
 
     def __init__(
-        self, study: Study, objective: Objective, home: Home, search: Search, recorder: Recorder, own: OwnModel | None
+        self,
+        study: Study,
+        objective: Objective,
+        home: Home,
+        search: Search,
+        recorder: Recorder,
+        user_model: UserModel | None,
     ) -> None:
         self._study = study
         self._objective = objective
         self._home = home
         self._search = search
         self._recorder = recorder
-        self._own = own
+        self._user_model = user_model
         self._running: dict[int, Running] = {}
         self.best = best_of(search.trials(), objective)
 
@@ -107,9 +105,15 @@ class Underway:
         """Record that a trial begins, with these tags, and return it as a worker gets it."""
         self._running[number] = Running(number, values, values, time.monotonic())
         self._recorder.trial_started(number, values, tags)
-        reach("trial-start-recorded")
+        hit("trial-start-recorded")
         return trial_job(
-            self._study, self._objective, self._home, number, values, own=self._own, rungs=self._search.rungs
+            self._study,
+            self._objective,
+            self._home,
+            number,
+            values,
+            user_model=self._user_model,
+            rungs=self._search.rungs,
         )
 
     def time_left_s(self, number: int) -> float | None:
@@ -119,11 +123,11 @@ class Underway:
             return None
         return limit_s - sum(attempt.seconds for attempt in self._search.failed_attempts(number))
 
-    def heard(self, number: int, done: EpochDone) -> EpochEnded:
+    def record_epoch(self, number: int, done: EpochDone) -> EpochEnded:
         """Take note of an epoch that a trial's worker reported."""
         running = self._running[number]
         running.unsent.append(done)
-        if self._own is not None and running.told != len(running.params):
+        if self._user_model is not None and running.told != len(running.params):
             running.told = len(running.params)
             self._recorder.parameters_drawn(number, running.params)
         return EpochEnded(number, done.epoch + 1, done.of, done.metrics[self._objective.metric])
@@ -132,14 +136,14 @@ class Underway:
         """Pass on what was heard, every now and then."""
         self._recorder.flush_epochs(self._running.values())
 
-    def answer(self, number: int, question: Question) -> Value:
+    def answer(self, number: int, request: HyperparameterRequest) -> Value:
         """Return a trial's value of a hyperparameter that its model's own code asks for."""
         running = self._running[number]
-        value = self._search.answer(number, question)
-        running.params = {**running.params, question.name: value}
+        value = self._search.answer(number, request)
+        running.params = {**running.params, request.name: value}
         return value
 
-    def over(self, number: int, result: TrialResult | Rejected | MemberFailed) -> TrialEnded:
+    def complete(self, number: int, result: TrialResult | Rejected | MemberFailed) -> TrialEnded:
         """Record the end of a trial that its worker told."""
         running = self._running.pop(number)
         if isinstance(result, TrialResult):
@@ -148,7 +152,7 @@ class Underway:
             return self._ended(running, self._scored(running, "pruned", result.reason), None)
         return self._failed(running, self._noted(running, result.reason))
 
-    def gone(self, number: int, event: Failed) -> TrialEnded | TrialTriedAgain:
+    def handle_worker_failure(self, number: int, event: Failed) -> TrialEnded | TrialTriedAgain:
         """Record that the job of a trial failed: what it left says whether the trial is over."""
         running = self._running.pop(number)
         folder = self._folder(number)
@@ -171,14 +175,14 @@ class Underway:
         self._search.attempt_failed(number, failed)
         return self._failed(running, failure)
 
-    def left(self, number: int) -> TrialEnded | Running:
+    def detach(self, number: int) -> TrialEnded | Running:
         """Take out a trial whose fleet is gone: return its end if it left one, else what it was, to go on elsewhere."""
         running = self._running.pop(number)
         if (result := read_result(self._folder(number))) is not None:
             return self._finished(running, result)
         return running
 
-    def ended_before(self, number: int, values: Mapping[str, Value]) -> TrialEnded | None:
+    def recover(self, number: int, values: Mapping[str, Value]) -> TrialEnded | None:
         """Record the end of a trial that was over before a crash; return None for one that was not."""
         folder = self._folder(number)
         running = Running(number, values, values, time.monotonic(), list(read_epochs(folder)))
@@ -239,13 +243,13 @@ class Underway:
         """Record a trial's end: the rows for MLflow first, then Optuna."""
         best = self.best.value if self.best else None
         curve = result.epochs if result else ()
-        reach("trial-end-due")
+        hit("trial-end-due")
         self._recorder.trial_finished(scored, running.unsent, best_so_far=best, curve=curve)
-        reach("trial-end-recorded")
+        hit("trial-end-recorded")
         remove_checkpoints(self._folder(scored.number))
-        reach("checkpoints-removed")
+        hit("checkpoints-removed")
         self._search.tell(scored)
-        reach("trial-told")
+        hit("trial-reported")
         is_best = self.best is scored
         return TrialEnded(scored.number, scored.state, scored.value, scored.reason, scored.seconds, is_best)
 
@@ -260,7 +264,7 @@ def trial_job(
     number: int,
     values: Mapping[str, Value],
     *,
-    own: OwnModel | None,
+    user_model: UserModel | None,
     rungs: frozenset[int] = frozenset(),
 ) -> TrialJob:
     """Return a trial as a worker gets it.
@@ -290,7 +294,7 @@ def trial_job(
         rungs=rungs,
         most_parameters=spec.limits.parameters,
         most_model_bytes=spec.limits.model_memory,
-        own=own,
+        user_model=user_model,
     )
 
 

@@ -18,20 +18,27 @@ import psutil
 from sqlalchemy import Connection
 
 from pipelines.data.prepared import DataSummary
-from pipelines.engines.base import Requested, Engine, Event, Failed, Finished, Job, Reported
+from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reported, Requested
 from pipelines.engines.run_job import JobError, run_job
+from pipelines.export.jobs import TRAIN_AND_MEASURE
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import Scored, Search, count_by_state
 from pipelines.search.space_evolution import current_name
 from pipelines.search.stopping import outcome, reason_to_stop
 from pipelines.selection.model_locations import evaluation_job, models_job
 from pipelines.study.load import Goal, Study
-from pipelines.study.model_hyperparameters import given_up_front, most_epochs, describe_user_model, read_asked, undeclared
+from pipelines.study.model_hyperparameters import (
+    describe_user_model,
+    given_up_front,
+    most_epochs,
+    read_asked,
+    undeclared,
+)
 from pipelines.supervisor.events import (
     Delivering,
-    StudyEvent,
     SearchStarted,
     StudyEnded,
+    StudyEvent,
     TrialBegan,
     TrialTriedAgain,
     Watching,
@@ -40,14 +47,17 @@ from pipelines.supervisor.final_selection import FinalSelection
 from pipelines.supervisor.fleet_jobs import FleetJobs
 from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.running_trials import RunningTrials
-from pipelines.training.messages import ARTIFACTS, EpochDone, Fatal, RungReached, TrialJob
+from pipelines.training.jobs import TRAIN_TRIAL
+from pipelines.training.messages import EpochDone, RungReached
+from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.disk_reserve import Reserve
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
-from search_spaces.hypermodel_request import Question
+from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.suggest import ConstraintViolated
+from search_spaces.values import Value
 from tracking.outbox.outbox import Outbox, OutboxDelivery
-from tracking.outbox.records import StudyState, Value
+from tracking.outbox.records import StudyState
 from tracking.store.database import Store, trouble_with
 from tracking.store.retrainings import Retrainings
 from tracking.store.study_queue import LeaseLostError, StudyQueue, Wish, this_process
@@ -352,22 +362,20 @@ class Supervisor:
         limits = self._study.spec.limits
         job = self._trials.begin(number, values, {"kerastudy.why_alone": reason})
         of_files = tuple(goal for goal in self._objective.goals if goal.format)
-        function: str = "pipelines.training.trial:train_trial"
-        payload: TrialJob | tuple[TrialJob, tuple[Goal, ...]] = job
-        if of_files:
-            function, payload = "pipelines.export.deployment_metrics:train_and_measure", (job, of_files)
-        self._engine.submit(
-            Job(
-                _job_name(number),
-                function,
-                payload,
-                Path(job.folder) / ARTIFACTS / "worker.log",
-                time_s=self._trials.time_left_s(number),
-                stall_s=limits.stall,
-                memory_bytes=self._memory_bytes,
-                fresh=bool(of_files),  # what converts models leaves traces in its process
-            )
+        alone = Job(
+            _job_name(number),
+            TRAIN_TRIAL,
+            job,
+            Path(job.folder) / ARTIFACTS / "worker.log",
+            time_s=self._trials.time_left_s(number),
+            stall_s=limits.stall,
+            memory_bytes=self._memory_bytes,
         )
+        if of_files:  # converters leave traces in their process: such a trial gets a fresh one
+            measured = Job(**{**vars(alone), "function": TRAIN_AND_MEASURE, "payload": (job, of_files), "fresh": True})
+            self._engine.submit(measured)
+        else:
+            self._engine.submit(alone)
         yield TrialBegan(number, values)
 
     def _handle(self, event: Event) -> Iterator[StudyEvent]:
@@ -384,12 +392,11 @@ class Supervisor:
         elif isinstance(event, Requested) and isinstance(event.message, RungReached):
             reached = event.message
             self._engine.answer(event.job, self._search.should_prune(number, reached.epoch, reached.best))
-        elif isinstance(event, Requested) and isinstance(event.message, Question):
+        elif isinstance(event, Requested) and isinstance(event.message, HyperparameterRequest):
             self._engine.answer(event.job, self._trials.answer(number, event.message))
-        elif isinstance(event, Finished) and isinstance(event.result, Fatal):
-            self._fatal = f"trial {number} ended the search: {event.result.reason}"
-            yield self._trials.handle_worker_failure(number, Failed(event.job, "error", event.result.reason, event.result.traceback))
         elif isinstance(event, Finished):
+            if event.result.kind == "fatal":
+                self._fatal = f"trial {number} ended the search: {event.result.reason}"
             yield self._trials.complete(number, event.result)
         elif isinstance(event, Failed):
             happened = self._trials.handle_worker_failure(number, event)
@@ -505,7 +512,7 @@ class Supervisor:
         try:
             if missing := self._recorder.models_missing():
                 job = models_job(self._home, self._study.name, missing)
-                run_job(self._engine, job, self._alive_unless_halted, meanwhile=self._recorder.draw_plots)
+                run_job(self._engine, job, self._alive_unless_halted, on_start=self._recorder.draw_plots)
                 hit("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"
@@ -519,8 +526,7 @@ class Supervisor:
         if winner is None or not self._summary.rows.get("test"):
             return {}
         job = evaluation_job(self._study, self._home, winner.number)
-        scores: Mapping[str, float] = run_job(self._engine, job, self._alive_unless_halted)
-        return scores
+        return run_job(self._engine, job, self._alive_unless_halted)
 
 
 def worker_memory_bytes(study: Study, workers: int) -> int:

@@ -1,8 +1,10 @@
-"""Which rows make which batch: the same for every trainer, decided by the trial's seed and the epoch alone."""
+"""Batches of training rows: the same for every trainer, decided by the trial's seed and the epoch alone."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -10,15 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.data.prepared import Array, Part
-from pipelines.training.messages import Rows
 
 
-def batch_order(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a training."""
+
+    train: Part
+    validation: Part
+    class_weight: Mapping[int, float] | None
+
+
+def shuffle_rows(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
     """Return the order [row] in which an epoch, counted from 0, goes over the rows."""
     return np.random.default_rng([seed, epoch]).permutation(rows).astype(np.int32)
 
 
-def row_weights(rows: Rows) -> npt.NDArray[np.float32] | None:
+def compute_row_weights(rows: Rows) -> npt.NDArray[np.float32] | None:
     """Return each training row's weight [row] by its class; None where all rows weigh alike."""
     if rows.class_weight is None:
         return None
@@ -38,7 +48,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has
         self._weights = weights
         self._batch_size = batch_size
         self._seed = seed
-        self._order = batch_order(seed, 0, part.rows)
+        self._order = shuffle_rows(seed, 0, part.rows)
 
     def __len__(self) -> int:
         """Return the number of batches; the last one may be partial."""
@@ -52,6 +62,6 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has
             return x, self._part.y[chosen]
         return x, self._part.y[chosen], self._weights[chosen]
 
-    def begin(self, epoch: int) -> None:
-        """Take an epoch's order; Keras's own `on_epoch_end` comes once before the first epoch, too."""
-        self._order = batch_order(self._seed, epoch, self._part.rows)
+    def start_epoch(self, epoch: int) -> None:
+        """Set the order of an epoch; Keras calls its own `on_epoch_end` once before the first epoch, too."""
+        self._order = shuffle_rows(self._seed, epoch, self._part.rows)

@@ -13,17 +13,17 @@ from typing import Any
 
 import keras
 
-from pipelines.training.messages import ModelTooLargeError
+from pipelines.training.errors import ModelTooLargeError
 
 _AGAIN_S = 1.0
 
 
-class TookTooLong(BaseException):  # no error; and a person's `except Exception` must not catch it
+class TimeIsUp(BaseException):  # no error; and a person's `except Exception` must not catch it
     """The time is up."""
 
 
 @contextmanager
-def at_most_weights(most: int | None, reason: str) -> Iterator[None]:
+def limit_weights(most: int | None, reason: str) -> Iterator[None]:
     """Refuse the weight that brings those made in here above `most` numbers, before memory is taken for it.
 
     Raises:
@@ -50,7 +50,7 @@ def at_most_weights(most: int | None, reason: str) -> Iterator[None]:
 
 
 @contextmanager
-def at_most_seconds(seconds: float) -> Iterator[None]:
+def limit_seconds(seconds: float) -> Iterator[None]:
     """End what runs in here when the time is up; a single call of a library that never comes back is not ended.
 
     Only a process's main thread can be ended so; in another one there is no bound.
@@ -63,7 +63,7 @@ def at_most_seconds(seconds: float) -> Iterator[None]:
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise TookTooLong
+        raise TimeIsUp
 
     began = time.monotonic()
     handler = signal.signal(signal.SIGALRM, end)

@@ -1,8 +1,8 @@
-"""Where a training keeps how far it has come, so that an attempt after a crash goes on from its last whole epochs.
+"""Checkpoints of a training, so that an attempt after a crash continues from the last whole epochs.
 
 A checkpoint is written aside, synced and renamed; the one before it is kept. Each carries the SHA-256 of its content
-and says what it is of, and one that does not add up is passed over: then the previous one counts, or the training
-begins anew. How often one is written follows from what it costs: at most a twentieth of the time.
+and the hash of what it belongs to. A damaged or foreign checkpoint is skipped: then the previous one counts, or the
+training starts anew. Their frequency follows from their cost: at most a twentieth of the time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.workspace.atomic_files import aside_of, into_place
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 _LEAST_S = 1.0
 _SHARE = 20
@@ -27,76 +27,81 @@ _DIGEST = 64
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A training after some whole epochs.
+class Checkpoint:
+    """State of a training after some whole epochs.
 
     Attributes:
-        judge: see `Judge.past`.
-        best: weights of the best epoch, as `Judge` holds them.
-        state: whatever the trainer needs to go on.
+        monitor: see `EpochMonitor.capture`.
+        best_weights: weights of the best epoch, as `EpochMonitor` holds them.
+        state: arrays of the trainer.
     """
 
-    judge: Mapping[str, Any]
-    best: Sequence[Any]
+    monitor: Mapping[str, Any]
+    best_weights: Sequence[Any]
     state: Sequence[Any]
 
     @property
     def history(self) -> Sequence[Mapping[str, float]]:
-        """Return the metrics of each epoch that is done."""
-        history: Sequence[Mapping[str, float]] = self.judge["history"]
+        """Metrics of each finished epoch."""
+        history: Sequence[Mapping[str, float]] = self.monitor["history"]
         return history
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a trial that is over."""
+    """Remove the checkpoints of a trial that has ended."""
     for file in folder.glob("*fold-*.checkpoint*"):
         file.unlink(missing_ok=True)
 
 
-class Checkpoints:
-    """The checkpoints of one training.
+class CheckpointStore:
+    """Checkpoints of one training.
 
     Args:
         folder: the trial's folder.
         fold: the training's number in its trial.
-        of: all that the training follows from; a checkpoint of anything else is passed over.
+        identity: everything that the training follows from; a checkpoint of anything else is skipped.
     """
 
-    def __init__(self, folder: Path, fold: int, of: object) -> None:
+    def __init__(self, folder: Path, fold: int, identity: object) -> None:
         self._file = folder / f"fold-{fold}.checkpoint"
         self._previous = folder / f"fold-{fold}.checkpoint-before"
-        self._of = hashlib.sha256(repr(of).encode()).hexdigest()
+        self._identity = hashlib.sha256(repr(identity).encode()).hexdigest()
         self._next_s = time.monotonic() + _LEAST_S
 
-    def offer(self, kept: Callable[[], Kept]) -> None:
-        """Write a checkpoint after a whole epoch, if it is time for one."""
+    def offer(self, capture: Callable[[], Checkpoint]) -> None:
+        """Write a checkpoint after a whole epoch, if one is due."""
         began_s = time.monotonic()
         if began_s >= self._next_s:
-            self.write(kept())
+            self.write(capture())
             ended_s = time.monotonic()
             self._next_s = ended_s + max(_LEAST_S, _SHARE * (ended_s - began_s))
 
-    def write(self, kept: Kept) -> None:
+    def write(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint."""
-        about = {"of": self._of, "judge": kept.judge, "best": len(kept.best)}
-        arrays = [np.asarray(array) for array in (*kept.best, *kept.state)]
+        about = {
+            "identity": self._identity,
+            "monitor": checkpoint.monitor,
+            "best_weights": len(checkpoint.best_weights),
+        }
+        arrays = [np.asarray(array) for array in (*checkpoint.best_weights, *checkpoint.state)]
         content = io.BytesIO()
         np.savez(content, np.frombuffer(json.dumps(about).encode(), np.uint8), *arrays)
         data = content.getvalue()
         aside = aside_of(self._file)
         aside.write_bytes(hashlib.sha256(data).hexdigest().encode() + data)
-        reach("checkpoint-aside")
+        hit("checkpoint-aside")
         if self._file.exists():
             self._file.replace(self._previous)
-            reach("checkpoint-moved-back")
+            hit("checkpoint-moved-back")
         into_place(aside, self._file)
-        reach("checkpoint-written")
+        hit("checkpoint-written")
 
-    def read(self) -> Kept | None:
-        """Return the latest checkpoint of this training; None where there is none that is whole."""
-        return next((kept for file in (self._file, self._previous) if (kept := self._read(file)) is not None), None)
+    def read(self) -> Checkpoint | None:
+        """Return the latest whole checkpoint of this training; None where there is none."""
+        found = (self._read(file) for file in (self._file, self._previous))
+        return next((checkpoint for checkpoint in found if checkpoint is not None), None)
 
-    def _read(self, file: Path) -> Kept | None:
+    def _read(self, file: Path) -> Checkpoint | None:
         try:
             content = file.read_bytes()
         except OSError:
@@ -107,6 +112,7 @@ class Checkpoints:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             first, *others = (arrays[name] for name in arrays.files)
         about = json.loads(first.tobytes())
-        if about["of"] != self._of:
+        if about["identity"] != self._identity:
             return None
-        return Kept(about["judge"], others[: about["best"]], others[about["best"] :])
+        count = about["best_weights"]
+        return Checkpoint(about["monitor"], others[:count], others[count:])

@@ -1,23 +1,53 @@
-"""Judges a training epoch by epoch, whichever trainer runs it: is it finite, is it the best, does it go on?
+"""Monitor of a training: finite metrics, the best epoch, early stopping; the same for every trainer.
 
-A training is scored by its best epoch, so that epoch's weights are kept, whether early stopping is on or not. One that
-is to go on for so many epochs and no more is scored by its last.
+A training is scored by its best epoch, so that epoch's weights are kept, whether early stopping is on or not. A
+training of a fixed number of epochs is scored by its last one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from pipelines.training.messages import Fitted, Listener, NoObjectiveError, Schedule, TrialError
+from pipelines.models.objectives import Direction
+from pipelines.training.errors import NoObjectiveError, TrialError
+from pipelines.training.schedule import Schedule
 
 
-class Judge:
-    """The judgement of one training."""
+class EpochListener(Protocol):
+    """Receiver of a training's progress, which may end the training."""
+
+    def record_batch(self) -> None:
+        """Record that a batch is done."""
+
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Record an epoch, counted from 0; True ends the training as pruned."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A training that ended: every epoch's metrics, and the best one; the model holds the best epoch's weights."""
+
+    history: tuple[Mapping[str, float], ...]
+    best_epoch: int
+    best_value: float
+    pruned: bool
+
+
+class EpochMonitor:
+    """State of one training after each epoch: its history, its best epoch, its patience.
+
+    Args:
+        schedule: decides when the training stops, and which epoch counts.
+        metric: the objective.
+        direction: which way it is better.
+        listener: receives each epoch from `observe`.
+    """
 
     def __init__(
-        self, schedule: Schedule, metric: str, direction: Literal["minimize", "maximize"], listener: Listener
+        self, schedule: Schedule, metric: str, direction: Direction, listener: EpochListener | None = None
     ) -> None:
         self._schedule = schedule
         self._metric = metric
@@ -35,8 +65,8 @@ class Judge:
         """Number of epochs scored."""
         return len(self._history)
 
-    def past(self) -> tuple[Mapping[str, Any], Sequence[Any]]:
-        """Return the judgement so far as plain values, and the weights of the best epoch; for `go_on`."""
+    def capture(self) -> tuple[Mapping[str, Any], Sequence[Any]]:
+        """Return the state as plain values, and the weights of the best epoch; for `restore`."""
         plain = {
             "history": self._history,
             "best_epoch": self._best_epoch,
@@ -45,64 +75,68 @@ class Judge:
         }
         return plain, self._best_weights or ()
 
-    def go_on(self, plain: Mapping[str, Any], best_weights: Sequence[Any]) -> None:
-        """Take up the judgement of an earlier attempt, from `past`."""
+    def restore(self, plain: Mapping[str, Any], best_weights: Sequence[Any]) -> None:
+        """Set the state of an earlier attempt, from `capture`."""
         self._history = list(plain["history"])
         self._best_epoch, self._best_value = plain["best_epoch"], plain["best_value"]
         self._best_weights = best_weights
         epoch, value = plain["improved_at"]
         self._improved_at = (epoch, value)
 
-    def stops(self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Sequence[Any]]) -> bool:
-        """Score an epoch, counted from 0; say whether the training ends with it.
-
-        `weights` gives a copy of the model's weights; it is called for a best epoch only.
+    def observe(self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Sequence[Any]]) -> bool:
+        """Update with an epoch, pass it to the listener, and return whether the training stops with it.
 
         Raises:
-            TrialError: if the loss or the objective is not finite, or the objective was not reported.
+            TrialError: as `update` does.
         """
-        return self.ends(pruned=self._listener.epoch(epoch, self.score(epoch, metrics, weights)))
+        finite = self.update(epoch, metrics, weights)
+        return self.should_stop(pruned=self._listener is not None and self._listener.record_epoch(epoch, finite))
 
-    def score(
+    def update(
         self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Sequence[Any]]
     ) -> Mapping[str, float]:
-        """Score an epoch and return its finite metrics; the first half of `stops`.
+        """Score an epoch, counted from 0, and return its finite metrics.
+
+        Args:
+            epoch: its number.
+            metrics: by Keras's names.
+            weights: returns a copy of the model's weights; called for a best epoch only.
 
         Raises:
-            TrialError: as `stops` does.
+            TrialError: if the loss or the objective is not finite, or the objective is missing.
         """
-        value = self._checked(epoch, metrics)
+        value = self._check(epoch, metrics)
         metrics = {name: number for name, number in metrics.items() if math.isfinite(number)}
         self._history.append(metrics)
-        if self._counts(value):
+        if self._is_best(value):
             self._best_epoch, self._best_value, self._best_weights = epoch, value, weights()
         return metrics
 
-    def ends(self, *, pruned: bool) -> bool:
-        """Say whether the training ends with the epoch just scored; the second half of `stops`."""
+    def should_stop(self, *, pruned: bool) -> bool:
+        """Return whether the training stops with the epoch that `update` has just scored."""
         self._pruned = pruned
         if self._schedule.keeps_last and len(self._history) >= self._schedule.epochs:
-            return True  # a `fit` of the study's own may mean to go on
+            return True  # the `fit` of a user model may train more epochs than it was given
         return pruned or self._is_out_of_patience(len(self._history) - 1, self._history[-1][self._metric])
 
-    def verdict(self) -> tuple[Fitted, Sequence[Any]]:
-        """Return how the training went, and the weights of its best epoch.
+    def result(self) -> tuple[FitResult, Sequence[Any]]:
+        """Return the result of the training, and the weights of its best epoch.
 
         Raises:
             TrialError: if no epoch was scored.
         """
         if self._best_weights is None:
             raise TrialError(f"training ended before its first epoch was scored on {self._metric}")
-        fitted = Fitted(tuple(self._history), self._best_epoch, self._best_value, self._pruned)
-        return fitted, self._best_weights
+        result = FitResult(tuple(self._history), self._best_epoch, self._best_value, self._pruned)
+        return result, self._best_weights
 
-    def _counts(self, value: float) -> bool:
-        """Say whether the epoch just scored is the one to keep so far."""
+    def _is_best(self, value: float) -> bool:
+        """Return whether the epoch just scored is the one to keep so far."""
         if self._schedule.keeps_last:
             return len(self._history) <= self._schedule.epochs
         return self._sign * value < self._sign * self._best_value
 
-    def _checked(self, epoch: int, metrics: Mapping[str, float]) -> float:
+    def _check(self, epoch: int, metrics: Mapping[str, float]) -> float:
         if self._metric not in metrics:
             raise NoObjectiveError(f"training reported no {self._metric}, only {', '.join(sorted(metrics))}")
         for name in ("loss", "val_loss", self._metric):

@@ -1,4 +1,4 @@
-"""All that a Keras model's training goes on from: weights, random seeds, the optimizer's variables."""
+"""Training state of a Keras model: weights, random seeds, the optimizer's variables."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipelines.training.checkpoint import Checkpoints, Kept
-from pipelines.training.epoch_monitor import Judge
+from pipelines.training.checkpoint import Checkpoint, CheckpointStore
+from pipelines.training.epoch_monitor import EpochMonitor
 
 
-def is_kept_whole(model: keras.Model) -> bool:
-    """Say whether `kept` holds all that a model's training goes on from: its steps are Keras's, its optimizer one."""
+def can_capture(model: keras.Model) -> bool:
+    """Return whether `capture` holds the whole state of a training: Keras's own steps and one Keras optimizer."""
     has_own_step = type(model).train_step is not keras.Model.train_step
     return not has_own_step and isinstance(getattr(model, "optimizer", None), keras.optimizers.Optimizer)
 
 
-def taken_up(model: keras.Model, judge: Judge, checkpoints: Checkpoints | None) -> int:
-    """Bring a model and its judge to where an earlier attempt left off; return how many epochs are done."""
-    kept = checkpoints.read() if checkpoints else None
-    if kept is None:
+def restore(model: keras.Model, monitor: EpochMonitor, checkpoints: CheckpointStore | None) -> int:
+    """Set a model and its monitor to the state of an earlier attempt; return the number of finished epochs."""
+    checkpoint = checkpoints.read() if checkpoints else None
+    if checkpoint is None:
         return 0
-    for variable, value in zip(_variables(model), kept.state, strict=True):
+    for variable, value in zip(_list_variables(model), checkpoint.state, strict=True):
         variable.assign(value)
-    judge.go_on(kept.judge, kept.best)
-    return judge.epochs
+    monitor.restore(checkpoint.monitor, checkpoint.best_weights)
+    return monitor.epochs
 
 
-def kept(model: keras.Model, judge: Judge) -> Kept:
-    """Return a model and its judge after a whole epoch."""
-    plain, best = judge.past()
-    return Kept(plain, best, [np.asarray(variable) for variable in _variables(model)])
+def capture(model: keras.Model, monitor: EpochMonitor) -> Checkpoint:
+    """Return the state of a model and its monitor after a whole epoch."""
+    plain, best_weights = monitor.capture()
+    return Checkpoint(plain, best_weights, [np.asarray(variable) for variable in _list_variables(model)])
 
 
-def _variables(model: keras.Model) -> list[Any]:
-    model.optimizer.build(model.trainable_variables)
+def _list_variables(model: keras.Model) -> list[Any]:
+    model.optimizer.build(model.trainable_variables)  # an optimizer has no variables before its first step
     return [*model.variables, *model.optimizer.variables]

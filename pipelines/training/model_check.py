@@ -12,9 +12,11 @@ import keras
 
 from pipelines.data.prepared import Part
 from pipelines.engines.base import Channel
-from pipelines.training.messages import ModelCheck, ModelTooLargeError, Rows, TrialError, TrialJob
-from pipelines.training.model_size import made_within_ceiling, refuse_above_ceilings, training_memory
-from pipelines.training.trainer import trainer_of
+from pipelines.training.batches import Rows
+from pipelines.training.errors import ModelTooLargeError, TrialError
+from pipelines.training.messages import ModelCheck, TrialJob
+from pipelines.training.model_size import estimate_training_memory, limit_model_size, refuse_large_model
+from pipelines.training.trainer import choose_trainer
 from pipelines.training.trial import BuiltTrial, build_trial
 
 _TIMED_STEPS = 8
@@ -42,15 +44,15 @@ def _check(job: TrialJob, *, timed: bool) -> ModelCheck:
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(job.seed)
     try:
-        with made_within_ceiling(job):
+        with limit_model_size(job):
             trial = build_trial(job, fold=0)
-        refuse_above_ceilings(job, trial.model, trial.schedule.batch_size)
+        refuse_large_model(job, trial.model, trial.schedule.batch_size)
     except ModelTooLargeError as error:
         return ModelCheck(0, 0, 0.0, 0.0, 0, refused=str(error))
     first_s, epoch_s = _times(trial) if timed else (0.0, 0.0)
     return ModelCheck(
         parameters=trial.model.count_params(),
-        memory_bytes=training_memory(trial.model, trial.schedule.batch_size),
+        memory_bytes=estimate_training_memory(trial.model, trial.schedule.batch_size),
         first_s=first_s,
         epoch_s=epoch_s,
         epochs=trial.schedule.epochs,
@@ -68,7 +70,7 @@ def _times(trial: BuiltTrial) -> tuple[float, float]:
         rows.class_weight,
     )
     clock = _Clock()
-    train = trainer_of(trial.model, few)
+    train = choose_trainer(trial.model, few)
     two = replace(schedule, epochs=2, patience=None)
     with suppress(TrialError):  # a loss that is not finite on a handful of rows says nothing of the study
         train(trial.model, few, two, metric="val_loss", direction="minimize", listener=clock)

@@ -1,4 +1,4 @@
-"""The files of a trial's trained model: joined with its preprocessing, as a summary, and its weights alone."""
+"""Files of a trial's trained model: the model with its preprocessing, its summary, its weights."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy as np
 
 from pipelines.data.prepare import load_preprocessing
 from pipelines.models.compose import compose
-from pipelines.training.messages import ARTIFACTS, MODEL_FILE, TrialJob
+from pipelines.training.messages import TrialJob
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE
 from pipelines.workspace.atomic_files import aside_of, into_place, write_text
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 
-def write_deployable(job: TrialJob, fold: int, core: keras.Model, *, with_file: bool) -> None:
+def write_deployment_model(job: TrialJob, fold: int, core: keras.Model, *, with_file: bool) -> None:
     """Write the summary of a family's model and, `with_file`, the model that takes raw columns.
 
     Args:
@@ -26,7 +27,7 @@ def write_deployable(job: TrialJob, fold: int, core: keras.Model, *, with_file: 
         with_file: whether the model itself is written too.
     """
     model = compose(load_preprocessing(Path(job.data), fold), core)
-    write_text(Path(job.folder) / ARTIFACTS / "model_summary.txt", summary_of(core) + "\n" + summary_of(model))
+    write_text(Path(job.folder) / ARTIFACTS / "model_summary.txt", summarize_model(core) + "\n" + summarize_model(model))
     if with_file:
         save_model(model, Path(job.folder) / MODEL_FILE)
 
@@ -35,27 +36,27 @@ def save_model(model: keras.Model, file: Path) -> None:
     """Save a model; a kill leaves either the old file or the whole new one."""
     aside = aside_of(file)
     model.save(aside)
-    reach("model-aside")
+    hit("model-aside")
     into_place(aside, file)
-    reach("model-written")
+    hit("model-written")
 
 
 def save_weights(weights: Sequence[np.ndarray[Any, Any]], file: Path) -> None:
-    """Save what `get_weights` of a model gives, in its order, as an `.npz` file; written as `save_model` does."""
+    """Save the result of a model's `get_weights`, in its order, as an `.npz` file; atomic as `save_model`."""
     aside = aside_of(file)
     np.savez(aside, *weights)
-    reach("weights-aside")
+    hit("weights-aside")
     into_place(aside, file)
-    reach("weights-written")
+    hit("weights-written")
 
 
 def load_weights(file: Path) -> list[np.ndarray[Any, Any]]:
     """Return the weights that `save_weights` wrote, in their order."""
-    with np.load(file) as kept:
-        return [kept[name] for name in kept.files]
+    with np.load(file) as arrays:
+        return [arrays[name] for name in arrays.files]
 
 
-def summary_of(model: keras.Model) -> str:
+def summarize_model(model: keras.Model) -> str:
     """Return Keras's own summary of a model."""
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=110)

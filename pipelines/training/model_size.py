@@ -9,15 +9,16 @@ from math import prod
 import keras
 
 from pipelines.spec.schema import size_text
-from pipelines.training.build_limits import at_most_weights
-from pipelines.training.messages import ModelTooLargeError, TrialJob, over_parameters
+from pipelines.training.build_limits import limit_weights
+from pipelines.training.errors import ModelTooLargeError, over_parameters
+from pipelines.training.messages import TrialJob
 
 _BYTES_PER_NUMBER = 4
 _USUAL_SLOTS = 2
 _SLACK = 4  # code may make layers that are no part of its model in the end
 
 
-def training_memory(model: keras.Model, batch_size: int) -> int:
+def estimate_training_memory(model: keras.Model, batch_size: int) -> int:
     """Return the estimate that `ModelCheck.memory_bytes` describes; the model and its optimizer stay as they are.
 
     Layers that do not say what they put out, such as those of a subclassed model, count with their weights alone.
@@ -28,7 +29,7 @@ def training_memory(model: keras.Model, batch_size: int) -> int:
     return _BYTES_PER_NUMBER * (weights + gradients + _slots(model, gradients) + 2 * batch_size * outputs)
 
 
-def refuse_above_ceilings(job: TrialJob, model: keras.Model, batch_size: int) -> None:
+def refuse_large_model(job: TrialJob, model: keras.Model, batch_size: int) -> None:
     """Compare a model that is about to be trained with `limits.parameters` and `limits.model_memory`.
 
     Raises:
@@ -41,7 +42,7 @@ def refuse_above_ceilings(job: TrialJob, model: keras.Model, batch_size: int) ->
         raise ModelTooLargeError(over_parameters(parameters, job.most_parameters))
     if job.most_model_bytes is None:
         return
-    needed = training_memory(model, batch_size)
+    needed = estimate_training_memory(model, batch_size)
     if needed > job.most_model_bytes:
         raise ModelTooLargeError(
             f"not trained: its model takes about {size_text(needed)} to train with batches of {batch_size}, "
@@ -49,7 +50,7 @@ def refuse_above_ceilings(job: TrialJob, model: keras.Model, batch_size: int) ->
         )
 
 
-def made_within_ceiling(job: TrialJob) -> AbstractContextManager[None]:
+def limit_model_size(job: TrialJob) -> AbstractContextManager[None]:
     """Return bounds to build a trial's model in, so that one far above `limits.parameters` takes no memory.
 
     Raises:
@@ -59,7 +60,7 @@ def made_within_ceiling(job: TrialJob) -> AbstractContextManager[None]:
     if most is None:
         return nullcontext()
     reason = f"not trained: it makes more than {_SLACK * most:,} weights, limits.parameters allows {most:,}"
-    return at_most_weights(_SLACK * most, reason)
+    return limit_weights(_SLACK * most, reason)
 
 
 def _slots(model: keras.Model, trainable: int) -> int:

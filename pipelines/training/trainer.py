@@ -1,21 +1,23 @@
-"""Which trainer runs a model."""
+"""Interface of the trainers of one Keras model, and the choice between them."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import keras
 
-from pipelines.training.checkpoint import Checkpoints
-from pipelines.training.fit_trainer import fit
-from pipelines.training.graph_trainer import can_loop, loop
-from pipelines.training.messages import Fitted, Listener, Rows, Schedule
+from pipelines.models.objectives import Direction
+from pipelines.training.batches import Rows
+from pipelines.training.checkpoint import CheckpointStore
+from pipelines.training.epoch_monitor import EpochListener, FitResult
+from pipelines.training.fit_trainer import train_with_fit
+from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
+from pipelines.training.messages import TrainerName
+from pipelines.training.schedule import Schedule
 
 
 class Trainer(Protocol):
-    """Trains a compiled model and leaves it with the weights of its best epoch; see `fit` and `loop`."""
-
-    __name__: str
+    """Trains a compiled model and leaves it with the weights of its best epoch."""
 
     def __call__(
         self,
@@ -24,10 +26,10 @@ class Trainer(Protocol):
         schedule: Schedule,
         *,
         metric: str,
-        direction: Literal["minimize", "maximize"],
-        listener: Listener,
-        checkpoints: Checkpoints | None = None,
-    ) -> Fitted:
+        direction: Direction,
+        listener: EpochListener,
+        checkpoints: CheckpointStore | None = None,
+    ) -> FitResult:
         """Train.
 
         Raises:
@@ -35,6 +37,8 @@ class Trainer(Protocol):
         """
 
 
-def trainer_of(model: keras.Model, rows: Rows) -> Trainer:
-    """Return the fastest trainer that can run a model on its rows."""
-    return loop if can_loop(model, rows) else fit
+def choose_trainer(model: keras.Model, rows: Rows, *, by_fit: bool = False) -> tuple[TrainerName, Trainer]:
+    """Return the fastest trainer that can train a model on its rows, with its name; `by_fit` always chooses `fit`."""
+    if not by_fit and can_train_in_graph(model, rows):
+        return "graph", train_in_graph
+    return "fit", train_with_fit

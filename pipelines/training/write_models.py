@@ -1,7 +1,7 @@
-"""Writes the model of a trial that left its weights alone.
+"""Model files of trials that have only their weights.
 
 A fleet trains on JAX and cannot write the model that takes raw columns, whose preprocessing needs TensorFlow. Few of a
-study's models are ever asked for, so each is written when it is.
+study's models are ever needed, so each is written on demand.
 """
 
 from __future__ import annotations
@@ -14,19 +14,16 @@ import keras
 import numpy as np
 
 from pipelines.engines.base import Channel
-from pipelines.training.messages import MODEL_FILE, WEIGHTS_FILE, PastTrial
-from pipelines.training.model_files import load_weights, write_deployable
+from pipelines.training.artifacts import read_trial
+from pipelines.training.errors import RebuildError
+from pipelines.training.messages import PastTrial
+from pipelines.training.model_files import load_weights, write_deployment_model
 from pipelines.training.trial import build_trial
-from pipelines.training.trial_files import read_trial
-from search_spaces.errors import KerastudyError
-
-
-class RebuildError(KerastudyError):
-    """A trial's weights do not fit the model that its hyperparameters build."""
+from pipelines.training.trial_folder import MODEL_FILE, WEIGHTS_FILE
 
 
 def write_models(trials: Sequence[PastTrial], channel: Channel) -> None:
-    """Write the models of trials that left their weights alone; one that is there already stays as it is.
+    """Write the models of trials that have only their weights; an existing model stays as it is.
 
     Raises:
         RebuildError: if some could not be written; all others are.
@@ -34,7 +31,7 @@ def write_models(trials: Sequence[PastTrial], channel: Channel) -> None:
     problems = []
     for trial in trials:
         try:
-            model_file(trial)
+            ensure_model_file(trial)
         except RebuildError as error:
             problems.append(str(error))
         channel.beat()
@@ -42,8 +39,8 @@ def write_models(trials: Sequence[PastTrial], channel: Channel) -> None:
         raise RebuildError("; ".join(problems))
 
 
-def model_file(trial: PastTrial) -> Path:
-    """Return the file of a complete trial's model on raw columns, after writing it where only its weights are there.
+def ensure_model_file(trial: PastTrial) -> Path:
+    """Return the model file of a complete trial; write it first where only the weights exist.
 
     Raises:
         RebuildError: if the weights do not fit.
@@ -58,7 +55,7 @@ def model_file(trial: PastTrial) -> Path:
         _check(core, kept, weights)
         core.set_weights(kept)
         core.optimizer.build(core.trainable_variables)  # the summary counts its variables, as it does after training
-        write_deployable(job, fold, core, with_file=True)
+        write_deployment_model(job, fold, core, with_file=True)
     return file
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search_spaces.hypermodel_request import answer, defaults_for_optuna, question_of
+from search_spaces.hypermodel_request import suggest_value, make_optuna_defaults, make_request
 from search_spaces.hyperparameters import GivenHyperParameters
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -26,12 +26,12 @@ class Asker:
     def hp(self, trial=None):
         """Return hyperparameters of one trial."""
         trial = trial or self.study.ask()
-        return GivenHyperParameters({}, lambda asked: answer(question_of(asked), trial, self.known))
+        return GivenHyperParameters({}, lambda asked: suggest_value(make_request(asked), trial, self.known))
 
     def first(self, *hyperparameters):
         """Return the hyperparameters of a first trial, which takes the defaults."""
-        questions = [question_of(each) for each in hyperparameters]
-        self.study.enqueue_trial(defaults_for_optuna(questions, self.known))
+        requests = [make_request(each) for each in hyperparameters]
+        self.study.enqueue_trial(make_optuna_defaults(requests, self.known))
         return self.hp()
 
 
@@ -216,7 +216,7 @@ def test_a_default_that_is_no_value_is_left_out(asker):
     hp.Choice("a", [1, 2], default=2)
     hp.Int("b", 0, 10, parent_name="a", parent_values=1, default=5)
     hp.Int("b", 20, 30, parent_name="a", parent_values=2, default=25)
-    assert defaults_for_optuna([question_of(each) for each in hp.space], {}) == {"a": 2}
+    assert make_optuna_defaults([make_request(each) for each in hp.space], {}) == {"a": 2}
 
 
 def test_what_is_asked_of_a_copy_keeps_its_default(asker):
@@ -246,10 +246,10 @@ def test_asked_again_the_same():
         return hp.values
 
     known = {}
-    first = build(GivenHyperParameters({}, lambda asked: answer(question_of(asked), trial, known)))
+    first = build(GivenHyperParameters({}, lambda asked: suggest_value(make_request(asked), trial, known)))
     again = optuna.Trial(optuna.load_study(study_name="it", storage=storage), trial._trial_id)
     known_again = dict(study.trials[0].distributions)
-    second = build(GivenHyperParameters({}, lambda asked: answer(question_of(asked), again, known_again)))
+    second = build(GivenHyperParameters({}, lambda asked: suggest_value(make_request(asked), again, known_again)))
     assert first == second
 
 

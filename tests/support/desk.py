@@ -15,7 +15,7 @@ from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.operations.submit import enqueue
 from pipelines.search.optuna_search import Scored, scored_trials
 from pipelines.study.load import Study
-from pipelines.supervisor.events import Progress
+from pipelines.supervisor.events import StudyEvent
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from tracking.outbox.outbox import Outbox, Waiting
@@ -100,7 +100,7 @@ class Desk:
         self.delivery = FakeDelivery(self.outbox)
         return Supervisor(study, summary, self.home, self.store, engine, self.delivery)
 
-    def run(self, engine: FakeEngine, **choices: Any) -> list[Progress]:
+    def run(self, engine: FakeEngine, **choices: Any) -> list[StudyEvent]:
         """Work until the study ends, and return all that was said."""
         return list(self.supervisor(engine, **choices).run())
 

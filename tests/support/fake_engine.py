@@ -15,19 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.engines.base import Asked, Backend, Event, Failed, FailureKind, Finished, Job, Reported
-from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SeatsFree
-from pipelines.training.messages import (
-    ARTIFACTS,
-    MODEL_FILE,
-    RESULT_FILE,
-    EpochDone,
-    RungReached,
-    TrialJob,
-    TrialResult,
-    epochs_file,
-    epochs_in,
-)
+from pipelines.engines.base import Requested, Backend, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
+from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialResult
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, RESULT_FILE, locate_epochs_file, parse_epochs
 from pipelines.workspace.atomic_files import write_text
 
 Script = Callable[[TrialJob], Generator[EpochDone | RungReached, bool, TrialResult]]
@@ -146,9 +137,9 @@ class FakeEngine:
         except Ends as end:
             del self._under_way[name]
             return Failed(name, end.kind, end.reason, end.traceback)
-        if isinstance(said, (RungReached, RungsReached, SeatsFree)):
+        if isinstance(said, (RungReached, RungsReached, SlotsFree)):
             self._waits.add(name)
-            return Asked(name, said)
+            return Requested(name, said)
         return Reported(name, said)
 
     def _fleet(self, job: FleetJob) -> Generator[Any, Any, None]:
@@ -157,7 +148,7 @@ class FakeEngine:
         said: dict[int, Any] = {}
         ended: dict[int, Any] = {}
         while True:
-            given = yield SeatsFree(job.seats - len(members), ended)
+            given = yield SlotsFree(job.seats - len(members), ended)
             assert len(given) <= job.seats - len(members)
             self.jobs += given
             members |= {trial.number: self._script(trial) for trial in given}
@@ -203,13 +194,13 @@ def training(
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     best_of = min if job.direction == "minimize" else max
-    earlier = {done.epoch: done.at_ms for done in epochs_in(epochs_file(folder, 0))}
+    earlier = {done.epoch: done.at_ms for done in parse_epochs(locate_epochs_file(folder, 0))}
     epochs: list[EpochDone] = []
     pruned = False
     for epoch, score in enumerate(scores):
         at_ms = earlier.get(epoch, time.time_ns() // 1_000_000)
         epochs.append(EpochDone(epoch, len(scores), 0, at_ms, {job.metric: score, "loss": 2 * score}))
-        with epochs_file(folder, 0).open("a", encoding="utf-8") as file:
+        with locate_epochs_file(folder, 0).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(epochs[-1])) + "\n")
         yield epochs[-1]
         if epoch in job.rungs and (yield RungReached(epoch, best_of(scores[: epoch + 1]))):

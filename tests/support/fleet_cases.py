@@ -15,7 +15,8 @@ import numpy as np
 from pipelines.data.prepared import Features, Part, Task
 from pipelines.models.objectives import class_weights
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.messages import Rows, Schedule
+from pipelines.training.batches import Rows
+from pipelines.training.schedule import Schedule
 
 AS_ON_AN_ACCELERATOR = {"_AT_ONCE_ON_A_CPU": 64}
 """See `FleetRun.constants`: all members of a fleet take each step at once, as they do where a GPU trains them."""

@@ -18,7 +18,7 @@ _SUPPORT = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Closeness:
+class Tolerance:
     """How close two trainings are: within a share of a number, or within an absolute difference."""
 
     rel: float
@@ -26,8 +26,8 @@ class Closeness:
     weight: float
 
 
-AS_OTHER_TRAINERS = Closeness(1e-4, metric=1e-5, weight=1e-4)
-BUT_FOR_ROUNDING = Closeness(1e-5, metric=1e-6, weight=2e-6)
+AS_OTHER_TRAINERS = Tolerance(1e-4, metric=1e-5, weight=1e-4)
+BUT_FOR_ROUNDING = Tolerance(1e-5, metric=1e-6, weight=2e-6)
 
 
 def fleet_outcomes(runs: Mapping[str, FleetRun]) -> dict[str, dict[str, Outcome]]:
@@ -46,7 +46,7 @@ def fleet_outcomes(runs: Mapping[str, FleetRun]) -> dict[str, dict[str, Outcome]
     return outcomes
 
 
-def assert_alike(ours: Outcome, theirs: Outcome, close: Closeness = AS_OTHER_TRAINERS) -> None:
+def assert_alike(ours: Outcome, theirs: Outcome, close: Tolerance = AS_OTHER_TRAINERS) -> None:
     """Check that two trainings of one trial came to the same, this close."""
     assert _course(ours) == _course(theirs)
     for epoch, (one, other) in enumerate(zip(ours.history, theirs.history, strict=True)):

@@ -12,27 +12,27 @@ from unittest.mock import patch
 import jax
 from fleet_cases import FleetRun, Outcome
 
-from pipelines.training.checkpoint import Kept
+from pipelines.training.checkpoint import Checkpoint
 from pipelines.training.fleet import program as program_module
-from pipelines.training.fleet.envelope import Envelope, envelope_of
+from pipelines.training.fleet.envelope import Envelope, find_envelope
 from pipelines.training.fleet.fleet import Ended, Fleet
-from pipelines.training.fleet.member import member_of
+from pipelines.training.fleet.member import build_member
 from pipelines.training.fleet.program import Program
 
 
 def run_fleet(run: FleetRun, programs: dict[Any, Program]) -> dict[str, Outcome]:
     """Train a run's trials; fleets alike in setting and envelope share their program."""
     setting = run.setting
-    members = {name: member_of(trial.values, setting.per_layer) for name, trial in run.trials.items()}
-    beside = [member_of(trial.values, setting.per_layer) for trial in run.beside]
-    envelope = envelope_of([*members.values(), *beside])
+    members = {name: build_member(trial.values, setting.per_layer) for name, trial in run.trials.items()}
+    beside = [build_member(trial.values, setting.per_layer) for trial in run.beside]
+    envelope = find_envelope([*members.values(), *beside])
     program = _program(run, envelope, programs)
     fleet: Fleet[str] = Fleet(
         program, run.seats, metric=setting.metric, direction=setting.direction, per_layer=setting.per_layer
     )
     waiting = {name: (members[name], trial.schedule(setting)) for name, trial in run.trials.items()}
     seated: dict[str, int] = {}
-    kept: dict[str, Kept] = {}
+    kept: dict[str, Checkpoint] = {}
     outcomes: dict[str, Outcome] = {}
     while waiting or seated:
         admitted = [*waiting][: fleet.free]

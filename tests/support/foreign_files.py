@@ -11,7 +11,7 @@ from search_spaces.errors import InputError
 from search_spaces.foreign.base import Exported, Format, Imported
 from search_spaces.parameters import Categorical, Fixed, Parameter
 from search_spaces.space import Space
-from search_spaces.yaml_document import parse_document
+from search_spaces.yaml_reader import parse_document
 
 
 def imported(form: Format, text: str, file: str = "foreign.yaml") -> Imported:

@@ -47,7 +47,7 @@ class Request:
     Attributes:
         file: the study file.
         home: its home.
-        lives: for each life where it is killed, as `crash_points.arm` takes it; empty for nowhere.
+        lives: for each life where it is killed, as `failpoints.arm` takes it; empty for nowhere.
         store: the store's address, where it is not in the home.
         scripted: whether trials are scripted and no Keras is loaded: fleets need no JAX then.
         fill: for each life how many bytes are left on the home's disk once a trial has ended; None leaves it alone.
@@ -176,8 +176,8 @@ def _inline(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a study's supervisor whose jobs run in this process."""
     from pipelines.operations import run
 
-    inline = patch.object(run, "LocalEngine", lambda workers, cache, own_code: InlineWorker())
-    with inline, run.supervised(study, home) as supervisor:
+    inline = patch.object(run, "LocalEngine", lambda workers, cache, user_code: InlineWorker())
+    with inline, run.supervise(study, home) as supervisor:
         yield supervisor
 
 

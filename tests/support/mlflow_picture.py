@@ -21,11 +21,11 @@ def runs_of(client: MlflowClient, experiment: str) -> tuple[Run, dict[int, Run]]
     return parents[0], dict(sorted(children.items()))
 
 
-def executions_of(client: MlflowClient, experiment: str) -> list[Run]:
+def retrainings_of(client: MlflowClient, experiment: str) -> list[Run]:
     """Return the runs of further trainings in an experiment, which are below those of their trials, by name."""
     known = client.get_experiment_by_name(experiment)
     assert known is not None
-    found = client.search_runs([known.experiment_id], "tags.`kerastudy.kind` = 'execution'", max_results=1000)
+    found = client.search_runs([known.experiment_id], "tags.`kerastudy.kind` = 'retraining'", max_results=1000)
     return sorted(found, key=lambda run: str(run.info.run_name))
 
 
@@ -33,7 +33,7 @@ def everything(client: MlflowClient, experiment: str) -> Any:
     """Return all that MLflow shows of the one study in an experiment."""
     parent, children = runs_of(client, experiment)
     shown = {}
-    for run in (parent, *children.values(), *executions_of(client, experiment)):
+    for run in (parent, *children.values(), *retrainings_of(client, experiment)):
         histories = {key: points(client, run, key) for key in run.data.metrics}
         artifacts = sorted(_files(client, run.info.run_id))
         datasets = [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs]

@@ -21,16 +21,17 @@ from mlflow.exceptions import MlflowException
 from pipelines.queries.study_reader import loaded
 from pipelines.search.optuna_search import Scored, best_first, best_of, count_by_state, scored_trials
 from pipelines.search.space_evolution import current_name
-from pipelines.selection.finalists import REFIT, executions_wanted, finalists_of
+from pipelines.selection.finalists import REFIT, retrainings_wanted, finalists_of
 from pipelines.study.load import Objective, Study
-from pipelines.training.messages import MODEL_FILE, TrialResult, read_epochs, read_result
+from pipelines.training.messages import TrialResult
+from pipelines.training.trial_folder import MODEL_FILE, read_epochs, read_result
 from pipelines.workspace.home import Home
 from tracking.mlflow import client as mlflow_connection
 from tracking.mlflow import urls
 from tracking.mlflow.formatting import run_name
 from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
-from tracking.store.retrainings import Execution, Executions
+from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue, StudyRecord
 
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
@@ -46,7 +47,7 @@ class _Ended:
     objective: Objective
     numbers: Sequence[int]
     trials: Sequence[Scored]
-    executions: Sequence[Execution]
+    retrainings: Sequence[Retraining]
     home: Home
 
     @property
@@ -56,17 +57,17 @@ class _Ended:
     @property
     def best(self) -> Scored | None:
         """Return the winner: the best by further trainings, where there were any."""
-        finalists = finalists_of(self.trials, self.executions, self.study.spec.selection, self.objective)
+        finalists = finalists_of(self.trials, self.retrainings, self.study.spec.selection, self.objective)
         if finalists:
             return next(trial for trial in self.trials if trial.number == finalists[0].number)
         return best_of(self.trials, self.objective)
 
     @property
-    def expected_executions(self) -> set[tuple[int, str]]:
+    def expected_retrainings(self) -> set[tuple[int, str]]:
         """Return the further trainings that there must be: of each finalist, and the winner's refit."""
         selection = self.study.spec.selection
         finalists = best_first(self.trials, self.objective)[: selection.finalists]
-        expected = {(trial.number, name) for trial in finalists for name in executions_wanted(selection)}
+        expected = {(trial.number, name) for trial in finalists for name in retrainings_wanted(selection)}
         return expected | ({(self.best.number, REFIT)} if selection.refit and self.best else set())
 
     def result(self, number: int) -> TrialResult | None:
@@ -133,8 +134,8 @@ def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
         storage.engine.dispose()
     summary = home.data(study.name) / "summary.json"
     task = json.loads(summary.read_text())["task"]["kind"] if summary.exists() else "regression"
-    executions = Executions(store).of(study.name)
-    return _Ended(study, record, study.objective(task), numbers, trials, executions, home)
+    retrainings = Retrainings(store).of(study.name)
+    return _Ended(study, record, study.objective(task), numbers, trials, retrainings, home)
 
 
 def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
@@ -154,8 +155,8 @@ def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
         yield f"the queue counts {dict(record.counts)}, Optuna {count_by_state(trials)}"
     if record.winner != (ended.best.number if ended.best else None):
         yield f"the queue's winner is {record.winner}, the best trial is {ended.best}"
-    trained = {(each.number, each.name) for each in ended.executions if each.state == "complete"}
-    if missing := ended.expected_executions - trained:
+    trained = {(each.number, each.name) for each in ended.retrainings if each.state == "complete"}
+    if missing := ended.expected_retrainings - trained:
         yield f"further trainings are missing: {sorted(missing)}"
     waiting = Outbox(store).waiting(ended.name)
     if waiting.pending or waiting.parked:
@@ -197,9 +198,9 @@ def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
     if parent.info.status != "FINISHED":
         yield f"the study's run is {parent.info.status}"
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    executed = [run for run in runs if run.data.tags.get("kerastudy.kind") == "execution"]
+    executed = [run for run in runs if run.data.tags.get("kerastudy.kind") == "retraining"]
     names = sorted(str(run.info.run_name) for run in executed)
-    if names != sorted(run_name(ended.name, each.number, each.name) for each in ended.executions):
+    if names != sorted(run_name(ended.name, each.number, each.name) for each in ended.retrainings):
         yield f"MLflow has the further trainings {names}"
     if unended := [run.info.run_name for run in executed if run.info.status != "FINISHED"]:
         yield f"MLflow has further trainings that are not FINISHED: {unended}"

@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.study.load import Study, check_document
 from search_spaces.parse import parse_space
 from search_spaces.space import Space
-from search_spaces.yaml_document import parse_document
+from search_spaces.yaml_reader import parse_document
 
 
 def study_of(text: str, base: Path = Path()) -> Study:

@@ -11,7 +11,7 @@ from pipelines.models.build import hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
 from pipelines.training.fit_trainer import fit
-from pipelines.training.messages import TrialError
+from pipelines.training.errors import TrialError
 from pipelines.training.trainer import Trainer
 from search_spaces.hyperparameters import GivenHyperParameters
 

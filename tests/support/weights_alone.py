@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipelines.training.messages import MODEL_FILE, WEIGHTS_FILE
+from pipelines.training.trial_folder import MODEL_FILE, WEIGHTS_FILE
 
 
 def leave_weights_alone(folder: Path) -> keras.Model:

@@ -18,13 +18,13 @@ import pandas as pd
 
 from pipelines.data.prepared import DataSummary
 from pipelines.data.raw import PARTS, Array, PartName
-from pipelines.operations.replay.comparison import Compared, compare_arrays, compare_mappings, compare_values
+from pipelines.operations.replay.comparison import ItemComparison, compare_arrays, compare_mappings, compare_values
 
 _MOST_PLACES = 10
 _SHARE, _ABSOLUTE = 1e-5, 1e-6
 
 
-def compare_data(report: Path, kept: Path, anew: Path, summary: DataSummary) -> Iterator[Compared]:
+def compare_data(report: Path, kept: Path, anew: Path, summary: DataSummary) -> Iterator[ItemComparison]:
     """Compare what a study recorded of its data with data that was prepared anew.
 
     Args:
@@ -36,7 +36,7 @@ def compare_data(report: Path, kept: Path, anew: Path, summary: DataSummary) -> 
     recorded, now = _read_json(report / "data.json"), json.loads(json.dumps(asdict(summary)))
     same_split = _compare_split(report / "split.csv", anew / "split.csv")
     digest = compare_values("data", "digest", recorded.get("digest"), summary.digest)
-    is_known = digest.verdict == "different" and same_split.verdict == "equal" and kept.exists()
+    is_known = digest.agreement == "different" and same_split.agreement == "equal" and kept.exists()
     yield digest
     yield compare_mappings("data", "rows", recorded.get("rows"), now["rows"])
     yield same_split
@@ -53,11 +53,11 @@ def _read_json(file: Path) -> dict[str, Any]:
     return read
 
 
-def _compare_split(recorded: Path, now: Path) -> Compared:
+def _compare_split(recorded: Path, now: Path) -> ItemComparison:
     """Compare which row went where."""
     if not recorded.exists():
-        return Compared("data", "split", "unknown", note="not recorded")
-    before, after = _places(recorded), _places(now)
+        return ItemComparison("data", "split", "unknown", note="not recorded")
+    before, after = _read_places(recorded), _read_places(now)
     moved = [
         f"{row} was in {before[row]}, is in {after[row]}"
         for row in before
@@ -69,31 +69,31 @@ def _compare_split(recorded: Path, now: Path) -> Compared:
         *([f"{len(gone)} rows are gone: {_first(gone)}"] if gone else []),
         *([f"{len(new)} rows are new: {_first(new)}"] if new else []),
     ]
-    return Compared("data", "split", "different" if told else "equal", note="; ".join(told))
+    return ItemComparison("data", "split", "different" if told else "equal", note="; ".join(told))
 
 
-def _places(file: Path) -> dict[str, str]:
+def _read_places(file: Path) -> dict[str, str]:
     """Return each row's part, and with folds its fold, by its place in the source."""
     with file.open(encoding="utf-8", newline="") as lines:
         return {row.pop("row"): ", fold ".join(row.values()) for row in csv.DictReader(lines)}
 
 
-def _compare_rows(kept: Path, anew: Path, folds: int) -> Compared:
+def _compare_rows(kept: Path, anew: Path, folds: int) -> ItemComparison:
     """Name the rows whose labels or raw values differ, of two sets with one split."""
-    rows = _in_parts(anew / "split.csv", folds)
+    rows = _group_rows(anew / "split.csv", folds)
     told = dict.fromkeys(
         f"{rows[part, fold][at]} ({part})"
         for fold in range(folds)
         for part in PARTS
-        for at in _rows_apart(kept / f"fold-{fold}", anew / f"fold-{fold}", part)
+        for at in _find_different_rows(kept / f"fold-{fold}", anew / f"fold-{fold}", part)
     )
     note = f"other values in {_first(list(told))}"
     if not told:
         note = "no label differs, and no raw value of a validation or test row: inputs of training rows do"
-    return Compared("data", "values", "different", note=note)
+    return ItemComparison("data", "values", "different", note=note)
 
 
-def _in_parts(file: Path, folds: int) -> Mapping[tuple[PartName, int], list[str]]:
+def _group_rows(file: Path, folds: int) -> Mapping[tuple[PartName, int], list[str]]:
     table = pd.read_csv(file)
     within = {}
     for fold in range(folds):
@@ -105,12 +105,12 @@ def _in_parts(file: Path, folds: int) -> Mapping[tuple[PartName, int], list[str]
     return within
 
 
-def _rows_apart(kept: Path, anew: Path, part: PartName) -> list[int]:
+def _find_different_rows(kept: Path, anew: Path, part: PartName) -> list[int]:
     """Return the rows of a part, counted from 0, whose labels or raw values differ."""
-    apart = _differ(np.load(kept / f"{part}.y.npy"), np.load(anew / f"{part}.y.npy"))
+    apart = _find_differences(np.load(kept / f"{part}.y.npy"), np.load(anew / f"{part}.y.npy"))
     if (kept / f"{part}.raw.npy").exists() and (anew / f"{part}.raw.npy").exists():
         raw, now = (np.load(folder / f"{part}.raw.npy", mmap_mode="r") for folder in (kept, anew))
-        apart = apart | _differ(raw, now)
+        apart = apart | _find_differences(raw, now)
     if (kept / f"{part}.raw.parquet").exists() and (anew / f"{part}.raw.parquet").exists():
         table, other = (pd.read_parquet(folder / f"{part}.raw.parquet") for folder in (kept, anew))
         for name in table.columns.intersection(other.columns):
@@ -120,7 +120,7 @@ def _rows_apart(kept: Path, anew: Path, part: PartName) -> list[int]:
     return found
 
 
-def _differ(one: Array, other: Array) -> Array:
+def _find_differences(one: Array, other: Array) -> Array:
     """Return per row whether two arrays of as many rows differ there."""
     if one.shape != other.shape:
         return np.ones(len(one), dtype=bool)
@@ -131,16 +131,16 @@ def _differ(one: Array, other: Array) -> Array:
     return rows
 
 
-def _compare_prepared(kept: Path, anew: Path) -> Compared:
+def _compare_prepared(kept: Path, anew: Path) -> ItemComparison:
     """Compare what preprocessing made of the rows, file by file."""
     ours, theirs = ({str(file.relative_to(folder)) for file in folder.rglob("*.npy")} for folder in (kept, anew))
     if ours != theirs:
-        return Compared("data", "prepared rows", "different", note="they consist of other files")
+        return ItemComparison("data", "prepared rows", "different", note="they consist of other files")
     pairs = [(np.load(kept / name, mmap_mode="r"), np.load(anew / name, mmap_mode="r")) for name in sorted(ours)]
     recorded, now = [one for one, _ in pairs], [other for _, other in pairs]
     return compare_arrays("data", "prepared rows", recorded, now, share=_SHARE, absolute=_ABSOLUTE)
 
 
-def _first(named: list[str]) -> str:
+def _list_first(named: list[str]) -> str:
     listed = ", ".join(named[:_MOST_PLACES])
     return listed if len(named) <= _MOST_PLACES else f"{listed} and {len(named) - _MOST_PLACES} more"

@@ -14,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Verdict = Literal["equal", "rounding", "different", "unknown"]
+Agreement = Literal["equal", "rounding", "different", "unknown"]
 Topic = Literal["result", "trial", "data", "code", "environment"]
-_WORST_FIRST: tuple[Verdict, ...] = ("different", "rounding", "equal", "unknown")
+_WORST_FIRST: tuple[Agreement, ...] = ("different", "rounding", "equal", "unknown")
 _MOST_NAMED = 6
 _LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True)
-class Compared:
+class ItemComparison:
     """One thing, as it was recorded and as it is now.
 
     Attributes:
@@ -35,7 +35,7 @@ class Compared:
 
     topic: Topic
     name: str
-    verdict: Verdict
+    agreement: Agreement
     recorded: Any = None
     now: Any = None
     largest: float | None = None
@@ -43,7 +43,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Closeness:
+class Tolerance:
     """How far apart two trainings of one trial may come by rounding.
 
     A number may differ by a share of the recorded one plus an absolute difference.
@@ -55,56 +55,58 @@ class Closeness:
     weight: float
 
 
-ONE_FLEET_TO_ANOTHER = Closeness(1e-5, 1e-6, 1e-5, 2e-6)
-FLEET_TO_OTHERS = Closeness(1e-4, 1e-5, 1e-4, 1e-4)
-AMONG_OTHERS = Closeness(2e-4, 2e-5, 1e-3, 1e-4)
+ONE_FLEET_TO_ANOTHER = Tolerance(1e-5, 1e-6, 1e-5, 2e-6)
+FLEET_TO_OTHERS = Tolerance(1e-4, 1e-5, 1e-4, 1e-4)
+AMONG_OTHERS = Tolerance(2e-4, 2e-5, 1e-3, 1e-4)
 
 
-def closeness(one: str, other: str) -> Closeness:
+def tolerance_for(one: str, other: str) -> Tolerance:
     """Return how close a trial by one trainer comes to the same one by another; they are named as in `TrialResult`."""
     fleets = (one, other).count("fleet")
     return (AMONG_OTHERS, FLEET_TO_OTHERS, ONE_FLEET_TO_ANOTHER)[fleets]
 
 
-def worst(compared: Iterable[Compared]) -> Verdict:
+def find_worst(compared: Iterable[ItemComparison]) -> Agreement:
     """Return the worst verdict of some comparisons."""
-    found = {each.verdict for each in compared}
-    return next((verdict for verdict in _WORST_FIRST if verdict in found), "unknown")
+    found = {each.agreement for each in compared}
+    return next((agreement for agreement in _WORST_FIRST if agreement in found), "unknown")
 
 
-def compare_values(topic: Topic, name: str, recorded: Any, now: Any, note: str = "") -> Compared:
+def compare_values(topic: Topic, name: str, recorded: Any, now: Any, note: str = "") -> ItemComparison:
     """Compare two plain values; None is not there."""
     if recorded is None:
-        return Compared(topic, name, "unknown", None, now, note=note or "not recorded")
-    return Compared(topic, name, "equal" if recorded == now else "different", recorded, now, note=note)
+        return ItemComparison(topic, name, "unknown", None, now, note=note or "not recorded")
+    return ItemComparison(topic, name, "equal" if recorded == now else "different", recorded, now, note=note)
 
 
 def compare_mappings(
     topic: Topic, name: str, recorded: Mapping[str, Any] | None, now: Mapping[str, Any], note: str = ""
-) -> Compared:
+) -> ItemComparison:
     """Compare two mappings of plain values as one thing; the note names what differs."""
     if recorded is None:
-        return Compared(topic, name, "unknown", None, dict(now), note="not recorded")
+        return ItemComparison(topic, name, "unknown", None, dict(now), note="not recorded")
     names = [
         key for key in {**recorded, **now} if recorded.get(key) != now.get(key) or (key in recorded) != (key in now)
     ]
     told = [f"{key} was {_shown(recorded, key)}, is {_shown(now, key)}" for key in names[:_MOST_NAMED]]
     more = [f"{len(names) - _MOST_NAMED} more differ"] if len(names) > _MOST_NAMED else []
     said = "; ".join([*([note] if note else []), *told, *more])
-    return Compared(topic, name, "different" if names else "equal", dict(recorded), dict(now), note=said)
+    return ItemComparison(topic, name, "different" if names else "equal", dict(recorded), dict(now), note=said)
 
 
-def compare_number(topic: Topic, name: str, recorded: float | None, now: float | None, close: Closeness) -> Compared:
+def compare_number(
+    topic: Topic, name: str, recorded: float | None, now: float | None, close: Tolerance
+) -> ItemComparison:
     """Compare two numbers as metrics are compared; None is not there."""
     if recorded is None or now is None:
         return compare_values(topic, name, recorded, now)
-    verdict, largest = _of_arrays(np.array([recorded]), np.array([now]), close.metric_share, close.metric)
-    return Compared(topic, name, verdict, recorded, now, _finite(largest))
+    agreement, largest = _compare_pair(np.array([recorded]), np.array([now]), close.metric_share, close.metric)
+    return ItemComparison(topic, name, agreement, recorded, now, _drop_infinite(largest))
 
 
 def compare_curves(
-    recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], close: Closeness
-) -> tuple[Compared, ...]:
+    recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], close: Tolerance
+) -> tuple[ItemComparison, ...]:
     """Compare two trainings epoch by epoch: how many epochs there were, and each metric over those that both have.
 
     The note of a metric says which epoch, counted from 1, is the first that differs, and which differs most.
@@ -122,47 +124,49 @@ def compare_arrays(
     *,
     share: float,
     absolute: float,
-) -> Compared:
+) -> ItemComparison:
     """Compare two lists of arrays, such as a model's weights."""
     if [array.shape for array in recorded] != [array.shape for array in now]:
-        return Compared(topic, name, "different", note="they differ in number or shape")
-    pairs = [_of_arrays(*pair, share, absolute) for pair in zip(recorded, now, strict=True)]
-    verdicts = {verdict for verdict, _ in pairs}
-    verdict: Verdict = next((each for each in _WORST_FIRST if each in verdicts), "equal")
-    return Compared(topic, name, verdict, largest=_finite(max((largest for _, largest in pairs), default=0.0)))
+        return ItemComparison(topic, name, "different", note="they differ in number or shape")
+    pairs = [_compare_pair(*pair, share, absolute) for pair in zip(recorded, now, strict=True)]
+    verdicts = {agreement for agreement, _ in pairs}
+    agreement: Agreement = next((each for each in _WORST_FIRST if each in verdicts), "equal")
+    return ItemComparison(
+        topic, name, agreement, largest=_drop_infinite(max((largest for _, largest in pairs), default=0.0))
+    )
 
 
 def _compare_metric(
-    name: str, recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], close: Closeness
-) -> Compared:
+    name: str, recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], close: Tolerance
+) -> ItemComparison:
     both = list(zip(recorded, now, strict=False))
     lone = next((at for at, (one, other) in enumerate(both) if (name in one) != (name in other)), None)
     if lone is not None:
         whose = "recorded" if name in both[lone][0] else "there now"
-        return Compared("result", name, "different", note=f"in epoch {lone + 1} it is {whose} alone")
+        return ItemComparison("result", name, "different", note=f"in epoch {lone + 1} it is {whose} alone")
     at = [epoch for epoch, (one, _) in enumerate(both) if name in one]
     if not at:
-        return Compared("result", name, "unknown", note="no epoch that both have reports it")
+        return ItemComparison("result", name, "unknown", note="no epoch that both have reports it")
     ours, theirs = (np.array([each[epoch][name] for epoch in at]) for each in (recorded, now))
-    verdict, largest = _of_arrays(ours, theirs, close.metric_share, close.metric)
-    apart = _apart(ours, theirs)
+    agreement, largest = _compare_pair(ours, theirs, close.metric_share, close.metric)
+    apart = _measure_distance(ours, theirs)
     differs = np.flatnonzero(apart)
     if not len(differs):
-        return Compared("result", name, "equal", largest=0.0)
+        return ItemComparison("result", name, "equal", largest=0.0)
     first, most = at[int(differs[0])] + 1, at[int(np.argmax(apart))] + 1
-    return Compared(
-        "result", name, verdict, largest=_finite(largest), note=f"first in epoch {first}, most in epoch {most}"
+    return ItemComparison(
+        "result", name, agreement, largest=_drop_infinite(largest), note=f"first in epoch {first}, most in epoch {most}"
     )
 
 
-def _of_arrays(recorded: Array, now: Array, share: float, absolute: float) -> tuple[Verdict, float]:
+def _compare_pair(recorded: Array, now: Array, share: float, absolute: float) -> tuple[Agreement, float]:
     """Return the verdict on two arrays of one shape, and their largest difference; 0 for what is no number."""
     if np.array_equal(recorded, now):
         return "equal", 0.0
     if recorded.dtype.kind not in "biuf" or now.dtype.kind not in "biuf":
         return "different", 0.0
     ours, theirs = recorded.astype(np.float64), now.astype(np.float64)
-    apart = _apart(ours, theirs)
+    apart = _measure_distance(ours, theirs)
     largest = float(apart.max(initial=0.0))
     if largest == 0:
         return "equal", 0.0
@@ -170,7 +174,7 @@ def _of_arrays(recorded: Array, now: Array, share: float, absolute: float) -> tu
     return ("rounding" if bool((apart <= allowed).all()) else "different"), largest
 
 
-def _apart(ours: Array, theirs: Array) -> Array:
+def _measure_distance(ours: Array, theirs: Array) -> Array:
     """Return how far apart numbers are: 0 where both are the same infinity or no number, infinite where one is."""
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     with np.errstate(invalid="ignore"):
@@ -179,11 +183,11 @@ def _apart(ours: Array, theirs: Array) -> Array:
     return filled
 
 
-def _finite(largest: float) -> float | None:
+def _drop_infinite(largest: float) -> float | None:
     return largest if np.isfinite(largest) else None
 
 
-def _shown(mapping: Mapping[str, Any], key: str) -> str:
+def _format_value(mapping: Mapping[str, Any], key: str) -> str:
     if key not in mapping:
         return "not there"
     text = str(mapping[key])

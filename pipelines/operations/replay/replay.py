@@ -17,23 +17,24 @@ from typing import Any
 
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.engines.run_job import JobError, run_alone
+from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.export import check_target
 from pipelines.operations.replay.compare_data import compare_data
-from pipelines.operations.replay.compare_weights import KeptWeights
+from pipelines.operations.replay.compare_weights import WeightsJob
 from pipelines.operations.replay.comparison import (
-    Compared,
-    Verdict,
-    closeness,
+    Agreement,
+    ItemComparison,
     compare_curves,
     compare_mappings,
     compare_number,
     compare_values,
-    worst,
+    find_worst,
+    tolerance_for,
 )
-from pipelines.operations.replay.rerun import Course, recorded_course, train_again
+from pipelines.operations.replay.jobs import COMPARE_WEIGHTS
+from pipelines.operations.replay.rerun import TrainingOutcome, read_recorded_outcome, train_again
 from pipelines.operations.submit import prepare_data
-from pipelines.queries.study_reader import Lookup
+from pipelines.queries.study_reader import StudyReader
 from pipelines.recording.provenance import code, environment
 from pipelines.search.optuna_search import Scored
 from pipelines.spec.code_references import split_reference
@@ -48,7 +49,7 @@ Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayResult:
     """What came of training a trial again.
 
     Attributes:
@@ -60,16 +61,18 @@ class Replayed:
 
     study: str
     trial: int
-    verdict: Verdict
+    agreement: Agreement
     trainer: str
     trained_on: str
     seconds: float
     notes: tuple[str, ...]
-    compared: tuple[Compared, ...]
+    compared: tuple[ItemComparison, ...]
     folder: str | None = None
 
 
-def replay(home: Home, study: str, number: int, target: Path | None = None, show: Show = lambda step: None) -> Replayed:
+def replay(
+    home: Home, study: str, number: int, target: Path | None = None, show: Show = lambda step: None
+) -> ReplayResult:
     """Train a trial that has ended again and compare it with what was recorded.
 
     Args:
@@ -85,19 +88,19 @@ def replay(home: Home, study: str, number: int, target: Path | None = None, show
     """
     if target is not None:
         check_target(target)
-    with Lookup.open(home) as lookup:
-        checked, identity = lookup.checked(study), lookup.identity(study)
-        trial = lookup.ended_trial(study, number)
-    if checked.has_own_model:
+    with StudyReader.open(home) as reader:
+        checked, identity = reader.load_study(study), reader.read_identity(study)
+        trial = reader.find_ended_trial(study, number)
+    if checked.has_user_model:
         split_reference(checked.spec.model, checked.base, "model")
-    past = recorded_course(trial, home.trial(study, number))
+    past = read_recorded_outcome(trial, home.trial(study, number))
     started = time.monotonic()
     with (
-        _scratch(target) as scratch,
+        _make_scratch(target) as scratch,
         closing(LocalEngine(checked.spec.resources.workers)) as engine,  # as many threads in each worker as then
     ):
         show("preparing the data anew")
-        data = _prepared(checked, home, scratch, engine)
+        data = _prepare(checked, home, scratch, engine)
         show("training again")
         folder = scratch / "trial"
         now = train_again(
@@ -118,14 +121,14 @@ def replay(home: Home, study: str, number: int, target: Path | None = None, show
             *_compare_code(checked, identity, home.report(study)),
             *_compare_environments(home.report(study)),
         )
-        replayed = Replayed(
+        replayed = ReplayResult(
             study=study,
             trial=number,
-            verdict=worst(each for each in compared if each.topic == "result"),
+            agreement=find_worst(each for each in compared if each.topic == "result"),
             trainer=now.trainer,
             trained_on=data.described,
             seconds=time.monotonic() - started,
-            notes=tuple(_notes(trial)),
+            notes=tuple(_list_notes(trial)),
             compared=compared,
             folder=None if target is None else str(target),
         )
@@ -136,7 +139,7 @@ def replay(home: Home, study: str, number: int, target: Path | None = None, show
 
 
 @contextmanager
-def _scratch(target: Path | None) -> Iterator[Path]:
+def _make_scratch(target: Path | None) -> Iterator[Path]:
     """Yield a folder that is gone in the end, on the disk of the target."""
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -151,10 +154,10 @@ class _Data:
 
     folder: Path
     described: str
-    compared: tuple[Compared, ...]
+    compared: tuple[ItemComparison, ...]
 
 
-def _prepared(study: Study, home: Home, scratch: Path, engine: Engine) -> _Data:
+def _prepare(study: Study, home: Home, scratch: Path, engine: Engine) -> _Data:
     """Prepare a study's data anew; where that is not the data it was, the study's own copy is trained on."""
     source, kept, report = study.spec.data.source, home.data(study.name), home.report(study.name)
     has_copy = (kept / "summary.json").exists()
@@ -164,11 +167,11 @@ def _prepared(study: Study, home: Home, scratch: Path, engine: Engine) -> _Data:
         reason = "; ".join((error.reason if isinstance(error, JobError) else str(error)).splitlines())
         if not has_copy:
             raise ConflictError(f"{reason}; and the data that the study prepared is gone from {kept}") from error
-        gone = Compared("data", "source", "different", source, None, note=reason)
+        gone = ItemComparison("data", "source", "different", source, None, note=reason)
         return _Data(kept, "the study's own copy, since its source cannot be prepared", (gone,))
     anew = scratch / "data"
     compared = tuple(compare_data(report, kept, anew, summary))
-    if compared[0].verdict != "different":
+    if compared[0].agreement != "different":
         return _Data(anew, f"data prepared anew from {source}", compared)
     if has_copy:
         return _Data(kept, f"the study's own copy, since {source} has changed", compared)
@@ -176,10 +179,10 @@ def _prepared(study: Study, home: Home, scratch: Path, engine: Engine) -> _Data:
 
 
 def _compare_results(
-    past: Course, now: Course, study: Study, recorded: Path, folder: Path, engine: Engine
-) -> Iterator[Compared]:
+    past: TrainingOutcome, now: TrainingOutcome, study: Study, recorded: Path, folder: Path, engine: Engine
+) -> Iterator[ItemComparison]:
     """Compare how the two trainings went."""
-    close = closeness(past.trainer, now.trainer)
+    close = tolerance_for(past.trainer, now.trainer)
     yield compare_values("result", "state", past.state, now.state, "" if past.state == now.state else now.reason)
     if past.state == "failed" or past.was_rejected:
         reasons = (_ATTEMPTS.sub("", course.reason) for course in (past, now))
@@ -187,65 +190,65 @@ def _compare_results(
     if past.epochs:
         yield from compare_curves(past.epochs, now.epochs, close)
     elif past.state == "complete":
-        yield Compared("result", "epochs", "unknown", note=f"the trial's files are gone from {recorded}")
+        yield ItemComparison("result", "epochs", "unknown", note=f"the trial's files are gone from {recorded}")
     if past.value is not None:
         yield compare_values("result", "best epoch", past.best_epoch, now.best_epoch)
         yield compare_number("result", "score", past.value, now.value, close)
     if past.state == now.state == "complete":
-        kept = KeptWeights(str(recorded), str(folder), close)
-        job = Job(
-            "weights", "pipelines.operations.replay.compare_weights:compare_kept", kept, folder.parent / "weights.log"
-        )
-        yield run_alone(engine, job)
+        kept = WeightsJob(str(recorded), str(folder), close)
+        job = Job("weights", COMPARE_WEIGHTS, kept, folder.parent / "weights.log")
+        yield run_job(engine, job)
 
 
-def _compare_trials(study: Study, trial: Scored, past: Course, now: Course) -> Iterator[Compared]:
+def _compare_trials(
+    study: Study, trial: Scored, past: TrainingOutcome, now: TrainingOutcome
+) -> Iterator[ItemComparison]:
     """Compare what the two trainings were given."""
     used, seed = past.config.get("seed"), trial_seed(study.spec.search.seed, trial.number)
     note = "" if used in (None, seed) else "the study's seed has changed since; the trial's own was used"
     yield compare_values("trial", "seed", used, seed, note)
     if now.config:
         yield compare_mappings("trial", "values", trial.params, now.config["params"])
-        yield compare_mappings("trial", "defaults", _defaults(past.config), _defaults(now.config) or {})
-        yield compare_mappings("trial", "training", _training(past.config), _training(now.config) or {})
+        yield compare_mappings("trial", "defaults", _extract_defaults(past.config), _extract_defaults(now.config) or {})
+        yield compare_mappings("trial", "training", _extract_training(past.config), _extract_training(now.config) or {})
     if past.trainer and now.trainer:
         yield compare_values("trial", "trainer", past.trainer, now.trainer)
 
 
-def _defaults(config: Mapping[str, Any]) -> dict[str, Any] | None:
+def _extract_defaults(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the hyperparameters that a model asked for and the trial has no values of."""
     if not config:
         return None
     return {name: value for name, value in config["asked"].items() if name not in config["params"]}
 
 
-def _training(config: Mapping[str, Any]) -> dict[str, Any] | None:
+def _extract_training(config: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**config["training"], **config["objective"]} if config else None
 
 
-def _compare_code(study: Study, identity: str, report: Path) -> Iterator[Compared]:
+def _compare_code(study: Study, identity: str, report: Path) -> Iterator[ItemComparison]:
     recorded, now = _read_json(report / "code.json"), code(study)
     for name in {**recorded, **now}:
         was = recorded.get(name)
-        if was is None and study.has_own_model and name == study.spec.model.rpartition(":")[0]:
+        if was is None and study.has_user_model and name == study.spec.model.rpartition(":")[0]:
             yield _compare_by_identity(study, identity, name)
         else:
             yield compare_values("code", name, was, now.get(name))
 
 
-def _compare_by_identity(study: Study, identity: str, name: str) -> Compared:
+def _compare_by_identity(study: Study, identity: str, name: str) -> ItemComparison:
     """Compare the code of a study's model by the study's own digest, as an older study has no other."""
     same = identity.partition("-")[0] == study.identity().partition("-")[0]
-    return Compared("code", name, "equal" if same else "different", note="by the study's digest")
+    return ItemComparison("code", name, "equal" if same else "different", note="by the study's digest")
 
 
-def _compare_environments(report: Path) -> Iterator[Compared]:
+def _compare_environments(report: Path) -> Iterator[ItemComparison]:
     recorded, now = _read_json(report / "environment.json"), environment()
     for name in {**recorded, **now}:
         yield compare_values("environment", name, recorded.get(name), now.get(name))
 
 
-def _notes(trial: Scored) -> Iterator[str]:
+def _list_notes(trial: Scored) -> Iterator[str]:
     if trial.failed_attempts:
         yield (
             f"the trial was recorded after {len(trial.failed_attempts)} failed attempts, the last one: "

@@ -15,40 +15,31 @@ from typing import Any
 
 from pipelines.data.prepared import DataSummary, read_summary
 from pipelines.engines.base import Engine, Job
-from pipelines.engines.run_job import JobError, Talk, run_alone
+from pipelines.engines.run_job import JobError, Talk, run_job
 from pipelines.search.optuna_search import Scored
 from pipelines.study.load import Study
-from pipelines.study.model_hyperparameters import given_up_front, own_model, read_asked
+from pipelines.study.model_hyperparameters import describe_user_model, given_up_front, read_asked
 from pipelines.supervisor.fleet_jobs import fleet_job
-from pipelines.supervisor.fleet_planner import Fleets
+from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.running_trials import trial_job
 from pipelines.supervisor.supervisor import worker_memory_bytes
 from pipelines.training.checkpoint import remove_checkpoints
-from pipelines.training.fleet.envelope import Envelope, envelope_of
-from pipelines.training.fleet.member import member_of
-from pipelines.training.fleet.messages import FleetEpoch, MemberFailed, RungsReached, SeatsFree
-from pipelines.training.messages import (
-    ARTIFACTS,
-    EpochDone,
-    Fatal,
-    Rejected,
-    RungReached,
-    TrialJob,
-    TrialResult,
-    read_epochs,
-    read_result,
-)
+from pipelines.training.fleet.envelope import Envelope, find_envelope
+from pipelines.training.fleet.member import build_member
+from pipelines.training.fleet.messages import FleetEpoch, RungsReached, SlotsFree
+from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialResult
+from pipelines.training.trial_folder import ARTIFACTS, read_epochs, read_result
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
-from search_spaces.hypermodel_request import Question
-from tracking.outbox.records import Value
+from search_spaces.hypermodel_request import HyperparameterRequest
+from search_spaces.values import Value
 
 _Ended = TrialResult | Rejected | Fatal | MemberFailed
 Heard = Callable[[EpochDone], None]
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingOutcome:
     """How a training of a trial went.
 
     Attributes:
@@ -73,7 +64,7 @@ class Course:
         return self.state == "pruned" and self.value is None
 
 
-def recorded_course(trial: Scored, folder: Path) -> Course:
+def read_recorded_outcome(trial: Scored, folder: Path) -> TrainingOutcome:
     """Return how a trial that has ended went, from the store and the trial's folder.
 
     Raises:
@@ -81,7 +72,9 @@ def recorded_course(trial: Scored, folder: Path) -> Course:
     """
     result = read_result(folder)
     epochs = tuple(done.metrics for done in (read_epochs(folder) if result is None else result.epochs))
-    course = Course(trial.state, trial.reason, trial.trainer, epochs, trial.best_epoch, trial.value, _config_in(folder))
+    course = TrainingOutcome(
+        trial.state, trial.reason, trial.trainer, epochs, trial.best_epoch, trial.value, _read_config(folder)
+    )
     if course.state == "pruned" and not course.was_rejected and not epochs:
         raise ConflictError(
             f"trial {trial.number} was pruned and its files are gone from {folder}: nothing says how far"
@@ -90,18 +83,27 @@ def recorded_course(trial: Scored, folder: Path) -> Course:
 
 
 def train_again(
-    study: Study, home: Home, trial: Scored, past: Course, data: Path, folder: Path, engine: Engine, heard: Heard
-) -> Course:
+    study: Study,
+    home: Home,
+    trial: Scored,
+    past: TrainingOutcome,
+    data: Path,
+    folder: Path,
+    engine: Engine,
+    heard: Heard,
+) -> TrainingOutcome:
     """Train a trial again on prepared data, leave its files in `folder`, and return how that went.
 
     Raises:
         JobError: if the disk is full.
     """
     summary = read_summary(data)
-    job = _as_then(study, home, trial, past, summary, data, folder)
+    job = _make_job(study, home, trial, past, summary, data, folder)
     memory_bytes = worker_memory_bytes(study, engine.workers)
-    fleets = Fleets(study, summary, trials=study.spec.budget.trials, workers=engine.workers, memory_bytes=memory_bytes)
-    program = _program(fleets, job, past.trainer)
+    fleets = FleetPlanner(
+        study, summary, trials=study.spec.budget.trials, workers=engine.workers, memory_bytes=memory_bytes
+    )
+    program = _find_program(fleets, job, past.trainer)
     work = Job(
         "replay",
         "pipelines.training.trial:train_trial",
@@ -114,25 +116,25 @@ def train_again(
         together = fleet_job(study, study.objective(summary.task.kind), data, *program)
         together = replace(together, per_layer=job.per_layer, trial_s=None)
         work = replace(work, function="pipelines.training.fleet.job:train_fleet", payload=together, backend="jax")
-    talk = _AsThen(job, trial.params, heard)
-    ended = _ended(engine, work, talk)
+    talk = RecordedResponder(job, trial.params, heard)
+    ended = _run(engine, work, talk)
     remove_checkpoints(folder)
-    return _course_of(ended, folder)
+    return _summarize_end(ended, folder)
 
 
-def _as_then(
-    study: Study, home: Home, trial: Scored, past: Course, summary: DataSummary, data: Path, folder: Path
+def _make_job(
+    study: Study, home: Home, trial: Scored, past: TrainingOutcome, summary: DataSummary, data: Path, folder: Path
 ) -> TrialJob:
     """Return the trial as a worker got it then, but for the folders."""
-    asked = read_asked(home.study(study.name)) if study.has_own_model else ()
-    up_front = given_up_front(study, asked).parameters if study.has_own_model else trial.params
+    asked = read_asked(home.study(study.name)) if study.has_user_model else ()
+    up_front = given_up_front(study, asked).parameters if study.has_user_model else trial.params
     job = trial_job(
         study,
         study.objective(summary.task.kind),
         home,
         trial.number,
         {name: trial.params[name] for name in up_front if name in trial.params},
-        own=own_model(study, asked),
+        user_model=describe_user_model(study, asked),
         rungs=frozenset({len(past.epochs) - 1} if past.state == "pruned" and past.epochs else ()),
     )
     if not past.was_rejected:
@@ -147,7 +149,7 @@ def _as_then(
     )
 
 
-def _program(fleets: Fleets, job: TrialJob, trainer: str) -> tuple[Envelope, int] | None:
+def _find_program(fleets: FleetPlanner, job: TrialJob, trainer: str) -> tuple[Envelope, int] | None:
     """Return the program and the seats of the fleet that a trial trains in; None where it trains alone.
 
     They are those that the study would give it today: with the same ones, nothing is rounded otherwise.
@@ -156,11 +158,11 @@ def _program(fleets: Fleets, job: TrialJob, trainer: str) -> tuple[Envelope, int
         return None
     program = fleets.program_of(job.values)
     if program is None and trainer == "fleet":
-        return envelope_of([member_of(job.values, job.per_layer)]), 1
+        return find_envelope([build_member(job.values, job.per_layer)]), 1
     return program
 
 
-class _AsThen(Talk):
+class RecordedResponder(Talk):
     """Answers what a worker asks while it trains a trial again, as it was answered then.
 
     Attributes:
@@ -182,21 +184,21 @@ class _AsThen(Talk):
 
     def answer(self, message: Any) -> Any:
         """Return the answer; the only rung of a trial is where it was pruned."""
-        if isinstance(message, SeatsFree):
+        if isinstance(message, SlotsFree):
             self.ended = message.ended.get(self._job.number)
             return () if self.ended else (self._job,)
         if isinstance(message, RungsReached):
             return frozenset(message.best)
         if isinstance(message, RungReached):
             return True
-        if isinstance(message, Question):
+        if isinstance(message, HyperparameterRequest):
             return self._params.get(message.name, message.default)
         return super().answer(message)
 
 
-def _ended(engine: Engine, work: Job, talk: _AsThen) -> _Ended:
+def _run(engine: Engine, work: Job, talk: RecordedResponder) -> _Ended:
     try:
-        result: _Ended | None = run_alone(engine, work, talk=talk)
+        result: _Ended | None = run_job(engine, work, talk=talk)
     except InputError as error:
         return MemberFailed("; ".join(str(error).splitlines()))
     except JobError as error:
@@ -206,17 +208,17 @@ def _ended(engine: Engine, work: Job, talk: _AsThen) -> _Ended:
     return result or talk.ended or MemberFailed("its fleet ended without a word of it")
 
 
-def _course_of(ended: _Ended, folder: Path) -> Course:
+def _summarize_end(ended: _Ended, folder: Path) -> TrainingOutcome:
     if isinstance(ended, TrialResult):
         epochs = tuple(done.metrics for done in ended.epochs)
-        config = _config_in(folder)
-        return Course(ended.state, "", ended.trainer, epochs, ended.best_epoch + 1, ended.value, config)
+        config = _read_config(folder)
+        return TrainingOutcome(ended.state, "", ended.trainer, epochs, ended.best_epoch + 1, ended.value, config)
     if isinstance(ended, Rejected):
-        return Course("pruned", ended.reason, "")
-    return Course("failed", ended.reason, "", tuple(done.metrics for done in read_epochs(folder)))
+        return TrainingOutcome("pruned", ended.reason, "")
+    return TrainingOutcome("failed", ended.reason, "", tuple(done.metrics for done in read_epochs(folder)))
 
 
-def _config_in(folder: Path) -> Mapping[str, Any]:
+def _read_config(folder: Path) -> Mapping[str, Any]:
     file = folder / ARTIFACTS / "config.json"
     config: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return config

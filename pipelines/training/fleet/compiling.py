@@ -12,7 +12,7 @@ _FOR_A_FEW_CALLS = {"xla_cpu_use_fusion_emitters": False}
 """What saves a third of a second of compiling for a CPU. The loops then take up to half as long again."""
 
 
-def compiled(
+def compile_function(
     function: Callable[..., Any], donated: tuple[int, ...], *, called_seldom: bool = False
 ) -> Callable[..., Any]:
     """Return a function compiled at its first call; it may overwrite its donated arguments."""

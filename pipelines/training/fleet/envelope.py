@@ -62,7 +62,7 @@ class Envelope:
         )
 
 
-def envelope_of(members: Iterable[Member]) -> Envelope:
+def find_envelope(members: Iterable[Member]) -> Envelope:
     """Return the smallest envelope that holds all of some trials; at least one."""
     all_of = list(members)
     return Envelope(
@@ -84,7 +84,7 @@ def envelope_of(members: Iterable[Member]) -> Envelope:
     )
 
 
-def joined(one: Envelope, other: Envelope) -> Envelope:
+def merge_envelopes(one: Envelope, other: Envelope) -> Envelope:
     """Return the smallest envelope that holds what either of two holds."""
     found: dict[str, Any] = {}
     for name, ours in vars(one).items():

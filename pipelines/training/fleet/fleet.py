@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.training.checkpoint import Kept
-from pipelines.training.epoch_monitor import Judge
-from pipelines.training.fleet.hyperparameter_arrays import Plan, epoch_plan, learning_rates, numbers_of
+from pipelines.training.checkpoint import Checkpoint
+from pipelines.training.epoch_monitor import EpochMonitor, FitResult
+from pipelines.training.errors import TrialError
+from pipelines.training.fleet.hyperparameter_arrays import Plan, compute_learning_rates, make_numbers, plan_epoch
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.program import Program, State
-from pipelines.training.messages import Fitted, Schedule, TrialError
+from pipelines.training.schedule import Schedule
 
 Key = TypeVar("Key")
 FloatArray = npt.NDArray[np.float32]
@@ -31,7 +32,7 @@ FloatArray = npt.NDArray[np.float32]
 class Ended:
     """A trial's end: how its training went with the weights of its best epoch, or why it cannot be scored."""
 
-    fitted: Fitted | None
+    fitted: FitResult | None
     weights: list[FloatArray]
     failure: TrialError | None = None
 
@@ -43,7 +44,7 @@ class _Seat:
     member: Member
     schedule: Schedule
     rates: npt.NDArray[np.float32]
-    judge: Judge
+    judge: EpochMonitor
     epoch: int = 0
 
 
@@ -81,7 +82,7 @@ class Fleet(Generic[Key]):
         """Number of free seats."""
         return self._keys.count(None)
 
-    def admit(self, members: Mapping[Key, tuple[Member, Schedule]], kept: Mapping[Key, Kept] | None = None) -> None:
+    def admit(self, members: Mapping[Key, tuple[Member, Schedule]], kept: Mapping[Key, Checkpoint] | None = None) -> None:
         """Seat trials, at most as many as there are free seats.
 
         Each begins with its first epoch, or after the last one that was `kept` of it in a fleet of this program.
@@ -91,15 +92,15 @@ class Fleet(Generic[Key]):
         free = [at for at, key in enumerate(self._keys) if key is None][: len(members)]
         begun = []
         for at, (key, (member, schedule)) in zip(free, members.items(), strict=True):
-            rates = learning_rates(member, self._per_layer, self._program.rows)
-            judge = Judge(schedule, self._metric, self._direction, _Silent())
+            rates = compute_learning_rates(member, self._per_layer, self._program.rows)
+            judge = EpochMonitor(schedule, self._metric, self._direction, _Silent())
             state = self._begin(member, schedule.seed)
             if kept and key in kept:
                 judge.go_on(kept[key].judge, kept[key].best)
                 state = jax.tree.unflatten(jax.tree.structure(state), kept[key].state)
             self._keys[at], self._seats[key] = key, _Seat(member, schedule, rates, judge, judge.epochs)
             self._random_keys[at] = np.random.SeedSequence(schedule.seed).generate_state(2)
-            begun.append((state, numbers_of(self._program, member)))
+            begun.append((state, make_numbers(self._program, member)))
         self._write(free, begun)
 
     def train_epoch(self) -> dict[Key, tuple[int, Mapping[str, float]]]:
@@ -129,11 +130,11 @@ class Fleet(Generic[Key]):
                 self.leave(key)
         return ended
 
-    def kept(self, key: Key) -> Kept:
+    def kept(self, key: Key) -> Checkpoint:
         """Return how far a seated trial has come, for `admit`."""
         plain, best = self._seats[key].judge.past()
         at = self._keys.index(key)
-        return Kept(plain, best, [np.array(np.asarray(leaf)[at]) for leaf in jax.tree.leaves(self._state)])
+        return Checkpoint(plain, best, [np.array(np.asarray(leaf)[at]) for leaf in jax.tree.leaves(self._state)])
 
     def leave(self, key: Key) -> None:
         """Free a trial's seat, whatever it has come to."""
@@ -209,7 +210,7 @@ class Fleet(Generic[Key]):
         rows, batch_size = self._program.rows, seat.member.batch_size
         batches = -(-rows // batch_size)
         rates = seat.rates[seat.epoch * batches : (seat.epoch + 1) * batches]
-        return epoch_plan(batch_size, self._program.step_rows, seat.schedule.seed, seat.epoch, rates, rows)
+        return plan_epoch(batch_size, self._program.step_rows, seat.schedule.seed, seat.epoch, rates, rows)
 
     def _joined(self, plans: Mapping[int, Plan]) -> Plan:
         """Return seats' steps as one call of the program takes them; the others do none."""

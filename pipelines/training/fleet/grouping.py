@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.training.fleet.envelope import Envelope, envelope_of
+from pipelines.training.fleet.envelope import Envelope, find_envelope
 from pipelines.training.fleet.member import Member
-from pipelines.training.fleet.steps import rows_of_step, steps_of
+from pipelines.training.fleet.steps import count_step_rows, count_steps
 
 START_S = 3.0
 COMPILE_S = 4.0
@@ -43,7 +43,7 @@ class Sizes:
     trials: int
 
 
-def programs_for(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...]:
+def plan_programs(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...]:
     """Return the programs for trials like these, cheapest first; each trial goes to the first that holds it."""
     parts = [tuple(members)]
     while len(parts) < _MOST_PROGRAMS:
@@ -56,24 +56,24 @@ def programs_for(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ...
             break
         _, at, pair = best
         parts[at : at + 1] = pair
-    whole = envelope_of(members)
+    whole = find_envelope(members)
     found = [_part_of(whole, part) for part in parts]
-    return tuple(sorted(found, key=lambda envelope: epoch_s(envelope, envelope.depth, envelope.batch, sizes)))
+    return tuple(sorted(found, key=lambda envelope: estimate_epoch_s(envelope, envelope.depth, envelope.batch, sizes)))
 
 
-def fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
+def estimate_fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
     """Return the seconds of one core that a study's trials are expected to take in fleets."""
-    envelopes = programs_for(members, sizes)
+    envelopes = plan_programs(members, sizes)
     return START_S + COMPILE_S * len(envelopes) + _trained_s(envelopes, members, sizes)
 
 
-def fleets_at_once(members: Sequence[Member], sizes: Sizes, workers: int) -> int:
+def count_fleets_at_once(members: Sequence[Member], sizes: Sizes, workers: int) -> int:
     """Return how many workers are worth a fleet: each compiles for itself, and has to train for as long at least."""
-    worth = _trained_s(programs_for(members, sizes), members, sizes) / (START_S + COMPILE_S)
+    worth = _trained_s(plan_programs(members, sizes), members, sizes) / (START_S + COMPILE_S)
     return max(1, min(workers, int(worth)))
 
 
-def alone_s(members: Sequence[Member], sizes: Sizes) -> float:
+def estimate_alone_s(members: Sequence[Member], sizes: Sizes) -> float:
     """Return the seconds of one core that a study's trials are expected to take one by one in the `loop` trainer."""
     mean = sum(ALONE_S + member.epochs * _alone_epoch_s(member, sizes) for member in members) / len(members)
     return sizes.trials * mean
@@ -84,33 +84,33 @@ def _trained_s(envelopes: Sequence[Envelope], members: Sequence[Member], sizes: 
     trained = 0.0
     for member in members:
         envelope = next(each for each in envelopes if each.holds(member))
-        trained += share * member.epochs * epoch_s(envelope, member.depth, member.batch_size, sizes)
+        trained += share * member.epochs * estimate_epoch_s(envelope, member.depth, member.batch_size, sizes)
     return trained
 
 
-def epoch_s(envelope: Envelope, depth: int, batch_size: int, sizes: Sizes) -> float:
+def estimate_epoch_s(envelope: Envelope, depth: int, batch_size: int, sizes: Sizes) -> float:
     """Return the seconds of one core that an epoch of a trial is expected to take in a program.
 
     It pays for its own layers at the program's width, and for the optimizer's step over all the program's weights.
     """
-    rows = rows_of_step(envelope)
+    rows = count_step_rows(envelope)
     own = replace(envelope, depth=depth)
-    step_s = _STEP_S + weights_of(envelope, sizes) * _WEIGHT_S + _products_s(own, rows, sizes)
-    return steps_of(batch_size, sizes.rows, rows) * step_s
+    step_s = _STEP_S + count_weights(envelope, sizes) * _WEIGHT_S + _products_s(own, rows, sizes)
+    return count_steps(batch_size, sizes.rows, rows) * step_s
 
 
 def _alone_epoch_s(member: Member, sizes: Sizes) -> float:
-    own = envelope_of([member])
-    step_s = _ALONE_STEP_S + weights_of(own, sizes) * _WEIGHT_S + _products_s(own, member.batch_size, sizes)
+    own = find_envelope([member])
+    step_s = _ALONE_STEP_S + count_weights(own, sizes) * _WEIGHT_S + _products_s(own, member.batch_size, sizes)
     return math.ceil(sizes.rows / member.batch_size) * step_s
 
 
 def _products_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
     """Return the seconds of one core of a step's units, and of its products of rows and weights."""
-    return rows * (envelope.depth * envelope.width * _UNIT_S + 6 * weights_of(envelope, sizes) / _FLOPS_PER_S)
+    return rows * (envelope.depth * envelope.width * _UNIT_S + 6 * count_weights(envelope, sizes) / _FLOPS_PER_S)
 
 
-def weights_of(envelope: Envelope, sizes: Sizes) -> int:
+def count_weights(envelope: Envelope, sizes: Sizes) -> int:
     """Return about how many weights a trial has in a program."""
     hidden = (sizes.inputs + max(0, envelope.depth - 1) * envelope.width) * envelope.width if envelope.depth else 0
     return hidden + (envelope.width if envelope.depth else sizes.inputs) * sizes.outputs
@@ -120,14 +120,14 @@ def _divisions(
     part: tuple[Member, ...], members: Sequence[Member], sizes: Sizes
 ) -> list[tuple[float, tuple[tuple[Member, ...], tuple[Member, ...]]]]:
     """Return each way to divide a part in two, with what it costs more; less than nothing where it saves."""
-    whole, share = envelope_of(members), sizes.trials / len(members)
+    whole, share = find_envelope(members), sizes.trials / len(members)
 
     def cost(some: Sequence[Member]) -> float:
         envelope = _part_of(whole, some)
         epochs = Counter[tuple[int, int]]()
         for member in some:
             epochs[member.depth, member.batch_size] += member.epochs
-        return COMPILE_S + share * sum(count * epoch_s(envelope, *kind, sizes) for kind, count in epochs.items())
+        return COMPILE_S + share * sum(count * estimate_epoch_s(envelope, *kind, sizes) for kind, count in epochs.items())
 
     found = []
     ways: tuple[Callable[[Member], int], ...] = (lambda m: m.width, lambda m: m.depth, lambda m: m.batch_size)
@@ -142,7 +142,7 @@ def _divisions(
 
 def _part_of(whole: Envelope, part: Sequence[Member]) -> Envelope:
     """Return the envelope of a part in size, and of the whole in everything else that a trial may choose."""
-    own = envelope_of(part)
+    own = find_envelope(part)
     return replace(
         whole,
         depth=own.depth,

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from keras import ops
 
 from pipelines.models.catalogue import family
-from pipelines.models.hyperparameter_requests import Questions
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.optimizer_catalogue import OPTIMIZERS
 from pipelines.models.schedules import build_schedule
-from pipelines.training.batches import batch_order
+from pipelines.training.batches import shuffle_rows
 from pipelines.training.fleet.member import FAMILY, Member
 from pipelines.training.fleet.optimizers import CLIP_BRANCHES
 from pipelines.training.fleet.program import Program
@@ -23,7 +23,7 @@ Plan = dict[str, npt.NDArray[Any]]
 """The steps of an epoch; see `epoch_plan`."""
 
 
-def numbers_of(program: Program, member: Member) -> dict[str, Any]:
+def make_numbers(program: Program, member: Member) -> dict[str, Any]:
     """Return a member's numbers, as `Network`, `Optimizers` and `Program` take them by name."""
     envelope = program.envelope
     depth, layers = member.depth, max(1, envelope.depth)
@@ -51,13 +51,13 @@ def numbers_of(program: Program, member: Member) -> dict[str, Any]:
     }
 
 
-def learning_rates(member: Member, per_layer: frozenset[str], train_rows: int) -> npt.NDArray[np.float32]:
+def compute_learning_rates(member: Member, per_layer: frozenset[str], train_rows: int) -> npt.NDArray[np.float32]:
     """Return the learning rate of each optimizer step [step] of a whole training."""
     steps = math.ceil(train_rows / member.batch_size)
     hp = GivenHyperParameters(member.values)
-    questions = Questions(hp, family(FAMILY), per_layer)
-    rate = questions.ask("learning_rate", OPTIMIZERS[member.optimizer.name]["learning_rate"][1])
-    schedule = build_schedule(questions, rate, steps, member.epochs)
+    requests = HyperparameterRequests(hp, family(FAMILY), per_layer)
+    rate = requests.get_value("learning_rate", OPTIMIZERS[member.optimizer.name]["learning_rate"][1])
+    schedule = build_schedule(requests, rate, steps, member.epochs)
     total = steps * member.epochs
     if not callable(schedule):
         return np.full(total, schedule, np.float32)
@@ -65,7 +65,7 @@ def learning_rates(member: Member, per_layer: frozenset[str], train_rows: int) -
     return rates
 
 
-def epoch_plan(
+def plan_epoch(
     batch_size: int, step_rows: int, seed: int, epoch: int, rates: npt.NDArray[np.float32], rows: int
 ) -> Plan:
     """Return the steps of one epoch of a trial.
@@ -82,7 +82,7 @@ def epoch_plan(
         For each step: `rows` [step, place], where the number of rows says "none"; `first`, the place in the batch of
         its first row; `batch_rows`, the rows of its batch; `last`, whether its batch ends with it; `rate`.
     """
-    order = batch_order(seed, epoch, rows)
+    order = shuffle_rows(seed, epoch, rows)
     whole, rest = divmod(rows, batch_size)
     each = math.ceil(batch_size / step_rows)
     sizes = [(batch_size, each)] * whole + [(rest, math.ceil(rest / step_rows))] * (rest > 0)

@@ -12,27 +12,21 @@ from pathlib import Path
 from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.objectives import class_weights
-from pipelines.training.checkpoint import Checkpoints, Kept
+from pipelines.training.artifacts import write_artifacts
+from pipelines.training.batches import Rows
+from pipelines.training.checkpoint import Checkpoint, CheckpointStore
 from pipelines.training.epoch_log import EpochLog
+from pipelines.training.errors import over_parameters
 from pipelines.training.fleet.fleet import Ended, Fleet
-from pipelines.training.fleet.member import Member, member_of
-from pipelines.training.fleet.messages import FleetEpoch, FleetJob, MemberFailed, RungsReached, SeatsFree
+from pipelines.training.fleet.member import Member, build_member
+from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
 from pipelines.training.fleet.program import Program
-from pipelines.training.messages import (
-    RESULT_FILE,
-    WEIGHTS_FILE,
-    Rejected,
-    Rows,
-    Schedule,
-    TrialJob,
-    TrialResult,
-    over_parameters,
-    schedule_of,
-)
+from pipelines.training.messages import TrialJob, TrialResult
 from pipelines.training.model_files import save_weights
-from pipelines.training.trial_files import write_files
+from pipelines.training.schedule import Schedule, make_schedule
+from pipelines.training.trial_folder import RESULT_FILE, WEIGHTS_FILE
 from pipelines.workspace.atomic_files import write_text
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 _programs: dict[str, Program] = {}
 """Programs of this process by all that they depend on: compiling one takes seconds."""
@@ -54,7 +48,7 @@ class _Trial:
     job: TrialJob
     member: Member
     log: EpochLog
-    checkpoints: Checkpoints
+    checkpoints: CheckpointStore
     started: float
 
 
@@ -75,12 +69,12 @@ class _Crew:
     def seat_trials(self) -> bool:
         """Tell of trials that ended and seat those that come in their place; say whether anybody sits."""
         while self._asks or self._ended:
-            given: tuple[TrialJob, ...] = self._channel.ask(SeatsFree(self._fleet.free, dict(self._ended)))
+            given: tuple[TrialJob, ...] = self._channel.request(SlotsFree(self._fleet.free, dict(self._ended)))
             self._ended.clear()
             self._asks = False
             seated = {trial.number: self._seat(trial) for trial in given}
             self._fleet.admit({number: seat for number, seat in seated.items() if seat is not None}, self._kept(seated))
-            reach("fleet-seated")
+            hit("fleet-filled")
         return bool(self._trials)
 
     def train_epoch(self) -> None:
@@ -101,7 +95,7 @@ class _Crew:
         for number, trial in self._trials.items():
             trial.checkpoints.offer(partial(self._fleet.kept, number))
 
-    def _kept(self, numbers: Iterable[int]) -> Mapping[int, Kept]:
+    def _kept(self, numbers: Iterable[int]) -> Mapping[int, Checkpoint]:
         """Return what earlier attempts left of trials that sit down, and report their epochs again."""
         found = {}
         for number in numbers:
@@ -116,15 +110,15 @@ class _Crew:
 
     def _seat(self, trial: TrialJob) -> tuple[Member, Schedule] | None:
         """Make a trial ready to sit; None where its model is over the ceiling."""
-        member = member_of(trial.values, trial.per_layer)
+        member = build_member(trial.values, trial.per_layer)
         _, parameters = self._program.layout.parameters(member)
         if trial.most_parameters is not None and parameters > trial.most_parameters:
             self._ended[trial.number] = Rejected(over_parameters(parameters, trial.most_parameters))
             return None
         folder = Path(trial.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        schedule = schedule_of(trial, 0, epochs=member.epochs, batch_size=member.batch_size)
-        checkpoints = Checkpoints(folder, 0, (self._job.envelope, self._job.metric, trial.values, schedule))
+        schedule = make_schedule(trial, 0, epochs=member.epochs, batch_size=member.batch_size)
+        checkpoints = CheckpointStore(folder, 0, (self._job.envelope, self._job.metric, trial.values, schedule))
         self._trials[trial.number] = _Trial(trial, member, EpochLog(folder, 0), checkpoints, time.monotonic())
         return member, schedule
 
@@ -138,7 +132,7 @@ class _Crew:
             if done.epoch in trial.job.rungs and done.epoch + 1 < done.of:
                 score = best(each.metrics[self._job.metric] for each in trial.log.epochs)
                 reached[number] = (done.epoch, score)
-        pruned: frozenset[int] = self._channel.ask(RungsReached(reached)) if reached else frozenset()
+        pruned: frozenset[int] = self._channel.request(RungsReached(reached)) if reached else frozenset()
         return pruned
 
     def _over_time(self) -> list[int]:
@@ -164,12 +158,12 @@ class _Crew:
             trainer="fleet",
         )
         folder = Path(trial.job.folder)
-        write_files(trial.job, 0, trial.job.values, result)
+        write_artifacts(trial.job, 0, trial.job.values, result)
         if result.state == "complete":
             save_weights(ended.weights, folder / WEIGHTS_FILE)
-        reach("result-due")
+        hit("result-due")
         write_text(folder / RESULT_FILE, json.dumps(asdict(result)))
-        reach("result-written")
+        hit("result-written")
         self._channel.beat()
         return result
 

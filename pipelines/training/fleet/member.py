@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.models.catalogue import family
 from pipelines.models.optimizer_catalogue import OPTIMIZERS
-from tracking.outbox.records import Value
+from search_spaces.values import Value
 
 FAMILY = "mlp"
 """The family whose structures are merged into one program."""
@@ -96,7 +96,7 @@ class _Answers:
         return tuple(default if value is None else value for value in found)
 
 
-def member_of(values: Mapping[str, Value], per_layer: frozenset[str]) -> Member:
+def build_member(values: Mapping[str, Value], per_layer: frozenset[str]) -> Member:
     """Return a trial of the `mlp` family as a fleet sees it; see `TrialJob` for the arguments."""
     answers = _Answers(values, per_layer)
     depth = int(answers.of("depth"))
@@ -117,7 +117,7 @@ def member_of(values: Mapping[str, Value], per_layer: frozenset[str]) -> Member:
         label_smoothing=float(answers.of("label_smoothing")),
         embedding=int(answers.of("embedding_dim")),
         optimizer=OptimizerKind(name, flags),
-        arguments={argument: float(asked[argument]) for argument in number_arguments(name)},
+        arguments={argument: float(asked[argument]) for argument in list_number_arguments(name)},
         clip=clip,
         clip_threshold=float(answers.of("clip_threshold")) if clip != "none" else 1.0,
         ema=float(answers.of("ema_momentum")) if answers.of("use_ema") else None,
@@ -126,7 +126,7 @@ def member_of(values: Mapping[str, Value], per_layer: frozenset[str]) -> Member:
     )
 
 
-def number_arguments(optimizer: str) -> tuple[str, ...]:
+def list_number_arguments(optimizer: str) -> tuple[str, ...]:
     """Return the arguments of a Keras optimizer that are numbers and differ within a fleet, but the learning rate."""
     names = (argument for argument, _ in OPTIMIZERS[optimizer].values())
     return tuple(name for name in names if name != "learning_rate" and name not in _FLAGS)

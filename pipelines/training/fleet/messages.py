@@ -12,7 +12,7 @@ from typing import Literal
 
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.fleet.envelope import Envelope
-from pipelines.training.messages import EpochDone, Rejected, TrialResult
+from pipelines.training.messages import EpochDone, TrialResult
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class MemberFailed:
 
 
 @dataclass(frozen=True)
-class SeatsFree:
+class SlotsFree:
     """What a fleet asks when seats are free: who takes them? Answered with `TrialJob`s, at most `free` of them.
 
     Attributes:

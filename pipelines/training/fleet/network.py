@@ -146,7 +146,7 @@ def _mixed(bits: Any) -> Any:
     return bits ^ (bits >> 16)
 
 
-def in_own_units(task: Task, loss: str, out: Any) -> Any:
+def rescale_predictions(task: Task, loss: str, out: Any) -> Any:
     """Return a regression's predictions in the target's own units, as `layers.predict` has them."""
     scale, mean = jnp.asarray(task.target_scale), jnp.asarray(task.target_mean)
     if loss not in POSITIVE_LOSSES:

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 
 from pipelines.models.optimizers import OPTIMIZER_CLASSES
-from pipelines.training.fleet.member import Member, OptimizerKind, number_arguments
-from pipelines.training.fleet.traced_number import Live
+from pipelines.training.fleet.member import Member, OptimizerKind, list_number_arguments
+from pipelines.training.fleet.traced_number import TracedNumber
 
 _ACCUMULATOR = "initial_accumulator_value"
 
@@ -69,13 +69,13 @@ class _Kind:
     """One optimizer of Keras's, called without state."""
 
     def __init__(self, kind: OptimizerKind, size: int) -> None:
-        self.arguments = frozenset(number_arguments(kind.name))
+        self.arguments = frozenset(list_number_arguments(kind.name))
         flags = dict(kind.flags)
         # An accumulator begins at one here, and is scaled to the member's own beginning.
         start = {_ACCUMULATOR: 1.0} if _ACCUMULATOR in self.arguments else {}
         self._optimizer = OPTIMIZER_CLASSES[kind.name](learning_rate=1.0, **flags, **start)
         if "momentum" in self.arguments:
-            self._optimizer.momentum = Live(0.0)  # never taken for "no momentum"
+            self._optimizer.momentum = TracedNumber(0.0)  # never taken for "no momentum"
         self._optimizer.build([keras.Variable(np.zeros(size, np.float32))])
         self._known = [self._optimizer.iterations, self._optimizer._learning_rate]
         own = [variable for variable in self._optimizer.variables if not self._is_known(variable)]
@@ -86,7 +86,7 @@ class _Kind:
         """Do one step; see `Optimizers.step`."""
         optimizer = self._optimizer
         for name in self.arguments - {_ACCUMULATOR}:
-            setattr(optimizer, name, Live(arguments[name]) if name == "momentum" else arguments[name])
+            setattr(optimizer, name, TracedNumber(arguments[name]) if name == "momentum" else arguments[name])
         slots, scalars = list(state[0]), state[1]
         given = {id(self._known[0]): count, id(self._known[1]): rate}
         at_slot = at_scalar = 0
@@ -113,7 +113,7 @@ class _Kind:
         return any(variable is known for known in self._known)
 
 
-def clipped(given: Mapping[str, Any], gradients: Mapping[str, Any]) -> dict[str, Any]:
+def clip_gradients(given: Mapping[str, Any], gradients: Mapping[str, Any]) -> dict[str, Any]:
     """Clip gradients by name as `keras.optimizers.Optimizer` does; `clip` is 0 for none, or as `CLIP_BRANCHES`."""
     threshold = given["clip_threshold"]
     squares = {name: jnp.sum(jnp.square(value)) for name, value in gradients.items()}

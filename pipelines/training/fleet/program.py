@@ -19,15 +19,14 @@ from pipelines.data.prepared import Features, Part, Task
 from pipelines.models.losses import build_loss_with, build_metrics, takes_logits
 from pipelines.models.objectives import loss_name
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.batches import row_weights
-from pipelines.training.fleet.compiling import compiled
+from pipelines.training.batches import Rows, compute_row_weights
+from pipelines.training.fleet.compiling import compile_function
 from pipelines.training.fleet.envelope import Envelope
-from pipelines.training.fleet.network import Batch, Network, in_own_units
-from pipelines.training.fleet.optimizers import Optimizers, clipped
-from pipelines.training.fleet.steps import most_steps, rows_of_step
-from pipelines.training.fleet.traced_number import Live
+from pipelines.training.fleet.network import Batch, Network, rescale_predictions
+from pipelines.training.fleet.optimizers import Optimizers, clip_gradients
+from pipelines.training.fleet.steps import count_most_steps, count_step_rows
+from pipelines.training.fleet.traced_number import TracedNumber
 from pipelines.training.fleet.weight_layout import Layout
-from pipelines.training.messages import Rows
 
 Numbers: TypeAlias = Mapping[str, Any]
 """A member's numbers by name; see `numbers.Given`."""
@@ -83,8 +82,8 @@ class Program:
         self.layout = Layout(envelope, features, task)
         self.optimizers = Optimizers(envelope.optimizers, self.layout.size)
         self.rows = rows.train.rows
-        self.step_rows = rows_of_step(envelope)
-        self.steps_at_once = min(_MOST_STEPS_AT_ONCE, most_steps(envelope, self.rows))
+        self.step_rows = count_step_rows(envelope)
+        self.steps_at_once = min(_MOST_STEPS_AT_ONCE, count_most_steps(envelope, self.rows))
         self.adds_up = self.step_rows < envelope.batch
         self._validation_rows = rows.validation.rows
         self._network = Network(envelope)
@@ -95,10 +94,10 @@ class Program:
         self._empty = [[np.asarray(variable) for variable in metric.variables] for metric in self._metrics]
         self._chunk = min(self._validation_rows, _SCORED_AT_ONCE)
         # The empty row: places in a batch that hold no row point at it.
-        self._train_data = _on_device(rows.train, 1, row_weights(rows))
+        self._train_data = _on_device(rows.train, 1, compute_row_weights(rows))
         self._validation_data = _on_device(rows.validation, -self._validation_rows % self._chunk, None)
-        self._compiled_run = compiled(self._run_all, (0, 1))
-        self._compiled_score = compiled(self._score_all, (0,), called_seldom=True)
+        self._compiled_run = compile_function(self._run_all, (0, 1))
+        self._compiled_score = compile_function(self._score_all, (0,), called_seldom=True)
 
     def run(self, state: State, seen: Seen, numbers: Numbers, plan: Numbers) -> tuple[State, Seen]:
         """Do some steps of all members.
@@ -191,8 +190,8 @@ class Program:
 
     def _updated(self, state: State, numbers: Numbers, gradient: Any, rate: Any) -> State:
         """Return the state after an optimizer step with a batch's gradient."""
-        if self.envelope.clipped:
-            gradient = self.layout.flat(clipped(numbers, self.layout.tree(gradient)))
+        if self.envelope.clip_gradients:
+            gradient = self.layout.flat(clip_gradients(numbers, self.layout.tree(gradient)))
         kept = (state.slots, state.scalars)
         weights, (slots, scalars) = self.optimizers.step(numbers, state.weights, gradient, rate, state.steps, kept)
         average = state.average
@@ -228,10 +227,10 @@ class Program:
             return jax.nn.sigmoid(out)
         if self._task.kind == "multiclass":
             return jax.nn.softmax(out)
-        return in_own_units(self._task, loss_name(self._task.kind, self._training), out)
+        return rescale_predictions(self._task, loss_name(self._task.kind, self._training), out)
 
     def _loss(self, numbers: Numbers, y: Any, out: Any, predictions: Any) -> Any:
-        smoothing = Live(numbers["label_smoothing"]) if self.envelope.smoothing else 0.0
+        smoothing = TracedNumber(numbers["label_smoothing"]) if self.envelope.smoothing else 0.0
         # TensorFlow's Keras finds the logits behind probabilities by itself; here they are given.
         on_logits = takes_logits(self._task, self._training)
         loss = build_loss_with(self._task, self._training, smoothing, on_logits=on_logits)

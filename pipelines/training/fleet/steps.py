@@ -15,20 +15,20 @@ from pipelines.training.fleet.envelope import Envelope
 _LEAST_ROWS = 16  # fewer are no cheaper
 
 
-def rows_of_step(envelope: Envelope) -> int:
+def count_step_rows(envelope: Envelope) -> int:
     """Return how many rows a step goes over at most."""
     if envelope.normalized:
         return envelope.batch
     return min(envelope.batch, max(envelope.least_batch, _LEAST_ROWS))
 
 
-def steps_of(batch_size: int, rows: int, step_rows: int) -> int:
+def count_steps(batch_size: int, rows: int, step_rows: int) -> int:
     """Return the steps of an epoch of a trial."""
     whole, rest = divmod(rows, batch_size)
     return whole * math.ceil(batch_size / step_rows) + math.ceil(rest / step_rows)
 
 
-def most_steps(envelope: Envelope, rows: int) -> int:
+def count_most_steps(envelope: Envelope, rows: int) -> int:
     """Return the steps of an epoch of the trial that takes most."""
-    step_rows = rows_of_step(envelope)
-    return max(steps_of(size, rows, step_rows) for size in range(envelope.least_batch, envelope.batch + 1))
+    step_rows = count_step_rows(envelope)
+    return max(count_steps(size, rows, step_rows) for size in range(envelope.least_batch, envelope.batch + 1))

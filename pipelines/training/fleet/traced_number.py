@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Live:
+class TracedNumber:
     """Wraps a traced value; whether it is zero cannot be asked, so it answers as a number above zero.
 
     Keras asks such questions (`if momentum != 0`, `if label_smoothing`) to leave out work that changes nothing.

@@ -11,12 +11,13 @@ import numpy as np
 from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.user_model import as_taken, load_user_model, targets_for
-from pipelines.training.messages import ARTIFACTS, OWN_WEIGHTS_FILE, TEST_FILE, OwnEvaluation
+from pipelines.training.messages import UserModelEvaluation
+from pipelines.training.trial_folder import ARTIFACTS, TEST_FILE, USER_MODEL_WEIGHTS_FILE
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.hyperparameters import GivenHyperParameters
 
 
-def evaluate_own(payload: OwnEvaluation, channel: Channel) -> Mapping[str, float]:
+def evaluate_user_model(payload: UserModelEvaluation, channel: Channel) -> Mapping[str, float]:
     """Return the model's metrics on the test rows, `test_` before their names; empty for a model that is not compiled.
 
     Raises:
@@ -26,13 +27,13 @@ def evaluate_own(payload: OwnEvaluation, channel: Channel) -> Mapping[str, float
     config = json.loads((folder / ARTIFACTS / "config.json").read_text(encoding="utf-8"))
     user = load_user_model(payload.model, Path(payload.base))
     model = user.build(GivenHyperParameters(config["asked"]))
-    if not model.compiled or not (folder / OWN_WEIGHTS_FILE).exists():
+    if not model.compiled or not (folder / USER_MODEL_WEIGHTS_FILE).exists():
         return {}
     test = load_part(data, "test", config["fold"])
     x, y = as_taken(test.x), targets_for(model, load_summary(data).task, test.y)
     with user.blamed():
         model(as_taken({name: np.asarray(values[:1]) for name, values in test.x.items()}))  # which makes its weights
-        with np.load(folder / OWN_WEIGHTS_FILE) as kept:
+        with np.load(folder / USER_MODEL_WEIGHTS_FILE) as kept:
             model.set_weights([kept[name] for name in kept.files])
         found = model.evaluate(x, y, verbose=0, return_dict=True)
     scores = {f"test_{name}": float(np.mean(value)) for name, value in found.items()}

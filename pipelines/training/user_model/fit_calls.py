@@ -17,16 +17,18 @@ import keras_tuner
 import numpy as np
 
 from pipelines.data.prepared import Part, Task
-from pipelines.models.user_model import ModelCodeError, UserModel, as_taken, targets_for
-from pipelines.training.checkpoint import Checkpoints
-from pipelines.training.epoch_monitor import Judge
-from pipelines.training.keras_state import kept, taken_up
-from pipelines.training.messages import FIT_ARGUMENTS, Fitted, Listener, NoObjectiveError, Rows, Schedule, TrialError
+from pipelines.models.user_model import LoadedUserModel, ModelCodeError, as_taken, targets_for
+from pipelines.training.batches import Rows
+from pipelines.training.checkpoint import CheckpointStore
+from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
+from pipelines.training.errors import NoObjectiveError, TrialError
+from pipelines.training.keras_state import kept, restore
+from pipelines.training.schedule import FIT_ARGUMENTS, Schedule
 
 _VALIDATION_BATCH = 1024
 
 
-class OwnListener(Listener, Protocol):
+class UserModelListener(EpochListener, Protocol):
     """Hears also how long a training of an author's own goes on, which only the training shows."""
 
     def expects(self, epochs: int) -> None:
@@ -41,7 +43,7 @@ class UserFit:
         arguments: what `fit` is given besides the rows: `epochs` and `batch_size`, where they are ours to give.
     """
 
-    user: UserModel
+    user: LoadedUserModel
     task: Task
     schedule: Schedule
     metric: str
@@ -49,26 +51,26 @@ class UserFit:
     arguments: Mapping[str, Any]
 
 
-def fit_arguments(
-    user: UserModel, values: Mapping[str, Any], asked: frozenset[str], schedule: Schedule
+def select_fit_arguments(
+    user: LoadedUserModel, values: Mapping[str, Any], asked: frozenset[str], schedule: Schedule
 ) -> dict[str, Any]:
     """Return which of `epochs` and `batch_size` are handed to `fit`, and their values.
 
     A `fit` of the author's own gets those that the space declares and that the code does not ask `hp` for itself.
     """
-    if not user.has_own_fit:
+    if not user.has_custom_fit:
         return {"batch_size": schedule.batch_size, "epochs": schedule.epochs}
     return {name: int(values[name]) for name in FIT_ARGUMENTS if name in values and name not in asked}
 
 
-def user_fit(
+def run_user_fit(
     how: UserFit,
     hp: keras_tuner.HyperParameters,
     model: keras.Model,
     rows: Rows,
-    listener: OwnListener,
-    checkpoints: Checkpoints | None = None,
-) -> Fitted:
+    listener: UserModelListener,
+    checkpoints: CheckpointStore | None = None,
+) -> FitResult:
     """Train, from a checkpoint if there is one, and give the model the weights of its best epoch if one is scored.
 
     Raises:
@@ -93,7 +95,7 @@ def user_fit(
     metrics = _metrics_of(results, how)
     listener.expects(1)
     listener.epoch(0, metrics)
-    return Fitted((metrics,), 0, metrics[how.metric], pruned=False)
+    return FitResult((metrics,), 0, metrics[how.metric], pruned=False)
 
 
 def _xy(how: UserFit, model: keras.Model, part: Part) -> tuple[Any, Any]:
@@ -105,7 +107,7 @@ def _keywords(how: UserFit, model: keras.Model, rows: Rows, watch: _Watch) -> di
     keywords |= how.arguments
     if rows.class_weight:
         keywords["class_weight"] = dict(rows.class_weight)
-    if not how.user.has_own_fit:
+    if not how.user.has_custom_fit:
         batch = max(int(how.arguments["batch_size"]), _VALIDATION_BATCH)
         keywords |= {"validation_batch_size": batch, "verbose": 0, "initial_epoch": watch.done}
     return keywords
@@ -123,7 +125,7 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no ty
     """
 
     def __init__(
-        self, model: keras.Model, how: UserFit, listener: OwnListener, checkpoints: Checkpoints | None
+        self, model: keras.Model, how: UserFit, listener: UserModelListener, checkpoints: CheckpointStore | None
     ) -> None:
         super().__init__()
         self._built = model
@@ -132,8 +134,8 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no ty
         self._checkpoints = checkpoints
         self._pruned = False
         self.seen: dict[str, float] = {}
-        self.judge = Judge(how.schedule, how.metric, how.direction, _Noting(self, listener))
-        self.done = self._epochs = taken_up(model, self.judge, checkpoints)
+        self.judge = EpochMonitor(how.schedule, how.metric, how.direction, _Noting(self, listener))
+        self.done = self._epochs = restore(model, self.judge, checkpoints)
         self.scored = self.done > 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -155,7 +157,7 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no ty
             raise _TrainingEnded
         metrics = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
         self.seen = metrics
-        if self._how.metric not in metrics and self._how.user.has_own_fit:
+        if self._how.metric not in metrics and self._how.user.has_custom_fit:
             self._listener.batch()  # it may return the score in the end
             return
         stops = self.judge.stops(self._epochs, metrics, self._built.get_weights)
@@ -174,7 +176,7 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no ty
 class _Noting:
     """Passes on to a listener, and tells the watch when the trial is pruned."""
 
-    def __init__(self, watch: _Watch, listener: Listener) -> None:
+    def __init__(self, watch: _Watch, listener: EpochListener) -> None:
         self._watch = watch
         self._listener = listener
 
@@ -235,8 +237,8 @@ def _check(metrics: Mapping[str, float], how: UserFit) -> None:
         raise TrialError(f"{how.metric} became {metrics[how.metric]}")
 
 
-def _rescored(fitted: Fitted, metrics: Mapping[str, float], how: UserFit) -> Fitted:
+def _rescored(fitted: FitResult, metrics: Mapping[str, float], how: UserFit) -> FitResult:
     """Return the training with the score that the author's `fit` gave it."""
     history = list(fitted.history)
     history[fitted.best_epoch] = {**history[fitted.best_epoch], **metrics}
-    return Fitted(tuple(history), fitted.best_epoch, metrics[how.metric], pruned=False)
+    return FitResult(tuple(history), fitted.best_epoch, metrics[how.metric], pruned=False)

@@ -1,4 +1,4 @@
-"""Builds and trains the model of a study's own code for one fold of a trial.
+"""User model of one fold of a trial: built, trained, with its undeclared hyperparameters.
 
 The worker holds no database, so a hyperparameter that the code asks for and the space does not declare is put to the
 supervisor over the job's channel, which answers from Optuna: conditions in the code work as they are written.
@@ -18,101 +18,95 @@ from pipelines.data.prepare import load_part, load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.objectives import class_weights
 from pipelines.models.user_model import as_taken, load_user_model, targets_for
-from pipelines.training.checkpoint import Checkpoints
-from pipelines.training.graph_trainer import can_loop, loop
-from pipelines.training.keras_state import is_kept_whole
-from pipelines.training.messages import (
-    DEFAULT_BATCH_SIZE,
-    DEFAULT_EPOCHS,
-    Fitted,
-    OwnModel,
-    Rows,
-    Schedule,
-    TrialJob,
-    schedule_of,
-)
-from pipelines.training.user_model.fit_calls import OwnListener, UserFit, fit_arguments, user_fit
-from search_spaces.hypermodel_request import Question, question_of
+from pipelines.training.batches import Rows
+from pipelines.training.checkpoint import CheckpointStore
+from pipelines.training.epoch_monitor import FitResult
+from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
+from pipelines.training.keras_state import can_capture
+from pipelines.training.messages import TrialJob, UserModel
+from pipelines.training.schedule import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS, Schedule, make_schedule
+from pipelines.training.user_model.fit_calls import UserFit, UserModelListener, run_user_fit, select_fit_arguments
+from search_spaces.hypermodel_request import HyperparameterRequest, make_request
 from search_spaces.hyperparameters import GivenHyperParameters, suited
-from tracking.outbox.records import Value
+from search_spaces.values import Value
 
-Choose = Callable[[Question], Value]
+Choose = Callable[[HyperparameterRequest], Value]
 
 
 @dataclass(frozen=True)
 class Undeclared:
-    """Answers what the space does not declare, and remembers the answers.
+    """Values of hyperparameters that the space does not declare, kept as they are drawn.
 
     Attributes:
         choose: gives the value of a hyperparameter that is searched.
     """
 
-    own: OwnModel
+    user_model: UserModel
     choose: Choose
     drawn: dict[str, Value]
 
     def answer(self, hyperparameter: Any) -> Value:
-        """Return the value of a hyperparameter that the code asks for."""
-        question = question_of(hyperparameter)
-        if question.name in self.own.later:
-            self.drawn[question.name] = suited(hyperparameter, self.choose(question))
-            return self.drawn[question.name]
-        if question.name in self.own.declared or not self.own.searches or not question.is_drawn:
-            return question.default
-        self.drawn[question.name] = self.choose(question)
-        return self.drawn[question.name]
+        """Return the value of a hyperparameter that the code requests."""
+        request = make_request(hyperparameter)
+        if request.name in self.user_model.deferred:
+            self.drawn[request.name] = suited(hyperparameter, self.choose(request))
+            return self.drawn[request.name]
+        if request.name in self.user_model.declared or not self.user_model.searches or not request.is_drawn:
+            return request.default
+        self.drawn[request.name] = self.choose(request)
+        return self.drawn[request.name]
 
 
 @dataclass(frozen=True)
-class OwnTrial:
-    """A model of the study's own, built and ready to train."""
+class UserModelTrial:
+    """A user model, built and ready to train."""
 
     model: keras.Model
     hp: GivenHyperParameters
     undeclared: Undeclared
     rows: Rows
     schedule: Schedule
-    how: UserFit
+    fit: UserFit
 
     @property
-    def can_go_on(self) -> bool:
-        """Say whether it can go on from a checkpoint: a `fit` or steps of the author's own have state nobody knows."""
-        return is_kept_whole(self.model) and not self.how.user.has_own_fit
+    def can_resume(self) -> bool:
+        """Whether it can resume from a checkpoint: a custom `fit` or custom steps have state that is not visible."""
+        return can_capture(self.model) and not self.fit.user.has_custom_fit
 
     @property
-    def can_loop(self) -> bool:
-        """Say whether nothing in its training is the author's own but the model, so that `loop` trains it as well."""
-        ours = self.model.built and not self.how.user.has_own_fit and self.rows.class_weight is None
-        return ours and can_loop(self.model, self.rows)
+    def can_train_in_graph(self) -> bool:
+        """Whether the graph trainer can train it: only the model is custom, not its training."""
+        is_stock = self.model.built and not self.fit.user.has_custom_fit and self.rows.class_weight is None
+        return is_stock and can_train_in_graph(self.model, self.rows)
 
-    def train(self, listener: OwnListener, checkpoints: Checkpoints | None = None) -> Fitted:
-        """Train as the author wrote it; see `user_fit`."""
-        return user_fit(self.how, self.hp, self.model, self.rows, listener, checkpoints)
+    def train(self, listener: UserModelListener, checkpoints: CheckpointStore | None = None) -> FitResult:
+        """Train with the hypermodel's `fit`; see `run_user_fit`."""
+        return run_user_fit(self.fit, self.hp, self.model, self.rows, listener, checkpoints)
 
-    def train_in_loop(self, listener: OwnListener, checkpoints: Checkpoints | None = None) -> Fitted:
-        """Train with `loop`, where it `can_loop`; the author's own code may still not bear it.
+    def train_in_graph(self, listener: UserModelListener, checkpoints: CheckpointStore | None = None) -> FitResult:
+        """Train with the graph trainer, where it `can_train_in_graph`; user code may still fail in a graph.
 
         Raises:
             TrialError: if there is no finite score.
         """
         train, validation = (
-            replace(part, y=targets_for(self.model, self.how.task, part.y))
+            replace(part, y=targets_for(self.model, self.fit.task, part.y))
             for part in (self.rows.train, self.rows.validation)
         )
         rows = Rows(train, validation, None)
-        return loop(
+        return train_in_graph(
             self.model,
             rows,
             self.schedule,
-            metric=self.how.metric,
-            direction=self.how.direction,
+            metric=self.fit.metric,
+            direction=self.fit.direction,
             listener=listener,
             checkpoints=checkpoints,
-            taken=as_taken,
+            adapt_inputs=as_taken,
         )
 
 
-def build_own_trial(job: TrialJob, own: OwnModel, fold: int, choose: Choose) -> OwnTrial:
+def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choose: Choose) -> UserModelTrial:
     """Build a trial's model for one fold of the data.
 
     Raises:
@@ -122,31 +116,31 @@ def build_own_trial(job: TrialJob, own: OwnModel, fold: int, choose: Choose) -> 
     """
     data = Path(job.data)
     task = load_summary(data).task
-    user = load_user_model(job.model, Path(own.base))
-    undeclared = Undeclared(own, choose, {})
+    user = load_user_model(job.model, Path(user_model.base))
+    undeclared = Undeclared(user_model, choose, {})
     hp = GivenHyperParameters(job.values, undeclared.answer)
     model = user.build(hp)
     values = {**hp.values, **job.values}
-    schedule = schedule_of(
+    schedule = make_schedule(
         job,
         fold,
         epochs=int(values.get("epochs", DEFAULT_EPOCHS)),
         batch_size=int(values.get("batch_size", DEFAULT_BATCH_SIZE)),
     )
     rows = Rows(load_part(data, "train", fold), load_part(data, "validation", fold), class_weights(task, job.training))
-    if not model.built and not user.has_own_fit:  # else its size is not known before it is trained
+    if not model.built and not user.has_custom_fit:  # else its size is not known before it is trained
         with user.blamed():
             model(as_taken({name: np.asarray(values[:1]) for name, values in rows.train.x.items()}))
-    arguments = fit_arguments(user, job.values, own.asked, schedule)
-    how = UserFit(user, task, schedule, job.metric, job.direction, arguments)
-    return OwnTrial(model, hp, undeclared, rows, schedule, how)
+    arguments = select_fit_arguments(user, job.values, user_model.requested, schedule)
+    fit = UserFit(user, task, schedule, job.metric, job.direction, arguments)
+    return UserModelTrial(model, hp, undeclared, rows, schedule, fit)
 
 
-def ask_supervisor(channel: Channel) -> Choose:
-    """Return a choice that the supervisor makes."""
+def request_from_supervisor(channel: Channel) -> Choose:
+    """Return a function that requests values from the supervisor, which draws them with Optuna."""
 
-    def choose(question: Question) -> Value:
-        value: Value = channel.ask(question)
+    def choose(request: HyperparameterRequest) -> Value:
+        value: Value = channel.request(request)
         return value
 
     return choose

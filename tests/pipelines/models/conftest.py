@@ -49,13 +49,13 @@ def given():
 
 
 @pytest.fixture
-def questions(given):
+def requests(given):
     """Return a function that makes the questions of a family, answered with these values."""
     from pipelines.models.catalogue import family
-    from pipelines.models.hyperparameter_requests import Questions
+    from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
     def make(name="mlp", **values):
-        return Questions(given(**values), family(name), frozenset())
+        return HyperparameterRequests(given(**values), family(name), frozenset())
 
     return make
 

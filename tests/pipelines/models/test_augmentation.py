@@ -24,9 +24,9 @@ IMAGES = np.random.default_rng(3).uniform(size=(16, 12, 12, 1)).astype("float32"
         ({"zoom": 0.3}, keras.layers.RandomZoom, {"height_factor": [0.3]}),
     ],
 )
-def test_each_augmentation_acts_in_training_only(values, layer, settings, questions):
+def test_each_augmentation_acts_in_training_only(values, layer, settings, requests):
     """A declared augmentation is its Keras layer with that strength: images change in training, not in inference."""
-    (built,) = build_augmentation(questions("cnn", **values))
+    (built,) = build_augmentation(requests("cnn", **values))
     assert isinstance(built, layer)
     config = built.get_config()
     for setting, expected in settings.items():
@@ -36,14 +36,14 @@ def test_each_augmentation_acts_in_training_only(values, layer, settings, questi
     assert not np.allclose(built(IMAGES, training=True), IMAGES)
 
 
-def test_a_horizontal_flip_only_mirrors_left_and_right(questions):
+def test_a_horizontal_flip_only_mirrors_left_and_right(requests):
     """Each image is itself or its mirror image."""
-    (flip,) = build_augmentation(questions("cnn", flip="horizontal"))
+    (flip,) = build_augmentation(requests("cnn", flip="horizontal"))
     flipped = np.asarray(flip(IMAGES, training=True))
     for before, after in zip(IMAGES, flipped, strict=True):
         assert np.allclose(after, before) or np.allclose(after, before[:, ::-1])
 
 
-def test_nothing_declared_means_no_layer(questions):
+def test_nothing_declared_means_no_layer(requests):
     """Strengths of 0 and a flip of `none` add nothing to the model."""
-    assert build_augmentation(questions("cnn")) == []
+    assert build_augmentation(requests("cnn")) == []

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.models.layers import KernelOptions, ask_kernel_options, drop, predict
+from pipelines.models.layers import KernelOptions, drop, predict, read_kernel_options
 
 PLAIN = KernelOptions("glorot_uniform", None)
 
@@ -18,9 +18,9 @@ PLAIN = KernelOptions("glorot_uniform", None)
         ({"l1": 0.01, "l2": 0.02}, (0.01, 0.02)),
     ],
 )
-def test_l1_and_l2_are_kerass_regularizers(values, expected, questions):
+def test_l1_and_l2_are_kerass_regularizers(values, expected, requests):
     """l1 alone is L1, l2 alone is L2, both are L1L2, and 0 is none."""
-    found = ask_kernel_options(questions(**values)).regularizer
+    found = read_kernel_options(requests(**values)).regularizer
     if expected is None:
         assert found is None
     else:
@@ -28,19 +28,19 @@ def test_l1_and_l2_are_kerass_regularizers(values, expected, questions):
         assert strengths == pytest.approx(expected)
 
 
-def test_dropout_drops_its_share_in_training_only(questions):
+def test_dropout_drops_its_share_in_training_only(requests):
     """About the declared share of outputs is 0 in training; inference passes all on."""
     source = keras.Input((1000,))
-    model = keras.Model(source, drop(questions(dropout=0.3), 1, source))
+    model = keras.Model(source, drop(requests(dropout=0.3), 1, source))
     ones = np.ones((20, 1000), dtype="float32")
     assert np.mean(np.asarray(model(ones, training=True)) == 0) == pytest.approx(0.3, abs=0.02)
     assert np.array_equal(model(ones, training=False), ones)
 
 
-def test_a_dropout_of_zero_adds_no_layer(questions):
+def test_a_dropout_of_zero_adds_no_layer(requests):
     """Nothing is added where nothing is dropped."""
     source = keras.Input((4,))
-    assert drop(questions(dropout=0.0), 1, source) is source
+    assert drop(requests(dropout=0.0), 1, source) is source
 
 
 @pytest.mark.parametrize(("kind", "outputs"), [("binary", 1), ("multiclass", 3)])

@@ -18,9 +18,9 @@ INTEGER = {"sparse_categorical_crossentropy", "categorical_generalized_cross_ent
 
 
 @pytest.mark.parametrize("name", LOSSES["binary"])
-def test_binary_losses_equal_kerass_on_columns(name, questions, tasks):
+def test_binary_losses_equal_kerass_on_columns(name, requests, tasks):
     """A binary loss on labels [row] is Keras's on labels [row, 1]; hinges see 2p - 1 as the margin."""
-    loss = build_loss(questions(), tasks["binary"], TrainingSpec(loss=name))
+    loss = build_loss(requests(), tasks["binary"], TrainingSpec(loss=name))
     predicted = 2 * PROBABILITIES - 1 if name in HINGES else PROBABILITIES
     expected = LOSS_CLASSES[name]()(BINARY_LABELS[:, None].astype("float32"), predicted)
     assert float(loss(BINARY_LABELS, PROBABILITIES)) == pytest.approx(float(expected), rel=1e-6)
@@ -28,47 +28,47 @@ def test_binary_losses_equal_kerass_on_columns(name, questions, tasks):
 
 
 @pytest.mark.parametrize("name", LOSSES["multiclass"])
-def test_multiclass_losses_equal_kerass_on_one_hot_labels(name, questions, tasks):
+def test_multiclass_losses_equal_kerass_on_one_hot_labels(name, requests, tasks):
     """A multiclass loss on integer labels is Keras's on one-hot ones."""
-    loss = build_loss(questions(), tasks["multiclass"], TrainingSpec(loss=name))
+    loss = build_loss(requests(), tasks["multiclass"], TrainingSpec(loss=name))
     predicted = 2 * CLASS_PROBABILITIES - 1 if name in HINGES else CLASS_PROBABILITIES
     expected = LOSS_CLASSES[name]()(LABELS if name in INTEGER else ONE_HOT, predicted)
     assert float(loss(LABELS, CLASS_PROBABILITIES)) == pytest.approx(float(expected), rel=1e-6)
 
 
-def test_the_hinge_of_a_margin_is_what_hand_computation_gives(questions, tasks):
+def test_the_hinge_of_a_margin_is_what_hand_computation_gives(requests, tasks):
     """Labels 0 and 1 become -1 and 1: hinge = mean(max(0, 1 - y (2p - 1)))."""
-    loss = build_loss(questions(), tasks["binary"], TrainingSpec(loss="hinge"))
+    loss = build_loss(requests(), tasks["binary"], TrainingSpec(loss="hinge"))
     assert float(loss(BINARY_LABELS, PROBABILITIES)) == pytest.approx(np.mean([0.4, 0.2, 1.2, 1.2]), rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["regression", "multi_output_regression"])
 @pytest.mark.parametrize("name", ["mean_squared_error", "mean_absolute_error", "huber", "log_cosh"])
-def test_regression_losses_see_standardised_values(kind, name, questions, rows, tasks):
+def test_regression_losses_see_standardised_values(kind, name, requests, rows, tasks):
     """A regression's loss is Keras's on (value - mean) / scale, so the target's unit does not matter."""
     task, (_, target) = tasks[kind], rows(kind)
     predicted = target + np.linspace(-20, 20, target.size, dtype="float32").reshape(target.shape)
     mean, scale = np.float32(task.target_mean), np.float32(task.target_scale)
     expected = LOSS_CLASSES[name]()((target - mean) / scale, (predicted - mean) / scale)
-    loss = build_loss(questions(), task, TrainingSpec(loss=name))
+    loss = build_loss(requests(), task, TrainingSpec(loss=name))
     assert float(loss(target, predicted)) == pytest.approx(float(expected), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["poisson", "mean_squared_logarithmic_error", "mean_absolute_percentage_error"])
-def test_ratio_losses_see_the_targets_own_units(name, questions, tasks):
+def test_ratio_losses_see_the_targets_own_units(name, requests, tasks):
     """Losses that make no sense on standardised values get the values themselves."""
     target, predicted = np.float32([[10.0], [20.0]]), np.float32([[12.0], [15.0]])
-    loss = build_loss(questions(), tasks["regression"], TrainingSpec(loss=name))
+    loss = build_loss(requests(), tasks["regression"], TrainingSpec(loss=name))
     assert float(loss(target, predicted)) == pytest.approx(float(LOSS_CLASSES[name]()(target, predicted)), rel=1e-6)
 
 
 @pytest.mark.parametrize(
     ("kind", "name"), [(k, n) for k in ("binary", "multiclass") for n in LOSSES[k] if n in SMOOTHED_LOSSES]
 )
-def test_label_smoothing_reaches_every_cross_entropy(kind, name, questions, tasks):
+def test_label_smoothing_reaches_every_cross_entropy(kind, name, requests, tasks):
     """Smoothing s over k classes replaces one-hot labels y by y (1 - s) + s / k."""
     smoothing = 0.2
-    loss = build_loss(questions(label_smoothing=smoothing), tasks[kind], TrainingSpec(loss=name))
+    loss = build_loss(requests(label_smoothing=smoothing), tasks[kind], TrainingSpec(loss=name))
     labels, predicted = (BINARY_LABELS, PROBABILITIES) if kind == "binary" else (LABELS, CLASS_PROBABILITIES)
     hard = BINARY_LABELS[:, None].astype("float32") if kind == "binary" else ONE_HOT
     classes = 2 if kind == "binary" else 3
@@ -81,11 +81,11 @@ def test_label_smoothing_reaches_every_cross_entropy(kind, name, questions, task
 def test_label_smoothing_is_not_asked_where_it_cannot_act(given, tasks):
     """A loss without label smoothing asks for none, so a space that declares it is told so."""
     from pipelines.models.catalogue import family
-    from pipelines.models.hyperparameter_requests import Questions
+    from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
     hp = given()
-    build_loss(Questions(hp, family("mlp"), frozenset()), tasks["binary"], TrainingSpec(loss="hinge"))
-    build_loss(Questions(hp, family("mlp"), frozenset()), tasks["regression"], TrainingSpec())
+    build_loss(HyperparameterRequests(hp, family("mlp"), frozenset()), tasks["binary"], TrainingSpec(loss="hinge"))
+    build_loss(HyperparameterRequests(hp, family("mlp"), frozenset()), tasks["regression"], TrainingSpec())
     assert "label_smoothing" not in hp.values
 
 

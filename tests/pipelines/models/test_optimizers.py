@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipelines.models.catalogue import family
-from pipelines.models.hyperparameter_requests import Questions
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.optimizer_catalogue import CLIPS, OPTIMIZER_PARAMETERS, OPTIMIZERS
 from pipelines.models.optimizers import OPTIMIZER_CLASSES, build_optimizer
 
@@ -44,19 +44,19 @@ def weight_after_steps(optimizer, gradients, start=1.0):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_declared_arguments_reach_the_keras_optimizer(name, questions):
+def test_declared_arguments_reach_the_keras_optimizer(name, requests):
     """Each parameter that an optimizer takes is found under its argument in Keras's own configuration."""
     nesterov = name == "sgd"
-    config = build_optimizer(questions(optimizer=name, nesterov=nesterov, **ODD_VALUES), 4, 3).get_config()
+    config = build_optimizer(requests(optimizer=name, nesterov=nesterov, **ODD_VALUES), 4, 3).get_config()
     for parameter, (argument, _) in OPTIMIZERS[name].items():
         expected = nesterov if parameter == "nesterov" else ODD_VALUES[parameter]
         assert config[argument] == pytest.approx(expected), argument
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_undeclared_argument_keeps_kerass_default(name, questions):
+def test_an_undeclared_argument_keeps_kerass_default(name, requests):
     """Where a space is silent the optimizer is configured as Keras alone would configure it."""
-    ours = build_optimizer(questions(optimizer=name), 4, 3).get_config()
+    ours = build_optimizer(requests(optimizer=name), 4, 3).get_config()
     theirs = OPTIMIZER_CLASSES[name]().get_config()
     differing = {key for key, value in ours.items() if value != pytest.approx(theirs[key])}
     assert differing <= {"name"}
@@ -66,7 +66,7 @@ def test_an_undeclared_argument_keeps_kerass_default(name, questions):
 def test_an_optimizer_asks_only_for_what_it_takes(name, given):
     """Parameters of other optimizers are not asked for, so that they do not exist in a trial."""
     hp = given(optimizer=name)
-    build_optimizer(Questions(hp, family("mlp"), frozenset()), 4, 3)
+    build_optimizer(HyperparameterRequests(hp, family("mlp"), frozenset()), 4, 3)
     own = {p.name for p in OPTIMIZER_PARAMETERS} - {"optimizer", "clip", "clip_threshold", "use_ema", "ema_momentum"}
     assert own & set(hp.values) == set(OPTIMIZERS[name])
 
@@ -79,39 +79,39 @@ def test_every_optimizer_parameter_is_taken_by_some_optimizer():
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_steps_downhill(name, questions):
+def test_every_optimizer_steps_downhill(name, requests):
     """A positive gradient lowers the weight."""
-    optimizer = build_optimizer(questions(optimizer=name, learning_rate=0.01), 4, 3)
+    optimizer = build_optimizer(requests(optimizer=name, learning_rate=0.01), 4, 3)
     assert weight_after_steps(optimizer, [1.0, 1.0, 1.0]) < 1.0
 
 
-def test_plain_sgd_is_the_textbook_step(questions):
+def test_plain_sgd_is_the_textbook_step(requests):
     """SGD takes rate x gradient off the weight."""
-    optimizer = build_optimizer(questions(optimizer="sgd", learning_rate=0.1), 4, 3)
+    optimizer = build_optimizer(requests(optimizer="sgd", learning_rate=0.1), 4, 3)
     assert weight_after_steps(optimizer, [2.0]) == pytest.approx(0.8)
 
 
-def test_momentum_carries_the_last_step_on(questions):
+def test_momentum_carries_the_last_step_on(requests):
     """Velocity v = m v - rate x gradient; after two equal gradients the weight has moved by rate g (2 + m)."""
-    optimizer = build_optimizer(questions(optimizer="sgd", learning_rate=0.1, momentum=0.5), 4, 3)
+    optimizer = build_optimizer(requests(optimizer="sgd", learning_rate=0.1, momentum=0.5), 4, 3)
     assert weight_after_steps(optimizer, [1.0, 1.0]) == pytest.approx(1 - 0.1 * 2.5)
 
 
-def test_nesterov_looks_a_step_ahead(questions):
+def test_nesterov_looks_a_step_ahead(requests):
     """With Nesterov the step is m v - rate x gradient of the new velocity: rate g (1 + m) at the first step."""
-    optimizer = build_optimizer(questions(optimizer="sgd", learning_rate=0.1, momentum=0.5, nesterov=True), 4, 3)
+    optimizer = build_optimizer(requests(optimizer="sgd", learning_rate=0.1, momentum=0.5, nesterov=True), 4, 3)
     assert weight_after_steps(optimizer, [1.0]) == pytest.approx(1 - 0.1 * 1.5)
 
 
-def test_weight_decay_shrinks_weights_without_a_gradient(questions):
+def test_weight_decay_shrinks_weights_without_a_gradient(requests):
     """Decoupled decay takes rate x decay of the weight at each step."""
-    optimizer = build_optimizer(questions(optimizer="adamw", learning_rate=0.1, weight_decay=0.5), 4, 3)
+    optimizer = build_optimizer(requests(optimizer="adamw", learning_rate=0.1, weight_decay=0.5), 4, 3)
     assert weight_after_steps(optimizer, [0.0]) == pytest.approx(1 - 0.1 * 0.5)
 
 
-def test_muon_decays_all_weights_alike(questions):
+def test_muon_decays_all_weights_alike(requests):
     """The weights that Muon hands to its inner Adam decay by the same declared strength."""
-    config = build_optimizer(questions(optimizer="muon", weight_decay=0.02), 4, 3).get_config()
+    config = build_optimizer(requests(optimizer="muon", weight_decay=0.02), 4, 3).get_config()
     assert config["adam_weight_decay"] == config["weight_decay"] == 0.02
 
 
@@ -120,20 +120,20 @@ def test_muon_decays_all_weights_alike(questions):
     # The gradient is 1e6 in each of four entries: by norm each becomes 0.5 / 2, by value 0.5.
     [("norm", 0.25), ("global_norm", 0.25), ("value", 0.5), ("none", 1e6)],
 )
-def test_clipping_bounds_the_step_of_a_huge_gradient(clip, moved, questions):
+def test_clipping_bounds_the_step_of_a_huge_gradient(clip, moved, requests):
     """With a clip a huge gradient moves weights by rate x threshold and no further."""
-    optimizer = build_optimizer(questions(optimizer="sgd", learning_rate=1.0, clip=clip, clip_threshold=0.5), 4, 3)
+    optimizer = build_optimizer(requests(optimizer="sgd", learning_rate=1.0, clip=clip, clip_threshold=0.5), 4, 3)
     assert 1.0 - weight_after_steps(optimizer, [1e6]) == pytest.approx(moved, rel=1e-4)
     arguments = {argument: getattr(optimizer, argument) for argument in CLIPS.values()}
     assert arguments == {argument: 0.5 if CLIPS.get(clip) == argument else None for argument in arguments}
 
 
-def test_the_moving_average_replaces_the_weights_at_the_end_of_each_epoch(questions):
+def test_the_moving_average_replaces_the_weights_at_the_end_of_each_epoch(requests):
     """With use_ema an epoch ends on the average of its weights, so that its score is the average's."""
     values = {"optimizer": "sgd", "learning_rate": 0.1, "use_ema": True, "ema_momentum": 0.5}
-    optimizer = build_optimizer(questions(**values), 2, 3)
+    optimizer = build_optimizer(requests(**values), 2, 3)
     # Weights 0.9, 0.8; the average starts at the weight and moves half way: 0.95 or 0.9, then towards 0.8.
     averaged = weight_after_steps(optimizer, [1.0, 1.0])
     assert 0.8 < averaged < 0.95
-    plain = build_optimizer(questions(**{**values, "use_ema": False}), 2, 3)
+    plain = build_optimizer(requests(**{**values, "use_ema": False}), 2, 3)
     assert weight_after_steps(plain, [1.0, 1.0]) == pytest.approx(0.8)

@@ -36,10 +36,10 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_the_rate_at_each_step_equals_the_formula(name, questions):
+def test_the_rate_at_each_step_equals_the_formula(name, requests):
     """Each schedule is its textbook formula with steps = epochs x steps per epoch."""
     values, formula = FORMULAS[name]
-    schedule = build_schedule(questions(schedule=name, **values), RATE, STEPS, EPOCHS)
+    schedule = build_schedule(requests(schedule=name, **values), RATE, STEPS, EPOCHS)
     steps = range(TOTAL)
     assert [rate_at(schedule, s) for s in steps] == pytest.approx([formula(s) for s in steps], rel=1e-4)
 
@@ -55,38 +55,38 @@ def test_the_rate_at_each_step_equals_the_formula(name, questions):
         ("polynomial", {"alpha": 0.1}, RATE * 0.1),
     ],
 )
-def test_decay_epochs_of_zero_spreads_the_decay_over_the_training(name, values, last, questions):
+def test_decay_epochs_of_zero_spreads_the_decay_over_the_training(name, values, last, requests):
     """Without decay_epochs a schedule ends with the training; piecewise drops twice, restarts restart once."""
-    schedule = build_schedule(questions(schedule=name, **values), RATE, STEPS, EPOCHS)
+    schedule = build_schedule(requests(schedule=name, **values), RATE, STEPS, EPOCHS)
     assert rate_at(schedule, TOTAL - 1e-3) == pytest.approx(last, rel=1e-2)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_warm_up_rises_to_the_rate_and_the_schedule_begins_after_it(name, questions):
+def test_a_warm_up_rises_to_the_rate_and_the_schedule_begins_after_it(name, requests):
     """Over the warm-up the rate rises linearly; from there the schedule runs over the epochs that are left."""
     values, _ = FORMULAS[name]
-    warm = build_schedule(questions(schedule=name, warmup_epochs=2, **values), RATE, STEPS, EPOCHS)
-    cold = build_schedule(questions(schedule=name, **values), RATE, STEPS, EPOCHS - 2)
+    warm = build_schedule(requests(schedule=name, warmup_epochs=2, **values), RATE, STEPS, EPOCHS)
+    cold = build_schedule(requests(schedule=name, **values), RATE, STEPS, EPOCHS - 2)
     assert [rate_at(warm, s) for s in range(10)] == pytest.approx([RATE * (s + 1) / 10 for s in range(10)])
     after = range(TOTAL - 10)
     assert [rate_at(warm, s + 10) for s in after] == pytest.approx([rate_at(cold, s) for s in after], rel=1e-4)
 
 
-def test_a_warm_up_longer_than_the_training_ends_with_it(questions):
+def test_a_warm_up_longer_than_the_training_ends_with_it(requests):
     """A warm-up is cut at the trial's epochs."""
-    schedule = build_schedule(questions(warmup_epochs=50), RATE, STEPS, EPOCHS)
+    schedule = build_schedule(requests(warmup_epochs=50), RATE, STEPS, EPOCHS)
     assert rate_at(schedule, TOTAL - 1) == pytest.approx(RATE)
 
 
-def test_decays_longer_than_the_training_never_come(questions):
+def test_decays_longer_than_the_training_never_come(requests):
     """Piecewise drops that lie after the last epoch leave the rate constant."""
-    assert build_schedule(questions(schedule="piecewise", decay_epochs=50), RATE, STEPS, EPOCHS) == RATE
+    assert build_schedule(requests(schedule="piecewise", decay_epochs=50), RATE, STEPS, EPOCHS) == RATE
 
 
 @pytest.mark.parametrize("name", ["constant", "cosine"])
-def test_a_warm_up_survives_serialisation(name, questions):
+def test_a_warm_up_survives_serialisation(name, requests):
     """An optimizer with a warm-up can be saved and read back."""
-    schedule = build_schedule(questions(schedule=name, warmup_epochs=2), RATE, STEPS, EPOCHS)
+    schedule = build_schedule(requests(schedule=name, warmup_epochs=2), RATE, STEPS, EPOCHS)
     again = Warmup.from_config(schedule.get_config())
     assert [rate_at(again, s) for s in range(TOTAL)] == [rate_at(schedule, s) for s in range(TOTAL)]
 
@@ -110,6 +110,6 @@ def test_the_optimizers_rate_follows_the_schedule_in_training(name, context, giv
 
 def _asked(hp):
     from pipelines.models.catalogue import family
-    from pipelines.models.hyperparameter_requests import Questions
+    from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
-    return Questions(hp, family("mlp"), frozenset())
+    return HyperparameterRequests(hp, family("mlp"), frozenset())

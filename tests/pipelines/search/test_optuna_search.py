@@ -15,7 +15,7 @@ from pipelines.search.optuna_search import Scored, Search, best_of, count_by_sta
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.load import Objective
 from search_spaces.errors import KerastudyError
-from search_spaces.hypermodel_request import Question
+from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.suggest import ConstraintViolated
 from tracking.store.database import Store
 
@@ -133,7 +133,7 @@ def test_a_trial_half_drawn_keeps_what_was_drawn(search, storage):
 
 def test_what_own_code_asked_for_survives_a_kill(search):
     """An interrupted trial is run again with the answers that its model's code got, whatever it asks first now."""
-    units, layers = Question("units", "int", 8, 1, 4096), Question("layers", "int", 2, 1, 4096)
+    units, layers = HyperparameterRequest("units", "int", 8, 1, 4096), HyperparameterRequest("layers", "int", 2, 1, 4096)
     it = search()
     number, _ = it.ask()
     answers = it.answer(number, units), it.answer(number, layers)
@@ -508,7 +508,7 @@ def test_a_trial_under_way_is_listed_with_the_values_it_has(search, storage):
     space = space_of(rate={"type": "float", "low": 0.001, "high": 0.1, "log": True, "step": 10}, epochs=3)
     it = search(space)
     number, values = it.ask()
-    units = it.answer(number, Question("units", "int", 8, 1, 64, step=2, sampling="log"))
+    units = it.answer(number, HyperparameterRequest("units", "int", 8, 1, 64, step=2, sampling="log"))
     expected = {**values, "units": units}
     assert set(expected) == {"rate", "epochs", "units"}
     [seen] = scored_trials(optuna.load_study(study_name="it", storage=storage))

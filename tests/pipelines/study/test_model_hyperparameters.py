@@ -11,19 +11,19 @@ from pipelines.study.load import Objective, load_study
 from pipelines.study.model_hyperparameters import (
     given_up_front,
     most_epochs,
-    own_model,
+    describe_user_model,
     read_asked,
     undeclared,
     write_asked,
 )
 from search_spaces.errors import InputError
-from search_spaces.hypermodel_request import Question
+from search_spaces.hypermodel_request import HyperparameterRequest
 from tracking.store.database import Store
 
-UNITS = Question("units", "int", 8, low=8, high=64, step=8)
-RATE = Question("rate", "float", 0.01, low=1e-4, high=0.1, sampling="log")
-KIND = Question("kind", "choice", "a", choices=("a", "b"))
-FIXED = Question("fixed", "fixed", 3, choices=(3,))
+UNITS = HyperparameterRequest("units", "int", 8, low=8, high=64, step=8)
+RATE = HyperparameterRequest("rate", "float", 0.01, low=1e-4, high=0.1, sampling="log")
+KIND = HyperparameterRequest("kind", "choice", "a", choices=("a", "b"))
+FIXED = HyperparameterRequest("fixed", "fixed", 3, choices=(3,))
 
 
 def own(space="{}", **lines):
@@ -48,7 +48,7 @@ def test_what_is_searched_besides_the_space():
     [
         ("{units: [8, 16]}", (UNITS,), set()),
         ("{epochs: 3, batch_size: [8, 16]}", (), {"epochs", "batch_size"}),
-        ("{epochs: 3}", (Question("epochs", "int", 1, low=1, high=9),), set()),
+        ("{epochs: 3}", (HyperparameterRequest("epochs", "int", 1, low=1, high=9),), set()),
         ("{kind: [a, b], units: {type: int, low: 8, high: 16, when: {kind: a}}}", (UNITS, KIND), {"kind", "units"}),
         ("{units: [8, 16], rate: [0.1, 0.2], constraints: [units * rate < 2]}", (UNITS, RATE), {"units", "rate"}),
     ],
@@ -57,7 +57,7 @@ def test_what_a_trial_is_started_with(space, asked, up_front):
     """What `fit` is told and what conditions and constraints speak of; the rest is given when the code asks."""
     study = own(space)
     assert set(given_up_front(study, asked).parameters) == up_front
-    known = own_model(study, asked)
+    known = describe_user_model(study, asked)
     assert known.later == set(study.space.parameters) - up_front
     assert known.declared == set(study.space.parameters)
 
@@ -72,7 +72,7 @@ def test_what_a_trial_is_started_with(space, asked, up_front):
 )
 def test_most_epochs(space, search, expected):
     """The most epochs are the space's, else the code's own: its range, or its default where it is fixed."""
-    asked = (Question("epochs", "int", 5, low=2, high=12),)
+    asked = (HyperparameterRequest("epochs", "int", 5, low=2, high=12),)
     assert most_epochs(own(space, search=search), asked) == expected
     assert most_epochs(own(), ()) == 30
 
@@ -119,7 +119,7 @@ def test_a_declared_range_replaces_the_code_s(storage):
 def test_a_trial_that_was_cut_off_gets_the_same_values(storage):
     """Another supervisor answers a trial's questions as the first did, whatever was drawn since."""
     study = own("{units: [8, 16, 24, 32]}")
-    other = Question("kind", "choice", "x", choices=("x", "y", "z"))
+    other = HyperparameterRequest("kind", "choice", "x", choices=("x", "y", "z"))
     first = search_of(study, storage)
     numbers = [first.ask()[0] for _ in range(6)]
     before = {number: [first.answer(number, each) for each in (UNITS, RATE, other, KIND)] for number in numbers}

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_studies import study_of
 
-from pipelines.queries.study_reader import Lookup
-from pipelines.queries.views import point_on_front
+from pipelines.queries.study_reader import StudyReader
+from pipelines.queries.views import find_pareto_trial
 from pipelines.search.optuna_search import Scored, best_of, front
 from pipelines.study.load import Goal, Objective
 from pipelines.workspace.home import Home
@@ -102,9 +102,9 @@ def test_a_study_with_several_objectives(desk):
     assert (ended.state, ended.winner, ended.value) == ("finished", 1, 0.2)
     assert set(engine.functions) == {"pipelines.export.deployment_metrics:train_and_measure"}
     assert not any(job.rungs for job in engine.jobs)
-    with Lookup(desk.home, desk.store) as lookup:
-        best = lookup.best("it")
-        rows = lookup.trials("it")
+    with StudyReader(desk.home, desk.store) as reader:
+        best = reader.find_best_trial("it")
+        rows = reader.list_trials("it")
     assert [row.values for row in rows] == [(loss, float(count), size) for loss, count, size in VALUES]
     assert [each.name for each in best.objectives] == ["val_loss", "parameters", "size_mb_litert"]
     assert [each.number for each in best.front] == [1, 2]
@@ -140,25 +140,25 @@ def test_where_no_trial_keeps_the_bounds_there_is_no_winner(desk):
 def test_a_point_of_the_front_is_chosen_by_bounds(desk):
     """The best by the first objective that keeps them; unknown names and impossible bounds are said."""
     desk.run(FakeEngine(script, test_scores={}), study=study())
-    with Lookup(desk.home, desk.store) as lookup:
-        best = lookup.best("it")
-    assert point_on_front(best, {"parameters": 50}, {}) == 1
-    assert point_on_front(best, {"size_mb_litert": 0.4}, {}) == 2
-    assert point_on_front(best, {}, {"val_loss": 0.25}) == 2
+    with StudyReader(desk.home, desk.store) as reader:
+        best = reader.find_best_trial("it")
+    assert find_pareto_trial(best, {"parameters": 50}, {}) == 1
+    assert find_pareto_trial(best, {"size_mb_litert": 0.4}, {}) == 2
+    assert find_pareto_trial(best, {}, {"val_loss": 0.25}) == 2
     with pytest.raises(ConflictError, match="no trial of the front"):
-        point_on_front(best, {"parameters": 1}, {})
+        find_pareto_trial(best, {"parameters": 1}, {})
     with pytest.raises(InputError, match='no objective "size_mb"; did you mean "size_mb_litert"'):
-        point_on_front(best, {"size_mb": 1}, {})
+        find_pareto_trial(best, {"size_mb": 1}, {})
 
 
 def test_one_objective_has_no_front(desk):
     """Bounds are refused where there is nothing to choose from."""
     desk.run(FakeEngine(script, test_scores={}), trials=2)
-    with Lookup(desk.home, desk.store) as lookup:
-        best = lookup.best("it")
+    with StudyReader(desk.home, desk.store) as reader:
+        best = reader.find_best_trial("it")
     assert (best.front, best.objectives) == ((), ())
     with pytest.raises(InputError, match="has one objective"):
-        point_on_front(best, {"val_loss": 1.0}, {})
+        find_pareto_trial(best, {"val_loss": 1.0}, {})
 
 
 def test_objectives_are_part_of_what_a_study_is():

@@ -8,8 +8,8 @@ import time
 import keras
 import pytest
 
-from pipelines.training.build_limits import TookTooLong, at_most_seconds, at_most_weights
-from pipelines.training.messages import ModelTooLargeError
+from pipelines.training.build_limits import TimeIsUp, limit_seconds, limit_weights
+from pipelines.training.errors import ModelTooLargeError
 
 
 def dense(units):
@@ -19,35 +19,35 @@ def dense(units):
 def test_as_many_weights_as_allowed_are_made():
     """The bound counts the numbers of all weights, and is gone behind its block."""
     weights = dense(5).count_params()
-    with at_most_weights(weights, "too many"):
+    with limit_weights(weights, "too many"):
         dense(5)
-    with pytest.raises(ModelTooLargeError, match="too many"), at_most_weights(weights - 1, "too many"):
+    with pytest.raises(ModelTooLargeError, match="too many"), limit_weights(weights - 1, "too many"):
         dense(5)
     dense(50)
 
 
 def test_a_weight_above_the_bound_takes_no_memory():
     """Terabytes are refused at once."""
-    with pytest.raises(ModelTooLargeError), at_most_weights(10**6, "too many"):
+    with pytest.raises(ModelTooLargeError), limit_weights(10**6, "too many"):
         dense(10**12)
 
 
 def test_no_bound_is_none():
     """Without a number nothing is counted."""
-    with at_most_weights(None, "too many"):
+    with limit_weights(None, "too many"):
         dense(5)
 
 
 def test_time_that_is_up_ends_the_work():
     """What swallows errors is ended as well, and so is what swallows the first end."""
     swallowed = []
-    with pytest.raises(TookTooLong), at_most_seconds(0.05):
+    with pytest.raises(TimeIsUp), limit_seconds(0.05):
         while True:
             try:
                 time.sleep(10)
             except Exception:
                 swallowed.append("an error")
-            except TookTooLong:
+            except TimeIsUp:
                 if swallowed:
                     raise
                 swallowed.append("the end")
@@ -60,7 +60,7 @@ def test_time_that_is_left_ends_nothing():
     before = signal.signal(signal.SIGALRM, lambda number, frame: rang.append(number))
     timer = signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
-        with at_most_seconds(60):
+        with limit_seconds(60):
             pass
         assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.2
         time.sleep(0.4)

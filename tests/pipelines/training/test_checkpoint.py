@@ -13,10 +13,11 @@ from pipelines.models.build import hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training import checkpoint
-from pipelines.training.checkpoint import Checkpoints, Kept, remove_checkpoints
+from pipelines.training.checkpoint import CheckpointStore, Checkpoint, remove_checkpoints
 from pipelines.training.fit_trainer import fit
-from pipelines.training.graph_trainer import loop
-from pipelines.training.messages import Rows, Schedule
+from pipelines.training.graph_trainer import train_in_graph
+from pipelines.training.batches import Rows
+from pipelines.training.schedule import Schedule
 from search_spaces.hyperparameters import GivenHyperParameters
 
 TASK = Task("binary", ("y",), classes=("no", "yes"), class_counts=(20, 20))
@@ -24,13 +25,13 @@ TASK = Task("binary", ("y",), classes=("no", "yes"), class_counts=(20, 20))
 
 def kept(epochs):
     judge = {"history": [{"loss": float(epoch)} for epoch in range(epochs)], "best_epoch": 0}
-    return Kept(judge, [np.full(3, 0.5)], [np.full(2, float(epochs)), np.int32(epochs)])
+    return Checkpoint(judge, [np.full(3, 0.5)], [np.full(2, float(epochs)), np.int32(epochs)])
 
 
 @pytest.fixture
 def of_two(tmp_path):
     """The checkpoints of a training after its first and its second epoch."""
-    checkpoints = Checkpoints(tmp_path, 0, "it")
+    checkpoints = CheckpointStore(tmp_path, 0, "it")
     checkpoints.write(kept(1))
     checkpoints.write(kept(2))
     return checkpoints
@@ -49,12 +50,12 @@ def test_a_damaged_checkpoint_is_passed_over(share, flip, tmp_path_factory):
     """A byte that changed anywhere makes the checkpoint before it count."""
     folder = tmp_path_factory.mktemp("trial")
     for epochs in (1, 2):
-        Checkpoints(folder, 0, "it").write(kept(epochs))
+        CheckpointStore(folder, 0, "it").write(kept(epochs))
     file = folder / "fold-0.checkpoint"
     content = bytearray(file.read_bytes())
     content[int(share * len(content))] ^= flip
     file.write_bytes(content)
-    assert len(Checkpoints(folder, 0, "it").read().history) == 1
+    assert len(CheckpointStore(folder, 0, "it").read().history) == 1
 
 
 @pytest.mark.parametrize("left", [0, 1, 63, 64, 65, 500])
@@ -67,8 +68,8 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(of_two, tmp_path, left):
 
 def test_a_checkpoint_of_something_else_is_passed_over(of_two, tmp_path):
     """Another trainer, other values or another seed begin anew."""
-    assert Checkpoints(tmp_path, 0, "that").read() is None
-    assert Checkpoints(tmp_path, 1, "it").read() is None
+    assert CheckpointStore(tmp_path, 0, "that").read() is None
+    assert CheckpointStore(tmp_path, 1, "it").read() is None
 
 
 def test_nothing_is_left_of_a_trial_that_is_over(of_two, tmp_path):
@@ -125,7 +126,7 @@ def trained(trainer, listener, checkpoints, *, epochs=6):
     return fitted, model.get_weights()
 
 
-@pytest.mark.parametrize("trainer", [fit, loop])
+@pytest.mark.parametrize("trainer", [fit, train_in_graph])
 @pytest.mark.parametrize("cut_at", [1, 3])
 def test_a_training_that_was_cut_off_comes_to_the_same(trainer, cut_at, tmp_path, monkeypatch):
     """The epochs after the cut, with their dropout, schedule and patience, are those of a training without one."""
@@ -133,9 +134,9 @@ def test_a_training_that_was_cut_off_comes_to_the_same(trainer, cut_at, tmp_path
     monkeypatch.setattr(checkpoint, "_SHARE", 0)
     whole, weights = trained(trainer, Until(), None)
     with pytest.raises(CutOffError):
-        trained(trainer, Until(cut_at), Checkpoints(tmp_path, 0, "it"))
+        trained(trainer, Until(cut_at), CheckpointStore(tmp_path, 0, "it"))
     second = Until()
-    resumed, resumed_weights = trained(trainer, second, Checkpoints(tmp_path, 0, "it"))
+    resumed, resumed_weights = trained(trainer, second, CheckpointStore(tmp_path, 0, "it"))
     assert second.heard[0] == cut_at, "no epoch is trained again"
     assert resumed == whole
     for ours, theirs in zip(resumed_weights, weights, strict=True):
@@ -146,7 +147,7 @@ def test_checkpoints_cost_little(tmp_path, monkeypatch):
     """What writing one has cost decides when the next is due."""
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
-    checkpoints = Checkpoints(tmp_path, 0, "it")
+    checkpoints = CheckpointStore(tmp_path, 0, "it")
 
     def slow():
         now[0] += 2.0

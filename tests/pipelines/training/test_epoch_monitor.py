@@ -6,8 +6,9 @@ import math
 
 import pytest
 
-from pipelines.training.epoch_monitor import Judge
-from pipelines.training.messages import Schedule, TrialError
+from pipelines.training.epoch_monitor import EpochMonitor
+from pipelines.training.errors import TrialError
+from pipelines.training.schedule import Schedule
 
 
 class Listener:
@@ -26,9 +27,9 @@ class Listener:
 
 
 def judged(scores, direction="minimize", *, patience=None, min_delta=0.0, listener=None, epochs=None, keeps_last=False):
-    """Return how a training with these scores goes: what `Judge` makes of it, and the weights it kept."""
+    """Return how a training with these scores goes: what `EpochMonitor` makes of it, and the weights it kept."""
     schedule = Schedule(epochs or len(scores), 8, patience, min_delta, seed=0, keeps_last=keeps_last)
-    judge = Judge(schedule, "val_loss", direction, listener or Listener())
+    judge = EpochMonitor(schedule, "val_loss", direction, listener or Listener())
     for epoch, score in enumerate(scores):
         metrics = {"loss": 1.0, "val_loss": score}
         if judge.stops(epoch, metrics, lambda epoch=epoch: f"weights of epoch {epoch}"):
@@ -99,7 +100,7 @@ def test_pruning_stops_at_the_rung():
 @pytest.mark.parametrize("name", ["loss", "val_loss", "val_mae"])
 def test_what_is_not_finite_fails_the_trial(name, value):
     """A loss or an objective that is not finite fails the trial and names metric and epoch, counted from 1."""
-    judge = Judge(Schedule(3, 8, None, 0.0, seed=0), "val_mae", "minimize", Listener())
+    judge = EpochMonitor(Schedule(3, 8, None, 0.0, seed=0), "val_mae", "minimize", Listener())
     good = {"loss": 1.0, "val_loss": 1.0, "val_mae": 1.0}
     judge.stops(0, good, list)
     with pytest.raises(TrialError, match=f"^{name} became {value} in epoch 2$"):
@@ -109,7 +110,7 @@ def test_what_is_not_finite_fails_the_trial(name, value):
 def test_other_metrics_that_are_not_finite_are_left_out():
     """A metric that is undefined in an epoch (no rows of a class) costs no trial; what is passed on is finite."""
     listener = Listener()
-    judge = Judge(Schedule(3, 8, None, 0.0, seed=0), "val_loss", "minimize", listener)
+    judge = EpochMonitor(Schedule(3, 8, None, 0.0, seed=0), "val_loss", "minimize", listener)
     judge.stops(0, {"loss": 1.0, "val_loss": 1.0, "val_r2_score": math.nan}, list)
     assert listener.heard == [(0, {"loss": 1.0, "val_loss": 1.0})]
     assert judge.verdict()[0].history == ({"loss": 1.0, "val_loss": 1.0},)
@@ -117,13 +118,13 @@ def test_other_metrics_that_are_not_finite_are_left_out():
 
 def test_an_objective_that_is_never_reported_fails_the_trial():
     """The reason names the objective and what there is instead."""
-    judge = Judge(Schedule(3, 8, None, 0.0, seed=0), "val_f1_score", "maximize", Listener())
+    judge = EpochMonitor(Schedule(3, 8, None, 0.0, seed=0), "val_f1_score", "maximize", Listener())
     with pytest.raises(TrialError, match=r"^training reported no val_f1_score, only loss, val_loss$"):
         judge.stops(0, {"val_loss": 1.0, "loss": 1.0}, list)
 
 
 def test_a_training_without_an_epoch_fails():
     """A training that never came to its first epoch's end has no score."""
-    judge = Judge(Schedule(3, 8, None, 0.0, seed=0), "val_loss", "minimize", Listener())
+    judge = EpochMonitor(Schedule(3, 8, None, 0.0, seed=0), "val_loss", "minimize", Listener())
     with pytest.raises(TrialError, match="before its first epoch"):
         judge.verdict()

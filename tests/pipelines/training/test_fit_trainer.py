@@ -8,8 +8,10 @@ import pytest
 
 from pipelines.data.prepared import Part
 from pipelines.training.fit_trainer import fit
-from pipelines.training.graph_trainer import loop
-from pipelines.training.messages import Rows, Schedule, TrialError
+from pipelines.training.graph_trainer import train_in_graph
+from pipelines.training.batches import Rows
+from pipelines.training.errors import TrialError
+from pipelines.training.schedule import Schedule
 
 ROWS = 48
 
@@ -57,7 +59,7 @@ def train(trainer, model, *, epochs=6, patience=None, metric="val_loss", rows=No
     return fitted, listener
 
 
-both = pytest.mark.parametrize("trainer", [fit, loop])
+both = pytest.mark.parametrize("trainer", [fit, train_in_graph])
 
 
 @both

@@ -11,10 +11,11 @@ from pipelines.models.build import hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import class_weights
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.batches import batch_order
+from pipelines.training.batches import shuffle_rows
 from pipelines.training.fit_trainer import fit
-from pipelines.training.graph_trainer import can_loop, loop
-from pipelines.training.messages import Rows, Schedule
+from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
+from pipelines.training.batches import Rows
+from pipelines.training.schedule import Schedule
 from search_spaces.hyperparameters import GivenHyperParameters
 
 ROWS, VALIDATION_ROWS, WIDTH = 70, 33, 5  # neither divides by the batch size of 16
@@ -72,7 +73,7 @@ def trained(trainer, task, values, *, features=DENSE, family="mlp", training=Non
 
 def assert_same(task, values, **options):
     one_model, one = trained(fit, task, values, **options)
-    other_model, other = trained(loop, task, values, **options)
+    other_model, other = trained(train_in_graph, task, values, **options)
     assert len(one.history) == len(other.history)
     for ours, theirs in zip(one.history, other.history, strict=True):
         assert ours.keys() == theirs.keys()
@@ -123,8 +124,8 @@ def test_every_task_trains_alike(task):
 def test_class_weights_train_alike():
     """Rows weigh by their class in every trainer."""
     assert_same(BINARY, {"units": 8}, training=TrainingSpec(class_weight={"no": 1.0, "yes": 7.0}))
-    _, plain = trained(loop, BINARY, {"units": 8})
-    _, weighted = trained(loop, BINARY, {"units": 8}, training=TrainingSpec(class_weight={"no": 1.0, "yes": 7.0}))
+    _, plain = trained(train_in_graph, BINARY, {"units": 8})
+    _, weighted = trained(train_in_graph, BINARY, {"units": 8}, training=TrainingSpec(class_weight={"no": 1.0, "yes": 7.0}))
     assert plain.history[0]["loss"] != pytest.approx(weighted.history[0]["loss"], rel=0.05)
 
 
@@ -144,7 +145,7 @@ def test_augmented_images_train_alike():
     )
 
 
-@pytest.mark.parametrize("trainer", [fit, loop])
+@pytest.mark.parametrize("trainer", [fit, train_in_graph])
 def test_pruning_ends_a_training_at_once(trainer):
     """A pruned training ends with the epoch whose verdict was "prune"."""
     _, fitted = trained(trainer, BINARY, {"units": 4}, epochs=6, prune_at=1)
@@ -152,7 +153,7 @@ def test_pruning_ends_a_training_at_once(trainer):
     assert len(fitted.history) == 2
 
 
-@pytest.mark.parametrize("trainer", [fit, loop])
+@pytest.mark.parametrize("trainer", [fit, train_in_graph])
 def test_work_is_heard_of(trainer):
     """A listener hears of batches, so that a hang can be told from work."""
     context = ModelContext(DENSE, BINARY, TrainingSpec(), ROWS)
@@ -171,10 +172,10 @@ def test_work_is_heard_of(trainer):
 
 def test_the_order_of_rows_is_the_seeds_and_the_epochs():
     """Each epoch has an order of its own, the same for the same seed, and each row is in it once."""
-    orders = [batch_order(seed, epoch, 50).tolist() for seed in (1, 2) for epoch in (0, 1)]
+    orders = [shuffle_rows(seed, epoch, 50).tolist() for seed in (1, 2) for epoch in (0, 1)]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
-    assert batch_order(2, 1, 50).tolist() == orders[3]
+    assert shuffle_rows(2, 1, 50).tolist() == orders[3]
 
 
 def test_a_model_with_its_own_step_is_left_to_fit():
@@ -190,7 +191,7 @@ def test_a_model_with_its_own_step_is_left_to_fit():
     for model in (stock, own):
         model.compile(loss="mse")
     rows = rows_of(BINARY)
-    assert can_loop(stock, rows)
-    assert not can_loop(own, rows)
+    assert can_train_in_graph(stock, rows)
+    assert not can_train_in_graph(own, rows)
     stock.compile(loss="mse", run_eagerly=True)
-    assert not can_loop(stock, rows)
+    assert not can_train_in_graph(stock, rows)

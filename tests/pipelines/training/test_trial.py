@@ -15,7 +15,8 @@ from fake_channel import FakeChannel, WorkerDiedError
 from pipelines.data.prepare import load_part, load_raw
 from pipelines.models.raw_predict import predict_raw
 from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
-from pipelines.training.messages import Rejected, TrialJob, read_epochs, read_result
+from pipelines.training.messages import TrialOutcome, TrialJob
+from pipelines.training.trial_folder import read_epochs, read_result
 from pipelines.training.trial import train_trial
 
 VALUES = {"units": 4, "depth": 1, "learning_rate": 0.05, "batch_size": 16, "epochs": 3, "dropout": 0.1}

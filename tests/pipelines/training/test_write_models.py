@@ -13,10 +13,12 @@ from weights_alone import leave_weights_alone
 from pipelines.data.prepare import load_raw
 from pipelines.models.raw_predict import predict_raw
 from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
-from pipelines.training.messages import MODEL_FILE, WEIGHTS_FILE, PastTrial, TrialJob
+from pipelines.training.messages import PastTrial, TrialJob
+from pipelines.training.trial_folder import MODEL_FILE, WEIGHTS_FILE
 from pipelines.training.trial import train_trial
-from pipelines.training.trial_files import read_trial
-from pipelines.training.write_models import RebuildError, model_file, write_models
+from pipelines.training.artifacts import read_trial
+from pipelines.training.errors import RebuildError
+from pipelines.training.write_models import ensure_model_file, write_models
 
 ODD = {
     "depth": 2,
@@ -80,10 +82,10 @@ def test_a_model_that_is_there_stays(trained):
     """Nothing is written where the model is there already, or where there is nothing to write it from."""
     _, past, folder = trained()
     before = (folder / MODEL_FILE).read_bytes()
-    assert model_file(past) == folder / MODEL_FILE
+    assert ensure_model_file(past) == folder / MODEL_FILE
     assert (folder / MODEL_FILE).read_bytes() == before
     (folder / MODEL_FILE).unlink()
-    assert not model_file(past).exists()
+    assert not ensure_model_file(past).exists()
 
 
 @pytest.mark.parametrize(

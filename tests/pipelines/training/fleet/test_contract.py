@@ -19,9 +19,9 @@ from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS, family
 from pipelines.models.objectives import LOSSES, METRICS, SMOOTHED_LOSSES, WHOLE_BATCH_LOSSES
 from pipelines.models.optimizer_catalogue import OPTIMIZERS as OPTIMIZER_VALUES
 from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
-from pipelines.training.fleet.envelope import envelope_of, joined
-from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, member_of
-from pipelines.training.graph_trainer import loop
+from pipelines.training.fleet.envelope import find_envelope, merge_envelopes
+from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, build_member
+from pipelines.training.graph_trainer import train_in_graph
 
 BINARY = Task("binary", ("y",), classes=("no", "yes"), class_counts=(35, 35))
 MULTICLASS = Task("multiclass", ("y",), classes=("a", "b", "c"), class_counts=(30, 20, 20))
@@ -200,7 +200,7 @@ def test_a_trial_comes_to_what_fit_makes_of_it(fleets, run, name):
 )
 def test_a_trial_comes_to_what_the_loop_makes_of_it(fleets, run, name):
     """The three trainers have one contract."""
-    assert_alike(fleets[run][name], stock_outcome(RUNS[run].setting, RUNS[run].trials[name], loop))
+    assert_alike(fleets[run][name], stock_outcome(RUNS[run].setting, RUNS[run].trials[name], train_in_graph))
 
 
 def test_all_that_a_trial_may_have_is_compared():
@@ -224,10 +224,10 @@ def test_all_that_a_trial_may_have_is_compared():
 def test_a_program_holds_the_trials_that_it_is_made_for(run):
     """The envelope of some trials holds each of them, whether they were known at once or one by one."""
     fleet = RUNS[run]
-    members = [member_of(case.values, fleet.setting.per_layer) for case in fleet.trials.values()]
-    whole = envelope_of(members)
+    members = [build_member(case.values, fleet.setting.per_layer) for case in fleet.trials.values()]
+    whole = find_envelope(members)
     assert all(whole.holds(member) for member in members)
-    assert reduce(joined, (envelope_of([member]) for member in members)) == whole
+    assert reduce(merge_envelopes, (find_envelope([member]) for member in members)) == whole
 
 
 def test_each_trial_ends_by_itself(fleets):

@@ -22,22 +22,14 @@ from pipelines.models.raw_predict import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training import checkpoint
-from pipelines.training.messages import (
-    MODEL_FILE,
-    Fatal,
-    NoObjectiveError,
-    UserModelEvaluation,
-    UserModel,
-    PastTrial,
-    RungReached,
-    TrialError,
-    TrialJob,
-)
+from pipelines.training.errors import NoObjectiveError, TrialError
+from pipelines.training.messages import TrialOutcome, UserModelEvaluation, UserModel, PastTrial, RungReached, TrialJob
+from pipelines.training.trial_folder import MODEL_FILE
 from pipelines.training.trial import train_trial
 from pipelines.training.user_model.evaluate import evaluate_user_model
 from pipelines.training.user_model.model_check import check_user_model
 from search_spaces.errors import InputError
-from search_spaces.hypermodel_request import Question, answer
+from search_spaces.hypermodel_request import HyperparameterRequest, suggest_value
 
 GUIDES = Path(guides.__file__)
 HEAD = "import keras, keras_tuner\nfrom keras import layers\n"
@@ -103,8 +95,8 @@ class Supervised(Channel):
         self.asked.append(message)
         if isinstance(message, RungReached):
             return self.prunes
-        assert isinstance(message, Question)
-        return answer(message, self.trial, self.known)
+        assert isinstance(message, HyperparameterRequest)
+        return suggest_value(message, self.trial, self.known)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +153,7 @@ SHORT = {"epochs": 1, "batch_size": 128}
 def test_conditional_architecture(job):
     """The check finds what either architecture asks for; a trial asks for its own architecture's parameters alone."""
     its = job("conditional_architecture", values=SHORT)
-    names = {question.name for question in check(its).asked}
+    names = {request.name for request in check(its).asked}
     assert names == {"model_type", "dense_layers", "units_0", "units_1", "filters"}
     channel = Supervised()
     result = train_trial(its, channel)
@@ -175,10 +167,10 @@ def test_a_fit_of_its_own(job, digits):
     """A `fit` that tunes batch size, epochs and preprocessing asks for them, and is scored by its best epoch."""
     its = job("TunedFit")
     found = check(its)
-    assert {question.name for question in found.asked} == {"units", "normalize", "batch_size", "epochs"}
+    assert {request.name for request in found.asked} == {"units", "normalize", "batch_size", "epochs"}
     channel = Supervised()
     result = train_trial(its, channel)
-    assert {question.name for question in channel.asked} == {"units", "normalize", "batch_size", "epochs"}
+    assert {request.name for request in channel.asked} == {"units", "normalize", "batch_size", "epochs"}
     assert [done.of for done in channel.reported] == [result.drawn["epochs"]] * result.drawn["epochs"]
     assert result.value == min(done.metrics["val_loss"] for done in channel.reported)
 
@@ -190,7 +182,7 @@ def test_declared_values_replace_those_of_its_fit(job):
     check(its)
     channel = Supervised()
     train_trial(its, channel)
-    assert {question.name for question in channel.asked} == {"units", "normalize"}
+    assert {request.name for request in channel.asked} == {"units", "normalize"}
     assert len(channel.reported) == 1
 
 
@@ -270,7 +262,7 @@ def test_forms_of_a_hypermodel(job, form):
     """A function of hp, a HyperModel class and an instance of one all build."""
     text = {"function": DENSE, "class": CLASS, "instance": CLASS + "\nmodel = Model()\n"}[form]
     name = {"function": "build", "class": "Model", "instance": "model"}[form]
-    assert [question.name for question in check(job(name, text, values=SHORT)).asked] == ["units"]
+    assert [request.name for request in check(job(name, text, values=SHORT)).asked] == ["units"]
 
 
 def test_undeclared_is_fixed(job):
@@ -454,7 +446,7 @@ def build(hp):
 def test_names_behind_branches_are_found(job):
     """A name that the code asks for in one branch or at one depth only is known, and is no error in a space."""
     its = job("build", BRANCHES, values={**SHORT, "odd_units": 5, "units_1": 4})
-    names = {question.name for question in check(its).asked}
+    names = {request.name for request in check(its).asked}
     assert names == {"kind", "odd_units", "depth", "units_0", "units_1"}
 
 
@@ -463,7 +455,7 @@ def test_folds(prepare_data, job):
     data = prepare_data("any", source="sklearn:digits", split={"folds": 2, "test": 0.5})
     channel = Supervised()
     result = train_trial(job("build", DENSE, values=SHORT, data=str(data)), channel)
-    assert [question.name for question in channel.asked] == ["units", "units"]
+    assert [request.name for request in channel.asked] == ["units", "units"]
     assert {done.fold for done in channel.reported} == {0, 1}
     assert dict(result.drawn) == channel.trial.params
     assert load_summary(data).folds == 2
@@ -528,7 +520,7 @@ def test_a_largest_model_beyond_memory_is_not_tried(job):
     found = check(job("build", WIDE.replace("WAIT", "pass")))
     assert found.smallest.parameters > 0
     assert "parameters, which do not fit into memory" in found.largest.refused
-    assert {question.name for question in found.asked} == {"units", "more"}
+    assert {request.name for request in found.asked} == {"units", "more"}
 
 
 def test_a_largest_model_that_takes_minutes_is_not_tried(job, monkeypatch):
@@ -570,7 +562,7 @@ def test_image_augmentation_is_part_of_a_model(job):
     """KerasTuner's augmentation trains within a model, and its factors are searched."""
     its = job("build", AUGMENTED, values={"epochs": 1, "batch_size": 128})
     names = {"factor_rotate", "factor_translate_x", "factor_translate_y", "factor_contrast"}
-    assert {question.name for question in check(its).asked} == names
+    assert {request.name for request in check(its).asked} == names
     result = train_trial(its, Supervised())
     assert set(result.drawn) == names
 

@@ -1,6 +1,6 @@
-"""What a trial leaves in its folder beside its model, whatever trained it, and the trial read back from there.
+"""Artifacts of a trial beside its model: configuration, history, learning curve; and the trial read back from them.
 
-`config.json` says all that the trial was, so that its model can be built again when the study's file has changed.
+`config.json` describes the whole trial, so that its model can be rebuilt after the study file has changed.
 """
 
 from __future__ import annotations
@@ -16,37 +16,42 @@ from typing import Any
 import keras
 
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.messages import ARTIFACTS, EpochDone, PastTrial, TrialJob, TrialResult
+from pipelines.training.messages import EpochDone, PastTrial, TrialJob, TrialResult
+from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.atomic_files import write_text
-from tracking.outbox.records import Value
+from search_spaces.values import Value
 from tracking.reports.learning_curve import learning_curve
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 _CONFIG_FILE = "config.json"
 
 
-def write_files(
-    job: TrialJob, fold: int, asked: Mapping[str, Any], result: TrialResult, drawn: Mapping[str, Value] | None = None
+def write_artifacts(
+    job: TrialJob,
+    fold: int,
+    requested: Mapping[str, Any],
+    result: TrialResult,
+    drawn: Mapping[str, Value] | None = None,
 ) -> None:
     """Write a trial's configuration, its history and its curve.
 
     Args:
         job: the trial.
         fold: the fold whose model is kept.
-        asked: every hyperparameter that the model asked for, with its value.
-        result: how the trial ended.
-        drawn: hyperparameters that the kept model asked for and the space does not declare.
+        requested: every hyperparameter that the model requested, with its value.
+        result: the trial's result.
+        drawn: hyperparameters that the kept model requested and the space does not declare.
     """
     folder = Path(job.folder) / ARTIFACTS
-    write_text(folder / "history.csv", _history_csv(result.epochs))
-    reach("history-written")
-    config = json.dumps(_config(job, fold, asked, drawn or {}), indent=2, default=str)
+    write_text(folder / "history.csv", _format_history(result.epochs))
+    hit("history-written")
+    config = json.dumps(_describe(job, fold, requested, drawn or {}), indent=2, default=str)
     write_text(folder / _CONFIG_FILE, config + "\n")
     learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)
 
 
 def read_trial(past: PastTrial) -> tuple[TrialJob, int]:
-    """Return a trial of a shipped family and the fold whose model is kept, as its files say; it has no rungs.
+    """Return a trial of a shipped family and the fold whose model is kept, from its files; it has no rungs.
 
     Raises:
         FileNotFoundError: if the trial left no configuration.
@@ -69,7 +74,7 @@ def read_trial(past: PastTrial) -> tuple[TrialJob, int]:
     return job, written["fold"]
 
 
-def _history_csv(epochs: Sequence[EpochDone]) -> str:
+def _format_history(epochs: Sequence[EpochDone]) -> str:
     out = io.StringIO()
     names = dict.fromkeys(name for done in epochs for name in done.metrics)
     writer = csv.DictWriter(out, ["epoch", *names], lineterminator="\n")
@@ -78,16 +83,16 @@ def _history_csv(epochs: Sequence[EpochDone]) -> str:
     return out.getvalue()
 
 
-def _config(job: TrialJob, fold: int, asked: Mapping[str, Any], drawn: Mapping[str, Value]) -> dict[str, Any]:
+def _describe(job: TrialJob, fold: int, requested: Mapping[str, Any], drawn: Mapping[str, Value]) -> dict[str, Any]:
     return {
         "study": job.study,
         "trial": job.number,
         "model": job.model,
-        **({"base": job.own.base} if job.own else {}),
+        **({"base": job.user_model.base} if job.user_model else {}),
         "seed": job.seed,
         "params": {**job.values, **drawn},
         "per_layer": sorted(job.per_layer),
-        "asked": {name: value for name, value in asked.items() if value is not None},
+        "requested": {name: value for name, value in requested.items() if value is not None},
         "training": job.training.model_dump(mode="json"),
         "objective": {"metric": job.metric, "direction": job.direction},
         "fold": fold,

@@ -1,0 +1,181 @@
+"""Text of a study's events: one line an event, and the short forms of numbers, durations and metrics in it.
+
+Plain strings without colors or widths: the log file of a study, the terminal and the service's messages share them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from pipelines.supervisor import events
+
+_EPOCH_LINE_EVERY_S = 10.0
+
+
+class StudyProgress:
+    """Progress of a study since its search started: trials ended, best score, expected time.
+
+    Args:
+        started: the event that opened the search.
+
+    Attributes:
+        ended: trials that have ended, those of earlier runs included.
+        best: best score so far.
+        best_trial: number of the trial with that score; None where an earlier run found it.
+        states: trials that ended in this run, by state.
+    """
+
+    def __init__(self, started: events.SearchStarted) -> None:
+        self.started = started
+        self.ended = started.done
+        self.best = started.best
+        self.best_trial: int | None = None
+        self.states: dict[str, int] = {}
+        self._started_at = time.monotonic()
+
+    def count_trial(self, event: events.TrialEnded) -> None:
+        """Add a trial that ended."""
+        self.ended += 1
+        self.states[event.state] = self.states.get(event.state, 0) + 1
+        if event.is_best:
+            self.best, self.best_trial = event.value, event.number
+
+    def estimate_left_s(self) -> float | None:
+        """Return the seconds left at the pace so far; None before the first trial has ended."""
+        ended_here = self.ended - self.started.done
+        if ended_here == 0:
+            return None
+        return (time.monotonic() - self._started_at) / ended_here * (self.started.budget - self.ended)
+
+    def format_line(self) -> str:
+        """Return the state of the study in one line."""
+        return ", ".join(part for part in (self.format_distance(), self.format_standing()) if part)
+
+    def format_distance(self) -> str:
+        """Return the number of trials that have ended, and the expected time for the others."""
+        left_s = self.estimate_left_s()
+        done = f"{self.ended} of {format_count(self.started.budget, 'trial')}"
+        return done if left_s is None or self.ended >= self.started.budget else f"{done}, {format_duration(left_s)} left"
+
+    def format_standing(self) -> str:
+        """Return the best score, and the number of trials without one; empty while there is neither."""
+        parts = [f"{count} {state}" for state, count in sorted(self.states.items()) if state != "complete"]
+        if self.best is not None:
+            which = f" ({format_trial_name(self.best_trial)})" if self.best_trial is not None else ""
+            parts.insert(0, f"best {self.started.objective.metric} {self.best:.5g}{which}")
+        return ", ".join(parts)
+
+
+class EventLines:
+    """Lines of a log: one for each trial that ends, for the start and the end of the study, and at times an epoch."""
+
+    def __init__(self) -> None:
+        self._progress: StudyProgress | None = None
+        self._epoch_line_at = time.monotonic()
+
+    def format_event(self, event: events.StudyEvent) -> str | None:
+        """Return the text of an event, of one or more lines; None where the log leaves it out."""
+        if isinstance(event, events.SearchStarted):
+            self._progress = StudyProgress(event)
+            return format_opening(event)
+        if isinstance(event, events.TrialEnded) and self._progress:
+            self._progress.count_trial(event)
+            self._epoch_line_at = time.monotonic()
+            return f"{format_trial_end(event)}  [{self._progress.format_line()}]"
+        if isinstance(event, events.EpochEnded) and time.monotonic() - self._epoch_line_at > _EPOCH_LINE_EVERY_S:
+            self._epoch_line_at = time.monotonic()
+            return f"{format_trial_name(event.number)} epoch {event.epoch}/{event.of}: {event.value:.5g}"
+        return format_event(event)
+
+
+def format_opening(event: events.SearchStarted) -> str:
+    """Return the facts that are known when the search starts, in two or three lines."""
+    rows = ", ".join(f"{count} {part}" for part, count in event.data.rows.items() if count)
+    budget = format_count(event.budget, "trial")
+    over = f"going on after {event.done} of {budget}" if event.done else f"over {budget}"
+    return (
+        f"{event.study}: {event.data.task.kind}, rows: {rows}\n"
+        f"{event.objective.direction} {event.objective.metric} {over}, {format_count(event.workers, 'worker')}"
+        f"{f'{chr(10)}trials train {event.trained}' if event.trained else ''}"
+    )
+
+
+def format_trial_end(event: events.TrialEnded) -> str:
+    """Return a trial's end in one line."""
+    value = "" if event.value is None else f" {event.value:.5g}"
+    reason = f": {event.reason}" if event.reason else ""
+    seconds = "" if event.seconds is None else f" in {format_duration(event.seconds)}"
+    best = "  *best*" if event.is_best else ""
+    return f"{format_trial_name(event.number)} {event.state}{value}{seconds}{reason}{best}"
+
+
+def format_retraining_end(event: events.RetrainingEnded) -> str:
+    """Return the end of a retraining in one line."""
+    value = "" if event.value is None else f" {event.value:.5g}"
+    reason = f": {event.reason}" if event.reason else ""
+    name = f"{format_trial_name(event.number)} {event.retraining}"
+    return f"{name} {event.state}{value} in {format_duration(event.seconds)}{reason}"
+
+
+def format_event(event: events.StudyEvent) -> str | None:
+    """Return the line of an event other than the start and the end of trials; None where there is none."""
+    if isinstance(event, events.TrialTriedAgain):
+        again = f"goes on, attempt {event.attempt} of {event.of}"
+        return f"{format_trial_name(event.number)} lost its worker: {event.reason}; {again}"
+    if isinstance(event, events.FleetDivided):
+        return f"a fleet of {format_count(event.trials, 'trial')} failed: {event.reason}; they go on in smaller ones"
+    if isinstance(event, events.Watching):
+        seen = f"seeing for {event.seconds:.0f} s whether it is alive"
+        return f"the study is held by {event.holder}: {seen}"
+    if isinstance(event, events.FinalistsChosen):
+        names = ", ".join(map(format_trial_name, event.numbers))
+        return f"{names} are trained again to choose the winner: {format_count(event.trainings, 'training')} to go"
+    if isinstance(event, events.RetrainingEnded):
+        return format_retraining_end(event)
+    return _format_delivery(event) if isinstance(event, events.Delivering) and event.waiting else None
+
+
+def _format_delivery(event: events.Delivering) -> str:
+    unreachable = f" (MLflow does not answer: {event.error})" if event.error else ""
+    return f"sending {format_count(event.waiting, 'record')} to MLflow{unreachable}"
+
+
+def format_trial_name(number: int) -> str:
+    """Return a trial's short name, as MLflow shows it behind the study's."""
+    return f"t{number:03d}"
+
+
+def format_count(count: int, noun: str) -> str:
+    """Return a number of things in words.
+
+    >>> format_count(1, "trial"), format_count(2, "trial")
+    ('1 trial', '2 trials')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> [format_duration(s) for s in (0.42, 7.5, 75, 5400)]
+    ['0.4s', '7.5s', '1m15s', '1h30m']
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def format_cell(value: object) -> str:
+    """Return a value as a table shows it; true and false as a study file writes them."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """Return metrics in one line."""
+    return ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())

@@ -1,0 +1,32 @@
+"""Jobs that train trials, check models and write model files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipelines.engines.base import JobFunction
+from pipelines.training.fleet.messages import FleetJob
+from pipelines.training.messages import (
+    ModelCheck,
+    PastTrial,
+    TrialJob,
+    TrialOutcome,
+    UserModelCheck,
+    UserModelEvaluation,
+)
+
+TRAIN_TRIAL: JobFunction[TrialJob, TrialOutcome] = JobFunction("pipelines.training.trial:train_trial")
+TRAIN_FLEET: JobFunction[FleetJob, None] = JobFunction("pipelines.training.fleet.job:train_fleet")
+BUILD_MODELS: JobFunction[tuple[TrialJob, ...], tuple[ModelCheck, ...]] = JobFunction(
+    "pipelines.training.model_check:build_models"
+)
+TIME_MODELS: JobFunction[tuple[TrialJob, ...], tuple[ModelCheck, ...]] = JobFunction(
+    "pipelines.training.model_check:time_models"
+)
+CHECK_USER_MODEL: JobFunction[tuple[TrialJob, ...], UserModelCheck] = JobFunction(
+    "pipelines.training.user_model.model_check:check_user_model"
+)
+EVALUATE_USER_MODEL: JobFunction[UserModelEvaluation, Mapping[str, float]] = JobFunction(
+    "pipelines.training.user_model.evaluate:evaluate_user_model"
+)
+WRITE_MODELS: JobFunction[Sequence[PastTrial], None] = JobFunction("pipelines.training.write_models:write_models")

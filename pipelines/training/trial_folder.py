@@ -1,0 +1,81 @@
+"""Files of a trial's folder: their names, the trial's result, and the log of its epochs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from pipelines.training.messages import EpochDone, TrialResult
+from pipelines.workspace.atomic_files import write_text
+from tracking.testing.failpoints import hit
+
+ARTIFACTS = "artifacts"
+"""Subfolder of a trial's folder; MLflow shows its files."""
+
+MODEL_FILE = "model.keras"
+"""Model of a complete trial on raw columns."""
+
+WEIGHTS_FILE = "weights.npz"
+"""Weights of a complete trial that was trained in a fleet, in the order of its model's `get_weights`.
+
+Its `MODEL_FILE` is written from them when it is needed; see `write_models`.
+"""
+
+USER_MODEL_WEIGHTS_FILE = "user_model_weights.npz"
+"""Weights of a complete trial's model, where it is a user model."""
+
+TEST_FILE = "test.json"
+"""The winner's metrics on the test rows."""
+
+RESULT_FILE = "result.json"
+"""The trial's `TrialResult`, written after all its other files.
+
+Its presence proves that the trial has ended.
+"""
+
+
+def read_result(folder: Path) -> TrialResult | None:
+    """Return the result in a trial's folder; None where there is none."""
+    file = folder / RESULT_FILE
+    if not file.exists():
+        return None
+    values = json.loads(file.read_text(encoding="utf-8"))
+    return TrialResult(**{**values, "epochs": tuple(EpochDone(**epoch) for epoch in values["epochs"])})
+
+
+def write_result(folder: Path, result: TrialResult) -> None:
+    """Write a trial's result, after all its other files."""
+    hit("result-due")
+    write_text(folder / RESULT_FILE, json.dumps(asdict(result)))
+    hit("result-written")
+
+
+def locate_epochs_file(folder: Path, fold: int) -> Path:
+    """Return the path of the file that has a line for each epoch of a fold."""
+    return folder / f"fold-{fold}-epochs.jsonl"
+
+
+def read_epochs(folder: Path) -> tuple[EpochDone, ...]:
+    """Return the epochs that a trial reported, fold by fold; for each epoch, those of its last attempt."""
+    return tuple(
+        epoch
+        for file in sorted(folder.glob("fold-*-epochs.jsonl"), key=lambda file: int(file.name.split("-")[1]))
+        for epoch in {done.epoch: done for done in parse_epochs(file)}.values()
+    )
+
+
+def parse_epochs(file: Path) -> tuple[EpochDone, ...]:
+    """Return the epochs of an epochs file, leaving out a line that was cut off."""
+    epochs = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        try:
+            epochs.append(EpochDone(**json.loads(line)))
+        except ValueError:  # the attempt was killed while it wrote its last line
+            continue
+    return tuple(epochs)
+
+
+def has_model(folder: Path) -> bool:
+    """Return whether a trial's folder holds its model, or the weights to rebuild it from."""
+    return (folder / MODEL_FILE).exists() or (folder / WEIGHTS_FILE).exists()
