@@ -27,16 +27,17 @@ import psutil
 import sqlalchemy as sa
 
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
-from pipelines.engines.base import Asked, Event, Finished, Job, Reported
+from pipelines.engines.base import Event, Finished, Job, Reported, Requested
 from pipelines.operations.submit import enqueue
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import Search
 from pipelines.study.load import Study, check_document
 from pipelines.supervisor.events import TrialEnded
 from pipelines.supervisor.supervisor import Supervisor
-from pipelines.training.messages import ARTIFACTS, EpochDone, RungReached, TrialJob, TrialResult
+from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialResult
+from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.home import Home
-from search_spaces.yaml_document import parse_document
+from search_spaces.yaml_reader import parse_document
 from tracking.mlflow import urls
 from tracking.mlflow.projection import Projection
 from tracking.outbox.outbox import Outbox, OutboxDelivery
@@ -85,7 +86,7 @@ class Spent:
         self.ms: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
         self.current = 0
 
-    def timed(self, owner: Any, name: str, part: str, numbers_of: Callable[..., Sequence[int]] | None = None) -> None:
+    def timed(self, owner: Any, name: str, part: str, make_numbers: Callable[..., Sequence[int]] | None = None) -> None:
         """Count every call of a method as a part's: for the trials that `numbers_of` names, or for the current one."""
         real = getattr(owner, name)
 
@@ -95,7 +96,7 @@ class Spent:
                 return real(*args, **kwargs)
             finally:
                 ms = 1000 * (time.thread_time() - started)
-                numbers = (self.current,) if numbers_of is None else numbers_of(*args)
+                numbers = (self.current,) if make_numbers is None else make_numbers(*args)
                 for number in numbers:
                     self.ms[part][number] += ms / len(numbers)
 
@@ -145,7 +146,7 @@ class InstantEngine:
         for name, story in list(self._under_way.items()):
             for event in story:
                 said.append(event)
-                if isinstance(event, Asked):
+                if isinstance(event, Requested):
                     break
                 if isinstance(event, Finished):
                     del self._under_way[name]
@@ -162,7 +163,7 @@ class InstantEngine:
             epochs.append(EpochDone(epoch, EPOCHS, 0, began + 50 * epoch, values))
             yield Reported(name, epochs[-1])
             if epoch in job.rungs:
-                yield Asked(name, RungReached(epoch, loss))
+                yield Requested(name, RungReached(epoch, loss))
                 if self.pruned.get(name):
                     state = "pruned"
                     break
@@ -267,7 +268,7 @@ def _run(study: Study, home: Home, store: Store, engine: InstantEngine, spent: S
     left.start()
     waiting = left.stop(3600.0)
     assert not waiting.pending, waiting
-    assert not waiting.parked, waiting
+    assert not waiting.set_aside, waiting
     return time.perf_counter() - started
 
 

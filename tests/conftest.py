@@ -10,7 +10,7 @@ import pytest
 
 _LONGEST = (
     "test_service.py",
-    "test_crash_points.py",
+    "test_failpoints.py",
     "test_end_to_end.py",
     "test_keras_tuner_oracle.py",
     "test_promotion.py",

@@ -17,23 +17,24 @@ from optuna.trial import FrozenTrial
 
 from pipelines.data.prepared import DataSummary
 from pipelines.recording import records
-from pipelines.search.optuna_search import Scored, best_of, count_by_state, front, scored_trials, worth_keeping
+from pipelines.search.optuna_search import TrialSummary, best_of, count_by_state, front, summarize_trials, worth_keeping
 from pipelines.search.space_evolution import changes_of, generations
 from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, finalists_of, folds_of
 from pipelines.selection.model_locations import is_refitted, test_scores
 from pipelines.study.load import Objective, Study
 from pipelines.study.model_hyperparameters import read_asked, undeclared
-from pipelines.training.messages import WEIGHTS_FILE, EpochDone, read_epochs, read_result
+from pipelines.training.messages import EpochDone
+from pipelines.training.trial_folder import WEIGHTS_FILE, read_epochs, read_result
 from pipelines.workspace.home import Home
 from tracking.outbox.records import ModelDisplaced, Record, StudyClosed, StudyOpened, StudyState, TrialStarted
-from tracking.store.retrainings import Execution
+from tracking.store.retrainings import Retraining
 from tracking.store.study_queue import StudyRecord
 
 _AT_REST: Final[Mapping[str, StudyState]] = {
     "finished": "finished",
     "failed": "failed",
     "cancelled": "cancelled",
-    "parked": "parked",
+    "paused": "paused",
 }
 _NOBODY: Final = "nobody works on it; run the same file again to go on"
 
@@ -67,7 +68,7 @@ def retold(
     before: Before,
     home: Home,
     storage: optuna.storages.BaseStorage,
-    executions: Sequence[Execution] = (),
+    retrainings: Sequence[Retraining] = (),
 ) -> Retold | None:
     """Return all that there is to tell of a study; None where it has not begun.
 
@@ -78,22 +79,22 @@ def retold(
         before: what was told of its beginning and its end, for the times of them.
         home: where its files are.
         storage: Optuna's.
-        executions: further trainings of its trials.
+        retrainings: further trainings of its trials.
     """
     try:
         lived = [optuna.load_study(study_name=name, storage=storage) for name in generations(storage, study.name)]
     except KeyError:
         return None
     objective = study.objective(summary.task.kind)
-    today = scored_trials(lived[-1])
+    today = summarize_trials(lived[-1])
     telling = _Telling(study, objective, summary.folds, home, today)
     trials = [row for generation in lived for row in telling.ended(generation)]
     trials += telling.under_way(lived[-1])
     opened = _opened(study, objective, summary, record, before.opened, home, trials)
     displaced = [ModelDisplaced(study.name, trial.number) for trial in today if telling.is_displaced(trial)]
     count = sum(isinstance(row, TrialStarted) for row in trials)
-    trials += telling.executed(executions)
-    finalists = finalists_of(today, executions, study.spec.selection, objective)
+    trials += telling.executed(retrainings)
+    finalists = finalists_of(today, retrainings, study.spec.selection, objective)
     last_ms = telling.latest_ms or opened.started_ms
     end = _closed(study, objective, record, before.closed, home, today, last_ms, finalists)
     return Retold((opened, *trials, *displaced, end), count, tuple(telling.notes))
@@ -107,7 +108,7 @@ class _Telling:
         notes: what could not be told, and why.
     """
 
-    def __init__(self, study: Study, objective: Objective, folds: int, home: Home, today: Sequence[Scored]) -> None:
+    def __init__(self, study: Study, objective: Objective, folds: int, home: Home, today: Sequence[TrialSummary]) -> None:
         self._study = study
         self._objective = objective
         self._folds = folds
@@ -118,7 +119,7 @@ class _Telling:
         self.latest_ms = 0
         self.notes: list[str] = []
 
-    def is_displaced(self, trial: Scored) -> bool:
+    def is_displaced(self, trial: TrialSummary) -> bool:
         """Say whether a trial's model may have been kept once, and is not now."""
         return trial.state == "complete" and not self._keeps(trial.number)
 
@@ -131,7 +132,7 @@ class _Telling:
     def ended(self, generation: optuna.Study) -> Iterator[Record]:
         """Yield what there is to tell of the trials that ended in a generation."""
         frozen = {trial.number: trial for trial in generation.get_trials(deepcopy=False)}
-        scored = [trial for trial in scored_trials(generation) if trial.state != "running"]
+        scored = [trial for trial in summarize_trials(generation) if trial.state != "running"]
         carried = changes[-1].before if (changes := changes_of(generation)) else 0
         best = best_of([trial for trial in scored if trial.number < carried], self._objective)
         own = [trial for trial in scored if trial.number >= carried]
@@ -142,30 +143,30 @@ class _Telling:
     def under_way(self, generation: optuna.Study) -> Iterator[Record]:
         """Yield what there is to tell of the trials that have not ended."""
         frozen = {trial.number: trial for trial in generation.get_trials(deepcopy=False)}
-        for trial in scored_trials(generation):
+        for trial in summarize_trials(generation):
             if trial.state == "running":
                 yield from self._begun(trial, frozen[trial.number])
 
-    def executed(self, executions: Sequence[Execution]) -> Iterator[Record]:
+    def executed(self, retrainings: Sequence[Retraining]) -> Iterator[Record]:
         """Yield what there is to tell of further trainings, in the order in which they ended."""
         params = {trial.number: trial.params for trial in self._today}
-        for each in sorted(executions, key=lambda execution: execution.ended_ms):
+        for each in sorted(retrainings, key=lambda retraining: retraining.ended_ms):
             if each.name == ENSEMBLE or each.number not in params:
                 continue
-            folder = self._home.execution(each.study, each.number, each.name)
-            yield TrialStarted(each.study, each.number, dict(params[each.number]), each.started_ms, execution=each.name)
+            folder = self._home.retraining(each.study, each.number, each.name)
+            yield TrialStarted(each.study, each.number, dict(params[each.number]), each.started_ms, retraining=each.name)
             folds = folds_of(each.name, self._folds)
-            yield from records.epoch_rows(each.study, each.number, read_epochs(folder), folds, execution=each.name)
+            yield from records.epoch_rows(each.study, each.number, read_epochs(folder), folds, retraining=each.name)
             if each.name == REFIT:
                 records.write_mlflow_model(folder, self._home.data(each.study), anew=False)
             self.latest_ms = max(self.latest_ms, each.ended_ms)
             yield records.executed_row(each, self._home, keeps_model=each.name == REFIT)
 
-    def _begun(self, trial: Scored, frozen: FrozenTrial) -> Iterator[Record]:
+    def _begun(self, trial: TrialSummary, frozen: FrozenTrial) -> Iterator[Record]:
         yield TrialStarted(self._study.name, trial.number, dict(trial.params), _began_ms(frozen))
         yield from records.epoch_rows(self._study.name, trial.number, self._epochs(trial), self._folds)
 
-    def _trial(self, trial: Scored, frozen: FrozenTrial, best: Scored | None) -> Iterator[Record]:
+    def _trial(self, trial: TrialSummary, frozen: FrozenTrial, best: TrialSummary | None) -> Iterator[Record]:
         yield from self._begun(trial, frozen)
         if self._folds > 1:
             yield from records.epoch_rows(self._study.name, trial.number, self._mean(trial), self._folds, mean=True)
@@ -184,7 +185,7 @@ class _Telling:
             finished_ms=ended_ms,
         )
 
-    def _epochs(self, trial: Scored) -> Sequence[EpochDone]:
+    def _epochs(self, trial: TrialSummary) -> Sequence[EpochDone]:
         """Return the epochs that a trial reported, or, where that is lost, those of its result."""
         epochs = read_epochs(self._home.trial(self._study.name, trial.number))
         if not epochs and self._folds == 1:
@@ -193,7 +194,7 @@ class _Telling:
             self.notes.append(f"trial {trial.number}: its epochs are not in its folder, and its curve stays empty")
         return epochs
 
-    def _mean(self, trial: Scored) -> tuple[EpochDone, ...]:
+    def _mean(self, trial: TrialSummary) -> tuple[EpochDone, ...]:
         """Return the curve in a trial's result: of several folds the mean."""
         try:
             result = read_result(self._home.trial(self._study.name, trial.number))
@@ -202,7 +203,7 @@ class _Telling:
             return ()
         return result.epochs if result else ()
 
-    def _write_model(self, trial: Scored) -> None:
+    def _write_model(self, trial: TrialSummary) -> None:
         folder = self._home.trial(self._study.name, trial.number)
         try:
             records.write_mlflow_model(folder, self._home.data(self._study.name), anew=False)
@@ -238,12 +239,12 @@ def _closed(
     record: StudyRecord,
     before: StudyClosed | None,
     home: Home,
-    trials: Sequence[Scored],
+    trials: Sequence[TrialSummary],
     latest_ms: int,
     finalists: Sequence[Finalist],
 ) -> StudyClosed:
     """Return how the study stands: ended, paused, or left behind by a supervisor that was killed."""
-    state = _AT_REST.get(record.state, "parked")
+    state = _AT_REST.get(record.state, "paused")
     best = best_of(trials, objective)
     if state == "finished":
         best = next((trial for trial in trials if trial.number == record.winner), best)
@@ -257,7 +258,7 @@ def _closed(
         test=test_scores(study, home, best.number) if best and state == "finished" else {},
         finished_ms=latest_ms,
         finalists=finalists if state == "finished" else (),
-        execution=REFIT if best and is_refitted(study, home, best.number) else "",
+        retraining=REFIT if best and is_refitted(study, home, best.number) else "",
         front=front(trials, objective) if objective.goals else (),
     )
     if before is None or (before.state, before.winner) != (state, row.winner):

@@ -45,7 +45,7 @@ def code(study: Study) -> dict[str, str]:
 
 def _named(study: Study) -> Iterator[str]:
     data = study.spec.data
-    if study.has_own_model:
+    if study.has_user_model:
         yield study.spec.model.rpartition(":")[0]
     for source in (data.source, data.validation_source, data.test_source):
         if source is not None and is_loader(source):

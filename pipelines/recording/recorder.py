@@ -15,41 +15,36 @@ from sqlalchemy import Connection
 from pipelines.data.prepared import DataSummary
 from pipelines.recording import records
 from pipelines.recording.provenance import code, environment
-from pipelines.search.optuna_search import Scored, Search, count_by_state, front, worth_keeping
+from pipelines.search.optuna_search import TrialSummary, OptunaSearch, count_by_state, front, worth_keeping
 from pipelines.selection.finalists import Finalist, folds_of
 from pipelines.study.load import Objective, Study
-from pipelines.training.messages import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE, EpochDone
+from pipelines.training.messages import EpochDone
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
-from search_spaces.yaml_document import to_yaml
+from search_spaces.values import Value
+from search_spaces.yaml_writer import to_yaml
 from tracking.outbox.outbox import Outbox
-from tracking.outbox.records import (
-    ModelDisplaced,
-    ModelKept,
-    Record,
-    StudyState,
-    TrialStarted,
-    Value,
-)
+from tracking.outbox.records import ModelDisplaced, ModelKept, Record, StudyState, TrialStarted
 from tracking.reports.plots import Curve, TrialRow, read_history
-from tracking.reports.study_report import StudyReport, draw_plots, write_executions_csv, write_page
+from tracking.reports.study_report import StudyReport, draw_plots, write_page, write_retrainings_csv
 from tracking.store.database import Store, now_ms
-from tracking.store.retrainings import Execution, Executions
+from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 _FLUSH_EVERY_S = 1.0
 
 
 class Running(Protocol):
-    """A trial under way, or an execution of one, with the epochs that MLflow has not been told yet."""
+    """A trial under way, or a retraining of one, with the epochs that MLflow has not been told yet."""
 
     number: int
     unsent: list[EpochDone]
 
     @property
-    def execution(self) -> str:
-        """Return the execution's name; empty for the trial itself."""
+    def retraining(self) -> str:
+        """Return the retraining's name; empty for the trial itself."""
 
 
 class Recorder:
@@ -66,7 +61,7 @@ class Recorder:
         objective: Objective,
         home: Home,
         store: Store,
-        search: Search,
+        search: OptunaSearch,
         check: Callable[[Connection], None],
         undeclared: Sequence[str] = (),
     ) -> None:
@@ -74,7 +69,7 @@ class Recorder:
         self._objective = objective
         self._home = home
         self._outbox = Outbox(store)
-        self._executions = Executions(store)
+        self._retrainings = Retrainings(store)
         self._store = store
         self._queue = StudyQueue(store)
         self._search = search
@@ -114,14 +109,14 @@ class Recorder:
         if time.monotonic() - self._flushed_at < _FLUSH_EVERY_S:
             return
         self._flushed_at = time.monotonic()
-        self._add([row for trial in running for row in self._epochs(trial.number, trial.unsent, trial.execution)])
-        reach("epochs-recorded")
+        self._add([row for trial in running for row in self._epochs(trial.number, trial.unsent, trial.retraining)])
+        hit("epochs-recorded")
         for trial in running:
             trial.unsent.clear()
 
     def trial_finished(
         self,
-        trial: Scored,
+        trial: TrialSummary,
         unsent: Sequence[EpochDone],
         *,
         best_so_far: float | None,
@@ -149,27 +144,27 @@ class Recorder:
         )
         self._add([*told, finished, *(ModelDisplaced(self._study.name, number) for number in displaced)])
 
-    def execution_started(self, number: int, name: str, values: Mapping[str, Value]) -> None:
+    def retraining_started(self, number: int, name: str, values: Mapping[str, Value]) -> None:
         """Record that a trial is trained once more."""
-        self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), execution=name)])
+        self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), retraining=name)])
 
-    def execution_finished(self, execution: Execution, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
-        """Record how an execution ended, its rows for MLflow in one transaction with it."""
+    def retraining_finished(self, retraining: Retraining, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
+        """Record how a retraining ended, its rows for MLflow in one transaction with it."""
         if keeps_model:
-            folder = self._home.execution(execution.study, execution.number, execution.name)
-            records.write_mlflow_model(folder, self._home.data(execution.study))
-        told = self._epochs(execution.number, unsent, execution.name)
+            folder = self._home.retraining(retraining.study, retraining.number, retraining.name)
+            records.write_mlflow_model(folder, self._home.data(retraining.study))
+        told = self._epochs(retraining.number, unsent, retraining.name)
         with self._store.write() as connection:
             self._check(connection)
-            self._outbox.add([*told, records.executed_row(execution, self._home, keeps_model=keeps_model)], connection)
-            self._executions.put(execution, connection)
-        reach("execution-recorded")
+            self._outbox.add([*told, records.executed_row(retraining, self._home, keeps_model=keeps_model)], connection)
+            self._retrainings.put(retraining, connection)
+        hit("retraining-recorded")
 
-    def ensemble_made(self, ensemble: Execution) -> None:
+    def ensemble_made(self, ensemble: Retraining) -> None:
         """Store what came of the finalists' models averaged; its scores go into the study's report."""
         with self._store.write() as connection:
             self._check(connection)
-            self._executions.put(ensemble, connection)
+            self._retrainings.put(ensemble, connection)
 
     def models_missing(self) -> tuple[int, ...]:
         """Return the trials whose model is kept and not yet written: a fleet leaves their weights alone."""
@@ -188,12 +183,12 @@ class Recorder:
         self,
         state: StudyState,
         reason: str,
-        best: Scored | None,
+        best: TrialSummary | None,
         test: Mapping[str, float],
         finalists: Sequence[Finalist] = (),
-        execution: str = "",
+        retraining: str = "",
     ) -> None:
-        """Record that a study ended or was parked, with its report, and its state in the queue; see `closed_row`."""
+        """Record that a study ended or was paused, with its report, and its state in the queue; see `closed_row`."""
         spec = self._study.spec
         trials = self._search.trials()
         counts = count_by_state(trials)
@@ -201,8 +196,8 @@ class Recorder:
         if self._plots is None and state in ("finished", "failed"):  # nobody who asks for an end waits for pictures
             self.draw_plots()
         write_page(folder, self._report(trials, state, reason, test, finalists), self._plots or ())
-        if executions := self._executions.of(spec.study):
-            write_executions_csv(folder / "executions.csv", executions)
+        if retrainings := self._retrainings.of(spec.study):
+            write_retrainings_csv(folder / "retrainings.csv", retrainings)
         closed = records.closed_row(
             self._study,
             state,
@@ -213,10 +208,10 @@ class Recorder:
             test=test,
             finished_ms=now_ms(),
             finalists=finalists,
-            execution=execution,
+            retraining=retraining,
             front=front(trials, self._objective) if self._objective.goals else (),
         )
-        reach("study-closing")
+        hit("study-closing")
         with self._store.write() as connection:
             self._check(connection)
             self._outbox.add([closed], connection)
@@ -228,7 +223,7 @@ class Recorder:
                 counts=counts,
                 connection=connection,
             )
-        reach("study-closed")
+        hit("study-closed")
 
     def _add(self, told: Sequence[Record]) -> None:
         if not told:
@@ -238,15 +233,15 @@ class Recorder:
             self._outbox.add(told, connection)
 
     def _epochs(
-        self, number: int, epochs: Sequence[EpochDone], execution: str = "", *, mean: bool = False
+        self, number: int, epochs: Sequence[EpochDone], retraining: str = "", *, mean: bool = False
     ) -> list[Record]:
-        folds = folds_of(execution, self._folds)
-        return records.epoch_rows(self._study.name, number, epochs, folds, mean=mean, execution=execution)
+        folds = folds_of(retraining, self._folds)
+        return records.epoch_rows(self._study.name, number, epochs, folds, mean=mean, retraining=retraining)
 
-    def _left_weights(self, trial: Scored) -> bool:
+    def _left_weights(self, trial: TrialSummary) -> bool:
         return (self._home.trial(self._study.name, trial.number) / WEIGHTS_FILE).exists()
 
-    def _has_file(self, trial: Scored) -> bool:
+    def _has_file(self, trial: TrialSummary) -> bool:
         return (self._home.trial(self._study.name, trial.number) / MODEL_FILE).exists()
 
     def _late_model(self, number: int) -> Record:
@@ -254,7 +249,7 @@ class Recorder:
         records.write_mlflow_model(folder, self._home.data(self._study.name), anew=False)
         return ModelKept(self._study.name, number, str(folder / ARTIFACTS), str(folder / records.MLFLOW_MODEL))
 
-    def _rank(self, trial: Scored) -> tuple[bool, list[int]]:
+    def _rank(self, trial: TrialSummary) -> tuple[bool, list[int]]:
         """Return whether a trial's model is kept, and whose model goes instead; delete what is not kept."""
         if trial.state != "complete":
             return False, []
@@ -270,7 +265,7 @@ class Recorder:
 
     def _report(
         self,
-        trials: Sequence[Scored],
+        trials: Sequence[TrialSummary],
         state: str,
         reason: str,
         test: Mapping[str, float],
@@ -307,7 +302,7 @@ class Recorder:
         return read_history(self._home.trial(self._study.name, number) / ARTIFACTS / "history.csv")
 
 
-def _row(trial: Scored) -> TrialRow | None:
+def _row(trial: TrialSummary) -> TrialRow | None:
     if trial.state == "running":
         return None
     return TrialRow(

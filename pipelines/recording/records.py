@@ -7,12 +7,14 @@ from pathlib import Path
 
 from pipelines.data.model_inputs import model_description
 from pipelines.data.prepared import DataSummary
-from pipelines.search.optuna_search import Scored
+from pipelines.search.optuna_search import TrialSummary
 from pipelines.selection.finalists import Finalist
 from pipelines.spec.schema import MEASURES
 from pipelines.study.load import Objective, Study
-from pipelines.training.messages import ARTIFACTS, MODEL_FILE, EpochDone, read_epochs
+from pipelines.training.messages import EpochDone
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs
 from pipelines.workspace.home import Home
+from search_spaces.values import Value
 from tracking.mlflow.model_folder import write_model_folder
 from tracking.outbox.records import (
     EpochsRecorded,
@@ -22,9 +24,8 @@ from tracking.outbox.records import (
     StudyOpened,
     StudyState,
     TrialFinished,
-    Value,
 )
-from tracking.store.retrainings import Execution
+from tracking.store.retrainings import Retraining
 
 MLFLOW_MODEL = "mlflow_model"
 """The folder in a trial's folder that holds its model as MLflow keeps it, while it is among the best."""
@@ -60,13 +61,13 @@ def opened_row(
 
 def drawn_rows(study: Study, number: int, params: Mapping[str, Value]) -> list[Record]:
     """Return the row of what a model of the study's own asked for; not all of it was known when the trial started."""
-    if not study.has_own_model or not params:
+    if not study.has_user_model or not params:
         return []
     return [ParametersDrawn(study.name, number, dict(params))]
 
 
 def epoch_rows(
-    study: str, number: int, epochs: Sequence[EpochDone], folds: int, *, mean: bool = False, execution: str = ""
+    study: str, number: int, epochs: Sequence[EpochDone], folds: int, *, mean: bool = False, retraining: str = ""
 ) -> list[Record]:
     """Return the row of some epochs of a trial: of several folds by names of their own, unless it is their `mean`."""
     if not epochs:
@@ -81,12 +82,12 @@ def epoch_rows(
         )
         for done in epochs
     )
-    return [EpochsRecorded(study, number, points, execution)]
+    return [EpochsRecorded(study, number, points, retraining)]
 
 
 def finished_row(
     study: str,
-    trial: Scored,
+    trial: TrialSummary,
     objective: Objective,
     home: Home,
     *,
@@ -118,22 +119,22 @@ def finished_row(
     )
 
 
-def executed_row(execution: Execution, home: Home, *, keeps_model: bool) -> TrialFinished:
-    """Return the row of an execution that ended."""
-    folder = home.execution(execution.study, execution.number, execution.name)
-    best = {f"best_{name}": value for name, value in execution.metrics.items()}
+def executed_row(retraining: Retraining, home: Home, *, keeps_model: bool) -> TrialFinished:
+    """Return the row of a retraining that ended."""
+    folder = home.retraining(retraining.study, retraining.number, retraining.name)
+    best = {f"best_{name}": value for name, value in retraining.metrics.items()}
     return TrialFinished(
-        study=execution.study,
-        number=execution.number,
-        execution=execution.name,
-        state=execution.state,
-        value=execution.value,
-        metrics={**best, "best_epoch": float(execution.epochs)} if execution.epochs is not None else best,
-        reason=execution.reason,
-        finished_ms=execution.ended_ms,
+        study=retraining.study,
+        number=retraining.number,
+        retraining=retraining.name,
+        state=retraining.state,
+        value=retraining.value,
+        metrics={**best, "best_epoch": float(retraining.epochs)} if retraining.epochs is not None else best,
+        reason=retraining.reason,
+        finished_ms=retraining.ended_ms,
         folder=str(folder / ARTIFACTS),
         model=str(folder / MLFLOW_MODEL) if keeps_model else None,
-        tags={"kerastudy.trainer": execution.trainer} if execution.trainer else {},
+        tags={"kerastudy.trainer": retraining.trainer} if retraining.trainer else {},
         scored_ms=max((done.at_ms for done in read_epochs(folder)), default=None),
     )
 
@@ -144,13 +145,13 @@ def closed_row(
     reason: str,
     home: Home,
     *,
-    best: Scored | None,
+    best: TrialSummary | None,
     trials: Mapping[str, int],
     test: Mapping[str, float],
     finished_ms: int,
     finalists: Sequence[Finalist] = (),
-    execution: str = "",
-    front: Sequence[Scored] = (),
+    retraining: str = "",
+    front: Sequence[TrialSummary] = (),
 ) -> StudyClosed:
     """Return the row of a study that ended or paused.
 
@@ -164,7 +165,7 @@ def closed_row(
         test: the winner's metrics on the test rows.
         finished_ms: when it ended.
         finalists: what the winner was chosen from, the winner first.
-        execution: the winner's execution whose model is handed over; empty for the trial's own.
+        retraining: the winner's retraining whose model is handed over; empty for the trial's own.
         front: the trials that no other equals or betters in all of several objectives.
     """
     spec = study.spec
@@ -180,7 +181,7 @@ def closed_row(
         register=(spec.export.register_as or spec.study) if state == "finished" else None,
         alias=spec.export.alias if state == "finished" else None,
         test=dict(test),
-        execution=execution if state == "finished" else "",
+        retraining=retraining if state == "finished" else "",
         metrics=_spread(finalists[0]) if finalists else {},
         front=tuple(trial.number for trial in front),
     )
@@ -191,7 +192,7 @@ def _spread(winner: Finalist) -> dict[str, float]:
     return {"winner_mean": winner.mean, "winner_low": low, "winner_high": high}
 
 
-def best_metrics(trial: Scored, objective: Objective) -> dict[str, float]:
+def best_metrics(trial: TrialSummary, objective: Objective) -> dict[str, float]:
     """Return what MLflow shows of a trial's best epoch, and of its model where that is among the objectives."""
     if trial.best_epoch is None:
         return {}

@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.search.optuna_search import Scored, best_first
+from pipelines.search.optuna_search import TrialSummary, best_first
 from pipelines.spec.schema import SelectionSpec
 from pipelines.study.load import Objective
-from tracking.store.retrainings import Execution
+from tracking.store.retrainings import Retraining
 
 REFIT: Final = "refit"
-"""The execution that trains the winner on training and validation rows together."""
+"""The retraining that trains the winner on training and validation rows together."""
 
 ENSEMBLE: Final = "ensemble"
 """The finalists' models averaged; kept with the winner."""
@@ -52,22 +52,22 @@ class Finalist:
         return f"{self.mean:.5g} over {over}{spread}"
 
 
-def executions_wanted(selection: SelectionSpec) -> tuple[str, ...]:
-    """Return the names of the executions that each finalist is ranked by."""
+def retrainings_wanted(selection: SelectionSpec) -> tuple[str, ...]:
+    """Return the names of the retrainings that each finalist is ranked by."""
     if selection.folds is not None:
         return (f"folds-{selection.folds}",)
     return tuple(f"seed-{index}" for index in range(1, selection.seeds + 1))
 
 
-def folds_of(execution: str, folds: int) -> int:
-    """Return how many folds an execution trains, where the study's trials train so many."""
-    if execution == REFIT:
+def folds_of(retraining: str, folds: int) -> int:
+    """Return how many folds a retraining trains, where the study's trials train so many."""
+    if retraining == REFIT:
         return 1
-    return int(execution.removeprefix("folds-")) if execution.startswith("folds-") else folds
+    return int(retraining.removeprefix("folds-")) if retraining.startswith("folds-") else folds
 
 
 def finalists_of(
-    trials: Iterable[Scored], executions: Iterable[Execution], selection: SelectionSpec, objective: Objective
+    trials: Iterable[TrialSummary], retrainings: Iterable[Retraining], selection: SelectionSpec, objective: Objective
 ) -> tuple[Finalist, ...]:
     """Return a study's finalists by their means, the best first; one whose trainings all failed is left out.
 
@@ -75,19 +75,19 @@ def finalists_of(
     """
     if not selection.finalists:
         return ()
-    names = executions_wanted(selection)
+    names = retrainings_wanted(selection)
     best = best_first(trials, objective)[: selection.finalists]
     scores: dict[int, list[float]] = {trial.number: [] for trial in best}
-    for execution in executions:
-        if execution.number in scores and execution.name in names and execution.state == "complete":
-            scores[execution.number] += execution.scores
+    for retraining in retrainings:
+        if retraining.number in scores and retraining.name in names and retraining.state == "complete":
+            scores[retraining.number] += retraining.scores
     sign = 1.0 if objective.direction == "minimize" else -1.0
     finalists = [_finalist(number, tuple(of_trial)) for number, of_trial in scores.items() if of_trial]
     return tuple(sorted(finalists, key=lambda finalist: sign * finalist.mean))
 
 
-def execution_seed(seed: int, number: int, name: str) -> int:
-    """Return the seed of an execution: it depends on the study's seed, the trial's number and the name alone."""
+def retraining_seed(seed: int, number: int, name: str) -> int:
+    """Return the seed of a retraining: it depends on the study's seed, the trial's number and the name alone."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()[:4], "big")
 
 

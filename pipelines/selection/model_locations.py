@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines.engines.base import Channel, Job
 from pipelines.selection.finalists import ENSEMBLE, REFIT
+from pipelines.selection.jobs import EVALUATE_MODEL
 from pipelines.spec.schema import TrainingSpec
 from pipelines.study.load import Study
-from pipelines.training.messages import MODEL_FILE, RESULT_FILE, TEST_FILE, OwnEvaluation, PastTrial
+from pipelines.training.jobs import EVALUATE_USER_MODEL, WRITE_MODELS
+from pipelines.training.messages import UserModelEvaluation, PastTrial
+from pipelines.training.trial_folder import MODEL_FILE, RESULT_FILE, TEST_FILE
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
 
@@ -39,14 +43,14 @@ class EnsembleJob:
     folder: str
 
 
-def evaluation_job(study: Study, home: Home, number: int) -> Job:
+def evaluation_job(study: Study, home: Home, number: int) -> Job[Any, Mapping[str, float]]:
     """Return the job that scores the model that a winner hands over on the test rows; its result is `evaluate`'s."""
     trial = handed_over(study, home, number)
     log = Path(trial.folder) / "test.log"
-    if study.has_own_model:
-        own = OwnEvaluation(study.spec.model, str(study.base), trial.data, trial.folder)
-        return Job("test", "pipelines.training.user_model.evaluate:evaluate_own", own, log)
-    return Job("test", "pipelines.selection.model_locations:evaluate", Evaluation(trial, study.spec.training), log)
+    if study.has_user_model:
+        own = UserModelEvaluation(study.spec.model, str(study.base), trial.data, trial.folder)
+        return Job("test", EVALUATE_USER_MODEL, own, log)
+    return Job("test", EVALUATE_MODEL, Evaluation(trial, study.spec.training), log)
 
 
 def handed_over(study: Study, home: Home, number: int) -> PastTrial:
@@ -56,26 +60,26 @@ def handed_over(study: Study, home: Home, number: int) -> PastTrial:
 
 def refit_of(home: Home, study: str, number: int) -> PastTrial:
     """Return where a trial's refit is."""
-    return PastTrial(str(home.execution(study, number, REFIT)), str(home.data_anew(study, 1)))
+    return PastTrial(str(home.retraining(study, number, REFIT)), str(home.data_anew(study, 1)))
 
 
 def is_refitted(study: Study, home: Home, number: int) -> bool:
     """Say whether a trial was trained once more on training and validation rows, and the study file asks for that."""
-    folder = home.execution(study.name, number, REFIT)
+    folder = home.retraining(study.name, number, REFIT)
     return study.spec.selection.refit and (folder / RESULT_FILE).exists()
 
 
 def ensemble_of(study: Study, home: Home, number: int) -> PastTrial | None:
     """Return where the ensemble is that goes with a winner; None where there is none that beats it."""
-    folder = home.execution(study.name, number, ENSEMBLE)
+    folder = home.retraining(study.name, number, ENSEMBLE)
     is_made = study.spec.selection.ensemble and (folder / MODEL_FILE).exists()
     return PastTrial(str(folder), str(home.data(study.name))) if is_made else None
 
 
-def models_job(home: Home, study: str, numbers: Iterable[int]) -> Job:
+def models_job(home: Home, study: str, numbers: Iterable[int]) -> Job[Sequence[PastTrial], None]:
     """Return the job that writes the models of trials that left their weights alone."""
     trials = tuple(past_trial(home, study, number) for number in numbers)
-    return Job("models", "pipelines.training.write_models:write_models", trials, home.study(study) / "models.log")
+    return Job("models", WRITE_MODELS, trials, home.study(study) / "models.log")
 
 
 def past_trial(home: Home, study: str, number: int) -> PastTrial:
@@ -91,10 +95,10 @@ def evaluate(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
     from pipelines.data.prepare import load_part, load_raw, load_summary
     from pipelines.models.losses import build_metrics
     from pipelines.models.raw_predict import predict_raw
-    from pipelines.training.write_models import model_file
+    from pipelines.training.write_models import ensure_model_file
 
     data = Path(payload.trial.data)
-    model = keras.models.load_model(model_file(payload.trial))
+    model = keras.models.load_model(ensure_model_file(payload.trial))
     predictions = predict_raw(model, load_raw(data, "test"))
     scores = {}
     for metric in build_metrics(load_summary(data).task, payload.training):

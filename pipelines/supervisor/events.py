@@ -124,7 +124,7 @@ class Delivering:
 
 @dataclass(frozen=True)
 class StudyEnded:
-    """The study ended or was parked.
+    """The study ended or was paused.
 
     Attributes:
         asked_for: somebody asked for its pause, or for its end.

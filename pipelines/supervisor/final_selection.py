@@ -16,7 +16,7 @@ from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reporte
 from pipelines.engines.run_job import run_job
 from pipelines.export.jobs import BUILD_ENSEMBLE
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import Scored, Search, best_first
+from pipelines.search.optuna_search import TrialSummary, OptunaSearch, best_first
 from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, finalists_of, retraining_seed, retrainings_wanted
 from pipelines.selection.model_locations import EnsembleJob, past_trial
 from pipelines.study.load import Objective, Study
@@ -75,7 +75,7 @@ class FinalSelection:
         summary: DataSummary,
         home: Home,
         engine: Engine,
-        search: Search,
+        search: OptunaSearch,
         recorder: Recorder,
         retrainings: Retrainings,
         user_model: UserModel | None,
@@ -93,7 +93,7 @@ class FinalSelection:
         self._alive = alive
         self._memory_bytes = memory_bytes
         self._best = best_first(search.trials(), objective)
-        self.winner: Scored | None = next(iter(self._best), None)
+        self.winner: TrialSummary | None = next(iter(self._best), None)
         self.finalists: tuple[Finalist, ...] = ()
         self.ensemble: Retraining | None = None
         self.notes: list[str] = []
@@ -124,7 +124,7 @@ class FinalSelection:
 
     # The winner ----------------------------------------------------------------------------------------------
 
-    def _choose(self, among: list[Scored]) -> Iterator[StudyEvent]:
+    def _choose(self, among: list[TrialSummary]) -> Iterator[StudyEvent]:
         selection = self._study.spec.selection
         wanted = [(trial, name) for name in retrainings_wanted(selection) for trial in among]
         done = {(each.number, each.name) for each in self._stored_all() if each.state == "complete"}
@@ -138,7 +138,7 @@ class FinalSelection:
         if self.finalists:
             self.winner = next(trial for trial in among if trial.number == self.finalists[0].number)
 
-    def _refit(self, winner: Scored) -> Iterator[StudyEvent]:
+    def _refit(self, winner: TrialSummary) -> Iterator[StudyEvent]:
         epochs = self._best_epochs(winner)
         stored = self._stored(REFIT)
         if stored is not None and stored.epochs == epochs:
@@ -148,7 +148,7 @@ class FinalSelection:
         training.job = replace(training.job, data=str(self._home.data_anew(self._study.name, 1)), refit_epochs=epochs)
         yield from self._train([training])
 
-    def _best_epochs(self, winner: Scored) -> int:
+    def _best_epochs(self, winner: TrialSummary) -> int:
         """Return the epochs that were best for the winner: the mean over its retrainings, or else its own."""
         names = retrainings_wanted(self._study.spec.selection) if self.finalists else ()
         found = [
@@ -158,7 +158,7 @@ class FinalSelection:
         ]
         return round(sum(found) / len(found)) if found else winner.best_epoch or 1
 
-    def _average(self, winner: Scored) -> Retraining | None:
+    def _average(self, winner: TrialSummary) -> Retraining | None:
         """Return the ensemble of the finalists where it beats the winner, on the rows that no model was trained on."""
         parts = tuple(sorted(finalist.number for finalist in self.finalists))
         stored = self._stored(ENSEMBLE)
@@ -193,7 +193,7 @@ class FinalSelection:
 
     # Training ------------------------------------------------------------------------------------------------
 
-    def _training(self, trial: Scored, name: str) -> _Training:
+    def _training(self, trial: TrialSummary, name: str) -> _Training:
         study = self._study
         folds = study.spec.selection.folds
         data = self._home.data(study.name) if folds is None else self._home.data_anew(study.name, folds)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reported, Requested
-from pipelines.search.optuna_search import Search
+from pipelines.search.optuna_search import OptunaSearch
 from pipelines.study.load import Objective, Study
 from pipelines.supervisor.events import FleetDivided, StudyEvent, TrialBegan, TrialEnded
 from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
@@ -43,7 +43,7 @@ class FleetJobs:
         objective: Objective,
         home: Home,
         engine: Engine,
-        search: Search,
+        search: OptunaSearch,
         trials: RunningTrials,
         fleets: FleetPlanner,
         draw: Callable[[], list[StudyEvent] | None],

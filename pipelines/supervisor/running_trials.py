@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.engines.base import Failed, FailureKind
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import Attempt, Scored, Search, best_of
+from pipelines.search.optuna_search import Attempt, TrialSummary, OptunaSearch, best_of
 from pipelines.study.load import Goal, Objective, Study
 from pipelines.supervisor.events import EpochEnded, TrialEnded, TrialTriedAgain
 from pipelines.training.checkpoint import remove_checkpoints
@@ -82,7 +82,7 @@ class RunningTrials:
         study: Study,
         objective: Objective,
         home: Home,
-        search: Search,
+        search: OptunaSearch,
         recorder: Recorder,
         user_model: UserModel | None,
     ) -> None:
@@ -204,7 +204,7 @@ class RunningTrials:
         if attempts := self._search.failed_attempts(running.number):
             several = f"{len(attempts)} failed attempts" if len(attempts) > 1 else "1 failed attempt"
             reasons.append(f"after {several}: {attempts[-1].reason}")
-        scored = Scored(
+        scored = TrialSummary(
             number=running.number,
             state=result.state,
             value=result.value,
@@ -235,11 +235,11 @@ class RunningTrials:
         return failure
 
     @staticmethod
-    def _scored(running: Running, state: TrialState, reason: str, seconds: float | None = None) -> Scored:
+    def _scored(running: Running, state: TrialState, reason: str, seconds: float | None = None) -> TrialSummary:
         spent_s = running.seconds if seconds is None else seconds
-        return Scored(running.number, state, None, running.params, seconds=spent_s, reason=reason)
+        return TrialSummary(running.number, state, None, running.params, seconds=spent_s, reason=reason)
 
-    def _ended(self, running: Running, scored: Scored, result: TrialResult | None) -> TrialEnded:
+    def _ended(self, running: Running, scored: TrialSummary, result: TrialResult | None) -> TrialEnded:
         """Record a trial's end: the rows for MLflow first, then Optuna."""
         best = self.best.value if self.best else None
         curve = result.epochs if result else ()

@@ -22,7 +22,7 @@ from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reporte
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import TRAIN_AND_MEASURE
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import Scored, Search, count_by_state
+from pipelines.search.optuna_search import TrialSummary, OptunaSearch, count_by_state
 from pipelines.search.space_evolution import current_name
 from pipelines.search.stopping import outcome, reason_to_stop
 from pipelines.selection.model_locations import evaluation_job, models_job
@@ -60,7 +60,7 @@ from tracking.outbox.outbox import Outbox, OutboxDelivery
 from tracking.outbox.records import StudyState
 from tracking.store.database import Store, trouble_with
 from tracking.store.retrainings import Retrainings
-from tracking.store.study_queue import LeaseLostError, StudyQueue, Wish, this_process
+from tracking.store.study_queue import LeaseLostError, StudyQueue, ControlRequest, this_process
 from tracking.testing.failpoints import hit
 
 _TICK_S = 0.5
@@ -70,7 +70,7 @@ _LISTEN_EVERY_S = 1.0
 _SHARE_OF_MEMORY = 0.9
 _FLUSH_S = 120.0
 _SHORT_FLUSH_S = 5.0
-_PAUSED = "paused; resume it to go on"
+_PAUSED = "resume it to go on"
 
 
 class _HaltedError(KerastudyError):
@@ -83,7 +83,7 @@ class Supervisor:
     Args:
         summary: the study's prepared data.
         delivery: the thread that takes rows to MLflow; started and stopped here.
-        wish: what to do with the study besides working on it, from the start.
+        control_request: what to do with the study besides working on it, from the start.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Supervisor:
         engine: Engine,
         delivery: OutboxDelivery,
         *,
-        wish: Wish | None = None,
+        control_request: ControlRequest | None = None,
     ) -> None:
         self._study = study
         self._summary = summary
@@ -113,10 +113,10 @@ class Supervisor:
         self._halt: Literal["", "pause", "cancel"] = ""
         self._is_open = self._is_leaving = False
         self._counted_at = self._heard_at = self._started = time.monotonic()
-        if wish is not None:
-            self._obey(wish)
+        if control_request is not None:
+            self._obey(control_request)
 
-    def park(self) -> None:
+    def pause(self) -> None:
         """Ask for a pause: running trials are put back, and go on when the study is resumed.
 
         Safe to call from a signal handler.
@@ -176,7 +176,7 @@ class Supervisor:
         asked = read_asked(self._home.study(study.name)) if study.has_user_model else ()
         loose = undeclared(asked, study.space.parameters) if study.searches_undeclared else ()
         storage = self._store.optuna_storage()
-        self._search = Search(
+        self._search = OptunaSearch(
             storage,
             current_name(storage, study.name),
             study.space,
@@ -245,17 +245,17 @@ class Supervisor:
             self._count_time()
         if now - self._heard_at > _LISTEN_EVERY_S:
             self._heard_at = now
-            if (wish := self._queue.wish(self._study.name)) is not None:
-                self._obey(wish)
+            if (control_request := self._queue.find_control_request(self._study.name)) is not None:
+                self._obey(control_request)
 
     def _alive_unless_halted(self) -> None:
         self._alive()
         if self._halt:
             raise _HaltedError
 
-    def _obey(self, wish: Wish) -> None:
-        if wish != "stop":
-            self._halt = wish
+    def _obey(self, control_request: ControlRequest) -> None:
+        if control_request != "stop":
+            self._halt = control_request
             return
         with self._store.write() as connection:
             self._check_lease(connection)
@@ -264,7 +264,7 @@ class Supervisor:
                 self._queue.set_state(
                     self._study.name, "running", "stopping: trials under way may finish", connection=connection
                 )
-            self._queue.set_wish(self._study.name, None, connection=connection)
+            self._queue.set_control_request(self._study.name, None, connection=connection)
 
     def _check_lease(self, connection: Connection) -> None:
         self._queue.verify(self._lease, connection)
@@ -461,7 +461,7 @@ class Supervisor:
         if self._halt == "cancel":
             return "cancelled", "cancelled on request"
         if self._halt == "pause":
-            return "parked", _PAUSED
+            return "paused", _PAUSED
         if self._fatal:
             return "failed", self._fatal
         return outcome(self._search.trials(), self._trials.best, self._stop_asking)
@@ -481,7 +481,7 @@ class Supervisor:
             test=test,
             trials=count_by_state(self._search.trials()),
             seconds=time.monotonic() - self._started,
-            undelivered=waiting.pending + waiting.parked,
+            undelivered=waiting.pending + waiting.set_aside,
             undelivered_error=waiting.last_error,
             asked_for=bool(self._halt),
             finalists=finals.finalists if finals else (),
@@ -496,9 +496,9 @@ class Supervisor:
         self._reserve.release()
         reason = self._no_room_left
         with suppress(Exception):  # where even that cannot be written, the next run finds the study cut off
-            self._queue.set_state(self._study.name, "parked", reason)
-            self._recorder.study_closed("parked", reason, self._trials.best, {})
-        return self._ended("parked", reason, {})
+            self._queue.set_state(self._study.name, "paused", reason)
+            self._recorder.study_closed("paused", reason, self._trials.best, {})
+        return self._ended("paused", reason, {})
 
     @property
     def _no_room_left(self) -> str:
@@ -521,7 +521,7 @@ class Supervisor:
             hit("models-recorded")
         return ""
 
-    def _test_scores(self, winner: Scored | None) -> Mapping[str, float]:
+    def _test_scores(self, winner: TrialSummary | None) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which nothing has looked at so far."""
         if winner is None or not self._summary.rows.get("test"):
             return {}

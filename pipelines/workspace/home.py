@@ -4,7 +4,7 @@
 
     kerastudy.db          the store: Optuna's tables, the queue, the outbox
     mlflow.db, mlruns/    MLflow's own, unless MLFLOW_TRACKING_URI points elsewhere
-    studies/<study>/      study.json, data/, trials/<number>/, executions/<number>/<name>/, report/
+    studies/<study>/      study.json, data/, trials/<number>/, retrainings/<number>/<name>/, report/
     programs/             what JAX compiled, for later studies
 """
 
@@ -72,9 +72,9 @@ class Home:
         """Return the folder of a study's data prepared in another division; see `DataJob.folds_anew`."""
         return self.study(name) / f"data-{folds}-folds" if folds > 1 else self.study(name) / "data-refit"
 
-    def execution(self, name: str, number: int, execution: str) -> Path:
-        """Return the folder of an execution of a trial."""
-        return self.study(name) / "executions" / f"{number:04d}" / execution
+    def retraining(self, name: str, number: int, retraining: str) -> Path:
+        """Return the folder of a retraining of a trial."""
+        return self.study(name) / "retrainings" / f"{number:04d}" / retraining
 
     def worker_log(self, name: str, number: int) -> Path:
         """Return the file of what a trial's worker printed."""

@@ -33,7 +33,7 @@ from command import COMMAND, environment
 from fake_mlflow import MlflowProcess
 from promises import broken_promises
 
-from pipelines.training.messages import read_epochs
+from pipelines.training.trial_folder import read_epochs
 from pipelines.workspace.home import Home
 from tracking.store.database import Store, outbox
 

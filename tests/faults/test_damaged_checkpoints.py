@@ -16,7 +16,8 @@ from pipelines.spec.schema import TrainingSpec
 from pipelines.training import checkpoint
 from pipelines.training.checkpoint import Checkpoints
 from pipelines.training.graph_trainer import loop
-from pipelines.training.messages import Rows, Schedule
+from pipelines.training.batches import Rows
+from pipelines.training.schedule import Schedule
 from search_spaces.hyperparameters import GivenHyperParameters
 
 OFFSETS = 200

@@ -13,7 +13,7 @@ def test_a_study_killed_on_postgresql_loses_nothing(postgresql, tmp_path):
     """Asking, recording, telling, leases and delivery, each cut off once."""
     places = (
         "study-enqueued", "lease-claimed", "trial-rows-added", "epochs-recorded", "lease-renewed",
-        "trial-end-recorded", "trial-told", "study-closed", "",
+        "trial-end-recorded", "trial-reported", "study-closed", "",
     )  # fmt: skip
     file, home = write_study(tmp_path, SCRIPTED), tmp_path / "home"
     check_lives(lives_of(Request(str(file), str(home), places, store=postgresql, scripted=True)))

@@ -13,7 +13,7 @@ from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.operations.submit import enqueue
-from pipelines.search.optuna_search import Scored, scored_trials
+from pipelines.search.optuna_search import TrialSummary, summarize_trials
 from pipelines.study.load import Study
 from pipelines.supervisor.events import StudyEvent
 from pipelines.supervisor.supervisor import Supervisor
@@ -104,8 +104,8 @@ class Desk:
         """Work until the study ends, and return all that was said."""
         return list(self.supervisor(engine, **choices).run())
 
-    def trials(self) -> tuple[Scored, ...]:
-        return scored_trials(optuna.load_study(study_name="it", storage=self._storage))
+    def trials(self) -> tuple[TrialSummary, ...]:
+        return summarize_trials(optuna.load_study(study_name="it", storage=self._storage))
 
     @cached_property
     def _storage(self) -> optuna.storages.RDBStorage:

@@ -19,7 +19,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from pipelines.queries.study_reader import loaded
-from pipelines.search.optuna_search import Scored, best_first, best_of, count_by_state, scored_trials
+from pipelines.search.optuna_search import TrialSummary, best_first, best_of, count_by_state, summarize_trials
 from pipelines.search.space_evolution import current_name
 from pipelines.selection.finalists import REFIT, retrainings_wanted, finalists_of
 from pipelines.study.load import Objective, Study
@@ -46,7 +46,7 @@ class _Ended:
     record: StudyRecord
     objective: Objective
     numbers: Sequence[int]
-    trials: Sequence[Scored]
+    trials: Sequence[TrialSummary]
     retrainings: Sequence[Retraining]
     home: Home
 
@@ -55,7 +55,7 @@ class _Ended:
         return self.study.name
 
     @property
-    def best(self) -> Scored | None:
+    def best(self) -> TrialSummary | None:
         """Return the winner: the best by further trainings, where there were any."""
         finalists = finalists_of(self.trials, self.retrainings, self.study.spec.selection, self.objective)
         if finalists:
@@ -118,7 +118,7 @@ def waiting_rows(folder: Path, name: str, *, store: str = "") -> int:
     """Return how many rows of a study have not arrived in MLflow."""
     with Store.open(store or folder) as opened:
         waiting = Outbox(opened).waiting(name)
-    return waiting.pending + waiting.parked
+    return waiting.pending + waiting.set_aside
 
 
 def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
@@ -127,7 +127,7 @@ def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
     try:
         in_optuna = optuna.load_study(study_name=current_name(storage, study.name), storage=storage)
         numbers = [trial.number for trial in in_optuna.get_trials(deepcopy=False)]
-        trials = scored_trials(in_optuna)
+        trials = summarize_trials(in_optuna)
     except KeyError:
         numbers, trials = [], ()
     finally:
@@ -159,8 +159,8 @@ def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
     if missing := ended.expected_retrainings - trained:
         yield f"further trainings are missing: {sorted(missing)}"
     waiting = Outbox(store).waiting(ended.name)
-    if waiting.pending or waiting.parked:
-        yield f"{waiting.pending} rows wait for MLflow, {waiting.parked} were set aside: {waiting.last_error}"
+    if waiting.pending or waiting.set_aside:
+        yield f"{waiting.pending} rows wait for MLflow, {waiting.paused} were set aside: {waiting.last_error}"
 
 
 def _on_disk(ended: _Ended) -> Iterator[str]:
@@ -237,7 +237,7 @@ def _runs(client: MlflowClient, experiment: str, study: str) -> list[Run]:
             return found
 
 
-def _run_of(trial: Scored, run: Run, ended: _Ended, client: MlflowClient) -> Iterator[str]:
+def _run_of(trial: TrialSummary, run: Run, ended: _Ended, client: MlflowClient) -> Iterator[str]:
     tags, result = run.data.tags, ended.result(trial.number)
     if run.info.status != _STATUS.get(trial.state, "?"):
         yield f"its run is {run.info.status}, the trial {trial.state}"

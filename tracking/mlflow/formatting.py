@@ -8,7 +8,8 @@ from typing import Final
 
 from mlflow.entities import Metric
 
-from tracking.outbox.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished, Value
+from search_spaces.values import Value
+from tracking.outbox.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished
 
 NOTE: Final = "mlflow.note.content"
 _LONGEST_TAG: Final = 5000
@@ -16,9 +17,9 @@ _LONGEST_PARAM: Final = 6000
 _ODD_IN_A_NAME: Final = re.compile(r"[^\w\-. :/]")
 
 
-def run_name(study: str, number: int, execution: str = "") -> str:
-    """Return the name of a trial's run, or of an execution of it: unique across studies, and sorted by number."""
-    return f"{study}-t{number:03d}" + (f"-{execution}" if execution else "")
+def run_name(study: str, number: int, retraining: str = "") -> str:
+    """Return the name of a trial's run, or of a retraining of it: unique across studies, and sorted by number."""
+    return f"{study}-t{number:03d}" + (f"-{retraining}" if retraining else "")
 
 
 def curve(recorded: EpochsRecorded) -> list[Metric]:

@@ -26,7 +26,7 @@ from mlflow.models import Model
 
 from tracking.mlflow.client import set_default
 from tracking.mlflow.model_folder import write_model_folder
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -80,14 +80,14 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
             params=recorded.data.params,
             model_type="keras",
         )
-    reach("model-created")
+    hit("model-created")
     if model.status != LoggedModelStatus.READY:
         _upload(client, model.model_id, run.run_id, saved)
         client.finalize_logged_model(model.model_id, "READY")
     linked = recorded.outputs.model_outputs if recorded.outputs else []
     if model.model_id not in {output.model_id for output in linked}:
         client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
-    reach("model-logged")
+    hit("model-logged")
     return str(model.model_id)
 
 
@@ -173,7 +173,7 @@ def register_trial(
             await_creation_for=0,
         )
         version = _version_of(client, name, run) or version
-    reach("version-created")
+    hit("version-created")
     _link_back(client, model, name, str(version.version))
     return RegisteredVersion(name, str(version.version))
 

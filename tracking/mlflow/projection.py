@@ -47,7 +47,7 @@ from tracking.outbox.records import (
     TrialStarted,
 )
 from tracking.outbox.sink import Severity
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 # A pruned trial is a success of the pruner; KILLED is for what a person cancelled.
 _TRIAL_STATUS: Final = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
@@ -152,10 +152,10 @@ class Projection:
     def _record_trials(self, records: Sequence[TrialRecord]) -> None:
         told: dict[tuple[str, int, str], list[TrialRecord]] = {}
         for record in records:
-            told.setdefault((record.study, record.number, record.execution), []).append(record)
+            told.setdefault((record.study, record.number, record.retraining), []).append(record)
         ended: dict[str, list[tuple[TrialFinished, TrialRun]]] = {}
-        for (name, number, execution), of_trial in told.items():
-            run, finished = self._record_trial(self._study(name), number, execution, of_trial)
+        for (name, number, retraining), of_trial in told.items():
+            run, finished = self._record_trial(self._study(name), number, retraining, of_trial)
             if finished is not None:
                 ended.setdefault(name, []).append((finished, run))
         for name, of_study in ended.items():
@@ -165,7 +165,7 @@ class Projection:
             self._add_files(finished, run)
 
     def _record_trial(
-        self, study: StudyRun, number: int, execution: str, records: Sequence[TrialRecord]
+        self, study: StudyRun, number: int, retraining: str, records: Sequence[TrialRecord]
     ) -> tuple[TrialRun, TrialFinished | None]:
         """Bring a trial's run to where the records say it is, but for files: a request for each kind of thing to say.
 
@@ -175,10 +175,10 @@ class Projection:
         ends = [each for each in records if isinstance(each, TrialFinished)]
         tags = trial_tags(ends[-1], study.opened.metric) if ends else {}
         if started is None:
-            run, is_new = self._runs.trial(study, number, execution, tags=tags)
+            run, is_new = self._runs.trial(study, number, retraining, tags=tags)
         else:
             both = {**started.tags, **tags}
-            run, is_new = self._runs.trial(study, number, execution, started_ms=started.started_ms, tags=both)
+            run, is_new = self._runs.trial(study, number, retraining, started_ms=started.started_ms, tags=both)
         metrics = [point for each in records if isinstance(each, EpochsRecorded) for point in curve(each)]
         params = {
             name: written(value)
@@ -196,7 +196,7 @@ class Projection:
         finished = replace(ends[-1], finished_ms=ended_ms)
         metrics += final_metrics(finished)
         self._log(run.run_id, metrics=metrics, params=params, tags={} if is_new else tags)
-        reach("run-logged")
+        hit("run-logged")
         self._runs.ended(study, run, _TRIAL_STATUS[finished.state], finished.state, ended_ms)
         return run, finished
 
@@ -245,8 +245,8 @@ class Projection:
         model_registry.delete_twins(self._client, study.experiment_id, f"{self._runs.key(study.name)}/")
         winner = None if closed.winner is None else self._runs.trial(study, closed.winner)[0]
         handed_over = winner
-        if closed.winner is not None and closed.execution:
-            handed_over = self._runs.trial(study, closed.winner, closed.execution)[0]
+        if closed.winner is not None and closed.retraining:
+            handed_over = self._runs.trial(study, closed.winner, closed.retraining)[0]
         registered = self._register(study, closed, handed_over)
         metrics = test_metrics(closed)
         if handed_over is not None and metrics:
@@ -257,13 +257,13 @@ class Projection:
             metrics = [*metrics, Metric(name, closed.best_value, closed.finished_ms, 0)]
         metrics += [Metric(metric_name(name), value, closed.finished_ms, 0) for name, value in closed.metrics.items()]
         tags = {"state": closed.state, "kerastudy.state": closed.state, "kerastudy.reason": closed.reason}
-        # One that was parked with trials under way has none of them at its end.
+        # One that was paused with trials under way has none of them at its end.
         states = {"running": 0, **closed.trials}
         counts = {f"kerastudy.trials.{state}": str(count) for state, count in states.items()}
         self._log(study.run_id, metrics=metrics, tags={**tags, **counts})
         self._write_note(study, outcome(study.opened, closed), winner=winner, registered=registered)
         self._settle_children(study, closed)
-        if closed.state == "parked":
+        if closed.state == "paused":
             self._client.update_run(study.run_id, status="SCHEDULED")
         else:
             self._client.set_terminated(study.run_id, _STUDY_STATUS[closed.state], closed.finished_ms)
@@ -302,11 +302,11 @@ class Projection:
             self._client.set_tag(run.run_id, "kerastudy.front", str(key in on_front).lower())
 
     def _settle_children(self, study: StudyRun, closed: StudyClosed) -> None:
-        """Leave no child RUNNING when nobody works on it: parked ones wait, others were cut off."""
+        """Leave no child RUNNING when nobody works on it: paused ones wait, others were cut off."""
         for run in self._runs.trials(study).values():
             if run.status != "RUNNING":
                 continue
-            if closed.state == "parked":
+            if closed.state == "paused":
                 self._client.update_run(run.run_id, status="SCHEDULED")
             else:
                 self._client.set_terminated(run.run_id, "KILLED", closed.finished_ms)
@@ -354,7 +354,7 @@ class Projection:
             self._check()
             repository = get_artifact_repository(run.artifacts, tracking_uri=self._client.tracking_uri)
             repository.log_artifacts(folder)  # type: ignore[no-untyped-call]
-            reach("artifacts-uploaded")
+            hit("artifacts-uploaded")
 
     def _seed_views(self, study: StudyRun) -> None:
         name = shared_views.TAG_PREFIX + shared_views.studies_view(study.opened.experiment)

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from tracking.mlflow.formatting import run_name, shortened
 from tracking.mlflow.model_registry import KEY_TAG, TrialRun
 from tracking.outbox.records import StudyOpened
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,9 +83,9 @@ class Runs:
             else:
                 known.pop(study, None)
 
-    def key(self, study: str, number: int | None = None, execution: str = "") -> str:
-        """Return the value of the tag that finds a study's run, a trial's, or that of an execution of a trial."""
-        parts = [self._namespace, study, *([] if number is None else [str(number)]), execution]
+    def key(self, study: str, number: int | None = None, retraining: str = "") -> str:
+        """Return the value of the tag that finds a study's run, a trial's, or that of a retraining of a trial."""
+        parts = [self._namespace, study, *([] if number is None else [str(number)]), retraining]
         return "/".join(part for part in parts if part)
 
     def study(self, opened: StudyOpened) -> StudyRun:
@@ -105,21 +105,21 @@ class Runs:
         self,
         study: StudyRun,
         number: int,
-        execution: str = "",
+        retraining: str = "",
         *,
         started_ms: int | None = None,
         tags: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[TrialRun, bool]:
         """Return a trial's run, and whether it was made just now, with `tags`; it is RUNNING again if it `started`.
 
-        The run of an execution is below its trial's.
+        The run of a retraining is below its trial's.
         """
-        name, key = run_name(study.name, number, execution), self.key(study.name, number, execution)
+        name, key = run_name(study.name, number, retraining), self.key(study.name, number, retraining)
         known = self.trials(study)
         found = known.get(key)
         if found is None:
-            above = self.trial(study, number)[0].run_id if execution else study.run_id
-            kind = "execution" if execution else "trial"
+            above = self.trial(study, number)[0].run_id if retraining else study.run_id
+            kind = "retraining" if retraining else "trial"
             own = {_PARENT: above, "kerastudy.study": study.name, "kerastudy.kind": kind}
             own |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
             began_ms = study.opened.started_ms if started_ms is None else started_ms
@@ -131,7 +131,7 @@ class Runs:
         return TrialRun(study.experiment_id, run.run_id, name, key, run.artifacts), found is None
 
     def trials(self, study: StudyRun) -> dict[str, KnownRun]:
-        """Return the runs of a study's trials and executions by their keys: asked for once, then kept up to date."""
+        """Return the runs of a study's trials and retrainings by their keys: asked for once, then kept up to date."""
         if study.name not in self._trials:
             which = f"tags.`kerastudy.study` = '{study.name}' and tags.`kerastudy.kind` != 'study'"
             found: dict[str, list[Run]] = {}
@@ -186,7 +186,7 @@ class Runs:
         created = self._client.create_run(
             experiment_id, start_time=started_ms, run_name=name, tags={**fixed, **shortened(tags)}
         )
-        reach("run-created")
+        hit("run-created")
         return created
 
     def _experiment(self, name: str) -> str:

@@ -21,7 +21,7 @@ import tenacity
 from tracking.outbox.records import Record, StudyClosed, StudyOpened, TrialRecord, decoded, encoded
 from tracking.outbox.sink import Deliverer, DeliveryEndedError, Severity
 from tracking.store.database import Store, now_ms, outbox
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 # Of these the last one that was delivered stays: later rows of a study need its opening, `rebuild-tracking` its end.
 _KEPT: Final = (StudyOpened, StudyClosed)
@@ -54,13 +54,13 @@ class Waiting:
     """What has not arrived: rows waiting, rows set aside after errors, and the latest error."""
 
     pending: int
-    parked: int
+    set_aside: int
     last_error: str
 
     @property
     def rows(self) -> int:
         """Return how many rows MLflow has not taken."""
-        return self.pending + self.parked
+        return self.pending + self.set_aside
 
 
 class Outbox:
@@ -101,7 +101,7 @@ class Outbox:
                 .order_by(outbox.c.id.desc())
                 .limit(1)
             )
-        return Waiting(counts.get("waiting", 0), counts.get("parked", 0), error or "")
+        return Waiting(counts.get("waiting", 0), counts.get("set_aside", 0), error or "")
 
     def studies(self) -> tuple[str, ...]:
         """Return the studies of which something has not arrived, the longest waiting first."""
@@ -155,21 +155,21 @@ class Outbox:
             done = [row.id for row in rows if not isinstance(row.record, _KEPT)]
             connection.execute(sa.delete(outbox).where(outbox.c.id.in_(done)))
 
-    def note_error(self, rows: Sequence[Row], error: str, *, attempts: int, park: bool = False) -> None:
-        """Store an error with rows, the number of attempts so far, and set them aside with `park`."""
+    def record_error(self, rows: Sequence[Row], error: str, *, attempts: int, set_aside: bool = False) -> None:
+        """Store an error with rows, the number of attempts so far, and set them aside with `set_aside`."""
         values: dict[str, object] = {"last_error": error, "attempts": attempts}
-        if park:
-            values["status"] = "parked"
+        if set_aside:
+            values["status"] = "set_aside"
         with self._store.write() as connection:
             ids = [row.id for row in rows]
             connection.execute(sa.update(outbox).where(outbox.c.id.in_(ids)).values(**values))
 
-    def retry_parked(self, study: str | None = None, *, attempts: int = 0) -> None:
+    def retry_set_aside(self, study: str | None = None, *, attempts: int = 0) -> None:
         """Put rows that were set aside back into the line, at their old place, as tried so often."""
         with self._store.write() as connection:
             connection.execute(
                 sa.update(outbox)
-                .where(*_of(study), outbox.c.status == "parked")
+                .where(*_of(study), outbox.c.status == "set_aside")
                 .values(status="waiting", attempts=attempts)
             )
 
@@ -221,7 +221,7 @@ class OutboxDelivery:
 
     def start(self) -> None:
         """Begin to deliver; rows that were set aside earlier get another chance."""
-        self._outbox.retry_parked(self._study)
+        self._outbox.retry_set_aside(self._study)
         self._thread = threading.Thread(target=self._run, name="mlflow-delivery", daemon=True)
         self._thread.start()
 
@@ -238,7 +238,7 @@ class OutboxDelivery:
         self._closing.set()
         deadline = time.monotonic() + flush_s
         if flush_s > 0 and self._is_running():
-            self._outbox.retry_parked(self._study, attempts=_MOST_ATTEMPTS - 1)
+            self._outbox.retry_set_aside(self._study, attempts=_MOST_ATTEMPTS - 1)
         while self._is_running() and not self._is_hurried and time.monotonic() < deadline:
             if not self._outbox.pending(self._study):
                 break
@@ -315,7 +315,7 @@ class OutboxDelivery:
             severity = target.severity(error)
             if severity == "outage":
                 message = _one_line(error)
-                self._write(lambda: self._outbox.note_error(rows[:1], message, attempts=rows[0].attempts))
+                self._write(lambda: self._outbox.record_error(rows[:1], message, attempts=rows[0].attempts))
             return severity == "outage"
 
         try:
@@ -325,9 +325,9 @@ class OutboxDelivery:
             return False
         except Exception as error:
             return self._count_failure(rows, error, severity)
-        reach("rows-delivered")
+        hit("rows-delivered")
         self._write(lambda: self._outbox.acknowledge(rows))
-        reach("rows-acknowledged")
+        hit("rows-acknowledged")
         self._most_attempts = dict(_ATTEMPTS)
         self.last_error = ""
         return True
@@ -337,7 +337,7 @@ class OutboxDelivery:
         attempts = rows[0].attempts + 1
         message = self.last_error = _one_line(error)
         is_last = attempts >= self._most_attempts[severity]
-        self._write(lambda: self._outbox.note_error(rows, message, attempts=attempts, park=is_last))
+        self._write(lambda: self._outbox.record_error(rows, message, attempts=attempts, set_aside=is_last))
         if not is_last:
             self._pause(min(self._longest_pause_s, 0.2 * 2**attempts))
             return False
@@ -350,7 +350,7 @@ class OutboxDelivery:
         """Try what was set aside once more, every few minutes: what was wrong may have been mended."""
         if time.monotonic() >= self._second_chance_at:
             self._second_chance_at = time.monotonic() + _SECOND_CHANCE_S
-            self._write(lambda: self._outbox.retry_parked(self._study, attempts=_MOST_ATTEMPTS - 1))
+            self._write(lambda: self._outbox.retry_set_aside(self._study, attempts=_MOST_ATTEMPTS - 1))
 
     def _retrying(self, is_outage: Callable[[BaseException], bool]) -> tenacity.Retrying:
         def note(state: tenacity.RetryCallState) -> None:

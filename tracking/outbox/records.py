@@ -3,8 +3,8 @@
 Each record can be delivered twice without harm. Times are milliseconds since 1970 and are fixed when the record
 is made, because MLflow stores a repeated metric point once only if its timestamp is the same.
 
-A trial that is trained again, to choose the winner or to hand it over, is an execution of the trial. It has a name of
-its own within it, such as `seed-1` or `refit`, and the same records as a trial, with that name in `execution`.
+A trial that is trained again, to choose the winner or to hand it over, is a retraining of the trial. It has a name of
+its own within it, such as `seed-1` or `refit`, and the same records as a trial, with that name in `retraining`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-Value = float | int | str | bool | None
+from search_spaces.values import Direction, Value
+
 TrialState = Literal["complete", "pruned", "failed", "cancelled"]
-StudyState = Literal["running", "finished", "parked", "failed", "cancelled"]
+StudyState = Literal["running", "finished", "paused", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class StudyOpened:
     study: str
     experiment: str
     metric: str
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     parameters: tuple[str, ...]
     started_ms: int
     artifacts: str
@@ -54,7 +55,7 @@ class TrialStarted:
     params: Mapping[str, Value]
     started_ms: int
     tags: Mapping[str, str] = field(default_factory=dict)
-    execution: str = ""
+    retraining: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class ParametersDrawn:
     study: str
     number: int
     params: Mapping[str, Value]
-    execution: str = ""
+    retraining: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class EpochsRecorded:
     study: str
     number: int
     epochs: tuple[tuple[int, int, Mapping[str, float]], ...]
-    execution: str = ""
+    retraining: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class TrialFinished:
     best_so_far: float | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     scored_ms: int | None = None
-    execution: str = ""
+    retraining: str = ""
 
     @property
     def at_ms(self) -> int:
@@ -137,15 +138,15 @@ class ModelDisplaced:
 
 @dataclass(frozen=True)
 class StudyClosed:
-    """A study ended or was parked.
+    """A study ended or was paused.
 
     Attributes:
         winner: number of the best trial; None where no trial completed.
         artifacts: folder whose files belong to the parent run (trials.csv, report.html, plots).
-        register: registered model's name for the winner; None while the study is only parked.
+        register: registered model's name for the winner; None while the study is only paused.
         test: the winner's metrics on the test rows.
-        execution: the execution of the winner whose model is registered; the trial's own where empty.
-        metrics: what the study's run shows besides, such as the winner's mean over its executions.
+        retraining: the retraining of the winner whose model is registered; the trial's own where empty.
+        metrics: what the study's run shows besides, such as the winner's mean over its retrainings.
         front: numbers of the trials that no other equals or betters in all of several objectives.
     """
 
@@ -160,7 +161,7 @@ class StudyClosed:
     register: str | None = None
     alias: str | None = None
     test: Mapping[str, float] = field(default_factory=dict)
-    execution: str = ""
+    retraining: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     front: tuple[int, ...] = ()
 

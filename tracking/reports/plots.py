@@ -12,9 +12,10 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from tracking.outbox.records import TrialState, Value
+from search_spaces.values import Direction, Value
+from tracking.outbox.records import TrialState
 from tracking.reports.lean_imports import without
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna.distributions import BaseDistribution
 
-Direction = Literal["minimize", "maximize"]
 Curve = Sequence[Mapping[str, float]]
 
 _DPI: Final = 100

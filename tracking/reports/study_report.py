@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tracking.outbox.records import Value
+from search_spaces.values import Value
 from tracking.reports.plots import Curve, Direction, TrialRow, write_study_plots
-from tracking.store.retrainings import Execution
+from tracking.store.retrainings import Retraining
 
 _MOST_ROWS: Final = 200
 _STYLE: Final = """
@@ -85,12 +85,12 @@ def write_trials_csv(path: Path, rows: Sequence[TrialRow]) -> None:
             writer.writerow([*facts, *(row.params.get(name, "") for name in names)])
 
 
-def write_executions_csv(path: Path, executions: Sequence[Execution]) -> None:
+def write_retrainings_csv(path: Path, retrainings: Sequence[Retraining]) -> None:
     """Write one line a further training of a trial."""
     with path.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
-        writer.writerow(["number", "execution", "state", "seed", "value", "epochs", "duration_s", "scores", "reason"])
-        for each in executions:
+        writer.writerow(["number", "retraining", "state", "seed", "value", "epochs", "duration_s", "scores", "reason"])
+        for each in retrainings:
             scores = " ".join(map(repr, each.scores))
             line = [each.number, each.name, each.state, each.seed, each.value, each.epochs, each.seconds]
             writer.writerow([*line, scores, each.reason])

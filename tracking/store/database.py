@@ -63,7 +63,7 @@ studies = sa.Table(
     sa.Column("winner", sa.Integer),
     sa.Column("best_value", sa.Float(53)),
     sa.Column("counts", sa.Text, nullable=False),
-    sa.Column("wish", sa.String(10)),
+    sa.Column("control_request", sa.String(10)),
 )
 
 submissions = sa.Table(
@@ -106,8 +106,8 @@ registered_names = sa.Table(
     sa.Column("study", sa.String(100), nullable=False),
 )
 
-executions = sa.Table(
-    "kerastudy_executions",
+retrainings = sa.Table(
+    "kerastudy_retrainings",
     metadata,
     sa.Column("study", sa.String(100), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True),

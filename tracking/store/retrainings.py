@@ -9,13 +9,13 @@ from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
-from tracking.store.database import Store, executions
+from tracking.store.database import Store, retrainings
 
 _COLUMNS: Final = ("study", "number", "name", "seed", "state", "value")
 
 
 @dataclass(frozen=True)
-class Execution:
+class Retraining:
     """A trial trained once more.
 
     Attributes:
@@ -47,28 +47,28 @@ class Execution:
     parts: tuple[int, ...] = ()
 
 
-class Executions:
-    """The executions of all studies in a store."""
+class Retrainings:
+    """The retrainings of all studies in a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def put(self, execution: Execution, connection: sa.Connection | None = None) -> None:
-        """Store an execution; an earlier one of that trial and name is replaced."""
-        values = asdict(execution)
+    def put(self, retraining: Retraining, connection: sa.Connection | None = None) -> None:
+        """Store a retraining; an earlier one of that trial and name is replaced."""
+        values = asdict(retraining)
         row = {name: values.pop(name) for name in _COLUMNS}
         with self._store.write(connection) as writing:
-            writing.execute(sa.delete(executions).where(*(executions.c[name] == row[name] for name in _COLUMNS[:3])))
-            writing.execute(sa.insert(executions).values(**row, details=json.dumps(values)))
+            writing.execute(sa.delete(retrainings).where(*(retrainings.c[name] == row[name] for name in _COLUMNS[:3])))
+            writing.execute(sa.insert(retrainings).values(**row, details=json.dumps(values)))
 
-    def of(self, study: str) -> tuple[Execution, ...]:
-        """Return the executions of a study's trials, by number and then by name."""
-        order = (executions.c.number, executions.c.name)
+    def of(self, study: str) -> tuple[Retraining, ...]:
+        """Return the retrainings of a study's trials, by number and then by name."""
+        order = (retrainings.c.number, retrainings.c.name)
         with self._store.read() as connection:
-            rows = connection.execute(sa.select(executions).where(executions.c.study == study).order_by(*order))
+            rows = connection.execute(sa.select(retrainings).where(retrainings.c.study == study).order_by(*order))
             return tuple(_read(row) for row in rows.mappings())
 
 
-def _read(row: sa.RowMapping) -> Execution:
+def _read(row: sa.RowMapping) -> Retraining:
     values: dict[str, Any] = {**{name: row[name] for name in _COLUMNS}, **json.loads(row["details"])}
-    return Execution(**{**values, "scores": tuple(values["scores"]), "parts": tuple(values["parts"])})
+    return Retraining(**{**values, "scores": tuple(values["scores"]), "parts": tuple(values["parts"])})

@@ -24,10 +24,10 @@ import sqlalchemy as sa
 
 from search_spaces.errors import InputError, KerastudyError, UnknownError, nearest
 from tracking.store.database import Store, now_ms, studies
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
-Wish = Literal["pause", "stop", "cancel"]
-QueueState = Literal["queued", "running", "parked", "finished", "failed", "cancelled"]
+ControlRequest = Literal["pause", "stop", "cancel"]
+QueueState = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 OVER: Final = ("finished", "failed", "cancelled")
 """The states in which nobody will work on a study unless it is handed in again."""
 
@@ -53,7 +53,7 @@ class StudyRecord:
         owner: who works on it, as `this_process` names them; None while nobody does.
         winner: number of the best trial.
         counts: trials by state.
-        wish: what somebody asked its supervisor to do.
+        control_request: what somebody asked its supervisor to do.
     """
 
     name: str
@@ -68,7 +68,7 @@ class StudyRecord:
     winner: int | None
     best_value: float | None
     counts: Mapping[str, int] = field(default_factory=dict)
-    wish: Wish | None = None
+    control_request: ControlRequest | None = None
 
     @property
     def holder(self) -> str | None:
@@ -181,9 +181,9 @@ class StudyQueue:
             held = _held(connection, name, lock=True)
             if held.lease_token is not None and _is_alive(held.lease_owner) is not False and held != unrenewed:
                 raise _busy(name, held.lease_owner)
-            values = {**_lease_row(lease), "wish": None}
+            values = {**_lease_row(lease), "control_request": None}
             connection.execute(sa.update(studies).where(studies.c.name == name).values(**values))
-        reach("lease-claimed")
+        hit("lease-claimed")
         return lease
 
     def _watched(self, name: str, most_s: float) -> _Held | None:
@@ -217,7 +217,7 @@ class StudyQueue:
             )
             if changed.rowcount != 1:
                 raise _lost(lease)
-        reach("lease-renewed")
+        hit("lease-renewed")
         return renewed
 
     def release(self, lease: Lease) -> None:
@@ -238,14 +238,14 @@ class StudyQueue:
         if _held(connection, lease.study, lock=True).lease_token != lease.token:
             raise _lost(lease)
 
-    def wish(self, name: str) -> Wish | None:
+    def find_control_request(self, name: str) -> ControlRequest | None:
         """Return what somebody asked the study's supervisor to do."""
         with self._store.read() as connection:
-            return connection.scalar(sa.select(studies.c.wish).where(studies.c.name == name))
+            return connection.scalar(sa.select(studies.c.control_request).where(studies.c.name == name))
 
-    def set_wish(self, name: str, wish: Wish | None, *, connection: sa.Connection | None = None) -> None:
+    def set_control_request(self, name: str, control_request: ControlRequest | None, *, connection: sa.Connection | None = None) -> None:
         """Ask the study's supervisor to do something, or take note that it does."""
-        self._update(name, connection, wish=wish)
+        self._update(name, connection, control_request=control_request)
 
     def holder(self, name: str) -> str | None:
         """Return who works on a study, in words; None if nobody does, as far as can be seen.

@@ -1,7 +1,7 @@
 """Places in the write order where a test may have this process killed, by name.
 
-`KERASTUDY_CRASH_AT=trial-told` kills the process with SIGKILL when it comes to that place, `trial-told:3` when it comes
-there for the third time; several are divided by commas. With `KERASTUDY_CRASH_ONCE=FOLDER` each place kills one process
+`KERASTUDY_FAILPOINTS=trial-reported` kills the process with SIGKILL when it comes to that place, `trial-reported:3` when it comes
+there for the third time; several are divided by commas. With `KERASTUDY_FAILPOINTS_ONCE=FOLDER` each place kills one process
 only, over all processes and runs, and leaves a file of its name there. Without the first, a place costs one test of an
 empty dictionary.
 """
@@ -16,8 +16,8 @@ from typing import Final, Literal
 
 Side = Literal["supervisor", "worker"]
 
-AT: Final = "KERASTUDY_CRASH_AT"
-ONCE: Final = "KERASTUDY_CRASH_ONCE"
+AT: Final = "KERASTUDY_FAILPOINTS"
+ONCE: Final = "KERASTUDY_FAILPOINTS_ONCE"
 
 POINTS: Final[Mapping[str, Side]] = {
     # Submitting.
@@ -29,8 +29,8 @@ POINTS: Final[Mapping[str, Side]] = {
     "trial-drawn": "supervisor",
     "trial-rows-added": "supervisor",
     "trial-start-recorded": "supervisor",
-    "seats-answered": "supervisor",
-    "fleet-seated": "worker",
+    "slots-answered": "supervisor",
+    "fleet-filled": "worker",
     # A trial trains.
     "epoch-logged": "worker",
     "epochs-recorded": "supervisor",
@@ -48,7 +48,7 @@ POINTS: Final[Mapping[str, Side]] = {
     "result-written": "worker",
     "trial-end-due": "supervisor",
     "trial-end-recorded": "supervisor",
-    "trial-told": "supervisor",
+    "trial-reported": "supervisor",
     "checkpoints-removed": "supervisor",
     # Rows go to MLflow.
     "run-created": "supervisor",
@@ -61,7 +61,7 @@ POINTS: Final[Mapping[str, Side]] = {
     # The study ends.
     "models-written": "supervisor",
     "models-recorded": "supervisor",
-    "execution-recorded": "supervisor",
+    "retraining-recorded": "supervisor",
     "winner-chosen": "supervisor",
     "winner-tested": "supervisor",
     "study-closing": "supervisor",

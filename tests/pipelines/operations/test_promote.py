@@ -15,7 +15,7 @@ from pipelines.data.prepared import read_summary
 from pipelines.export.compare_models import ModelComparison
 from pipelines.operations import promote
 from pipelines.operations.promote import promote_trial
-from pipelines.operations.run import supervised
+from pipelines.operations.run import supervise
 from pipelines.selection.model_locations import refit_of
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
@@ -51,7 +51,7 @@ def home(tmp_path_factory):
     made = Home(folder / "home", str(folder / "home"))
     for name, epochs, rate, refit in (("weak", 1, 1e-6, "false"), ("strong", 8, 0.03, "true")):
         text = STUDY.format(name=name, epochs=epochs, rate=rate, refit=refit)
-        with supervised(study_of(text, folder), made) as supervisor:
+        with supervise(study_of(text, folder), made) as supervisor:
             *_, ended = supervisor.run()
         assert (ended.state, ended.undelivered) == ("finished", 0)
     return made
@@ -172,8 +172,8 @@ def test_an_alias_that_moved_meanwhile_is_left_alone(home, client):
 def test_what_a_reader_of_a_comparison_must_know(home):
     """Validation rows, other data, and another metric than the study's are said to be that."""
     shown = ModelComparison("validation", 9, "accuracy", "maximize", {"accuracy": 0.5}, {"accuracy": 0.5})
-    with promote.Lookup.open(home) as lookup:
-        best, study = lookup.best("strong"), lookup.checked("strong")
+    with promote.StudyReader.open(home) as reader:
+        best, study = reader.find_best_trial("strong"), reader.load_study("strong")
     candidate = promote._candidate(home, study, best, best.trial)
     assert candidate.model == refit_of(home, "strong", best.trial.number)
     holder = KnownVersion("shop", "7", "weak", "0", "another digest")

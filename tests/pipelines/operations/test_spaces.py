@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from search_spaces.list_shipped_spaces import shipped_names, shipped_text
 
 from pipelines.cli import commands
 from search_spaces.errors import InputError
 from search_spaces.foreign.formats import FORMATS
 from search_spaces.parse import parse_space
-from search_spaces.shipped_spaces import shipped_names, shipped_text
-from search_spaces.yaml_document import parse_document, read_document
+from search_spaces.yaml_reader import parse_document, read_document
 
 SWEEP = (
     "method: bayes\nparameters:\n  lr: {distribution: log_uniform_values, min: 1e-4, max: 0.1}\n  epochs: {value: 5}\n"

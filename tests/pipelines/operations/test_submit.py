@@ -12,7 +12,7 @@ from inline_engine import InlineEngine
 
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.run_job import JobError
-from pipelines.operations.submit import check_study, enqueue, known_study
+from pipelines.operations.submit import check_study, enqueue, find_known_study
 from pipelines.study.load import load_study
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
@@ -219,7 +219,7 @@ def test_a_checked_study_knows_its_data_and_both_ends_of_its_space(submitted):
 def test_the_same_study_is_known(submitted):
     """The same file finds the study that is there, with what it extends written out."""
     study, home, checked = submitted
-    known = known_study(study, home)
+    known = find_known_study(study, home)
     assert known is not None
     assert known.digest == f"{study.identity()}:{checked.summary.digest}"
     assert json.loads(known.document)["space"] == study.space.to_dict()
@@ -242,14 +242,14 @@ def test_a_refused_study_leaves_others_alone(tmp_path, engine, monkeypatch):
 
 def test_nothing_is_known_where_nothing_is(submitted, tmp_path):
     """Asking for a study in a home that is not there creates nothing."""
-    assert known_study(submitted[0], Home(tmp_path / "new", str(tmp_path / "new"))) is None
+    assert find_known_study(submitted[0], Home(tmp_path / "new", str(tmp_path / "new"))) is None
     assert not (tmp_path / "new").exists()
 
 
 def test_other_data_under_the_same_name_is_refused_and_replaces_nothing(submitted, engine, tmp_path):
     """Data that changed since a study began is refused at its key; what the study has prepared stays."""
     study, home, checked = submitted
-    known = known_study(study, home)
+    known = find_known_study(study, home)
     before = {path: path.read_bytes() for path in home.data("s").rglob("*") if path.is_file()}
     file = study.base / "d.csv"
     kept = file.read_text()
@@ -271,7 +271,7 @@ def test_another_study_under_the_same_name_is_refused(submitted, tmp_path):
     assert same.identity() == study.identity()
     other = study_in(tmp_path, text.replace("[4, 8]", "[4, 9]") + "training: {early_stopping: null}\n", d__csv=table())
     with pytest.raises(InputError) as refused:
-        known_study(other, home)
+        find_known_study(other, home)
     assert 's.yaml:1:8: study: study "s" exists already with another space, training; give this one' in str(
         refused.value
     )

@@ -19,9 +19,9 @@ from small_studies import study_of
 from pipelines.data.prepared import DataSummary
 from pipelines.integrations.oracle_records import OracleSeat
 from pipelines.operations.submit import enqueue
-from pipelines.operations.sync import Synced, Watch, rebuild, sync
-from pipelines.queries.study_reader import Lookup
-from pipelines.search.optuna_search import scored_trials
+from pipelines.operations.sync import SyncMonitor, SyncResult, rebuild, sync
+from pipelines.queries.study_reader import StudyReader
+from pipelines.search.optuna_search import summarize_trials
 from pipelines.search.space_evolution import current_name
 from pipelines.study.load import Objective
 from pipelines.workspace.home import Home
@@ -81,11 +81,11 @@ def make_socket_client(home):
 
 
 def synced(home, *studies, patience_s=30):
-    return list(sync(home, studies, patience_s, Watch()))
+    return list(sync(home, studies, patience_s, SyncMonitor()))
 
 
 def rebuilt(home, name="it", patience_s=30):
-    return rebuild(home, name, patience_s, Watch())
+    return rebuild(home, name, patience_s, SyncMonitor())
 
 
 @pytest.fixture
@@ -104,12 +104,12 @@ def test_what_waits_is_delivered(desk, home):
     """Everything that a study left arrives, and the next time there is nothing to do."""
     desk.run(FakeEngine(scores(3.0, 2.0)), trials=2)
     waiting = desk.outbox.pending("it")
-    assert synced(home) == [Synced("it", waiting, 0, "")]
+    assert synced(home) == [SyncResult("it", waiting, 0, "")]
     assert len(runs_of(make_socket_client(home), "it")[1]) == 2
     assert synced(home) == []
-    assert synced(home, "it") == [Synced("it", 0, 0, "")]
-    with Lookup.open(home) as lookup:
-        assert lookup.study("it").waiting_for_mlflow == 0
+    assert synced(home, "it") == [SyncResult("it", 0, 0, "")]
+    with StudyReader.open(home) as reader:
+        assert reader.read_study("it").waiting_for_mlflow == 0
     assert desk.queue.get("it").owner is None
 
 
@@ -117,8 +117,8 @@ def test_what_was_set_aside_is_tried_again(desk, home):
     """A record that MLflow refused gets another chance."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
     rows = desk.outbox.next_rows("it", 100)
-    desk.outbox.note_error(rows, "no", attempts=3, park=True)
-    assert synced(home) == [Synced("it", len(rows), 0, "")]
+    desk.outbox.record_error(rows, "no", attempts=3, pause=True)
+    assert synced(home) == [SyncResult("it", len(rows), 0, "")]
 
 
 def test_what_mlflow_refuses_is_left_and_told(desk, home):
@@ -138,16 +138,16 @@ def test_an_mlflow_that_is_away_is_given_up(desk, home, nowhere):
     (done,) = synced(home, patience_s=1)
     assert (done.delivered, done.left) == (0, waiting)
     assert "refused" in done.reason
-    with Lookup.open(home) as lookup:
-        view = lookup.study("it")
+    with StudyReader.open(home) as reader:
+        view = reader.read_study("it")
     assert (view.waiting_for_mlflow, "refused" in view.mlflow_error) == (waiting, True)
 
 
 def test_a_delivery_can_be_ended(desk, home, nowhere):
     """Who watches may end it at any time."""
 
-    class Impatient(Watch):
-        is_over = True
+    class Impatient(SyncMonitor):
+        is_cancelled = True
 
     desk.run(FakeEngine(scores(3.0)), trials=1)
     (done,) = sync(home, [], 1000, Impatient())
@@ -157,7 +157,7 @@ def test_a_delivery_can_be_ended(desk, home, nowhere):
 def test_progress_is_shown(desk, home):
     """Who watches is told how much is left."""
 
-    class Seen(Watch):
+    class Seen(SyncMonitor):
         def show(self, step):
             steps.append((step.study, step.left))
 
@@ -183,7 +183,7 @@ def test_a_study_that_somebody_works_on_is_left_alone(desk, home):
     assert (other.study, other.is_busy) == ("free", False)
     assert desk.outbox.pending("it") == waiting
     desk.queue.release(lease)
-    assert synced(home, "it") == [Synced("it", waiting, 0, "")]
+    assert synced(home, "it") == [SyncResult("it", waiting, 0, "")]
 
 
 def test_a_lost_lease_ends_the_delivery(desk, home, monkeypatch):
@@ -308,9 +308,9 @@ def test_a_paused_study_is_told_anew(desk, home, another_mlflow):
     """Its unfinished trials have the epochs that they have reached, and wait."""
     engine = FakeEngine(scores(3.0, 2.0), workers=2)
     supervisor = desk.supervisor(engine, trials=4)
-    engine._on_event = lambda event: supervisor.park() if len(engine.jobs) == 4 else None
+    engine._on_event = lambda event: supervisor.pause() if len(engine.jobs) == 4 else None
     list(supervisor.run())
-    assert desk.queue.get("it").state == "parked"
+    assert desk.queue.get("it").state == "paused"
     synced(home)
     assert rebuilt(home).left == 0  # some of their epochs were not told yet
     _, client = assert_told_alike(home, another_mlflow)
@@ -350,7 +350,7 @@ def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
     )
     enqueue(study, SUMMARY, desk.store, evolve=True)
     desk.run(FakeEngine(scores(9.0, 9.0, 9.0, 1.0, 5.0)), study=study)
-    assert {trial.fits for trial in scored_trials(current(desk))} == {True, False}
+    assert {trial.fits for trial in summarize_trials(current(desk))} == {True, False}
     synced(home)
     first = everything(make_socket_client(home), "it")
     assert rebuilt(home).left == 0

@@ -14,8 +14,8 @@ from small_studies import study_of
 from pipelines.engines.base import Job
 from pipelines.operations import control
 from pipelines.recording.recorder import Recorder
-from pipelines.supervisor.events import EpochEnded, FleetDivided, TrialBegun, TrialEnded, TrialTriedAgain
-from pipelines.training.messages import WEIGHTS_FILE
+from pipelines.supervisor.events import EpochEnded, FleetDivided, TrialBegan, TrialEnded, TrialTriedAgain
+from pipelines.training.trial_folder import WEIGHTS_FILE
 from pipelines.workspace.disk_reserve import Reserve
 from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
@@ -171,14 +171,14 @@ def test_a_fleet_that_dies_says_so(desk):
 # Pause, stop, cancel -----------------------------------------------------------------------------------------
 
 
-def ask_at_first_epoch(desk, supervisor, wish):
+def ask_at_first_epoch(desk, supervisor, control_request):
     """Ask for something, as another process does, when the first trial has trained an epoch; return what was said."""
     said, asked = [], False
     for event in supervisor.run():
         said.append(event)
         if isinstance(event, EpochEnded) and not asked:
             asked = True
-            desk.queue.set_wish("it", wish)
+            desk.queue.set_control_request("it", control_request)
     return said
 
 
@@ -190,12 +190,12 @@ def _listening(monkeypatch):
 
 @pytest.mark.parametrize("fleet", ["off", "2"])
 def test_a_pause_puts_running_trials_back(desk, fleet):
-    """The study is parked at once; running it again goes on with the same trials and the same budget."""
+    """The study is paused at once; running it again goes on with the same trials and the same budget."""
     engine = FakeEngine(scores(1.0))
     last = ask_at_first_epoch(desk, desk.supervisor(engine, trials=5, fleet=fleet), "pause")[-1]
-    assert (last.state, last.asked_for) == ("parked", True)
+    assert (last.state, last.asked_for) == ("paused", True)
     assert last.trials["running"] == len(engine.stopped) * (1 if fleet == "off" else 2)
-    assert desk.queue.get("it").state == "parked"
+    assert desk.queue.get("it").state == "paused"
     assert desk.run(FakeEngine(scores(1.0)), trials=5, fleet=fleet)[-1].trials == {"complete": 5}
 
 
@@ -204,18 +204,18 @@ def test_a_stop_lets_running_trials_finish(desk, fleet):
     """No further trial begins, those under way end well, and the study ends with its winner."""
     engine = FakeEngine(scores(2.0, 1.0))
     said = ask_at_first_epoch(desk, desk.supervisor(engine, trials=9, fleet=fleet), "stop")
-    begun = [event.number for event in said if isinstance(event, TrialBegun)]
+    begun = [event.number for event in said if isinstance(event, TrialBegan)]
     assert len(begun) < 9
     assert (said[-1].state, said[-1].reason) == ("finished", "stopped on request")
     assert said[-1].trials == {"complete": len(begun)}
     assert engine.stopped == []
-    assert desk.queue.wish("it") is None
+    assert desk.queue.find_control_request("it") is None
 
 
 def test_a_stop_is_heard_when_the_last_trials_run_already(desk):
     """Whoever asks gets an answer; the reason that the study ends for stays what it was."""
     said = ask_at_first_epoch(desk, desk.supervisor(FakeEngine(scores(1.0), workers=2), trials=1), "stop")
-    assert desk.queue.wish("it") is None
+    assert desk.queue.find_control_request("it") is None
     assert said[-1].state == "finished"
     assert said[-1].reason != "stopped on request"
 
@@ -240,7 +240,7 @@ def test_a_cancel_keeps_what_was_finished(desk):
     supervisor = desk.supervisor(engine, trials=5)
     for event in supervisor.run():
         if isinstance(event, TrialEnded):
-            desk.queue.set_wish("it", "cancel")
+            desk.queue.set_control_request("it", "cancel")
         last = event
     assert last.trials["complete"] >= 1
     assert last.trials.get("running", 0) == 0
@@ -248,7 +248,7 @@ def test_a_cancel_keeps_what_was_finished(desk):
 
 
 def test_a_wish_is_heard_while_models_are_written(desk, monkeypatch):
-    """A pause that comes at the end, while the winner is scored, is no defect: the study is parked."""
+    """A pause that comes at the end, while the winner is scored, is no defect: the study is paused."""
     monkeypatch.setattr(Recorder, "models_missing", lambda self: (0,))
     monkeypatch.setattr(
         "pipelines.supervisor.supervisor.models_job", lambda *given: Job("models", "", None, desk.home.folder)
@@ -256,8 +256,8 @@ def test_a_wish_is_heard_while_models_are_written(desk, monkeypatch):
     supervisor = desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1)
     for event in supervisor.run():
         if isinstance(event, TrialEnded):
-            desk.queue.set_wish("it", "pause")
-    assert (event.state, event.trials) == ("parked", {"complete": 1})
+            desk.queue.set_control_request("it", "pause")
+    assert (event.state, event.trials) == ("paused", {"complete": 1})
 
 
 def test_models_that_were_written_before_a_kill_are_recorded(desk):
@@ -270,18 +270,18 @@ def test_models_that_were_written_before_a_kill_are_recorded(desk):
 
 def test_asking_waits_until_it_is_done(desk, store, monkeypatch):
     """A verb returns when the supervisor has done what was asked, with how the study stands then."""
-    monkeypatch.setattr(control.Lookup, "budget", lambda self, name: 5)
+    monkeypatch.setattr(control.StudyReader, "read_budget", lambda self, name: 5)
     supervisor = desk.supervisor(FakeEngine(scores(1.0)), trials=5)
     told = []
     asking = None
     for event in supervisor.run():
         if isinstance(event, EpochEnded) and asking is None:
-            asking = threading.Thread(target=lambda: told.append(control.ask_for(desk.home, "it", "pause")))
+            asking = threading.Thread(target=lambda: told.append(control.request_control(desk.home, "it", "pause")))
             asking.start()
-            while desk.queue.wish("it") is None:
+            while desk.queue.find_control_request("it") is None:
                 pass
     asking.join(10)
-    assert told == [control.Standing("it", "parked", "paused; resume it to go on")]
+    assert told == [control.StudyStatus("it", "paused", "resume it to go on")]
 
 
 # A full disk -------------------------------------------------------------------------------------------------
@@ -299,7 +299,7 @@ def test_a_worker_without_room_pauses_the_study(desk):
 
     engine = FakeEngine(script)
     last = desk.run(engine, trials=4)[-1]
-    assert (last.state, last.asked_for, last.trials) == ("parked", False, {"complete": 1, "running": 1})
+    assert (last.state, last.asked_for, last.trials) == ("paused", False, {"complete": 1, "running": 1})
     assert "no room is left on the disk" in last.reason
     assert desk.queue.get("it").reason == last.reason
     assert desk.run(FakeEngine(scores(1.0)), trials=4)[-1].trials == {"complete": 4}
@@ -325,8 +325,8 @@ def test_a_supervisor_without_room_pauses_the_study(desk, monkeypatch, error):
     with monkeypatch.context() as patched:
         patched.setattr(Recorder, "trial_finished", full)
         last = desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=4)[-1]
-    assert (last.state, last.trials) == ("parked", {"complete": 2, "running": 1})
-    assert desk.queue.get("it").state == "parked"
+    assert (last.state, last.trials) == ("paused", {"complete": 2, "running": 1})
+    assert desk.queue.get("it").state == "paused"
     assert not (desk.home.study("it") / "reserve").exists()
     again = desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=4)[-1]
     assert (again.state, again.trials, again.value) == ("finished", {"complete": 4}, 1.0)

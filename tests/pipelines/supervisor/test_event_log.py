@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.supervisor.event_log import EVENTS_FILE, LOG_FILE, events_after, recorded
-from pipelines.supervisor.events import EpochEnded, StudyEnded, TrialBegun, TrialEnded
+from pipelines.supervisor.event_log import EVENTS_FILE, LOG_FILE, read_events_after, record_events
+from pipelines.supervisor.events import EpochEnded, StudyEnded, TrialBegan, TrialEnded
 from pipelines.workspace.home import Home
 
 ENDED = StudyEnded("s", "finished", "1 trial", "val_loss", 0, 0.5, {}, {"complete": 1}, 1.0, 0, "")
-STORY = [TrialBegun(0, {"units": 8}), TrialEnded(0, "complete", 0.5, "", 1.0, is_best=True), ENDED]
+STORY = [TrialBegan(0, {"units": 8}), TrialEnded(0, "complete", 0.5, "", 1.0, is_best=True), ENDED]
 
 
 @pytest.fixture
@@ -18,14 +18,14 @@ def home(tmp_path):
 
 
 def tell(home, *events):
-    return list(recorded(home, "s", events))
+    return list(record_events(home, "s", events))
 
 
 def test_what_happens_is_passed_on_and_kept(home):
     """Names as in the code, and every attribute; the log for people ends with how it ended."""
     assert tell(home, *STORY) == STORY
-    kept = events_after(home, "s", 0)
-    assert [each.kind for each in kept] == ["trial-begun", "trial-ended", "study-ended"]
+    kept = read_events_after(home, "s", 0)
+    assert [each.kind for each in kept] == ["trial-began", "trial-ended", "study-ended"]
     assert kept[1].content["value"] == 0.5
     assert kept[1].content["is_best"] is True
     assert (home.study("s") / LOG_FILE).read_text().endswith("s finished: 1 trial\n")
@@ -34,9 +34,9 @@ def test_what_happens_is_passed_on_and_kept(home):
 def test_a_reader_goes_on_after_any_id(home):
     """Nothing is missed and nothing told twice, wherever it was cut off."""
     tell(home, *STORY)
-    kept = events_after(home, "s", 0)
+    kept = read_events_after(home, "s", 0)
     for index, each in enumerate(kept):
-        assert events_after(home, "s", each.id) == kept[index + 1 :]
+        assert read_events_after(home, "s", each.id) == kept[index + 1 :]
 
 
 def test_a_torn_line_is_left_out_and_mended(home):
@@ -45,9 +45,9 @@ def test_a_torn_line_is_left_out_and_mended(home):
     file = home.study("s") / EVENTS_FILE
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"event": "trial-en')
-    assert len(events_after(home, "s", 0)) == 1
+    assert len(read_events_after(home, "s", 0)) == 1
     tell(home, STORY[1])
-    assert [each.kind for each in events_after(home, "s", 0)] == ["trial-begun", "trial-ended"]
+    assert [each.kind for each in read_events_after(home, "s", 0)] == ["trial-began", "trial-ended"]
     assert file.read_bytes().startswith(whole)
 
 
@@ -55,7 +55,7 @@ def test_a_torn_line_is_left_out_and_mended(home):
 def test_an_id_that_was_never_given_does_no_harm(home, position):
     """It begins at the next whole line, or finds nothing."""
     tell(home, *STORY)
-    kinds = [each.kind for each in events_after(home, "s", position)]
+    kinds = [each.kind for each in read_events_after(home, "s", position)]
     assert kinds == (["trial-ended", "study-ended"] if position < 10**6 else [])
 
 
@@ -63,9 +63,9 @@ def test_epochs_are_thinned(home):
     """Of a thousand epochs in a moment a reader gets one, and the one who listens gets all."""
     epochs = [EpochEnded(0, epoch, 1000, 0.5) for epoch in range(1, 1001)]
     assert tell(home, *epochs) == epochs
-    assert len(events_after(home, "s", 0)) == 1
+    assert len(read_events_after(home, "s", 0)) == 1
 
 
 def test_there_is_nothing_before_the_beginning(home):
     """A study that waits has no events."""
-    assert events_after(home, "s", 0) == ()
+    assert read_events_after(home, "s", 0) == ()

@@ -7,12 +7,12 @@ from desk import Desk
 from fake_engine import Ends, FakeEngine, training
 
 from pipelines.data.job import DataJob
-from pipelines.queries.study_reader import Lookup
-from pipelines.supervisor.events import ExecutionEnded, StudyEnded
+from pipelines.queries.study_reader import StudyReader
+from pipelines.supervisor.events import RetrainingEnded, StudyEnded
 from pipelines.workspace.home import Home
 from tracking.outbox.records import StudyClosed, TrialFinished, TrialStarted
 from tracking.store.database import Store
-from tracking.store.retrainings import Executions
+from tracking.store.retrainings import Retrainings
 
 SEARCHED = [0.1, 0.3, 0.2, 0.9]
 """Scores in the search: less is better, so the trials 0, 2 and 1 are the finalists."""
@@ -27,15 +27,15 @@ def desk(tmp_path):
         yield Desk(store, Home(tmp_path, str(tmp_path)))
 
 
-def execution_of(job):
-    """Return the name of the execution that a job is; empty for a trial of the search."""
+def retraining_of(job):
+    """Return the name of the retraining that a job is; empty for a trial of the search."""
     folder = Path(job.folder)
-    return folder.name if folder.parent.parent.name == "executions" else ""
+    return folder.name if folder.parent.parent.name == "retrainings" else ""
 
 
 def script(job):
     """Reach the scores above: the best one in the second of three epochs, or of those of a refit in the last."""
-    name = execution_of(job)
+    name = retraining_of(job)
     if name == "refit":
         return (yield from training(job, [2.0 - epoch / 10 for epoch in range(job.refit_epochs)]))
     wanted = AGAIN[job.number][int(name.removeprefix("seed-")) - 1] if name else SEARCHED[job.number]
@@ -61,13 +61,13 @@ def test_the_mean_of_further_trainings_decides(desk):
     # t at 97.5 % with 2 degrees of freedom is 4.303; 0.1 / sqrt(3) is the standard error.
     assert ended.finalists[0].interval == pytest.approx((0.5 - 0.24843, 0.5 + 0.24843), abs=1e-4)
     [closed] = desk.records(StudyClosed)
-    assert (closed.winner, closed.best_value, closed.execution) == (2, 0.2, "")
+    assert (closed.winner, closed.best_value, closed.retraining) == (2, 0.2, "")
     assert closed.metrics["winner_mean"] == pytest.approx(0.5)
-    with Lookup(desk.home, desk.store) as lookup:
-        best = lookup.best("it")
+    with StudyReader(desk.home, desk.store) as reader:
+        best = reader.find_best_trial("it")
         assert (best.trial.number, best.finalists) == (2, ended.finalists)
-        assert lookup.finished("it").finalists == ended.finalists
-        assert lookup.study("it").best_trial == 2
+        assert reader.read_end("it").finalists == ended.finalists
+        assert reader.read_study("it").best_trial == 2
 
 
 def test_without_finalists_the_best_trial_wins(desk):
@@ -81,19 +81,19 @@ def test_each_training_has_a_seed_of_its_own_and_no_rungs(desk):
     """A further training differs from its trial in seed and folder; it is stored, and told to MLflow."""
     made = engine()
     run(desk, made)
-    again = [job for job in made.jobs if execution_of(job)]
-    searched = {job.number: job for job in made.jobs if not execution_of(job)}
+    again = [job for job in made.jobs if retraining_of(job)]
+    searched = {job.number: job for job in made.jobs if not retraining_of(job)}
     assert len(again) == 9
     assert len({job.seed for job in made.jobs}) == 13
     assert all(job.values == searched[job.number].values and not job.rungs for job in again)
-    stored = Executions(desk.store).of("it")
+    stored = Retrainings(desk.store).of("it")
     assert [(each.number, each.name) for each in stored] == [
         (number, f"seed-{seed}") for number in (0, 1, 2) for seed in (1, 2, 3)
     ]
     assert {each.seed for each in stored} == {job.seed for job in again}
-    told = [record for record in desk.records(TrialStarted) if record.execution]
-    assert {(record.number, record.execution) for record in told} == {(each.number, each.name) for each in stored}
-    ends = [record for record in desk.records(TrialFinished) if record.execution]
+    told = [record for record in desk.records(TrialStarted) if record.retraining]
+    assert {(record.number, record.retraining) for record in told} == {(each.number, each.name) for each in stored}
+    ends = [record for record in desk.records(TrialFinished) if record.retraining]
     assert all(record.best_so_far is None and record.state == "complete" for record in ends)
 
 
@@ -102,7 +102,7 @@ def test_what_was_trained_is_not_trained_again(desk):
 
     def cut_off_after(count):
         for said in supervisor.run():
-            if isinstance(said, ExecutionEnded):
+            if isinstance(said, RetrainingEnded):
                 count -= 1
             if not count:
                 raise KeyboardInterrupt
@@ -112,12 +112,12 @@ def test_what_was_trained_is_not_trained_again(desk):
     supervisor = desk.supervisor(engine(), study=study)
     with pytest.raises(KeyboardInterrupt):
         cut_off_after(4)
-    done = {(each.number, each.name) for each in Executions(desk.store).of("it")}
+    done = {(each.number, each.name) for each in Retrainings(desk.store).of("it")}
     assert len(done) == 4
     made = engine()
     ended = run(desk, made)
     assert ended.winner == 2
-    assert {(job.number, execution_of(job)) for job in made.jobs}.isdisjoint(done)
+    assert {(job.number, retraining_of(job)) for job in made.jobs}.isdisjoint(done)
     assert len(made.jobs) == 5
 
 
@@ -126,7 +126,7 @@ def test_more_seeds_add_trainings(desk):
     run(desk, selection="finalists: 3, seeds: 2")
     made = engine()
     ended = run(desk, made)
-    assert sorted((job.number, execution_of(job)) for job in made.jobs) == [(n, "seed-3") for n in (0, 1, 2)]
+    assert sorted((job.number, retraining_of(job)) for job in made.jobs) == [(n, "seed-3") for n in (0, 1, 2)]
     assert ended.finalists[0].scores == (0.4, 0.5, 0.6)
 
 
@@ -135,7 +135,7 @@ def test_a_training_that_lost_its_worker_goes_on(desk):
     tries = []
 
     def unlucky(job):
-        name = execution_of(job)
+        name = retraining_of(job)
         if (job.number, name) == (2, "seed-1"):
             tries.append(job)
             if len(tries) == 1:
@@ -148,7 +148,7 @@ def test_a_training_that_lost_its_worker_goes_on(desk):
     assert len(tries) == 2
     assert ended.finalists[0].scores == (0.4, 0.6)
     assert "seed-2 of trial 2 failed: ValueError: no" in ended.reason
-    [failed] = [each for each in Executions(desk.store).of("it") if each.state == "failed"]
+    [failed] = [each for each in Retrainings(desk.store).of("it") if each.state == "failed"]
     assert (failed.number, failed.name, failed.value, failed.reason) == (2, "seed-2", None, "ValueError: no")
 
 
@@ -157,7 +157,7 @@ def test_a_trial_whose_trainings_all_fail_cannot_win(desk, fail, left, winner):
     """It is left out of the ranking; where all are, the best of the search wins."""
 
     def unlucky(job):
-        if execution_of(job) and job.number in fail:
+        if retraining_of(job) and job.number in fail:
             raise Ends("error", "no")
         return (yield from script(job))
 
@@ -170,18 +170,18 @@ def test_a_refit_trains_on_all_rows_for_the_epochs_that_were_best(desk):
     """The winner is trained once more on another division of the same data, and that model is handed over."""
     made = engine(others={"data": None})
     ended = run(desk, made, selection="finalists: 3, seeds: 3, refit: true")
-    [refit] = [job for job in made.jobs if execution_of(job) == "refit"]
+    [refit] = [job for job in made.jobs if retraining_of(job) == "refit"]
     assert (refit.number, refit.refit_epochs) == (2, 2), "the second epoch was best in each training"
     [divided] = [job.payload for job in made.other_jobs if isinstance(job.payload, DataJob)]
     assert (divided.folds_anew, divided.folder) == (1, refit.data)
     assert divided.expected == "ab" * 32, "the data must be what the study was begun with"
     assert ended.refit
     [closed] = desk.records(StudyClosed)
-    assert (closed.winner, closed.execution) == (2, "refit")
-    kept = [record for record in desk.records(TrialFinished) if record.execution == "refit"]
+    assert (closed.winner, closed.retraining) == (2, "refit")
+    kept = [record for record in desk.records(TrialFinished) if record.retraining == "refit"]
     assert [Path(record.model).parent.name for record in kept] == ["refit"]
-    with Lookup(desk.home, desk.store) as lookup:
-        assert Path(lookup.best("it").model) == desk.home.execution("it", 2, "refit") / "model.keras"
+    with StudyReader(desk.home, desk.store) as reader:
+        assert Path(reader.find_best_trial("it").model) == desk.home.retraining("it", 2, "refit") / "model.keras"
     again = engine(others={"data": None})
     assert run(desk, again, selection="finalists: 3, seeds: 3, refit: true").refit
     assert not again.jobs
@@ -199,14 +199,14 @@ def test_a_refit_that_fails_leaves_the_trials_own_model(desk):
     """The study is finished all the same, and says what failed."""
 
     def no_refit(job):
-        if execution_of(job) == "refit":
+        if retraining_of(job) == "refit":
             raise Ends("error", "no")
         return (yield from script(job))
 
     ended = run(desk, engine(no_refit, others={"data": None}), selection="refit: true")
     assert (ended.state, ended.winner, ended.refit) == ("finished", 0, False)
     assert "refit of trial 0 failed: no" in ended.reason
-    assert desk.records(StudyClosed)[0].execution == ""
+    assert desk.records(StudyClosed)[0].retraining == ""
 
 
 @pytest.mark.parametrize(("ours", "offered"), [(0.15, 0.15), (0.2, None), (0.3, None)])
@@ -227,14 +227,14 @@ def test_models_of_all_finalists_are_kept(desk):
 
 
 def test_a_pause_is_heard_between_trainings(desk):
-    """The study is parked, and what was trained is kept."""
+    """The study is paused, and what was trained is kept."""
     study = desk.study(trials=4, selection="finalists: 3, seeds: 3")
     supervisor = desk.supervisor(engine(), study=study)
     said = []
     for event in supervisor.run():
         said.append(event)
-        if isinstance(event, ExecutionEnded):
-            supervisor.park()
+        if isinstance(event, RetrainingEnded):
+            supervisor.pause()
     assert isinstance(said[-1], StudyEnded)
-    assert said[-1].state == "parked"
-    assert 0 < len(Executions(desk.store).of("it")) < 9
+    assert said[-1].state == "paused"
+    assert 0 < len(Retrainings(desk.store).of("it")) < 9

@@ -9,11 +9,11 @@ from desk import SUMMARY, Desk, scores
 from fake_engine import Ends, FakeEngine, training
 from small_studies import study_of
 
-from pipelines.supervisor.events import TrialBegun, TrialEnded
-from pipelines.supervisor.fleet_planner import Fleets, unfit
-from pipelines.training.fleet.envelope import envelope_of, joined
-from pipelines.training.fleet.grouping import Sizes, alone_s, fleet_s, fleets_at_once, programs_for
-from pipelines.training.fleet.member import member_of
+from pipelines.supervisor.events import TrialBegan, TrialEnded
+from pipelines.supervisor.fleet_planner import FleetPlanner, unfit
+from pipelines.training.fleet.envelope import find_envelope, joined
+from pipelines.training.fleet.grouping import Sizes, estimate_alone_s, estimate_fleet_s, count_fleets_at_once, plan_programs
+from pipelines.training.fleet.member import build_member
 from pipelines.workspace.home import Home
 from tracking.outbox.records import TrialFinished, TrialStarted
 
@@ -39,7 +39,7 @@ def study(space="", *, resources="fleet: 4", extra=""):
 
 
 def fleets_of(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY):
-    return Fleets(study, summary, trials=trials, workers=workers, memory_bytes=memory)
+    return FleetPlanner(study, summary, trials=trials, workers=workers, memory_bytes=memory)
 
 
 # The supervisor ----------------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def test_a_budget_gives_exactly_that_many_trials(desk, workers):
     engine = FakeEngine(scores(3.0, 2.0, 1.0, 4.0), workers=workers)
     events = desk.run(engine, trials=11, fleet="3")
     assert [trial.number for trial in desk.trials()] == list(range(11))
-    assert sorted(event.number for event in events if isinstance(event, TrialBegun)) == list(range(11))
+    assert sorted(event.number for event in events if isinstance(event, TrialBegan)) == list(range(11))
     assert sorted(event.number for event in events if isinstance(event, TrialEnded)) == list(range(11))
     assert (events[-1].state, events[-1].winner, events[-1].trials) == ("finished", 2, {"complete": 11})
     assert {fleet.seats for fleet in engine.fleets} == {3}
@@ -102,16 +102,16 @@ def _deadly(number):
 
 
 def test_trials_that_sat_in_a_fleet_are_taken_up_after_a_pause(desk):
-    """A study that is parked while a fleet trains runs the seated trials again, under their own numbers."""
+    """A study that is paused while a fleet trains runs the seated trials again, under their own numbers."""
     supervisor = None
 
     def on_event(event):
         if len(desk.trials()) >= 2:
-            supervisor.park()
+            supervisor.pause()
 
     engine = FakeEngine(scores(1.0), on_event=on_event)
     supervisor = desk.supervisor(engine, trials=5, fleet="2")
-    assert list(supervisor.run())[-1].state == "parked"
+    assert list(supervisor.run())[-1].state == "paused"
     assert engine.stopped == ["fleet-1"]
     again = FakeEngine(scores(1.0))
     last = desk.run(again, trials=5, fleet="2")[-1]
@@ -200,7 +200,7 @@ def test_seats_follow_the_sampler_and_the_memory():
 def members(**choices):
     widths, batches = choices.get("units", [16]), choices.get("batch_size", [32])
     return [
-        member_of({"units": width, "batch_size": batch, "depth": 2, "epochs": 50}, frozenset())
+        build_member({"units": width, "batch_size": batch, "depth": 2, "epochs": 50}, frozenset())
         for width in widths
         for batch in batches
     ]
@@ -209,7 +209,7 @@ def members(**choices):
 def test_every_trial_has_a_program_that_holds_it():
     """Whatever the division, no trial of the space is without a program."""
     some = members(units=[8, 16, 60, 130, 512], batch_size=[16, 64, 256])
-    programs = programs_for(some, Sizes(rows=20_000, inputs=30, outputs=2, trials=500))
+    programs = plan_programs(some, Sizes(rows=20_000, inputs=30, outputs=2, trials=500))
     assert 1 < len(programs) <= 4
     assert all(any(program.holds(member) for program in programs) for member in some)
 
@@ -218,23 +218,23 @@ def test_a_program_more_has_to_pay():
     """A short study shares one program; a long one over wide networks gets several."""
     some = members(units=[16, 256])
     short, long = (Sizes(rows=200, inputs=30, outputs=1, trials=trials) for trials in (4, 2000))
-    assert len(programs_for(some, short)) == 1
-    assert len(programs_for(some, long)) > 1
+    assert len(plan_programs(some, short)) == 1
+    assert len(plan_programs(some, long)) > 1
 
 
 def test_fleets_pay_for_many_small_trials_and_not_for_one():
     """What decides is the time of one core, compiling included."""
     some = members()
     many, one = (Sizes(rows=400, inputs=30, outputs=1, trials=trials) for trials in (64, 1))
-    assert fleet_s(some, many) < alone_s(some, many)
-    assert fleet_s(some, one) > alone_s(some, one)
+    assert estimate_fleet_s(some, many) < estimate_alone_s(some, many)
+    assert estimate_fleet_s(some, one) > estimate_alone_s(some, one)
 
 
 def test_a_second_fleet_has_to_train_for_as_long_as_it_takes_to_compile():
     """A short study stays with one fleet, however many workers there are; a long one uses them all."""
     some = members()
     short, long = (Sizes(rows=400, inputs=30, outputs=1, trials=trials) for trials in (8, 5000))
-    assert [fleets_at_once(some, sizes, 4) for sizes in (short, long)] == [1, 4]
+    assert [count_fleets_at_once(some, sizes, 4) for sizes in (short, long)] == [1, 4]
 
 
 def test_workers_beyond_the_fleets_that_pay_stay_idle(desk):
@@ -247,10 +247,10 @@ def test_workers_beyond_the_fleets_that_pay_stay_idle(desk):
 def test_joined_envelopes_hold_what_either_holds():
     """A program made larger still trains what it trained before."""
     one, other = (
-        member_of({"units": u, "activation": a, "depth": d}, frozenset())
+        build_member({"units": u, "activation": a, "depth": d}, frozenset())
         for u, a, d in ((16, "relu", 3), (128, "tanh", 0))
     )
-    both = joined(envelope_of([one]), envelope_of([other]))
+    both = joined(find_envelope([one]), find_envelope([other]))
     assert both.holds(one)
     assert both.holds(other)
-    assert both == envelope_of([one, other])
+    assert both == find_envelope([one, other])

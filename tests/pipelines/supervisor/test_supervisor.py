@@ -17,12 +17,12 @@ from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Finished, Reported
-from pipelines.search.optuna_search import Search
+from pipelines.search.optuna_search import OptunaSearch
 from pipelines.study.model_hyperparameters import most_epochs
 from pipelines.supervisor import supervisor as supervisor_module
-from pipelines.supervisor.events import EpochEnded, SearchBegun, TrialBegun, TrialEnded, Watching
+from pipelines.supervisor.events import EpochEnded, SearchStarted, TrialBegan, TrialEnded, Watching
 from pipelines.supervisor.running_trials import trial_seed
-from pipelines.training.messages import Fatal, Rejected, TrialResult
+from pipelines.training.messages import TrialOutcome, TrialResult
 from pipelines.workspace.home import Home
 from tracking.outbox.records import (
     EpochsRecorded,
@@ -106,8 +106,8 @@ def test_time_ends_the_study_and_is_counted_over_pauses(desk, monkeypatch):
     first = desk.supervisor(FakeEngine(scores(1.0), on_event=on_event), trials=50, budget=", time: 150s")
     for event in first.run():
         if isinstance(event, TrialEnded):
-            first.park()
-    assert event.state == "parked"
+            first.pause()
+    assert event.state == "paused"
     clock.now += 10_000.0  # the pause
     last = desk.run(FakeEngine(scores(1.0), on_event=on_event), trials=50, budget=", time: 150s")[-1]
     assert last.reason == "time budget of 150 s used up"
@@ -132,7 +132,7 @@ def test_a_larger_budget_goes_on(desk):
     engine = FakeEngine(scores(1.0, 1.0, 0.5))
     events = desk.run(engine, trials=5)
     assert [job.number for job in engine.jobs] == [2, 3, 4]
-    assert isinstance(events[0], SearchBegun)
+    assert isinstance(events[0], SearchStarted)
     assert (events[0].done, events[0].best, events[0].budget) == (2, 1.0, 5)
     assert (events[-1].winner, events[-1].trials) == (2, {"complete": 5})
 
@@ -349,20 +349,20 @@ def test_a_study_left_by_another_store_is_not_taken_up(desk):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_parked_trials_are_finished_by_the_next_supervisor(desk, workers):
+def test_paused_trials_are_finished_by_the_next_supervisor(desk, workers):
     """A pause stops what runs and leaves it under way; the next run takes it up and meets the same budget."""
     engine = FakeEngine(scores(3.0, 2.0, 1.0, 5.0), workers=workers)
     first = desk.supervisor(engine, trials=5)
     for event in first.run():
         if isinstance(event, EpochEnded) and event.number == 2:
-            first.park()
+            first.pause()
     cut_off = [trial.number for trial in desk.trials() if trial.state == "running"]
     assert sorted(engine.stopped) == [f"trial-{number}" for number in cut_off]
     assert 2 in cut_off
-    assert (event.state, event.undelivered > 0) == ("parked", True)
-    assert desk.queue.get("it").state == "parked"
+    assert (event.state, event.undelivered > 0) == ("paused", True)
+    assert desk.queue.get("it").state == "paused"
     [closed] = desk.records(StudyClosed)
-    assert (closed.state, closed.register) == ("parked", None)
+    assert (closed.state, closed.register) == ("paused", None)
     before = {job.number: (job.values, job.seed) for job in engine.jobs}
 
     again = FakeEngine(scores(3.0, 2.0, 1.0, 5.0), workers=workers)
@@ -376,8 +376,8 @@ def test_parked_trials_are_finished_by_the_next_supervisor(desk, workers):
 def test_a_pause_before_anything_ran(desk):
     """A pause asked for before the first trial leaves a study without trials that goes on later."""
     first = desk.supervisor(FakeEngine(scores(1.0)), trials=2)
-    first.park()
-    assert list(first.run())[-1].state == "parked"
+    first.pause()
+    assert list(first.run())[-1].state == "paused"
     assert desk.run(FakeEngine(scores(1.0)), trials=2)[-1].trials == {"complete": 2}
 
 
@@ -388,7 +388,7 @@ def test_a_second_attempt_repeats_its_epochs_at_the_same_times(desk):
         if isinstance(event, EpochEnded) and event.epoch == 2:
             first._recorder._flushed_at = 0.0  # the second is over: what was said so far is recorded
         if isinstance(event, EpochEnded) and event.epoch == 3:
-            first.park()
+            first.pause()
     desk.run(FakeEngine(scores(1.0)), trials=1)
     points = [point for record in desk.records(EpochsRecorded) for point in record.epochs]
     assert len(points) > 3, "the first attempt recorded some epochs"
@@ -503,7 +503,7 @@ def test_a_failure_that_was_recorded_is_not_tried_again(desk, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(Search, "tell", die)
+        patched.setattr(OptunaSearch, "tell", die)
         desk.run(FakeEngine(scores(Ends("error", "no such layer"))), trials=1)
     engine = FakeEngine(scores(1.0))
     desk.run(engine, trials=1)
@@ -551,7 +551,7 @@ def test_a_lost_lease_ends_the_supervisor_at_its_next_write(desk):
     before = []
     with pytest.raises(LeaseLostError):
         for event in desk.supervisor(FakeEngine(scores(1.0), on_event=lose), trials=3).run():
-            before = desk.records() if isinstance(event, TrialBegun) else before
+            before = desk.records() if isinstance(event, TrialBegan) else before
     assert [type(record).__name__ for record in desk.records()][: len(before)] == [
         type(record).__name__ for record in before
     ]

@@ -12,7 +12,7 @@ from fake_mlflow import FakeMlflow, mlflow_process
 from mlflow_picture import everything, points, runs_of, without_ids
 
 from pipelines.operations.sync import Watch, sync
-from pipelines.training.messages import read_epochs
+from pipelines.training.trial_folder import read_epochs
 from pipelines.workspace.home import Home
 from tracking.mlflow import client as mlflow_connection
 from tracking.mlflow.projection import Projection
@@ -177,7 +177,7 @@ def test_a_file_that_is_refused_costs_nothing_else(fake, client, store, records)
     running.start()
     until(lambda: not Outbox(store).pending())
     waiting = Outbox(store).waiting()
-    assert (waiting.parked, "413" in waiting.last_error) == (4, True)
+    assert (waiting.set_aside, "413" in waiting.last_error) == (4, True)
     parent, children = runs_of(client, "large")
     assert parent.info.status == "FINISHED"
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 2

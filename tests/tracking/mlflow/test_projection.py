@@ -241,11 +241,11 @@ def test_two_stores_do_not_share_runs(client, home, name, a_study):
     assert len({run.data.tags["kerastudy.key"] for run in runs}) == 10
 
 
-def test_a_parked_study_waits(projection, client, name, a_study):
+def test_a_paused_study_waits(projection, client, name, a_study):
     """Parked, the study and its running trials are SCHEDULED; they run again when it goes on."""
     records = a_study(name)
-    parked = StudyClosed(name, "parked", "Ctrl-C", NOON + 20_000, 0, 0.5, {"complete": 1}, "")
-    deliver(projection, [*records[:6], parked])
+    paused = StudyClosed(name, "paused", "Ctrl-C", NOON + 20_000, 0, 0.5, {"complete": 1}, "")
+    deliver(projection, [*records[:6], paused])
     parent, children = runs_of(client, name)
     assert (parent.info.status, children[0].info.status, children[1].info.status) == (
         "SCHEDULED",
@@ -390,9 +390,9 @@ def test_a_refitted_winner_is_its_studys_own(projection, client, name, a_study, 
     """The key of a training once more is longer than a trial's; its study takes its own alias over all the same."""
     first = a_study(name, models={1: keras_file}, register=f"{name}-model")
     deliver(projection, first)
-    again = TrialStarted(name, 1, {}, NOON + 70_000, execution="refit")
-    model = TrialFinished(name, 1, "complete", 0.9, {}, "", NOON + 80_000, "", keras_file, execution="refit")
-    deliver(projection, [again, model, replace(first[-1], execution="refit", finished_ms=NOON + 90_000)])
+    again = TrialStarted(name, 1, {}, NOON + 70_000, retraining="refit")
+    model = TrialFinished(name, 1, "complete", 0.9, {}, "", NOON + 80_000, "", keras_file, retraining="refit")
+    deliver(projection, [again, model, replace(first[-1], retraining="refit", finished_ms=NOON + 90_000)])
     version = client.get_model_version_by_alias(f"{name}-model", "champion")
     assert (str(version.version), version.tags["kerastudy.key"]) == ("2", f"{name}/1/refit")
 

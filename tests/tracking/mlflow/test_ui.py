@@ -44,7 +44,7 @@ def delivered(server, a_study, keras_file, tmp_path_factory):
     delivery = OutboxDelivery(store, base)
     delivery.start()
     left = delivery.stop(60)
-    assert (left.pending, left.parked) == (0, 0), left.last_error
+    assert (left.pending, left.set_aside) == (0, 0), left.last_error
     return home, base
 
 
@@ -79,7 +79,7 @@ def test_a_server_that_comes_back_gets_everything(tmp_path, a_study):
         assert outbox.pending() == len(a_study("late"))
         with ui.serve(tmp_path, {}, port=port) as base:
             left = delivery.stop(60)
-            assert (left.pending, left.parked) == (0, 0), left.last_error
+            assert (left.pending, left.set_aside) == (0, 0), left.last_error
             (board,) = ui.boards(base, base)
             servers = [child for child in psutil.Process().children(recursive=True) if f"{port}" in child.cmdline()]
             assert servers

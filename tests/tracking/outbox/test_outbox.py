@@ -92,7 +92,7 @@ def test_a_row_that_failed_travels_alone(store):
     """A row that was refused once takes no others with it, and keeps its place."""
     outbox = Outbox(store)
     outbox.add([finished(number) for number in range(4)])
-    outbox.note_error(outbox.next_rows("s", 100)[1:2], "no", attempts=1)
+    outbox.record_error(outbox.next_rows("s", 100)[1:2], "no", attempts=1)
     assert [[number for _, number in batch] for batch in kinds_of(batches(outbox.next_rows("s", 100)))] == [
         [0],
         [1],
@@ -111,7 +111,7 @@ def test_rows_are_delivered_in_order_and_deleted(store, a_study):
     running = delivery(store, target)
     running.start()
     left = running.stop(20)
-    assert (left.pending, left.parked, outbox.pending()) == (0, 0, 0)
+    assert (left.pending, left.set_aside, outbox.pending()) == (0, 0, 0)
     starts = [record.number for record in target.delivered if isinstance(record, TrialStarted)]
     assert isinstance(target.delivered[0], StudyOpened)
     assert starts == [0, 1, 2, 3]
@@ -130,7 +130,7 @@ def test_an_outage_is_waited_out(store, a_study):
     assert "connection refused" in outbox.waiting("s").last_error
     target.away = False
     left = running.stop(20)
-    assert (left.pending, left.parked, running.last_error) == (0, 0, "")
+    assert (left.pending, left.set_aside, running.last_error) == (0, 0, "")
     assert target.delivered[0] == records[0]
     assert target.delivered[-1] == records[-1]
 
@@ -154,7 +154,7 @@ def test_a_refused_row_does_not_hold_up_the_others(store, a_study):
     running = delivery(store, target)
     running.start()
     left = running.stop(20)
-    assert (left.pending, left.parked) == (0, 1)
+    assert (left.pending, left.set_aside) == (0, 1)
     assert "RefusedError: no such thing" in left.last_error
     assert [record.number for record in target.delivered if isinstance(record, TrialFinished)] == [0, 1, 2, 3]
 
@@ -167,7 +167,7 @@ def test_a_passing_failure_keeps_the_order(store, a_study):
     target = Target(refuses=lambda record: isinstance(record, TrialFinished) and bool(failures and failures.pop()))
     running = delivery(store, target)
     running.start()
-    assert running.stop(20).parked == 0
+    assert running.stop(20).set_aside == 0
     assert target.delivered == records
 
 
@@ -179,7 +179,7 @@ def test_one_bad_epoch_takes_no_others_with_it(store):
     running = delivery(store, target)
     running.start()
     left = running.stop(20)
-    assert (left.pending, left.parked) == (0, 1)
+    assert (left.pending, left.set_aside) == (0, 1)
     assert sorted(epoch for record in target.delivered for epoch, _, _ in record.epochs) == [0, 1, 2, 4]
 
 
@@ -189,11 +189,11 @@ def test_rows_set_aside_are_tried_again_at_the_next_start(store):
     outbox.add([ModelDisplaced("s", 1)])
     first = delivery(store, Target(refuses=lambda record: True))
     first.start()
-    assert first.stop(20).parked == 1
+    assert first.stop(20).set_aside == 1
     target = Target()
     second = delivery(store, target)
     second.start()
-    assert second.stop(20).parked == 0
+    assert second.stop(20).set_aside == 0
     assert target.delivered == [ModelDisplaced("s", 1)]
 
 
@@ -266,7 +266,7 @@ def test_rows_set_aside_get_a_second_chance(store, monkeypatch):
     target = Target(refuses=lambda record: record.number == 1 and bool(refuses))
     running = delivery(store, target)
     running.start()
-    until(lambda: outbox.waiting().parked)
+    until(lambda: outbox.waiting().set_aside)
     tries = target.tries
     until(lambda: target.tries > tries + 2)
     assert outbox.waiting().rows == 1
@@ -283,7 +283,7 @@ def test_the_end_gives_a_second_chance(store):
     target = Target(refuses=lambda record: bool(refuses))
     running = delivery(store, target)
     running.start()
-    until(lambda: outbox.waiting().parked)
+    until(lambda: outbox.waiting().set_aside)
     refuses.clear()
     assert running.stop(20) == Waiting(0, 0, "")
 
@@ -296,7 +296,7 @@ def test_a_server_at_fault_does_not_hold_up_every_row_for_long(store):
     target.severity = lambda error: "unclear"
     running = OutboxDelivery(store, "unused", connect=lambda: target, longest_pause_s=0.001)
     running.start()
-    until(lambda: outbox.waiting().parked == 3)
+    until(lambda: outbox.waiting().set_aside == 3)
     running.stop(0)
     assert target.tries == 1 + 29 + 2 + 2
 
@@ -319,11 +319,11 @@ def test_rows_that_say_the_same_are_not_doubled(store, a_study):
     """Rows that are told again take the place of those that wait; others keep theirs."""
     outbox, records = Outbox(store), a_study("s")
     outbox.add([ModelDisplaced("s", 7), *records, *a_study("other")])
-    outbox.note_error(outbox.next_rows("s", 3)[2:], "no", attempts=3, park=True)
+    outbox.record_error(outbox.next_rows("s", 3)[2:], "no", attempts=3, set_aside=True)
     with store.write() as connection:
         outbox.add_again("s", records, connection)
     assert [row.record for row in outbox.next_rows("s", 100)] == [ModelDisplaced("s", 7), *records]
-    assert outbox.waiting("s").parked == 0
+    assert outbox.waiting("s").set_aside == 0
     assert outbox.pending("other") == len(a_study("other"))
 
 
@@ -335,7 +335,7 @@ def test_the_studies_that_wait_are_known(store, a_study):
     running.start()
     running.stop(20)
     outbox.add([ModelDisplaced("a", 1), ModelDisplaced("b", 1)])
-    outbox.note_error(outbox.next_rows("a", 1), "no", attempts=3, park=True)
+    outbox.record_error(outbox.next_rows("a", 1), "no", attempts=3, set_aside=True)
     assert outbox.studies() == ("c", "a", "b")
 
 

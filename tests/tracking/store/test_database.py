@@ -91,8 +91,8 @@ def test_an_older_store_is_brought_up(tmp_path):
     for _ in range(2):
         with Store.open(tmp_path) as store:
             queue = StudyQueue(store)
-            queue.set_wish("digits", "stop")
-            assert (queue.get("digits").document, queue.wish("digits")) == ("study: digits", "stop")
+            queue.set_control_request("digits", "stop")
+            assert (queue.get("digits").document, queue.find_control_request("digits")) == ("study: digits", "stop")
 
 
 @pytest.mark.parametrize(

@@ -113,11 +113,11 @@ def test_no_clock_decides_who_holds_a_study(queue, monkeypatch):
 def test_a_wish_reaches_the_holder_alone(queue):
     """What was asked of one supervisor is not asked of the next."""
     lease = queue.claim("digits", this_process(), 30)
-    queue.set_wish("digits", "pause")
-    assert queue.wish("digits") == queue.get("digits").wish == "pause"
+    queue.set_control_request("digits", "pause")
+    assert queue.find_control_request("digits") == queue.get("digits").control_request == "pause"
     queue.release(lease)
     queue.claim("digits", this_process(), 30)
-    assert queue.wish("digits") is None
+    assert queue.find_control_request("digits") is None
 
 
 def test_a_lost_lease_cannot_be_renewed_or_released(queue, store):

@@ -13,7 +13,7 @@ from small_studies import write_mixed_csv
 from pipelines.data.prepare import prepare
 from pipelines.data.prepared import read_summary
 from pipelines.operations.replay.compare_data import compare_data
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 
 SPLIT = {"validation": 0.25, "test": 0.2, "seed": 1}
 WITHOUT_LABEL = "no label differs, and no raw value of a validation or test row: inputs of training rows do"
@@ -61,7 +61,7 @@ def change_cell(source: Path, line: int, column: int, value: str) -> None:
 def test_the_same_source_gives_the_same_data(compare):
     """Digest, rows, split, task, columns and what preprocessing made of the rows are equal to the last bit."""
     compared = compare()
-    assert {name: each.verdict for name, each in compared.items()} == dict.fromkeys(
+    assert {name: each.agreement for name, each in compared.items()} == dict.fromkeys(
         ("digest", "rows", "split", "task", "columns", "prepared rows"), "equal"
     )
 
@@ -71,9 +71,9 @@ def test_a_changed_validation_row_is_named(compare, source, mixed_data):
     line = line_in("validation", mixed_data)
     change_cell(source, line, 1, "9.5")
     compared = compare()
-    assert (compared["digest"].verdict, compared["split"].verdict) == ("different", "equal")
+    assert (compared["digest"].agreement, compared["split"].agreement) == ("different", "equal")
     assert compared["values"].note == f"other values in line {line} (validation)"
-    assert compared["prepared rows"].verdict == "different"
+    assert compared["prepared rows"].agreement == "different"
 
 
 def test_a_changed_training_row_is_told_apart(compare, source, mixed_data):
@@ -87,7 +87,7 @@ def test_new_rows_and_another_split_are_told(compare, source):
     with source.open("a") as file:
         file.write("33,0.5,1,0.5,0,Oslo,yes\n")
     compared = compare()
-    assert compared["rows"].verdict == "different"
+    assert compared["rows"].agreement == "different"
     assert "1 rows are new: line 82" in compared["split"].note
     assert "rows moved: line " in compare(seed=2)["split"].note
 
@@ -96,7 +96,7 @@ def test_what_was_not_recorded_is_unknown(compare, tmp_path):
     """A report that is gone makes nothing different."""
     shutil.rmtree(tmp_path / "report")
     compared = compare()
-    assert {compared[name].verdict for name in ("digest", "rows", "split", "task", "columns")} == {"unknown"}
+    assert {compared[name].agreement for name in ("digest", "rows", "split", "task", "columns")} == {"unknown"}
 
 
 def test_without_the_kept_data_only_digests_are_compared(compare, source, tmp_path):

@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.operations.replay.comparison import (
-    Closeness,
-    Compared,
-    closeness,
+    ItemComparison,
+    Tolerance,
     compare_arrays,
     compare_curves,
     compare_mappings,
     compare_number,
     compare_values,
-    worst,
+    find_worst,
+    tolerance_for,
 )
 
-CLOSE = Closeness(metric_share=1e-4, metric=1e-5, weight_share=1e-3, weight=1e-4)
+CLOSE = Tolerance(metric_share=1e-4, metric=1e-5, weight_share=1e-3, weight=1e-4)
 FINITE = st.floats(-1e6, 1e6)
 CURVE = st.lists(st.fixed_dictionaries({"loss": FINITE, "val_loss": FINITE}), min_size=1, max_size=6)
 
@@ -39,7 +39,7 @@ def curve(*values):
 def test_a_training_is_equal_to_itself(epochs):
     """Each metric of a training is equal to the last bit to the same training's, and so is its length."""
     compared = compare_curves(epochs, [dict(metrics) for metrics in epochs], CLOSE)
-    assert {each.verdict for each in compared} == {"equal"}
+    assert {each.agreement for each in compared} == {"equal"}
     assert {each.largest for each in compared if each.name != "epochs"} == {0.0}
 
 
@@ -50,8 +50,8 @@ def test_the_first_epoch_that_differs_is_found(epochs, data):
     now = [dict(metrics) for metrics in epochs]
     now[at]["val_loss"] += 1e5
     compared = by_name(compare_curves(epochs, now, CLOSE))
-    assert compared["loss"].verdict == "equal"
-    assert compared["val_loss"].verdict == "different"
+    assert compared["loss"].agreement == "equal"
+    assert compared["val_loss"].agreement == "different"
     assert compared["val_loss"].note == f"first in epoch {at + 1}, most in epoch {at + 1}"
     assert compared["val_loss"].largest == pytest.approx(1e5)
 
@@ -62,35 +62,35 @@ def test_numbers_are_judged_as_the_trainers_tests_judge_them(recorded, allowance
     now = recorded + allowances * (1e-5 + 1e-4 * abs(recorded))
     close = bool(np.isclose(now, recorded, rtol=1e-4, atol=1e-5))
     assert close == (abs(allowances) < 1)
-    verdict = compare_number("result", "score", recorded, now, CLOSE).verdict
-    assert verdict == ("equal" if recorded == now else "rounding" if close else "different")
+    agreement = compare_number("result", "score", recorded, now, CLOSE).agreement
+    assert agreement == ("equal" if recorded == now else "rounding" if close else "different")
 
 
 def test_the_largest_difference_has_an_epoch_of_its_own():
     """What differs first and what differs most are two things."""
     [_, compared] = compare_curves(curve(1.0, 2.0, 3.0), curve(1.0, 2.00001, 3.0001), CLOSE)
-    assert (compared.verdict, compared.note) == ("rounding", "first in epoch 2, most in epoch 3")
+    assert (compared.agreement, compared.note) == ("rounding", "first in epoch 2, most in epoch 3")
 
 
 def test_a_training_of_another_length_is_different():
     """The epochs that both have are compared all the same."""
     compared = by_name(compare_curves(curve(1.0, 2.0), curve(1.0, 2.0, 3.0), CLOSE))
-    assert (compared["epochs"].verdict, compared["epochs"].recorded, compared["epochs"].now) == ("different", 2, 3)
-    assert compared["val_loss"].verdict == "equal"
+    assert (compared["epochs"].agreement, compared["epochs"].recorded, compared["epochs"].now) == ("different", 2, 3)
+    assert compared["val_loss"].agreement == "equal"
 
 
 def test_a_metric_that_one_training_lacks_is_different():
     """It is said in which epoch, and which of the two has it."""
     [_, compared] = compare_curves(curve(1.0, 2.0), [{"val_loss": 1.0}, {}], CLOSE)
-    assert (compared.verdict, compared.note) == ("different", "in epoch 2 it is recorded alone")
+    assert (compared.agreement, compared.note) == ("different", "in epoch 2 it is recorded alone")
 
 
 def test_a_number_that_became_none_is_different():
     """Nothing is close to NaN but NaN, and the comparison is JSON all the same."""
     weights = [np.array([1.0, np.nan, np.inf])]
-    assert compare_arrays("result", "weights", weights, weights, share=1.0, absolute=1.0).verdict == "equal"
+    assert compare_arrays("result", "weights", weights, weights, share=1.0, absolute=1.0).agreement == "equal"
     compared = compare_arrays("result", "weights", weights, [np.array([np.nan, np.nan, np.inf])], share=1.0, absolute=1)
-    assert (compared.verdict, compared.largest) == ("different", None)
+    assert (compared.agreement, compared.largest) == ("different", None)
     json.dumps(asdict(compared), allow_nan=False)
 
 
@@ -100,29 +100,29 @@ def test_weights_are_judged_one_by_one():
     now = [np.zeros(2, np.float32), np.ones((2, 2), np.float32)]
     now[1][0, 1] += 1e-3
     compared = compare_arrays("result", "weights", recorded, now, share=1e-2, absolute=0.0)
-    assert (compared.verdict, compared.largest) == ("rounding", pytest.approx(1e-3, rel=1e-3))
+    assert (compared.agreement, compared.largest) == ("rounding", pytest.approx(1e-3, rel=1e-3))
     now[0][1] = 1e-3
-    assert compare_arrays("result", "weights", recorded, now, share=1e-2, absolute=0.0).verdict == "different"
+    assert compare_arrays("result", "weights", recorded, now, share=1e-2, absolute=0.0).agreement == "different"
 
 
 def test_weights_of_another_network_are_different():
     """Other shapes are not compared number by number."""
     compared = compare_arrays("result", "weights", [np.zeros((2, 3))], [np.zeros((3, 2))], share=1.0, absolute=1.0)
-    assert (compared.verdict, compared.largest) == ("different", None)
+    assert (compared.agreement, compared.largest) == ("different", None)
 
 
 def test_text_is_equal_or_different():
     """Arrays that hold no numbers have no difference to measure."""
     compared = compare_arrays("data", "raw", [np.array(["a"])], [np.array(["b"])], share=1.0, absolute=1.0)
-    assert compared.verdict == "different"
+    assert compared.agreement == "different"
 
 
 def test_what_was_not_recorded_is_unknown():
     """Nothing recorded is no difference, and is said."""
-    assert compare_values("code", "model.py", None, "ab").verdict == "unknown"
+    assert compare_values("code", "model.py", None, "ab").agreement == "unknown"
     assert compare_values("code", "model.py", None, "ab").note == "not recorded"
-    assert compare_values("code", "model.py", "ab", None).verdict == "different"
-    assert compare_mappings("data", "rows", None, {"train": 1}).verdict == "unknown"
+    assert compare_values("code", "model.py", "ab", None).agreement == "different"
+    assert compare_mappings("data", "rows", None, {"train": 1}).agreement == "unknown"
 
 
 def test_the_keys_that_differ_are_named():
@@ -137,12 +137,12 @@ def test_the_keys_that_differ_are_named():
 )
 def test_how_close_depends_on_the_trainers(trainers, metric):
     """Each pair of trainers has the closeness that docs/architecture.md gives it."""
-    assert closeness(*trainers).metric == metric
+    assert tolerance_for(*trainers).metric == metric
 
 
 def test_the_worst_verdict_counts():
     """What is unknown counts only where nothing else is known."""
     verdicts = ("equal", "unknown", "rounding")
-    assert worst(Compared("result", "", verdict) for verdict in verdicts) == "rounding"
-    assert worst(Compared("result", "", verdict) for verdict in (*verdicts, "different")) == "different"
-    assert worst([Compared("result", "", "unknown")]) == "unknown"
+    assert find_worst(ItemComparison("result", "", agreement) for agreement in verdicts) == "rounding"
+    assert find_worst(ItemComparison("result", "", agreement) for agreement in (*verdicts, "different")) == "different"
+    assert find_worst([ItemComparison("result", "", "unknown")]) == "unknown"

@@ -154,7 +154,7 @@ def compared(replayed, topic="result"):
 
 
 def verdicts(replayed, topic="result"):
-    return {name: each.verdict for name, each in compared(replayed, topic).items()}
+    return {name: each.agreement for name, each in compared(replayed, topic).items()}
 
 
 def files_in(home: Home) -> dict[str, str]:
@@ -170,7 +170,7 @@ def test_a_trial_comes_out_equal_and_nothing_is_written(family):
     """Data, training and weights are those of the trial to the last bit; the home stays as it was."""
     before = files_in(family)
     replayed = replay(family, "family", 0)
-    assert (replayed.verdict, replayed.trainer) == ("equal", "loop")
+    assert (replayed.agreement, replayed.trainer) == ("equal", "loop")
     assert set(verdicts(replayed)) >= RESULT
     assert set(verdicts(replayed).values()) == {"equal"}
     assert set(verdicts(replayed, "trial").values()) == {"equal"}
@@ -194,7 +194,7 @@ def test_a_pruned_trial_trains_as_long_as_it_had(family):
 def test_a_failed_trial_fails_again(family):
     """Its reason is compared, and that it fails alike is equal."""
     replayed = replay(family, "family", 2)
-    assert (replayed.verdict, compared(replayed)["state"].now) == ("equal", "failed")
+    assert (replayed.agreement, compared(replayed)["state"].now) == ("equal", "failed")
     assert compared(replayed)["reason"].now == "loss became nan in epoch 1"
 
 
@@ -202,7 +202,7 @@ def test_a_failed_trial_fails_again(family):
 def test_own_steps_are_trained_by_themselves_again(own):
     """A model of one's own is built with its values, those that only its code asks for among them."""
     replayed = replay(own, "own", 0)
-    assert (replayed.verdict, replayed.trainer) == ("equal", "own")
+    assert (replayed.agreement, replayed.trainer) == ("equal", "own")
     assert set(compared(replayed, "trial")["values"].now) == {"steps", "units", "epochs"}
     assert set(verdicts(replayed, "trial").values()) == {"equal"}
     assert verdicts(replayed, "code") == {"model.py": "equal", "kerastudy": "equal"}
@@ -212,7 +212,7 @@ def test_own_steps_are_trained_by_themselves_again(own):
 def test_a_trial_of_a_fleet_sits_in_a_fleet_again(together):
     """It trains alone in the program that it shared, and comes to the same bits, dropout included."""
     replayed = replay(together, "together", 1)
-    assert (replayed.verdict, replayed.trainer) == ("equal", "fleet")
+    assert (replayed.agreement, replayed.trainer) == ("equal", "fleet")
     assert {"weights", "score", "val_loss"} <= set(verdicts(replayed))
 
 
@@ -227,7 +227,7 @@ def test_another_trainer_is_within_rounding(copied):
         assert database.execute(f"{told} WHERE key = 'kerastudy:result'").rowcount
     replayed = replay(copied, "family", 0)
     assert replayed.trainer == "fit"
-    assert replayed.verdict in ("equal", "rounding")
+    assert replayed.agreement in ("equal", "rounding")
 
 
 def test_another_result_and_another_package_are_told(copied):
@@ -240,11 +240,11 @@ def test_another_result_and_another_package_are_told(copied):
     versions.write_text(json.dumps(json.loads(versions.read_text()) | {"numpy": "0.1", "gone": "1.0"}))
     replayed = replay(copied, "family", 0)
     curve, environment = compared(replayed)["val_loss"], compared(replayed, "environment")
-    assert replayed.verdict == "different"
+    assert replayed.agreement == "different"
     assert (curve.largest, curve.note) == (pytest.approx(0.5), "first in epoch 2, most in epoch 2")
-    assert [name for name, verdict in verdicts(replayed).items() if verdict != "equal"] == ["val_loss"]
-    assert (environment["numpy"].verdict, environment["numpy"].recorded) == ("different", "0.1")
-    assert (environment["gone"].verdict, environment["gone"].now) == ("different", None)
+    assert [name for name, agreement in verdicts(replayed).items() if agreement != "equal"] == ["val_loss"]
+    assert (environment["numpy"].agreement, environment["numpy"].recorded) == ("different", "0.1")
+    assert (environment["gone"].agreement, environment["gone"].now) == ("different", None)
 
 
 @pytest.mark.slow
@@ -254,8 +254,8 @@ def test_a_trial_keeps_its_own_seed(copied):
         told = "UPDATE kerastudy_studies SET document = replace(document, '\"seed\": 3', '\"seed\": 4')"
         assert database.execute(f"{told} WHERE name = 'family'").rowcount
     replayed = replay(copied, "family", 0)
-    assert compared(replayed, "trial")["seed"].verdict == "different"
-    assert replayed.verdict == "equal"
+    assert compared(replayed, "trial")["seed"].agreement == "different"
+    assert replayed.agreement == "equal"
 
 
 def test_a_changed_row_is_told_and_the_copy_is_trained_on(family, source):
@@ -267,10 +267,10 @@ def test_a_changed_row_is_told_and_the_copy_is_trained_on(family, source):
     source.write_text("\n".join(lines) + "\n")
     replayed = replay(family, "family", 0)
     data = compared(replayed, "data")
-    assert data["digest"].verdict == "different"
+    assert data["digest"].agreement == "different"
     assert data["values"].note == f"other values in line {line} (validation)"
     assert replayed.trained_on == "the study's own copy, since mixed.csv has changed"
-    assert replayed.verdict == "equal"
+    assert replayed.agreement == "equal"
 
 
 @pytest.mark.slow
@@ -280,7 +280,7 @@ def test_a_source_that_is_gone_is_told(copied, source, tmp_path):
     replayed = replay(copied, "family", 0)
     assert "there is no file or folder mixed.csv" in compared(replayed, "data")["source"].note
     assert replayed.trained_on == "the study's own copy, since its source cannot be prepared"
-    assert replayed.verdict == "equal"
+    assert replayed.agreement == "equal"
     shutil.rmtree(copied.data("family"))
     with pytest.raises(ConflictError, match="the data that the study prepared is gone from"):
         replay(copied, "family", 0)
@@ -300,7 +300,7 @@ def test_changed_code_is_told(own, base, tmp_path):
         (base / "model.py").write_text(CODE)
     assert verdicts(replayed, "code") == {"model.py": "different", "kerastudy": "equal"}
     assert verdicts(older, "code") == {"model.py": "different", "kerastudy": "unknown"}
-    assert (replayed.verdict, replayed.trainer) == ("equal", "loop")
+    assert (replayed.agreement, replayed.trainer) == ("equal", "loop")
 
 
 # What is kept, and what is refused ---------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_the_files_are_kept_where_they_are_asked_for(family, tmp_path):
     """The folder holds what a trial leaves, and the comparison; another replay does not replace it."""
     replayed = replay(family, "family", 1, tmp_path / "kept")
     told = json.loads((tmp_path / "kept" / "replay.json").read_text())
-    assert (told["verdict"], told["folder"]) == (replayed.verdict, str(tmp_path / "kept"))
+    assert (told["verdict"], told["folder"]) == (replayed.agreement, str(tmp_path / "kept"))
     assert (tmp_path / "kept" / "artifacts" / "history.csv").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     with pytest.raises(InputError, match="exists already"):

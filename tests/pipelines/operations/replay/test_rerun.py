@@ -10,9 +10,9 @@ import pytest
 from desk import Desk, scores
 from fake_engine import Ends, FakeEngine, training
 
-from pipelines.operations.replay.rerun import Course, recorded_course, train_again
+from pipelines.operations.replay.rerun import TrainingOutcome, read_recorded_outcome, train_again
 from pipelines.supervisor.running_trials import trial_seed
-from pipelines.training.messages import Rejected, epochs_file
+from pipelines.training.trial_folder import locate_epochs_file
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError
 
@@ -30,7 +30,7 @@ def again(desk, tmp_path):
 
     def make(script, *, trainer="loop", fleet="off", heard=lambda done: None, **changes):
         trial = desk.trials()[0]
-        past = recorded_course(replace(trial, trainer=trainer), desk.home.trial("it", 0))
+        past = read_recorded_outcome(replace(trial, trainer=trainer), desk.home.trial("it", 0))
         engine = FakeEngine(script)
         study = desk.study(fleet=fleet)
         data, folder = desk.home.data("it"), tmp_path / "again"
@@ -48,7 +48,7 @@ def test_a_trial_is_what_it_was_but_for_its_folder(desk, again):
     assert job == replace(was, folder=job.folder, rungs=frozenset(), most_parameters=None, most_model_bytes=None)
     assert job.seed == trial_seed(3, 0)
     assert (course.state, course.best_epoch, course.value) == ("complete", 2, 1.0)
-    assert course.epochs == recorded_course(desk.trials()[0], desk.home.trial("it", 0)).epochs
+    assert course.epochs == read_recorded_outcome(desk.trials()[0], desk.home.trial("it", 0)).epochs
 
 
 def test_a_trial_keeps_what_its_own_configuration_says(desk, again):
@@ -139,8 +139,10 @@ def test_the_epochs_of_a_failed_trial_are_those_it_reported(desk):
     desk.run(FakeEngine(scores(Ends("error", "ValueError: no"))))
     folder = desk.home.trial("it", 0)
     folder.mkdir(parents=True, exist_ok=True)
-    epochs_file(folder, 0).write_text('{"epoch": 0, "of": 3, "fold": 0, "at_ms": 1, "metrics": {"val_loss": 2.0}}\n')
-    course = recorded_course(desk.trials()[0], folder)
+    locate_epochs_file(folder, 0).write_text(
+        '{"epoch": 0, "of": 3, "fold": 0, "at_ms": 1, "metrics": {"val_loss": 2.0}}\n'
+    )
+    course = read_recorded_outcome(desk.trials()[0], folder)
     assert (course.state, course.reason, course.epochs) == ("failed", "ValueError: no", ({"val_loss": 2.0},))
 
 
@@ -150,11 +152,11 @@ def test_a_pruned_trial_without_its_files_is_refused(desk):
     shutil.rmtree(desk.home.trial("it", 0))
     pruned = replace(desk.trials()[0], state="pruned")
     with pytest.raises(ConflictError, match="nothing says how far"):
-        recorded_course(pruned, desk.home.trial("it", 0))
+        read_recorded_outcome(pruned, desk.home.trial("it", 0))
 
 
 def test_a_complete_trial_without_its_files_has_its_score(desk):
     """The store alone says how it ended."""
     desk.run(FakeEngine(scores(1.0)))
-    course = recorded_course(desk.trials()[0], Path("nowhere"))
-    assert course == Course("complete", "", "", (), 2, 1.0)
+    course = read_recorded_outcome(desk.trials()[0], Path("nowhere"))
+    assert course == TrainingOutcome("complete", "", "", (), 2, 1.0)
