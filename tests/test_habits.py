@@ -15,6 +15,8 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
+import kerastudy
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 KEEP_A_CHANGELOG = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
@@ -95,8 +97,6 @@ def test_site_loads_nothing_from_elsewhere(site: Path) -> None:
 
 def test_reference_has_every_public_name(site: Path) -> None:
     """The reference of the Python API has an entry for each name that `import kerastudy` offers."""
-    import kerastudy
-
     page = (site / "api.html").read_text(encoding="utf-8")
     assert [name for name in kerastudy.__all__ if f'id="kerastudy.{name}"' not in page] == []
 
