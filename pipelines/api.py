@@ -1,14 +1,4 @@
-"""kerastudy from Python: load a study, run it, use its result.
-
-::
-
-    from pipelines.api import load_study, run_study
-
-    if __name__ == "__main__":  # workers import this file
-        result = run_study(load_study("studies/breast-cancer.yaml"))
-        print(result.best.values, result.best.params)
-        model = result.load_model()
-"""
+"""Python API: load or make a study, run it, use its result. The package `kerastudy` exports it."""
 
 from __future__ import annotations
 
@@ -16,33 +6,49 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.export.export import Parity
-from pipelines.operations.export import export_study
-from pipelines.operations.run import supervised
-from pipelines.queries.study_reader import Lookup
 from pipelines.queries.views import BestTrial, TrialRow
-from pipelines.selection.model_locations import past_trial, refit_of
 from pipelines.study.load import Study, check_document
 from pipelines.study.load import load_study as _load_study
-from pipelines.supervisor.events import Progress, StudyEnded
+from pipelines.supervisor.events import Progress
 from pipelines.workspace.home import Home
-from search_spaces.errors import StudyFailedError
+from search_spaces.errors import InputError, KerastudyError, StudyFailedError
+from search_spaces.parameters import Categorical, Fixed, Float, Int
 from search_spaces.space import Space
 from search_spaces.yaml_document import plain_document
 
-__all__ = ["StudyResult", "load_study", "make_study", "run_study"]
+if TYPE_CHECKING:
+    from pipelines.export.export import Parity
+
+__all__ = [
+    "Categorical",
+    "Fixed",
+    "Float",
+    "InputError",
+    "Int",
+    "KerastudyError",
+    "Space",
+    "Study",
+    "StudyFailedError",
+    "StudyResult",
+    "load_study",
+    "make_study",
+    "run_study",
+]
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study came to.
+    """Result of a study.
 
     Attributes:
-        state: finished or parked.
+        study: its name.
+        home: the folder that holds its state.
+        state: finished or paused.
+        reason: why it ended.
         trials: every trial, in order.
-        winner: the best one, with its scores on the test rows.
+        winner: the best trial, with its scores on the test rows.
     """
 
     study: str
@@ -54,25 +60,35 @@ class StudyResult:
 
     @property
     def best(self) -> TrialRow:
-        """Return the best trial."""
+        """The best trial."""
         return self.winner.trial
 
     def load_model(self) -> Any:
         """Return the winner's `keras.Model`, which takes raw columns by name; imports Keras."""
         import keras
 
+        from pipelines.selection.model_locations import past_trial, refit_of
         from pipelines.training.write_models import model_file
 
-        made = refit_of if self.winner.refit else past_trial
-        return keras.models.load_model(model_file(made(self.home, self.study, self.best.number)))
+        locate = refit_of if self.winner.refit else past_trial
+        return keras.models.load_model(model_file(locate(self.home, self.study, self.best.number)))
 
     def export(self, folder: str | Path, formats: Sequence[str] = ("keras",)) -> tuple[Parity, ...]:
-        """Write the best model to a new folder, each format proven equal to the Keras model.
+        """Write the best model to a new folder, and compare each file with the Keras model.
+
+        Args:
+            folder: the folder to create.
+            formats: names of formats, such as `keras`, `saved_model`, `litert` or `onnx`.
+
+        Returns:
+            For each file: its size, its largest difference from the Keras model, its score.
 
         Raises:
             InputError: if a format is unknown or needs packages that are not installed, or the folder exists.
             ExportError: if a file differs from the Keras model; nothing is written.
         """
+        from pipelines.operations.export import export_study
+
         return export_study(self.home, self.study, None, formats, Path(folder)).files
 
 
@@ -84,12 +100,12 @@ def load_study(file: str | Path, overrides: Sequence[str] = ()) -> Study:
         overrides: `KEY=VALUE` pairs with dotted keys, such as `budget.trials=5`.
 
     Warns:
-        UserWarning: of what is allowed, yet seldom meant.
+        UserWarning: about settings that are allowed, but seldom intended.
 
     Raises:
         InputError: with every problem of the file.
     """
-    return _noted(_load_study(Path(file), overrides))
+    return _warn(_load_study(Path(file), overrides))
 
 
 def make_study(written: Mapping[str, Any], *, space: Space | None = None, folder: str | Path = ".") -> Study:
@@ -98,45 +114,47 @@ def make_study(written: Mapping[str, Any], *, space: Space | None = None, folder
     Args:
         written: such as `{"study": "a", "data": {"source": "sklearn:digits"}, "model": "cnn"}`.
         space: the search space, in place of a key `space`.
-        folder: where relative paths start from.
+        folder: the folder that relative paths start from.
 
     Warns:
-        UserWarning: of what is allowed, yet seldom meant.
+        UserWarning: about settings that are allowed, but seldom intended.
 
     Raises:
         InputError: with every problem found.
     """
     content = {**written, "space": space.to_dict()} if space is not None else dict(written)
-    return _noted(check_document(plain_document(content, str(written.get("study", "study"))), Path(folder).resolve()))
+    return _warn(check_document(plain_document(content, str(written.get("study", "study"))), Path(folder).resolve()))
 
 
-def _noted(study: Study) -> Study:
+def _warn(study: Study) -> Study:
     for note in study.notes():
-        warnings.warn(str(note), stacklevel=3)
+        warnings.warn(str(note), stacklevel=3)  # points at the caller of load_study or make_study
     return study
 
 
 def run_study(
     study: Study, *, home: str | Path | None = None, listen: Callable[[Progress], None] = lambda event: None
 ) -> StudyResult:
-    """Run a study, or go on with it, until its budget is used up.
+    """Run a study until its budget is used up; a study that has begun is resumed.
 
     Args:
-        study: what `load_study` or `make_study` returned.
-        home: where state is kept; `KERASTUDY_HOME` or `.kerastudy` when left out.
-        listen: called with everything that happens; see `pipelines.supervisor.events`.
+        study: the result of `load_study` or `make_study`.
+        home: the folder for all state; `KERASTUDY_HOME` or `.kerastudy` by default.
+        listen: is called with every event; see `pipelines.supervisor.events`.
 
     Raises:
-        InputError: if its data or model cannot be used, or the study exists and searches something else.
+        InputError: if its data or model cannot be used, or a study of this name searches something else.
         StudyBusyError: if another process works on it.
         StudyFailedError: if no trial completed.
     """
+    from pipelines.operations.run import run_to_end, supervise
+    from pipelines.queries.study_reader import StudyReader
+
     chosen = Home.at(str(home) if home is not None else None)
-    with supervised(study, chosen) as supervisor:
-        for event in supervisor.run():
-            listen(event)
-    if not isinstance(event, StudyEnded) or event.winner is None:
-        raise StudyFailedError(f"no trial of {study.name} completed: {getattr(event, 'reason', '')}")
-    with Lookup.open(chosen) as lookup:
-        trials, winner = lookup.trials(study.name), lookup.best(study.name)
-    return StudyResult(study.name, chosen, event.state, event.reason, trials, winner)
+    with supervise(study, chosen) as supervisor:
+        ended = run_to_end(supervisor, listen)
+    if ended.winner is None:
+        raise StudyFailedError(f"no trial of {study.name} completed: {ended.reason}")
+    with StudyReader.open(chosen) as reader:
+        trials, winner = reader.list_trials(study.name), reader.find_best_trial(study.name)
+    return StudyResult(study.name, chosen, ended.state, ended.reason, trials, winner)

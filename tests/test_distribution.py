@@ -51,7 +51,7 @@ def test_wheel_holds_all_modules_and_spaces(built: Path) -> None:
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    packages = ("search_spaces/", "tracking/", "pipelines/")
+    packages = ("kerastudy/", "search_spaces/", "tracking/", "pipelines/")
     assert packed == {name for name in tracked if name.startswith(packages)}
 
 

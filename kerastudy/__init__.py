@@ -1,0 +1,62 @@
+"""Public Python API of kerastudy: load or make a study, run it, use its result.
+
+::
+
+    import kerastudy
+
+    if __name__ == "__main__":  # workers import this file
+        result = kerastudy.run_study(kerastudy.load_study("studies/breast-cancer.yaml"))
+        print(result.best.values, result.best.params)
+        model = result.load_model()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipelines.api import (
+        Categorical,
+        Fixed,
+        Float,
+        InputError,
+        Int,
+        KerastudyError,
+        Space,
+        Study,
+        StudyFailedError,
+        StudyResult,
+        load_study,
+        make_study,
+        run_study,
+    )
+
+__all__ = [
+    "Categorical",
+    "Fixed",
+    "Float",
+    "InputError",
+    "Int",
+    "KerastudyError",
+    "Space",
+    "Study",
+    "StudyFailedError",
+    "StudyResult",
+    "load_study",
+    "make_study",
+    "run_study",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the API when one of its names is first used: a worker or a `--help` needs none of it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    from pipelines import api
+
+    value = globals()[name] = getattr(api, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
