@@ -23,15 +23,15 @@ from pydantic_core import PydanticUndefined
 from pipelines import cli
 from pipelines.models import catalogue, objectives, optimizer_catalogue
 from pipelines.models.hyperparameter import Hyperparameter
-from pipelines.spec import schema
+from pipelines.spec import schema, section, units
 from search_spaces.shipped_spaces import shipped_names, shipped_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 _WORDS: Mapping[Any, str] = {
-    schema.Seconds: "duration",
-    schema.Bytes: "size",
-    schema.Name: "name",
-    schema.Alias: "alias",
+    units.Seconds: "duration",
+    units.Bytes: "size",
+    section.Name: "name",
+    section.Alias: "alias",
     bool: "true or false",
     int: "whole number",
     float: "number",

@@ -28,7 +28,7 @@ import pandas as pd
 from pipelines.data.prepared import RawColumn
 from pipelines.data.raw import Array, RawData
 from pipelines.data.tabular_files import column_of
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem, nearest
 
 ColumnKind = Literal["numeric", "boolean", "string", "date"]

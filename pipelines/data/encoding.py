@@ -20,7 +20,7 @@ import numpy as np
 
 from pipelines.data.columns import Column
 from pipelines.data.raw import Array
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 
 ONE_HOT_MOST = 50
 EMBEDDING_MOST = 2_000

@@ -33,9 +33,9 @@ from pipelines.data.source_paths import source_path
 from pipelines.data.sources import load
 from pipelines.data.splits import Split, divided_anew, split_rows
 from pipelines.data.targets import Labels, read_labels, split_target
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
-from tracking.testing.failpoints import reach
+from tracking.testing.failpoints import hit
 
 if TYPE_CHECKING:
     import keras
@@ -93,7 +93,7 @@ def prepare(
         raise InputError(Problem(message, "data.source"))
     _flush(aside)
     shutil.rmtree(folder, ignore_errors=True)
-    reach("data-prepared")
+    hit("data-prepared")
     aside.replace(folder)
     return summary
 

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem, nearest
 
 FORMS = "a .csv, .tsv, .parquet or .npz file, an image folder, sklearn:<name>, keras:<name> or loader.py:function"

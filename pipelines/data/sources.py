@@ -15,7 +15,7 @@ from pipelines.data.prepared import InputKind
 from pipelines.data.raw import GivenPart, RawData, combine
 from pipelines.data.source_paths import find_source, is_loader
 from pipelines.data.tabular_files import read_csv, read_parquet
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 
 

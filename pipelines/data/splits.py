@@ -16,7 +16,7 @@ import pandas as pd
 from pipelines.data.raw import PARTS, Array, RawData
 from pipelines.data.tabular_files import column_of
 from pipelines.data.targets import Labels
-from pipelines.spec.schema import DataSpec, SplitSpec
+from pipelines.spec.data_spec import DataSpec, SplitSpec
 from search_spaces.errors import InputError, Problem, nearest
 
 RARE_ROWS = 10

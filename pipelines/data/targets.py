@@ -23,7 +23,7 @@ import pandas as pd
 from pipelines.data.columns import are_missing_words, clean_text
 from pipelines.data.prepared import TaskKind
 from pipelines.data.raw import Array, RawData
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem, nearest
 
 MOST_CLASS_NUMBERS = 100

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.cli.progress_bars import duration
+from pipelines.engines.base import Engine
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.export.export import ExportResult, check_target, export_trial
 from pipelines.export.model_card import ModelOrigin
 from pipelines.export.registry import check_formats
-from pipelines.operations.submit import written_document
-from pipelines.queries.study_reader import Lookup
+from pipelines.operations.submit import serialize_study
+from pipelines.queries.study_reader import StudyReader
 from pipelines.selection.model_locations import ensemble_of, handed_over, is_refitted, past_trial
-from pipelines.spec.schema import BudgetSpec, SplitSpec
+from pipelines.spec.data_spec import SplitSpec
+from pipelines.spec.schema import BudgetSpec
 from pipelines.study.load import Study
+from pipelines.supervisor.event_text import format_duration
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
 
@@ -30,11 +32,13 @@ def export_study(
     target: Path,
     *,
     ensemble: bool = False,
+    engine: Engine | None = None,
 ) -> ExportResult:
     """Export a model of a study, in the study's own formats unless some are named.
 
     It is the model that the winner hands over, which may have been trained on validation rows too, unless a trial is
     named or the `ensemble` of the finalists is asked for: that is the model of the trial as the search trained it.
+    The models are loaded by workers of `engine`, or of an engine of the export's own if None.
 
     Raises:
         InputError: if study, trial or format are unknown, a format cannot be written here, or the target exists.
@@ -44,10 +48,10 @@ def export_study(
     check_formats(formats or ())
     if ensemble and trial is not None:
         raise InputError("expected a trial or the ensemble, got both; leave one out")
-    with Lookup.open(home) as lookup:
-        number = lookup.complete_trial(study, trial)
-        checked = lookup.checked(study)
-        origin = _origin(lookup, checked, number)
+    with StudyReader.open(home) as reader:
+        number = reader.find_complete_trial(study, trial)
+        checked = reader.load_study(study)
+        origin = _describe_origin(reader, checked, number)
     of = past_trial(home, study, number) if trial is not None else handed_over(checked, home, number)
     made = ""
     if trial is None and is_refitted(checked, home, number):
@@ -61,25 +65,29 @@ def export_study(
     chosen = formats or checked.spec.export.formats
     test = origin.test if of == handed_over(checked, home, number) else {}
     origin = replace(origin, test=test, made=made)
-    with closing(LocalEngine(1)) as engine:
-        files = export_trial(home, study, number, chosen, target, engine, origin, of)
+    with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
+        files = export_trial(home, study, number, chosen, target, used, origin, of)
     return ExportResult(study, number, str(target), files, test, made)
 
 
-def _origin(lookup: Lookup, study: Study, number: int) -> ModelOrigin:
-    view, best, trials = lookup.study(study.name), lookup.best(study.name), lookup.trials(study.name)
+def _describe_origin(reader: StudyReader, study: Study, number: int) -> ModelOrigin:
+    view, best, trials = (
+        reader.read_study(study.name),
+        reader.find_best_trial(study.name),
+        reader.list_trials(study.name),
+    )
     (chosen,) = (trial for trial in trials if trial.number == number)
     is_winner = best.trial.number == number
     return ModelOrigin(
         study=study.name,
         trial=number,
         study_file="study.json",
-        document=json.dumps(json.loads(written_document(study)), indent=2, ensure_ascii=False) + "\n",
+        document=json.dumps(json.loads(serialize_study(study)), indent=2, ensure_ascii=False) + "\n",
         model=study.spec.model,
-        split=_split_in_words(study.spec.data.split),
-        budget=_budget_in_words(study.spec.budget),
+        split=_describe_split(study.spec.data.split),
+        budget=_describe_budget(study.spec.budget),
         space={
-            name: _in_words(written)
+            name: _describe_parameter(written)
             for name, written in study.space.to_dict().items()
             if isinstance(written, dict) and written.get("type") != "fixed"
         },
@@ -89,12 +97,12 @@ def _origin(lookup: Lookup, study: Study, number: int) -> ModelOrigin:
         value=chosen.values[0] if chosen.values else None,
         is_winner=is_winner,
         test=best.test if is_winner else {},
-        importances=lookup.importances(study.name),
+        importances=reader.compute_importances(study.name),
         finalists=best.finalists if is_winner else (),
     )
 
 
-def _split_in_words(split: SplitSpec) -> str:
+def _describe_split(split: SplitSpec) -> str:
     if split.column is not None:
         return f"by the column `{split.column}`"
     test = f"{split.test:.0%} test, seed {split.seed}"
@@ -103,10 +111,10 @@ def _split_in_words(split: SplitSpec) -> str:
     return f"{split.validation:.0%} validation, {test}; the same rows whenever it is run"
 
 
-def _budget_in_words(budget: BudgetSpec) -> str:
+def _describe_budget(budget: BudgetSpec) -> str:
     parts = [f"{budget.trials} trials"]
     if budget.time is not None:
-        parts.append(duration(budget.time))
+        parts.append(format_duration(budget.time))
     if budget.target is not None:
         parts.append(f"a score of {budget.target:g}")
     if budget.patience is not None:
@@ -114,5 +122,5 @@ def _budget_in_words(budget: BudgetSpec) -> str:
     return ", or ".join(parts)
 
 
-def _in_words(written: Mapping[str, object]) -> str:
+def _describe_parameter(written: Mapping[str, object]) -> str:
     return ", ".join(f"{key} {value}" for key, value in written.items() if value is not None)

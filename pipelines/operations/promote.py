@@ -11,23 +11,25 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.prepared import DataSummary, read_summary
-from pipelines.engines.base import Job
+from pipelines.engines.base import Engine, Job
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.run_job import run_job
-from pipelines.export.compare_models import ModelComparison, ComparisonJob
-from pipelines.queries.study_reader import Lookup
+from pipelines.export.compare_models import ComparisonJob, ModelComparison
+from pipelines.export.jobs import COMPARE_MODELS
+from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import BestTrial, TrialRow
 from pipelines.recording import records
 from pipelines.selection.model_locations import handed_over, is_refitted
-from pipelines.spec.schema import alias_name
+from pipelines.spec.section import parse_alias
 from pipelines.study.load import Study
-from pipelines.training.messages import PastTrial, has_model
+from pipelines.training.messages import PastTrial
+from pipelines.training.trial_folder import has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.mlflow import urls
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Promoted:
+class PromotionResult:
     """What came of promoting a trial.
 
     Attributes:
@@ -72,6 +74,7 @@ class _Candidate:
     trial: TrialRow
     metric: str
     summary: DataSummary
+    engine: Engine | None = None
 
     @property
     def name(self) -> str:
@@ -96,12 +99,14 @@ def check_alias(alias: str | None) -> None:
     """
     if alias is not None:
         try:
-            alias_name(alias)
+            parse_alias(alias)
         except ValueError as error:
             raise InputError(f"alias: {error}") from None
 
 
-def promote_trial(home: Home, study: str, trial: int | None, alias: str | None, *, force: bool) -> Promoted:
+def promote_trial(
+    home: Home, study: str, trial: int | None, alias: str | None, *, force: bool, engine: Engine | None = None
+) -> PromotionResult:
     """Give a trial's model an alias of its registered model, if it is at least as good as what holds it, or by force.
 
     Args:
@@ -110,28 +115,29 @@ def promote_trial(home: Home, study: str, trial: int | None, alias: str | None, 
         trial: the trial's number; the best one's if None.
         alias: the alias; the study file's if None.
         force: whether it gets the alias also if it is worse or cannot be compared.
+        engine: runs the job that loads the models; an engine of this promotion's own if None.
 
     Raises:
         InputError: if study or trial are unknown, the trial has no model, or MLflow takes no such alias.
         KerastudyError: if MLflow does not answer, or somebody else moved the alias meanwhile.
     """
     check_alias(alias)
-    with Lookup.open(home) as lookup:
-        number = lookup.complete_trial(study, trial)
-        checked, best = lookup.checked(study), lookup.best(study)
-        candidate = _candidate(home, checked, best, {each.number: each for each in lookup.trials(study)}[number])
+    with StudyReader.open(home) as reader:
+        number = reader.find_complete_trial(study, trial)
+        checked, best = reader.load_study(study), reader.find_best_trial(study)
+        candidate = _candidate(home, checked, best, {each.number: each for each in reader.list_trials(study)}[number])
     from tracking.mlflow.promotion import Registry  # MLflow takes seconds to import
 
     with Store.open(home.store) as store:
         registry = Registry(urls.resolve(home.folder, os.environ), store.identity)
-    return _promoted(candidate, registry, alias or checked.spec.export.alias, force=force)
+    return _promote(replace(candidate, engine=engine), registry, alias or checked.spec.export.alias, force=force)
 
 
 def _candidate(home: Home, study: Study, best: BestTrial, trial: TrialRow) -> _Candidate:
     return _Candidate(home, study, trial, best.metric, read_summary(home.data(study.name)))
 
 
-def _promoted(candidate: _Candidate, registry: Registry, alias: str, *, force: bool) -> Promoted:
+def _promote(candidate: _Candidate, registry: Registry, alias: str, *, force: bool) -> PromotionResult:
     study, number, name = candidate.study.name, candidate.trial.number, candidate.name
     own, holder = registry.version_of(name, study, number), registry.holder(name, alias)
     if own is None and not has_model(candidate.folder):
@@ -139,16 +145,16 @@ def _promoted(candidate: _Candidate, registry: Registry, alias: str, *, force: b
             f"trial {number} of {study} has no model: only complete trials among the best tracking.keep_models keep "
             "theirs, and those that were trained in a fleet"
         )
-    done = Promoted(study, number, name, alias, False, own.version if own else "", str(holder or ""), None, "")
+    done = PromotionResult(study, number, name, alias, False, own.version if own else "", str(holder or ""), None, "")
     if own is not None and holder is not None and own.version == holder.version:
         return replace(done, is_promoted=True, reason=f"{own} holds models:/{name}@{alias} already")
-    comparison = _compared(candidate, registry, own, holder)
-    done = replace(done, comparison=comparison, notes=tuple(_notes(candidate, comparison, holder)))
-    verdict = _verdict(comparison, holder)
+    comparison = _compare(candidate, registry, own, holder)
+    done = replace(done, comparison=comparison, notes=tuple(_list_notes(candidate, comparison, holder)))
+    verdict = _describe_result(comparison, holder)
     if not (holder is None or comparison.is_as_good or force):
         return replace(done, reason=f"not promoted: {verdict}. Name another --trial, or promote with --force")
     if own is None:
-        own = _registered(candidate, registry)
+        own = _register(candidate, registry)
     is_forced = "" if holder is None or comparison.is_as_good else "by force, though "
     words = f"Promoted to {alias}: {is_forced}{verdict}"
     registry.move_alias(own, alias, holder, json.dumps(asdict(comparison), ensure_ascii=False), words)
@@ -156,7 +162,7 @@ def _promoted(candidate: _Candidate, registry: Registry, alias: str, *, force: b
     return replace(done, is_promoted=True, version=own.version, reason=reason)
 
 
-def _compared(
+def _compare(
     candidate: _Candidate, registry: Registry, own: KnownVersion | None, holder: KnownVersion | None
 ) -> ModelComparison:
     """Return how both models do on the study's held-out rows."""
@@ -171,13 +177,13 @@ def _compared(
             incompatibility = str(error)
         theirs = (str(rival.keras_file), rival.task) if rival else (None, None)
         asked = ComparisonJob(candidate.model, model, *theirs)
-        job = Job("comparison", "pipelines.export.compare_models:compare_models", asked, candidate.folder / "promote.log")
-        with closing(LocalEngine(1)) as engine:
+        job = Job("comparison", COMPARE_MODELS, asked, candidate.folder / "promote.log")
+        with nullcontext(candidate.engine) if candidate.engine else closing(LocalEngine(1)) as engine:
             comparison: ModelComparison = run_job(engine, replace(job, fresh=True))
     return replace(comparison, incompatibility=incompatibility) if incompatibility else comparison
 
 
-def _verdict(comparison: ModelComparison, holder: KnownVersion | None) -> str:
+def _describe_result(comparison: ModelComparison, holder: KnownVersion | None) -> str:
     """Return in a clause what the comparison says."""
     if holder is None:
         return "nobody held it"
@@ -192,7 +198,7 @@ def _verdict(comparison: ModelComparison, holder: KnownVersion | None) -> str:
     return f"{metric} {ours:.6g} is {how} the {theirs:.6g} of {holder} {on}"
 
 
-def _notes(candidate: _Candidate, comparison: ModelComparison, holder: KnownVersion | None) -> Iterator[str]:
+def _list_notes(candidate: _Candidate, comparison: ModelComparison, holder: KnownVersion | None) -> Iterator[str]:
     if comparison.part == "validation":
         yield f"{candidate.study.name} has no test part: these are the validation rows, which its search chose by"
         if is_refitted(candidate.study, candidate.home, candidate.trial.number):
@@ -204,7 +210,7 @@ def _notes(candidate: _Candidate, comparison: ModelComparison, holder: KnownVers
         yield f"version {holder.version} was trained on {whose}: it may have seen some of these rows"
 
 
-def _registered(candidate: _Candidate, registry: Registry) -> KnownVersion:
+def _register(candidate: _Candidate, registry: Registry) -> KnownVersion:
     """Make the trial's model a version."""
     spec, data = candidate.study.spec, candidate.home.data(candidate.study.name)
     records.write_mlflow_model(candidate.folder, data, anew=False)

@@ -11,38 +11,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from pipelines.data.job import DataJob
+from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.data.prepared import DataSummary
 from pipelines.data.source_paths import check_source_paths
-from pipelines.engines.base import Engine, Job
-from pipelines.engines.run_job import JobError, run_alone
+from pipelines.engines.base import Engine, Job, JobFunction, Result
+from pipelines.engines.run_job import JobError, run_job
+from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.search.space_evolution import evolve_study
-from pipelines.spec.schema import size_text
+from pipelines.spec.units import format_bytes
 from pipelines.study.load import Study
-from pipelines.study.model_hyperparameters import own_model, undeclared, write_asked
+from pipelines.study.model_hyperparameters import describe_user_model, undeclared, write_asked
+from pipelines.training.jobs import BUILD_MODELS, CHECK_USER_MODEL, TIME_MODELS
 from pipelines.training.messages import ModelCheck, TrialJob
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, Problem
 from search_spaces.suggest import largest, smallest
-from tracking.outbox.records import Value
+from search_spaces.values import Value
 from tracking.store.database import Store
 from tracking.store.registered_names import claim_registered_name
 from tracking.store.study_queue import StudyQueue, StudyRecord
-from tracking.testing.failpoints import reach
-
-if TYPE_CHECKING:
-    from pipelines.training.user_model.model_check import OwnCheck
+from tracking.testing.failpoints import hit
 
 _QUOTED_LINES = 20
 _SMALLEST = "the smallest model that the space can ask for"
 
 
 @dataclass(frozen=True)
-class Checked:
+class StudyCheck:
     """What trying a study showed: its data, and the smallest and the largest model of its space."""
 
     summary: DataSummary
@@ -50,7 +48,7 @@ class Checked:
     largest: ModelCheck
 
 
-def known_study(study: Study, home: Home, *, evolve: bool = False) -> StudyRecord | None:
+def find_known_study(study: Study, home: Home, *, evolve: bool = False) -> StudyRecord | None:
     """Return the study of that name which a home holds, None where there is none; nothing is created.
 
     Raises:
@@ -61,17 +59,17 @@ def known_study(study: Study, home: Home, *, evolve: bool = False) -> StudyRecor
     with Store.open(home.store) as store:
         known = StudyQueue(store).find(study.name)
     if known is not None and known.state == "cancelled":
-        raise InputError(_is_cancelled(study))
-    if known is None or is_stillborn(known) or known.digest.partition(":")[0] == study.identity():
+        raise InputError(_explain_cancelled(study))
+    if known is None or failed_before_start(known) or known.digest.partition(":")[0] == study.identity():
         return known
     if not (evolve and _differs_in_space_alone(study, known)):
-        raise InputError(_what_differs(study, known))
+        raise InputError(_explain_difference(study, known))
     return known
 
 
 def check_study(
     study: Study, folder: Path, engine: Engine, known: StudyRecord | None = None, *, timed: bool = False
-) -> Checked:
+) -> StudyCheck:
     """Prepare a study's data below `folder`, and build the smallest and the largest model; time them when asked to.
 
     The data must be what it was for the study as it is `known`.
@@ -79,30 +77,29 @@ def check_study(
     Raises:
         InputError: if the data or the model cannot be used; `folder` is as it was.
     """
-    with _placed(study), _left_as_it_was(folder), _with_its_output():
+    with _place_problems(study), _clean_up_on_failure(folder), _quote_log():
         check_source_paths(study.spec.data, study.base)
         folder.mkdir(parents=True, exist_ok=True)
         _check_formats(study, folder, engine)
         expected = (known.digest.partition(":")[2] or None) if known else None
         summary = prepare_data(study, folder, engine, expected)
         study.objective(summary.task.kind)
-        with _left_as_it_was(folder / "check"):
+        with _clean_up_on_failure(folder / "check"):
             small, large = (
                 _check_own(study, folder, engine)
-                if study.has_own_model
+                if study.has_user_model
                 else _check_models(study, folder, engine, timed=timed)
             )
             shutil.rmtree(folder / "check", ignore_errors=True)
         _refuse_if_all_are_too_large(study, small)
-    return Checked(summary, small, large)
+    return StudyCheck(summary, small, large)
 
 
 def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | None = None) -> DataSummary:
     """Prepare a study's data in `folder`/data; what is there already for the same data is used again."""
     payload = DataJob(study.spec.data, str(study.base), str(folder / "data"), study.prefers, expected)
-    job = Job("data", "pipelines.data.job:prepare_data", payload, folder / "prepare.log")
-    summary: DataSummary = run_alone(engine, job)
-    return summary
+    job = Job("data", PREPARE_DATA, payload, folder / "prepare.log")
+    return run_job(engine, job)
 
 
 def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = False) -> StudyRecord:
@@ -116,24 +113,24 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
     queue = StudyQueue(store)
     identity = f"{study.identity()}:{summary.digest}"
     known = queue.find(study.name)
-    document = written_document(study)
-    if known is not None and known.digest not in (identity, _unseen(study)) and not is_stillborn(known):
+    document = serialize_study(study)
+    if known is not None and known.digest not in (identity, _make_unchecked_digest(study)) and not failed_before_start(known):
         if not (evolve and _differs_in_space_alone(study, known)):
-            raise InputError(_what_differs(study, known))
+            raise InputError(_explain_difference(study, known))
         evolve_study(store, study, json.loads(known.document)["space"])
     if known is not None:
         queue.amend(study.name, document, identity)
     with store.write() as connection:
         claim_registered_name(connection, study.registered_name, study.name)
     queued = queue.enqueue(study.name, document, identity, folder=study.base)
-    reach("study-enqueued")
+    hit("study-enqueued")
     return queued
 
 
-def hand_in(study: Study, queue: StudyQueue, connection: Connection) -> bool:
+def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> bool:
     """Put a study in the queue unseen: whoever works on it tries its data and its models first.
 
-    The same study again is the one that is there; it goes on where it is parked, or has a larger budget now. One that
+    The same study again is the one that is there; it goes on where it is paused, or has a larger budget now. One that
     failed before it began makes room for another of its name.
 
     Returns whether there is something to work on that there was not before.
@@ -142,14 +139,14 @@ def hand_in(study: Study, queue: StudyQueue, connection: Connection) -> bool:
         ConflictError: if there is a study of that name that searches something else, runs with other settings, or
             was cancelled.
     """
-    document, known = written_document(study), queue.find(study.name, connection=connection)
+    document, known = serialize_study(study), queue.find(study.name, connection=connection)
     if known is None:
-        queue.enqueue(study.name, document, _unseen(study), folder=study.base, connection=connection)
+        queue.enqueue(study.name, document, _make_unchecked_digest(study), folder=study.base, connection=connection)
         return True
-    if known.digest.partition(":")[0] != study.identity() and not is_stillborn(known):
-        raise ConflictError(_what_differs(study, known))
+    if known.digest.partition(":")[0] != study.identity() and not failed_before_start(known):
+        raise ConflictError(_explain_difference(study, known))
     if known.state == "cancelled":
-        raise ConflictError(_is_cancelled(study))
+        raise ConflictError(_explain_cancelled(study))
     if known.state == "queued" and known.document == document:
         return False
     if known.state == "running":
@@ -157,33 +154,33 @@ def hand_in(study: Study, queue: StudyQueue, connection: Connection) -> bool:
             return False
         message = f'study "{study.name}" is being worked on with other settings: pause it first, or wait for its end'
         raise ConflictError(study.document.problem(("study",), message))
-    if known.document == document and known.state in ("finished", "failed") and not is_stillborn(known):
+    if known.document == document and known.state in ("finished", "failed") and not failed_before_start(known):
         return False
-    digest = _unseen(study) if is_stillborn(known) else known.digest
+    digest = _make_unchecked_digest(study) if failed_before_start(known) else known.digest
     queue.amend(study.name, document, digest, connection=connection)
     queue.set_state(study.name, "queued", connection=connection)
     return True
 
 
-def is_unseen(known: StudyRecord) -> bool:
+def is_unchecked(known: StudyRecord) -> bool:
     """Say whether a study waits in the queue with its data and models untried."""
     return known.digest.endswith(":")
 
 
-def is_stillborn(known: StudyRecord) -> bool:
+def failed_before_start(known: StudyRecord) -> bool:
     """Say whether a study failed before it began: its data or its models could not be used."""
-    return is_unseen(known) and known.state == "failed"
+    return is_unchecked(known) and known.state == "failed"
 
 
-def _unseen(study: Study) -> str:
+def _make_unchecked_digest(study: Study) -> str:
     return f"{study.identity()}:"
 
 
-def _is_cancelled(study: Study) -> Problem:
+def _explain_cancelled(study: Study) -> Problem:
     return study.document.problem(("study",), f'study "{study.name}" was cancelled: give this one another name')
 
 
-def written_document(study: Study) -> str:
+def serialize_study(study: Study) -> str:
     """Return the study file as the queue keeps it: the space in full, whatever it extends."""
     return json.dumps({**study.document.data, "space": study.space.to_dict()})
 
@@ -192,12 +189,12 @@ def _differs_in_space_alone(study: Study, known: StudyRecord) -> bool:
     return known.digest.partition("-")[0] == study.identity().partition("-")[0]
 
 
-def _what_differs(study: Study, known: StudyRecord) -> Problem:
+def _explain_difference(study: Study, known: StudyRecord) -> Problem:
     before, now = json.loads(known.document), {**study.document.data, "space": study.space.to_dict()}
     parts = ("data", "model", "space", "objective", "training")
     changed = [part for part in parts if before.get(part) != now.get(part)]
     code = f"and the code in {study.spec.model.partition(':')[0]} has changed since"
-    other = code if study.has_own_model else "and its file meant something else"
+    other = code if study.has_user_model else "and its file meant something else"
     what = f"with another {', '.join(changed)}" if changed else other
     message = f'study "{study.name}" exists already {what}; give this one another name, or choose another --home'
     if _differs_in_space_alone(study, known):
@@ -207,38 +204,39 @@ def _what_differs(study: Study, known: StudyRecord) -> Problem:
 
 def _check_formats(study: Study, folder: Path, engine: Engine) -> None:
     """Make sure that the models can be measured in the formats that the objectives name."""
-    if any(goal.format is not None for goal in study.spec.objectives or ()):
-        log = folder / "check" / "formats.log"
-        run_alone(engine, Job("formats", "pipelines.export.registry:check_goals", study.spec.objectives, log))
+    objectives = study.spec.objectives or ()
+    if any(goal.format is not None for goal in objectives):
+        run_job(engine, Job("formats", CHECK_FORMATS, objectives, folder / "check" / "formats.log"))
 
 
 def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) -> tuple[ModelCheck, ModelCheck]:
-    function = "time_models" if timed else "build_models"
-    small, large = _try_ends(study, folder, engine, f"pipelines.training.model_check:{function}")
+    small, large = _check_extremes(study, folder, engine, TIME_MODELS if timed else BUILD_MODELS)
     return small, large
 
 
 def _check_own(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
     """Check a model of the study's own, and keep what it asks for."""
-    check: OwnCheck = _try_ends(study, folder, engine, "pipelines.training.user_model.model_check:check_own_model")
-    loose = [each.name for each in undeclared(check.asked, study.space.parameters) if study.searches_undeclared]
+    check = _check_extremes(study, folder, engine, CHECK_USER_MODEL)
+    loose = [each.name for each in undeclared(check.requested, study.space.parameters) if study.searches_undeclared]
     if loose and study.spec.search.sampler == "grid":
         message = f"a grid needs every range in the space: declare {', '.join(loose)}, or write undeclared: fix"
         raise InputError(Problem(message, "search.sampler"))
-    write_asked(folder, check.asked)
+    write_asked(folder, check.requested)
     return check.smallest, check.largest
 
 
-def _try_ends(study: Study, folder: Path, engine: Engine, function: str) -> Any:
+def _check_extremes(
+    study: Study, folder: Path, engine: Engine, function: JobFunction[tuple[TrialJob, ...], Result]
+) -> Result:
     ends = smallest(study.space), largest(study.space)
-    small, large = (_trial(study, folder, values) for values in ends)
+    small, large = (_make_trial(study, folder, values) for values in ends)
     limits = study.spec.limits
     jobs = (small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory))
     log = folder / "check" / "worker.log"
     try:
-        return run_alone(engine, Job("check", function, jobs, log, memory_bytes=limits.memory))
+        return run_job(engine, Job("check", function, jobs, log, memory_bytes=limits.memory))
     except JobError as error:
-        raise _too_large(ends[1], limits.memory) if error.kind == "memory" else error from None
+        raise _explain_memory(ends[1], limits.memory) if error.kind == "memory" else error from None
 
 
 def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> None:
@@ -248,13 +246,13 @@ def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> No
         message = f"has {has:,} parameters already, got a ceiling of {limits.parameters:,}"
         problems.append(Problem(f"{_SMALLEST} {message}; raise it or lower the space", "limits.parameters"))
     if limits.model_memory is not None and takes > limits.model_memory:
-        message = f"takes about {size_text(takes)} to train, got a ceiling of {size_text(limits.model_memory)}"
+        message = f"takes about {format_bytes(takes)} to train, got a ceiling of {format_bytes(limits.model_memory)}"
         problems.append(Problem(f"{_SMALLEST} {message}; raise it or lower the space", "limits.model_memory"))
     if problems:
         raise InputError(problems)
 
 
-def _too_large(values: Mapping[str, Value], limit: int | None) -> InputError:
+def _explain_memory(values: Mapping[str, Value], limit: int | None) -> InputError:
     sizes = ", ".join([f"{name}={value}" for name, value in values.items() if type(value) is int][:8])
     message = f"the largest model that it can ask for ({sizes}) does not fit into memory; lower what makes it large"
     if limit is not None:
@@ -262,13 +260,13 @@ def _too_large(values: Mapping[str, Value], limit: int | None) -> InputError:
     return InputError(Problem(message, "space"))
 
 
-def _trial(study: Study, folder: Path, values: Mapping[str, Value]) -> TrialJob:
-    objective = study.own_objective
+def _make_trial(study: Study, folder: Path, values: Mapping[str, Value]) -> TrialJob:
+    objective = study.user_objective
     return TrialJob(
         study=study.name,
         number=0,
         values=values,
-        own=own_model(study, ()),
+        user_model=describe_user_model(study, ()),
         per_layer=study.per_layer,
         seed=0,
         model=study.spec.model,
@@ -282,7 +280,7 @@ def _trial(study: Study, folder: Path, values: Mapping[str, Value]) -> TrialJob:
 
 
 @contextmanager
-def _placed(study: Study) -> Iterator[None]:
+def _place_problems(study: Study) -> Iterator[None]:
     """Give the problems that a worker found their place in the study file."""
     try:
         yield
@@ -291,7 +289,7 @@ def _placed(study: Study) -> Iterator[None]:
 
 
 @contextmanager
-def _with_its_output() -> Iterator[None]:
+def _quote_log() -> Iterator[None]:
     """Quote the end of a failed job's log in its error, since the log does not outlive it."""
     try:
         yield
@@ -303,7 +301,7 @@ def _with_its_output() -> Iterator[None]:
 
 
 @contextmanager
-def _left_as_it_was(folder: Path) -> Iterator[None]:
+def _clean_up_on_failure(folder: Path) -> Iterator[None]:
     """Remove what was made below `folder` if it fails, and the folders made for it that nobody else uses by then."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:

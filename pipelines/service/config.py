@@ -9,9 +9,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from pipelines.spec.code_references import split_reference
 from pipelines.spec.error_messages import spec_problems
-from pipelines.spec.schema import Bytes, Section
+from pipelines.spec.section import Section
+from pipelines.spec.units import Bytes
 from search_spaces.errors import InputError, Problem
-from search_spaces.yaml_document import Document, read_document
+from search_spaces.yaml_document import Document
+from search_spaces.yaml_reader import read_document
 
 FILE_NAME = "service.yaml"
 LOCAL = ("127.0.0.1", "::1", "localhost")

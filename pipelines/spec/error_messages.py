@@ -16,9 +16,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from pipelines.spec.schema import NAME_MEANS, StudySpec
+from pipelines.spec.schema import StudySpec
+from pipelines.spec.section import NAME_MEANS
 from search_spaces.errors import Problem, nearest
-from search_spaces.yaml_document import Document, described
+from search_spaces.values import describe
+from search_spaces.yaml_document import Document
 
 Keys = tuple[str | int, ...]
 
@@ -93,7 +95,7 @@ def _problem(model: type[BaseModel], document: Document, keys: Keys, detail: Err
     if kind == "value_error":
         return document.problem(keys, detail["msg"].removeprefix("Value error, "))
     got = detail["input"]
-    message = f"expected {_expected(model, keys, detail)}, got {described(got)}{_advice(model, document, keys, detail)}"
+    message = f"expected {_expected(model, keys, detail)}, got {describe(got)}{_advice(model, document, keys, detail)}"
     return document.problem(keys, message)
 
 

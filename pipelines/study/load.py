@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -19,19 +19,13 @@ from pipelines.data.prepared import InputKind, TaskKind
 from pipelines.models import catalogue, objectives
 from pipelines.spec.code_references import is_reference, split_reference
 from pipelines.spec.error_messages import Keys, keys_of, spec_problems
-from pipelines.spec.schema import (
-    MEASURED_OF_FILES,
-    MEASURES,
-    GoalSpec,
-    ObjectiveSpec,
-    Section,
-    StudySpec,
-    TrainingSpec,
-)
+from pipelines.spec.schema import MEASURED_OF_FILES, MEASURES, GoalSpec, ObjectiveSpec, StudySpec, TrainingSpec
+from pipelines.spec.section import Section
 from search_spaces.errors import InputError, Problem, nearest
 from search_spaces.parse import RESERVED, parse_space
 from search_spaces.schema import space_schema
 from search_spaces.space import Space
+from search_spaces.values import Direction
 from search_spaces.yaml_document import Document
 from search_spaces.yaml_reader import parse_document, read_document
 
@@ -49,7 +43,7 @@ class Goal:
     """
 
     metric: str
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     format: str = ""
     at_most: float | None = None
     at_least: float | None = None
@@ -80,7 +74,7 @@ class Objective:
     """
 
     metric: str
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     goals: tuple[Goal, ...] = ()
 
     def is_better(self, one: float, other: float) -> bool:
@@ -88,7 +82,7 @@ class Objective:
         return one < other if self.direction == "minimize" else one > other
 
     @property
-    def directions(self) -> list[Literal["minimize", "maximize"]]:
+    def directions(self) -> list[Direction]:
         """Return the direction of each objective."""
         return [goal.direction for goal in self.goals] or [self.direction]
 
@@ -151,7 +145,7 @@ class Study:
         """Return the objective of a model of the study's own, which no task decides; None for a shipped family."""
         if not self.has_user_model:
             return None
-        metric, direction = objectives.resolve_user_objective(self.spec.scored_on)
+        metric, direction = objectives.resolve_user_objective(self.spec.score_objective)
         return Objective(metric, direction, _goals(self.spec, direction))
 
     @property
@@ -176,7 +170,7 @@ class Study:
             return own
         try:
             objectives.loss_name(task, self.spec.training)
-            metric, direction = objectives.resolve_objective(task, self.spec.training, self.spec.scored_on)
+            metric, direction = objectives.resolve_objective(task, self.spec.training, self.spec.score_objective)
             for place, goal in enumerate(self.spec.objectives or ()):
                 _check_goal(task, self.spec.training, goal, place)
         except InputError as error:
@@ -200,7 +194,7 @@ class Study:
             yield self.document.problem(("space", "constraints"), message)
 
     def _training_objective(self) -> tuple[Problem, ...]:
-        objective = self.spec.scored_on
+        objective = self.spec.score_objective
         known = objective is not None and objectives.direction_of(objective.metric) is not None
         if objective is None or not known or objective.metric.startswith("val_"):
             return ()
@@ -371,7 +365,7 @@ def _moved(path: str, objective: str) -> str:
     return objective if path == _OBJECTIVE else path
 
 
-def _goals(spec: StudySpec, first: Literal["minimize", "maximize"]) -> tuple[Goal, ...]:
+def _goals(spec: StudySpec, first: Direction) -> tuple[Goal, ...]:
     return tuple(
         Goal(
             goal.metric,

@@ -8,7 +8,7 @@ from math import prod
 
 import keras
 
-from pipelines.spec.schema import size_text
+from pipelines.spec.units import format_bytes
 from pipelines.training.build_limits import limit_weights
 from pipelines.training.errors import ModelTooLargeError, over_parameters
 from pipelines.training.messages import TrialJob
@@ -45,8 +45,8 @@ def refuse_large_model(job: TrialJob, model: keras.Model, batch_size: int) -> No
     needed = estimate_training_memory(model, batch_size)
     if needed > job.most_model_bytes:
         raise ModelTooLargeError(
-            f"not trained: its model takes about {size_text(needed)} to train with batches of {batch_size}, "
-            f"limits.model_memory allows {size_text(job.most_model_bytes)}"
+            f"not trained: its model takes about {format_bytes(needed)} to train with batches of {batch_size}, "
+            f"limits.model_memory allows {format_bytes(job.most_model_bytes)}"
         )
 
 

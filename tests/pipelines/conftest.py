@@ -78,7 +78,7 @@ def prepare_data(tmp_path_factory):
 
     def make(prefers="dense", **data):
         from pipelines.data.prepare import prepare  # loads TensorFlow, which tests of the supervisor do without
-        from pipelines.spec.schema import DataSpec
+        from pipelines.spec.data_spec import DataSpec
 
         folder = tmp_path_factory.mktemp("prepared") / "data"
         prepare(DataSpec.model_validate(data), base, folder, prefers)

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.data.raw import RawData
 from pipelines.data.sources import load
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 
 

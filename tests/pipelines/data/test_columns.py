@@ -10,7 +10,7 @@ import pytest
 from pipelines.data.columns import input_names, read_columns
 from pipelines.data.raw import Origin, RawData
 from pipelines.data.tabular_files import from_frame
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 
 

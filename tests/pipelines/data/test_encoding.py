@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.data.columns import Column
 from pipelines.data.encoding import EMBEDDING_MOST, HASH_CODES, ONE_HOT_MOST, describe, note_identifiers, plan_table
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 
 
 def numbers(values, kind="numeric") -> Column:

@@ -11,7 +11,7 @@ import pytest
 from pipelines.data import prepare as module
 from pipelines.data import preprocessing
 from pipelines.data.prepare import load_part, load_preprocessing, load_raw, load_summary, prepare
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 
 

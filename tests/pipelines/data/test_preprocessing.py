@@ -11,7 +11,7 @@ from pipelines.data import preprocessing
 from pipelines.data.columns import Column
 from pipelines.data.encoding import plan_table
 from pipelines.models.compose import compose
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 
 
 def numbers(values, name="a", kind="numeric") -> Column:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from pipelines.data.source_paths import check_source_paths, find_source, is_loader, source_files, source_path
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines.data.sources import load
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 
 
 def spec(source="data.csv", **keys) -> DataSpec:

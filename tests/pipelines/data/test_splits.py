@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipelines.data.raw import PARTS, Origin, RawData
 from pipelines.data.splits import divided_anew, split_rows
 from pipelines.data.targets import Labels
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 
 
 def spec(**split) -> DataSpec:

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.data.raw import Origin, RawData
 from pipelines.data.targets import read_labels, split_target
-from pipelines.spec.schema import DataSpec
+from pipelines.spec.data_spec import DataSpec
 
 
 def spec(**keys) -> DataSpec:

@@ -3,7 +3,9 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from pipelines.spec.schema import DataSpec, SplitSpec, StudySpec, duration_s, size_bytes
+from pipelines.spec.data_spec import DataSpec, SplitSpec
+from pipelines.spec.schema import StudySpec
+from pipelines.spec.units import parse_bytes, parse_seconds
 
 
 @pytest.mark.parametrize(
@@ -12,7 +14,7 @@ from pipelines.spec.schema import DataSpec, SplitSpec, StudySpec, duration_s, si
 )
 def test_durations_are_read(written, seconds):
     """A duration is seconds as a number, or numbers with units that add up."""
-    assert duration_s(written) == pytest.approx(seconds)
+    assert parse_seconds(written) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_durations_are_read(written, seconds):
 def test_other_durations_are_refused(written, said):
     """What is no positive duration is refused with the ways to write one."""
     with pytest.raises(ValueError) as refused:
-        duration_s(written)
+        parse_seconds(written)
     assert str(refused.value) == said
 
 
@@ -48,7 +50,7 @@ def test_other_durations_are_refused(written, said):
 )
 def test_sizes_are_read(written, size):
     """A size is bytes as a number, or a number with a unit of powers of ten, in any case."""
-    assert size_bytes(written) == size
+    assert parse_bytes(written) == size
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_sizes_are_read(written, size):
 def test_other_sizes_are_refused(written, said):
     """What is no positive size is refused with the ways to write one."""
     with pytest.raises(ValueError) as refused:
-        size_bytes(written)
+        parse_bytes(written)
     assert str(refused.value) == said
 
 

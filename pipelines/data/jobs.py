@@ -1,0 +1,45 @@
+"""Job of data preparation; importing it loads nothing that only workers need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.data.prepared import DataSummary, InputKind
+from pipelines.engines.base import JobFunction
+from pipelines.spec.data_spec import DataSpec
+
+if TYPE_CHECKING:
+    from pipelines.engines.base import Channel
+
+
+@dataclass(frozen=True)
+class DataJob:
+    """A study's data to prepare.
+
+    Attributes:
+        base: folder that relative paths start from.
+        folder: where the prepared data goes.
+        prefers: the form of features that the model is meant for.
+        expected: digest that the data must have, as the study divides it; None for any.
+        folds_anew: divide all rows but the test rows into so many folds, whatever the study file says; with 1, train
+            on all of them; None divides as the study file says.
+    """
+
+    spec: DataSpec
+    base: str
+    folder: str
+    prefers: InputKind
+    expected: str | None = None
+    folds_anew: int | None = None
+
+
+PREPARE_DATA: JobFunction[DataJob, DataSummary] = JobFunction("pipelines.data.jobs:prepare_data")
+
+
+def prepare_data(job: DataJob, channel: Channel) -> DataSummary:
+    """Prepare the data; see `prepare.prepare`."""
+    from pipelines.data.prepare import prepare
+
+    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers, job.expected, job.folds_anew)

@@ -1,0 +1,95 @@
+"""The study file's section `data`: the source, its columns, and the split of its rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipelines.spec.section import Section
+from search_spaces.values import describe
+
+_Pixels = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class SplitSpec(Section):
+    """How rows are divided. Choose one way: shares, separate files, a split column, or folds."""
+
+    validation: Share = Field(0.2, description="Share of the rows used for validation, which trials are scored on.")
+    test: Share = Field(0.1, description="Share of the rows held out for the winner alone.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the division; the same seed gives the same rows.")
+    stratify: bool = Field(True, description="Keep class shares equal in every part (classification only).")
+    column: str | None = Field(
+        None,
+        description="Column that holds `train`, `validation` or `test` for each row; overrides the shares.",
+    )
+    folds: int | None = Field(
+        None, ge=2, le=50, description="Score each trial as the mean over this many cross-validation folds."
+    )
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> Self:
+        if self.column is not None and self.folds is not None:
+            raise ValueError("expected either column or folds, got both; remove one")
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation + test must be below 1 to leave rows for training, got {self.validation + self.test:g}"
+            )
+        if self.folds is None and self.column is None and self.validation == 0:
+            raise ValueError("validation must be above 0: trials are scored on validation rows")
+        return self
+
+
+class ColumnSpec(Section):
+    """What to do with one column, where the inferred choice is not wanted."""
+
+    type: Literal["numeric", "boolean", "string", "date"] | None = Field(
+        None, description="Type of the column; inferred from its values when left out."
+    )
+    encoding: Literal["one_hot", "embedding", "hash"] | None = Field(
+        None,
+        description="How a string column becomes numbers; chosen by its number of categories when left out.",
+    )
+
+
+class DataSpec(Section):
+    """Where the data is and how it is divided."""
+
+    source: str = Field(
+        min_length=1,
+        description="A .csv, .parquet or .npz file, an image folder (one sub-folder a class), `sklearn:<name>`, "
+        "`keras:<name>`, or `loader.py:function`. Paths are relative to the study file.",
+    )
+    target: str | list[str] | None = Field(
+        None, description="Target column or columns of a table; several give multi-output regression."
+    )
+    validation_source: str | None = Field(None, description="A separate file that holds the validation rows.")
+    test_source: str | None = Field(None, description="A separate file that holds the test rows.")
+    task: Literal["auto", "binary", "multiclass", "regression", "multi_output_regression"] = Field(
+        "auto", description="What is predicted; inferred from the target when left at `auto`."
+    )
+    split: SplitSpec = Field(default=SplitSpec(), description="How rows are divided.")
+    drop: list[str] = Field(default=[], description="Columns to leave out, such as identifiers.")
+    columns: dict[str, ColumnSpec] = Field(default={}, description="Choices for single columns.")
+    missing_values: list[str] = Field(
+        default=[], description='Strings that mean "missing" besides the empty field, such as "?".'
+    )
+    image_size: tuple[_Pixels, _Pixels] | None = Field(
+        None, description="Height and width that an image folder's pictures are resized to."
+    )
+    scale_target: bool = Field(
+        True,
+        description="Train a regression on a standardised target; predictions stay in the target's own units.",
+    )
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _read_pair(cls, written: object) -> object:
+        if written is None:
+            return None
+        pair = tuple(written) if isinstance(written, (list, tuple)) else ()
+        if len(pair) != 2 or not all(type(size) is int and size >= 1 for size in pair):
+            shown = list(pair) if pair else describe(written)
+            raise ValueError(f"expected height and width in pixels, such as [32, 32], got {shown}")
+        return pair
