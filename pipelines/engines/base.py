@@ -1,40 +1,64 @@
-"""The seam between a supervisor and whatever runs its jobs.
+"""Interface between a supervisor and the engine that runs its jobs.
 
-A job names a function and carries one plain value; the function runs in a worker and may talk back through its
-`Channel`. An engine knows nothing of training, and a worker nothing of databases or MLflow, so that a worker can be
+A job names a function and carries one plain value; the function runs in a worker and sends messages through its
+`Channel`. An engine contains no training, and a worker has no access to databases or MLflow, so that a worker can be
 killed at any moment without anything else to repair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 Backend = Literal["tensorflow", "jax"]
 FailureKind = Literal["input", "error", "died", "time", "stall", "memory", "disk", "stopped"]
 
+Payload = TypeVar("Payload")
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
 
 @dataclass(frozen=True)
-class Job:
+class JobFunction(Generic[Payload, Result_co]):
+    """A function that workers call as `function(payload, channel)`, with the types of its payload and its result.
+
+    Only the path is stored: the module is imported in the worker, so that a supervisor never imports Keras.
+
+    Attributes:
+        path: `package.module:function`.
+    """
+
+    path: str
+
+    def load(self) -> Callable[[Payload, Channel], Result]:
+        """Import the module and return the function."""
+        module, _, name = self.path.partition(":")
+        function: Callable[[Payload, Channel], Result] = getattr(importlib.import_module(module), name)
+        return function
+
+
+@dataclass(frozen=True)
+class Job(Generic[Payload, Result_co]):
     """Work for one worker.
 
     Attributes:
-        name: unique among the jobs under way.
-        function: `package.module:function`, called in the worker as `function(payload, channel)`.
+        name: unique among the running jobs.
+        function: called in the worker.
         payload: picklable plain values.
         log: file that takes everything the job prints; appended to.
         time_s: longest time it may take; None for no limit.
-        stall_s: longest silence; None for no limit. `Channel.beat`, `report` and `ask` break the silence.
+        stall_s: longest silence; None for no limit. `Channel.beat`, `report` and `request` break the silence.
         memory_bytes: most memory the worker may hold; None for no limit.
-        backend: what Keras runs on in its worker; a worker for JAX never loads TensorFlow.
+        backend: Keras's backend in its worker; a worker for JAX never loads TensorFlow.
         fresh: whether its worker runs this job and no other.
     """
 
     name: str
-    function: str
-    payload: Any
+    function: JobFunction[Payload, Result_co]
+    payload: Payload
     log: Path
     time_s: float | None = None
     stall_s: float | None = None
@@ -45,15 +69,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Reported:
-    """A job said something and goes on."""
+    """A job sent a message and continues."""
 
     job: str
     message: Any
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A job asked something and waits for `Engine.answer`."""
+class Requested:
+    """A job sent a request and waits for `Engine.answer`."""
 
     job: str
     message: Any
@@ -61,7 +85,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job ended well; `result` is what its function returned."""
+    """A job succeeded; `result` is the return value of its function."""
 
     job: str
     result: Any
@@ -69,12 +93,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A job ended badly, by its own exception or by its worker's end.
+    """A job failed, by its own exception or by the end of its worker.
 
     Attributes:
-        reason: one line for a person.
+        reason: one line for users.
         traceback: the worker's traceback; empty where the worker died.
-        problems: what `InputError.problems` held, where the kind is `input`.
+        problems: `InputError.problems`, where the kind is `input`.
     """
 
     job: str
@@ -84,20 +108,20 @@ class Failed:
     problems: tuple[Any, ...] = ()
 
 
-Event = Reported | Asked | Finished | Failed
+Event = Reported | Requested | Finished | Failed
 
 
 class Channel(Protocol):
-    """A job's line back to the supervisor."""
+    """Connection of a job to the supervisor."""
 
     def beat(self) -> None:
-        """Say that work goes on; cheap enough to call after every batch."""
+        """Send a sign of life; cheap enough to call after every batch."""
 
     def report(self, message: Any) -> None:
-        """Send a message and go on."""
+        """Send a message and continue."""
 
-    def ask(self, message: Any) -> Any:
-        """Send a message and wait for its answer."""
+    def request(self, message: Any) -> Any:
+        """Send a request and wait for its answer."""
 
 
 class Engine(Protocol):
@@ -113,22 +137,22 @@ class Engine(Protocol):
 
     @property
     def busy(self) -> Sequence[str]:
-        """Names of the jobs under way."""
+        """Names of the running jobs."""
 
     def warm(self, backend: Backend) -> None:
-        """Prepare for jobs on a backend, so that the first one starts sooner; returns at once."""
+        """Prepare for jobs on a backend, so that the first one starts sooner; return at once."""
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job[Any, Any]) -> None:
         """Start a job; call only while `idle` is above zero."""
 
     def answer(self, job: str, message: Any) -> None:
-        """Answer what a job asked; a job that has ended since is no error."""
+        """Answer a job's request; do nothing if the job has ended since."""
 
     def stop(self, job: str) -> None:
-        """End a job at once; its `Failed` event says `stopped`."""
+        """End a job at once; its `Failed` event has the kind `stopped`."""
 
     def events(self, timeout_s: float) -> Sequence[Event]:
-        """Return what happened, waiting up to `timeout_s` for the first event."""
+        """Return new events; wait up to `timeout_s` for the first one."""
 
     def close(self) -> None:
         """End every worker."""

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Callable
 from multiprocessing import forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.context import ForkServerProcess, set_spawning_popen
 from typing import Any
 
 _servers: dict[str, forkserver.ForkServer] = {}
+_lock = threading.Lock()
 
 
 def start_server(module: str) -> None:
     """Start loading a module, unless that was done; returns at once."""
-    if module not in _servers:
-        _servers[module] = forkserver.ForkServer()
-        _servers[module].set_forkserver_preload([module])
+    with _lock:  # a service runs engines in several threads
+        if module not in _servers:
+            _servers[module] = forkserver.ForkServer()
+            _servers[module].set_forkserver_preload([module])
     _servers[module].ensure_running()
+
+
+def stop_servers() -> None:
+    """Stop every server and free its memory, a few hundred MB each; the next process starts its server again.
+
+    Call it only while no forked process runs: a server ends after the last of them.
+    """
+    with _lock:
+        for server in _servers.values():
+            server._stop()  # type: ignore[attr-defined]  # typeshed leaves it out
 
 
 class ForkedProcess(ForkServerProcess):

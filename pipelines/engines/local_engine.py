@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from pipelines.engines.base import Requested, Backend, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Reported, Requested
 from pipelines.engines.fork_server import ForkedProcess, start_server
 from pipelines.engines.local_worker import WorkerSettings, serve
 from search_spaces.errors import KerastudyError
@@ -86,7 +86,7 @@ class LocalEngine:
         with _explained():
             start_server(self._preload(backend))
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job[Any, Any]) -> None:
         """Start a job on a free worker of its backend, or on a new one.
 
         Raises:
@@ -158,7 +158,9 @@ class LocalEngine:
         _check_installed(backend)
         # TensorFlow removes its temporary files when a process ends in peace, which a worker seldom does.
         self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
-        setting = WorkerSettings(backend, self._preload(backend), self._threads, Path.cwd(), self._temporary, self._cache)
+        setting = WorkerSettings(
+            backend, self._preload(backend), self._threads, Path.cwd(), self._temporary, self._cache
+        )
         for _ in range(_STARTS):
             ours, theirs = multiprocessing.Pipe()
             process = ForkedProcess(setting.preload, serve, (theirs, setting))
@@ -190,7 +192,7 @@ class LocalEngine:
             return None
         if kind == "report":
             return Reported(name, content)
-        if kind == "ask":
+        if kind == "request":
             worker.awaits_answer = True
             return Requested(name, content)
         failed = None if kind == "finished" else Failed(name, *content)
@@ -235,13 +237,13 @@ class _Worker:
     backend: Backend
     jobs_done: int = 0
     size_bytes: int = 0
-    job: Job | None = None
+    job: Job[Any, Any] | None = None
     started_at: float = 0.0
     heard_at: float = 0.0
     awaits_answer: bool = False
     watch: psutil.Process | None = field(default=None)
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: Job[Any, Any]) -> None:
         """Note the job and start its clocks."""
         self.job = job
         self.started_at = self.heard_at = time.monotonic()

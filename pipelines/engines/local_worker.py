@@ -26,13 +26,13 @@ from typing import Any, Literal
 from pipelines.engines.base import Backend, Job
 from search_spaces.errors import InputError, KerastudyError
 
-Message = tuple[Literal["beat", "report", "ask", "finished", "failed"], Any]
+Message = tuple[Literal["beat", "report", "request", "finished", "failed"], Any]
 
 _BEAT_S = 1.0
 
 
 @dataclass(frozen=True)
-class Setting:
+class WorkerSettings:
     """What a worker runs with.
 
     Attributes:
@@ -51,7 +51,7 @@ class Setting:
     programs: Path | None
 
 
-def serve(connection: Connection, setting: Setting) -> None:
+def serve(connection: Connection, setting: WorkerSettings) -> None:
     """Run jobs from `connection` until it closes; the body of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -66,7 +66,7 @@ def serve(connection: Connection, setting: Setting) -> None:
     channel = PipeChannel(connection)
     while True:
         try:
-            job: Job = connection.recv()
+            job: Job[Any, Any] = connection.recv()
         except (EOFError, OSError):
             return
         connection.send(_run(job, channel))
@@ -88,9 +88,9 @@ class PipeChannel:
         """Send a message and go on."""
         self._send(("report", message))
 
-    def ask(self, message: Any) -> Any:
-        """Send a message and wait for its answer."""
-        self._send(("ask", message))
+    def request(self, message: Any) -> Any:
+        """Send a request and wait for its answer."""
+        self._send(("request", message))
         try:
             return self._connection.recv()
         except (EOFError, OSError):
@@ -104,17 +104,17 @@ class PipeChannel:
             os._exit(1)
 
 
-def _run(job: Job, channel: PipeChannel) -> Message:
+def _run(job: Job[Any, Any], channel: PipeChannel) -> Message:
     try:
         return _run_logged(job, channel)
     except OSError as error:  # the log itself cannot be written
         return "failed", ("disk" if _is_out_of_room(error) else "error", _one_line(error), "", ())
 
 
-def _run_logged(job: Job, channel: PipeChannel) -> Message:
+def _run_logged(job: Job[Any, Any], channel: PipeChannel) -> Message:
     with _output_to(job.log), _memory_limit(job.memory_bytes):
         try:
-            return "finished", _function(job.function)(job.payload, channel)
+            return "finished", job.function.load()(job.payload, channel)
         except InputError as error:
             return "failed", ("input", str(error), "", error.problems)
         except BaseException as error:
@@ -122,12 +122,6 @@ def _run_logged(job: Job, channel: PipeChannel) -> Message:
             print(text, file=sys.stderr)
             kind = "memory" if _is_out_of_memory(error) else "disk" if _is_out_of_room(error) else "error"
             return "failed", (kind, _one_line(error), text, ())
-
-
-def _function(name: str) -> Callable[[Any, Any], Any]:
-    module, _, attribute = name.partition(":")
-    function: Callable[[Any, Any], Any] = getattr(importlib.import_module(module), attribute)
-    return function
 
 
 def _one_line(error: BaseException) -> str:

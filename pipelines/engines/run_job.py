@@ -1,32 +1,32 @@
-"""Runs a single job to its end: reading data, checking a model, exporting, training one trial again."""
+"""Execution of a single job to its end: preparing data, checking a model, exporting, training one trial again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from pipelines.engines.base import Asked, Engine, Failed, Finished, Job, Reported
+from pipelines.engines.base import Engine, Failed, Finished, Job, Payload, Reported, Requested, Result
 from search_spaces.errors import InputError, KerastudyError
 
 _ATTEMPTS = 3
 
 
-class Talk:
-    """What is said to a job that reports and asks; most do neither."""
+class Responder:
+    """Receiver of a job's reports and requests; most jobs send neither."""
 
-    def heard(self, message: Any) -> None:
-        """Take note of what the job reported."""
+    def record(self, message: Any) -> None:
+        """Record a message that the job reported."""
 
     def answer(self, message: Any) -> Any:
-        """Return the answer to what the job asked."""
-        raise AssertionError(f"nobody expected the question {message}")
+        """Return the answer to a request of the job."""
+        raise AssertionError(f"unexpected request {message}")
 
 
 class JobError(KerastudyError):
-    """A job that does not belong to a trial ended badly."""
+    """A job that does not belong to a trial failed."""
 
-    def __init__(self, job: Job, failed: Failed) -> None:
-        super().__init__(f"{job.name} failed: {failed.reason}; what it printed is in {job.log}")
+    def __init__(self, job: Job[Any, Any], failed: Failed) -> None:
+        super().__init__(f"{job.name} failed: {failed.reason}; its output is in {job.log}")
         self.job = job.name
         self.kind = failed.kind
         self.reason = failed.reason
@@ -35,27 +35,33 @@ class JobError(KerastudyError):
         self.was_killed = failed.kind == "died" and "exited with status" not in failed.reason
 
 
-def run_alone(
+def run_job(
     engine: Engine,
-    job: Job,
+    job: Job[Payload, Result],
     while_waiting: Callable[[], None] = lambda: None,
     *,
-    meanwhile: Callable[[], None] = lambda: None,
-    talk: Talk | None = None,
-) -> Any:
+    on_start: Callable[[], None] = lambda: None,
+    responder: Responder | None = None,
+) -> Result:
     """Run a job while nothing else runs on the engine, and return its result.
 
-    `meanwhile` is called once when the job has begun, then `while_waiting` about twice a second; what they raise ends
-    the job. `talk` hears what it reports and answers what it asks. One whose worker is killed is begun again, up to
-    three times: all that such jobs write is written aside.
+    A job whose worker is killed is started again, up to three times: such jobs write aside and rename.
+
+    Args:
+        engine: runs the job.
+        job: the work.
+        while_waiting: called about twice a second; what it raises ends the job.
+        on_start: called once when the job has started; what it raises ends the job.
+        responder: receives the job's reports and answers its requests.
 
     Raises:
-        InputError: if the job says that what was handed in is at fault.
+        InputError: if the job refuses its input.
         JobError: if it failed in any other way; names its log.
     """
     for attempt in range(1, _ATTEMPTS + 1):
+        started = on_start if attempt == 1 else lambda: None
         try:
-            return _run_once(engine, job, while_waiting, meanwhile if attempt == 1 else lambda: None, talk or Talk())
+            return _run_once(engine, job, while_waiting, started, responder or Responder())
         except JobError as error:
             if not error.was_killed or attempt == _ATTEMPTS:
                 raise
@@ -63,28 +69,33 @@ def run_alone(
 
 
 def _run_once(
-    engine: Engine, job: Job, while_waiting: Callable[[], None], meanwhile: Callable[[], None], talk: Talk
-) -> Any:
+    engine: Engine,
+    job: Job[Payload, Result],
+    while_waiting: Callable[[], None],
+    on_start: Callable[[], None],
+    responder: Responder,
+) -> Result:
     engine.submit(job)
     try:
-        meanwhile()
+        on_start()
         while True:
             while_waiting()
             for event in engine.events(0.5):
                 if isinstance(event, Finished):
-                    return event.result
+                    result: Result = event.result
+                    return result
                 if isinstance(event, Failed):
                     _raise(event, job)
                 if isinstance(event, Reported):
-                    talk.heard(event.message)
-                elif isinstance(event, Asked):
-                    engine.answer(event.job, talk.answer(event.message))
+                    responder.record(event.message)
+                elif isinstance(event, Requested):
+                    engine.answer(event.job, responder.answer(event.message))
     except BaseException:
         engine.stop(job.name)
         raise
 
 
-def _raise(event: Failed, job: Job) -> NoReturn:
+def _raise(event: Failed, job: Job[Any, Any]) -> NoReturn:
     if event.kind == "input":
         raise InputError(event.problems)
     raise JobError(job, event)

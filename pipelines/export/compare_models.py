@@ -25,6 +25,7 @@ from pipelines.export.verify import (
 )
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import PastTrial
+from search_spaces.values import Direction
 
 if TYPE_CHECKING:
     import keras
@@ -63,7 +64,7 @@ class ModelComparison:
     part: Literal["test", "validation"]
     rows: int
     metric: str
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     scores: Mapping[str, float]
     rival_scores: Mapping[str, float] = field(default_factory=dict)
     incompatibility: str = ""
@@ -80,7 +81,7 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     import keras
 
     from pipelines.models.raw_predict import predict_raw
-    from pipelines.training.write_models import model_file
+    from pipelines.training.write_models import ensure_model_file
 
     folder = Path(job.trial.folder)
     summary, config = read_summary(Path(job.trial.data)), read_trial_config(folder)
@@ -88,12 +89,12 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     scoring = choose_scoring(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
     rows, y = load_held_out(job.trial), load_held_out_targets(job.trial)
     with register_user_classes(folder):
-        file = model_file(job.trial) if job.model is None else Path(job.model)
+        file = ensure_model_file(job.trial) if job.model is None else Path(job.model)
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
         scores = _compute_scores(predict_raw(model, rows), y, scoring)
         channel.beat()
         rival_scores, incompatibility = _score_rival(job, rows, y, scoring, summary)
-    direction: Literal["minimize", "maximize"] = "minimize" if scoring.minimize else "maximize"
+    direction: Direction = "minimize" if scoring.minimize else "maximize"
     return ModelComparison(
         find_held_out_part(job.trial), len(y), scoring.metric, direction, scores, rival_scores, incompatibility
     )

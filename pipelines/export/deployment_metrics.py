@@ -15,19 +15,20 @@ from pipelines.export.registry import FORMATS, check_formats
 from pipelines.export.source_model import load_source_model
 from pipelines.export.verify import load_held_out, read_trial_config, register_user_classes
 from pipelines.study.load import Goal
-from pipelines.training.messages import MODEL_FILE, Fatal, PastTrial, Rejected, TrialError, TrialJob, TrialResult
-from pipelines.training.trial import train_trial
+from pipelines.training.errors import TrialError
+from pipelines.training.messages import PastTrial, TrialJob, TrialOutcome
+from pipelines.training.trial import train_and_measure_trial
+from pipelines.training.trial_folder import MODEL_FILE
 
 
-def train_and_measure(job: tuple[TrialJob, tuple[Goal, ...]], channel: Channel) -> TrialResult | Rejected | Fatal:
+def train_and_measure(job: tuple[TrialJob, tuple[Goal, ...]], channel: Channel) -> TrialOutcome:
     """Train a trial and measure its model for the objectives given with it.
 
     Raises:
-        TrialError: if it cannot be scored or has no model to measure.
-        Whatever `measure_deployment` raises.
+        Whatever a format raises that cannot take the model.
     """
     trial, goals = job
-    return train_trial(trial, channel, lambda trained: measure_deployment(trained, goals, channel))
+    return train_and_measure_trial(trial, channel, lambda trained: measure_deployment(trained, goals, channel))
 
 
 def measure_deployment(trained: TrialJob, goals: tuple[Goal, ...], channel: Channel) -> Mapping[str, float]:

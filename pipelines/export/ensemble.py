@@ -15,7 +15,7 @@ from pipelines.export.parity import choose_scoring, compute_score
 from pipelines.export.verify import read_trial_config, register_user_classes
 from pipelines.selection.model_locations import EnsembleJob
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.messages import ARTIFACTS, MODEL_FILE
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE
 from search_spaces.errors import KerastudyError
 
 
@@ -35,8 +35,8 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
 
     from pipelines.data.prepare import load_part, load_raw, load_summary
     from pipelines.models.raw_predict import predict_raw
-    from pipelines.training.model_files import save_model, summary_of
-    from pipelines.training.write_models import model_file
+    from pipelines.training.model_files import save_model, summarize_model
+    from pipelines.training.write_models import ensure_model_file
 
     winner = Path(job.trials[job.winner].folder)
     data = Path(job.trials[0].data)
@@ -44,7 +44,7 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
     with register_user_classes(winner):
         models = []
         for trial in job.trials:
-            models.append(keras.models.load_model(model_file(trial), compile=False))
+            models.append(keras.models.load_model(ensure_model_file(trial), compile=False))
             channel.beat()
         ensemble = average_models(models)
         raw, y = load_raw(data, "validation"), np.asarray(load_part(data, "validation").y)
@@ -59,7 +59,7 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
     if (ours < winners) if scoring.minimize else (ours > winners):
         (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(winner / ARTIFACTS / "config.json", folder / ARTIFACTS / "config.json")
-        (folder / ARTIFACTS / "model_summary.txt").write_text(summary_of(ensemble) + "\n", encoding="utf-8")
+        (folder / ARTIFACTS / "model_summary.txt").write_text(summarize_model(ensemble) + "\n", encoding="utf-8")
         save_model(ensemble, folder / MODEL_FILE)
     else:
         (folder / MODEL_FILE).unlink(missing_ok=True)

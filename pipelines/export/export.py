@@ -16,6 +16,7 @@ from pipelines.data.prepared import read_summary
 from pipelines.engines.base import Channel, Engine, Job
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.base import WrittenFile
+from pipelines.export.jobs import VERIFY_EXPORT, WRITE_FORMATS
 from pipelines.export.model_card import ModelOrigin, render_model_card
 from pipelines.export.parity import Parity
 from pipelines.export.registry import FORMATS, check_formats
@@ -29,7 +30,8 @@ from pipelines.export.verify import (
     register_user_classes,
 )
 from pipelines.selection.model_locations import past_trial
-from pipelines.training.messages import PastTrial, has_model
+from pipelines.training.messages import PastTrial
+from pipelines.training.trial_folder import has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
@@ -110,7 +112,7 @@ def export_trial(
         try:
             payload = ExportJob(trial, str(folder), names, str(expected))
             written: tuple[WrittenFile, ...] = run_job(
-                engine, Job("export", "pipelines.export.export:write_formats", payload, log, fresh=True)
+                engine, Job("export", WRITE_FORMATS, payload, log, fresh=True)
             )
             parities = tuple(
                 _verify_file(engine, VerificationJob(trial, str(folder), name, file, str(expected)), log)
@@ -146,12 +148,12 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[WrittenFile, ...]:
     from pipelines.export.sidecar_files import write_example
     from pipelines.export.source_model import load_source_model
     from pipelines.models.raw_predict import predict_raw
-    from pipelines.training.write_models import model_file
+    from pipelines.training.write_models import ensure_model_file
 
     trial = Path(job.trial.folder)
     rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
     with register_user_classes(trial):
-        deployed = load_source_model(model_file(job.trial), Path(job.trial.data), read_trial_config(trial)["fold"])
+        deployed = load_source_model(ensure_model_file(job.trial), Path(job.trial.data), read_trial_config(trial)["fold"])
         expected = predict_raw(deployed.model, rows)
         expected_odd = predict_raw(deployed.model, odd) if odd else expected[:0]
         np.savez(job.expected, rows=expected, odd=expected_odd)
@@ -165,6 +167,6 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[WrittenFile, ...]:
 
 def _verify_file(engine: Engine, job: VerificationJob, log: Path) -> Parity:
     parity: Parity = run_job(
-        engine, Job(f"proof {job.format}", "pipelines.export.verify:verify_export", job, log, fresh=True)
+        engine, Job(f"proof {job.format}", VERIFY_EXPORT, job, log, fresh=True)
     )
     return parity

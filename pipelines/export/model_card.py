@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.data.prepared import DataSummary
 from pipelines.export.parity import Parity
 from pipelines.selection.finalists import Finalist
-from tracking.outbox.records import Value
+from search_spaces.values import Value
 
 _PACKAGES = ("kerastudy", "tensorflow", "keras", "numpy")
 

@@ -27,7 +27,8 @@ from pipelines.export.parity import (
 from pipelines.export.registry import FORMATS
 from pipelines.spec.code_references import callables_beside
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.messages import ARTIFACTS, PastTrial
+from pipelines.training.messages import PastTrial
+from pipelines.training.trial_folder import ARTIFACTS
 from search_spaces.errors import InputError, KerastudyError
 
 _MOST_ROWS = 20_000

@@ -11,7 +11,7 @@ from pipelines.study.load import Study
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, KerastudyError
 from tracking.store.database import Store
-from tracking.store.study_queue import OVER, StudyQueue, StudyRecord, ControlRequest
+from tracking.store.study_queue import ENDED_STATES, ControlRequest, StudyQueue, StudyRecord
 
 _PATIENCE_S = 20.0
 _LOOK_EVERY_S = 0.2
@@ -41,8 +41,8 @@ def request_control(home: Home, name: str, control_request: ControlRequest) -> S
         )  # an unknown study is answered with the nearest name, and a foreign tuner's with a refusal
     with Store.open(home.store) as store:
         queue = StudyQueue(store)
-        record, holder = queue.get(name), queue.holder(name)
-        if record.state in OVER:
+        record, holder = queue.get(name), queue.find_holder(name)
+        if record.state in ENDED_STATES:
             raise ConflictError(f"{name} is {record.state}: there is nothing to {control_request}")
         if holder is None:
             return _control_idle(queue, record, control_request)
@@ -69,7 +69,7 @@ def load_resumable(home: Home, name: str) -> Study:
     with Store.open(home.store) as store:
         queue = StudyQueue(store)
         record = queue.get(name)
-        if (holder := queue.holder(name)) is not None and queue.unseen_holder(name) is None:
+        if (holder := queue.find_holder(name)) is not None and queue.find_unseen_holder(name) is None:
             raise ConflictError(f"{name} is not paused: {holder} works on it")
         if record.state == "cancelled":
             raise ConflictError(f"{name} was cancelled, which is for good: give a new study another name")
@@ -95,6 +95,6 @@ def _control_idle(queue: StudyQueue, record: StudyRecord, control_request: Contr
 
 
 def _is_done(record: StudyRecord, control_request: ControlRequest) -> bool:
-    if record.state in OVER or record.owner is None:
+    if record.state in ENDED_STATES or record.owner is None:
         return True
     return control_request == "stop" and record.control_request is None

@@ -10,20 +10,20 @@ from functools import partial
 
 from pipelines.data.prepared import DataSummary, read_summary
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.operations.submit import check_study, enqueue, known_study
+from pipelines.operations.submit import check_study, enqueue, find_known_study
 from pipelines.study.load import Study
 from pipelines.supervisor.fleet_planner import unfit
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from tracking.mlflow import urls
-from tracking.outbox.outbox import OutboxDelivery
+from tracking.outbox.outbox import OutboxDispatcher
 from tracking.reports.plots import load_libraries
 from tracking.store.database import Store
-from tracking.store.study_queue import Wish
+from tracking.store.study_queue import ControlRequest
 
 
 @contextmanager
-def supervised(
+def supervise(
     study: Study,
     home: Home,
     trying: AbstractContextManager[object] | None = None,
@@ -39,19 +39,19 @@ def supervised(
     Raises:
         InputError: if its data or model cannot be used, or the study exists and searches something else.
     """
-    known = known_study(study, home, evolve=evolve)
-    with closing(LocalEngine(study.spec.resources.workers, home.programs, own_code=study.has_own_model)) as engine:
+    known = find_known_study(study, home, evolve=evolve)
+    with closing(LocalEngine(study.spec.resources.workers, home.programs, user_code=study.has_user_model)) as engine:
         if not unfit(study):
             engine.warm("jax")
-        with trying or nullcontext(), _beside(partial(load_libraries, lean=own_process)):
+        with trying or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
             checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:
             enqueue(study, checked.summary, store, evolve=evolve)
-            yield _supervisor(study, checked.summary, home, store, engine)
+            yield _make_supervisor(study, checked.summary, home, store, engine)
 
 
 @contextmanager
-def _beside(load: Callable[[], None]) -> Iterator[None]:
+def _load_in_background(load: Callable[[], None]) -> Iterator[None]:
     """Load modules in a thread meanwhile; what fails to load fails again where it is needed.
 
     It is waited for where all went well: an error is told at once.
@@ -68,24 +68,24 @@ def _beside(load: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def cancelling(study: Study, home: Home) -> Iterator[Supervisor]:
+def supervise_cancellation(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a supervisor that ends a study which nobody works on, and trains nothing more."""
     with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
-        yield _supervisor(study, read_summary(home.data(study.name)), home, store, engine, wish="cancel")
+        yield _make_supervisor(study, read_summary(home.data(study.name)), home, store, engine, control_request="cancel")
 
 
-def _supervisor(
-    study: Study, summary: DataSummary, home: Home, store: Store, engine: LocalEngine, wish: Wish | None = None
+def _make_supervisor(
+    study: Study, summary: DataSummary, home: Home, store: Store, engine: LocalEngine, control_request: ControlRequest | None = None
 ) -> Supervisor:
     def may_deliver() -> bool:
         return supervisor.is_in_charge()
 
-    delivery = OutboxDelivery(
+    delivery = OutboxDispatcher(
         store,
         urls.resolve(home.folder, os.environ),
         artifact_root=urls.artifact_root(home.folder, os.environ),
         study=study.name,
         may_deliver=may_deliver,
     )
-    supervisor = Supervisor(study, summary, home, store, engine, delivery, wish=wish)
+    supervisor = Supervisor(study, summary, home, store, engine, delivery, control_request=control_request)
     return supervisor

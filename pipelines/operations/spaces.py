@@ -6,14 +6,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_spaces.list_shipped_spaces import read_shipped, shipped_names, shipped_text
+
 from pipelines.study.load import load_study
 from search_spaces.errors import InputError, nearest
 from search_spaces.foreign.base import Exported
 from search_spaces.foreign.formats import format_named, format_of
 from search_spaces.parse import parse_space
-from search_spaces.shipped_spaces import read_shipped, shipped_names, shipped_text
 from search_spaces.space import Space
-from search_spaces.yaml_document import read_document, to_yaml
+from search_spaces.yaml_reader import read_document
+from search_spaces.yaml_writer import to_yaml
 
 _FILES = (".yaml", ".yml", ".json")
 
@@ -31,12 +33,12 @@ class ShippedSpace:
     about: str
 
 
-def shipped_spaces() -> list[ShippedSpace]:
+def list_shipped_spaces() -> list[ShippedSpace]:
     """Return the shipped spaces, in the order of their names."""
-    return [ShippedSpace(name, len(space_called(name).parameters), _about(name)) for name in shipped_names()]
+    return [ShippedSpace(name, len(find_space(name).parameters), _describe(name)) for name in shipped_names()]
 
 
-def space_called(name: str) -> Space:
+def find_space(name: str) -> Space:
     """Return a shipped space by its name, or the space of a file: a study, or a space alone.
 
     Raises:
@@ -54,25 +56,25 @@ def space_called(name: str) -> Space:
     return parse_space(document, ("space",) if isinstance(document.data.get("space"), dict) else ())
 
 
-def space_text(name: str) -> str:
+def format_space(name: str) -> str:
     """Return a shipped space as written, comments and all; the space of a file in full, what it extends included.
 
     Raises:
         InputError: if there is none, or it has problems.
     """
-    return shipped_text(name) if name in shipped_names() else to_yaml(space_called(name).to_dict())
+    return shipped_text(name) if name in shipped_names() else to_yaml(find_space(name).to_dict())
 
 
-def exported_space(name: str, format_name: str) -> Exported:
+def export_space(name: str, format_name: str) -> Exported:
     """Return a space in another tool's format.
 
     Raises:
         InputError: if there is no such space or format, or the space has problems.
     """
-    return format_named(format_name).write(space_called(name))
+    return format_named(format_name).write(find_space(name))
 
 
-def imported_space(file: Path, format_name: str | None) -> Exported:
+def import_space_file(file: Path, format_name: str | None) -> Exported:
     """Return the space in another tool's file as YAML of ours.
 
     Args:
@@ -90,7 +92,7 @@ def imported_space(file: Path, format_name: str | None) -> Exported:
     return Exported(text, tuple(str(note) for note in imported.notes))
 
 
-def _about(name: str) -> str:
+def _describe(name: str) -> str:
     """Return the first sentence of a shipped space's opening comment."""
     opening = re.match(r"(?:# .*\n)+", shipped_text(name))
     words = " ".join(line.removeprefix("# ") for line in opening[0].splitlines()) if opening else ""

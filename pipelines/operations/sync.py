@@ -12,15 +12,15 @@ from sqlalchemy import Connection
 
 from pipelines.data.prepared import read_summary
 from pipelines.integrations.oracle_records import goal_of, queued_name, recorded_name
-from pipelines.queries.study_reader import Lookup, loaded
+from pipelines.queries.study_reader import StudyReader, load_record
 from pipelines.recording.backfill import Before, Retold, retold
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.mlflow import urls
-from tracking.outbox.outbox import Outbox, OutboxDelivery
+from tracking.outbox.outbox import Outbox, OutboxDispatcher
 from tracking.store.database import Store
-from tracking.store.retrainings import Executions
-from tracking.store.study_queue import Lease, LeaseLostError, StudyBusyError, StudyQueue, StudyRecord, this_process
+from tracking.store.retrainings import Retrainings
+from tracking.store.study_queue import Lease, LeaseLostError, StudyBusyError, StudyQueue, StudyRecord, identify_process
 
 _LOOK_EVERY_S = 0.1
 _RENEW_EVERY_S = 10.0
@@ -31,7 +31,7 @@ _MOST_TO_LOAD_S = 60.0
 
 
 @dataclass(frozen=True)
-class Synced:
+class SyncResult:
     """What was delivered of a study.
 
     Attributes:
@@ -47,8 +47,8 @@ class Synced:
 
 
 @dataclass(frozen=True)
-class Rebuilt:
-    """A study that was told to MLflow anew; see `Synced` and `Retold`."""
+class RebuildResult:
+    """A study that was told to MLflow anew; see `SyncResult` and `Retold`."""
 
     study: str
     trials: int
@@ -59,7 +59,7 @@ class Rebuilt:
 
 
 @dataclass(frozen=True)
-class Step:
+class SyncProgress:
     """How far a delivery is: records left of a study, and the latest error if there is one."""
 
     study: str
@@ -67,19 +67,19 @@ class Step:
     error: str
 
 
-class Watch:
+class SyncMonitor:
     """Looks on while records are delivered; see `pipelines.cli.foreground`."""
 
-    def show(self, step: Step) -> None:
+    def show(self, step: SyncProgress) -> None:
         """Show how far it is."""
 
     @property
-    def is_over(self) -> bool:
+    def is_cancelled(self) -> bool:
         """Say whether to give up."""
         return False
 
 
-def sync(home: Home, studies: Sequence[str], patience_s: float, watch: Watch) -> Iterator[Synced]:
+def sync(home: Home, studies: Sequence[str], patience_s: float, watch: SyncMonitor) -> Iterator[SyncResult]:
     """Deliver what waits for MLflow, of these studies or of all, and say of each what came of it.
 
     A study is given up when MLflow takes none of its records for `patience_s` seconds, and each further one sooner
@@ -89,76 +89,76 @@ def sync(home: Home, studies: Sequence[str], patience_s: float, watch: Watch) ->
         InputError: if there is no study of such a name.
         StudyBusyError: if another process works on a study that was named.
     """
-    with _opened(home) as store:
+    with _open_store(home) as store:
         for name in studies:
             StudyQueue(store).get(name)
-        for name in studies or Outbox(store).studies():
+        for name in studies or Outbox(store).list_studies():
             try:
                 done = _sync(home, store, recorded_name(name), patience_s, watch)
             except StudyBusyError as error:
                 if studies:
                     raise
-                done = Synced(name, 0, Outbox(store).waiting(name).rows, str(error), is_busy=True)
+                done = SyncResult(name, 0, Outbox(store).read_backlog(name).rows, str(error), is_busy=True)
             yield replace(done, study=name)
-            if watch.is_over:
+            if watch.is_cancelled:
                 return
             if done.left and not done.delivered:
                 patience_s /= _LESS_PATIENCE
 
 
-def rebuild(home: Home, name: str, patience_s: float, watch: Watch) -> Rebuilt:
+def rebuild(home: Home, name: str, patience_s: float, watch: SyncMonitor) -> RebuildResult:
     """Tell MLflow all there is to tell of a study, from the store and the home's files, and deliver it.
 
     Raises:
         InputError: if there is no such study, it has not begun, its data is gone, or it is KerasTuner's own tuner's.
         StudyBusyError: if another process works on it.
     """
-    with _opened(home) as store:
+    with _open_store(home) as store:
         if goal_of(StudyQueue(store).get(name)):
             message = f"{name} is searched by KerasTuner's own tuner, and the files of its trials are not in this home"
             raise InputError(f"{message}: what MLflow has lost of it cannot be told anew")
-        with _held(store, name) as leases:
-            told = _retold(home, store, StudyQueue(store).get(name))
+        with _hold(store, name) as leases:
+            told = _backfill(home, store, StudyQueue(store).get(name))
             with store.write() as connection:
                 leases.verify(connection)
-                Outbox(store).add_again(name, told.records, connection)
+                Outbox(store).add_or_replace(name, told.records, connection)
             done = _deliver(home, store, name, leases, patience_s, watch)
-    return Rebuilt(name, told.trials, done.delivered, done.left, done.reason, told.notes)
+    return RebuildResult(name, told.trials, done.delivered, done.left, done.reason, told.notes)
 
 
 @contextmanager
-def _opened(home: Home) -> Iterator[Store]:
-    with Lookup.open(home):  # refuses a home without studies, where the store would be created
+def _open_store(home: Home) -> Iterator[Store]:
+    with StudyReader.open(home):  # refuses a home without studies, where the store would be created
         pass
     with Store.open(home.store) as store:
         yield store
 
 
-def _sync(home: Home, store: Store, name: str, patience_s: float, watch: Watch) -> Synced:
-    if not Outbox(store).waiting(name).rows:
-        return Synced(name, 0, 0, "")
-    with _held(store, name) as leases:
+def _sync(home: Home, store: Store, name: str, patience_s: float, watch: SyncMonitor) -> SyncResult:
+    if not Outbox(store).read_backlog(name).rows:
+        return SyncResult(name, 0, 0, "")
+    with _hold(store, name) as leases:
         return _deliver(home, store, name, leases, patience_s, watch)
 
 
-def _retold(home: Home, store: Store, record: StudyRecord) -> Retold:
+def _backfill(home: Home, store: Store, record: StudyRecord) -> Retold:
     data = home.data(record.name)
     if not (data / "summary.json").exists():
         raise InputError(f"{data} is gone: name the --home that {record.name} was run with")
     outbox = Outbox(store)
-    before = Before(next(iter(outbox.opened(record.name)), None), outbox.closed(record.name))
-    executions = Executions(store).of(record.name)
-    told = retold(loaded(record), read_summary(data), record, before, home, store.optuna_storage(), executions)
+    before = Before(next(iter(outbox.list_opened(record.name)), None), outbox.find_closed(record.name))
+    retrainings = Retrainings(store).list(record.name)
+    told = retold(load_record(record), read_summary(data), record, before, home, store.open_optuna_storage(), retrainings)
     if told is None:
         raise InputError(f"{record.name} has not begun: there is nothing to tell MLflow")
     return told
 
 
-def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: float, watch: Watch) -> Synced:
+def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: float, watch: SyncMonitor) -> SyncResult:
     """Deliver what waits of a study until MLflow has it, or has taken nothing for so long."""
     outbox = Outbox(store)
-    before = outbox.waiting(name).rows
-    delivery = OutboxDelivery(
+    before = outbox.read_backlog(name).rows
+    delivery = OutboxDispatcher(
         store,
         urls.resolve(home.folder, os.environ),
         artifact_root=urls.artifact_root(home.folder, os.environ),
@@ -169,8 +169,12 @@ def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: f
     try:
         fewest, taken_at = before, time.monotonic()
         loaded_by = taken_at + _MOST_TO_LOAD_S
-        while (now := outbox.waiting(name)).pending and time.monotonic() - taken_at < patience_s and not watch.is_over:
-            watch.show(Step(name, now.rows, delivery.last_error))
+        while (
+            (now := outbox.read_backlog(name)).pending
+            and time.monotonic() - taken_at < patience_s
+            and not watch.is_cancelled
+        ):
+            watch.show(SyncProgress(name, now.rows, delivery.last_error))
             leases.renew()
             is_loading = not (delivery.is_connected or delivery.last_error) and time.monotonic() < loaded_by
             if now.rows < fewest or is_loading:
@@ -178,11 +182,13 @@ def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: f
             time.sleep(_LOOK_EVERY_S)
     finally:
         left = delivery.stop(0.0)
-    return Synced(name, before - left.rows, left.rows, (left.last_error or delivery.last_error) if left.rows else "")
+    return SyncResult(
+        name, before - left.rows, left.rows, (left.last_error or delivery.last_error) if left.rows else ""
+    )
 
 
 @contextmanager
-def _held(store: Store, name: str) -> Iterator[_Leases]:
+def _hold(store: Store, name: str) -> Iterator[_Leases]:
     """Hold a study, so that nobody else delivers its records.
 
     A study file and KerasTuner's own tuner may each have a study of one name, and share its records.
@@ -211,7 +217,7 @@ class _Leases:
         self._renewed_at = time.monotonic()
 
     def claim(self, name: str) -> None:
-        self._leases.append(self._queue.claim(name, this_process(), _LEASE_TTL_S))
+        self._leases.append(self._queue.claim(name, identify_process(), _LEASE_TTL_S))
 
     def renew(self) -> None:
         """Renew them every now and then."""

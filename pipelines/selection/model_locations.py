@@ -14,7 +14,7 @@ from pipelines.selection.jobs import EVALUATE_MODEL
 from pipelines.spec.schema import TrainingSpec
 from pipelines.study.load import Study
 from pipelines.training.jobs import EVALUATE_USER_MODEL, WRITE_MODELS
-from pipelines.training.messages import UserModelEvaluation, PastTrial
+from pipelines.training.messages import PastTrial, UserModelEvaluation
 from pipelines.training.trial_folder import MODEL_FILE, RESULT_FILE, TEST_FILE
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home

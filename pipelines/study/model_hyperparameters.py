@@ -78,8 +78,8 @@ def describe_user_model(study: Study, asked: Sequence[HyperparameterRequest]) ->
     return UserModel(
         base=str(study.base),
         declared=frozenset(study.space.parameters),
-        asked=frozenset(each.name for each in asked),
+        requested=frozenset(each.name for each in asked),
         searches=study.searches_undeclared,
-        later=frozenset(study.space.parameters) - frozenset(given_up_front(study, asked).parameters),
+        deferred=frozenset(study.space.parameters) - frozenset(given_up_front(study, asked).parameters),
         bounds={name: parameter.bounds for name, parameter in study.space.parameters.items()},
     )

@@ -16,7 +16,7 @@ from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reporte
 from pipelines.engines.run_job import run_job
 from pipelines.export.jobs import BUILD_ENSEMBLE
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import TrialSummary, OptunaSearch, best_first
+from pipelines.search.optuna_search import OptunaSearch, TrialSummary, best_first
 from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, finalists_of, retraining_seed, retrainings_wanted
 from pipelines.selection.model_locations import EnsembleJob, past_trial
 from pipelines.study.load import Objective, Study
@@ -266,8 +266,7 @@ class FinalSelection:
             known = isinstance(event.message, HyperparameterRequest)
             self._engine.answer(event.job, self._answer(training, event.message) if known else False)
         elif isinstance(event, Finished):
-            result = event.result
-            return self._ended(training, result if isinstance(result, TrialResult) else None, str(result))
+            return self._ended(training, event.result.result, event.result.reason)
         elif isinstance(event, Failed):
             if event.kind == "disk":
                 raise OSError(errno.ENOSPC, event.reason)
@@ -325,7 +324,7 @@ class FinalSelection:
         return tuple(best[fold] for fold in sorted(best))
 
     def _stored_all(self) -> tuple[Retraining, ...]:
-        return self._retrainings.of(self._study.name)
+        return self._retrainings.list(self._study.name)
 
     def _stored(self, name: str) -> Retraining | None:
         """Return the winner's retraining of a name, if it is complete, or an ensemble that was made."""

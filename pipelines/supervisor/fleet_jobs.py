@@ -25,7 +25,7 @@ class _Fleet:
 
     envelope: Envelope
     assigned: list[Trial]
-    seated: set[int] = field(default_factory=set)
+    running: set[int] = field(default_factory=set)
 
 
 class FleetJobs:
@@ -33,7 +33,7 @@ class FleetJobs:
 
     Args:
         fleets: which trials train together, and who waits.
-        draw: lets the next trial wait for a worker or a seat; None where there is no further one.
+        draw: lets the next trial wait for a worker or a slot; None where there is no further one.
         memory_bytes: what one worker may hold.
     """
 
@@ -67,13 +67,13 @@ class FleetJobs:
     def __contains__(self, job: str) -> bool:
         return job in self._underway
 
-    def start(self, envelope: Envelope, seats: int) -> None:
+    def start(self, envelope: Envelope, slots: int) -> None:
         """Start a fleet; it asks for its trials when its program is ready."""
         spec = self._study.spec
         self._begun += 1
         name = f"fleet-{self._begun}"
-        self._underway[name] = _Fleet(envelope, self._fleets.take(envelope, seats))
-        job = fleet_job(self._study, self._objective, self._home.data(spec.study), envelope, seats)
+        self._underway[name] = _Fleet(envelope, self._fleets.take(envelope, slots))
+        job = fleet_job(self._study, self._objective, self._home.data(spec.study), envelope, slots)
         self._engine.submit(
             Job(
                 name,
@@ -98,17 +98,17 @@ class FleetJobs:
             self._engine.answer(event.job, frozenset(pruned))
         elif isinstance(event, Requested) and isinstance(event.message, SlotsFree):
             for number, result in event.message.ended.items():
-                fleet.seated.discard(number)
+                fleet.running.discard(number)
                 yield self._trials.complete(number, result)
-            yield from self._seat(fleet, event.job, event.message.free)
+            yield from self._fill_slots(fleet, event.job, event.message.free)
         elif isinstance(event, Finished):
             del self._underway[event.job]
         elif isinstance(event, Failed):
             del self._underway[event.job]
             yield from self._gone(fleet, event)
 
-    def _seat(self, fleet: _Fleet, job: str, free: int) -> Iterator[StudyEvent]:
-        """Answer a fleet with trials for its free seats: those that wait for its program, then new ones."""
+    def _fill_slots(self, fleet: _Fleet, job: str, free: int) -> Iterator[StudyEvent]:
+        """Answer a fleet with trials for its free slots: those that wait for its program, then new ones."""
         while len(fleet.assigned) < free and not self._fleets.crowded(fleet.envelope):
             if waiting := self._fleets.take(fleet.envelope, free - len(fleet.assigned)):
                 fleet.assigned += waiting
@@ -119,7 +119,7 @@ class FleetJobs:
             yield from ended
         jobs = tuple(self._trials.begin(number, values, {}) for number, values in fleet.assigned[:free])
         fleet.assigned = fleet.assigned[free:]
-        fleet.seated |= {trial.number for trial in jobs}
+        fleet.running |= {trial.number for trial in jobs}
         self._engine.answer(job, jobs)
         hit("slots-answered")
         for trial in jobs:
@@ -128,7 +128,7 @@ class FleetJobs:
     def _gone(self, fleet: _Fleet, event: Failed) -> Iterator[StudyEvent]:
         """Take up what a fleet left whose job failed: who was over is over, all others are trained again."""
         again = list(fleet.assigned)
-        for number in sorted(fleet.seated):
+        for number in sorted(fleet.running):
             left = self._trials.detach(number)
             if isinstance(left, TrialEnded):
                 yield left
@@ -139,11 +139,11 @@ class FleetJobs:
         yield FleetDivided(len(again), reason)
 
 
-def fleet_job(study: Study, objective: Objective, data: Path, envelope: Envelope, seats: int) -> FleetJob:
+def fleet_job(study: Study, objective: Objective, data: Path, envelope: Envelope, slots: int) -> FleetJob:
     """Return a fleet of a study's as a worker gets it; `data` is the folder of the prepared data."""
     return FleetJob(
         envelope=envelope,
-        seats=seats,
+        slots=slots,
         data=str(data),
         training=study.spec.training,
         metric=objective.metric,

@@ -1,7 +1,7 @@
 """Which of a study's trials train together: what the supervisor knows of fleets.
 
 A study's space is sampled once to see what its trials are like; from that follow the programs they share, the number
-of seats, and whether fleets pay at all. Trials that wait for a seat wait here.
+of slots, and whether fleets pay at all. Trials that wait for a slot wait here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from search_spaces.values import Value
 
 _SAMPLES = 128
 _TPE_IN_FLIGHT = 4
-_RANDOM_SEATS = 16
+_RANDOM_SLOTS = 16
 _SHARE_OF_MEMORY = 0.5
 
 Trial = tuple[int, Mapping[str, Value]]
@@ -46,7 +46,7 @@ class _Group:
     """The trials that share a program."""
 
     envelope: Envelope
-    seats: int
+    slots: int
     waiting: deque[Trial] = field(default_factory=deque)
 
 
@@ -81,10 +81,10 @@ class FleetPlanner:
             self.why_not = f"the trials are expected to take no more than {alone:.0f} s of one core one by one"
             return
         self._at_once = count_fleets_at_once(members, sizes, workers) if self._is_auto else workers
-        seats = _seats(study, self._at_once)
+        slots = _slots(study, self._at_once)
         for envelope in plan_programs(members, sizes):
             room = _room(envelope, sizes, summary, memory_bytes)
-            self._groups.append(_Group(envelope, max(1, min(seats, room))))
+            self._groups.append(_Group(envelope, max(1, min(slots, room))))
 
     @property
     def sentence(self) -> str:
@@ -92,7 +92,7 @@ class FleetPlanner:
         if self.why_not:
             return f"each trial by itself: {self.why_not}"
         programs = ", ".join(
-            f"up to {group.envelope.depth} x {group.envelope.width} units, {group.seats} trials at a time"
+            f"up to {group.envelope.depth} x {group.envelope.width} units, {group.slots} trials at a time"
             for group in self._groups
         )
         return f"in {'1 fleet' if self._at_once == 1 else f'{self._at_once} fleets at once'}: {programs}"
@@ -102,7 +102,7 @@ class FleetPlanner:
         return not self.why_not and under_way >= self._at_once
 
     def add(self, number: int, values: Mapping[str, Value]) -> None:
-        """Let a trial wait for its seat, or for a worker of its own."""
+        """Let a trial wait for its slot, or for a worker of its own."""
         reason = self.why_not
         if not reason:
             member = build_member(values, self._study.per_layer)
@@ -121,17 +121,17 @@ class FleetPlanner:
         return self._alone.popleft() if self._alone else None
 
     def next_fleet(self) -> tuple[Envelope, int] | None:
-        """Return the program that most trials wait for and its seats; None where none waits."""
+        """Return the program that most trials wait for and its slots; None where none waits."""
         group = max(self._groups, key=lambda group: len(group.waiting), default=None)
-        return (group.envelope, group.seats) if group is not None and group.waiting else None
+        return (group.envelope, group.slots) if group is not None and group.waiting else None
 
     def program_of(self, values: Mapping[str, Value]) -> tuple[Envelope, int] | None:
-        """Return the program that a trial with these values trains in, and its seats; None where it trains alone."""
+        """Return the program that a trial with these values trains in, and its slots; None where it trains alone."""
         member = None if self.why_not else build_member(values, self._study.per_layer)
         if member is None or _unfit_trial(member):
             return None
         group = self._group_of(member)
-        return group.envelope, group.seats
+        return group.envelope, group.slots
 
     def take(self, envelope: Envelope, most: int) -> list[Trial]:
         """Return trials that wait for a program, at most so many."""
@@ -141,12 +141,12 @@ class FleetPlanner:
     def crowded(self, envelope: Envelope) -> bool:
         """Say whether so many trials wait for something else that a fleet should come to its end."""
         others = sum(len(group.waiting) for group in self._groups if group.envelope != envelope)
-        return others + len(self._alone) >= self._of(envelope).seats
+        return others + len(self._alone) >= self._of(envelope).slots
 
     def broke(self, envelope: Envelope, trials: Sequence[Trial], reason: str) -> None:
         """Take back the trials of a fleet that failed: they go on in fleets of half the size, the last one alone."""
         group = self._of(envelope)
-        group.seats = max(1, math.ceil(min(group.seats, len(trials)) / 2))
+        group.slots = max(1, math.ceil(min(group.slots, len(trials)) / 2))
         for number, values in trials:
             self._failures[number] = self._failures.get(number, 0) + 1
             if len(trials) == 1 or self._failures[number] > 3:
@@ -160,7 +160,7 @@ class FleetPlanner:
                 return group
         # The sample of the space has missed something, or the space has changed: a program for it and the like.
         last = self._groups[-1]
-        group = _Group(merge_envelopes(last.envelope, find_envelope([member])), last.seats)
+        group = _Group(merge_envelopes(last.envelope, find_envelope([member])), last.slots)
         self._groups.append(group)
         return group
 
@@ -210,8 +210,8 @@ def _sizes(summary: DataSummary, trials: int) -> Sizes:
     return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
 
 
-def _seats(study: Study, fleets: int) -> int:
-    """Return the seats of one of so many fleets.
+def _slots(study: Study, fleets: int) -> int:
+    """Return the slots of one of so many fleets.
 
     TPE learns from trials that have ended, so few are under way at once; how few, `benchmarks/ask_in_flight.py`
     measures. A random search loses nothing.
@@ -219,7 +219,7 @@ def _seats(study: Study, fleets: int) -> int:
     asked = study.spec.resources.fleet
     if isinstance(asked, int):
         return asked
-    return max(2, _TPE_IN_FLIGHT // fleets) if study.spec.search.sampler == "tpe" else _RANDOM_SEATS
+    return max(2, _TPE_IN_FLIGHT // fleets) if study.spec.search.sampler == "tpe" else _RANDOM_SLOTS
 
 
 def _room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:

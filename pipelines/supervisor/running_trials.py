@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.engines.base import Failed, FailureKind
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import Attempt, TrialSummary, OptunaSearch, best_of
+from pipelines.search.optuna_search import Attempt, OptunaSearch, TrialSummary, best_of
 from pipelines.study.load import Goal, Objective, Study
 from pipelines.supervisor.events import EpochEnded, TrialEnded, TrialTriedAgain
 from pipelines.training.checkpoint import remove_checkpoints
@@ -143,14 +143,16 @@ class RunningTrials:
         running.params = {**running.params, request.name: value}
         return value
 
-    def complete(self, number: int, result: TrialResult | Rejected | MemberFailed) -> TrialEnded:
-        """Record the end of a trial that its worker told."""
+    def complete(self, number: int, outcome: TrialOutcome) -> TrialEnded:
+        """Record the end of a trial that its worker reported."""
         running = self._running.pop(number)
-        if isinstance(result, TrialResult):
-            return self._finished(running, result)
-        if isinstance(result, Rejected):
-            return self._ended(running, self._scored(running, "pruned", result.reason), None)
-        return self._failed(running, self._noted(running, result.reason))
+        if outcome.result is not None:
+            return self._finished(running, outcome.result)
+        if outcome.kind == "rejected":
+            return self._ended(running, self._scored(running, "pruned", outcome.reason), None)
+        if outcome.traceback:
+            write_text(self._folder(number) / ARTIFACTS / "traceback.txt", outcome.traceback)
+        return self._failed(running, self._noted(running, outcome.reason))
 
     def handle_worker_failure(self, number: int, event: Failed) -> TrialEnded | TrialTriedAgain:
         """Record that the job of a trial failed: what it left says whether the trial is over."""

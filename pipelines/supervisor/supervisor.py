@@ -11,8 +11,9 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 from sqlalchemy import Connection
@@ -22,11 +23,11 @@ from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reporte
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import TRAIN_AND_MEASURE
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import TrialSummary, OptunaSearch, count_by_state
+from pipelines.search.optuna_search import OptunaSearch, TrialSummary, count_by_state
 from pipelines.search.space_evolution import current_name
 from pipelines.search.stopping import outcome, reason_to_stop
 from pipelines.selection.model_locations import evaluation_job, models_job
-from pipelines.study.load import Goal, Study
+from pipelines.study.load import Study
 from pipelines.study.model_hyperparameters import (
     describe_user_model,
     given_up_front,
@@ -48,7 +49,7 @@ from pipelines.supervisor.fleet_jobs import FleetJobs
 from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.running_trials import RunningTrials
 from pipelines.training.jobs import TRAIN_TRIAL
-from pipelines.training.messages import EpochDone, RungReached
+from pipelines.training.messages import EpochDone, RungReached, TrialOutcome
 from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.disk_reserve import Reserve
 from pipelines.workspace.home import Home
@@ -56,11 +57,11 @@ from search_spaces.errors import InputError, KerastudyError
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.suggest import ConstraintViolated
 from search_spaces.values import Value
-from tracking.outbox.outbox import Outbox, OutboxDelivery
+from tracking.outbox.outbox import Outbox, OutboxDispatcher
 from tracking.outbox.records import StudyState
-from tracking.store.database import Store, trouble_with
+from tracking.store.database import Store, classify_store_error
 from tracking.store.retrainings import Retrainings
-from tracking.store.study_queue import LeaseLostError, StudyQueue, ControlRequest, this_process
+from tracking.store.study_queue import ControlRequest, LeaseLostError, StudyQueue, identify_process
 from tracking.testing.failpoints import hit
 
 _TICK_S = 0.5
@@ -93,7 +94,7 @@ class Supervisor:
         home: Home,
         store: Store,
         engine: Engine,
-        delivery: OutboxDelivery,
+        delivery: OutboxDispatcher,
         *,
         control_request: ControlRequest | None = None,
     ) -> None:
@@ -127,7 +128,7 @@ class Supervisor:
 
     def is_in_charge(self) -> bool:
         """Say whether the study is this supervisor's to work on, and its rows this one's to deliver."""
-        return self._queue.holds(self._lease)
+        return self._queue.is_held(self._lease)
 
     def run(self) -> Iterator[StudyEvent]:
         """Work until the budget is used up, or until somebody asks for something else, saying what happens.
@@ -137,9 +138,9 @@ class Supervisor:
             LeaseLostError: if another one took the study over; nothing was written since.
             KerastudyError: if the store cannot be reached any more; running again goes on with what it holds.
         """
-        if (holder := self._queue.unseen_holder(self._study.name)) is not None:
+        if (holder := self._queue.find_unseen_holder(self._study.name)) is not None:
             yield Watching(holder, _LEASE_TTL_S)
-        self._lease = self._queue.claim(self._study.name, this_process(), _LEASE_TTL_S)
+        self._lease = self._queue.claim(self._study.name, identify_process(), _LEASE_TTL_S)
         try:
             yield from self._work()
         finally:
@@ -156,7 +157,7 @@ class Supervisor:
             yield from self._search_until_done()
             yield from self._end()
         except Exception as error:
-            trouble = trouble_with(error, self._home.folder)
+            trouble = classify_store_error(error, self._home.folder)
             if trouble is None:
                 raise
             if trouble == "unreachable":
@@ -175,7 +176,7 @@ class Supervisor:
         self._reserve.keep()
         asked = read_asked(self._home.study(study.name)) if study.has_user_model else ()
         loose = undeclared(asked, study.space.parameters) if study.searches_undeclared else ()
-        storage = self._store.optuna_storage()
+        storage = self._store.open_optuna_storage()
         self._search = OptunaSearch(
             storage,
             current_name(storage, study.name),
@@ -322,7 +323,7 @@ class Supervisor:
                 yield from ended
 
     def _draw(self) -> list[StudyEvent] | None:
-        """Let the next trial wait for a worker or a seat; None where there is no further one.
+        """Let the next trial wait for a worker or a slot; None where there is no further one.
 
         Returns what happened besides: the end of a trial that was over before a crash.
         """
@@ -360,22 +361,16 @@ class Supervisor:
     def _start(self, number: int, values: Mapping[str, Value], reason: str) -> Iterator[StudyEvent]:
         """Start a trial in a worker of its own, for a reason."""
         limits = self._study.spec.limits
-        job = self._trials.begin(number, values, {"kerastudy.why_alone": reason})
+        trial = self._trials.begin(number, values, {"kerastudy.why_alone": reason})
         of_files = tuple(goal for goal in self._objective.goals if goal.format)
-        alone = Job(
-            _job_name(number),
-            TRAIN_TRIAL,
-            job,
-            Path(job.folder) / ARTIFACTS / "worker.log",
-            time_s=self._trials.time_left_s(number),
-            stall_s=limits.stall,
-            memory_bytes=self._memory_bytes,
-        )
+        name, log = _job_name(number), Path(trial.folder) / ARTIFACTS / "worker.log"
+        job: Job[Any, TrialOutcome]
         if of_files:  # converters leave traces in their process: such a trial gets a fresh one
-            measured = Job(**{**vars(alone), "function": TRAIN_AND_MEASURE, "payload": (job, of_files), "fresh": True})
-            self._engine.submit(measured)
+            job = Job(name, TRAIN_AND_MEASURE, (trial, of_files), log, fresh=True)
         else:
-            self._engine.submit(alone)
+            job = Job(name, TRAIN_TRIAL, trial, log)
+        time_s = self._trials.time_left_s(number)
+        self._engine.submit(replace(job, time_s=time_s, stall_s=limits.stall, memory_bytes=self._memory_bytes))
         yield TrialBegan(number, values)
 
     def _handle(self, event: Event) -> Iterator[StudyEvent]:
@@ -428,7 +423,7 @@ class Supervisor:
         reason += also
         self._recorder.study_closed(state, reason, finals.winner, test, finals.finalists, finals.hands_over)
         self._count_time()
-        yield Delivering(self._outbox.pending(self._study.name), self._delivery.last_error)
+        yield Delivering(self._outbox.count_pending(self._study.name), self._delivery.last_error)
         self._is_leaving = True
         patience_s = _FLUSH_S if state == "finished" and not self._delivery.last_error else _SHORT_FLUSH_S
         self._delivery.stop(patience_s)
@@ -469,7 +464,7 @@ class Supervisor:
     def _ended(
         self, state: StudyState, reason: str, test: Mapping[str, float], finals: FinalSelection | None = None
     ) -> StudyEnded:
-        waiting = self._outbox.waiting(self._study.name)
+        waiting = self._outbox.read_backlog(self._study.name)
         best = finals.winner if finals else self._trials.best
         return StudyEnded(
             study=self._study.name,

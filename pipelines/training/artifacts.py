@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from tracking.reports.draw_learning_curve import draw_learning_curve
 
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import EpochDone, PastTrial, TrialJob, TrialResult
 from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.values import Value
-from tracking.reports.learning_curve import learning_curve
 from tracking.testing.failpoints import hit
 
 _CONFIG_FILE = "config.json"
@@ -47,7 +47,7 @@ def write_artifacts(
     hit("history-written")
     config = json.dumps(_describe(job, fold, requested, drawn or {}), indent=2, default=str)
     write_text(folder / _CONFIG_FILE, config + "\n")
-    learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)
+    draw_learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)
 
 
 def read_trial(past: PastTrial) -> tuple[TrialJob, int]:

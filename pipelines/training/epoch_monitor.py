@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipelines.models.objectives import Direction
 from pipelines.training.errors import NoObjectiveError, TrialError
 from pipelines.training.schedule import Schedule
+from search_spaces.values import Direction
 
 
 class EpochListener(Protocol):

@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipelines.models.objectives import Direction
 from pipelines.training.batches import Rows, TrainingBatches, compute_row_weights
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
 from pipelines.training.keras_state import capture, restore
 from pipelines.training.schedule import Schedule
+from search_spaces.values import Direction
 
 VALIDATION_BATCH = 1024
 

@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.data.prepared import Part
-from pipelines.models.objectives import Direction
 from pipelines.training.batches import Rows, compute_row_weights, shuffle_rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
@@ -25,6 +24,7 @@ from pipelines.training.fit_trainer import VALIDATION_BATCH, finish_training
 from pipelines.training.keras_state import capture, restore
 from pipelines.training.messages import MOST_BYTES
 from pipelines.training.schedule import Schedule
+from search_spaces.values import Direction
 
 AdaptInputs = Callable[[Mapping[str, Any]], Any]
 """Converts a batch's inputs by name to the form that a model takes."""
@@ -59,7 +59,12 @@ def train_in_graph(
         TrialError: if the loss or the objective is not finite, or the objective is never reported.
     """
     monitor = EpochMonitor(schedule, metric, direction, listener)
-    train = _Steps(model.train_step, _make_tensors(rows.train, compute_row_weights(rows), adapt_inputs), schedule.batch_size, listener)
+    train = _Steps(
+        model.train_step,
+        _make_tensors(rows.train, compute_row_weights(rows), adapt_inputs),
+        schedule.batch_size,
+        listener,
+    )
     batch_size = max(schedule.batch_size, VALIDATION_BATCH)
     validate = _Steps(model.test_step, _make_tensors(rows.validation, None, adapt_inputs), batch_size, listener)
     _create_variables(model, train.rows)

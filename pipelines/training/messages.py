@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.models.objectives import Direction
 from pipelines.spec.schema import TrainingSpec
 from search_spaces.hypermodel_request import HyperparameterRequest
-from search_spaces.values import Value
+from search_spaces.values import Direction, Value
 
 TrainerName = Literal["", "fit", "graph", "fleet", "user"]
 
@@ -55,7 +54,7 @@ class TrialJob:
         rungs: epochs, counted from 0, after which the trial requests whether it is to be pruned.
         most_parameters: weights that its model may have; None for no ceiling.
         most_model_bytes: memory that training its model may take by the estimate; None for no ceiling.
-        user_model: where `model` is a user model; such a trial also requests `HyperparameterRequest`s, answered with values.
+        user_model: where `model` is a user model; its trials also send `HyperparameterRequest`s.
         refit_epochs: train exactly so many epochs and keep the last one's weights; None keeps the best epoch's.
         by_fit: whether `Model.fit`, or the user model's `fit`, trains it where the graph trainer could.
     """

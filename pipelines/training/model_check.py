@@ -1,4 +1,4 @@
-"""Builds the smallest and the largest model that a space can ask for, and, when asked to, times their training."""
+"""Check of the smallest and the largest model of a space: builds them, and times their training on demand."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def build_models(jobs: tuple[TrialJob, ...], channel: Channel) -> tuple[ModelChe
 
 
 def time_models(jobs: tuple[TrialJob, ...], channel: Channel) -> tuple[ModelCheck, ...]:
-    """Build the model of each job, and train it for a moment.
+    """Build the model of each job, and train it for two short epochs.
 
     Raises:
         InputError: if the model cannot take the data or the values.
@@ -49,7 +49,7 @@ def _check(job: TrialJob, *, timed: bool) -> ModelCheck:
         refuse_large_model(job, trial.model, trial.schedule.batch_size)
     except ModelTooLargeError as error:
         return ModelCheck(0, 0, 0.0, 0.0, 0, refused=str(error))
-    first_s, epoch_s = _times(trial) if timed else (0.0, 0.0)
+    first_s, epoch_s = _time_epochs(trial) if timed else (0.0, 0.0)
     return ModelCheck(
         parameters=trial.model.count_params(),
         memory_bytes=estimate_training_memory(trial.model, trial.schedule.batch_size),
@@ -59,43 +59,43 @@ def _check(job: TrialJob, *, timed: bool) -> ModelCheck:
     )
 
 
-def _times(trial: BuiltTrial) -> tuple[float, float]:
+def _time_epochs(trial: BuiltTrial) -> tuple[float, float]:
     """Return the seconds of the first epoch beyond a usual one, and of a usual epoch, from a few batches of each."""
     rows, schedule = trial.rows, trial.schedule
     steps = ceil(rows.train.rows / schedule.batch_size)
     timed = min(steps, _TIMED_STEPS)
     few = Rows(
-        _first(rows.train, timed * schedule.batch_size),
-        _first(rows.validation, ceil(rows.validation.rows * timed / steps)),
+        _take_first(rows.train, timed * schedule.batch_size),
+        _take_first(rows.validation, ceil(rows.validation.rows * timed / steps)),
         rows.class_weight,
     )
-    clock = _Clock()
-    train = choose_trainer(trial.model, few)
+    stopwatch = _Stopwatch()
+    _, train = choose_trainer(trial.model, few)
     two = replace(schedule, epochs=2, patience=None)
-    with suppress(TrialError):  # a loss that is not finite on a handful of rows says nothing of the study
-        train(trial.model, few, two, metric="val_loss", direction="minimize", listener=clock)
-    first_s, *rest = clock.epochs_s or [0.0]
+    with suppress(TrialError):  # a loss that is not finite on a handful of rows means nothing for the study
+        train(trial.model, few, two, metric="val_loss", direction="minimize", listener=stopwatch)
+    first_s, *rest = stopwatch.epochs_s or [0.0]
     usual_s = rest[0] if rest else first_s
     return max(0.0, first_s - usual_s), usual_s * steps / timed
 
 
-class _Clock:
-    """Takes the time of each epoch."""
+class _Stopwatch:
+    """Listener that measures the time of each epoch."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
         self.epochs_s: list[float] = []
 
-    def batch(self) -> None:
-        """A batch is done."""
+    def record_batch(self) -> None:
+        """Ignore the batch."""
 
-    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Note the time; the training goes on."""
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Record the time; the training continues."""
         now = time.monotonic()
         self.epochs_s.append(now - self._since)
         self._since = now
         return False
 
 
-def _first(rows: Part, count: int) -> Part:
+def _take_first(rows: Part, count: int) -> Part:
     return Part({name: values[:count] for name, values in rows.x.items()}, rows.y[:count])

@@ -27,7 +27,9 @@ def write_deployment_model(job: TrialJob, fold: int, core: keras.Model, *, with_
         with_file: whether the model itself is written too.
     """
     model = compose(load_preprocessing(Path(job.data), fold), core)
-    write_text(Path(job.folder) / ARTIFACTS / "model_summary.txt", summarize_model(core) + "\n" + summarize_model(model))
+    write_text(
+        Path(job.folder) / ARTIFACTS / "model_summary.txt", summarize_model(core) + "\n" + summarize_model(model)
+    )
     if with_file:
         save_model(model, Path(job.folder) / MODEL_FILE)
 

@@ -10,7 +10,7 @@ import keras
 
 from pipelines.spec.units import format_bytes
 from pipelines.training.build_limits import limit_weights
-from pipelines.training.errors import ModelTooLargeError, over_parameters
+from pipelines.training.errors import ModelTooLargeError
 from pipelines.training.messages import TrialJob
 
 _BYTES_PER_NUMBER = 4
@@ -39,7 +39,7 @@ def refuse_large_model(job: TrialJob, model: keras.Model, batch_size: int) -> No
         return
     parameters = int(model.count_params())
     if job.most_parameters is not None and parameters > job.most_parameters:
-        raise ModelTooLargeError(over_parameters(parameters, job.most_parameters))
+        raise ModelTooLargeError.from_parameters(parameters, job.most_parameters)
     if job.most_model_bytes is None:
         return
     needed = estimate_training_memory(model, batch_size)

@@ -6,7 +6,6 @@ from typing import Protocol
 
 import keras
 
-from pipelines.models.objectives import Direction
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, FitResult
@@ -14,6 +13,7 @@ from pipelines.training.fit_trainer import train_with_fit
 from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
 from pipelines.training.messages import TrainerName
 from pipelines.training.schedule import Schedule
+from search_spaces.values import Direction
 
 
 class Trainer(Protocol):

@@ -48,7 +48,7 @@ from pipelines.training.user_model.trial import build_user_model_trial, request_
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import KerastudyError
 from search_spaces.hyperparameters import GivenHyperParameters
-from tracking.outbox.records import Value
+from search_spaces.values import Value
 
 Measure = Callable[[TrialJob], Mapping[str, float]]
 """Measures the model that a trial has written, before the trial counts as done."""
@@ -129,9 +129,7 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     return _Fold(fold, trial.model, trial.requested, fitted, tuple(listener.epochs), trainer)
 
 
-def _train_user_model_fold(
-    job: TrialJob, user_model: UserModel, fold: int, channel: Channel, *, by_fit: bool
-) -> _Fold:
+def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, channel: Channel, *, by_fit: bool) -> _Fold:
     with limit_model_size(job):
         trial = build_user_model_trial(job, user_model, fold, request_from_supervisor(channel))
     refuse_large_model(job, trial.model, trial.schedule.batch_size)
@@ -217,8 +215,8 @@ class _ChannelListener:
         for epoch, metrics in enumerate(history):
             self._channel.report(self._log.add(epoch, self._of, metrics))
 
-    def expects(self, epochs: int) -> None:
-        """There will be at most this many epochs; see `fit_calls.UserModelListener`."""
+    def expect_epochs(self, epochs: int) -> None:
+        """Set the most epochs that there will be; see `UserModelListener`."""
         self._of = epochs
 
     def record_batch(self) -> None:

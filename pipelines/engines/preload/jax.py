@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 
-from pipelines.engines.preload.loading import load_jobs, quietly_without
+from pipelines.engines.preload.loading import hide_modules, load_jobs
 
 os.environ["KERAS_BACKEND"] = "jax"
 # One accelerator is shared by all workers: none may take three quarters of its memory for a start.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 # Keras has wrappers for scikit-learn and galleries of images, KerasTuner an oracle that minimises: 2 seconds of one
 # core to import, for nothing that a fleet does.
-with quietly_without("sklearn", "matplotlib", "scipy.optimize"):
+with hide_modules("sklearn", "matplotlib", "scipy.optimize"):
     import jax
     import keras
     import keras_tuner

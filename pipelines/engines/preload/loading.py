@@ -12,7 +12,7 @@ from tracking.reports.lean_imports import without
 
 
 @contextmanager
-def quietly_without(*names: str) -> Iterator[None]:
+def hide_modules(*names: str) -> Iterator[None]:
     """Hide modules that what is imported meanwhile would load, though it can do without them; and its warnings."""
     with without(*names), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -36,7 +36,7 @@ def load_tensorflow(*unneeded: str) -> None:
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
-        with quietly_without("jax", *unneeded):
+        with hide_modules("jax", *unneeded):
             for name in ("keras", "keras_tuner", "tensorflow"):
                 importlib.import_module(name)
     finally:

@@ -65,9 +65,9 @@ def _compare_split(recorded: Path, now: Path) -> ItemComparison:
     ]
     gone, new = [row for row in before if row not in after], [row for row in after if row not in before]
     told = [
-        *([f"{len(moved)} rows moved: {_first(moved)}"] if moved else []),
-        *([f"{len(gone)} rows are gone: {_first(gone)}"] if gone else []),
-        *([f"{len(new)} rows are new: {_first(new)}"] if new else []),
+        *([f"{len(moved)} rows moved: {_list_first(moved)}"] if moved else []),
+        *([f"{len(gone)} rows are gone: {_list_first(gone)}"] if gone else []),
+        *([f"{len(new)} rows are new: {_list_first(new)}"] if new else []),
     ]
     return ItemComparison("data", "split", "different" if told else "equal", note="; ".join(told))
 
@@ -87,7 +87,7 @@ def _compare_rows(kept: Path, anew: Path, folds: int) -> ItemComparison:
         for part in PARTS
         for at in _find_different_rows(kept / f"fold-{fold}", anew / f"fold-{fold}", part)
     )
-    note = f"other values in {_first(list(told))}"
+    note = f"other values in {_list_first(list(told))}"
     if not told:
         note = "no label differs, and no raw value of a validation or test row: inputs of training rows do"
     return ItemComparison("data", "values", "different", note=note)

@@ -88,7 +88,7 @@ def compare_mappings(
     names = [
         key for key in {**recorded, **now} if recorded.get(key) != now.get(key) or (key in recorded) != (key in now)
     ]
-    told = [f"{key} was {_shown(recorded, key)}, is {_shown(now, key)}" for key in names[:_MOST_NAMED]]
+    told = [f"{key} was {_format_value(recorded, key)}, is {_format_value(now, key)}" for key in names[:_MOST_NAMED]]
     more = [f"{len(names) - _MOST_NAMED} more differ"] if len(names) > _MOST_NAMED else []
     said = "; ".join([*([note] if note else []), *told, *more])
     return ItemComparison(topic, name, "different" if names else "equal", dict(recorded), dict(now), note=said)

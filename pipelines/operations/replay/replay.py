@@ -36,7 +36,7 @@ from pipelines.operations.replay.rerun import TrainingOutcome, read_recorded_out
 from pipelines.operations.submit import prepare_data
 from pipelines.queries.study_reader import StudyReader
 from pipelines.recording.provenance import code, environment
-from pipelines.search.optuna_search import Scored
+from pipelines.search.optuna_search import TrialSummary
 from pipelines.spec.code_references import split_reference
 from pipelines.study.load import Study
 from pipelines.supervisor.running_trials import trial_seed
@@ -201,7 +201,7 @@ def _compare_results(
 
 
 def _compare_trials(
-    study: Study, trial: Scored, past: TrainingOutcome, now: TrainingOutcome
+    study: Study, trial: TrialSummary, past: TrainingOutcome, now: TrainingOutcome
 ) -> Iterator[ItemComparison]:
     """Compare what the two trainings were given."""
     used, seed = past.config.get("seed"), trial_seed(study.spec.search.seed, trial.number)
@@ -219,7 +219,7 @@ def _extract_defaults(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the hyperparameters that a model asked for and the trial has no values of."""
     if not config:
         return None
-    return {name: value for name, value in config["asked"].items() if name not in config["params"]}
+    return {name: value for name, value in config["requested"].items() if name not in config["params"]}
 
 
 def _extract_training(config: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -248,7 +248,7 @@ def _compare_environments(report: Path) -> Iterator[ItemComparison]:
         yield compare_values("environment", name, recorded.get(name), now.get(name))
 
 
-def _list_notes(trial: Scored) -> Iterator[str]:
+def _list_notes(trial: TrialSummary) -> Iterator[str]:
     if trial.failed_attempts:
         yield (
             f"the trial was recorded after {len(trial.failed_attempts)} failed attempts, the last one: "

@@ -15,8 +15,8 @@ from typing import Any
 
 from pipelines.data.prepared import DataSummary, read_summary
 from pipelines.engines.base import Engine, Job
-from pipelines.engines.run_job import JobError, Talk, run_job
-from pipelines.search.optuna_search import Scored
+from pipelines.engines.run_job import JobError, Responder, run_job
+from pipelines.search.optuna_search import TrialSummary
 from pipelines.study.load import Study
 from pipelines.study.model_hyperparameters import describe_user_model, given_up_front, read_asked
 from pipelines.supervisor.fleet_jobs import fleet_job
@@ -27,14 +27,14 @@ from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.fleet.envelope import Envelope, find_envelope
 from pipelines.training.fleet.member import build_member
 from pipelines.training.fleet.messages import FleetEpoch, RungsReached, SlotsFree
-from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialResult
+from pipelines.training.jobs import TRAIN_FLEET, TRAIN_TRIAL
+from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialOutcome
 from pipelines.training.trial_folder import ARTIFACTS, read_epochs, read_result
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Value
 
-_Ended = TrialResult | Rejected | Fatal | MemberFailed
 Heard = Callable[[EpochDone], None]
 
 
@@ -64,7 +64,7 @@ class TrainingOutcome:
         return self.state == "pruned" and self.value is None
 
 
-def read_recorded_outcome(trial: Scored, folder: Path) -> TrainingOutcome:
+def read_recorded_outcome(trial: TrialSummary, folder: Path) -> TrainingOutcome:
     """Return how a trial that has ended went, from the store and the trial's folder.
 
     Raises:
@@ -85,7 +85,7 @@ def read_recorded_outcome(trial: Scored, folder: Path) -> TrainingOutcome:
 def train_again(
     study: Study,
     home: Home,
-    trial: Scored,
+    trial: TrialSummary,
     past: TrainingOutcome,
     data: Path,
     folder: Path,
@@ -104,26 +104,22 @@ def train_again(
         study, summary, trials=study.spec.budget.trials, workers=engine.workers, memory_bytes=memory_bytes
     )
     program = _find_program(fleets, job, past.trainer)
-    work = Job(
-        "replay",
-        "pipelines.training.trial:train_trial",
-        job,
-        folder / ARTIFACTS / "worker.log",
-        stall_s=study.spec.limits.stall,
-        memory_bytes=memory_bytes,
-    )
-    if program is not None:
-        together = fleet_job(study, study.objective(summary.task.kind), data, *program)
-        together = replace(together, per_layer=job.per_layer, trial_s=None)
-        work = replace(work, function="pipelines.training.fleet.job:train_fleet", payload=together, backend="jax")
-    talk = RecordedResponder(job, trial.params, heard)
-    ended = _run(engine, work, talk)
+    log = folder / ARTIFACTS / "worker.log"
+    work: Job[Any, TrialOutcome | None]
+    if program is None:
+        work = Job("replay", TRAIN_TRIAL, job, log)
+    else:
+        fleet = fleet_job(study, study.objective(summary.task.kind), data, *program)
+        fleet = replace(fleet, per_layer=job.per_layer, trial_s=None)
+        work = Job("replay", TRAIN_FLEET, fleet, log, backend="jax")
+    work = replace(work, stall_s=study.spec.limits.stall, memory_bytes=memory_bytes)
+    outcome = _run(engine, work, RecordedResponder(job, trial.params, heard))
     remove_checkpoints(folder)
-    return _summarize_end(ended, folder)
+    return _summarize_end(outcome, folder)
 
 
 def _make_job(
-    study: Study, home: Home, trial: Scored, past: TrainingOutcome, summary: DataSummary, data: Path, folder: Path
+    study: Study, home: Home, trial: TrialSummary, past: TrainingOutcome, summary: DataSummary, data: Path, folder: Path
 ) -> TrialJob:
     """Return the trial as a worker got it then, but for the folders."""
     asked = read_asked(home.study(study.name)) if study.has_user_model else ()
@@ -150,7 +146,7 @@ def _make_job(
 
 
 def _find_program(fleets: FleetPlanner, job: TrialJob, trainer: str) -> tuple[Envelope, int] | None:
-    """Return the program and the seats of the fleet that a trial trains in; None where it trains alone.
+    """Return the program and the slots of the fleet that a trial trains in; None where it trains alone.
 
     They are those that the study would give it today: with the same ones, nothing is rounded otherwise.
     """
@@ -162,20 +158,20 @@ def _find_program(fleets: FleetPlanner, job: TrialJob, trainer: str) -> tuple[En
     return program
 
 
-class RecordedResponder(Talk):
-    """Answers what a worker asks while it trains a trial again, as it was answered then.
+class RecordedResponder(Responder):
+    """Responder that answers the requests of a repeated training with the recorded answers.
 
     Attributes:
-        ended: how the trial ended, of a fleet.
+        outcome: of the trial, where it trained in a fleet.
     """
 
     def __init__(self, job: TrialJob, params: Mapping[str, Value], heard: Heard) -> None:
         self._job = job
         self._params = params
         self._heard = heard
-        self.ended: _Ended | None = None
+        self.outcome: TrialOutcome | None = None
 
-    def heard(self, message: Any) -> None:
+    def record(self, message: Any) -> None:
         """Pass an epoch on."""
         if isinstance(message, FleetEpoch):
             message = message.epochs.get(self._job.number)
@@ -185,8 +181,8 @@ class RecordedResponder(Talk):
     def answer(self, message: Any) -> Any:
         """Return the answer; the only rung of a trial is where it was pruned."""
         if isinstance(message, SlotsFree):
-            self.ended = message.ended.get(self._job.number)
-            return () if self.ended else (self._job,)
+            self.outcome = message.ended.get(self._job.number)
+            return () if self.outcome else (self._job,)
         if isinstance(message, RungsReached):
             return frozenset(message.best)
         if isinstance(message, RungReached):
@@ -196,26 +192,26 @@ class RecordedResponder(Talk):
         return super().answer(message)
 
 
-def _run(engine: Engine, work: Job, talk: RecordedResponder) -> _Ended:
+def _run(engine: Engine, work: Job[Any, TrialOutcome | None], responder: RecordedResponder) -> TrialOutcome:
     try:
-        result: _Ended | None = run_job(engine, work, talk=talk)
+        outcome = run_job(engine, work, responder=responder)
     except InputError as error:
-        return MemberFailed("; ".join(str(error).splitlines()))
+        return TrialOutcome("failed", reason="; ".join(str(error).splitlines()))
     except JobError as error:
         if error.kind == "disk":
             raise
-        return MemberFailed("; ".join(error.reason.splitlines()))
-    return result or talk.ended or MemberFailed("its fleet ended without a word of it")
+        return TrialOutcome("failed", reason="; ".join(error.reason.splitlines()))
+    return outcome or responder.outcome or TrialOutcome("failed", reason="its fleet ended without its result")
 
 
-def _summarize_end(ended: _Ended, folder: Path) -> TrainingOutcome:
-    if isinstance(ended, TrialResult):
+def _summarize_end(outcome: TrialOutcome, folder: Path) -> TrainingOutcome:
+    if (ended := outcome.result) is not None:
         epochs = tuple(done.metrics for done in ended.epochs)
         config = _read_config(folder)
         return TrainingOutcome(ended.state, "", ended.trainer, epochs, ended.best_epoch + 1, ended.value, config)
-    if isinstance(ended, Rejected):
-        return TrainingOutcome("pruned", ended.reason, "")
-    return TrainingOutcome("failed", ended.reason, "", tuple(done.metrics for done in read_epochs(folder)))
+    if outcome.kind == "rejected":
+        return TrainingOutcome("pruned", outcome.reason, "")
+    return TrainingOutcome("failed", outcome.reason, "", tuple(done.metrics for done in read_epochs(folder)))
 
 
 def _read_config(folder: Path) -> Mapping[str, Any]:

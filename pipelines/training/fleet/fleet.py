@@ -1,7 +1,7 @@
-"""A fleet: seats for trials that train together, epoch by epoch, each at its own epoch.
+"""Fleet of trials: slots of one program that train together, epoch by epoch, each trial at its own epoch.
 
-A trial that ends gives its seat to the next one, so the program stays the same size and stays full. What a trial's
-training comes to depends on the trial alone, never on who sits beside it.
+The next trial takes the slot of one that ends, so the program stays the same size and stays full. The result of a
+trial depends on the trial alone, never on the trials in the other slots.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +23,15 @@ from pipelines.training.fleet.hyperparameter_arrays import Plan, compute_learnin
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.program import Program, State
 from pipelines.training.schedule import Schedule
+from search_spaces.values import Direction
 
 Key = TypeVar("Key")
 FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A trial's end: how its training went with the weights of its best epoch, or why it cannot be scored."""
+class EndedMember:
+    """End of a trial in a fleet: its result and the weights of its best epoch, or the reason why it has no score."""
 
     fitted: FitResult | None
     weights: list[FloatArray]
@@ -38,13 +39,13 @@ class Ended:
 
 
 @dataclass
-class _Seat:
-    """A seat that is taken; `epoch` counts the epochs that are done."""
+class _Slot:
+    """A taken slot; `epoch` counts the finished epochs."""
 
     member: Member
     schedule: Schedule
     rates: npt.NDArray[np.float32]
-    judge: EpochMonitor
+    monitor: EpochMonitor
     epoch: int = 0
 
 
@@ -52,7 +53,7 @@ class Fleet(Generic[Key]):
     """Trains trials together.
 
     Args:
-        size: number of seats.
+        size: number of slots.
         metric, direction: the objective.
         per_layer: see `TrialJob`.
     """
@@ -63,7 +64,7 @@ class Fleet(Generic[Key]):
         size: int,
         *,
         metric: str,
-        direction: Literal["minimize", "maximize"],
+        direction: Direction,
         per_layer: frozenset[str] = frozenset(),
     ) -> None:
         self._program = program
@@ -71,7 +72,7 @@ class Fleet(Generic[Key]):
         self._direction = direction
         self._per_layer = per_layer
         self._keys: list[Key | None] = [None] * size
-        self._seats: dict[Key, _Seat] = {}
+        self._slots: dict[Key, _Slot] = {}
         self._failed: dict[Key, TrialError] = {}
         self._numbers: Any = None
         self._random_keys = np.zeros((size, 2), np.uint32)
@@ -79,13 +80,15 @@ class Fleet(Generic[Key]):
 
     @property
     def free(self) -> int:
-        """Number of free seats."""
+        """Number of free slots."""
         return self._keys.count(None)
 
-    def admit(self, members: Mapping[Key, tuple[Member, Schedule]], kept: Mapping[Key, Checkpoint] | None = None) -> None:
-        """Seat trials, at most as many as there are free seats.
+    def admit(
+        self, members: Mapping[Key, tuple[Member, Schedule]], checkpoints: Mapping[Key, Checkpoint] | None = None
+    ) -> None:
+        """Put trials into free slots; there must be enough of them.
 
-        Each begins with its first epoch, or after the last one that was `kept` of it in a fleet of this program.
+        Each starts with its first epoch, or after the last one of its checkpoint from a fleet of this program.
         """
         if not members:
             return
@@ -93,69 +96,70 @@ class Fleet(Generic[Key]):
         begun = []
         for at, (key, (member, schedule)) in zip(free, members.items(), strict=True):
             rates = compute_learning_rates(member, self._per_layer, self._program.rows)
-            judge = EpochMonitor(schedule, self._metric, self._direction, _Silent())
-            state = self._begin(member, schedule.seed)
-            if kept and key in kept:
-                judge.go_on(kept[key].judge, kept[key].best)
-                state = jax.tree.unflatten(jax.tree.structure(state), kept[key].state)
-            self._keys[at], self._seats[key] = key, _Seat(member, schedule, rates, judge, judge.epochs)
+            monitor = EpochMonitor(schedule, self._metric, self._direction)
+            state = self._initialize(member, schedule.seed)
+            if checkpoints and key in checkpoints:
+                checkpoint = checkpoints[key]
+                monitor.restore(checkpoint.monitor, checkpoint.best_weights)
+                state = jax.tree.unflatten(jax.tree.structure(state), checkpoint.state)
+            self._keys[at], self._slots[key] = key, _Slot(member, schedule, rates, monitor, monitor.epochs)
             self._random_keys[at] = np.random.SeedSequence(schedule.seed).generate_state(2)
             begun.append((state, make_numbers(self._program, member)))
         self._write(free, begun)
 
     def train_epoch(self) -> dict[Key, tuple[int, Mapping[str, float]]]:
-        """Train every seated trial for one epoch.
+        """Train the trial of every slot for one epoch.
 
         Returns the epoch just done, counted from 0, and its finite metrics; trials that failed are left out.
         """
         self._train()
         metrics = self._score()
         scores = {}
-        for at, key in self._taken():
-            seat = self._seats[key]
-            own = {name: float(values[at]) for name, values in metrics.items()}
+        for at, key in self._iterate_taken():
+            slot = self._slots[key]
+            of_trial = {name: float(values[at]) for name, values in metrics.items()}
             try:
-                scores[key] = seat.epoch, seat.judge.score(seat.epoch, own, partial(self._weights_at, at))
+                scores[key] = slot.epoch, slot.monitor.update(slot.epoch, of_trial, partial(self._weights_at, at))
             except TrialError as error:
                 self._failed[key] = error
-            seat.epoch += 1
+            slot.epoch += 1
         return scores
 
-    def settle(self, pruned: Collection[Key]) -> dict[Key, Ended]:
-        """Return the trials that end with the epoch just trained, those to prune among them; their seats are free."""
+    def take_ended(self, pruned: Collection[Key]) -> dict[Key, EndedMember]:
+        """Return the trials that end with the epoch just trained, those to prune among them, and free their slots."""
         ended = {}
-        for _, key in list(self._taken()):
+        for _, key in list(self._iterate_taken()):
             if (end := self._end(key, pruned=key in pruned)) is not None:
                 ended[key] = end
-                self.leave(key)
+                self.release(key)
         return ended
 
-    def kept(self, key: Key) -> Checkpoint:
-        """Return how far a seated trial has come, for `admit`."""
-        plain, best = self._seats[key].judge.past()
+    def capture(self, key: Key) -> Checkpoint:
+        """Return the state of a trial in a slot, for `admit`."""
+        plain, best = self._slots[key].monitor.capture()
         at = self._keys.index(key)
         return Checkpoint(plain, best, [np.array(np.asarray(leaf)[at]) for leaf in jax.tree.leaves(self._state)])
 
-    def leave(self, key: Key) -> None:
-        """Free a trial's seat, whatever it has come to."""
+    def release(self, key: Key) -> None:
+        """Free a trial's slot, whatever its state."""
         self._keys[self._keys.index(key)] = None
-        del self._seats[key]
+        del self._slots[key]
 
-    def _end(self, key: Key, *, pruned: bool) -> Ended | None:
+    def _end(self, key: Key, *, pruned: bool) -> EndedMember | None:
         if key in self._failed:
-            return Ended(None, [], self._failed.pop(key))
-        seat = self._seats[key]
-        if not (seat.judge.ends(pruned=pruned) or seat.epoch >= seat.schedule.epochs):
+            return EndedMember(None, [], self._failed.pop(key))
+        slot = self._slots[key]
+        if not (slot.monitor.should_stop(pruned=pruned) or slot.epoch >= slot.schedule.epochs):
             return None
-        fitted, (weights, moving) = seat.judge.verdict()
-        return Ended(fitted, self._program.layout.cut(seat.member, weights, moving))
+        fitted, (weights, moving) = slot.monitor.result()
+        return EndedMember(fitted, self._program.layout.cut(slot.member, weights, moving))
 
-    def _taken(self) -> Iterator[tuple[int, Key]]:
+    def _iterate_taken(self) -> Iterator[tuple[int, Key]]:
         return ((at, key) for at, key in enumerate(self._keys) if key is not None)
 
     # State ----------------------------------------------------------------------------------------------------
 
-    def _begin(self, member: Member, seed: int) -> State:
+    def _initialize(self, member: Member, seed: int) -> State:
         """Return the state of a member before its first step, without the members' axis."""
         layout, envelope = self._program.layout, self._program.envelope
         weights = layout.initial(member, seed)
@@ -171,17 +175,17 @@ class Fleet(Generic[Key]):
             steps=np.int32(0),
         )
 
-    def _write(self, seats: list[int], begun: list[tuple[State, dict[str, Any]]]) -> None:
-        """Write the beginnings of members into their seats; the first ones fill the others' too."""
-        fill = [begun[seats.index(at)] if at in seats else begun[0] for at in range(len(self._keys))]
+    def _write(self, slots: list[int], begun: list[tuple[State, dict[str, Any]]]) -> None:
+        """Write the initial states of members into their slots; the first one fills the others too."""
+        fill = [begun[slots.index(at)] if at in slots else begun[0] for at in range(len(self._keys))]
         states = jax.tree.map(lambda *each: np.stack(each), *[state for state, _ in fill])
         numbers = jax.tree.map(lambda *each: np.stack(each), *[given for _, given in fill])
         if self._state is None:
             self._state = jax.tree.map(jnp.asarray, states)
             self._numbers = numbers
             return
-        new = np.isin(np.arange(len(self._keys)), seats)
-        self._state = _replaced(new, states, self._state)
+        new = np.isin(np.arange(len(self._keys)), slots)
+        self._state = _replace_states(new, states, self._state)
         self._numbers = jax.tree.map(
             lambda theirs, ours: np.where(new.reshape(-1, *[1] * (ours.ndim - 1)), theirs, ours), numbers, self._numbers
         )
@@ -195,7 +199,7 @@ class Fleet(Generic[Key]):
     def _train(self) -> None:
         assert self._state is not None
         program, size = self._program, len(self._keys)
-        plans = {at: self._plan(self._seats[key]) for at, key in self._taken()}
+        plans = {at: self._plan(self._slots[key]) for at, key in self._iterate_taken()}
         longest = max(len(plan["last"]) for plan in plans.values())
         self._seen = program.nothing_seen(size)
         for start in range(0, longest, program.steps_at_once):
@@ -203,17 +207,17 @@ class Fleet(Generic[Key]):
                 at: {name: values[start : start + program.steps_at_once] for name, values in plan.items()}
                 for at, plan in plans.items()
             }
-            self._state, self._seen = program.run(self._state, self._seen, self._numbers, self._joined(parts))
+            self._state, self._seen = program.run(self._state, self._seen, self._numbers, self._join(parts))
 
-    def _plan(self, seat: _Seat) -> Plan:
-        """Return the steps of a seat's epoch."""
-        rows, batch_size = self._program.rows, seat.member.batch_size
+    def _plan(self, slot: _Slot) -> Plan:
+        """Return the steps of a slot's epoch."""
+        rows, batch_size = self._program.rows, slot.member.batch_size
         batches = -(-rows // batch_size)
-        rates = seat.rates[seat.epoch * batches : (seat.epoch + 1) * batches]
-        return plan_epoch(batch_size, self._program.step_rows, seat.schedule.seed, seat.epoch, rates, rows)
+        rates = slot.rates[slot.epoch * batches : (slot.epoch + 1) * batches]
+        return plan_epoch(batch_size, self._program.step_rows, slot.schedule.seed, slot.epoch, rates, rows)
 
-    def _joined(self, plans: Mapping[int, Plan]) -> Plan:
-        """Return seats' steps as one call of the program takes them; the others do none."""
+    def _join(self, plans: Mapping[int, Plan]) -> Plan:
+        """Join the steps of slots into the arrays of one call of the program; the other slots get none."""
         size, at_once = len(self._keys), self._program.steps_at_once
         joined: Plan = {"steps": np.zeros(size, np.int32), "key": self._random_keys}
         for name, values in next(iter(plans.values())).items():
@@ -231,17 +235,6 @@ class Fleet(Generic[Key]):
         return {name: np.asarray(values) for name, values in metrics.items()}
 
 
-class _Silent:
-    """Stands where a judge's listener would: a fleet's epochs are told of all at once."""
-
-    def batch(self) -> None:
-        """A batch is done."""
-
-    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """An epoch is done."""
-        return False
-
-
 @jax.jit
-def _replaced(new: Any, states: Any, old: Any) -> Any:
+def _replace_states(new: Any, states: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(new.reshape(-1, *[1] * (b.ndim - 1)), a, b), states, old)

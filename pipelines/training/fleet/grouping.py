@@ -127,7 +127,9 @@ def _divisions(
         epochs = Counter[tuple[int, int]]()
         for member in some:
             epochs[member.depth, member.batch_size] += member.epochs
-        return COMPILE_S + share * sum(count * estimate_epoch_s(envelope, *kind, sizes) for kind, count in epochs.items())
+        return COMPILE_S + share * sum(
+            count * estimate_epoch_s(envelope, *kind, sizes) for kind, count in epochs.items()
+        )
 
     found = []
     ways: tuple[Callable[[Member], int], ...] = (lambda m: m.width, lambda m: m.depth, lambda m: m.batch_size)

@@ -190,7 +190,7 @@ class Program:
 
     def _updated(self, state: State, numbers: Numbers, gradient: Any, rate: Any) -> State:
         """Return the state after an optimizer step with a batch's gradient."""
-        if self.envelope.clip_gradients:
+        if self.envelope.clipped:
             gradient = self.layout.flat(clip_gradients(numbers, self.layout.tree(gradient)))
         kept = (state.slots, state.scalars)
         weights, (slots, scalars) = self.optimizers.step(numbers, state.weights, gradient, rate, state.steps, kept)

@@ -1,4 +1,4 @@
-"""Scores a trial of a study's own model on the test rows, with the loss and the metrics that its author compiled."""
+"""Scores of a user model on the test rows, with the loss and the metrics that it was compiled with."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def evaluate_user_model(payload: UserModelEvaluation, channel: Channel) -> Mappi
     """Return the model's metrics on the test rows, `test_` before their names; empty for a model that is not compiled.
 
     Raises:
-        ModelCodeError: if the author's code raises.
+        ModelCodeError: if the user's code raises.
     """
     folder, data = Path(payload.folder), Path(payload.data)
     config = json.loads((folder / ARTIFACTS / "config.json").read_text(encoding="utf-8"))
     user = load_user_model(payload.model, Path(payload.base))
-    model = user.build(GivenHyperParameters(config["asked"]))
+    model = user.build(GivenHyperParameters(config["requested"]))
     if not model.compiled or not (folder / USER_MODEL_WEIGHTS_FILE).exists():
         return {}
     test = load_part(data, "test", config["fold"])
     x, y = as_taken(test.x), targets_for(model, load_summary(data).task, test.y)
     with user.blamed():
-        model(as_taken({name: np.asarray(values[:1]) for name, values in test.x.items()}))  # which makes its weights
-        with np.load(folder / USER_MODEL_WEIGHTS_FILE) as kept:
-            model.set_weights([kept[name] for name in kept.files])
+        model(as_taken({name: np.asarray(values[:1]) for name, values in test.x.items()}))  # creates its weights
+        with np.load(folder / USER_MODEL_WEIGHTS_FILE) as arrays:
+            model.set_weights([arrays[name] for name in arrays.files])
         found = model.evaluate(x, y, verbose=0, return_dict=True)
     scores = {f"test_{name}": float(np.mean(value)) for name, value in found.items()}
     write_text(folder / TEST_FILE, json.dumps(scores))

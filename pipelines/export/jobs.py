@@ -1,0 +1,32 @@
+"""Jobs that write, verify, measure and compare models in their deployment formats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipelines.engines.base import JobFunction
+
+if TYPE_CHECKING:
+    from pipelines.export.base import WrittenFile
+    from pipelines.export.compare_models import ComparisonJob, ModelComparison
+    from pipelines.export.export import ExportJob
+    from pipelines.export.parity import Parity
+    from pipelines.export.verify import VerificationJob
+    from pipelines.selection.model_locations import EnsembleJob
+    from pipelines.spec.schema import GoalSpec
+    from pipelines.study.load import Goal
+    from pipelines.training.messages import TrialJob, TrialOutcome
+
+WRITE_FORMATS: JobFunction[ExportJob, tuple[WrittenFile, ...]] = JobFunction("pipelines.export.export:write_formats")
+VERIFY_EXPORT: JobFunction[VerificationJob, Parity] = JobFunction("pipelines.export.verify:verify_export")
+COMPARE_MODELS: JobFunction[ComparisonJob, ModelComparison] = JobFunction(
+    "pipelines.export.compare_models:compare_models"
+)
+BUILD_ENSEMBLE: JobFunction[EnsembleJob, tuple[float, float, str]] = JobFunction(
+    "pipelines.export.ensemble:evaluate_ensemble"
+)
+CHECK_FORMATS: JobFunction[Sequence[GoalSpec], None] = JobFunction("pipelines.export.registry:check_goals")
+TRAIN_AND_MEASURE: JobFunction[tuple[TrialJob, tuple[Goal, ...]], TrialOutcome] = JobFunction(
+    "pipelines.export.deployment_metrics:train_and_measure"
+)

@@ -1,0 +1,15 @@
+"""Job that scores a winner on the test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pipelines.engines.base import JobFunction
+
+if TYPE_CHECKING:
+    from pipelines.selection.model_locations import Evaluation
+
+EVALUATE_MODEL: JobFunction[Evaluation, Mapping[str, float]] = JobFunction(
+    "pipelines.selection.model_locations:evaluate"
+)
