@@ -29,7 +29,7 @@ def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from pipelines.study.load import load_study
 
     study = load_study(file, overrides)
-    print_notes(study.notes())
+    print_notes(study.list_notes())
     validate_in_foreground(study, as_json=as_json)
 
 
@@ -37,9 +37,9 @@ def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 def schema() -> None:
     """Print the JSON Schema of study files."""
     from pipelines.cli.output import print_json
-    from pipelines.study.load import schema as study_schema
+    from pipelines.study.load import build_schema
 
-    print_json(study_schema())
+    print_json(build_schema())
 
 
 @click.command()
@@ -54,13 +54,13 @@ def spaces(name: str | None, to_format: str | None, as_json: bool) -> None:
     if to_format and (as_json or name is None):
         raise InputError(f"--export: expected {'no --json beside it' if name else 'the name of a space or a file'}")
     if name is None:
-        (output.print_json if as_json else output.print_spaces)(space_tools.shipped_spaces())
+        (output.print_json if as_json else output.print_spaces)(space_tools.list_shipped_spaces())
     elif to_format:
-        _print_noted(space_tools.exported_space(name, to_format))
+        _print_with_notes(space_tools.export_space(name, to_format))
     elif as_json:
-        output.print_json(space_tools.space_called(name).to_dict())
+        output.print_json(space_tools.find_space(name).to_dict())
     else:
-        click.echo(space_tools.space_text(name), nl=False)
+        click.echo(space_tools.format_space(name), nl=False)
 
 
 @click.command(name="import-space")
@@ -70,9 +70,9 @@ def import_space(file: Path, from_format: str | None) -> None:
     """Print the space in another tool's FILE as ours; on standard error, what has no equivalent."""
     from pipelines.operations import spaces as space_tools
 
-    _print_noted(space_tools.imported_space(file, from_format))
+    _print_with_notes(space_tools.import_space_file(file, from_format))
 
 
-def _print_noted(exported: Exported) -> None:
+def _print_with_notes(exported: Exported) -> None:
     print_notes(exported.notes)
     click.echo(exported.text, nl=False)

@@ -1,7 +1,7 @@
-"""A service seen from a command line: the same questions and answers as of a home, over HTTP.
+"""`HttpClient`: studies of a service, over HTTP.
 
-`KERASTUDY_URL` says where it is. Its token is in `KERASTUDY_TOKEN`, or was stored by `kerastudy login` in a file
-that only this user can read.
+`KERASTUDY_URL` is its address. Its token is in `KERASTUDY_TOKEN`, or was stored by `kerastudy login` in a file that
+only this user can read.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ import os
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import httpx
 from pydantic import TypeAdapter
 
-from pipelines.data.source_paths import source_path
+from pipelines.data.source_paths import resolve_source_path
 from pipelines.export.export import ExportResult, Parity, check_target
-from pipelines.operations.control import Standing
-from pipelines.operations.promote import Promoted
-from pipelines.operations.submit import written_document
-from pipelines.queries.views import BestTrial, TrialRow
-from pipelines.service.study_service import ListedStudy, ServedStudy
-from pipelines.service.uploads import UploadedFile
-from pipelines.study.load import Study, check_document
+from pipelines.operations.control import StudyStatus
+from pipelines.operations.promote import PromotionResult
+from pipelines.queries.views import BestTrial, ListedStudy, ServedStudy, TrialRow, UploadedFile
+from pipelines.study.load import check_document
+from pipelines.study.stored import serialize_study
+from pipelines.study.study import Study
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError, KerastudyError, Place, Problem
-from tracking.store.study_queue import Wish
+from tracking.store.study_queue import ControlRequest
 from tracking.store.tokens import Scope, Token
 
 URL = "KERASTUDY_URL"
@@ -42,8 +41,8 @@ _EXPORT_S = 1800.0
 _Answer = TypeVar("_Answer")
 
 
-class Remote:
-    """A service.
+class HttpClient:
+    """Studies of a service; see `StudyClient`.
 
     Args:
         url: its address.
@@ -57,8 +56,8 @@ class Remote:
         )
 
     @classmethod
-    def named(cls, environ: Mapping[str, str] = os.environ) -> Remote | None:
-        """Return the service that the environment names; None where it names none.
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> HttpClient | None:
+        """Return the client of the service that the environment names; None if it names none.
 
         Raises:
             InputError: if there is no token for it.
@@ -68,16 +67,16 @@ class Remote:
             return None
         if not url.startswith(("http://", "https://")):
             raise InputError(f"{URL}: expected an address such as http://127.0.0.1:8080, got {url}")
-        token = environ.get(TOKEN, "").strip() or _stored(environ).get(url)
+        token = environ.get(TOKEN, "").strip() or _read_tokens(environ).get(url)
         if not token:
             raise InputError(f"there is no token for {url}: run kerastudy login, or set {TOKEN}")
         return cls(url, token)
 
     def close(self) -> None:
-        """Give up all connections."""
+        """Close all connections."""
         self._client.close()
 
-    def __enter__(self) -> Remote:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -86,109 +85,115 @@ class Remote:
     # Studies -------------------------------------------------------------------------------------------------
 
     def submit(self, study: Study, *, priority: int = 0, key: str | None = None) -> tuple[str, bool]:
-        """Hand a study in; return its name, and whether it is new there.
+        """Submit a study; return its name, and whether it is new there.
+
+        Args:
+            study: the study.
+            priority: of two waiting studies, the one with the higher priority starts first.
+            key: an idempotency key; the same key again is the same submission.
 
         Raises:
-            InputError: if the service refuses it, with the places in the study's own file.
+            InputError: if the service refuses it, with the lines of the study file on this machine.
         """
         headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
         try:
-            answer = self._asked(
+            answer = self._request(
                 "POST",
                 "/v1/studies",
-                content=written_document(study).encode(),
+                content=serialize_study(study).encode(),
                 headers=headers,
                 params={"priority": str(priority)},
             )
         except InputError as error:
+            # The service checked a copy: its lines are not those of the file here.
             unplaced = [Problem(each.message, each.path) for each in error.problems]
-            raise study.placed(InputError(unplaced)) from None
+            raise study.locate_problems(InputError(unplaced)) from None
         return str(answer.json()["study"]), bool(answer.json()["is_new"])
 
-    def with_uploads(self, study: Study) -> Study:
-        """Send the data files that a study names along, and return it with their new names.
+    def upload_data(self, study: Study) -> Study:
+        """Upload the data files of a study, and return it with their new names.
 
         Raises:
-            InputError: if one is a folder, or the service does not take it.
+            InputError: if one is a folder, or the service refuses it.
         """
         document = study.document
         for key in ("source", "validation_source", "test_source"):
             written = getattr(study.spec.data, key)
-            path = None if written is None else source_path(written, study.base)
+            path = None if written is None else resolve_source_path(written, study.base)
             if path is None:
                 continue
             if not path.is_file():
                 raise InputError(document.problem(("data", key), f"expected a file to send, got {written}"))
-            document = document.with_value(("data", key), self.upload(path).source, document.file)
+            document = document.with_value(("data", key), self.upload_file(path).source, document.file)
         return check_document(document, study.base)
 
-    def upload(self, file: Path) -> UploadedFile:
-        """Send a data file.
+    def upload_file(self, file: Path) -> UploadedFile:
+        """Upload a data file.
 
         Raises:
-            InputError: if the service does not take it.
+            InputError: if the service refuses it.
         """
 
-        def chunks() -> Iterator[bytes]:
+        def read_chunks() -> Iterator[bytes]:
             with file.open("rb") as stream:
                 while chunk := stream.read(1 << 20):
                     yield chunk
 
-        answer = self._asked("PUT", f"/v1/uploads/{file.name}", content=chunks())
-        return _read(UploadedFile, answer.json())
+        answer = self._request("PUT", f"/v1/uploads/{file.name}", content=read_chunks())
+        return _parse(UploadedFile, answer.json())
 
-    def studies(self) -> tuple[ListedStudy, ...]:
+    def list_studies(self) -> tuple[ListedStudy, ...]:
         """Return every study, oldest first."""
         found: list[ListedStudy] = []
         after: str | None = None
         while True:
-            page = self._asked(
+            page = self._request(
                 "GET", "/v1/studies", params={"limit": "500", **({"after": after} if after else {})}
             ).json()
-            found += (_read(ListedStudy, each) for each in page["studies"])
+            found += (_parse(ListedStudy, each) for each in page["studies"])
             if (after := page["next"]) is None:
                 return tuple(found)
 
-    def study(self, name: str) -> ServedStudy:
+    def read_study(self, name: str) -> ServedStudy:
         """Return one study."""
-        view = _read(ServedStudy, self._asked("GET", f"/v1/studies/{name}").json())
+        view = _parse(ServedStudy, self._request("GET", f"/v1/studies/{name}").json())
         return replace(view, page=f"{self._url}{view.page}") if view.page else view
 
-    def trials(self, name: str) -> tuple[TrialRow, ...]:
+    def list_trials(self, name: str) -> tuple[TrialRow, ...]:
         """Return a study's trials."""
         found: list[TrialRow] = []
         after: int | None = -1
         while after is not None:
-            page = self._asked("GET", f"/v1/studies/{name}/trials", params={"after": str(after)}).json()
-            found += (_read(TrialRow, each) for each in page["trials"])
+            page = self._request("GET", f"/v1/studies/{name}/trials", params={"after": str(after)}).json()
+            found += (_parse(TrialRow, each) for each in page["trials"])
             after = page["next"]
         return tuple(found)
 
-    def best(self, name: str) -> BestTrial:
+    def find_best_trial(self, name: str) -> BestTrial:
         """Return a study's best trial."""
-        return _read(BestTrial, self._asked("GET", f"/v1/studies/{name}/best").json())
+        return _parse(BestTrial, self._request("GET", f"/v1/studies/{name}/best").json())
 
-    def ask(self, name: str, wish: Wish) -> Standing:
-        """Pause, stop or cancel a study; return how it stands then."""
-        return _read(Standing, self._asked("POST", f"/v1/studies/{name}:{wish}", timeout=120.0).json())
+    def control(self, name: str, control_request: ControlRequest) -> StudyStatus:
+        """Pause, stop or cancel a study; return its status afterwards."""
+        return _parse(StudyStatus, self._request("POST", f"/v1/studies/{name}:{control_request}", timeout=120.0).json())
 
-    def resume(self, name: str) -> Standing:
+    def resume(self, name: str) -> StudyStatus:
         """Put a paused study back into the queue."""
-        return _read(Standing, self._asked("POST", f"/v1/studies/{name}:resume").json())
+        return _parse(StudyStatus, self._request("POST", f"/v1/studies/{name}:resume").json())
 
-    def log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
+    def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Yield a study's log, or a trial's, piece by piece; with `follow`, until the study ends."""
         params = {"follow": str(follow).lower(), **({} if trial is None else {"trial": str(trial)})}
         path = f"/v1/studies/{name}/logs"
         patience = httpx.Timeout(60.0, read=None if follow else 60.0)
-        with self._reachable(), self._client.stream("GET", path, params=params, timeout=patience) as answer:
+        with self._report_unreachable(), self._client.stream("GET", path, params=params, timeout=patience) as answer:
             if not answer.is_success:
                 answer.read()
-                raise _refused(answer)
+                raise _read_error(answer)
             yield from answer.iter_text()
 
-    def replay(self, name: str, trial: int, target: Path | None) -> NoReturn:
-        """Refuse to train on another machine.
+    def replay(self, name: str, trial: int, target: Path | None, report: Callable[[str], None]) -> NoReturn:
+        """Refuse a replay: it trains on the machine that holds the home.
 
         Raises:
             InputError: always.
@@ -215,61 +220,61 @@ class Remote:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
             archive = Path(scratch) / "export.zip"
             with (
-                self._reachable(),
+                self._report_unreachable(),
                 self._client.stream("POST", path, params=params, timeout=_EXPORT_S) as answer,
                 archive.open("wb") as file,
             ):
                 if not answer.is_success:
                     answer.read()
-                    raise _refused(answer)
+                    raise _read_error(answer)
                 for chunk in answer.iter_bytes():
                     file.write(chunk)
             with zipfile.ZipFile(archive) as opened:
-                opened.extractall(Path(scratch) / "export")  # leaves out what would lead elsewhere
+                opened.extractall(Path(scratch) / "export")  # drops paths that lead out of the folder
             (folder,) = (Path(scratch) / "export").iterdir()
             written = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
             number = int(folder.name.rpartition("-t")[2])
             folder.rename(target)
-        test = self.best(name).test if trial is None and not ensemble else {}
-        return ExportResult(name, number, str(target), tuple(_read(Parity, each) for each in written), test)
+        test = self.find_best_trial(name).test if trial is None and not ensemble else {}
+        return ExportResult(name, number, str(target), tuple(_parse(Parity, each) for each in written), test)
 
-    def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> Promoted:
-        """Give a trial's model an alias, if it is at least as good as what holds it."""
+    def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
+        """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""
         given = {"trial": trial, "alias": alias, "force": str(force).lower()}
         params = {key: value for key, value in given.items() if value is not None}
-        answer = self._asked("POST", f"/v1/studies/{name}:promote", params=params, timeout=_EXPORT_S)
-        return _read(Promoted, answer.json())
+        answer = self._request("POST", f"/v1/studies/{name}:promote", params=params, timeout=_EXPORT_S)
+        return _parse(PromotionResult, answer.json())
 
     # Tokens --------------------------------------------------------------------------------------------------
 
-    def me(self) -> Token:
-        """Return whose token this is."""
-        return _read(Token, self._asked("GET", "/v1/me").json())
+    def read_own_token(self) -> Token:
+        """Return this client's token, without its secret."""
+        return _parse(Token, self._request("GET", "/v1/me").json())
 
-    def tokens(self) -> tuple[Token, ...]:
+    def list_tokens(self) -> tuple[Token, ...]:
         """Return all tokens."""
-        return tuple(_read(Token, each) for each in self._asked("GET", "/v1/tokens").json())
+        return tuple(_parse(Token, each) for each in self._request("GET", "/v1/tokens").json())
 
     def create_token(self, name: str, scope: Scope, running_trials: int | None) -> str:
-        """Make a token and return it as it is written."""
+        """Create a token and return its text."""
         wanted = {"name": name, "scope": scope, "running_trials": running_trials}
-        return str(self._asked("POST", "/v1/tokens", json=wanted).json()["token"])
+        return str(self._request("POST", "/v1/tokens", json=wanted).json()["token"])
 
     def remove_token(self, name: str) -> None:
         """Remove a token."""
-        self._asked("DELETE", f"/v1/tokens/{name}")
+        self._request("DELETE", f"/v1/tokens/{name}")
 
-    # Asking --------------------------------------------------------------------------------------------------
+    # Requests ------------------------------------------------------------------------------------------------
 
-    def _asked(self, method: str, path: str, **request: Any) -> httpx.Response:
-        with self._reachable():
+    def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
+        with self._report_unreachable():
             answer = self._client.request(method, path, **request)
         if not answer.is_success:
-            raise _refused(answer)
+            raise _read_error(answer)
         return answer
 
     @contextmanager
-    def _reachable(self) -> Iterator[None]:
+    def _report_unreachable(self) -> Iterator[None]:
         try:
             yield
         except httpx.HTTPError as error:
@@ -277,31 +282,31 @@ class Remote:
 
 
 def login(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Token:
-    """Keep a service's token in a file of this user's, once the service has taken it.
+    """Store a service's token in a file of this user, if the service accepts it.
 
     Raises:
         InputError: if the service refuses the token.
         KerastudyError: if it does not answer.
     """
-    with Remote(url, token) as remote:
-        mine = remote.me()
-    file = _file(environ)
+    with HttpClient(url, token) as remote:
+        mine = remote.read_own_token()
+    file = _locate_file(environ)
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = os.umask(0o077)
     try:
-        write_text(file, json.dumps({**_stored(environ), url.rstrip("/"): token}, indent=2) + "\n")
+        write_text(file, json.dumps({**_read_tokens(environ), url.rstrip("/"): token}, indent=2) + "\n")
     finally:
         os.umask(before)
     return mine
 
 
-def _file(environ: Mapping[str, str]) -> Path:
+def _locate_file(environ: Mapping[str, str]) -> Path:
     base = environ.get(_CONFIG) or environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(base) / "kerastudy" / "tokens.json"
 
 
-def _stored(environ: Mapping[str, str]) -> dict[str, str]:
-    file = _file(environ)
+def _read_tokens(environ: Mapping[str, str]) -> dict[str, str]:
+    file = _locate_file(environ)
     try:
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
             raise InputError(f"others can read {file}, which holds tokens: chmod 600 it")
@@ -313,15 +318,15 @@ def _stored(environ: Mapping[str, str]) -> dict[str, str]:
     return stored
 
 
-def _read(kind: type[_Answer], content: Any) -> _Answer:
+def _parse(kind: type[_Answer], content: Any) -> _Answer:
     return TypeAdapter(kind).validate_python(content)
 
 
-def _refused(answer: httpx.Response) -> KerastudyError:
-    """Return the error that a service's answer stands for."""
+def _read_error(answer: httpx.Response) -> KerastudyError:
+    """Return the error that a service answered with."""
     try:
         detail = answer.json()
-        errors = [_problem(each) for each in detail.get("errors", ())]
+        errors = [_read_problem(each) for each in detail.get("errors", ())]
         message = str(detail["detail"])
     except (ValueError, KeyError, AttributeError):
         errors, message = [], f"the service answered {answer.status_code}: {answer.text[:200]}"
@@ -332,6 +337,6 @@ def _refused(answer: httpx.Response) -> KerastudyError:
     return KerastudyError(message)
 
 
-def _problem(written: Mapping[str, Any]) -> Problem:
+def _read_problem(written: Mapping[str, Any]) -> Problem:
     place = Place(written["file"], written["line"], written["column"]) if written.get("file") else None
     return Problem(str(written["message"]), str(written.get("path", "")), place)

@@ -1,44 +1,60 @@
-"""Asking for something of a study that somebody works on, or that nobody does: pause, stop, cancel, resume."""
+"""Control of studies: pause, stop or cancel one, whether or not a process works on it; check that one can be resumed."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
-from pipelines.operations.submit import is_unchecked
 from pipelines.queries.study_reader import StudyReader, load_record
 from pipelines.study.load import Study
+from pipelines.study.stored import is_unchecked
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, KerastudyError
 from tracking.store.database import Store
 from tracking.store.study_queue import ENDED_STATES, ControlRequest, StudyQueue, StudyRecord
 
 _PATIENCE_S = 20.0
-_LOOK_EVERY_S = 0.2
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """How a study stands after something was asked for."""
+    """State of a study, and the reason for it."""
 
     study: str
     state: str
     reason: str
 
 
-def request_control(home: Home, name: str, control_request: ControlRequest) -> StudyStatus | None:
-    """Ask whoever works on a study for something, and wait until it is done, or begun in the case of `stop`.
-
-    Returns None where nobody works on a study that is to be cancelled: see `running.supervise_cancellation`.
+def control_study(home: Home, name: str, control_request: ControlRequest) -> StudyStatus:
+    """Pause, stop or cancel a study; return its status afterwards.
 
     Raises:
-        InputError: if there is no such study, or it is in no state to do that.
-        KerastudyError: if whoever works on it does not answer.
+        InputError: if there is no such study, or its state does not allow that.
+        KerastudyError: if the process that works on it does not respond.
+    """
+    if (status := request_control(home, name, control_request)) is not None:
+        return status
+    from pipelines.operations.run import run_to_end, supervise_cancellation  # takes long to import
+
+    with supervise_cancellation(load_resumable(home, name), home) as supervisor:
+        ended = run_to_end(supervisor)
+    return StudyStatus(ended.study, ended.state, ended.reason)
+
+
+def request_control(home: Home, name: str, control_request: ControlRequest) -> StudyStatus | None:
+    """Send a request to the process that works on a study; wait until it is done, or for `stop` until it has begun.
+
+    Returns:
+        The status afterwards; None if a study is to be cancelled that has begun and that no process works on: a
+        supervisor has to end its trials, see `supervise_cancellation`.
+
+    Raises:
+        InputError: if there is no such study, or its state does not allow that.
+        KerastudyError: if the process that works on it does not respond.
     """
     with StudyReader.open(home) as reader:
-        reader.read_budget(
-            name
-        )  # an unknown study is answered with the nearest name, and a foreign tuner's with a refusal
+        reader.load_study(name)  # an unknown study's error names the nearest one; KerasTuner's own tuner is refused
     with Store.open(home.store) as store:
         queue = StudyQueue(store)
         record, holder = queue.get(name), queue.find_holder(name)
@@ -52,40 +68,41 @@ def request_control(home: Home, name: str, control_request: ControlRequest) -> S
             record = queue.get(name)
             if _is_done(record, control_request):
                 return StudyStatus(name, record.state, record.reason)
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
     raise KerastudyError(
-        f"{holder} works on {name} and has not answered for {_PATIENCE_S:.0f} s; it was asked to {control_request}"
+        f"{holder} works on {name} and has not responded for {_PATIENCE_S:.0f} s to the request to {control_request}"
     )
 
 
 def load_resumable(home: Home, name: str) -> Study:
-    """Return a study as it was submitted, to go on with it.
+    """Return a study as it was submitted, if it can be resumed.
 
     Raises:
-        InputError: if there is no such study, it was cancelled, or somebody works on it.
+        InputError: if there is no such study, it was cancelled, or another process works on it.
     """
     with StudyReader.open(home) as reader:
-        reader.read_budget(name)
+        reader.load_study(name)
     with Store.open(home.store) as store:
         queue = StudyQueue(store)
         record = queue.get(name)
         if (holder := queue.find_holder(name)) is not None and queue.find_unseen_holder(name) is None:
             raise ConflictError(f"{name} is not paused: {holder} works on it")
         if record.state == "cancelled":
-            raise ConflictError(f"{name} was cancelled, which is for good: give a new study another name")
+            raise ConflictError(f"{name} was cancelled, which is final: give a new study another name")
     return load_record(record)
 
 
 def _control_idle(queue: StudyQueue, record: StudyRecord, control_request: ControlRequest) -> StudyStatus | None:
+    """Change the state of a study that no process works on."""
     name = record.name
     if control_request == "cancel" and not is_unchecked(record):
         return None
-    if control_request == "cancel":  # nothing was recorded of it anywhere else
+    if control_request == "cancel":  # it has no trials and nothing in MLflow: no supervisor is needed
         queue.set_state(name, "cancelled", "cancelled on request")
         return StudyStatus(name, "cancelled", "cancelled on request")
     if control_request == "stop":
         raise ConflictError(
-            f"nobody works on {name}: kerastudy resume {name} goes on with it, kerastudy cancel {name} ends it, "
+            f"nobody works on {name}: kerastudy resume {name} resumes it, kerastudy cancel {name} ends it, "
             f"and kerastudy best {name} shows what it has found"
         )
     if record.state != "paused":

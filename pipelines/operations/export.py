@@ -13,12 +13,12 @@ from pipelines.engines.local_engine import LocalEngine
 from pipelines.export.export import ExportResult, check_target, export_trial
 from pipelines.export.model_card import ModelOrigin
 from pipelines.export.registry import check_formats
-from pipelines.operations.submit import serialize_study
 from pipelines.queries.study_reader import StudyReader
 from pipelines.selection.model_locations import ensemble_of, handed_over, is_refitted, past_trial
 from pipelines.spec.data_spec import SplitSpec
 from pipelines.spec.schema import BudgetSpec
-from pipelines.study.load import Study
+from pipelines.study.stored import serialize_study
+from pipelines.study.study import Study
 from pipelines.supervisor.event_text import format_duration
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError

@@ -1,4 +1,4 @@
-"""A study from its checked file to a supervisor at work: what every door that runs a study goes through."""
+"""Supervision of a study, from its checked file to its end, for every interface that runs one."""
 
 from __future__ import annotations
 
@@ -10,40 +10,55 @@ from functools import partial
 
 from pipelines.data.prepared import DataSummary, read_summary
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.operations.submit import check_study, enqueue, find_known_study
-from pipelines.study.load import Study
+from pipelines.operations.submit import check_study, enqueue
+from pipelines.study.stored import find_known_study
+from pipelines.study.study import Study
+from pipelines.supervisor.events import StudyEnded, StudyEvent
 from pipelines.supervisor.fleet_planner import unfit
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
-from tracking.mlflow import urls
-from tracking.outbox.outbox import OutboxDispatcher
+from tracking.mlflow.sink import make_home_sink_factory
+from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.reports.plots import load_libraries
 from tracking.store.database import Store
 from tracking.store.study_queue import ControlRequest
+
+
+def run_to_end(supervisor: Supervisor, listen: Callable[[StudyEvent], None] = lambda event: None) -> StudyEnded:
+    """Run a supervisor, pass each event to `listen`, and return the last one."""
+    for event in supervisor.run():
+        listen(event)
+    if not isinstance(event, StudyEnded):
+        raise AssertionError("a supervisor's last event is StudyEnded")
+    return event
 
 
 @contextmanager
 def supervise(
     study: Study,
     home: Home,
-    trying: AbstractContextManager[object] | None = None,
+    checking: AbstractContextManager[object] | None = None,
     *,
     evolve: bool = False,
     own_process: bool = False,
 ) -> Iterator[Supervisor]:
-    """Try a study's data and model, put it in the queue, and yield its supervisor; end its workers at the end.
+    """Check a study's data and model, put it into the queue, and yield its supervisor; end its workers afterwards.
 
-    `trying` is entered while data and model are tried; with `evolve`, a study goes on in a changed space. In its
-    `own_process`, which does nothing besides, libraries that nobody asks for are left out.
+    Args:
+        study: the study.
+        home: the home that holds it.
+        checking: is entered while data and model are checked.
+        evolve: whether a study of this name may be resumed in a changed space.
+        own_process: whether the process runs this study alone, so that fewer libraries have to be loaded.
 
     Raises:
-        InputError: if its data or model cannot be used, or the study exists and searches something else.
+        InputError: if its data or model cannot be used, or a study of this name searches something else.
     """
     known = find_known_study(study, home, evolve=evolve)
     with closing(LocalEngine(study.spec.resources.workers, home.programs, user_code=study.has_user_model)) as engine:
         if not unfit(study):
             engine.warm("jax")
-        with trying or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
+        with checking or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
             checked = check_study(study, home.study(study.name), engine, known)
         with Store.open(home.store) as store:
             enqueue(study, checked.summary, store, evolve=evolve)
@@ -52,9 +67,9 @@ def supervise(
 
 @contextmanager
 def _load_in_background(load: Callable[[], None]) -> Iterator[None]:
-    """Load modules in a thread meanwhile; what fails to load fails again where it is needed.
+    """Load modules in a thread, and wait for it at the end.
 
-    It is waited for where all went well: an error is told at once.
+    An error inside ends the wait. An ImportError is dropped: the module fails again where it is used.
     """
 
     def run() -> None:
@@ -69,7 +84,7 @@ def _load_in_background(load: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def supervise_cancellation(study: Study, home: Home) -> Iterator[Supervisor]:
-    """Yield a supervisor that ends a study which nobody works on, and trains nothing more."""
+    """Yield a supervisor that cancels a study that no process works on; it trains nothing."""
     with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
         yield _make_supervisor(study, read_summary(home.data(study.name)), home, store, engine, control_request="cancel")
 
@@ -77,13 +92,12 @@ def supervise_cancellation(study: Study, home: Home) -> Iterator[Supervisor]:
 def _make_supervisor(
     study: Study, summary: DataSummary, home: Home, store: Store, engine: LocalEngine, control_request: ControlRequest | None = None
 ) -> Supervisor:
-    def may_deliver() -> bool:
+    def may_deliver() -> bool:  # the supervisor that it refers to is made from the dispatcher
         return supervisor.is_in_charge()
 
     delivery = OutboxDispatcher(
         store,
-        urls.resolve(home.folder, os.environ),
-        artifact_root=urls.artifact_root(home.folder, os.environ),
+        make_home_sink_factory(home.folder, os.environ, namespace=store.identity),
         study=study.name,
         may_deliver=may_deliver,
     )

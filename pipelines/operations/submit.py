@@ -22,13 +22,21 @@ from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.search.space_evolution import evolve_study
 from pipelines.spec.units import format_bytes
-from pipelines.study.load import Study
 from pipelines.study.model_hyperparameters import describe_user_model, undeclared, write_asked
+from pipelines.study.stored import (
+    differs_in_space_alone,
+    explain_cancelled,
+    explain_difference,
+    failed_before_start,
+    is_same_study,
+    read_fingerprint,
+    serialize_study,
+)
+from pipelines.study.study import Study
 from pipelines.training.jobs import BUILD_MODELS, CHECK_USER_MODEL, TIME_MODELS
 from pipelines.training.messages import ModelCheck, TrialJob
-from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, Problem
-from search_spaces.suggest import largest, smallest
+from search_spaces.suggest import find_largest, find_smallest
 from search_spaces.values import Value
 from tracking.store.database import Store
 from tracking.store.registered_names import claim_registered_name
@@ -48,25 +56,6 @@ class StudyCheck:
     largest: ModelCheck
 
 
-def find_known_study(study: Study, home: Home, *, evolve: bool = False) -> StudyRecord | None:
-    """Return the study of that name which a home holds, None where there is none; nothing is created.
-
-    Raises:
-        InputError: if it searches something else; with `evolve`, another space is no such thing.
-    """
-    if not home.is_begun:
-        return None
-    with Store.open(home.store) as store:
-        known = StudyQueue(store).find(study.name)
-    if known is not None and known.state == "cancelled":
-        raise InputError(_explain_cancelled(study))
-    if known is None or failed_before_start(known) or known.digest.partition(":")[0] == study.identity():
-        return known
-    if not (evolve and _differs_in_space_alone(study, known)):
-        raise InputError(_explain_difference(study, known))
-    return known
-
-
 def check_study(
     study: Study, folder: Path, engine: Engine, known: StudyRecord | None = None, *, timed: bool = False
 ) -> StudyCheck:
@@ -81,9 +70,10 @@ def check_study(
         check_source_paths(study.spec.data, study.base)
         folder.mkdir(parents=True, exist_ok=True)
         _check_formats(study, folder, engine)
-        expected = (known.digest.partition(":")[2] or None) if known else None
+        fingerprint = read_fingerprint(known) if known else None
+        expected = (fingerprint.data or None) if fingerprint else None
         summary = prepare_data(study, folder, engine, expected)
-        study.objective(summary.task.kind)
+        study.resolve_objective(summary.task.kind)
         with _clean_up_on_failure(folder / "check"):
             small, large = (
                 _check_own(study, folder, engine)
@@ -111,18 +101,18 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
         InputError: if there is a study of that name that searches something else.
     """
     queue = StudyQueue(store)
-    identity = f"{study.identity()}:{summary.digest}"
+    fingerprint = study.compute_fingerprint().with_data(summary.digest)
     known = queue.find(study.name)
     document = serialize_study(study)
-    if known is not None and known.digest not in (identity, _make_unchecked_digest(study)) and not failed_before_start(known):
-        if not (evolve and _differs_in_space_alone(study, known)):
-            raise InputError(_explain_difference(study, known))
+    if known is not None and not fingerprint.continues(read_fingerprint(known)) and not failed_before_start(known):
+        if not (evolve and differs_in_space_alone(study, known)):
+            raise InputError(explain_difference(study, known))
         evolve_study(store, study, json.loads(known.document)["space"])
     if known is not None:
-        queue.amend(study.name, document, identity)
+        queue.amend(study.name, document, fingerprint.format())
     with store.write() as connection:
         claim_registered_name(connection, study.registered_name, study.name)
-    queued = queue.enqueue(study.name, document, identity, folder=study.base)
+    queued = queue.enqueue(study.name, document, fingerprint.format(), folder=study.base)
     hit("study-enqueued")
     return queued
 
@@ -140,13 +130,14 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
             was cancelled.
     """
     document, known = serialize_study(study), queue.find(study.name, connection=connection)
+    unchecked = study.compute_fingerprint().format()
     if known is None:
-        queue.enqueue(study.name, document, _make_unchecked_digest(study), folder=study.base, connection=connection)
+        queue.enqueue(study.name, document, unchecked, folder=study.base, connection=connection)
         return True
-    if known.digest.partition(":")[0] != study.identity() and not failed_before_start(known):
-        raise ConflictError(_explain_difference(study, known))
+    if not (is_same_study(study, known) or failed_before_start(known)):
+        raise ConflictError(explain_difference(study, known))
     if known.state == "cancelled":
-        raise ConflictError(_explain_cancelled(study))
+        raise ConflictError(explain_cancelled(study))
     if known.state == "queued" and known.document == document:
         return False
     if known.state == "running":
@@ -156,50 +147,10 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
         raise ConflictError(study.document.problem(("study",), message))
     if known.document == document and known.state in ("finished", "failed") and not failed_before_start(known):
         return False
-    digest = _make_unchecked_digest(study) if failed_before_start(known) else known.digest
+    digest = unchecked if failed_before_start(known) else known.digest
     queue.amend(study.name, document, digest, connection=connection)
     queue.set_state(study.name, "queued", connection=connection)
     return True
-
-
-def is_unchecked(known: StudyRecord) -> bool:
-    """Say whether a study waits in the queue with its data and models untried."""
-    return known.digest.endswith(":")
-
-
-def failed_before_start(known: StudyRecord) -> bool:
-    """Say whether a study failed before it began: its data or its models could not be used."""
-    return is_unchecked(known) and known.state == "failed"
-
-
-def _make_unchecked_digest(study: Study) -> str:
-    return f"{study.identity()}:"
-
-
-def _explain_cancelled(study: Study) -> Problem:
-    return study.document.problem(("study",), f'study "{study.name}" was cancelled: give this one another name')
-
-
-def serialize_study(study: Study) -> str:
-    """Return the study file as the queue keeps it: the space in full, whatever it extends."""
-    return json.dumps({**study.document.data, "space": study.space.to_dict()})
-
-
-def _differs_in_space_alone(study: Study, known: StudyRecord) -> bool:
-    return known.digest.partition("-")[0] == study.identity().partition("-")[0]
-
-
-def _explain_difference(study: Study, known: StudyRecord) -> Problem:
-    before, now = json.loads(known.document), {**study.document.data, "space": study.space.to_dict()}
-    parts = ("data", "model", "space", "objective", "training")
-    changed = [part for part in parts if before.get(part) != now.get(part)]
-    code = f"and the code in {study.spec.model.partition(':')[0]} has changed since"
-    other = code if study.has_user_model else "and its file meant something else"
-    what = f"with another {', '.join(changed)}" if changed else other
-    message = f'study "{study.name}" exists already {what}; give this one another name, or choose another --home'
-    if _differs_in_space_alone(study, known):
-        message += "; or go on in the new space with --evolve: earlier trials that still fit are kept"
-    return study.document.problem(("study",), message)
 
 
 def _check_formats(study: Study, folder: Path, engine: Engine) -> None:
@@ -228,7 +179,7 @@ def _check_own(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, 
 def _check_extremes(
     study: Study, folder: Path, engine: Engine, function: JobFunction[tuple[TrialJob, ...], Result]
 ) -> Result:
-    ends = smallest(study.space), largest(study.space)
+    ends = find_smallest(study.space), find_largest(study.space)
     small, large = (_make_trial(study, folder, values) for values in ends)
     limits = study.spec.limits
     jobs = (small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory))
@@ -285,7 +236,7 @@ def _place_problems(study: Study) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise study.placed(error) from None
+        raise study.locate_problems(error) from None
 
 
 @contextmanager

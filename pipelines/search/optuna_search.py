@@ -28,10 +28,10 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from pipelines.spec.schema import SearchSpec
-from pipelines.study.load import Objective
+from pipelines.study.objective import Objective
 from search_spaces.hypermodel_request import HyperparameterRequest, make_optuna_defaults, suggest_value
 from search_spaces.space import Space
-from search_spaces.suggest import ConstraintViolated, grid, point_for_optuna, suggest
+from search_spaces.suggest import ConstraintViolation, generate_grid, make_optuna_point, suggest
 from search_spaces.values import Value
 from tracking.outbox.records import TrialState
 from tracking.store.optuna_tables import TrialRows
@@ -59,7 +59,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Scored:
+class TrialSummary:
     """A trial as `show`, `trials` and the reports list it.
 
     Attributes:
@@ -69,7 +69,7 @@ class Scored:
         failed_attempts: tries that cost it a worker each; after them it went on from its last checkpoint.
         metrics: every metric at the best epoch.
         parameters: trainable weights of the model.
-        trainer: what trained it: `fit`, `loop`, `fleet`, or `own` for a model of the study's own by its `fit`.
+        trainer: see `TrialResult`.
         goals: of several objectives those after the first, whose value is `value`.
         fits: False for a trial that the space could no longer have drawn since it was changed.
     """
@@ -94,7 +94,7 @@ class Scored:
         return () if self.value is None else (self.value, *self.goals)
 
 
-class Search:
+class OptunaSearch:
     """One study in Optuna, resumed where it exists.
 
     Args:
@@ -143,7 +143,7 @@ class Search:
         self.rungs = frozenset() if objective.goals else rungs(spec.pruner, epochs)
         self._sampler = self._study.sampler
         self._share = 1 if spec.sampler == "grid" else spec.share_structure
-        self._grid = grid(space) if spec.sampler == "grid" else None
+        self._grid = generate_grid(space) if spec.sampler == "grid" else None
         self._given = Counter(_text_of(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
         if self._grid is None:
             self._enqueue_known_points()
@@ -159,7 +159,7 @@ class Search:
             trial = optuna.Trial(self._study, frozen._trial_id)
             try:
                 asked = self._begun(trial)
-            except ConstraintViolated as violation:
+            except ConstraintViolation as violation:
                 self._reject(trial, violation)
                 self._write(trial)
                 continue
@@ -185,7 +185,7 @@ class Search:
             hit("trial-drawn")
             try:
                 asked = self._begun(drawn[-1])
-            except ConstraintViolated as violation:
+            except ConstraintViolation as violation:
                 self._reject(drawn[-1], violation)
                 if len(drawn) == _REDRAWS:
                     self._write(*drawn)
@@ -228,14 +228,14 @@ class Search:
         self._write(trial)
         self._note(trial, {})
 
-    def tell(self, ended: Scored) -> None:
+    def tell(self, ended: TrialSummary) -> None:
         """Record how a trial ended."""
         trial = self._asked.pop(ended.number)
         kept_elsewhere = ("number", "failed_attempts")
         told = {key: value for key, value in asdict(ended).items() if key not in kept_elsewhere}
         trial.set_user_attr(RESULT, {**told, "goals": list(ended.goals)})
         if ended.state == "complete":
-            for name, excess in self.objective.excesses(ended.values).items():
+            for name, excess in self.objective.compute_excesses(ended.values).items():
                 trial.set_constraint(name, excess)
             self._study.tell(trial, list(ended.values))
         else:
@@ -243,7 +243,7 @@ class Search:
         self._write(trial)
         self._scored[ended.number] = _scored(self._frozen(trial))
 
-    def trials(self) -> tuple[Scored, ...]:
+    def trials(self) -> tuple[TrialSummary, ...]:
         """Return every trial but the rejected ones, in order."""
         return tuple(self._scored.values())
 
@@ -261,7 +261,7 @@ class Search:
             trial.set_user_attr(ASKED, asked)
         self._scored[trial.number] = _scored(self._frozen(trial))
 
-    def _reject(self, trial: optuna.Trial, violation: ConstraintViolated) -> None:
+    def _reject(self, trial: optuna.Trial, violation: ConstraintViolation) -> None:
         trial.set_user_attr(REJECTED, str(violation))
         self._study.tell(trial, state=OptunaState.FAIL)
         self._scored.pop(trial.number, None)
@@ -297,7 +297,7 @@ class Search:
 
     def _enqueue_known_points(self) -> None:
         """Enqueue what to try first and was not asked for yet; a point that is given twice is tried twice."""
-        points = [point_for_optuna(self._space, point) for point in self._space.points()]
+        points = [make_optuna_point(self._space, point) for point in self._space.list_points()]
         if defaults := make_optuna_defaults(self._undeclared, self._distributions):
             points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
         for point in points:
@@ -312,24 +312,24 @@ class Search:
         if self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
             return True
         for point in points:
-            given = point_for_optuna(self._space, point)
+            given = make_optuna_point(self._space, point)
             if not self._given[_text_of(given)]:
                 self._study.enqueue_trial(given)
                 return True
         return False
 
 
-def scored_trials(study: optuna.Study) -> tuple[Scored, ...]:
+def summarize_trials(study: optuna.Study) -> tuple[TrialSummary, ...]:
     """Return every trial of an Optuna study of ours, in order, without those that a constraint rejected."""
     return tuple(_scored(trial) for trial in study.get_trials(deepcopy=False) if _takes_up_budget(trial))
 
 
-def best_of(trials: Iterable[Scored], objective: Objective) -> Scored | None:
+def best_of(trials: Iterable[TrialSummary], objective: Objective) -> TrialSummary | None:
     """Return the first of `best_first`; None where no trial could win."""
     return next(iter(best_first(trials, objective)), None)
 
 
-def best_first(trials: Iterable[Scored], objective: Objective) -> list[Scored]:
+def best_first(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
     """Return the complete trials of today's space by their scores, the earlier one of equals first.
 
     Of several objectives the first decides, then the next; a trial that breaks the bounds of any is left out.
@@ -342,12 +342,12 @@ def best_first(trials: Iterable[Scored], objective: Objective) -> list[Scored]:
     return sorted(could_win, key=lambda trial: (objective.rank(trial.values), trial.number))
 
 
-def front(trials: Iterable[Scored], objective: Objective) -> list[Scored]:
+def front(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
     """Return of the trials that could win those that no other one equals or betters in every objective, best first.
 
     Of trials that are equal in all of them the earliest one. With one objective it is the best trial alone.
     """
-    found: list[Scored] = []
+    found: list[TrialSummary] = []
     for trial in best_first(trials, objective):  # a trial can only be worse than one that comes before it
         rank = objective.rank(trial.values)
         if not any(all(a <= b for a, b in zip(objective.rank(each.values), rank, strict=True)) for each in found):
@@ -355,7 +355,7 @@ def front(trials: Iterable[Scored], objective: Objective) -> list[Scored]:
     return found
 
 
-def worth_keeping(trials: Iterable[Scored], objective: Objective, most: int) -> list[Scored]:
+def worth_keeping(trials: Iterable[TrialSummary], objective: Objective, most: int) -> list[TrialSummary]:
     """Return the trials that keep their models: the best so many, and of several objectives the whole front."""
     trials = list(trials)
     best = best_first(trials, objective)[:most]
@@ -364,7 +364,7 @@ def worth_keeping(trials: Iterable[Scored], objective: Objective, most: int) -> 
     return [*best, *(trial for trial in also if trial.number not in numbers)]
 
 
-def count_by_state(trials: Sequence[Scored]) -> dict[str, int]:
+def count_by_state(trials: Sequence[TrialSummary]) -> dict[str, int]:
     """Return how many trials are in each state that occurs."""
     return dict(sorted(Counter(trial.state for trial in trials).items()))
 
@@ -391,14 +391,14 @@ def _text_of(point: object) -> str:
     return json.dumps(point, sort_keys=True)
 
 
-def _scored(trial: FrozenTrial) -> Scored:
+def _scored(trial: FrozenTrial) -> TrialSummary:
     attrs = trial.user_attrs
     attempts = _failed_attempts(attrs)
     if RESULT in attrs and trial.state.is_finished():
         told = {**attrs[RESULT], "goals": tuple(attrs[RESULT].get("goals", ()))}
-        return Scored(trial.number, **told, failed_attempts=attempts)
+        return TrialSummary(trial.number, **told, failed_attempts=attempts)
     reason = f"tried again after: {attempts[-1].reason}" if attempts else ""
-    return Scored(
+    return TrialSummary(
         trial.number, "running", None, attrs.get(ASKED, trial.params), reason=reason, failed_attempts=attempts
     )
 

@@ -1,97 +1,68 @@
-"""Works on one study of a service, in a process of its own.
+"""Supervisor process of one study of a service.
 
-The service holds the other end of standard input: when that closes, or at SIGTERM, the study is put back into the queue
-with its running trials, and whoever serves the home next goes on with it.
+The service holds the other end of standard input. When that closes, or at SIGTERM, the study is put back into the queue
+with its running trials, and the next service on this home goes on with it.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 
 from pipelines.engines.local_engine import LocalEngine, cores
-from pipelines.operations.run import supervised
-from pipelines.operations.submit import is_unseen
-from pipelines.queries.study_reader import loaded
-from pipelines.study.load import Study
-from pipelines.supervisor.event_log import recorded
+from pipelines.operations.control import load_resumable
+from pipelines.operations.run import supervise, supervise_cancellation
+from pipelines.queries.study_reader import load_record
+from pipelines.service.supervisor_messages import SupervisorFailure, SupervisorRequest, read_request, write_failure
+from pipelines.study.stored import is_unchecked
+from pipelines.study.study import Study
+from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import StudyEnded
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue
 
-WAITS = "the service has stopped; it goes on with this study when it starts again"
+SERVICE_STOPPED = "the service has stopped; it goes on with this study when it starts again"
 
 
-def run_study_process(name: str, home: Home, most_trials: int | None, most_workers: int | None) -> None:
-    """Work on a study until it ends or the service does.
-
-    A study whose data or models cannot be used fails with that reason; one that has begun is parked, since it
-    may be mended.
-
-    Args:
-        name: the study.
-        home: holds all state.
-        most_trials: how many trials may train at once; any number if None.
-        most_workers: how many worker processes there may be, whatever the file says.
-
-    Raises:
-        StudyBusyError: if somebody else works on the study.
-        KerastudyError: if the store cannot be used.
-    """
-    service = _ServiceLink()
-    with Store.open(home.store) as store:
-        queue = StudyQueue(store)
-        try:
-            study = limit_resources(loaded(queue.get(name)), most_trials, most_workers)
-            ended = _supervise(study, home, service)
-        except InputError as error:
-            queue.set_state(name, "failed" if is_unseen(queue.get(name)) else "parked", str(error))
-            raise
-        if ended.state == "parked" and service.has_stopped:
-            queue.set_state(name, "queued", WAITS)
-
-
-def limit_resources(study: Study, most_trials: int | None, most_workers: int | None) -> Study:
-    """Return the study with so few workers, and seats in a fleet, that it keeps within what it is allowed."""
-    resources = study.spec.resources
-    workers = min(resources.workers or cores(), most_workers or cores(), most_trials or cores())
-    if most_workers is None and most_trials is None:
-        return study
-    fleet = resources.fleet
-    if most_trials is not None and fleet != "off":
-        seats = most_trials // workers
-        fleet = "off" if seats < 2 else seats if fleet == "auto" else min(fleet, seats)
-    narrow = resources.model_copy(update={"workers": workers, "fleet": fleet})
-    return Study(study.spec.model_copy(update={"resources": narrow}), study.space, study.base, study.document)
-
-
-def _supervise(study: Study, home: Home, service: _ServiceLink) -> StudyEnded:
-    LocalEngine(user_code=study.has_user_model).warm("tensorflow")
-    with supervised(study, home, own_process=True) as supervisor:
-        service.on_stop = supervisor.park
-        for event in recorded(home, study.name, supervisor.run()):
-            last = event
-    if not isinstance(last, StudyEnded):
-        raise AssertionError("a supervisor's last word is StudyEnded")
-    return last
+def main() -> None:
+    """Do the work that the service requests on standard input, and end the process: 0 done, 1 failed."""
+    status = 1
+    # Registered first, called last. Python needs more than a second to free all modules; the system frees them at once.
+    atexit.register(lambda: os._exit(status))
+    request = read_request(sys.stdin.fileno())
+    try:
+        (cancel_study if request.task == "cancel" else run_study)(request, _ServiceLink())
+        status = 0
+    except Exception as error:  # the process's outermost boundary
+        failure = SupervisorFailure.from_error(error)
+        write_failure(request.home.study(request.study), failure)
+        print(failure.message, file=sys.stderr, flush=True)
+        if failure.kind == "defect":
+            traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 class _ServiceLink:
-    """The service that began this process.
+    """Connection to the service that started this process.
 
     Attributes:
-        has_stopped: whether it has.
-        on_stop: called when it does; without it, this process ends at once.
+        has_stopped: whether the service has stopped.
+        on_stop: called when the service stops; without it, this process ends at once.
     """
 
     def __init__(self) -> None:
         self.has_stopped = False
         self.on_stop: Callable[[], None] | None = None
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to hear
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the service, which then ends this process
         signal.signal(signal.SIGTERM, self._handle_stop)
         threading.Thread(target=self._watch, name="service", daemon=True).start()
 
@@ -106,3 +77,63 @@ class _ServiceLink:
         while os.read(0, 1024):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run_study(request: SupervisorRequest, service: _ServiceLink) -> None:
+    """Work on a study until it ends or the service does.
+
+    A study whose data or models cannot be used fails with that reason. One that has begun is paused, since it may be
+    mended.
+
+    Raises:
+        StudyBusyError: if another process works on the study.
+        KerastudyError: if the store cannot be used.
+    """
+    name = request.study
+    with Store.open(request.store) as store:
+        queue = StudyQueue(store)
+        try:
+            study = limit_resources(load_record(queue.get(name)), request.max_trials, request.max_workers)
+            ended = _supervise(study, request.home, service)
+        except InputError as error:
+            queue.set_state(name, "failed" if is_unchecked(queue.get(name)) else "paused", str(error))
+            raise
+        if ended.state == "paused" and service.has_stopped:
+            queue.set_state(name, "queued", SERVICE_STOPPED)
+
+
+def cancel_study(request: SupervisorRequest, service: _ServiceLink) -> None:
+    """Cancel a study that has begun and that no process works on.
+
+    Raises:
+        ConflictError: if another process works on it, or it was cancelled.
+        KerastudyError: if the store cannot be used.
+    """
+    with supervise_cancellation(load_resumable(request.home, request.study), request.home) as supervisor:
+        for _ in supervisor.run():
+            pass
+
+
+def limit_resources(study: Study, max_trials: int | None, max_workers: int | None) -> Study:
+    """Return the study with as many workers, and slots in a fleet, as it is allowed."""
+    resources = study.spec.resources
+    workers = min(resources.workers or cores(), max_workers or cores(), max_trials or cores())
+    if max_workers is None and max_trials is None:
+        return study
+    fleet = resources.fleet
+    if max_trials is not None and fleet != "off":
+        slots = max_trials // workers
+        fleet = "off" if slots < 2 else slots if fleet == "auto" else min(fleet, slots)
+    limited = resources.model_copy(update={"workers": workers, "fleet": fleet})
+    return Study(study.spec.model_copy(update={"resources": limited}), study.space, study.base, study.document)
+
+
+def _supervise(study: Study, home: Home, service: _ServiceLink) -> StudyEnded:
+    LocalEngine(user_code=study.has_user_model).warm("tensorflow")
+    with supervise(study, home, own_process=True) as supervisor:
+        service.on_stop = supervisor.pause
+        for event in record_events(home, study.name, supervisor.run()):
+            last = event
+    if not isinstance(last, StudyEnded):
+        raise AssertionError("a supervisor's last event is StudyEnded")
+    return last

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipelines.models import catalogue
-from pipelines.study.load import Study
+from pipelines.study.study import Study
 from pipelines.training.messages import UserModel
 from pipelines.training.schedule import DEFAULT_EPOCHS, FIT_ARGUMENTS
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.space import Space
-from search_spaces.suggest import largest
+from search_spaces.suggest import find_largest
 
 _FILE = "asked.json"
 
@@ -58,15 +58,13 @@ def given_up_front(study: Study, asked: Sequence[HyperparameterRequest]) -> Spac
 
 def most_epochs(study: Study, asked: Sequence[HyperparameterRequest] = ()) -> int:
     """Return the most epochs that a trial of a study can train."""
-    epochs = largest(study.space).get("epochs")
+    epochs = find_largest(study.space).get("epochs")
     if epochs is None and not study.has_user_model:
-        known = catalogue.family(study.spec.model).find("epochs")
+        known = catalogue.find_family(study.spec.model).find("epochs")
         epochs = known.default if known else 0
     if epochs is None:
         requests = [each for each in asked if each.name == "epochs"]
-        ends = [
-            value for each in requests for value in (each.ends() if study.searches_undeclared else (each.default,))
-        ]
+        ends = [value for each in requests for value in (each.list_ends() if study.searches_undeclared else (each.default,))]
         epochs = max((value for value in ends if isinstance(value, int)), default=DEFAULT_EPOCHS)
     return int(epochs or 0)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipelines.data.prepared import DataSummary
 from pipelines.selection.finalists import Finalist
-from pipelines.study.load import Objective
+from pipelines.study.objective import Objective
 from search_spaces.values import Value
 from tracking.outbox.records import StudyState
 

@@ -19,7 +19,8 @@ from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import OptunaSearch, TrialSummary, best_first
 from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, finalists_of, retraining_seed, retrainings_wanted
 from pipelines.selection.model_locations import EnsembleJob, past_trial
-from pipelines.study.load import Objective, Study
+from pipelines.study.objective import Objective
+from pipelines.study.study import Study
 from pipelines.supervisor.events import FinalistsChosen, RetrainingEnded, StudyEvent
 from pipelines.supervisor.running_trials import COST_A_WORKER, trial_job
 from pipelines.training.checkpoint import remove_checkpoints
@@ -211,7 +212,7 @@ class FinalSelection:
         study = self._study
         folder = self._home.data_anew(study.name, folds)
         payload = DataJob(
-            study.spec.data, str(study.base), str(folder), study.prefers, self._summary.digest, folds_anew=folds
+            study.spec.data, str(study.base), str(folder), study.prefers, self._summary.digest, folds_again=folds
         )
         log = self._home.study(study.name) / f"{folder.name}.log"
         run_job(self._engine, Job("data", PREPARE_DATA, payload, log), self._alive)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reported, Requested
 from pipelines.search.optuna_search import OptunaSearch
-from pipelines.study.load import Objective, Study
+from pipelines.study.objective import Objective
+from pipelines.study.study import Study
 from pipelines.supervisor.events import FleetDivided, StudyEvent, TrialBegan, TrialEnded
 from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
 from pipelines.supervisor.running_trials import RunningTrials

@@ -17,7 +17,7 @@ import optuna
 from pipelines.data.prepared import DataSummary
 from pipelines.models.objectives import WHOLE_BATCH_LOSSES
 from pipelines.spec.schema import MEASURED_OF_FILES
-from pipelines.study.load import Study
+from pipelines.study.study import Study
 from pipelines.training.fleet.envelope import Envelope, find_envelope, merge_envelopes
 from pipelines.training.fleet.grouping import (
     Sizes,
@@ -30,7 +30,7 @@ from pipelines.training.fleet.grouping import (
 from pipelines.training.fleet.member import ELEMENTWISE_OPTIMIZERS, FAMILY, Member, build_member
 from pipelines.training.messages import MOST_BYTES
 from search_spaces.space import Space
-from search_spaces.suggest import ConstraintViolated, largest, smallest, suggest
+from search_spaces.suggest import ConstraintViolation, find_largest, find_smallest, suggest
 from search_spaces.values import Value
 
 _SAMPLES = 128
@@ -233,7 +233,7 @@ def _room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: 
 def _sample(study: Study) -> list[Member]:
     """Return trials such as the space draws, its ends among them."""
     drawer = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    points: list[Mapping[str, Value]] = [smallest(study.space), largest(study.space)]
+    points: list[Mapping[str, Value]] = [find_smallest(study.space), find_largest(study.space)]
     for _ in range(_SAMPLES):
         drawn = _drawn(study.space, drawer.ask())
         points += [drawn] if drawn is not None else []
@@ -243,5 +243,5 @@ def _sample(study: Study) -> list[Member]:
 def _drawn(space: Space, trial: optuna.Trial) -> Mapping[str, Value] | None:
     try:
         return suggest(space, trial)
-    except ConstraintViolated:
+    except ConstraintViolation:
         return None

@@ -16,7 +16,8 @@ from pathlib import Path
 from pipelines.engines.base import Failed, FailureKind
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import Attempt, OptunaSearch, TrialSummary, best_of
-from pipelines.study.load import Goal, Objective, Study
+from pipelines.study.objective import Goal, Objective
+from pipelines.study.study import Study
 from pipelines.supervisor.events import EpochEnded, TrialEnded, TrialTriedAgain
 from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.messages import EpochDone, TrialJob, TrialOutcome, TrialResult, UserModel

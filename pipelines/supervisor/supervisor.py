@@ -27,7 +27,6 @@ from pipelines.search.optuna_search import OptunaSearch, TrialSummary, count_by_
 from pipelines.search.space_evolution import current_name
 from pipelines.search.stopping import outcome, reason_to_stop
 from pipelines.selection.model_locations import evaluation_job, models_job
-from pipelines.study.load import Study
 from pipelines.study.model_hyperparameters import (
     describe_user_model,
     given_up_front,
@@ -35,6 +34,7 @@ from pipelines.study.model_hyperparameters import (
     read_asked,
     undeclared,
 )
+from pipelines.study.study import Study
 from pipelines.supervisor.events import (
     Delivering,
     SearchStarted,
@@ -55,9 +55,10 @@ from pipelines.workspace.disk_reserve import Reserve
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
 from search_spaces.hypermodel_request import HyperparameterRequest
-from search_spaces.suggest import ConstraintViolated
+from search_spaces.suggest import ConstraintViolation
 from search_spaces.values import Value
-from tracking.outbox.outbox import Outbox, OutboxDispatcher
+from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import StudyState
 from tracking.store.database import Store, classify_store_error
 from tracking.store.retrainings import Retrainings
@@ -106,7 +107,7 @@ class Supervisor:
         self._engine = engine
         self._delivery = delivery
         self._store = store
-        self._objective = study.objective(summary.task.kind)
+        self._objective = study.resolve_objective(summary.task.kind)
         self._reserve = Reserve(home.study(study.name))
         self._stop_asking = ""
         self._fatal = ""
@@ -351,7 +352,7 @@ class Supervisor:
             return None
         try:
             asked = self._search.ask()
-        except ConstraintViolated as violation:
+        except ConstraintViolation as violation:
             self._stop_asking = f"no further point keeps the constraints: {violation}"
             return None
         if asked is None:

@@ -38,7 +38,8 @@ from pipelines.queries.study_reader import StudyReader
 from pipelines.recording.provenance import code, environment
 from pipelines.search.optuna_search import TrialSummary
 from pipelines.spec.code_references import split_reference
-from pipelines.study.load import Study
+from pipelines.study.fingerprint import StudyFingerprint
+from pipelines.study.study import Study
 from pipelines.supervisor.running_trials import trial_seed
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
@@ -89,7 +90,7 @@ def replay(
     if target is not None:
         check_target(target)
     with StudyReader.open(home) as reader:
-        checked, identity = reader.load_study(study), reader.read_identity(study)
+        checked, fingerprint = reader.load_study(study), reader.read_fingerprint(study)
         trial = reader.find_ended_trial(study, number)
     if checked.has_user_model:
         split_reference(checked.spec.model, checked.base, "model")
@@ -118,7 +119,7 @@ def replay(
             *_compare_results(past, now, checked, home.trial(study, number), folder, engine),
             *_compare_trials(checked, trial, past, now),
             *data.compared,
-            *_compare_code(checked, identity, home.report(study)),
+            *_compare_code(checked, fingerprint, home.report(study)),
             *_compare_environments(home.report(study)),
         )
         replayed = ReplayResult(
@@ -226,19 +227,19 @@ def _extract_training(config: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**config["training"], **config["objective"]} if config else None
 
 
-def _compare_code(study: Study, identity: str, report: Path) -> Iterator[ItemComparison]:
+def _compare_code(study: Study, fingerprint: StudyFingerprint | None, report: Path) -> Iterator[ItemComparison]:
     recorded, now = _read_json(report / "code.json"), code(study)
     for name in {**recorded, **now}:
         was = recorded.get(name)
         if was is None and study.has_user_model and name == study.spec.model.rpartition(":")[0]:
-            yield _compare_by_identity(study, identity, name)
+            yield _compare_by_fingerprint(study, fingerprint, name)
         else:
             yield compare_values("code", name, was, now.get(name))
 
 
-def _compare_by_identity(study: Study, identity: str, name: str) -> ItemComparison:
+def _compare_by_fingerprint(study: Study, fingerprint: StudyFingerprint | None, name: str) -> ItemComparison:
     """Compare the code of a study's model by the study's own digest, as an older study has no other."""
-    same = identity.partition("-")[0] == study.identity().partition("-")[0]
+    same = study.compute_fingerprint().has_same_definition(fingerprint)
     return ItemComparison("code", name, "equal" if same else "different", note="by the study's digest")
 
 

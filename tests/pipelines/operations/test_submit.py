@@ -12,8 +12,9 @@ from inline_engine import InlineEngine
 
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.run_job import JobError
-from pipelines.operations.submit import check_study, enqueue, find_known_study
+from pipelines.operations.submit import check_study, enqueue
 from pipelines.study.load import load_study
+from pipelines.study.stored import find_known_study
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.store.database import Store
@@ -221,7 +222,7 @@ def test_the_same_study_is_known(submitted):
     study, home, checked = submitted
     known = find_known_study(study, home)
     assert known is not None
-    assert known.digest == f"{study.identity()}:{checked.summary.digest}"
+    assert known.digest == study.compute_fingerprint().with_data(checked.summary.digest).format()
     assert json.loads(known.document)["space"] == study.space.to_dict()
 
 
@@ -268,7 +269,7 @@ def test_another_study_under_the_same_name_is_refused(submitted, tmp_path):
     study, home, _ = submitted
     text = (study.base / "s.yaml").read_text()
     same = study_in(tmp_path, text + "budget: {trials: 99}\nlimits: {memory: 4GB}\n", d__csv=table())
-    assert same.identity() == study.identity()
+    assert same.compute_fingerprint() == study.compute_fingerprint()
     other = study_in(tmp_path, text.replace("[4, 8]", "[4, 9]") + "training: {early_stopping: null}\n", d__csv=table())
     with pytest.raises(InputError) as refused:
         find_known_study(other, home)

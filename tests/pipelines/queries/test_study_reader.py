@@ -7,30 +7,30 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.operations.submit import written_document
-from pipelines.queries.study_reader import Lookup, loaded, nothing_left
-from pipelines.search.optuna_search import Scored, Search
+from pipelines.queries.study_reader import StudyReader, find_finished, loaded
+from pipelines.search.optuna_search import OptunaSearch, TrialSummary
 from pipelines.study.load import load_study
+from pipelines.study.stored import serialize_study
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import TrialStarted
 from tracking.store.database import Store
-from tracking.store.study_queue import StudyQueue, this_process
+from tracking.store.study_queue import StudyQueue, identify_process
 
 TEXT = "study: s\ndata: {source: d.csv, target: y}\nmodel: mlp\nbudget: {trials: 5}\nexport: {formats: [saved_model]}\n"
 
 
 @pytest.fixture
 def home(store, tmp_path):
-    """A home that holds a submitted study with prepared data, as far as `Lookup` looks."""
+    """A home that holds a submitted study with prepared data, as far as `StudyReader` looks."""
     (tmp_path / "d.csv").write_text("a,y\n1,0\n")
     (tmp_path / "s.yaml").write_text(TEXT)
     made = Home(tmp_path / "home", str(tmp_path / "home"))
     made.data("s").mkdir(parents=True)
     (made.data("s") / "summary.json").write_text(json.dumps({"task": {"kind": "binary"}}))
     study = load_study(tmp_path / "s.yaml")
-    StudyQueue(store).enqueue("s", written_document(study), f"{study.identity()}:d", folder=tmp_path)
+    StudyQueue(store).enqueue("s", serialize_study(study), study.compute_fingerprint().with_data("d").format(), folder=tmp_path)
     return made
 
 
@@ -43,39 +43,46 @@ def study(home, tmp_path):
 def search(home, study, store):
     """The study in Optuna, as its supervisor holds it."""
     spec = study.spec.search
-    return Search(store.optuna_storage(), "s", study.space, study.objective("binary"), spec, epochs=20)
+    return OptunaSearch(store.open_optuna_storage(), "s", study.space, study.resolve_objective("binary"), spec, epochs=20)
 
 
-def end(search: Search, state: str, value: float | None = None, **more) -> int:
+def end(search: OptunaSearch, state: str, value: float | None = None, **more) -> int:
     """Ask for a trial and end it."""
     number, values = search.ask()
-    search.tell(Scored(number, state, value, values, **more))
+    search.tell(TrialSummary(number, state, value, values, **more))
     return number
 
 
 def test_there_may_be_no_home(tmp_path):
     """Where no study was ever run, reading says so and creates nothing."""
     with pytest.raises(InputError, match=r"there are no studies in .*new: run one first, or name another --home"):
-        Lookup.open(Home(tmp_path / "new", str(tmp_path / "new")))
+        StudyReader.open(Home(tmp_path / "new", str(tmp_path / "new")))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_study_that_has_not_begun(home):
     """A submitted study is listed with nothing done; it has no best trial."""
-    with Lookup.open(home) as lookup:
-        (row,) = lookup.studies()
+    with StudyReader.open(home) as reader:
+        (row,) = reader.list_studies()
         assert (row.name, row.state, row.trials, row.budget, row.best) == ("s", "queued", 0, 5, None)
-        assert (lookup.study("s").trials, lookup.trials("s")) == ({}, ())
+        assert (reader.read_study("s").trials, reader.list_trials("s")) == ({}, ())
         with pytest.raises(InputError, match="no trial of s is complete yet; see: kerastudy trials s"):
-            lookup.best("s")
+            reader.find_best_trial("s")
         with pytest.raises(InputError, match="s has no trial 0; it has none yet"):
-            lookup.complete_trial("s", 0)
+            reader.find_complete_trial("s", 0)
 
 
 def test_an_unknown_study_hints_at_the_nearest(home):
     """Every question about a study that is not there is answered with the nearest name, and where it was looked for."""
-    with Lookup.open(home) as lookup:
-        for ask in (lookup.study, lookup.trials, lookup.best, lookup.checked, lookup.importances, lookup.finished):
+    with StudyReader.open(home) as reader:
+        for ask in (
+            reader.read_study,
+            reader.list_trials,
+            reader.find_best_trial,
+            reader.load_study,
+            reader.compute_importances,
+            reader.read_end,
+        ):
             with pytest.raises(InputError) as refused:
                 ask("S")
             assert str(refused.value) == f'there is no study "S" in {home.folder}; did you mean "s"? The choices are: s'
@@ -84,87 +91,90 @@ def test_an_unknown_study_hints_at_the_nearest(home):
 def test_trials_in_each_state(home, search):
     """Complete, pruned, failed and running trials are told apart; only the complete ones can be best or exported."""
     end(search, "failed", reason="out of memory")
-    with Lookup.open(home) as lookup, pytest.raises(InputError, match="no trial of s is complete yet"):
-        lookup.best("s")
+    with StudyReader.open(home) as reader, pytest.raises(InputError, match="no trial of s is complete yet"):
+        reader.find_best_trial("s")
     end(search, "complete", 0.75, best_epoch=4, seconds=1.5, metrics={"val_accuracy": 0.75, "val_loss": 0.5})
     end(search, "pruned", 0.9, reason="pruned after epoch 2")
     end(search, "complete", 0.5, best_epoch=1)
     search.ask()
-    with Lookup.open(home) as lookup:
-        trials = lookup.trials("s")
+    with StudyReader.open(home) as reader:
+        trials = reader.list_trials("s")
         assert [trial.state for trial in trials] == ["failed", "complete", "pruned", "complete", "running"]
         assert [trial.values for trial in trials] == [(), (0.75,), (0.9,), (0.5,), ()]
         assert (trials[0].reason, trials[1].best_epoch, trials[1].seconds) == ("out of memory", 4, 1.5)
         assert trials[1].metrics == {"val_accuracy": 0.75, "val_loss": 0.5}
-        best = lookup.best("s")
+        best = reader.find_best_trial("s")
         assert (best.trial.number, best.metric, best.test) == (1, "val_accuracy", {})
         assert best.model == str(home.trial("s", 1) / "model.keras")
-        assert (lookup.complete_trial("s", None), lookup.complete_trial("s", 3)) == (1, 3)
+        assert (reader.find_complete_trial("s", None), reader.find_complete_trial("s", 3)) == (1, 3)
         for number, said in ((0, "trial 0 of s is failed"), (2, "is pruned"), (4, "is running"), (9, "are 0 to 4")):
             with pytest.raises(InputError, match=said):
-                lookup.complete_trial("s", number)
+                reader.find_complete_trial("s", number)
 
 
 def test_the_direction_decides_which_is_best(home, store, tmp_path):
     """Where less is better, the best trial has the lowest score."""
     (tmp_path / "s.yaml").write_text(TEXT.replace("study: s", "study: low") + "objective: {metric: val_loss}\n")
     study = load_study(tmp_path / "s.yaml")
-    StudyQueue(store).enqueue("low", written_document(study), "d", folder=tmp_path)
+    StudyQueue(store).enqueue("low", serialize_study(study), "d", folder=tmp_path)
     shutil.copytree(home.data("s"), home.data("low"))
-    search = Search(store.optuna_storage(), "low", study.space, study.objective("binary"), study.spec.search, epochs=9)
+    search = OptunaSearch(store.open_optuna_storage(), "low", study.space, study.resolve_objective("binary"), study.spec.search, epochs=9)
     numbers = [end(search, "complete", value, best_epoch=1) for value in (0.5, 0.25, 0.75)]
-    with Lookup.open(home) as lookup:
-        assert lookup.best("low").trial.number == numbers[1]
-        assert lookup.study("low").best == 0.25
+    with StudyReader.open(home) as reader:
+        assert reader.find_best_trial("low").trial.number == numbers[1]
+        assert reader.read_study("low").best == 0.25
 
 
 def test_a_running_study_is_listed_as_it_stands(home, search, store):
     """While a study runs its list entry follows the trials; those under way do not count."""
     queue = StudyQueue(store)
-    lease = queue.claim("s", this_process(), 60)
+    lease = queue.claim("s", identify_process(), 60)
     queue.set_state("s", "running")
     end(search, "complete", 0.75, best_epoch=1)
     end(search, "failed")
     search.ask()
-    with Lookup.open(home) as lookup:
-        (row,) = lookup.studies()
+    with StudyReader.open(home) as reader:
+        (row,) = reader.list_studies()
     assert (row.state, row.trials, row.best, row.best_trial) == ("running", 2, 0.75, 0)
     queue.release(lease)
-    with Lookup.open(home) as lookup:
-        assert lookup.studies()[0].state == lookup.study("s").state == "interrupted"
-        assert lookup.study("s").reason == "nobody works on it; kerastudy resume s goes on"
+    with StudyReader.open(home) as reader:
+        assert reader.list_studies()[0].state == reader.read_study("s").state == "interrupted"
+        assert reader.read_study("s").reason == "nobody works on it; kerastudy resume s goes on"
 
 
 def test_trials_put_back_do_not_count(home, search, store):
-    """A parked study's trials that will be run again are not among those that have ended."""
-    StudyQueue(store).set_state("s", "parked")
+    """A paused study's trials that will be run again are not among those that have ended."""
+    StudyQueue(store).set_state("s", "paused")
     StudyQueue(store).set_result("s", winner=0, best_value=0.75, counts={"complete": 2, "running": 2})
-    with Lookup.open(home) as lookup:
-        assert lookup.studies()[0].trials == 2
+    with StudyReader.open(home) as reader:
+        assert reader.list_studies()[0].trials == 2
 
 
 def test_what_mlflow_still_waits_for_is_told(home, store):
     """Records that MLflow has not taken are counted."""
     Outbox(store).add([TrialStarted("s", 0, {}, 1)])
-    with Lookup.open(home) as lookup:
-        assert lookup.study("s").waiting_for_mlflow == 1
+    with StudyReader.open(home) as reader:
+        assert reader.read_study("s").waiting_for_mlflow == 1
 
 
 def test_lost_data_is_told(home):
     """A home whose data is gone says which folder is missing."""
     shutil.rmtree(home.data("s"))
-    with Lookup.open(home) as lookup, pytest.raises(InputError, match="data is gone: name the --home that s was run"):
-        lookup.studies()
+    with (
+        StudyReader.open(home) as reader,
+        pytest.raises(InputError, match="data is gone: name the --home that s was run"),
+    ):
+        reader.list_studies()
 
 
 def test_the_file_of_a_study_is_read_back(home, study):
     """What the queue keeps of a study file gives the same study, with its formats."""
-    with Lookup.open(home) as lookup:
-        again = loaded(lookup._record("s"))
-        assert lookup.checked("s").spec.export.formats == ["saved_model"]
+    with StudyReader.open(home) as reader:
+        again = loaded(reader._record("s"))
+        assert reader.load_study("s").spec.export.formats == ["saved_model"]
     assert again.spec.model_copy(update={"space": {}}) == study.spec
     assert (again.space, again.base) == (study.space, study.base)
-    assert again.identity() == study.identity()
+    assert again.compute_fingerprint() == study.compute_fingerprint()
 
 
 def finish(store, trials=5):
@@ -178,7 +188,7 @@ def test_a_finished_study_has_nothing_left(home, study, store):
     finish(store)
     (home.trial("s", 0)).mkdir(parents=True)
     (home.trial("s", 0) / "test.json").write_text('{"test_auc": 0.5}')
-    ended = nothing_left(study, home)
+    ended = find_finished(study, home)
     assert ended is not None
     assert (ended.state, ended.winner, ended.value, ended.metric) == ("finished", 0, 0.75, "val_accuracy")
     assert (ended.trials, ended.test, ended.undelivered) == ({"complete": 4, "failed": 1}, {"test_auc": 0.5}, 0)
@@ -186,24 +196,24 @@ def test_a_finished_study_has_nothing_left(home, study, store):
 
 def test_a_study_may_have_something_left(home, study, store, tmp_path):
     """Trials to do, a changed file or newer data: each is a reason to look closer; records to send are not."""
-    assert nothing_left(study, home) is None
+    assert find_finished(study, home) is None
     finish(store, trials=4)
-    assert nothing_left(study, home) is None
+    assert find_finished(study, home) is None
     finish(store)
-    assert nothing_left(study, home) is not None
-    assert nothing_left(load_study(tmp_path / "s.yaml", ["budget.trials=6"]), home) is None
-    assert nothing_left(load_study(tmp_path / "s.yaml", ["export.alias=other"]), home) is None
+    assert find_finished(study, home) is not None
+    assert find_finished(load_study(tmp_path / "s.yaml", ["budget.trials=6"]), home) is None
+    assert find_finished(load_study(tmp_path / "s.yaml", ["export.alias=other"]), home) is None
     newer = (home.data("s") / "summary.json").stat().st_mtime + 5
     os.utime(tmp_path / "d.csv", (newer, newer))
-    assert nothing_left(study, home) is None
+    assert find_finished(study, home) is None
     os.utime(tmp_path / "d.csv", (1, 1))
     Outbox(store).add([TrialStarted("s", 0, {}, 1)])
-    assert nothing_left(study, home).undelivered == 1
+    assert find_finished(study, home).undelivered == 1
 
 
 def test_a_study_elsewhere_has_everything_left(study, tmp_path):
     """A home that holds nothing is not made by the question."""
-    assert nothing_left(study, Home(tmp_path / "new", str(tmp_path / "new"))) is None
+    assert find_finished(study, Home(tmp_path / "new", str(tmp_path / "new"))) is None
     assert not (tmp_path / "new").exists()
 
 
@@ -211,14 +221,14 @@ def test_another_study_of_the_name_is_refused(home, study):
     """A study that searches something else is not taken for the one that is finished."""
     other = replace(study, spec=study.spec.model_copy(update={"model": "cnn"}))
     with pytest.raises(InputError, match='study "s" exists already'):
-        nothing_left(other, home)
+        find_finished(other, home)
 
 
 def test_a_real_run_is_read(finished):
     """What a run wrote is found by all questions."""
     home = Home(finished.home, str(finished.home))
-    with Lookup.open(home) as lookup:
-        view, best, trials = lookup.study("cancer"), lookup.best("cancer"), lookup.trials("cancer")
+    with StudyReader.open(home) as reader:
+        view, best, trials = reader.read_study("cancer"), reader.find_best_trial("cancer"), reader.list_trials("cancer")
     assert (view.state, view.trials, view.waiting_for_mlflow, view.mlflow_error) == ("finished", {"complete": 3}, 0, "")
     assert view.best == best.trial.values[0] == max(trial.values[0] for trial in trials)
     assert set(best.test) == {"test_accuracy", "test_auc"}

@@ -9,7 +9,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from pipelines.study.load import Objective, check_document, load_study, schema
+from pipelines.study.load import build_schema, check_document, load_study
+from pipelines.study.objective import Objective
 from search_spaces.errors import InputError, Problem
 from search_spaces.yaml_document import plain_document
 
@@ -175,12 +176,12 @@ def test_the_objective_follows_from_the_task(tmp_path):
     """What the file leaves open is filled in by the task; what it says must fit it."""
     (tmp_path / "s.yaml").write_text(HEAD)
     study = load_study(tmp_path / "s.yaml")
-    assert study.objective("binary") == Objective("val_accuracy", "maximize")
-    assert study.objective("regression") == Objective("val_root_mean_squared_error", "minimize")
+    assert study.resolve_objective("binary") == Objective("val_accuracy", "maximize")
+    assert study.resolve_objective("regression") == Objective("val_root_mean_squared_error", "minimize")
     (tmp_path / "s.yaml").write_text(HEAD + "objective: {metric: val_auc}\n")
     study = load_study(tmp_path / "s.yaml")
     with pytest.raises(InputError, match=r's\.yaml:4:21: objective\.metric: training never reports "val_auc"'):
-        study.objective("regression")
+        study.resolve_objective("regression")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_an_objective_on_the_training_rows_is_noted(tmp_path, model, metric, not
     """It is allowed, and seldom meant; of a metric that Keras does not know nobody can say."""
     (tmp_path / "m.py").write_text("")
     (tmp_path / "s.yaml").write_text(HEAD.replace("mlp", model) + f"objective: {{metric: {metric}}}\n")
-    notes = [str(note).removeprefix(f"{tmp_path}/") for note in load_study(tmp_path / "s.yaml").notes()]
+    notes = [str(note).removeprefix(f"{tmp_path}/") for note in load_study(tmp_path / "s.yaml").list_notes()]
     assert bool(notes) == noted
     for note in notes:
         assert note.startswith(f's.yaml:4:21: objective.metric: "{metric}" is what Keras reports for the training rows')
@@ -216,7 +217,7 @@ def test_what_is_found_later_is_placed_in_the_file(tmp_path):
         "study: s\nmodel: mlp\ndata:\n  source: d.csv\n  columns:\n    a.b: {type: date}\n"
     )
     study = load_study(tmp_path / "s.yaml")
-    found = study.placed(InputError([Problem("late", "data.columns.a.b.type"), Problem("early", "data.source")]))
+    found = study.locate_problems(InputError([Problem("late", "data.columns.a.b.type"), Problem("early", "data.source")]))
     assert str(found).replace(f"{tmp_path}{os.sep}", "").splitlines() == [
         "s.yaml:4:11: data.source: early",
         "s.yaml:6:17: data.columns.a.b.type: late",
@@ -228,7 +229,7 @@ def test_constraints_that_no_point_keeps_are_noted(tmp_path, constraint, noted):
     """A study that could never ask for a trial is told of before it is run."""
     space = f"space:\n  depth: {{type: int, low: 1, high: 3}}\n  constraints: [{constraint}]\n"
     (tmp_path / "s.yaml").write_text(HEAD + space)
-    notes = [str(note).removeprefix(f"{tmp_path}/") for note in load_study(tmp_path / "s.yaml").notes()]
+    notes = [str(note).removeprefix(f"{tmp_path}/") for note in load_study(tmp_path / "s.yaml").list_notes()]
     assert bool(notes) == noted
     for note in notes:
         assert note.endswith(
@@ -242,7 +243,7 @@ def test_the_identity_holds_what_a_resumed_study_must_keep(tmp_path):
 
     def identity(text):
         (tmp_path / "s.yaml").write_text(text)
-        return load_study(tmp_path / "s.yaml").identity()
+        return load_study(tmp_path / "s.yaml").compute_fingerprint()
 
     assert identity(HEAD) == identity(HEAD + "budget: {trials: 99}\nresources: {workers: 3}\nlimits: {memory: 4GB}\n")
     others = ["space: {depth: 2}\n", "objective: {metric: val_loss}\n", "training: {early_stopping: null}\n"]
@@ -254,15 +255,15 @@ def test_the_identity_holds_what_a_resumed_study_must_keep(tmp_path):
 
 def test_the_schema_is_one():
     """`kerastudy schema` is a valid JSON Schema of the draft that it names."""
-    jsonschema.Draft202012Validator.check_schema(schema())
-    assert schema()["$schema"] == jsonschema.Draft202012Validator.META_SCHEMA["$id"]
+    jsonschema.Draft202012Validator.check_schema(build_schema())
+    assert build_schema()["$schema"] == jsonschema.Draft202012Validator.META_SCHEMA["$id"]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_example_fits_the_schema_and_is_accepted(file):
     """What an editor checks with the schema and what kerastudy checks agree on the examples."""
     study = load_study(file)
-    jsonschema.Draft202012Validator(schema()).validate(study.document.data)
+    jsonschema.Draft202012Validator(build_schema()).validate(study.document.data)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,7 @@ def test_every_example_fits_the_schema_and_is_accepted(file):
 def test_the_schema_refuses_what_we_refuse(change):
     """Unknown keys at every depth, and values out of bounds, are errors in the editor too."""
     valid = {"study": "s", "data": {"source": "d.csv"}, "model": "mlp"}
-    validator = jsonschema.Draft202012Validator(schema())
+    validator = jsonschema.Draft202012Validator(build_schema())
     assert validator.is_valid(valid)
     assert not validator.is_valid({**valid, **change})
 
@@ -347,7 +348,7 @@ def test_the_schema_and_the_parser_agree_on_spaces(space):
         accepted = True
     except InputError:
         accepted = False
-    assert jsonschema.Draft202012Validator(schema()).is_valid(written) == accepted
+    assert jsonschema.Draft202012Validator(build_schema()).is_valid(written) == accepted
 
 
 EVERY_KEY = {
@@ -392,7 +393,7 @@ def replaced(whole, value):
 )
 def test_wrong_values_anywhere_are_refused_alike(value):
     """With one value replaced, what we accept the schema accepts; outside of the space it refuses what we refuse."""
-    validator = jsonschema.Draft202012Validator(schema())
+    validator = jsonschema.Draft202012Validator(build_schema())
     assert validator.is_valid(EVERY_KEY)
     for path, written in replaced(EVERY_KEY, value):
         try:
@@ -414,6 +415,6 @@ def test_every_key_of_the_schema_is_described():
                 yield f"{path}.{name}"
             yield from undescribed(key, f"{path}.{name}")
 
-    whole = schema()
+    whole = build_schema()
     parts = {"": whole, **whole["$defs"]}
     assert [key for name, part in parts.items() for key in undescribed(part, name)] == []

@@ -6,16 +6,17 @@ import optuna
 import pytest
 from small_studies import study_of
 
-from pipelines.search.optuna_search import Search
-from pipelines.study.load import Objective, load_study
+from pipelines.search.optuna_search import OptunaSearch
+from pipelines.study.load import load_study
 from pipelines.study.model_hyperparameters import (
+    describe_user_model,
     given_up_front,
     most_epochs,
-    describe_user_model,
     read_asked,
     undeclared,
     write_asked,
 )
+from pipelines.study.objective import Objective
 from search_spaces.errors import InputError
 from search_spaces.hypermodel_request import HyperparameterRequest
 from tracking.store.database import Store
@@ -58,7 +59,7 @@ def test_what_a_trial_is_started_with(space, asked, up_front):
     study = own(space)
     assert set(given_up_front(study, asked).parameters) == up_front
     known = describe_user_model(study, asked)
-    assert known.later == set(study.space.parameters) - up_front
+    assert known.deferred == set(study.space.parameters) - up_front
     assert known.declared == set(study.space.parameters)
 
 
@@ -78,7 +79,7 @@ def test_most_epochs(space, search, expected):
 
 
 def search_of(study, storage, asked=(UNITS, RATE, KIND)):
-    return Search(
+    return OptunaSearch(
         storage,
         "it",
         study.space,
@@ -93,7 +94,7 @@ def search_of(study, storage, asked=(UNITS, RATE, KIND)):
 @pytest.fixture
 def storage(tmp_path):
     with Store.open(tmp_path) as store:
-        yield store.optuna_storage()
+        yield store.open_optuna_storage()
 
 
 def test_the_first_trial_has_the_defaults(storage):
@@ -154,10 +155,10 @@ def test_study_files_of_own_models(tmp_path, lines, expected):
 
 def test_the_objective_of_an_own_model():
     """It is the declared one, whatever its name, and the validation loss where none is declared."""
-    assert own().objective("binary") == Objective("val_loss", "minimize")
-    declared = own(objective="{metric: val_accuracy}").objective("regression")
+    assert own().resolve_objective("binary") == Objective("val_loss", "minimize")
+    declared = own(objective="{metric: val_accuracy}").resolve_objective("regression")
     assert declared == Objective("val_accuracy", "maximize")
-    mine = own(objective="{metric: mine, direction: maximize}").objective("binary")
+    mine = own(objective="{metric: mine, direction: maximize}").resolve_objective("binary")
     assert mine == Objective("mine", "maximize")
 
 
@@ -167,5 +168,5 @@ def test_changed_code_is_another_study(tmp_path):
     identities = []
     for text in ("def build(hp): ...\n", "def build(hp): ...\n", "def build(hp): pass\n"):
         (tmp_path / "model.py").write_text(text)
-        identities.append(load_study(tmp_path / "study.yaml").identity())
+        identities.append(load_study(tmp_path / "study.yaml").compute_fingerprint())
     assert identities[0] == identities[1] != identities[2]

@@ -12,8 +12,8 @@ from small_studies import study_of
 
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import find_pareto_trial
-from pipelines.search.optuna_search import Scored, best_of, front
-from pipelines.study.load import Goal, Objective
+from pipelines.search.optuna_search import TrialSummary, best_of, front
+from pipelines.study.objective import Goal, Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
 from tracking.outbox.records import StudyClosed, StudyOpened, TrialFinished
@@ -26,7 +26,7 @@ BOTH_WAYS = Objective("val_auc", "maximize", (Goal("val_auc", "maximize"), Goal(
 
 
 def trial(number, value, *goals, state="complete"):
-    return Scored(number, state, value, {}, 1, goals=goals)
+    return TrialSummary(number, state, value, {}, 1, goals=goals)
 
 
 # The front ----------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_objectives_are_part_of_what_a_study_is():
     one = study_of(FILE.format(
         sampler="random", pruner="none", trials=4, budget="", fleet="off", keep=2, selection=""
     ))  # fmt: skip
-    assert study().identity() != one.identity()
-    assert json.loads(json.dumps([goal.name for goal in study().objective("regression").goals])) == [
+    assert study().compute_fingerprint() != one.compute_fingerprint()
+    assert json.loads(json.dumps([goal.name for goal in study().resolve_objective("regression").goals])) == [
         "val_loss", "parameters", "size_mb_litert"
     ]  # fmt: skip

@@ -1,0 +1,224 @@
+"""Objective of a study: the metric that scores its trials, further objectives, and their bounds.
+
+What a file leaves open is filled in here: by the task for a shipped family, by the metric's name for a user model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar, get_args
+
+from pydantic import ValidationError
+
+from pipelines.data.prepared import TaskKind
+from pipelines.models import objectives
+from pipelines.spec.code_references import is_reference
+from pipelines.spec.schema import MEASURED_OF_FILES, MEASURES, GoalSpec, ObjectiveSpec, StudySpec, TrainingSpec
+from pipelines.spec.section import Section
+from search_spaces.errors import InputError, Problem
+from search_spaces.values import Direction
+from search_spaces.yaml_document import Document
+
+_Section = TypeVar("_Section", bound=Section)
+_OBJECTIVE = "objective.metric"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One of several objectives, with all that the file leaves to the task filled in.
+
+    Attributes:
+        format: format of the model file that it is measured of; empty for other metrics.
+    """
+
+    metric: str
+    direction: Direction
+    format: str = ""
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Return its name beside other objectives: `latency_ms_litert`, or the metric."""
+        return f"{self.metric}_{self.format}" if self.format else self.metric
+
+    @property
+    def is_bounded(self) -> bool:
+        """Return whether it has a bound."""
+        return self.at_most is not None or self.at_least is not None
+
+    def compute_excess(self, value: float) -> float:
+        """Return the amount by which a value breaks the bounds; at most 0 where it keeps them."""
+        over = [] if self.at_most is None else [value - self.at_most]
+        under = [] if self.at_least is None else [self.at_least - value]
+        return max(over + under, default=0.0)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Score of a study's trials: a metric and its direction, and further objectives.
+
+    Attributes:
+        goals: all of several objectives, the first of them the metric above; empty for a single objective.
+    """
+
+    metric: str
+    direction: Direction
+    goals: tuple[Goal, ...] = ()
+
+    def is_better(self, one: float, other: float) -> bool:
+        """Return whether the first score is better than the second."""
+        return one < other if self.direction == "minimize" else one > other
+
+    @property
+    def directions(self) -> list[Direction]:
+        """Return the direction of each objective."""
+        return [goal.direction for goal in self.goals] or [self.direction]
+
+    def compute_excesses(self, values: Sequence[float]) -> dict[str, float]:
+        """Return the excess over its bounds of each bounded objective, by name; at most 0 where they are kept."""
+        if not self.goals:
+            return {}
+        return {
+            goal.name: goal.compute_excess(value)
+            for goal, value in zip(self.goals, values, strict=True)
+            if goal.is_bounded
+        }
+
+    def keeps_bounds(self, values: Sequence[float]) -> bool:
+        """Return whether a trial with these values may win."""
+        return all(excess <= 0 for excess in self.compute_excesses(values).values())
+
+    def rank(self, values: Sequence[float]) -> tuple[float, ...]:
+        """Return a sort key: the best trial comes first, the first objective counts before the others."""
+        return tuple(
+            value if direction == "minimize" else -value
+            for value, direction in zip(values, self.directions, strict=True)
+        )
+
+
+def resolve_objective(spec: StudySpec, task: TaskKind) -> Objective:
+    """Return the objective of a shipped family's study, filling in what the file leaves to the task.
+
+    Raises:
+        InputError: if training on this task cannot use the loss, or never reports a metric.
+    """
+    objectives.resolve_loss(task, spec.training)
+    metric, direction = objectives.resolve_objective(task, spec.training, spec.score_objective)
+    for place, goal in enumerate(spec.objectives or ()):
+        _check_goal(task, spec.training, goal, place)
+    return Objective(metric, direction, _resolve_goals(spec, direction))
+
+
+def resolve_user_objective(spec: StudySpec) -> Objective:
+    """Return the objective of a user model's study, which no task decides."""
+    metric, direction = objectives.resolve_user_objective(spec.score_objective)
+    return Objective(metric, direction, _resolve_goals(spec, direction))
+
+
+def find_objective_problems(document: Document) -> list[Problem]:
+    """Return the problems of loss, metrics and objective; where the task is open, those of the task with the fewest.
+
+    They are checked even where other parts of the file have problems. Their places in the file are left open.
+    """
+    try:
+        training = TrainingSpec.model_validate(document.data.get("training", {}))
+        objective, goals = _read_objectives(document)
+    except ValidationError:
+        return []
+    at = find_objective_path(document)
+    if is_reference(document.data.get("model")):
+        own = objectives.find_user_model_problems(training, objective)
+        return [_move_problem(each, at) for each in own]
+    task = document.get(("data", "task"), "auto")
+    kinds: tuple[TaskKind, ...] = (task,) if task in get_args(TaskKind) else get_args(TaskKind)
+    fewest = min((_find_training_problems(kind, training, objective, goals) for kind in kinds), key=len)
+    if objective and len(kinds) > 1:
+        fewest = [each if each.path != _OBJECTIVE else _make_unreported_problem(training, objective) for each in fewest]
+    return [_move_problem(each, at) for each in fewest]
+
+
+def _read_objectives(document: Document) -> tuple[ObjectiveSpec | None, Sequence[GoalSpec]]:
+    """Return the objective that scores trials, and all of several objectives.
+
+    Raises:
+        ValidationError: if their form is wrong.
+    """
+    several = document.data.get("objectives")
+    if not isinstance(several, list) or not several:
+        return _read_optional(ObjectiveSpec, document.data.get("objective")), ()
+    goals = [GoalSpec.model_validate(each) for each in several]
+    if goals[0].metric in MEASURES:  # the check of the spec reports that
+        return None, ()
+    return ObjectiveSpec(metric=goals[0].metric, direction=goals[0].direction), goals
+
+
+def find_objective_path(document: Document) -> str:
+    """Return the key of the metric that scores trials."""
+    return "objectives[0].metric" if document.data.get("objectives") else _OBJECTIVE
+
+
+def _move_problem(problem: Problem, path: str) -> Problem:
+    """Return a problem of the objective at the key where this file has the objective; any other problem as it is."""
+    return replace(problem, path=path) if problem.path == _OBJECTIVE else problem
+
+
+def _resolve_goals(spec: StudySpec, first: Direction) -> tuple[Goal, ...]:
+    return tuple(
+        Goal(
+            goal.metric,
+            first if place == 0 else goal.direction or objectives.find_direction(goal.metric) or "minimize",
+            (goal.format or "keras") if goal.metric in MEASURED_OF_FILES else "",
+            goal.at_most,
+            goal.at_least,
+        )
+        for place, goal in enumerate(spec.objectives or ())
+    )
+
+
+def _check_goal(task: TaskKind, training: TrainingSpec, goal: GoalSpec, place: int) -> None:
+    """Check that training reports a further objective, unless it is a measure of the model.
+
+    Raises:
+        InputError: if it does not.
+    """
+    if place == 0 or goal.metric in MEASURES:
+        return
+    try:
+        objectives.resolve_objective(task, training, ObjectiveSpec(metric=goal.metric))
+    except InputError as error:
+        message = f"{error.problems[0].message}; of the trained model there are {', '.join(MEASURES)}"
+        raise InputError(Problem(message, f"objectives[{place}].metric")) from None
+
+
+def _make_unreported_problem(training: TrainingSpec, objective: ObjectiveSpec) -> Problem:
+    """Return the problem with an objective that no task's training reports."""
+    bare = TrainingSpec(metrics=[])
+    reported = {name for kind in get_args(TaskKind) for name in objectives.list_reported_metrics(kind, bare)}
+    declared = {name for metric in training.metrics for name in (metric, f"val_{metric}")}
+    known = {name for names in objectives.METRICS.values() for name in names}
+    return objectives.explain_unreported_metric(objective.metric, reported | declared, known)
+
+
+def _read_optional(section: type[_Section], value: object) -> _Section | None:
+    return None if value is None else section.model_validate(value)
+
+
+def _find_training_problems(
+    kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None, goals: Sequence[GoalSpec]
+) -> list[Problem]:
+    problems: list[Problem] = []
+    checks: list[Callable[[], object]] = [
+        lambda: objectives.resolve_loss(kind, training),
+        lambda: objectives.resolve_metrics(kind, training),
+        lambda: objectives.resolve_objective(kind, training, objective),
+    ]
+    checks += [partial(_check_goal, kind, training, goal, place) for place, goal in enumerate(goals)]
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    return problems

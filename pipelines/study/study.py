@@ -1,0 +1,132 @@
+"""A checked study: its settings, its search space, and the file that they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.data.prepared import InputKind, TaskKind
+from pipelines.models import catalogue, objectives
+from pipelines.spec.code_references import is_reference, split_reference
+from pipelines.spec.schema import StudySpec
+from pipelines.study.fingerprint import StudyFingerprint
+from pipelines.study.objective import Objective, find_objective_path, resolve_objective, resolve_user_objective
+from pipelines.study.problem_places import locate_problem, sort_problems
+from search_spaces.errors import InputError, Problem
+from search_spaces.space import Space
+from search_spaces.yaml_document import Document
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study file.
+
+    Attributes:
+        base: folder that relative paths in the file start from.
+        document: the parsed file, with the places of its keys: some problems show only with the data or the model.
+    """
+
+    spec: StudySpec
+    space: Space
+    base: Path
+    document: Document
+
+    @property
+    def name(self) -> str:
+        """Return the study's name."""
+        return self.spec.study
+
+    @property
+    def registered_name(self) -> str:
+        """Return the name under which MLflow registers the winner."""
+        return self.spec.export.register_as or self.name
+
+    @property
+    def has_user_model(self) -> bool:
+        """Return whether the model is code of the user, and not a shipped family."""
+        return is_reference(self.spec.model)
+
+    @property
+    def prefers(self) -> InputKind:
+        """Return the form of features that the model is meant for."""
+        return "any" if self.has_user_model else catalogue.find_family(self.spec.model).prefers
+
+    @property
+    def user_objective(self) -> Objective | None:
+        """Return the objective of a user model, which no task decides; None for a shipped family."""
+        return resolve_user_objective(self.spec) if self.has_user_model else None
+
+    @property
+    def searches_undeclared(self) -> bool:
+        """Return whether hyperparameters that only the model's code declares are searched."""
+        return self.has_user_model and self.spec.search.undeclared == "search"
+
+    @property
+    def per_layer(self) -> frozenset[str]:
+        """Return the concepts that the space declares layer by layer."""
+        if self.has_user_model:
+            return frozenset()
+        return catalogue.find_family(self.spec.model).per_layer(self.space.parameters)
+
+    def resolve_objective(self, task: TaskKind) -> Objective:
+        """Return the objective, filling in what the file leaves to the task.
+
+        Raises:
+            InputError: if training on this task cannot use the loss, or never reports a metric.
+        """
+        if (user_objective := self.user_objective) is not None:
+            return user_objective
+        try:
+            return resolve_objective(self.spec, task)
+        except InputError as error:
+            raise self.locate_problems(error) from None
+
+    def list_notes(self) -> tuple[Problem, ...]:
+        """Return settings that are allowed, but seldom intended, with their places in the file."""
+        return (*self._note_training_objective(), *self._note_broken_constraints())
+
+    def _note_training_objective(self) -> tuple[Problem, ...]:
+        objective = self.spec.score_objective
+        known = objective is not None and objectives.find_direction(objective.metric) is not None
+        if objective is None or not known or objective.metric.startswith("val_"):
+            return ()
+        message = (
+            f'"{objective.metric}" is what Keras reports for the training rows, which a model can learn by heart; '
+            f'"val_{objective.metric}" is the same for the validation rows'
+        )
+        return (locate_problem(self.document, Problem(message, find_objective_path(self.document))),)
+
+    def _note_broken_constraints(self) -> Iterator[Problem]:
+        """Yield a note if all points that are tried for the smallest model break the constraints."""
+        if not self.space.constraints:
+            return
+        from search_spaces.suggest import find_smallest  # loads Optuna, which workers do not need
+
+        if broken := self.space.find_violations(find_smallest(self.space)):
+            message = (
+                f"no point was found that keeps them all, such as {broken[0]}; the study fails where there is none"
+            )
+            yield self.document.problem(("space", "constraints"), message)
+
+    def compute_fingerprint(self) -> StudyFingerprint:
+        """Return the fingerprint of the study, before its data is read.
+
+        The budget, limits, resources and the steps after the search are no part of it: they may change between runs.
+        """
+        spec = self.spec.model_dump(mode="json", include={"study", "data", "model", "objective", "training"})
+        if self.spec.objectives is not None:
+            spec["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
+        code = split_reference(self.spec.model, self.base, "model")[0].read_bytes() if self.has_user_model else b""
+        return StudyFingerprint(_digest([spec, code.hex()]), _digest(self.space.to_dict()))
+
+    def locate_problems(self, error: InputError) -> InputError:
+        """Return the error with each problem's place in this file, where its key can be found."""
+        located = [problem if problem.place else locate_problem(self.document, problem) for problem in error.problems]
+        return InputError(sort_problems(self.document, located))
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
