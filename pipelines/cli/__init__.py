@@ -54,7 +54,6 @@ for _verb in (
     maintenance.rebuild_tracking,
     maintenance.ui,
     maintenance.serve,
-    maintenance.work,
     maintenance.login,
     maintenance.token,
 ):

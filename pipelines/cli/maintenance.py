@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.options import Whole, json_option, study_argument, with_door, with_home
+from pipelines.cli.options import WholeNumber, json_option, pass_client, pass_home, study_argument
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.client.http import Remote
-    from pipelines.client.local import Here
+    from pipelines.client.http import HttpClient
+    from pipelines.client.local import LocalClient
 
 _wait = click.option(
     "--wait",
     "wait_s",
-    type=Whole(0),
+    type=WholeNumber(0),
     default=120,
     show_default=True,
     metavar="SECONDS",
@@ -32,7 +32,7 @@ _wait = click.option(
 @click.argument("studies", nargs=-1, metavar="[STUDY]...")
 @_wait
 @json_option
-@with_home
+@pass_home
 def sync(home: Home, studies: tuple[str, ...], wait_s: int, as_json: bool) -> None:
     """Deliver what waits for MLflow, of each STUDY or of all.
 
@@ -47,7 +47,7 @@ def sync(home: Home, studies: tuple[str, ...], wait_s: int, as_json: bool) -> No
 @study_argument
 @_wait
 @json_option
-@with_home
+@pass_home
 def rebuild_tracking(home: Home, study: str, wait_s: int, as_json: bool) -> None:
     """Tell MLflow of STUDY anew, from the store and the home.
 
@@ -60,8 +60,8 @@ def rebuild_tracking(home: Home, study: str, wait_s: int, as_json: bool) -> None
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=5000, show_default=True, type=Whole(1, 65535), help="Port to try first.")
-@with_home
+@click.option("--port", default=5000, show_default=True, type=WholeNumber(1, 65535), help="Port to try first.")
+@pass_home
 def ui(home: Home, host: str, port: int) -> None:
     """Start the MLflow UI.
 
@@ -77,10 +77,10 @@ def ui(home: Home, host: str, port: int) -> None:
     "--config", type=click.Path(path_type=Path), help="The service's file; service.yaml in the home by default."
 )
 @click.option("--host", help="Address to listen on.")
-@click.option("--port", type=Whole(1, 65535), metavar="N", help="Port to listen on.")
-@click.option("--studies", type=Whole(1, 64), metavar="N", help="Studies that run at a time.")
+@click.option("--port", type=WholeNumber(1, 65535), metavar="N", help="Port to listen on.")
+@click.option("--studies", type=WholeNumber(1, 64), metavar="N", help="Studies that run at a time.")
 @click.option("--tls-in-front", is_flag=True, help="A proxy in front speaks TLS, so a public address will do.")
-@with_home
+@pass_home
 def serve(
     home: Home, config: Path | None, host: str | None, port: int | None, studies: int | None, tls_in_front: bool
 ) -> None:
@@ -96,18 +96,6 @@ def serve(
     spec = read_config(config, home.folder)
     spec = spec.model_copy(update={key: value for key, value in given.items() if value is not None})
     serve_home(home, spec, lambda line: print(line, flush=True))
-
-
-@click.command(hidden=True)
-@study_argument
-@click.option("--most-trials", type=Whole(1))
-@click.option("--most-workers", type=Whole(1))
-@with_home
-def work(home: Home, study: str, most_trials: int | None, most_workers: int | None) -> None:
-    """Work on STUDY for the service that holds standard input."""
-    from pipelines.service.supervisor_process import run_study_process
-
-    run_study_process(study, home, most_trials, most_workers)
 
 
 @click.command()
@@ -136,26 +124,28 @@ def token() -> None:
 @token.command(name="create")
 @click.argument("name")
 @click.option("--scope", type=click.Choice(["read", "submit", "admin"]), default="submit", show_default=True)
-@click.option("--running-trials", type=Whole(1), metavar="N", help="Most trials of its studies that train at once.")
-@with_door
-def create_token(door: Here | Remote, name: str, scope: Any, running_trials: int | None) -> None:
+@click.option(
+    "--running-trials", type=WholeNumber(1), metavar="N", help="Most trials of its studies that train at once."
+)
+@pass_client
+def create_token(client: LocalClient | HttpClient, name: str, scope: Any, running_trials: int | None) -> None:
     """Make a token for NAME and print it: this once."""
-    click.echo(door.create_token(name, scope, running_trials))
+    click.echo(client.create_token(name, scope, running_trials))
 
 
 @token.command(name="list")
 @json_option
-@with_door
-def list_tokens(door: Here | Remote, as_json: bool) -> None:
+@pass_client
+def list_tokens(client: LocalClient | HttpClient, as_json: bool) -> None:
     """List all tokens, without their secrets."""
     from pipelines.cli import output
 
-    (output.print_json if as_json else output.print_tokens)(door.tokens())
+    (output.print_json if as_json else output.print_tokens)(client.list_tokens())
 
 
 @token.command(name="remove")
 @click.argument("name")
-@with_door
-def remove_token(door: Here | Remote, name: str) -> None:
+@pass_client
+def remove_token(client: LocalClient | HttpClient, name: str) -> None:
     """Remove the token of NAME; it is refused from now on."""
-    door.remove_token(name)
+    client.remove_token(name)

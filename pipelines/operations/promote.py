@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.data.prepared import DataSummary, read_summary
+from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.run_job import run_job
@@ -27,7 +28,7 @@ from pipelines.queries.views import BestTrial, TrialRow
 from pipelines.recording import records
 from pipelines.selection.model_locations import handed_over, is_refitted
 from pipelines.spec.section import parse_alias
-from pipelines.study.load import Study
+from pipelines.study.study import Study
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import has_model
 from pipelines.workspace.home import Home
@@ -129,12 +130,12 @@ def promote_trial(
     from tracking.mlflow.promotion import Registry  # MLflow takes seconds to import
 
     with Store.open(home.store) as store:
-        registry = Registry(urls.resolve(home.folder, os.environ), store.identity)
+        registry = Registry(urls.resolve_tracking_uri(home.folder, os.environ), store.identity)
     return _promote(replace(candidate, engine=engine), registry, alias or checked.spec.export.alias, force=force)
 
 
 def _candidate(home: Home, study: Study, best: BestTrial, trial: TrialRow) -> _Candidate:
-    return _Candidate(home, study, trial, best.metric, read_summary(home.data(study.name)))
+    return _Candidate(home, study, trial, best.metric, load_summary(home.data(study.name)))
 
 
 def _promote(candidate: _Candidate, registry: Registry, alias: str, *, force: bool) -> PromotionResult:

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from pipelines.spec.code_references import split_reference
-from pipelines.spec.error_messages import spec_problems
+from pipelines.spec.error_messages import list_spec_problems
 from pipelines.spec.section import Section
 from pipelines.spec.units import Bytes
 from search_spaces.errors import InputError, Problem
@@ -99,7 +99,7 @@ def read_config(file: Path | None, home: Path) -> ServiceSpec:
     try:
         spec = ServiceSpec.model_validate(document.data)
     except ValidationError as error:
-        raise InputError(spec_problems(document, error, ServiceSpec)) from None
+        raise InputError(list_spec_problems(document, error, ServiceSpec)) from None
     if problems := [*_find_missing_files(document, spec)]:
         raise InputError(problems)
     return spec

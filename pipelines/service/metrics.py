@@ -7,7 +7,7 @@ import shutil
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from pipelines.queries.study_reader import Lookup
+from pipelines.queries.study_reader import StudyReader
 from pipelines.workspace.home import Home
 from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
@@ -24,12 +24,12 @@ def render_metrics(store: Store, home: Home) -> bytes:
     for state, count in queue.count_by_state().items():
         studies.labels(state).set(count)
     trials = Gauge("kerastudy_trials", "Trials of running studies by state.", ["study", "state"], registry=registry)
-    lookup = Lookup(home, store)
+    reader = StudyReader(home, store)
     for record in queue.list(states=("running",)):
-        for state, count in lookup.study(record.name).trials.items():
+        for state, count in reader.read_study(record.name).trials.items():
             trials.labels(record.name, state).set(count)
     waiting = Gauge("kerastudy_mlflow_backlog_records", "Records that MLflow has not taken yet.", registry=registry)
-    waiting.set(Outbox(store).pending())
+    waiting.set(Outbox(store).count_pending())
     free = Gauge("kerastudy_home_free_bytes", "Room left on the disk of the home.", registry=registry)
     free.set(shutil.disk_usage(home.folder).free)
     return generate_latest(registry)

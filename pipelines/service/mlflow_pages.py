@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import anyio.to_thread
 import httpx
 
-from pipelines.queries.study_reader import Lookup
+from pipelines.queries.study_reader import StudyReader
 from pipelines.service.security_middleware import MLFLOW
 from search_spaces.errors import KerastudyError, UnknownError
-from tracking.mlflow.shared_views import leaderboard_view
+from tracking.mlflow.shared_views import make_leaderboard_view_id
 from tracking.mlflow.urls import leaderboard_url
 
 PAGES = f"{MLFLOW}/studies/"
@@ -26,13 +26,13 @@ class MlflowPages:
     """Finds studies in MLflow.
 
     Args:
-        lookup: what knows the studies.
+        reader: what knows the studies.
         client: asks MLflow's server.
         base: where browsers reach its UI; a path if it is below this service.
     """
 
-    def __init__(self, lookup: Lookup, client: httpx.AsyncClient, base: str) -> None:
-        self._lookup = lookup
+    def __init__(self, reader: StudyReader, client: httpx.AsyncClient, base: str) -> None:
+        self._reader = reader
         self._client = client
         self._base = base
 
@@ -45,7 +45,7 @@ class MlflowPages:
             httpx.HTTPError: if it does not answer at all.
         """
         name = path.removeprefix(PAGES).rstrip("/")
-        experiment, study = await anyio.to_thread.run_sync(self._lookup.in_mlflow, name)
+        experiment, study = await anyio.to_thread.run_sync(self._reader.locate_in_mlflow, name)
         answer = await self._client.get(_ASK, params={"experiment_name": experiment})
         if answer.status_code == 404:
             raise UnknownError(
@@ -53,7 +53,9 @@ class MlflowPages:
             )
         if not answer.is_success:
             raise KerastudyError(f"MLflow answers {answer.status_code} when it is asked where {study} is")
-        return leaderboard_url(self._base, answer.json()["experiment"]["experiment_id"], leaderboard_view(study))
+        return leaderboard_url(
+            self._base, answer.json()["experiment"]["experiment_id"], make_leaderboard_view_id(study)
+        )
 
 
 def make_external_client(address: str, environ: Mapping[str, str] = os.environ) -> httpx.AsyncClient:

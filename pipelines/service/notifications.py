@@ -22,7 +22,7 @@ import httpx
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from pipelines.service.config import NotificationKind, NotifySpec
-from pipelines.supervisor.event_log import StoredEvent, events_after
+from pipelines.supervisor.event_log import StoredEvent, read_events_after
 from pipelines.workspace.home import Home
 from tracking.store.database import Store, now_ms
 from tracking.store.submissions import Submission, Submissions
@@ -65,12 +65,12 @@ class Notifier:
     def step(self) -> None:
         """Send what is new of every study."""
         for submission in self._submissions.list():
-            for event in events_after(self._home, submission.study, submission.noticed):
+            for event in read_events_after(self._home, submission.study, submission.noticed):
                 if self._ended.is_set():
                     return
                 if (notice := _make_notification(submission, event)) is not None:
                     self._send(notice)
-                self._submissions.noticed(submission.study, event.id)
+                self._submissions.record_notified(submission.study, event.id)
 
     def _run(self) -> None:
         while not self._ended.wait(_LOOK_EVERY_S):

@@ -15,8 +15,8 @@ from typing import Any
 from pipelines.data.source_paths import is_loader
 from pipelines.service.config import ServiceSpec
 from pipelines.spec.code_references import is_reference
-from search_spaces.errors import InputError, Problem, nearest
-from search_spaces.shipped_spaces import shipped_names
+from search_spaces.errors import InputError, Problem, suggest_choice
+from search_spaces.shipped_spaces import list_shipped
 from search_spaces.yaml_document import Document, KeyPath
 
 UPLOADS = "uploads"
@@ -40,9 +40,9 @@ def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Docum
         except InputError as error:
             problems += [document.problem(keys, problem.message) for problem in error.problems]
     problems += [
-        document.problem(keys, f"only shipped spaces can be extended here; {nearest(name, shipped_names())}")
+        document.problem(keys, f"only shipped spaces can be extended here; {suggest_choice(name, list_shipped())}")
         for keys, name in _list_extended_spaces(document)
-        if name not in shipped_names()
+        if name not in list_shipped()
     ]
     if problems:
         raise InputError(problems)
@@ -86,7 +86,7 @@ def _resolve_code(written: str, allowed: Sequence[str]) -> str:
     if len(meant) == 1:
         return meant[0]
     known = [entry.rpartition("/")[2] for entry in allowed]
-    message = f"{written} is not on this service's list of code; {nearest(written, known)}"
+    message = f"{written} is not on this service's list of code; {suggest_choice(written, known)}"
     raise InputError(
         message if not meant else f"{written} is on this service's list several times; write more of its path"
     )
@@ -106,4 +106,4 @@ def _resolve_data(written: str, spec: ServiceSpec, uploads: Path) -> str:
         except (OSError, ValueError):  # a name that no file can have
             continue
     near = [entry.name for root in roots for entry in sorted(root.iterdir())[:_MOST_LISTED] if entry.name[:1] != "."]
-    raise InputError(f"this service has no data called {written}; {nearest(written, near)}")
+    raise InputError(f"this service has no data called {written}; {suggest_choice(written, near)}")

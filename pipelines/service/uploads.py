@@ -6,24 +6,15 @@ import hashlib
 import os
 import secrets
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.source_paths import SUFFIXES
+from pipelines.queries.views import UploadedFile
 from pipelines.service.errors import TooMuchError
 from pipelines.service.path_policy import UPLOADS
 from search_spaces.errors import InputError
 
 _one_at_a_time = threading.Lock()
-
-
-@dataclass(frozen=True)
-class UploadedFile:
-    """An uploaded file: how a study names it, its size in bytes, and its digest."""
-
-    source: str
-    bytes: int
-    sha256: str
 
 
 class Upload:

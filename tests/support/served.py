@@ -1,4 +1,4 @@
-"""A service in this process: all of it on a real store and a real port, but with nobody who works on studies."""
+"""Service in this process, on a real store and a real port, that starts no study."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import httpx
 
 from pipelines.service.app import make_app
 from pipelines.service.config import ServiceSpec
+from pipelines.service.http_server import ServiceServer, make_uvicorn_config
+from pipelines.service.model_service import ModelService
 from pipelines.service.security_middleware import SecurityMiddleware
-from pipelines.service.server import ServiceServer, make_uvicorn_config
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
 from pipelines.service.supervisor_pool import SupervisorPool
@@ -37,14 +38,15 @@ def study_text(name: str = "s", trials: int = 3) -> str:
 
 
 @dataclass
-class Served:
-    """What a test asks, and where its answers come from."""
+class RunningService:
+    """A client of the service, and the parts behind it."""
 
     client: httpx.Client
     port: int
     home: Home
     store: Store
     study_service: StudyService
+    models: ModelService
     supervisors: SupervisorPool
     streams: StreamLimit
     app: SecurityMiddleware
@@ -55,17 +57,18 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, **spec: object) -> Iterator[Served]:
+def run_service(folder: Path, **spec: object) -> Iterator[RunningService]:
     """Yield a service on a home below `folder`."""
     home = Home.at(str(folder / "home"), {})
     with Store.open(home.store) as store:
         chosen = ServiceSpec.model_validate(spec)
         supervisors, streams = SupervisorPool(home, store, chosen.studies, chosen.workers), StreamLimit()
         study_service = StudyService(home, store, chosen, supervisors)
-        app = SecurityMiddleware(make_app(study_service, store, streams), Tokens(store), HOSTS, chosen.uploads)
+        models = ModelService(home, store)
+        app = SecurityMiddleware(make_app(study_service, models, streams, store), Tokens(store), HOSTS, chosen.uploads)
         config = make_uvicorn_config(app, chosen)
         config.port = 0
-        server = ServiceServer(config, streams, lambda: None)
+        server = ServiceServer(config, lambda: None, lambda: None)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         while not server.started:
@@ -73,7 +76,7 @@ def served(folder: Path, **spec: object) -> Iterator[Served]:
         port = server.servers[0].sockets[0].getsockname()[1]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
             try:
-                yield Served(client, port, home, store, study_service, supervisors, streams, app)
+                yield RunningService(client, port, home, store, study_service, models, supervisors, streams, app)
             finally:
                 server.should_exit = True
                 server.force_exit = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from served import served
+from served import run_service
 
 
 @pytest.fixture
@@ -11,5 +11,5 @@ def service(tmp_path):
     """A service that takes small uploads and reads one folder of data."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").write_text("x,y\n1,2\n")
-    with served(tmp_path, data=[str(tmp_path / "data")], uploads=1000, all_uploads=1500) as running:
+    with run_service(tmp_path, data=[str(tmp_path / "data")], uploads=1000, all_uploads=1500) as running:
         yield running

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.service.addresses import check_address, make_url
 from pipelines.service.config import ServiceSpec, read_config
-from pipelines.service.server import check_address, make_url
 from search_spaces.errors import InputError
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from served import study_text
 
-from pipelines.service import server
+from pipelines.service import http_server
 from tracking.store.study_queue import StudyQueue
 
 
@@ -97,7 +97,7 @@ def test_thirty_megabytes_are_not_read(service, ann):
 
 def test_a_hundred_slow_clients_do_not_matter(service, ann, monkeypatch):
     """Some send a byte at a time, some half a body, some nothing: others are answered at once, and these are ended."""
-    monkeypatch.setattr(server, "_HEADERS_S", 3.0)
+    monkeypatch.setattr(http_server, "_HEADERS_S", 3.0)
     head = f"POST /v1/studies HTTP/1.1\r\nHost: testserver\r\nAuthorization: {ann['Authorization']}\r\n".encode()
     begin = [b"", b"GET /v1/st", b"GET / HTTP/1.1\r\nHost: tests", head + b"Content-Length: 500\r\n\r\nstudy: s"]
     slow = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(100)]

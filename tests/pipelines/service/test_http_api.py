@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 
 import pytest
 from served import study_text
 
-from pipelines.operations.promote import Promoted
-from pipelines.service import study_service
-from pipelines.supervisor.event_log import recorded
+from pipelines.operations.promote import PromotionResult
+from pipelines.service import model_service
+from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import StudyEnded, TrialBegan
-from tracking.store.study_queue import StudyQueue, this_process
+from search_spaces.errors import KerastudyError
+from tracking.store.study_queue import StudyQueue, identify_process
 from tracking.store.submissions import Submissions
 
 
@@ -209,16 +208,27 @@ def test_what_is_not_there_is_said_to_be_so(service, ann):
 
 
 def test_a_promotion_that_was_not_earned_is_an_answer(service, ann, monkeypatch):
-    """A command that says no with exit status 1 is passed on with status 200; one that says nothing is an error."""
+    """A model that is worse is answered with status 200; an MLflow that does not answer, with an error."""
     submit(service, ann, study_text())
-    answer = Promoted("s", 3, "s", "champion", False, "", "version 1", None, "not promoted: it is worse")
-    said = subprocess.CompletedProcess([], 1, json.dumps(asdict(answer)), "")
-    monkeypatch.setattr(study_service.Lookup, "complete_trial", lambda *asked: 3)
-    monkeypatch.setattr(study_service.subprocess, "run", lambda command, **options: said)
+    result = PromotionResult("s", 3, "s", "champion", False, "", "version 1", None, "not promoted: it is worse")
+    monkeypatch.setattr(model_service.StudyReader, "find_complete_trial", lambda *_: 3)
+    monkeypatch.setattr(model_service, "promote_trial", lambda *_, **options: result)
     answered = service.client.post("/v1/studies/s:promote", params={"force": "true"}, headers=ann)
     assert (answered.status_code, answered.json()["is_promoted"]) == (200, False)
-    said = subprocess.CompletedProcess([], 1, "", "MLflow does not answer\n")
+
+    def fail(*_, **options):
+        raise KerastudyError("MLflow does not answer")
+
+    monkeypatch.setattr(model_service, "promote_trial", fail)
     assert detail(service.client.post("/v1/studies/s:promote", headers=ann), 503)["detail"] == "MLflow does not answer"
+
+
+def test_a_third_export_at_once_is_refused(service, ann, monkeypatch):
+    """Each takes the memory of a model or two; the first two are not disturbed."""
+    submit(service, ann, study_text())
+    monkeypatch.setattr(model_service.StudyReader, "find_complete_trial", lambda *_: 0)
+    with service.models._acquire_slot(), service.models._acquire_slot():
+        detail(service.client.post("/v1/studies/s:export", headers=ann), 413)
 
 
 # Controls ----------------------------------------------------------------------------------------------------
@@ -237,7 +247,7 @@ def test_a_waiting_study_is_paused_resumed_and_cancelled(service, ann, admin):
     """Nobody works on it, so it happens at once."""
     submit(service, ann, study_text())
     said = [service.client.post(f"/v1/studies/s:{verb}", headers=ann).json() for verb in ("pause", "resume", "cancel")]
-    assert [each["state"] for each in said] == ["parked", "queued", "cancelled"]
+    assert [each["state"] for each in said] == ["paused", "queued", "cancelled"]
     for verb in ("pause", "resume", "cancel"):
         detail(service.client.post(f"/v1/studies/s:{verb}", headers=admin), 409)
     detail(submit(service, ann, study_text()), 409)
@@ -247,18 +257,18 @@ def test_whoever_works_on_a_study_is_asked(service, ann):
     """The answer comes when it was done."""
     submit(service, ann, study_text())
     queue = StudyQueue(service.store)
-    lease = queue.claim("s", this_process(), 60)
+    lease = queue.claim("s", identify_process(), 60)
     queue.set_state("s", "running")
 
     def supervise():
-        while queue.wish("s") is None:
+        while queue.find_control_request("s") is None:
             pass
-        queue.set_state("s", "parked", "as asked")
+        queue.set_state("s", "paused", "as asked")
         queue.release(lease)
 
     working = threading.Thread(target=supervise)
     working.start()
-    assert service.client.post("/v1/studies/s:pause", headers=ann).json()["state"] == "parked"
+    assert service.client.post("/v1/studies/s:pause", headers=ann).json()["state"] == "paused"
     working.join()
 
 
@@ -279,12 +289,12 @@ def test_events_come_in_order_and_go_on_after_an_id(service, ann):
     """The stream of a study that is over ends with its end; `Last-Event-ID` takes up a broken one."""
     submit(service, ann, study_text())
     end = StudyEnded("s", "finished", "done", "val_loss", 0, 0.5, {}, {"complete": 1}, 1.0, 0, "")
-    list(recorded(service.home, "s", [TrialBegan(0, {}), TrialBegan(1, {}), end]))
+    list(record_events(service.home, "s", [TrialBegan(0, {}), TrialBegan(1, {}), end]))
     StudyQueue(service.store).set_state("s", "finished")
     whole = events_of(service.client.get("/v1/studies/s/events", headers=ann))
     assert [(kind, data.get("number")) for _, kind, data in whole] == [
-        ("trial-begun", 0),
-        ("trial-begun", 1),
+        ("trial-began", 0),
+        ("trial-began", 1),
         ("study-ended", None),
     ]
     rest = service.client.get("/v1/studies/s/events", headers={**ann, "Last-Event-ID": str(whole[0][0])})
@@ -317,9 +327,9 @@ def test_an_uploaded_file_can_be_named(service, ann):
 
 def test_uploads_are_off_unless_allowed(tmp_path):
     """The operator has to say so."""
-    from served import served
+    from served import run_service
 
-    with served(tmp_path) as running:
+    with run_service(tmp_path) as running:
         detail(running.client.put("/v1/uploads/a.csv", content=b"x", headers=running.token("ann")), 403)
 
 

@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from served import study_text
 
+from pipelines.service.addresses import find_mlflow_url
 from pipelines.service.config import ServiceSpec
 from pipelines.service.mlflow_pages import MlflowPages, make_external_client
 from pipelines.service.mlflow_proxy import MlflowProxy
-from pipelines.service.server import _find_mlflow_url
 
 
 class Server(BaseHTTPRequestHandler):
@@ -45,7 +45,7 @@ def elsewhere(monkeypatch):
     server.server_close()
 
 
-def led(lookup, address, base, name="s", environ=None):
+def led(reader, address, base, name="s", environ=None):
     """Return status, location and body of the answer to somebody who wants to see a study."""
 
     async def ask():
@@ -55,7 +55,7 @@ def led(lookup, address, base, name="s", environ=None):
             answers.append(message)
 
         async with make_external_client(address, environ or {}) as client:
-            proxy = MlflowProxy(None, MlflowPages(lookup, client, base), "")
+            proxy = MlflowProxy(None, MlflowPages(reader, client, base), "")
             await proxy({"path": f"/mlflow/studies/{name}"}, None, send)
         return answers
 
@@ -64,15 +64,15 @@ def led(lookup, address, base, name="s", environ=None):
 
 
 @pytest.fixture
-def lookup(service):
+def reader(service):
     service.client.post("/v1/studies", content=study_text(), headers=service.token("ann"))
-    return service.study_service.lookup
+    return service.study_service.reader
 
 
-def test_browsers_are_led_to_the_address_that_they_can_reach(lookup, elsewhere):
+def test_browsers_are_led_to_the_address_that_they_can_reach(reader, elsewhere):
     """MLflow is asked below its own address, with its own password, and seen at the other."""
     environ = {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "secret"}
-    status, location, _ = led(lookup, elsewhere, "https://mlflow.example.org", environ=environ)
+    status, location, _ = led(reader, elsewhere, "https://mlflow.example.org", environ=environ)
     assert status == 307
     assert location.startswith("https://mlflow.example.org/#/experiments/7/runs?viewStateShareKey=")
     [(path, authorization)] = Server.asked
@@ -80,31 +80,31 @@ def test_browsers_are_led_to_the_address_that_they_can_reach(lookup, elsewhere):
     assert authorization == f"Basic {base64.b64encode(b'ann:secret').decode()}"
 
 
-def test_a_token_for_mlflow_is_sent(lookup, elsewhere):
+def test_a_token_for_mlflow_is_sent(reader, elsewhere):
     """As MLflow's own client sends it."""
-    led(lookup, elsewhere, "", environ={"MLFLOW_TRACKING_TOKEN": "t"})
+    led(reader, elsewhere, "", environ={"MLFLOW_TRACKING_TOKEN": "t"})
     assert Server.asked[0][1] == "Bearer t"
 
 
 @pytest.mark.parametrize(
     ("answer", "status", "said"), [(404, 404, "not told of s yet"), (500, 502, "MLflow answers 500")]
 )
-def test_what_mlflow_does_not_know_is_said(lookup, elsewhere, monkeypatch, answer, status, said):
+def test_what_mlflow_does_not_know_is_said(reader, elsewhere, monkeypatch, answer, status, said):
     """It has not been told of a study that waits; and it may be broken itself."""
     monkeypatch.setattr(Server, "answers", (answer, ""))
-    assert led(lookup, elsewhere, "")[0] == status
-    assert said in led(lookup, elsewhere, "")[2]
+    assert led(reader, elsewhere, "")[0] == status
+    assert said in led(reader, elsewhere, "")[2]
 
 
-def test_an_mlflow_that_is_away_is_said_to_be(lookup):
+def test_an_mlflow_that_is_away_is_said_to_be(reader):
     """With a status that says to ask again."""
-    status, _, body = led(lookup, "http://127.0.0.1:9", "")
+    status, _, body = led(reader, "http://127.0.0.1:9", "")
     assert (status, "does not answer" in body) == (503, True)
 
 
 def test_a_password_in_the_address_is_not_shown():
     """`MLFLOW_TRACKING_URI` may hold one; an address for browsers that is written out wins."""
-    assert _find_mlflow_url(ServiceSpec(), "http://ann:secret@mlflow:5000") == "http://mlflow:5000"
-    assert _find_mlflow_url(ServiceSpec(mlflow_url="https://m"), "http://mlflow:5000") == "https://m"
-    assert _find_mlflow_url(ServiceSpec(), "") == ""
-    assert _find_mlflow_url(ServiceSpec(mlflow_url="https://m"), "") == ""  # the service runs one itself, seen below it
+    assert find_mlflow_url(ServiceSpec(), "http://ann:secret@mlflow:5000") == "http://mlflow:5000"
+    assert find_mlflow_url(ServiceSpec(mlflow_url="https://m"), "http://mlflow:5000") == "https://m"
+    assert find_mlflow_url(ServiceSpec(), "") == ""
+    assert find_mlflow_url(ServiceSpec(mlflow_url="https://m"), "") == ""  # the service runs one itself, seen below it

@@ -14,7 +14,7 @@ import pytest
 from pipelines.service import notifications
 from pipelines.service.config import NotifySpec
 from pipelines.service.notifications import SIGNATURE, Notifier
-from pipelines.supervisor.event_log import recorded
+from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import StudyEnded, TrialEnded
 from pipelines.workspace.home import Home
 from tracking.store.database import Store
@@ -78,7 +78,7 @@ def told(receiver):
 
 
 def happen(home, *events):
-    list(recorded(home, "s", events))
+    list(record_events(home, "s", events))
 
 
 def test_each_is_told_once_in_order(world, receiver):
@@ -91,7 +91,7 @@ def test_each_is_told_once_in_order(world, receiver):
     assert told(receiver) == ["new_best", "finished"]
     last = json.loads(receiver.got[-1][1])
     assert (last["study"], last["submitter"], last["winner"], last["test"]) == ("s", "ann", 0, {"loss": 0.6})
-    happen(home, end("failed"), end("parked"), end("cancelled"))
+    happen(home, end("failed"), end("paused"), end("cancelled"))
     Notifier(home, store, everything).step()
     assert told(receiver)[2:] == ["failed"]
 

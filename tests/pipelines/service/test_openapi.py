@@ -6,14 +6,14 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
-from served import served, study_text
+from served import run_service, study_text
 
 EXAMPLES = 12
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with served(tmp_path_factory.mktemp("service"), uploads=1000) as service:
+    with run_service(tmp_path_factory.mktemp("service"), uploads=1000) as service:
         who = service.token("root", "admin")
         service.client.post("/v1/studies", content=study_text("breast-cancer"), headers=who)
         yield service, who

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipelines.service.config import ServiceSpec
 from pipelines.service.path_policy import confine_paths
 from search_spaces.errors import InputError
-from search_spaces.yaml_document import parse_document
+from search_spaces.yaml_reader import parse_document
 
 SECRET = "secret.csv"
 

@@ -24,7 +24,7 @@ def test_a_study_that_cannot_begin_keeps_no_other_waiting(service, monkeypatch):
         service.supervisors.step()
         assert service.supervisors.running == ("next",)
         stuck = StudyQueue(service.store).get("stuck")
-        assert stuck.state == "parked"
+        assert stuck.state == "paused"
         assert "could not begin" in stuck.reason
         assert "stuck" in stuck.reason
     finally:

@@ -43,4 +43,4 @@ def test_nothing_else_of_the_study_changes():
     """Its identity and its file stay what was submitted."""
     study = study_of(STUDY % "{workers: 4}")
     narrow = limit_resources(study, 1, None)
-    assert (narrow.identity(), narrow.document) == (study.identity(), study.document)
+    assert (narrow.compute_fingerprint(), narrow.document) == (study.compute_fingerprint(), study.document)

@@ -1,0 +1,38 @@
+"""Local engine whose jobs end at a time limit, or when the service stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from pipelines.engines.base import Event
+from pipelines.engines.local_engine import LocalEngine
+from search_spaces.errors import KerastudyError
+
+
+class BoundedEngine(LocalEngine):
+    """Local engine with one worker for a request of a client.
+
+    Args:
+        limit_s: seconds that all of its jobs may take together.
+        stopped: set when the service stops.
+    """
+
+    def __init__(self, limit_s: float, stopped: threading.Event) -> None:
+        super().__init__(1)
+        self._limit_s = limit_s
+        self._deadline = time.monotonic() + limit_s
+        self._stopped = stopped
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        """Return what happened, waiting up to `timeout_s` for the first event.
+
+        Raises:
+            KerastudyError: at the time limit, or when the service stops. Whoever runs a job then ends it.
+        """
+        if self._stopped.is_set():
+            raise KerastudyError("this service is stopping: send the request again after its next start")
+        if time.monotonic() > self._deadline:
+            raise KerastudyError(f"took longer than the {self._limit_s:.0f} s that are allowed here")
+        return super().events(timeout_s)

@@ -1,0 +1,101 @@
+"""HTTP server of the service: uvicorn, with limits on slow clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pipelines.service.config import ServiceSpec
+
+_HEADERS_S = 10.0
+_IDLE_S = 30
+_SHUTDOWN_S = 5
+_MAX_CONNECTIONS = 1000
+_MAX_HEADER_BYTES = 32 * 1024
+
+
+def make_uvicorn_config(app: Any, spec: ServiceSpec) -> uvicorn.Config:
+    """Return the configuration of the server of an ASGI application."""
+    return uvicorn.Config(
+        app,
+        host=spec.host,
+        port=spec.port,
+        http=HeaderTimeoutProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Of a proxy in front only the scheme would matter, and nothing here depends on it.
+        proxy_headers=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        ssl_certfile=spec.tls.certificate if spec.tls else None,
+        ssl_keyfile=spec.tls.key if spec.tls else None,
+    )
+
+
+class HeaderTimeoutProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 protocol with a time limit: a request's headers arrive within ten seconds."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the timer for the first request."""
+        super().connection_made(transport)
+        self._start_timer()
+
+    def data_received(self, data: bytes) -> None:
+        """Process received data; stop the timer once a whole request's headers are there."""
+        previous = self.cycle
+        super().data_received(data)
+        if self.cycle is not previous:
+            self._stop_timer()
+        elif self._timer is None and (previous is None or previous.response_complete):
+            self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(_HEADERS_S, self.transport.abort)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class ServiceServer(uvicorn.Server):
+    """uvicorn's server with callbacks.
+
+    Args:
+        config: see `make_uvicorn_config`.
+        on_start: called once the server listens.
+        on_exit: called at SIGINT or SIGTERM, before the server waits for its requests; it ends those that last.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None], on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+        self._on_exit = on_exit
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Start to listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Start the shutdown."""
+        self._on_exit()
+        super().handle_exit(sig, frame)

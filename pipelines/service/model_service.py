@@ -1,0 +1,119 @@
+"""Models of a service's studies: exported into an archive, promoted in MLflow.
+
+Models are loaded by worker processes, so the service itself loads no Keras. A promotion loads MLflow's client into the
+service, 110 MB once.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from pipelines.engines.fork_server import stop_servers
+from pipelines.operations.export import export_study
+from pipelines.operations.promote import PromotionResult, check_alias, promote_trial
+from pipelines.queries.study_reader import StudyReader
+from pipelines.service.bounded_engine import BoundedEngine
+from pipelines.service.errors import TooMuchError
+from pipelines.service.ownership import Ownership
+from pipelines.workspace.home import Home
+from tracking.store.database import Store
+from tracking.store.tokens import Token
+
+_MAX_AT_ONCE = 2
+_LIMIT_S = 1800.0
+
+
+class ModelService:
+    """Exports and promotions, a few at a time."""
+
+    def __init__(self, home: Home, store: Store) -> None:
+        self._home = home
+        self._reader = StudyReader(home, store, place="this service")
+        self._ownership = Ownership(store)
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._engines = 0
+        self._slots = threading.BoundedSemaphore(_MAX_AT_ONCE)
+
+    def stop(self) -> None:
+        """End the exports and promotions that run; their workers end within a second."""
+        self._stopped.set()
+
+    @contextmanager
+    def export(
+        self, study: str, trial: int | None, formats: Sequence[str], *, ensemble: bool = False
+    ) -> Iterator[Path]:
+        """Yield a ZIP archive with a model in the formats, as `export_study` chooses it, and remove it afterwards.
+
+        Raises:
+            UnknownError: if there is no such study or trial.
+            ConflictError: if the trial is not complete, no trial is, or no ensemble beats the winner.
+            TooMuchError: if too many exports run.
+            KerastudyError: if a file cannot be written or differs from the Keras model, or at the time limit.
+        """
+        number = self._reader.find_complete_trial(study, trial)
+        with self._acquire_slot(), tempfile.TemporaryDirectory(prefix="kerastudy-export-") as scratch:
+            folder = Path(scratch) / f"{study}-t{number:03d}"
+            with self._start_engine() as engine:
+                export_study(self._home, study, trial, formats or None, folder, ensemble=ensemble, engine=engine)
+            yield _archive(folder)
+
+    def promote(
+        self, study: str, trial: int | None, alias: str | None, token: Token, *, force: bool
+    ) -> PromotionResult:
+        """Give a trial's model an alias, if it is at least as good as the version that holds it.
+
+        Raises:
+            UnknownError: if there is no such study or trial.
+            ConflictError: if the trial is not complete, or no trial is.
+            InputError: if MLflow takes no such alias.
+            ForbiddenError: if the study, or the registered model, belongs to another submitter.
+            TooMuchError: if too many exports run.
+            KerastudyError: if MLflow does not answer, or at the time limit.
+        """
+        self._ownership.require_study(study, token)
+        check_alias(alias)
+        self._ownership.require_registered_model(self._reader.load_study(study).registered_name, token)
+        number = self._reader.find_complete_trial(study, trial)
+        with self._acquire_slot(), self._start_engine() as engine:
+            return promote_trial(self._home, study, number, alias, force=force, engine=engine)
+
+    @contextmanager
+    def _acquire_slot(self) -> Iterator[None]:
+        """Count one request, up to the end of its download: archives are as large as models."""
+        if not self._slots.acquire(blocking=False):
+            raise TooMuchError(f"{_MAX_AT_ONCE} exports run already: send the request again in a while")
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    @contextmanager
+    def _start_engine(self) -> Iterator[BoundedEngine]:
+        """Yield an engine; the last one to close frees the memory of the server that workers are forked from."""
+        with self._lock:
+            self._engines += 1
+        try:
+            with closing(BoundedEngine(_LIMIT_S, self._stopped)) as engine:
+                yield engine
+        finally:
+            with self._lock:
+                self._engines -= 1
+                if self._engines == 0:
+                    stop_servers()
+
+
+def _archive(folder: Path) -> Path:
+    """Replace a folder by a ZIP archive beside it and return the archive."""
+    archive = folder.with_name(f"{folder.name}.zip")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for each in sorted(path for path in folder.rglob("*") if path.is_file()):
+            file.write(each, Path(folder.name) / each.relative_to(folder))
+    shutil.rmtree(folder)
+    return archive

@@ -1,0 +1,1 @@
+"""HTTP routes of the service, one file a topic; with `service.app`, the only files that import FastAPI."""

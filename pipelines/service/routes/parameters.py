@@ -1,0 +1,27 @@
+"""Parameters that several routes take: names, numbers and the caller's token."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+
+from tracking.store.tokens import Token
+
+StudyName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["breast-cancer"])]
+TrialNumber = Annotated[int, Path(ge=0, le=10_000_000)]
+
+_bearer = HTTPBearer(auto_error=False, description="A token of this service: kerastudy token create NAME")
+
+
+def _read_token(request: Request, _: Annotated[object, Security(_bearer)]) -> Token:
+    """Return the token that `SecurityMiddleware` has checked."""
+    token = request.scope.get("kerastudy.token")
+    if not isinstance(token, Token):
+        raise HTTPException(401, "a bearer token is needed")
+    return token
+
+
+Caller = Annotated[Token, Depends(_read_token)]

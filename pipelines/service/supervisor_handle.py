@@ -1,0 +1,95 @@
+"""Handle of a supervisor process that the service has started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import IO
+
+from pipelines.service.supervisor_messages import (
+    SupervisorFailure,
+    SupervisorRequest,
+    encode_request,
+    take_failure,
+)
+
+# Not `-m`: workers import the main module of the process that starts them, and this one takes a second to import.
+_COMMAND = [sys.executable, "-P", "-c", "from pipelines.service.supervisor_process import main; main()"]
+LOG_FILE = "supervisor.log"
+
+
+class SupervisorHandle:
+    """Supervisor process of one study; its output goes to `supervisor.log` in the study's folder.
+
+    It ends when the service does, also when the service is killed: its standard input closes.
+
+    Raises:
+        OSError: if the study's folder cannot be written, or no process can be started.
+    """
+
+    def __init__(self, request: SupervisorRequest) -> None:
+        self._folder = request.home.study(request.study)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        take_failure(self._folder)  # of an earlier process
+        self.log = self._folder / LOG_FILE
+        with self.log.open("ab") as log:
+            # A session of its own, so that Ctrl-C in the service's terminal reaches the service alone.
+            self._process = subprocess.Popen(
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=request.home.environment(os.environ),
+                start_new_session=True,
+            )
+        with suppress(BrokenPipeError):  # it has ended already, which `has_ended` shows
+            self._stdin.write(encode_request(request))
+            self._stdin.flush()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
+    def describe_end(self) -> str:
+        """Return how the process ended, in words, and close the handle."""
+        self.close()
+        if (failure := self.take_failure()) is not None:
+            return f"failed ({failure.message})"
+        status = self._process.returncode
+        return f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
+
+    def take_failure(self) -> SupervisorFailure | None:
+        """Return the failure that the process wrote, and remove it; None where it wrote none."""
+        return take_failure(self._folder)
+
+    def terminate(self) -> None:
+        """Request the process to put its study back into the queue and to end; returns at once."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the end of the process; return whether it came in time."""
+        try:
+            self._process.wait(max(0.1, timeout_s))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """Kill the process and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Close the pipe to a process that has ended."""
+        with suppress(BrokenPipeError):  # closing flushes what the process never read
+            self._stdin.close()
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        if self._process.stdin is None:
+            raise AssertionError("a supervisor process is started with a pipe")
+        return self._process.stdin
