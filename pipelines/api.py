@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.queries.views import BestTrial, TrialRow
-from pipelines.study.load import Study, check_document
+from pipelines.study.load import check_document
 from pipelines.study.load import load_study as _load_study
-from pipelines.supervisor.events import Progress
+from pipelines.study.study import Study
+from pipelines.supervisor.events import StudyEvent
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError, StudyFailedError
 from search_spaces.parameters import Categorical, Fixed, Float, Int
 from search_spaces.space import Space
-from search_spaces.yaml_document import plain_document
+from search_spaces.yaml_document import make_document
 
 if TYPE_CHECKING:
     from pipelines.export.export import Parity
@@ -68,10 +69,10 @@ class StudyResult:
         import keras
 
         from pipelines.selection.model_locations import past_trial, refit_of
-        from pipelines.training.write_models import model_file
+        from pipelines.training.write_models import ensure_model_file
 
         locate = refit_of if self.winner.refit else past_trial
-        return keras.models.load_model(model_file(locate(self.home, self.study, self.best.number)))
+        return keras.models.load_model(ensure_model_file(locate(self.home, self.study, self.best.number)))
 
     def export(self, folder: str | Path, formats: Sequence[str] = ("keras",)) -> tuple[Parity, ...]:
         """Write the best model to a new folder, and compare each file with the Keras model.
@@ -123,17 +124,17 @@ def make_study(written: Mapping[str, Any], *, space: Space | None = None, folder
         InputError: with every problem found.
     """
     content = {**written, "space": space.to_dict()} if space is not None else dict(written)
-    return _warn(check_document(plain_document(content, str(written.get("study", "study"))), Path(folder).resolve()))
+    return _warn(check_document(make_document(content, str(written.get("study", "study"))), Path(folder).resolve()))
 
 
 def _warn(study: Study) -> Study:
-    for note in study.notes():
+    for note in study.list_notes():
         warnings.warn(str(note), stacklevel=3)  # points at the caller of load_study or make_study
     return study
 
 
 def run_study(
-    study: Study, *, home: str | Path | None = None, listen: Callable[[Progress], None] = lambda event: None
+    study: Study, *, home: str | Path | None = None, listen: Callable[[StudyEvent], None] = lambda event: None
 ) -> StudyResult:
     """Run a study until its budget is used up; a study that has begun is resumed.
 

@@ -1,4 +1,4 @@
-"""The command line: one door over the flow, with no logic of its own.
+"""Command line: one interface to the operations, without logic.
 
 Each verb imports what it needs when it runs, so that `kerastudy --help` answers at once.
 """
@@ -18,7 +18,7 @@ from pipelines.cli import maintenance, results, spaces, studies
 from search_spaces.errors import KerastudyError
 
 _NO_DEFECT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
-"""What a machine may refuse, whatever we do: rights, space, a path that cannot be."""
+"""Errors of the machine and not of the code: rights, space, an impossible path."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -34,19 +34,19 @@ for _verb in (
     studies.run,
     studies.submit,
     studies.wait,
-    studies.logs,
+    studies.print_logs,
     studies.resume,
     studies.pause,
     studies.stop,
     studies.cancel,
     spaces.validate,
-    spaces.schema,
-    spaces.spaces,
+    spaces.print_schema,
+    spaces.list_spaces,
     spaces.import_space,
     results.list_studies,
     results.show,
-    results.trials,
-    results.best,
+    results.list_trials,
+    results.show_best,
     results.export,
     results.promote,
     results.replay,
@@ -61,9 +61,9 @@ for _verb in (
 
 
 def command() -> None:
-    """Do what `main` does as the only thing of a process, and end it.
+    """Run `main` as the only work of a process, and end the process.
 
-    Python takes more than a second to take apart what a study has imported, for nothing: the system takes it all back.
+    Python takes more than a second to tear down the modules of a study; the system frees all of it at once.
     """
     status: object = 1
 
@@ -73,7 +73,7 @@ def command() -> None:
             sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 0)
 
-    atexit.register(leave)  # first come, last called: after the threads have ended and all others have cleaned up
+    atexit.register(leave)  # registered first, called last: after all threads and all other handlers
     try:
         main()
     except SystemExit as ended:
@@ -95,7 +95,7 @@ def main() -> None:
     except KerastudyError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Verbs for whoever keeps a home or a service: MLflow, the service, its tokens."""
+"""Verbs for the operator of a home or a service: MLflow, the service, its tokens."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.client.http import HttpClient
-    from pipelines.client.local import LocalClient
+    from pipelines.client.submission import StudyClient
 
 _wait = click.option(
     "--wait",
@@ -24,7 +23,7 @@ _wait = click.option(
     default=120,
     show_default=True,
     metavar="SECONDS",
-    help="Give up when MLflow takes nothing for so long.",
+    help="Give up after so long without a delivery.",
 )
 
 
@@ -34,9 +33,9 @@ _wait = click.option(
 @json_option
 @pass_home
 def sync(home: Home, studies: tuple[str, ...], wait_s: int, as_json: bool) -> None:
-    """Deliver what waits for MLflow, of each STUDY or of all.
+    """Deliver the records that wait for MLflow, of each STUDY or of all.
 
-    Nothing is trained. What MLflow has refused so far is tried again.
+    Nothing is trained. Records that MLflow has refused are tried again.
     """
     from pipelines.cli.foreground import sync_in_foreground
 
@@ -49,9 +48,9 @@ def sync(home: Home, studies: tuple[str, ...], wait_s: int, as_json: bool) -> No
 @json_option
 @pass_home
 def rebuild_tracking(home: Home, study: str, wait_s: int, as_json: bool) -> None:
-    """Tell MLflow of STUDY anew, from the store and the home.
+    """Rebuild the MLflow runs of STUDY from the store and the home.
 
-    For an MLflow that was lost, or lost a part. What it has already stays as it is.
+    For an MLflow that was lost, or lost a part. Runs that it has stay as they are.
     """
     from pipelines.cli.foreground import rebuild_in_foreground
 
@@ -65,7 +64,7 @@ def rebuild_tracking(home: Home, study: str, wait_s: int, as_json: bool) -> None
 def ui(home: Home, host: str, port: int) -> None:
     """Start the MLflow UI.
 
-    Prints where each study is seen; Ctrl-C ends it.
+    Prints the address of each study; Ctrl-C ends it.
     """
     from pipelines.cli.foreground import ui_in_foreground
 
@@ -79,15 +78,15 @@ def ui(home: Home, host: str, port: int) -> None:
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=WholeNumber(1, 65535), metavar="N", help="Port to listen on.")
 @click.option("--studies", type=WholeNumber(1, 64), metavar="N", help="Studies that run at a time.")
-@click.option("--tls-in-front", is_flag=True, help="A proxy in front speaks TLS, so a public address will do.")
+@click.option("--tls-in-front", is_flag=True, help="A proxy in front serves TLS, so a public address is allowed.")
 @pass_home
 def serve(
     home: Home, config: Path | None, host: str | None, port: int | None, studies: int | None, tls_in_front: bool
 ) -> None:
     """Run the service: studies are submitted to it over HTTP.
 
-    What is not given here is taken from its file. Ctrl-C and SIGTERM end it; running studies are put back into its
-    queue and go on after the next start.
+    The service's file has the settings that are not given here. Ctrl-C and SIGTERM end it; running studies are put back
+    into its queue and are resumed after the next start.
     """
     from pipelines.service.config import read_config
     from pipelines.service.server import serve as serve_home
@@ -100,9 +99,11 @@ def serve(
 
 @click.command()
 @click.argument("url", required=False)
-@click.option("--token-file", type=click.Path(path_type=Path), help="File that holds the token; asked for by default.")
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), help="File with the token; a prompt reads it by default."
+)
 def login(url: str | None, token_file: Path | None) -> None:
-    """Keep a token for the service at URL, or at KERASTUDY_URL, in a file that only you can read."""
+    """Store a token for the service at URL, or at KERASTUDY_URL, in a file that only you can read."""
     from pipelines.client.http import login as log_in
 
     url = url or os.environ.get("KERASTUDY_URL", "")
@@ -118,7 +119,7 @@ def login(url: str | None, token_file: Path | None) -> None:
 
 @click.group()
 def token() -> None:
-    """Make, list and remove the tokens of a service."""
+    """Create, list and remove the tokens of a service."""
 
 
 @token.command(name="create")
@@ -128,15 +129,15 @@ def token() -> None:
     "--running-trials", type=WholeNumber(1), metavar="N", help="Most trials of its studies that train at once."
 )
 @pass_client
-def create_token(client: LocalClient | HttpClient, name: str, scope: Any, running_trials: int | None) -> None:
-    """Make a token for NAME and print it: this once."""
+def create_token(client: StudyClient, name: str, scope: Any, running_trials: int | None) -> None:
+    """Create a token for NAME and print it, this once."""
     click.echo(client.create_token(name, scope, running_trials))
 
 
 @token.command(name="list")
 @json_option
 @pass_client
-def list_tokens(client: LocalClient | HttpClient, as_json: bool) -> None:
+def list_tokens(client: StudyClient, as_json: bool) -> None:
     """List all tokens, without their secrets."""
     from pipelines.cli import output
 
@@ -146,6 +147,6 @@ def list_tokens(client: LocalClient | HttpClient, as_json: bool) -> None:
 @token.command(name="remove")
 @click.argument("name")
 @pass_client
-def remove_token(client: LocalClient | HttpClient, name: str) -> None:
+def remove_token(client: StudyClient, name: str) -> None:
     """Remove the token of NAME; it is refused from now on."""
     client.remove_token(name)

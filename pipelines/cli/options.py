@@ -1,4 +1,4 @@
-"""What verbs share: where they work, and the arguments that several take."""
+"""Arguments and options that several verbs share, and the client or home that they work on."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from pipelines.workspace.home import Home
 from search_spaces.errors import Problem
 
 if TYPE_CHECKING:
-    from pipelines.client.http import Remote
-    from pipelines.client.local import Here
+    from pipelines.client.submission import StudyClient
 
 _Command = Callable[..., None]
 
 
-def with_home(command: _Command) -> _Command:
-    """Give a command the home, also when `--home` stands behind the verb."""
+def pass_home(command: _Command) -> _Command:
+    """Pass the home to a command; `--home` may also follow the verb."""
 
     @click.option(
         "--home", "own_home", metavar="FOLDER", help="Where all state is kept; default: KERASTUDY_HOME or .kerastudy."
     )
     @click.pass_obj
     @wraps(command)
-    def call(home: str | None, /, own_home: str | None, **options: Any) -> None:
-        command(Home.at(own_home or home), **options)
+    def call(home: str | None, /, verb_home: str | None, **options: Any) -> None:
+        command(Home.at(verb_home or home), **options)
 
     return call
 
 
-def with_door(command: _Command) -> _Command:
-    """Give a command the service that `KERASTUDY_URL` names, or the home; a `--home` that is written out wins."""
+def pass_client(command: _Command) -> _Command:
+    """Pass a client to a command: of `--home`, else of the service at `KERASTUDY_URL`, else of the default home."""
 
     @click.option(
         "--home",
@@ -45,26 +44,26 @@ def with_door(command: _Command) -> _Command:
     )
     @click.pass_obj
     @wraps(command)
-    def call(home: str | None, /, own_home: str | None, **options: Any) -> None:
-        with _door(own_home or home) as door:
-            command(door, **options)
+    def call(home: str | None, /, verb_home: str | None, **options: Any) -> None:
+        with _open_client(verb_home or home) as client:
+            command(client, **options)
 
     return call
 
 
-def _door(home: str | None) -> Here | Remote:
+def _open_client(home: str | None) -> StudyClient:
     if home is None and os.environ.get("KERASTUDY_URL"):
-        from pipelines.client.http import Remote
+        from pipelines.client.http import HttpClient
 
-        if (remote := Remote.named()) is not None:
+        if (remote := HttpClient.from_environment()) is not None:
             return remote
-    from pipelines.client.local import Here
+    from pipelines.client.local import LocalClient
 
-    return Here(Home.at(home))
+    return LocalClient(Home.at(home))
 
 
-class Whole(click.ParamType):  # type: ignore[type-arg]  # a type with an argument only since click 8.2
-    """A whole number within bounds, refused in our words."""
+class WholeNumber(click.ParamType):  # type: ignore[type-arg]  # a type with an argument only since click 8.2
+    """A whole number within bounds, with an error in the form of kerastudy's own ones."""
 
     name = "whole number"
 
@@ -72,7 +71,7 @@ class Whole(click.ParamType):  # type: ignore[type-arg]  # a type with an argume
         self._least, self._most = least, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number that was written."""
+        """Return the number of a text."""
         text = str(value)
         number = int(text) if text.removeprefix("-").isdecimal() else None
         if number is None or number < self._least or (self._most is not None and number > self._most):
@@ -90,6 +89,6 @@ study_argument = click.argument("study")
 
 
 def print_notes(notes: Iterable[Problem | str]) -> None:
-    """Print what is no error, on standard error."""
+    """Print notes on standard error."""
     for note in notes:
         click.echo(f"note: {note}", err=True)

@@ -1,4 +1,4 @@
-"""Verbs for what came out: studies, trials, the best of them, and what becomes of it."""
+"""Verbs for results: studies, trials, the best trial, its export, promotion and replay."""
 
 from __future__ import annotations
 
@@ -9,80 +9,79 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import Whole, json_option, study_argument, with_door
+from pipelines.cli.options import WholeNumber, json_option, pass_client, study_argument
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.client.http import Remote
-    from pipelines.client.local import Here
+    from pipelines.client.submission import StudyClient
 
 _EXPORT_FORMATS = "keras, keras_int8, saved_model, litert, litert_float16, litert_dynamic, litert_int8, onnx, openvino"
 
 
 @click.command(name="list")
 @json_option
-@with_door
-def list_studies(door: Here | Remote, as_json: bool) -> None:
+@pass_client
+def list_studies(client: StudyClient, as_json: bool) -> None:
     """List all studies."""
     from pipelines.cli import output
 
-    (output.print_json if as_json else output.print_studies)(door.studies())
+    (output.print_json if as_json else output.print_studies)(client.list_studies())
 
 
 @click.command()
 @study_argument
 @json_option
-@with_door
-def show(door: Here | Remote, study: str, as_json: bool) -> None:
-    """Show how STUDY stands."""
+@pass_client
+def show(client: StudyClient, study: str, as_json: bool) -> None:
+    """Show the state of STUDY."""
     from pipelines.cli import output
 
-    (output.print_json if as_json else output.print_study)(door.study(study))
+    (output.print_json if as_json else output.print_study)(client.read_study(study))
 
 
-@click.command()
+@click.command(name="trials")
 @study_argument
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
-@with_door
-def trials(door: Here | Remote, study: str, as_csv: bool, as_json: bool) -> None:
+@pass_client
+def list_trials(client: StudyClient, study: str, as_csv: bool, as_json: bool) -> None:
     """List the trials of STUDY."""
     from pipelines.cli import output
 
     if as_csv and as_json:
         raise InputError("--csv and --json: expected one of them")
     print_trials = output.print_json if as_json else output.print_csv if as_csv else output.print_trials
-    print_trials(door.trials(study))
+    print_trials(client.list_trials(study))
 
 
-@click.command()
+@click.command(name="best")
 @study_argument
 @json_option
-@with_door
-def best(door: Here | Remote, study: str, as_json: bool) -> None:
+@pass_client
+def show_best(client: StudyClient, study: str, as_json: bool) -> None:
     """Show the best trial of STUDY."""
     from pipelines.cli import output
 
-    (output.print_json if as_json else output.print_best)(door.best(study))
+    (output.print_json if as_json else output.print_best)(client.find_best_trial(study))
 
 
 @click.command()
 @study_argument
-@click.option("--trial", type=Whole(0), metavar="N", help="Which trial; the winner by default.")
+@click.option("--trial", type=WholeNumber(0), metavar="N", help="Number of a trial; the winner by default.")
 @click.option(
     "--at-most",
     multiple=True,
     metavar="OBJECTIVE=VALUE",
-    help="Of several objectives: the best trial by the first whose others are at most so large.",
+    help="Of several objectives: the best trial by the first one, among those with OBJECTIVE at most VALUE.",
 )
-@click.option("--at-least", multiple=True, metavar="OBJECTIVE=VALUE", help="Likewise, at least so large.")
-@click.option("--ensemble", is_flag=True, help="The mean of the finalists' models, where it beat the winner.")
+@click.option("--at-least", multiple=True, metavar="OBJECTIVE=VALUE", help="The same, with OBJECTIVE at least VALUE.")
+@click.option("--ensemble", is_flag=True, help="The mean of the finalists' models, if it beat the winner.")
 @click.option("--format", "formats", metavar="A,B", help=f"{_EXPORT_FORMATS}; default: the study file's.")
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="Folder to create.")
 @json_option
-@with_door
+@pass_client
 def export(
-    door: Here | Remote,
+    client: StudyClient,
     study: str,
     trial: int | None,
     at_most: tuple[str, ...],
@@ -92,25 +91,27 @@ def export(
     target: Path,
     as_json: bool,
 ) -> None:
-    """Write the best model of STUDY, proven equal.
+    """Write the best model of STUDY to files that are verified.
 
-    Each file is loaded again in a fresh process, and compared with the Keras model on real rows before anything is
-    handed over. The formats onnx and openvino need the extras of these names.
+    Each file is loaded again in a fresh process and compared with the Keras model on real rows; FOLDER appears when
+    all of them are equal. The formats onnx and openvino need the extras of these names.
     """
     from pipelines.cli import output
-    from pipelines.queries.views import point_on_front
+    from pipelines.queries.views import find_pareto_trial
 
     chosen = None if formats is None else [name.strip() for name in formats.split(",")]
     if at_most or at_least:
         if trial is not None or ensemble:
             raise InputError("expected one way to choose a model: --trial, --ensemble, or bounds of objectives")
-        trial = point_on_front(door.best(study), _bounds("--at-most", at_most), _bounds("--at-least", at_least))
-    written = door.export(study, trial, chosen, target, ensemble=ensemble)
+        trial = find_pareto_trial(
+            client.find_best_trial(study), _parse_bounds("--at-most", at_most), _parse_bounds("--at-least", at_least)
+        )
+    written = client.export(study, trial, chosen, target, ensemble=ensemble)
     (output.print_json if as_json else output.print_export)(written)
 
 
-def _bounds(option: str, written: Sequence[str]) -> dict[str, float]:
-    """Return the bounds in an option that is given as `NAME=VALUE`."""
+def _parse_bounds(option: str, written: Sequence[str]) -> dict[str, float]:
+    """Return the bounds in an option of the form `NAME=VALUE`."""
     bounds = {}
     for each in written:
         name, _, value = each.partition("=")
@@ -123,39 +124,41 @@ def _bounds(option: str, written: Sequence[str]) -> dict[str, float]:
 
 @click.command()
 @study_argument
-@click.option("--trial", type=Whole(0), metavar="N", help="Which trial; the best one by default.")
-@click.option("--alias", metavar="NAME", help="Which alias; default: the study file's, champion where it names none.")
-@click.option("--force", is_flag=True, help="Also if it is worse, or cannot be compared.")
+@click.option("--trial", type=WholeNumber(0), metavar="N", help="Number of a trial; the best one by default.")
+@click.option("--alias", metavar="NAME", help="Alias to move; default: the study file's, or champion.")
+@click.option("--force", is_flag=True, help="Even if it is worse, or cannot be compared.")
 @json_option
-@with_door
-def promote(door: Here | Remote, study: str, trial: int | None, alias: str | None, force: bool, as_json: bool) -> None:
+@pass_client
+def promote(client: StudyClient, study: str, trial: int | None, alias: str | None, force: bool, as_json: bool) -> None:
     """Make the best model of STUDY the champion.
 
-    It is compared on the study's test rows with the version that holds the alias, and gets the alias if it is at least
-    as good. The exit code is 1 where it is not, and nothing was changed.
+    It is compared on the study's test rows with the version that has the alias, and gets the alias if it is at least as
+    good. Otherwise nothing is changed, and the exit code is 1.
     """
     from pipelines.cli import output
 
-    done = door.promote(study, trial, alias, force=force)
-    (output.print_json if as_json else output.print_promoted)(done)
+    done = client.promote(study, trial, alias, force=force)
+    (output.print_json if as_json else output.print_promotion)(done)
     sys.exit(0 if done.is_promoted else 1)
 
 
 @click.command()
 @study_argument
-@click.argument("trial", type=Whole(0))
-@click.option("--to", "target", type=click.Path(path_type=Path), help="Folder to create for what the training leaves.")
+@click.argument("trial", type=WholeNumber(0))
+@click.option("--to", "target", type=click.Path(path_type=Path), help="Folder to create for the files of the training.")
 @json_option
-@with_door
-def replay(door: Here | Remote, study: str, trial: int, target: Path | None, as_json: bool) -> None:
+@pass_client
+def replay(client: StudyClient, study: str, trial: int, target: Path | None, as_json: bool) -> None:
     """Train TRIAL of STUDY again, and report every difference.
 
-    Its data is prepared anew; data, code, environment, seed, values, each epoch, score and weights are compared with
-    what was recorded. The exit code is 0 where the training came out equal, but for rounding, and 1 otherwise; what
-    else differs does not count. Nothing of the study is changed.
+    Its data is prepared anew. Data, code, environment, seed, values, each epoch, score and weights are compared with
+    the record. The exit code is 0 if the training is equal, within rounding, and 1 otherwise; other differences do not
+    count. Nothing of the study is changed.
     """
     from pipelines.cli import output
+    from pipelines.cli.foreground import show_status
 
-    replayed = door.replay(study, trial, target)
-    (output.print_json if as_json else output.print_replayed)(replayed)
-    sys.exit(1 if replayed.verdict == "different" else 0)
+    with show_status("reading the trial") as report:
+        replayed = client.replay(study, trial, target, report)
+    (output.print_json if as_json else output.print_replay)(replayed)
+    sys.exit(1 if replayed.agreement == "different" else 0)

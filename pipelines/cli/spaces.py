@@ -1,4 +1,4 @@
-"""Verbs for whoever writes a study file: checking it, its schema, its space."""
+"""Verbs for the author of a study file: validation, schema, spaces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.cli.options import file_argument, json_option, print_notes, set_o
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    from search_spaces.foreign.base import Exported
+    from search_spaces.foreign.base import ExportResult
 
 _FORMATS = "keras-tuner, wandb, katib, nni, optuna"
 
@@ -23,7 +23,7 @@ _FORMATS = "keras-tuner, wandb, katib, nni, optuna"
 def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Check FILE, its data and its models.
 
-    The smallest and the largest model that the space can ask for are built and timed; nothing is kept.
+    The smallest and the largest model of the space are built and timed; nothing is kept.
     """
     from pipelines.cli.foreground import validate_in_foreground
     from pipelines.study.load import load_study
@@ -33,8 +33,8 @@ def validate(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     validate_in_foreground(study, as_json=as_json)
 
 
-@click.command()
-def schema() -> None:
+@click.command(name="schema")
+def print_schema() -> None:
     """Print the JSON Schema of study files."""
     from pipelines.cli.output import print_json
     from pipelines.study.load import build_schema
@@ -42,11 +42,11 @@ def schema() -> None:
     print_json(build_schema())
 
 
-@click.command()
+@click.command(name="spaces")
 @click.argument("name", required=False)
 @click.option("--export", "to_format", metavar="FORMAT", help=f"Print it for another tool: {_FORMATS}.")
 @json_option
-def spaces(name: str | None, to_format: str | None, as_json: bool) -> None:
+def list_spaces(name: str | None, to_format: str | None, as_json: bool) -> None:
     """List the shipped spaces, or print the one called NAME, or the space of the file NAME in full."""
     from pipelines.cli import output
     from pipelines.operations import spaces as space_tools
@@ -65,7 +65,7 @@ def spaces(name: str | None, to_format: str | None, as_json: bool) -> None:
 
 @click.command(name="import-space")
 @file_argument
-@click.option("--format", "from_format", metavar="FORMAT", help=f"{_FORMATS}; told by what is in FILE by default.")
+@click.option("--format", "from_format", metavar="FORMAT", help=f"{_FORMATS}; default: by the content of FILE.")
 def import_space(file: Path, from_format: str | None) -> None:
     """Print the space in another tool's FILE as ours; on standard error, what has no equivalent."""
     from pipelines.operations import spaces as space_tools
@@ -73,6 +73,6 @@ def import_space(file: Path, from_format: str | None) -> None:
     _print_with_notes(space_tools.import_space_file(file, from_format))
 
 
-def _print_with_notes(exported: Exported) -> None:
+def _print_with_notes(exported: ExportResult) -> None:
     print_notes(exported.notes)
     click.echo(exported.text, nl=False)

@@ -1,4 +1,4 @@
-"""Verbs that hand studies in, follow and steer them."""
+"""Verbs that run, submit, follow and control studies."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.cli.options import (
-    Whole,
+    WholeNumber,
     file_argument,
     json_option,
+    pass_client,
+    pass_home,
     print_notes,
     set_option,
     study_argument,
-    with_door,
-    with_home,
 )
 from pipelines.workspace.home import Home
 
 if TYPE_CHECKING:
-    from pipelines.client.http import Remote
-    from pipelines.client.local import Here
-    from tracking.store.study_queue import Wish
+    from pipelines.client.http import HttpClient
+    from pipelines.client.local import LocalClient
+    from pipelines.client.submission import StudyClient
+    from tracking.store.study_queue import ControlRequest
 
 
 @click.command()
 @file_argument
-@click.option("--trials", type=Whole(1), metavar="N", help="Trials in total; same as --set budget.trials=N.")
-@click.option("--workers", type=Whole(1), metavar="N", help="Worker processes; as many as cores by default.")
-@click.option("--evolve", is_flag=True, help="Go on in a changed space, with the trials that still fit it.")
+@click.option("--trials", type=WholeNumber(1), metavar="N", help="Trials in total; same as --set budget.trials=N.")
+@click.option("--workers", type=WholeNumber(1), metavar="N", help="Worker processes; as many as cores by default.")
+@click.option("--evolve", is_flag=True, help="Resume in a changed space, with the trials that still fit it.")
 @set_option
-@with_home
+@pass_home
 def run(
     home: Home, file: Path, trials: int | None, workers: int | None, evolve: bool, overrides: tuple[str, ...]
 ) -> None:
     """Run the study in FILE; run it again to resume it.
 
-    Ctrl-C parks the study: running trials are put back, and the same command goes on with them. It works here, on the
-    home: `kerastudy submit` hands a study to a service.
+    Ctrl-C parks the study: running trials are put back, and the same command resumes them. It works on this machine, on
+    the home: `kerastudy submit` submits a study to a service.
     """
     from pipelines.engines.local_engine import LocalEngine
     from pipelines.study.load import load_study
@@ -49,9 +50,9 @@ def run(
     if workers is not None:
         overrides = (*overrides, f"resources.workers={workers}")
     study = load_study(file, overrides)
-    print_notes(study.notes())
-    # Takes seconds, in a process of its own, while more is imported here.
-    LocalEngine(own_code=study.has_own_model).warm("tensorflow")
+    print_notes(study.list_notes())
+    # TensorFlow takes seconds to load: a worker process does that while this one imports the rest.
+    LocalEngine(user_code=study.has_user_model).warm("tensorflow")
     from pipelines.cli.foreground import run_in_foreground
 
     sys.exit(run_in_foreground(study, home, evolve=evolve))
@@ -59,14 +60,16 @@ def run(
 
 @click.command()
 @file_argument
-@click.option("--priority", type=Whole(-100, 100), default=0, metavar="N", help="Higher begins first; 0 by default.")
+@click.option(
+    "--priority", type=WholeNumber(-100, 100), default=0, metavar="N", help="Higher starts first; 0 by default."
+)
 @click.option("--wait", is_flag=True, help="Follow its log until it ends.")
-@click.option("--upload", is_flag=True, help="Send the data files that FILE names along to the service.")
+@click.option("--upload", is_flag=True, help="Upload the data files of FILE to the service.")
 @set_option
 @json_option
-@with_door
+@pass_client
 def submit(
-    door: Here | Remote,
+    client: StudyClient,
     file: Path,
     priority: int,
     wait: bool,
@@ -74,108 +77,121 @@ def submit(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Hand the study in FILE to the service.
+    """Submit the study in FILE to the service.
 
-    Without KERASTUDY_URL it is put in the queue of the home, for the service that runs there.
+    Without KERASTUDY_URL it is put into the queue of the home, for the service that runs there.
     """
     from pipelines.cli import output
-    from pipelines.client.submission import followed, handed_in
+    from pipelines.client import submission
     from pipelines.study.load import load_study
 
     study = load_study(file, overrides)
-    print_notes(study.notes())
-    submitted = handed_in(door, study, priority, upload=upload)
-    (output.print_json if as_json else output.print_submitted)(submitted)
+    print_notes(study.list_notes())
+    submitted = submission.submit(client, study, priority, upload=upload)
+    (output.print_json if as_json else output.print_submission)(submitted)
     if wait:
-        sys.exit(followed(door, submitted.study))
+        sys.exit(_print_log(client, submitted.study))
+
+
+def _print_log(client: StudyClient, study: str) -> int:
+    """Print a study's log until the study ends; return the exit code."""
+    from pipelines.client import submission
+
+    for part in submission.follow(client, study):
+        if isinstance(part, str):
+            click.echo(part, nl=False)
+        else:
+            status = part
+    return 0 if status.state == "finished" else 1
 
 
 @click.command()
 @study_argument
 @json_option
-@with_door
-def wait(door: Here | Remote, study: str, as_json: bool) -> None:
-    """Wait until STUDY ends, or is parked.
+@pass_client
+def wait(client: StudyClient, study: str, as_json: bool) -> None:
+    """Wait until STUDY ends or is paused.
 
-    The exit code is 0 where it is finished, and 1 otherwise.
+    The exit code is 0 if it is finished, and 1 otherwise.
     """
     from pipelines.cli import output
-    from pipelines.client.submission import waited
+    from pipelines.client import submission
 
-    ended = waited(door, study)
-    (output.print_json if as_json else output.print_standing)(ended)
+    ended = submission.wait(client, study)
+    (output.print_json if as_json else output.print_status)(ended)
     sys.exit(0 if ended.state == "finished" else 1)
 
 
-@click.command()
+@click.command(name="logs")
 @study_argument
-@click.argument("trial", type=Whole(0), required=False)
-@click.option("--follow", is_flag=True, help="Go on until the study ends.")
-@with_door
-def logs(door: Here | Remote, study: str, trial: int | None, follow: bool) -> None:
-    """Print the log of STUDY, or what the worker of its trial TRIAL printed."""
-    for piece in door.log(study, trial, follow=follow):
+@click.argument("trial", type=WholeNumber(0), required=False)
+@click.option("--follow", is_flag=True, help="Continue until the study ends.")
+@pass_client
+def print_logs(client: StudyClient, study: str, trial: int | None, follow: bool) -> None:
+    """Print the log of STUDY, or the output of the worker of its trial TRIAL."""
+    for piece in client.read_log(study, trial, follow=follow):
         click.echo(piece, nl=False)
 
 
 @click.command()
 @study_argument
 @json_option
-@with_door
-def resume(door: Here | Remote, study: str, as_json: bool) -> None:
-    """Go on with STUDY, as it was submitted.
+@pass_client
+def resume(client: LocalClient | HttpClient, study: str, as_json: bool) -> None:
+    """Resume STUDY, as it was submitted.
 
-    Running trials of a paused or interrupted study go on from their last checkpoints: in the foreground, or by the
-    service that KERASTUDY_URL names.
+    Running trials of a paused or interrupted study are resumed from their last checkpoints: in the foreground, or by
+    the service that KERASTUDY_URL names.
     """
     from pipelines.cli import output
-    from pipelines.client.local import Here
+    from pipelines.client.local import LocalClient
 
-    if not isinstance(door, Here):
-        (output.print_json if as_json else output.print_standing)(door.resume(study))
+    if not isinstance(client, LocalClient):
+        (output.print_json if as_json else output.print_status)(client.resume(study))
         return
-    from pipelines.cli.foreground import resume_in_foreground
+    from pipelines.cli.foreground import run_in_foreground
+    from pipelines.operations.control import load_resumable
 
-    sys.exit(resume_in_foreground(study, door.home))
+    sys.exit(run_in_foreground(load_resumable(client.home, study), client.home))
 
 
-def _controls(wish: Wish, door: Here | Remote, study: str, *, as_json: bool) -> None:
+def _control(control_request: ControlRequest, client: StudyClient, study: str, *, as_json: bool) -> None:
     from pipelines.cli import output
 
-    (output.print_json if as_json else output.print_standing)(door.ask(study, wish))
+    (output.print_json if as_json else output.print_status)(client.control(study, control_request))
 
 
 @click.command()
 @study_argument
 @json_option
-@with_door
-def pause(door: Here | Remote, study: str, as_json: bool) -> None:
+@pass_client
+def pause(client: StudyClient, study: str, as_json: bool) -> None:
     """Pause STUDY: running trials are put back.
 
-    They go on from their last checkpoints with `kerastudy resume STUDY`.
+    `kerastudy resume STUDY` resumes them from their last checkpoints.
     """
-    _controls("pause", door, study, as_json=as_json)
+    _control("pause", client, study, as_json=as_json)
 
 
 @click.command()
 @study_argument
 @json_option
-@with_door
-def stop(door: Here | Remote, study: str, as_json: bool) -> None:
-    """End STUDY early: running trials may finish, none begins.
+@pass_client
+def stop(client: StudyClient, study: str, as_json: bool) -> None:
+    """End STUDY early: running trials may finish, no other starts.
 
     The best model so far is registered, as at the end of the budget.
     """
-    _controls("stop", door, study, as_json=as_json)
+    _control("stop", client, study, as_json=as_json)
 
 
 @click.command()
 @study_argument
 @json_option
-@with_door
-def cancel(door: Here | Remote, study: str, as_json: bool) -> None:
-    """End STUDY at once and for good.
+@pass_client
+def cancel(client: StudyClient, study: str, as_json: bool) -> None:
+    """End STUDY at once and finally.
 
-    Running trials are cancelled; what was finished stays, and can be exported.
+    Running trials are cancelled; finished ones stay, and can be exported.
     """
-    _controls("cancel", door, study, as_json=as_json)
+    _control("cancel", client, study, as_json=as_json)

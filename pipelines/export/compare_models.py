@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.data.prepared import Array, DataSummary, read_summary
+from pipelines.data.prepared import Array, DataSummary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Channel
 from pipelines.export.parity import Scoring, choose_scoring, compute_score
 from pipelines.export.verify import (
@@ -84,7 +85,7 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     from pipelines.training.write_models import ensure_model_file
 
     folder = Path(job.trial.folder)
-    summary, config = read_summary(Path(job.trial.data)), read_trial_config(folder)
+    summary, config = load_summary(Path(job.trial.data)), read_trial_config(folder)
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
     scoring = choose_scoring(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
     rows, y = load_held_out(job.trial), load_held_out_targets(job.trial)

@@ -72,14 +72,14 @@ def load_preprocessing(file: Path) -> Callable[[Mapping[str, Array]], dict[str, 
     """Return a function from raw columns to what the network takes, which needs TensorFlow."""
     import keras
 
-    from pipelines.models.raw_predict import batches
+    from pipelines.models.raw_predict import iterate_batches
 
     model = keras.models.load_model(file)
 
     def prepare(raw: Mapping[str, Array]) -> dict[str, Array]:
         import numpy as np
 
-        answers = [model(batch, training=False) for batch in batches(raw)]
+        answers = [model(batch, training=False) for batch in iterate_batches(raw)]
         return {name: np.concatenate([np.asarray(answer[name]) for answer in answers]) for name in answers[0]}
 
     return prepare

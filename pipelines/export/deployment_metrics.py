@@ -14,7 +14,7 @@ from pipelines.export.parity import measure_latency, measure_size
 from pipelines.export.registry import FORMATS, check_formats
 from pipelines.export.source_model import load_source_model
 from pipelines.export.verify import load_held_out, read_trial_config, register_user_classes
-from pipelines.study.load import Goal
+from pipelines.study.objective import Goal
 from pipelines.training.errors import TrialError
 from pipelines.training.messages import PastTrial, TrialJob, TrialOutcome
 from pipelines.training.trial import train_and_measure_trial

@@ -33,7 +33,7 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
     """
     import keras
 
-    from pipelines.data.prepare import load_part, load_raw, load_summary
+    from pipelines.data.prepared_folder import load_part, load_raw, load_summary
     from pipelines.models.raw_predict import predict_raw
     from pipelines.training.model_files import save_model, summarize_model
     from pipelines.training.write_models import ensure_model_file

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.data.prepared import read_summary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Channel, Engine, Job
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.base import WrittenFile
@@ -122,7 +122,7 @@ def export_trial(
             raise ExportError(str(error)) from None
         parity = json.dumps([asdict(each) for each in parities], indent=2)
         (folder / "parity.json").write_text(parity + "\n", encoding="utf-8")
-        summary, config = read_summary(Path(trial.data)), read_trial_config(Path(trial.folder))
+        summary, config = load_summary(Path(trial.data)), read_trial_config(Path(trial.folder))
         write_sidecar_files(folder, summary, parities)
         if origin is not None:
             (folder / "README.md").write_text(render_model_card(origin, summary, config, parities), encoding="utf-8")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.export.verify import VerificationJob
     from pipelines.selection.model_locations import EnsembleJob
     from pipelines.spec.schema import GoalSpec
-    from pipelines.study.load import Goal
+    from pipelines.study.objective import Goal
     from pipelines.training.messages import TrialJob, TrialOutcome
 
 WRITE_FORMATS: JobFunction[ExportJob, tuple[WrittenFile, ...]] = JobFunction("pipelines.export.export:write_formats")

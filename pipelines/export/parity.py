@@ -134,11 +134,11 @@ def compute_score(predictions: Array, y: Array, scoring: Scoring) -> float | Non
     """
     if predictions.shape != (len(y), scoring.task.outputs):
         return None
-    from pipelines.models.losses import build_loss_with, build_metrics
+    from pipelines.models.losses import build_loss_with_smoothing, build_metrics
 
     name = scoring.metric
     if name == "loss":
-        return float(np.mean(build_loss_with(scoring.task, scoring.training, 0.0)(y, predictions)))
+        return float(np.mean(build_loss_with_smoothing(scoring.task, scoring.training, 0.0)(y, predictions)))
     metric = {each.name: each for each in build_metrics(scoring.task, scoring.training)}[name]
     metric.update_state(y, predictions)
     return float(np.mean(metric.result()))
@@ -147,13 +147,13 @@ def compute_score(predictions: Array, y: Array, scoring: Scoring) -> float | Non
 def choose_scoring(task: Task, training: TrainingSpec, objective: str, direction: str) -> Scoring:
     """Return what predictions are scored by: the objective, or the task's first metric where that needs more."""
     from pipelines.models.losses import build_metrics
-    from pipelines.models.objectives import direction_of
+    from pipelines.models.objectives import find_direction
 
     name = objective.removeprefix("val_")
     known = [metric.name for metric in build_metrics(task, training)]
     if name == "loss" or name in known:
         return Scoring(task, training, name, direction == "minimize")
-    return Scoring(task, training, known[0], direction_of(known[0]) == "minimize")
+    return Scoring(task, training, known[0], find_direction(known[0]) == "minimize")
 
 
 def measure_latency(

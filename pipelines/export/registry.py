@@ -13,7 +13,7 @@ from pipelines.export.formats.onnx import OnnxFile
 from pipelines.export.formats.openvino import OpenVino
 from pipelines.export.formats.saved_model import SavedModel
 from pipelines.spec.schema import GoalSpec
-from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.errors import InputError, Problem, suggest_choice
 
 FORMATS: Mapping[str, Format] = {
     each.name: each
@@ -51,7 +51,7 @@ def check_formats(names: Iterable[str]) -> None:
     """
     for name in names:
         if name not in FORMATS:
-            raise InputError(f'unknown format "{name}"; {nearest(name, FORMATS)}')
+            raise InputError(f'unknown format "{name}"; {suggest_choice(name, FORMATS)}')
         chosen = FORMATS[name]
         missing = [package for module, package in chosen.packages.items() if not _is_installed(module)]
         if missing:

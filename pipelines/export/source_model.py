@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipelines.data.prepare import load_part
+from pipelines.data.prepared_folder import load_part
 from pipelines.export.base import SourceModel
-from pipelines.models.user_model import as_taken
+from pipelines.models.user_model import make_model_input
 
 _CALIBRATION_ROWS = 500
 
@@ -43,7 +43,7 @@ def _build_named_network(preprocessing: keras.Model, core: keras.Model) -> keras
     given = (
         {taken.name: inputs[taken.name] for taken in core.inputs}
         if _has_named_inputs(core, inputs)
-        else as_taken(inputs)
+        else make_model_input(inputs)
     )
     return keras.Model(inputs, core(given, training=False), name="network")
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.data.prepared import Array, read_summary
+from pipelines.data.prepared import Array
+from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Channel
 from pipelines.export.base import Predict, WrittenFile
 from pipelines.export.parity import (
@@ -25,7 +26,7 @@ from pipelines.export.parity import (
     measure_size,
 )
 from pipelines.export.registry import FORMATS
-from pipelines.spec.code_references import callables_beside
+from pipelines.spec.code_references import load_callables_beside
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import ARTIFACTS
@@ -71,7 +72,7 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
         got_odd = _predict_with(predict, odd, job.format) if odd else expected_odd
     channel.beat()
     config = read_trial_config(Path(job.trial.folder))
-    summary = read_summary(Path(job.trial.data))
+    summary = load_summary(Path(job.trial.data))
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
     scoring = choose_scoring(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
     y = load_held_out_targets(job.trial)
@@ -104,7 +105,7 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
 
 def load_held_out(trial: PastTrial) -> dict[str, Array]:
     """Return the raw rows that files are compared on: of the test part, or of the validation part where it is empty."""
-    from pipelines.data.prepare import load_raw  # loads pandas
+    from pipelines.data.prepared_folder import load_raw  # loads pandas
 
     raw = load_raw(Path(trial.data), find_held_out_part(trial))
     return {name: values[:_MOST_ROWS] for name, values in raw.items()}
@@ -112,14 +113,14 @@ def load_held_out(trial: PastTrial) -> dict[str, Array]:
 
 def load_held_out_targets(trial: PastTrial) -> Array:
     """Return the targets of the rows that `load_held_out` returns."""
-    from pipelines.data.prepare import load_part  # loads pandas
+    from pipelines.data.prepared_folder import load_part  # loads pandas
 
     return np.asarray(load_part(Path(trial.data), find_held_out_part(trial)).y[:_MOST_ROWS])
 
 
 def find_held_out_part(trial: PastTrial) -> Literal["test", "validation"]:
     """Return which part the search did not train on: the test part, or the validation part where that is empty."""
-    return "test" if read_summary(Path(trial.data)).rows.get("test") else "validation"
+    return "test" if load_summary(Path(trial.data)).rows.get("test") else "validation"
 
 
 def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
@@ -127,7 +128,7 @@ def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
 
     Empty for arrays and images, which have no such values.
     """
-    summary = read_summary(Path(trial.data))
+    summary = load_summary(Path(trial.data))
     if any(column.shape for column in summary.raw):
         return {}
     rows = {name: values[:_ODD_ROWS].copy() for name, values in load_held_out(trial).items()}
@@ -159,7 +160,7 @@ def register_user_classes(trial: Path) -> Iterator[None]:
     known: Mapping[str, Any] = {}
     if "base" in config:
         try:
-            known = callables_beside(config["model"], Path(config["base"]), "model")
+            known = load_callables_beside(config["model"], Path(config["base"]), "model")
         except InputError:
             known = {}
     with keras.saving.custom_object_scope(dict(known)):

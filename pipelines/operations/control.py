@@ -1,4 +1,4 @@
-"""Control of studies: pause, stop or cancel one, whether or not a process works on it; check that one can be resumed."""
+"""Control of studies: pause, stop or cancel one, with or without a process that works on it; load one to resume it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 from pipelines.queries.study_reader import StudyReader, load_record
-from pipelines.study.load import Study
 from pipelines.study.stored import is_unchecked
+from pipelines.study.study import Study
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, KerastudyError
 from tracking.store.database import Store

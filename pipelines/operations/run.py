@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import partial
 
-from pipelines.data.prepared import DataSummary, read_summary
+from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.submit import check_study, enqueue
 from pipelines.study.stored import find_known_study
@@ -86,7 +87,7 @@ def _load_in_background(load: Callable[[], None]) -> Iterator[None]:
 def supervise_cancellation(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a supervisor that cancels a study that no process works on; it trains nothing."""
     with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
-        yield _make_supervisor(study, read_summary(home.data(study.name)), home, store, engine, control_request="cancel")
+        yield _make_supervisor(study, load_summary(home.data(study.name)), home, store, engine, control_request="cancel")
 
 
 def _make_supervisor(

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from search_spaces.list_shipped_spaces import read_shipped, shipped_names, shipped_text
+from search_spaces.shipped_spaces import list_shipped, read_shipped, read_shipped_text
 
 from pipelines.study.load import load_study
-from search_spaces.errors import InputError, nearest
-from search_spaces.foreign.base import Exported
-from search_spaces.foreign.formats import format_named, format_of
+from search_spaces.errors import InputError, suggest_choice
+from search_spaces.foreign.base import ExportResult
+from search_spaces.foreign.formats import find_format, detect_format
 from search_spaces.parse import parse_space
 from search_spaces.space import Space
 from search_spaces.yaml_reader import read_document
@@ -35,7 +35,7 @@ class ShippedSpace:
 
 def list_shipped_spaces() -> list[ShippedSpace]:
     """Return the shipped spaces, in the order of their names."""
-    return [ShippedSpace(name, len(find_space(name).parameters), _describe(name)) for name in shipped_names()]
+    return [ShippedSpace(name, len(find_space(name).parameters), _describe(name)) for name in list_shipped()]
 
 
 def find_space(name: str) -> Space:
@@ -44,11 +44,11 @@ def find_space(name: str) -> Space:
     Raises:
         InputError: if there is none, or it has problems.
     """
-    if name in shipped_names():
+    if name in list_shipped():
         return parse_space(read_shipped(name), ())
     file = Path(name)
     if not file.exists() and file.suffix not in _FILES:
-        hint = nearest(name, shipped_names())
+        hint = suggest_choice(name, list_shipped())
         raise InputError(f'no shipped space is called "{name}", and there is no such file; {hint}')
     document = read_document(file)
     if "study" in document.data:
@@ -62,19 +62,19 @@ def format_space(name: str) -> str:
     Raises:
         InputError: if there is none, or it has problems.
     """
-    return shipped_text(name) if name in shipped_names() else to_yaml(find_space(name).to_dict())
+    return read_shipped_text(name) if name in list_shipped() else to_yaml(find_space(name).to_dict())
 
 
-def export_space(name: str, format_name: str) -> Exported:
+def export_space(name: str, format_name: str) -> ExportResult:
     """Return a space in another tool's format.
 
     Raises:
         InputError: if there is no such space or format, or the space has problems.
     """
-    return format_named(format_name).write(find_space(name))
+    return find_format(format_name).write(find_space(name))
 
 
-def import_space_file(file: Path, format_name: str | None) -> Exported:
+def import_space_file(file: Path, format_name: str | None) -> ExportResult:
     """Return the space in another tool's file as YAML of ours.
 
     Args:
@@ -84,16 +84,16 @@ def import_space_file(file: Path, format_name: str | None) -> Exported:
     Raises:
         InputError: if it cannot be read.
     """
-    known = None if format_name is None else format_named(format_name)
+    known = None if format_name is None else find_format(format_name)
     document = read_document(file)
-    known = known or format_of(document)
+    known = known or detect_format(document)
     imported = known.read(document)
     text = f"# From {file.name} ({known.TITLE}).\n{to_yaml(imported.space.to_dict())}"
-    return Exported(text, tuple(str(note) for note in imported.notes))
+    return ExportResult(text, tuple(str(note) for note in imported.notes))
 
 
 def _describe(name: str) -> str:
     """Return the first sentence of a shipped space's opening comment."""
-    opening = re.match(r"(?:# .*\n)+", shipped_text(name))
+    opening = re.match(r"(?:# .*\n)+", read_shipped_text(name))
     words = " ".join(line.removeprefix("# ") for line in opening[0].splitlines()) if opening else ""
     return re.split(r"(?<=\.)\s", words, maxsplit=1)[0]

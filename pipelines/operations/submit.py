@@ -22,7 +22,7 @@ from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.search.space_evolution import evolve_study
 from pipelines.spec.units import format_bytes
-from pipelines.study.model_hyperparameters import describe_user_model, undeclared, write_asked
+from pipelines.study.model_hyperparameters import describe_user_model, find_undeclared, write_requests
 from pipelines.study.stored import (
     differs_in_space_alone,
     explain_cancelled,
@@ -144,7 +144,7 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
         if known.document == document:
             return False
         message = f'study "{study.name}" is being worked on with other settings: pause it first, or wait for its end'
-        raise ConflictError(study.document.problem(("study",), message))
+        raise ConflictError(study.document.make_problem(("study",), message))
     if known.document == document and known.state in ("finished", "failed") and not failed_before_start(known):
         return False
     digest = unchecked if failed_before_start(known) else known.digest
@@ -168,11 +168,11 @@ def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) ->
 def _check_own(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
     """Check a model of the study's own, and keep what it asks for."""
     check = _check_extremes(study, folder, engine, CHECK_USER_MODEL)
-    loose = [each.name for each in undeclared(check.requested, study.space.parameters) if study.searches_undeclared]
+    loose = [each.name for each in find_undeclared(check.requested, study.space.parameters) if study.searches_undeclared]
     if loose and study.spec.search.sampler == "grid":
         message = f"a grid needs every range in the space: declare {', '.join(loose)}, or write undeclared: fix"
         raise InputError(Problem(message, "search.sampler"))
-    write_asked(folder, check.requested)
+    write_requests(folder, check.requested)
     return check.smallest, check.largest
 
 

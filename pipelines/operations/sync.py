@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from pipelines.data.prepared import read_summary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.integrations.oracle_records import goal_of, queued_name, recorded_name
 from pipelines.queries.study_reader import StudyReader, load_record
-from pipelines.recording.backfill import Before, Retold, retold
+from pipelines.recording.backfill import Before, Backfill, backfill_study
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
-from tracking.mlflow import urls
-from tracking.outbox.outbox import Outbox, OutboxDispatcher
+from tracking.mlflow.sink import make_home_sink_factory
+from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
 from tracking.store.retrainings import Retrainings
 from tracking.store.study_queue import Lease, LeaseLostError, StudyBusyError, StudyQueue, StudyRecord, identify_process
@@ -48,7 +49,7 @@ class SyncResult:
 
 @dataclass(frozen=True)
 class RebuildResult:
-    """A study that was told to MLflow anew; see `SyncResult` and `Retold`."""
+    """A study that was told to MLflow anew; see `SyncResult` and `Backfill`."""
 
     study: str
     trials: int
@@ -141,14 +142,14 @@ def _sync(home: Home, store: Store, name: str, patience_s: float, watch: SyncMon
         return _deliver(home, store, name, leases, patience_s, watch)
 
 
-def _backfill(home: Home, store: Store, record: StudyRecord) -> Retold:
+def _backfill(home: Home, store: Store, record: StudyRecord) -> Backfill:
     data = home.data(record.name)
     if not (data / "summary.json").exists():
         raise InputError(f"{data} is gone: name the --home that {record.name} was run with")
     outbox = Outbox(store)
     before = Before(next(iter(outbox.list_opened(record.name)), None), outbox.find_closed(record.name))
     retrainings = Retrainings(store).list(record.name)
-    told = retold(load_record(record), read_summary(data), record, before, home, store.open_optuna_storage(), retrainings)
+    told = backfill_study(load_record(record), load_summary(data), record, before, home, store.open_optuna_storage(), retrainings)
     if told is None:
         raise InputError(f"{record.name} has not begun: there is nothing to tell MLflow")
     return told
@@ -160,8 +161,7 @@ def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: f
     before = outbox.read_backlog(name).rows
     delivery = OutboxDispatcher(
         store,
-        urls.resolve(home.folder, os.environ),
-        artifact_root=urls.artifact_root(home.folder, os.environ),
+        make_home_sink_factory(home.folder, os.environ, namespace=store.identity),
         study=name,
         may_deliver=leases.hold,
     )

@@ -173,7 +173,7 @@ class OptunaSearch:
         Points that break a constraint of the space are rejected before any training, and drawn again.
 
         Raises:
-            ConstraintViolated: if no point that keeps the constraints was found.
+            ConstraintViolation: if no point that keeps the constraints was found.
             KerastudyError: if another process has written trials of the study.
         """
         if self._grid is not None and not self._enqueue_next_of_grid(self._grid):

@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.models import catalogue
 from pipelines.search.optuna_search import REJECTED, RESULT
-from pipelines.study.load import Study
-from search_spaces.suggest import distribution, point_for_optuna
-from search_spaces.values import Value, shown
+from pipelines.study.study import Study
+from search_spaces.suggest import make_distribution, make_optuna_point
+from search_spaces.values import Value, format_value
 from tracking.store.database import Store
 
 CHANGES = "kerastudy:changes"
@@ -74,7 +74,7 @@ def evolve_study(store: Store, study: Study, before: Mapping[str, Any]) -> Chang
 
     `study` has the new space; `before` is the old one as `Space.to_dict` wrote it.
     """
-    storage = store.optuna_storage()
+    storage = store.open_optuna_storage()
     try:
         old = optuna.load_study(study_name=current_name(storage, study.name), storage=storage)
     except KeyError:  # submitted, and not begun yet
@@ -117,10 +117,10 @@ def _carried(trial: FrozenTrial, study: Study, named: frozenset[str]) -> FrozenT
         return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={**trial.user_attrs, RESULT: result})
     if trial.state != TrialState.COMPLETE:
         return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=trial.user_attrs)
-    drawn = (distribution(study.space.parameters[name]) for name in values)
+    drawn = (make_distribution(study.space.parameters[name]) for name in values)
     return optuna.trial.create_trial(
         values=trial.values,
-        params=point_for_optuna(study.space, values),
+        params=make_optuna_point(study.space, values),
         distributions=dict(each for each in drawn if each is not None),
         user_attrs=trial.user_attrs,
         intermediate_values=trial.intermediate_values,
@@ -141,7 +141,7 @@ def _as_drawn(study: Study, params: Mapping[str, Value], named: frozenset[str]) 
                 return None
             drawn[name] = value
     dropped = (params.keys() & named) - drawn.keys()
-    if any(params[name] != _default(study, name) for name in dropped) or space.violated(drawn):
+    if any(params[name] != _default(study, name) for name in dropped) or space.find_violations(drawn):
         return None
     return drawn
 
@@ -150,7 +150,7 @@ def _default(study: Study, name: str) -> Value:
     """Return the value that the model takes for what the space does not name; None where that is not known."""
     if study.has_user_model:
         return None
-    asked = catalogue.family(study.spec.model).find(name)
+    asked = catalogue.find_family(study.spec.model).find(name)
     return asked.default if asked else None
 
 
@@ -160,4 +160,4 @@ def _shown(written: Any) -> str:
         return f"{{{', '.join(f'{key}: {_shown(value)}' for key, value in written.items())}}}"
     if isinstance(written, list):
         return f"[{', '.join(map(_shown, written))}]"
-    return shown(written)
+    return format_value(written)

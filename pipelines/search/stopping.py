@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.search.optuna_search import Scored
+from pipelines.search.optuna_search import TrialSummary
 from pipelines.spec.schema import BudgetSpec
-from pipelines.study.load import Objective
+from pipelines.study.objective import Objective
 from tracking.outbox.records import StudyState
 
 _FIRST_FAILURES = 10
 
 
 def reason_to_stop(
-    budget: BudgetSpec, objective: Objective, trials: Sequence[Scored], best: Scored | None, elapsed_s: float
+    budget: BudgetSpec, objective: Objective, trials: Sequence[TrialSummary], best: TrialSummary | None, elapsed_s: float
 ) -> str:
     """Return why no further trial is asked for; empty while there is no reason."""
     if len(trials) >= budget.trials:
@@ -32,7 +32,7 @@ def reason_to_stop(
     return ""
 
 
-def nothing_works(trials: Sequence[Scored]) -> str:
+def nothing_works(trials: Sequence[TrialSummary]) -> str:
     """Return what is wrong with a study whose first trials all failed; empty where that is not so."""
     ended = [trial for trial in trials if trial.state != "running"]
     if len(ended) < _FIRST_FAILURES or any(trial.state != "failed" for trial in ended):
@@ -40,7 +40,7 @@ def nothing_works(trials: Sequence[Scored]) -> str:
     return f"the first {len(ended)} trials all failed, the last one with: {ended[-1].reason}"
 
 
-def outcome(trials: Sequence[Scored], best: Scored | None, why: str) -> tuple[StudyState, str]:
+def outcome(trials: Sequence[TrialSummary], best: TrialSummary | None, why: str) -> tuple[StudyState, str]:
     """Return how a study ended that came to its end because of `why`."""
     if best is not None:
         return "finished", why

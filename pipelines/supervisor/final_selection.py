@@ -22,7 +22,7 @@ from pipelines.selection.model_locations import EnsembleJob, past_trial
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.supervisor.events import FinalistsChosen, RetrainingEnded, StudyEvent
-from pipelines.supervisor.running_trials import COST_A_WORKER, trial_job
+from pipelines.supervisor.running_trials import COST_A_WORKER, make_trial_job
 from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.jobs import TRAIN_TRIAL
 from pipelines.training.messages import EpochDone, TrialJob, TrialResult, UserModel
@@ -189,7 +189,7 @@ class FinalSelection:
             reason="" if beats else f"val_{metric} {ours:.6g} does not beat the winner's {winners:.6g}",
             parts=parts,
         )
-        self._recorder.ensemble_made(made)
+        self._recorder.record_ensemble(made)
         return made if beats else None
 
     # Training ------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class FinalSelection:
         study = self._study
         folds = study.spec.selection.folds
         data = self._home.data(study.name) if folds is None else self._home.data_anew(study.name, folds)
-        job = trial_job(study, self._objective, self._home, trial.number, trial.params, user_model=self._user_model)
+        job = make_trial_job(study, self._objective, self._home, trial.number, trial.params, user_model=self._user_model)
         job = replace(
             job,
             seed=retraining_seed(study.spec.search.seed, trial.number, name),
@@ -245,7 +245,7 @@ class FinalSelection:
         limits = self._study.spec.limits
         training.started_ms, training.started = now_ms(), time.monotonic()
         training.attempts += 1
-        self._recorder.retraining_started(training.number, training.retraining, training.params)
+        self._recorder.record_retraining_start(training.number, training.retraining, training.params)
         folder = self._home.retraining(self._study.name, training.number, training.retraining)
         self._engine.submit(
             Job(
@@ -302,7 +302,7 @@ class FinalSelection:
         keeps = training.retraining == REFIT
         if not keeps:  # only its scores are wanted
             (folder / MODEL_FILE).unlink(missing_ok=True)
-        self._recorder.retraining_finished(retraining, training.unsent, keeps_model=keeps)
+        self._recorder.record_retraining_end(retraining, training.unsent, keeps_model=keeps)
         remove_checkpoints(folder)
         return RetrainingEnded(
             retraining.number,

@@ -74,7 +74,7 @@ class FleetJobs:
         self._begun += 1
         name = f"fleet-{self._begun}"
         self._underway[name] = _Fleet(envelope, self._fleets.take(envelope, slots))
-        job = fleet_job(self._study, self._objective, self._home.data(spec.study), envelope, slots)
+        job = make_fleet_job(self._study, self._objective, self._home.data(spec.study), envelope, slots)
         self._engine.submit(
             Job(
                 name,
@@ -140,7 +140,7 @@ class FleetJobs:
         yield FleetDivided(len(again), reason)
 
 
-def fleet_job(study: Study, objective: Objective, data: Path, envelope: Envelope, slots: int) -> FleetJob:
+def make_fleet_job(study: Study, objective: Objective, data: Path, envelope: Envelope, slots: int) -> FleetJob:
     """Return a fleet of a study's as a worker gets it; `data` is the folder of the prepared data."""
     return FleetJob(
         envelope=envelope,

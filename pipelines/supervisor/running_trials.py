@@ -105,9 +105,9 @@ class RunningTrials:
     def begin(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
         """Record that a trial begins, with these tags, and return it as a worker gets it."""
         self._running[number] = Running(number, values, values, time.monotonic())
-        self._recorder.trial_started(number, values, tags)
+        self._recorder.record_trial_start(number, values, tags)
         hit("trial-start-recorded")
-        return trial_job(
+        return make_trial_job(
             self._study,
             self._objective,
             self._home,
@@ -130,7 +130,7 @@ class RunningTrials:
         running.unsent.append(done)
         if self._user_model is not None and running.told != len(running.params):
             running.told = len(running.params)
-            self._recorder.parameters_drawn(number, running.params)
+            self._recorder.record_parameters(number, running.params)
         return EpochEnded(number, done.epoch + 1, done.of, done.metrics[self._objective.metric])
 
     def flush_epochs(self) -> None:
@@ -247,7 +247,7 @@ class RunningTrials:
         best = self.best.value if self.best else None
         curve = result.epochs if result else ()
         hit("trial-end-due")
-        self._recorder.trial_finished(scored, running.unsent, best_so_far=best, curve=curve)
+        self._recorder.record_trial_end(scored, running.unsent, best_so_far=best, curve=curve)
         hit("trial-end-recorded")
         remove_checkpoints(self._folder(scored.number))
         hit("checkpoints-removed")
@@ -260,7 +260,7 @@ class RunningTrials:
         return self._home.trial(self._study.name, number)
 
 
-def trial_job(
+def make_trial_job(
     study: Study,
     objective: Objective,
     home: Home,
@@ -287,7 +287,7 @@ def trial_job(
         number=number,
         values=values,
         per_layer=study.per_layer,
-        seed=trial_seed(spec.search.seed, number),
+        seed=compute_trial_seed(spec.search.seed, number),
         model=spec.model,
         training=spec.training,
         data=str(home.data(spec.study)),
@@ -301,7 +301,7 @@ def trial_job(
     )
 
 
-def trial_seed(seed: int, number: int) -> int:
+def compute_trial_seed(seed: int, number: int) -> int:
     """Return the seed of a trial: it depends on the study's seed and the trial's number alone."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
 

@@ -29,10 +29,10 @@ from pipelines.search.stopping import outcome, reason_to_stop
 from pipelines.selection.model_locations import evaluation_job, models_job
 from pipelines.study.model_hyperparameters import (
     describe_user_model,
-    given_up_front,
-    most_epochs,
-    read_asked,
-    undeclared,
+    select_initial_values,
+    compute_most_epochs,
+    read_requests,
+    find_undeclared,
 )
 from pipelines.study.study import Study
 from pipelines.supervisor.events import (
@@ -175,8 +175,8 @@ class Supervisor:
     def _open(self) -> None:
         study = self._study
         self._reserve.keep()
-        asked = read_asked(self._home.study(study.name)) if study.has_user_model else ()
-        loose = undeclared(asked, study.space.parameters) if study.searches_undeclared else ()
+        asked = read_requests(self._home.study(study.name)) if study.has_user_model else ()
+        loose = find_undeclared(asked, study.space.parameters) if study.searches_undeclared else ()
         storage = self._store.open_optuna_storage()
         self._search = OptunaSearch(
             storage,
@@ -184,9 +184,9 @@ class Supervisor:
             study.space,
             self._objective,
             study.spec.search,
-            epochs=most_epochs(study, asked),
+            epochs=compute_most_epochs(study, asked),
             check=self._check_lease,
-            up_front=given_up_front(study, asked),
+            up_front=select_initial_values(study, asked),
             undeclared=loose,
         )
         names = [each.name for each in loose]
@@ -195,7 +195,7 @@ class Supervisor:
         )
         self._user_model = describe_user_model(study, asked)
         self._trials = RunningTrials(study, self._objective, self._home, self._search, self._recorder, self._user_model)
-        self._memory_bytes = worker_memory_bytes(study, self._engine.workers)
+        self._memory_bytes = compute_worker_memory(study, self._engine.workers)
         self._fleets = FleetPlanner(
             study,
             self._summary,
@@ -215,7 +215,7 @@ class Supervisor:
             self._memory_bytes,
         )
         self._queue.set_state(study.name, "running")
-        self._recorder.study_opened(self._summary)
+        self._recorder.record_study_start(self._summary)
         hit("study-opened")
         self._delivery.start()
         self._is_open = True
@@ -422,7 +422,7 @@ class Supervisor:
         hit("winner-tested")
         state, reason = self._how_it_ended()
         reason += also
-        self._recorder.study_closed(state, reason, finals.winner, test, finals.finalists, finals.hands_over)
+        self._recorder.record_study_end(state, reason, finals.winner, test, finals.finalists, finals.hands_over)
         self._count_time()
         yield Delivering(self._outbox.count_pending(self._study.name), self._delivery.last_error)
         self._is_leaving = True
@@ -493,7 +493,7 @@ class Supervisor:
         reason = self._no_room_left
         with suppress(Exception):  # where even that cannot be written, the next run finds the study cut off
             self._queue.set_state(self._study.name, "paused", reason)
-            self._recorder.study_closed("paused", reason, self._trials.best, {})
+            self._recorder.record_study_end("paused", reason, self._trials.best, {})
         return self._ended("paused", reason, {})
 
     @property
@@ -506,14 +506,14 @@ class Supervisor:
         Those that were written before a kill are recorded too: nothing says whether it came before that or after.
         """
         try:
-            if missing := self._recorder.models_missing():
+            if missing := self._recorder.find_missing_models():
                 job = models_job(self._home, self._study.name, missing)
                 run_job(self._engine, job, self._alive_unless_halted, on_start=self._recorder.draw_plots)
                 hit("models-written")
         except JobError as error:
             return f"; some models could not be written: {error}"
         finally:
-            self._recorder.models_written()
+            self._recorder.record_written_models()
             hit("models-recorded")
         return ""
 
@@ -525,7 +525,7 @@ class Supervisor:
         return run_job(self._engine, job, self._alive_unless_halted)
 
 
-def worker_memory_bytes(study: Study, workers: int) -> int:
+def compute_worker_memory(study: Study, workers: int) -> int:
     """Return what one of so many workers may hold."""
     return study.spec.limits.memory or int(psutil.virtual_memory().total * _SHARE_OF_MEMORY / workers)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from tracking.reports.draw_learning_curve import draw_learning_curve
+from tracking.reports.learning_curve import draw_learning_curve
 
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import EpochDone, PastTrial, TrialJob, TrialResult

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipelines.data.prepare import load_preprocessing
+from pipelines.data.prepared_folder import load_preprocessing
 from pipelines.models.compose import compose
 from pipelines.training.messages import TrialJob
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE

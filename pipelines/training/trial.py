@@ -16,13 +16,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipelines.data.prepare import load_part, load_preprocessing, load_summary
+from pipelines.data.prepared_folder import load_part, load_preprocessing, load_summary
 from pipelines.engines.base import Channel
-from pipelines.models.build import hypermodel
+from pipelines.models.build import build_hypermodel
 from pipelines.models.compose import compose_user_model
 from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
-from pipelines.models.objectives import class_weights
+from pipelines.models.objectives import calculate_class_weights
 from pipelines.models.user_model import ModelFatalError
 from pipelines.training.artifacts import write_artifacts
 from pipelines.training.batches import Rows
@@ -47,7 +47,7 @@ from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, USER_MODEL_WE
 from pipelines.training.user_model.trial import build_user_model_trial, request_from_supervisor
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import KerastudyError
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 from search_spaces.values import Value
 
 Measure = Callable[[TrialJob], Mapping[str, float]]
@@ -185,11 +185,11 @@ def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
         train_rows=train.rows,
         per_layer=job.per_layer,
     )
-    hp = GivenHyperParameters(job.values)
-    model = hypermodel(job.model, context).build(hp)
+    hp = TrialHyperParameters(job.values)
+    model = build_hypermodel(job.model, context).build(hp)
     schedule = make_schedule(job, fold, epochs=int(hp.values["epochs"]), batch_size=int(hp.values["batch_size"]))
     set_initial_weights(model, str(hp.values["kernel_initializer"]), schedule.seed)
-    rows = Rows(train, load_part(Path(job.data), "validation", fold), class_weights(context.task, context.training))
+    rows = Rows(train, load_part(Path(job.data), "validation", fold), calculate_class_weights(context.task, context.training))
     return BuiltTrial(model, dict(hp.values), rows, schedule)
 
 

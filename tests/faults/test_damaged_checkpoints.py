@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from pipelines.data.prepared import Features, Part, Task
-from pipelines.models.build import hypermodel
+from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training import checkpoint
-from pipelines.training.checkpoint import Checkpoints
-from pipelines.training.graph_trainer import loop
 from pipelines.training.batches import Rows
+from pipelines.training.checkpoint import CheckpointStore
+from pipelines.training.graph_trainer import loop
 from pipelines.training.schedule import Schedule
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 
 OFFSETS = 200
 TASK = Task("binary", ("y",), classes=("no", "yes"), class_counts=(20, 20))
@@ -58,7 +58,7 @@ def trained(listener, checkpoints):
     ]
     values = {"units": 6, "dropout": 0.4, "schedule": "cosine", "optimizer": "adam", "depth": 1}
     context = ModelContext(Features(dense=4), TASK, TrainingSpec(), 40)
-    model = hypermodel("mlp", context).build(GivenHyperParameters({"batch_size": 16, "epochs": 5, **values}))
+    model = build_hypermodel("mlp", context).build(TrialHyperParameters({"batch_size": 16, "epochs": 5, **values}))
     schedule = Schedule(5, 16, 3, 0.0, seed=3)
     asked = {"metric": "val_loss", "direction": "minimize"}
     fitted = loop(model, Rows(*parts, None), schedule, **asked, listener=listener, checkpoints=checkpoints)
@@ -73,7 +73,7 @@ def cut_off(tmp_path_factory):
         patched.setattr(checkpoint, "_LEAST_S", 0.0)
         patched.setattr(checkpoint, "_SHARE", 0)
         with pytest.raises(CutOffError):
-            trained(Until(3), Checkpoints(folder, 0, "it"))
+            trained(Until(3), CheckpointStore(folder, 0, "it"))
         whole = trained(Until(), None)
     return folder, whole
 
@@ -110,18 +110,18 @@ def equal(ours, theirs):
 def test_what_is_read_is_whole_or_nothing(cut_off, tmp_path):
     """Wherever a checkpoint is damaged, the one before it is read, bit for bit, or none where both are."""
     folder, _ = cut_off
-    latest = Checkpoints(folder, 0, "it").read()
+    latest = CheckpointStore(folder, 0, "it").read()
     only_before = damaged(folder, tmp_path / "before", lambda content: b"", (LATEST,))
-    before = Checkpoints(only_before, 0, "it").read()
+    before = CheckpointStore(only_before, 0, "it").read()
     assert (len(latest.history), len(before.history)) == (3, 2)
     for index, (change, files) in enumerate(damages()):
-        read = Checkpoints(damaged(folder, tmp_path / str(index), change, files), 0, "it").read()
+        read = CheckpointStore(damaged(folder, tmp_path / str(index), change, files), 0, "it").read()
         expected = None if len(files) == 2 else before if files == (LATEST,) else latest
         if expected is None:
             assert read is None
             continue
-        assert read.judge == expected.judge
-        assert equal(read.best, expected.best)
+        assert read.monitor == expected.monitor
+        assert equal(read.best_weights, expected.best_weights)
         assert equal(read.state, expected.state)
 
 
@@ -131,7 +131,7 @@ def test_the_training_comes_to_the_same(index, cut_off, tmp_path):
     folder, (whole, weights) = cut_off
     change, files = list(damages())[index]
     listener = Until()
-    fitted, ours = trained(listener, Checkpoints(damaged(folder, tmp_path / "it", change, files), 0, "it"))
+    fitted, ours = trained(listener, CheckpointStore(damaged(folder, tmp_path / "it", change, files), 0, "it"))
     assert fitted == whole
     assert equal(ours, weights)
     assert listener.heard[0] == (0 if len(files) == 2 else 2 if files == (LATEST,) else 3)

@@ -33,7 +33,7 @@ def home(tmp_path_factory):
 
 def in_mlflow(home):
     """Break what MLflow holds; return nothing."""
-    client = mlflow_connection.connect(urls.home_tracking_uri(home))
+    client = mlflow_connection.connect(urls.make_home_tracking_uri(home))
     [experiment] = [each for each in client.search_experiments() if each.name == "it"]
     runs = {run.data.tags.get("number"): run for run in client.search_runs([experiment.experiment_id])}
     tags = {"kerastudy.study": "it", "kerastudy.kind": "trial", "number": "0"}

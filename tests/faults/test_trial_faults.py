@@ -117,7 +117,7 @@ def check(watched: Watched, faults: list[tuple[str, int]]) -> None:
     """Each trial came to what its faults leave of it, and says why; nothing else did."""
     assert "Traceback" not in watched.output
     assert len(watched.trials) == len(faults)
-    client = MlflowClient(urls.home_tracking_uri(watched.home))
+    client = MlflowClient(urls.make_home_tracking_uri(watched.home))
     runs = {
         run.data.tags["number"]: run
         for run in client.search_runs([client.get_experiment_by_name("it").experiment_id])

@@ -14,11 +14,11 @@ from small_studies import study_of
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.operations.submit import enqueue
 from pipelines.search.optuna_search import TrialSummary, summarize_trials
-from pipelines.study.load import Study
+from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEvent
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
-from tracking.outbox.outbox import Outbox, Waiting
+from tracking.outbox.outbox import Backlog, Outbox
 from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue
 
@@ -62,9 +62,9 @@ class FakeDelivery:
     def hurry(self) -> None:
         """Do nothing: nothing takes time here."""
 
-    def stop(self, flush_s: float) -> Waiting:
+    def stop(self, flush_s: float) -> Backlog:
         self.calls.append("stop")
-        return Waiting(self._outbox.pending("it"), 0, "")
+        return Backlog(self._outbox.count_pending("it"), 0, "")
 
 
 class Desk:
@@ -109,10 +109,10 @@ class Desk:
 
     @cached_property
     def _storage(self) -> optuna.storages.RDBStorage:
-        return self.store.optuna_storage()
+        return self.store.open_optuna_storage()
 
     def records(self, kind: type = object) -> list[Any]:
-        rows = [row.record for row in self.outbox.next_rows("it", 100_000)]
+        rows = [row.record for row in self.outbox.read_next_rows("it", 100_000)]
         return [record for record in rows if isinstance(record, kind)]
 
     def models(self) -> list[int]:

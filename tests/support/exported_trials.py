@@ -7,7 +7,7 @@ from fake_channel import FakeChannel
 
 from pipelines.export.model_card import ModelOrigin
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.messages import UserModel, TrialJob
+from pipelines.training.messages import TrialJob, UserModel
 from pipelines.training.trial import train_trial
 from pipelines.workspace.home import Home
 

@@ -1,4 +1,4 @@
-"""A worker's line to a supervisor that is not there: it remembers, and answers by script."""
+"""Channel without a supervisor: it records messages, and answers by script."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 class FakeChannel:
-    """See `engine.Channel`.
+    """See `base.Channel`.
 
     Args:
-        prune_at: epochs, counted from 0, at whose rung a trial is told to end.
+        prune_at: epochs, counted from 0, at whose rung a trial is pruned.
         die_at: epoch at whose report the worker's process ends.
     """
 
@@ -18,7 +18,7 @@ class FakeChannel:
         self._die_at = die_at
         self.beats = 0
         self.reported: list[Any] = []
-        self.asked: list[Any] = []
+        self.requested: list[Any] = []
 
     def beat(self) -> None:
         self.beats += 1
@@ -28,8 +28,8 @@ class FakeChannel:
         if message.epoch == self._die_at:
             raise WorkerDiedError
 
-    def ask(self, message: Any) -> bool:
-        self.asked.append(message)
+    def request(self, message: Any) -> bool:
+        self.requested.append(message)
         return message.epoch in self._prune_at
 
 

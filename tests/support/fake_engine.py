@@ -1,7 +1,7 @@
-"""An engine without processes: what its trials report, ask and end with is scripted, one step for each look at it.
+"""Engine without processes; its trials follow scripts, one step for each call of `events`.
 
-A script is a generator function over a `TrialJob`. It yields what a worker would report (`EpochDone`) or ask
-(`RungReached`, answered through `send`) and returns the `TrialResult`, or raises `Ends`.
+A script is a generator function over a `TrialJob`. It yields the reports (`EpochDone`) and requests (`RungReached`,
+answered through `send`) of a worker and returns the `TrialResult` or `TrialOutcome`, or raises `Ends`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.engines.base import Requested, Backend, Event, Failed, FailureKind, Finished, Job, Reported
+from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Reported, Requested
 from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
-from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialResult
+from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialOutcome, TrialResult
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, RESULT_FILE, locate_epochs_file, parse_epochs
 from pipelines.workspace.atomic_files import write_text
 
-Script = Callable[[TrialJob], Generator[EpochDone | RungReached, bool, TrialResult]]
+Script = Callable[[TrialJob], Generator[EpochDone | RungReached, bool, TrialResult | TrialOutcome]]
 
 
 class Ends(Exception):  # noqa: N818  # the end that a script wants, not a defect
@@ -34,20 +34,20 @@ class Ends(Exception):  # noqa: N818  # the end that a script wants, not a defec
 
 
 class FakeEngine:
-    """See `engine.Engine`.
+    """See `base.Engine`.
 
     Args:
-        test_scores: what the job that scores the winner returns; None lets it fail.
-        others: what other jobs that train nothing return, by their names.
+        test_scores: result of the job that scores the winner; None lets it fail.
+        others: results of other jobs that train nothing, by their names.
         on_event: called before each event is given out.
 
     Attributes:
         jobs: every trial's job, in the order begun, in fleets or by itself.
-        functions: what each trial's job calls.
+        functions: path of each trial's job function.
         fleets: every fleet's job.
         other_jobs: every job that trains nothing.
         stopped: names of the jobs that were stopped.
-        warmed: backends that were asked for ahead of their jobs.
+        warmed: backends that were prepared ahead of their jobs.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class FakeEngine:
         self.jobs: list[TrialJob] = []
         self.functions: list[str] = []
         self.fleets: list[FleetJob] = []
-        self.other_jobs: list[Job] = []
+        self.other_jobs: list[Job[Any, Any]] = []
         self.stopped: list[str] = []
         self.warmed: list[Backend] = []
 
@@ -89,14 +89,14 @@ class FakeEngine:
     def warm(self, backend: Backend) -> None:
         self.warmed.append(backend)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job[Any, Any]) -> None:
         assert self.idle > 0
         assert job.name not in self._under_way
         trial = job.payload[0] if isinstance(job.payload, tuple) else job.payload
         if isinstance(trial, TrialJob):
             self.jobs.append(trial)
-            self.functions.append(job.function)
-            self._under_way[job.name] = self._script(trial)
+            self.functions.append(job.function.path)
+            self._under_way[job.name] = self._run(trial)
         elif isinstance(job.payload, FleetJob):
             self.fleets.append(job.payload)
             self._under_way[job.name] = self._fleet(job.payload)
@@ -127,49 +127,53 @@ class FakeEngine:
     def close(self) -> None:
         self._under_way.clear()
 
+    def _run(self, trial: TrialJob) -> Generator[Any, bool, TrialOutcome]:
+        ended = yield from self._script(trial)
+        return TrialOutcome("completed", ended) if isinstance(ended, TrialResult) else ended
+
     def _step(self, name: str) -> Event:
         answer, self._answers[name] = self._answers[name], None
         try:
-            said = self._under_way[name].send(answer)
+            waiting = self._under_way[name].send(answer)
         except StopIteration as end:
             del self._under_way[name]
             return Finished(name, end.value)
         except Ends as end:
             del self._under_way[name]
             return Failed(name, end.kind, end.reason, end.traceback)
-        if isinstance(said, (RungReached, RungsReached, SlotsFree)):
+        if isinstance(waiting, (RungReached, RungsReached, SlotsFree)):
             self._waits.add(name)
-            return Requested(name, said)
-        return Reported(name, said)
+            return Requested(name, waiting)
+        return Reported(name, waiting)
 
     def _fleet(self, job: FleetJob) -> Generator[Any, Any, None]:
         """Train trials by their scripts, one epoch of each at a time; a script that `Ends` ends the whole fleet."""
-        members: dict[int, Generator[Any, bool, TrialResult]] = {}
-        said: dict[int, Any] = {}
+        members: dict[int, Generator[Any, bool, TrialOutcome]] = {}
+        waiting: dict[int, Any] = {}
         ended: dict[int, Any] = {}
         while True:
-            given = yield SlotsFree(job.seats - len(members), ended)
-            assert len(given) <= job.seats - len(members)
+            given = yield SlotsFree(job.slots - len(members), ended)
+            assert len(given) <= job.slots - len(members)
             self.jobs += given
-            members |= {trial.number: self._script(trial) for trial in given}
+            members |= {trial.number: self._run(trial) for trial in given}
             ended = {}
             if not members:
                 return
             while not ended:
                 verdicts: frozenset[int] = frozenset()
-                rungs = {number: (rung.epoch, rung.best) for number, rung in said.items()}
+                rungs = {number: (rung.epoch, rung.best) for number, rung in waiting.items()}
                 if rungs:
                     verdicts = yield RungsReached(rungs)
                 epochs = {}
                 for number, member in list(members.items()):
                     try:
-                        epochs[number] = member.send(number in verdicts if number in said else None)
-                        said.pop(number, None)
+                        epochs[number] = member.send(number in verdicts if number in waiting else None)
+                        waiting.pop(number, None)
                     except StopIteration as end:
                         ended[number] = end.value
-                        said.pop(number, None)
+                        waiting.pop(number, None)
                         del members[number]
-                said = {number: each for number, each in epochs.items() if isinstance(each, RungReached)}
+                waiting = {number: each for number, each in epochs.items() if isinstance(each, RungReached)}
                 done = {number: each for number, each in epochs.items() if isinstance(each, EpochDone)}
                 if done:
                     yield FleetEpoch(done)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from tracking.mlflow import ui
+from tracking.mlflow import server
 
 Fault = Literal["reset", "hang", "drop", "cut", "fail after"] | int
 """What happens to a request.
@@ -184,18 +184,18 @@ class MlflowProcess:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._port = ui._free_port("127.0.0.1", 0)
+        self._port = server.find_free_port("127.0.0.1", 0)
         self._child: subprocess.Popen[bytes] | None = None
         self.address = f"http://127.0.0.1:{self._port}"
         self.database = f"sqlite:///{folder / 'mlflow.db'}"
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it answers."""
-        command = ui.server_command(self.database, self._folder / "artifacts", "127.0.0.1", self._port)
+        command = server.make_command(self.database, self._folder / "artifacts", "127.0.0.1", self._port)
         log = self._folder / "server.log"
         with log.open("ab") as output:
             self._child = subprocess.Popen(
-                command, stdout=output, stderr=output, env=ui.server_environ(os.environ), start_new_session=True
+                command, stdout=output, stderr=output, env=server.make_environ(os.environ), start_new_session=True
             )
         if wait:
             self.wait_until_healthy()
@@ -203,7 +203,7 @@ class MlflowProcess:
     def wait_until_healthy(self) -> None:
         """Wait until it answers."""
         assert self._child is not None
-        ui._wait_until_healthy(self._child, "127.0.0.1", self._port, 120, self._folder / "server.log")
+        server.wait_until_healthy(self._child, "127.0.0.1", self._port, 120, self._folder / "server.log")
 
     def kill(self) -> None:
         """End it and its workers as a crash does."""

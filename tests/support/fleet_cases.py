@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.prepared import Features, Part, Task
-from pipelines.models.objectives import class_weights
+from pipelines.models.objectives import calculate_class_weights
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import Rows
 from pipelines.training.schedule import Schedule
@@ -39,7 +39,7 @@ class Setting:
         """Return the rows, which the class or the value of the first numbers of each row can be told from."""
         random = np.random.default_rng(5)
         train, validation = (self._part(random, rows) for rows in (self.train_rows, self.validation_rows))
-        return Rows(train, validation, class_weights(self.task, self.training))
+        return Rows(train, validation, calculate_class_weights(self.task, self.training))
 
     def _part(self, random: np.random.Generator, rows: int) -> Part:
         x: dict[str, Any] = {}
@@ -70,7 +70,7 @@ class Trial:
     pruned_at: int | None = None
 
     def schedule(self, setting: Setting) -> Schedule:
-        """Return how long it trains."""
+        """Return its schedule."""
         stopping = setting.training.early_stopping
         return Schedule(
             epochs=int(self.values["epochs"]),
@@ -83,18 +83,18 @@ class Trial:
 
 @dataclass(frozen=True)
 class FleetRun:
-    """Trials that go through one fleet in order, refilling its seats.
+    """Trials that go through one fleet in order, refilling its slots.
 
     Attributes:
         beside: trials that the program has room for besides, though none of them is trained.
         constants: of the `program` module, to be other than they are.
-        cut_after: trials by name that leave after an epoch, counted from 0, and go on from what was kept of them.
+        cut_after: trials by name that leave their slot after an epoch, counted from 0, and resume from a checkpoint.
         compiled: False does without compiling: cheaper for a training of one step, and the same arithmetic.
     """
 
     setting: Setting
     trials: Mapping[str, Trial]
-    seats: int = 4
+    slots: int = 4
     beside: tuple[Trial, ...] = ()
     constants: Mapping[str, int] = field(default_factory=dict)
     cut_after: Mapping[str, int] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class FleetRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial's training ended; the weights are the best epoch's, in the order of its stock model's."""
+    """End of a trial's training; the weights are the best epoch's, in the order of its stock model's."""
 
     history: tuple[Mapping[str, float], ...] = ()
     best_epoch: int = -1

@@ -15,7 +15,7 @@ from fleet_cases import FleetRun, Outcome
 from pipelines.training.checkpoint import Checkpoint
 from pipelines.training.fleet import program as program_module
 from pipelines.training.fleet.envelope import Envelope, find_envelope
-from pipelines.training.fleet.fleet import Ended, Fleet
+from pipelines.training.fleet.fleet import EndedMember, Fleet
 from pipelines.training.fleet.member import build_member
 from pipelines.training.fleet.program import Program
 
@@ -28,24 +28,24 @@ def run_fleet(run: FleetRun, programs: dict[Any, Program]) -> dict[str, Outcome]
     envelope = find_envelope([*members.values(), *beside])
     program = _program(run, envelope, programs)
     fleet: Fleet[str] = Fleet(
-        program, run.seats, metric=setting.metric, direction=setting.direction, per_layer=setting.per_layer
+        program, run.slots, metric=setting.metric, direction=setting.direction, per_layer=setting.per_layer
     )
     waiting = {name: (members[name], trial.schedule(setting)) for name, trial in run.trials.items()}
-    seated: dict[str, int] = {}
-    kept: dict[str, Checkpoint] = {}
+    running: dict[str, int] = {}
+    checkpoints: dict[str, Checkpoint] = {}
     outcomes: dict[str, Outcome] = {}
-    while waiting or seated:
+    while waiting or running:
         admitted = [*waiting][: fleet.free]
-        fleet.admit({name: waiting.pop(name) for name in admitted}, kept)
-        seated |= {name: len(kept[name].history) if name in kept else 0 for name in admitted}
+        fleet.admit({name: waiting.pop(name) for name in admitted}, checkpoints)
+        running |= {name: len(checkpoints[name].history) if name in checkpoints else 0 for name in admitted}
         fleet.train_epoch()
-        ended = fleet.settle({name for name, epoch in seated.items() if run.trials[name].pruned_at == epoch})
+        ended = fleet.take_ended({name for name, epoch in running.items() if run.trials[name].pruned_at == epoch})
         outcomes |= {name: _outcome(end) for name, end in ended.items()}
-        for name in [name for name, epoch in seated.items() if run.cut_after.get(name) == epoch]:
-            kept[name] = fleet.kept(name)
-            fleet.leave(name)
+        for name in [name for name, epoch in running.items() if run.cut_after.get(name) == epoch]:
+            checkpoints[name] = fleet.capture(name)
+            fleet.release(name)
             waiting[name] = members[name], run.trials[name].schedule(setting)
-        seated = {name: epoch + 1 for name, epoch in seated.items() if name not in ended and name not in waiting}
+        running = {name: epoch + 1 for name, epoch in running.items() if name not in ended and name not in waiting}
     return outcomes
 
 
@@ -57,7 +57,7 @@ def _program(run: FleetRun, envelope: Envelope, programs: dict[Any, Program]) ->
     return programs[key]
 
 
-def _outcome(end: Ended) -> Outcome:
+def _outcome(end: EndedMember) -> Outcome:
     if end.fitted is None:
         return Outcome(failure=str(end.failure))
     return Outcome(end.fitted.history, end.fitted.best_epoch, end.fitted.pruned, end.weights)

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from search_spaces.errors import InputError
-from search_spaces.foreign.base import Exported, Format, Imported
+from search_spaces.foreign.base import ExportResult, Format, ImportResult
 from search_spaces.parameters import Categorical, Fixed, Parameter
 from search_spaces.space import Space
 from search_spaces.yaml_reader import parse_document
 
 
-def imported(form: Format, text: str, file: str = "foreign.yaml") -> Imported:
+def imported(form: Format, text: str, file: str = "foreign.yaml") -> ImportResult:
     """Return what a format reads from text, which it must recognise."""
     document = parse_document(text, file)
     assert form.recognises(document)
@@ -33,7 +33,7 @@ def there_and_back(form: Format, space: Space) -> Space:
     return imported(form, form.write(space).text).space
 
 
-def notes_of(result: Imported | Exported) -> str:
+def notes_of(result: ImportResult | ExportResult) -> str:
     """Return all notes as one text."""
     return "\n".join(map(str, result.notes))
 

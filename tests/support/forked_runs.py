@@ -31,7 +31,7 @@ from pipelines.engines.base import Event, Failed, Finished, Job, Reported
 from tracking.testing import failpoints
 
 if TYPE_CHECKING:
-    from pipelines.study.load import Study
+    from pipelines.study.study import Study
     from pipelines.supervisor.supervisor import Supervisor
     from pipelines.training.messages import TrialJob
     from pipelines.workspace.home import Home
@@ -189,8 +189,8 @@ def _scripted(study: Study, home: Home) -> Iterator[Supervisor]:
 
     from pipelines.operations.submit import enqueue
     from pipelines.supervisor.supervisor import Supervisor
-    from tracking.mlflow import urls
-    from tracking.outbox.outbox import OutboxDelivery
+    from tracking.mlflow.sink import make_home_sink_factory
+    from tracking.outbox.dispatcher import OutboxDispatcher
     from tracking.store.database import Store
 
     def script(job: TrialJob) -> Any:
@@ -201,12 +201,8 @@ def _scripted(study: Study, home: Home) -> Iterator[Supervisor]:
     (home.data(study.name) / "split.csv").write_text("row,part\n")
     with Store.open(home.store) as store:
         enqueue(study, SUMMARY, store)
-        delivery = OutboxDelivery(
-            store,
-            urls.home_tracking_uri(home.folder),
-            artifact_root=urls.home_artifacts(home.folder).as_uri(),
-            study=study.name,
-        )
+        connect = make_home_sink_factory(home.folder, {}, namespace=store.identity)
+        delivery = OutboxDispatcher(store, connect, study=study.name)
         yield Supervisor(
             study, SUMMARY, home, store, FakeEngine(script, test_scores={}, others={"data": None}), delivery
         )

@@ -8,12 +8,12 @@ from typing import Any
 from fake_channel import FakeChannel
 
 from pipelines.engines.base import Backend, Event, Failed, Finished, Job
-from pipelines.engines.local_worker import _function, _one_line
+from pipelines.engines.local_worker import _one_line
 from search_spaces.errors import InputError
 
 
 class InlineEngine:
-    """See `engine.Engine`."""
+    """See `base.Engine`."""
 
     workers = 1
     idle = 1
@@ -28,17 +28,17 @@ class InlineEngine:
     def submit(self, job: Job) -> None:
         assert job.backend == "tensorflow", "this process has one backend"
         try:
-            self._events.append(Finished(job.name, _function(job.function)(job.payload, FakeChannel())))
+            self._events.append(Finished(job.name, job.function.load()(job.payload, FakeChannel())))
         except InputError as error:
             self._events.append(Failed(job.name, "input", str(error), "", error.problems))
         except Exception as error:
             self._events.append(Failed(job.name, "error", _one_line(error)))
 
     def answer(self, job: str, message: Any) -> None:
-        raise AssertionError("nothing is asked here")
+        raise AssertionError("no job sends requests here")
 
     def stop(self, job: str) -> None:
-        """Do nothing: no job is ever under way."""
+        """Do nothing: no job ever runs longer."""
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         events, self._events = self._events, []

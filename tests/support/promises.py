@@ -21,14 +21,15 @@ from mlflow.exceptions import MlflowException
 from pipelines.queries.study_reader import loaded
 from pipelines.search.optuna_search import TrialSummary, best_first, best_of, count_by_state, summarize_trials
 from pipelines.search.space_evolution import current_name
-from pipelines.selection.finalists import REFIT, retrainings_wanted, finalists_of
-from pipelines.study.load import Objective, Study
+from pipelines.selection.finalists import REFIT, finalists_of, retrainings_wanted
+from pipelines.study.objective import Objective
+from pipelines.study.study import Study
 from pipelines.training.messages import TrialResult
 from pipelines.training.trial_folder import MODEL_FILE, read_epochs, read_result
 from pipelines.workspace.home import Home
 from tracking.mlflow import client as mlflow_connection
 from tracking.mlflow import urls
-from tracking.mlflow.formatting import run_name
+from tracking.mlflow.formatting import format_run_name
 from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
 from tracking.store.retrainings import Retraining, Retrainings
@@ -90,7 +91,7 @@ def broken_promises(
     home = Home(folder, store or str(folder))
     broken = []
     with Store.open(home.store) as opened:
-        client = mlflow_connection.connect(tracking_uri or urls.home_tracking_uri(folder))
+        client = mlflow_connection.connect(tracking_uri or urls.make_home_tracking_uri(folder))
         records = [record for record in StudyQueue(opened).list() if only in ("", record.name)]
         if not records:
             broken.append("there is no study in the store")
@@ -117,13 +118,13 @@ def acknowledged(folder: Path, name: str, *, store: str = "") -> dict[int, tuple
 def waiting_rows(folder: Path, name: str, *, store: str = "") -> int:
     """Return how many rows of a study have not arrived in MLflow."""
     with Store.open(store or folder) as opened:
-        waiting = Outbox(opened).waiting(name)
+        waiting = Outbox(opened).read_backlog(name)
     return waiting.pending + waiting.set_aside
 
 
 def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
     study = loaded(record)
-    storage = store.optuna_storage()
+    storage = store.open_optuna_storage()
     try:
         in_optuna = optuna.load_study(study_name=current_name(storage, study.name), storage=storage)
         numbers = [trial.number for trial in in_optuna.get_trials(deepcopy=False)]
@@ -134,8 +135,8 @@ def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
         storage.engine.dispose()
     summary = home.data(study.name) / "summary.json"
     task = json.loads(summary.read_text())["task"]["kind"] if summary.exists() else "regression"
-    retrainings = Retrainings(store).of(study.name)
-    return _Ended(study, record, study.objective(task), numbers, trials, retrainings, home)
+    retrainings = Retrainings(store).list(study.name)
+    return _Ended(study, record, study.resolve_objective(task), numbers, trials, retrainings, home)
 
 
 def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
@@ -158,7 +159,7 @@ def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
     trained = {(each.number, each.name) for each in ended.retrainings if each.state == "complete"}
     if missing := ended.expected_retrainings - trained:
         yield f"further trainings are missing: {sorted(missing)}"
-    waiting = Outbox(store).waiting(ended.name)
+    waiting = Outbox(store).read_backlog(ended.name)
     if waiting.pending or waiting.set_aside:
         yield f"{waiting.pending} rows wait for MLflow, {waiting.paused} were set aside: {waiting.last_error}"
 
@@ -199,10 +200,10 @@ def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
         yield f"the study's run is {parent.info.status}"
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     executed = [run for run in runs if run.data.tags.get("kerastudy.kind") == "retraining"]
-    names = sorted(str(run.info.run_name) for run in executed)
-    if names != sorted(run_name(ended.name, each.number, each.name) for each in ended.retrainings):
+    names = sorted(str(run.info.format_run_name) for run in executed)
+    if names != sorted(format_run_name(ended.name, each.number, each.name) for each in ended.retrainings):
         yield f"MLflow has the further trainings {names}"
-    if unended := [run.info.run_name for run in executed if run.info.status != "FINISHED"]:
+    if unended := [run.info.format_run_name for run in executed if run.info.status != "FINISHED"]:
         yield f"MLflow has further trainings that are not FINISHED: {unended}"
     if stray := len(runs) - 1 - len(children) - len(executed):
         yield f"MLflow has {stray} runs of the study that belong to no parent"
@@ -217,7 +218,7 @@ def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
         if (run := by_number.get(trial.number)) is not None:
             yield from (f"trial {trial.number} in MLflow: {each}" for each in _run_of(trial, run, ended, client))
     yield from _parents_curve(ended, parent, client)
-    refitted = {int(run.data.tags["number"]): run for run in executed if str(run.info.run_name).endswith(REFIT)}
+    refitted = {int(run.data.tags["number"]): run for run in executed if str(run.info.format_run_name).endswith(REFIT)}
     yield from _registered(ended, {**by_number, **refitted}, client)
     logged = client.search_logged_models([experiment.experiment_id])
     of_runs = Counter(model.source_run_id for model in logged)
@@ -316,7 +317,7 @@ def _best_model(ended: _Ended) -> Iterator[str]:
     """Load the best model, ask it about the validation rows in raw columns, and compare with what was recorded."""
     import keras
 
-    from pipelines.data.prepare import load_part, load_raw, load_summary
+    from pipelines.data.prepared_folder import load_part, load_raw, load_summary
     from pipelines.models.losses import build_metrics
     from pipelines.models.raw_predict import predict_raw
 

@@ -8,7 +8,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from pipelines.study.load import Study, check_document
+from pipelines.study.load import check_document
+from pipelines.study.study import Study
 from search_spaces.parse import parse_space
 from search_spaces.space import Space
 from search_spaces.yaml_reader import parse_document

@@ -7,29 +7,29 @@ from collections.abc import Mapping
 import keras
 from fleet_cases import Outcome, Setting, Trial
 
-from pipelines.models.build import hypermodel
+from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
-from pipelines.training.fit_trainer import fit
 from pipelines.training.errors import TrialError
+from pipelines.training.fit_trainer import train_with_fit
 from pipelines.training.trainer import Trainer
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 
 
 def stock_model(setting: Setting, trial: Trial) -> keras.Model:
     """Return a trial's own Keras model before its training."""
     context = ModelContext(setting.features, setting.task, setting.training, setting.train_rows, setting.per_layer)
-    hp = GivenHyperParameters(trial.values)
-    model = hypermodel("mlp", context).build(hp)
+    hp = TrialHyperParameters(trial.values)
+    model = build_hypermodel("mlp", context).build(hp)
     set_initial_weights(model, str(hp.values["kernel_initializer"]), trial.seed)
     return model
 
 
-def stock_outcome(setting: Setting, trial: Trial, trainer: Trainer = fit) -> Outcome:
+def stock_outcome(setting: Setting, trial: Trial, trainer: Trainer = train_with_fit) -> Outcome:
     """Train a trial by another trainer; `fit` eagerly, as these trainings are shorter than the making of a graph."""
     keras.utils.set_random_seed(trial.seed)
     model = stock_model(setting, trial)
-    model.run_eagerly = trainer is fit
+    model.run_eagerly = trainer is train_with_fit
     listener = _Prunes(trial.pruned_at)
     try:
         fitted = trainer(
@@ -49,9 +49,9 @@ class _Prunes:
     def __init__(self, at: int | None) -> None:
         self._at = at
 
-    def batch(self) -> None:
+    def record_batch(self) -> None:
         """A batch is done."""
 
-    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
         """An epoch is done."""
         return epoch == self._at

@@ -28,13 +28,13 @@ class SavedModel:
         import numpy as np
         import tensorflow as tf
 
-        from pipelines.models.raw_predict import batches
+        from pipelines.models.raw_predict import iterate_batches
 
         loaded = tf.saved_model.load(str(folder / written.file))
         serve = loaded.signatures["serving_default"]
 
         def predict(raw: Mapping[str, Array], loaded: object = loaded) -> Array:  # a signature alone lets its model go
-            answers = [next(iter(serve(**batch).values())) for batch in batches(raw)]
+            answers = [next(iter(serve(**batch).values())) for batch in iterate_batches(raw)]
             return np.concatenate([np.asarray(answer) for answer in answers])
 
         return predict

@@ -40,7 +40,7 @@ from pipelines.search.optuna_search import TrialSummary
 from pipelines.spec.code_references import split_reference
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.study import Study
-from pipelines.supervisor.running_trials import trial_seed
+from pipelines.supervisor.running_trials import compute_trial_seed
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
@@ -205,7 +205,7 @@ def _compare_trials(
     study: Study, trial: TrialSummary, past: TrainingOutcome, now: TrainingOutcome
 ) -> Iterator[ItemComparison]:
     """Compare what the two trainings were given."""
-    used, seed = past.config.get("seed"), trial_seed(study.spec.search.seed, trial.number)
+    used, seed = past.config.get("seed"), compute_trial_seed(study.spec.search.seed, trial.number)
     note = "" if used in (None, seed) else "the study's seed has changed since; the trial's own was used"
     yield compare_values("trial", "seed", used, seed, note)
     if now.config:

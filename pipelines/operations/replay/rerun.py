@@ -13,16 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.prepared import DataSummary, read_summary
+from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.run_job import JobError, Responder, run_job
 from pipelines.search.optuna_search import TrialSummary
-from pipelines.study.load import Study
-from pipelines.study.model_hyperparameters import describe_user_model, given_up_front, read_asked
-from pipelines.supervisor.fleet_jobs import fleet_job
+from pipelines.study.model_hyperparameters import describe_user_model, select_initial_values, read_requests
+from pipelines.study.study import Study
+from pipelines.supervisor.fleet_jobs import make_fleet_job
 from pipelines.supervisor.fleet_planner import FleetPlanner
-from pipelines.supervisor.running_trials import trial_job
-from pipelines.supervisor.supervisor import worker_memory_bytes
+from pipelines.supervisor.running_trials import make_trial_job
+from pipelines.supervisor.supervisor import compute_worker_memory
 from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.fleet.envelope import Envelope, find_envelope
 from pipelines.training.fleet.member import build_member
@@ -97,9 +98,9 @@ def train_again(
     Raises:
         JobError: if the disk is full.
     """
-    summary = read_summary(data)
+    summary = load_summary(data)
     job = _make_job(study, home, trial, past, summary, data, folder)
-    memory_bytes = worker_memory_bytes(study, engine.workers)
+    memory_bytes = compute_worker_memory(study, engine.workers)
     fleets = FleetPlanner(
         study, summary, trials=study.spec.budget.trials, workers=engine.workers, memory_bytes=memory_bytes
     )
@@ -109,7 +110,7 @@ def train_again(
     if program is None:
         work = Job("replay", TRAIN_TRIAL, job, log)
     else:
-        fleet = fleet_job(study, study.objective(summary.task.kind), data, *program)
+        fleet = make_fleet_job(study, study.resolve_objective(summary.task.kind), data, *program)
         fleet = replace(fleet, per_layer=job.per_layer, trial_s=None)
         work = Job("replay", TRAIN_FLEET, fleet, log, backend="jax")
     work = replace(work, stall_s=study.spec.limits.stall, memory_bytes=memory_bytes)
@@ -122,11 +123,11 @@ def _make_job(
     study: Study, home: Home, trial: TrialSummary, past: TrainingOutcome, summary: DataSummary, data: Path, folder: Path
 ) -> TrialJob:
     """Return the trial as a worker got it then, but for the folders."""
-    asked = read_asked(home.study(study.name)) if study.has_user_model else ()
-    up_front = given_up_front(study, asked).parameters if study.has_user_model else trial.params
-    job = trial_job(
+    asked = read_requests(home.study(study.name)) if study.has_user_model else ()
+    up_front = select_initial_values(study, asked).parameters if study.has_user_model else trial.params
+    job = make_trial_job(
         study,
-        study.objective(summary.task.kind),
+        study.resolve_objective(summary.task.kind),
         home,
         trial.number,
         {name: trial.params[name] for name in up_front if name in trial.params},
@@ -141,7 +142,7 @@ def _make_job(
         per_layer=frozenset(past.config.get("per_layer", job.per_layer)),
         data=str(data),
         folder=str(folder),
-        by_fit=past.trainer in ("fit", "own"),
+        by_fit=past.trainer in ("fit", "user"),
     )
 
 

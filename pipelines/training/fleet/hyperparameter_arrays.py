@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from pipelines.models.catalogue import family
+from pipelines.models.catalogue import find_family
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.optimizer_catalogue import OPTIMIZERS
 from pipelines.models.schedules import build_schedule
@@ -17,7 +17,7 @@ from pipelines.training.batches import shuffle_rows
 from pipelines.training.fleet.member import FAMILY, Member
 from pipelines.training.fleet.optimizers import CLIP_BRANCHES
 from pipelines.training.fleet.program import Program
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 
 Plan = dict[str, npt.NDArray[Any]]
 """The steps of an epoch; see `epoch_plan`."""
@@ -54,8 +54,8 @@ def make_numbers(program: Program, member: Member) -> dict[str, Any]:
 def compute_learning_rates(member: Member, per_layer: frozenset[str], train_rows: int) -> npt.NDArray[np.float32]:
     """Return the learning rate of each optimizer step [step] of a whole training."""
     steps = math.ceil(train_rows / member.batch_size)
-    hp = GivenHyperParameters(member.values)
-    requests = HyperparameterRequests(hp, family(FAMILY), per_layer)
+    hp = TrialHyperParameters(member.values)
+    requests = HyperparameterRequests(hp, find_family(FAMILY), per_layer)
     rate = requests.get_value("learning_rate", OPTIMIZERS[member.optimizer.name]["learning_rate"][1])
     schedule = build_schedule(requests, rate, steps, member.epochs)
     total = steps * member.epochs

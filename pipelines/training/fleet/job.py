@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipelines.data.prepare import load_part, load_summary
+from pipelines.data.prepared_folder import load_part, load_summary
 from pipelines.engines.base import Channel
-from pipelines.models.objectives import class_weights
+from pipelines.models.objectives import calculate_class_weights
 from pipelines.training.artifacts import write_artifacts
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import Checkpoint, CheckpointStore
@@ -173,7 +173,7 @@ def _load_program(job: FleetJob) -> Program:
             del _programs[next(iter(_programs))]
         data = Path(job.data)
         summary = load_summary(data)
-        weights = class_weights(summary.task, job.training)
+        weights = calculate_class_weights(summary.task, job.training)
         rows = Rows(load_part(data, "train", 0), load_part(data, "validation", 0), weights)
         _programs[key] = Program(job.envelope, summary.features, summary.task, job.training, rows)
     return _programs[key]

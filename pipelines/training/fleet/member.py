@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.models.catalogue import family
+from pipelines.models.catalogue import find_family
 from pipelines.models.optimizer_catalogue import OPTIMIZERS
 from search_spaces.values import Value
 
@@ -80,7 +80,7 @@ class _Answers:
     def __init__(self, values: Mapping[str, Value], per_layer: frozenset[str]) -> None:
         self._values = values
         self._per_layer = per_layer
-        self._parameters = {parameter.name: parameter for parameter in family(FAMILY).parameters}
+        self._parameters = {parameter.name: parameter for parameter in find_family(FAMILY).parameters}
 
     def of(self, name: str, default: Value | None = None) -> Any:
         value = self._values.get(name)

@@ -16,8 +16,8 @@ import keras
 import numpy as np
 
 from pipelines.data.prepared import Features, Part, Task
-from pipelines.models.losses import build_loss_with, build_metrics, takes_logits
-from pipelines.models.objectives import loss_name
+from pipelines.models.losses import build_loss_with_smoothing, build_metrics, can_use_logits
+from pipelines.models.objectives import resolve_loss
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import Rows, compute_row_weights
 from pipelines.training.fleet.compiling import compile_function
@@ -227,13 +227,13 @@ class Program:
             return jax.nn.sigmoid(out)
         if self._task.kind == "multiclass":
             return jax.nn.softmax(out)
-        return rescale_predictions(self._task, loss_name(self._task.kind, self._training), out)
+        return rescale_predictions(self._task, resolve_loss(self._task.kind, self._training), out)
 
     def _loss(self, numbers: Numbers, y: Any, out: Any, predictions: Any) -> Any:
         smoothing = TracedNumber(numbers["label_smoothing"]) if self.envelope.smoothing else 0.0
         # TensorFlow's Keras finds the logits behind probabilities by itself; here they are given.
-        on_logits = takes_logits(self._task, self._training)
-        loss = build_loss_with(self._task, self._training, smoothing, on_logits=on_logits)
+        on_logits = can_use_logits(self._task, self._training)
+        loss = build_loss_with_smoothing(self._task, self._training, smoothing, on_logits=on_logits)
         return loss.call(jnp.asarray(y, "float32"), out if on_logits else predictions)
 
     def _penalty(self, tree: Numbers, numbers: Numbers) -> Any:

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.data.prepared import Features, Task
-from pipelines.models.initial_weights import initial_embedding, initial_kernel
-from pipelines.models.mlp import embedding_width
+from pipelines.models.initial_weights import draw_embedding, draw_kernel
+from pipelines.models.mlp import calculate_embedding_width
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.member import Member
 
@@ -54,7 +54,7 @@ class Layout:
         self._codes = tuple(count for _, count in features.codes)
         self._prediction = "standardised_prediction" if not task.classes else "prediction"
         self.embeddings = tuple(
-            max(envelope.embedding, embedding_width(count) if envelope.ruled else 0) for count in self._codes
+            max(envelope.embedding, calculate_embedding_width(count) if envelope.ruled else 0) for count in self._codes
         )
         self.inputs = self._plain + sum(self.embeddings)
         self.places: Mapping[str, _Place] = dict(self._places())
@@ -74,15 +74,15 @@ class Layout:
         arrays = self.tree(flat)
         for column, (count, width) in enumerate(zip(self._codes, self._widths(member), strict=True), start=1):
             name = f"embedding_{column}"
-            arrays[name][:, :width] = initial_embedding((count, width), seed, name)
+            arrays[name][:, :width] = draw_embedding((count, width), seed, name)
         taken: Any = self._taken(member)
         for layer, units in enumerate(member.units, start=1):
-            kernel = initial_kernel(member.initializer, (len(taken), units), seed, f"dense_{layer}")
+            kernel = draw_kernel(member.initializer, (len(taken), units), seed, f"dense_{layer}")
             arrays[f"kernel_{layer}"][taken, :units] = kernel
             taken = np.arange(units)
             if self.envelope.normalized:
                 arrays[f"gamma_{layer}"][:units] = 1.0
-        kernel = initial_kernel(member.initializer, (len(taken), self.outputs), seed, self._prediction)
+        kernel = draw_kernel(member.initializer, (len(taken), self.outputs), seed, self._prediction)
         arrays["kernel_out" if member.units else "kernel_linear"][taken] = kernel
         return flat
 
@@ -141,7 +141,7 @@ class Layout:
         yield "bias_out", (self.outputs,)
 
     def _widths(self, member: Member) -> list[int]:
-        return [member.embedding or embedding_width(count) for count in self._codes]
+        return [member.embedding or calculate_embedding_width(count) for count in self._codes]
 
     def _taken(self, member: Member) -> npt.NDArray[np.int_]:
         """Return the columns of the first layer's input that the trial has."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.prepare import load_part, load_summary
+from pipelines.data.prepared_folder import load_part, load_summary
 from pipelines.engines.base import Channel
-from pipelines.models.user_model import as_taken, load_user_model, targets_for
+from pipelines.models.user_model import make_model_input, load_user_model, encode_targets
 from pipelines.training.messages import UserModelEvaluation
 from pipelines.training.trial_folder import ARTIFACTS, TEST_FILE, USER_MODEL_WEIGHTS_FILE
 from pipelines.workspace.atomic_files import write_text
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 
 
 def evaluate_user_model(payload: UserModelEvaluation, channel: Channel) -> Mapping[str, float]:
@@ -26,13 +26,13 @@ def evaluate_user_model(payload: UserModelEvaluation, channel: Channel) -> Mappi
     folder, data = Path(payload.folder), Path(payload.data)
     config = json.loads((folder / ARTIFACTS / "config.json").read_text(encoding="utf-8"))
     user = load_user_model(payload.model, Path(payload.base))
-    model = user.build(GivenHyperParameters(config["requested"]))
+    model = user.build(TrialHyperParameters(config["requested"]))
     if not model.compiled or not (folder / USER_MODEL_WEIGHTS_FILE).exists():
         return {}
     test = load_part(data, "test", config["fold"])
-    x, y = as_taken(test.x), targets_for(model, load_summary(data).task, test.y)
-    with user.blamed():
-        model(as_taken({name: np.asarray(values[:1]) for name, values in test.x.items()}))  # creates its weights
+    x, y = make_model_input(test.x), encode_targets(model, load_summary(data).task, test.y)
+    with user.locate_errors():
+        model(make_model_input({name: np.asarray(values[:1]) for name, values in test.x.items()}))  # creates its weights
         with np.load(folder / USER_MODEL_WEIGHTS_FILE) as arrays:
             model.set_weights([arrays[name] for name in arrays.files])
         found = model.evaluate(x, y, verbose=0, return_dict=True)

@@ -17,7 +17,7 @@ import keras_tuner
 import numpy as np
 
 from pipelines.data.prepared import Part, Task
-from pipelines.models.user_model import LoadedUserModel, ModelCodeError, as_taken, targets_for
+from pipelines.models.user_model import LoadedUserModel, ModelCodeError, make_model_input, encode_targets
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
@@ -80,7 +80,7 @@ def run_user_fit(
     """
     callback = _EpochCallback(model, fit, listener, checkpoints)
     results: Any = None
-    with fit.user.blamed():
+    with fit.user.locate_errors():
         try:
             results = fit.user.hypermodel.fit(
                 hp, model, *_prepare_part(fit, model, rows.train), **_make_keywords(fit, model, rows, callback)
@@ -100,7 +100,7 @@ def run_user_fit(
 
 
 def _prepare_part(fit: UserFit, model: keras.Model, part: Part) -> tuple[Any, Any]:
-    return as_taken(part.x), targets_for(model, fit.task, part.y)
+    return make_model_input(part.x), encode_targets(model, fit.task, part.y)
 
 
 def _make_keywords(fit: UserFit, model: keras.Model, rows: Rows, callback: _EpochCallback) -> dict[str, Any]:

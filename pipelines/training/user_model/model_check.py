@@ -29,9 +29,9 @@ from pipelines.training.messages import ModelCheck, TrialJob, UserModel, UserMod
 from pipelines.training.model_size import estimate_training_memory, refuse_large_model
 from pipelines.training.schedule import FIT_ARGUMENTS
 from pipelines.training.user_model.trial import UserModelTrial, build_user_model_trial
-from search_spaces.errors import InputError, KerastudyError, Problem, nearest
+from search_spaces.errors import InputError, KerastudyError, Problem, suggest_choice
 from search_spaces.hypermodel_request import HyperparameterRequest, make_request
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 from search_spaces.values import Value
 
 _MOST_BUILDS = 40
@@ -214,7 +214,7 @@ def _build(job: TrialJob, user_model: UserModel, forced: Mapping[str, Value], se
             return request.default
         return possible[request.name] if request.name in possible else _most(request)
 
-    hp = GivenHyperParameters(given, choose)
+    hp = TrialHyperParameters(given, choose)
     try:
         with _limit_to_memory():
             load_user_model(job.model, Path(user_model.base)).build(hp)
@@ -240,7 +240,7 @@ def _list_single_choices(user_model: UserModel, seen: _Observations) -> Iterator
             yield {name: value}
     for request in list(seen.requests):
         if request.name not in user_model.declared and request.kind in ("choice", "boolean"):
-            for value in request.ends():
+            for value in request.list_ends():
                 yield {request.name: value}
 
 
@@ -250,7 +250,7 @@ def _list_unrequested(user_model: UserModel, seen: _Observations) -> list[str]:
 
 def _refuse_unrequested(model: str, user_model: UserModel, seen: _Observations) -> None:
     problems = [
-        Problem(f'{model} never requests "{name}"; {nearest(name, {*seen.names, *FIT_ARGUMENTS})}', f"space.{name}")
+        Problem(f'{model} never requests "{name}"; {suggest_choice(name, {*seen.names, *FIT_ARGUMENTS})}', f"space.{name}")
         for name in _list_unrequested(user_model, seen)
     ]
     if problems:
@@ -258,12 +258,12 @@ def _refuse_unrequested(model: str, user_model: UserModel, seen: _Observations) 
 
 
 def _least(request: HyperparameterRequest) -> Value:
-    return min(request.ends()) if _is_ordered(request) else request.default  # type: ignore[type-var]  # numbers
+    return min(request.list_ends()) if _is_ordered(request) else request.default  # type: ignore[type-var]  # numbers
 
 
 def _most(request: HyperparameterRequest) -> Value:
-    return max(request.ends()) if _is_ordered(request) else request.default  # type: ignore[type-var]  # numbers
+    return max(request.list_ends()) if _is_ordered(request) else request.default  # type: ignore[type-var]  # numbers
 
 
 def _is_ordered(request: HyperparameterRequest) -> bool:
-    return all(isinstance(value, bool | int | float) for value in request.ends())
+    return all(isinstance(value, bool | int | float) for value in request.list_ends())

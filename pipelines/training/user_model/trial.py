@@ -14,10 +14,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipelines.data.prepare import load_part, load_summary
+from pipelines.data.prepared_folder import load_part, load_summary
 from pipelines.engines.base import Channel
-from pipelines.models.objectives import class_weights
-from pipelines.models.user_model import as_taken, load_user_model, targets_for
+from pipelines.models.objectives import calculate_class_weights
+from pipelines.models.user_model import make_model_input, load_user_model, encode_targets
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import FitResult
@@ -27,7 +27,7 @@ from pipelines.training.messages import TrialJob, UserModel
 from pipelines.training.schedule import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS, Schedule, make_schedule
 from pipelines.training.user_model.fit_calls import UserFit, UserModelListener, run_user_fit, select_fit_arguments
 from search_spaces.hypermodel_request import HyperparameterRequest, make_request
-from search_spaces.hyperparameters import GivenHyperParameters, suited
+from search_spaces.hyperparameters import TrialHyperParameters, convert_value
 from search_spaces.values import Value
 
 Choose = Callable[[HyperparameterRequest], Value]
@@ -49,7 +49,7 @@ class Undeclared:
         """Return the value of a hyperparameter that the code requests."""
         request = make_request(hyperparameter)
         if request.name in self.user_model.deferred:
-            self.drawn[request.name] = suited(hyperparameter, self.choose(request))
+            self.drawn[request.name] = convert_value(hyperparameter, self.choose(request))
             return self.drawn[request.name]
         if request.name in self.user_model.declared or not self.user_model.searches or not request.is_drawn:
             return request.default
@@ -62,7 +62,7 @@ class UserModelTrial:
     """A user model, built and ready to train."""
 
     model: keras.Model
-    hp: GivenHyperParameters
+    hp: TrialHyperParameters
     undeclared: Undeclared
     rows: Rows
     schedule: Schedule
@@ -90,7 +90,7 @@ class UserModelTrial:
             TrialError: if there is no finite score.
         """
         train, validation = (
-            replace(part, y=targets_for(self.model, self.fit.task, part.y))
+            replace(part, y=encode_targets(self.model, self.fit.task, part.y))
             for part in (self.rows.train, self.rows.validation)
         )
         rows = Rows(train, validation, None)
@@ -102,7 +102,7 @@ class UserModelTrial:
             direction=self.fit.direction,
             listener=listener,
             checkpoints=checkpoints,
-            adapt_inputs=as_taken,
+            adapt_inputs=make_model_input,
         )
 
 
@@ -118,7 +118,7 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
     task = load_summary(data).task
     user = load_user_model(job.model, Path(user_model.base))
     undeclared = Undeclared(user_model, choose, {})
-    hp = GivenHyperParameters(job.values, undeclared.answer)
+    hp = TrialHyperParameters(job.values, undeclared.answer)
     model = user.build(hp)
     values = {**hp.values, **job.values}
     schedule = make_schedule(
@@ -127,10 +127,10 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
         epochs=int(values.get("epochs", DEFAULT_EPOCHS)),
         batch_size=int(values.get("batch_size", DEFAULT_BATCH_SIZE)),
     )
-    rows = Rows(load_part(data, "train", fold), load_part(data, "validation", fold), class_weights(task, job.training))
+    rows = Rows(load_part(data, "train", fold), load_part(data, "validation", fold), calculate_class_weights(task, job.training))
     if not model.built and not user.has_custom_fit:  # else its size is not known before it is trained
-        with user.blamed():
-            model(as_taken({name: np.asarray(values[:1]) for name, values in rows.train.x.items()}))
+        with user.locate_errors():
+            model(make_model_input({name: np.asarray(values[:1]) for name, values in rows.train.x.items()}))
     arguments = select_fit_arguments(user, job.values, user_model.requested, schedule)
     fit = UserFit(user, task, schedule, job.metric, job.direction, arguments)
     return UserModelTrial(model, hp, undeclared, rows, schedule, fit)

@@ -17,7 +17,7 @@ def echo(payload, channel):
     channel.report(payload)
     print("printed by the job")
     os.write(2, b"written below Python\n")
-    return channel.ask("which?")
+    return channel.request("which?")
 
 
 def slow_but_alive(payload, channel):
@@ -65,7 +65,7 @@ def fails(payload, channel):
     raise ValueError("first line\nsecond line")
 
 
-def says(payload, channel):
+def fails_with_message(payload, channel):
     raise KerastudyError("loss became nan in epoch 1")
 
 
@@ -77,11 +77,11 @@ def quits(payload, channel):
     sys.exit(3)
 
 
-def process(payload, channel):
+def report_process(payload, channel):
     return os.getpid()
 
 
-def loaded(payload, channel):
+def list_loaded(payload, channel):
     import keras
 
     return sorted({"tensorflow", "jax", "keras", "keras_tuner"} & set(sys.modules)), keras.backend.backend()
@@ -93,7 +93,7 @@ def allocate_in_xla(payload, channel):
     return float(jnp.ones(10**10).sum())
 
 
-def threads_that_work(payload, channel):
+def measure_threads(payload, channel):
     """Return the processor time of each thread in half a second or more of arithmetic, most first."""
     import jax
     import psutil
@@ -107,7 +107,7 @@ def threads_that_work(payload, channel):
     return sorted((spent - before.get(id, 0.0) for id, spent in after.items()), reverse=True)
 
 
-def compiled(payload, channel):
+def run_compiled(payload, channel):
     import jax
 
     return float(jax.jit(lambda x: x * 3 + 1)(payload))
@@ -121,11 +121,11 @@ def finds_no_room_in_hdf5(payload, channel):
     raise RuntimeError("Unable to write (file write failed: errno = 28, error message = 'No space left on device')")
 
 
-def wants_too_much(payload, channel):
+def runs_out_of_memory(payload, channel):
     raise MemoryError("too much")
 
 
-def wrapped(payload, channel):
+def use_wrappers(payload, channel):
     import keras
 
     try:

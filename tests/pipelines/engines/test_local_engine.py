@@ -1,4 +1,4 @@
-"""The local engine: every way a job can end, told apart and told to the supervisor."""
+"""The local engine: every way a job can end, distinguished and reported to the supervisor."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.engines.base import Asked, Failed, Finished, Job, Reported
+from pipelines.engines.base import Failed, Finished, Job, JobFunction, Reported, Requested
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.engines.run_job import JobError, run_alone
+from pipelines.engines.run_job import JobError, run_job
 from search_spaces.errors import InputError, KerastudyError, Problem
 
 FOLDER = str(Path(__file__).parent)
@@ -37,7 +37,7 @@ def backend(request):
 
 def job(function, tmp_path, backend="tensorflow", payload=None, **limits):
     log = tmp_path / "log" / f"{function}.log"
-    return Job(function, f"jobs_for_tests:{function}", payload, log, **limits, backend=backend)
+    return Job(function, JobFunction(f"jobs_for_tests:{function}"), payload, log, **limits, backend=backend)
 
 
 def end_of(engine, name, within_s=30.0):
@@ -49,16 +49,16 @@ def end_of(engine, name, within_s=30.0):
     raise AssertionError(f"{name} did not end within {within_s} s")
 
 
-def test_a_job_reports_asks_and_returns(engine, tmp_path, backend):
-    """What a job says arrives in order, and an answer reaches the job that asked."""
+def test_a_job_reports_requests_and_returns(engine, tmp_path, backend):
+    """Messages of a job arrive in order, and an answer reaches the job that sent the request."""
     engine.submit(job("echo", tmp_path, backend, payload={"n": 1}))
     events = []
     while not (events and isinstance(events[-1], Finished | Failed)):
         for event in engine.events(1.0):
             events.append(event)
-            if isinstance(event, Asked):
+            if isinstance(event, Requested):
                 engine.answer(event.job, "this one")
-    assert events == [Reported("echo", {"n": 1}), Asked("echo", "which?"), Finished("echo", "this one")]
+    assert events == [Reported("echo", {"n": 1}), Requested("echo", "which?"), Finished("echo", "this one")]
     lines = (tmp_path / "log" / "echo.log").read_text().splitlines()
     assert sorted(lines) == ["printed by the job", "written below Python"]
 
@@ -80,7 +80,7 @@ def test_a_job_reports_asks_and_returns(engine, tmp_path, backend):
     ],
 )
 def test_each_bad_end_is_named(engine, tmp_path, backend, function, limits, kind, reason):
-    """A job's bad end costs that job alone and says which kind it was, in one line."""
+    """A failure costs that job alone and has a kind and one line of reason."""
     engine.submit(job(function, tmp_path, backend, **limits))
     end = end_of(engine, function)
     assert isinstance(end, Failed)
@@ -90,10 +90,10 @@ def test_each_bad_end_is_named(engine, tmp_path, backend, function, limits, kind
     assert engine.idle == 2
 
 
-def test_our_own_errors_speak_for_themselves(engine, tmp_path):
+def test_the_reason_of_our_errors_is_their_message(engine, tmp_path):
     """The reason of an error made for people is its message, without the name of a class."""
-    engine.submit(job("says", tmp_path))
-    assert end_of(engine, "says").reason == "loss became nan in epoch 1"
+    engine.submit(job("fails_with_message", tmp_path))
+    assert end_of(engine, "fails_with_message").reason == "loss became nan in epoch 1"
 
 
 def test_a_job_that_beats_does_not_stall(engine, tmp_path, backend):
@@ -105,14 +105,14 @@ def test_a_job_that_beats_does_not_stall(engine, tmp_path, backend):
 def test_problems_of_the_input_keep_their_form(engine, tmp_path):
     """An InputError of a worker is the same InputError here."""
     with pytest.raises(InputError) as raised:
-        run_alone(engine, job("refuses", tmp_path))
+        run_job(engine, job("refuses", tmp_path))
     assert raised.value.problems == (Problem("no such column", "data.target"),)
 
 
 def test_run_alone_names_the_log_of_a_failed_job(engine, tmp_path):
     """A job that fails by itself raises, and says where to read on; the traceback is in that file."""
     with pytest.raises(JobError, match=r"fails failed: ValueError: first line.*fails\.log"):
-        run_alone(engine, job("fails", tmp_path))
+        run_job(engine, job("fails", tmp_path))
     assert "second line" in (tmp_path / "log" / "fails.log").read_text()
 
 
@@ -128,51 +128,51 @@ def test_a_stopped_job_ends_as_stopped(engine, tmp_path, backend):
 def test_workers_are_replaced_after_a_number_of_jobs(engine, tmp_path, monkeypatch):
     """A worker's memory grows with every trial that TensorFlow traces, so it does not live for ever."""
     monkeypatch.setattr("pipelines.engines.local_engine._JOBS_PER_WORKER", 2)
-    seen = [run_alone(engine, job("process", tmp_path)) for _ in range(6)]
+    seen = [run_job(engine, job("report_process", tmp_path)) for _ in range(6)]
     assert len(set(seen)) >= 3
 
 
 def test_a_fresh_job_has_its_worker_for_itself(engine, tmp_path):
     """What must run in a fresh process finds nothing of other jobs, and leaves nothing to the next one."""
-    before = run_alone(engine, job("process", tmp_path))
-    fresh = [run_alone(engine, job("process", tmp_path, fresh=True)) for _ in range(2)]
+    before = run_job(engine, job("report_process", tmp_path))
+    fresh = [run_job(engine, job("report_process", tmp_path, fresh=True)) for _ in range(2)]
     assert len({before, *fresh}) == 3
-    assert run_alone(engine, job("process", tmp_path)) == before
+    assert run_job(engine, job("report_process", tmp_path)) == before
 
 
 def test_a_worker_that_ran_out_of_memory_is_replaced(engine, tmp_path):
     """What a job has left in it would be in the way of the next attempt."""
-    before = run_alone(engine, job("process", tmp_path))
+    before = run_job(engine, job("report_process", tmp_path))
     with pytest.raises(JobError, match="MemoryError"):
-        run_alone(engine, job("wants_too_much", tmp_path))
-    assert {run_alone(engine, job("process", tmp_path)) for _ in range(2)} & {before} == set()
+        run_job(engine, job("runs_out_of_memory", tmp_path))
+    assert {run_job(engine, job("report_process", tmp_path)) for _ in range(2)} & {before} == set()
 
 
 def test_a_jax_worker_stays_until_it_has_grown(engine, tmp_path, monkeypatch):
     """It holds compiled programs, so it goes only when it takes much more memory than after its first job."""
     monkeypatch.setattr("pipelines.engines.local_engine._JOBS_PER_WORKER", 1)
-    assert len({run_alone(engine, job("process", tmp_path, "jax")) for _ in range(5)}) == 1
+    assert len({run_job(engine, job("report_process", tmp_path, "jax")) for _ in range(5)}) == 1
     monkeypatch.setattr("pipelines.engines.local_engine._MOST_GROWTH_BYTES", -(10**12))
-    assert len({run_alone(engine, job("process", tmp_path, "jax")) for _ in range(3)}) == 3
+    assert len({run_job(engine, job("report_process", tmp_path, "jax")) for _ in range(3)}) == 3
 
 
 def test_a_worker_has_the_backend_of_its_job(engine, tmp_path):
     """Keras has one backend in a process: workers of both stay warm side by side, and one for JAX has no TensorFlow."""
     engine.warm("jax")
-    with_tensorflow = run_alone(engine, job("process", tmp_path))
-    modules, backend = run_alone(engine, job("loaded", tmp_path, "jax"))
+    with_tensorflow = run_job(engine, job("report_process", tmp_path))
+    modules, backend = run_job(engine, job("list_loaded", tmp_path, "jax"))
     assert (modules, backend) == (["jax", "keras", "keras_tuner"], "jax")
-    assert run_alone(engine, job("loaded", tmp_path)) == (["keras", "keras_tuner", "tensorflow"], "tensorflow")
-    assert run_alone(engine, job("process", tmp_path)) == with_tensorflow
+    assert run_job(engine, job("list_loaded", tmp_path)) == (["keras", "keras_tuner", "tensorflow"], "tensorflow")
+    assert run_job(engine, job("report_process", tmp_path)) == with_tensorflow
 
 
 def test_own_code_finds_keras_whole(tmp_path):
     """Workers for a person's own models have what Keras makes of scikit-learn; the families' load it when asked."""
-    whole, lean = LocalEngine(1), LocalEngine(1, own_code=False)
+    whole, lean = LocalEngine(1), LocalEngine(1, user_code=False)
     sys.path.append(FOLDER)
     with closing(whole), closing(lean):
-        assert run_alone(whole, job("wrapped", tmp_path)) == (True, True)
-        assert run_alone(lean, job("wrapped", tmp_path)) == (False, True)
+        assert run_job(whole, job("use_wrappers", tmp_path)) == (True, True)
+        assert run_job(lean, job("use_wrappers", tmp_path)) == (False, True)
     sys.path.remove(FOLDER)
 
 
@@ -199,7 +199,7 @@ def test_a_jax_worker_keeps_to_its_threads(engine, tmp_path):
     """As many workers as cores get one thread each: nearly all arithmetic of one happens in one thread."""
     if engine._threads != 1:
         pytest.skip("this machine has more cores than the engine has workers")
-    spent = run_alone(engine, job("threads_that_work", tmp_path, "jax"))
+    spent = run_job(engine, job("measure_threads", tmp_path, "jax"))
     assert spent[0] > 0.8 * sum(spent), spent
 
 
@@ -210,7 +210,7 @@ def test_compiled_programs_are_kept_between_workers(tmp_path, monkeypatch):
     for _ in range(2):
         engine = LocalEngine(1, cache=tmp_path / "programs")
         try:
-            assert run_alone(engine, job("compiled", tmp_path, "jax", payload=2.0)) == 7.0
+            assert run_job(engine, job("run_compiled", tmp_path, "jax", payload=2.0)) == 7.0
         finally:
             engine.close()
         kept.append(sorted(file.name for file in (tmp_path / "programs").glob("*-cache")))
@@ -224,7 +224,7 @@ def test_a_spoiled_program_is_compiled_again(tmp_path, monkeypatch):
     for _ in range(2):
         engine = LocalEngine(1, cache=tmp_path / "programs")
         try:
-            assert run_alone(engine, job("compiled", tmp_path, "jax", payload=2.0)) == 7.0
+            assert run_job(engine, job("run_compiled", tmp_path, "jax", payload=2.0)) == 7.0
         finally:
             engine.close()
         for file in (tmp_path / "programs").glob("*-cache"):
@@ -243,11 +243,11 @@ def test_workers_end_with_their_supervisor(tmp_path, backend, function):
     """Kill -9 of the supervisor leaves no worker behind, not even one that says nothing."""
     script = (
         "import time\nfrom pathlib import Path\n"
-        "from pipelines.engines.base import Job\nfrom pipelines.engines.local_engine import LocalEngine\n"
+        "from pipelines.engines.base import Job, JobFunction\nfrom pipelines.engines.local_engine import LocalEngine\n"
         "if __name__ == '__main__':\n"
         "    engine = LocalEngine(1)\n"
         f"    log = Path({str(tmp_path / 'log')!r})\n"
-        f"    engine.submit(Job('it', 'jobs_for_tests:{function}', None, log, backend={backend!r}))\n"
+        f"    engine.submit(Job('it', JobFunction('jobs_for_tests:{function}'), None, log, backend={backend!r}))\n"
         "    print('started', flush=True)\n    time.sleep(600)\n"
     )
     file = tmp_path / "supervisor.py"

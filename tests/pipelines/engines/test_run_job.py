@@ -1,4 +1,4 @@
-"""A job that belongs to no trial outlives its worker."""
+"""A job that belongs to no trial survives the loss of its worker."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.engines.base import Asked, Failed, Finished, Job, Reported
+from pipelines.engines.base import Failed, Finished, Job, JobFunction, Reported, Requested
 from pipelines.engines.fork_server import ForkedProcess
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.engines.run_job import JobError, Talk, run_alone
+from pipelines.engines.run_job import JobError, Responder, run_job
 
-JOB = Job("it", "nowhere:it", None, Path("it.log"))
+JOB = Job("it", JobFunction("nowhere:it"), None, Path("it.log"))
 
 
 class Fails:
@@ -31,71 +31,71 @@ class Fails:
         """Nothing is under way."""
 
 
-def test_a_job_whose_worker_dies_is_begun_again():
-    """A lost worker costs two further tries, what is said meanwhile is said once."""
-    engine, said = Fails(2, "died"), []
-    assert run_alone(engine, JOB, meanwhile=lambda: said.append("once")) == 7
-    assert (engine.submitted, said) == (3, ["once"])
+def test_a_job_whose_worker_dies_is_started_again():
+    """A lost worker costs two further attempts; `on_start` is called once."""
+    engine, starts = Fails(2, "died"), []
+    assert run_job(engine, JOB, on_start=lambda: starts.append("once")) == 7
+    assert (engine.submitted, starts) == (3, ["once"])
     with pytest.raises(JobError, match="lost"):
-        run_alone(Fails(3, "died"), JOB)
+        run_job(Fails(3, "died"), JOB)
 
 
 @pytest.mark.parametrize("kind", ["error", "memory", "stall", "time", "stopped"])
 def test_a_job_that_fails_by_itself_is_not(kind):
-    """What would fail again is not tried again."""
+    """A failure that would repeat is not tried again."""
     engine = Fails(1, kind)
     with pytest.raises(JobError):
-        run_alone(engine, JOB)
+        run_job(engine, JOB)
     assert engine.submitted == 1
 
 
-def test_a_job_is_talked_to():
-    """What it reports is heard and what it asks is answered, in order; a question that nobody expects is a defect."""
+def test_a_responder_receives_reports_and_answers_requests():
+    """Reports and requests arrive in order; a request without a responder is a defect."""
 
-    class Asks(Fails):
+    class Sends(Fails):
         def __init__(self):
             super().__init__(0, "error")
-            self.said = [Reported("it", 1), Asked("it", 2)]
+            self.messages = [Reported("it", 1), Requested("it", 2)]
             self.answers = []
 
         def events(self, timeout_s):
-            return [self.said.pop(0)] if self.said else super().events(timeout_s)
+            return [self.messages.pop(0)] if self.messages else super().events(timeout_s)
 
         def answer(self, job, message):
             self.answers.append(message)
 
-    class Listens(Talk):
-        def heard(self, message):
-            heard.append(message)
+    class Recorder(Responder):
+        def record(self, message):
+            recorded.append(message)
 
         def answer(self, message):
             return message * 10
 
-    engine, heard = Asks(), []
-    assert run_alone(engine, JOB, talk=Listens()) == 7
-    assert (heard, engine.answers) == ([1], [20])
-    with pytest.raises(AssertionError, match="nobody expected the question 2"):
-        run_alone(Asks(), JOB)
+    engine, recorded = Sends(), []
+    assert run_job(engine, JOB, responder=Recorder()) == 7
+    assert (recorded, engine.answers) == ([1], [20])
+    with pytest.raises(AssertionError, match="unexpected request 2"):
+        run_job(Sends(), JOB)
 
 
 def test_a_fork_server_that_is_killed_costs_nothing(tmp_path, monkeypatch):
-    """A server that goes away while it is asked for a worker is begun anew."""
-    start, asked = ForkedProcess.start, []
+    """A server that dies while it forks a worker is started again."""
+    start, started = ForkedProcess.start, []
 
     def killed_twice(process):
-        asked.append(process)
-        if len(asked) <= 2:
+        started.append(process)
+        if len(started) <= 2:
             raise EOFError
         start(process)
 
     monkeypatch.setattr(ForkedProcess, "start", killed_twice)
     engine = LocalEngine(1)
     try:
-        engine.submit(Job("it", "operator:is_", 1, tmp_path / "it.log"))
+        engine.submit(Job("it", JobFunction("operator:is_"), 1, tmp_path / "it.log"))
         events = []
         while not events:
             events = engine.events(0.5)
         assert isinstance(events[0], Finished)
     finally:
         engine.close()
-    assert len(asked) == 3
+    assert len(started) == 3

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from small_studies import study_of, write_mixed_csv
 
-from pipelines.data.prepared import read_summary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.export.compare_models import ModelComparison
 from pipelines.operations import promote
 from pipelines.operations.promote import promote_trial
@@ -60,7 +60,7 @@ def home(tmp_path_factory):
 @pytest.fixture
 def client(home):
     """MLflow, where `weak` is the champion and `strong` the challenger."""
-    made = MlflowClient(urls.resolve(home.folder, {}))
+    made = MlflowClient(urls.resolve_tracking_uri(home.folder, {}))
     for alias, version in (("champion", "1"), ("challenger", "2")):
         made.set_registered_model_alias("shop", alias, version)
     made.delete_registered_model_alias("shop", "other")
@@ -162,7 +162,7 @@ def test_mlflow_that_is_away_is_said_to_be_so(home, monkeypatch):
 
 def test_an_alias_that_moved_meanwhile_is_left_alone(home, client):
     """What was compared with another holder justifies nothing."""
-    registry = Registry(urls.resolve(home.folder, {}), "")
+    registry = Registry(urls.resolve_tracking_uri(home.folder, {}), "")
     ours, before = registry.holder("shop", "challenger"), everything(client)
     with pytest.raises(KerastudyError, match=r"^version 1 .* holds the alias champion of shop by now: promote again"):
         registry.move_alias(ours, "champion", ours, "{}", "words")
@@ -183,7 +183,7 @@ def test_what_a_reader_of_a_comparison_must_know(home):
         "val_loss cannot be worked out from predictions: accuracy decides",
         "version 7 was trained on other data, or divided otherwise: it may have seen some of these rows",
     ]
-    same = replace(holder, dataset=read_summary(home.data("strong")).digest)
+    same = replace(holder, dataset=load_summary(home.data("strong")).digest)
     assert len(list(promote._notes(candidate, shown, same))) == 3
     unknown = replace(holder, dataset="")
     assert "trained on data that is not known here" in list(promote._notes(candidate, shown, unknown))[3]

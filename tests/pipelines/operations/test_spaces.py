@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from search_spaces.list_shipped_spaces import shipped_names, shipped_text
+from search_spaces.list_shipped_spaces import list_shipped, read_shipped_text
 
 from pipelines.cli import commands
 from search_spaces.errors import InputError
@@ -42,14 +42,14 @@ def test_spaces_lists_what_is_shipped():
     """Without a name every shipped space is listed, with what it is for."""
     table = kerastudy("spaces")
     rows = json.loads(kerastudy("spaces", "--json").stdout)
-    assert [row["name"] for row in rows] == list(shipped_names())
-    assert all(name in table.stdout for name in shipped_names())
+    assert [row["name"] for row in rows] == list(list_shipped())
+    assert all(name in table.stdout for name in list_shipped())
     assert all(row["about"].endswith(".") and row["parameters"] > 0 for row in rows)
 
 
 def test_a_shipped_space_is_printed_as_written():
     """With its name a shipped space is printed, the comments on where its ranges come from included."""
-    assert kerastudy("spaces", "mlp").stdout == shipped_text("mlp")
+    assert kerastudy("spaces", "mlp").stdout == read_shipped_text("mlp")
 
 
 def test_the_space_of_a_study_is_printed_in_full(tmp_path):

@@ -23,21 +23,21 @@ from pipelines.operations.sync import SyncMonitor, SyncResult, rebuild, sync
 from pipelines.queries.study_reader import StudyReader
 from pipelines.search.optuna_search import summarize_trials
 from pipelines.search.space_evolution import current_name
-from pipelines.study.load import Objective
+from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.mlflow import client as mlflow_connection
 from tracking.mlflow import urls
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import ModelDisplaced, TrialFinished
-from tracking.store.study_queue import StudyBusyError, StudyQueue, this_process
+from tracking.store.study_queue import StudyBusyError, StudyQueue, identify_process
 
 
 @pytest.fixture(scope="session")
 def _empty_mlflow(tmp_path_factory):
     """Make MLflow's database once: its tables take seconds."""
     home = tmp_path_factory.mktemp("mlflow")
-    mlflow_connection.connect(urls.home_tracking_uri(home)).search_experiments()
+    mlflow_connection.connect(urls.make_home_tracking_uri(home)).search_experiments()
     copy = home / "copy.db"
     with closing(sqlite3.connect(home / "mlflow.db")) as made, closing(sqlite3.connect(copy)) as target:
         made.backup(target)
@@ -69,14 +69,14 @@ def another_mlflow(tmp_path, _empty_mlflow, monkeypatch):
         folder = tmp_path / name
         folder.mkdir()
         shutil.copyfile(_empty_mlflow, folder / "mlflow.db")
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", urls.home_tracking_uri(folder))
-        return mlflow.MlflowClient(urls.home_tracking_uri(folder), registry_uri=urls.home_tracking_uri(folder))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", urls.make_home_tracking_uri(folder))
+        return mlflow.MlflowClient(urls.make_home_tracking_uri(folder), registry_uri=urls.make_home_tracking_uri(folder))
 
     return replaced
 
 
 def make_socket_client(home):
-    uri = urls.home_tracking_uri(home.folder)
+    uri = urls.make_home_tracking_uri(home.folder)
     return mlflow.MlflowClient(uri, registry_uri=uri)
 
 
@@ -103,7 +103,7 @@ def nowhere(monkeypatch):
 def test_what_waits_is_delivered(desk, home):
     """Everything that a study left arrives, and the next time there is nothing to do."""
     desk.run(FakeEngine(scores(3.0, 2.0)), trials=2)
-    waiting = desk.outbox.pending("it")
+    waiting = desk.outbox.count_pending("it")
     assert synced(home) == [SyncResult("it", waiting, 0, "")]
     assert len(runs_of(make_socket_client(home), "it")[1]) == 2
     assert synced(home) == []
@@ -116,7 +116,7 @@ def test_what_waits_is_delivered(desk, home):
 def test_what_was_set_aside_is_tried_again(desk, home):
     """A record that MLflow refused gets another chance."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
-    rows = desk.outbox.next_rows("it", 100)
+    rows = desk.outbox.read_next_rows("it", 100)
     desk.outbox.record_error(rows, "no", attempts=3, pause=True)
     assert synced(home) == [SyncResult("it", len(rows), 0, "")]
 
@@ -134,7 +134,7 @@ def test_what_mlflow_refuses_is_left_and_told(desk, home):
 def test_an_mlflow_that_is_away_is_given_up(desk, home, nowhere):
     """After a while without success the number of records and the last error are told; nothing is lost."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
-    waiting = desk.outbox.pending("it")
+    waiting = desk.outbox.count_pending("it")
     (done,) = synced(home, patience_s=1)
     assert (done.delivered, done.left) == (0, waiting)
     assert "refused" in done.reason
@@ -151,7 +151,7 @@ def test_a_delivery_can_be_ended(desk, home, nowhere):
 
     desk.run(FakeEngine(scores(3.0)), trials=1)
     (done,) = sync(home, [], 1000, Impatient())
-    assert done.left == desk.outbox.pending("it")
+    assert done.left == desk.outbox.count_pending("it")
 
 
 def test_progress_is_shown(desk, home):
@@ -163,7 +163,7 @@ def test_progress_is_shown(desk, home):
 
     steps = []
     desk.run(FakeEngine(scores(3.0)), trials=1)
-    waiting = desk.outbox.pending("it")
+    waiting = desk.outbox.count_pending("it")
     list(sync(home, [], 30, Seen()))
     assert steps[0] == ("it", waiting)
 
@@ -172,8 +172,8 @@ def test_a_study_that_somebody_works_on_is_left_alone(desk, home):
     """Named, it is refused; among others it is passed over, and said to be busy."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
     desk.outbox.add([ModelDisplaced("free", 1)])
-    waiting = desk.outbox.pending("it")
-    lease = desk.queue.claim("it", this_process(), 60)
+    waiting = desk.outbox.count_pending("it")
+    lease = desk.queue.claim("it", identify_process(), 60)
     with pytest.raises(StudyBusyError, match="is being worked on by process"):
         synced(home, "it")
     with pytest.raises(StudyBusyError, match="is being worked on by process"):
@@ -181,7 +181,7 @@ def test_a_study_that_somebody_works_on_is_left_alone(desk, home):
     busy, other = synced(home)
     assert (busy.study, busy.delivered, busy.left, busy.is_busy) == ("it", 0, waiting, True)
     assert (other.study, other.is_busy) == ("free", False)
-    assert desk.outbox.pending("it") == waiting
+    assert desk.outbox.count_pending("it") == waiting
     desk.queue.release(lease)
     assert synced(home, "it") == [SyncResult("it", waiting, 0, "")]
 
@@ -189,7 +189,7 @@ def test_a_study_that_somebody_works_on_is_left_alone(desk, home):
 def test_a_lost_lease_ends_the_delivery(desk, home, monkeypatch):
     """Where somebody took the study meanwhile, nothing more is delivered."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
-    waiting = desk.outbox.pending("it")
+    waiting = desk.outbox.count_pending("it")
     monkeypatch.setattr("pipelines.operations.sync._Leases.hold", lambda self: False)
     (done,) = synced(home, patience_s=1)
     assert (done.delivered, done.left) == (0, waiting)
@@ -364,7 +364,7 @@ def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
 
 
 def current(desk):
-    storage = desk.store.optuna_storage()
+    storage = desk.store.open_optuna_storage()
     return optuna.load_study(study_name=current_name(storage, "it"), storage=storage)
 
 
@@ -434,7 +434,7 @@ def test_times_are_those_of_the_store(desk, home, another_mlflow):
     client = another_mlflow()
     rebuilt(home)
     (run,) = runs_of(client, "it")[1].values()
-    (frozen,) = optuna.load_study(study_name="it", storage=desk.store.optuna_storage()).trials
+    (frozen,) = optuna.load_study(study_name="it", storage=desk.store.open_optuna_storage()).trials
     assert run.info.start_time == int(frozen.datetime_start.timestamp() * 1000)
     assert run.info.end_time == int(frozen.datetime_complete.timestamp() * 1000)
 
@@ -458,7 +458,7 @@ def with_test_rows():
 def test_a_study_is_told_under_its_lease(desk, home, monkeypatch):
     """The rows are stored only while the study is ours."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
-    before = desk.outbox.waiting("it")
+    before = desk.outbox.read_backlog("it")
 
     def lost(self, connection):
         raise StudyBusyError("taken over")
@@ -466,7 +466,7 @@ def test_a_study_is_told_under_its_lease(desk, home, monkeypatch):
     monkeypatch.setattr("pipelines.operations.sync._Leases.verify", lost)
     with pytest.raises(StudyBusyError, match="taken over"):
         rebuilt(home)
-    assert desk.outbox.waiting("it") == before
+    assert desk.outbox.read_backlog("it") == before
     assert StudyQueue(desk.store).get("it").owner is None
     assert desk.records(TrialFinished) != []
-    assert Outbox(desk.store).pending("it") == before.pending
+    assert Outbox(desk.store).count_pending("it") == before.pending

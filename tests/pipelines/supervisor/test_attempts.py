@@ -270,7 +270,7 @@ def test_models_that_were_written_before_a_kill_are_recorded(desk):
 
 def test_asking_waits_until_it_is_done(desk, store, monkeypatch):
     """A verb returns when the supervisor has done what was asked, with how the study stands then."""
-    monkeypatch.setattr(control.StudyReader, "read_budget", lambda self, name: 5)
+    monkeypatch.setattr(control.StudyReader, "load_study", lambda self, name: None)
     supervisor = desk.supervisor(FakeEngine(scores(1.0)), trials=5)
     told = []
     asking = None
@@ -314,7 +314,7 @@ def test_a_worker_without_room_pauses_the_study(desk):
 )
 def test_a_supervisor_without_room_pauses_the_study(desk, monkeypatch, error):
     """Whatever could not be written, what was acknowledged before is kept and the study goes on later."""
-    real, calls = Recorder.trial_finished, []
+    real, calls = Recorder.record_trial_end, []
 
     def full(self, *given, **more):
         calls.append(given)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from desk import Desk
 from fake_engine import Ends, FakeEngine, training
-
 from pipelines.data.job import DataJob
+
 from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.events import RetrainingEnded, StudyEnded
 from pipelines.workspace.home import Home
@@ -86,7 +86,7 @@ def test_each_training_has_a_seed_of_its_own_and_no_rungs(desk):
     assert len(again) == 9
     assert len({job.seed for job in made.jobs}) == 13
     assert all(job.values == searched[job.number].values and not job.rungs for job in again)
-    stored = Retrainings(desk.store).of("it")
+    stored = Retrainings(desk.store).list("it")
     assert [(each.number, each.name) for each in stored] == [
         (number, f"seed-{seed}") for number in (0, 1, 2) for seed in (1, 2, 3)
     ]
@@ -112,7 +112,7 @@ def test_what_was_trained_is_not_trained_again(desk):
     supervisor = desk.supervisor(engine(), study=study)
     with pytest.raises(KeyboardInterrupt):
         cut_off_after(4)
-    done = {(each.number, each.name) for each in Retrainings(desk.store).of("it")}
+    done = {(each.number, each.name) for each in Retrainings(desk.store).list("it")}
     assert len(done) == 4
     made = engine()
     ended = run(desk, made)
@@ -148,7 +148,7 @@ def test_a_training_that_lost_its_worker_goes_on(desk):
     assert len(tries) == 2
     assert ended.finalists[0].scores == (0.4, 0.6)
     assert "seed-2 of trial 2 failed: ValueError: no" in ended.reason
-    [failed] = [each for each in Retrainings(desk.store).of("it") if each.state == "failed"]
+    [failed] = [each for each in Retrainings(desk.store).list("it") if each.state == "failed"]
     assert (failed.number, failed.name, failed.value, failed.reason) == (2, "seed-2", None, "ValueError: no")
 
 
@@ -173,7 +173,7 @@ def test_a_refit_trains_on_all_rows_for_the_epochs_that_were_best(desk):
     [refit] = [job for job in made.jobs if retraining_of(job) == "refit"]
     assert (refit.number, refit.refit_epochs) == (2, 2), "the second epoch was best in each training"
     [divided] = [job.payload for job in made.other_jobs if isinstance(job.payload, DataJob)]
-    assert (divided.folds_anew, divided.folder) == (1, refit.data)
+    assert (divided.folds_again, divided.folder) == (1, refit.data)
     assert divided.expected == "ab" * 32, "the data must be what the study was begun with"
     assert ended.refit
     [closed] = desk.records(StudyClosed)
@@ -237,4 +237,4 @@ def test_a_pause_is_heard_between_trainings(desk):
             supervisor.pause()
     assert isinstance(said[-1], StudyEnded)
     assert said[-1].state == "paused"
-    assert 0 < len(Retrainings(desk.store).of("it")) < 9
+    assert 0 < len(Retrainings(desk.store).list("it")) < 9

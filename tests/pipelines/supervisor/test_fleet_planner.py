@@ -12,7 +12,13 @@ from small_studies import study_of
 from pipelines.supervisor.events import TrialBegan, TrialEnded
 from pipelines.supervisor.fleet_planner import FleetPlanner, unfit
 from pipelines.training.fleet.envelope import find_envelope, joined
-from pipelines.training.fleet.grouping import Sizes, estimate_alone_s, estimate_fleet_s, count_fleets_at_once, plan_programs
+from pipelines.training.fleet.grouping import (
+    Sizes,
+    count_fleets_at_once,
+    estimate_alone_s,
+    estimate_fleet_s,
+    plan_programs,
+)
 from pipelines.training.fleet.member import build_member
 from pipelines.workspace.home import Home
 from tracking.outbox.records import TrialFinished, TrialStarted

@@ -18,10 +18,10 @@ from small_studies import study_of
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Finished, Reported
 from pipelines.search.optuna_search import OptunaSearch
-from pipelines.study.model_hyperparameters import most_epochs
+from pipelines.study.model_hyperparameters import compute_most_epochs
 from pipelines.supervisor import supervisor as supervisor_module
 from pipelines.supervisor.events import EpochEnded, SearchStarted, TrialBegan, TrialEnded, Watching
-from pipelines.supervisor.running_trials import trial_seed
+from pipelines.supervisor.running_trials import compute_trial_seed
 from pipelines.training.messages import TrialOutcome, TrialResult
 from pipelines.workspace.home import Home
 from tracking.outbox.records import (
@@ -73,7 +73,7 @@ def test_what_a_trial_is_given(desk):
     desk.run(engine, trials=2, pruner="median")
     one, two = engine.jobs
     assert set(one.values) == {"learning_rate", "epochs"}
-    assert (one.seed, two.seed) == (trial_seed(3, 0), trial_seed(3, 1))
+    assert (one.seed, two.seed) == (compute_trial_seed(3, 0), compute_trial_seed(3, 1))
     assert one.seed != two.seed
     assert (one.metric, one.direction) == ("val_loss", "minimize")
     assert one.rungs == {0, 1, 2}
@@ -203,7 +203,9 @@ def test_a_trial_whose_model_is_too_large_is_no_failure(desk):
     """A trial that was not trained because of a ceiling counts as pruned, without a score."""
 
     def script(job):
-        return Rejected("not trained: too many parameters") if job.number == 0 else (yield from training(job, [1.0]))
+        if job.number == 0:
+            return TrialOutcome("rejected", reason="not trained: too many parameters")
+        return (yield from training(job, [1.0]))
 
     last = desk.run(FakeEngine(script), trials=2)[-1]
     assert (last.trials, last.winner) == ({"complete": 1, "pruned": 1}, 1)
@@ -220,7 +222,7 @@ def test_a_fatal_error_ends_the_study(desk):
             return (yield from training(job, [1.0] * (2 if job.number == 0 else 9)))
         yield from training(job, [1.0, 1.0, 1.0])
         shutil.rmtree(job.folder)
-        return Fatal("FatalError: no licence (model.py, line 3)", "Traceback: here")
+        return TrialOutcome("fatal", reason="FatalError: no licence (model.py, line 3)", traceback="Traceback: here")
 
     engine = FakeEngine(script, workers=2, test_scores={})
     last = desk.run(engine, trials=9)[-1]
@@ -537,7 +539,7 @@ def test_a_study_that_another_supervisor_holds_is_left_alone(desk):
             threading.Timer(0.3, desk.queue.renew, (lease,)).start()
     assert desk.records() == []
     assert desk.delivery.calls == []
-    assert optuna.get_all_study_names(desk.store.optuna_storage()) == []
+    assert optuna.get_all_study_names(desk.store.open_optuna_storage()) == []
 
 
 def test_a_lost_lease_ends_the_supervisor_at_its_next_write(desk):
@@ -596,8 +598,8 @@ def test_the_lease_is_renewed_while_trials_run(desk, monkeypatch):
 
 def test_a_trials_seed_depends_on_the_study_and_the_number_alone():
     """Seeds are fixed by the study's seed and the trial's number, and fit what seeds may be."""
-    assert trial_seed(1, 2) == trial_seed(1, 2)
-    seeds = {trial_seed(seed, number) for seed in range(5) for number in range(50)}
+    assert compute_trial_seed(1, 2) == compute_trial_seed(1, 2)
+    seeds = {compute_trial_seed(seed, number) for seed in range(5) for number in range(50)}
     assert len(seeds) == 250
     assert all(0 <= seed < 2**32 for seed in seeds)
 
@@ -609,4 +611,4 @@ def test_a_trials_seed_depends_on_the_study_and_the_number_alone():
 def test_most_epochs(space, expected):
     """The rungs of a pruner follow from the largest number of epochs that a trial can train."""
     study = study_of(f"study: it\ndata: {{source: data.csv, target: y}}\nmodel: mlp\nspace: {{{space}}}\n")
-    assert most_epochs(study) == expected
+    assert compute_most_epochs(study) == expected

@@ -1,4 +1,4 @@
-"""A training that was cut off goes on from its last whole epoch or its beginning, and never from anything else."""
+"""A training that was cut off resumes from its last whole epoch or its beginning, and never from anything else."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.data.prepared import Features, Part, Task
-from pipelines.models.build import hypermodel
+from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training import checkpoint
-from pipelines.training.checkpoint import CheckpointStore, Checkpoint, remove_checkpoints
-from pipelines.training.fit_trainer import fit
-from pipelines.training.graph_trainer import train_in_graph
 from pipelines.training.batches import Rows
+from pipelines.training.checkpoint import Checkpoint, CheckpointStore, remove_checkpoints
+from pipelines.training.fit_trainer import train_with_fit
+from pipelines.training.graph_trainer import train_in_graph
 from pipelines.training.schedule import Schedule
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 
 TASK = Task("binary", ("y",), classes=("no", "yes"), class_counts=(20, 20))
 
 
-def kept(epochs):
-    judge = {"history": [{"loss": float(epoch)} for epoch in range(epochs)], "best_epoch": 0}
-    return Checkpoint(judge, [np.full(3, 0.5)], [np.full(2, float(epochs)), np.int32(epochs)])
+def checkpoint_of(epochs):
+    monitor = {"history": [{"loss": float(epoch)} for epoch in range(epochs)], "best_epoch": 0}
+    return Checkpoint(monitor, [np.full(3, 0.5)], [np.full(2, float(epochs)), np.int32(epochs)])
 
 
 @pytest.fixture
 def of_two(tmp_path):
     """The checkpoints of a training after its first and its second epoch."""
     checkpoints = CheckpointStore(tmp_path, 0, "it")
-    checkpoints.write(kept(1))
-    checkpoints.write(kept(2))
+    checkpoints.write(checkpoint_of(1))
+    checkpoints.write(checkpoint_of(2))
     return checkpoints
 
 
 def test_the_latest_checkpoint_counts(of_two):
     """What is read is what was written last."""
     read = of_two.read()
-    assert (read.judge, len(read.history)) == (kept(2).judge, 2)
-    np.testing.assert_array_equal(read.best, kept(2).best)
+    assert (read.monitor, len(read.history)) == (checkpoint_of(2).monitor, 2)
+    np.testing.assert_array_equal(read.best_weights, checkpoint_of(2).best_weights)
     assert [array.tolist() for array in read.state] == [[2.0, 2.0], 2]
 
 
 @given(share=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
-def test_a_damaged_checkpoint_is_passed_over(share, flip, tmp_path_factory):
+def test_a_damaged_checkpoint_is_skipped(share, flip, tmp_path_factory):
     """A byte that changed anywhere makes the checkpoint before it count."""
     folder = tmp_path_factory.mktemp("trial")
     for epochs in (1, 2):
-        CheckpointStore(folder, 0, "it").write(kept(epochs))
+        CheckpointStore(folder, 0, "it").write(checkpoint_of(epochs))
     file = folder / "fold-0.checkpoint"
     content = bytearray(file.read_bytes())
     content[int(share * len(content))] ^= flip
@@ -59,14 +59,14 @@ def test_a_damaged_checkpoint_is_passed_over(share, flip, tmp_path_factory):
 
 
 @pytest.mark.parametrize("left", [0, 1, 63, 64, 65, 500])
-def test_a_checkpoint_that_was_cut_off_is_passed_over(of_two, tmp_path, left):
+def test_a_checkpoint_that_was_cut_off_is_skipped(of_two, tmp_path, left):
     """A file that ends early makes the checkpoint before it count."""
     file = tmp_path / "fold-0.checkpoint"
     file.write_bytes(file.read_bytes()[:left])
     assert len(of_two.read().history) == 1
 
 
-def test_a_checkpoint_of_something_else_is_passed_over(of_two, tmp_path):
+def test_a_checkpoint_of_something_else_is_skipped(of_two, tmp_path):
     """Another trainer, other values or another seed begin anew."""
     assert CheckpointStore(tmp_path, 0, "that").read() is None
     assert CheckpointStore(tmp_path, 1, "it").read() is None
@@ -87,19 +87,19 @@ class CutOffError(Exception):
 
 
 class Until:
-    """A listener under which a training goes on until an epoch is about to be told."""
+    """A listener that ends a training before an epoch is recorded."""
 
     def __init__(self, epoch=None):
         self.until = epoch
-        self.heard = []
+        self.recorded = []
 
-    def batch(self):
-        """A batch is done."""
+    def record_batch(self):
+        """Ignore the batch."""
 
-    def epoch(self, epoch, metrics):
+    def record_epoch(self, epoch, metrics):
         if epoch == self.until:
             raise CutOffError
-        self.heard.append(epoch)
+        self.recorded.append(epoch)
         return False
 
 
@@ -112,7 +112,7 @@ def trained(trainer, listener, checkpoints, *, epochs=6):
     ]
     values = {"units": 8, "dropout": 0.4, "batch_normalization": True, "schedule": "cosine", "optimizer": "adam"}
     context = ModelContext(Features(dense=4), TASK, TrainingSpec(), 40)
-    model = hypermodel("mlp", context).build(GivenHyperParameters({"batch_size": 16, "epochs": epochs, **values}))
+    model = build_hypermodel("mlp", context).build(TrialHyperParameters({"batch_size": 16, "epochs": epochs, **values}))
     schedule = Schedule(epochs, 16, 3, 0.0, seed=3)
     fitted = trainer(
         model,
@@ -126,7 +126,7 @@ def trained(trainer, listener, checkpoints, *, epochs=6):
     return fitted, model.get_weights()
 
 
-@pytest.mark.parametrize("trainer", [fit, train_in_graph])
+@pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])
 @pytest.mark.parametrize("cut_at", [1, 3])
 def test_a_training_that_was_cut_off_comes_to_the_same(trainer, cut_at, tmp_path, monkeypatch):
     """The epochs after the cut, with their dropout, schedule and patience, are those of a training without one."""
@@ -137,7 +137,7 @@ def test_a_training_that_was_cut_off_comes_to_the_same(trainer, cut_at, tmp_path
         trained(trainer, Until(cut_at), CheckpointStore(tmp_path, 0, "it"))
     second = Until()
     resumed, resumed_weights = trained(trainer, second, CheckpointStore(tmp_path, 0, "it"))
-    assert second.heard[0] == cut_at, "no epoch is trained again"
+    assert second.recorded[0] == cut_at, "no epoch is trained again"
     assert resumed == whole
     for ours, theirs in zip(resumed_weights, weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -151,7 +151,7 @@ def test_checkpoints_cost_little(tmp_path, monkeypatch):
 
     def slow():
         now[0] += 2.0
-        return kept(1)
+        return checkpoint_of(1)
 
     written = []
     for _ in range(100):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipelines.data.prepared import Part
-from pipelines.training.fit_trainer import fit
-from pipelines.training.graph_trainer import train_in_graph
 from pipelines.training.batches import Rows
 from pipelines.training.errors import TrialError
+from pipelines.training.fit_trainer import train_with_fit
+from pipelines.training.graph_trainer import train_in_graph
 from pipelines.training.schedule import Schedule
 
 ROWS = 48
@@ -25,10 +25,10 @@ class Listener:
         self.weights = []
         self.batches = 0
 
-    def batch(self):
+    def record_batch(self):
         self.batches += 1
 
-    def epoch(self, epoch, metrics):
+    def record_epoch(self, epoch, metrics):
         self.weights.append(self._model.get_weights())
         return epoch == self._prune_at
 
@@ -59,7 +59,7 @@ def train(trainer, model, *, epochs=6, patience=None, metric="val_loss", rows=No
     return fitted, listener
 
 
-both = pytest.mark.parametrize("trainer", [fit, train_in_graph])
+both = pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])
 
 
 @both

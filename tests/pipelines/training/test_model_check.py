@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fake_channel import FakeChannel
 
-from pipelines.data.prepare import load_summary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import TrialJob
 from pipelines.training.model_check import build_models, time_models

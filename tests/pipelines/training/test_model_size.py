@@ -8,7 +8,7 @@ import pytest
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.errors import ModelTooLargeError
 from pipelines.training.messages import TrialJob
-from pipelines.training.model_size import refuse_large_model, estimate_training_memory
+from pipelines.training.model_size import estimate_training_memory, refuse_large_model
 
 
 def model_of(*layers, optimizer="adam"):
@@ -55,7 +55,9 @@ def test_what_is_not_trained_has_no_gradients():
 def test_a_model_within_a_model_counts_with_its_layers():
     """A backbone that is one layer of the model has as many outputs as its layers have."""
     inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(100), keras.layers.Dense(5)])
-    more = estimate_training_memory(model_of(inner), batch_size=11) - estimate_training_memory(model_of(inner), batch_size=1)
+    more = estimate_training_memory(model_of(inner), batch_size=11) - estimate_training_memory(
+        model_of(inner), batch_size=1
+    )
     assert more == 4 * 2 * 10 * (3 + 100 + 5)
 
 

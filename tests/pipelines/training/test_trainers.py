@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 
 from pipelines.data.prepared import Features, Part, Task
-from pipelines.models.build import hypermodel
+from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
-from pipelines.models.objectives import class_weights
+from pipelines.models.objectives import calculate_class_weights
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.batches import shuffle_rows
-from pipelines.training.fit_trainer import fit
+from pipelines.training.batches import Rows, shuffle_rows
+from pipelines.training.fit_trainer import train_with_fit
 from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
-from pipelines.training.batches import Rows
 from pipelines.training.schedule import Schedule
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 
 ROWS, VALIDATION_ROWS, WIDTH = 70, 33, 5  # neither divides by the batch size of 16
 BINARY = Task("binary", ("y",), classes=("no", "yes"), class_counts=(40, 30))
@@ -32,10 +31,10 @@ class Quiet:
         self.prune_at = prune_at
         self.batches = 0
 
-    def batch(self):
+    def record_batch(self):
         self.batches += 1
 
-    def epoch(self, epoch, metrics):
+    def record_epoch(self, epoch, metrics):
         return epoch == self.prune_at
 
 
@@ -63,8 +62,10 @@ def trained(trainer, task, values, *, features=DENSE, family="mlp", training=Non
     training = training or TrainingSpec()
     context = ModelContext(features, task, training, ROWS)
     keras.utils.set_random_seed(11)
-    model = hypermodel(family, context).build(GivenHyperParameters({"batch_size": 16, "epochs": epochs, **values}))
-    rows = rows_of(task, features, class_weights(task, training))
+    model = build_hypermodel(family, context).build(
+        TrialHyperParameters({"batch_size": 16, "epochs": epochs, **values})
+    )
+    rows = rows_of(task, features, calculate_class_weights(task, training))
     patience = training.early_stopping.patience if training.early_stopping else None
     schedule = Schedule(epochs, 16, patience, 0.0, seed=11)
     fitted = trainer(model, rows, schedule, metric="val_loss", direction="minimize", listener=Quiet(prune_at))
@@ -72,7 +73,7 @@ def trained(trainer, task, values, *, features=DENSE, family="mlp", training=Non
 
 
 def assert_same(task, values, **options):
-    one_model, one = trained(fit, task, values, **options)
+    one_model, one = trained(train_with_fit, task, values, **options)
     other_model, other = trained(train_in_graph, task, values, **options)
     assert len(one.history) == len(other.history)
     for ours, theirs in zip(one.history, other.history, strict=True):
@@ -125,7 +126,9 @@ def test_class_weights_train_alike():
     """Rows weigh by their class in every trainer."""
     assert_same(BINARY, {"units": 8}, training=TrainingSpec(class_weight={"no": 1.0, "yes": 7.0}))
     _, plain = trained(train_in_graph, BINARY, {"units": 8})
-    _, weighted = trained(train_in_graph, BINARY, {"units": 8}, training=TrainingSpec(class_weight={"no": 1.0, "yes": 7.0}))
+    _, weighted = trained(
+        train_in_graph, BINARY, {"units": 8}, training=TrainingSpec(class_weight={"no": 1.0, "yes": 7.0})
+    )
     assert plain.history[0]["loss"] != pytest.approx(weighted.history[0]["loss"], rel=0.05)
 
 
@@ -145,7 +148,7 @@ def test_augmented_images_train_alike():
     )
 
 
-@pytest.mark.parametrize("trainer", [fit, train_in_graph])
+@pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])
 def test_pruning_ends_a_training_at_once(trainer):
     """A pruned training ends with the epoch whose verdict was "prune"."""
     _, fitted = trained(trainer, BINARY, {"units": 4}, epochs=6, prune_at=1)
@@ -153,11 +156,11 @@ def test_pruning_ends_a_training_at_once(trainer):
     assert len(fitted.history) == 2
 
 
-@pytest.mark.parametrize("trainer", [fit, train_in_graph])
+@pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])
 def test_work_is_heard_of(trainer):
     """A listener hears of batches, so that a hang can be told from work."""
     context = ModelContext(DENSE, BINARY, TrainingSpec(), ROWS)
-    model = hypermodel("mlp", context).build(GivenHyperParameters({"batch_size": 16, "epochs": 1}))
+    model = build_hypermodel("mlp", context).build(TrialHyperParameters({"batch_size": 16, "epochs": 1}))
     listener = Quiet()
     trainer(
         model,

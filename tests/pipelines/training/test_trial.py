@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from fake_channel import FakeChannel, WorkerDiedError
 
-from pipelines.data.prepare import load_part, load_raw
+from pipelines.data.prepared_folder import load_part, load_raw
 from pipelines.models.raw_predict import predict_raw
 from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
-from pipelines.training.messages import TrialOutcome, TrialJob
-from pipelines.training.trial_folder import read_epochs, read_result
+from pipelines.training.messages import TrialJob
 from pipelines.training.trial import train_trial
+from pipelines.training.trial_folder import read_epochs, read_result
 
 VALUES = {"units": 4, "depth": 1, "learning_rate": 0.05, "batch_size": 16, "epochs": 3, "dropout": 0.1}
 
@@ -52,19 +52,19 @@ def trained(job):
     """One complete trial: its job, folder, channel and result."""
     its_job, folder = job()
     channel = FakeChannel()
-    return its_job, folder, channel, train_trial(its_job, channel)
+    return its_job, folder, channel, train_trial(its_job, channel).result
 
 
 def test_a_trial_can_be_given_to_fit(job, trained):
-    """What `loop` could train is trained by `fit` where that is asked for, to the same scores but for rounding."""
+    """The graph trainer and `fit` reach the same scores but for rounding; `by_fit` chooses `fit`."""
     its_job, _ = job(by_fit=True, values=VALUES | {"epochs": 1})
-    result = train_trial(its_job, FakeChannel())
+    result = train_trial(its_job, FakeChannel()).result
     first = trained[3].epochs[0].metrics
-    assert (result.trainer, trained[3].trainer) == ("fit", "loop")
+    assert (result.trainer, trained[3].trainer) == ("fit", "graph")
     assert result.epochs[0].metrics["val_loss"] == pytest.approx(first["val_loss"], rel=2e-4)
 
 
-def test_the_result_says_how_it_went(trained):
+def test_the_result_describes_the_best_epoch(trained):
     """Score, best epoch and metrics are those of the best of the reported epochs."""
     _, _, channel, result = trained
     assert result.state == "complete"
@@ -79,7 +79,7 @@ def test_the_result_says_how_it_went(trained):
 
 
 def test_the_files_of_a_trial(trained):
-    """Each file is there and says what it should; the result is the last of them."""
+    """Each file is there with its content; the result is the last of them."""
     _, folder, channel, result = trained
     artifacts = folder / "artifacts"
     with (artifacts / "history.csv").open() as file:
@@ -89,8 +89,8 @@ def test_the_files_of_a_trial(trained):
     assert (artifacts / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     config = json.loads((artifacts / "config.json").read_text())
     assert (config["trial"], config["seed"], config["params"]) == (7, 11, VALUES)
-    assert config["asked"]["units"] == 4
-    assert config["asked"]["optimizer"], "defaults that the space does not name are written down too"
+    assert config["requested"]["units"] == 4
+    assert config["requested"]["optimizer"], "defaults that the space does not name are written down too"
     assert config["keras"] == keras.version()
     summary = (artifacts / "model_summary.txt").read_text()
     assert "Total params" in summary
@@ -115,7 +115,7 @@ def test_the_model_takes_raw_columns_in_stock_keras(trained, mixed_data):
 def test_a_trial_repeats_bit_for_bit(job, trained):
     """Trained again from its job, a trial gives the same numbers to the last bit."""
     again, _ = job()
-    result = train_trial(again, FakeChannel())
+    result = train_trial(again, FakeChannel()).result
     assert [done.metrics for done in result.epochs] == [done.metrics for done in trained[3].epochs]
     assert result.value == trained[3].value
 
@@ -123,7 +123,7 @@ def test_a_trial_repeats_bit_for_bit(job, trained):
 def test_the_seed_decides(job, trained):
     """Another seed gives another training."""
     other, _ = job(seed=12)
-    assert train_trial(other, FakeChannel()).value != trained[3].value
+    assert train_trial(other, FakeChannel()).result.value != trained[3].value
 
 
 def test_early_stopping_is_the_study_files(job):
@@ -131,7 +131,7 @@ def test_early_stopping_is_the_study_files(job):
     values = {**VALUES, "epochs": 8}
     stopping = TrainingSpec(early_stopping=EarlyStoppingSpec(patience=1, min_delta=100.0))
     its_job, _ = job(values=values, training=stopping)
-    assert len(train_trial(its_job, FakeChannel()).epochs) == 2
+    assert len(train_trial(its_job, FakeChannel()).result.epochs) == 2
 
 
 def test_a_second_attempt_reuses_the_times_of_the_first(job):
@@ -142,7 +142,7 @@ def test_a_second_attempt_reuses_the_times_of_the_first(job):
         train_trial(its_job, first)
     assert read_result(folder) is None
     second = FakeChannel()
-    result = train_trial(its_job, second)
+    result = train_trial(its_job, second).result
     assert second.reported[:2] == first.reported
     assert read_epochs(folder) == result.epochs == tuple(second.reported)
 
@@ -153,39 +153,39 @@ def test_a_line_that_was_cut_off_costs_no_other(job):
     folder.mkdir(parents=True)
     (folder / "fold-0-epochs.jsonl").write_text('\n{"epoch": 0, "of"')
     assert read_epochs(folder) == ()
-    result = train_trial(its_job, FakeChannel())
+    result = train_trial(its_job, FakeChannel()).result
     assert read_epochs(folder) == result.epochs
 
 
-def test_an_epoch_is_told_once_even_if_it_comes_out_otherwise(job):
-    """What was told of an epoch stays told, so that a curve has one point there; the result has what was trained."""
+def test_an_epoch_is_reported_once_even_if_its_metrics_change(job):
+    """The first report of an epoch counts, so that a curve has one point there; the result has the later metrics."""
     its_job, folder = job()
     with pytest.raises(WorkerDiedError):
         train_trial(its_job, FakeChannel(die_at=0))
     other = replace(its_job, seed=99)
     earlier = read_epochs(folder)[0]
     channel = FakeChannel()
-    result = train_trial(other, channel)
+    result = train_trial(other, channel).result
     assert channel.reported[0] == earlier == read_epochs(folder)[0]
     assert result.epochs[0].metrics != earlier.metrics
     assert channel.reported[1:] == list(result.epochs[1:])
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_rungs_are_asked_with_the_best_so_far(job, direction):
-    """At each rung, and only there, the trial asks with its best score up to then; not when all is trained."""
+def test_a_rung_request_has_the_best_score_so_far(job, direction):
+    """At each rung, and only there, the trial sends its best score so far; not at its last epoch."""
     its_job, _ = job(rungs=frozenset({0, 1, 2, 5}), direction=direction)
     channel = FakeChannel()
     train_trial(its_job, channel)
     best = min if direction == "minimize" else max
     values = [done.metrics["val_loss"] for done in channel.reported]
-    assert [(asked.epoch, asked.best) for asked in channel.asked] == [(0, values[0]), (1, best(values[:2]))]
+    assert [(rung.epoch, rung.best) for rung in channel.requested] == [(0, values[0]), (1, best(values[:2]))]
 
 
 def test_a_pruned_trial_leaves_a_curve_but_no_model(job):
     """A pruned trial ends at its rung; its curve and its score stay, a model is not written."""
     its_job, folder = job(rungs=frozenset({0, 1}))
-    result = train_trial(its_job, FakeChannel(prune_at=(1,)))
+    result = train_trial(its_job, FakeChannel(prune_at=(1,))).result
     assert (result.state, len(result.epochs)) == ("pruned", 2)
     assert not (folder / "model.keras").exists()
     assert (folder / "artifacts" / "history.csv").exists()
@@ -196,7 +196,7 @@ def test_a_pruned_trial_leaves_a_curve_but_no_model(job):
 
 
 def test_a_model_over_the_ceiling_is_not_trained(job, trained):
-    """A trial whose model is too large reports no epoch, says why, and leaves no result."""
+    """A trial whose model is too large reports no epoch, has a reason, and leaves no result."""
     parameters = keras.models.load_model(trained[1] / "model.keras").count_params()
     for ceiling, key in (
         ({"most_parameters": 1}, "limits.parameters"),
@@ -205,11 +205,11 @@ def test_a_model_over_the_ceiling_is_not_trained(job, trained):
         its_job, folder = job(**ceiling)
         channel = FakeChannel()
         ended = train_trial(its_job, channel)
-        assert isinstance(ended, Rejected)
+        assert ended.kind == "rejected"
         assert f"{key} allows" in ended.reason
         assert channel.reported == []
         assert read_result(folder) is None
-    assert not isinstance(train_trial(job(most_parameters=parameters)[0], FakeChannel()), Rejected)
+    assert train_trial(job(most_parameters=parameters)[0], FakeChannel()).kind == "completed"
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def folded(prepare_data, job):
     data = prepare_data(source="mixed.csv", target="bought", split={"folds": 3, "seed": 4})
     its_job, folder = job(data=str(data), rungs=frozenset({0}), values={**VALUES, "epochs": 2})
     channel = FakeChannel()
-    return its_job, folder, channel, train_trial(its_job, channel)
+    return its_job, folder, channel, train_trial(its_job, channel).result
 
 
 def test_folds_are_scored_by_the_mean_of_their_best(folded):
@@ -250,12 +250,12 @@ def test_the_model_of_the_best_fold_is_kept(folded):
 
 
 def test_pruning_looks_at_the_first_fold_alone(folded, job):
-    """Only the first fold asks; a trial pruned there does not train the others."""
+    """Only the first fold sends rung requests; a trial pruned there does not train the others."""
     its_job, _, channel, _ = folded
-    assert [asked.epoch for asked in channel.asked] == [0]
+    assert [rung.epoch for rung in channel.requested] == [0]
     pruned_job, _ = job(data=its_job.data, rungs=its_job.rungs, values=its_job.values)
     pruned = FakeChannel(prune_at=(0,))
-    result = train_trial(pruned_job, pruned)
+    result = train_trial(pruned_job, pruned).result
     assert result.state == "pruned"
     assert [(done.fold, done.epoch) for done in pruned.reported] == [(0, 0)]
 

@@ -10,14 +10,14 @@ import pytest
 from fake_channel import FakeChannel
 from weights_alone import leave_weights_alone
 
-from pipelines.data.prepare import load_raw
+from pipelines.data.prepared_folder import load_raw
 from pipelines.models.raw_predict import predict_raw
 from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
-from pipelines.training.messages import PastTrial, TrialJob
-from pipelines.training.trial_folder import MODEL_FILE, WEIGHTS_FILE
-from pipelines.training.trial import train_trial
 from pipelines.training.artifacts import read_trial
 from pipelines.training.errors import RebuildError
+from pipelines.training.messages import PastTrial, TrialJob
+from pipelines.training.trial import train_trial
+from pipelines.training.trial_folder import MODEL_FILE, WEIGHTS_FILE
 from pipelines.training.write_models import ensure_model_file, write_models
 
 ODD = {

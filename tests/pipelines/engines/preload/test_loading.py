@@ -26,5 +26,5 @@ def said_by(code):
 def test_a_server_loads_the_first_jobs_and_starts_no_runtime(server):
     """A runtime that is started before the fork leaves its workers without its threads: their first step would hang."""
     loaded = f"all(name in sys.modules for name in {FIRST_JOBS[server]})"
-    code = f"import sys, pipelines.engines.preload_{server}; {STARTED[server]}; print(started, {loaded})"
+    code = f"import sys, pipelines.engines.preload.{server}; {STARTED[server]}; print(started, {loaded})"
     assert said_by(code) == ["False", "True"]

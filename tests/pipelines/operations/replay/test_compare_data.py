@@ -11,7 +11,7 @@ import pytest
 from small_studies import write_mixed_csv
 
 from pipelines.data.prepare import prepare
-from pipelines.data.prepared import read_summary
+from pipelines.data.prepared_folder import load_summary
 from pipelines.operations.replay.compare_data import compare_data
 from pipelines.spec.data_spec import DataSpec
 
@@ -34,7 +34,7 @@ def compare(tmp_path, source, mixed_data):
     report.mkdir()
     shutil.copytree(mixed_data, kept)
     shutil.copyfile(kept / "split.csv", report / "split.csv")
-    (report / "data.json").write_text(json.dumps(asdict(read_summary(kept))))
+    (report / "data.json").write_text(json.dumps(asdict(load_summary(kept))))
 
     def make(**changed):
         spec = DataSpec.model_validate({"source": source.name, "target": "bought", "split": SPLIT | changed})

@@ -133,7 +133,7 @@ def test_the_keys_that_differ_are_named():
 
 @pytest.mark.parametrize(
     ("trainers", "metric"),
-    [(("fleet", "fleet"), 1e-6), (("fleet", "loop"), 1e-5), (("fit", "fleet"), 1e-5), (("loop", "loop"), 2e-5)],
+    [(("fleet", "fleet"), 1e-6), (("fleet", "graph"), 1e-5), (("fit", "fleet"), 1e-5), (("graph", "graph"), 2e-5)],
 )
 def test_how_close_depends_on_the_trainers(trainers, metric):
     """Each pair of trainers has the closeness that docs/architecture.md gives it."""

@@ -114,14 +114,14 @@ def begun(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def family(begun, base):
-    """The home with a study of a family, trained by `loop`: a trial each that is complete, pruned and failed."""
+    """The home with a study of a family, trained in a graph: a trial each that is complete, pruned and failed."""
     run(FAMILY, base, *begun)
     return begun[0]
 
 
 @pytest.fixture(scope="module")
 def own(begun, base):
-    """The home with a study of a model of its own: a trial by its own steps, and one by `loop`."""
+    """The home with a study of a model of its own: a trial by its own steps, and one in a graph."""
     run(OWN, base, *begun)
     return begun[0]
 
@@ -170,7 +170,7 @@ def test_a_trial_comes_out_equal_and_nothing_is_written(family):
     """Data, training and weights are those of the trial to the last bit; the home stays as it was."""
     before = files_in(family)
     replayed = replay(family, "family", 0)
-    assert (replayed.agreement, replayed.trainer) == ("equal", "loop")
+    assert (replayed.agreement, replayed.trainer) == ("equal", "graph")
     assert set(verdicts(replayed)) >= RESULT
     assert set(verdicts(replayed).values()) == {"equal"}
     assert set(verdicts(replayed, "trial").values()) == {"equal"}
@@ -202,7 +202,7 @@ def test_a_failed_trial_fails_again(family):
 def test_own_steps_are_trained_by_themselves_again(own):
     """A model of one's own is built with its values, those that only its code asks for among them."""
     replayed = replay(own, "own", 0)
-    assert (replayed.agreement, replayed.trainer) == ("equal", "own")
+    assert (replayed.agreement, replayed.trainer) == ("equal", "user")
     assert set(compared(replayed, "trial")["values"].now) == {"steps", "units", "epochs"}
     assert set(verdicts(replayed, "trial").values()) == {"equal"}
     assert verdicts(replayed, "code") == {"model.py": "equal", "kerastudy": "equal"}
@@ -300,7 +300,7 @@ def test_changed_code_is_told(own, base, tmp_path):
         (base / "model.py").write_text(CODE)
     assert verdicts(replayed, "code") == {"model.py": "different", "kerastudy": "equal"}
     assert verdicts(older, "code") == {"model.py": "different", "kerastudy": "unknown"}
-    assert (replayed.agreement, replayed.trainer) == ("equal", "loop")
+    assert (replayed.agreement, replayed.trainer) == ("equal", "graph")
 
 
 # What is kept, and what is refused ---------------------------------------------------------------------------

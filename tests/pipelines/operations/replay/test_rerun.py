@@ -11,7 +11,8 @@ from desk import Desk, scores
 from fake_engine import Ends, FakeEngine, training
 
 from pipelines.operations.replay.rerun import TrainingOutcome, read_recorded_outcome, train_again
-from pipelines.supervisor.running_trials import trial_seed
+from pipelines.supervisor.running_trials import compute_trial_seed
+from pipelines.training.messages import TrialOutcome
 from pipelines.training.trial_folder import locate_epochs_file
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError
@@ -28,7 +29,7 @@ def desk(store, tmp_path, monkeypatch):
 def again(desk, tmp_path):
     """Return a function that trains the first trial of the study again: how that went, and the engine."""
 
-    def make(script, *, trainer="loop", fleet="off", heard=lambda done: None, **changes):
+    def make(script, *, trainer="graph", fleet="off", heard=lambda done: None, **changes):
         trial = desk.trials()[0]
         past = read_recorded_outcome(replace(trial, trainer=trainer), desk.home.trial("it", 0))
         engine = FakeEngine(script)
@@ -46,7 +47,7 @@ def test_a_trial_is_what_it_was_but_for_its_folder(desk, again):
     course, repeated = again(scores(1.0))
     [job], was = repeated.jobs, engine.jobs[0]
     assert job == replace(was, folder=job.folder, rungs=frozenset(), most_parameters=None, most_model_bytes=None)
-    assert job.seed == trial_seed(3, 0)
+    assert job.seed == compute_trial_seed(3, 0)
     assert (course.state, course.best_epoch, course.value) == ("complete", 2, 1.0)
     assert course.epochs == read_recorded_outcome(desk.trials()[0], desk.home.trial("it", 0)).epochs
 
@@ -66,9 +67,9 @@ def test_a_pruned_trial_is_pruned_where_it_was(desk, again):
     assert (course.state, len(course.epochs)) == ("pruned", 2)
 
 
-@pytest.mark.parametrize(("trainer", "by_fit"), [("fit", True), ("own", True), ("loop", False), ("", False)])
+@pytest.mark.parametrize(("trainer", "by_fit"), [("fit", True), ("user", True), ("graph", False), ("", False)])
 def test_a_trial_has_its_trainer_again(desk, again, trainer, by_fit):
-    """What `fit` trained is trained by `fit`, also where `loop` could do it."""
+    """A trial that `fit` trained is trained by `fit` again, also where the graph trainer could."""
     desk.run(FakeEngine(scores(1.0)))
     _, engine = again(scores(1.0), trainer=trainer)
     assert (engine.jobs[0].by_fit, engine.fleets) == (by_fit, [])
@@ -126,7 +127,7 @@ def test_a_trial_that_was_rejected_meets_its_ceiling_again(desk, again):
     desk.run(FakeEngine(scores(1.0)))
 
     def rejects(job):
-        return Rejected("not trained: too large")
+        return TrialOutcome("rejected", reason="not trained: too large")
         yield
 
     course, engine = again(rejects, state="pruned", value=None, epochs=())

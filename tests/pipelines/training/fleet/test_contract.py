@@ -1,7 +1,7 @@
 """The contract of the fleet trainer: same trial, same seed, same result as the stock Keras model trained by `fit`.
 
 Each run is one fleet, so its trials are also tested beside each other, in programs wider and deeper than their own,
-and in seats that others have left. `test_trainers.py` holds the other trainers to each other.
+and in slots that others have left. `test_trainers.py` holds the other trainers to each other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fleet_outcomes import AS_OTHER_TRAINERS, assert_alike, fleet_outcomes
 from stock_outcomes import stock_model, stock_outcome
 
 from pipelines.data.prepared import Features, Task
-from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS, family
+from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS, find_family
 from pipelines.models.objectives import LOSSES, METRICS, SMOOTHED_LOSSES, WHOLE_BATCH_LOSSES
 from pipelines.models.optimizer_catalogue import OPTIMIZERS as OPTIMIZER_VALUES
 from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
@@ -132,7 +132,7 @@ def metrics(task):
     training = TrainingSpec(metrics=list(METRICS[task.kind]))
     setting = Setting(task, training=training, train_rows=24, validation_rows=16)
     linear = trial(depth=0, epochs=1, batch_size=24, optimizer="sgd")
-    return FleetRun(setting, {"all": linear}, seats=1)
+    return FleetRun(setting, {"all": linear}, slots=1)
 
 
 def losses(task):
@@ -144,16 +144,16 @@ def losses(task):
             setting = Setting(task, training=training, train_rows=24, validation_rows=16)
             smoothing = 0.2 if loss in SMOOTHED_LOSSES else 0.0
             linear = trial(depth=0, epochs=1, batch_size=24, optimizer="sgd", label_smoothing=smoothing)
-            runs[f"{task.kind}_{loss}"] = FleetRun(setting, {"linear": linear}, seats=1, compiled=False)
+            runs[f"{task.kind}_{loss}"] = FleetRun(setting, {"linear": linear}, slots=1, compiled=False)
     return runs
 
 
 RUNS = {
     "optimizers": FleetRun(Setting(REGRESSION, train_rows=24), OPTIMIZERS),
     "steps": FleetRun(
-        Setting(REGRESSION, Features(dense=2, codes=(("city", 7),), image=(3, 2, 1)), train_rows=24), STEPS, seats=5
+        Setting(REGRESSION, Features(dense=2, codes=(("city", 7),), image=(3, 2, 1)), train_rows=24), STEPS, slots=5
     ),
-    "activations": FleetRun(Setting(MULTICLASS, train_rows=24, per_layer=PER_LAYER), activations(), seats=7),
+    "activations": FleetRun(Setting(MULTICLASS, train_rows=24, per_layer=PER_LAYER), activations(), slots=7),
     "structures": FleetRun(
         Setting(
             MULTICLASS,
@@ -173,7 +173,7 @@ RUNS = {
             direction="maximize",
         ),
         ENDS,
-        seats=3,
+        slots=3,
     ),
     **{f"{task.kind}_metrics": metrics(task) for task in TASKS},
     **{name: run for task in TASKS for name, run in losses(task).items()},
@@ -213,7 +213,7 @@ def test_all_that_a_trial_may_have_is_compared():
                 used.setdefault(base if layer.isdigit() and base in PER_LAYER else name, set()).add(value)
     elsewhere = set().union(*(asked for name, asked in OPTIMIZER_VALUES.items() if name not in ELEMENTWISE_OPTIMIZERS))
     in_fleets = set().union(*(OPTIMIZER_VALUES[name] for name in ELEMENTWISE_OPTIMIZERS))
-    for parameter in family("mlp").parameters:
+    for parameter in find_family("mlp").parameters:
         if parameter.name not in (elsewhere - in_fleets) | {"dropout"}:
             assert parameter.name in used
             choices = ELEMENTWISE_OPTIMIZERS if parameter.name == "optimizer" else set(parameter.choices)

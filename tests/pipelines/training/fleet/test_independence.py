@@ -1,7 +1,7 @@
-"""What a trial's training in a fleet comes to depends on the trial alone.
+"""The result of a trial in a fleet depends on the trial alone.
 
-In one program it is the same to the last bit, whoever sits beside it, wherever and since when. Programs of other
-sizes add up in another order: there it is the same but for rounding.
+In one program it is the same to the last bit, whatever trains in the other slots, in any slot and from any epoch on.
+Programs of other sizes add up in another order: there it is the same but for rounding.
 """
 
 from __future__ import annotations
@@ -62,18 +62,18 @@ OTHERS = {
 }
 
 RUNS = {
-    "five": FleetRun(SETTING, FIVE, seats=5),
-    "again": FleetRun(SETTING, FIVE, seats=5),
-    "a_free_seat": FleetRun(SETTING, dict(reversed(STEADY.items())), seats=5, beside=(FAILING,)),
-    "refilled": FleetRun(SETTING, {"failing": FAILING, "pruned": PRUNED, **OTHERS, **STEADY}, seats=5),
-    "in_parts": FleetRun(SETTING, FIVE, seats=5, constants={"_MOST_STEPS_AT_ONCE": 2, "_SCORED_AT_ONCE": 7}),
-    "cut_off": FleetRun(SETTING, FIVE, seats=5, cut_after={"plain": 0, "deep": 2, "averaged": 0, "linear": 0}),
-    "one_seat": FleetRun(SETTING, STEADY, seats=1, beside=(FAILING,)),
-    "wide": FleetRun(SETTING, STEADY, seats=2, beside=(WIDE,)),
-    "alone": FleetRun(SETTING, {"plain": PLAIN}, seats=1),
-    "averaged_alone": FleetRun(SETTING, {"averaged": AVERAGED}, seats=1),  # its batches in one step each
-    "normalized_alone": FleetRun(SETTING, {"normalized": NORMALIZED}, seats=1),
-    "normalized_beside": FleetRun(SETTING, {"normalized": NORMALIZED, "deep": DEEP}, seats=2),
+    "five": FleetRun(SETTING, FIVE, slots=5),
+    "again": FleetRun(SETTING, FIVE, slots=5),
+    "a_free_seat": FleetRun(SETTING, dict(reversed(STEADY.items())), slots=5, beside=(FAILING,)),
+    "refilled": FleetRun(SETTING, {"failing": FAILING, "pruned": PRUNED, **OTHERS, **STEADY}, slots=5),
+    "in_parts": FleetRun(SETTING, FIVE, slots=5, constants={"_MOST_STEPS_AT_ONCE": 2, "_SCORED_AT_ONCE": 7}),
+    "cut_off": FleetRun(SETTING, FIVE, slots=5, cut_after={"plain": 0, "deep": 2, "averaged": 0, "linear": 0}),
+    "one_seat": FleetRun(SETTING, STEADY, slots=1, beside=(FAILING,)),
+    "wide": FleetRun(SETTING, STEADY, slots=2, beside=(WIDE,)),
+    "alone": FleetRun(SETTING, {"plain": PLAIN}, slots=1),
+    "averaged_alone": FleetRun(SETTING, {"averaged": AVERAGED}, slots=1),  # its batches in one step each
+    "normalized_alone": FleetRun(SETTING, {"normalized": NORMALIZED}, slots=1),
+    "normalized_beside": FleetRun(SETTING, {"normalized": NORMALIZED, "deep": DEEP}, slots=2),
 }
 
 RUNS["at_once"] = replace(RUNS["five"], constants=AS_ON_AN_ACCELERATOR)
@@ -100,7 +100,7 @@ RUNS["drops"] = FleetRun(
             for seed, name in enumerate(names)
         },
     },
-    seats=13,
+    slots=13,
 )
 
 
@@ -113,7 +113,7 @@ def fleets():
 @pytest.mark.parametrize("run", ["again", "a_free_seat", "refilled", "in_parts", "cut_off"])
 @pytest.mark.parametrize("name", STEADY)
 def test_one_program_gives_the_same_bits_in_any_company(fleets, run, name):
-    """Neighbours, seats, others' failing, a later start, a break and an epoch's division into calls change nothing."""
+    """Neighbours, slots, others' failing, a later start, a break and an epoch's division into calls change nothing."""
     assert_identical(fleets[run][name], fleets["five"][name])
 
 
@@ -135,7 +135,7 @@ def test_members_trained_at_once_do_not_depend_on_each_other_either(fleets, name
     ],
 )
 def test_programs_of_any_size_give_the_same_but_for_rounding(fleets, run, other, name):
-    """More seats, wider and deeper networks, further branches and other batch sizes change the last digits only."""
+    """More slots, wider and deeper networks, further branches and other batch sizes change the last digits only."""
     assert_alike(fleets[run][name], fleets[other][name], BUT_FOR_ROUNDING)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 import pytest
 
-from pipelines.data.prepare import load_part, load_raw, load_summary
+from pipelines.data.prepared_folder import load_part, load_raw, load_summary
 from pipelines.engines.base import Channel
 from pipelines.export.export import ExportJob, write_formats
 from pipelines.export.verify import VerificationJob, verify_export
@@ -22,10 +22,9 @@ from pipelines.models.raw_predict import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training import checkpoint
-from pipelines.training.errors import NoObjectiveError, TrialError
-from pipelines.training.messages import TrialOutcome, UserModelEvaluation, UserModel, PastTrial, RungReached, TrialJob
-from pipelines.training.trial_folder import MODEL_FILE
+from pipelines.training.messages import PastTrial, RungReached, TrialJob, UserModel, UserModelEvaluation
 from pipelines.training.trial import train_trial
+from pipelines.training.trial_folder import MODEL_FILE
 from pipelines.training.user_model.evaluate import evaluate_user_model
 from pipelines.training.user_model.model_check import check_user_model
 from search_spaces.errors import InputError
@@ -82,7 +81,7 @@ class Supervised(Channel):
         self.trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)).ask()
         self.prunes = prunes
         self.reported = []
-        self.asked = []
+        self.requested = []
         self.known = {}
 
     def beat(self):
@@ -91,8 +90,8 @@ class Supervised(Channel):
     def report(self, message):
         self.reported.append(message)
 
-    def ask(self, message):
-        self.asked.append(message)
+    def request(self, message):
+        self.requested.append(message)
         if isinstance(message, RungReached):
             return self.prunes
         assert isinstance(message, HyperparameterRequest)
@@ -109,7 +108,7 @@ def digits(prepare_data):
 def job(digits, tmp_path):
     """Return a function that makes a job of the model that a file's text, or a guide, defines."""
 
-    def make(model, text="", *, declared=(), asked=(), searches=True, values=None, **changes):
+    def make(model, text="", *, declared=(), requested=(), searches=True, values=None, **changes):
         base = GUIDES.parent
         if text:
             base = tmp_path
@@ -129,7 +128,7 @@ def job(digits, tmp_path):
             direction="minimize",
             rungs=frozenset(),
             user_model=UserModel(
-                str(base), names, frozenset(asked), searches, bounds={n: (v,) for n, v in (values or {}).items()}
+                str(base), names, frozenset(requested), searches, bounds={n: (v,) for n, v in (values or {}).items()}
             ),
         )
         return replace(plain, **changes)
@@ -153,10 +152,10 @@ SHORT = {"epochs": 1, "batch_size": 128}
 def test_conditional_architecture(job):
     """The check finds what either architecture asks for; a trial asks for its own architecture's parameters alone."""
     its = job("conditional_architecture", values=SHORT)
-    names = {request.name for request in check(its).asked}
+    names = {request.name for request in check(its).requested}
     assert names == {"model_type", "dense_layers", "units_0", "units_1", "filters"}
     channel = Supervised()
-    result = train_trial(its, channel)
+    result = train_trial(its, channel).result
     own = {"mlp": {"dense_layers", "units_0"}, "cnn": {"filters"}}[result.drawn["model_type"]]
     assert {"model_type", *own} <= result.drawn.keys() <= {"model_type", *own, "units_1"}
     assert result.drawn == channel.trial.params
@@ -167,10 +166,10 @@ def test_a_fit_of_its_own(job, digits):
     """A `fit` that tunes batch size, epochs and preprocessing asks for them, and is scored by its best epoch."""
     its = job("TunedFit")
     found = check(its)
-    assert {request.name for request in found.asked} == {"units", "normalize", "batch_size", "epochs"}
+    assert {request.name for request in found.requested} == {"units", "normalize", "batch_size", "epochs"}
     channel = Supervised()
-    result = train_trial(its, channel)
-    assert {request.name for request in channel.asked} == {"units", "normalize", "batch_size", "epochs"}
+    result = train_trial(its, channel).result
+    assert {request.name for request in channel.requested} == {"units", "normalize", "batch_size", "epochs"}
     assert [done.of for done in channel.reported] == [result.drawn["epochs"]] * result.drawn["epochs"]
     assert result.value == min(done.metrics["val_loss"] for done in channel.reported)
 
@@ -178,11 +177,11 @@ def test_a_fit_of_its_own(job, digits):
 def test_declared_values_replace_those_of_its_fit(job):
     """What the space declares and the code's `fit` asks for is answered by the space, and not handed in twice."""
     values = {"batch_size": 128, "epochs": 1}
-    its = job("TunedFit", values=values, asked=values)
+    its = job("TunedFit", values=values, requested=values)
     check(its)
     channel = Supervised()
     train_trial(its, channel)
-    assert {request.name for request in channel.asked} == {"units", "normalize"}
+    assert {request.name for request in channel.requested} == {"units", "normalize"}
     assert len(channel.reported) == 1
 
 
@@ -191,7 +190,7 @@ def test_an_objective_of_its_own(job):
     its = job("OwnLoop", metric="my_metric")
     check(its)
     channel = Supervised()
-    result = train_trial(its, channel)
+    result = train_trial(its, channel).result
     reported = [done.metrics["my_metric"] for done in channel.reported]
     assert len(reported) == 2
     assert result.value == pytest.approx(min(reported))
@@ -200,16 +199,16 @@ def test_an_objective_of_its_own(job):
 def test_its_own_loop_is_pruned(job):
     """A loop that knows of no pruning ends with the epoch after."""
     channel = Supervised(prunes=True)
-    result = train_trial(job("OwnLoop", metric="my_metric", rungs=frozenset({0})), channel)
+    result = train_trial(job("OwnLoop", metric="my_metric", rungs=frozenset({0})), channel).result
     assert (result.state, len(channel.reported)) == ("pruned", 1)
 
 
 @pytest.mark.parametrize(
-    ("model", "trainer"), [("build", "loop"), ("Stepper", "own"), ("Fitter", "own"), ("Odd", "own")]
+    ("model", "trainer"), [("build", "graph"), ("Stepper", "user"), ("Fitter", "user"), ("Odd", "user")]
 )
 def test_what_trains_a_model_of_its_own(job, model, trainer):
     """One graph trains it where nothing but the model is the author's; what the graph cannot take, `Model.fit` does."""
-    result = train_trial(job(model, ITS_STEPS_AND_FIT, values={"epochs": 2, "batch_size": 128}), Supervised())
+    result = train_trial(job(model, ITS_STEPS_AND_FIT, values={"epochs": 2, "batch_size": 128}), Supervised()).result
     assert (result.trainer, len(result.epochs)) == (trainer, 2)
     assert result.epochs[1].metrics["loss"] < result.epochs[0].metrics["loss"]
 
@@ -241,7 +240,7 @@ def test_a_trial_that_was_cut_off_goes_on_after_its_last_epoch(job, monkeypatch,
     first, second = CutOff(2), Supervised()
     with pytest.raises(CutOffError):
         train_trial(job(model, text, values=values), first)
-    result = train_trial(job(model, text, values=values), second)
+    result = train_trial(job(model, text, values=values), second).result
     assert ("goes on after epoch 2" in capfd.readouterr().out) == goes_on
     assert [done.epoch for done in result.epochs] == [0, 1, 2, 3]
     assert [(done.epoch, done.at_ms) for done in second.reported[:2]] == [(d.epoch, d.at_ms) for d in first.reported]
@@ -269,22 +268,25 @@ def test_undeclared_is_fixed(job):
     """With `undeclared: fix` the code's defaults hold and nothing is asked of the supervisor."""
     channel = Supervised()
     train_trial(job("build", DENSE, values=SHORT, searches=False), channel)
-    assert channel.asked == []
+    assert channel.requested == []
     config = json.loads((Path(job("build", DENSE).folder) / "artifacts" / "config.json").read_text())
-    assert config["asked"] == {"units": 4}
+    assert config["requested"] == {"units": 4}
 
 
 def test_a_declared_parameter_that_is_inactive_keeps_its_default(job):
     """What the space declares and does not give in this trial is not searched as the code declares it."""
     channel = Supervised()
-    result = train_trial(job("build", DENSE, values=SHORT, declared=["units"]), channel)
-    assert (channel.asked, dict(result.drawn)) == ([], {})
+    result = train_trial(job("build", DENSE, values=SHORT, declared=["units"]), channel).result
+    assert (channel.requested, dict(result.drawn)) == ([], {})
 
 
 def test_one_hot_targets(job):
     """A model compiled with a categorical loss gets one column a class."""
     text = DENSE.replace("sparse_categorical_crossentropy", "categorical_crossentropy")
-    assert train_trial(job("build", text, values=SHORT), Supervised()).metrics.keys() >= {"accuracy", "val_accuracy"}
+    assert train_trial(job("build", text, values=SHORT), Supervised()).result.metrics.keys() >= {
+        "accuracy",
+        "val_accuracy",
+    }
 
 
 def test_the_model_takes_raw_rows(job, digits):
@@ -293,7 +295,9 @@ def test_the_model_takes_raw_rows(job, digits):
     train_trial(its, Supervised())
     predictions = predict_raw(keras.models.load_model(Path(its.folder) / MODEL_FILE), load_raw(digits, "test"))
     accuracy = np.mean(np.argmax(predictions, axis=1) == load_part(digits, "test").y)
-    scores = evaluate_user_model(UserModelEvaluation(its.model, its.user_model.base, its.data, its.folder), Supervised())
+    scores = evaluate_user_model(
+        UserModelEvaluation(its.model, its.user_model.base, its.data, its.folder), Supervised()
+    )
     assert scores.keys() == {"test_loss", "test_accuracy"}
     assert accuracy == pytest.approx(scores["test_accuracy"])
 
@@ -316,10 +320,10 @@ def test_a_model_that_is_no_graph_of_layers(job):
     """A subclassed model trains and is scored on the test rows, whether or not it can be joined and saved."""
     its = job("build", SUBCLASSED, values=SHORT)
     assert check(its).smallest.parameters > 0
-    assert train_trial(its, Supervised()).state == "complete"
-    assert evaluate_user_model(UserModelEvaluation(its.model, its.user_model.base, its.data, its.folder), Supervised()).keys() == {
-        "test_loss"
-    }
+    assert train_trial(its, Supervised()).result.state == "complete"
+    assert evaluate_user_model(
+        UserModelEvaluation(its.model, its.user_model.base, its.data, its.folder), Supervised()
+    ).keys() == {"test_loss"}
 
 
 RETURNS = CLASS + "    def fit(self, hp, model, x, y, **kwargs):\n        return {}\n"
@@ -337,7 +341,7 @@ RETURNS = CLASS + "    def fit(self, hp, model, x, y, **kwargs):\n        return
 def test_what_fit_may_return(job, returned, value):
     """A number, a dictionary with the objective, and the mean of a list of such are scores."""
     channel = Supervised()
-    result = train_trial(job("Model", RETURNS.format(returned)), channel)
+    result = train_trial(job("Model", RETURNS.format(returned)), channel).result
     assert result.value == value
     assert [done.metrics["val_loss"] for done in channel.reported] == [value]
 
@@ -362,15 +366,15 @@ def test_a_score_that_is_not_finite(job):
     """It fails the trial with its reason, and is no error of the study file."""
     its = job("Model", RETURNS.format("float('inf')"))
     check(its)
-    with pytest.raises(TrialError, match=r"^val_loss became inf$"):
-        train_trial(its, Supervised())
+    outcome = train_trial(its, Supervised())
+    assert (outcome.kind, outcome.reason) == ("failed", "val_loss became inf")
 
 
 def test_the_mean_of_histories(job):
     """A list of histories, as of several executions, is no new score: the best epoch of all is."""
     fit = "    def fit(self, hp, model, x, y, **kw):\n        return [model.fit(x, y, **kw), model.fit(x, y, **kw)]\n"
     channel = Supervised()
-    result = train_trial(job("Model", CLASS + fit), channel)
+    result = train_trial(job("Model", CLASS + fit), channel).result
     assert [done.epoch for done in channel.reported] == [0, 1]
     assert result.value == min(done.metrics["val_loss"] for done in channel.reported)
 
@@ -379,7 +383,7 @@ def test_the_mean_of_histories(job):
     ("text", "changes", "path", "expected"),
     [
         ("def build(hp):\n    return 1 / 0\n", {}, "model", "ZeroDivisionError: division by zero (model.py, line 4)"),
-        ("def build(hp):\n    return hp\n", {}, "model", "expected model.py to build a Keras model, got GivenHyper"),
+        ("def build(hp):\n    return hp\n", {}, "model", "expected model.py to build a Keras model, got TrialHyper"),
         ("def build(hp):\n    return keras.Sequential([layers.Dense(1)])\n", {}, "model", "is not compiled"),
         ("build = 3\n", {}, "model", "expected build to be a function of hp or a keras_tuner.HyperModel, got int"),
         (
@@ -424,10 +428,9 @@ def test_errors_in_a_trial(job):
 
 def test_an_epoch_without_the_objective(job):
     """In a trial it fails that trial with what there is instead."""
-    with pytest.raises(
-        NoObjectiveError, match=r"^training reported no val_f1, only accuracy, loss, val_accuracy, val_loss$"
-    ):
-        train_trial(job("build", DENSE, values=SHORT, metric="val_f1"), Supervised())
+    outcome = train_trial(job("build", DENSE, values=SHORT, metric="val_f1"), Supervised())
+    reason = "training reported no val_f1, only accuracy, loss, val_accuracy, val_loss"
+    assert (outcome.kind, outcome.reason) == ("failed", reason)
 
 
 BRANCHES = """
@@ -446,7 +449,7 @@ def build(hp):
 def test_names_behind_branches_are_found(job):
     """A name that the code asks for in one branch or at one depth only is known, and is no error in a space."""
     its = job("build", BRANCHES, values={**SHORT, "odd_units": 5, "units_1": 4})
-    names = {request.name for request in check(its).asked}
+    names = {request.name for request in check(its).requested}
     assert names == {"kind", "odd_units", "depth", "units_0", "units_1"}
 
 
@@ -454,8 +457,8 @@ def test_folds(prepare_data, job):
     """With folds each training asks anew and is given the same."""
     data = prepare_data("any", source="sklearn:digits", split={"folds": 2, "test": 0.5})
     channel = Supervised()
-    result = train_trial(job("build", DENSE, values=SHORT, data=str(data)), channel)
-    assert [request.name for request in channel.asked] == ["units", "units"]
+    result = train_trial(job("build", DENSE, values=SHORT, data=str(data)), channel).result
+    assert [request.name for request in channel.requested] == ["units", "units"]
     assert {done.fold for done in channel.reported} == {0, 1}
     assert dict(result.drawn) == channel.trial.params
     assert load_summary(data).folds == 2
@@ -493,12 +496,12 @@ def test_a_fatal_error_is_told_apart_from_a_failed_trial(job, error):
     raising = f"keras_tuner.errors.{error}('no licence')"
     in_build = f"def build(hp):\n    raise {raising}\n"
     ended = train_trial(job("build", in_build), Supervised())
-    assert isinstance(ended, Fatal)
+    assert ended.kind == "fatal"
     assert ended.reason == f"{error}: no licence (model.py, line 4)"
     assert "Traceback" in ended.traceback
     assert problems(job("build", in_build)) == [("model", ended.reason)]
     in_fit = f"{CLASS}\n    def fit(self, hp, model, *args, **kwargs):\n        raise {raising}\n"
-    assert isinstance(train_trial(job("Model", in_fit.removeprefix(HEAD)), Supervised()), Fatal)
+    assert train_trial(job("Model", in_fit.removeprefix(HEAD)), Supervised()).kind == "fatal"
 
 
 WIDE = """
@@ -520,7 +523,7 @@ def test_a_largest_model_beyond_memory_is_not_tried(job):
     found = check(job("build", WIDE.replace("WAIT", "pass")))
     assert found.smallest.parameters > 0
     assert "parameters, which do not fit into memory" in found.largest.refused
-    assert {request.name for request in found.asked} == {"units", "more"}
+    assert {request.name for request in found.requested} == {"units", "more"}
 
 
 def test_a_largest_model_that_takes_minutes_is_not_tried(job, monkeypatch):
@@ -562,8 +565,8 @@ def test_image_augmentation_is_part_of_a_model(job):
     """KerasTuner's augmentation trains within a model, and its factors are searched."""
     its = job("build", AUGMENTED, values={"epochs": 1, "batch_size": 128})
     names = {"factor_rotate", "factor_translate_x", "factor_translate_y", "factor_contrast"}
-    assert {request.name for request in check(its).asked} == names
-    result = train_trial(its, Supervised())
+    assert {request.name for request in check(its).requested} == names
+    result = train_trial(its, Supervised()).result
     assert set(result.drawn) == names
 
 
