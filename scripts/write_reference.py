@@ -21,10 +21,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipelines import cli
-from pipelines.models import catalogue, objectives, optimizer_catalogue
+from pipelines.models import catalogue, objectives, optimizer_catalogue, schedule_catalogue
 from pipelines.models.hyperparameter import Hyperparameter
 from pipelines.spec import schema, section, units
-from search_spaces.shipped_spaces import shipped_names, shipped_text
+from search_spaces.shipped_spaces import list_shipped, read_shipped_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 _WORDS: Mapping[Any, str] = {
@@ -75,7 +75,7 @@ def keys(section: str) -> str:
 
 def parameters(family: str) -> str:
     """Return the table of what a family asks for itself; what all families share has tables of its own."""
-    shared = {p.name for p in (*optimizer_catalogue.OPTIMIZER_PARAMETERS, *optimizer_catalogue.SCHEDULE_PARAMETERS)}
+    shared = {p.name for p in (*optimizer_catalogue.OPTIMIZER_PARAMETERS, *schedule_catalogue.SCHEDULE_PARAMETERS)}
     return _parameter_table(p for p in catalogue.FAMILIES[family].parameters if p.name not in shared)
 
 
@@ -86,7 +86,7 @@ def optimizer_parameters(_: str) -> str:
 
 def schedule_parameters(_: str) -> str:
     """Return the table of the hyperparameters that learning-rate schedules take."""
-    return _parameter_table(optimizer_catalogue.SCHEDULE_PARAMETERS)
+    return _parameter_table(schedule_catalogue.SCHEDULE_PARAMETERS)
 
 
 def optimizers(_: str) -> str:
@@ -101,7 +101,7 @@ def schedules(_: str) -> str:
     """Return the table of learning-rate schedules and what each takes."""
     rows = [
         (f"`{name}`", ", ".join(f"`{taken}`" for taken in (*names, "warmup_epochs")))
-        for name, names in optimizer_catalogue.SCHEDULES.items()
+        for name, names in schedule_catalogue.SCHEDULES.items()
     ]
     return _table(("schedule", "takes"), rows)
 
@@ -118,7 +118,7 @@ def metrics(_: str) -> str:
 
 def shipped_spaces(_: str) -> str:
     """Return every shipped space: its opening comment, then what it says."""
-    return "\n\n".join(_shipped(name, shipped_text(name)) for name in shipped_names())
+    return "\n\n".join(_shipped(name, read_shipped_text(name)) for name in list_shipped())
 
 
 def command(_: str) -> str:

@@ -123,8 +123,8 @@ class HttpClient:
             if path is None:
                 continue
             if not path.is_file():
-                raise InputError(document.problem(("data", key), f"expected a file to send, got {written}"))
-            document = document.with_value(("data", key), self.upload_file(path).source, document.file)
+                raise InputError(document.make_problem(("data", key), f"expected a file to send, got {written}"))
+            document = document.replace_value(("data", key), self.upload_file(path).source, document.file)
         return check_document(document, study.base)
 
     def upload_file(self, file: Path) -> UploadedFile:

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.raw import PARTS, Array, GivenPart, Origin, RawData, combine
-from pipelines.data.tabular_files import from_frame
-from pipelines.spec.code_references import load_function, raised_at, split_reference
-from search_spaces.errors import InputError, Problem, nearest
+from pipelines.data.tabular_files import convert_frame
+from pipelines.spec.code_references import describe_error, load_function, split_reference
+from search_spaces.errors import InputError, Problem, suggest_choice
 
 MOST_ELEMENTS = 2_000_000
 
@@ -36,13 +36,13 @@ def read_npz(path: Path, name: str, key: str, part: GivenPart | None = None) -> 
     except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
         raise InputError(Problem(f"{name} cannot be read as arrays: {error}", key)) from None
     if "x" in arrays and "y" in arrays:
-        return from_pair(arrays["x"], arrays["y"], name, key, part)
+        return convert_pair(arrays["x"], arrays["y"], name, key, part)
     if "x_train" in arrays and part is None:
         given = [word for word in PARTS if f"x_{word}" in arrays]
         for word in given:
             if f"y_{word}" not in arrays:
                 raise InputError(Problem(f"{name} holds x_{word} without y_{word}", key))
-        return _of_parts({word: (arrays[f"x_{word}"], arrays[f"y_{word}"]) for word in given}, name, key)
+        return _combine_parts({word: (arrays[f"x_{word}"], arrays[f"y_{word}"]) for word in given}, name, key)
     message = f"{name} must hold arrays x and y, or x_train and y_train; it holds {', '.join(sorted(arrays)) or 'none'}"
     raise InputError(Problem(message, key))
 
@@ -57,29 +57,29 @@ def call_loader(reference: str, base: Path, key: str, part: GivenPart | None = N
     function = load_function(reference, base, key)
     try:
         result = function()
-        return from_result(result, reference, key, part)
+        return convert_result(result, reference, key, part)
     except InputError:
         raise
     # A person's loader may fail in any way; it is their input, not our fault.
     except Exception as error:
-        raise InputError(Problem(f"{reference} failed: {raised_at(error, path)}", key)) from error
+        raise InputError(Problem(f"{reference} failed: {describe_error(error, path)}", key)) from error
 
 
-def from_result(result: object, name: str, key: str, part: GivenPart | None = None) -> RawData:
+def convert_result(result: object, name: str, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows of anything that a loader may return.
 
     Raises:
         InputError: if it is none of the known forms.
     """
     if isinstance(result, Mapping) and "train" in result and part is None:
-        return _of_parts(result, name, key)
+        return _combine_parts(result, name, key)
     if isinstance(result, pd.DataFrame):
-        return from_frame(result, name, key, part)
+        return convert_frame(result, name, key, part)
     if isinstance(result, (tuple, list)) and len(result) == 2:
-        return from_pair(result[0], result[1], name, key, part)
+        return convert_pair(result[0], result[1], name, key, part)
     if hasattr(result, "element_spec"):
         x, y = _materialise(result, name, key)
-        return from_pair(x, y, name, key, part)
+        return convert_pair(x, y, name, key, part)
     message = (
         f"expected {name} to return (x, y), a DataFrame, a tf.data.Dataset, or a dict of these with the keys "
         f"{', '.join(PARTS)}; got {type(result).__name__}"
@@ -87,17 +87,17 @@ def from_result(result: object, name: str, key: str, part: GivenPart | None = No
     raise InputError(Problem(message, key))
 
 
-def from_pair(x: object, y: object, name: str, key: str, part: GivenPart | None = None) -> RawData:
+def convert_pair(x: object, y: object, name: str, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows of features and labels.
 
     Raises:
         InputError: if they differ in length, are empty, or hold what is not numbers.
     """
-    labels = _labels(y, name, key)
+    labels = _read_labels(y, name, key)
     if isinstance(x, Mapping):
-        x = pd.DataFrame({word: _plain_column(values, name, key) for word, values in x.items()})
+        x = pd.DataFrame({word: _read_column(values, name, key) for word, values in x.items()})
     if isinstance(x, pd.DataFrame):
-        table = from_frame(x, name, key, part)
+        table = convert_frame(x, name, key, part)
         _check_length(len(x), len(labels), name, key)
         return RawData(table.origins, table=table.table, labels=labels)
     array = np.asarray(x)
@@ -111,23 +111,23 @@ def from_pair(x: object, y: object, name: str, key: str, part: GivenPart | None 
     return RawData((Origin(name, key, "row", range(1, len(array) + 1), part),), array=array, labels=labels)
 
 
-def _of_parts(parts: Mapping[Any, object], name: str, key: str) -> RawData:
+def _combine_parts(parts: Mapping[Any, object], name: str, key: str) -> RawData:
     for word in parts:
         if word not in PARTS:
-            raise InputError(Problem(f'{name} gives a part "{word}"; {nearest(str(word), PARTS)}', key))
-    rest = from_result(parts["train"], f"{name} (train)", key)
+            raise InputError(Problem(f'{name} gives a part "{word}"; {suggest_choice(str(word), PARTS)}', key))
+    rest = convert_result(parts["train"], f"{name} (train)", key)
     given = [
-        from_result(parts[part], f"{name} ({part})", key, part) for part in ("validation", "test") if part in parts
+        convert_result(parts[part], f"{name} ({part})", key, part) for part in ("validation", "test") if part in parts
     ]
     return combine([rest, *given])
 
 
-def _labels(y: object, name: str, key: str) -> pd.DataFrame:
+def _read_labels(y: object, name: str, key: str) -> pd.DataFrame:
     if isinstance(y, pd.DataFrame):
         return y.reset_index(drop=True).rename(columns=str)
     if isinstance(y, pd.Series):
         return pd.DataFrame({str(y.name) if y.name is not None else "target": y.reset_index(drop=True)})
-    array = _decoded(np.asarray(y))
+    array = _decode_text(np.asarray(y))
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 1:
@@ -138,8 +138,8 @@ def _labels(y: object, name: str, key: str) -> pd.DataFrame:
     raise InputError(Problem(message, key))
 
 
-def _plain_column(values: object, name: str, key: str) -> Array:
-    array = _decoded(np.asarray(values))
+def _read_column(values: object, name: str, key: str) -> Array:
+    array = _decode_text(np.asarray(values))
     if array.ndim == 2 and array.shape[1] == 1:
         return array[:, 0]
     if array.ndim != 1:
@@ -147,7 +147,7 @@ def _plain_column(values: object, name: str, key: str) -> Array:
     return array
 
 
-def _decoded(array: Array) -> Array:
+def _decode_text(array: Array) -> Array:
     """Return strings as Python text: TensorFlow gives bytes, and fixed-width arrays end at the longest one."""
     if array.dtype.kind == "S" or (array.dtype.kind == "O" and array.size and isinstance(array.flat[0], bytes)):
         return np.array([value.decode("utf-8", "replace") for value in array.ravel()], dtype=object).reshape(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipelines.data.arrays import from_pair
+from pipelines.data.arrays import convert_pair
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import Origin, RawData, combine
-from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.errors import InputError, Problem, suggest_choice
 
 SKLEARN_SETS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 KERAS_SETS = ("boston_housing", "california_housing", "cifar10", "cifar100", "fashion_mnist", "mnist")
@@ -20,13 +20,13 @@ def load_sklearn(name: str, key: str, prefers: InputKind) -> RawData:
         InputError: if there is no such set.
     """
     if name not in SKLEARN_SETS:
-        raise InputError(Problem(f'scikit-learn brings no set "{name}"; {nearest(name, SKLEARN_SETS)}', key))
+        raise InputError(Problem(f'scikit-learn brings no set "{name}"; {suggest_choice(name, SKLEARN_SETS)}', key))
     from sklearn import datasets
 
     source = f"sklearn:{name}"
     bunch = getattr(datasets, f"load_{name}")(as_frame=name != "digits")
     if name == "digits":
-        return from_pair(bunch.data if prefers == "dense" else bunch.images[..., None], bunch.target, source, key)
+        return convert_pair(bunch.data if prefers == "dense" else bunch.images[..., None], bunch.target, source, key)
     table: pd.DataFrame = bunch.data
     names = tuple(str(label) for label in bunch.target_names) if "target_names" in bunch else ()
     origin = Origin(source, key, "row", range(1, len(table) + 1))
@@ -40,7 +40,7 @@ def load_keras(name: str, key: str) -> RawData:
         InputError: if there is no such set, or it is not in the cache and cannot be downloaded.
     """
     if name not in KERAS_SETS:
-        raise InputError(Problem(f'Keras brings no set "{name}"; {nearest(name, KERAS_SETS)}', key))
+        raise InputError(Problem(f'Keras brings no set "{name}"; {suggest_choice(name, KERAS_SETS)}', key))
     import keras
 
     source = f"keras:{name}"
@@ -50,6 +50,6 @@ def load_keras(name: str, key: str) -> RawData:
     except Exception as error:
         message = f"{source} is not in Keras's cache and cannot be downloaded: {error}"
         raise InputError(Problem(message, key)) from error
-    rest = from_pair(x_train, y_train, source, key)
-    test = from_pair(x_test, y_test, f"{source} (test)", key, "test")
+    rest = convert_pair(x_train, y_train, source, key)
+    test = convert_pair(x_test, y_test, f"{source} (test)", key, "test")
     return combine([rest, test])

@@ -27,9 +27,9 @@ import pandas as pd
 
 from pipelines.data.prepared import RawColumn
 from pipelines.data.raw import Array, RawData
-from pipelines.data.tabular_files import column_of
+from pipelines.data.tabular_files import select_column
 from pipelines.spec.data_spec import DataSpec
-from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.errors import InputError, Problem, suggest_choice
 
 ColumnKind = Literal["numeric", "boolean", "string", "date"]
 MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none", "<na>"})
@@ -71,13 +71,13 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
     Raises:
         InputError: with all problems found: unknown names, mixed types, values that do not fit the declared type.
     """
-    problems = list(_unknown_names(table, spec))
+    problems = list(_find_unknown_names(table, spec))
     kept = [str(name) for name in table.columns if name not in spec.drop]
-    inputs = input_names(kept)
+    inputs = make_input_names(kept)
     columns, notes = [], []
     for name in kept:
         try:
-            kind, values = read_values(column_of(table, name), name, raw, spec)
+            kind, values = read_values(select_column(table, name), name, raw, spec)
         except InputError as error:
             problems += error.problems
             continue
@@ -106,20 +106,20 @@ def read_values(series: pd.Series, name: str, raw: RawData, spec: DataSpec) -> t
     chosen = spec.columns.get(name)
     declared = chosen.type if chosen else None
     key = f"data.columns.{name}" if chosen else "data.source"
-    own = None if raw.text else _own_type(series, name, raw)
+    own = None if raw.text else _find_source_kind(series, name, raw)
     if own is not None and own != "string" and declared in (None, own):
-        return own, _typed_values(series, own)
+        return own, _convert_values(series, own)
     cells = clean_text(series, spec)
-    kind = declared or ("string" if own == "string" else _infer(cells, name, raw))
+    kind = declared or ("string" if own == "string" else _infer_kind(cells, name, raw))
     if kind == "string":
         return kind, cells.to_numpy(dtype=object)
-    return kind, _parse(cells, kind, name, raw, key)
+    return kind, _parse_text(cells, kind, name, raw, key)
 
 
 def clean_text(series: pd.Series, spec: DataSpec) -> pd.Series:
     """Return the cells as text without whitespace around, missing ones as ""."""
     if pd.api.types.infer_dtype(series, skipna=False) != "string" or series.dtype != object:
-        series = series.astype(object).map(_as_text)
+        series = series.astype(object).map(_convert_to_text)
     # Distinct cells are few in most columns: strip each once.
     codes, words = pd.factorize(series)
     missing = {"", *(word.strip() for word in spec.missing_values)}
@@ -127,12 +127,12 @@ def clean_text(series: pd.Series, spec: DataSpec) -> pd.Series:
     return pd.Series(clean[codes], dtype=object)
 
 
-def are_missing_words(cells: pd.Series) -> Array:
+def mark_missing_words(cells: pd.Series) -> Array:
     """Return per cell whether it is empty or a word such as NA that stands for missing among numbers."""
     return (cells.eq("") | cells.str.lower().isin(MISSING_WORDS)).to_numpy(dtype=bool)
 
 
-def input_names(columns: list[str]) -> dict[str, str]:
+def make_input_names(columns: list[str]) -> dict[str, str]:
     """Return each column's name in the exported model.
 
     TensorFlow's signatures take letters, digits and underscores, beginning with a letter, tell names apart without
@@ -156,20 +156,20 @@ def _is_plain(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "self"
 
 
-def _unknown_names(table: pd.DataFrame, spec: DataSpec) -> Iterator[Problem]:
+def _find_unknown_names(table: pd.DataFrame, spec: DataSpec) -> Iterator[Problem]:
     known = [str(name) for name in table.columns]
     for name in spec.drop:
         if name not in known:
-            yield Problem(f'there is no feature column "{name}"; {nearest(name, known)}', "data.drop")
+            yield Problem(f'there is no feature column "{name}"; {suggest_choice(name, known)}', "data.drop")
     for name in spec.columns:
         key = f"data.columns.{name}"
         if name not in known:
-            yield Problem(f'there is no feature column "{name}"; {nearest(name, known)}', key)
+            yield Problem(f'there is no feature column "{name}"; {suggest_choice(name, known)}', key)
         elif name in spec.drop:
             yield Problem(f'column "{name}" is both described here and left out by data.drop', key)
 
 
-def _own_type(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
+def _find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
     """Return the type of a typed column; None where all of it is missing, so that there is no type."""
     types = pd.api.types
     tests: list[tuple[ColumnKind, bool]] = [
@@ -182,14 +182,14 @@ def _own_type(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
         if fits:
             return kind
     known = series[series.notna()]
-    kinds = known.map(_python_kind)
+    kinds = known.map(_find_python_kind)
     if kinds.empty:
         return None
     if kinds.nunique() > 1:
         index, other = known.index[0], kinds[kinds != kinds.iloc[0]].index[0]
         message = (
-            f'column "{name}" mixes types: {known[index]!r} ({kinds[index]}, {_row(raw, index)}) and '
-            f"{known[other]!r} ({kinds[other]}, {_row(raw, other)}); set data.columns.{name}.type"
+            f'column "{name}" mixes types: {known[index]!r} ({kinds[index]}, {_locate_row(raw, index)}) and '
+            f"{known[other]!r} ({kinds[other]}, {_locate_row(raw, other)}); set data.columns.{name}.type"
         )
         raise InputError(Problem(message, "data.source"))
     for kind, _ in tests:
@@ -199,11 +199,11 @@ def _own_type(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
     raise InputError(Problem(message, "data.source"))
 
 
-def _row(raw: RawData, index: object) -> str:
-    return raw.place(int(str(index)))
+def _locate_row(raw: RawData, index: object) -> str:
+    return raw.format_place(int(str(index)))
 
 
-def _python_kind(value: object) -> str:
+def _find_python_kind(value: object) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "boolean"
     if isinstance(value, (numbers.Real, np.number)) or type(value).__name__ == "Decimal":
@@ -213,7 +213,7 @@ def _python_kind(value: object) -> str:
     return "string" if isinstance(value, str) else type(value).__name__
 
 
-def _as_text(value: object) -> str:
+def _convert_to_text(value: object) -> str:
     if isinstance(value, str):
         return value
     if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
@@ -221,26 +221,29 @@ def _as_text(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _typed_values(series: pd.Series, kind: ColumnKind) -> Array:
+def _convert_values(series: pd.Series, kind: ColumnKind) -> Array:
     if kind == "date":
-        return _days(pd.Series(pd.to_datetime(series, utc=True)))
+        return _count_days(pd.Series(pd.to_datetime(series, utc=True)))
     values = pd.to_numeric(series, errors="coerce").astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    return _representable(values)
+    return _drop_unrepresentable(values)
 
 
-def _infer(cells: pd.Series, name: str, raw: RawData) -> ColumnKind:
-    known = cells[~are_missing_words(cells)]
+def _infer_kind(cells: pd.Series, name: str, raw: RawData) -> ColumnKind:
+    known = cells[~mark_missing_words(cells)]
     if known.empty:
         return "numeric"
     if known.str.lower().isin({"true", "false"}).all():
         return "boolean"
-    for kind, fits in (("numeric", _are_numbers(known)), ("date", known.str.fullmatch(_ISO_DATE).to_numpy(dtype=bool))):
+    for kind, fits in (
+        ("numeric", _mark_numbers(known)),
+        ("date", known.str.fullmatch(_ISO_DATE).to_numpy(dtype=bool)),
+    ):
         if fits.all():
             return kind  # type: ignore[return-value]
         if fits.mean() >= MIXED_FROM:
-            raise InputError(_mixed(known, fits, kind, name, raw))
+            raise InputError(_explain_mixed_types(known, fits, kind, name, raw))
     if known.str.fullmatch(_COMMA_NUMBER).all():
-        example = f"{known.iloc[0]!r} at {_row(raw, known.index[0])}"
+        example = f"{known.iloc[0]!r} at {_locate_row(raw, known.index[0])}"
         message = (
             f'column "{name}" holds numbers with a comma, such as {example}; write 1234.5, or set its type to string'
         )
@@ -248,49 +251,50 @@ def _infer(cells: pd.Series, name: str, raw: RawData) -> ColumnKind:
     return "string"
 
 
-def _are_numbers(cells: pd.Series) -> Array:
+def _mark_numbers(cells: pd.Series) -> Array:
     return pd.to_numeric(cells, errors="coerce").notna().to_numpy(dtype=bool)
 
 
-def _mixed(known: pd.Series, fits: Array, kind: str, name: str, raw: RawData) -> Problem:
+def _explain_mixed_types(known: pd.Series, fits: Array, kind: str, name: str, raw: RawData) -> Problem:
     word = {"numeric": "number", "date": "date"}[kind]
     good, bad = known[fits], known[~fits]
+    good_place, bad_place = _locate_row(raw, good.index[0]), _locate_row(raw, bad.index[0])
     return Problem(
-        f'column "{name}" mixes types: {good.iloc[0]!r} at {_row(raw, good.index[0])} is a {word}, '
-        f"{bad.iloc[0]!r} at {_row(raw, bad.index[0])} is not ({len(bad)} of {len(known)} values are no {word}s, at "
-        f"{raw.places(bad.index)}); mend them, name them in data.missing_values, or set "
+        f'column "{name}" mixes types: {good.iloc[0]!r} at {good_place} is a {word}, '
+        f"{bad.iloc[0]!r} at {bad_place} is not ({len(bad)} of {len(known)} values are no {word}s, at "
+        f"{raw.format_places(bad.index)}); correct them, name them in data.missing_values, or set "
         f"data.columns.{name}.type to string",
         "data.source",
     )
 
 
-def _parse(cells: pd.Series, kind: ColumnKind, name: str, raw: RawData, key: str) -> Array:
+def _parse_text(cells: pd.Series, kind: ColumnKind, name: str, raw: RawData, key: str) -> Array:
     """Return text as the declared or inferred type, float64 with NaN for missing."""
-    missing = are_missing_words(cells)
+    missing = mark_missing_words(cells)
     filled = cells.where(~missing, "nan")
     if kind == "boolean":
         values = filled.str.lower().map(_BOOLEANS).to_numpy(dtype=np.float64)
     elif kind == "date":
         dates = filled.where(~missing, None).str.replace("/", "-")
-        values = _days(pd.to_datetime(dates, utc=True, format="ISO8601", errors="coerce"))
+        values = _count_days(pd.to_datetime(dates, utc=True, format="ISO8601", errors="coerce"))
     else:
         values = pd.to_numeric(filled, errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(np.isnan(values) & ~missing)
     if len(bad):
         example = cells.iloc[bad[0]]
         wanted = {"boolean": "true or false", "date": "a date such as 2024-05-01", "numeric": "a number"}[kind]
-        message = f'column "{name}": expected {wanted}, got {example!r} at {raw.place(int(bad[0]))}'
-        more = f" ({len(bad)} such values, at {raw.places(bad)})" if len(bad) > 1 else ""
+        message = f'column "{name}": expected {wanted}, got {example!r} at {raw.format_place(int(bad[0]))}'
+        more = f" ({len(bad)} such values, at {raw.format_places(bad)})" if len(bad) > 1 else ""
         raise InputError(Problem(message + more, f"{key}.type" if key != "data.source" else key))
-    return _representable(values)
+    return _drop_unrepresentable(values)
 
 
-def _representable(values: Array) -> Array:
+def _drop_unrepresentable(values: Array) -> Array:
     """Return the values with NaN for those that the exported model's float32 cannot hold."""
     fits = np.abs(values) <= np.finfo(np.float32).max
     return np.where(fits, values, np.nan)
 
 
-def _days(dates: pd.Series) -> Array:
+def _count_days(dates: pd.Series) -> Array:
     since = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
     return since.to_numpy(dtype=np.float64)

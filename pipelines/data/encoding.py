@@ -117,13 +117,13 @@ def note_identifiers(plan: Plan, columns: Sequence[Column]) -> list[str]:
     for string in plan.strings:
         column = columns[string.column]
         known = column.values[column.values != ""]
-        if len(known) >= IDENTIFIER_ROWS and len(categories(known)) >= IDENTIFIER_SHARE * len(known):
+        if len(known) >= IDENTIFIER_ROWS and len(list_categories(known)) >= IDENTIFIER_SHARE * len(known):
             words = "differs in nearly every row; if it is an identifier, name it in data.drop"
             notes.append(f'column "{column.name}" {words}')
     return notes
 
 
-def describe(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
+def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
     """Return per column, in words, what preprocessing makes of it."""
     words: dict[str, str] = {}
     for number in plan.numbers:
@@ -144,51 +144,55 @@ def describe(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
     return {column.name: words[column.name] for column in columns}
 
 
-def missing_somewhere(values: Array, training: Sequence[Array]) -> Array:
+def mark_missing(values: Array, training: Sequence[Array]) -> Array:
     """Return per feature of [row, ...] whether a row that is trained on in some fold lacks it."""
     rows = np.unique(np.concatenate(training))
     return ~np.isfinite(values[rows]).all(axis=0)  # type: ignore[no-any-return]
 
 
-def median_of(values: Array) -> float:
+def calculate_median(values: Array) -> float:
     """Return the median of the values that are known; 0 where none is."""
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) else 0.0
 
 
 def _plan_number(index: int, column: Column, training: Sequence[Array]) -> NumberPlan:
-    says_missing = bool(missing_somewhere(column.values, training))
-    known = _known(column.values[np.unique(np.concatenate(training))])
+    says_missing = bool(mark_missing(column.values, training))
+    known = _select_known(column.values[np.unique(np.concatenate(training))])
     if column.kind == "date":
         has_times = bool((np.mod(known, 1) != 0).any())
         return NumberPlan(index, says_missing, cycles=DAY_CYCLES if has_times else DAY_CYCLES[:2])
-    heavy = column.kind == "numeric" and len(np.unique(known)) >= HEAVY_DISTINCT and abs(_skew(known)) > HEAVY_SKEW
-    return NumberPlan(index, says_missing, _log_unit(known) if heavy else None)
+    heavy = (
+        column.kind == "numeric"
+        and len(np.unique(known)) >= HEAVY_DISTINCT
+        and abs(_calculate_skew(known)) > HEAVY_SKEW
+    )
+    return NumberPlan(index, says_missing, _choose_log_unit(known) if heavy else None)
 
 
 def _plan_string(index: int, values: Array, training: Sequence[Array], chosen: StringEncoding | None) -> StringPlan:
-    most = max(len(categories(values[rows])) for rows in training)
+    most = max(len(list_categories(values[rows])) for rows in training)
     encoding: StringEncoding = chosen or (
         "one_hot" if most <= ONE_HOT_MOST else "embedding" if most <= EMBEDDING_MOST else "hash"
     )
     return StringPlan(index, encoding, HASH_CODES if encoding == "hash" else most + 1)
 
 
-def categories(values: Array) -> list[str]:
+def list_categories(values: Array) -> list[str]:
     """Return the distinct strings without the missing one, in a fixed order."""
     return sorted(set(values.tolist()) - {""})
 
 
-def _known(values: Array) -> Array:
+def _select_known(values: Array) -> Array:
     return values[np.isfinite(values)]
 
 
-def _skew(values: Array) -> float:
+def _calculate_skew(values: Array) -> float:
     """Return the third standardised moment, 0 for a constant."""
     spread = values.std()
     return float((((values - values.mean()) / spread) ** 3).mean()) if spread > 0 else 0.0
 
 
-def _log_unit(values: Array) -> float:
+def _choose_log_unit(values: Array) -> float:
     """Return the size from which the logarithmic scale spreads values: the 5 % quantile of those that are not 0."""
     return float(np.quantile(np.abs(values[values != 0]), 0.05))

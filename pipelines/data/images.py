@@ -35,18 +35,18 @@ def read_images(
         InputError: if there are no pictures, one cannot be read, or sizes differ and no size is set.
     """
     classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    files = [(index, file) for index, label in enumerate(classes) for file in _pictures(folder / label)]
+    files = [(index, file) for index, label in enumerate(classes) for file in _list_pictures(folder / label)]
     if not files:
         message = f"{name} holds no pictures; expected one sub-folder a class with {', '.join(SUFFIXES)} files"
         raise InputError(Problem(message, key))
     empty = sorted(set(range(len(classes))) - {index for index, _ in files})
     if empty:
         raise InputError(Problem(f'{name} has no pictures of class "{classes[empty[0]]}"', key))
-    opened = [_open(file, folder, key) for _, file in files]
+    opened = [_open_picture(file, folder, key) for _, file in files]
     mode = "L" if all(grey for _, grey in opened) else "RGB"
     pictures = [picture.convert(mode) for picture, _ in opened]
     names = [file.relative_to(folder).as_posix() for _, file in files]
-    array = np.stack([_as_array(picture) for picture in _same_size(pictures, names, size)])
+    array = np.stack([_convert_to_array(picture) for picture in _match_sizes(pictures, names, size)])
     return RawData(
         origins=(Origin(name, key, "file", names, part),),
         array=array,
@@ -55,11 +55,11 @@ def read_images(
     )
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _list_pictures(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
 
 
-def _open(file: Path, folder: Path, key: str) -> tuple[Image.Image, bool]:
+def _open_picture(file: Path, folder: Path, key: str) -> tuple[Image.Image, bool]:
     """Return the picture, upright and 8 bits a channel, and whether it is grey."""
     try:
         with Image.open(file) as opened:
@@ -73,24 +73,25 @@ def _open(file: Path, folder: Path, key: str) -> tuple[Image.Image, bool]:
         raise InputError(Problem(message, key)) from None
 
 
-def _same_size(pictures: list[Image.Image], names: list[str], size: tuple[int, int] | None) -> list[Image.Image]:
+def _match_sizes(pictures: list[Image.Image], names: list[str], size: tuple[int, int] | None) -> list[Image.Image]:
     if size is not None:
         height, width = size
         return [picture.resize((width, height), Image.Resampling.BILINEAR) for picture in pictures]
     for picture, name in zip(pictures, names, strict=True):
         if picture.size != pictures[0].size:
+            first, other = _format_size(pictures[0]), _format_size(picture)
             message = (
-                f"pictures differ in size: {names[0]} is {_size(pictures[0])}, {name} is {_size(picture)} "
+                f"pictures differ in size: {names[0]} is {first}, {name} is {other} "
                 "(height x width); set the size that all are resized to, such as [64, 64]"
             )
             raise InputError(Problem(message, "data.image_size"))
     return pictures
 
 
-def _size(picture: Image.Image) -> str:
+def _format_size(picture: Image.Image) -> str:
     return f"{picture.height} x {picture.width}"
 
 
-def _as_array(picture: Image.Image) -> Array:
+def _convert_to_array(picture: Image.Image) -> Array:
     pixels = np.asarray(picture, dtype=np.uint8)
     return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -23,7 +23,7 @@ class DataJob:
         folder: where the prepared data goes.
         prefers: the form of features that the model is meant for.
         expected: digest that the data must have, as the study divides it; None for any.
-        folds_anew: divide all rows but the test rows into so many folds, whatever the study file says; with 1, train
+        folds_again: divide all rows but the test rows into so many folds, whatever the study file says; with 1, train
             on all of them; None divides as the study file says.
     """
 
@@ -32,7 +32,7 @@ class DataJob:
     folder: str
     prefers: InputKind
     expected: str | None = None
-    folds_anew: int | None = None
+    folds_again: int | None = None
 
 
 PREPARE_DATA: JobFunction[DataJob, DataSummary] = JobFunction("pipelines.data.jobs:prepare_data")
@@ -42,4 +42,4 @@ def prepare_data(job: DataJob, channel: Channel) -> DataSummary:
     """Prepare the data; see `prepare.prepare`."""
     from pipelines.data.prepare import prepare
 
-    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers, job.expected, job.folds_anew)
+    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers, job.expected, job.folds_again)

@@ -24,7 +24,7 @@ _MOST_EXAMPLE_VALUES: Final = 10_000
 def write_model_inputs(
     folder: Path, summary: DataSummary, rows: Mapping[str, Array], missing_values: Sequence[str]
 ) -> None:
-    """Write what `model_description` reads.
+    """Write what `read_model_description` reads.
 
     Args:
         folder: folder of the prepared data.
@@ -39,13 +39,13 @@ def write_model_inputs(
         "tensors": [] if columns else [{"name": each.name, "shape": each.shape} for each in summary.raw],
         "columns": [{"name": each.column, "input": each.name, "kind": each.kind} for each in columns],
         "missing_values": list(missing_values),
-        "example": _example_of_columns(summary, rows) if columns else _example_of_arrays(rows),
+        "example": _make_column_example(summary, rows) if columns else _make_array_example(rows),
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / _FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def model_description(folder: Path) -> ModelDescription | None:
+def read_model_description(folder: Path) -> ModelDescription | None:
     """Return what MLflow is told of a study's models; None where `folder` was prepared before this was written."""
     try:
         read = json.loads((folder / _FILE).read_text(encoding="utf-8"))
@@ -61,23 +61,26 @@ def model_description(folder: Path) -> ModelDescription | None:
     )
 
 
-def _example_of_columns(summary: DataSummary, rows: Mapping[str, Array]) -> dict[str, list[Any]]:
-    return {each.column: [_worded(value, each.kind) for value in _first(rows[each.name])] for each in summary.raw}
+def _make_column_example(summary: DataSummary, rows: Mapping[str, Array]) -> dict[str, list[Any]]:
+    return {
+        each.column: [_restore_source_value(value, each.kind) for value in _take_first(rows[each.name])]
+        for each in summary.raw
+    }
 
 
-def _example_of_arrays(rows: Mapping[str, Array]) -> dict[str, list[Any]]:
+def _make_array_example(rows: Mapping[str, Array]) -> dict[str, list[Any]]:
     """Return one row of each array; none of arrays so large that nobody would read it."""
     if sum(values[:1].size for values in rows.values()) > _MOST_EXAMPLE_VALUES:
         return {}
-    return {name: [_finite(value) for value in values[:1].tolist()] for name, values in rows.items()}
+    return {name: [_replace_nonfinite(value) for value in values[:1].tolist()] for name, values in rows.items()}
 
 
-def _first(values: Array) -> list[Any]:
+def _take_first(values: Array) -> list[Any]:
     found: list[Any] = values[:_EXAMPLE_ROWS].tolist()
     return found
 
 
-def _worded(value: Any, kind: str) -> Any:
+def _restore_source_value(value: Any, kind: str) -> Any:
     if kind == "string":
         return value or None
     if math.isnan(value):
@@ -90,7 +93,7 @@ def _worded(value: Any, kind: str) -> Any:
     return at.date().isoformat() if value == int(value) else at.isoformat(timespec="seconds")
 
 
-def _finite(value: Any) -> Any:
+def _replace_nonfinite(value: Any) -> Any:
     if isinstance(value, list):
-        return [_finite(each) for each in value]
+        return [_replace_nonfinite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -19,19 +19,21 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pipelines.data.columns import Column, read_columns
-from pipelines.data.encoding import Plan, describe, missing_somewhere, note_identifiers, plan_table
+from pipelines.data.encoding import Plan, describe_encodings, mark_missing, note_identifiers, plan_table
+from pipelines.data.fingerprint import FORMAT, calculate_fingerprint, read_fingerprint, update_digest
 from pipelines.data.model_inputs import write_model_inputs
-from pipelines.data.prepared import DataSummary, Features, InputKind, Part, RawColumn, Task, read_summary
-from pipelines.data.raw import PARTS, Array, PartName, RawData
-from pipelines.data.source_paths import source_path
+from pipelines.data.prepared import DataSummary, Features, InputKind, RawColumn, Task
+from pipelines.data.prepared_folder import load_summary
+from pipelines.data.raw import PARTS, Array, RawData
+from pipelines.data.source_paths import resolve_source_path
 from pipelines.data.sources import load
-from pipelines.data.splits import Split, divided_anew, split_rows
+from pipelines.data.splits import Split, divide_again, split_rows
 from pipelines.data.targets import Labels, read_labels, split_target
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -40,8 +42,6 @@ from tracking.testing.failpoints import hit
 if TYPE_CHECKING:
     import keras
 
-FORMAT = 1
-
 
 def prepare(
     spec: DataSpec,
@@ -49,7 +49,7 @@ def prepare(
     folder: Path,
     prefers: InputKind,
     expected: str | None = None,
-    folds_anew: int | None = None,
+    folds_again: int | None = None,
 ) -> DataSummary:
     """Return the summary of the data prepared in `folder`, preparing it unless it already is.
 
@@ -60,22 +60,22 @@ def prepare(
         prefers: what the model family takes.
         expected: digest that the data must have, divided as `spec` says, where a study depends on what is there;
             None for any.
-        folds_anew: see `DataJob`.
+        folds_again: see `DataJob`.
 
     Raises:
         InputError: for anything wrong with the data; `Problem.path` names the key to blame. `folder` stays as it was.
     """
     sources = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
-    by_contents = all(source_path(source, base) is not None for source in sources)
+    by_contents = all(resolve_source_path(source, base) is not None for source in sources)
     raw = None if by_contents else load(spec, base, prefers)
-    fingerprint = _fingerprint(spec, base, prefers, raw, folds_anew)
-    if _finished(folder) == fingerprint:
+    fingerprint = calculate_fingerprint(spec, base, prefers, raw, folds_again)
+    if read_fingerprint(folder) == fingerprint:
         return load_summary(folder)
     raw = raw or load(spec, base, prefers)
     table, targets = split_target(raw, spec)
     labels = read_labels(targets, raw, spec)
-    own = split_rows(raw, labels, spec)
-    split = own if folds_anew is None else divided_anew(own, labels, spec, folds_anew)
+    declared = split_rows(raw, labels, spec)
+    split = declared if folds_again is None else divide_again(declared, labels, spec, folds_again)
     content = _read_content(table, raw, spec, split, prefers)
     aside = folder.with_name(folder.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
@@ -83,11 +83,13 @@ def prepare(
     for fold in range(split.folds):
         _write_fold(aside / f"fold-{fold}", content, labels, split, fold)
     _write_split(aside / "split.csv", raw, split)
-    summary = _summarise(spec, content, labels, split)
-    write_model_inputs(aside, summary, content.originals(split.rows("validation", 0)[:100]), spec.missing_values)
+    summary = _make_summary(spec, content, labels, split)
+    write_model_inputs(
+        aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]), spec.missing_values
+    )
     text = json.dumps({"format": FORMAT, "fingerprint": fingerprint, **dataclasses.asdict(summary)}, indent=2)
     (aside / "summary.json").write_text(text, encoding="utf-8")
-    if expected is not None and expected != _digest(content, labels, own):
+    if expected is not None and expected != _calculate_digest(content, labels, declared):
         shutil.rmtree(aside)
         message = "the data has changed since the study began; give this study another name, or choose another --home"
         raise InputError(Problem(message, "data.source"))
@@ -96,40 +98,6 @@ def prepare(
     hit("data-prepared")
     aside.replace(folder)
     return summary
-
-
-def load_summary(folder: Path) -> DataSummary:
-    """Return the summary of a prepared folder."""
-    return read_summary(folder)
-
-
-def load_part(folder: Path, part: PartName, fold: int = 0) -> Part:
-    """Return the arrays of one part, mapped into memory and read-only."""
-    below = folder / f"fold-{fold}"
-    names = [file.name.removeprefix(f"{part}.").removesuffix(".npy") for file in sorted(below.glob(f"{part}.*.npy"))]
-    x = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in names if name not in ("y", "raw")}
-    return Part(x=x, y=np.load(below / f"{part}.y.npy", mmap_mode="r"))
-
-
-def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -> dict[str, Array]:
-    """Return the raw inputs of one part as the exported model takes them, in the row order of `load_part`.
-
-    Numbers are float32; strings are Python strings in an object array, to be passed through `tf.constant`.
-    """
-    below = folder / f"fold-{fold}"
-    if (below / f"{part}.raw.npy").exists():
-        name = load_summary(folder).raw[0].name
-        return {name: np.load(below / f"{part}.raw.npy", mmap_mode="r").astype(np.float32)}
-    table = pd.read_parquet(below / f"{part}.raw.parquet")
-    numeric = {column.name: column.dtype == "float32" for column in load_summary(folder).raw}
-    return {name: table[name].to_numpy(dtype=np.float32 if numeric[name] else object) for name in numeric}
-
-
-def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:
-    """Return the preprocessing model of a fold."""
-    import keras
-
-    return keras.saving.load_model(folder / f"fold-{fold}" / "preprocessing.keras")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,13 +120,13 @@ class _Content:
             RawColumn("features" if flat else "image", "array" if flat else "image", self.array.shape[1:], "float32"),
         )
 
-    def originals(self, numbers: Array) -> dict[str, Array]:
+    def select_original_rows(self, numbers: Array) -> dict[str, Array]:
         """Return the raw inputs of some rows before they are rounded to what the model takes."""
         if self.array is not None:
             return {self.raw[0].name: self.array[numbers]}
         return {column.input: column.values[numbers] for column in self.columns}
 
-    def rows(self, numbers: Array) -> dict[str, Array]:
+    def select_rows(self, numbers: Array) -> dict[str, Array]:
         """Return the raw inputs of some rows."""
         if self.array is not None:
             return {self.raw[0].name: self.array[numbers]}
@@ -166,55 +134,10 @@ class _Content:
         return {column.input: column.values[numbers].astype(kinds[column.input]) for column in self.columns}
 
 
-def _fingerprint(
-    spec: DataSpec, base: Path, prefers: InputKind, raw: RawData | None, folds_anew: int | None = None
-) -> str:
-    """Return a digest of everything that prepared data depends on; a loader's rows are known by their values alone."""
-    anew = "" if folds_anew is None else f" {folds_anew}"
-    digest = hashlib.sha256(f"{FORMAT} {prefers}{anew} {spec.model_dump_json()}".encode())
-    for source in (spec.source, spec.validation_source, spec.test_source):
-        path = source_path(source, base) if source is not None else None
-        for file in _files(path) if path is not None else []:
-            digest.update(file.name.encode())
-            digest.update(file.read_bytes())
-    if raw is not None:
-        _digest_rows(digest, raw.table, raw.array, raw.labels)
-    return digest.hexdigest()
-
-
-def _files(path: Path) -> list[Path]:
-    return (
-        sorted(file for file in path.rglob("*") if file.is_file())
-        if path.is_dir()
-        else [path]
-        if path.is_file()
-        else []
-    )
-
-
-def _digest_rows(digest: Any, *values: pd.DataFrame | Array | None) -> None:
-    for value in values:
-        if isinstance(value, pd.DataFrame):
-            digest.update(repr(list(value.columns)).encode())
-            digest.update(pd.util.hash_pandas_object(value.astype(str), index=False).to_numpy().tobytes())
-        elif value is not None:
-            digest.update(f"{value.dtype} {value.shape}".encode())
-            digest.update(np.ascontiguousarray(value).tobytes())
-
-
-def _finished(folder: Path) -> str | None:
-    """Return the fingerprint of a prepared folder; None where there is none, or it was written by another version."""
-    try:
-        read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return str(read["fingerprint"]) if read.get("format") == FORMAT else None
-
-
 def _read_content(
     table: pd.DataFrame | None, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind
 ) -> _Content:
-    training = [split.rows("train", fold) for fold in range(split.folds)]
+    training = [split.select_rows("train", fold) for fold in range(split.folds)]
     if table is not None:
         if prefers == "image":
             message = f"the model takes images, but {spec.source} is a table; use model: mlp"
@@ -227,13 +150,13 @@ def _read_content(
         raise InputError(Problem("the source gives no features", "data.source"))
     for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
         raise InputError(Problem("this source has no columns; remove this key", key))
-    array = _as_pictures(_as_float32(raw.array), raw, prefers)
-    marked = missing_somewhere(array, training).tolist() if array.ndim == 2 else []
+    array = _convert_to_images(_convert_to_float32(raw.array), raw, prefers)
+    marked = mark_missing(array, training).tolist() if array.ndim == 2 else []
     form = prefers if prefers != "any" else "dense" if array.ndim == 2 else "image"
     return _Content(array=array, output=form, marked=tuple(marked))
 
 
-def _as_float32(array: Array) -> Array:
+def _convert_to_float32(array: Array) -> Array:
     """Return floats as the exported model takes them, NaN for what float32 cannot hold; whole numbers stay small."""
     if array.dtype.kind != "f":
         return array.astype(np.uint8) if array.dtype.kind == "b" else array
@@ -241,7 +164,7 @@ def _as_float32(array: Array) -> Array:
     return np.where(np.abs(array) <= limit, array, np.nan).astype(np.float32)
 
 
-def _as_pictures(array: Array, raw: RawData, prefers: InputKind) -> Array:
+def _convert_to_images(array: Array, raw: RawData, prefers: InputKind) -> Array:
     """Return the array with a channel axis, if it is more than one row of features each."""
     name = raw.origins[0].name
     if array.ndim == 2 and prefers == "image":
@@ -253,7 +176,7 @@ def _as_pictures(array: Array, raw: RawData, prefers: InputKind) -> Array:
     if array.ndim > 2 and array.dtype.kind == "f":
         bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
         if len(bad):
-            message = f"images hold values that are not finite, at {raw.places(bad)}"
+            message = f"images hold values that are not finite, at {raw.format_places(bad)}"
             raise InputError(Problem(message, "data.source"))
     return array[..., None] if array.ndim == 3 else array
 
@@ -262,16 +185,16 @@ def _write_fold(folder: Path, content: _Content, labels: Labels, split: Split, f
     from pipelines.data import preprocessing
 
     folder.mkdir()
-    training = split.rows("train", fold)
+    training = split.select_rows("train", fold)
     if content.array is not None:
         model = preprocessing.build_array(content.raw[0].name, content.array, training, content.output, content.marked)
     elif content.plan is not None:
         model = preprocessing.build_table(content.plan, content.columns, training)
     model.save(folder / "preprocessing.keras")
     for part in PARTS:
-        rows = split.rows(part, fold)
+        rows = split.select_rows(part, fold)
         np.save(folder / f"{part}.y.npy", labels.y[rows])
-        raw = content.rows(rows)
+        raw = content.select_rows(rows)
         _write_features(folder, part, model, raw, len(rows))
         if part != "train":
             _write_raw(folder, part, raw, content)
@@ -311,29 +234,31 @@ def _flush(folder: Path) -> None:
 
 
 def _write_split(path: Path, raw: RawData, split: Split) -> None:
-    table = pd.DataFrame({"row": [raw.place(row) for row in range(raw.rows)], "part": split.part})
+    table = pd.DataFrame({"row": [raw.format_place(row) for row in range(raw.rows)], "part": split.part})
     if split.folds > 1:
         table["fold"] = split.fold
     table.to_csv(path, index=False)
 
 
-def _digest(content: _Content, labels: Labels, split: Split) -> str:
+def _calculate_digest(content: _Content, labels: Labels, split: Split) -> str:
     digest = hashlib.sha256()
-    _digest_rows(digest, content.array, labels.y, split.part.astype("<U10"), split.fold.astype(np.int64))
-    _digest_rows(digest, pd.DataFrame({column.input: column.values for column in content.columns}))
+    update_digest(digest, content.array, labels.y, split.part.astype("<U10"), split.fold.astype(np.int64))
+    update_digest(digest, pd.DataFrame({column.input: column.values for column in content.columns}))
     return digest.hexdigest()
 
 
-def _summarise(spec: DataSpec, content: _Content, labels: Labels, split: Split) -> DataSummary:
+def _make_summary(spec: DataSpec, content: _Content, labels: Labels, split: Split) -> DataSummary:
     return DataSummary(
         source=spec.source,
         task=_describe_task(labels, split, spec),
         features=_describe_features(content),
         raw=content.raw,
-        rows={part: len(split.rows(part)) for part in PARTS},
+        rows={part: len(split.select_rows(part)) for part in PARTS},
         folds=split.folds,
-        digest=_digest(content, labels, split),
-        encodings=describe(content.plan, content.columns) if content.plan else {content.raw[0].name: "standardised"},
+        digest=_calculate_digest(content, labels, split),
+        encodings=describe_encodings(content.plan, content.columns)
+        if content.plan
+        else {content.raw[0].name: "standardised"},
         notes=(*content.notes, *split.notes),
     )
 

@@ -10,10 +10,8 @@ forms, and the description says which are present:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -111,38 +109,6 @@ class DataSummary:
     digest: str
     encodings: Mapping[str, str]
     notes: tuple[str, ...] = ()
-
-
-def read_summary(folder: Path) -> DataSummary:
-    """Return the summary of a folder that was prepared."""
-    read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    image = read["features"]["image"]
-    return DataSummary(
-        source=read["source"],
-        task=_task_of(read["task"]),
-        features=Features(
-            dense=read["features"]["dense"],
-            codes=tuple((name, count) for name, count in read["features"]["codes"]),
-            image=None if image is None else (image[0], image[1], image[2]),
-        ),
-        raw=tuple(RawColumn(**{**column, "shape": tuple(column["shape"])}) for column in read["raw"]),
-        rows=read["rows"],
-        folds=read["folds"],
-        digest=read["digest"],
-        encodings=read["encodings"],
-        notes=tuple(read["notes"]),
-    )
-
-
-def _task_of(read: Mapping[str, Any]) -> Task:
-    return Task(
-        kind=read["kind"],
-        targets=tuple(read["targets"]),
-        classes=tuple(read["classes"]),
-        target_mean=tuple(read["target_mean"]),
-        target_scale=tuple(read["target_scale"]),
-        class_counts=tuple(read["class_counts"]),
-    )
 
 
 @dataclass(frozen=True)

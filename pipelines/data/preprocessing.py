@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from pipelines.data.columns import Column
-from pipelines.data.encoding import NumberPlan, Plan, StringPlan, categories, median_of
+from pipelines.data.encoding import NumberPlan, Plan, StringPlan, calculate_median, list_categories
 from pipelines.data.raw import Array
 
 NAME = "columns.preprocessing"
@@ -29,14 +29,17 @@ _CHUNK_BYTES = 64 * 2**20
 
 def build_table(plan: Plan, columns: Sequence[Column], rows: Array) -> keras.Model:
     """Return the preprocessing of a table, adapted to the training rows numbered `rows`."""
-    inputs = {column.input: _input(column.input, (), column.raw.dtype) for column in columns}
-    inner = [_input(f"column.{index}", (), column.raw.dtype) for index, column in enumerate(columns)]
+    inputs = {column.input: _make_input(column.input, (), column.raw.dtype) for column in columns}
+    inner = [_make_input(f"column.{index}", (), column.raw.dtype) for index, column in enumerate(columns)]
     dense = []
     if plan.numbers:
         values = np.stack([columns[number.column].values[rows] for number in plan.numbers], axis=1)
         stacked = ops.stack([inner[number.column] for number in plan.numbers], axis=-1)
-        dense += _numbers(stacked, plan.numbers, values)
-    codes = {plan.column: _codes(plan, inner[plan.column], columns[plan.column].values[rows]) for plan in plan.strings}
+        dense += _encode_numbers(stacked, plan.numbers, values)
+    codes = {
+        plan.column: _encode_strings(plan, inner[plan.column], columns[plan.column].values[rows])
+        for plan in plan.strings
+    }
     # Code 0 (missing or never seen) has no column: all are zero then.
     dense += [ops.one_hot(codes[string.column], string.codes)[:, 1:] for string in plan.one_hot]
     outputs = {}
@@ -59,17 +62,17 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
         marked: per feature of a flat array, whether a column says where it is missing.
     """
     shape = array.shape[1:]
-    inputs = {name: _input(name, shape, "float32")}
-    inner = _input("array.values", shape, "float32")
+    inputs = {name: _make_input(name, shape, "float32")}
+    inner = _make_input("array.values", shape, "float32")
     if len(shape) == 1:
         values = array[rows].astype(np.float64)
         values[~np.isfinite(values)] = np.nan
         plans = [NumberPlan(index, says_missing) for index, says_missing in enumerate(marked)]
-        parts = _numbers(inner, plans, values)
+        parts = _encode_numbers(inner, plans, values)
         result = ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
     else:
-        mean, spread = _moments(array, rows)
-        result = _standardised(inner, mean, spread, "array.standardised")
+        mean, spread = _calculate_moments(array, rows)
+        result = _standardise(inner, mean, spread, "array.standardised")
         if output == "dense":
             result = layers.Flatten(name="array.flat")(result)
     encoded = keras.Model(inner, {output: result}, name="array.encoded")
@@ -88,34 +91,34 @@ def apply(model: keras.Model, raw: Mapping[str, Array], write: Any) -> None:
     row_bytes = sum(max(8, values[:1].nbytes) for values in raw.values()) * 8
     chunk = max(1, min(8192, _CHUNK_BYTES // row_bytes))
     for start in range(0, rows, chunk):
-        piece = {name: tensor_of(values[start : start + chunk]) for name, values in raw.items()}
+        piece = {name: make_tensor(values[start : start + chunk]) for name, values in raw.items()}
         for name, values in model(piece, training=False).items():
             write(start, name, values.numpy())
 
 
-def tensor_of(values: Array) -> tf.Tensor:
+def make_tensor(values: Array) -> tf.Tensor:
     """Return raw values as the model takes them; NumPy's own strings are refused by Keras."""
     if values.dtype.kind in "OU":
         return tf.constant(values.tolist(), dtype=tf.string, shape=values.shape)
     return tf.constant(values, dtype=tf.float32)
 
 
-def _input(name: str, shape: tuple[int, ...], dtype: str) -> Any:
+def _make_input(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     return keras.Input(shape=shape, dtype=dtype, name=name)
 
 
-def _numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array) -> list[Any]:
+def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array) -> list[Any]:
     """Return the dense features of columns of numbers, given as one tensor [row, column] and its training values."""
-    fill = np.array([median_of(values[:, index]) for index in range(len(plans))])
+    fill = np.array([calculate_median(values[:, index]) for index in range(len(plans))])
     filled_values = np.where(np.isfinite(values), values, fill)
     finite = ops.isfinite(stacked)
     filled = ops.where(finite, stacked, ops.convert_to_tensor(fill.astype(np.float32)))
     mean, spread = filled_values.mean(axis=0), filled_values.std(axis=0)
-    parts = [_standardised(filled, mean, spread, "numbers.standardised")]
+    parts = [_standardise(filled, mean, spread, "numbers.standardised")]
     heavy = [index for index, plan in enumerate(plans) if plan.log_unit is not None]
     if heavy:
         units = np.array([plans[index].log_unit for index in heavy], dtype=np.float64)
-        parts.append(_logarithms(ops.take(filled, heavy, axis=1), filled_values[:, heavy], units))
+        parts.append(_encode_logarithms(ops.take(filled, heavy, axis=1), filled_values[:, heavy], units))
     marked = [index for index, plan in enumerate(plans) if plan.says_missing]
     if marked:
         parts.append(ops.cast(ops.logical_not(ops.take(finite, marked, axis=1)), "float32"))
@@ -126,39 +129,39 @@ def _numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array) -> list[A
     return parts
 
 
-def _logarithms(tensor: Any, values: Array, units: Array) -> Any:
+def _encode_logarithms(tensor: Any, values: Array, units: Array) -> Any:
     scaled = values / units
     logs = np.sign(scaled) * np.log1p(np.abs(scaled))
-    scaled_tensor = _rescaled(tensor, 1 / units, np.zeros(len(units)), "numbers.in_units")
+    scaled_tensor = _rescale(tensor, 1 / units, np.zeros(len(units)), "numbers.in_units")
     log_tensor = ops.sign(scaled_tensor) * ops.log1p(ops.abs(scaled_tensor))
-    return _standardised(log_tensor, logs.mean(axis=0), logs.std(axis=0), "numbers.logarithm")
+    return _standardise(log_tensor, logs.mean(axis=0), logs.std(axis=0), "numbers.logarithm")
 
 
-def _standardised(tensor: Any, mean: Array, spread: Array, name: str) -> Any:
+def _standardise(tensor: Any, mean: Array, spread: Array, name: str) -> Any:
     """Return (tensor - mean) / spread, a constant column becoming 0 in training rows.
 
     The mean goes first: float32 loses a date's hours when 20,000 days are scaled before they are centred.
     """
     scale = 1 / np.where(spread > np.maximum(np.abs(mean) * 1e-7, 1e-30), spread, 1.0)
-    centred = _rescaled(tensor, np.ones(len(mean)), -mean, f"{name}.centred")
-    return _rescaled(centred, scale, np.zeros(len(mean)), name)
+    centred = _rescale(tensor, np.ones(len(mean)), -mean, f"{name}.centred")
+    return _rescale(centred, scale, np.zeros(len(mean)), name)
 
 
-def _rescaled(tensor: Any, scale: Array, offset: Array, name: str) -> Any:
+def _rescale(tensor: Any, scale: Array, offset: Array, name: str) -> Any:
     return layers.Rescaling(scale.tolist(), offset.tolist(), name=name)(tensor)
 
 
-def _codes(plan: StringPlan, tensor: Any, values: Array) -> Any:
+def _encode_strings(plan: StringPlan, tensor: Any, values: Array) -> Any:
     name = f"column.{plan.column}.codes"
     if plan.encoding == "hash":
         return layers.Hashing(plan.codes, mask_value="", name=name)(tensor)
     # A fold may lack every category that another has; a lookup needs at least one word.
-    words = categories(values) or [""]
+    words = list_categories(values) or [""]
     lookup = layers.StringLookup(vocabulary=words, num_oov_indices=1, mask_token=None, name=name)
     return lookup(tensor)
 
 
-def _moments(array: Array, rows: Array) -> tuple[Array, Array]:
+def _calculate_moments(array: Array, rows: Array) -> tuple[Array, Array]:
     """Return mean and standard deviation per channel, in pieces so that pictures are never all float64."""
     channels = array.shape[-1]
     count, total, squares = 0, np.zeros(channels), np.zeros(channels)

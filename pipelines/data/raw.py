@@ -70,7 +70,7 @@ class RawData:
         """Return per row the part that it was given for, "" where it is still to be divided."""
         return np.concatenate([np.full(len(origin.numbers), origin.part or "") for origin in self.origins])
 
-    def place(self, row: int) -> str:
+    def format_place(self, row: int) -> str:
         """Return where a row stands: `line 12`, with the file's name where there are several."""
         for origin in self.origins:
             if row < len(origin.numbers):
@@ -79,10 +79,10 @@ class RawData:
             row -= len(origin.numbers)
         raise IndexError(row)
 
-    def places(self, rows: Iterable[int], most: int = 10) -> str:
+    def format_places(self, rows: Iterable[int], most: int = 10) -> str:
         """Return the places of the first rows and how many more there are."""
         numbers = [int(row) for row in rows]
-        named = ", ".join(self.place(row) for row in numbers[:most])
+        named = ", ".join(self.format_place(row) for row in numbers[:most])
         return named if len(numbers) <= most else f"{named} and {len(numbers) - most} more"
 
 
@@ -109,8 +109,9 @@ def combine(parts: Sequence[RawData]) -> RawData:
 
 def _check_alike(first: RawData, other: RawData) -> None:
     name, key = other.origins[0].name, other.origins[0].key
-    if _kind(first) != _kind(other):
-        message = f"{name} holds {_kind(other)}, but {first.origins[0].name} holds {_kind(first)}; expected the same"
+    expected, got = _describe_kind(first), _describe_kind(other)
+    if expected != got:
+        message = f"{name} holds {got}, but {first.origins[0].name} holds {expected}; expected the same"
         raise InputError(Problem(message, key))
     if first.table is not None and other.table is not None:
         missing = [f'"{column}"' for column in first.table.columns if column not in other.table.columns]
@@ -127,7 +128,7 @@ def _check_alike(first: RawData, other: RawData) -> None:
         raise InputError(Problem(message, key))
 
 
-def _kind(part: RawData) -> str:
+def _describe_kind(part: RawData) -> str:
     if part.table is None:
         return "arrays"
     cells = "CSV text" if part.text else "a table of typed columns"

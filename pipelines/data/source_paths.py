@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from pipelines.spec.data_spec import DataSpec
-from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.errors import InputError, Problem, suggest_choice
 
 FORMS = "a .csv, .tsv, .parquet or .npz file, an image folder, sklearn:<name>, keras:<name> or loader.py:function"
 SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".pq", ".npz"})
@@ -41,13 +41,13 @@ def find_source(written: str, base: Path, key: str) -> Path | None:
     """
     if _URL.match(written):
         raise InputError(Problem(f"{written} is an address; download it and name the file, or write a loader", key))
-    path = source_path(written, base)
+    path = resolve_source_path(written, base)
     if path is None:
         return None
     if not path.exists():
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         beside = [name for name in beside if not name.startswith(".")][:50]
-        raise InputError(Problem(f"there is no file or folder {written}; {nearest(path.name, beside)}", key))
+        raise InputError(Problem(f"there is no file or folder {written}; {suggest_choice(path.name, beside)}", key))
     if not os.access(path, os.R_OK):
         raise InputError(Problem(f"{written} may not be read; check its permissions", key))
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
@@ -57,17 +57,19 @@ def find_source(written: str, base: Path, key: str) -> Path | None:
     return path
 
 
-def source_path(source: str, base: Path) -> Path | None:
+def resolve_source_path(source: str, base: Path) -> Path | None:
     """Return the file or folder that a source names; None for a named set or a loader."""
     if _URL.match(source) or source.startswith(("sklearn:", "keras:")) or is_loader(source):
         return None
     return base / source
 
 
-def source_files(spec: DataSpec, base: Path) -> list[Path]:
+def list_source_files(spec: DataSpec, base: Path) -> list[Path]:
     """Return every file and folder that a study's data is read from, a loader's own file included."""
     named = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
-    paths = [base / source.rpartition(":")[0] if is_loader(source) else source_path(source, base) for source in named]
+    paths = [
+        base / source.rpartition(":")[0] if is_loader(source) else resolve_source_path(source, base) for source in named
+    ]
     return [each for path in paths if path is not None and path.exists() for each in (path, *path.rglob("*"))]
 
 

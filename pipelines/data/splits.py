@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.raw import PARTS, Array, RawData
-from pipelines.data.tabular_files import column_of
+from pipelines.data.tabular_files import select_column
 from pipelines.data.targets import Labels
 from pipelines.spec.data_spec import DataSpec, SplitSpec
-from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.errors import InputError, Problem, suggest_choice
 
 RARE_ROWS = 10
 
@@ -40,7 +40,7 @@ class Split:
     notes: tuple[str, ...] = ()
     trains_on_all: bool = False
 
-    def rows(self, part: str, fold: int = 0) -> Array:
+    def select_rows(self, part: str, fold: int = 0) -> Array:
         """Return the row numbers of a part, in the source's order."""
         if self.trains_on_all and part == "train":
             return np.flatnonzero(self.part != "test")
@@ -59,14 +59,14 @@ def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
     if spec.split.column is not None:
         split = Split(_read_column(raw, spec.split.column), np.full(raw.rows, -1), 1)
     elif spec.split.folds is not None:
-        split = _folds(raw, labels, spec.split, spec.split.folds)
+        split = _split_into_folds(raw, labels, spec.split, spec.split.folds)
     else:
-        split = _shares(raw, labels, spec.split)
+        split = _split_by_shares(raw, labels, spec.split)
     _check_parts(split, labels)
     return split
 
 
-def divided_anew(split: Split, labels: Labels, spec: DataSpec, folds: int) -> Split:
+def divide_again(split: Split, labels: Labels, spec: DataSpec, folds: int) -> Split:
     """Return another division of all rows but the test rows, which stay what they are.
 
     Args:
@@ -79,12 +79,12 @@ def divided_anew(split: Split, labels: Labels, spec: DataSpec, folds: int) -> Sp
         InputError: if there are too few rows for so many folds.
     """
     if folds == 1:
-        first = split.rows("validation") if split.folds > 1 else ()
+        first = split.select_rows("validation") if split.folds > 1 else ()
         part = split.part.copy()
         part[np.asarray(first, dtype=np.int64)] = "validation"
         return Split(part, np.full(len(part), -1), 1, split.notes, trains_on_all=True)
     part = np.where(split.part == "test", "test", "train").astype("<U10")
-    fold = _fold_of(np.flatnonzero(part == "train"), labels, spec.split, folds, "selection.folds")
+    fold = _assign_folds(np.flatnonzero(part == "train"), labels, spec.split, folds, "selection.folds")
     anew = Split(part, fold, folds, split.notes)
     _check_parts(anew, labels)
     return anew
@@ -96,21 +96,21 @@ def _read_column(raw: RawData, name: str) -> Array:
         raise InputError(Problem("this source has no columns; use shares, folds or separate files", key))
     columns = [str(column) for column in raw.table.columns]
     if name not in columns:
-        raise InputError(Problem(f'there is no column "{name}"; {nearest(name, columns)}', key))
-    words = pd.Series(column_of(raw.table, name).astype(object)).map(lambda cell: str(cell).strip().lower())
+        raise InputError(Problem(f'there is no column "{name}"; {suggest_choice(name, columns)}', key))
+    words = pd.Series(select_column(raw.table, name).astype(object)).map(lambda cell: str(cell).strip().lower())
     wrong = np.flatnonzero(~words.isin(PARTS))
     if len(wrong):
-        got = column_of(raw.table, name).iloc[wrong[0]]
-        message = f'column "{name}": expected {", ".join(PARTS)}, got {got!r} at {raw.place(int(wrong[0]))}'
+        got = select_column(raw.table, name).iloc[wrong[0]]
+        message = f'column "{name}": expected {", ".join(PARTS)}, got {got!r} at {raw.format_place(int(wrong[0]))}'
         raise InputError(Problem(message, key))
     return words.to_numpy(dtype=str)
 
 
-def _shares(raw: RawData, labels: Labels, split: SplitSpec) -> Split:
+def _split_by_shares(raw: RawData, labels: Labels, split: SplitSpec) -> Split:
     random = np.random.default_rng(split.seed)
     part = np.where(raw.given == "", "train", raw.given).astype("<U10")
     free = np.flatnonzero(raw.given == "")
-    strata, notes = _strata(labels, free, split, random)
+    strata, notes = _assign_strata(labels, free, split, random)
     wanted = {"test": split.test, "validation": split.validation}
     for word, share in wanted.items():
         if share == 0 or (raw.given == word).any():
@@ -120,18 +120,18 @@ def _shares(raw: RawData, labels: Labels, split: SplitSpec) -> Split:
         if count >= len(left):
             message = f"{len(free)} rows are too few for a {word} share of {share:g}"
             raise InputError(Problem(message, f"data.split.{word}"))
-        part[_pick(left, strata[left], count, random)] = word
+        part[_pick_rows(left, strata[left], count, random)] = word
     return Split(part, np.full(raw.rows, -1), 1, notes)
 
 
-def _folds(raw: RawData, labels: Labels, split: SplitSpec, folds: int) -> Split:
+def _split_into_folds(raw: RawData, labels: Labels, split: SplitSpec, folds: int) -> Split:
     given_test = bool((raw.given == "test").any())
     whole = split.model_copy(update={"folds": None, "validation": 0.0, "test": 0.0 if given_test else split.test})
-    part = _shares(raw, labels, whole).part
-    return Split(part, _fold_of(np.flatnonzero(part == "train"), labels, split, folds, "data.split.folds"), folds)
+    part = _split_by_shares(raw, labels, whole).part
+    return Split(part, _assign_folds(np.flatnonzero(part == "train"), labels, split, folds, "data.split.folds"), folds)
 
 
-def _fold_of(left: Array, labels: Labels, split: SplitSpec, folds: int, key: str) -> Array:
+def _assign_folds(left: Array, labels: Labels, split: SplitSpec, folds: int, key: str) -> Array:
     """Return per row the fold that it validates, of the rows that are `left`; -1 for all others."""
     random = np.random.default_rng(split.seed)
     if folds > len(left):
@@ -154,7 +154,7 @@ def _fold_of(left: Array, labels: Labels, split: SplitSpec, folds: int, key: str
     return fold
 
 
-def _strata(
+def _assign_strata(
     labels: Labels, free: Array, split: SplitSpec, random: np.random.Generator
 ) -> tuple[Array, tuple[str, ...]]:
     """Return per row its stratum, -1 where training needs the row; and notes."""
@@ -171,7 +171,7 @@ def _strata(
     return strata, (f"classes with a single row, kept for training: {named}",) if len(single) else ()
 
 
-def _pick(rows: Array, strata: Array, count: int, random: np.random.Generator) -> Array:
+def _pick_rows(rows: Array, strata: Array, count: int, random: np.random.Generator) -> Array:
     """Return `count` of the rows, evenly spread over the strata and random within each."""
     ordered = _shuffle_within(rows, strata, random)
     steps = np.floor((np.arange(len(rows) + 1) * count) / len(rows) + random.random() * (1 - 1e-9))
@@ -185,12 +185,12 @@ def _shuffle_within(rows: Array, strata: Array, random: np.random.Generator) -> 
 
 def _check_parts(split: Split, labels: Labels) -> None:
     for part in ("train", "validation"):
-        if not len(split.rows(part)):
+        if not len(split.select_rows(part)):
             raise InputError(Problem(f"there are no {part} rows", "data.split"))
     if not labels.classes:
         return
     for fold in range(split.folds):
-        counts = np.bincount(labels.y[split.rows("train", fold)], minlength=len(labels.classes))
+        counts = np.bincount(labels.y[split.select_rows("train", fold)], minlength=len(labels.classes))
         absent = np.flatnonzero(counts == 0)
         if len(absent):
             where = "the training rows" if split.folds == 1 else f"the training rows of fold {fold}"

@@ -26,7 +26,7 @@ def read_csv(path: Path, name: str, key: str, part: GivenPart | None = None) -> 
             header; with the line as an editor counts it.
     """
     try:
-        delimiter, header, lines = _scan(path, key)
+        delimiter, header, lines = _scan_csv(path, key)
     except UnicodeDecodeError as error:
         message = f"{name} is not UTF-8 text (byte {error.start} cannot be read); save it as UTF-8"
         raise InputError(Problem(message, key)) from None
@@ -63,10 +63,10 @@ def read_parquet(path: Path, name: str, key: str, part: GivenPart | None = None)
     except (ValueError, OSError) as error:
         first = str(error).splitlines()[0]
         raise InputError(Problem(f"{name} cannot be read as Parquet: {first}", key)) from None
-    return from_frame(table, name, key, part)
+    return convert_frame(table, name, key, part)
 
 
-def from_frame(table: pd.DataFrame, name: str, key: str, part: GivenPart | None = None) -> RawData:
+def convert_frame(table: pd.DataFrame, name: str, key: str, part: GivenPart | None = None) -> RawData:
     """Return the rows of a DataFrame, whose own index is left out.
 
     Raises:
@@ -80,7 +80,7 @@ def from_frame(table: pd.DataFrame, name: str, key: str, part: GivenPart | None 
     return RawData((Origin(name, key, "row", range(1, len(table) + 1), part),), table=table)
 
 
-def _scan(path: Path, key: str) -> tuple[str, list[str], list[int]]:
+def _scan_csv(path: Path, key: str) -> tuple[str, list[str], list[int]]:
     """Return the delimiter, the header and the first line of each row, having checked the fields of each row."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next((line for line in file if line.strip()), "")
@@ -115,6 +115,6 @@ def _check_header(header: list[str], name: str, key: str) -> None:
         raise InputError(Problem(f'{name} has the column "{doubled[0]}" more than once; rename one', key))
 
 
-def column_of(table: pd.DataFrame, name: str) -> pd.Series:
+def select_column(table: pd.DataFrame, name: str) -> pd.Series:
     """Return one column of a table whose columns are known to be unique."""
     return table[name]

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipelines.data.columns import are_missing_words, clean_text
+from pipelines.data.columns import clean_text, mark_missing_words
 from pipelines.data.prepared import TaskKind
 from pipelines.data.raw import Array, RawData
 from pipelines.spec.data_spec import DataSpec
-from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.errors import InputError, Problem, suggest_choice
 
 MOST_CLASS_NUMBERS = 100
 ROWS_A_CLASS_NUMBER = 5
@@ -55,7 +55,7 @@ def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.
     """
     wanted = [spec.target] if isinstance(spec.target, str) else list(spec.target or [])
     if raw.labels is not None:
-        return raw.table, raw.labels if not wanted else _renamed(raw.labels, wanted)
+        return raw.table, raw.labels if not wanted else _rename_targets(raw.labels, wanted)
     if raw.table is None:
         raise InputError(Problem("the source gives no labels", "data.source"))
     columns = [str(name) for name in raw.table.columns]
@@ -63,7 +63,7 @@ def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.
         raise InputError(Problem(f"name the column to predict; the columns are {', '.join(columns)}", "data.target"))
     for name in wanted:
         if name not in columns:
-            raise InputError(Problem(f'there is no column "{name}"; {nearest(name, columns)}', "data.target"))
+            raise InputError(Problem(f'there is no column "{name}"; {suggest_choice(name, columns)}', "data.target"))
         if name in spec.drop or name in spec.columns or name == spec.split.column:
             key = "drop" if name in spec.drop else f"columns.{name}" if name in spec.columns else "split.column"
             raise InputError(Problem(f'column "{name}" is the target; remove it here', f"data.{key}"))
@@ -78,7 +78,7 @@ def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
     Raises:
         InputError: if labels are missing (with their rows), constant, or do not fit `data.task`.
     """
-    if (one_hot := _from_one_hot(labels, raw, spec)) is not None:
+    if (one_hot := _decode_one_hot(labels, raw, spec)) is not None:
         return one_hot
     cells = {str(name): _Cells.read(labels[name], spec) for name in labels.columns}
     for name, column in cells.items():
@@ -89,12 +89,12 @@ def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
         message = f"a {spec.task} task has one target column, or one-hot rows; got {len(cells)} columns"
         raise InputError(Problem(message, "data.task"))
     if len(cells) > 1:
-        return _outputs(cells, "multi_output_regression", raw, spec)
+        return _read_outputs(cells, "multi_output_regression", raw, spec)
     name, column = next(iter(cells.items()))
-    kind = _infer(column) if spec.task == "auto" else spec.task
+    kind = _infer_kind(column) if spec.task == "auto" else spec.task
     if kind in ("regression", "multi_output_regression"):
-        return _outputs(cells, kind, raw, spec)
-    return _classes(name, column, kind, raw, spec)
+        return _read_outputs(cells, kind, raw, spec)
+    return _read_classes(name, column, kind, raw, spec)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class _Cells:
         if not words and pd.api.types.is_numeric_dtype(series.dtype):
             values = series.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
             return cls(cells.to_numpy(dtype=object), values, ~np.isfinite(values))
-        empty = are_missing_words(cells)
+        empty = mark_missing_words(cells)
         numbers = pd.to_numeric(cells.where(~empty, "nan"), errors="coerce").to_numpy(dtype=np.float64)
         is_number = bool(not words and (~empty).any() and not np.isnan(numbers[~empty]).any())
         # Among words, "NA" and "None" are classes like any other; among numbers they are missing.
@@ -128,9 +128,8 @@ class _Cells:
             raise InputError(Problem(f'the target "{name}" has no value in any row', "data.target"))
         if len(rows):
             count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
-            message = (
-                f'the target "{name}" is missing or not finite in {count} ({raw.places(rows)}); mend or remove them'
-            )
+            places = raw.format_places(rows)
+            message = f'the target "{name}" is missing or not finite in {count} ({places}); correct or remove them'
             raise InputError(Problem(message, "data.target"))
 
     def check_unmixed(self, name: str, raw: RawData) -> None:
@@ -141,14 +140,15 @@ class _Cells:
         fits = pd.to_numeric(words, errors="coerce").notna().to_numpy(dtype=bool)
         if fits.mean() >= 0.5 and words[fits].nunique() > MOST_MIXED_CLASSES:
             rows = np.flatnonzero(~fits)
+            place = raw.format_place(int(rows[0]))
             message = (
-                f'the target "{name}" mixes types: {self.text[rows[0]]!r} at {raw.place(int(rows[0]))} is not a number '
-                f"({len(rows)} such values, at {raw.places(rows)}); mend them, or set data.task to multiclass"
+                f'the target "{name}" mixes types: {self.text[rows[0]]!r} at {place} is not a number '
+                f"({len(rows)} such values, at {raw.format_places(rows)}); correct them, or set data.task to multiclass"
             )
             raise InputError(Problem(message, "data.target"))
 
 
-def _renamed(labels: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+def _rename_targets(labels: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     names = [str(name) for name in labels.columns]
     if len(wanted) != len(names):
         message = f"expected {len(names)} names for the target's columns, got {len(wanted)}"
@@ -156,7 +156,7 @@ def _renamed(labels: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     return labels.set_axis(wanted, axis=1)
 
 
-def _from_one_hot(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels | None:
+def _decode_one_hot(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels | None:
     """Return the classes of one-hot rows; None for anything else, such as several columns of a table."""
     width = labels.shape[1]
     numeric = all(pd.api.types.is_numeric_dtype(labels[name].dtype) for name in labels.columns)
@@ -170,7 +170,7 @@ def _from_one_hot(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels 
     return Labels(kind, ("target",), classes, values.argmax(axis=1).astype(np.int32))
 
 
-def _infer(column: _Cells) -> TaskKind:
+def _infer_kind(column: _Cells) -> TaskKind:
     if column.numbers is None:
         return "binary" if len(set(column.text)) <= 2 else "multiclass"
     values = np.unique(column.numbers)
@@ -183,7 +183,7 @@ def _infer(column: _Cells) -> TaskKind:
     return "multiclass" if counts_up and few else "regression"
 
 
-def _outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
+def _read_outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
     if kind == "regression" and len(cells) > 1:
         kind = "multi_output_regression"
     if spec.task == "regression" and len(cells) > 1:
@@ -191,7 +191,7 @@ def _outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: DataS
         raise InputError(Problem(message, "data.task"))
     columns = []
     for name, column in cells.items():
-        values = column.numbers if column.numbers is not None else _numbers_of_words(name, column, raw)
+        values = column.numbers if column.numbers is not None else _parse_numbers(name, column, raw)
         if np.ptp(values) == 0:
             message = f'the target "{name}" is the same in every row ({values[0]:g}); there is nothing to learn'
             raise InputError(Problem(message, "data.target"))
@@ -201,18 +201,18 @@ def _outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: DataS
     return Labels(kind, tuple(cells), (), np.stack(columns, axis=1).astype(np.float32))
 
 
-def _numbers_of_words(name: str, column: _Cells, raw: RawData) -> Array:
+def _parse_numbers(name: str, column: _Cells, raw: RawData) -> Array:
     words = [{"true": "1", "false": "0"}.get(str(word).lower(), str(word)) for word in column.text]
     values = pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
-        word, place = column.text[bad[0]], raw.place(int(bad[0]))
+        word, place = column.text[bad[0]], raw.format_place(int(bad[0]))
         message = f'a regression needs numbers, but the target "{name}" is {word!r} at {place}'
         raise InputError(Problem(message, "data.target"))
     return values
 
 
-def _classes(name: str, column: _Cells, kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
+def _read_classes(name: str, column: _Cells, kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
     if column.numbers is not None:
         values, index = np.unique(column.numbers, return_inverse=True)
         classes = tuple(str(int(value)) if value.is_integer() else str(value) for value in values.tolist())

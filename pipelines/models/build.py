@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras_tuner
 
-from pipelines.models.catalogue import family
+from pipelines.models.catalogue import find_family
 from pipelines.models.cnn import Cnn
 from pipelines.models.context import ModelContext
 from pipelines.models.mlp import Mlp
@@ -12,10 +12,10 @@ from pipelines.models.mlp import Mlp
 _FAMILIES = {"mlp": Mlp, "cnn": Cnn}
 
 
-def hypermodel(name: str, context: ModelContext) -> keras_tuner.HyperModel:
+def build_hypermodel(name: str, context: ModelContext) -> keras_tuner.HyperModel:
     """Return the shipped family called `name` for a study's data.
 
     Raises:
         InputError: if there is no such family.
     """
-    return _FAMILIES[family(name).name](context)
+    return _FAMILIES[find_family(name).name](context)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.models.hyperparameter import Hyperparameter
-from pipelines.models.optimizer_catalogue import OPTIMIZER_PARAMETERS, SCHEDULE_PARAMETERS
-from search_spaces.errors import InputError, Problem, nearest
+from pipelines.models.optimizer_catalogue import OPTIMIZER_PARAMETERS
+from pipelines.models.schedule_catalogue import SCHEDULE_PARAMETERS
+from search_spaces.errors import InputError, Problem, suggest_choice
 
 ACTIVATIONS = (
     *("relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus"),
@@ -239,11 +240,11 @@ class Family:
         found = by_name.get(layered[1]) if layered else None
         return found if found is not None and found.per_layer else None
 
-    def knows(self, parameter_name: str) -> bool:
+    def has_parameter(self, parameter_name: str) -> bool:
         """Return whether the family ever asks for a parameter of this name."""
         return self.find(parameter_name) is not None
 
-    def per_layer(self, declared: Iterable[str]) -> frozenset[str]:
+    def find_per_layer(self, declared: Iterable[str]) -> frozenset[str]:
         """Return the parameters that a space with the names `declared` gives per layer (see `ModelContext`)."""
         found = {name: self.find(name) for name in declared}
         return frozenset(p.name for name, p in found.items() if p is not None and p.name != name)
@@ -267,13 +268,13 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-def family(name: str) -> Family:
+def find_family(name: str) -> Family:
     """Return the shipped family called `name`.
 
     Raises:
         InputError: if there is none.
     """
     if name not in FAMILIES:
-        hint = nearest(name, FAMILIES)
+        hint = suggest_choice(name, FAMILIES)
         raise InputError(Problem(f'no model family is called "{name}"; {hint}, or "file.py:function"', "model"))
     return FAMILIES[name]

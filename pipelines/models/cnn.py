@@ -11,8 +11,8 @@ from pipelines.models.augmentation import build_augmentation
 from pipelines.models.context import ModelContext
 from pipelines.models.family_model import FamilyModel, compile_model
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.layers import KernelOptions, drop, finish_hidden, predict, read_kernel_options
-from pipelines.models.objectives import loss_name
+from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, predict, read_kernel_options
+from pipelines.models.objectives import resolve_loss
 from search_spaces.errors import InputError, Problem
 
 _POOLINGS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
@@ -30,7 +30,7 @@ class Cnn(FamilyModel):
         Raises:
             InputError: if the data holds no images, or a value is not usable.
         """
-        requests, context = self.requests(hp), self.context
+        requests, context = self.make_requests(hp), self.context
         if context.features.image is None:
             raise InputError(Problem('the data holds no images; use "mlp" for a table or flat arrays', "model"))
         options = read_kernel_options(requests)
@@ -40,13 +40,13 @@ class Cnn(FamilyModel):
             x = layer(x)
         blocks = requests.get_value("blocks")
         for block in range(1, blocks + 1):
-            x = drop(requests, block, _block(requests, options, block, x))
-        x = _dense(requests, options, blocks, _vector(requests.get_value("global_pooling"), x))
-        output = predict(context.task, loss_name(context.task.kind, context.training), options, x)
+            x = apply_dropout(requests, block, _apply_block(requests, options, block, x))
+        x = _apply_dense(requests, options, blocks, _make_vector(requests.get_value("global_pooling"), x))
+        output = predict(context.task, resolve_loss(context.task.kind, context.training), options, x)
         return compile_model(keras.Model({"image": image}, output, name="cnn"), requests, context)
 
 
-def _block(requests: HyperparameterRequests, options: KernelOptions, block: int, x: Any) -> Any:
+def _apply_block(requests: HyperparameterRequests, options: KernelOptions, block: int, x: Any) -> Any:
     convolutions, pooling = requests.get_value("convolutions_per_block"), requests.get_value("pooling")
     halving = tuple(2 if side > 1 else 1 for side in x.shape[1:3])
     for position in range(1, convolutions + 1):
@@ -67,7 +67,7 @@ def _block(requests: HyperparameterRequests, options: KernelOptions, block: int,
     return _POOLINGS[pooling](halving, name=f"pooling_{block}")(x)
 
 
-def _vector(global_pooling: str, x: Any) -> Any:
+def _make_vector(global_pooling: str, x: Any) -> Any:
     if global_pooling == "average":
         return keras.layers.GlobalAveragePooling2D(name="global_pooling")(x)
     if global_pooling == "max":
@@ -75,7 +75,7 @@ def _vector(global_pooling: str, x: Any) -> Any:
     return keras.layers.Flatten(name="global_pooling")(x)
 
 
-def _dense(requests: HyperparameterRequests, options: KernelOptions, blocks: int, x: Any) -> Any:
+def _apply_dense(requests: HyperparameterRequests, options: KernelOptions, blocks: int, x: Any) -> Any:
     units = requests.get_value("dense_units")
     if units == 0:
         return x
@@ -87,4 +87,4 @@ def _dense(requests: HyperparameterRequests, options: KernelOptions, blocks: int
         name="dense",
     )
     # The dense layer goes with the last block: a space that declares per block stops there.
-    return drop(requests, blocks, finish_hidden(requests, dense, blocks, x))
+    return apply_dropout(requests, blocks, finish_hidden(requests, dense, blocks, x))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from pipelines.models.user_model import as_taken
+from pipelines.models.user_model import make_model_input
 
 
 def compose(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
@@ -31,7 +31,7 @@ def compose_user_model(preprocessing: keras.Model, core: keras.Model) -> keras.M
 
     Args:
         preprocessing: see `compose`.
-        core: a trained model that takes what `as_taken` gives it.
+        core: a trained model that takes what `make_model_input` gives it.
 
     Raises:
         ValueError: if the model's inputs are not those, or it was never used.
@@ -42,11 +42,11 @@ def compose_user_model(preprocessing: keras.Model, core: keras.Model) -> keras.M
         given.name: keras.Input(given.shape[1:], dtype=given.dtype, name=given.name) for given in preprocessing.inputs
     }
     prepared = preprocessing(inputs)
-    prediction = _bare(core, list(prepared))(as_taken(prepared), training=False)
+    prediction = _strip_compilation(core, list(prepared))(make_model_input(prepared), training=False)
     return keras.Model(inputs, prediction, name="deployed")
 
 
-def _bare(core: keras.Model, names: list[str]) -> keras.Model:
+def _strip_compilation(core: keras.Model, names: list[str]) -> keras.Model:
     """Return the same layers without their compilation; a model that is no graph of layers stays as it is."""
     if not getattr(core, "inputs", None) or not getattr(core, "outputs", None):
         return core

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import keras_tuner
 
-from pipelines.models.catalogue import family
+from pipelines.models.catalogue import find_family
 from pipelines.models.context import ModelContext
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.losses import build_loss, build_metrics
-from pipelines.models.objectives import class_weights
+from pipelines.models.objectives import calculate_class_weights
 from pipelines.models.optimizers import build_optimizer
 
 
@@ -20,10 +20,10 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
 
     def __init__(self, name: str, context: ModelContext) -> None:
         super().__init__(name=name)
-        self.family = family(name)
+        self.family = find_family(name)
         self.context = context
 
-    def requests(self, hp: keras_tuner.HyperParameters) -> HyperparameterRequests:
+    def make_requests(self, hp: keras_tuner.HyperParameters) -> HyperparameterRequests:
         """Return what `hp` is asked through in one build."""
         return HyperparameterRequests(hp, self.family, self.context.per_layer)
 
@@ -32,11 +32,11 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
 
         The signature is KerasTuner's. Returns Keras's history.
         """
-        requests = self.requests(hp)
+        requests = self.make_requests(hp)
         defaults = {
             "batch_size": requests.get_value("batch_size"),
             "epochs": requests.get_value("epochs"),
-            "class_weight": class_weights(self.context.task, self.context.training),
+            "class_weight": calculate_class_weights(self.context.task, self.context.training),
         }
         return model.fit(*args, **{**defaults, **kwargs})
 

@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from search_spaces.errors import nearest
+from search_spaces.errors import suggest_choice
+from search_spaces.values import Value
 
-Value = float | int | str | bool
 Kind = Literal["float", "int", "categorical"]
 
 
@@ -41,26 +41,26 @@ class Hyperparameter:
     least: float = -math.inf
     most: float = math.inf
 
-    def refusal(self, value: object) -> str | None:
+    def find_problem(self, value: object) -> str | None:
         """Return what is wrong with `value` for this parameter, in words, or None if it can be used."""
         if self.kind == "categorical":
-            return self._choice_refusal(value)
+            return self._find_choice_problem(value)
         wanted = "a whole number" if self.kind == "int" else "a number"
         if isinstance(value, bool) or not isinstance(value, int if self.kind == "int" else (int, float)):
             return f"{self.name} expects {wanted}, got {value!r}"
         if not self.least <= value <= self.most:
-            return f"{self.name} expects {wanted} {self._limits()}, got {value!r}"
+            return f"{self.name} expects {wanted} {self._describe_limits()}, got {value!r}"
         return None
 
-    def _choice_refusal(self, value: object) -> str | None:
+    def _find_choice_problem(self, value: object) -> str | None:
         # 1 == True in Python, but `batch_normalization: 1` is not a yes.
         if any(value == choice and type(value) is type(choice) for choice in self.choices):
             return None
         if self.choices == (True, False):
             return f"{self.name} expects true or false, got {value!r}"
-        return f"{self.name} cannot be {value!r}; {nearest(str(value), map(str, self.choices))}"
+        return f"{self.name} cannot be {value!r}; {suggest_choice(str(value), map(str, self.choices))}"
 
-    def _limits(self) -> str:
+    def _describe_limits(self) -> str:
         if self.most == math.inf:
             return f"of at least {self.least:g}"
         return f"from {self.least:g} to {self.most:g}"

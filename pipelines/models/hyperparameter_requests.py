@@ -32,7 +32,7 @@ class HyperparameterRequests:
         Raises:
             InputError: if the value is not usable for the parameter.
         """
-        return self._request(name, self._parameters[name], default)
+        return self._read_value(name, self._parameters[name], default)
 
     def get_layer_value(self, name: str, layer: int) -> Any:
         """Return the value for one layer, counted from 1: the shared one, unless the space has one per layer.
@@ -41,21 +41,21 @@ class HyperparameterRequests:
             InputError: if the value is not usable for the parameter.
         """
         asked = f"{name}_{layer}" if name in self._per_layer else name
-        return self._request(asked, self._parameters[name], None)
+        return self._read_value(asked, self._parameters[name], None)
 
     def condition_on(self, parent: str, value: Value) -> AbstractContextManager[None]:
         """Mark what is asked inside as existing only while `parent` has `value`; KerasTuner's tuners heed it."""
         scope: AbstractContextManager[None] = self._hp.conditional_scope(parent, [value])
         return scope
 
-    def _request(self, asked: str, parameter: Hyperparameter, default: Value | None) -> Any:
-        value = _call(self._hp, asked, parameter, parameter.default if default is None else default)
-        if (refusal := parameter.refusal(value)) is not None:
-            raise InputError(Problem(refusal, f"space.{asked}"))
+    def _read_value(self, asked: str, parameter: Hyperparameter, default: Value | None) -> Any:
+        value = _request_value(self._hp, asked, parameter, parameter.default if default is None else default)
+        if (problem := parameter.find_problem(value)) is not None:
+            raise InputError(Problem(problem, f"space.{asked}"))
         return value
 
 
-def _call(hp: keras_tuner.HyperParameters, name: str, parameter: Hyperparameter, default: Value) -> Any:
+def _request_value(hp: keras_tuner.HyperParameters, name: str, parameter: Hyperparameter, default: Value) -> Any:
     if parameter.kind == "categorical":
         if parameter.choices == (True, False):
             return hp.Boolean(name, default=default)

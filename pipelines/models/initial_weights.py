@@ -33,7 +33,7 @@ _TRUNCATED_STDDEV = 0.87962566103423978
 """Standard deviation of a standard normal that is cut off at -2 and 2."""
 
 
-def initial_kernel(initializer: str, shape: tuple[int, ...], seed: int, layer: str) -> FloatArray:
+def draw_kernel(initializer: str, shape: tuple[int, ...], seed: int, layer: str) -> FloatArray:
     """Return the kernel that a layer begins with.
 
     Args:
@@ -42,27 +42,27 @@ def initial_kernel(initializer: str, shape: tuple[int, ...], seed: int, layer: s
         seed: the training's.
         layer: its name; each layer draws from a stream of its own, so no layer depends on another.
     """
-    random = _stream(seed, layer)
+    random = _make_generator(seed, layer)
     if initializer in _VARIANCE_SCALING:
         scale, mode, distribution = _VARIANCE_SCALING[initializer]
-        variance = scale / max(1.0, _fan(mode, shape))
+        variance = scale / max(1.0, _calculate_fan(mode, shape))
         if distribution == "uniform":
-            return _uniform(random, math.sqrt(3.0 * variance), shape)
-        return _truncated_normal(random, math.sqrt(variance) / _TRUNCATED_STDDEV, shape)
+            return _draw_uniform(random, math.sqrt(3.0 * variance), shape)
+        return _draw_truncated_normal(random, math.sqrt(variance) / _TRUNCATED_STDDEV, shape)
     if initializer == "orthogonal":
-        return _orthogonal(random, shape)
+        return _draw_orthogonal(random, shape)
     if initializer == "random_normal":
         return random.normal(0.0, _STDDEV, shape).astype(np.float32)
     if initializer == "random_uniform":
-        return _uniform(random, _STDDEV, shape)
+        return _draw_uniform(random, _STDDEV, shape)
     if initializer == "truncated_normal":
-        return _truncated_normal(random, _STDDEV, shape)
+        return _draw_truncated_normal(random, _STDDEV, shape)
     return np.full(shape, {"zeros": 0.0, "ones": 1.0}[initializer], np.float32)
 
 
-def initial_embedding(shape: tuple[int, int], seed: int, layer: str) -> FloatArray:
+def draw_embedding(shape: tuple[int, int], seed: int, layer: str) -> FloatArray:
     """Return the table [code, width] that an embedding begins with, as Keras's default has it."""
-    return _uniform(_stream(seed, layer), _EMBEDDING_LIMIT, shape)
+    return _draw_uniform(_make_generator(seed, layer), _EMBEDDING_LIMIT, shape)
 
 
 def set_initial_weights(model: Any, initializer: str, seed: int) -> None:
@@ -72,31 +72,31 @@ def set_initial_weights(model: Any, initializer: str, seed: int) -> None:
     """
     for layer in model.layers:
         if hasattr(layer, "embeddings"):
-            layer.embeddings.assign(initial_embedding(tuple(layer.embeddings.shape), seed, layer.name))
+            layer.embeddings.assign(draw_embedding(tuple(layer.embeddings.shape), seed, layer.name))
         elif hasattr(layer, "kernel"):
-            layer.kernel.assign(initial_kernel(initializer, tuple(layer.kernel.shape), seed, layer.name))
+            layer.kernel.assign(draw_kernel(initializer, tuple(layer.kernel.shape), seed, layer.name))
 
 
-def _stream(seed: int, layer: str) -> np.random.Generator:
+def _make_generator(seed: int, layer: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(layer.encode())])
 
 
-def _fan(mode: str, shape: tuple[int, ...]) -> float:
+def _calculate_fan(mode: str, shape: tuple[int, ...]) -> float:
     receptive = math.prod(shape[:-2])
     fan_in, fan_out = shape[-2] * receptive, shape[-1] * receptive
     return fan_in if mode == "fan_in" else (fan_in + fan_out) / 2.0
 
 
-def _uniform(random: np.random.Generator, limit: float, shape: tuple[int, ...]) -> FloatArray:
+def _draw_uniform(random: np.random.Generator, limit: float, shape: tuple[int, ...]) -> FloatArray:
     return random.uniform(-limit, limit, shape).astype(np.float32)
 
 
-def _truncated_normal(random: np.random.Generator, stddev: float, shape: tuple[int, ...]) -> FloatArray:
+def _draw_truncated_normal(random: np.random.Generator, stddev: float, shape: tuple[int, ...]) -> FloatArray:
     values: FloatArray = (stddev * ndtri(random.uniform(ndtr(-2.0), ndtr(2.0), shape))).astype(np.float32)
     return values
 
 
-def _orthogonal(random: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+def _draw_orthogonal(random: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
     rows, columns = math.prod(shape[:-1]), shape[-1]
     q, r = np.linalg.qr(random.normal(size=(max(rows, columns), min(rows, columns))))
     q = q * np.sign(np.diag(r))

@@ -22,7 +22,9 @@ class KernelOptions:
 
 def read_kernel_options(requests: HyperparameterRequests) -> KernelOptions:
     """Return the trial's initializer and its L1 and L2 strengths as one regularizer."""
-    return KernelOptions(requests.get_value("kernel_initializer"), _regularizer(requests.get_value("l1"), requests.get_value("l2")))
+    return KernelOptions(
+        requests.get_value("kernel_initializer"), _make_regularizer(requests.get_value("l1"), requests.get_value("l2"))
+    )
 
 
 def finish_hidden(requests: HyperparameterRequests, kernel: keras.layers.Layer, layer: int, x: Any) -> Any:
@@ -41,7 +43,7 @@ def finish_hidden(requests: HyperparameterRequests, kernel: keras.layers.Layer, 
     return keras.layers.Activation(activation, name=f"{kernel.name}_activation")(x)
 
 
-def drop(requests: HyperparameterRequests, layer: int, x: Any) -> Any:
+def apply_dropout(requests: HyperparameterRequests, layer: int, x: Any) -> Any:
     """Apply dropout with the rate of hidden layer `layer`; nothing where the rate is 0."""
     rate = requests.get_layer_value("dropout", layer)
     return keras.layers.Dropout(rate)(x) if rate > 0 else x
@@ -61,10 +63,10 @@ def predict(task: Task, loss: str, options: KernelOptions, x: Any) -> Any:
         kernel_regularizer=options.regularizer,
         name="prediction" if activation else "standardised_prediction",
     )
-    return dense(x) if activation else _in_own_units(task, loss, dense(x))
+    return dense(x) if activation else _restore_target_units(task, loss, dense(x))
 
 
-def _regularizer(l1: float, l2: float) -> keras.regularizers.Regularizer | None:
+def _make_regularizer(l1: float, l2: float) -> keras.regularizers.Regularizer | None:
     if l1 > 0 and l2 > 0:
         return keras.regularizers.L1L2(l1, l2)
     if l1 > 0:
@@ -72,7 +74,7 @@ def _regularizer(l1: float, l2: float) -> keras.regularizers.Regularizer | None:
     return keras.regularizers.L2(l2) if l2 > 0 else None
 
 
-def _in_own_units(task: Task, loss: str, x: Any) -> Any:
+def _restore_target_units(task: Task, loss: str, x: Any) -> Any:
     scale, mean = list(task.target_scale), list(task.target_mean)
     if loss not in POSITIVE_LOSSES:
         return keras.layers.Rescaling(scale, offset=mean, name="prediction")(x)

@@ -15,7 +15,7 @@ from keras import ops
 
 from pipelines.data.prepared import Task
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.objectives import SMOOTHED_LOSSES, loss_name, metric_names
+from pipelines.models.objectives import SMOOTHED_LOSSES, resolve_loss, resolve_metrics
 from pipelines.spec.schema import TrainingSpec
 
 LOSS_CLASSES: Mapping[str, type[keras.losses.Loss]] = {
@@ -44,7 +44,7 @@ LOSS_CLASSES: Mapping[str, type[keras.losses.Loss]] = {
 POSITIVE_LOSSES = frozenset({"poisson", "mean_squared_logarithmic_error"})
 """Regression losses that are defined for predictions above 0 only."""
 
-_OWN_UNIT_LOSSES = POSITIVE_LOSSES | {"mean_absolute_percentage_error"}
+_TARGET_UNIT_LOSSES = POSITIVE_LOSSES | {"mean_absolute_percentage_error"}
 _INTEGER_LABEL_LOSSES = frozenset({"sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"})
 _LOGIT_LOSSES = frozenset({"binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"})
 _MARGIN_LOSSES = frozenset({"hinge", "squared_hinge"})
@@ -91,31 +91,31 @@ def build_loss(requests: HyperparameterRequests, task: Task, training: TrainingS
     Raises:
         InputError: if the declared loss does not fit the task.
     """
-    smooths = bool(task.classes) and loss_name(task.kind, training) in SMOOTHED_LOSSES
-    return build_loss_with(task, training, requests.get_value("label_smoothing") if smooths else 0.0)
+    smooths = bool(task.classes) and resolve_loss(task.kind, training) in SMOOTHED_LOSSES
+    return build_loss_with_smoothing(task, training, requests.get_value("label_smoothing") if smooths else 0.0)
 
 
-def build_loss_with(
+def build_loss_with_smoothing(
     task: Task, training: TrainingSpec, label_smoothing: Any, *, on_logits: bool = False
 ) -> keras.losses.Loss:
     """Return the study's loss with this label smoothing, where the loss has any.
 
-    With `on_logits` it is fed with what comes before the sigmoid or softmax; only where `takes_logits`.
+    With `on_logits` it is fed with what comes before the sigmoid or softmax; only where `can_use_logits`.
 
     Raises:
         InputError: if the declared loss does not fit the task.
     """
-    name = loss_name(task.kind, training)
+    name = resolve_loss(task.kind, training)
     if task.classes:
         smoothing = label_smoothing if name in SMOOTHED_LOSSES else 0.0
-        return _classification_loss(name, task.outputs, smoothing, {"from_logits": True} if on_logits else {})
+        return _build_classification_loss(name, task.outputs, smoothing, {"from_logits": True} if on_logits else {})
     inner = LOSS_CLASSES[name](name=name)
-    return inner if name in _OWN_UNIT_LOSSES else StandardisedLoss(inner, task.target_mean, task.target_scale)
+    return inner if name in _TARGET_UNIT_LOSSES else StandardisedLoss(inner, task.target_mean, task.target_scale)
 
 
-def takes_logits(task: Task, training: TrainingSpec) -> bool:
+def can_use_logits(task: Task, training: TrainingSpec) -> bool:
     """Return whether Keras on TensorFlow works out the study's loss from logits rather than from probabilities."""
-    return bool(task.classes) and loss_name(task.kind, training) in _LOGIT_LOSSES
+    return bool(task.classes) and resolve_loss(task.kind, training) in _LOGIT_LOSSES
 
 
 def build_metrics(task: Task, training: TrainingSpec) -> list[keras.metrics.Metric]:
@@ -124,7 +124,7 @@ def build_metrics(task: Task, training: TrainingSpec) -> list[keras.metrics.Metr
     Raises:
         InputError: if a declared metric does not fit the task.
     """
-    return [_metric(name, task) for name in metric_names(task.kind, training)]
+    return [_build_metric(name, task) for name in resolve_metrics(task.kind, training)]
 
 
 class StandardisedLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
@@ -158,7 +158,7 @@ class ClassLabelLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no t
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the inner loss per row; `y_pred` [row, output] are probabilities."""
-        columns = _columns(y_true, self.outputs, y_pred.dtype)
+        columns = _make_columns(y_true, self.outputs, y_pred.dtype)
         return self.inner.call(columns, 2 * y_pred - 1 if self.margin else y_pred)
 
 
@@ -172,7 +172,7 @@ class ClassLabelMetric(keras.metrics.Metric):  # type: ignore[misc]  # keras has
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Take in one batch; `y_pred` [row, output] are probabilities."""
-        columns = _columns(y_true, self.outputs, self.dtype)
+        columns = _make_columns(y_true, self.outputs, self.dtype)
         return self.inner.update_state(columns, y_pred, sample_weight=sample_weight)
 
     def result(self) -> Any:
@@ -184,7 +184,9 @@ class ClassLabelMetric(keras.metrics.Metric):  # type: ignore[misc]  # keras has
         self.inner.reset_state()
 
 
-def _classification_loss(name: str, outputs: int, smoothing: Any, arguments: Mapping[str, Any]) -> keras.losses.Loss:
+def _build_classification_loss(
+    name: str, outputs: int, smoothing: Any, arguments: Mapping[str, Any]
+) -> keras.losses.Loss:
     if name in _INTEGER_LABEL_LOSSES and smoothing == 0.0:
         return LOSS_CLASSES[name](name=name, **arguments)
     if name == "sparse_categorical_crossentropy":
@@ -197,18 +199,18 @@ def _classification_loss(name: str, outputs: int, smoothing: Any, arguments: Map
     return ClassLabelLoss(inner, outputs, margin=name in _MARGIN_LOSSES)
 
 
-def _metric(name: str, task: Task) -> keras.metrics.Metric:
+def _build_metric(name: str, task: Task) -> keras.metrics.Metric:
     if name == "accuracy":
         if task.kind == "binary":
             return keras.metrics.BinaryAccuracy(name=name)
         return keras.metrics.SparseCategoricalAccuracy(name=name)
-    metric = _METRIC_CLASSES[name](name=name, **_metric_arguments(name, task))
+    metric = _METRIC_CLASSES[name](name=name, **_select_metric_arguments(name, task))
     if not task.classes or name in _INTEGER_LABEL_METRICS:
         return metric
     return ClassLabelMetric(metric, task.outputs)
 
 
-def _metric_arguments(name: str, task: Task) -> dict[str, Any]:
+def _select_metric_arguments(name: str, task: Task) -> dict[str, Any]:
     if name == "auc" and task.kind == "multiclass":
         return {"multi_label": True, "num_labels": task.outputs}  # mean over one class against the rest
     if name == "f1_score":
@@ -218,7 +220,7 @@ def _metric_arguments(name: str, task: Task) -> dict[str, Any]:
     return {}
 
 
-def _columns(labels: Any, outputs: int, dtype: str) -> Any:
+def _make_columns(labels: Any, outputs: int, dtype: str) -> Any:
     if outputs == 1:
         return ops.cast(ops.reshape(labels, (-1, 1)), dtype)
     return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), outputs, dtype=dtype)

@@ -11,8 +11,8 @@ from pipelines.data.prepared import Features
 from pipelines.models.context import ModelContext
 from pipelines.models.family_model import FamilyModel, compile_model
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.layers import KernelOptions, drop, finish_hidden, predict, read_kernel_options
-from pipelines.models.objectives import loss_name
+from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, predict, read_kernel_options
+from pipelines.models.objectives import resolve_loss
 from search_spaces.errors import InputError, Problem
 
 
@@ -28,17 +28,17 @@ class Mlp(FamilyModel):
         Raises:
             InputError: if the data has no features, or a value is not usable.
         """
-        requests, context = self.requests(hp), self.context
+        requests, context = self.make_requests(hp), self.context
         options = read_kernel_options(requests)
-        inputs = _inputs(context.features)
-        x = _flat(requests, context.features, inputs)
+        inputs = _make_inputs(context.features)
+        x = _join_features(requests, context.features, inputs)
         for layer in range(1, requests.get_value("depth") + 1):
-            x = drop(requests, layer, _hidden(requests, options, layer, x))
-        output = predict(context.task, loss_name(context.task.kind, context.training), options, x)
+            x = apply_dropout(requests, layer, _apply_hidden(requests, options, layer, x))
+        output = predict(context.task, resolve_loss(context.task.kind, context.training), options, x)
         return compile_model(keras.Model(inputs, output, name="mlp"), requests, context)
 
 
-def _inputs(features: Features) -> dict[str, Any]:
+def _make_inputs(features: Features) -> dict[str, Any]:
     inputs = {}
     if features.dense:
         inputs["dense"] = keras.Input((features.dense,), dtype="float32", name="dense")
@@ -51,33 +51,36 @@ def _inputs(features: Features) -> dict[str, Any]:
     return inputs
 
 
-def _flat(requests: HyperparameterRequests, features: Features, inputs: dict[str, Any]) -> Any:
+def _join_features(requests: HyperparameterRequests, features: Features, inputs: dict[str, Any]) -> Any:
     parts = [inputs["dense"]] if "dense" in inputs else []
     if "image" in inputs:
         parts.append(keras.layers.Flatten(name="pixels")(inputs["image"]))
     if features.codes:
-        parts += _embedded(requests.get_value("embedding_dim"), features.codes, inputs["codes"])
+        parts += _embed_columns(requests.get_value("embedding_dim"), features.codes, inputs["codes"])
     return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="features")(parts)
 
 
-def _embedded(width: int, columns: tuple[tuple[str, int], ...], codes: Any) -> list[Any]:
+def _embed_columns(width: int, columns: tuple[tuple[str, int], ...], codes: Any) -> list[Any]:
     # Keras on TensorFlow squares a sparse gradient part by part, which is not the square of a row's gradient where a
     # code comes twice in a batch. A penalty of zero makes the gradient dense.
     dense = keras.regularizers.L2(0.0)
     return [
         keras.layers.Embedding(
-            count, width or embedding_width(count), embeddings_regularizer=dense, name=f"embedding_{position + 1}"
+            count,
+            width or calculate_embedding_width(count),
+            embeddings_regularizer=dense,
+            name=f"embedding_{position + 1}",
         )(codes[:, position])
         for position, (_, count) in enumerate(columns)
     ]
 
 
-def embedding_width(codes: int) -> int:
+def calculate_embedding_width(codes: int) -> int:
     """Return fastai's rule of thumb for a column with this many codes (`emb_sz_rule`), at most 50."""
     return max(1, min(50, round(1.6 * float(codes**0.56))))
 
 
-def _hidden(requests: HyperparameterRequests, options: KernelOptions, layer: int, x: Any) -> Any:
+def _apply_hidden(requests: HyperparameterRequests, options: KernelOptions, layer: int, x: Any) -> Any:
     dense = keras.layers.Dense(
         requests.get_layer_value("units", layer),
         use_bias=requests.get_value("use_bias"),

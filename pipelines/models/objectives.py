@@ -6,13 +6,11 @@ Pure names, no Keras: the supervisor checks a study's loss, metrics and objectiv
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Literal
 
 from pipelines.data.prepared import Task, TaskKind
 from pipelines.spec.schema import ObjectiveSpec, TrainingSpec
-from search_spaces.errors import InputError, Problem, closest, nearest
-
-Direction = Literal["minimize", "maximize"]
+from search_spaces.errors import InputError, Problem, find_closest, suggest_choice
+from search_spaces.values import Direction
 
 _DISTANCES = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
 _REGRESSION_LOSSES = (
@@ -94,23 +92,23 @@ _HIGHER_IS_BETTER = frozenset(
 _METRIC_NAMES = frozenset(name for names in METRICS.values() for name in names)
 
 
-def all_losses() -> list[str]:
+def list_losses() -> list[str]:
     """Return the losses that fit some task."""
     return sorted({name for names in LOSSES.values() for name in names})
 
 
-def all_metrics() -> list[str]:
+def list_metrics() -> list[str]:
     """Return the metrics that fit some task."""
     return sorted(_METRIC_NAMES)
 
 
-def default_objective(kind: TaskKind) -> tuple[str, Direction]:
+def find_default_objective(kind: TaskKind) -> tuple[str, Direction]:
     """Return the metric a study of this task is scored on where it names none, and its direction."""
     metric = f"val_{_DEFAULT_METRICS[kind][0]}"
     return metric, "minimize" if kind in {"regression", "multi_output_regression"} else "maximize"
 
 
-def loss_name(kind: TaskKind, training: TrainingSpec) -> str:
+def resolve_loss(kind: TaskKind, training: TrainingSpec) -> str:
     """Return the name of the loss that a study trains with.
 
     Raises:
@@ -119,18 +117,18 @@ def loss_name(kind: TaskKind, training: TrainingSpec) -> str:
     if training.loss is None:
         return LOSSES[kind][0]
     if training.loss not in LOSSES[kind]:
-        raise InputError(Problem(_misfit("loss", training.loss, kind, LOSSES), "training.loss"))
+        raise InputError(Problem(_explain_mismatch("loss", training.loss, kind, LOSSES), "training.loss"))
     return training.loss
 
 
-def metric_names(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
+def resolve_metrics(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
     """Return the metrics that training reports besides the loss: the task's own, then the declared ones.
 
     Raises:
         InputError: if a declared metric does not fit the task; all of them at once.
     """
     problems = [
-        Problem(_misfit("metric", name, kind, METRICS), f"training.metrics[{position}]")
+        Problem(_explain_mismatch("metric", name, kind, METRICS), f"training.metrics[{position}]")
         for position, name in enumerate(training.metrics)
         if name not in METRICS[kind]
     ]
@@ -139,20 +137,20 @@ def metric_names(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_DEFAULT_METRICS[kind], *training.metrics)))
 
 
-def reported_metrics(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
+def list_reported_metrics(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
     """Return every name that an epoch of training reports: loss and metrics, on training and validation rows.
 
     Raises:
-        InputError: as `metric_names` does.
+        InputError: as `resolve_metrics` does.
     """
-    names = ("loss", *metric_names(kind, training))
+    names = ("loss", *resolve_metrics(kind, training))
     return (*names, *(f"val_{name}" for name in names))
 
 
-def direction_of(metric: str) -> Direction | None:
+def find_direction(metric: str) -> Direction | None:
     """Return which way `metric`, with or without `val_`, is better; None where the name is not known."""
     name = metric.removeprefix("val_")
-    return _known_direction(name) if name in {"loss", *_METRIC_NAMES} else None
+    return _resolve_direction(name) if name in {"loss", *_METRIC_NAMES} else None
 
 
 def resolve_objective(kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None) -> tuple[str, Direction]:
@@ -162,14 +160,14 @@ def resolve_objective(kind: TaskKind, training: TrainingSpec, objective: Objecti
         InputError: if training does not report the declared metric.
     """
     if objective is None:
-        return default_objective(kind)
-    reported = reported_metrics(kind, training)
+        return find_default_objective(kind)
+    reported = list_reported_metrics(kind, training)
     if objective.metric not in reported:
-        raise InputError(unreported(objective.metric, reported, METRICS[kind]))
-    return objective.metric, objective.direction or _known_direction(objective.metric)
+        raise InputError(explain_unreported_metric(objective.metric, reported, METRICS[kind]))
+    return objective.metric, objective.direction or _resolve_direction(objective.metric)
 
 
-def unreported(metric: str, reported: Collection[str], known: Iterable[str]) -> Problem:
+def explain_unreported_metric(metric: str, reported: Collection[str], known: Iterable[str]) -> Problem:
     """Return the problem with an objective that training does not report.
 
     Args:
@@ -178,8 +176,8 @@ def unreported(metric: str, reported: Collection[str], known: Iterable[str]) -> 
         known: metrics that it could report if they were declared.
     """
     known = set(known)
-    close = closest(metric, {*reported, *known, *(f"val_{name}" for name in known)})
-    message = f'training never reports "{metric}"; {nearest(metric, reported)}'
+    close = find_closest(metric, {*reported, *known, *(f"val_{name}" for name in known)})
+    message = f'training never reports "{metric}"; {suggest_choice(metric, reported)}'
     if close is not None and close not in reported:
         meant = "" if close == metric else f'did you mean "{close}"? '
         bare = close.removeprefix("val_")
@@ -191,7 +189,7 @@ def resolve_user_objective(objective: ObjectiveSpec | None) -> tuple[str, Direct
     """Return the metric and direction for a model of the study's own, whose metrics only its training shows."""
     if objective is None:
         return "val_loss", "minimize"
-    return objective.metric, objective.direction or direction_of(objective.metric) or "minimize"
+    return objective.metric, objective.direction or find_direction(objective.metric) or "minimize"
 
 
 def find_user_model_problems(training: TrainingSpec, objective: ObjectiveSpec | None) -> list[Problem]:
@@ -201,7 +199,7 @@ def find_user_model_problems(training: TrainingSpec, objective: ObjectiveSpec | 
         if written:
             message = f"a model of your own is trained with the {key} that it is compiled with; remove this key"
             problems.append(Problem(message, f"training.{key}"))
-    if objective and objective.direction is None and direction_of(objective.metric) is None:
+    if objective and objective.direction is None and find_direction(objective.metric) is None:
         message = (
             f'whether less or more "{objective.metric}" is better is not known; add direction: minimize or maximize'
         )
@@ -209,7 +207,7 @@ def find_user_model_problems(training: TrainingSpec, objective: ObjectiveSpec | 
     return problems
 
 
-def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None:
+def calculate_class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None:
     """Return the weight of each class by its index, for `fit`; None where all rows weigh alike.
 
     `balanced` is rows / (classes x rows of the class), as scikit-learn's `compute_class_weight` has it. A class
@@ -231,7 +229,7 @@ def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None
         rows, classes = sum(task.class_counts), len(task.classes)
         return {index: rows / (classes * max(count, 1)) for index, count in enumerate(task.class_counts)}
     problems = [
-        Problem(f'"{name}" is no class of the target; {nearest(name, task.classes)}', "training.class_weight")
+        Problem(f'"{name}" is no class of the target; {suggest_choice(name, task.classes)}', "training.class_weight")
         for name in declared
         if name not in task.classes
     ]
@@ -243,12 +241,12 @@ def class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None
     return weights
 
 
-def _misfit(what: str, name: str, kind: TaskKind, by_task: Mapping[TaskKind, tuple[str, ...]]) -> str:
+def _explain_mismatch(what: str, name: str, kind: TaskKind, by_task: Mapping[TaskKind, tuple[str, ...]]) -> str:
     everywhere = {known for names in by_task.values() for known in names}
     if name not in everywhere:
-        return f'there is no {what} "{name}"; {nearest(name, everywhere)}'
-    return f'{what} "{name}" does not fit a {kind} task; {nearest(name, by_task[kind])}'
+        return f'there is no {what} "{name}"; {suggest_choice(name, everywhere)}'
+    return f'{what} "{name}" does not fit a {kind} task; {suggest_choice(name, by_task[kind])}'
 
 
-def _known_direction(metric: str) -> Direction:
+def _resolve_direction(metric: str) -> Direction:
     return "maximize" if metric.removeprefix("val_") in _HIGHER_IS_BETTER else "minimize"

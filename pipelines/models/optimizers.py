@@ -33,15 +33,15 @@ def build_optimizer(requests: HyperparameterRequests, steps_per_epoch: int, epoc
     name = requests.get_value("optimizer")
     default_rate = OPTIMIZERS[name]["learning_rate"][1]
     arguments = {
-        **_own_arguments(requests, name),
-        **_clip_arguments(requests),
-        **_average_arguments(requests, steps_per_epoch),
+        **_read_optimizer_arguments(requests, name),
+        **_read_clip_arguments(requests),
+        **_read_average_arguments(requests, steps_per_epoch),
     }
     rate = build_schedule(requests, requests.get_value("learning_rate", default_rate), steps_per_epoch, epochs)
     return OPTIMIZER_CLASSES[name](learning_rate=rate, **arguments)
 
 
-def _own_arguments(requests: HyperparameterRequests, optimizer: str) -> dict[str, Any]:
+def _read_optimizer_arguments(requests: HyperparameterRequests, optimizer: str) -> dict[str, Any]:
     with requests.condition_on("optimizer", optimizer):
         arguments = {
             argument: requests.get_value(parameter, default)
@@ -55,7 +55,7 @@ def _own_arguments(requests: HyperparameterRequests, optimizer: str) -> dict[str
     return arguments
 
 
-def _clip_arguments(requests: HyperparameterRequests) -> dict[str, Any]:
+def _read_clip_arguments(requests: HyperparameterRequests) -> dict[str, Any]:
     clip = requests.get_value("clip")
     if clip == "none":
         return {}
@@ -63,7 +63,7 @@ def _clip_arguments(requests: HyperparameterRequests) -> dict[str, Any]:
         return {CLIPS[clip]: requests.get_value("clip_threshold")}
 
 
-def _average_arguments(requests: HyperparameterRequests, steps_per_epoch: int) -> dict[str, Any]:
+def _read_average_arguments(requests: HyperparameterRequests, steps_per_epoch: int) -> dict[str, Any]:
     if not requests.get_value("use_ema"):
         return {}
     with requests.condition_on("use_ema", True):

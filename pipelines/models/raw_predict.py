@@ -16,10 +16,10 @@ BATCH_ROWS = 1024
 
 def predict_raw(model: keras.Model, raw: Mapping[str, Array]) -> Array:
     """Return the model's predictions [row, output] for raw columns, in batches."""
-    return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches(raw)])
+    return np.concatenate([np.asarray(model(batch, training=False)) for batch in iterate_batches(raw)])
 
 
-def batches(raw: Mapping[str, Array], rows: int = BATCH_ROWS) -> Iterator[dict[str, Any]]:
+def iterate_batches(raw: Mapping[str, Array], rows: int = BATCH_ROWS) -> Iterator[dict[str, Any]]:
     """Yield raw columns as tensors; Keras refuses NumPy arrays of strings."""
     count = len(next(iter(raw.values())))
     for start in range(0, count, rows):

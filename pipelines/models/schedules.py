@@ -9,7 +9,7 @@ from keras import ops
 from keras.optimizers import schedules
 
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.optimizer_catalogue import SCHEDULES
+from pipelines.models.schedule_catalogue import SCHEDULES
 
 Rate: TypeAlias = "float | schedules.LearningRateSchedule"
 
@@ -23,7 +23,7 @@ def build_schedule(requests: HyperparameterRequests, learning_rate: float, steps
     epochs_left = max(1, epochs - warmup_epochs)
     rate: Rate = learning_rate
     if name != "constant":
-        rate = _schedule(name, asked, learning_rate, epochs_left * steps_per_epoch, steps_per_epoch)
+        rate = _build_decay(name, asked, learning_rate, epochs_left * steps_per_epoch, steps_per_epoch)
     return Warmup(rate, warmup_epochs * steps_per_epoch) if warmup_epochs else rate
 
 
@@ -42,10 +42,10 @@ class Warmup(schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has
     def __call__(self, step: Any) -> Any:
         """Return the learning rate at `step`, counted from 0."""
         step = ops.cast(step, "float32")
-        rising = self._rate_after(ops.zeros_like(step)) * (step + 1) / self.steps
-        return ops.where(step < self.steps, rising, self._rate_after(ops.maximum(step - self.steps, 0.0)))
+        rising = self._compute_rate_after(ops.zeros_like(step)) * (step + 1) / self.steps
+        return ops.where(step < self.steps, rising, self._compute_rate_after(ops.maximum(step - self.steps, 0.0)))
 
-    def _rate_after(self, step: Any) -> Any:
+    def _compute_rate_after(self, step: Any) -> Any:
         return self.after(step) if callable(self.after) else ops.cast(self.after, "float32")
 
     def get_config(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Warmup(schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has
         return cls(schedules.deserialize(after) if isinstance(after, dict) else after, config["steps"])
 
 
-def _schedule(name: str, asked: dict[str, Any], rate: float, total: int, steps_per_epoch: int) -> Rate:
+def _build_decay(name: str, asked: dict[str, Any], rate: float, total: int, steps_per_epoch: int) -> Rate:
     share = 3 if name in {"piecewise", "cosine_restarts"} else 1
     decay_steps = asked["decay_epochs"] * steps_per_epoch or max(1, round(total / share))
     if name == "exponential":
@@ -68,7 +68,7 @@ def _schedule(name: str, asked: dict[str, Any], rate: float, total: int, steps_p
     if name == "inverse_time":
         return schedules.InverseTimeDecay(rate, decay_steps, asked["decay_rate"])
     if name == "piecewise":
-        return _piecewise(rate, decay_steps, asked["decay_rate"], total)
+        return _build_piecewise(rate, decay_steps, asked["decay_rate"], total)
     if name == "cosine":
         return schedules.CosineDecay(rate, decay_steps, alpha=asked["alpha"])
     if name == "cosine_restarts":
@@ -78,7 +78,7 @@ def _schedule(name: str, asked: dict[str, Any], rate: float, total: int, steps_p
     return schedules.PolynomialDecay(rate, decay_steps, end_learning_rate=rate * asked["alpha"], power=asked["power"])
 
 
-def _piecewise(rate: float, decay_steps: int, decay_rate: float, total: int) -> Rate:
+def _build_piecewise(rate: float, decay_steps: int, decay_rate: float, total: int) -> Rate:
     # Keras keeps a value up to and including its boundary; the drop belongs to step k x decay_steps itself.
     boundaries = [step - 1 for step in range(decay_steps, total, decay_steps)]
     if not boundaries:

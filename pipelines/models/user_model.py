@@ -19,7 +19,7 @@ import keras_tuner
 import numpy as np
 
 from pipelines.data.prepared import Array, Task
-from pipelines.spec.code_references import load_object, raised_at, split_reference
+from pipelines.spec.code_references import describe_error, load_object, split_reference
 from search_spaces.errors import InputError, KerastudyError, Problem
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -64,7 +64,7 @@ class LoadedUserModel:
             ModelRefusedError: if it raises KerasTuner's `FailedTrialError`.
             ModelFatalError: if it raises KerasTuner's `FatalError`.
         """
-        with self.blamed():
+        with self.locate_errors():
             model = self.hypermodel.build(hp)
         if not isinstance(model, keras.Model):
             message = f"expected {self.file.name} to build a Keras model, got {type(model).__name__}; return the model"
@@ -77,7 +77,7 @@ class LoadedUserModel:
         return model
 
     @contextmanager
-    def blamed(self) -> Iterator[None]:
+    def locate_errors(self) -> Iterator[None]:
         """Give what the person's code raises its file and line; errors about memory stay what they are."""
         try:
             yield
@@ -86,11 +86,11 @@ class LoadedUserModel:
         except keras_tuner.errors.FailedTrialError as error:
             raise ModelRefusedError(str(error) or "the model refuses these values") from error
         except keras_tuner.errors.FatalError as error:
-            raise ModelFatalError(_in_one_line(raised_at(error, self.file))) from error
+            raise ModelFatalError(_shorten_error(describe_error(error, self.file))) from error
         except Exception as error:
             if type(error).__name__ == "ResourceExhaustedError":
                 raise
-            raise ModelCodeError(_in_one_line(raised_at(error, self.file))) from error
+            raise ModelCodeError(_shorten_error(describe_error(error, self.file))) from error
 
 
 def load_user_model(reference: str, base: Path) -> LoadedUserModel:
@@ -101,55 +101,55 @@ def load_user_model(reference: str, base: Path) -> LoadedUserModel:
     """
     found = load_object(reference, base, "model")
     file, name = split_reference(reference, base, "model")
-    hypermodel = _as_hypermodel(found, name, file)
+    hypermodel = _convert_to_hypermodel(found, name, file)
     has_custom_fit = type(hypermodel).fit is not keras_tuner.HyperModel.fit or "fit" in vars(hypermodel)
     return LoadedUserModel(hypermodel, file, has_custom_fit)
 
 
-def as_taken(x: Mapping[str, Array]) -> Any:
+def make_model_input(x: Mapping[str, Array]) -> Any:
     """Return the features as a person's model gets them: the one array, or a dict where there are several."""
     return next(iter(x.values())) if len(x) == 1 else dict(x)
 
 
-def targets_for(model: keras.Model, task: Task, y: Array) -> Array:
+def encode_targets(model: keras.Model, task: Task, y: Array) -> Array:
     """Return targets as the model's loss takes them: one column a class for the categorical ones, else as they are."""
-    if not task.classes or not _wants_one_hot(getattr(model, "loss", None)):
+    if not task.classes or not _needs_one_hot(getattr(model, "loss", None)):
         return y
     one_hot: Array = np.eye(len(task.classes), dtype=np.float32)[np.asarray(y)]
     return one_hot
 
 
-def _in_one_line(text: str) -> str:
+def _shorten_error(text: str) -> str:
     """Return an error's text without Keras's colours and its list of arguments."""
     said, _, place = text.partition("\n\nArguments received by")
     place = place[place.rindex(" (") :] if place.endswith(")") and ".py, line" in place else ""
     return " ".join(_COLOURS.sub("", said).split())[:500] + place
 
 
-def _as_hypermodel(found: Any, name: str, file: Path) -> keras_tuner.HyperModel:
+def _convert_to_hypermodel(found: Any, name: str, file: Path) -> keras_tuner.HyperModel:
     if isinstance(found, keras_tuner.HyperModel):
         return found
     if isinstance(found, type) and issubclass(found, keras_tuner.HyperModel):
         needed = [each.name for each in inspect.signature(found).parameters.values() if _is_needed(each)]
         if needed:
-            raise InputError(Problem(f"{name} needs {', '.join(needed)}; {_instance(name, file)}", "model"))
+            raise InputError(Problem(f"{name} needs {', '.join(needed)}; {_suggest_instance(name, file)}", "model"))
         try:
             return found()
         except Exception as error:
-            raised = _in_one_line(raised_at(error, file))
-            raise InputError(Problem(f"{name}() raises {raised}; {_instance(name, file)}", "model")) from error
+            raised = _shorten_error(describe_error(error, file))
+            raise InputError(Problem(f"{name}() raises {raised}; {_suggest_instance(name, file)}", "model")) from error
     if isinstance(found, type) or not callable(found):
         kind = found.__name__ if isinstance(found, type) else type(found).__name__
         message = f"expected {name} to be a function of hp or a keras_tuner.HyperModel, got {kind}"
         raise InputError(Problem(message, "model"))
-    return _OfFunction(found)
+    return _FunctionHypermodel(found)
 
 
-def _instance(name: str, file: Path) -> str:
+def _suggest_instance(name: str, file: Path) -> str:
     return f"write `model = {name}(...)` in {file.name} and name that"
 
 
-class _OfFunction(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
+class _FunctionHypermodel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
     """A hypermodel that builds by a function."""
 
     def __init__(self, function: Any) -> None:
@@ -162,7 +162,7 @@ def _is_needed(parameter: inspect.Parameter) -> bool:
     return parameter.default is inspect.Parameter.empty and not is_open
 
 
-def _wants_one_hot(loss: Any) -> bool:
+def _needs_one_hot(loss: Any) -> bool:
     if not isinstance(loss, str | keras.losses.Loss) and not callable(loss):
         return False
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)

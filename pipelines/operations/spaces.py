@@ -6,13 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from search_spaces.shipped_spaces import list_shipped, read_shipped, read_shipped_text
-
 from pipelines.study.load import load_study
 from search_spaces.errors import InputError, suggest_choice
 from search_spaces.foreign.base import ExportResult
-from search_spaces.foreign.formats import find_format, detect_format
+from search_spaces.foreign.formats import detect_format, find_format
 from search_spaces.parse import parse_space
+from search_spaces.shipped_spaces import list_shipped, read_shipped, read_shipped_text
 from search_spaces.space import Space
 from search_spaces.yaml_reader import read_document
 from search_spaces.yaml_writer import to_yaml

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from pipelines.data.prepared_folder import load_summary
 from pipelines.integrations.oracle_records import goal_of, queued_name, recorded_name
 from pipelines.queries.study_reader import StudyReader, load_record
-from pipelines.recording.backfill import Before, Backfill, backfill_study
+from pipelines.recording.backfill import Backfill, Before, backfill_study
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.mlflow.sink import make_home_sink_factory

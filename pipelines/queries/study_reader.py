@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from pipelines.data.source_paths import list_source_files
 from pipelines.integrations.oracle_records import goal_of
 from pipelines.queries.views import BestTrial, ObjectiveName, StudyRow, StudyView, TrialRow
-from pipelines.search.optuna_search import TrialSummary, best_of, count_by_state, pareto_front, summarize_trials
+from pipelines.search.optuna_search import TrialSummary, best_of, count_by_state, find_pareto_front, summarize_trials
 from pipelines.search.space_evolution import changes_of, current_name
 from pipelines.selection.finalists import ENSEMBLE, Finalist, finalists_of
 from pipelines.selection.model_locations import ensemble_of, handed_over, is_refitted, test_scores
@@ -180,7 +180,7 @@ class StudyReader:
             model=str(Path(handed_over(study, self._home, best.number).folder) / MODEL_FILE),
             finalists=self._list_finalists(study, objective, trials),
             objectives=tuple(ObjectiveName(goal.name, goal.direction) for goal in objective.goals),
-            pareto_front=tuple(map(make_trial_row, pareto_front(trials, objective))) if objective.goals else (),
+            pareto_front=tuple(map(make_trial_row, find_pareto_front(trials, objective))) if objective.goals else (),
             refit=is_refitted(study, self._home, best.number),
             ensemble=ensemble.value if ensemble else None,
             ensemble_of=ensemble.parts if ensemble else (),

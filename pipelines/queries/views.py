@@ -1,4 +1,4 @@
-"""Studies and trials as the doors show them: plain values, whether they come from the home or from a service."""
+"""Plain values of studies and trials, as the interfaces show them; a service answers with the same ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pipelines.search.space_evolution import Change
 from pipelines.selection.finalists import Finalist
-from search_spaces.errors import ConflictError, InputError, nearest
-from tracking.outbox.records import Value
+from search_spaces.errors import ConflictError, InputError, suggest_choice
+from search_spaces.values import Value
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,17 @@ class StudyRow:
 
 @dataclass(frozen=True)
 class StudyView:
-    """How one study stands.
+    """State of one study.
 
     Attributes:
         trials: number of trials by state.
-        failed_attempts: how many tries cost a worker, after which their trials went on; the latest one in words.
+        failed_attempts: number of attempts that ended with their worker; their trials went on in another.
+        last_failed_attempt: the latest of them in words.
         changes: how the space changed since the study was submitted.
-        waiting_for_mlflow: records that MLflow has not taken yet; `mlflow_error` says why not.
-        folder: where its files are.
-        page: address of its page in MLflow's UI, where a service tells it.
+        waiting_for_mlflow: number of records that are not in MLflow yet.
+        mlflow_error: the reason for that.
+        folder: the folder of its files.
+        page: address of its page in MLflow's UI; only a service has it.
     """
 
     name: str
@@ -61,8 +63,48 @@ class StudyView:
 
 
 @dataclass(frozen=True)
+class ListedStudy(StudyRow):
+    """One study in a service's list; `submitter` is empty for a study that was not submitted to the service."""
+
+    submitter: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class ServedStudy(StudyView):
+    """State of one study of a service; `place` counts from 1 in the queue, and is None outside of it."""
+
+    submitter: str = ""
+    priority: int = 0
+    place: int | None = None
+
+
+@dataclass(frozen=True)
+class StudyList:
+    """A part of a service's list of studies; `next` is the argument for the next part, None at the end."""
+
+    studies: tuple[ListedStudy, ...]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """A data file that a service keeps.
+
+    Attributes:
+        source: its name in a study file.
+        bytes: its size.
+        sha256: digest of its content.
+    """
+
+    source: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class TrialRow:
-    """One trial in a list; `values` holds the objectives, and is empty where the trial has none."""
+    """One trial in a list; `values` holds its objectives, and is empty for a trial without a score."""
 
     number: int
     state: str
@@ -77,7 +119,7 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class ObjectiveName:
-    """One of several objectives, and which way it is better."""
+    """One of several objectives: its name and its direction."""
 
     name: str
     direction: str
@@ -85,17 +127,18 @@ class ObjectiveName:
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The winner of a study; while it is not chosen, its best trial.
+    """Winner of a study; its best trial so far while the winner is not chosen.
 
     Attributes:
-        test: metrics of the model that is handed over, on the test rows.
+        test: metrics of the delivered model on the test rows.
         model: that model's file.
-        finalists: what the winner was chosen from by further trainings, the winner first; empty where it was not.
+        finalists: the finalists with their retrainings, the winner first; empty for a study without retrainings.
         refit: whether that model was trained on training and validation rows together.
-        ensemble: score of the finalists' models averaged, where it beats the winner's on the validation rows.
-        ensemble_of: the trials whose models these are.
-        objectives: names of several objectives; empty where there is one.
-        front: trials that no other equals or betters in all of several objectives, by the first of them.
+        ensemble: score of the finalists' models averaged, if it beats the winner's on the validation rows.
+        ensemble_of: numbers of the trials of these models.
+        objectives: names of several objectives; empty for one objective.
+        pareto_front: trials that no other trial equals or beats in all of several objectives, the best by the first
+            objective first.
     """
 
     study: str
@@ -109,25 +152,28 @@ class BestTrial:
     ensemble: float | None = None
     ensemble_of: tuple[int, ...] = ()
     objectives: tuple[ObjectiveName, ...] = ()
-    front: tuple[TrialRow, ...] = ()
+    pareto_front: tuple[TrialRow, ...] = ()
 
 
-def point_on_front(best: BestTrial, at_most: Mapping[str, float], at_least: Mapping[str, float]) -> int:
-    """Return the number of the first trial of a study's front that keeps these bounds.
+def find_pareto_trial(best: BestTrial, at_most: Mapping[str, float], at_least: Mapping[str, float]) -> int:
+    """Return the number of the first trial of a study's Pareto front that keeps these bounds.
 
     Raises:
-        InputError: if the study has no such objective, or no trial of its front keeps them.
+        InputError: if the study has no such objective.
+        ConflictError: if no trial of its Pareto front keeps them.
     """
     names = [objective.name for objective in best.objectives]
     if not names:
-        raise InputError(f"{best.study} has one objective and so no front: leave out --at-most and --at-least")
+        raise InputError(f"{best.study} has one objective and so no Pareto front: leave out --at-most and --at-least")
     for name in (*at_most, *at_least):
         if name not in names:
-            raise InputError(f'{best.study} has no objective "{name}"; {nearest(name, names)}')
-    for trial in best.front:
+            raise InputError(f'{best.study} has no objective "{name}"; {suggest_choice(name, names)}')
+    for trial in best.pareto_front:
         value = dict(zip(names, trial.values, strict=True))
         if all(value[name] <= most for name, most in at_most.items()) and all(
             value[name] >= least for name, least in at_least.items()
         ):
             return trial.number
-    raise ConflictError(f"no trial of the front of {best.study} keeps these bounds; see: kerastudy best {best.study}")
+    raise ConflictError(
+        f"no trial of the Pareto front of {best.study} keeps these bounds; see: kerastudy best {best.study}"
+    )

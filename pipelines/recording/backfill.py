@@ -17,12 +17,20 @@ from optuna.trial import FrozenTrial
 
 from pipelines.data.prepared import DataSummary
 from pipelines.recording import records
-from pipelines.search.optuna_search import TrialSummary, best_of, count_by_state, front, summarize_trials, worth_keeping
+from pipelines.search.optuna_search import (
+    TrialSummary,
+    best_of,
+    count_by_state,
+    find_pareto_front,
+    summarize_trials,
+    worth_keeping,
+)
 from pipelines.search.space_evolution import changes_of, generations
 from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, finalists_of, folds_of
 from pipelines.selection.model_locations import is_refitted, test_scores
-from pipelines.study.load import Objective, Study
-from pipelines.study.model_hyperparameters import read_asked, undeclared
+from pipelines.study.model_hyperparameters import find_undeclared, read_requests
+from pipelines.study.objective import Objective
+from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import WEIGHTS_FILE, read_epochs, read_result
 from pipelines.workspace.home import Home
@@ -48,7 +56,7 @@ class Before:
 
 
 @dataclass(frozen=True)
-class Retold:
+class Backfill:
     """A study's rows.
 
     Attributes:
@@ -61,7 +69,7 @@ class Retold:
     notes: tuple[str, ...]
 
 
-def retold(
+def backfill_study(
     study: Study,
     summary: DataSummary,
     record: StudyRecord,
@@ -69,7 +77,7 @@ def retold(
     home: Home,
     storage: optuna.storages.BaseStorage,
     retrainings: Sequence[Retraining] = (),
-) -> Retold | None:
+) -> Backfill | None:
     """Return all that there is to tell of a study; None where it has not begun.
 
     Args:
@@ -85,7 +93,7 @@ def retold(
         lived = [optuna.load_study(study_name=name, storage=storage) for name in generations(storage, study.name)]
     except KeyError:
         return None
-    objective = study.objective(summary.task.kind)
+    objective = study.resolve_objective(summary.task.kind)
     today = summarize_trials(lived[-1])
     telling = _Telling(study, objective, summary.folds, home, today)
     trials = [row for generation in lived for row in telling.ended(generation)]
@@ -97,7 +105,7 @@ def retold(
     finalists = finalists_of(today, retrainings, study.spec.selection, objective)
     last_ms = telling.latest_ms or opened.started_ms
     end = _closed(study, objective, record, before.closed, home, today, last_ms, finalists)
-    return Retold((opened, *trials, *displaced, end), count, tuple(telling.notes))
+    return Backfill((opened, *trials, *displaced, end), count, tuple(telling.notes))
 
 
 class _Telling:
@@ -156,26 +164,26 @@ class _Telling:
             folder = self._home.retraining(each.study, each.number, each.name)
             yield TrialStarted(each.study, each.number, dict(params[each.number]), each.started_ms, retraining=each.name)
             folds = folds_of(each.name, self._folds)
-            yield from records.epoch_rows(each.study, each.number, read_epochs(folder), folds, retraining=each.name)
+            yield from records.build_epochs_recorded(each.study, each.number, read_epochs(folder), folds, retraining=each.name)
             if each.name == REFIT:
                 records.write_mlflow_model(folder, self._home.data(each.study), anew=False)
             self.latest_ms = max(self.latest_ms, each.ended_ms)
-            yield records.executed_row(each, self._home, keeps_model=each.name == REFIT)
+            yield records.build_retraining_finished(each, self._home, keeps_model=each.name == REFIT)
 
     def _begun(self, trial: TrialSummary, frozen: FrozenTrial) -> Iterator[Record]:
         yield TrialStarted(self._study.name, trial.number, dict(trial.params), _began_ms(frozen))
-        yield from records.epoch_rows(self._study.name, trial.number, self._epochs(trial), self._folds)
+        yield from records.build_epochs_recorded(self._study.name, trial.number, self._epochs(trial), self._folds)
 
     def _trial(self, trial: TrialSummary, frozen: FrozenTrial, best: TrialSummary | None) -> Iterator[Record]:
         yield from self._begun(trial, frozen)
         if self._folds > 1:
-            yield from records.epoch_rows(self._study.name, trial.number, self._mean(trial), self._folds, mean=True)
+            yield from records.build_epochs_recorded(self._study.name, trial.number, self._mean(trial), self._folds, mean=True)
         keeps = trial.state == "complete" and self._keeps(trial.number)
         if keeps:
             self._write_model(trial)
         ended_ms = _ended_ms(frozen)
         self.latest_ms = max(self.latest_ms, ended_ms)
-        yield records.finished_row(
+        yield records.build_trial_finished(
             self._study.name,
             trial,
             self._objective,
@@ -227,10 +235,10 @@ def _opened(
     # A study that went on after a pause was opened again after its first trials.
     is_first = before is not None and (first_ms is None or before.started_ms <= first_ms)
     began_ms = before.started_ms if before is not None and is_first else record.created_ms
-    asked = read_asked(home.study(study.name)) if study.searches_undeclared else ()
-    loose = undeclared(asked, study.space.parameters)
+    asked = read_requests(home.study(study.name)) if study.searches_undeclared else ()
+    loose = find_undeclared(asked, study.space.parameters)
     names = [each.name for each in loose]
-    return records.opened_row(study, objective, summary, home, started_ms=began_ms, undeclared=names)
+    return records.build_study_opened(study, objective, summary, home, started_ms=began_ms, undeclared=names)
 
 
 def _closed(
@@ -248,7 +256,7 @@ def _closed(
     best = best_of(trials, objective)
     if state == "finished":
         best = next((trial for trial in trials if trial.number == record.winner), best)
-    row = records.closed_row(
+    row = records.build_study_closed(
         study,
         state,
         record.reason if record.state in _AT_REST else _NOBODY,
@@ -259,7 +267,7 @@ def _closed(
         finished_ms=latest_ms,
         finalists=finalists if state == "finished" else (),
         retraining=REFIT if best and is_refitted(study, home, best.number) else "",
-        front=front(trials, objective) if objective.goals else (),
+        pareto_front=find_pareto_front(trials, objective) if objective.goals else (),
     )
     if before is None or (before.state, before.winner) != (state, row.winner):
         return row

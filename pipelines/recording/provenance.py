@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.data.source_paths import is_loader
 from pipelines.spec.code_references import OURS
-from pipelines.study.load import Study
+from pipelines.study.study import Study
 
 _PACKAGES = (
     *("kerastudy", "keras", "tensorflow", "jax", "keras-tuner", "optuna"),

@@ -15,9 +15,10 @@ from sqlalchemy import Connection
 from pipelines.data.prepared import DataSummary
 from pipelines.recording import records
 from pipelines.recording.provenance import code, environment
-from pipelines.search.optuna_search import TrialSummary, OptunaSearch, count_by_state, front, worth_keeping
+from pipelines.search.optuna_search import OptunaSearch, TrialSummary, count_by_state, find_pareto_front, worth_keeping
 from pipelines.selection.finalists import Finalist, folds_of
-from pipelines.study.load import Objective, Study
+from pipelines.study.objective import Objective
+from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE
 from pipelines.workspace.atomic_files import write_text
@@ -80,7 +81,7 @@ class Recorder:
         self._plots: tuple[Path, ...] | None = None
         self._kept = worth_keeping(search.trials(), objective, study.spec.models_kept)
 
-    def study_opened(self, summary: DataSummary) -> None:
+    def record_study_start(self, summary: DataSummary) -> None:
         """Record that a study begins or goes on."""
         name = self._study.name
         self._folds = summary.folds
@@ -91,18 +92,18 @@ class Recorder:
         write_text(folder / "code.json", json.dumps(code(self._study), indent=2) + "\n")
         write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
         shutil.copyfile(self._home.data(name) / "split.csv", folder / "split.csv")
-        opened = records.opened_row(
+        opened = records.build_study_opened(
             self._study, self._objective, summary, self._home, started_ms=now_ms(), undeclared=self._undeclared
         )
         self._add([opened])
 
-    def trial_started(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> None:
+    def record_trial_start(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> None:
         """Record that a trial was handed to a worker; its run gets the tags."""
         self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), tags)])
 
-    def parameters_drawn(self, number: int, params: Mapping[str, Value]) -> None:
+    def record_parameters(self, number: int, params: Mapping[str, Value]) -> None:
         """Record what a model of the study's own has asked for so far."""
-        self._add(records.drawn_rows(self._study, number, params))
+        self._add(records.build_parameters_drawn(self._study, number, params))
 
     def flush_epochs(self, running: Iterable[Running]) -> None:
         """Pass on the epochs of the running trials, at most once a second."""
@@ -114,7 +115,7 @@ class Recorder:
         for trial in running:
             trial.unsent.clear()
 
-    def trial_finished(
+    def record_trial_end(
         self,
         trial: TrialSummary,
         unsent: Sequence[EpochDone],
@@ -126,14 +127,14 @@ class Recorder:
 
         With folds, `curve` is the mean over them.
         """
-        told = [*records.drawn_rows(self._study, trial.number, trial.params), *self._epochs(trial.number, unsent)]
+        told = [*records.build_parameters_drawn(self._study, trial.number, trial.params), *self._epochs(trial.number, unsent)]
         if self._folds > 1 and curve:
             told += self._epochs(trial.number, curve, mean=True)
         keeps, displaced = self._rank(trial)
         if keeps:
             name = self._study.name
             records.write_mlflow_model(self._home.trial(name, trial.number), self._home.data(name))
-        finished = records.finished_row(
+        finished = records.build_trial_finished(
             self._study.name,
             trial,
             self._objective,
@@ -144,11 +145,11 @@ class Recorder:
         )
         self._add([*told, finished, *(ModelDisplaced(self._study.name, number) for number in displaced)])
 
-    def retraining_started(self, number: int, name: str, values: Mapping[str, Value]) -> None:
+    def record_retraining_start(self, number: int, name: str, values: Mapping[str, Value]) -> None:
         """Record that a trial is trained once more."""
         self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), retraining=name)])
 
-    def retraining_finished(self, retraining: Retraining, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
+    def record_retraining_end(self, retraining: Retraining, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
         """Record how a retraining ended, its rows for MLflow in one transaction with it."""
         if keeps_model:
             folder = self._home.retraining(retraining.study, retraining.number, retraining.name)
@@ -156,21 +157,21 @@ class Recorder:
         told = self._epochs(retraining.number, unsent, retraining.name)
         with self._store.write() as connection:
             self._check(connection)
-            self._outbox.add([*told, records.executed_row(retraining, self._home, keeps_model=keeps_model)], connection)
+            self._outbox.add([*told, records.build_retraining_finished(retraining, self._home, keeps_model=keeps_model)], connection)
             self._retrainings.put(retraining, connection)
         hit("retraining-recorded")
 
-    def ensemble_made(self, ensemble: Retraining) -> None:
+    def record_ensemble(self, ensemble: Retraining) -> None:
         """Store what came of the finalists' models averaged; its scores go into the study's report."""
         with self._store.write() as connection:
             self._check(connection)
             self._retrainings.put(ensemble, connection)
 
-    def models_missing(self) -> tuple[int, ...]:
+    def find_missing_models(self) -> tuple[int, ...]:
         """Return the trials whose model is kept and not yet written: a fleet leaves their weights alone."""
         return tuple(trial.number for trial in self._kept if self._left_weights(trial) and not self._has_file(trial))
 
-    def models_written(self) -> None:
+    def record_written_models(self) -> None:
         """Record the models that were written since their trials ended; what MLflow has already stays as it is."""
         written = [trial for trial in self._kept if self._left_weights(trial) and self._has_file(trial)]
         self._add([self._late_model(trial.number) for trial in written])
@@ -179,7 +180,7 @@ class Recorder:
         """Draw the pictures of the study's report, once no further trial will end."""
         self._plots = draw_plots(self._home.report(self._study.name), self._report(self._search.trials(), "", "", {}))
 
-    def study_closed(
+    def record_study_end(
         self,
         state: StudyState,
         reason: str,
@@ -188,7 +189,7 @@ class Recorder:
         finalists: Sequence[Finalist] = (),
         retraining: str = "",
     ) -> None:
-        """Record that a study ended or was paused, with its report, and its state in the queue; see `closed_row`."""
+        """Record that a study ended or was paused, with its report, and its state in the queue; see `build_study_closed`."""
         spec = self._study.spec
         trials = self._search.trials()
         counts = count_by_state(trials)
@@ -196,9 +197,9 @@ class Recorder:
         if self._plots is None and state in ("finished", "failed"):  # nobody who asks for an end waits for pictures
             self.draw_plots()
         write_page(folder, self._report(trials, state, reason, test, finalists), self._plots or ())
-        if retrainings := self._retrainings.of(spec.study):
+        if retrainings := self._retrainings.list(spec.study):
             write_retrainings_csv(folder / "retrainings.csv", retrainings)
-        closed = records.closed_row(
+        closed = records.build_study_closed(
             self._study,
             state,
             reason,
@@ -209,7 +210,7 @@ class Recorder:
             finished_ms=now_ms(),
             finalists=finalists,
             retraining=retraining,
-            front=front(trials, self._objective) if self._objective.goals else (),
+            pareto_front=find_pareto_front(trials, self._objective) if self._objective.goals else (),
         )
         hit("study-closing")
         with self._store.write() as connection:
@@ -236,7 +237,7 @@ class Recorder:
         self, number: int, epochs: Sequence[EpochDone], retraining: str = "", *, mean: bool = False
     ) -> list[Record]:
         folds = folds_of(retraining, self._folds)
-        return records.epoch_rows(self._study.name, number, epochs, folds, mean=mean, retraining=retraining)
+        return records.build_epochs_recorded(self._study.name, number, epochs, folds, mean=mean, retraining=retraining)
 
     def _left_weights(self, trial: TrialSummary) -> bool:
         return (self._home.trial(self._study.name, trial.number) / WEIGHTS_FILE).exists()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pipelines.data.model_inputs import model_description
+from pipelines.data.model_inputs import read_model_description
 from pipelines.data.prepared import DataSummary
 from pipelines.search.optuna_search import TrialSummary
 from pipelines.selection.finalists import Finalist
 from pipelines.spec.schema import MEASURES
-from pipelines.study.load import Objective, Study
+from pipelines.study.objective import Objective
+from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs
 from pipelines.workspace.home import Home
@@ -31,7 +32,7 @@ MLFLOW_MODEL = "mlflow_model"
 """The folder in a trial's folder that holds its model as MLflow keeps it, while it is among the best."""
 
 
-def opened_row(
+def build_study_opened(
     study: Study,
     objective: Objective,
     summary: DataSummary,
@@ -59,14 +60,14 @@ def opened_row(
     )
 
 
-def drawn_rows(study: Study, number: int, params: Mapping[str, Value]) -> list[Record]:
+def build_parameters_drawn(study: Study, number: int, params: Mapping[str, Value]) -> list[Record]:
     """Return the row of what a model of the study's own asked for; not all of it was known when the trial started."""
     if not study.has_user_model or not params:
         return []
     return [ParametersDrawn(study.name, number, dict(params))]
 
 
-def epoch_rows(
+def build_epochs_recorded(
     study: str, number: int, epochs: Sequence[EpochDone], folds: int, *, mean: bool = False, retraining: str = ""
 ) -> list[Record]:
     """Return the row of some epochs of a trial: of several folds by names of their own, unless it is their `mean`."""
@@ -85,7 +86,7 @@ def epoch_rows(
     return [EpochsRecorded(study, number, points, retraining)]
 
 
-def finished_row(
+def build_trial_finished(
     study: str,
     trial: TrialSummary,
     objective: Objective,
@@ -108,7 +109,7 @@ def finished_row(
         number=trial.number,
         state=trial.state,
         value=trial.value,
-        metrics=best_metrics(trial, objective),
+        metrics=collect_best_metrics(trial, objective),
         reason=trial.reason,
         finished_ms=finished_ms,
         folder=str(folder / ARTIFACTS),
@@ -119,7 +120,7 @@ def finished_row(
     )
 
 
-def executed_row(retraining: Retraining, home: Home, *, keeps_model: bool) -> TrialFinished:
+def build_retraining_finished(retraining: Retraining, home: Home, *, keeps_model: bool) -> TrialFinished:
     """Return the row of a retraining that ended."""
     folder = home.retraining(retraining.study, retraining.number, retraining.name)
     best = {f"best_{name}": value for name, value in retraining.metrics.items()}
@@ -139,7 +140,7 @@ def executed_row(retraining: Retraining, home: Home, *, keeps_model: bool) -> Tr
     )
 
 
-def closed_row(
+def build_study_closed(
     study: Study,
     state: StudyState,
     reason: str,
@@ -151,7 +152,7 @@ def closed_row(
     finished_ms: int,
     finalists: Sequence[Finalist] = (),
     retraining: str = "",
-    front: Sequence[TrialSummary] = (),
+    pareto_front: Sequence[TrialSummary] = (),
 ) -> StudyClosed:
     """Return the row of a study that ended or paused.
 
@@ -166,7 +167,7 @@ def closed_row(
         finished_ms: when it ended.
         finalists: what the winner was chosen from, the winner first.
         retraining: the winner's retraining whose model is handed over; empty for the trial's own.
-        front: the trials that no other equals or betters in all of several objectives.
+        pareto_front: the trials that no other equals or betters in all of several objectives.
     """
     spec = study.spec
     return StudyClosed(
@@ -183,7 +184,7 @@ def closed_row(
         test=dict(test),
         retraining=retraining if state == "finished" else "",
         metrics=_spread(finalists[0]) if finalists else {},
-        front=tuple(trial.number for trial in front),
+        pareto_front=tuple(trial.number for trial in pareto_front),
     )
 
 
@@ -192,7 +193,7 @@ def _spread(winner: Finalist) -> dict[str, float]:
     return {"winner_mean": winner.mean, "winner_low": low, "winner_high": high}
 
 
-def best_metrics(trial: TrialSummary, objective: Objective) -> dict[str, float]:
+def collect_best_metrics(trial: TrialSummary, objective: Objective) -> dict[str, float]:
     """Return what MLflow shows of a trial's best epoch, and of its model where that is among the objectives."""
     if trial.best_epoch is None:
         return {}
@@ -214,4 +215,4 @@ def write_mlflow_model(folder: Path, data: Path, *, anew: bool = True) -> None:
         anew: also over one that is there.
     """
     if (folder / MODEL_FILE).exists() and (anew or not (folder / MLFLOW_MODEL).exists()):
-        write_model_folder(folder / MODEL_FILE, folder / MLFLOW_MODEL, model_description(data))
+        write_model_folder(folder / MODEL_FILE, folder / MLFLOW_MODEL, read_model_description(data))

@@ -15,7 +15,7 @@ from typing import Final
 
 from pipelines.search.optuna_search import TrialSummary, best_first
 from pipelines.spec.schema import SelectionSpec
-from pipelines.study.load import Objective
+from pipelines.study.objective import Objective
 from tracking.store.retrainings import Retraining
 
 REFIT: Final = "refit"

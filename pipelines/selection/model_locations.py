@@ -12,7 +12,7 @@ from pipelines.engines.base import Channel, Job
 from pipelines.selection.finalists import ENSEMBLE, REFIT
 from pipelines.selection.jobs import EVALUATE_MODEL
 from pipelines.spec.schema import TrainingSpec
-from pipelines.study.load import Study
+from pipelines.study.study import Study
 from pipelines.training.jobs import EVALUATE_USER_MODEL, WRITE_MODELS
 from pipelines.training.messages import PastTrial, UserModelEvaluation
 from pipelines.training.trial_folder import MODEL_FILE, RESULT_FILE, TEST_FILE
@@ -92,7 +92,7 @@ def evaluate(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
     import keras
     import numpy as np
 
-    from pipelines.data.prepare import load_part, load_raw, load_summary
+    from pipelines.data.prepared_folder import load_part, load_raw, load_summary
     from pipelines.models.losses import build_metrics
     from pipelines.models.raw_predict import predict_raw
     from pipelines.training.write_models import ensure_model_file

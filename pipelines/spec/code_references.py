@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.errors import InputError, Problem, suggest_choice
 
 OURS = ("search_spaces", "tracking", "pipelines")
 
@@ -49,11 +49,11 @@ def load_object(reference: str, base: Path, key: str) -> Any:
     module = _load_module(path, reference, key)
     if not hasattr(module, name):
         public = [word for word, value in vars(module).items() if callable(value) and not word.startswith("_")]
-        raise InputError(Problem(f'{path.name} defines no "{name}"; {nearest(name, public)}', key))
+        raise InputError(Problem(f'{path.name} defines no "{name}"; {suggest_choice(name, public)}', key))
     return getattr(module, name)
 
 
-def callables_beside(reference: str, base: Path, key: str) -> dict[str, Any]:
+def load_callables_beside(reference: str, base: Path, key: str) -> dict[str, Any]:
     """Return the functions and classes of the file that `reference` names, by their names; see `load_object`.
 
     Raises:
@@ -87,11 +87,11 @@ def split_reference(reference: str, base: Path | None, key: str) -> tuple[Path, 
     path = (base / written).resolve()
     if not path.is_file():
         beside = [file.name for file in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise InputError(Problem(f"there is no file {written}; {nearest(path.name, beside)}", key))
+        raise InputError(Problem(f"there is no file {written}; {suggest_choice(path.name, beside)}", key))
     return path, name
 
 
-def raised_at(error: BaseException, path: Path) -> str:
+def describe_error(error: BaseException, path: Path) -> str:
     """Return `ValueError: message (loader.py, line 12)` for an error raised by the code in `path`."""
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError):
@@ -118,7 +118,7 @@ def _load_module(path: Path, reference: str, key: str) -> ModuleType:
     # A person's module may fail in any way, `sys.exit()` at its top level included.
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise InputError(Problem(f"{path.name} cannot be imported: {raised_at(error, path)}", key)) from error
+        raise InputError(Problem(f"{path.name} cannot be imported: {describe_error(error, path)}", key)) from error
     return module
 
 

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from pipelines.spec.schema import StudySpec
 from pipelines.spec.section import NAME_MEANS
-from search_spaces.errors import Problem, nearest
+from search_spaces.errors import Problem, suggest_choice
 from search_spaces.values import describe
 from search_spaces.yaml_document import Document
 
@@ -55,19 +55,19 @@ _MEANT_TRUE = ("yes", "on", "y", "true")
 _MEANT_FALSE = ("no", "off", "n", "false")
 
 
-def spec_problems(document: Document, error: ValidationError, model: type[BaseModel] = StudySpec) -> list[Problem]:
+def list_spec_problems(document: Document, error: ValidationError, model: type[BaseModel] = StudySpec) -> list[Problem]:
     """Return one problem for each key of the document that a model refused."""
     found: dict[Keys, ErrorDetails] = {}
     for detail in error.errors(include_url=False):
-        found.setdefault(_keys(model, detail["loc"]), detail)
+        found.setdefault(_locate_keys(model, detail["loc"]), detail)
     return [
-        _problem(model, document, keys, detail)
+        _make_problem(model, document, keys, detail)
         for keys, detail in found.items()
         if not any(other[: len(keys)] == keys for other in found if other != keys)
     ]
 
 
-def keys_of(data: Any, dotted: str) -> Keys:
+def split_keys(data: Any, dotted: str) -> Keys:
     """Return the keys of a dotted path such as `data.columns.a.b.type` or `training.metrics[0]`.
 
     A key of the data that holds dots itself, as the column `a.b` may, is found as one key.
@@ -85,35 +85,35 @@ def keys_of(data: Any, dotted: str) -> Keys:
     return tuple(keys)
 
 
-def _problem(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> Problem:
+def _make_problem(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> Problem:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        message = f'unknown key "{keys[-1]}"; {nearest(str(keys[-1]), _keys_at(model, keys[:-1]))}'
-        return document.key_problem(keys, message)
+        message = f'unknown key "{keys[-1]}"; {suggest_choice(str(keys[-1]), _list_keys_at(model, keys[:-1]))}'
+        return document.make_key_problem(keys, message)
     if kind == "missing":
-        return document.problem(keys, f'the key "{keys[-1]}" is missing; add it{_meaning(model, keys)}')
+        return document.make_problem(keys, f'the key "{keys[-1]}" is missing; add it{_describe_meaning(model, keys)}')
     if kind == "value_error":
-        return document.problem(keys, detail["msg"].removeprefix("Value error, "))
-    got = detail["input"]
-    message = f"expected {_expected(model, keys, detail)}, got {describe(got)}{_advice(model, document, keys, detail)}"
-    return document.problem(keys, message)
+        return document.make_problem(keys, detail["msg"].removeprefix("Value error, "))
+    expected, change = _describe_expected(model, keys, detail), _suggest_change(model, document, keys, detail)
+    message = f"expected {expected}, got {describe(detail['input'])}{change}"
+    return document.make_problem(keys, message)
 
 
-def _expected(model: type[BaseModel], keys: Keys, detail: ErrorDetails) -> str:
+def _describe_expected(model: type[BaseModel], keys: Keys, detail: ErrorDetails) -> str:
     if keys in _EXPECTED_AT:
         return _EXPECTED_AT[keys]
     if detail["type"] == "literal_error":
-        return " or ".join(", ".join(map(str, _choices(model, keys))).rsplit(", ", 1))
+        return " or ".join(", ".join(map(str, _list_choices(model, keys))).rsplit(", ", 1))
     told = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
     bounds = {name: f"{bound:.15g}" for name, bound in detail.get("ctx", {}).items() if name in _BOUNDS}
     return told.format(**bounds)
 
 
-def _advice(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> str:
+def _suggest_change(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> str:
     """Return what to do, where the file shows what was meant."""
     kind, got = detail["type"], detail["input"]
     if kind == "literal_error" and isinstance(got, str):
-        hint = nearest(got, map(str, _choices(model, keys)))
+        hint = suggest_choice(got, map(str, _list_choices(model, keys)))
         return f"; {hint.partition('?')[0]}?" if hint.startswith("did you mean") else ""
     if kind == "bool_type" and isinstance(got, str) and got.lower() in _MEANT_TRUE + _MEANT_FALSE:
         return f"; write {str(got.lower() in _MEANT_TRUE).lower()}"
@@ -123,28 +123,28 @@ def _advice(model: type[BaseModel], document: Document, keys: Keys, detail: Erro
         return "; put it in quotes if it is a name"
     if kind == "list_type" and isinstance(got, (str, int, float)):
         return f"; write [{json.dumps(got, ensure_ascii=False)}]"
-    if got is None and (field := _field_at(model, keys)) is not None and not field.is_required():
+    if got is None and (field := _find_field_at(model, keys)) is not None and not field.is_required():
         return "; remove the key to take its default"
     return ""
 
 
-def _meaning(model: type[BaseModel], keys: Keys) -> str:
-    field = _field_at(model, keys)
+def _describe_meaning(model: type[BaseModel], keys: Keys) -> str:
+    field = _find_field_at(model, keys)
     text = (field.description or "") if field else ""
     return f" ({text[:1].lower()}{text[1:].partition('. ')[0].rstrip('.')})" if text else ""
 
 
-def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Keys:
+def _locate_keys(model: type[BaseModel], location: Sequence[str | int]) -> Keys:
     """Return a pydantic location without the parts that name union members instead of keys."""
     keys: list[str | int] = []
     here: Any = model
     for part in location:
-        members = _members(here)
+        members = _list_members(here)
         if len(members) > 1:
-            here = next((member for member in members if str(part).startswith(_label(member))), None)
+            here = next((member for member in members if str(part).startswith(_make_label(member))), None)
         elif isinstance(member := members[0] if members else None, type) and issubclass(member, BaseModel):
             keys.append(part)
-            field = _field(member, part)
+            field = _find_field(member, part)
             here = field.annotation if field else None
         elif get_origin(member) in (list, tuple, dict):
             keys.append(part)
@@ -152,59 +152,59 @@ def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Keys:
     return tuple(keys)
 
 
-def _keys_at(model: type[BaseModel], keys: Keys) -> list[str]:
-    section = _annotation_at(model, keys)
+def _list_keys_at(model: type[BaseModel], keys: Keys) -> list[str]:
+    section = _find_annotation_at(model, keys)
     if isinstance(section, type) and issubclass(section, BaseModel):
         return [field.alias or name for name, field in section.model_fields.items()]
     return []
 
 
-def _choices(model: type[BaseModel], keys: Keys) -> tuple[Any, ...]:
-    annotation = _annotation_at(model, keys)
+def _list_choices(model: type[BaseModel], keys: Keys) -> tuple[Any, ...]:
+    annotation = _find_annotation_at(model, keys)
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-def _annotation_at(model: type[BaseModel], keys: Keys) -> Any:
+def _find_annotation_at(model: type[BaseModel], keys: Keys) -> Any:
     """Return what is expected at a path: the one annotation that remains once `None` is taken out."""
     here: Any = model
     for key in keys:
-        member = next((each for each in _members(here) if _holds(each)), None)
+        member = next((each for each in _list_members(here) if _is_container(each)), None)
         if isinstance(member, type) and issubclass(member, BaseModel):
-            field = _field(member, key)
+            field = _find_field(member, key)
             here = field.annotation if field else None
         else:
             here = get_args(member)[-1] if member else None
-    members = _members(here)
+    members = _list_members(here)
     return members[0] if len(members) == 1 else None
 
 
-def _field_at(model: type[BaseModel], keys: Keys) -> FieldInfo | None:
-    section = _annotation_at(model, keys[:-1]) if keys else None
+def _find_field_at(model: type[BaseModel], keys: Keys) -> FieldInfo | None:
+    section = _find_annotation_at(model, keys[:-1]) if keys else None
     if isinstance(section, type) and issubclass(section, BaseModel):
-        return _field(section, keys[-1])
+        return _find_field(section, keys[-1])
     return None
 
 
-def _field(section: type[BaseModel], key: str | int) -> FieldInfo | None:
+def _find_field(section: type[BaseModel], key: str | int) -> FieldInfo | None:
     named = ((field.alias or name, field) for name, field in section.model_fields.items())
     return next((field for name, field in named if name == key), None)
 
 
-def _members(annotation: Any) -> list[Any]:
+def _list_members(annotation: Any) -> list[Any]:
     """Return the members of a union without `None`; an annotation that is no union is its own only member."""
     if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
+        return _list_members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return [inner for member in get_args(annotation) for inner in _members(member)]
+        return [inner for member in get_args(annotation) for inner in _list_members(member)]
     return [] if annotation in (None, type(None)) else [annotation]
 
 
-def _holds(annotation: Any) -> bool:
+def _is_container(annotation: Any) -> bool:
     is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
     return is_section or get_origin(annotation) in (list, tuple, dict)
 
 
-def _label(member: Any) -> str:
+def _make_label(member: Any) -> str:
     """Return how pydantic's name of a union member begins."""
     origin = get_origin(member) or member
     return "literal" if origin is Literal else str(getattr(origin, "__name__", origin))

@@ -86,7 +86,7 @@ def _find_family(
             problems += [locate_problem(document, problem) for problem in error.problems]
     elif name not in catalogue.FAMILIES:
         message = f'no model family is called "{name}"; {suggest_choice(name, catalogue.FAMILIES)}, or "file.py:function"'
-        problems.append(document.problem(("model",), message))
+        problems.append(document.make_problem(("model",), message))
     return catalogue.FAMILIES.get(name)
 
 
@@ -117,11 +117,11 @@ def _find_incompatible(document: Document, family: catalogue.Family, space: Spac
             message = f'the model "{family.name}" declares no "{name}"'
             if len(problems) < _MOST_HINTS:
                 message += f"; {suggest_choice(name, [each.name for each in family.parameters])}"
-            problems.append(document.key_problem(("space", name), message))
+            problems.append(document.make_key_problem(("space", name), message))
         elif asked is not None and space is not None:
             refused = ((value, asked.find_problem(value)) for value in space.parameters[name].bounds)
             if found := next(((value, refusal) for value, refusal in refused if refusal), None):
-                problems.append(document.problem(_keys_to(document, name, found[0]), found[1]))
+                problems.append(document.make_problem(_keys_to(document, name, found[0]), found[1]))
     return problems
 
 
@@ -143,7 +143,7 @@ def _override_document(document: Document, overrides: Sequence[str]) -> Document
         keys = split_keys(document.data, key)
         if not equals or not keys or "" in keys:
             raise InputError(f"{where}: expected KEY=VALUE with a dotted key, such as budget.trials=5")
-        document = document.with_value(keys, _parse_value(value, where), where)
+        document = document.replace_value(keys, _parse_value(value, where), where)
     return document
 
 

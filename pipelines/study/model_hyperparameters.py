@@ -1,4 +1,4 @@
-"""What a study's own model was seen to ask for when the study was checked, kept in the study's folder."""
+"""Hyperparameters of a user model: its requests, seen when the study was checked and stored in the study's folder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.space import Space
 from search_spaces.suggest import find_largest
 
-_FILE = "asked.json"
+_FILE = "hyperparameter_requests.json"
 
 
-def write_asked(folder: Path, asked: Sequence[HyperparameterRequest]) -> None:
-    """Keep the questions in a study's folder."""
-    write_text(folder / _FILE, json.dumps([asdict(each) for each in asked], indent=2) + "\n")
+def write_requests(folder: Path, requests: Sequence[HyperparameterRequest]) -> None:
+    """Write the requests to a study's folder."""
+    write_text(folder / _FILE, json.dumps([asdict(each) for each in requests], indent=2) + "\n")
 
 
-def read_asked(folder: Path) -> tuple[HyperparameterRequest, ...]:
-    """Return the questions kept in a study's folder; none for a shipped family."""
+def read_requests(folder: Path) -> tuple[HyperparameterRequest, ...]:
+    """Return the requests in a study's folder; none for a shipped family."""
     file = folder / _FILE
     if not file.exists():
         return ()
@@ -33,51 +33,51 @@ def read_asked(folder: Path) -> tuple[HyperparameterRequest, ...]:
     return tuple(HyperparameterRequest(**{**each, "choices": tuple(each["choices"])}) for each in read)
 
 
-def undeclared(asked: Sequence[HyperparameterRequest], declared: Iterable[str]) -> tuple[HyperparameterRequest, ...]:
-    """Return what is searched as the code declares it."""
+def find_undeclared(requests: Sequence[HyperparameterRequest], declared: Iterable[str]) -> tuple[HyperparameterRequest, ...]:
+    """Return the requests whose values are drawn and that no name of the space declares."""
     names = set(declared)
-    return tuple(each for each in asked if each.is_drawn and each.name not in names)
+    return tuple(each for each in requests if each.is_drawn and each.name not in names)
 
 
-def given_up_front(study: Study, asked: Sequence[HyperparameterRequest]) -> Space:
-    """Return the part of a study's space whose values a trial is started with.
+def select_initial_values(study: Study, requests: Sequence[HyperparameterRequest]) -> Space:
+    """Return the part of a study's space whose values a trial starts with.
 
-    Of a model of the study's own that is what must be known before its code asks: what `fit` is told, and what
-    conditions and constraints of the space speak of. The rest is given when the code asks for it, and only then: a
-    parameter that the code asks for under a condition exists in the trials that fulfil it.
+    A shipped family starts with all of it. A user model starts with the values that its code does not request itself:
+    arguments of `fit`, and parameters in conditions and constraints of the space. All others are drawn when the code
+    requests them, so that a parameter under a condition of the code exists only in the trials that fulfil it.
     """
     space = study.space
     if not study.has_user_model:
         return space
     linked = {condition.parent for each in space.declared for condition in each.when}
     named = {name for constraint in space.constraints for name in constraint.names}
-    told = set(FIT_ARGUMENTS) - {each.name for each in asked}
-    kept = tuple(each for each in space.declared if each.when or each.name in linked | named | told)
+    fit_arguments = set(FIT_ARGUMENTS) - {each.name for each in requests}
+    kept = tuple(each for each in space.declared if each.when or each.name in linked | named | fit_arguments)
     return Space(kept, space.constraints)
 
 
-def most_epochs(study: Study, asked: Sequence[HyperparameterRequest] = ()) -> int:
+def compute_most_epochs(study: Study, requests: Sequence[HyperparameterRequest] = ()) -> int:
     """Return the most epochs that a trial of a study can train."""
     epochs = find_largest(study.space).get("epochs")
     if epochs is None and not study.has_user_model:
         known = catalogue.find_family(study.spec.model).find("epochs")
         epochs = known.default if known else 0
     if epochs is None:
-        requests = [each for each in asked if each.name == "epochs"]
-        ends = [value for each in requests for value in (each.list_ends() if study.searches_undeclared else (each.default,))]
+        of_epochs = [each for each in requests if each.name == "epochs"]
+        ends = [value for each in of_epochs for value in (each.list_ends() if study.searches_undeclared else (each.default,))]
         epochs = max((value for value in ends if isinstance(value, int)), default=DEFAULT_EPOCHS)
     return int(epochs or 0)
 
 
-def describe_user_model(study: Study, asked: Sequence[HyperparameterRequest]) -> UserModel | None:
-    """Return what a trial must know of a model of the study's own; None for a shipped family."""
+def describe_user_model(study: Study, requests: Sequence[HyperparameterRequest]) -> UserModel | None:
+    """Return the facts of a user model that its trials need; None for a shipped family."""
     if not study.has_user_model:
         return None
     return UserModel(
         base=str(study.base),
         declared=frozenset(study.space.parameters),
-        requested=frozenset(each.name for each in asked),
+        requested=frozenset(each.name for each in requests),
         searches=study.searches_undeclared,
-        deferred=frozenset(study.space.parameters) - frozenset(given_up_front(study, asked).parameters),
+        deferred=frozenset(study.space.parameters) - frozenset(select_initial_values(study, requests).parameters),
         bounds={name: parameter.bounds for name, parameter in study.space.parameters.items()},
     )

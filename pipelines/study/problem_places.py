@@ -11,7 +11,7 @@ from search_spaces.yaml_document import Document
 
 def locate_problem(document: Document, problem: Problem) -> Problem:
     """Return a problem with the place of its key; one without such a key stays as it is."""
-    return document.problem(split_keys(document.data, problem.path), problem.message)
+    return document.make_problem(split_keys(document.data, problem.path), problem.message)
 
 
 def sort_problems(document: Document, problems: Sequence[Problem]) -> list[Problem]:

@@ -78,7 +78,7 @@ def find_known_study(study: Study, home: Home, *, evolve: bool = False) -> Study
 
 def explain_cancelled(study: Study) -> Problem:
     """Return the problem of a study whose name a cancelled one has."""
-    return study.document.problem(("study",), f'study "{study.name}" was cancelled: give this one another name')
+    return study.document.make_problem(("study",), f'study "{study.name}" was cancelled: give this one another name')
 
 
 def explain_difference(study: Study, known: StudyRecord) -> Problem:
@@ -92,7 +92,7 @@ def explain_difference(study: Study, known: StudyRecord) -> Problem:
     message = f'study "{study.name}" exists already {what}; give this one another name, or choose another --home'
     if differs_in_space_alone(study, known):
         message += "; or go on in the new space with --evolve: earlier trials that still fit are kept"
-    return study.document.problem(("study",), message)
+    return study.document.make_problem(("study",), message)
 
 @lru_cache(maxsize=4096)
 def _load(name: str, document: str, folder: str) -> Study:

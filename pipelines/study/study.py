@@ -69,7 +69,7 @@ class Study:
         """Return the concepts that the space declares layer by layer."""
         if self.has_user_model:
             return frozenset()
-        return catalogue.find_family(self.spec.model).per_layer(self.space.parameters)
+        return catalogue.find_family(self.spec.model).find_per_layer(self.space.parameters)
 
     def resolve_objective(self, task: TaskKind) -> Objective:
         """Return the objective, filling in what the file leaves to the task.
@@ -109,7 +109,7 @@ class Study:
             message = (
                 f"no point was found that keeps them all, such as {broken[0]}; the study fails where there is none"
             )
-            yield self.document.problem(("space", "constraints"), message)
+            yield self.document.make_problem(("space", "constraints"), message)
 
     def compute_fingerprint(self) -> StudyFingerprint:
         """Return the fingerprint of the study, before its data is read.

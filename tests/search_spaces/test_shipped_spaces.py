@@ -9,10 +9,10 @@ import pytest
 
 from pipelines.models.catalogue import FAMILIES
 from search_spaces.errors import InputError
-from search_spaces.parse import parse_space, space_from_dict
-from search_spaces.shipped_spaces import read_shipped, shipped_names, shipped_text
+from search_spaces.parse import parse_space, parse_space_dict
+from search_spaces.shipped_spaces import list_shipped, read_shipped, read_shipped_text
 from search_spaces.suggest import suggest
-from search_spaces.yaml_document import parse_document
+from search_spaces.yaml_reader import parse_document
 
 NAMES = ("cnn", "cnn-augmented", "mlp", "mlp-large", "mlp-small", "optimizer", "regularization", "schedule")
 FAMILY_OF = {**dict.fromkeys(NAMES, "mlp"), "cnn": "cnn", "cnn-augmented": "cnn"}
@@ -24,7 +24,7 @@ def shipped(name):
 
 def test_these_are_shipped():
     """The names that study files may extend."""
-    assert shipped_names() == NAMES
+    assert list_shipped() == NAMES
 
 
 def test_an_unknown_name_is_told():
@@ -36,7 +36,7 @@ def test_an_unknown_name_is_told():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_space_says_where_its_ranges_come_from(name):
     """Each file opens with a comment that speaks of its ranges."""
-    comment = "".join(itertools.takewhile(lambda line: line.startswith("#"), shipped_text(name).splitlines(True)))
+    comment = "".join(itertools.takewhile(lambda line: line.startswith("#"), read_shipped_text(name).splitlines(True)))
     assert "# Ranges: " in comment
 
 
@@ -47,14 +47,14 @@ def test_a_family_takes_every_value(name):
     for parameter in shipped(name).declared:
         asked = family.find(parameter.name)
         assert asked is not None, parameter.name
-        assert [asked.refusal(value) for value in parameter.bounds if asked.refusal(value)] == []
+        assert [asked.find_problem(value) for value in parameter.bounds if asked.find_problem(value)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_space_can_be_searched(name):
     """A shipped space starts from its defaults, every parameter's, and Optuna draws from it."""
     space = shipped(name)
-    (point,) = space.points()
+    (point,) = space.list_points()
     assert tuple(point) == space.active(point)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(5):
@@ -65,7 +65,7 @@ def test_a_shipped_space_can_be_searched(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_space_reads_back(name):
     """What a shipped space writes of itself reads back to an equal one."""
-    assert space_from_dict(shipped(name).to_dict()) == shipped(name)
+    assert parse_space_dict(shipped(name).to_dict()) == shipped(name)
 
 
 def test_parts_go_together_with_a_family():

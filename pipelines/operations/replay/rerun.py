@@ -18,7 +18,7 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.run_job import JobError, Responder, run_job
 from pipelines.search.optuna_search import TrialSummary
-from pipelines.study.model_hyperparameters import describe_user_model, select_initial_values, read_requests
+from pipelines.study.model_hyperparameters import describe_user_model, read_requests, select_initial_values
 from pipelines.study.study import Study
 from pipelines.supervisor.fleet_jobs import make_fleet_job
 from pipelines.supervisor.fleet_planner import FleetPlanner

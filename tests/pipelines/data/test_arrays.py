@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pipelines.data import arrays
-from pipelines.data.arrays import call_loader, from_result, read_npz
+from pipelines.data.arrays import call_loader, convert_result, read_npz
 
 
 def parts_of(raw) -> list[str]:
@@ -28,7 +28,7 @@ def test_npz_with_parts(tmp_path):
     raw = read_npz(tmp_path / "d.npz", "d.npz", "data.source")
     assert parts_of(raw) == ["", "validation", "test"]
     assert raw.rows == 10
-    assert raw.place(5) == "row 1 of d.npz (validation)"
+    assert raw.format_place(5) == "row 1 of d.npz (validation)"
 
 
 @pytest.mark.parametrize(
@@ -51,34 +51,34 @@ def test_unusable_npz(tmp_path, problem, held, expected):
 
 def test_loader_forms():
     """A loader may give a pair of arrays, a table with labels, columns by name, or one DataFrame."""
-    pair = from_result((np.zeros((2, 3)), [0, 1]), "l", "data.source")
+    pair = convert_result((np.zeros((2, 3)), [0, 1]), "l", "data.source")
     assert pair.array.shape == (2, 3)
-    table = from_result((pd.DataFrame({"a": [1, 2]}, index=[7, 8]), pd.Series([0, 1], name="t")), "l", "data.source")
+    table = convert_result((pd.DataFrame({"a": [1, 2]}, index=[7, 8]), pd.Series([0, 1], name="t")), "l", "data.source")
     assert list(table.table.index) == [0, 1]
     assert list(table.labels.columns) == ["t"]
-    columns = from_result(({"a": [1.0, 2.0], "b": np.array([b"x", b"y"])}, [0, 1]), "l", "data.source")
+    columns = convert_result(({"a": [1.0, 2.0], "b": np.array([b"x", b"y"])}, [0, 1]), "l", "data.source")
     assert columns.table["b"].tolist() == ["x", "y"]
-    frame = from_result(pd.DataFrame({"a": [1], "t": [0]}), "l", "data.source")
+    frame = convert_result(pd.DataFrame({"a": [1], "t": [0]}), "l", "data.source")
     assert frame.labels is None
 
 
 def test_loader_parts(problem):
     """A dict of parts gives validation and test rows; an unknown part hints at the nearest."""
     x, y = np.zeros((2, 1)), np.zeros(2)
-    assert parts_of(from_result({"train": (x, y), "test": (x, y)}, "l", "data.source")) == ["", "test"]
-    found = problem(from_result, {"train": (x, y), "valdation": (x, y)}, "l", "data.source")
+    assert parts_of(convert_result({"train": (x, y), "test": (x, y)}, "l", "data.source")) == ["", "test"]
+    found = problem(convert_result, {"train": (x, y), "valdation": (x, y)}, "l", "data.source")
     assert 'did you mean "validation"' in found.message
 
 
 def test_loader_of_something_else(problem):
     """What is no data names the forms that are."""
-    assert "expected l to return (x, y)" in problem(from_result, 5, "l", "data.source").message
+    assert "expected l to return (x, y)" in problem(convert_result, 5, "l", "data.source").message
 
 
 def test_parts_of_different_shapes(problem):
     """Parts whose rows differ in shape are refused."""
     parts = {"train": (np.zeros((2, 1)), [0, 1]), "test": (np.zeros((2, 3)), [0, 1])}
-    assert "have shape (3,), expected (1,)" in problem(from_result, parts, "l", "data.source").message
+    assert "have shape (3,), expected (1,)" in problem(convert_result, parts, "l", "data.source").message
 
 
 def test_loader_that_fails(tmp_path, problem):
@@ -96,7 +96,7 @@ def test_tensorflow_dataset(batch):
 
     x, y = np.arange(10, dtype=np.float32).reshape(5, 2), np.array([0, 1, 0, 1, 0])
     dataset = tf.data.Dataset.from_tensor_slices((x, y))
-    raw = from_result(dataset.batch(batch) if batch else dataset, "l", "data.source")
+    raw = convert_result(dataset.batch(batch) if batch else dataset, "l", "data.source")
     assert np.array_equal(raw.array, x)
     assert raw.labels["target"].tolist() == y.tolist()
 
@@ -106,7 +106,7 @@ def test_tensorflow_dataset_of_columns():
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices(({"a": [1.0, 2.0], "b": ["x", "y"]}, [0, 1])).batch(2)
-    raw = from_result(dataset, "l", "data.source")
+    raw = convert_result(dataset, "l", "data.source")
     assert raw.table["b"].tolist() == ["x", "y"]
 
 
@@ -116,6 +116,6 @@ def test_endless_dataset(problem, monkeypatch):
 
     monkeypatch.setattr(arrays, "MOST_ELEMENTS", 5)
     dataset = tf.data.Dataset.from_tensor_slices((np.zeros((2, 1)), [0, 1])).repeat()
-    assert "infinite" in problem(from_result, dataset, "l", "data.source").message
+    assert "infinite" in problem(convert_result, dataset, "l", "data.source").message
     hidden = dataset.filter(lambda *_: True)
-    assert "more than 5 elements" in problem(from_result, hidden, "l", "data.source").message
+    assert "more than 5 elements" in problem(convert_result, hidden, "l", "data.source").message

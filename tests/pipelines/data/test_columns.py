@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.data.columns import input_names, read_columns
+from pipelines.data.columns import make_input_names, read_columns
 from pipelines.data.raw import Origin, RawData
-from pipelines.data.tabular_files import from_frame
+from pipelines.data.tabular_files import convert_frame
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 
@@ -95,7 +95,7 @@ def test_declared_types():
     """A declared type overrides the inferred one: codes stay text with their zeros, 0 and 1 become booleans."""
     assert column(csv_of(a=["01", "2", "x"]), columns={"a": {"type": "string"}}).values.tolist() == ["01", "2", "x"]
     assert column(csv_of(a=["1", "0", "no"]), columns={"a": {"type": "boolean"}}).values.tolist() == [1, 0, 0]
-    typed = from_frame(pd.DataFrame({"a": [1.0, np.nan, 2.5]}), "f", "data.source")
+    typed = convert_frame(pd.DataFrame({"a": [1.0, np.nan, 2.5]}), "f", "data.source")
     assert column(typed, columns={"a": {"type": "string"}}).values.tolist() == ["1", "", "2.5"]
 
 
@@ -122,16 +122,16 @@ def test_value_that_does_not_fit_the_declared_type(problem):
 )
 def test_types_of_typed_columns(series, kind, values):
     """Where the source has types, they are kept."""
-    found = column(from_frame(pd.DataFrame({"a": series}), "f", "data.source"))
+    found = column(convert_frame(pd.DataFrame({"a": series}), "f", "data.source"))
     assert found.kind == kind
     assert found.values.tolist() == values or np.array_equal(found.values, np.array(values, float), equal_nan=True)
 
 
 def test_python_objects(problem):
     """A column of objects names the two types that it mixes, or the one that is of no use."""
-    mixed = from_frame(pd.DataFrame({"a": pd.Series([1, "x"], dtype=object)}), "f", "data.source")
+    mixed = convert_frame(pd.DataFrame({"a": pd.Series([1, "x"], dtype=object)}), "f", "data.source")
     assert "1 (numeric, row 1) and 'x' (string, row 2)" in complaint(mixed, problem).message
-    lists = from_frame(pd.DataFrame({"a": [[1], [2]]}), "f", "data.source")
+    lists = convert_frame(pd.DataFrame({"a": [[1], [2]]}), "f", "data.source")
     assert "values of type list" in complaint(lists, problem).message
 
 
@@ -173,7 +173,7 @@ def test_encoding_of_numbers(problem):
 
 def test_input_names():
     """Plain names stay; others become unique names that TensorFlow's signatures take, whatever the case."""
-    names = input_names(["a b", "a_b", "A_B", "x/y", "", "größe", "1st", "self", "dense"])
+    names = make_input_names(["a b", "a_b", "A_B", "x/y", "", "größe", "1st", "self", "dense"])
     assert names["a_b"] == "a_b"
     assert names["dense"] == "dense"
     assert all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) and name != "self" for name in names.values())

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from pipelines.data.columns import Column
-from pipelines.data.encoding import EMBEDDING_MOST, HASH_CODES, ONE_HOT_MOST, describe, note_identifiers, plan_table
+from pipelines.data.encoding import (
+    EMBEDDING_MOST,
+    HASH_CODES,
+    ONE_HOT_MOST,
+    describe_encodings,
+    note_identifiers,
+    plan_table,
+)
 from pipelines.spec.data_spec import DataSpec
 
 
@@ -93,10 +100,10 @@ def test_width():
 def test_descriptions():
     """Every column is described in words."""
     column = strings([f"c{index}" for index in range(60)])
-    assert describe(plan_of(column), [column]) == {"a": "string: embedding of 60 categories"}
+    assert describe_encodings(plan_of(column), [column]) == {"a": "string: embedding of 60 categories"}
     date = numbers([1.5, np.nan], "date")
     words = "date: standardised, missing filled with the median and marked, with its place in the year, week, day"
-    assert describe(plan_of(date), [date]) == {"a": words}
+    assert describe_encodings(plan_of(date), [date]) == {"a": words}
 
 
 def test_identifiers_are_noted():

@@ -24,7 +24,7 @@ def test_folders_are_classes(tmp_path):
     assert raw.labels["class"].tolist() == [0, 0, 1, 1]
     assert raw.array.shape == (4, 4, 4, 3)
     assert raw.array.dtype == np.uint8
-    assert raw.place(2) == "file dog/a.jpg"
+    assert raw.format_place(2) == "file dog/a.jpg"
 
 
 def test_grey_if_all_are(tmp_path):

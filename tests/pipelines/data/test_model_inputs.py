@@ -6,7 +6,7 @@ import csv
 
 import numpy as np
 
-from pipelines.data.model_inputs import model_description
+from pipelines.data.model_inputs import read_model_description
 from tracking.mlflow.model_folder import Columns, InputColumn, TensorDescription
 
 
@@ -18,7 +18,7 @@ def test_a_table_is_told_by_its_columns(prepare_data, tmp_path):
         csv.writer(file).writerows([["the city", "income", "bought", "member", "since"], *rows])
     source = str(tmp_path / "shop.csv")
     split = {"validation": 0.5, "test": 0.0, "seed": 1}
-    told = model_description(prepare_data(source=source, target="bought", missing_values=["?"], split=split))
+    told = read_model_description(prepare_data(source=source, target="bought", missing_values=["?"], split=split))
     assert told.columns == Columns(
         (
             InputColumn("the city", "the_city", "string"),
@@ -41,17 +41,17 @@ def test_arrays_are_told_as_tensors(prepare_data, tmp_path):
     features = np.arange(120.0).reshape(40, 3)
     features[::2, 1] = np.nan
     np.savez(tmp_path / "few.npz", x=features, y=np.arange(40) % 2)
-    told = model_description(prepare_data(source=str(tmp_path / "few.npz")))
+    told = read_model_description(prepare_data(source=str(tmp_path / "few.npz")))
     assert (told.columns, told.inputs) == (None, (TensorDescription("features", "float32", (3,)),))
     [row] = told.example["features"]
     assert row[0] % 3 == 0
     assert row[1] is None or row[1] == row[0] + 1
     large = np.zeros((40, 101, 100, 1), np.uint8)
     np.savez(tmp_path / "large.npz", x=large, y=np.arange(40) % 2)
-    told = model_description(prepare_data("image", source=str(tmp_path / "large.npz")))
+    told = read_model_description(prepare_data("image", source=str(tmp_path / "large.npz")))
     assert (told.inputs[0].shape, told.example) == ((101, 100, 1), None)
 
 
 def test_data_that_was_prepared_before_says_nothing(tmp_path):
     """A model of such data is told by what its file declares, as it was."""
-    assert model_description(tmp_path) is None
+    assert read_model_description(tmp_path) is None

@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.data import prepare as module
 from pipelines.data import preprocessing
-from pipelines.data.prepare import load_part, load_preprocessing, load_raw, load_summary, prepare
+from pipelines.data.prepare import prepare
+from pipelines.data.prepared_folder import load_part, load_preprocessing, load_raw, load_summary
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 
@@ -64,7 +65,7 @@ def test_saved_model_gives_the_arrays(base, part):
     assert raw["a_b"].dtype == np.float32
     assert np.isnan(raw["a_b"]).any() or part == "test"
     model = load_preprocessing(base / "ready")
-    outputs = model({name: preprocessing.tensor_of(values) for name, values in raw.items()})
+    outputs = model({name: preprocessing.make_tensor(values) for name, values in raw.items()})
     assert np.array_equal(outputs["dense"].numpy(), load_part(base / "ready", part).x["dense"])
 
 

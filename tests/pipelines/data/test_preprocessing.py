@@ -32,7 +32,7 @@ def build(columns, training=None, **encodings):
 
 def run(model, **raw):
     arrays = {name: np.array(values) for name, values in raw.items()}
-    outputs = model({name: preprocessing.tensor_of(values) for name, values in arrays.items()})
+    outputs = model({name: preprocessing.make_tensor(values) for name, values in arrays.items()})
     return {name: value.numpy() for name, value in outputs.items()}
 
 

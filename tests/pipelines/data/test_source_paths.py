@@ -4,7 +4,13 @@ import os
 
 import pytest
 
-from pipelines.data.source_paths import check_source_paths, find_source, is_loader, source_files, source_path
+from pipelines.data.source_paths import (
+    check_source_paths,
+    find_source,
+    is_loader,
+    list_source_files,
+    resolve_source_path,
+)
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 
@@ -16,13 +22,13 @@ def spec(source, **keys) -> DataSpec:
 @pytest.mark.parametrize("source", ["sklearn:iris", "keras:mnist", "load.py:rows", "https://example.org/d.csv"])
 def test_some_sources_name_no_file(tmp_path, source):
     """A named set, a loader and an address are no paths."""
-    assert source_path(source, tmp_path) is None
+    assert resolve_source_path(source, tmp_path) is None
 
 
 def test_paths_start_from_the_study_file(tmp_path):
     """A relative path starts from the study file's folder; an absolute one stands for itself."""
-    assert source_path("data/d.csv", tmp_path) == tmp_path / "data" / "d.csv"
-    assert source_path("/data/d.csv", tmp_path) == (tmp_path / "/data/d.csv")
+    assert resolve_source_path("data/d.csv", tmp_path) == tmp_path / "data" / "d.csv"
+    assert resolve_source_path("/data/d.csv", tmp_path) == (tmp_path / "/data/d.csv")
 
 
 @pytest.mark.parametrize(
@@ -74,11 +80,11 @@ def test_all_files_of_a_study_are_known(tmp_path):
     (tmp_path / "images" / "cat").mkdir(parents=True)
     (tmp_path / "images" / "cat" / "1.png").touch()
     (tmp_path / "load.py").touch()
-    found = source_files(spec("images", validation_source="load.py:rows", test_source="gone.csv"), tmp_path)
+    found = list_source_files(spec("images", validation_source="load.py:rows", test_source="gone.csv"), tmp_path)
     assert sorted(os.path.relpath(path, tmp_path) for path in found) == [
         "images",
         "images/cat",
         "images/cat/1.png",
         "load.py",
     ]
-    assert source_files(spec("sklearn:iris"), tmp_path) == []
+    assert list_source_files(spec("sklearn:iris"), tmp_path) == []

@@ -47,7 +47,7 @@ def test_separate_files(folder):
     raw = load(spec(validation_source="more.csv", test_source="more.csv"), folder, "dense")
     assert raw.given.tolist() == ["", "", "validation", "test"]
     assert raw.table.to_numpy().tolist() == [["1", "0"], ["2", "1"], ["3", "1"], ["3", "1"]]
-    assert raw.place(3) == "line 2 of more.csv"
+    assert raw.format_place(3) == "line 2 of more.csv"
 
 
 def test_columns_that_differ(folder, problem):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.data.raw import PARTS, Origin, RawData
-from pipelines.data.splits import divided_anew, split_rows
+from pipelines.data.splits import divide_again, split_rows
 from pipelines.data.targets import Labels
 from pipelines.spec.data_spec import DataSpec
 
@@ -32,7 +32,7 @@ def numbers(count) -> Labels:
 
 
 def sizes(split, fold=0):
-    return [len(split.rows(part, fold)) for part in PARTS]
+    return [len(split.select_rows(part, fold)) for part in PARTS]
 
 
 def test_shares():
@@ -51,8 +51,8 @@ def test_seed():
 def test_rows_are_shuffled():
     """Rows that lie together do not end in the same part."""
     split = split_rows(rows_of(300), numbers(300), spec())
-    assert 50 < np.mean(split.rows("test")) < 250
-    assert len(set(np.diff(split.rows("test")))) > 3
+    assert 50 < np.mean(split.select_rows("test")) < 250
+    assert len(set(np.diff(split.select_rows("test")))) > 3
 
 
 def test_stratified():
@@ -60,7 +60,7 @@ def test_stratified():
     labels = classes(700, 200, 100)
     split = split_rows(rows_of(1000), labels, spec())
     for part, share in zip(PARTS, (0.7, 0.2, 0.1), strict=True):
-        counts = np.bincount(labels.y[split.rows(part)], minlength=3)
+        counts = np.bincount(labels.y[split.select_rows(part)], minlength=3)
         assert np.abs(counts - share * np.array([700, 200, 100])).max() <= 1
 
 
@@ -68,7 +68,7 @@ def test_not_stratified():
     """Without stratification parts are drawn from all rows alike."""
     labels = classes(500, 500)
     counts = [
-        np.bincount(labels.y[split_rows(rows_of(1000), labels, spec(seed=seed, stratify=False)).rows("test")])[0]
+        np.bincount(labels.y[split_rows(rows_of(1000), labels, spec(seed=seed, stratify=False)).select_rows("test")])[0]
         for seed in range(20)
     ]
     assert max(counts) - min(counts) > 5
@@ -79,7 +79,7 @@ def test_rare_classes_stay_in_training(seed):
     """A class of few rows is never missing from the training rows; a single row is noted."""
     labels = classes(100, 1, 2, 3)
     split = split_rows(rows_of(106), labels, spec(seed=seed, validation=0.4, test=0.4))
-    assert set(labels.y[split.rows("train")]) == {0, 1, 2, 3}
+    assert set(labels.y[split.select_rows("train")]) == {0, 1, 2, 3}
     assert split.notes == ('classes with a single row, kept for training: "c1"',)
 
 
@@ -87,7 +87,7 @@ def test_given_parts():
     """Rows given for a part stay there, and no others join them; the rest is divided by the other share."""
     split = split_rows(rows_of(100, [("test", 7)]), numbers(107), spec())
     assert sizes(split) == [80, 20, 7]
-    assert split.rows("test").tolist() == list(range(100, 107))
+    assert split.select_rows("test").tolist() == list(range(100, 107))
     both = split_rows(rows_of(10, [("validation", 3), ("test", 2)]), numbers(15), spec())
     assert sizes(both) == [10, 3, 2]
 
@@ -100,7 +100,7 @@ def table(words) -> RawData:
 def test_column():
     """A column of the table says each row's part."""
     split = split_rows(table(["train", " Test ", "validation", "train"]), numbers(4), spec(column="part"))
-    assert [split.rows(part).tolist() for part in PARTS] == [[0, 3], [2], [1]]
+    assert [split.select_rows(part).tolist() for part in PARTS] == [[0, 3], [2], [1]]
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ def test_folds():
     labels = classes(60, 40)
     split = split_rows(rows_of(100), labels, spec(folds=4, test=0.2))
     assert [sizes(split, fold) for fold in range(4)] == [[60, 20, 20]] * 4
-    validating = np.concatenate([split.rows("validation", fold) for fold in range(4)])
-    assert sorted([*validating, *split.rows("test")]) == list(range(100))
+    validating = np.concatenate([split.select_rows("validation", fold) for fold in range(4)])
+    assert sorted([*validating, *split.select_rows("test")]) == list(range(100))
     for fold in range(4):
-        assert not set(split.rows("train", fold)) & set(split.rows("validation", fold))
-        assert np.bincount(labels.y[split.rows("validation", fold)]).tolist() == [12, 8]
+        assert not set(split.select_rows("train", fold)) & set(split.select_rows("validation", fold))
+        assert np.bincount(labels.y[split.select_rows("validation", fold)]).tolist() == [12, 8]
 
 
 def test_folds_beside_given_test_rows():
@@ -174,10 +174,10 @@ def test_parts_of_any_data(counts, validation, test, seed):
     labels = classes(*(count + 8 for count in counts))
     total = len(labels.y)
     split = split_rows(rows_of(total), labels, spec(validation=validation, test=test, seed=seed))
-    assert sorted(np.concatenate([split.rows(part) for part in PARTS])) == list(range(total))
-    assert len(split.rows("validation")) == max(1, round(validation * total))
-    assert len(split.rows("test")) == (max(1, round(test * total)) if test else 0)
-    assert set(labels.y[split.rows("train")]) == set(range(len(counts)))
+    assert sorted(np.concatenate([split.select_rows(part) for part in PARTS])) == list(range(total))
+    assert len(split.select_rows("validation")) == max(1, round(validation * total))
+    assert len(split.select_rows("test")) == (max(1, round(test * total)) if test else 0)
+    assert set(labels.y[split.select_rows("train")]) == set(range(len(counts)))
 
 
 @pytest.mark.parametrize("own_folds", [None, 3])
@@ -186,18 +186,18 @@ def test_divided_anew(own_folds, folds):
     """The test rows stay; of all others each validates one fold, or all of them are trained on."""
     own, labels = spec(seed=4, folds=own_folds), classes(60, 40)
     split = split_rows(rows_of(100), labels, own)
-    anew = divided_anew(split, labels, own, folds)
+    anew = divide_again(split, labels, own, folds)
     others = np.flatnonzero(split.part != "test")
-    assert (anew.rows("test") == split.rows("test")).all()
+    assert (anew.select_rows("test") == split.select_rows("test")).all()
     assert anew.folds == folds
     if folds == 1:
-        assert (anew.rows("train") == others).all()
-        assert (anew.rows("validation") == split.rows("validation")).all()
+        assert (anew.select_rows("train") == others).all()
+        assert (anew.select_rows("validation") == split.select_rows("validation")).all()
         return
-    validated = np.concatenate([anew.rows("validation", fold) for fold in range(folds)])
+    validated = np.concatenate([anew.select_rows("validation", fold) for fold in range(folds)])
     assert (np.sort(validated) == others).all()
     for fold in range(folds):
-        both = np.concatenate([anew.rows("train", fold), anew.rows("validation", fold)])
+        both = np.concatenate([anew.select_rows("train", fold), anew.select_rows("validation", fold)])
         assert (np.sort(both) == others).all()
 
 
@@ -205,4 +205,4 @@ def test_too_many_folds_anew_are_refused(problem):
     """The key to blame is that of the selection."""
     labels = classes(60, 3)
     split = split_rows(rows_of(63), labels, spec(test=0.0))
-    assert problem(lambda: divided_anew(split, labels, spec(test=0.0), 5)).path == "selection.folds"
+    assert problem(lambda: divide_again(split, labels, spec(test=0.0), 5)).path == "selection.folds"

@@ -25,7 +25,7 @@ def test_csv_cells_stay_text(tmp_path):
 def test_rows_know_their_lines(tmp_path):
     """A row's place is its first line in an editor, with blank lines and quoted line breaks counted."""
     raw = read_csv(write(tmp_path, 'a,b\n\n1,"x\ny"\n2,z\n'), "data.csv", "data.source")
-    assert [raw.place(row) for row in range(raw.rows)] == ["line 3", "line 5"]
+    assert [raw.format_place(row) for row in range(raw.rows)] == ["line 3", "line 5"]
     assert raw.table["b"].tolist() == ["x\ny", "z"]
 
 
@@ -79,7 +79,7 @@ def test_parquet_keeps_types(tmp_path):
     raw = read_parquet(tmp_path / "data.parquet", "data.parquet", "data.source")
     assert not raw.text
     assert raw.table.dtypes["a"] == np.float64
-    assert raw.place(1) == "row 2"
+    assert raw.format_place(1) == "row 2"
 
 
 def test_broken_parquet(tmp_path, problem):

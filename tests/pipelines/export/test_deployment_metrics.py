@@ -6,8 +6,9 @@ from fake_channel import FakeChannel
 from pipelines.export import deployment_metrics
 from pipelines.export.deployment_metrics import train_and_measure
 from pipelines.spec.schema import TrainingSpec
-from pipelines.study.load import Goal
-from pipelines.training.messages import TrialJob, read_result
+from pipelines.study.objective import Goal
+from pipelines.training.messages import TrialJob
+from pipelines.training.trial_folder import read_result
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_a_model_is_measured_as_its_files(job):
         Goal("size_mb", "minimize", "litert"),
         Goal("latency_ms", "minimize", "litert"),
     )
-    result = train_and_measure((job, goals), FakeChannel())
+    result = train_and_measure((job, goals), FakeChannel()).result
     assert set(result.measures) == {"size_mb_keras", "size_mb_litert", "latency_ms_litert"}
     assert 0.001 < result.measures["size_mb_litert"] < 1
     assert result.measures["size_mb_litert"] != result.measures["size_mb_keras"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fake_channel import FakeChannel
 
-from pipelines.data.prepare import load_raw
+from pipelines.data.prepared_folder import load_raw
 from pipelines.export.ensemble import average_models, evaluate_ensemble
 from pipelines.models.raw_predict import predict_raw
 from pipelines.selection.model_locations import EnsembleJob

@@ -20,7 +20,7 @@ from fake_channel import FakeChannel
 from inline_engine import InlineEngine
 from weights_alone import leave_weights_alone
 
-from pipelines.data.prepare import load_raw, load_summary
+from pipelines.data.prepared_folder import load_raw, load_summary
 from pipelines.engines.base import Job
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.run_job import JobError, run_job

@@ -51,11 +51,11 @@ def given():
 @pytest.fixture
 def requests(given):
     """Return a function that makes the questions of a family, answered with these values."""
-    from pipelines.models.catalogue import family
+    from pipelines.models.catalogue import find_family
     from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
     def make(name="mlp", **values):
-        return HyperparameterRequests(given(**values), family(name), frozenset())
+        return HyperparameterRequests(given(**values), find_family(name), frozenset())
 
     return make
 

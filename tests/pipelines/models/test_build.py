@@ -3,7 +3,7 @@
 import keras_tuner
 import pytest
 
-from pipelines.models.build import hypermodel
+from pipelines.models.build import build_hypermodel
 from pipelines.models.catalogue import FAMILIES
 from search_spaces.errors import InputError
 
@@ -11,7 +11,7 @@ from search_spaces.errors import InputError
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_of_the_catalogue_is_a_hypermodel(name, context):
     """Each name gives a KerasTuner hypermodel of that name."""
-    found = hypermodel(name, context())
+    found = build_hypermodel(name, context())
     assert isinstance(found, keras_tuner.HyperModel)
     assert found.name == name
 
@@ -19,4 +19,4 @@ def test_every_family_of_the_catalogue_is_a_hypermodel(name, context):
 def test_an_unknown_name_is_refused(context):
     """A family that is not shipped is an input error."""
     with pytest.raises(InputError, match='did you mean "cnn"'):
-        hypermodel("cnnn", context())
+        build_hypermodel("cnnn", context())

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipelines.models.catalogue import ACTIVATIONS, FAMILIES, KERNEL_INITIALIZERS, family
+from pipelines.models.catalogue import ACTIVATIONS, FAMILIES, KERNEL_INITIALIZERS, find_family
 from pipelines.models.optimizer_catalogue import OPTIMIZERS
 from search_spaces.errors import InputError
 
@@ -31,7 +31,7 @@ def test_defaults_and_ranges_are_usable(parameter):
     """No parameter refuses its own default, the ends of its range, or one of its choices."""
     offered = [parameter.default, *parameter.choices]
     offered += [parameter.low, parameter.high] if parameter.kind != "categorical" else []
-    assert [parameter.refusal(value) for value in offered] == [None] * len(offered)
+    assert [parameter.find_problem(value) for value in offered] == [None] * len(offered)
     assert parameter.doc
 
 
@@ -44,22 +44,22 @@ def test_names_are_unique_in_a_family():
 
 def test_per_layer_names_belong_to_their_parameter():
     """`units_3` is the third layer's `units`; a parameter that is not per layer has no such form."""
-    mlp = family("mlp")
+    mlp = find_family("mlp")
     assert mlp.find("units_3").name == "units"
     assert mlp.find("beta_1").name == "beta_1"
-    assert not any(mlp.knows(name) for name in ("depth_1", "units_0", "units_", "units_x", "filters", "unit"))
-    assert family("cnn").knows("filters_2")
+    assert not any(mlp.has_parameter(name) for name in ("depth_1", "units_0", "units_", "units_x", "filters", "unit"))
+    assert find_family("cnn").has_parameter("filters_2")
 
 
 def test_a_space_shows_which_parameters_it_gives_per_layer():
     """Names such as `units_1` mark `units` as declared per layer; `beta_1` marks nothing."""
-    assert family("mlp").per_layer(["units_1", "units_2", "beta_1", "depth", "nothing"]) == {"units"}
+    assert find_family("mlp").find_per_layer(["units_1", "units_2", "beta_1", "depth", "nothing"]) == {"units"}
 
 
 def test_an_unknown_family_is_named_with_the_nearest():
     """A misspelt family gives the nearest name and the way to one's own code."""
     with pytest.raises(InputError, match=r'no model family is called "mpl"; did you mean "mlp".*file.py:function'):
-        family("mpl")
+        find_family("mpl")
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.prepared import Features
-from pipelines.models.catalogue import family
+from pipelines.models.catalogue import find_family
 from pipelines.models.cnn import Cnn
 from search_spaces.errors import InputError
 
@@ -146,11 +146,12 @@ def test_tables_are_refused(context, given):
 
 def test_every_catalogue_parameter_is_asked_for_and_nothing_else(context, given):
     """What is not the optimizer's is asked for by any build that turns everything on."""
-    from pipelines.models.optimizer_catalogue import OPTIMIZER_PARAMETERS, SCHEDULE_PARAMETERS
+    from pipelines.models.optimizer_catalogue import OPTIMIZER_PARAMETERS
+    from pipelines.models.schedule_catalogue import SCHEDULE_PARAMETERS
 
     hp = given(dense_units=4)
     Cnn(context("multiclass", Features(image=(8, 8, 1)))).build(hp)
     shared = {parameter.name for parameter in (*OPTIMIZER_PARAMETERS, *SCHEDULE_PARAMETERS)}
-    own = {parameter.name for parameter in family("cnn").parameters} - shared
+    own = {parameter.name for parameter in find_family("cnn").parameters} - shared
     assert own <= set(hp.values)
-    assert [name for name in hp.values if not family("cnn").knows(name)] == []
+    assert [name for name in hp.values if not find_family("cnn").has_parameter(name)] == []

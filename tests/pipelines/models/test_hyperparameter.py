@@ -16,7 +16,7 @@ NAME = Hyperparameter("activation", "categorical", "relu", "", choices=("relu", 
 )
 def test_usable_values_are_not_refused(parameter, value):
     """A value within the limits is usable, also outside the range offered to KerasTuner."""
-    assert parameter.refusal(value) is None
+    assert parameter.find_problem(value) is None
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_usable_values_are_not_refused(parameter, value):
 )
 def test_unusable_values_are_refused_in_words(parameter, value, said):
     """A refusal names the parameter, what it expects and what it got, with the nearest right word."""
-    assert parameter.refusal(value) == said
+    assert parameter.find_problem(value) == said

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.models.catalogue import FAMILIES, family
+from pipelines.models.catalogue import FAMILIES, find_family
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
 EVERY_PARAMETER = [
@@ -16,7 +16,7 @@ EVERY_PARAMETER = [
 def test_kerastuner_gets_the_catalogues_range(name, parameter, given):
     """Each parameter is registered with its default, range, sampling and choices."""
     hp = given()
-    assert HyperparameterRequests(hp, family(name), frozenset()).get_value(parameter.name) == parameter.default
+    assert HyperparameterRequests(hp, find_family(name), frozenset()).get_value(parameter.name) == parameter.default
     (registered,) = hp.space
     if parameter.kind == "categorical":
         assert set(registered.values) == set(parameter.choices)
@@ -27,7 +27,7 @@ def test_kerastuner_gets_the_catalogues_range(name, parameter, given):
 
 def test_a_default_can_be_overridden_where_the_asker_knows_better(given):
     """Optimizers have defaults of their own, False and 0 among them."""
-    requests = HyperparameterRequests(given(), family("mlp"), frozenset())
+    requests = HyperparameterRequests(given(), find_family("mlp"), frozenset())
     assert requests.get_value("momentum", 0.95) == 0.95
     assert requests.get_value("relative_step", default=False) is False
 
@@ -35,5 +35,5 @@ def test_a_default_can_be_overridden_where_the_asker_knows_better(given):
 def test_a_layer_is_asked_by_its_number_only_where_declared_so(given):
     """`units_2` is asked where the space declares units per layer, else `units`."""
     hp = given(units=3, units_2=5)
-    assert HyperparameterRequests(hp, family("mlp"), frozenset()).get_layer_value("units", 2) == 3
-    assert HyperparameterRequests(hp, family("mlp"), frozenset({"units"})).get_layer_value("units", 2) == 5
+    assert HyperparameterRequests(hp, find_family("mlp"), frozenset()).get_layer_value("units", 2) == 3
+    assert HyperparameterRequests(hp, find_family("mlp"), frozenset({"units"})).get_layer_value("units", 2) == 5

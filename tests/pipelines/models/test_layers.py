@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.models.layers import KernelOptions, drop, predict, read_kernel_options
+from pipelines.models.layers import KernelOptions, apply_dropout, predict, read_kernel_options
 
 PLAIN = KernelOptions("glorot_uniform", None)
 
@@ -31,7 +31,7 @@ def test_l1_and_l2_are_kerass_regularizers(values, expected, requests):
 def test_dropout_drops_its_share_in_training_only(requests):
     """About the declared share of outputs is 0 in training; inference passes all on."""
     source = keras.Input((1000,))
-    model = keras.Model(source, drop(requests(dropout=0.3), 1, source))
+    model = keras.Model(source, apply_dropout(requests(dropout=0.3), 1, source))
     ones = np.ones((20, 1000), dtype="float32")
     assert np.mean(np.asarray(model(ones, training=True)) == 0) == pytest.approx(0.3, abs=0.02)
     assert np.array_equal(model(ones, training=False), ones)
@@ -40,7 +40,7 @@ def test_dropout_drops_its_share_in_training_only(requests):
 def test_a_dropout_of_zero_adds_no_layer(requests):
     """Nothing is added where nothing is dropped."""
     source = keras.Input((4,))
-    assert drop(requests(dropout=0.0), 1, source) is source
+    assert apply_dropout(requests(dropout=0.0), 1, source) is source
 
 
 @pytest.mark.parametrize(("kind", "outputs"), [("binary", 1), ("multiclass", 3)])

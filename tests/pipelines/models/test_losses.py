@@ -80,12 +80,12 @@ def test_label_smoothing_reaches_every_cross_entropy(kind, name, requests, tasks
 
 def test_label_smoothing_is_not_asked_where_it_cannot_act(given, tasks):
     """A loss without label smoothing asks for none, so a space that declares it is told so."""
-    from pipelines.models.catalogue import family
+    from pipelines.models.catalogue import find_family
     from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
     hp = given()
-    build_loss(HyperparameterRequests(hp, family("mlp"), frozenset()), tasks["binary"], TrainingSpec(loss="hinge"))
-    build_loss(HyperparameterRequests(hp, family("mlp"), frozenset()), tasks["regression"], TrainingSpec())
+    build_loss(HyperparameterRequests(hp, find_family("mlp"), frozenset()), tasks["binary"], TrainingSpec(loss="hinge"))
+    build_loss(HyperparameterRequests(hp, find_family("mlp"), frozenset()), tasks["regression"], TrainingSpec())
     assert "label_smoothing" not in hp.values
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.data.prepared import Features
-from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS, family
-from pipelines.models.mlp import Mlp, embedding_width
-from pipelines.models.objectives import reported_metrics
+from pipelines.models.catalogue import ACTIVATIONS, KERNEL_INITIALIZERS, find_family
+from pipelines.models.mlp import Mlp, calculate_embedding_width
+from pipelines.models.objectives import list_reported_metrics
 from search_spaces.errors import InputError
 
 
@@ -124,7 +124,7 @@ def test_every_coded_column_has_its_embedding(context, given):
 
 def test_embedding_width_follows_the_rule_of_thumb(context, given):
     """Without a declared width it grows with the number of codes and stays within 1 and 50."""
-    assert [embedding_width(n) for n in (1, 2, 10, 100, 10**6)] == [2, 2, 6, 21, 50]
+    assert [calculate_embedding_width(n) for n in (1, 2, 10, 100, 10**6)] == [2, 2, 6, 21, 50]
     model = Mlp(context(features=Features(codes=(("city", 100),)))).build(given(depth=0))
     assert layers_of(model, keras.layers.Embedding)[0].output_dim == 21
 
@@ -157,7 +157,7 @@ def test_training_learns_and_reports_the_announced_metrics(kind, context, given,
     family_model = Mlp(study)
     model = family_model.build(hp)
     history = family_model.fit(hp, model, {"dense": x}, y, validation_data=({"dense": x}, y), verbose=0).history
-    assert set(history) == set(reported_metrics(kind, study.training))
+    assert set(history) == set(list_reported_metrics(kind, study.training))
     assert len(history["loss"]) == 12
     assert history["val_loss"][-1] < 0.8 * history["val_loss"][0]
 
@@ -166,12 +166,13 @@ def test_a_build_asks_for_nothing_outside_the_catalogue(context, given):
     """The catalogue lists every name that the family asks for."""
     hp = given()
     Mlp(context(features=Features(dense=2, codes=(("city", 9),)))).build(hp)
-    assert [name for name in hp.values if not family("mlp").knows(name)] == []
+    assert [name for name in hp.values if not find_family("mlp").has_parameter(name)] == []
 
 
 def test_every_catalogue_parameter_is_asked_for_by_some_build(context, given):
     """The catalogue lists no name that the family never asks for."""
-    from pipelines.models.optimizer_catalogue import OPTIMIZERS, SCHEDULES
+    from pipelines.models.optimizer_catalogue import OPTIMIZERS
+    from pipelines.models.schedule_catalogue import SCHEDULES
 
     asked = set()
     features = Features(dense=2, codes=(("city", 9),))
@@ -183,7 +184,7 @@ def test_every_catalogue_parameter_is_asked_for_by_some_build(context, given):
         hp = given(schedule=schedule, depth=1)
         Mlp(context(features=features)).build(hp)
         asked |= set(hp.values)
-    assert asked == {parameter.name for parameter in family("mlp").parameters}
+    assert asked == {parameter.name for parameter in find_family("mlp").parameters}
 
 
 def test_it_builds_under_kerastuners_own_sampling(context):

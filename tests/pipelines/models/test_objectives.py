@@ -6,12 +6,12 @@ from pipelines.data.prepared import Task
 from pipelines.models.objectives import (
     LOSSES,
     METRICS,
-    class_weights,
-    default_objective,
-    direction_of,
-    loss_name,
-    metric_names,
-    reported_metrics,
+    calculate_class_weights,
+    find_default_objective,
+    find_direction,
+    list_reported_metrics,
+    resolve_loss,
+    resolve_metrics,
     resolve_objective,
 )
 from pipelines.spec.schema import ObjectiveSpec, TrainingSpec
@@ -41,15 +41,15 @@ ANIMALS = Task("multiclass", ("animal",), classes=("cat", "dog", "emu"), class_c
 )
 def test_a_task_brings_its_loss_metrics_and_objective(kind, loss, metrics, objective):
     """A study that names none of them gets those of its task."""
-    assert loss_name(kind, TrainingSpec()) == loss
-    assert metric_names(kind, TrainingSpec()) == metrics
-    assert default_objective(kind) == objective
+    assert resolve_loss(kind, TrainingSpec()) == loss
+    assert resolve_metrics(kind, TrainingSpec()) == metrics
+    assert find_default_objective(kind) == objective
     assert resolve_objective(kind, TrainingSpec(), None) == objective
 
 
 def test_reported_metrics_are_the_loss_and_all_metrics_on_both_parts():
     """What an objective may name: loss and metrics, each also with `val_`, declared ones after the task's."""
-    assert reported_metrics("multiclass", TrainingSpec(metrics=["f1_score", "accuracy"])) == (
+    assert list_reported_metrics("multiclass", TrainingSpec(metrics=["f1_score", "accuracy"])) == (
         *("loss", "accuracy", "f1_score"),
         *("val_loss", "val_accuracy", "val_f1_score"),
     )
@@ -69,12 +69,12 @@ def test_reported_metrics_are_the_loss_and_all_metrics_on_both_parts():
 )
 def test_the_direction_of_a_metric_is_known(metric, direction):
     """A metric's direction need not be written; of an unknown name nothing is claimed."""
-    assert direction_of(metric) == direction
+    assert find_direction(metric) == direction
 
 
 def test_every_shipped_metric_has_a_direction():
     """No metric on offer leaves the direction open."""
-    assert all(direction_of(f"val_{name}") for names in METRICS.values() for name in names)
+    assert all(find_direction(f"val_{name}") for names in METRICS.values() for name in names)
 
 
 def test_an_objective_may_turn_its_direction_round():
@@ -88,16 +88,16 @@ def test_an_objective_may_turn_its_direction_round():
     ("call", "said"),
     [
         (
-            lambda: loss_name("binary", TrainingSpec(loss="binary_crossentropie")),
+            lambda: resolve_loss("binary", TrainingSpec(loss="binary_crossentropie")),
             r'training.loss: there is no loss "binary_crossentropie"; '
             r'did you mean "binary_crossentropy"',
         ),
         (
-            lambda: loss_name("regression", TrainingSpec(loss="categorical_crossentropy")),
+            lambda: resolve_loss("regression", TrainingSpec(loss="categorical_crossentropy")),
             r'loss "categorical_crossentropy" does not fit a regression task; .*choices are: huber',
         ),
         (
-            lambda: metric_names("regression", TrainingSpec(metrics=["r2_score", "accuracy"])),
+            lambda: resolve_metrics("regression", TrainingSpec(metrics=["r2_score", "accuracy"])),
             r'training.metrics\[1\]: metric "accuracy" does not fit a regression task',
         ),
         (
@@ -133,15 +133,15 @@ def inspect_is_loss(found, keras):
 
 def test_balanced_weights_make_classes_weigh_the_same_in_sum():
     """`balanced` gives rows / (classes x count), so that count x weight is equal over classes."""
-    weights = class_weights(ANIMALS, TrainingSpec(class_weight="balanced"))
+    weights = calculate_class_weights(ANIMALS, TrainingSpec(class_weight="balanced"))
     sums = [weights[index] * count for index, count in enumerate(ANIMALS.class_counts)]
     assert sums == pytest.approx([100 / 3] * 3)
 
 
 def test_named_weights_go_to_their_class_and_others_weigh_one():
     """Weights by class name become weights by index."""
-    assert class_weights(ANIMALS, TrainingSpec(class_weight={"emu": 5.0})) == {0: 1.0, 1: 1.0, 2: 5.0}
-    assert class_weights(ANIMALS, TrainingSpec()) is None
+    assert calculate_class_weights(ANIMALS, TrainingSpec(class_weight={"emu": 5.0})) == {0: 1.0, 1: 1.0, 2: 5.0}
+    assert calculate_class_weights(ANIMALS, TrainingSpec()) is None
 
 
 @pytest.mark.parametrize(
@@ -156,4 +156,4 @@ def test_named_weights_go_to_their_class_and_others_weigh_one():
 def test_unusable_class_weights_are_refused(task, training, said):
     """Weights of unknown classes and weights where none can act are refused."""
     with pytest.raises(InputError, match=said):
-        class_weights(task, TrainingSpec(**training))
+        calculate_class_weights(task, TrainingSpec(**training))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.models.catalogue import family
+from pipelines.models.catalogue import find_family
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.optimizer_catalogue import CLIPS, OPTIMIZER_PARAMETERS, OPTIMIZERS
 from pipelines.models.optimizers import OPTIMIZER_CLASSES, build_optimizer
@@ -66,7 +66,7 @@ def test_an_undeclared_argument_keeps_kerass_default(name, requests):
 def test_an_optimizer_asks_only_for_what_it_takes(name, given):
     """Parameters of other optimizers are not asked for, so that they do not exist in a trial."""
     hp = given(optimizer=name)
-    build_optimizer(HyperparameterRequests(hp, family("mlp"), frozenset()), 4, 3)
+    build_optimizer(HyperparameterRequests(hp, find_family("mlp"), frozenset()), 4, 3)
     own = {p.name for p in OPTIMIZER_PARAMETERS} - {"optimizer", "clip", "clip_threshold", "use_ema", "ema_momentum"}
     assert own & set(hp.values) == set(OPTIMIZERS[name])
 

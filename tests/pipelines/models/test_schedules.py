@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.models.optimizer_catalogue import SCHEDULES
+from pipelines.models.schedule_catalogue import SCHEDULES
 from pipelines.models.schedules import Warmup, build_schedule
 
 RATE, STEPS, EPOCHS = 0.4, 5, 12
@@ -109,7 +109,7 @@ def test_the_optimizers_rate_follows_the_schedule_in_training(name, context, giv
 
 
 def _asked(hp):
-    from pipelines.models.catalogue import family
+    from pipelines.models.catalogue import find_family
     from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
-    return HyperparameterRequests(hp, family("mlp"), frozenset())
+    return HyperparameterRequests(hp, find_family("mlp"), frozenset())

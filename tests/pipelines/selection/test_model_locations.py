@@ -12,8 +12,8 @@ from inline_engine import InlineEngine
 from small_studies import study_of
 from weights_alone import leave_weights_alone
 
-from pipelines.data.prepare import load_part, load_raw
-from pipelines.engines.run_job import run_alone
+from pipelines.data.prepared_folder import load_part, load_raw
+from pipelines.engines.run_job import run_job
 from pipelines.models.raw_predict import predict_raw
 from pipelines.selection.model_locations import Evaluation, evaluate, evaluation_job, models_job, test_scores
 from pipelines.spec.schema import TrainingSpec
@@ -83,7 +83,7 @@ def test_models_are_written_by_one_job(home, mixed_data):
     """The job for several trials writes the model of each that is named."""
     trained(home, mixed_data, "val_loss")
     leave_weights_alone(home.trial("it", 0))
-    run_alone(InlineEngine(), models_job(home, "it", [0]))
+    run_job(InlineEngine(), models_job(home, "it", [0]))
     assert (home.trial("it", 0) / "model.keras").exists()
 
 

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.spec.error_messages import keys_of, spec_problems
+from pipelines.spec.error_messages import list_spec_problems, split_keys
 from pipelines.spec.schema import StudySpec
-from search_spaces.yaml_document import plain_document
+from search_spaces.yaml_document import make_document
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,14 @@ from search_spaces.yaml_document import plain_document
 def test_dotted_paths_are_taken_apart(dotted, keys):
     """Dots part keys, except inside a key that holds dots itself; numbers count in lists."""
     data = {"data": {"columns": {"a": {}, "a.b": {}}}, "training": {"metrics": ["auc", "f1_score"]}}
-    assert keys_of(data, dotted) == keys
+    assert split_keys(data, dotted) == keys
 
 
 def found(**keys) -> list[tuple[str, str]]:
-    document = plain_document({"study": "s", "data": {"source": "d.csv"}, "model": "mlp", **keys})
+    document = make_document({"study": "s", "data": {"source": "d.csv"}, "model": "mlp", **keys})
     with pytest.raises(ValidationError) as refused:
         StudySpec.model_validate(document.data)
-    return [(problem.path, problem.message) for problem in spec_problems(document, refused.value)]
+    return [(problem.path, problem.message) for problem in list_spec_problems(document, refused.value)]
 
 
 def test_a_union_is_told_once():

@@ -1,0 +1,64 @@
+"""Digests of a study's data: of what it is made from, and of the rows themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.prepared import InputKind
+from pipelines.data.raw import Array, RawData
+from pipelines.data.source_paths import resolve_source_path
+from pipelines.spec.data_spec import DataSpec
+
+FORMAT = 1
+"""Version of a prepared folder's files: a folder of another version is prepared again."""
+
+
+def calculate_fingerprint(
+    spec: DataSpec, base: Path, prefers: InputKind, raw: RawData | None, folds_again: int | None = None
+) -> str:
+    """Return a digest of everything that prepared data depends on; a loader's rows are known by their values alone."""
+    anew = "" if folds_again is None else f" {folds_again}"
+    digest = hashlib.sha256(f"{FORMAT} {prefers}{anew} {spec.model_dump_json()}".encode())
+    for source in (spec.source, spec.validation_source, spec.test_source):
+        path = resolve_source_path(source, base) if source is not None else None
+        for file in _list_files(path) if path is not None else []:
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    if raw is not None:
+        update_digest(digest, raw.table, raw.array, raw.labels)
+    return digest.hexdigest()
+
+
+def _list_files(path: Path) -> list[Path]:
+    return (
+        sorted(file for file in path.rglob("*") if file.is_file())
+        if path.is_dir()
+        else [path]
+        if path.is_file()
+        else []
+    )
+
+
+def update_digest(digest: Any, *values: pd.DataFrame | Array | None) -> None:
+    for value in values:
+        if isinstance(value, pd.DataFrame):
+            digest.update(repr(list(value.columns)).encode())
+            digest.update(pd.util.hash_pandas_object(value.astype(str), index=False).to_numpy().tobytes())
+        elif value is not None:
+            digest.update(f"{value.dtype} {value.shape}".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+
+
+def read_fingerprint(folder: Path) -> str | None:
+    """Return the fingerprint of a prepared folder; None where there is none, or it was written by another version."""
+    try:
+        read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(read["fingerprint"]) if read.get("format") == FORMAT else None

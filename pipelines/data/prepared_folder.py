@@ -1,0 +1,79 @@
+"""Readers of a folder that data preparation wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pipelines.data.prepared import DataSummary, Features, Part, RawColumn, Task
+from pipelines.data.raw import Array, PartName
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load_summary(folder: Path) -> DataSummary:
+    """Return the summary of a folder that was prepared."""
+    read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    image = read["features"]["image"]
+    return DataSummary(
+        source=read["source"],
+        task=_read_task(read["task"]),
+        features=Features(
+            dense=read["features"]["dense"],
+            codes=tuple((name, count) for name, count in read["features"]["codes"]),
+            image=None if image is None else (image[0], image[1], image[2]),
+        ),
+        raw=tuple(RawColumn(**{**column, "shape": tuple(column["shape"])}) for column in read["raw"]),
+        rows=read["rows"],
+        folds=read["folds"],
+        digest=read["digest"],
+        encodings=read["encodings"],
+        notes=tuple(read["notes"]),
+    )
+
+
+def load_part(folder: Path, part: PartName, fold: int = 0) -> Part:
+    """Return the arrays of one part, mapped into memory and read-only."""
+    below = folder / f"fold-{fold}"
+    names = [file.name.removeprefix(f"{part}.").removesuffix(".npy") for file in sorted(below.glob(f"{part}.*.npy"))]
+    x = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in names if name not in ("y", "raw")}
+    return Part(x=x, y=np.load(below / f"{part}.y.npy", mmap_mode="r"))
+
+
+def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -> dict[str, Array]:
+    """Return the raw inputs of one part as the exported model takes them, in the row order of `load_part`.
+
+    Numbers are float32; strings are Python strings in an object array, to be passed through `tf.constant`.
+    """
+    below = folder / f"fold-{fold}"
+    if (below / f"{part}.raw.npy").exists():
+        name = load_summary(folder).raw[0].name
+        return {name: np.load(below / f"{part}.raw.npy", mmap_mode="r").astype(np.float32)}
+    import pandas as pd  # takes half a second, and only exports and comparisons read tables
+
+    table = pd.read_parquet(below / f"{part}.raw.parquet")
+    numeric = {column.name: column.dtype == "float32" for column in load_summary(folder).raw}
+    return {name: table[name].to_numpy(dtype=np.float32 if numeric[name] else object) for name in numeric}
+
+
+def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:
+    """Return the preprocessing model of a fold."""
+    import keras
+
+    return keras.saving.load_model(folder / f"fold-{fold}" / "preprocessing.keras")
+
+
+def _read_task(read: Mapping[str, Any]) -> Task:
+    return Task(
+        kind=read["kind"],
+        targets=tuple(read["targets"]),
+        classes=tuple(read["classes"]),
+        target_mean=tuple(read["target_mean"]),
+        target_scale=tuple(read["target_scale"]),
+        class_counts=tuple(read["class_counts"]),
+    )
