@@ -21,11 +21,11 @@ from small_studies import study_of, write_mixed_csv
 
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.export.export import export_trial
-from pipelines.operations.run import supervised
-from pipelines.queries.study_reader import Lookup
+from pipelines.operations.run import supervise
+from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.events import EpochEnded, StudyEnded, TrialEnded
 from pipelines.workspace.home import Home
-from tracking.mlflow import ui, urls
+from tracking.mlflow import server, urls
 
 MIXED = """
 study: mixed
@@ -154,7 +154,7 @@ def _no_server_of_the_environment():
 @pytest.fixture(scope="module")
 def mixed(folder, home, _no_server_of_the_environment):
     """The study `mixed`, run: everything that its supervisor said."""
-    with supervised(study_of(MIXED, folder), home) as supervisor:
+    with supervise(study_of(MIXED, folder), home) as supervisor:
         return list(supervisor.run())
 
 
@@ -162,7 +162,7 @@ class Shown:
     """What MLflow shows of a study."""
 
     def __init__(self, home, study):
-        self.client = MlflowClient(urls.resolve(home.folder, {}))
+        self.client = MlflowClient(urls.resolve_tracking_uri(home.folder, {}))
         self.experiment = self.client.get_experiment_by_name(study)
         runs = self.client.search_runs([self.experiment.experiment_id])
         self.parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
@@ -265,7 +265,7 @@ def test_mlflow_has_the_winners_model(shown, mixed, home):
 @pytest.fixture(scope="module")
 def answered(mixed, home):
     """What the registered winner answers where `mlflow.pyfunc` loads it, and what the Keras model does."""
-    summary, uri = home.data("mixed") / "summary.json", urls.resolve(home.folder, {})
+    summary, uri = home.data("mixed") / "summary.json", urls.resolve_tracking_uri(home.folder, {})
     command = [sys.executable, "-c", ANSWERED, uri, json.dumps(ASKED), str(summary)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
@@ -288,7 +288,7 @@ def test_mlflow_serves_the_champion(answered, home, tmp_path):
         "dataframe_records": ASKED,
         "inputs": {name: [row[name] for row in ASKED] for name in names},
     }
-    with served("models:/mixed@champion", urls.resolve(home.folder, {}), tmp_path / "log") as address:
+    with run_service("models:/mixed@champion", urls.resolve_tracking_uri(home.folder, {}), tmp_path / "log") as address:
         for form, rows in forms.items():
             answer = httpx.post(f"{address}/invocations", json={form: rows}, timeout=60)
             assert answer.status_code == 200, answer.text
@@ -298,9 +298,9 @@ def test_mlflow_serves_the_champion(answered, home, tmp_path):
 
 
 @contextmanager
-def served(model, tracking_uri, log):
+def run_service(model, tracking_uri, log):
     """Serve a model as a person would, and yield where."""
-    port = ui._free_port("127.0.0.1", 0)
+    port = server.find_free_port("127.0.0.1", 0)
     bin_folder = Path(sys.executable).parent
     command = [bin_folder / "mlflow", "models", "serve", "--model-uri", model, "--env-manager", "local"]
     environ = environment(MLFLOW_TRACKING_URI=tracking_uri, PATH=f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
@@ -340,7 +340,7 @@ def test_the_winner_is_exported_by_a_worker(mixed, home, tmp_path):
 def test_lost_and_slow_workers_cost_their_trials(folder, home, _no_server_of_the_environment):
     """A worker that is killed, and one that takes too long, are that trial's failure; the study goes on."""
     ended = {}
-    with supervised(study_of(UNLUCKY, folder), home) as supervisor:
+    with supervise(study_of(UNLUCKY, folder), home) as supervisor:
         for event in supervisor.run():
             if isinstance(event, EpochEnded) and event.number == 0 and 0 not in ended and event.epoch == 2:
                 os.kill(supervisor._engine._busy["trial-0"].process.pid, signal.SIGKILL)
@@ -359,7 +359,7 @@ def test_lost_and_slow_workers_cost_their_trials(folder, home, _no_server_of_the
 def test_a_fleet_whose_worker_is_killed_goes_on_where_it_was(folder, home, _no_server_of_the_environment):
     """Its trials are finished by other fleets, from their last checkpoints, and each epoch is shown once."""
     killed_at, begun = 0, time.monotonic()
-    with supervised(study_of(FLEET, folder), home) as supervisor:
+    with supervise(study_of(FLEET, folder), home) as supervisor:
         for event in supervisor.run():
             checkpoints = list((home.study("fleet") / "trials").glob("*/fold-0.checkpoint"))
             if isinstance(event, EpochEnded) and not killed_at and len(checkpoints) == 3:
@@ -405,15 +405,15 @@ def test_a_study_survives_an_interrupt_and_a_kill(folder, tmp_path):
     home = Home(tmp_path / "home", str(tmp_path / "home"))
     (folder / "interrupted.yaml").write_text(INTERRUPTED)
     assert run_until(folder, home, signal.SIGINT, trial=0) == 130
-    with Lookup.open(home) as lookup:
-        assert lookup.study("interrupted").state == "parked"
-        [cut_off] = lookup.trials("interrupted")
+    with StudyReader.open(home) as reader:
+        assert reader.read_study("interrupted").state == "paused"
+        [cut_off] = reader.list_trials("interrupted")
     assert cut_off.state == "running"
     assert run_until(folder, home, signal.SIGKILL, trial=1) == -signal.SIGKILL
     assert run_until(folder, home) == 0, (folder / "output.txt").read_text()
-    with Lookup.open(home) as lookup:
-        trials = lookup.trials("interrupted")
-        assert lookup.study("interrupted").waiting_for_mlflow == 0
+    with StudyReader.open(home) as reader:
+        trials = reader.list_trials("interrupted")
+        assert reader.read_study("interrupted").waiting_for_mlflow == 0
     assert [(trial.number, trial.state) for trial in trials] == [(number, "complete") for number in range(3)]
     assert trials[0].params["learning_rate"] == cut_off.params["learning_rate"]
     shown = Shown(home, "interrupted")

@@ -1,43 +1,43 @@
-"""The home on this machine, seen from the command line: the same questions and answers as of a service (`remote`)."""
+"""`LocalClient`: studies of a home on this machine."""
 
 from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pipelines.data.source_paths import check_source_paths
-from pipelines.export.export import ExportResult
-from pipelines.operations.control import Standing
-from pipelines.operations.promote import Promoted, promote_trial
-from pipelines.operations.submit import hand_in
-from pipelines.queries.study_reader import Lookup
+from pipelines.operations.submit import submit_study
+from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
-from pipelines.study.load import Study
+from pipelines.study.study import Study
 from pipelines.supervisor.event_log import LOG_FILE
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, UnknownError
 from tracking.store.database import Store
-from tracking.store.study_queue import OVER, StudyQueue, Wish
+from tracking.store.study_queue import ENDED_STATES, ControlRequest, StudyQueue
 from tracking.store.submissions import Submissions
 from tracking.store.tokens import Scope, Token, Tokens
 
 if TYPE_CHECKING:
-    from pipelines.operations.replay.replay import Replayed
+    from pipelines.export.export import ExportResult
+    from pipelines.operations.control import StudyStatus
+    from pipelines.operations.promote import PromotionResult
+    from pipelines.operations.replay.replay import ReplayResult
 
-_LOOK_EVERY_S = 0.5
+_POLL_S = 0.5
 _PIECE_BYTES = 1 << 16
 
 
-class Here:
-    """A home."""
+class LocalClient:
+    """Studies of a home; see `StudyClient`."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
 
-    def __enter__(self) -> Here:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -46,56 +46,61 @@ class Here:
     # Studies -------------------------------------------------------------------------------------------------
 
     def submit(self, study: Study, *, priority: int = 0) -> tuple[str, bool]:
-        """Put a study in the home's queue, for a service to work on; return its name, and whether it is new there.
+        """Put a study into the home's queue, for a service to run; return its name, and whether it is new there.
 
         Raises:
-            InputError: if its files are not there, or there is another study of that name.
+            InputError: if its files are missing, or there is another study of that name.
         """
         try:
             check_source_paths(study.spec.data, study.base)
         except InputError as error:
-            raise study.placed(error) from None
+            raise study.locate_problems(error) from None
         with Store.open(self.home.store) as store, store.write() as connection:
-            is_new = hand_in(study, StudyQueue(store), connection)
+            is_new = submit_study(study, StudyQueue(store), connection)
             Submissions(store).put(study.name, getpass.getuser(), priority, connection)
         return study.name, is_new
 
-    def with_uploads(self, study: Study) -> Study:
-        """Refuse to send files to where they are."""
+    def upload_data(self, study: Study) -> Study:
+        """Refuse an upload: the files are on this machine already.
+
+        Raises:
+            InputError: always.
+        """
         raise InputError("--upload: there is no service to send files to; set KERASTUDY_URL")
 
-    def studies(self) -> Sequence[StudyRow]:
+    def list_studies(self) -> Sequence[StudyRow]:
         """Return every study, oldest first."""
-        with Lookup.open(self.home) as lookup:
-            return lookup.studies()
+        with StudyReader.open(self.home) as reader:
+            return reader.list_studies()
 
-    def study(self, name: str) -> StudyView:
+    def read_study(self, name: str) -> StudyView:
         """Return one study."""
-        with Lookup.open(self.home) as lookup:
-            return lookup.study(name)
+        with StudyReader.open(self.home) as reader:
+            return reader.read_study(name)
 
-    def trials(self, name: str) -> Sequence[TrialRow]:
+    def list_trials(self, name: str) -> Sequence[TrialRow]:
         """Return a study's trials."""
-        with Lookup.open(self.home) as lookup:
-            return lookup.trials(name)
+        with StudyReader.open(self.home) as reader:
+            return reader.list_trials(name)
 
-    def best(self, name: str) -> BestTrial:
+    def find_best_trial(self, name: str) -> BestTrial:
         """Return a study's best trial."""
-        with Lookup.open(self.home) as lookup:
-            return lookup.best(name)
+        with StudyReader.open(self.home) as reader:
+            return reader.find_best_trial(name)
 
-    def ask(self, name: str, wish: Wish) -> Standing:
-        """Pause, stop or cancel a study; return how it stands then."""
-        from pipelines.cli.foreground import control_in_foreground
+    def control(self, name: str, control_request: ControlRequest) -> StudyStatus:
+        """Pause, stop or cancel a study; return its status afterwards."""
+        from pipelines.operations.control import control_study  # the supervisor's modules take long to import
 
-        return control_in_foreground(name, self.home, wish)
+        return control_study(self.home, name, control_request)
 
-    def log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
-        """Yield a study's log, or a trial's, piece by piece; with `follow`, until nobody works on the study."""
-        file = self._log_file(name, trial)
+    def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
+        """Yield a study's log, or a trial's, piece by piece; with `follow`, until no process works on the study."""
+        file = self._find_log(name, trial)
         position = 0
         while True:
-            is_over = not follow or self.study(name).state in (*OVER, "parked", "interrupted")
+            # The state is read before the file: what is written between the two is yielded all the same.
+            is_over = not follow or self.read_study(name).state in (*ENDED_STATES, "paused", "interrupted")
             while file.exists():
                 with file.open("rb") as stream:
                     stream.seek(position)
@@ -106,13 +111,13 @@ class Here:
                 yield piece.decode(errors="replace")
             if is_over:
                 return
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
 
-    def _log_file(self, name: str, trial: int | None) -> Path:
+    def _find_log(self, name: str, trial: int | None) -> Path:
         if trial is None:
-            self.study(name)
+            self.read_study(name)  # an unknown study is an error with the nearest name
             return self.home.study(name) / LOG_FILE
-        if trial not in {each.number for each in self.trials(name)}:
+        if trial not in {each.number for each in self.list_trials(name)}:
             raise UnknownError(f"{name} has no trial {trial}")
         return self.home.worker_log(name, trial)
 
@@ -124,25 +129,27 @@ class Here:
 
         return export_study(self.home, name, trial, formats, target, ensemble=ensemble)
 
-    def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> Promoted:
-        """Give a trial's model an alias, if it is at least as good as what holds it."""
+    def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
+        """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""
+        from pipelines.operations.promote import promote_trial
+
         return promote_trial(self.home, name, trial, alias, force=force)
 
-    def replay(self, name: str, trial: int, target: Path | None) -> Replayed:
-        """Train a trial again and compare it with what was recorded."""
-        from pipelines.cli.foreground import replay_in_foreground
+    def replay(self, name: str, trial: int, target: Path | None, report: Callable[[str], None]) -> ReplayResult:
+        """Train a trial again and compare it with its record; `report` is called with each step."""
+        from pipelines.operations.replay.replay import replay
 
-        return replay_in_foreground(self.home, name, trial, target)
+        return replay(self.home, name, trial, target, report)
 
     # Tokens --------------------------------------------------------------------------------------------------
 
-    def tokens(self) -> Sequence[Token]:
+    def list_tokens(self) -> Sequence[Token]:
         """Return all tokens of the home's service."""
         with Store.open(self.home.store) as store:
             return Tokens(store).list()
 
     def create_token(self, name: str, scope: Scope, running_trials: int | None) -> str:
-        """Make a token and return it as it is written."""
+        """Create a token and return its text."""
         with Store.open(self.home.store) as store:
             return Tokens(store).create(name, scope, running_trials)
 

@@ -1,46 +1,94 @@
-"""Handing a study in and waiting for its end, whether to the service or on this home."""
+"""`StudyClient`, the interface of both clients, and submission of a study through it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
 
-import click
-
-from pipelines.operations.control import Standing
-from pipelines.queries.views import StudyView
-from pipelines.study.load import Study
+from pipelines.operations.control import StudyStatus
+from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
+from pipelines.study.study import Study
 from search_spaces.errors import InputError, KerastudyError
-from tracking.store.study_queue import OVER
+from tracking.store.study_queue import ENDED_STATES, ControlRequest
+from tracking.store.tokens import Scope, Token
 
-_LOOK_EVERY_S = 1.0
-_AWAY_S = 60.0
+if TYPE_CHECKING:
+    from pipelines.export.export import ExportResult
+    from pipelines.operations.promote import PromotionResult
+    from pipelines.operations.replay.replay import ReplayResult
+
+_POLL_S = 1.0
+_MAX_SILENCE_S = 60.0
 
 
-class Door(Protocol):
-    """Where studies are handed in: `here.Here` or `remote.Remote`."""
+class StudyClient(Protocol):
+    """Studies of a home (`LocalClient`) or of a service (`HttpClient`).
+
+    Each method raises InputError if the study or the request is refused, and KerastudyError if the service does not
+    answer.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
 
     def submit(self, study: Study, *, priority: int = 0) -> tuple[str, bool]:
-        """Hand a study in; return its name, and whether it is new there."""
+        """Submit a study; return its name, and whether it is new there."""
 
-    def study(self, name: str) -> StudyView:
+    def upload_data(self, study: Study) -> Study:
+        """Upload the data files of a study, and return it with their new names."""
+
+    def list_studies(self) -> Sequence[StudyRow]:
+        """Return every study, oldest first."""
+
+    def read_study(self, name: str) -> StudyView:
         """Return one study."""
 
-    def log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
-        """Yield a study's log, or a trial's."""
+    def list_trials(self, name: str) -> Sequence[TrialRow]:
+        """Return a study's trials."""
 
-    def with_uploads(self, study: Study) -> Study:
-        """Send the data files that a study names along, and return it with their new names."""
+    def find_best_trial(self, name: str) -> BestTrial:
+        """Return a study's best trial."""
+
+    def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
+        """Yield a study's log, or a trial's, piece by piece; with `follow`, until the study ends."""
+
+    def control(self, name: str, control_request: ControlRequest) -> StudyStatus:
+        """Pause, stop or cancel a study; return its status afterwards."""
+
+    def export(
+        self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False
+    ) -> ExportResult:
+        """Write a model of a study to a new folder."""
+
+    def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
+        """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""
+
+    def replay(self, name: str, trial: int, target: Path | None, report: Callable[[str], None]) -> ReplayResult:
+        """Train a trial again and compare it with its record; `report` is called with each step."""
+
+    def list_tokens(self) -> Sequence[Token]:
+        """Return all tokens of the service."""
+
+    def create_token(self, name: str, scope: Scope, running_trials: int | None) -> str:
+        """Create a token and return its text."""
+
+    def remove_token(self, name: str) -> None:
+        """Remove a token."""
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """What became of a study that was handed in.
+class SubmissionResult:
+    """Result of a submission.
 
     Attributes:
-        place: where it stands in the queue, from 1; None if it does not wait, or nobody knows.
+        study: the study's name.
+        is_new: whether there is something to run that was not there before.
+        state: the study's state.
+        place: its place in the queue, from 1; None if it does not wait, or on a home without a service.
         next: the command that shows more.
     """
 
@@ -51,44 +99,50 @@ class Submitted:
     next: str
 
 
-def handed_in(door: Door, study: Study, priority: int, *, upload: bool) -> Submitted:
-    """Hand a study in.
+def submit(client: StudyClient, study: Study, priority: int, *, upload: bool) -> SubmissionResult:
+    """Submit a study, with its data files if `upload` is set.
 
     Raises:
         InputError: if it is refused.
     """
     if upload:
-        study = door.with_uploads(study)
-    name, is_new = door.submit(study, priority=priority)
-    view = door.study(name)
-    return Submitted(name, is_new, view.state, getattr(view, "place", None), f"kerastudy logs {name} --follow")
+        study = client.upload_data(study)
+    name, is_new = client.submit(study, priority=priority)
+    view = client.read_study(name)
+    return SubmissionResult(name, is_new, view.state, getattr(view, "place", None), f"kerastudy logs {name} --follow")
 
 
-def waited(door: Door, name: str) -> Standing:
-    """Wait until a study is over or parked; a service that does not answer for a minute ends the wait.
+def wait(client: StudyClient, name: str) -> StudyStatus:
+    """Wait until a study is over or paused.
+
+    A service that restarts is silent for some seconds: the wait ends after a minute without an answer.
 
     Raises:
         InputError: if there is no such study.
         KerastudyError: if the service does not answer.
     """
-    answered = time.monotonic()
+    answered_at = time.monotonic()
     while True:
         try:
-            view = door.study(name)
+            view = client.read_study(name)
         except InputError:
             raise
         except KerastudyError:
-            if time.monotonic() - answered > _AWAY_S:
+            if time.monotonic() - answered_at > _MAX_SILENCE_S:
                 raise
         else:
-            answered = time.monotonic()
-            if view.state in (*OVER, "parked"):
-                return Standing(name, view.state, view.reason)
-        time.sleep(_LOOK_EVERY_S)
+            answered_at = time.monotonic()
+            if view.state in (*ENDED_STATES, "paused"):
+                return StudyStatus(name, view.state, view.reason)
+        time.sleep(_POLL_S)
 
 
-def followed(door: Door, name: str) -> int:
-    """Print a study's log until it ends; return the exit code."""
-    for piece in door.log(name, None, follow=True):
-        click.echo(piece, nl=False)
-    return 0 if waited(door, name).state == "finished" else 1
+def follow(client: StudyClient, name: str) -> Iterator[str | StudyStatus]:
+    """Yield a study's log piece by piece until the study ends, and its status as the last value.
+
+    Raises:
+        InputError: if there is no such study.
+        KerastudyError: if the service does not answer.
+    """
+    yield from client.read_log(name, None, follow=True)
+    yield wait(client, name)

@@ -342,7 +342,7 @@ def best_first(trials: Iterable[TrialSummary], objective: Objective) -> list[Tri
     return sorted(could_win, key=lambda trial: (objective.rank(trial.values), trial.number))
 
 
-def front(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
+def find_pareto_front(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
     """Return of the trials that could win those that no other one equals or betters in every objective, best first.
 
     Of trials that are equal in all of them the earliest one. With one objective it is the best trial alone.
@@ -360,7 +360,7 @@ def worth_keeping(trials: Iterable[TrialSummary], objective: Objective, most: in
     trials = list(trials)
     best = best_first(trials, objective)[:most]
     numbers = {trial.number for trial in best}
-    also = front(trials, objective) if objective.goals else []
+    also = find_pareto_front(trials, objective) if objective.goals else []
     return [*best, *(trial for trial in also if trial.number not in numbers)]
 
 

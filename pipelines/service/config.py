@@ -111,18 +111,18 @@ def _find_missing_files(document: Document, spec: ServiceSpec) -> list[Problem]:
     for index, folder in enumerate(spec.data):
         if not Path(folder).is_absolute() or not Path(folder).is_dir():
             message = f"expected the absolute path of a folder that is there, got {folder}"
-            problems.append(document.problem(("data", index), message))
+            problems.append(document.make_problem(("data", index), message))
     for index, reference in enumerate(spec.code):
         try:
             split_reference(reference, Path("/"), "code")
         except InputError as error:
-            problems.append(document.problem(("code", index), error.problems[0].message))
+            problems.append(document.make_problem(("code", index), error.problems[0].message))
             continue
         if not Path(reference).is_absolute():
-            problems.append(document.problem(("code", index), f"expected an absolute path, got {reference}"))
+            problems.append(document.make_problem(("code", index), f"expected an absolute path, got {reference}"))
     secrets = [(("notify", index, "secret_file"), each.secret_file) for index, each in enumerate(spec.notify)]
     certificates = [(("tls", "certificate"), spec.tls.certificate), (("tls", "key"), spec.tls.key)] if spec.tls else []
     for keys, name in (*secrets, *certificates):
         if name is not None and not Path(name).is_file():
-            problems.append(document.problem(keys, f"there is no file {name}"))
+            problems.append(document.make_problem(keys, f"there is no file {name}"))
     return problems

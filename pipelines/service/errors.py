@@ -20,5 +20,5 @@ def require_scope(token: Token, scope: Scope) -> None:
     Raises:
         ForbiddenError: if it does not.
     """
-    if not token.may(scope):
+    if not token.has_scope(scope):
         raise ForbiddenError(f'the token "{token.name}" has the scope {token.scope}; this needs {scope}')

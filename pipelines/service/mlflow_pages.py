@@ -15,7 +15,7 @@ from pipelines.queries.study_reader import StudyReader
 from pipelines.service.security_middleware import MLFLOW
 from search_spaces.errors import KerastudyError, UnknownError
 from tracking.mlflow.shared_views import make_leaderboard_view_id
-from tracking.mlflow.urls import leaderboard_url
+from tracking.mlflow.urls import make_leaderboard_url
 
 PAGES = f"{MLFLOW}/studies/"
 _ASK = "api/2.0/mlflow/experiments/get-by-name"
@@ -53,7 +53,7 @@ class MlflowPages:
             )
         if not answer.is_success:
             raise KerastudyError(f"MLflow answers {answer.status_code} when it is asked where {study} is")
-        return leaderboard_url(
+        return make_leaderboard_url(
             self._base, answer.json()["experiment"]["experiment_id"], make_leaderboard_view_id(study)
         )
 

@@ -112,8 +112,8 @@ def _find_refusal(token: Token, method: str, path: str) -> str | None:
     """Return why a token may not send a request to MLflow; None if it may."""
     route = path.removeprefix(MLFLOW)
     if is_read_only(method, route):
-        return None if token.may("read") else f'the token "{token.name}" may not read'
-    if not token.may("admin"):
+        return None if token.has_scope("read") else f'the token "{token.name}" may not read'
+    if not token.has_scope("admin"):
         return f'the token "{token.name}" may read in MLflow, and change nothing there: use kerastudy\'s own verbs'
     if has_location(method, route):
         return "a location of files is never taken from a client: kerastudy makes its experiments and versions itself"

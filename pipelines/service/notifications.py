@@ -65,7 +65,7 @@ class Notifier:
     def step(self) -> None:
         """Send what is new of every study."""
         for submission in self._submissions.list():
-            for event in read_events_after(self._home, submission.study, submission.noticed):
+            for event in read_events_after(self._home, submission.study, submission.notified_bytes):
                 if self._ended.is_set():
                     return
                 if (notice := _make_notification(submission, event)) is not None:

@@ -31,7 +31,7 @@ class Ownership:
         self._queue.get(name)
         submission = self._submissions.find(name)
         owner = submission.submitter if submission else ""
-        if owner != token.name and not token.may("admin"):
+        if owner != token.name and not token.has_scope("admin"):
             whose = f"a study of {owner}" if owner else "not a study of this service's submitters"
             raise ForbiddenError(f"{name} is {whose}: only they and an admin may do that")
 
@@ -50,6 +50,6 @@ class Ownership:
     def find_other_owner(self, study: str, token: Token, connection: Connection) -> str | None:
         """Return the owner of the names that a study was the first to register; None where the token may use them."""
         submission = self._submissions.find(study, connection)
-        if token.may("admin") or (submission is not None and submission.submitter == token.name):
+        if token.has_scope("admin") or (submission is not None and submission.submitter == token.name):
             return None
         return submission.submitter if submission else "this service's operator"

@@ -38,9 +38,9 @@ def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Docum
         try:
             changed.append((keys, _resolve_allowed(keys, written, spec, uploads)))
         except InputError as error:
-            problems += [document.problem(keys, problem.message) for problem in error.problems]
+            problems += [document.make_problem(keys, problem.message) for problem in error.problems]
     problems += [
-        document.problem(keys, f"only shipped spaces can be extended here; {suggest_choice(name, list_shipped())}")
+        document.make_problem(keys, f"only shipped spaces can be extended here; {suggest_choice(name, list_shipped())}")
         for keys, name in _list_extended_spaces(document)
         if name not in list_shipped()
     ]

@@ -30,7 +30,8 @@ from pipelines.service.study_service import StudyService
 from pipelines.service.supervisor_pool import SupervisorPool
 from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
-from tracking.mlflow.server import MlflowServer, is_elsewhere
+from tracking.mlflow.server import MlflowServer
+from tracking.mlflow.urls import find_external_server
 from tracking.store.database import Store
 from tracking.store.tokens import Tokens
 
@@ -60,7 +61,7 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
         supervisors = SupervisorPool(home, store, spec.studies, spec.workers)
         studies, models = StudyService(home, store, spec, supervisors), ModelService(home, store)
         streams = StreamLimit()
-        external = is_elsewhere(home.folder)
+        external = find_external_server(home.folder, os.environ)
         mlflow_url = find_mlflow_url(spec, external)
         mlflow, client, pages = None, None, None
         if external:
@@ -160,7 +161,7 @@ class _UpkeepThread:
             try:
                 self._supervisors.step()
                 if self._mlflow is not None:
-                    self._mlflow.keep_up()
+                    self._mlflow.ensure_running()
             except Exception:  # a store that is away comes back
                 _log.exception("a round of the service failed; the next one follows")
                 self._stopped.wait(_RETRY_S)

@@ -6,6 +6,7 @@ It decides who may do what. Addresses, status codes and JSON are in `service.rou
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from pipelines.study.study import Study
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, Problem, UnknownError
 from search_spaces.yaml_document import Document
-from tracking.mlflow.server import is_elsewhere
+from tracking.mlflow.urls import find_external_server
 from tracking.store.database import Store
 from tracking.store.registered_names import claim_registered_name
 from tracking.store.study_queue import ControlRequest, StudyQueue
@@ -81,9 +82,9 @@ class StudyService:
                     raise ConflictError(f'the idempotency key "{key}" was used for another request: choose another one')
                 return known.study, False
             before = self._submissions.find(study.name, connection)
-            if before is not None and before.submitter != token.name and not token.may("admin"):
+            if before is not None and before.submitter != token.name and not token.has_scope("admin"):
                 message = f'"{study.name}" is a study of {before.submitter}: give yours another name'
-                raise ConflictError(study.document.problem(("study",), message))
+                raise ConflictError(study.document.make_problem(("study",), message))
             first = claim_registered_name(connection, study.registered_name, study.name)
             owner = None if first == study.name else self._ownership.find_other_owner(first, token, connection)
             if owner is not None:
@@ -91,7 +92,7 @@ class StudyService:
                 message = (
                     f'"{study.registered_name}" is a registered model of {owner}: set export.register to another name'
                 )
-                raise ConflictError(study.document.problem(key_path, message))
+                raise ConflictError(study.document.make_problem(key_path, message))
             is_new = submit_study(study, self._queue, connection)
             self._submissions.put(study.name, token.name, priority, connection)
             if key is not None:
@@ -177,7 +178,7 @@ class StudyService:
             waiting = self._supervisors.list_waiting()
             place = waiting.index(name) + 1 if name in waiting else None
         of_service = {"submitter": submission.submitter, "priority": submission.priority} if submission else {}
-        page = f"{PAGES}{name}" if self._spec.mlflow or is_elsewhere(self._home.folder) else ""
+        page = f"{PAGES}{name}" if self._spec.mlflow or find_external_server(self._home.folder, os.environ) else ""
         return ServedStudy(**{**vars(view), **of_service, "place": place, "page": page})
 
     @property

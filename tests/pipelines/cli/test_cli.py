@@ -23,8 +23,8 @@ from mlflow_picture import everything, without_ids
 
 from pipelines import cli
 from pipelines.cli import results
-from pipelines.operations.replay.comparison import Compared
-from pipelines.operations.replay.replay import Replayed
+from pipelines.operations.replay.comparison import ItemComparison
+from pipelines.operations.replay.replay import ReplayResult
 from pipelines.spec.schema import ExportFormat
 from search_spaces.errors import KerastudyError
 from tracking.mlflow import urls
@@ -461,14 +461,16 @@ def test_a_service_is_not_asked_to_replay(call, monkeypatch):
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("equal", 0), ("rounding", 0), ("unknown", 0), ("different", 1)])
-def test_the_exit_code_of_a_replay_is_about_its_result(call, monkeypatch, verdict, code):
+def test_the_exit_code_of_a_replay_is_about_its_result(call, monkeypatch, agreement, code):
     """Only a training that came out different is a failure, whatever else differs; `--json` has every comparison."""
-    other = Compared("environment", "numpy", "different", "1.26", "2.0")
-    done = Replayed("s", 3, verdict, "loop", "data", 1.0, (), (Compared("result", "state", verdict), other))
+    other = ItemComparison("environment", "numpy", "different", "1.26", "2.0")
+    done = ReplayResult(
+        "s", 3, agreement, "graph", "data", 1.0, (), (ItemComparison("result", "state", agreement), other)
+    )
     monkeypatch.setattr("pipelines.cli.foreground.replay", lambda *given: done)
     assert call("replay", "s", "3")[0] == code
     ended, out, _ = call("replay", "s", "3", "--json")
-    assert (ended, json.loads(out)["verdict"]) == (code, verdict)
+    assert (ended, json.loads(out)["verdict"]) == (code, agreement)
     assert [each["name"] for each in json.loads(out)["compared"]] == ["state", "numpy"]
 
 
@@ -533,7 +535,7 @@ def test_an_interrupt_parks_the_study(finished, tmp_path):
         os.kill(running.pid, signal.SIGINT)
         rest = running.stdout.read()
         assert running.wait(timeout=60) == signal.SIGINT + 128
-    assert "cancer parked: paused; resume it to go on (2 to be run again)" in rest
+    assert "cancer paused: resume it to go on (2 to be run again)" in rest
     assert not psutil.wait_procs(workers, timeout=20)[1]
 
 
@@ -602,16 +604,16 @@ def test_running_a_finished_study_delivers_what_waits(call, copied, finished):
     code, out, _ = call("--home", copied, "run", finished.file, "--trials", "3")
     assert (code, "nothing is left to do" in out, "not in MLflow yet" in out) == (0, True, False)
     with Store.open(copied) as store:
-        assert Outbox(store).waiting("cancer").rows == 0
+        assert Outbox(store).read_backlog("cancer").rows == 0
 
 
 def test_rebuild_tracking(call, copied, finished, tmp_path, monkeypatch):
     """In an empty MLflow a study of real trainings looks as it did in the one that was lost."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", urls.home_tracking_uri(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", urls.make_home_tracking_uri(tmp_path))
     assert call("--home", copied, "rebuild-tracking", "cancer")[0] == 0
     pictures = []
     for folder in (finished.home, tmp_path):
-        uri = urls.home_tracking_uri(folder)
+        uri = urls.make_home_tracking_uri(folder)
         pictures.append(without_ids(everything(MlflowClient(uri, registry_uri=uri), "cancer"), times=False))
     shown = []
     for runs, models, _ in pictures:

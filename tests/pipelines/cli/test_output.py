@@ -12,10 +12,10 @@ from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.export.compare_models import ModelComparison
 from pipelines.export.export import ExportResult, Parity
 from pipelines.export.parity import Latency
-from pipelines.operations.promote import Promoted
-from pipelines.operations.replay.comparison import Compared
-from pipelines.operations.replay.replay import Replayed
-from pipelines.operations.submit import Checked
+from pipelines.operations.promote import PromotionResult
+from pipelines.operations.replay.comparison import ItemComparison
+from pipelines.operations.replay.replay import ReplayResult
+from pipelines.operations.submit import StudyCheck
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.search.space_evolution import Change
 from pipelines.training.messages import ModelCheck
@@ -103,7 +103,7 @@ def test_studies_as_a_table(capsys):
 
 VIEW = StudyView(
     name="s",
-    state="parked",
+    state="paused",
     reason="paused",
     model="mlp",
     source="d.csv",
@@ -130,7 +130,7 @@ def test_a_study_in_pairs(capsys):
     output.print_study(VIEW)
     assert printed(capsys) == [
         "study       s",
-        "state       parked (paused)",
+        "state       paused (paused)",
         "model       mlp",
         "data        d.csv",
         "objective   minimize val_loss",
@@ -196,7 +196,7 @@ def test_an_export_tells_score_and_latency(capsys):
     ]
 
 
-def checked(encodings, notes=(), largest=None) -> Checked:
+def checked(encodings, notes=(), largest=None) -> StudyCheck:
     small = ModelCheck(parameters=1234, memory_bytes=2_000_000, first_s=1.0, epoch_s=0.1, epochs=20)
     summary = DataSummary(
         source="d.csv",
@@ -209,13 +209,13 @@ def checked(encodings, notes=(), largest=None) -> Checked:
         encodings=encodings,
         notes=notes,
     )
-    return Checked(summary, small, largest or small)
+    return StudyCheck(summary, small, largest or small)
 
 
 def test_a_checked_study_lists_its_columns(capsys):
     """Few columns stand in a list of their own, aligned whatever their names; notes follow."""
     encodings = {"age": "numeric: standardised", "a column with a long name": "string: one-hot"}
-    output.print_checked("s", ("depth", "units"), checked(encodings, ('column "id" is left out',)))
+    output.print_check("s", ("depth", "units"), checked(encodings, ('column "id" is left out',)))
     assert printed(capsys) == [
         "study     s: ok",
         "rows      70 train, 20 validation, 10 test",
@@ -234,7 +234,7 @@ def test_a_checked_study_lists_its_columns(capsys):
 def test_many_columns_are_grouped(capsys):
     """Columns that are encoded alike share a line where there are many."""
     encodings = {**{f"n{number}": "numeric: standardised" for number in range(29)}, "city": "string: embedding"}
-    output.print_checked("s", ("depth",), checked(encodings))
+    output.print_check("s", ("depth",), checked(encodings))
     assert printed(capsys)[3:6] == [
         "inputs    30",
         "          29 numeric: standardised (n0, n1, n2 and 26 more)",
@@ -244,7 +244,7 @@ def test_many_columns_are_grouped(capsys):
 
 def test_many_encodings_are_cut(capsys):
     """Columns that all differ do not fill the screen."""
-    output.print_checked("s", ("depth",), checked({f"c{number}": f"one-hot of {number}" for number in range(40)}))
+    output.print_check("s", ("depth",), checked({f"c{number}": f"one-hot of {number}" for number in range(40)}))
     lines = printed(capsys)
     assert lines[15] == "          1 one-hot of 11 (c11)"
     assert lines[16] == "          and 28 more encodings"
@@ -253,17 +253,15 @@ def test_many_encodings_are_cut(capsys):
 
 def test_a_model_that_is_refused_says_why(capsys):
     """A model that a study's own code will not build is told with its reason."""
-    output.print_checked(
-        "s", ("depth",), checked({"a": "b"}, largest=ModelCheck(0, 0, 0.0, 0.0, 0, refused="too deep"))
-    )
+    output.print_check("s", ("depth",), checked({"a": "b"}, largest=ModelCheck(0, 0, 0.0, 0.0, 0, refused="too deep")))
     assert printed(capsys)[-1] == "largest   not tried: too deep"
 
 
 def test_a_promotion(capsys):
     """Both models' metrics side by side, what a reader must know, and what came of it."""
     compared = ModelComparison("test", 40, "loss", "minimize", {"loss": 0.25, "auc": 0.9}, {"loss": 0.5})
-    done = Promoted("s", 3, "shop", "champion", True, "2", "version 1", compared, "it is", ("a note",))
-    output.print_promoted(done)
+    done = PromotionResult("s", 3, "shop", "champion", True, "2", "version 1", compared, "it is", ("a note",))
+    output.print_promotion(done)
     out, err = capsys.readouterr()
     assert [line.rstrip() for line in out.splitlines()] == [
         "s t003 against version 1, on 40 rows of the test part",
@@ -273,30 +271,30 @@ def test_a_promotion(capsys):
         "it is",
     ]
     assert err == "note: a note\n"
-    output.print_promoted(replace(done, holder="", comparison=replace(compared, rival_scores={}), notes=()))
+    output.print_promotion(replace(done, holder="", comparison=replace(compared, rival_scores={}), notes=()))
     assert printed(capsys)[:3] == ["s t003, on 40 rows of the test part", "metric  s t003", "loss    0.25"]
-    output.print_promoted(replace(done, comparison=None, notes=()))
+    output.print_promotion(replace(done, comparison=None, notes=()))
     assert printed(capsys) == ["it is"]
 
 
-def replayed(*compared, verdict="equal", **changes):
-    given = {"trainer": "loop", "trained_on": "data prepared anew from d.csv", "seconds": 7.5, "notes": ()}
-    return Replayed(study="s", trial=3, verdict=verdict, compared=compared, **{**given, **changes})
+def replayed(*compared, agreement="equal", **changes):
+    given = {"trainer": "graph", "trained_on": "data prepared anew from d.csv", "seconds": 7.5, "notes": ()}
+    return ReplayResult(study="s", trial=3, agreement=agreement, compared=compared, **{**given, **changes})
 
 
 def test_a_replay_says_how_each_thing_came_out(capsys):
     """A line for each comparison, in columns: equal, within rounding by how much, or different, and how."""
-    output.print_replayed(
+    output.print_replay(
         replayed(
-            Compared("result", "epochs", "equal", 5, 5),
-            Compared("result", "val_loss", "rounding", largest=3.14e-7, note="first in epoch 2, most in epoch 4"),
-            Compared("result", "score", "equal", 0.25, 0.25, 0.0),
-            Compared("result", "weights", "different", largest=0.5),
-            Compared("data", "digest", "different", "ab" * 32, "cd" * 32),
-            Compared("data", "values", "different", note="other values in line 5 (test)"),
-            Compared("code", "model.py", "different", "ab" * 32, None),
-            Compared("code", "kerastudy", "unknown", None, "ab" * 32, note="not recorded"),
-            verdict="different",
+            ItemComparison("result", "epochs", "equal", 5, 5),
+            ItemComparison("result", "val_loss", "rounding", largest=3.14e-7, note="first in epoch 2, most in epoch 4"),
+            ItemComparison("result", "score", "equal", 0.25, 0.25, 0.0),
+            ItemComparison("result", "weights", "different", largest=0.5),
+            ItemComparison("data", "digest", "different", "ab" * 32, "cd" * 32),
+            ItemComparison("data", "values", "different", note="other values in line 5 (test)"),
+            ItemComparison("code", "model.py", "different", "ab" * 32, None),
+            ItemComparison("code", "kerastudy", "unknown", None, "ab" * 32, note="not recorded"),
+            agreement="different",
         )
     )
     assert printed(capsys) == [
@@ -321,9 +319,9 @@ def test_a_replay_says_how_each_thing_came_out(capsys):
 
 def test_a_replay_counts_the_versions_that_are_equal(capsys):
     """Of the environment, what differs has a line, and the rest one together."""
-    same = [Compared("environment", name, "equal", "1", "1") for name in ("keras", "optuna")]
-    other = Compared("environment", "numpy", "different", "1.26", "2.0")
-    output.print_replayed(replayed(*same, other, trainer="fleet", folder="kept", notes=("it was cut off",)))
+    same = [ItemComparison("environment", name, "equal", "1", "1") for name in ("keras", "optuna")]
+    other = ItemComparison("environment", "numpy", "different", "1.26", "2.0")
+    output.print_replay(replayed(*same, other, trainer="fleet", folder="kept", notes=("it was cut off",)))
     assert printed(capsys) == [
         "s t003 came out equal to the last bit",
         "trained again in a fleet, on data prepared anew from d.csv; 7.5s in all",
@@ -334,7 +332,7 @@ def test_a_replay_counts_the_versions_that_are_equal(capsys):
         "  numpy   different: 1.26 then, 2.0 now",
         "  others  equal (2)",
     ]
-    output.print_replayed(replayed(*same, verdict="unknown"))
+    output.print_replay(replayed(*same, agreement="unknown"))
     assert [line for line in printed(capsys) if line.startswith(("s t003", "  all"))] == [
         "s t003 left nothing to compare",
         "  all     equal (2)",

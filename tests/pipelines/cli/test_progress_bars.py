@@ -9,8 +9,8 @@ from rich.console import Console
 from pipelines.cli import progress_bars as module
 from pipelines.cli.progress_bars import Bars, Lines, Pace, display, duration, opening, table_cell, trial_line
 from pipelines.data.prepared import DataSummary, Features, Task
-from pipelines.study.load import Objective
-from pipelines.supervisor.events import Delivering, EpochEnded, SearchBegun, TrialBegun, TrialEnded
+from pipelines.study.objective import Objective
+from pipelines.supervisor.events import Delivering, EpochEnded, SearchStarted, TrialBegan, TrialEnded
 
 DATA = DataSummary(
     source="d.csv",
@@ -24,8 +24,8 @@ DATA = DataSummary(
 )
 
 
-def begun(budget=4, done=0, best=None) -> SearchBegun:
-    return SearchBegun("s", DATA, Objective("val_accuracy", "maximize"), budget, done, best, workers=2)
+def begun(budget=4, done=0, best=None) -> SearchStarted:
+    return SearchStarted("s", DATA, Objective("val_accuracy", "maximize"), budget, done, best, workers=2)
 
 
 def ended(number, value=0.5, state="complete", reason="", is_best=False) -> TrialEnded:
@@ -53,7 +53,7 @@ def test_lines_tell_a_study_from_beginning_to_end():
     """A log has the opening, a line for each trial with the standing behind it, and what goes to MLflow."""
     events = [
         begun(),
-        TrialBegun(0, {"epochs": 3}),
+        TrialBegan(0, {"epochs": 3}),
         EpochEnded(0, 1, 3, 0.4),
         ended(0, 0.5, is_best=True),
         ended(1, None, "failed", "out of memory"),
@@ -88,7 +88,7 @@ def test_a_reason_is_shown_as_it_is():
 
 def test_bars_show_trials_and_epochs():
     """A terminal shows the study's bar with the standing below it, and a bar for each running trial."""
-    events = [begun(), TrialBegun(0, {"epochs": 9}), TrialBegun(1, {}), EpochEnded(1, 3, 12, 0.75)]
+    events = [begun(), TrialBegan(0, {"epochs": 9}), TrialBegan(1, {}), EpochEnded(1, 3, 12, 0.75)]
     out = StringIO()
     with Bars(Console(file=out, width=100, force_terminal=True, color_system=None)) as screen:
         for event in [*events, ended(2, 0.9, is_best=True), ended(3, None, "failed", "gone")]:
@@ -106,7 +106,7 @@ def test_bars_fit_the_terminal(width):
     terminal = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
     paper = Console(file=StringIO(), width=200)
     with Bars(terminal) as screen:
-        for event in [begun(1000), TrialBegun(123, {"epochs": 100}), EpochEnded(123, 99, 100, 0.123456)]:
+        for event in [begun(1000), TrialBegan(123, {"epochs": 100}), EpochEnded(123, 99, 100, 0.123456)]:
             screen.show(event)
         screen.show(ended(122, 0.98765, is_best=True))
         paper.print(screen._live.get_renderable())
@@ -121,7 +121,7 @@ def test_bars_fit_the_terminal(width):
 def test_bars_keep_quiet_about_ordinary_trials():
     """On a terminal only a new best and a failure leave a line; the bars tell the rest."""
     text = shown(
-        Bars, [begun(), TrialBegun(0, {}), ended(0, 0.1)], force_terminal=True, color_system=None
+        Bars, [begun(), TrialBegan(0, {}), ended(0, 0.1)], force_terminal=True, color_system=None
     )  # fmt: skip
     assert "t000 complete" not in text
 

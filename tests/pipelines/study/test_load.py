@@ -12,7 +12,7 @@ import pytest
 from pipelines.study.load import build_schema, check_document, load_study
 from pipelines.study.objective import Objective
 from search_spaces.errors import InputError, Problem
-from search_spaces.yaml_document import plain_document
+from search_spaces.yaml_document import make_document
 
 HEAD = "study: s\ndata: {source: d.csv}\nmodel: mlp\n"
 ROOT = Path(__file__).parents[3]
@@ -344,7 +344,7 @@ def test_the_schema_and_the_parser_agree_on_spaces(space):
     """An editor accepts the spaces that we accept, and refuses those that are wrong in one place."""
     written = {"study": "s", "data": {"source": "sklearn:iris"}, "model": "mlp", "space": space}
     try:
-        check_document(plain_document(written, "s.yaml"), ROOT)
+        check_document(make_document(written, "s.yaml"), ROOT)
         accepted = True
     except InputError:
         accepted = False
@@ -397,7 +397,7 @@ def test_wrong_values_anywhere_are_refused_alike(value):
     assert validator.is_valid(EVERY_KEY)
     for path, written in replaced(EVERY_KEY, value):
         try:
-            check_document(plain_document(written, "s.yaml"), ROOT)
+            check_document(make_document(written, "s.yaml"), ROOT)
             accepted = True
         except InputError:
             accepted = False

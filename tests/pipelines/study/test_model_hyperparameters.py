@@ -9,12 +9,12 @@ from small_studies import study_of
 from pipelines.search.optuna_search import OptunaSearch
 from pipelines.study.load import load_study
 from pipelines.study.model_hyperparameters import (
+    compute_most_epochs,
     describe_user_model,
-    given_up_front,
-    most_epochs,
-    read_asked,
-    undeclared,
-    write_asked,
+    find_undeclared,
+    read_requests,
+    select_initial_values,
+    write_requests,
 )
 from pipelines.study.objective import Objective
 from search_spaces.errors import InputError
@@ -34,14 +34,14 @@ def own(space="{}", **lines):
 
 def test_questions_are_kept(tmp_path):
     """What a check heard is read back as it was; a shipped family left nothing."""
-    assert read_asked(tmp_path) == ()
-    write_asked(tmp_path, (UNITS, RATE, KIND, FIXED))
-    assert read_asked(tmp_path) == (UNITS, RATE, KIND, FIXED)
+    assert read_requests(tmp_path) == ()
+    write_requests(tmp_path, (UNITS, RATE, KIND, FIXED))
+    assert read_requests(tmp_path) == (UNITS, RATE, KIND, FIXED)
 
 
 def test_what_is_searched_besides_the_space():
     """It is what the space does not declare and the code does not fix."""
-    assert undeclared((UNITS, RATE, KIND, FIXED), ["rate"]) == (UNITS, KIND)
+    assert find_undeclared((UNITS, RATE, KIND, FIXED), ["rate"]) == (UNITS, KIND)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_is_searched_besides_the_space():
 def test_what_a_trial_is_started_with(space, asked, up_front):
     """What `fit` is told and what conditions and constraints speak of; the rest is given when the code asks."""
     study = own(space)
-    assert set(given_up_front(study, asked).parameters) == up_front
+    assert set(select_initial_values(study, asked).parameters) == up_front
     known = describe_user_model(study, asked)
     assert known.deferred == set(study.space.parameters) - up_front
     assert known.declared == set(study.space.parameters)
@@ -74,8 +74,8 @@ def test_what_a_trial_is_started_with(space, asked, up_front):
 def test_most_epochs(space, search, expected):
     """The most epochs are the space's, else the code's own: its range, or its default where it is fixed."""
     asked = (HyperparameterRequest("epochs", "int", 5, low=2, high=12),)
-    assert most_epochs(own(space, search=search), asked) == expected
-    assert most_epochs(own(), ()) == 30
+    assert compute_most_epochs(own(space, search=search), asked) == expected
+    assert compute_most_epochs(own(), ()) == 30
 
 
 def search_of(study, storage, asked=(UNITS, RATE, KIND)):
@@ -86,7 +86,7 @@ def search_of(study, storage, asked=(UNITS, RATE, KIND)):
         Objective("val_loss", "minimize"),
         study.spec.search,
         epochs=3,
-        up_front=given_up_front(study, asked),
+        up_front=select_initial_values(study, asked),
         undeclared=undeclared(asked, study.space.parameters),
     )
 

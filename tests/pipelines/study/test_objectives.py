@@ -12,7 +12,7 @@ from small_studies import study_of
 
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import find_pareto_trial
-from pipelines.search.optuna_search import TrialSummary, best_of, front
+from pipelines.search.optuna_search import TrialSummary, best_of, find_pareto_front
 from pipelines.study.objective import Goal, Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
@@ -40,7 +40,7 @@ def test_no_other_equals_or_betters_a_trial_of_the_front(found):
     trials = [trial(number, float(auc), float(size)) for number, (auc, size) in enumerate(found)]
     study = optuna.create_study(directions=BOTH_WAYS.directions)
     study.add_trials([optuna.trial.create_trial(values=list(map(float, point))) for point in found])
-    ours = front(trials, BOTH_WAYS)
+    ours = find_pareto_front(trials, BOTH_WAYS)
     assert {each.values for each in ours} == {tuple(each.values) for each in study.best_trials}
     assert len({each.values for each in ours}) == len(ours)
     assert [each.value for each in ours] == sorted((each.value for each in ours), reverse=True)
@@ -51,7 +51,7 @@ def test_no_other_equals_or_betters_a_trial_of_the_front(found):
 def test_what_breaks_a_bound_cannot_win():
     """However good it is otherwise; where none keeps the bounds there is no winner."""
     trials = [trial(0, 0.1, 6.0), trial(1, 0.3, 5.0), trial(2, 0.2, 4.0), trial(3, None, state="failed")]
-    assert [each.number for each in front(trials, LOSS_AND_SIZE)] == [2]
+    assert [each.number for each in find_pareto_front(trials, LOSS_AND_SIZE)] == [2]
     assert best_of(trials, LOSS_AND_SIZE).number == 2
     assert best_of(trials[:1], LOSS_AND_SIZE) is None
     at_least = Objective("a", "maximize", (Goal("a", "maximize", at_least=0.5), Goal("parameters", "minimize")))
@@ -107,7 +107,7 @@ def test_a_study_with_several_objectives(desk):
         rows = reader.list_trials("it")
     assert [row.values for row in rows] == [(loss, float(count), size) for loss, count, size in VALUES]
     assert [each.name for each in best.objectives] == ["val_loss", "parameters", "size_mb_litert"]
-    assert [each.number for each in best.front] == [1, 2]
+    assert [each.number for each in best.pareto_front] == [1, 2]
     assert [each.number for each in desk.trials()] == [0, 1, 2, 3]
     stored = optuna.load_study(study_name="it", storage=desk._storage)
     assert [each.values for each in stored.trials] == [list(map(float, each)) for each in VALUES]
@@ -118,7 +118,7 @@ def test_a_study_with_several_objectives(desk):
     assert desk.records(TrialFinished)[1].metrics["size_mb_litert"] == 0.5
     assert desk.records(TrialFinished)[1].metrics["parameters"] == 50
     [closed] = desk.records(StudyClosed)
-    assert closed.front == (1, 2)
+    assert closed.pareto_front == (1, 2)
     assert desk.models() == [1, 2]
 
 
@@ -127,7 +127,7 @@ def test_a_study_goes_on(desk):
     desk.run(FakeEngine(script, test_scores={}), study=study(2, "tpe"))
     ended = desk.run(FakeEngine(script, test_scores={}), study=study(4, "tpe"))[-1]
     assert (ended.winner, ended.trials) == (1, {"complete": 4})
-    assert desk.records(StudyClosed)[-1].front == (1, 2)
+    assert desk.records(StudyClosed)[-1].pareto_front == (1, 2)
 
 
 def test_where_no_trial_keeps_the_bounds_there_is_no_winner(desk):
@@ -145,7 +145,7 @@ def test_a_point_of_the_front_is_chosen_by_bounds(desk):
     assert find_pareto_trial(best, {"parameters": 50}, {}) == 1
     assert find_pareto_trial(best, {"size_mb_litert": 0.4}, {}) == 2
     assert find_pareto_trial(best, {}, {"val_loss": 0.25}) == 2
-    with pytest.raises(ConflictError, match="no trial of the front"):
+    with pytest.raises(ConflictError, match="no trial of the Pareto front"):
         find_pareto_trial(best, {"parameters": 1}, {})
     with pytest.raises(InputError, match='no objective "size_mb"; did you mean "size_mb_litert"'):
         find_pareto_trial(best, {"size_mb": 1}, {})
@@ -156,7 +156,7 @@ def test_one_objective_has_no_front(desk):
     desk.run(FakeEngine(script, test_scores={}), trials=2)
     with StudyReader(desk.home, desk.store) as reader:
         best = reader.find_best_trial("it")
-    assert (best.front, best.objectives) == ((), ())
+    assert (best.pareto_front, best.objectives) == ((), ())
     with pytest.raises(InputError, match="has one objective"):
         find_pareto_trial(best, {"val_loss": 1.0}, {})
 
