@@ -19,14 +19,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras_tuner
 import optuna
 
-from search_spaces.hyperparameters import GivenHyperParameters
-from search_spaces.parse import space_from_dict
+from search_spaces.hyperparameters import TrialHyperParameters
+from search_spaces.parse import parse_space_dict
 from search_spaces.suggest import suggest
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
 OWN = {"sgd": ("momentum", 0.0, 0.99), "adam": ("beta_1", 0.8, 0.99), "rmsprop": ("rho", 0.8, 0.99)}
 LAYERS = 5
-SPACE = space_from_dict(
+SPACE = parse_space_dict(
     {
         "depth": {"type": "int", "low": 1, "high": LAYERS},
         "units": {"type": "int", "low": 16, "high": 256, "log": True, "repeat": "depth"},
@@ -64,7 +64,7 @@ def ours(trial: optuna.Trial) -> None:
 
 def bridged(trial: optuna.Trial) -> None:
     """Ask through a space, and let a hypermodel ask for every value."""
-    hypermodel(GivenHyperParameters(suggest(SPACE, trial)))
+    hypermodel(TrialHyperParameters(suggest(SPACE, trial)))
 
 
 def hypermodel(hp: keras_tuner.HyperParameters) -> None:

@@ -12,12 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Any, Literal, get_args
 
-from search_spaces.errors import Fault, nearest
-from search_spaces.yaml_document import described
+from search_spaces.errors import Fault, suggest_choice
+from search_spaces.values import Value, describe, format_value, is_number, make_key
 
-Value = float | int | str | bool | None
 Operator = Literal["in", "not in", "<", "<=", ">", ">="]
 
 _COMPARISON = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(.*?)\s*", re.DOTALL)
@@ -46,7 +45,7 @@ class Condition:
     def holds(self, value: Value) -> bool:
         """Say whether the parent's value passes."""
         if self.operator in ("in", "not in"):
-            return (key_of(value) in self._keys) == (self.operator == "in")
+            return (make_key(value) in self._keys) == (self.operator == "in")
         limit = self.operand[0]
         if not is_number(value) or not is_number(limit):
             return False
@@ -54,36 +53,14 @@ class Condition:
 
     @cached_property
     def _keys(self) -> frozenset[tuple[bool, Value]]:
-        return frozenset(map(key_of, self.operand))
+        return frozenset(map(make_key, self.operand))
 
     def __str__(self) -> str:
         """Return the condition in words, such as `optimizer is sgd or rmsprop`."""
         if self.operator in ("in", "not in"):
             words = "is" if self.operator == "in" else "is not"
-            return f"{self.parent} {words} {' or '.join(shown(value) for value in self.operand)}"
+            return f"{self.parent} {words} {' or '.join(format_value(value) for value in self.operand)}"
         return f"{self.parent} {self.operator} {self.operand[0]}"
-
-
-def same(one: Value, other: Value) -> bool:
-    """Say whether two values are the same choice: 1 is 1.0, but true is not 1."""
-    return key_of(one) == key_of(other)
-
-
-def key_of(value: Value) -> tuple[bool, Value]:
-    """Return what is equal for two values that are the same, and for no others."""
-    return isinstance(value, bool), value
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Say whether a value is a number; true and false are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def shown(value: Value) -> str:
-    """Return a value as a study file writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)
 
 
 def read_when(written: object, faults: list[Fault]) -> tuple[Condition, ...]:
@@ -91,7 +68,7 @@ def read_when(written: object, faults: list[Fault]) -> tuple[Condition, ...]:
     if written is None:
         return ()
     if not isinstance(written, Mapping):
-        message = f"expected a mapping such as {{optimizer: sgd}}, got {described(written)}"
+        message = f"expected a mapping such as {{optimizer: sgd}}, got {describe(written)}"
         faults.append(Fault((), message))
         return ()
     conditions: list[Condition] = []
@@ -100,16 +77,16 @@ def read_when(written: object, faults: list[Fault]) -> tuple[Condition, ...]:
     return tuple(conditions)
 
 
-def written_when(conditions: tuple[Condition, ...]) -> dict[str, Any]:
+def write_when(conditions: tuple[Condition, ...]) -> dict[str, Any]:
     """Return conditions as `when` is written; `read_when` reads the same conditions from it."""
     written: dict[str, Any] = {}
     for parent in dict.fromkeys(condition.parent for condition in conditions):
         tests = [condition for condition in conditions if condition.parent == parent]
         only = tests[0]
-        if len(tests) == 1 and only.operator == "in" and not (len(only.operand) == 1 and _looks_compared(only)):
+        if len(tests) == 1 and only.operator == "in" and not (len(only.operand) == 1 and _looks_like_comparison(only)):
             written[parent] = only.operand[0] if len(only.operand) == 1 else list(only.operand)
         else:
-            written[parent] = {test.operator: _written_operand(test) for test in tests}
+            written[parent] = {test.operator: _write_operand(test) for test in tests}
     return written
 
 
@@ -121,7 +98,7 @@ def _read_tests(parent: str, test: object, faults: list[Fault]) -> list[Conditio
     if isinstance(test, list):
         return _read_test(parent, "in", test, faults, ())
     if isinstance(test, str) and (found := _COMPARISON.fullmatch(test)):
-        return _read_test(parent, found[1], _number_or_text(found[2]), faults, ())
+        return _read_test(parent, found[1], _parse_operand(found[2]), faults, ())
     return _read_test(parent, "in", [test], faults, ())
 
 
@@ -131,19 +108,19 @@ def _read_test(
     place = (parent, *keys)
     known: Operator | None = _EQUALITY.get(comparison) or next((o for o in get_args(Operator) if o == comparison), None)
     if known is None:
-        hint = nearest(comparison, (*get_args(Operator), *_EQUALITY))
+        hint = suggest_choice(comparison, (*get_args(Operator), *_EQUALITY))
         faults.append(Fault(place, f'unknown comparison "{comparison}"; {hint}'))
         return []
     values = operand if isinstance(operand, list) else [operand]
     if known in ("in", "not in"):
-        return _membership(parent, known, values, faults, place)
+        return _read_membership(parent, known, values, faults, place)
     if not is_number(operand) or not -_LARGEST < operand < _LARGEST:
-        faults.append(Fault(place, f"expected a number after {comparison}, got {described(operand)}"))
+        faults.append(Fault(place, f"expected a number after {comparison}, got {describe(operand)}"))
         return []
     return [Condition(parent, known, (operand,))]
 
 
-def _membership(
+def _read_membership(
     parent: str, membership: Operator, values: list[Any], faults: list[Fault], place: tuple[str, ...]
 ) -> list[Condition]:
     if not values:
@@ -151,12 +128,12 @@ def _membership(
         return []
     for value in values:
         if isinstance(value, (list, Mapping)) or (is_number(value) and not -_LARGEST < value < _LARGEST):
-            faults.append(Fault(place, f"expected text, a finite number, true, false or null, got {described(value)}"))
+            faults.append(Fault(place, f"expected text, a finite number, true, false or null, got {describe(value)}"))
             return []
     return [Condition(parent, membership, tuple(values))]
 
 
-def _number_or_text(text: str) -> Value:
+def _parse_operand(text: str) -> Value:
     for read in (int, float):
         try:
             return read(text)
@@ -165,12 +142,12 @@ def _number_or_text(text: str) -> Value:
     return {"true": True, "false": False, "null": None}.get(text, text)
 
 
-def _looks_compared(condition: Condition) -> bool:
+def _looks_like_comparison(condition: Condition) -> bool:
     value = condition.operand[0]
     return isinstance(value, str) and _COMPARISON.fullmatch(value) is not None
 
 
-def _written_operand(condition: Condition) -> Any:
+def _write_operand(condition: Condition) -> Any:
     if condition.operator in ("in", "not in"):
         return list(condition.operand)
     return condition.operand[0]

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from search_spaces.conditions import Value, is_number, same
-from search_spaces.errors import InputError, nearest
-from search_spaces.yaml_document import described
+from search_spaces.errors import InputError, suggest_choice
+from search_spaces.values import Value, describe, is_number, is_same
 
 MAX_CHARACTERS = 300
 Kind = Literal["number", "truth", "other"]
@@ -50,7 +49,7 @@ class Constraint:
     text: str
 
     def __post_init__(self) -> None:
-        _kind_of(self._tree, None)
+        _find_kind(self._tree, None)
         if not self.names:
             raise ConstraintError(f'expected the name of a parameter in it, got "{self.text}"')
 
@@ -65,7 +64,7 @@ class Constraint:
         if not self.names <= values.keys():
             return True
         try:
-            return bool(_evaluated(self._tree, values))
+            return bool(_evaluate(self._tree, values))
         except ArithmeticError:
             return False
 
@@ -76,15 +75,15 @@ class Constraint:
             ConstraintError: if a parameter is unknown, or text is compared by size or reckoned with.
         """
         for name in sorted(self.names - kinds.keys()):
-            raise ConstraintError(f'there is no parameter "{name}"; {nearest(name, kinds)}')
-        if _kind_of(self._tree, kinds) != "truth":
+            raise ConstraintError(f'there is no parameter "{name}"; {suggest_choice(name, kinds)}')
+        if _find_kind(self._tree, kinds) != "truth":
             raise ConstraintError(f'expected a comparison {_EXAMPLE}, got "{self.text}"')
 
     @cached_property
     def _tree(self) -> ast.expr:
         text = self.text
         if not isinstance(text, str) or not text.strip():
-            raise ConstraintError(f"expected an expression {_EXAMPLE}, got {described(text)}")
+            raise ConstraintError(f"expected an expression {_EXAMPLE}, got {describe(text)}")
         if len(text) > MAX_CHARACTERS:
             raise ConstraintError(f"expected at most {MAX_CHARACTERS} characters, got {len(text)}")
         try:
@@ -98,39 +97,39 @@ class Constraint:
         raise ConstraintError(message)
 
 
-def _kind_of(node: ast.expr, kinds: Mapping[str, Kind] | None) -> Kind:
+def _find_kind(node: ast.expr, kinds: Mapping[str, Kind] | None) -> Kind:
     """Return what a part of an expression gives; without `kinds` of the parameters, every name may be anything."""
     if isinstance(node, ast.Name):
-        return _kind_of_name(node.id, kinds)
+        return _find_kind_of_name(node.id, kinds)
     if isinstance(node, ast.Constant):
-        return _kind_of_constant(node.value)
+        return _find_kind_of_constant(node.value)
     if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-        _need("number", (node.left, node.right), kinds)
+        _require("number", (node.left, node.right), kinds)
         return "number"
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        _need("number", (node.operand,), kinds)
+        _require("number", (node.operand,), kinds)
         return "number"
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        _need("truth", (node.operand,), kinds)
+        _require("truth", (node.operand,), kinds)
         return "truth"
     if isinstance(node, ast.BoolOp):
-        _need("truth", node.values, kinds)
+        _require("truth", node.values, kinds)
         return "truth"
     if isinstance(node, ast.Compare):
         _check_comparison(node, kinds)
         return "truth"
     raise ConstraintError(
-        f"expected names, numbers, quoted text, + - * /, comparisons, and, or, not; got `{_source(node)}`"
+        f"expected names, numbers, quoted text, + - * /, comparisons, and, or, not; got `{_format_source(node)}`"
     )
 
 
-def _kind_of_name(name: str, kinds: Mapping[str, Kind] | None) -> Kind:
+def _find_kind_of_name(name: str, kinds: Mapping[str, Kind] | None) -> Kind:
     if name in _WORDS:
         return "other" if _WORDS[name] is None else "truth"
     return kinds[name] if kinds is not None else "number"
 
 
-def _kind_of_constant(value: object) -> Kind:
+def _find_kind_of_constant(value: object) -> Kind:
     if value is None or isinstance(value, str):
         return "other"
     if isinstance(value, bool):
@@ -143,45 +142,45 @@ def _kind_of_constant(value: object) -> Kind:
 def _check_comparison(node: ast.Compare, kinds: Mapping[str, Kind] | None) -> None:
     for sign in node.ops:
         if type(sign) in _ORDER:
-            _need("number", (node.left, *node.comparators), kinds)
+            _require("number", (node.left, *node.comparators), kinds)
         elif not isinstance(sign, (ast.Eq, ast.NotEq)):
-            raise ConstraintError(f"expected <, <=, >, >=, == or !=, got `{_source(node)}`")
+            raise ConstraintError(f"expected <, <=, >, >=, == or !=, got `{_format_source(node)}`")
     for part in (node.left, *node.comparators):
-        _kind_of(part, kinds)
+        _find_kind(part, kinds)
 
 
-def _need(kind: Kind, parts: tuple[ast.expr, ...] | list[ast.expr], kinds: Mapping[str, Kind] | None) -> None:
+def _require(kind: Kind, parts: tuple[ast.expr, ...] | list[ast.expr], kinds: Mapping[str, Kind] | None) -> None:
     for part in parts:
-        found = _kind_of(part, kinds)
+        found = _find_kind(part, kinds)
         if found != kind and (kinds is not None or not isinstance(part, ast.Name)):
             wanted = "a number" if kind == "number" else "something true or false"
-            raise ConstraintError(f"expected {wanted}, got `{_source(part)}`")
+            raise ConstraintError(f"expected {wanted}, got `{_format_source(part)}`")
 
 
-def _source(node: ast.expr) -> str:
+def _format_source(node: ast.expr) -> str:
     text = ast.unparse(node)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _evaluated(node: ast.expr, values: Mapping[str, Value]) -> Any:
+def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Any:
     if isinstance(node, ast.Name):
         return _WORDS[node.id] if node.id in _WORDS else values[node.id]
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.BinOp):
-        return _ARITHMETIC[type(node.op)](_evaluated(node.left, values), _evaluated(node.right, values))
+        return _ARITHMETIC[type(node.op)](_evaluate(node.left, values), _evaluate(node.right, values))
     if isinstance(node, ast.UnaryOp):
-        operand = _evaluated(node.operand, values)
+        operand = _evaluate(node.operand, values)
         return not operand if isinstance(node.op, ast.Not) else -operand
     if isinstance(node, ast.BoolOp):
-        parts = (_evaluated(part, values) for part in node.values)
+        parts = (_evaluate(part, values) for part in node.values)
         return all(parts) if isinstance(node.op, ast.And) else any(parts)
     assert isinstance(node, ast.Compare)
-    operands = [_evaluated(part, values) for part in (node.left, *node.comparators)]
-    return all(_compared(sign, one, other) for sign, one, other in zip(node.ops, operands, operands[1:], strict=False))
+    operands = [_evaluate(part, values) for part in (node.left, *node.comparators)]
+    return all(_compare(sign, one, other) for sign, one, other in zip(node.ops, operands, operands[1:], strict=False))
 
 
-def _compared(sign: ast.cmpop, one: Any, other: Any) -> bool:
+def _compare(sign: ast.cmpop, one: Any, other: Any) -> bool:
     if isinstance(sign, (ast.Eq, ast.NotEq)):
-        return same(one, other) == isinstance(sign, ast.Eq)
+        return is_same(one, other) == isinstance(sign, ast.Eq)
     return _ORDER[type(sign)](one, other)

@@ -94,38 +94,38 @@ class StudyFailedError(KerastudyError):
     """A study ended and no trial gave a usable model."""
 
 
-def nearest(got: str, choices: Iterable[str]) -> str:
+def suggest_choice(got: str, choices: Iterable[str]) -> str:
     """Return a hint for an unknown name: the closest choice, and all of them where they are not many.
 
     Case does not count, and the beginning or the initials of a name are close to it.
 
-    >>> nearest("lerning_rate", ["learning_rate", "l2"])
+    >>> suggest_choice("lerning_rate", ["learning_rate", "l2"])
     'did you mean "learning_rate"? The choices are: l2, learning_rate'
-    >>> nearest("val_rmse", ["val_loss", "val_root_mean_squared_error"]).partition("?")[0]
+    >>> suggest_choice("val_rmse", ["val_loss", "val_root_mean_squared_error"]).partition("?")[0]
     'did you mean "val_root_mean_squared_error"'
     """
     known = sorted(choices)
     if not known:
         return "there are no choices here"
     listed = ", ".join(known)
-    close = closest(got, known)
+    close = find_closest(got, known)
     if close is None:
         return f"the choices are: {listed}"
     return f'did you mean "{close}"?' + (f" The choices are: {listed}" if len(known) <= _MOST_LISTED else "")
 
 
-def closest(got: str, choices: Iterable[str]) -> str | None:
+def find_closest(got: str, choices: Iterable[str]) -> str | None:
     """Return the choice that an unknown name is closest to; None where none is close."""
     got, by_lower = got.lower()[:_LONGEST_COMPARED], {name.lower(): name for name in sorted(choices)}
     # Comparing takes a while; of very many names those of another length are the least likely.
     likely = sorted(by_lower, key=lambda name: abs(len(name) - len(got)))[:_MOST_COMPARED]
-    close = [name for name in by_lower if name == got or _shortens(got, name)]
+    close = [name for name in by_lower if name == got or _is_abbreviation(got, name)]
     close += difflib.get_close_matches(got, likely, n=1, cutoff=0.6)
     close += [name for name in by_lower if len(got) > 1 and name.startswith(got)]
     return by_lower[close[0]] if close else None
 
 
-def _shortens(got: str, name: str) -> bool:
+def _is_abbreviation(got: str, name: str) -> bool:
     """Say whether the initials of the name's words, after words that both begin with, are what was got."""
     words, short = name.split("_"), got.split("_")
     while len(words) > 1 and len(short) > 1 and words[0] == short[0]:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from search_spaces.errors import InputError, Problem, nearest
+from search_spaces.errors import InputError, Problem, suggest_choice
 from search_spaces.parameters import RESERVED
-from search_spaces.shipped_spaces import read_shipped, shipped_names
-from search_spaces.yaml_document import Document, KeyPath, described, read_document
+from search_spaces.shipped_spaces import list_shipped, read_shipped
+from search_spaces.values import describe
+from search_spaces.yaml_document import Document, KeyPath
+from search_spaces.yaml_reader import read_document
 
 _MOST_EXTENDED = 100
 _LONGEST_LIST = 200
@@ -35,9 +37,9 @@ class Item:
     path: KeyPath
     inherited: bool
 
-    def problem(self, message: str, *keys: str | int) -> Problem:
+    def make_problem(self, message: str, *keys: str | int) -> Problem:
         """Return a problem with it, or with what stands at `keys` in it."""
-        return self.document.problem((*self.path, *keys), message)
+        return self.document.make_problem((*self.path, *keys), message)
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,16 @@ class Entry(Item):
     places: Mapping[str, tuple[Document, KeyPath]] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
 
-    def problem(self, message: str, *keys: str | int) -> Problem:
+    def make_problem(self, message: str, *keys: str | int) -> Problem:
         """Return a problem with the parameter, or with what stands at `keys` in its full form."""
         if keys and keys[0] in self.places and keys[0] not in self.kept:
             document, path = self.places[str(keys[0])]
-            return document.problem((*path, *keys[1:]), message)
-        return self.document.key_problem(self.path, message)
+            return document.make_problem((*path, *keys[1:]), message)
+        return self.document.make_key_problem(self.path, message)
 
 
 @dataclass
-class Written:
+class SpaceSource:
     """All that was written, in order."""
 
     parameters: dict[str, Entry] = field(default_factory=dict)
@@ -73,7 +75,7 @@ class Written:
     extended: int = 0
 
 
-def collect(document: Document, at: KeyPath, folder: Path) -> Written:
+def collect_source(document: Document, at: KeyPath, folder: Path) -> SpaceSource:
     """Return what the space at a key of a document says, and what it extends says.
 
     Args:
@@ -81,34 +83,37 @@ def collect(document: Document, at: KeyPath, folder: Path) -> Written:
         at: where in it the space stands.
         folder: what paths behind `extends` are relative to; in an extended file, it is that file's own folder.
     """
-    written = Written()
-    _take(written, document, at, folder, (_identity(document, folder),))
+    written = SpaceSource()
+    _take(written, document, at, folder, (_identify(document, folder),))
     return written
 
 
-def _take(written: Written, document: Document, at: KeyPath, folder: Path, chain: tuple[str, ...]) -> None:
+def _take(written: SpaceSource, document: Document, at: KeyPath, folder: Path, chain: tuple[str, ...]) -> None:
     content = document.get(at)
     if not isinstance(content, dict):
-        message = f"expected a mapping of parameters by name, got {described(content)}"
-        written.problems.append(document.problem(at, message))
+        message = f"expected a mapping of parameters by name, got {describe(content)}"
+        written.problems.append(document.make_problem(at, message))
         return
     inherited = len(chain) > 1
-    for extended, path in _listed(written, document, (*at, "extends"), content.get("extends"), "names of spaces"):
+    for extended, path in _read_texts(written, document, (*at, "extends"), content.get("extends"), "names of spaces"):
         _extend(written, document, path, extended, folder, chain)
-    for name, path in _listed(written, document, (*at, "drop"), content.get("drop"), "names of parameters"):
+    for name, path in _read_texts(written, document, (*at, "drop"), content.get("drop"), "names of parameters"):
         _drop(written, document, path, name)
     for name, value in content.items():
-        if name not in RESERVED and (entry := _entry(written, value, document, (*at, name), inherited)) is not None:
+        if (
+            name not in RESERVED
+            and (entry := _make_entry(written, value, document, (*at, name), inherited)) is not None
+        ):
             before = written.parameters.get(name)
-            written.parameters[name] = entry if before is None else _overridden(before, entry, value)
+            written.parameters[name] = entry if before is None else _override(before, entry, value)
     _take_items(written, written.constraints, document, (*at, "constraints"), inherited)
     if "start_from" in content:
         written.start_from.clear()
         _take_items(written, written.start_from, document, (*at, "start_from"), inherited)
 
 
-def _listed(
-    written: Written, document: Document, path: KeyPath, content: object, what: str
+def _read_texts(
+    written: SpaceSource, document: Document, path: KeyPath, content: object, what: str
 ) -> list[tuple[str, KeyPath]]:
     """Return the texts of a list, or of a single text, with the path of each."""
     if content is None:
@@ -118,51 +123,53 @@ def _listed(
     else:
         items = [(content, path)]
     if len(items) > _LONGEST_LIST:
-        written.problems.append(document.problem(path, f"expected at most {_LONGEST_LIST} {what}, got {len(items)}"))
+        written.problems.append(
+            document.make_problem(path, f"expected at most {_LONGEST_LIST} {what}, got {len(items)}")
+        )
         return []
     found = []
     for item, place in items:
         if isinstance(item, str):
             found.append((item, place))
         else:
-            written.problems.append(document.problem(place, f"expected {what}, got {described(item)}"))
+            written.problems.append(document.make_problem(place, f"expected {what}, got {describe(item)}"))
     return found
 
 
 def _extend(
-    written: Written, document: Document, path: KeyPath, name: str, folder: Path, chain: tuple[str, ...]
+    written: SpaceSource, document: Document, path: KeyPath, name: str, folder: Path, chain: tuple[str, ...]
 ) -> None:
     written.extended += 1
     if written.extended > _MOST_EXTENDED:
         if written.extended == _MOST_EXTENDED + 1:
             message = f"more than {_MOST_EXTENDED} spaces extend each other, which no study needs"
-            written.problems.append(document.problem(path, message))
+            written.problems.append(document.make_problem(path, message))
         return
     try:
         extended = _find(name, folder)
     except InputError as error:
-        placed = (found if found.place else document.problem(path, found.message) for found in error.problems)
+        placed = (found if found.place else document.make_problem(path, found.message) for found in error.problems)
         written.problems += placed
         return
-    identity = _identity(extended, folder)
+    identity = _identify(extended, folder)
     if identity in chain:
         names = " -> ".join((*chain[chain.index(identity) :], identity))
         message = f"the space extends itself: {names}; remove one of the `extends`"
-        written.problems.append(document.problem(path, message))
+        written.problems.append(document.make_problem(path, message))
     else:
         _take(written, extended, (), Path(extended.file).parent, (*chain, identity))
 
 
 def _find(name: str, folder: Path) -> Document:
-    if name in shipped_names():
+    if name in list_shipped():
         return read_shipped(name)
     if name.endswith((".yaml", ".yml", ".json")):
         return read_document(folder / name)
-    hint = nearest(name, shipped_names())
+    hint = suggest_choice(name, list_shipped())
     raise InputError(f'no shipped space is called "{name}"; {hint}, or the path of a .yaml file')
 
 
-def _identity(document: Document, folder: Path) -> str:
+def _identify(document: Document, folder: Path) -> str:
     """Return what a document is known by when spaces extend each other: its full path where it is a file."""
     path = Path(document.file)
     try:
@@ -171,16 +178,18 @@ def _identity(document: Document, folder: Path) -> str:
         return document.file
 
 
-def _drop(written: Written, document: Document, path: KeyPath, name: str) -> None:
+def _drop(written: SpaceSource, document: Document, path: KeyPath, name: str) -> None:
     if written.parameters.pop(name, None) is None:
-        message = f'there is no "{name}" to drop in what is extended; {nearest(name, written.parameters)}'
-        written.problems.append(document.problem(path, message))
+        message = f'there is no "{name}" to drop in what is extended; {suggest_choice(name, written.parameters)}'
+        written.problems.append(document.make_problem(path, message))
 
 
-def _entry(written: Written, value: object, document: Document, path: KeyPath, inherited: bool) -> Entry | None:
+def _make_entry(
+    written: SpaceSource, value: object, document: Document, path: KeyPath, inherited: bool
+) -> Entry | None:
     if value is None:
         message = "expected a value, a list or a mapping, got nothing; `{value: null}` is a fixed null"
-        written.problems.append(document.problem(path, message))
+        written.problems.append(document.make_problem(path, message))
         return None
     if isinstance(value, dict):
         places = {key: (document, (*path, key)) for key in value}
@@ -189,12 +198,12 @@ def _entry(written: Written, value: object, document: Document, path: KeyPath, i
         key = "choices" if isinstance(value, list) else "value"
         places, content = {key: (document, path)}, {key: value}
     entry = Entry(content, document, path, inherited, places)
-    traps = list(_traps(entry))
+    traps = list(_find_traps(entry))
     written.problems += traps
     return None if traps else entry
 
 
-def _traps(entry: Entry) -> list[Problem]:
+def _find_traps(entry: Entry) -> list[Problem]:
     """Return problems for each yes, no, on and off without quotes, which YAML 1.1 took for booleans."""
     choices = entry.content.get("choices")
     places = [("choices", index) for index in range(len(choices))] if isinstance(choices, list) else []
@@ -207,11 +216,11 @@ def _traps(entry: Entry) -> list[Problem]:
         text = document.get(path)
         if path in document.unquoted and (meant := _TRAPS.get(text.lower())):
             message = f'`{text}` is text to YAML 1.2; write {meant}, or "{text}" in quotes if text is meant'
-            problems.append(document.problem(path, message))
+            problems.append(document.make_problem(path, message))
     return problems
 
 
-def _overridden(before: Entry, entry: Entry, value: object) -> Entry:
+def _override(before: Entry, entry: Entry, value: object) -> Entry:
     if isinstance(value, dict) and not {"type", "choices", "value"} & value.keys():
         kept = {key: found for key, found in before.content.items() if key not in value}
     else:
@@ -224,15 +233,15 @@ def _overridden(before: Entry, entry: Entry, value: object) -> Entry:
     )
 
 
-def _take_items(written: Written, items: list[Item], document: Document, path: KeyPath, inherited: bool) -> None:
+def _take_items(written: SpaceSource, items: list[Item], document: Document, path: KeyPath, inherited: bool) -> None:
     content = document.get(path)
     if content is None:
         return
     if not isinstance(content, list):
-        written.problems.append(document.problem(path, f"expected a list, got {described(content)}"))
+        written.problems.append(document.make_problem(path, f"expected a list, got {describe(content)}"))
         return
     if len(content) > _LONGEST_LIST:
         message = f"expected at most {_LONGEST_LIST} {path[-1]}, got {len(content)}"
-        written.problems.append(document.problem(path, message))
+        written.problems.append(document.make_problem(path, message))
         return
     items += [Item(item, document, (*path, index), inherited) for index, item in enumerate(content)]

@@ -1,10 +1,10 @@
-"""What a hypermodel asks that a space does not declare, as plain values, and how Optuna answers it.
+"""Requests of a hypermodel for undeclared hyperparameters: plain values, and their distributions in Optuna.
 
-KerasTuner has ways to sample that Optuna lacks. A logarithmic range with steps is the index of a step, under
+KerasTuner has samplings that Optuna lacks. A logarithmic range with steps is the index of a step, under
 `<name>#idx`, and so is one with steps of many digits, such as a third. A `reverse_log` range is drawn on the
-logarithmic scale and mirrored, under `<name>#mirrored`. And a hypermodel may ask for one name with different choices
-under different conditions, which one Optuna study refuses: from the second list of choices on, the name carries a
-number, as in `child#2`.
+logarithmic scale and mirrored, under `<name>#mirrored`. And a hypermodel may request one name with different choices
+under different conditions, which one Optuna study refuses: from the second list of choices on, the name has a number,
+as in `child#2`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Sampling = Literal["linear", "log", "reverse_log"]
 
 @dataclass(frozen=True)
 class HyperparameterRequest:
-    """One hyperparameter as a hypermodel asks for it.
+    """One call of `hp.Int`, `hp.Float`, ... in a hypermodel.
 
     Attributes:
-        default: what the hypermodel takes where nobody answers.
+        default: value if the hyperparameter is not searched.
         low: smallest value of a number; `high` is the largest, included where a step reaches it.
         step: distance between values; with `log` and `reverse_log` the factor between them.
         choices: the values of a choice or of a fixed parameter.
@@ -56,13 +56,13 @@ class HyperparameterRequest:
         """Whether there is anything to search."""
         return self.kind != "fixed"
 
-    def ends(self) -> tuple[Value, ...]:
-        """Return the values that decide whether a model can take all of them: both ends, or every choice."""
+    def list_ends(self) -> tuple[Value, ...]:
+        """Return the extreme values: both ends of a range, or every choice; a model must accept all of them."""
         if self.kind in ("int", "float"):
-            return (self._number(self.low), self._number(self.high))
+            return (self._convert_number(self.low), self._convert_number(self.high))
         return (False, True) if self.kind == "boolean" else self.choices
 
-    def _number(self, value: float) -> float | int:
+    def _convert_number(self, value: float) -> float | int:
         return int(value) if self.kind == "int" else float(value)
 
 
@@ -89,44 +89,44 @@ def make_request(hyperparameter: Any) -> HyperparameterRequest:
 
 
 def suggest_value(request: HyperparameterRequest, trial: optuna.trial.BaseTrial, known: Known) -> Value:
-    """Return a trial's value for a question; the same one when asked again in the same trial."""
+    """Return a trial's value for a request; the same value for the same request in one trial."""
     if not request.is_drawn:
         return request.default
-    name, distribution = _claimed(request, known)
-    return _for_model(request, _drawn(trial, name, distribution))
+    name, distribution = _claim_name(request, known)
+    return _convert_for_model(request, _draw(trial, name, distribution))
 
 
 def make_optuna_defaults(requests: Iterable[HyperparameterRequest], known: Known) -> dict[str, Any]:
-    """Return the questions' defaults as `optuna.Study.enqueue_trial` takes them, but those that Optuna cannot have.
+    """Return the requests' defaults for `optuna.Study.enqueue_trial`, without those that Optuna cannot represent.
 
-    These are defaults outside of their own range, and those of a name that has other ranges and defaults as well.
+    Left out are a default outside its range, and the defaults of a name that has several ranges or defaults.
     """
     defaults: dict[str, Any] = {}
     torn: set[str] = set()
     for request in requests:
         if not request.is_drawn:
             continue
-        name, distribution = _claimed(request, known)
-        drawn = _for_optuna(request, request.default)
+        name, distribution = _claim_name(request, known)
+        drawn = _convert_for_optuna(request, request.default)
         is_value = drawn is not None and distribution._contains(distribution.to_internal_repr(drawn))
         if not is_value or defaults.setdefault(name, drawn) != drawn:
             torn.add(name)
     return {name: drawn for name, drawn in defaults.items() if name not in torn}
 
 
-def _claimed(request: HyperparameterRequest, known: Known) -> tuple[str, BaseDistribution]:
-    """Return a name that is free in Optuna for this distribution, or is its own already, and the distribution."""
-    distribution = _distribution(request)
-    base = request.name + _suffix(request)
+def _claim_name(request: HyperparameterRequest, known: Known) -> tuple[str, BaseDistribution]:
+    """Return a name that Optuna has for this distribution or can still give it, and the distribution."""
+    distribution = _make_distribution(request)
+    base = request.name + _choose_suffix(request)
     name, number = base, 1
-    while name in known and not _fits(known[name], distribution):
+    while name in known and not _is_compatible(known[name], distribution):
         number += 1
         name = f"{base}#{number}"
     known.setdefault(name, distribution)
     return name, distribution
 
 
-def _fits(one: BaseDistribution, other: BaseDistribution) -> bool:
+def _is_compatible(one: BaseDistribution, other: BaseDistribution) -> bool:
     try:
         check_distribution_compatibility(one, other)
     except ValueError:
@@ -134,26 +134,28 @@ def _fits(one: BaseDistribution, other: BaseDistribution) -> bool:
     return True
 
 
-def _suffix(request: HyperparameterRequest) -> str:
+def _choose_suffix(request: HyperparameterRequest) -> str:
     if _is_indexed(request):
         return "#idx"
     return "#mirrored" if request.sampling == "reverse_log" else ""
 
 
 def _is_indexed(request: HyperparameterRequest) -> bool:
-    """Say whether the number of a step is drawn: steps are factors, or Optuna would not find the last where it is."""
+    """Return whether Optuna draws a step's number: steps are factors, or Optuna would miss the last value."""
     if request.step is None or request.sampling != "linear":
         return request.step is not None
-    return request.kind == "float" and not can_draw_steps(request.low, _at(request, _steps(request)), request.step)
+    return request.kind == "float" and not can_draw_steps(
+        request.low, _compute_step_value(request, _count_steps(request)), request.step
+    )
 
 
-def _distribution(request: HyperparameterRequest) -> BaseDistribution:
+def _make_distribution(request: HyperparameterRequest) -> BaseDistribution:
     if request.kind == "boolean":
         return CategoricalDistribution((False, True))
     if request.kind == "choice":
         return CategoricalDistribution(tuple(dict.fromkeys(request.choices)))
     if _is_indexed(request):
-        return IntDistribution(0, _steps(request))
+        return IntDistribution(0, _count_steps(request))
     log = request.sampling != "linear"
     if request.kind == "int":
         step = int(request.step or 1)
@@ -161,22 +163,22 @@ def _distribution(request: HyperparameterRequest) -> BaseDistribution:
         return IntDistribution(low, low + (int(request.high) - low) // step * step, log=log, step=step)
     if request.step is None:
         return FloatDistribution(request.low, request.high, log=log)
-    return FloatDistribution(request.low, _at(request, _steps(request)), step=request.step)
+    return FloatDistribution(request.low, _compute_step_value(request, _count_steps(request)), step=request.step)
 
 
-def _steps(request: HyperparameterRequest) -> int:
+def _count_steps(request: HyperparameterRequest) -> int:
     step = request.step or 1.0
     if request.sampling == "linear":
         return int((Decimal(str(request.high)) - Decimal(str(request.low))) // Decimal(str(step)))
     return int(math.log(request.high / request.low, step) + 1e-8)
 
 
-def _at(request: HyperparameterRequest, steps: int) -> float:
+def _compute_step_value(request: HyperparameterRequest, steps: int) -> float:
     """Return the value after some steps of a linear range, without the noise in its last digits."""
     return float(Decimal(str(request.low)) + steps * Decimal(str(request.step)))
 
 
-def _drawn(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution) -> Any:
+def _draw(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -189,8 +191,8 @@ def _drawn(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribut
     raise TypeError(distribution)
 
 
-def _for_model(request: HyperparameterRequest, drawn: Any) -> Value:
-    """Return Optuna's value as the model gets it."""
+def _convert_for_model(request: HyperparameterRequest, drawn: Any) -> Value:
+    """Return Optuna's value as the model's value."""
     if request.kind in ("choice", "boolean"):
         return drawn  # type: ignore[no-any-return]
     value = drawn
@@ -198,16 +200,16 @@ def _for_model(request: HyperparameterRequest, drawn: Any) -> Value:
         value = float(Decimal(str(request.low)) * Decimal(str(request.step)) ** drawn)
     elif request.step is not None:  # Optuna gives 0.8999999999999999 for the third step of 0.3
         steps = drawn if _is_indexed(request) else round((drawn - request.low) / request.step)
-        value = _at(request, steps)
+        value = _compute_step_value(request, steps)
     if request.sampling == "reverse_log":
         value = request.low + request.high - value
-    return request._number(min(max(value, request.low), request.high))
+    return request._convert_number(min(max(value, request.low), request.high))
 
 
-def _for_optuna(request: HyperparameterRequest, value: Value) -> Any:
-    """Return a value of the model as Optuna has it; None for one that is no value of the question."""
+def _convert_for_optuna(request: HyperparameterRequest, value: Value) -> Any:
+    """Return a model's value as Optuna's value; None if it is no value of the request."""
     if request.kind in ("choice", "boolean"):
-        return value if value in request.ends() else None
+        return value if value in request.list_ends() else None
     if not isinstance(value, int | float) or not request.low <= value <= request.high:
         return None
     mirrored = request.low + request.high - value if request.sampling == "reverse_log" else value
@@ -215,4 +217,4 @@ def _for_optuna(request: HyperparameterRequest, value: Value) -> Any:
         return round(math.log(mirrored / request.low, request.step))
     if request.step is not None and _is_indexed(request):
         return round((mirrored - request.low) / request.step)
-    return request._number(mirrored)
+    return request._convert_number(mirrored)

@@ -10,14 +10,13 @@ from typing import Any
 
 import keras_tuner
 
-from search_spaces.conditions import Value, is_number, same
 from search_spaces.errors import InputError, Problem
-from search_spaces.yaml_document import described
+from search_spaces.values import Value, describe, is_number, is_same
 
 Draw = Callable[[Any], Value]
 
 
-class GivenHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  # keras_tuner has no types
+class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  # keras_tuner has no types
     """Gives each named value where a hypermodel asks for it, and the hypermodel's own default elsewhere.
 
     `_register` is overridden because it is the one place where KerasTuner turns a question into a value. The given
@@ -40,12 +39,12 @@ class GivenHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
         self.asked: dict[str, str] = {}
         self._draw = draw
 
-    def copy(self) -> GivenHyperParameters:
+    def copy(self) -> TrialHyperParameters:
         """Return an object of its own with the same questions, answers and given values.
 
         What is asked only of a copy keeps its default: so does KerasTuner, whose `tunable=False` relies on it.
         """
-        other = GivenHyperParameters(self.given)
+        other = TrialHyperParameters(self.given)
         known = keras_tuner.HyperParameters.from_config(self.get_config())
         other._hps, other._space, other.values = known._hps, known._space, known.values
         other.asked = dict(self.asked)
@@ -53,19 +52,19 @@ class GivenHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
 
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
         name = hyperparameter.name
-        self.asked.setdefault(name, _declared(hyperparameter))
+        self.asked.setdefault(name, _describe_declaration(hyperparameter))
         if self.is_active(hyperparameter) and name not in self.values:
             if name in self.given:
-                self.values[name] = suited(hyperparameter, self.given[name])
+                self.values[name] = convert_value(hyperparameter, self.given[name])
             elif self._draw is not None:
                 self.values[name] = self._draw(hyperparameter)
         # A given value holds against a default that `merge` or a tuner would write over it.
         return super()._register(hyperparameter, overwrite=overwrite and name not in self.given)
 
 
-def _declared(hyperparameter: Any) -> str:
+def _describe_declaration(hyperparameter: Any) -> str:
     """Return what the code asks for, in words."""
-    kind = _kind(hyperparameter)
+    kind = _find_kind(hyperparameter)
     if kind in ("Int", "Float"):
         every = hyperparameter.step is None or (kind, hyperparameter.step) == ("Int", 1)
         step = "" if every else f" in steps of {hyperparameter.step}"
@@ -76,7 +75,7 @@ def _declared(hyperparameter: Any) -> str:
     return f"Fixed at {hyperparameter.value}" if kind == "Fixed" else kind
 
 
-def suited(hyperparameter: Any, value: Value) -> Value:
+def convert_value(hyperparameter: Any, value: Value) -> Value:
     """Return the value in the type that the code expects.
 
     A declared range replaces the one in the code, so a value outside of the latter is fine; another type is not.
@@ -84,7 +83,7 @@ def suited(hyperparameter: Any, value: Value) -> Value:
     Raises:
         InputError: if the value is of another type.
     """
-    kind = _kind(hyperparameter)
+    kind = _find_kind(hyperparameter)
     if kind == "Int" and is_number(value) and float(value).is_integer():
         return int(value)
     if kind == "Float" and is_number(value):
@@ -93,18 +92,22 @@ def suited(hyperparameter: Any, value: Value) -> Value:
         return value
     if kind in ("Choice", "Fixed"):
         # KerasTuner keeps true and false of a Choice as 1 and 0.
-        alike = (choice for choice in hyperparameter.values if same(choice, value) or same(choice, _as_int(value)))
+        alike = (
+            choice for choice in hyperparameter.values if is_same(choice, value) or is_same(choice, _make_int(value))
+        )
         return next(alike, value)
     expected = {"Int": "a whole number", "Float": "a number", "Boolean": "true or false"}[kind]
-    message = f"the model asks for {expected} ({_declared(hyperparameter)}), the space gives {described(value)}"
+    message = (
+        f"the model asks for {expected} ({_describe_declaration(hyperparameter)}), the space gives {describe(value)}"
+    )
     raise InputError(Problem(message, f"space.{hyperparameter.name}"))
 
 
-def _as_int(value: Value) -> Value:
+def _make_int(value: Value) -> Value:
     return int(value) if isinstance(value, bool) else value
 
 
-def _kind(hyperparameter: Any) -> str:
+def _find_kind(hyperparameter: Any) -> str:
     """Return which of KerasTuner's five kinds it is, also for a subclass of one."""
     kinds = ("Int", "Float", "Boolean", "Choice", "Fixed")
     return next(name for cls in type(hyperparameter).__mro__ if (name := cls.__name__) in kinds)

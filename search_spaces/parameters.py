@@ -16,9 +16,10 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, Final, TypeGuard
 
-from search_spaces.conditions import Condition, Value, is_number, key_of, same, shown, written_when
-from search_spaces.errors import Fault, InputError, Problem, nearest
-from search_spaces.yaml_document import described, dotted
+from search_spaces.conditions import Condition, write_when
+from search_spaces.errors import Fault, InputError, Problem, suggest_choice
+from search_spaces.values import Value, describe, format_value, is_number, is_same, make_key
+from search_spaces.yaml_document import format_path
 
 RESERVED = ("extends", "drop", "constraints", "start_from")
 MAX_CHOICES = 1000
@@ -36,12 +37,12 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 
-class UnfitError(InputError):
+class InvalidSpaceError(InputError):
     """A parameter or space that cannot be, with where inside it the faults are."""
 
     def __init__(self, inside: tuple[str, ...], faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__(Problem(fault.message, dotted((*inside, *fault.keys))) for fault in self.faults)
+        super().__init__(Problem(fault.message, format_path((*inside, *fault.keys))) for fault in self.faults)
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,16 @@ class Float:
     when: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        _refuse(self.name, self.when, _numeric_faults(self))
+        _refuse(self.name, self.when, _find_numeric_faults(self))
         for key in ("low", "high", "step", "default"):
             value = getattr(self, key)
             object.__setattr__(self, key, None if value is None else float(value))
-        _refuse(self.name, (), _default_faults(self))
+        _refuse(self.name, (), _find_default_faults(self))
 
     @property
     def bounds(self) -> tuple[Value, ...]:
         """The smallest and the largest value."""
-        return (self.low, self.high if self.count is None else self.at(self.count - 1))
+        return (self.low, self.high if self.count is None else self.get_value(self.count - 1))
 
     @property
     def count(self) -> int | None:
@@ -74,19 +75,19 @@ class Float:
         if self.step is None:
             return None
         if self.log:
-            return _log_steps(self.low, self.high, self.step) + 1
-        return int((_decimal(self.high) - _decimal(self.low)) // _decimal(self.step)) + 1
+            return _count_log_steps(self.low, self.high, self.step) + 1
+        return int((_to_decimal(self.high) - _to_decimal(self.low)) // _to_decimal(self.step)) + 1
 
-    def at(self, index: int) -> float:
+    def get_value(self, index: int) -> float:
         """Return the value after `index` steps (with a `step` only)."""
         assert self.step is not None
         if index == 0:
             return self.low
         if self.log:
             return min(self.high, float(f"{self.low * self.step**index:.12g}"))
-        return float(_decimal(self.low) + index * _decimal(self.step))
+        return float(_to_decimal(self.low) + index * _to_decimal(self.step))
 
-    def index_of(self, value: float) -> int:
+    def find_index(self, value: float) -> int:
         """Return the number of steps to the value nearest to `value` (with a `step` only)."""
         assert self.step is not None
         assert self.count is not None
@@ -100,17 +101,19 @@ class Float:
         """Say whether the parameter can take `value`."""
         if not is_number(value) or not self.low <= value <= self.high:
             return False
-        return self.step is None or math.isclose(self.at(self.index_of(value)), value, rel_tol=1e-9, abs_tol=1e-300)
+        return self.step is None or math.isclose(
+            self.get_value(self.find_index(value)), value, rel_tol=1e-9, abs_tol=1e-300
+        )
 
     def spread(self, points: int) -> tuple[float, ...]:
         """Return up to `points` values from the smallest to the largest, evenly spread (on a log scale with `log`)."""
         if self.count is not None:
-            return tuple(self.at(index) for index in _spread_indexes(self.count, points))
-        return tuple(_between(self.low, self.high, share, self.log) for share in _shares(points))
+            return tuple(self.get_value(index) for index in _spread_indexes(self.count, points))
+        return tuple(_interpolate(self.low, self.high, share, self.log) for share in _divide_evenly(points))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameter as a study file writes it, in full."""
-        return _written_number("float", self)
+        return _number_to_dict("float", self)
 
 
 @dataclass(frozen=True)
@@ -126,28 +129,28 @@ class Int:
     when: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        _refuse(self.name, self.when, _numeric_faults(self))
-        _refuse(self.name, (), _default_faults(self))
+        _refuse(self.name, self.when, _find_numeric_faults(self))
+        _refuse(self.name, (), _find_default_faults(self))
 
     @property
     def bounds(self) -> tuple[Value, ...]:
         """The smallest and the largest value."""
-        return (self.low, self.at(self.count - 1))
+        return (self.low, self.get_value(self.count - 1))
 
     @property
     def count(self) -> int:
         """How many values there are."""
         if self.log and self.step is not None:
-            return _log_steps(self.low, self.high, self.step) + 1
+            return _count_log_steps(self.low, self.high, self.step) + 1
         return (self.high - self.low) // (self.step or 1) + 1
 
-    def at(self, index: int) -> int:
+    def get_value(self, index: int) -> int:
         """Return the value after `index` steps."""
         if self.log and self.step is not None:
             return int(self.low * self.step**index)
         return self.low + index * (self.step or 1)
 
-    def index_of(self, value: float) -> int:
+    def find_index(self, value: float) -> int:
         """Return the number of steps to the value nearest to `value`."""
         if self.log and self.step is not None:
             index = round(math.log(max(value, self.low) / self.low) / math.log(self.step))
@@ -159,18 +162,18 @@ class Int:
         """Say whether the parameter can take `value`."""
         if not is_number(value) or not isinstance(value, int) or not self.low <= value <= self.high:
             return False
-        return self.at(self.index_of(value)) == value
+        return self.get_value(self.find_index(value)) == value
 
     def spread(self, points: int) -> tuple[int, ...]:
         """Return up to `points` values from the smallest to the largest, evenly spread (on a log scale with `log`)."""
         if self.log and self.step is None and self.count > points:
-            steps = (round(_between(self.low, self.high, share, log=True)) for share in _shares(points))
+            steps = (round(_interpolate(self.low, self.high, share, log=True)) for share in _divide_evenly(points))
             return tuple(dict.fromkeys(steps))
-        return tuple(self.at(index) for index in _spread_indexes(self.count, points))
+        return tuple(self.get_value(index) for index in _spread_indexes(self.count, points))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameter as a study file writes it, in full."""
-        return _written_number("int", self)
+        return _number_to_dict("int", self)
 
 
 @dataclass(frozen=True)
@@ -185,12 +188,10 @@ class Categorical:
     def __post_init__(self) -> None:
         if isinstance(self.choices, list):
             object.__setattr__(self, "choices", tuple(self.choices))
-        _refuse(self.name, self.when, _choices_faults(self.choices))
+        _refuse(self.name, self.when, _find_choices_faults(self.choices))
         if self.default is not UNSET and not self.contains(self.default):
-            listed = ", ".join(shown(choice) for choice in self.choices)
-            message = (
-                f"the default must be one of the choices, got {described(self.default)}; the choices are: {listed}"
-            )
+            listed = ", ".join(format_value(choice) for choice in self.choices)
+            message = f"the default must be one of the choices, got {describe(self.default)}; the choices are: {listed}"
             _refuse(self.name, (), [Fault(("default",), message)])
 
     @property
@@ -200,18 +201,18 @@ class Categorical:
 
     def contains(self, value: object) -> bool:
         """Say whether the parameter can take `value`."""
-        return _is_value(value) and key_of(value) in self._keys
+        return _is_value(value) and make_key(value) in self._keys
 
     @cached_property
     def _keys(self) -> frozenset[tuple[bool, Value]]:
-        return frozenset(map(key_of, self.choices))
+        return frozenset(map(make_key, self.choices))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameter as a study file writes it, in full."""
         written: dict[str, Any] = {"type": "categorical", "choices": list(self.choices)}
         if self.default is not UNSET:
             written["default"] = self.default
-        return _with_when(written, self.when)
+        return _add_when(written, self.when)
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ class Fixed:
     when: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        fault = _value_fault(self.value)
+        fault = _find_value_fault(self.value)
         _refuse(self.name, self.when, [Fault(("value",), fault)] if fault else [])
 
     @property
@@ -238,11 +239,11 @@ class Fixed:
 
     def contains(self, value: object) -> bool:
         """Say whether `value` is the fixed one."""
-        return _is_value(value) and same(value, self.value)
+        return _is_value(value) and is_same(value, self.value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameter as a study file writes it, in full."""
-        return _with_when({"type": "fixed", "value": self.value}, self.when)
+        return _add_when({"type": "fixed", "value": self.value}, self.when)
 
 
 Parameter = Float | Int | Categorical | Fixed
@@ -263,23 +264,24 @@ def is_numeric(parameter: Parameter) -> bool:
 def can_hold(parameter: Parameter, conditions: Iterable[Condition]) -> bool:
     """Say whether some value of a parameter passes all conditions on it."""
     tests = tuple(conditions)
-    return any(all(test.holds(value) for test in tests) for value in _candidates(parameter, tests))
+    return any(all(test.holds(value) for test in tests) for value in _list_candidates(parameter, tests))
 
 
-def value_fault(parameter: Parameter, value: object) -> str | None:
+def find_value_fault(parameter: Parameter, value: object) -> str | None:
     """Return what keeps a parameter from taking `value`, in words; None if it can."""
     if parameter.contains(value):
         return None
     if isinstance(parameter, (Categorical, Fixed)):
-        return f"{parameter.name} cannot be {described(value)}; {nearest(str(value), map(shown, parameter.bounds))}"
-    if fault := _number_fault(value, whole=isinstance(parameter, Int)):
+        hint = suggest_choice(str(value), map(format_value, parameter.bounds))
+        return f"{parameter.name} cannot be {describe(value)}; {hint}"
+    if fault := _find_number_fault(value, whole=isinstance(parameter, Int)):
         return fault
     low, high = parameter.bounds
     steps = f" in steps of {parameter.step}" if parameter.step is not None else ""
-    return f"expected a value from {low} to {high}{steps}, got {described(value)}"
+    return f"expected a value from {low} to {high}{steps}, got {describe(value)}"
 
 
-def _candidates(parameter: Parameter, tests: tuple[Condition, ...]) -> Iterator[Value]:
+def _list_candidates(parameter: Parameter, tests: tuple[Condition, ...]) -> Iterator[Value]:
     """Yield values such that, if any value passes the tests, one of these does."""
     yield from parameter.bounds
     if isinstance(parameter, (Categorical, Fixed)):
@@ -289,22 +291,22 @@ def _candidates(parameter: Parameter, tests: tuple[Condition, ...]) -> Iterator[
         if isinstance(parameter, Float) and parameter.step is None:
             yield anchor if parameter.contains(anchor) else parameter.low
         else:
-            yield from _near(parameter, anchor)
+            yield from _list_near(parameter, anchor)
     if isinstance(parameter, Float) and parameter.step is None:
         marks = [parameter.low, *(anchor for anchor in anchors if parameter.contains(anchor)), parameter.high]
         yield from ((one + other) / 2 for one, other in itertools.pairwise(marks))
 
 
-def _near(parameter: Float | Int, anchor: float) -> Iterator[Value]:
+def _list_near(parameter: Float | Int, anchor: float) -> Iterator[Value]:
     bounded = min(max(anchor, parameter.low), parameter.high)
-    index, last = parameter.index_of(bounded), (parameter.count or 1) - 1
+    index, last = parameter.find_index(bounded), (parameter.count or 1) - 1
     for step in range(-2, 3):
         if 0 <= index + step <= last:
-            yield parameter.at(index + step)
+            yield parameter.get_value(index + step)
 
 
 def _refuse(name: object, when: object, faults: Iterable[Fault]) -> None:
-    found = [*_name_faults(name), *faults]
+    found = [*_find_name_faults(name), *faults]
     if not isinstance(when, tuple) or not all(isinstance(condition, Condition) for condition in when):
         found.append(Fault(("when",), "expected a tuple of Conditions"))
     else:
@@ -313,30 +315,30 @@ def _refuse(name: object, when: object, faults: Iterable[Fault]) -> None:
         if twice:
             found.append(Fault(("when", twice[0]), f'expected each comparison once, got "{twice[1]}" twice'))
     if found:
-        raise UnfitError((str(name),), found)
+        raise InvalidSpaceError((str(name),), found)
 
 
-def _name_faults(name: object) -> list[Fault]:
+def _find_name_faults(name: object) -> list[Fault]:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         rule = "expected up to 100 letters, digits and _ (between them also . / : - and spaces) as a name"
-        return [Fault((), f"{rule}, got {described(name)}")]
+        return [Fault((), f"{rule}, got {describe(name)}")]
     return [Fault((), f'"{name}" is a key of the space itself and cannot name a parameter')] if name in RESERVED else []
 
 
-def _numeric_faults(parameter: Float | Int) -> list[Fault]:
+def _find_numeric_faults(parameter: Float | Int) -> list[Fault]:
     whole = isinstance(parameter, Int)
     faults = []
     for key in ("low", "high", "step", "default"):
         value = getattr(parameter, key)
-        if (value is not None or key in ("low", "high")) and (fault := _number_fault(value, whole=whole)):
+        if (value is not None or key in ("low", "high")) and (fault := _find_number_fault(value, whole=whole)):
             faults.append(Fault((key,), fault))
     if not isinstance(parameter.log, bool):
         hint = "; write true or false" if isinstance(parameter.log, str) else ""
-        faults.append(Fault(("log",), f"expected true or false, got {described(parameter.log)}{hint}"))
-    return faults or _range_faults(parameter)
+        faults.append(Fault(("log",), f"expected true or false, got {describe(parameter.log)}{hint}"))
+    return faults or _find_range_faults(parameter)
 
 
-def _range_faults(parameter: Float | Int) -> list[Fault]:
+def _find_range_faults(parameter: Float | Int) -> list[Fault]:
     low, high, step = parameter.low, parameter.high, parameter.step
     if not low < high:
         hint = f"; write `{parameter.name}: {low}` for a fixed value" if low == high else "; swap them"
@@ -362,17 +364,17 @@ def _range_faults(parameter: Float | Int) -> list[Fault]:
     return []
 
 
-def _default_faults(parameter: Float | Int) -> list[Fault]:
+def _find_default_faults(parameter: Float | Int) -> list[Fault]:
     if parameter.default is None or parameter.contains(parameter.default):
         return []
-    message = value_fault(parameter, parameter.default)
+    message = find_value_fault(parameter, parameter.default)
     return [Fault(("default",), f"the default is outside of the range: {message}")]
 
 
-def _number_fault(value: object, *, whole: bool) -> str | None:
+def _find_number_fault(value: object, *, whole: bool) -> str | None:
     wanted = "a whole number" if whole else "a number"
     if not is_number(value):
-        return f"expected {wanted}, got {described(value)}{_number_hint(value)}"
+        return f"expected {wanted}, got {describe(value)}{_hint_at_number(value)}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"expected a finite number, got {value}"
     if whole and abs(value) > EXACT:
@@ -385,7 +387,7 @@ def _number_fault(value: object, *, whole: bool) -> str | None:
     return None
 
 
-def _number_hint(value: object) -> str:
+def _hint_at_number(value: object) -> str:
     if not isinstance(value, str):
         return ""
     try:
@@ -395,37 +397,37 @@ def _number_hint(value: object) -> str:
     return "; remove the underscores" if "_" in value else "; remove the quotes"
 
 
-def _choices_faults(choices: object) -> list[Fault]:
+def _find_choices_faults(choices: object) -> list[Fault]:
     if not isinstance(choices, tuple):
-        return [Fault(("choices",), f"expected a list of choices, got {described(choices)}")]
+        return [Fault(("choices",), f"expected a list of choices, got {describe(choices)}")]
     if not choices:
         return [Fault(("choices",), "expected at least one choice, got an empty list")]
     if len(choices) > MAX_CHOICES:
         return [Fault(("choices",), f"expected at most {MAX_CHOICES} choices, got {len(choices)}; use a range")]
     values = enumerate(choices)
-    faults = [Fault(("choices", index), fault) for index, value in values if (fault := _value_fault(value))]
-    return faults or _repeated_choices(choices)
+    faults = [Fault(("choices", index), fault) for index, value in values if (fault := _find_value_fault(value))]
+    return faults or _find_repeated_choices(choices)
 
 
-def _repeated_choices(choices: tuple[Value, ...]) -> list[Fault]:
+def _find_repeated_choices(choices: tuple[Value, ...]) -> list[Fault]:
     faults = []
     seen: dict[Value, Value] = {}  # a dict, like Optuna, takes true for 1
     for index, choice in enumerate(choices):
         if choice not in seen:
             seen[choice] = choice
-        elif same(seen[choice], choice):
-            faults.append(Fault(("choices", index), f"the choice {shown(choice)} is there twice; remove one"))
+        elif is_same(seen[choice], choice):
+            faults.append(Fault(("choices", index), f"the choice {format_value(choice)} is there twice; remove one"))
         else:
-            both = f"{shown(seen[choice])} and {shown(choice)}"
+            both = f"{format_value(seen[choice])} and {format_value(choice)}"
             faults.append(Fault(("choices", index), f"{both} cannot be told apart in one list; leave one out"))
     return faults
 
 
-def _value_fault(value: object) -> str | None:
+def _find_value_fault(value: object) -> str | None:
     if not _is_value(value):
-        return f"expected text, a number, true, false or null, got {described(value)}"
+        return f"expected text, a number, true, false or null, got {describe(value)}"
     if is_number(value):
-        return _number_fault(value, whole=isinstance(value, int))
+        return _find_number_fault(value, whole=isinstance(value, int))
     if isinstance(value, str) and len(value) > 500:
         return "expected text of at most 500 characters"
     return None
@@ -435,40 +437,40 @@ def _is_value(value: object) -> TypeGuard[Value]:
     return value is None or isinstance(value, (str, bool, int, float))
 
 
-def _decimal(value: float) -> Decimal:
+def _to_decimal(value: float) -> Decimal:
     return Decimal(str(value))
 
 
-def _log_steps(low: float, high: float, step: float) -> int:
+def _count_log_steps(low: float, high: float, step: float) -> int:
     return math.floor(math.log(high / low) / math.log(step) + 1e-9)
 
 
 def _spread_indexes(count: int, points: int) -> tuple[int, ...]:
     if count <= points:
         return tuple(range(count))
-    return tuple(dict.fromkeys(round(share * (count - 1)) for share in _shares(points)))
+    return tuple(dict.fromkeys(round(share * (count - 1)) for share in _divide_evenly(points)))
 
 
-def _shares(points: int) -> tuple[float, ...]:
+def _divide_evenly(points: int) -> tuple[float, ...]:
     return tuple(index / (points - 1) for index in range(points)) if points > 1 else (0.5,)
 
 
-def _between(low: float, high: float, share: float, log: bool) -> float:
+def _interpolate(low: float, high: float, share: float, log: bool) -> float:
     if share in (0, 1):
         return high if share else low
     value = low * math.exp(share * math.log(high / low)) if log else low + share * (high - low)
     return min(max(value, low), high)
 
 
-def _written_number(kind: str, parameter: Float | Int) -> dict[str, Any]:
+def _number_to_dict(kind: str, parameter: Float | Int) -> dict[str, Any]:
     written: dict[str, Any] = {"type": kind, "low": parameter.low, "high": parameter.high}
     if parameter.log:
         written["log"] = True
     for key in ("step", "default"):
         if getattr(parameter, key) is not None:
             written[key] = getattr(parameter, key)
-    return _with_when(written, parameter.when)
+    return _add_when(written, parameter.when)
 
 
-def _with_when(written: dict[str, Any], when: tuple[Condition, ...]) -> dict[str, Any]:
-    return {**written, "when": written_when(when)} if when else written
+def _add_when(written: dict[str, Any], when: tuple[Condition, ...]) -> dict[str, Any]:
+    return {**written, "when": write_when(when)} if when else written

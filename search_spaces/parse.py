@@ -13,16 +13,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search_spaces.conditions import Condition, is_number, read_when
+from search_spaces.conditions import Condition, read_when
 from search_spaces.constraint import Constraint, ConstraintError
-from search_spaces.errors import Fault, InputError, Problem, nearest
-from search_spaces.extends import Entry, Item, Written, collect
-from search_spaces.parameters import RESERVED, UNSET, Categorical, Fixed, Float, Int, Parameter, UnfitError, is_numeric
+from search_spaces.errors import Fault, InputError, Problem, suggest_choice
+from search_spaces.extends import Entry, Item, SpaceSource, collect_source
+from search_spaces.parameters import (
+    RESERVED,
+    UNSET,
+    Categorical,
+    Fixed,
+    Float,
+    Int,
+    InvalidSpaceError,
+    Parameter,
+    is_numeric,
+)
 from search_spaces.shipped_spaces import read_shipped
-from search_spaces.space import MAX_PARAMETERS, Space, obstacle
-from search_spaces.yaml_document import Document, KeyPath, described, plain_document
+from search_spaces.space import MAX_PARAMETERS, Space, find_obstacle
+from search_spaces.values import describe, is_number
+from search_spaces.yaml_document import Document, KeyPath, make_document
 
-__all__ = ["RESERVED", "parse_space", "space_from_dict"]
+__all__ = ["RESERVED", "parse_space", "parse_space_dict"]
 
 MAX_REPEATS = 100
 _RANGE_KEYS = ("type", "low", "high", "log", "step", "default", "when", "repeat")
@@ -71,14 +82,14 @@ def parse_space(
     """
     if not document.get(at):
         if document.get(at) not in (None, {}):
-            raise InputError(document.problem(at, f"expected a mapping, got {described(document.get(at))}"))
+            raise InputError(document.make_problem(at, f"expected a mapping, got {describe(document.get(at))}"))
         if family_space is None:
             return Space()
         document, at = read_shipped(family_space), ()
-    return _Builder(collect(document, at, folder or Path(document.file).parent), document, at).build()
+    return _Builder(collect_source(document, at, folder or Path(document.file).parent), document, at).build()
 
 
-def space_from_dict(written: Mapping[str, Any], *, name: str = "", folder: Path | None = None) -> Space:
+def parse_space_dict(written: Mapping[str, Any], *, name: str = "", folder: Path | None = None) -> Space:
     """Return the space that plain data describes, written as in a study file.
 
     Args:
@@ -89,12 +100,12 @@ def space_from_dict(written: Mapping[str, Any], *, name: str = "", folder: Path 
     Raises:
         InputError: with every problem found.
     """
-    document = plain_document(written, name)
-    return _Builder(collect(document, (), folder or Path()), document, ()).build()
+    document = make_document(written, name)
+    return _Builder(collect_source(document, (), folder or Path()), document, ()).build()
 
 
 @dataclass(frozen=True)
-class _Made:
+class _ParsedParameter:
     """A parameter and what it was made of."""
 
     parameter: Parameter
@@ -104,7 +115,7 @@ class _Made:
 class _Builder:
     """Makes a space of what was written, collecting problems."""
 
-    def __init__(self, written: Written, document: Document, at: KeyPath) -> None:
+    def __init__(self, written: SpaceSource, document: Document, at: KeyPath) -> None:
         self._written = written
         self._document = document
         self._at = at
@@ -112,137 +123,141 @@ class _Builder:
         self._failed: set[str] = set()
 
     def build(self) -> Space:
-        made = _without_lapsed(self._made())
-        parameters = tuple(found.parameter for found in self._sound(made).values())
-        constraints = self._constraints(made)
-        points = self._points(made, constraints)
+        made = _remove_lapsed(self._make_parameters())
+        parameters = tuple(found.parameter for found in self._drop_failed(made).values())
+        constraints = self._select_constraints(made)
+        points = self._select_points(made, constraints)
         try:
             space = Space(
                 parameters, tuple(Constraint(item.content) for item in constraints), tuple(p.content for p in points)
             )
-        except UnfitError as unfit:
-            self._problems += [self._placed(fault, made, constraints, points) for fault in unfit.faults]
-            raise InputError(_in_order(self._problems)) from None
+        except InvalidSpaceError as unfit:
+            self._problems += [self._place_fault(fault, made, constraints, points) for fault in unfit.faults]
+            raise InputError(_sort_problems(self._problems)) from None
         if self._problems:
-            raise InputError(_in_order(self._problems))
+            raise InputError(_sort_problems(self._problems))
         return space
 
     # Parameters -----------------------------------------------------------------------------------------------
 
-    def _made(self) -> dict[str, _Made]:
+    def _make_parameters(self) -> dict[str, _ParsedParameter]:
         """Return every parameter that could be made, repeated ones once per layer."""
-        single: dict[str, _Made] = {}
+        single: dict[str, _ParsedParameter] = {}
         for name, entry in self._written.parameters.items():
-            if (parameter := self._parameter(name, entry)) is not None:
-                single[name] = _Made(parameter, entry)
-        made: dict[str, _Made] = {}
+            if (parameter := self._make_parameter(name, entry)) is not None:
+                single[name] = _ParsedParameter(parameter, entry)
+        made: dict[str, _ParsedParameter] = {}
         for name, found in single.items():
             if "repeat" not in found.entry.content:
                 self._add(made, found)
-            for layer in self._layers(name, found, single):
-                self._add(made, _Made(layer, found.entry))
+            for layer in self._make_layers(name, found, single):
+                self._add(made, _ParsedParameter(layer, found.entry))
             if len(made) > MAX_PARAMETERS:
                 break
         return made
 
-    def _add(self, made: dict[str, _Made], found: _Made) -> None:
+    def _add(self, made: dict[str, _ParsedParameter], found: _ParsedParameter) -> None:
         name = found.parameter.name
         if name in made:
             repeated = found.entry if "repeat" in found.entry.content else made[name].entry
             other = made[name].entry if repeated is found.entry else found.entry
             message = f'"{name}" is already made by `repeat` of "{repeated.path[-1]}"; rename or drop one'
-            self._problems.append(other.problem(message))
+            self._problems.append(other.make_problem(message))
         made[name] = found
 
-    def _parameter(self, name: str, entry: Entry) -> Parameter | None:
+    def _make_parameter(self, name: str, entry: Entry) -> Parameter | None:
         problems: list[Problem] = []
-        kind = self._kind(entry, problems)
+        kind = self._read_kind(entry, problems)
         if kind is not None:
-            problems += _key_problems(entry, kind)
+            problems += _find_key_problems(entry, kind)
         faults: list[Fault] = []
         when = read_when(entry.content.get("when"), faults)
-        problems += [entry.problem(fault.message, "when", *fault.keys) for fault in faults]
+        problems += [entry.make_problem(fault.message, "when", *fault.keys) for fault in faults]
         parameter = None
         if kind is not None and not any(key not in entry.content for key in _NEEDED[kind]):
             try:
-                parameter = _fitting(kind, name, entry, when)
-            except UnfitError as unfit:
-                problems += [entry.problem(fault.message, *fault.keys) for fault in unfit.faults]
+                parameter = _make_fitting(kind, name, entry, when)
+            except InvalidSpaceError as unfit:
+                problems += [entry.make_problem(fault.message, *fault.keys) for fault in unfit.faults]
         if problems:
             self._problems += problems
             self._failed.add(name)
         return None if problems else parameter
 
-    def _kind(self, entry: Entry, problems: list[Problem]) -> str | None:
+    def _read_kind(self, entry: Entry, problems: list[Problem]) -> str | None:
         written = entry.content.get("type")
         if written is None:
             implied = next((kind for key, kind in _IMPLIED.items() if key in entry.content), None)
             if implied is None:
                 ranged = {"low", "high"} & entry.content.keys()
                 wanted = "`type: float` or `type: int`" if ranged else f"`type` ({', '.join(_KEYS)}), or `choices`"
-                problems.append(entry.problem(f"the type is missing; add {wanted}"))
+                problems.append(entry.make_problem(f"the type is missing; add {wanted}"))
             return implied
         if not isinstance(written, str) or written not in _KEYS:
             meant = _OTHER_TYPES.get(written.lower()) if isinstance(written, str) else None
-            hint = f"write {meant}" if meant else nearest(str(written)[:100], _KEYS)
+            hint = f"write {meant}" if meant else suggest_choice(str(written)[:100], _KEYS)
             problems.append(
-                entry.problem(f"expected one of {', '.join(_KEYS)}, got {described(written)}; {hint}", "type")
+                entry.make_problem(f"expected one of {', '.join(_KEYS)}, got {describe(written)}; {hint}", "type")
             )
             return None
         return written
 
     # Repeats --------------------------------------------------------------------------------------------------
 
-    def _layers(self, name: str, found: _Made, single: Mapping[str, _Made]) -> list[Parameter]:
+    def _make_layers(
+        self, name: str, found: _ParsedParameter, single: Mapping[str, _ParsedParameter]
+    ) -> list[Parameter]:
         """Return a repeated parameter once per layer, each existing where the parent reaches its number."""
         by = found.entry.content.get("repeat")
         if "repeat" not in found.entry.content:
             return []
-        count = self._count(by, found, single)
+        count = self._count_layers(by, found, single)
         if count is None:
             self._failed.add(name)
             return []
         alike = {other for other, made in single.items() if made.entry.content.get("repeat") == by}
         layers = []
         for number in range(1, count + 1):
-            when = _layer_conditions(found.parameter.when, str(by), number, alike)
+            when = _make_layer_conditions(found.parameter.when, str(by), number, alike)
             try:
                 layers.append(replace(found.parameter, name=f"{name}_{number}", when=when))
-            except UnfitError as unfit:
-                self._problems += [found.entry.problem(fault.message, *fault.keys) for fault in unfit.faults]
+            except InvalidSpaceError as unfit:
+                self._problems += [found.entry.make_problem(fault.message, *fault.keys) for fault in unfit.faults]
                 return []
         return layers
 
-    def _count(self, by: object, found: _Made, single: Mapping[str, _Made]) -> int | None:
+    def _count_layers(self, by: object, found: _ParsedParameter, single: Mapping[str, _ParsedParameter]) -> int | None:
         """Return the greatest number of layers; None if `repeat` names no parameter that counts."""
         entry = found.entry
         parent = single[by].parameter if isinstance(by, str) and by in single else None
         if parent is None or (isinstance(by, str) and "repeat" in single[by].entry.content):
             if not (isinstance(by, str) and (by in self._failed or entry.inherited)):
-                hint = nearest(by, set(single) - {str(entry.path[-1])}) if isinstance(by, str) else "write a name"
-                message = f"expected an int parameter to repeat by, got {described(by)}; {hint}"
-                self._problems.append(entry.problem(message, "repeat"))
+                hint = (
+                    suggest_choice(by, set(single) - {str(entry.path[-1])}) if isinstance(by, str) else "write a name"
+                )
+                message = f"expected an int parameter to repeat by, got {describe(by)}; {hint}"
+                self._problems.append(entry.make_problem(message, "repeat"))
             return None
         if not all(isinstance(value, int) and not isinstance(value, bool) for value in parent.bounds):
-            message = f"expected an int parameter to repeat by, but {by} is {_in_words(parent)}"
-            self._problems.append(entry.problem(message, "repeat"))
+            message = f"expected an int parameter to repeat by, but {by} is {_describe_parameter(parent)}"
+            self._problems.append(entry.make_problem(message, "repeat"))
             return None
         most = max(value for value in parent.bounds if is_number(value))
         if most > MAX_REPEATS:
             message = f"expected at most {MAX_REPEATS} layers, but {by} goes up to {most}; lower its high"
-            self._problems.append(entry.problem(message, "repeat"))
+            self._problems.append(entry.make_problem(message, "repeat"))
             return None
         return int(most)
 
     # Constraints and points -----------------------------------------------------------------------------------
 
-    def _constraints(self, made: Mapping[str, _Made]) -> list[Item]:
+    def _select_constraints(self, made: Mapping[str, _ParsedParameter]) -> list[Item]:
         kept: list[Item] = []
         for item in self._written.constraints:
             try:
                 names = Constraint(item.content).names
             except ConstraintError as error:
-                self._problems.append(item.problem(str(error)))
+                self._problems.append(item.make_problem(str(error)))
                 continue
             lapsed = item.inherited and not names <= made.keys()
             repeated = any(item.content == other.content for other in kept)
@@ -250,19 +265,19 @@ class _Builder:
                 kept.append(item)
         return kept
 
-    def _points(self, made: Mapping[str, _Made], constraints: Iterable[Item]) -> list[Item]:
+    def _select_points(self, made: Mapping[str, _ParsedParameter], constraints: Iterable[Item]) -> list[Item]:
         rules = [Constraint(item.content) for item in constraints]
         points = []
         for item in self._written.start_from:
             names = item.content.keys() if isinstance(item.content, dict) else ()
-            lapsed = item.inherited and not (names and _fits(item.content, made, rules))
+            lapsed = item.inherited and not (names and _is_valid_point(item.content, made, rules))
             if not lapsed and not any(self._is_failed(name) for name in names):
                 points.append(item)
         return points
 
     # Problems -------------------------------------------------------------------------------------------------
 
-    def _sound(self, made: Mapping[str, _Made]) -> dict[str, _Made]:
+    def _drop_failed(self, made: Mapping[str, _ParsedParameter]) -> dict[str, _ParsedParameter]:
         """Return the parameters that need none of those with problems, whose absence is no problem of its own."""
         sound = dict(made)
         lost = True
@@ -278,48 +293,52 @@ class _Builder:
         layered = re.fullmatch(r"(.+)_[0-9]+", name)
         return name in self._failed or (layered is not None and layered[1] in self._failed)
 
-    def _placed(self, fault: Fault, made: Mapping[str, _Made], constraints: list[Item], points: list[Item]) -> Problem:
+    def _place_fault(
+        self, fault: Fault, made: Mapping[str, _ParsedParameter], constraints: list[Item], points: list[Item]
+    ) -> Problem:
         for key, items in (("constraints", constraints), ("start_from", points)):
             if fault.keys[:1] == (key,):
-                return items[int(fault.keys[1])].problem(fault.message, *fault.keys[2:])
+                return items[int(fault.keys[1])].make_problem(fault.message, *fault.keys[2:])
         if fault.keys and fault.keys[0] in made:
-            return made[str(fault.keys[0])].entry.problem(fault.message, *fault.keys[1:])
-        return self._document.problem(self._at, fault.message)
+            return made[str(fault.keys[0])].entry.make_problem(fault.message, *fault.keys[1:])
+        return self._document.make_problem(self._at, fault.message)
 
 
 _IMPLIED: Mapping[str, str] = {"choices": "categorical", "value": "fixed"}
 
 
-def _key_problems(entry: Entry, kind: str) -> list[Problem]:
+def _find_key_problems(entry: Entry, kind: str) -> list[Problem]:
     problems = []
     for key in entry.content:
         if key not in _KEYS[kind]:
-            hint = f'write "{_OTHER_TOOLS[key]}"' if key in _OTHER_TOOLS else nearest(key, _KEYS[kind])
+            hint = f'write "{_OTHER_TOOLS[key]}"' if key in _OTHER_TOOLS else suggest_choice(key, _KEYS[kind])
             document, path = entry.places[key]
-            problems.append(document.key_problem(path, f'unknown key "{key}" for {_article(kind)}; {hint}'))
+            problems.append(document.make_key_problem(path, f'unknown key "{key}" for {_add_article(kind)}; {hint}'))
     meant = {_OTHER_TOOLS.get(key) for key in entry.content}
     missing = [key for key in _NEEDED[kind] if key not in entry.content and key not in meant]
     if missing:
-        problems.append(entry.problem(f"{' and '.join(missing)} missing; {_article(kind)} needs {_needs(kind)}"))
+        problems.append(
+            entry.make_problem(f"{' and '.join(missing)} missing; {_add_article(kind)} needs {_list_needed(kind)}")
+        )
     return problems
 
 
-def _fitting(kind: str, name: str, entry: Entry, when: tuple[Condition, ...]) -> Parameter:
+def _make_fitting(kind: str, name: str, entry: Entry, when: tuple[Condition, ...]) -> Parameter:
     """Return the parameter, without a default that an override kept and that no longer fits.
 
     Raises:
-        UnfitError: if what was written cannot be.
+        InvalidSpaceError: if what was written cannot be.
     """
     try:
-        return _of_kind(kind, name, entry.content, when)
-    except UnfitError as unfit:
+        return _construct(kind, name, entry.content, when)
+    except InvalidSpaceError as unfit:
         if "default" in entry.kept and all(fault.keys == ("default",) for fault in unfit.faults):
             without = {key: value for key, value in entry.content.items() if key != "default"}
-            return _of_kind(kind, name, without, when)
+            return _construct(kind, name, without, when)
         raise
 
 
-def _of_kind(kind: str, name: str, content: Mapping[str, Any], when: tuple[Condition, ...]) -> Parameter:
+def _construct(kind: str, name: str, content: Mapping[str, Any], when: tuple[Condition, ...]) -> Parameter:
     if kind == "fixed":
         return Fixed(name, content["value"], when)
     if kind == "categorical":
@@ -329,7 +348,7 @@ def _of_kind(kind: str, name: str, content: Mapping[str, Any], when: tuple[Condi
     return make(name, *ends, content.get("log", False), content.get("step"), content.get("default"), when)
 
 
-def _layer_conditions(when: tuple[Condition, ...], by: str, number: int, alike: set[str]) -> tuple[Condition, ...]:
+def _make_layer_conditions(when: tuple[Condition, ...], by: str, number: int, alike: set[str]) -> tuple[Condition, ...]:
     """Return the conditions of one layer; those on parameters repeated alike are on the same layer's."""
     own = tuple(replace(test, parent=f"{test.parent}_{number}") if test.parent in alike else test for test in when)
     least = [test for test in own if test.parent == by and test.operator == ">="]
@@ -337,7 +356,9 @@ def _layer_conditions(when: tuple[Condition, ...], by: str, number: int, alike: 
     return (*(test for test in own if test not in least), Condition(by, ">=", (reached,)))
 
 
-def _fits(point: Mapping[str, Any], made: Mapping[str, _Made], rules: Iterable[Constraint]) -> bool:
+def _is_valid_point(
+    point: Mapping[str, Any], made: Mapping[str, _ParsedParameter], rules: Iterable[Constraint]
+) -> bool:
     """Say whether a known point is still one: of values that parameters take, where they exist, keeping constraints."""
     for name, value in point.items():
         if name not in made or not made[name].parameter.contains(value):
@@ -348,7 +369,7 @@ def _fits(point: Mapping[str, Any], made: Mapping[str, _Made], rules: Iterable[C
     return all(rule.holds(point) for rule in rules)
 
 
-def _without_lapsed(made: Mapping[str, _Made]) -> dict[str, _Made]:
+def _remove_lapsed(made: Mapping[str, _ParsedParameter]) -> dict[str, _ParsedParameter]:
     """Fit what is inherited to what overrides it: values that a parent no longer has, parents that are gone."""
     fitted = dict(made)
     changed = True
@@ -358,9 +379,9 @@ def _without_lapsed(made: Mapping[str, _Made]) -> dict[str, _Made]:
         for name, found in list(fitted.items()):
             if not (found.entry.inherited or "when" in found.entry.kept):
                 continue
-            when = _possible(found.parameter.when, parameters)
+            when = _restrict_conditions(found.parameter.when, parameters)
             parameter = replace(found.parameter, when=when or ())
-            if when is None or obstacle(parameter, parameters) is not None:
+            if when is None or find_obstacle(parameter, parameters) is not None:
                 if found.entry.inherited:
                     del fitted[name]
                     changed = True
@@ -370,7 +391,9 @@ def _without_lapsed(made: Mapping[str, _Made]) -> dict[str, _Made]:
     return fitted
 
 
-def _possible(when: Iterable[Condition], parameters: Mapping[str, Parameter]) -> tuple[Condition, ...] | None:
+def _restrict_conditions(
+    when: Iterable[Condition], parameters: Mapping[str, Parameter]
+) -> tuple[Condition, ...] | None:
     """Return conditions without the values that parents never have; None if one of them can no longer hold."""
     possible = []
     for test in when:
@@ -388,7 +411,7 @@ def _possible(when: Iterable[Condition], parameters: Mapping[str, Parameter]) ->
     return tuple(possible)
 
 
-def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+def _sort_problems(problems: Iterable[Problem]) -> list[Problem]:
     """Return problems in the order of the file, those of other files behind, none of them twice."""
     unique = list(dict.fromkeys(problems))
     files = list(dict.fromkeys(found.place.file for found in unique if found.place))
@@ -400,14 +423,14 @@ def _in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(unique, key=order)
 
 
-def _in_words(parameter: Parameter) -> str:
+def _describe_parameter(parameter: Parameter) -> str:
     kind = type(parameter).__name__.lower()
-    return _article(kind) if not isinstance(parameter, Categorical) else "a categorical whose choices are no ints"
+    return _add_article(kind) if not isinstance(parameter, Categorical) else "a categorical whose choices are no ints"
 
 
-def _article(kind: str) -> str:
+def _add_article(kind: str) -> str:
     return "a fixed value" if kind == "fixed" else f"an {kind}" if kind == "int" else f"a {kind}"
 
 
-def _needs(kind: str) -> str:
+def _list_needed(kind: str) -> str:
     return " and ".join(f"`{key}`" for key in _NEEDED[kind])

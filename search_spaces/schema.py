@@ -41,7 +41,7 @@ _CHOICES: Final = {
 }
 
 
-def space_schema() -> dict[str, Any]:
+def make_space_schema() -> dict[str, Any]:
     """Return the JSON Schema of what stands behind a study file's `space`."""
     return {
         "type": "object",
@@ -73,17 +73,17 @@ def space_schema() -> dict[str, Any]:
             "anyOf": [
                 {**_VALUE, "type": ["number", "string", "boolean"], "description": "A fixed value."},
                 _CHOICES,
-                _number("float", "number"),
-                _number("int", "integer"),
-                _mapping("categorical", {"choices": _CHOICES, "default": _VALUE}, ("choices",)),
-                _mapping("fixed", {"value": {**_VALUE, "description": "The value."}}, ("value",)),
-                _override(),
+                _make_number("float", "number"),
+                _make_number("int", "integer"),
+                _make_mapping("categorical", {"choices": _CHOICES, "default": _VALUE}, ("choices",)),
+                _make_mapping("fixed", {"value": {**_VALUE, "description": "The value."}}, ("value",)),
+                _make_override(),
             ],
         },
     }
 
 
-def _number(kind: str, json_type: str) -> dict[str, Any]:
+def _make_number(kind: str, json_type: str) -> dict[str, Any]:
     most = EXACT if kind == "int" else _LARGEST
     number = {"minimum": -most, "maximum": most}
     keys = {
@@ -99,26 +99,26 @@ def _number(kind: str, json_type: str) -> dict[str, Any]:
         "default": {"type": [json_type, "null"], **number, "description": "Value in the study's first trial."},
     }
     return {
-        **_mapping(kind, keys, ("type", "low", "high")),
+        **_make_mapping(kind, keys, ("type", "low", "high")),
         "if": {"properties": {"log": {"const": True}}, "required": ["log"]},
         "then": {"properties": {"low": {"exclusiveMinimum": 0}, "step": {"exclusiveMinimum": 1}}},
     }
 
 
-def _mapping(kind: str, keys: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:
+def _make_mapping(kind: str, keys: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
             "type": {"const": kind, "description": "float, int, categorical or fixed."},
             **keys,
-            **_conditions(),
+            **_make_conditions(),
         },
         "required": list(needed),
         "additionalProperties": False,
     }
 
 
-def _override() -> dict[str, Any]:
+def _make_override() -> dict[str, Any]:
     """Return what may stand without a type: keys that change those of a parameter in the extended space."""
     numbers = {name: {"type": "number"} for name in ("low", "high")}
     return {
@@ -129,13 +129,13 @@ def _override() -> dict[str, Any]:
             "log": {"type": "boolean"},
             "step": {"type": ["number", "null"]},
             "default": _VALUE,
-            **_conditions(),
+            **_make_conditions(),
         },
         "additionalProperties": False,
     }
 
 
-def _conditions() -> dict[str, Any]:
+def _make_conditions() -> dict[str, Any]:
     wanted = {"anyOf": [*_ONE_OR_SOME["anyOf"], _COMPARISONS]}
     parents = {"type": "object", "additionalProperties": wanted}
     return {

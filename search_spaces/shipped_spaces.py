@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from search_spaces.errors import InputError, nearest
-from search_spaces.yaml_document import Document, parse_document
+from search_spaces.errors import InputError, suggest_choice
+from search_spaces.yaml_document import Document
+from search_spaces.yaml_reader import parse_document
 
 _FOLDER = Path(__file__).parent / "shipped"
 
 
 @cache
-def shipped_names() -> tuple[str, ...]:
+def list_shipped() -> tuple[str, ...]:
     """Return the names of the shipped spaces."""
     return tuple(sorted(file.stem for file in _FOLDER.glob("*.yaml")))
 
@@ -24,11 +25,11 @@ def read_shipped(name: str) -> Document:
     Raises:
         InputError: if there is none of that name.
     """
-    if name not in shipped_names():
-        raise InputError(f'no shipped space is called "{name}": {nearest(name, shipped_names())}')
-    return parse_document(shipped_text(name), f"{name}.yaml (shipped)")
+    if name not in list_shipped():
+        raise InputError(f'no shipped space is called "{name}": {suggest_choice(name, list_shipped())}')
+    return parse_document(read_shipped_text(name), f"{name}.yaml (shipped)")
 
 
-def shipped_text(name: str) -> str:
+def read_shipped_text(name: str) -> str:
     """Return a shipped space's file, its comments included."""
     return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")

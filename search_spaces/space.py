@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from search_spaces.conditions import Condition, Value, is_number, shown
+from search_spaces.conditions import Condition
 from search_spaces.constraint import Constraint, ConstraintError, Kind
-from search_spaces.errors import Fault, nearest
+from search_spaces.errors import Fault, suggest_choice
 from search_spaces.parameters import (
     UNSET,
     Categorical,
     Fixed,
     Float,
     Int,
+    InvalidSpaceError,
     Parameter,
-    UnfitError,
     Unset,
     can_hold,
+    find_value_fault,
     has_default,
     is_numeric,
-    value_fault,
 )
-from search_spaces.yaml_document import described
+from search_spaces.values import Value, describe, format_value, is_number
 
 __all__ = [
     "UNSET",
@@ -39,9 +39,9 @@ __all__ = [
     "Fixed",
     "Float",
     "Int",
+    "InvalidSpaceError",
     "Parameter",
     "Space",
-    "UnfitError",
     "Unset",
     "Value",
 ]
@@ -66,12 +66,12 @@ class Space:
     start_from: tuple[Mapping[str, Value], ...] = ()
 
     def __post_init__(self) -> None:
-        faults = _size_faults(self) or _name_faults(self.declared)
+        faults = _find_size_faults(self) or _find_name_faults(self.declared)
         if not faults:
-            faults = [*_condition_faults(self.declared), *_constraint_faults(self), *_point_faults(self)]
+            faults = [*_find_condition_faults(self.declared), *_find_constraint_faults(self), *_find_point_faults(self)]
         if faults:
-            raise UnfitError((), faults)
-        object.__setattr__(self, "declared", _parents_first(self.declared))
+            raise InvalidSpaceError((), faults)
+        object.__setattr__(self, "declared", _sort_parents_first(self.declared))
         self.__dict__.pop("parameters", None)  # made while checking, in the order given
 
     @cached_property
@@ -88,7 +88,7 @@ class Space:
         """Say whether a parameter exists beside the values of the active ones before it."""
         return all(test.parent in values and test.holds(values[test.parent]) for test in parameter.when)
 
-    def active(self, values: Mapping[str, Value]) -> tuple[str, ...]:
+    def find_active(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the names of the parameters that exist in a trial with these values."""
         known: dict[str, Value] = {}
         names = []
@@ -101,28 +101,28 @@ class Space:
                     known[name] = values[name]
         return tuple(names)
 
-    def violated(self, values: Mapping[str, Value]) -> tuple[str, ...]:
+    def find_violations(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the constraints that a trial's active values break."""
         return tuple(constraint.text for constraint in self.constraints if not constraint.holds(values))
 
-    def defaults(self) -> dict[str, Value]:
+    def make_defaults(self) -> dict[str, Value]:
         """Return the defaults of what is then active, fixed values included; nothing where no default was given.
 
         A parameter without a default is left out, and so is what depends on it.
         """
         if not any(has_default(parameter) for parameter in self.declared):
             return {}
-        return self._completed({})
+        return self._complete({})
 
-    def points(self) -> tuple[dict[str, Value], ...]:
+    def list_points(self) -> tuple[dict[str, Value], ...]:
         """Return what to try first: the defaults together, if they keep the constraints, then `start_from`."""
-        defaults = self.defaults()
-        first = [defaults] if defaults and not self.violated(defaults) else []
-        points = (self._completed(point) for point in self.start_from)
+        defaults = self.make_defaults()
+        first = [defaults] if defaults and not self.find_violations(defaults) else []
+        points = (self._complete(point) for point in self.start_from)
         return (*first, *(point for point in points if point not in first))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the space in full as plain data, from which `space_from_dict` makes an equal space."""
+        """Return the space in full as plain data, from which `parse_space_dict` makes an equal space."""
         written: dict[str, Any] = {name: parameter.to_dict() for name, parameter in self.parameters.items()}
         if self.constraints:
             written["constraints"] = [constraint.text for constraint in self.constraints]
@@ -130,7 +130,7 @@ class Space:
             written["start_from"] = [dict(point) for point in self.start_from]
         return written
 
-    def _completed(self, point: Mapping[str, Value]) -> dict[str, Value]:
+    def _complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
         values: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
             if not self.is_active(parameter, values):
@@ -143,7 +143,7 @@ class Space:
         return values
 
 
-def obstacle(parameter: Parameter, parameters: Mapping[str, Parameter]) -> Condition | None:
+def find_obstacle(parameter: Parameter, parameters: Mapping[str, Parameter]) -> Condition | None:
     """Return a condition that keeps a parameter from ever being active; None if it can be.
 
     All conditions of all its ancestors must hold together; constraints are not looked at. A condition that an ancestor
@@ -168,7 +168,7 @@ def obstacle(parameter: Parameter, parameters: Mapping[str, Parameter]) -> Condi
     return None
 
 
-def _size_faults(space: Space) -> list[Fault]:
+def _find_size_faults(space: Space) -> list[Fault]:
     if len(space.declared) > MAX_PARAMETERS:
         return [Fault((), f"expected at most {MAX_PARAMETERS} parameters, layers counted one by one; got more")]
     if len(space.constraints) > MAX_CONSTRAINTS:
@@ -176,20 +176,22 @@ def _size_faults(space: Space) -> list[Fault]:
     return []
 
 
-def _name_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
+def _find_name_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
     times = Counter(parameter.name for parameter in declared)
     message = "two parameters have this name; rename or drop one"
     return [Fault((name,), message) for name, count in times.items() if count > 1]
 
 
-def _condition_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
-    if faults := _parent_faults(declared):
+def _find_condition_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
+    if faults := _find_parent_faults(declared):
         return faults
-    ordered = _parents_first(declared)
-    return [_cycle_fault(declared, ordered)] if len(ordered) < len(declared) else _unreachable_faults(declared)
+    ordered = _sort_parents_first(declared)
+    return (
+        [_make_cycle_fault(declared, ordered)] if len(ordered) < len(declared) else _find_unreachable_faults(declared)
+    )
 
 
-def _parent_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
+def _find_parent_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
     by_name = {parameter.name: parameter for parameter in declared}
     faults = []
     for parameter in declared:
@@ -197,40 +199,42 @@ def _parent_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
             keys = (parameter.name, "when", test.parent)
             if test.parent not in by_name:
                 layered = f"{test.parent}_1" in by_name
-                hint = f'"{test.parent}_1" is the first of its layers' if layered else nearest(test.parent, by_name)
+                hint = (
+                    f'"{test.parent}_1" is the first of its layers' if layered else suggest_choice(test.parent, by_name)
+                )
                 faults.append(Fault(keys, f'there is no parameter "{test.parent}" to depend on; {hint}'))
-            elif fault := _test_fault(by_name[test.parent], test):
+            elif fault := _find_test_fault(by_name[test.parent], test):
                 faults.append(Fault(keys, fault))
         if len(faults) > _MAX_FAULTS:
             break
     return faults
 
 
-def _test_fault(parent: Parameter, test: Condition) -> str | None:
+def _find_test_fault(parent: Parameter, test: Condition) -> str | None:
     """Return what makes a test senseless for its parent: a value that it never has, or text compared by size."""
     if test.operator in ("in", "not in"):
         for value in test.operand:
             if not parent.contains(value):
-                return f"can never hold: {_never(parent, value)}"
+                return f"can never hold: {_describe_mismatch(parent, value)}"
         return None
     if not is_numeric(parent):
-        listed = ", ".join(shown(value) for value in parent.bounds)
+        listed = ", ".join(format_value(value) for value in parent.bounds)
         return f"`{test.operator}` compares numbers, and the values of {parent.name} are: {listed}"
     return None
 
 
-def _never(parent: Parameter, value: Value) -> str:
+def _describe_mismatch(parent: Parameter, value: Value) -> str:
     trap = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(str(value).lower())
     if trap and any(isinstance(bound, bool) for bound in parent.bounds):
-        return f"{parent.name} is never {described(value)}; write {trap}"
+        return f"{parent.name} is never {describe(value)}; write {trap}"
     if isinstance(parent, (Int, Float)) and is_number(value):
         low, high = parent.bounds
         steps = f" in steps of {parent.step}" if parent.step is not None else ""
-        return f"{parent.name} is never {shown(value)}, it goes from {low} to {high}{steps}"
-    return f"{parent.name} is never {described(value)}; {nearest(str(value), map(shown, parent.bounds))}"
+        return f"{parent.name} is never {format_value(value)}, it goes from {low} to {high}{steps}"
+    return f"{parent.name} is never {describe(value)}; {suggest_choice(str(value), map(format_value, parent.bounds))}"
 
 
-def _parents_first(declared: Iterable[Parameter]) -> tuple[Parameter, ...]:
+def _sort_parents_first(declared: Iterable[Parameter]) -> tuple[Parameter, ...]:
     """Return the parameters in the order given, children moved behind their parents; those in a cycle are left out."""
     waiting = list(declared)
     ordered: list[Parameter] = []
@@ -249,7 +253,7 @@ def _parents_first(declared: Iterable[Parameter]) -> tuple[Parameter, ...]:
     return tuple(ordered)
 
 
-def _cycle_fault(declared: tuple[Parameter, ...], ordered: tuple[Parameter, ...]) -> Fault:
+def _make_cycle_fault(declared: tuple[Parameter, ...], ordered: tuple[Parameter, ...]) -> Fault:
     by_name = {parameter.name: parameter for parameter in declared}
     placed = {parameter.name for parameter in ordered}
     name = next(parameter.name for parameter in declared if parameter.name not in placed)
@@ -263,19 +267,19 @@ def _cycle_fault(declared: tuple[Parameter, ...], ordered: tuple[Parameter, ...]
         way.append(name)
 
 
-def _unreachable_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
+def _find_unreachable_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
     by_name = {parameter.name: parameter for parameter in declared}
     faults = []
     for parameter in declared:
-        if (test := obstacle(parameter, by_name)) is not None:
+        if (test := find_obstacle(parameter, by_name)) is not None:
             own = test if test in parameter.when else parameter.when[0]
             message = f"can never be active: its conditions and those of its parents cannot all hold ({test})"
             faults.append(Fault((parameter.name, "when", own.parent), message))
     return faults
 
 
-def _constraint_faults(space: Space) -> list[Fault]:
-    kinds = {name: _kind(parameter) for name, parameter in space.parameters.items()}
+def _find_constraint_faults(space: Space) -> list[Fault]:
+    kinds = {name: _find_kind(parameter) for name, parameter in space.parameters.items()}
     faults = []
     for index, constraint in enumerate(space.constraints):
         try:
@@ -287,37 +291,40 @@ def _constraint_faults(space: Space) -> list[Fault]:
     return faults
 
 
-def _kind(parameter: Parameter) -> Kind:
+def _find_kind(parameter: Parameter) -> Kind:
     if is_numeric(parameter):
         return "number"
     return "truth" if all(isinstance(value, bool) for value in parameter.bounds) else "other"
 
 
-def _point_faults(space: Space) -> list[Fault]:
+def _find_point_faults(space: Space) -> list[Fault]:
     faults: list[Fault] = []
     for index, point in enumerate(space.start_from):
         if not isinstance(point, Mapping) or not point:
-            message = f"expected a mapping of parameters to values, got {described(point)}"
+            message = f"expected a mapping of parameters to values, got {describe(point)}"
             faults.append(Fault(("start_from", index), message))
         else:
-            faults += [Fault(("start_from", index, *fault.keys), fault.message) for fault in _faults_of(space, point)]
+            faults += [
+                Fault(("start_from", index, *fault.keys), fault.message)
+                for fault in _find_faults_of_point(space, point)
+            ]
         if len(faults) > _MAX_FAULTS:
             break
     return faults
 
 
-def _faults_of(space: Space, point: Mapping[str, Value]) -> list[Fault]:
+def _find_faults_of_point(space: Space, point: Mapping[str, Value]) -> list[Fault]:
     faults = []
     for name, value in point.items():
         parameter = space.parameters.get(name)
         if parameter is None:
-            faults.append(Fault((name,), f'there is no parameter "{name}"; {nearest(name, space.parameters)}'))
-        elif message := value_fault(parameter, value):
+            faults.append(Fault((name,), f'there is no parameter "{name}"; {suggest_choice(name, space.parameters)}'))
+        elif message := find_value_fault(parameter, value):
             faults.append(Fault((name,), message))
         else:
             broken = (test for test in parameter.when if test.parent in point and not test.holds(point[test.parent]))
             if test := next(broken, None):
                 faults.append(Fault((name,), f"does not exist here: it needs {test}; remove it from the point"))
-    if not faults and (broken_rules := space.violated(point)):
+    if not faults and (broken_rules := space.find_violations(point)):
         faults.append(Fault((), f"the point breaks the constraint {broken_rules[0]}"))
     return faults

@@ -18,9 +18,10 @@ from decimal import Decimal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces.conditions import Condition, Value, is_number
+from search_spaces.conditions import Condition
 from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
 from search_spaces.space import Space
+from search_spaces.values import Value, is_number
 
 INDEX = "#idx"
 _TRIES = 20_000
@@ -29,7 +30,7 @@ _POINTS = 9
 _LONGEST_STEPS = 1000
 
 
-class ConstraintViolated(Exception):  # noqa: N818  # an answer to a drawn point, not a failure
+class ConstraintViolation(Exception):  # noqa: N818  # an answer to a drawn point, not a failure
     """A drawn point breaks constraints of the space; no training is started with it.
 
     Attributes:
@@ -49,23 +50,23 @@ def suggest(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Value]:
     Asked again for the same trial it returns the same values.
 
     Raises:
-        ConstraintViolated: if the values break a constraint.
+        ConstraintViolation: if the values break a constraint.
     """
     values: dict[str, Value] = {}
     for name, parameter in space.parameters.items():
         if space.is_active(parameter, values):
-            values[name] = _suggested(parameter, trial)
-    if broken := space.violated(values):
-        raise ConstraintViolated(values, broken)
+            values[name] = _suggest_parameter(parameter, trial)
+    if broken := space.find_violations(values):
+        raise ConstraintViolation(values, broken)
     return values
 
 
-def distributions(space: Space) -> dict[str, BaseDistribution]:
+def make_distributions(space: Space) -> dict[str, BaseDistribution]:
     """Return Optuna's distribution of every searched parameter, by its name in Optuna."""
-    return dict(found for parameter in space.declared if (found := distribution(parameter)))
+    return dict(found for parameter in space.declared if (found := make_distribution(parameter)))
 
 
-def distribution(parameter: Parameter) -> tuple[str, BaseDistribution] | None:
+def make_distribution(parameter: Parameter) -> tuple[str, BaseDistribution] | None:
     """Return a parameter's name in Optuna and its distribution there; None for a fixed one."""
     if isinstance(parameter, Fixed):
         return None
@@ -74,49 +75,49 @@ def distribution(parameter: Parameter) -> tuple[str, BaseDistribution] | None:
     if _is_indexed(parameter):
         return parameter.name + INDEX, IntDistribution(0, (parameter.count or 1) - 1)
     if isinstance(parameter, Int):
-        high = parameter.at(parameter.count - 1)  # a step may end below `high`, which Optuna warns of
+        high = parameter.get_value(parameter.count - 1)  # a step may end below `high`, which Optuna warns of
         return parameter.name, IntDistribution(parameter.low, high, log=parameter.log, step=parameter.step or 1)
-    high_float = parameter.high if parameter.count is None else parameter.at(parameter.count - 1)
+    high_float = parameter.high if parameter.count is None else parameter.get_value(parameter.count - 1)
     return parameter.name, FloatDistribution(parameter.low, high_float, log=parameter.log, step=parameter.step)
 
 
-def point_for_optuna(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
+def make_optuna_point(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
     """Return values of a space as `optuna.Study.enqueue_trial` takes them."""
     given: dict[str, Value] = {}
     for name, value in point.items():
         parameter = space.parameters[name]
         if isinstance(parameter, (Int, Float)) and _is_indexed(parameter):
             assert is_number(value)
-            given[name + INDEX] = parameter.index_of(value)
+            given[name + INDEX] = parameter.find_index(value)
         elif not isinstance(parameter, Fixed):
             given[name] = float(value) if isinstance(parameter, Float) and is_number(value) else value
     return given
 
 
-def grid(space: Space, *, resolution: int = 5) -> Iterator[dict[str, Value]]:
+def generate_grid(space: Space, *, resolution: int = 5) -> Iterator[dict[str, Value]]:
     """Yield every distinct combination of active values that keeps the constraints, first parameters slowest.
 
     A range contributes `resolution` values, spread evenly (on a logarithmic scale for `log`); all of its values where
     there are no more, or where it has a step and at most 1000 of them.
     """
-    return _combinations(space, lambda parameter: _grid_values(parameter, resolution))
+    return _generate_combinations(space, lambda parameter: _list_grid_values(parameter, resolution))
 
 
-def smallest(space: Space) -> dict[str, Value]:
+def find_smallest(space: Space) -> dict[str, Value]:
     """Return the active values at the small end: low numbers, false, the text that brings the fewest parameters.
 
     Where these break a constraint, the nearest such values that keep all of them, if a search in bounds finds any.
     """
-    return _extreme(space, largest_first=False)
+    return _find_extreme(space, largest_first=False)
 
 
-def largest(space: Space) -> dict[str, Value]:
+def find_largest(space: Space) -> dict[str, Value]:
     """Return the active values at the large end; see `smallest`."""
-    return _extreme(space, largest_first=True)
+    return _find_extreme(space, largest_first=True)
 
 
-def _suggested(parameter: Parameter, trial: optuna.trial.BaseTrial) -> Value:
-    found = distribution(parameter)
+def _suggest_parameter(parameter: Parameter, trial: optuna.trial.BaseTrial) -> Value:
+    found = make_distribution(parameter)
     if isinstance(parameter, Fixed) or found is None:
         return parameter.bounds[0]
     name, asked = found
@@ -129,9 +130,9 @@ def _suggested(parameter: Parameter, trial: optuna.trial.BaseTrial) -> Value:
         assert isinstance(asked, IntDistribution)
         drawn = trial.suggest_int(name, asked.low, asked.high, step=asked.step, log=asked.log)
     if _is_indexed(parameter):
-        return parameter.at(int(drawn))
+        return parameter.get_value(int(drawn))
     # Optuna adds steps up in floating point: 0.30000000000000004 for 0.3.
-    return parameter.at(parameter.index_of(drawn)) if parameter.step is not None else drawn
+    return parameter.get_value(parameter.find_index(drawn)) if parameter.step is not None else drawn
 
 
 def _is_indexed(parameter: Int | Float) -> bool:
@@ -140,7 +141,7 @@ def _is_indexed(parameter: Int | Float) -> bool:
         return False
     if parameter.log or isinstance(parameter, Int):
         return parameter.log
-    return not can_draw_steps(parameter.low, parameter.at(parameter.count - 1), parameter.step)
+    return not can_draw_steps(parameter.low, parameter.get_value(parameter.count - 1), parameter.step)
 
 
 def can_draw_steps(low: float, last: float, step: float) -> bool:
@@ -153,14 +154,14 @@ def can_draw_steps(low: float, last: float, step: float) -> bool:
     return (end - first) % size == 0 and size >= _FINEST * max(abs(first), abs(end))
 
 
-def _grid_values(parameter: Parameter, resolution: int) -> tuple[Value, ...]:
+def _list_grid_values(parameter: Parameter, resolution: int) -> tuple[Value, ...]:
     if isinstance(parameter, (Categorical, Fixed)):
         return parameter.bounds
     stepped = parameter.step is not None and (parameter.count or 0) <= _LONGEST_STEPS
     return parameter.spread(_LONGEST_STEPS if stepped else resolution)
 
 
-def _combinations(
+def _generate_combinations(
     space: Space, values_of: Callable[[Parameter], tuple[Value, ...]], tries: float = math.inf
 ) -> Iterator[dict[str, Value]]:
     """Yield the combinations depth first, leaving a branch as soon as it breaks a constraint.
@@ -174,7 +175,7 @@ def _combinations(
     values: dict[str, Value] = {}
     position: int | None = 0
     while position is not None:
-        position = _next_active(space, values, position)
+        position = _find_next_active(space, values, position)
         if position is None:
             yield dict(values)
         else:
@@ -185,7 +186,7 @@ def _combinations(
             position = _advance(space, chosen, values)
 
 
-def _next_active(space: Space, values: Mapping[str, Value], position: int) -> int | None:
+def _find_next_active(space: Space, values: Mapping[str, Value], position: int) -> int | None:
     parameters = enumerate(space.declared[position:], position)
     return next((index for index, parameter in parameters if space.is_active(parameter, values)), None)
 
@@ -197,26 +198,28 @@ def _advance(space: Space, chosen: list[tuple[int, Iterator[Value]]], values: di
     values.pop(name, None)
     for value in left:
         values[name] = value
-        return None if space.violated(values) else position + 1
+        return None if space.find_violations(values) else position + 1
     chosen.pop()
     return None
 
 
-def _extreme(space: Space, *, largest_first: bool) -> dict[str, Value]:
-    children = _children_by_choice(space)
+def _find_extreme(space: Space, *, largest_first: bool) -> dict[str, Value]:
+    children = _group_children(space)
 
-    def from_the_end(parameter: Parameter) -> tuple[Value, ...]:
+    def order_values(parameter: Parameter) -> tuple[Value, ...]:
         if isinstance(parameter, (Int, Float)):
-            values = _grid_values(parameter, _POINTS)
+            values = _list_grid_values(parameter, _POINTS)
         else:
-            values = tuple(sorted(parameter.bounds, key=lambda value: _size(value, children.get(parameter.name, ()))))
+            values = tuple(
+                sorted(parameter.bounds, key=lambda value: _rank_choice(value, children.get(parameter.name, ())))
+            )
         return values[::-1] if largest_first else values
 
-    unconstrained = next(_combinations(replace(space, constraints=(), start_from=()), from_the_end))
-    return next(_combinations(space, from_the_end, tries=_TRIES), unconstrained)
+    unconstrained = next(_generate_combinations(replace(space, constraints=(), start_from=()), order_values))
+    return next(_generate_combinations(space, order_values, tries=_TRIES), unconstrained)
 
 
-def _children_by_choice(space: Space) -> dict[str, list[Condition]]:
+def _group_children(space: Space) -> dict[str, list[Condition]]:
     children: dict[str, list[Condition]] = {}
     for parameter in space.declared:
         for test in parameter.when:
@@ -224,7 +227,7 @@ def _children_by_choice(space: Space) -> dict[str, list[Condition]]:
     return children
 
 
-def _size(value: Value, children: Iterable[Condition]) -> tuple[int, float]:
+def _rank_choice(value: Value, children: Iterable[Condition]) -> tuple[int, float]:
     """Return what choices are ordered by: null, then numbers and false and true, then text by what it brings."""
     if isinstance(value, str):
         return 2, sum(test.holds(value) for test in children)

@@ -28,15 +28,15 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from pipelines.integrations.oracle_records import OracleRecorder, OracleSeat, queued_name
-from pipelines.search.optuna_search import Scored, Search
+from pipelines.search.optuna_search import OptunaSearch, TrialSummary
 from pipelines.spec.schema import SearchSpec
-from pipelines.study.load import Objective
+from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from search_spaces.hypermodel_request import make_request
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 from search_spaces.space import Space
-from search_spaces.values import Value
+from search_spaces.values import Direction, Value
 from tracking.store.database import Store, now_ms
 
 _PRUNED = "pruned after epoch "
@@ -95,14 +95,14 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         if os.environ.get("KERASTUNER_ORACLE_IP"):
             raise InputError("OptunaOracle serves one tuner in one process: unset KERASTUNER_ORACLE_IP")
         super().__init__(objective=objective, max_trials=max_trials, seed=seed or None, **options)
-        direction: Literal["minimize", "maximize"] = "maximize" if self.objective.direction == "max" else "minimize"
+        direction: Direction = "maximize" if self.objective.direction == "max" else "minimize"
         spec = SearchSpec(sampler=sampler, pruner=pruner, seed=seed, startup_trials=startup_trials)
         place = Home.at(home)
         self._store = Store.open(place.store)
         goal = Objective(self.objective.name, direction)
         self._seat = OracleSeat(study, goal, max_trials, self._store)
-        storage = self._store.optuna_storage()
-        self._search = Search(storage, queued_name(study), Space(), goal, spec, epochs=epochs)
+        storage = self._store.open_optuna_storage()
+        self._search = OptunaSearch(storage, queued_name(study), Space(), goal, spec, epochs=epochs)
         self._recorder = OracleRecorder(study, goal, spec, place, self._store)
         self._under_way: dict[str, _UnderWay] = {}
         self._restore()
@@ -127,7 +127,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             self._under_way[trial.trial_id] = _UnderWay(int(trial.trial_id), time.monotonic())
         trial.hyperparameters = self._asking(int(trial.trial_id), trial.hyperparameters)
         self._recorder.opened([each.name for each in self.hyperparameters.space])
-        self._recorder.trial_started(int(trial.trial_id), known)
+        self._recorder.record_trial_start(int(trial.trial_id), known)
         return trial
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
                 hp.values[each.name] = self._search.answer(number, make_request(each))
         return hp
 
-    def _asking(self, number: int, known: keras_tuner.HyperParameters) -> GivenHyperParameters:
+    def _asking(self, number: int, known: keras_tuner.HyperParameters) -> TrialHyperParameters:
         """Return hyperparameters that hold what is known, and put to Optuna what the model asks besides."""
 
         def draw(hyperparameter: Any) -> Value:
@@ -179,7 +179,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
                 return request.default
             return self._search.answer(number, request)
 
-        asking = GivenHyperParameters({}, draw)
+        asking = TrialHyperParameters({}, draw)
         asking._hps, asking._space, asking.values = known._hps, known._space, dict(known.values)
         return asking
 
@@ -197,7 +197,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             else:
                 self.end_order.append(trial_id)
 
-    def _restored(self, scored: Scored, trial_id: str) -> Trial:
+    def _restored(self, scored: TrialSummary, trial_id: str) -> Trial:
         if scored.state == "running":  # its values are asked of Optuna again, which gives the same
             return Trial(self._asking(scored.number, self._known(scored.number)), trial_id, TrialStatus.RUNNING)
         hp = self.hyperparameters.copy()
@@ -256,7 +256,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         running = self._under_way.pop(trial.trial_id)
         complete = trial.status == TrialStatus.COMPLETED
         at_best = trial.best_step if trial.best_step < len(running.epochs) else None
-        scored = Scored(
+        scored = TrialSummary(
             number=running.number,
             state="complete" if complete else "pruned" if running.pruned else "failed",
             value=float(trial.score) if complete else running.best if running.pruned else None,

@@ -9,14 +9,15 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
-from pipelines.search.optuna_search import Scored, best_of, count_by_state
+from pipelines.search.optuna_search import TrialSummary, best_of, count_by_state
 from pipelines.spec.schema import SearchSpec
-from pipelines.study.load import Objective
+from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from search_spaces.values import Value
-from tracking.mlflow import urls
-from tracking.outbox.outbox import Outbox, OutboxDelivery
+from tracking.mlflow.sink import make_home_sink_factory
+from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import (
     EpochsRecorded,
     ParametersDrawn,
@@ -27,7 +28,7 @@ from tracking.outbox.records import (
     TrialStarted,
 )
 from tracking.store.database import Store, now_ms
-from tracking.store.study_queue import StudyQueue, StudyRecord, this_process
+from tracking.store.study_queue import StudyQueue, StudyRecord, identify_process
 
 _FLUSH_S = 120.0
 _LEASE_TTL_S = 86_400.0
@@ -76,26 +77,26 @@ class OracleSeat:
         self._queue.enqueue(self._name, document, self._name)
         self._queue.amend(self._name, document, self._name)
         # A cell of a notebook that is run again makes a second oracle in the process that holds the first.
-        is_mine = known is not None and known.owner == this_process()
-        self._lease = None if is_mine else self._queue.claim(self._name, this_process(), _LEASE_TTL_S)
+        is_mine = known is not None and known.owner == identify_process()
+        self._lease = None if is_mine else self._queue.claim(self._name, identify_process(), _LEASE_TTL_S)
         self._queue.set_state(self._name, "running")
         self._is_held = True
 
-    def tell(self, trials: Sequence[Scored]) -> None:
+    def tell(self, trials: Sequence[TrialSummary]) -> None:
         """Note how the study stands."""
         best = best_of(trials, self._objective)
         counts = count_by_state(trials)
         value = best.value if best else None
         self._queue.set_result(self._name, winner=best.number if best else None, best_value=value, counts=counts)
 
-    def give_up(self, trials: Sequence[Scored]) -> None:
+    def give_up(self, trials: Sequence[TrialSummary]) -> None:
         """Note how the study ended, and let others search it; safe to call twice."""
         if not self._is_held:
             return
         self._is_held = False
         ended = sum(trial.state != "running" for trial in trials)
         self.tell(trials)
-        self._queue.set_state(self._name, "finished" if ended >= self._trials else "parked", f"{ended} trials")
+        self._queue.set_state(self._name, "finished" if ended >= self._trials else "paused", f"{ended} trials")
         if self._lease is not None:
             self._queue.release(self._lease)
 
@@ -110,7 +111,7 @@ class OracleRecorder:
         self._home = home
         self._store = store
         self._outbox = Outbox(store)
-        self._delivery: OutboxDelivery | None = None
+        self._delivery: OutboxDispatcher | None = None
 
     def opened(self, parameters: Sequence[str]) -> None:
         """Record that the study goes on, unless that is recorded, and begin to deliver."""
@@ -131,20 +132,19 @@ class OracleRecorder:
             tags={"model": "keras_tuner", "sampler": self._spec.sampler, "pruner": self._spec.pruner},
         )
         self._outbox.add([opened])
-        self._delivery = OutboxDelivery(
+        self._delivery = OutboxDispatcher(
             self._store,
-            urls.resolve(self._home.folder, os.environ),
-            artifact_root=urls.artifact_root(self._home.folder, os.environ),
+            make_home_sink_factory(self._home.folder, os.environ, namespace=self._store.identity),
             study=self._study,
         )
         self._delivery.start()
 
-    def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
+    def record_trial_start(self, number: int, values: Mapping[str, Value]) -> None:
         """Record that a trial begins, with the values that are known."""
         self._outbox.add([TrialStarted(self._study, number, dict(values), now_ms())])
 
     def trial_ended(
-        self, trial: Scored, epochs: Sequence[tuple[int, int, Mapping[str, float]]], trials: Sequence[Scored]
+        self, trial: TrialSummary, epochs: Sequence[tuple[int, int, Mapping[str, float]]], trials: Sequence[TrialSummary]
     ) -> None:
         """Record a trial's end; `trials` are all so far."""
         if trial.state == "running":
@@ -171,7 +171,7 @@ class OracleRecorder:
         )
         self._outbox.add(rows)
 
-    def closed(self, trials: Sequence[Scored]) -> None:
+    def closed(self, trials: Sequence[TrialSummary]) -> None:
         """Record the study's end, and wait until MLflow has everything, for a while."""
         if self._delivery is None:
             return

@@ -1,7 +1,7 @@
-"""The model families shipped with kerastudy, and every hyperparameter that each asks for.
+"""Catalogue of the model families shipped with kerastudy, with all hyperparameters of each.
 
-This is the one source for the calls on `keras_tuner.HyperParameters`, for the check that a space names nothing
-the model never asks for, and for the reference pages. It imports no Keras, so that the supervisor can read it.
+Three parts of the code read it: the calls on `keras_tuner.HyperParameters`, the check that a space declares only
+hyperparameters that the model requests, and the reference pages. It imports no Keras, so the supervisor can read it.
 """
 
 from __future__ import annotations
@@ -153,14 +153,14 @@ _CNN: tuple[Hyperparameter, ...] = (
         "pooling",
         "categorical",
         "max",
-        "How a block halves the image: pooling, or a stride of 2 in its last convolution. Sides of 1 stay.",
+        "Method by which a block halves the image: pooling, or a stride of 2 in its last convolution. Sides of 1 stay.",
         choices=("max", "average", "stride"),
     ),
     Hyperparameter(
         "global_pooling",
         "categorical",
         "average",
-        "How the last block's image becomes a vector.",
+        "Reduction of the last block's image to a vector.",
         choices=("average", "max", "flatten"),
     ),
     Hyperparameter(
@@ -218,11 +218,11 @@ _SHARED = (*_TRAINING, *OPTIMIZER_PARAMETERS, *SCHEDULE_PARAMETERS)
 
 @dataclass(frozen=True)
 class Family:
-    """A model family: what it asks for and what data it is meant for.
+    """A model family: its hyperparameters and the form of data that it is meant for.
 
     Attributes:
-        prefers: the form of features that it is meant for.
-        default_space: name of the shipped space that holds where a study declares none.
+        prefers: form of features that the family is meant for.
+        default_space: name of the shipped space for a study that declares no space.
     """
 
     name: str
@@ -232,7 +232,7 @@ class Family:
     doc: str
 
     def find(self, parameter_name: str) -> Hyperparameter | None:
-        """Return the parameter that `units` or, for one allowed per layer, `units_3` belongs to."""
+        """Return the parameter of `units` or, if it may be declared per layer, of `units_3`; None if there is none."""
         by_name = {parameter.name: parameter for parameter in self.parameters}
         if parameter_name in by_name:
             return by_name[parameter_name]
@@ -241,11 +241,11 @@ class Family:
         return found if found is not None and found.per_layer else None
 
     def has_parameter(self, parameter_name: str) -> bool:
-        """Return whether the family ever asks for a parameter of this name."""
+        """Return whether the family can request a parameter of this name."""
         return self.find(parameter_name) is not None
 
     def find_per_layer(self, declared: Iterable[str]) -> frozenset[str]:
-        """Return the parameters that a space with the names `declared` gives per layer (see `ModelContext`)."""
+        """Return the parameters that a space with the names `declared` declares per layer (see `ModelContext`)."""
         found = {name: self.find(name) for name in declared}
         return frozenset(p.name for name, p in found.items() if p is not None and p.name != name)
 

@@ -1,7 +1,7 @@
-"""One hyperparameter that a model family asks for: its type, range, default, and what it refuses.
+"""A hyperparameter of a model family: type, range, default and limits.
 
-The range (`low`, `high`, `log`, `step`) is what the family offers to KerasTuner's own tuners; a study's space
-declares its own. The limits (`least`, `most`) hold for every value, whoever declares it.
+The range (`low`, `high`, `log`, `step`) is for KerasTuner's tuners; a study's space declares another one. The limits
+(`least`, `most`) hold for every value.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Kind = Literal["float", "int", "categorical"]
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A question that a family asks.
+    """A hyperparameter that a family requests.
 
     Attributes:
-        default: the value where a space does not name the parameter.
-        choices: for a categorical: the closed set of values; (True, False) for a yes or no.
-        per_layer: whether a space may declare it for each layer by itself, as `units_1`, `units_2`, ...
+        default: value if the space does not declare the parameter.
+        choices: values of a categorical; (True, False) for a boolean.
+        per_layer: whether a space may declare it layer by layer, as `units_1`, `units_2`, ...
         least: smallest usable value, inclusive.
         most: largest usable value, inclusive.
     """
@@ -42,7 +42,7 @@ class Hyperparameter:
     most: float = math.inf
 
     def find_problem(self, value: object) -> str | None:
-        """Return what is wrong with `value` for this parameter, in words, or None if it can be used."""
+        """Return the reason why `value` cannot be used for this parameter; None if it can."""
         if self.kind == "categorical":
             return self._find_choice_problem(value)
         wanted = "a whole number" if self.kind == "int" else "a number"

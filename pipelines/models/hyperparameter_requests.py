@@ -1,8 +1,7 @@
-"""Asks a `keras_tuner.HyperParameters` for the parameters that a family's catalogue declares.
+"""Requests of a family to a `keras_tuner.HyperParameters`: its values of the catalogue's parameters.
 
-All calls on `hp` go through here, so that a family can ask for nothing that the catalogue does not list, and works
-alike under kerastudy (where `hp` answers with the trial's values) and under KerasTuner's own tuners (where it
-answers from the catalogue's ranges).
+All calls on `hp` are here. So a family can request only what the catalogue lists, and it works alike in kerastudy
+(`hp` holds the trial's values) and in KerasTuner's tuners (`hp` draws from the catalogue's ranges).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from search_spaces.values import Value
 
 
 class HyperparameterRequests:
-    """The questions of one build."""
+    """The requests of one build."""
 
     def __init__(self, hp: keras_tuner.HyperParameters, family: Family, per_layer: frozenset[str]) -> None:
         self._hp = hp
@@ -35,23 +34,23 @@ class HyperparameterRequests:
         return self._read_value(name, self._parameters[name], default)
 
     def get_layer_value(self, name: str, layer: int) -> Any:
-        """Return the value for one layer, counted from 1: the shared one, unless the space has one per layer.
+        """Return the value for one layer, counted from 1: the shared value, unless the space declares one per layer.
 
         Raises:
             InputError: if the value is not usable for the parameter.
         """
-        asked = f"{name}_{layer}" if name in self._per_layer else name
-        return self._read_value(asked, self._parameters[name], None)
+        requested = f"{name}_{layer}" if name in self._per_layer else name
+        return self._read_value(requested, self._parameters[name], None)
 
     def condition_on(self, parent: str, value: Value) -> AbstractContextManager[None]:
-        """Mark what is asked inside as existing only while `parent` has `value`; KerasTuner's tuners heed it."""
+        """Declare that requests inside the block exist only if `parent` has `value`; KerasTuner's tuners follow it."""
         scope: AbstractContextManager[None] = self._hp.conditional_scope(parent, [value])
         return scope
 
-    def _read_value(self, asked: str, parameter: Hyperparameter, default: Value | None) -> Any:
-        value = _request_value(self._hp, asked, parameter, parameter.default if default is None else default)
+    def _read_value(self, requested: str, parameter: Hyperparameter, default: Value | None) -> Any:
+        value = _request_value(self._hp, requested, parameter, parameter.default if default is None else default)
         if (problem := parameter.find_problem(value)) is not None:
-            raise InputError(Problem(problem, f"space.{asked}"))
+            raise InputError(Problem(problem, f"space.{requested}"))
         return value
 
 

@@ -1,6 +1,6 @@
-"""Which Keras losses and metrics fit which task, which way a metric is better, and the defaults.
+"""Losses, metrics and objectives by task: names, directions and defaults.
 
-Pure names, no Keras: the supervisor checks a study's loss, metrics and objective before anything is trained.
+There are only names here and no Keras: the supervisor checks a study's loss, metrics and objective before any training.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "regression": _REGRESSION_METRICS,
     "multi_output_regression": (*_REGRESSION_METRICS, "cosine_similarity"),
 }
-"""Keras's metrics by task, under the names that Keras itself reports them by.
+"""Keras's metrics by task, under the names in Keras's reports.
 
 Left out: the correlations (Keras averages them over batches), `poisson` (not a number for predictions below 0), and the
-binary hinges (they want margins, and the model predicts probabilities).
+binary hinges (they need margins, and the model predicts probabilities).
 """
 
 _DEFAULT_METRICS: Mapping[TaskKind, tuple[str, ...]] = {
@@ -103,7 +103,7 @@ def list_metrics() -> list[str]:
 
 
 def find_default_objective(kind: TaskKind) -> tuple[str, Direction]:
-    """Return the metric a study of this task is scored on where it names none, and its direction."""
+    """Return the default objective of a task: metric and direction."""
     metric = f"val_{_DEFAULT_METRICS[kind][0]}"
     return metric, "minimize" if kind in {"regression", "multi_output_regression"} else "maximize"
 
@@ -122,7 +122,7 @@ def resolve_loss(kind: TaskKind, training: TrainingSpec) -> str:
 
 
 def resolve_metrics(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
-    """Return the metrics that training reports besides the loss: the task's own, then the declared ones.
+    """Return the metrics that training reports in addition to the loss: the task's defaults, then the declared ones.
 
     Raises:
         InputError: if a declared metric does not fit the task; all of them at once.
@@ -148,13 +148,13 @@ def list_reported_metrics(kind: TaskKind, training: TrainingSpec) -> tuple[str, 
 
 
 def find_direction(metric: str) -> Direction | None:
-    """Return which way `metric`, with or without `val_`, is better; None where the name is not known."""
+    """Return the direction of `metric`, with or without `val_`; None for an unknown name."""
     name = metric.removeprefix("val_")
     return _resolve_direction(name) if name in {"loss", *_METRIC_NAMES} else None
 
 
 def resolve_objective(kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None) -> tuple[str, Direction]:
-    """Return the metric that trials are scored on, and which way it is better.
+    """Return the objective that trials are scored on: metric and direction.
 
     Raises:
         InputError: if training does not report the declared metric.
@@ -186,32 +186,32 @@ def explain_unreported_metric(metric: str, reported: Collection[str], known: Ite
 
 
 def resolve_user_objective(objective: ObjectiveSpec | None) -> tuple[str, Direction]:
-    """Return the metric and direction for a model of the study's own, whose metrics only its training shows."""
+    """Return metric and direction for a user model, whose metrics are unknown before its training."""
     if objective is None:
         return "val_loss", "minimize"
     return objective.metric, objective.direction or find_direction(objective.metric) or "minimize"
 
 
 def find_user_model_problems(training: TrainingSpec, objective: ObjectiveSpec | None) -> list[Problem]:
-    """Return what in a study file does not go with a model of the study's own."""
+    """Return the problems of a study file's training and objective with a user model."""
     problems = []
     for key, written in (("loss", training.loss), ("metrics", training.metrics)):
         if written:
-            message = f"a model of your own is trained with the {key} that it is compiled with; remove this key"
+            message = f"a user model trains with the {key} of its compile() call; remove this key"
             problems.append(Problem(message, f"training.{key}"))
     if objective and objective.direction is None and find_direction(objective.metric) is None:
         message = (
-            f'whether less or more "{objective.metric}" is better is not known; add direction: minimize or maximize'
+            f'the direction of "{objective.metric}" is unknown; add direction: minimize or maximize'
         )
         problems.append(Problem(message, "objective.metric"))
     return problems
 
 
 def calculate_class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None:
-    """Return the weight of each class by its index, for `fit`; None where all rows weigh alike.
+    """Return the weight of each class by its index, for `fit`; None if all rows have the same weight.
 
-    `balanced` is rows / (classes x rows of the class), as scikit-learn's `compute_class_weight` has it. A class
-    that is not named weighs 1.
+    `balanced` is rows / (classes x rows of the class), like scikit-learn's `compute_class_weight`. A class
+    that is not named has weight 1.
 
     Raises:
         InputError: if the task has no classes, the loss cannot weigh rows, a name is no class, or a weight is not

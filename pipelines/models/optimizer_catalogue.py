@@ -1,8 +1,8 @@
-"""The optimizers, learning-rate schedules and gradient clips on offer, with the hyperparameters of each.
+"""Catalogue of the optimizers and gradient clips: the hyperparameters of each, with ranges and defaults.
 
-Each hyperparameter is asked for only where the chosen optimizer, schedule or clip takes it, and where a space
-does not name it Keras's own default for that optimizer holds (SGD's momentum is 0, Muon's 0.95). Left out are
-`ScheduleFreeAdamW`, whose averaged weights Keras 3.15 never swaps in for evaluation, and the wrappers.
+A hyperparameter is requested only if the chosen optimizer or clip uses it. If the space does not declare it, Keras's
+default for that optimizer holds (SGD's momentum is 0, Muon's 0.95). Two kinds are left out: the wrappers, and
+`ScheduleFreeAdamW`, whose averaged weights Keras 3.15 never uses in evaluation.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ OPTIMIZERS: Mapping[str, Mapping[str, tuple[str, Value]]] = {
 }
 
 CLIPS: Mapping[str, str] = {"norm": "clipnorm", "value": "clipvalue", "global_norm": "global_clipnorm"}
-"""Per clip the argument of Keras's optimizers that carries `clip_threshold`; `none` is the choice besides."""
+"""Per clip the argument of Keras's optimizers that gets `clip_threshold`; the choice `none` has no argument."""
 
 _TINY = 1e-30
 
@@ -212,7 +212,7 @@ OPTIMIZER_PARAMETERS: tuple[Hyperparameter, ...] = (
         "adafactor_clip",
         "float",
         1.0,
-        "Adafactor's own clipping of its update, by root mean square (Keras: clip_threshold).",
+        "Adafactor's clipping of its update, by root mean square (Keras: clip_threshold).",
         low=0.1,
         high=10.0,
         log=True,
@@ -234,8 +234,8 @@ OPTIMIZER_PARAMETERS: tuple[Hyperparameter, ...] = (
         high=0.0,
         most=0.0,
     ),
-    Hyperparameter("ftrl_l1", "float", 0.0, "FTRL's own L1 strength.", low=0.0, high=0.01, least=0.0),
-    Hyperparameter("ftrl_l2", "float", 0.0, "FTRL's own L2 strength.", low=0.0, high=0.01, least=0.0),
+    Hyperparameter("ftrl_l1", "float", 0.0, "L1 strength of FTRL.", low=0.0, high=0.01, least=0.0),
+    Hyperparameter("ftrl_l2", "float", 0.0, "L2 strength of FTRL.", low=0.0, high=0.01, least=0.0),
     Hyperparameter(
         "ftrl_l2_shrinkage",
         "float",
@@ -284,7 +284,7 @@ OPTIMIZER_PARAMETERS: tuple[Hyperparameter, ...] = (
         "clip_threshold",
         "float",
         1.0,
-        "Where gradients are clipped.",
+        "Threshold of the gradient clipping.",
         low=0.01,
         high=10.0,
         log=True,

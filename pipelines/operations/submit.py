@@ -168,7 +168,9 @@ def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) ->
 def _check_own(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
     """Check a model of the study's own, and keep what it asks for."""
     check = _check_extremes(study, folder, engine, CHECK_USER_MODEL)
-    loose = [each.name for each in find_undeclared(check.requested, study.space.parameters) if study.searches_undeclared]
+    loose = [
+        each.name for each in find_undeclared(check.requested, study.space.parameters) if study.searches_undeclared
+    ]
     if loose and study.spec.search.sampler == "grid":
         message = f"a grid needs every range in the space: declare {', '.join(loose)}, or write undeclared: fix"
         raise InputError(Problem(message, "search.sampler"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
+from pipelines.search.optuna_search import TrialSummary
 from pipelines.search.space_evolution import Change
 from pipelines.selection.finalists import Finalist
 from search_spaces.errors import ConflictError, InputError, suggest_choice
@@ -115,6 +117,21 @@ class TrialRow:
     reason: str
     metrics: Mapping[str, float]
     failed_attempts: tuple[str, ...] = ()
+
+    @classmethod
+    def from_summary(cls, trial: TrialSummary) -> Self:
+        """Return the row of a trial in the store."""
+        return cls(
+            number=trial.number,
+            state=trial.state,
+            values=trial.values,
+            params=trial.params,
+            best_epoch=trial.best_epoch,
+            seconds=trial.seconds,
+            reason=trial.reason,
+            metrics=trial.metrics,
+            failed_attempts=tuple(attempt.reason for attempt in trial.failed_attempts),
+        )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""A study's own Python code: a function named as `file.py:function`, loaded by its path.
+"""References to the user's Python code: `file.py:function`, loaded by path.
 
-The module gets a name of its own that depends on path and content, so two studies may both have a `loader.py`, and an
-edited file is loaded anew. Its folder is appended to `sys.path`, where the file's own imports look last: a folder
-with a module named like one of our packages would get ours instead of its own, and is therefore refused.
+The name of the loaded module depends on path and content. So two studies may both have a `loader.py`, and an edited file
+is loaded again. The file's folder is appended to `sys.path`, so imports in the file find our packages first: a folder
+that holds a module named like one of our packages is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OURS = ("search_spaces", "tracking", "pipelines")
 
 
 def load_function(reference: str, base: Path, key: str) -> Callable[..., Any]:
-    """Return the function or class that `reference` names; see `load_object`.
+    """Return the function or class of `reference`; see `load_object`.
 
     Raises:
         InputError: as `load_object` does, and if it is no function.
@@ -35,7 +35,7 @@ def load_function(reference: str, base: Path, key: str) -> Callable[..., Any]:
 
 
 def load_object(reference: str, base: Path, key: str) -> Any:
-    """Return what `reference` names, such as `loader.py:load`.
+    """Return the object of a reference such as `loader.py:load`.
 
     Args:
         reference: path of a Python file, a colon, and a name that the file defines at its top level.
@@ -54,7 +54,7 @@ def load_object(reference: str, base: Path, key: str) -> Any:
 
 
 def load_callables_beside(reference: str, base: Path, key: str) -> dict[str, Any]:
-    """Return the functions and classes of the file that `reference` names, by their names; see `load_object`.
+    """Return all functions and classes of the file in `reference`, by name; see `load_object`.
 
     Raises:
         InputError: as `load_object` does.
@@ -64,7 +64,7 @@ def load_callables_beside(reference: str, base: Path, key: str) -> dict[str, Any
 
 
 def is_reference(written: object) -> bool:
-    """Say whether a study file's value names code, as `file.py:function` does."""
+    """Return whether a value of a study file is a reference to code, such as `file.py:function`."""
     return isinstance(written, str) and ":" in written
 
 
@@ -73,7 +73,7 @@ def split_reference(reference: str, base: Path | None, key: str) -> tuple[Path, 
 
     Args:
         reference: see `load_object`.
-        base: see `load_object`; None asks nothing of the file, and leaves its path relative.
+        base: see `load_object`; with None the file is not checked, and its path stays relative.
         key: see `load_object`.
 
     Raises:
@@ -115,7 +115,7 @@ def _load_module(path: Path, reference: str, key: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    # A person's module may fail in any way, `sys.exit()` at its top level included.
+    # A user's module may fail in any way, `sys.exit()` at its top level included.
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise InputError(Problem(f"{path.name} cannot be imported: {describe_error(error, path)}", key)) from error
@@ -126,5 +126,5 @@ def _refuse_hidden_packages(folder: Path, key: str) -> None:
     for name in OURS:
         package = folder / name
         if (folder / f"{name}.py").is_file() or (package.is_dir() and any(package.glob("*.py"))):
-            message = f'{folder} holds a module named "{name}", a name that kerastudy uses itself; rename it'
+            message = f'{folder} holds a module named "{name}", a name of a package of kerastudy; rename it'
             raise InputError(Problem(message, key))

@@ -14,7 +14,7 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class SplitSpec(Section):
-    """How rows are divided. Choose one way: shares, separate files, a split column, or folds."""
+    """The split of the rows. Choose one way: shares, separate files, a split column, or folds."""
 
     validation: Share = Field(0.2, description="Share of the rows used for validation, which trials are scored on.")
     test: Share = Field(0.1, description="Share of the rows held out for the winner alone.")
@@ -42,19 +42,19 @@ class SplitSpec(Section):
 
 
 class ColumnSpec(Section):
-    """What to do with one column, where the inferred choice is not wanted."""
+    """Settings of one column that replace the inferred ones."""
 
     type: Literal["numeric", "boolean", "string", "date"] | None = Field(
         None, description="Type of the column; inferred from its values when left out."
     )
     encoding: Literal["one_hot", "embedding", "hash"] | None = Field(
         None,
-        description="How a string column becomes numbers; chosen by its number of categories when left out.",
+        description="Encoding of a string column; chosen by its number of categories when left out.",
     )
 
 
 class DataSpec(Section):
-    """Where the data is and how it is divided."""
+    """The data: its source, its columns and its split."""
 
     source: str = Field(
         min_length=1,
@@ -67,20 +67,20 @@ class DataSpec(Section):
     validation_source: str | None = Field(None, description="A separate file that holds the validation rows.")
     test_source: str | None = Field(None, description="A separate file that holds the test rows.")
     task: Literal["auto", "binary", "multiclass", "regression", "multi_output_regression"] = Field(
-        "auto", description="What is predicted; inferred from the target when left at `auto`."
+        "auto", description="Kind of prediction; inferred from the target when left at `auto`."
     )
-    split: SplitSpec = Field(default=SplitSpec(), description="How rows are divided.")
+    split: SplitSpec = Field(default=SplitSpec(), description="Split of the rows.")
     drop: list[str] = Field(default=[], description="Columns to leave out, such as identifiers.")
-    columns: dict[str, ColumnSpec] = Field(default={}, description="Choices for single columns.")
+    columns: dict[str, ColumnSpec] = Field(default={}, description="Settings of single columns.")
     missing_values: list[str] = Field(
-        default=[], description='Strings that mean "missing" besides the empty field, such as "?".'
+        default=[], description='Strings that mean "missing" in addition to the empty field, such as "?".'
     )
     image_size: tuple[_Pixels, _Pixels] | None = Field(
         None, description="Height and width that an image folder's pictures are resized to."
     )
     scale_target: bool = Field(
         True,
-        description="Train a regression on a standardised target; predictions stay in the target's own units.",
+        description="Train a regression on a standardised target; predictions are in the unit of the target.",
     )
 
     @field_validator("image_size", mode="before")

@@ -1,6 +1,6 @@
-"""What pydantic found wrong with a study file or a service's, in a person's words and with the place of each key.
+"""Problems of a study file or of a service's settings: pydantic's errors as messages, each with the place of its key.
 
-Pydantic names the members of a union as if they were keys, and reports every member that did not fit; both are
+In pydantic's errors the members of a union look like keys, and each member that does not fit is an error. Both are
 undone here.
 """
 
@@ -47,7 +47,7 @@ _EXPECTED_AT: Mapping[Keys, str] = {
     ("training", "class_weight"): "balanced, or a weight for each class by its name",
     ("resources", "fleet"): "auto, off, or a whole number from 1 to 1024",
 }
-"""Where one of several types will do."""
+"""Keys that accept one of several types."""
 
 _BOUNDS = ("gt", "ge", "lt", "le")
 _NUMBERS = ("int_type", "float_type")
@@ -104,13 +104,13 @@ def _describe_expected(model: type[BaseModel], keys: Keys, detail: ErrorDetails)
         return _EXPECTED_AT[keys]
     if detail["type"] == "literal_error":
         return " or ".join(", ".join(map(str, _list_choices(model, keys))).rsplit(", ", 1))
-    told = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
+    expected = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
     bounds = {name: f"{bound:.15g}" for name, bound in detail.get("ctx", {}).items() if name in _BOUNDS}
-    return told.format(**bounds)
+    return expected.format(**bounds)
 
 
 def _suggest_change(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> str:
-    """Return what to do, where the file shows what was meant."""
+    """Return the suggested change, if the file shows what was meant."""
     kind, got = detail["type"], detail["input"]
     if kind == "literal_error" and isinstance(got, str):
         hint = suggest_choice(got, map(str, _list_choices(model, keys)))
@@ -165,7 +165,7 @@ def _list_choices(model: type[BaseModel], keys: Keys) -> tuple[Any, ...]:
 
 
 def _find_annotation_at(model: type[BaseModel], keys: Keys) -> Any:
-    """Return what is expected at a path: the one annotation that remains once `None` is taken out."""
+    """Return the annotation at a path: the only one that remains without `None`."""
     here: Any = model
     for key in keys:
         member = next((each for each in _list_members(here) if _is_container(each)), None)
@@ -191,7 +191,7 @@ def _find_field(section: type[BaseModel], key: str | int) -> FieldInfo | None:
 
 
 def _list_members(annotation: Any) -> list[Any]:
-    """Return the members of a union without `None`; an annotation that is no union is its own only member."""
+    """Return the members of a union without `None`; an annotation that is no union is the only member."""
     if get_origin(annotation) is Annotated:
         return _list_members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -205,7 +205,7 @@ def _is_container(annotation: Any) -> bool:
 
 
 def _make_label(member: Any) -> str:
-    """Return how pydantic's name of a union member begins."""
+    """Return the first part of pydantic's name for a union member."""
     origin = get_origin(member) or member
     return "literal" if origin is Literal else str(getattr(origin, "__name__", origin))
 

@@ -1,7 +1,7 @@
-"""The study file's model: every key that a person may write, its type, default and meaning.
+"""Schema of the study file: every key with its type, default and meaning.
 
-This is the single source of the JSON Schema (`kerastudy schema`), of the reference page and of the checks. The
-space has a language of its own (`search_spaces.parse`); here it is carried as it was written.
+This is the single source of the JSON Schema (`kerastudy schema`), of the reference page and of the checks. The space has
+another grammar (`search_spaces.parse`); here it is an unchecked mapping.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ Weight = Annotated[float, Field(ge=0.0)]
 
 
 class ObjectiveSpec(Section):
-    """What a trial is scored on, at its best epoch."""
+    """The objective of a trial, taken at its best epoch."""
 
     metric: str = Field(description="A metric that training reports, such as val_accuracy or val_loss.")
     direction: Direction | None = Field(
-        None, description="Whether less or more is better; known for Keras's metrics, so it may be left out."
+        None, description="Direction of the metric; may be left out for Keras's metrics."
     )
 
 
 class EarlyStoppingSpec(Section):
-    """When a trial ends before its epochs are over."""
+    """Early stopping of a trial."""
 
     patience: int = Field(8, ge=1, description="Epochs without improvement of the objective before training stops.")
     min_delta: float = Field(0.0, ge=0.0, description="Smallest change that counts as an improvement.")
 
 
 class TrainingSpec(Section):
-    """What is the same for every trial of the study."""
+    """Training settings that all trials share."""
 
     loss: str | None = Field(
         None,
@@ -45,18 +45,18 @@ class TrainingSpec(Section):
     )
     metrics: list[str] = Field(
         default=[],
-        description="Keras metrics by name, reported besides those that the task brings.",
+        description="Keras metrics by name, reported in addition to the task's metrics.",
     )
     early_stopping: EarlyStoppingSpec | None = Field(
         default=EarlyStoppingSpec(), description="`null` turns early stopping off."
     )
     class_weight: Literal["balanced"] | dict[str, Weight] | None = Field(
-        None, description="`balanced`, or a weight for each class by its name; null weighs all rows alike."
+        None, description="`balanced`, or a weight for each class by its name; null gives all rows the same weight."
     )
 
 
 class SearchSpec(Section):
-    """How the space is searched."""
+    """The search: sampler, pruner and seed."""
 
     sampler: Literal["tpe", "random", "grid"] = Field("tpe", description="Optuna's sampler.")
     pruner: Literal["none", "median", "hyperband"] = Field(
@@ -65,22 +65,21 @@ class SearchSpec(Section):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the sampler and, with a trial's number, of each trial.")
     undeclared: Literal["search", "fix"] = Field(
         "search",
-        description="What becomes of hyperparameters that a model of your own asks for and the space does not "
-        "declare: searched as the code declares them, or fixed at the code's defaults.",
+        description="Hyperparameters that a user model requests and the space does not declare: `search` them in the "
+        "ranges of the code, or `fix` them at the code's defaults.",
     )
     share_structure: int = Field(
         1,
         ge=1,
         le=1024,
-        description="So many trials in a row get the same choices and whole numbers, and draw only real numbers anew. "
-        "It spares compiling where models are compiled one by one, and costs the search dearly where structure "
-        "matters.",
+        description="So many trials in a row get the same choices and whole numbers; only real numbers differ. This saves "
+        "compilation if models are compiled one by one, and harms the search if structure matters.",
     )
     startup_trials: int = Field(10, ge=0, description="Random trials before TPE and the median pruner begin.")
 
 
 class BudgetSpec(Section):
-    """When the study ends; whichever comes first."""
+    """The end of the study: the first limit that is reached."""
 
     trials: int = Field(30, ge=1, le=1_000_000, description="Trials in total, failed and pruned ones included.")
     time: Seconds | None = Field(None, description='Working time of the study, such as "30m", pauses not counted.')
@@ -89,7 +88,7 @@ class BudgetSpec(Section):
 
 
 class LimitsSpec(Section):
-    """What one trial may take; beyond it the trial fails with that reason, or is not trained at all."""
+    """Limits of one trial: a trial beyond a limit fails with that reason, or is not trained."""
 
     trial_time: Seconds | None = Field(
         None, description='Longest training of one trial over all its attempts, such as "5m".'
@@ -102,45 +101,45 @@ class LimitsSpec(Section):
     )
     model_memory: Bytes | None = Field(
         None,
-        description='Most memory that training a model is estimated to take, such as "500MB"; a trial whose model '
-        "takes more is pruned before it is trained.",
+        description='Largest estimate of the memory for training a model, such as "500MB"; a trial with a larger '
+        "estimate is pruned before it is trained.",
     )
     attempts: int = Field(
         3,
         ge=1,
         le=100,
-        description="How often a trial is tried whose worker dies, hangs or runs out of memory; it goes on from its "
+        description="Attempts at a trial whose worker dies, hangs or runs out of memory; an attempt continues from the "
         "last checkpoint.",
     )
-    stall: Seconds = Field(120.0, description="A worker that reports no batch for this long is taken to hang.")
+    stall: Seconds = Field(120.0, description="A worker that reports no batch for this long counts as hanging.")
 
 
 class ResourcesSpec(Section):
-    """What the study may use."""
+    """Resources of the study."""
 
     workers: int | None = Field(None, ge=1, le=256, description="Worker processes; as many as cores when left out.")
     fleet: Literal["auto", "off"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto",
-        description="Whether many trials train together as one program: `auto` where that is expected to be faster, "
-        "`off` never, a number so many at a time in each worker.",
+        description="Training of many trials as one program: `auto` if it is expected to be faster, `off` never, a number "
+        "for so many trials at a time in each worker.",
     )
 
 
 class SelectionSpec(Section):
-    """How the winner is chosen among the best trials, and what is made of it."""
+    """Choice of the winner among the best trials."""
 
     finalists: int = Field(
         0,
         ge=0,
         le=100,
-        description="How many of the best trials are trained again to choose the winner; with 0 the best trial wins. "
-        "A single finalist shows how far its score can be trusted.",
+        description="Number of the best trials that are trained again to choose the winner; with 0 the best trial wins. "
+        "A single finalist shows how reliable its score is.",
     )
     seeds: int = Field(
         3,
         ge=1,
         le=100,
-        description="How often each finalist is trained again, each time with another seed; it is ranked by the mean.",
+        description="Retrainings of each finalist, each with another seed; finalists are ranked by the mean.",
     )
     folds: int | None = Field(
         None,
@@ -150,12 +149,12 @@ class SelectionSpec(Section):
     )
     refit: bool = Field(
         False,
-        description="Train the winner once more on the training and validation rows together, for as many epochs as "
-        "were best, and hand over that model.",
+        description="Train the winner once more on the training and validation rows together, for the best number of "
+        "epochs, and deliver that model.",
     )
     ensemble: bool = Field(
         False,
-        description="Average the finalists' models, and keep that as one model where it beats the winner's on the "
+        description="Average the finalists' models into one model, and keep it if it beats the winner's model on the "
         "validation rows.",
     )
 
@@ -171,10 +170,10 @@ class SelectionSpec(Section):
 
 
 class TrackingSpec(Section):
-    """What goes to MLflow."""
+    """Tracking in MLflow."""
 
     experiment: str | None = Field(None, min_length=1, description="MLflow experiment; the study's name if left out.")
-    keep_models: int = Field(3, ge=1, description="How many of the best trials keep their model.")
+    keep_models: int = Field(3, ge=1, description="Number of the best trials whose models are kept.")
 
 
 ExportFormat = Literal[
@@ -188,7 +187,7 @@ ExportFormat = Literal[
     "onnx",
     "openvino",
 ]
-"""The names in `pipelines.export.registry`, which is far above; a test holds them equal."""
+"""The names in `pipelines.export.registry`, a layer above this one; a test compares both."""
 
 
 class GoalSpec(Section):
@@ -198,10 +197,10 @@ class GoalSpec(Section):
         description="A metric that training reports; or, of the trained model, `parameters`, `size_mb` or `latency_ms`."
     )
     direction: Direction | None = Field(
-        None, description="Whether less or more is better; known for Keras's metrics and for the model's measures."
+        None, description="Direction of the metric; may be left out for Keras's metrics and the model's measures."
     )
     format: ExportFormat | None = Field(
-        None, description="The file that `size_mb` and `latency_ms` are measured of; `keras` if left out."
+        None, description="Format of the file that `size_mb` and `latency_ms` measure; `keras` if left out."
     )
     at_most: float | None = Field(None, description="A model above this cannot win, and the sampler avoids it.")
     at_least: float | None = Field(None, description="A model below this cannot win, and the sampler avoids it.")
@@ -214,14 +213,14 @@ class GoalSpec(Section):
 
 
 MEASURED_OF_FILES = ("size_mb", "latency_ms")
-"""What is measured of a trained model's file: its megabytes (10^6 bytes), and the median milliseconds for one row."""
+"""Measures of a trained model's file: megabytes (10^6 bytes), and the median milliseconds for one row."""
 
 MEASURES = ("parameters", *MEASURED_OF_FILES)
 """Objectives that are not metrics of training: the first is the number of trainable weights."""
 
 
 class ExportSpec(Section):
-    """What becomes of the winner."""
+    """Export and registration of the winner."""
 
     formats: list[ExportFormat] = Field(
         default=["keras"], description="Formats that `kerastudy export` writes by default."
@@ -231,7 +230,7 @@ class ExportSpec(Section):
     )
     alias: Alias = Field(
         "champion",
-        description="Alias given to the winner's registered version; `challenger` where another study's model has it.",
+        description="Alias given to the winner's registered version; `challenger` if another study's model has it.",
     )
 
 
@@ -239,26 +238,26 @@ class StudySpec(Section):
     """One study file."""
 
     study: Name = Field(description="The study's name: letters, digits, dots, dashes and underscores.")
-    data: DataSpec = Field(description="Where the data is and how it is divided.")
+    data: DataSpec = Field(description="The data: source, columns and split.")
     model: str = Field(
         min_length=1, description="A family shipped with kerastudy (`mlp`, `cnn`) or `hypermodel.py:build`."
     )
     space: dict[str, Any] = Field(default={}, description="The search space; the family's shipped space when left out.")
-    objective: ObjectiveSpec | None = Field(None, description="What is optimised; chosen by the task when left out.")
+    objective: ObjectiveSpec | None = Field(None, description="The objective; chosen by the task when left out.")
     objectives: list[GoalSpec] | None = Field(
         None,
         json_schema_extra={"minItems": 2, "maxItems": _MOST_OBJECTIVES},
-        description="Several objectives instead of one: trials are scored on the first, a metric of training, and no "
-        "trial of the front is worse than another in all of them.",
+        description="Several objectives instead of one: trials are scored on the first, a metric of training. No "
+        "trial of the Pareto front is worse than another in all objectives.",
     )
-    training: TrainingSpec = Field(default=TrainingSpec(), description="What is the same for every trial.")
-    search: SearchSpec = Field(default=SearchSpec(), description="How the space is searched.")
-    budget: BudgetSpec = Field(default=BudgetSpec(), description="When the study ends.")
-    limits: LimitsSpec = Field(default=LimitsSpec(), description="What one trial may take.")
-    resources: ResourcesSpec = Field(default=ResourcesSpec(), description="What the study may use.")
-    selection: SelectionSpec = Field(default=SelectionSpec(), description="How the winner is chosen.")
-    tracking: TrackingSpec = Field(default=TrackingSpec(), description="What goes to MLflow.")
-    export: ExportSpec = Field(default=ExportSpec(), description="What becomes of the winner.")
+    training: TrainingSpec = Field(default=TrainingSpec(), description="Training settings that all trials share.")
+    search: SearchSpec = Field(default=SearchSpec(), description="Sampler, pruner and seed of the search.")
+    budget: BudgetSpec = Field(default=BudgetSpec(), description="The end of the study.")
+    limits: LimitsSpec = Field(default=LimitsSpec(), description="Limits of one trial.")
+    resources: ResourcesSpec = Field(default=ResourcesSpec(), description="Resources of the study.")
+    selection: SelectionSpec = Field(default=SelectionSpec(), description="Choice of the winner.")
+    tracking: TrackingSpec = Field(default=TrackingSpec(), description="Tracking in MLflow.")
+    export: ExportSpec = Field(default=ExportSpec(), description="Export and registration of the winner.")
 
     @field_validator("objectives")
     @classmethod
@@ -300,12 +299,12 @@ class StudySpec(Section):
 
     @property
     def score_objective(self) -> ObjectiveSpec | None:
-        """What trials are scored on, as far as the file says: the objective, or the first of several."""
+        """The declared objective that trials are scored on: `objective`, or the first of `objectives`."""
         if not self.objectives:
             return self.objective
         return ObjectiveSpec(metric=self.objectives[0].metric, direction=self.objectives[0].direction)
 
     @property
     def models_kept(self) -> int:
-        """How many of the best trials keep their model: a finalist may win."""
+        """Number of the best trials whose models are kept; every finalist is one, because it may win."""
         return max(self.tracking.keep_models, self.selection.finalists)

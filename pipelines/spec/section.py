@@ -13,14 +13,14 @@ _ALIAS = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
 _VERSION = re.compile(r"latest|v\d+", re.IGNORECASE)
 
 NAME_MEANS = "a name of up to 100 letters, digits, dots, dashes and underscores that begins with a letter or digit"
-"""What `Name` accepts, in words."""
+"""Description of `Name` for error messages."""
 
 
 def parse_alias(written: object) -> str:
     """Return an alias of a registered model.
 
     Raises:
-        ValueError: if MLflow refuses it: it reads `latest` and `v1` as versions.
+        ValueError: if MLflow refuses it: `latest` and `v1` are versions there.
     """
     if isinstance(written, str) and _ALIAS.fullmatch(written) and not _VERSION.fullmatch(written):
         return written

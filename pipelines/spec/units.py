@@ -60,7 +60,7 @@ def parse_bytes(written: object) -> int:
 
 
 def format_bytes(size: int) -> str:
-    """Return a size in bytes as a person reads it, in powers of ten.
+    """Return a size in bytes as text with a unit, in powers of ten.
 
     >>> format_bytes(512_300_000)
     '512.3 MB'

@@ -1,49 +1,47 @@
-"""The trials under way: how each begins, what is heard of it, and how it ends.
+"""The running trials of a study: their start, their epochs and their end.
 
-Every end is written in one order, so that a kill in between leaves nothing to guess: the worker's files, then the rows
-for MLflow, then Optuna. A try at a trial that only cost its worker is recorded, and the trial is tried again.
+Every end is recorded in one order, so that a kill in between leaves no doubt: the worker's files, then the rows for
+MLflow, then Optuna. An attempt that only cost its worker is recorded, and the trial continues in another worker.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pipelines.engines.base import Failed, FailureKind
+from pipelines.engines.attempts import WORKER_LOST, RetryPolicy
+from pipelines.engines.base import Failed
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import Attempt, OptunaSearch, TrialSummary, best_of
-from pipelines.study.objective import Goal, Objective
-from pipelines.study.study import Study
+from pipelines.study.context import StudyContext
+from pipelines.study.objective import Goal
 from pipelines.supervisor.events import EpochEnded, TrialEnded, TrialTriedAgain
+from pipelines.supervisor.trial_jobs import make_trial_job
 from pipelines.training.checkpoint import remove_checkpoints
-from pipelines.training.messages import EpochDone, TrialJob, TrialOutcome, TrialResult, UserModel
+from pipelines.training.messages import EpochDone, TrialJob, TrialOutcome, TrialResult
 from pipelines.training.trial_folder import ARTIFACTS, read_epochs, read_result
 from pipelines.workspace.atomic_files import write_text
-from pipelines.workspace.home import Home
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Value
 from tracking.outbox.records import TrialState
 from tracking.testing.failpoints import hit
 
 _FAILURE_FILE = "failure.json"
-COST_A_WORKER: frozenset[FailureKind] = frozenset({"died", "stall", "memory", "time"})
-"""What may go better in another worker; code that raises an error will raise it again."""
 
 
 @dataclass
-class Running:
+class RunningTrial:
     """A trial in a worker.
 
     Attributes:
-        values: what it was started with.
-        params: these, and what its model's own code has asked for since.
-        unsent: epochs that MLflow was not told of yet.
-        told: how many of its parameters were recorded since it started.
-        retraining: empty: it is the trial itself.
+        values: hyperparameters that it was started with.
+        params: these, and those that its user model has requested since.
+        unsent: epochs that are not recorded for MLflow yet.
+        recorded_params: number of its parameters that were recorded since it started.
+        retraining: always empty: it is no retraining.
     """
 
     number: int
@@ -51,7 +49,7 @@ class Running:
     params: Mapping[str, Value]
     started: float
     unsent: list[EpochDone] = field(default_factory=list)
-    told: int = 0
+    recorded_params: int = 0
     retraining: str = ""
 
     @property
@@ -62,39 +60,32 @@ class Running:
 
 @dataclass(frozen=True)
 class _Failure:
-    """How a trial failed; kept in its folder until Optuna knows."""
+    """Failure of a trial, stored in its folder until Optuna has it."""
 
     reason: str
     seconds: float
 
 
 class RunningTrials:
-    """The trials of one study that are under way.
+    """The running trials of one study.
 
     Args:
-        own: the study's own model; None for a shipped family.
+        context: the study.
+        search: the study in Optuna.
+        recorder: writes the rows for MLflow.
 
     Attributes:
         best: the best trial of the study so far.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        objective: Objective,
-        home: Home,
-        search: OptunaSearch,
-        recorder: Recorder,
-        user_model: UserModel | None,
-    ) -> None:
-        self._study = study
-        self._objective = objective
-        self._home = home
+    def __init__(self, context: StudyContext, search: OptunaSearch, recorder: Recorder) -> None:
+        self._context = context
+        self._objective = context.objective
+        self._limits = context.spec.limits
         self._search = search
         self._recorder = recorder
-        self._user_model = user_model
-        self._running: dict[int, Running] = {}
-        self.best = best_of(search.trials(), objective)
+        self._running: dict[int, RunningTrial] = {}
+        self.best = best_of(search.trials(), context.objective)
 
     def __bool__(self) -> bool:
         return bool(self._running)
@@ -102,43 +93,35 @@ class RunningTrials:
     def __contains__(self, number: int) -> bool:
         return number in self._running
 
-    def begin(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
-        """Record that a trial begins, with these tags, and return it as a worker gets it."""
-        self._running[number] = Running(number, values, values, time.monotonic())
+    def start(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
+        """Record that a trial starts, with tags for its run, and return the payload of its job."""
+        self._running[number] = RunningTrial(number, values, values, time.monotonic())
         self._recorder.record_trial_start(number, values, tags)
         hit("trial-start-recorded")
-        return make_trial_job(
-            self._study,
-            self._objective,
-            self._home,
-            number,
-            values,
-            user_model=self._user_model,
-            rungs=self._search.rungs,
-        )
+        return make_trial_job(self._context, number, values, rungs=self._search.rungs)
 
-    def time_left_s(self, number: int) -> float | None:
-        """Return what is left of a trial's time, over all tries at it; None where there is no limit."""
-        limit_s = self._study.spec.limits.trial_time
+    def compute_left_s(self, number: int) -> float | None:
+        """Return the seconds left for a trial after its failed attempts; None where there is no limit."""
+        limit_s = self._limits.trial_time
         if limit_s is None:
             return None
         return limit_s - sum(attempt.seconds for attempt in self._search.failed_attempts(number))
 
     def record_epoch(self, number: int, done: EpochDone) -> EpochEnded:
-        """Take note of an epoch that a trial's worker reported."""
+        """Record an epoch that a trial's worker reported."""
         running = self._running[number]
         running.unsent.append(done)
-        if self._user_model is not None and running.told != len(running.params):
-            running.told = len(running.params)
+        if self._context.user_model is not None and running.recorded_params != len(running.params):
+            running.recorded_params = len(running.params)
             self._recorder.record_parameters(number, running.params)
         return EpochEnded(number, done.epoch + 1, done.of, done.metrics[self._objective.metric])
 
     def flush_epochs(self) -> None:
-        """Pass on what was heard, every now and then."""
+        """Record the reported epochs for MLflow, at most once a second."""
         self._recorder.flush_epochs(self._running.values())
 
     def answer(self, number: int, request: HyperparameterRequest) -> Value:
-        """Return a trial's value of a hyperparameter that its model's own code asks for."""
+        """Return a trial's value of a hyperparameter that its user model requests."""
         running = self._running[number]
         value = self._search.answer(number, request)
         running.params = {**running.params, request.name: value}
@@ -148,66 +131,67 @@ class RunningTrials:
         """Record the end of a trial that its worker reported."""
         running = self._running.pop(number)
         if outcome.result is not None:
-            return self._finished(running, outcome.result)
+            return self._record_result(running, outcome.result)
         if outcome.kind == "rejected":
-            return self._ended(running, self._scored(running, "pruned", outcome.reason), None)
-        if outcome.traceback:
-            write_text(self._folder(number) / ARTIFACTS / "traceback.txt", outcome.traceback)
-        return self._failed(running, self._noted(running, outcome.reason))
+            return self._record_end(running, _summarize(running, "pruned", outcome.reason), None)
+        self._write_traceback(number, outcome.traceback)
+        return self._record_failure(running, self._write_failure(running, outcome.reason))
 
     def handle_worker_failure(self, number: int, event: Failed) -> TrialEnded | TrialTriedAgain:
-        """Record that the job of a trial failed: what it left says whether the trial is over."""
-        running = self._running.pop(number)
-        folder = self._folder(number)
-        if (result := read_result(folder)) is not None:  # its worker died when the trial was over
-            return self._finished(running, result)
-        if event.traceback:
-            write_text(folder / ARTIFACTS / "traceback.txt", event.traceback)
-        if event.kind not in COST_A_WORKER:
-            return self._failed(running, self._noted(running, event.reason))
-        limit_s = self._study.spec.limits.trial_time
-        over_time = f"over its time limit of {limit_s:g} s" if limit_s is not None and event.kind == "time" else ""
-        failed = Attempt(over_time or _one_line(event.reason), running.seconds)
-        attempts, most = len(self._search.failed_attempts(number)) + 1, self._study.spec.limits.attempts
-        left_s = self.time_left_s(number)
-        if attempts < most and (left_s is None or failed.seconds < left_s):
-            self._search.attempt_failed(number, failed)
-            return TrialTriedAgain(number, running.values, failed.reason, attempts + 1, most)
-        counted = f"{failed.reason} (attempt {attempts} of {most})" if attempts > 1 else failed.reason
-        failure = self._noted(running, counted)  # first, so that a kill in between gives it no further attempt
-        self._search.attempt_failed(number, failed)
-        return self._failed(running, failure)
-
-    def detach(self, number: int) -> TrialEnded | Running:
-        """Take out a trial whose fleet is gone: return its end if it left one, else what it was, to go on elsewhere."""
+        """Record the failure of a trial's job: the files in its folder decide whether the trial had ended before."""
         running = self._running.pop(number)
         if (result := read_result(self._folder(number))) is not None:
-            return self._finished(running, result)
+            return self._record_result(running, result)
+        self._write_traceback(number, event.traceback)
+        if event.kind not in WORKER_LOST:
+            return self._record_failure(running, self._write_failure(running, event.reason))
+        return self._record_attempt(running, event)
+
+    def detach(self, number: int) -> TrialEnded | RunningTrial:
+        """Remove a trial whose fleet failed: return its end if it has one, else the trial, to continue elsewhere."""
+        running = self._running.pop(number)
+        if (result := read_result(self._folder(number))) is not None:
+            return self._record_result(running, result)
         return running
 
     def recover(self, number: int, values: Mapping[str, Value]) -> TrialEnded | None:
-        """Record the end of a trial that was over before a crash; return None for one that was not."""
+        """Record the end of a trial that had ended before a crash; return None for one that had not."""
         folder = self._folder(number)
-        running = Running(number, values, values, time.monotonic(), list(read_epochs(folder)))
+        running = RunningTrial(number, values, values, time.monotonic(), list(read_epochs(folder)))
         if (result := read_result(folder)) is not None:
-            return self._finished(running, result)
+            return self._record_result(running, result)
         if (failure := _read_failure(folder)) is not None:
-            return self._failed(running, failure)
+            return self._record_failure(running, failure)
         return None
 
     def cancel(self, number: int, values: Mapping[str, Value]) -> TrialEnded:
-        """Record that a trial, under way or not, ends because its study was cancelled, unless it was over already."""
-        running = self._running.pop(number, None) or Running(number, values, values, time.monotonic())
+        """Record that a trial ends because its study was cancelled, unless it had ended before."""
+        running = self._running.pop(number, None) or RunningTrial(number, values, values, time.monotonic())
         if (result := read_result(self._folder(number))) is not None:
-            return self._finished(running, result)
-        return self._ended(running, self._scored(running, "cancelled", "the study was cancelled"), None)
+            return self._record_result(running, result)
+        return self._record_end(running, _summarize(running, "cancelled", "the study was cancelled"), None)
 
-    def _finished(self, running: Running, result: TrialResult) -> TrialEnded:
+    def _record_attempt(self, running: RunningTrial, event: Failed) -> TrialEnded | TrialTriedAgain:
+        number, limit_s = running.number, self._limits.trial_time
+        over_time = f"over its time limit of {limit_s:g} s" if limit_s is not None and event.kind == "time" else ""
+        failed = Attempt(over_time or _join_lines(event.reason), running.seconds)
+        spent_s = [*(attempt.seconds for attempt in self._search.failed_attempts(number)), failed.seconds]
+        policy = RetryPolicy(self._limits.attempts, time_s=limit_s)
+        if policy.allows_retry(event, spent_s):
+            self._search.attempt_failed(number, failed)
+            return TrialTriedAgain(number, running.values, failed.reason, len(spent_s) + 1, policy.attempts)
+        counted = f"{failed.reason} (attempt {len(spent_s)} of {policy.attempts})" if len(spent_s) > 1 else ""
+        failure = self._write_failure(running, counted or failed.reason)  # first: a kill must not add an attempt
+        self._search.attempt_failed(number, failed)
+        return self._record_failure(running, failure)
+
+    def _record_result(self, running: RunningTrial, result: TrialResult) -> TrialEnded:
         reasons = [] if result.state == "complete" else [f"pruned after epoch {len(result.epochs)}"]
         if attempts := self._search.failed_attempts(running.number):
             several = f"{len(attempts)} failed attempts" if len(attempts) > 1 else "1 failed attempt"
             reasons.append(f"after {several}: {attempts[-1].reason}")
-        scored = TrialSummary(
+        goals = self._objective.goals[1:] if result.state == "complete" else ()
+        summary = TrialSummary(
             number=running.number,
             state=result.state,
             value=result.value,
@@ -218,102 +202,55 @@ class RunningTrials:
             metrics=result.metrics,
             parameters=result.parameters,
             trainer=result.trainer,
-            goals=self._goals(result),
+            goals=tuple(_extract_goal(goal, result) for goal in goals),
         )
-        self.best = best_of([self.best, scored] if self.best else [scored], self._objective)
-        return self._ended(running, scored, result)
+        self.best = best_of([self.best, summary] if self.best else [summary], self._objective)
+        return self._record_end(running, summary, result)
 
-    def _goals(self, result: TrialResult) -> tuple[float, ...]:
-        if result.state != "complete":
-            return ()
-        return tuple(_value_of(goal, result) for goal in self._objective.goals[1:])
+    def _record_failure(self, running: RunningTrial, failure: _Failure) -> TrialEnded:
+        return self._record_end(running, _summarize(running, "failed", failure.reason, failure.seconds), None)
 
-    def _failed(self, running: Running, failure: _Failure) -> TrialEnded:
-        return self._ended(running, self._scored(running, "failed", failure.reason, failure.seconds), None)
-
-    def _noted(self, running: Running, reason: str) -> _Failure:
-        """Note a trial's failure in its folder, for a supervisor that finds it there after a crash."""
-        failure = _Failure(_one_line(reason), running.seconds)
-        write_text(self._folder(running.number) / _FAILURE_FILE, json.dumps(asdict(failure)))
-        return failure
-
-    @staticmethod
-    def _scored(running: Running, state: TrialState, reason: str, seconds: float | None = None) -> TrialSummary:
-        spent_s = running.seconds if seconds is None else seconds
-        return TrialSummary(running.number, state, None, running.params, seconds=spent_s, reason=reason)
-
-    def _ended(self, running: Running, scored: TrialSummary, result: TrialResult | None) -> TrialEnded:
+    def _record_end(self, running: RunningTrial, summary: TrialSummary, result: TrialResult | None) -> TrialEnded:
         """Record a trial's end: the rows for MLflow first, then Optuna."""
         best = self.best.value if self.best else None
         curve = result.epochs if result else ()
         hit("trial-end-due")
-        self._recorder.record_trial_end(scored, running.unsent, best_so_far=best, curve=curve)
+        self._recorder.record_trial_end(summary, running.unsent, best_so_far=best, curve=curve)
         hit("trial-end-recorded")
-        remove_checkpoints(self._folder(scored.number))
+        remove_checkpoints(self._folder(summary.number))
         hit("checkpoints-removed")
-        self._search.tell(scored)
+        self._search.tell(summary)
         hit("trial-reported")
-        is_best = self.best is scored
-        return TrialEnded(scored.number, scored.state, scored.value, scored.reason, scored.seconds, is_best)
+        is_best = self.best is summary
+        return TrialEnded(summary.number, summary.state, summary.value, summary.reason, summary.seconds, is_best)
+
+    def _write_failure(self, running: RunningTrial, reason: str) -> _Failure:
+        """Write a trial's failure to its folder, for a supervisor that finds it there after a crash."""
+        failure = _Failure(_join_lines(reason), running.seconds)
+        write_text(self._folder(running.number) / _FAILURE_FILE, json.dumps(asdict(failure)))
+        return failure
+
+    def _write_traceback(self, number: int, traceback: str) -> None:
+        if traceback:
+            write_text(self._folder(number) / ARTIFACTS / "traceback.txt", traceback)
 
     def _folder(self, number: int) -> Path:
-        return self._home.trial(self._study.name, number)
+        return self._context.home.trial(self._context.name, number)
 
 
-def make_trial_job(
-    study: Study,
-    objective: Objective,
-    home: Home,
-    number: int,
-    values: Mapping[str, Value],
-    *,
-    user_model: UserModel | None,
-    rungs: frozenset[int] = frozenset(),
-) -> TrialJob:
-    """Return a trial as a worker gets it.
-
-    Args:
-        study: the trial's study.
-        objective: what it is scored on.
-        home: where its files go.
-        number: its number.
-        values: active hyperparameters.
-        own: what it knows besides, where the model is the study's own.
-        rungs: epochs after which it asks whether it is to be pruned.
-    """
-    spec = study.spec
-    return TrialJob(
-        study=spec.study,
-        number=number,
-        values=values,
-        per_layer=study.per_layer,
-        seed=compute_trial_seed(spec.search.seed, number),
-        model=spec.model,
-        training=spec.training,
-        data=str(home.data(spec.study)),
-        folder=str(home.trial(spec.study, number)),
-        metric=objective.metric,
-        direction=objective.direction,
-        rungs=rungs,
-        most_parameters=spec.limits.parameters,
-        most_model_bytes=spec.limits.model_memory,
-        user_model=user_model,
-    )
+def _summarize(running: RunningTrial, state: TrialState, reason: str, seconds: float | None = None) -> TrialSummary:
+    spent_s = running.seconds if seconds is None else seconds
+    return TrialSummary(running.number, state, None, running.params, seconds=spent_s, reason=reason)
 
 
-def compute_trial_seed(seed: int, number: int) -> int:
-    """Return the seed of a trial: it depends on the study's seed and the trial's number alone."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
-
-
-def _value_of(goal: Goal, result: TrialResult) -> float:
-    """Return a trial's value of an objective besides the one that it is scored on."""
+def _extract_goal(goal: Goal, result: TrialResult) -> float:
+    """Return a trial's value of an objective after the first one."""
     if goal.metric == "parameters":
         return float(result.parameters)
     return result.measures[goal.name] if goal.format else result.metrics[goal.metric]
 
 
-def _one_line(reason: str) -> str:
+def _join_lines(reason: str) -> str:
     return "; ".join(reason.splitlines())
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-from sqlalchemy import Connection
 
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reported, Requested
@@ -28,11 +27,11 @@ from pipelines.search.space_evolution import current_name
 from pipelines.search.stopping import outcome, reason_to_stop
 from pipelines.selection.model_locations import evaluation_job, models_job
 from pipelines.study.model_hyperparameters import (
-    describe_user_model,
-    select_initial_values,
     compute_most_epochs,
-    read_requests,
+    describe_user_model,
     find_undeclared,
+    read_requests,
+    select_initial_values,
 )
 from pipelines.study.study import Study
 from pipelines.supervisor.events import (
@@ -61,13 +60,12 @@ from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import StudyState
 from tracking.store.database import Store, classify_store_error
+from tracking.store.lease_keeper import LEASE_TTL_S, LeaseKeeper
 from tracking.store.retrainings import Retrainings
-from tracking.store.study_queue import ControlRequest, LeaseLostError, StudyQueue, identify_process
+from tracking.store.study_queue import ControlRequest, LeaseLostError, StudyQueue
 from tracking.testing.failpoints import hit
 
 _TICK_S = 0.5
-_LEASE_TTL_S = 60.0
-_RENEW_EVERY_S = 10.0
 _LISTEN_EVERY_S = 1.0
 _SHARE_OF_MEMORY = 0.9
 _FLUSH_S = 120.0
@@ -103,6 +101,7 @@ class Supervisor:
         self._summary = summary
         self._home = home
         self._queue = StudyQueue(store)
+        self._leases = LeaseKeeper(store)
         self._outbox = Outbox(store)
         self._engine = engine
         self._delivery = delivery
@@ -129,7 +128,7 @@ class Supervisor:
 
     def is_in_charge(self) -> bool:
         """Say whether the study is this supervisor's to work on, and its rows this one's to deliver."""
-        return self._queue.is_held(self._lease)
+        return self._leases.is_held()
 
     def run(self) -> Iterator[StudyEvent]:
         """Work until the budget is used up, or until somebody asks for something else, saying what happens.
@@ -140,8 +139,8 @@ class Supervisor:
             KerastudyError: if the store cannot be reached any more; running again goes on with what it holds.
         """
         if (holder := self._queue.find_unseen_holder(self._study.name)) is not None:
-            yield Watching(holder, _LEASE_TTL_S)
-        self._lease = self._queue.claim(self._study.name, identify_process(), _LEASE_TTL_S)
+            yield Watching(holder, LEASE_TTL_S)
+        self._leases.claim(self._study.name)
         try:
             yield from self._work()
         finally:
@@ -149,7 +148,7 @@ class Supervisor:
             self._reserve.release()
             with suppress(LeaseLostError):
                 self._count_time()
-            self._queue.release(self._lease)
+            self._leases.release()
 
     def _work(self) -> Iterator[StudyEvent]:
         try:
@@ -185,13 +184,13 @@ class Supervisor:
             self._objective,
             study.spec.search,
             epochs=compute_most_epochs(study, asked),
-            check=self._check_lease,
+            check=self._leases.verify,
             up_front=select_initial_values(study, asked),
             undeclared=loose,
         )
         names = [each.name for each in loose]
         self._recorder = Recorder(
-            study, self._objective, self._home, self._store, self._search, self._check_lease, names
+            study, self._objective, self._home, self._store, self._search, self._leases.verify, names
         )
         self._user_model = describe_user_model(study, asked)
         self._trials = RunningTrials(study, self._objective, self._home, self._search, self._recorder, self._user_model)
@@ -242,8 +241,7 @@ class Supervisor:
     def _alive(self) -> None:
         """Renew the lease, count working time, and hear what is asked for, every now and then."""
         now = time.monotonic()
-        if now - self._counted_at > _RENEW_EVERY_S:
-            self._lease = self._queue.renew(self._lease)
+        if self._leases.renew_if_due():
             self._count_time()
         if now - self._heard_at > _LISTEN_EVERY_S:
             self._heard_at = now
@@ -260,7 +258,7 @@ class Supervisor:
             self._halt = control_request
             return
         with self._store.write() as connection:
-            self._check_lease(connection)
+            self._leases.verify(connection)
             if not self._stop_asking:
                 self._stop_asking = "stopped on request"
                 self._queue.set_state(
@@ -268,13 +266,10 @@ class Supervisor:
                 )
             self._queue.set_control_request(self._study.name, None, connection=connection)
 
-    def _check_lease(self, connection: Connection) -> None:
-        self._queue.verify(self._lease, connection)
-
     def _count_time(self) -> None:
         now = time.monotonic()
         with self._store.write() as connection:
-            self._check_lease(connection)
+            self._leases.verify(connection)
             self._queue.add_elapsed(self._study.name, now - self._counted_at, connection=connection)
         self._counted_at = now
 

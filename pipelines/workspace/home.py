@@ -69,7 +69,7 @@ class Home:
         return self.study(name) / "trials" / f"{number:04d}"
 
     def data_anew(self, name: str, folds: int) -> Path:
-        """Return the folder of a study's data prepared in another division; see `DataJob.folds_anew`."""
+        """Return the folder of a study's data prepared in another division; see `DataJob.folds_again`."""
         return self.study(name) / f"data-{folds}-folds" if folds > 1 else self.study(name) / "data-refit"
 
     def retraining(self, name: str, number: int, retraining: str) -> Path:

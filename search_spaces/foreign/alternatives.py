@@ -18,7 +18,7 @@ _Note = Callable[[KeyPath, str], None]
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredParameter:
     """A parameter and where in the file it stands; its conditions are lists of values, one for each parent."""
 
     parameter: Parameter
@@ -30,19 +30,19 @@ class Declared:
         return self.parameter.name
 
 
-def one_a_name(declared: Iterable[Declared], note: _Note) -> list[Declared]:
+def separate_names(declared: Iterable[DeclaredParameter], note: _Note) -> list[DeclaredParameter]:
     """Return the parameters, each under a name of its own."""
-    variants: dict[str, list[Declared]] = {}
+    variants: dict[str, list[DeclaredParameter]] = {}
     for found in declared:
         _add(variants.setdefault(found.name, []), found, note)
-    renamed = _renamed(variants, note)
+    renamed = _rename_variants(variants, note)
     by_name = {new.name: new for alike in renamed.values() for _, new in alike}
-    return [_pruned(_led(new, renamed), by_name) for new in by_name.values()]
+    return [_prune_conditions(_redirect_parents(new, renamed), by_name) for new in by_name.values()]
 
 
-def _add(alike: list[Declared], found: Declared, note: _Note) -> None:
+def _add(alike: list[DeclaredParameter], found: DeclaredParameter, note: _Note) -> None:
     for index, known in enumerate(alike):
-        joined = _joined(known.parameter.when, found.parameter.when)
+        joined = _join_conditions(known.parameter.when, found.parameter.when)
         if joined is not None and replace(known.parameter, when=()) == replace(found.parameter, when=()):
             alike[index] = replace(known, parameter=replace(known.parameter, when=joined))
             return
@@ -55,7 +55,7 @@ def _add(alike: list[Declared], found: Declared, note: _Note) -> None:
         note(found.path, f'"{found.name}" stands for more than {_MOST_ALIKE} parameters: this one is left out')
 
 
-def _joined(one: tuple[Condition, ...], other: tuple[Condition, ...]) -> tuple[Condition, ...] | None:
+def _join_conditions(one: tuple[Condition, ...], other: tuple[Condition, ...]) -> tuple[Condition, ...] | None:
     """Return conditions that hold where either holds; None where no list of conditions says that."""
     mine, theirs = ({test.parent: test.operand for test in tests} for tests in (one, other))
     if mine.keys() != theirs.keys():
@@ -67,10 +67,12 @@ def _joined(one: tuple[Condition, ...], other: tuple[Condition, ...]) -> tuple[C
     return tuple(Condition(parent, "in", operand) for parent, operand in joined.items())
 
 
-def _renamed(variants: dict[str, list[Declared]], note: _Note) -> dict[str, list[tuple[Declared, Declared]]]:
+def _rename_variants(
+    variants: dict[str, list[DeclaredParameter]], note: _Note
+) -> dict[str, list[tuple[DeclaredParameter, DeclaredParameter]]]:
     """Return for each name its parameters, as they were and under their new names."""
     taken = set(variants)
-    renamed: dict[str, list[tuple[Declared, Declared]]] = {}
+    renamed: dict[str, list[tuple[DeclaredParameter, DeclaredParameter]]] = {}
     for name, alike in variants.items():
         renamed[name] = [(alike[0], alike[0])]
         for found in alike[1:]:
@@ -82,13 +84,17 @@ def _renamed(variants: dict[str, list[Declared]], note: _Note) -> dict[str, list
     return renamed
 
 
-def _led(found: Declared, renamed: dict[str, list[tuple[Declared, Declared]]]) -> Declared:
+def _redirect_parents(
+    found: DeclaredParameter, renamed: dict[str, list[tuple[DeclaredParameter, DeclaredParameter]]]
+) -> DeclaredParameter:
     """Return a parameter whose conditions name the one among several parents that exists where it does."""
-    when = tuple(replace(test, parent=_parent(test, found, renamed)) for test in found.parameter.when)
+    when = tuple(replace(test, parent=_find_parent(test, found, renamed)) for test in found.parameter.when)
     return replace(found, parameter=replace(found.parameter, when=when))
 
 
-def _parent(test: Condition, found: Declared, renamed: dict[str, list[tuple[Declared, Declared]]]) -> str:
+def _find_parent(
+    test: Condition, found: DeclaredParameter, renamed: dict[str, list[tuple[DeclaredParameter, DeclaredParameter]]]
+) -> str:
     own = {each.parent: set(each.operand) for each in found.parameter.when}
     for before, after in renamed.get(test.parent, []):
         if all(own.get(each.parent, set()) & set(each.operand) for each in before.parameter.when):
@@ -96,7 +102,7 @@ def _parent(test: Condition, found: Declared, renamed: dict[str, list[tuple[Decl
     return test.parent
 
 
-def _pruned(found: Declared, by_name: dict[str, Declared]) -> Declared:
+def _prune_conditions(found: DeclaredParameter, by_name: dict[str, DeclaredParameter]) -> DeclaredParameter:
     """Return a parameter without the conditions that its other parents have themselves."""
     when = found.parameter.when
     implied = {

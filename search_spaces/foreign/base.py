@@ -15,7 +15,7 @@ from search_spaces.yaml_document import Document
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """A space read from another tool's file.
 
     Attributes:
@@ -27,7 +27,7 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """A space as another tool's file.
 
     Attributes:
@@ -55,7 +55,7 @@ class Format(Protocol):
         """Say whether a document looks like this format."""
         ...
 
-    def read(self, document: Document) -> Imported:
+    def read(self, document: Document) -> ImportResult:
         """Return the space in a document.
 
         Raises:
@@ -63,6 +63,6 @@ class Format(Protocol):
         """
         ...
 
-    def write(self, space: Space) -> Exported:
+    def write(self, space: Space) -> ExportResult:
         """Return a space in this format."""
         ...

@@ -20,7 +20,7 @@ class Losses:
         """Say of a parameter what became of it."""
         self._names.setdefault(what, []).append(name)
 
-    def of_space(self, space: Space, *, defaults: bool = True, conditions: bool = True) -> None:
+    def add_space(self, space: Space, *, defaults: bool = True, conditions: bool = True) -> None:
         """Say what a format without constraints and starting points loses, and without defaults and conditions."""
         for parameter in space.declared:
             if conditions and parameter.when:
@@ -32,17 +32,17 @@ class Losses:
         if space.start_from:
             self.add("has no points to start from; left out", f"{len(space.start_from)} under start_from")
 
-    def without_step(self, parameter: Float | Int) -> Parameter:
+    def remove_step(self, parameter: Float | Int) -> Parameter:
         """Return a parameter with a step as the list of its values, or without the step where they are too many."""
         if parameter.count is not None and parameter.count <= MAX_CHOICES:
             self.add("has no such steps; a list of their values stands in for", parameter.name)
-            values = tuple(parameter.at(index) for index in range(parameter.count))
+            values = tuple(parameter.get_value(index) for index in range(parameter.count))
             default = UNSET if parameter.default is None else parameter.default
             return Categorical(parameter.name, values, default, parameter.when)
         self.add("has no such steps; all values in range are drawn for", parameter.name)
         return replace(parameter, step=None)
 
-    def notes(self) -> tuple[str, ...]:
+    def make_notes(self) -> tuple[str, ...]:
         """Return what was said."""
         return tuple(f"{self._title} {what}: {', '.join(names)}" for what, names in self._names.items())
 

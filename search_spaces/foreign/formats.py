@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from search_spaces.errors import InputError, nearest
+from search_spaces.errors import InputError, suggest_choice
 from search_spaces.foreign import katib, keras_tuner, nni, optuna, wandb
 from search_spaces.foreign.base import Format
 from search_spaces.yaml_document import Document
@@ -15,18 +15,18 @@ FORMATS: Mapping[str, Format] = {known.NAME: known for known in _FORMATS}
 _OURS = ("float", "int", "categorical", "fixed")
 
 
-def format_named(name: str) -> Format:
+def find_format(name: str) -> Format:
     """Return the format of a name.
 
     Raises:
         InputError: if there is none.
     """
     if name not in FORMATS:
-        raise InputError(f'there is no format "{name}"; {nearest(name, FORMATS)}')
+        raise InputError(f'there is no format "{name}"; {suggest_choice(name, FORMATS)}')
     return FORMATS[name]
 
 
-def format_of(document: Document) -> Format:
+def detect_format(document: Document) -> Format:
     """Return the format that a document looks like.
 
     Raises:
@@ -36,10 +36,10 @@ def format_of(document: Document) -> Format:
         return found
     if _is_ours(document):
         message = "this is kerastudy's own way to write a space already; name the file behind `extends`"
-        raise InputError(document.problem((), message))
+        raise InputError(document.make_problem((), message))
     tried = "".join(f"\n  {known.NAME}: {known.LOOKS_LIKE}" for known in _FORMATS)
     message = f"this looks like none of the formats that can be imported; --format names one. Looked for:{tried}"
-    raise InputError(document.problem((), message))
+    raise InputError(document.make_problem((), message))
 
 
 def _is_ours(document: Document) -> bool:

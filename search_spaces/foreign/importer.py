@@ -9,13 +9,14 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from search_spaces.conditions import Condition, Value, is_number, shown
+from search_spaces.conditions import Condition
 from search_spaces.errors import InputError, Problem
-from search_spaces.foreign.alternatives import Declared, one_a_name
-from search_spaces.foreign.base import Imported
-from search_spaces.parameters import RESERVED, UNSET, Categorical, Fixed, Float, Int, Parameter, UnfitError
+from search_spaces.foreign.alternatives import DeclaredParameter, separate_names
+from search_spaces.foreign.base import ImportResult
+from search_spaces.parameters import RESERVED, UNSET, Categorical, Fixed, Float, Int, InvalidSpaceError, Parameter
 from search_spaces.space import Space
-from search_spaces.yaml_document import Document, KeyPath, described
+from search_spaces.values import Value, describe, format_value, is_number
+from search_spaces.yaml_document import Document, KeyPath
 
 When = tuple[Condition, ...]
 
@@ -29,17 +30,17 @@ class Reader:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self._declared: list[Declared] = []
+        self._declared: list[DeclaredParameter] = []
         self._notes: list[Problem] = []
         self._problems: list[Problem] = []
 
     def note(self, path: KeyPath, message: str) -> None:
         """Say what was done about something without an exact equivalent."""
-        self._notes.append(self.document.problem(path, message))
+        self._notes.append(self.document.make_problem(path, message))
 
-    def objective_note(self, path: KeyPath, metric: object, direction: object, target: object = None) -> None:
+    def note_objective(self, path: KeyPath, metric: object, direction: object, target: object = None) -> None:
         """Say where a study file names the objective."""
-        parts = [f"metric: {shown(metric)}"] if isinstance(metric, str) else []
+        parts = [f"metric: {format_value(metric)}"] if isinstance(metric, str) else []
         parts += [f"direction: {direction}"] if direction in ("minimize", "maximize") else []
         budget = f" and `budget: {{target: {target}}}`" if is_number(target) else ""
         if parts:
@@ -49,14 +50,14 @@ class Reader:
         """Add the parameter that `read` returns, or the problems that it raises, to what was found."""
         try:
             parameter = read()
-        except UnfitError as unfit:
-            self._problems += [self.document.problem(path, fault.message) for fault in unfit.faults]
+        except InvalidSpaceError as unfit:
+            self._problems += [self.document.make_problem(path, fault.message) for fault in unfit.faults]
         except InputError as error:
             self._problems += error.problems
         else:
-            self._declared += [] if parameter is None else [Declared(parameter, path)]
+            self._declared += [] if parameter is None else [DeclaredParameter(parameter, path)]
 
-    def imported(self, point: Mapping[str, Value] | None = None) -> Imported:
+    def make_result(self, point: Mapping[str, Value] | None = None) -> ImportResult:
         """Return all that was taken as a space; `point` becomes its starting point as far as it fits.
 
         Raises:
@@ -64,20 +65,20 @@ class Reader:
         """
         if self._problems:
             raise InputError(self._problems)
-        declared = one_a_name(self._declared, self.note)
+        declared = separate_names(self._declared, self.note)
         if not declared:
-            raise InputError(self.document.problem((), "there is no parameter in it that can be imported"))
+            raise InputError(self.document.make_problem((), "there is no parameter in it that can be imported"))
         try:
             space = Space(tuple(found.parameter for found in declared))
-        except UnfitError as unfit:
+        except InvalidSpaceError as unfit:
             places = {found.parameter.name: found.path for found in declared}
             faults = ((places.get(str(fault.keys[0]) if fault.keys else "", ()), fault) for fault in unfit.faults)
-            raise InputError(self.document.problem(path, fault.message) for path, fault in faults) from None
-        return Imported(_started(space, point or {}), tuple(self._notes))
+            raise InputError(self.document.make_problem(path, fault.message) for path, fault in faults) from None
+        return ImportResult(_add_starting_point(space, point or {}), tuple(self._notes))
 
     # What a file holds ----------------------------------------------------------------------------------------
 
-    def mapping(self, path: KeyPath, example: str) -> dict[str, Any]:
+    def read_mapping(self, path: KeyPath, example: str) -> dict[str, Any]:
         """Return the mapping at `path`; `example` is what messages show.
 
         Raises:
@@ -85,10 +86,10 @@ class Reader:
         """
         found = self.document.get(path)
         if not isinstance(found, dict):
-            raise self.refusal(path, f"expected a mapping such as {example}, got {described(found)}")
+            raise self.make_error(path, f"expected a mapping such as {example}, got {describe(found)}")
         return found
 
-    def items(self, path: KeyPath) -> list[Any]:
+    def read_items(self, path: KeyPath) -> list[Any]:
         """Return the list at `path`.
 
         Raises:
@@ -96,22 +97,22 @@ class Reader:
         """
         found = self.document.get(path)
         if not isinstance(found, list) or not found:
-            got = "an empty list" if found == [] else described(found)
-            raise self.refusal(path, f"expected a list of at least one item, got {got}")
+            got = "an empty list" if found == [] else describe(found)
+            raise self.make_error(path, f"expected a list of at least one item, got {got}")
         return found
 
-    def singles(self, path: KeyPath) -> list[Any]:
+    def read_values(self, path: KeyPath) -> list[Any]:
         """Return the list of single values at `path`.
 
         Raises:
             InputError: if there is none.
         """
-        found = self.items(path)
+        found = self.read_items(path)
         if compound := next((value for value in found if isinstance(value, (list, dict))), None):
-            raise self.refusal(path, f"expected single values, got {described(compound)}")
+            raise self.make_error(path, f"expected single values, got {describe(compound)}")
         return found
 
-    def text(self, path: KeyPath) -> str:
+    def read_text(self, path: KeyPath) -> str:
         """Return the text at `path`.
 
         Raises:
@@ -119,57 +120,57 @@ class Reader:
         """
         found = self.document.get(path)
         if not isinstance(found, str) or not found:
-            raise self.refusal(path, f"expected text, got {described(found)}")
+            raise self.make_error(path, f"expected text, got {describe(found)}")
         return found
 
-    def number(self, path: KeyPath, *, whole: bool = False, default: float | None = None) -> float:
+    def read_number(self, path: KeyPath, *, whole: bool = False, default: float | None = None) -> float:
         """Return the number at `path`, also where it is written as text; a whole one is an `int`.
 
         Raises:
             InputError: if there is none.
         """
         found = self.document.get(path, default)
-        value = number_in(found) if isinstance(found, str) else found
+        value = parse_number(found) if isinstance(found, str) else found
         if not is_number(value) or not -_LARGEST < value < _LARGEST or (whole and value != int(value)):
-            raise self.refusal(path, f"expected a {'whole ' if whole else ''}number, got {described(found)}")
+            raise self.make_error(path, f"expected a {'whole ' if whole else ''}number, got {describe(found)}")
         return int(value) if whole else value
 
-    def refusal(self, path: KeyPath, message: str) -> InputError:
+    def make_error(self, path: KeyPath, message: str) -> InputError:
         """Return an error about what stands at `path`."""
-        return InputError(self.document.problem(path, message))
+        return InputError(self.document.make_problem(path, message))
 
     # Parameters -----------------------------------------------------------------------------------------------
 
-    def name(self, path: KeyPath, written: str) -> str:
+    def read_name(self, path: KeyPath, written: str) -> str:
         """Return a parameter's name here, with a note where it had to change."""
-        name = fitting_name(written)
+        name = make_valid_name(written)
         if name != written:
             self.note(path, f'"{written}" cannot be a name here: it is called "{name}"')
         return name
 
-    def fixed(self, name: str, path: KeyPath, when: When = ()) -> Parameter | None:
+    def make_fixed(self, name: str, path: KeyPath, when: When = ()) -> Parameter | None:
         """Return the fixed parameter whose value stands at `path`; None for what is no single value."""
         value = self.document.get(path)
         if isinstance(value, (list, dict)):
-            self.note(path, f"{described(value)} cannot be a value here: {name} is left out")
+            self.note(path, f"{describe(value)} cannot be a value here: {name} is left out")
             return None
         return Fixed(name, value, when)
 
-    def listed(
+    def make_choice(
         self, name: str, path: KeyPath, values: Iterable[Any], *, default: object = None, when: When = ()
     ) -> Parameter | None:
         """Return the parameter that takes one of `values`; None where they are no single values."""
         choices = tuple(values)
         compound = next((value for value in choices if isinstance(value, (list, dict))), None)
         if compound is not None:
-            self.note(path, f"{described(compound)} cannot be a choice here: {name} is left out")
+            self.note(path, f"{describe(compound)} cannot be a choice here: {name} is left out")
             return None
-        choices = self._told_apart(name, path, choices)
+        choices = self._remove_duplicates(name, path, choices)
         if len(choices) == 1:
             return Fixed(name, choices[0], when)
-        return self._with_default(Categorical(name, choices, when=when), path, default)
+        return self._add_default(Categorical(name, choices, when=when), path, default)
 
-    def ranged(
+    def make_range(
         self,
         name: str,
         path: KeyPath,
@@ -188,50 +189,52 @@ class Reader:
             return Fixed(name, low, when)
         parameter: Float | Int
         if whole:
-            parameter = Int(name, _whole(low), _whole(high), log, None if step is None else _whole(step), when=when)
+            parameter = Int(
+                name, _make_whole(low), _make_whole(high), log, None if step is None else _make_whole(step), when=when
+            )
         else:
             parameter = Float(name, float(low), float(high), log, step, when=when)
-        return self._with_default(parameter, path, default)
+        return self._add_default(parameter, path, default)
 
-    def multiples(
+    def make_multiples(
         self, name: str, path: KeyPath, low: float, high: float, q: float, *, log: bool = False, when: When = ()
     ) -> Parameter:
         """Return the parameter that other tools round to multiples of `q`."""
         whole = isinstance(q, int)
         if q <= 0:
-            raise self.refusal(path, f"expected a q above 0, got {q}")
+            raise self.make_error(path, f"expected a q above 0, got {q}")
         if log:
             if q != 1 or not whole:
                 self.note(path, f"multiples of {q} on a logarithmic scale have no equivalent: {name} takes all values")
             ends = (math.ceil(low), math.floor(high)) if whole else (low, high)
-            return self.ranged(name, path, *ends, whole=whole, log=True, when=when)
+            return self.make_range(name, path, *ends, whole=whole, log=True, when=when)
         step, exact_low, exact_high = (Fraction(str(number)) for number in (q, low, high))
         first, last = math.ceil(exact_low / step) * step, math.floor(exact_high / step) * step
         if first > last:
-            raise self.refusal(path, f"there is no multiple of {q} from {low} to {high}")
+            raise self.make_error(path, f"there is no multiple of {q} from {low} to {high}")
         if (first, last) != (exact_low, exact_high):
             message = f"{name} goes from {float(first):g} to {float(last):g}, the multiples of {q} in its range"
             self.note(path, message)
         is_every_int = whole and q == 1
         ends = float(first), float(last)
-        return self.ranged(name, path, *ends, whole=whole, step=None if is_every_int else q, when=when)
+        return self.make_range(name, path, *ends, whole=whole, step=None if is_every_int else q, when=when)
 
-    def normal(
+    def make_normal(
         self, name: str, path: KeyPath, mu: float, sigma: float, *, log: bool, q: float | None, when: When = ()
     ) -> Parameter:
         """Return a range in place of a normal distribution; with `log` it is the logarithm that is normal."""
         ends = [mu - _MIDDLE * sigma, mu + _MIDDLE * sigma]
         if log:
-            ends = [self.power(path, end) for end in ends]
+            ends = [self.compute_power(path, end) for end in ends]
         low, high = (float(f"{end:.6g}") for end in ends)
         self.note(
             path, f"a normal distribution has no equivalent: {name} is even over its middle 95 %, {low} to {high}"
         )
         if q is not None:
-            return self.multiples(name, path, low, high, q, log=log, when=when)
-        return self.ranged(name, path, low, high, log=log, when=when)
+            return self.make_multiples(name, path, low, high, q, log=log, when=when)
+        return self.make_range(name, path, low, high, log=log, when=when)
 
-    def power(self, path: KeyPath, exponent: float) -> float:
+    def compute_power(self, path: KeyPath, exponent: float) -> float:
         """Return e to an exponent, without the noise in its last digits.
 
         Raises:
@@ -240,35 +243,35 @@ class Reader:
         try:
             return float(f"{math.exp(exponent):.12g}")
         except OverflowError:
-            raise self.refusal(path, f"e to the power of {exponent} is too large a number") from None
+            raise self.make_error(path, f"e to the power of {exponent} is too large a number") from None
 
-    def _told_apart(self, name: str, path: KeyPath, choices: tuple[Value, ...]) -> tuple[Value, ...]:
+    def _remove_duplicates(self, name: str, path: KeyPath, choices: tuple[Value, ...]) -> tuple[Value, ...]:
         """Return choices without those that are there already; to Optuna 1, 1.0 and true are one."""
         kept: dict[Value, Value] = {}
         for choice in choices:
             if choice in kept:
-                both = f"{shown(kept[choice])} and {shown(choice)} cannot be told apart in one list"
-                self.note(path, f"{both}: {name} takes {shown(kept[choice])}")
+                both = f"{format_value(kept[choice])} and {format_value(choice)} cannot be told apart in one list"
+                self.note(path, f"{both}: {name} takes {format_value(kept[choice])}")
             kept.setdefault(choice, choice)
         return tuple(kept)
 
-    def _with_default(self, parameter: Categorical | Float | Int, path: KeyPath, default: object) -> Parameter:
+    def _add_default(self, parameter: Categorical | Float | Int, path: KeyPath, default: object) -> Parameter:
         if default is None:
             return parameter
         if not parameter.contains(default):
-            self.note(path, f"the default {described(default)} is none of its values: it is left out")
+            self.note(path, f"the default {describe(default)} is none of its values: it is left out")
             return parameter
         value: Any = int(default) if isinstance(parameter, Int) and is_number(default) else default
         return replace(parameter, default=value)
 
 
-def fitting_name(written: str) -> str:
+def make_valid_name(written: str) -> str:
     """Return a parameter's name without what names here cannot hold."""
     name = _ODD.sub("_", written).strip(" ./:-")[:100].strip(" ./:-")
     return f"{name or 'parameter'}_" if name in ("", *RESERVED) else name
 
 
-def number_in(text: str) -> int | float | None:
+def parse_number(text: str) -> int | float | None:
     """Return the number that a text is, None if it is none."""
     for read in (int, float):
         try:
@@ -278,16 +281,16 @@ def number_in(text: str) -> int | float | None:
     return None
 
 
-def _whole(value: float) -> Any:
+def _make_whole(value: float) -> Any:
     return int(value) if value == int(value) else value
 
 
-def _started(space: Space, point: Mapping[str, Value]) -> Space:
+def _add_starting_point(space: Space, point: Mapping[str, Value]) -> Space:
     """Return the space with a point to start from, if what of it fits differs from the defaults."""
     fits = {name: value for name, value in point.items() if name in space.names}
-    kept = {name: fits[name] for name in space.active(fits) if name in fits}
+    kept = {name: fits[name] for name in space.find_active(fits) if name in fits}
     if not all(space.parameters[name].contains(value) for name, value in kept.items()):
         return space
     searched = {name: value for name, value in kept.items() if not isinstance(space.parameters[name], Fixed)}
-    is_new = any(space.defaults().get(name, UNSET) != value for name, value in searched.items())
+    is_new = any(space.make_defaults().get(name, UNSET) != value for name, value in searched.items())
     return replace(space, start_from=(searched,)) if is_new else space

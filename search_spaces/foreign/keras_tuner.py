@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from search_spaces.conditions import Condition, Value, is_number, shown
-from search_spaces.errors import nearest
-from search_spaces.foreign.base import Exported, Imported
+from search_spaces.conditions import Condition
+from search_spaces.errors import suggest_choice
+from search_spaces.foreign.base import ExportResult, ImportResult
 from search_spaces.foreign.exporter import Losses
-from search_spaces.foreign.importer import Reader, When, fitting_name
+from search_spaces.foreign.importer import Reader, When, make_valid_name
 from search_spaces.parameters import MAX_CHOICES, UNSET, Categorical, Fixed, Int, Parameter, has_default
 from search_spaces.space import Space
-from search_spaces.yaml_document import Document, KeyPath, described
+from search_spaces.values import Value, describe, format_value, is_number
+from search_spaces.yaml_document import Document, KeyPath
 
 NAME = "keras-tuner"
 TITLE = "KerasTuner"
@@ -31,34 +32,34 @@ _Convert = Callable[[Value], Value]
 
 def recognises(document: Document) -> bool:
     """Say whether a document looks like this format."""
-    return isinstance(document.get((*_base(document), "space")), list)
+    return isinstance(document.get((*_find_base(document), "space")), list)
 
 
-def read(document: Document) -> Imported:
+def read(document: Document) -> ImportResult:
     """Return the space of a `HyperParameters`.
 
     Raises:
         InputError: with every problem found.
     """
     reader = Reader(document)
-    path = (*_base(document), "space")
-    declared = reader.items(path)
+    path = (*_find_base(document), "space")
+    declared = reader.read_items(path)
     kinds: dict[str, str] = {}
     for item in declared:
         if isinstance(item, dict) and isinstance(item.get("config"), dict):
             kinds[str(item["config"].get("name"))] = str(item.get("class_name"))
     for index in range(len(declared)):
         reader.take((*path, index), partial(_read, reader, (*path, index), kinds))
-    values = document.get((*_base(document), "values"))
-    return reader.imported(values if "trial_id" in document.data and isinstance(values, dict) else None)
+    values = document.get((*_find_base(document), "values"))
+    return reader.make_result(values if "trial_id" in document.data and isinstance(values, dict) else None)
 
 
-def write(space: Space) -> Exported:
+def write(space: Space) -> ExportResult:
     """Return what `HyperParameters.from_config` reads."""
     losses = Losses(TITLE)
-    losses.of_space(space, defaults=False, conditions=False)
-    converts = {name: _one_type(parameter, losses) for name, parameter in space.parameters.items()}
-    declared = [_written(parameter, space, converts, losses) for parameter in space.declared]
+    losses.add_space(space, defaults=False, conditions=False)
+    converts = {name: _make_converter(parameter, losses) for name, parameter in space.parameters.items()}
+    declared = [_write_parameter(parameter, space, converts, losses) for parameter in space.declared]
     values: dict[str, Value] = {}
     for parameter in space.declared:
         if space.is_active(parameter, values):
@@ -69,63 +70,65 @@ def write(space: Space) -> Exported:
         "space": [item for item in declared if item],
         "values": {name: converts[name](value) for name, value in values.items() if name in known},
     }
-    return Exported(json.dumps(config, indent=2) + "\n", losses.notes())
+    return ExportResult(json.dumps(config, indent=2) + "\n", losses.make_notes())
 
 
-def _base(document: Document) -> KeyPath:
+def _find_base(document: Document) -> KeyPath:
     return ("hyperparameters",) if isinstance(document.data.get("hyperparameters"), dict) else ()
 
 
 def _read(reader: Reader, path: KeyPath, kinds: Mapping[str, str]) -> Parameter | None:
-    item = reader.mapping(path, '{"class_name": "Int", "config": {"name": ...}}')
+    item = reader.read_mapping(path, '{"class_name": "Int", "config": {"name": ...}}')
     kind = item.get("class_name")
     if kind not in _KINDS:
-        raise reader.refusal((*path, "class_name"), f"unknown class {described(kind)}; {nearest(str(kind), _KINDS)}")
+        raise reader.make_error(
+            (*path, "class_name"), f"unknown class {describe(kind)}; {suggest_choice(str(kind), _KINDS)}"
+        )
     path = (*path, "config")
-    config = reader.mapping(path, '{"name": ...}')
-    name = reader.name(path, reader.text((*path, "name")))
-    when = _conditions(reader, (*path, "conditions"), kinds)
+    config = reader.read_mapping(path, '{"name": ...}')
+    name = reader.read_name(path, reader.read_text((*path, "name")))
+    when = _read_conditions(reader, (*path, "conditions"), kinds)
     if kind == "Fixed":
-        return reader.fixed(name, (*path, "value"), when)
+        return reader.make_fixed(name, (*path, "value"), when)
     default = config.get("default")
     if kind == "Boolean":
-        return reader.listed(
+        return reader.make_choice(
             name, path, (True, False), default=default if default is None else bool(default), when=when
         )
     if kind == "Choice":
-        return reader.listed(name, path, reader.items((*path, "values")), default=default, when=when)
-    return _range(reader, path, name, when, whole=kind == "Int")
+        return reader.make_choice(name, path, reader.read_items((*path, "values")), default=default, when=when)
+    return _read_range(reader, path, name, when, whole=kind == "Int")
 
 
-def _range(reader: Reader, path: KeyPath, name: str, when: When, *, whole: bool) -> Parameter:
+def _read_range(reader: Reader, path: KeyPath, name: str, when: When, *, whole: bool) -> Parameter:
     config = reader.document.get(path)
     sampling = config.get("sampling") or "linear"
     if sampling not in _SAMPLINGS:
-        hint = nearest(str(sampling), _SAMPLINGS)
-        raise reader.refusal((*path, "sampling"), f"unknown sampling {described(sampling)}; {hint}")
-    low = reader.number((*path, "min_value"), whole=whole)
-    high = reader.number((*path, "max_value"), whole=whole)
-    step = None if config.get("step") is None else reader.number((*path, "step"), whole=whole)
+        hint = suggest_choice(str(sampling), _SAMPLINGS)
+        raise reader.make_error((*path, "sampling"), f"unknown sampling {describe(sampling)}; {hint}")
+    low = reader.read_number((*path, "min_value"), whole=whole)
+    high = reader.read_number((*path, "max_value"), whole=whole)
+    step = None if config.get("step") is None else reader.read_number((*path, "step"), whole=whole)
     if sampling == "reverse_log":
         reader.note((*path, "sampling"), f"reverse_log has no equivalent: {name} is drawn evenly from {low} to {high}")
         step = None
     if whole and sampling == "linear" and step == 1:
         step = None
     default, log = config.get("default"), sampling == "log"
-    return reader.ranged(name, path, low, high, whole=whole, log=log, step=step, default=default, when=when)
+    return reader.make_range(name, path, low, high, whole=whole, log=log, step=step, default=default, when=when)
 
 
-def _conditions(reader: Reader, path: KeyPath, kinds: Mapping[str, str]) -> When:
+def _read_conditions(reader: Reader, path: KeyPath, kinds: Mapping[str, str]) -> When:
     if not reader.document.get(path):
         return ()
     conditions: dict[str, Condition] = {}
-    for index in range(len(reader.items(path))):
-        condition = reader.mapping((*path, index), '{"class_name": "Parent", "config": {...}}')
+    for index in range(len(reader.read_items(path))):
+        condition = reader.read_mapping((*path, index), '{"class_name": "Parent", "config": {...}}')
         if condition.get("class_name") != "Parent":
-            raise reader.refusal((*path, index), f"expected Parent, got {described(condition.get('class_name'))}")
+            raise reader.make_error((*path, index), f"expected Parent, got {describe(condition.get('class_name'))}")
         within = (*path, index, "config")
-        parent = reader.text((*within, "name"))
-        values = reader.singles((*within, "values"))
+        parent = reader.read_text((*within, "name"))
+        values = reader.read_values((*within, "values"))
         # KerasTuner stores a Choice of booleans as 1 and 0, and true passes for 1 in its conditions.
         if kinds.get(parent) == "Choice":
             values = [int(value) if isinstance(value, bool) else value for value in values]
@@ -133,11 +136,11 @@ def _conditions(reader: Reader, path: KeyPath, kinds: Mapping[str, str]) -> When
             values = [bool(value) for value in values]
         known = conditions.get(parent)  # scopes on one parent stack up too: what all of them allow
         allowed = tuple(value for value in values if known is None or known.holds(value))
-        conditions[parent] = Condition(fitting_name(parent), "in", allowed)
+        conditions[parent] = Condition(make_valid_name(parent), "in", allowed)
     return tuple(conditions.values())
 
 
-def _one_type(parameter: Parameter, losses: Losses) -> _Convert:
+def _make_converter(parameter: Parameter, losses: Losses) -> _Convert:
     """Return what brings a parameter's values to the single type that a Choice must have."""
     types = {type(choice) for choice in parameter.choices} if isinstance(parameter, Categorical) else set()
     if len(types) <= 1 and type(None) not in types:
@@ -145,10 +148,10 @@ def _one_type(parameter: Parameter, losses: Losses) -> _Convert:
     if types == {int, float}:
         return lambda value: float(value) if is_number(value) else value
     losses.add("has no choices of several types and none of null; text stands in for", parameter.name)
-    return shown
+    return format_value
 
 
-def _written(
+def _write_parameter(
     parameter: Parameter, space: Space, converts: Mapping[str, _Convert], losses: Losses
 ) -> dict[str, Any] | None:
     convert = converts[parameter.name]
@@ -161,7 +164,7 @@ def _written(
         config["value"] = parameter.value
     elif isinstance(parameter, Categorical):
         default = None if parameter.default is UNSET else convert(parameter.default)
-        kind = "Boolean" if set(map(shown, parameter.choices)) == {"true", "false"} else "Choice"
+        kind = "Boolean" if set(map(format_value, parameter.choices)) == {"true", "false"} else "Choice"
         config |= {} if kind == "Boolean" and default is None else {"default": default}
         if kind == "Choice":
             numeric = all(is_number(convert(choice)) for choice in parameter.choices)
@@ -173,16 +176,16 @@ def _written(
         config |= {"default": parameter.default, "min_value": parameter.low, "max_value": parameter.high}
         config |= {"step": step, "sampling": sampling}
     config["conditions"] = [
-        written for test in parameter.when if (written := _condition(parameter, test, space, converts, losses))
+        written for test in parameter.when if (written := _write_condition(parameter, test, space, converts, losses))
     ]
     return {"class_name": kind, "config": config}
 
 
-def _condition(
+def _write_condition(
     parameter: Parameter, test: Condition, space: Space, converts: Mapping[str, _Convert], losses: Losses
 ) -> dict[str, Any] | None:
     parent = space.parameters[test.parent]
-    values = _admitted(parent, test)
+    values = _list_admitted(parent, test)
     if not values:
         lost = f"{parameter.name} ({test})"
         losses.add("has only conditions that list values; drawn although they may not hold", lost)
@@ -191,11 +194,11 @@ def _condition(
     return {"class_name": "Parent", "config": config}
 
 
-def _admitted(parent: Parameter, test: Condition) -> list[Value]:
+def _list_admitted(parent: Parameter, test: Condition) -> list[Value]:
     """Return the values of a parent that pass a test; none where they cannot be listed."""
     if isinstance(parent, (Categorical, Fixed)):
         is_left_out = isinstance(parent, Fixed) and parent.value is None
         return [] if is_left_out else [value for value in parent.bounds if test.holds(value)]
     if parent.count is not None and parent.count <= MAX_CHOICES:
-        return [value for value in map(parent.at, range(parent.count)) if test.holds(value)]
+        return [value for value in map(parent.get_value, range(parent.count)) if test.holds(value)]
     return list(test.operand) if test.operator == "in" else []

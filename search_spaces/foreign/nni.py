@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeGuard
 
-from search_spaces.conditions import Condition, Value
-from search_spaces.errors import InputError, nearest
-from search_spaces.foreign.base import Exported, Imported
+from search_spaces.conditions import Condition
+from search_spaces.errors import InputError, suggest_choice
+from search_spaces.foreign.base import ExportResult, ImportResult
 from search_spaces.foreign.exporter import Losses, steps_are_multiples
-from search_spaces.foreign.importer import Reader, When, fitting_name
+from search_spaces.foreign.importer import Reader, When, make_valid_name
 from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
 from search_spaces.space import Space
-from search_spaces.yaml_document import Document, KeyPath, described
+from search_spaces.values import Value, describe
+from search_spaces.yaml_document import Document, KeyPath
 
 NAME = "nni"
 TITLE = "NNI"
@@ -35,39 +36,41 @@ _SIZES = {
 
 def recognises(document: Document) -> bool:
     """Say whether a document looks like this format."""
-    if _names_a_file(document):
+    if _has_space_file(document):
         return True
-    content = document.get(_base(document))
+    content = document.get(_find_base(document))
     return isinstance(content, dict) and any(isinstance(e, dict) and "_type" in e for e in content.values())
 
 
-def read(document: Document) -> Imported:
+def read(document: Document) -> ImportResult:
     """Return a search space.
 
     Raises:
         InputError: with every problem found.
     """
-    if _names_a_file(document):
+    if _has_space_file(document):
         file = document.data["searchSpaceFile"]
-        message = f"the space of this experiment is in another file; import {described(file)}, which lies beside it"
-        raise InputError(document.problem(("searchSpaceFile",), message))
+        message = f"the space of this experiment is in another file; import {describe(file)}, which lies beside it"
+        raise InputError(document.make_problem(("searchSpaceFile",), message))
     reader = Reader(document)
-    reader.mapping(_base(document), '{"lr": {"_type": "uniform", "_value": [0, 1]}}')
-    found = list(_entries(document, _base(document), _Entry((), (), ())))
+    reader.read_mapping(_find_base(document), '{"lr": {"_type": "uniform", "_value": [0, 1]}}')
+    found = list(_list_entries(document, _find_base(document), _Entry((), (), ())))
     scopes: dict[str, set[tuple[str, ...]]] = {}
     for entry in found:
         scopes.setdefault(entry.chain[-1], set()).add(entry.chain[:-1])
     for entry in found:
         reader.take(entry.path, partial(_read, reader, entry, scopes))
-    return reader.imported()
+    return reader.make_result()
 
 
-def write(space: Space) -> Exported:
+def write(space: Space) -> ExportResult:
     """Return a search space, what depends on a choice nested in it."""
     losses = Losses(TITLE)
-    losses.of_space(space, conditions=False)
-    nests = _nests(space, losses)
-    return Exported(json.dumps(_written_below(None, None, space, nests, losses), indent=2) + "\n", losses.notes())
+    losses.add_space(space, conditions=False)
+    nests = _choose_nests(space, losses)
+    return ExportResult(
+        json.dumps(_write_below(None, None, space, nests, losses), indent=2) + "\n", losses.make_notes()
+    )
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,15 @@ class _Entry:
     choices: tuple[tuple[tuple[str, ...], Value], ...]
 
 
-def _names_a_file(document: Document) -> bool:
+def _has_space_file(document: Document) -> bool:
     return isinstance(document.data.get("searchSpaceFile"), str) and "searchSpace" not in document.data
 
 
-def _base(document: Document) -> KeyPath:
+def _find_base(document: Document) -> KeyPath:
     return next(((key,) for key in ("searchSpace", "search_space") if isinstance(document.data.get(key), dict)), ())
 
 
-def _entries(document: Document, path: KeyPath, holder: _Entry) -> Iterator[_Entry]:
+def _list_entries(document: Document, path: KeyPath, holder: _Entry) -> Iterator[_Entry]:
     for name, content in document.get(path).items():
         if name == "_name":
             continue
@@ -101,7 +104,7 @@ def _entries(document: Document, path: KeyPath, holder: _Entry) -> Iterator[_Ent
         values = content.get("_value") if isinstance(content, dict) and content.get("_type") == "choice" else None
         for index, value in enumerate(values) if _is_nested(values) else ():
             below = _Entry((), entry.chain, (*entry.choices, (entry.chain, value["_name"])))
-            yield from _entries(document, (*entry.path, "_value", index), below)
+            yield from _list_entries(document, (*entry.path, "_value", index), below)
 
 
 def _is_nested(values: object) -> TypeGuard[list[dict[str, Any]]]:
@@ -111,39 +114,39 @@ def _is_nested(values: object) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _read(reader: Reader, entry: _Entry, scopes: dict[str, set[tuple[str, ...]]]) -> Parameter | None:
-    def named(chain: tuple[str, ...]) -> str:
+    def choose_name(chain: tuple[str, ...]) -> str:
         return chain[-1] if len(scopes[chain[-1]]) == 1 else "/".join(chain)
 
     path = entry.path
-    content = reader.mapping(path, '{"_type": "uniform", "_value": [0, 1]}')
-    name = reader.name(path, named(entry.chain))
-    when = tuple(Condition(fitting_name(named(chain)), "in", (value,)) for chain, value in entry.choices)
+    content = reader.read_mapping(path, '{"_type": "uniform", "_value": [0, 1]}')
+    name = reader.read_name(path, choose_name(entry.chain))
+    when = tuple(Condition(make_valid_name(choose_name(chain)), "in", (value,)) for chain, value in entry.choices)
     kind, at = content.get("_type"), (*path, "_value")
     if kind == "choice":
-        values = reader.items(at)
-        return reader.listed(name, at, [v["_name"] for v in values] if _is_nested(values) else values, when=when)
+        values = reader.read_items(at)
+        return reader.make_choice(name, at, [v["_name"] for v in values] if _is_nested(values) else values, when=when)
     if not isinstance(kind, str) or kind not in _SIZES:
-        hint = nearest(str(kind), ("choice", *_SIZES))
-        raise reader.refusal((*path, "_type"), f"unknown type {described(kind)}; {hint}")
-    if len(reader.items(at)) != _SIZES[kind]:
-        raise reader.refusal(at, f"expected {_SIZES[kind]} numbers for {kind}, got {len(reader.items(at))}")
-    return _range(reader, name, at, kind, when)
+        hint = suggest_choice(str(kind), ("choice", *_SIZES))
+        raise reader.make_error((*path, "_type"), f"unknown type {describe(kind)}; {hint}")
+    if len(reader.read_items(at)) != _SIZES[kind]:
+        raise reader.make_error(at, f"expected {_SIZES[kind]} numbers for {kind}, got {len(reader.read_items(at))}")
+    return _read_range(reader, name, at, kind, when)
 
 
-def _range(reader: Reader, name: str, path: KeyPath, kind: str, when: When) -> Parameter:
-    first, second, *rest = (reader.number((*path, index)) for index in range(_SIZES[kind]))
+def _read_range(reader: Reader, name: str, path: KeyPath, kind: str, when: When) -> Parameter:
+    first, second, *rest = (reader.read_number((*path, index)) for index in range(_SIZES[kind]))
     log = "log" in kind
     if "normal" in kind:
-        return reader.normal(name, path, first, second, log=log, q=rest[0] if rest else None, when=when)
+        return reader.make_normal(name, path, first, second, log=log, q=rest[0] if rest else None, when=when)
     if kind == "randint":
-        low, upper = (int(reader.number((*path, index), whole=True)) for index in (0, 1))
-        return reader.ranged(name, path, low, upper - 1, whole=True, when=when)
+        low, upper = (int(reader.read_number((*path, index), whole=True)) for index in (0, 1))
+        return reader.make_range(name, path, low, upper - 1, whole=True, when=when)
     if not rest:
-        return reader.ranged(name, path, first, second, log=log, when=when)
-    return reader.multiples(name, path, first, second, rest[0], log=log, when=when)
+        return reader.make_range(name, path, first, second, log=log, when=when)
+    return reader.make_multiples(name, path, first, second, rest[0], log=log, when=when)
 
 
-def _nests(space: Space, losses: Losses) -> dict[str, Condition | None]:
+def _choose_nests(space: Space, losses: Losses) -> dict[str, Condition | None]:
     """Return for each parameter the condition that it is nested by: one on a choice, the innermost of them."""
     nests: dict[str, Condition | None] = {}
     copies: dict[str, int] = {}
@@ -161,7 +164,7 @@ def _nests(space: Space, losses: Losses) -> dict[str, Condition | None]:
     return nests
 
 
-def _written_below(
+def _write_below(
     parent: str | None, choice: Value, space: Space, nests: dict[str, Condition | None], losses: Losses
 ) -> dict[str, Any]:
     """Return the parameters that exist where `choice` is chosen for `parent`; the outermost where there is none."""
@@ -169,17 +172,19 @@ def _written_below(
     for parameter in space.declared:
         nest = nests[parameter.name]
         if (nest is None and parent is None) or (nest is not None and nest.parent == parent and nest.holds(choice)):
-            below[parameter.name] = _written(parameter, space, nests, losses)
+            below[parameter.name] = _write_parameter(parameter, space, nests, losses)
     return below
 
 
-def _written(parameter: Parameter, space: Space, nests: dict[str, Condition | None], losses: Losses) -> dict[str, Any]:
+def _write_parameter(
+    parameter: Parameter, space: Space, nests: dict[str, Condition | None], losses: Losses
+) -> dict[str, Any]:
     if isinstance(parameter, (Float, Int)) and parameter.step is not None and not steps_are_multiples(parameter):
-        parameter = losses.without_step(parameter)
+        parameter = losses.remove_step(parameter)
     if isinstance(parameter, (Categorical, Fixed)):
         values: list[Any] = list(parameter.bounds)
         if any(nest is not None and nest.parent == parameter.name for nest in nests.values()):
-            values = [{"_name": v, **_written_below(parameter.name, v, space, nests, losses)} for v in values]
+            values = [{"_name": v, **_write_below(parameter.name, v, space, nests, losses)} for v in values]
         return {"_type": "choice", "_value": values}
     low, high = parameter.bounds
     if parameter.step is not None:

@@ -11,13 +11,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from search_spaces.errors import InputError, nearest
-from search_spaces.foreign.base import Exported, Imported
+from search_spaces.errors import InputError, suggest_choice
+from search_spaces.foreign.base import ExportResult, ImportResult
 from search_spaces.foreign.exporter import Losses
 from search_spaces.foreign.importer import Reader
 from search_spaces.parameters import Categorical, Fixed, Int, Parameter
 from search_spaces.space import Space
-from search_spaces.yaml_document import Document, KeyPath, described, parse_document
+from search_spaces.values import describe
+from search_spaces.yaml_document import Document, KeyPath
+from search_spaces.yaml_reader import parse_document
 
 NAME = "optuna"
 TITLE = "Optuna"
@@ -44,27 +46,27 @@ def recognises(document: Document) -> bool:
     )
 
 
-def read(document: Document) -> Imported:
+def read(document: Document) -> ImportResult:
     """Return the space that distributions describe.
 
     Raises:
         InputError: with every problem found.
     """
-    reader = Reader(_opened(document))
+    reader = Reader(_parse_texts(document))
     for name in document.data:
         reader.take((name,), partial(_read, reader, name))
-    return reader.imported()
+    return reader.make_result()
 
 
-def write(space: Space) -> Exported:
+def write(space: Space) -> ExportResult:
     """Return the distributions of a space."""
     losses = Losses(TITLE)
-    losses.of_space(space)
-    distributions = {parameter.name: _written(parameter, losses) for parameter in space.declared}
-    return Exported(json.dumps(distributions, indent=2) + "\n", losses.notes())
+    losses.add_space(space)
+    distributions = {parameter.name: _write_parameter(parameter, losses) for parameter in space.declared}
+    return ExportResult(json.dumps(distributions, indent=2) + "\n", losses.make_notes())
 
 
-def _opened(document: Document) -> Document:
+def _parse_texts(document: Document) -> Document:
     """Return a document in which distributions that are JSON in a text are mappings."""
     opened = dict(document.data)
     for name, entry in document.data.items():
@@ -76,25 +78,25 @@ def _opened(document: Document) -> Document:
 
 def _read(reader: Reader, written: str) -> Parameter | None:
     path: KeyPath = (written,)
-    entry = reader.mapping(path, '{"name": "FloatDistribution", "attributes": {...}}')
-    name = reader.name(path, written)
+    entry = reader.read_mapping(path, '{"name": "FloatDistribution", "attributes": {...}}')
+    name = reader.read_name(path, written)
     kind = entry.get("name")
     if kind not in _CLASSES:
-        raise reader.refusal(path, f"unknown distribution {described(kind)}; {nearest(str(kind), _CLASSES)}")
+        raise reader.make_error(path, f"unknown distribution {describe(kind)}; {suggest_choice(str(kind), _CLASSES)}")
     path = (*path, "attributes")
-    attributes = reader.mapping(path, '{"low": 0.0, "high": 1.0}')
+    attributes = reader.read_mapping(path, '{"low": 0.0, "high": 1.0}')
     if kind == "CategoricalDistribution":
-        return reader.listed(name, (*path, "choices"), reader.items((*path, "choices")))
+        return reader.make_choice(name, (*path, "choices"), reader.read_items((*path, "choices")))
     whole, log, step_key = _RANGES[kind]
-    low, high = (reader.number((*path, key), whole=whole) for key in ("low", "high"))
-    step = None if attributes.get(step_key) is None else reader.number((*path, step_key), whole=whole)
+    low, high = (reader.read_number((*path, key), whole=whole) for key in ("low", "high"))
+    step = None if attributes.get(step_key) is None else reader.read_number((*path, step_key), whole=whole)
     log = log or attributes.get("log") is True
-    return reader.ranged(name, path, low, high, whole=whole, log=log, step=None if whole and step == 1 else step)
+    return reader.make_range(name, path, low, high, whole=whole, log=log, step=None if whole and step == 1 else step)
 
 
-def _written(parameter: Parameter, losses: Losses) -> dict[str, Any]:
+def _write_parameter(parameter: Parameter, losses: Losses) -> dict[str, Any]:
     if not isinstance(parameter, (Categorical, Fixed)) and parameter.log and parameter.step is not None:
-        parameter = losses.without_step(parameter)
+        parameter = losses.remove_step(parameter)
     if isinstance(parameter, (Categorical, Fixed)):
         return {"name": "CategoricalDistribution", "attributes": {"choices": list(parameter.bounds)}}
     low, high = parameter.bounds

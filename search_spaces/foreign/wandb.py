@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from search_spaces.errors import nearest
-from search_spaces.foreign.base import Exported, Imported
+from search_spaces.errors import suggest_choice
+from search_spaces.foreign.base import ExportResult, ImportResult
 from search_spaces.foreign.exporter import Losses, steps_are_multiples
 from search_spaces.foreign.importer import Reader
 from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
 from search_spaces.space import Space
-from search_spaces.yaml_document import Document, KeyPath, described, to_yaml
+from search_spaces.values import describe
+from search_spaces.yaml_document import Document, KeyPath
+from search_spaces.yaml_writer import to_yaml
 
 NAME = "wandb"
 TITLE = "W&B"
@@ -38,7 +40,7 @@ def recognises(document: Document) -> bool:
     return isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values())
 
 
-def read(document: Document) -> Imported:
+def read(document: Document) -> ImportResult:
     """Return the space of a sweep.
 
     Raises:
@@ -48,23 +50,23 @@ def read(document: Document) -> Imported:
     _read_all(reader, ("parameters",), "")
     metric = document.get(("metric",))
     if isinstance(metric, dict):
-        reader.objective_note(("metric",), metric.get("name"), metric.get("goal", "minimize"), metric.get("target"))
+        reader.note_objective(("metric",), metric.get("name"), metric.get("goal", "minimize"), metric.get("target"))
     for key in _OF_SEARCH:
         if key in document.data:
             reader.note((key,), "is no part of a space; see `search` and `budget` of a study file")
-    return reader.imported()
+    return reader.make_result()
 
 
-def write(space: Space) -> Exported:
+def write(space: Space) -> ExportResult:
     """Return a sweep with random search, to which program and metric are to be added."""
     losses = Losses(TITLE)
-    losses.of_space(space)
-    parameters = {parameter.name: _written(parameter, losses) for parameter in space.declared}
-    return Exported(to_yaml({"method": "random", "parameters": parameters}), losses.notes())
+    losses.add_space(space)
+    parameters = {parameter.name: _write_parameter(parameter, losses) for parameter in space.declared}
+    return ExportResult(to_yaml({"method": "random", "parameters": parameters}), losses.make_notes())
 
 
 def _read_all(reader: Reader, path: KeyPath, prefix: str) -> None:
-    for name, entry in reader.mapping(path, "{lr: {min: 0.001, max: 0.1}}").items():
+    for name, entry in reader.read_mapping(path, "{lr: {min: 0.001, max: 0.1}}").items():
         here, full = (*path, name), f"{prefix}{name}"
         if isinstance(entry, dict) and isinstance(entry.get("parameters"), dict):
             _read_all(reader, (*here, "parameters"), f"{full}.")
@@ -73,50 +75,52 @@ def _read_all(reader: Reader, path: KeyPath, prefix: str) -> None:
 
 
 def _read(reader: Reader, written: str, path: KeyPath) -> Parameter | None:
-    entry = reader.mapping(path, "{min: 0.001, max: 0.1}")
-    name = reader.name(path, written)
-    kind = entry.get("distribution") or _implied(entry)
+    entry = reader.read_mapping(path, "{min: 0.001, max: 0.1}")
+    name = reader.read_name(path, written)
+    kind = entry.get("distribution") or _infer_distribution(entry)
     if kind not in _KNOWN:
         if kind is None:
-            raise reader.refusal(path, "expected value, values, min and max, or a distribution")
-        hint = nearest(str(kind), _KNOWN)
-        raise reader.refusal((*path, "distribution"), f"unknown distribution {described(kind)}; {hint}")
+            raise reader.make_error(path, "expected value, values, min and max, or a distribution")
+        hint = suggest_choice(str(kind), _KNOWN)
+        raise reader.make_error((*path, "distribution"), f"unknown distribution {describe(kind)}; {hint}")
     if "probabilities" in entry:
         reader.note(
             (*path, "probabilities"), f"probabilities have no equivalent: all choices of {name} are drawn alike"
         )
     if kind.startswith("categorical"):
         at = (*path, "values")
-        return reader.listed(name, at, [_as_yaml_1_1(reader, (*at, i)) for i in range(len(reader.items(at)))])
+        return reader.make_choice(
+            name, at, [_read_yaml_1_1(reader, (*at, i)) for i in range(len(reader.read_items(at)))]
+        )
     if kind == "constant":
-        boolean = _as_yaml_1_1(reader, (*path, "value"))
-        return Fixed(name, boolean) if isinstance(boolean, bool) else reader.fixed(name, (*path, "value"))
-    q = reader.number((*path, "q"), default=1) if kind.startswith("q_") else None
+        boolean = _read_yaml_1_1(reader, (*path, "value"))
+        return Fixed(name, boolean) if isinstance(boolean, bool) else reader.make_fixed(name, (*path, "value"))
+    q = reader.read_number((*path, "q"), default=1) if kind.startswith("q_") else None
     if kind in _NORMAL:
-        mu, sigma = reader.number((*path, "mu"), default=0), reader.number((*path, "sigma"), default=1)
-        return reader.normal(name, path, mu, sigma, log="log" in kind, q=q)
+        mu, sigma = reader.read_number((*path, "mu"), default=0), reader.read_number((*path, "sigma"), default=1)
+        return reader.make_normal(name, path, mu, sigma, log="log" in kind, q=q)
     if kind in _BETA:
         reader.note((*path, "distribution"), f"a beta distribution has no equivalent: {name} is even from 0 to 1")
-        return reader.ranged(name, path, 0.0, 1.0, step=None if q is None else float(q))
-    return _range(reader, name, path, kind, q)
+        return reader.make_range(name, path, 0.0, 1.0, step=None if q is None else float(q))
+    return _read_range(reader, name, path, kind, q)
 
 
-def _range(reader: Reader, name: str, path: KeyPath, kind: str, q: float | None) -> Parameter:
+def _read_range(reader: Reader, name: str, path: KeyPath, kind: str, q: float | None) -> Parameter:
     log, whole = "log" in kind, kind == "int_uniform"
-    low, high = (reader.number((*path, key), whole=whole) for key in ("min", "max"))
+    low, high = (reader.read_number((*path, key), whole=whole) for key in ("min", "max"))
     if log and not kind.endswith("_values"):
         if 0 < low < high <= 1:
-            ends = f"{reader.power(path, low)} to {reader.power(path, high)}"
+            ends = f"{reader.compute_power(path, low)} to {reader.compute_power(path, high)}"
             message = f"min and max are exponents of e here, {ends}; was log_uniform_values meant?"
             reader.note((*path, "distribution"), message)
         low, high = (-high, -low) if kind == "inv_log_uniform" else (low, high)
-        low, high = reader.power(path, low), reader.power(path, high)
+        low, high = reader.compute_power(path, low), reader.compute_power(path, high)
     if q is not None:
-        return reader.multiples(name, path, low, high, q, log=log)
-    return reader.ranged(name, path, low, high, whole=whole, log=log)
+        return reader.make_multiples(name, path, low, high, q, log=log)
+    return reader.make_range(name, path, low, high, whole=whole, log=log)
 
 
-def _implied(entry: Mapping[str, Any]) -> str | None:
+def _infer_distribution(entry: Mapping[str, Any]) -> str | None:
     if "values" in entry:
         return "categorical"
     if "value" in entry:
@@ -126,7 +130,7 @@ def _implied(entry: Mapping[str, Any]) -> str | None:
     return "int_uniform" if all(isinstance(entry[key], int) for key in ("min", "max")) else "uniform"
 
 
-def _as_yaml_1_1(reader: Reader, path: KeyPath) -> Any:
+def _read_yaml_1_1(reader: Reader, path: KeyPath) -> Any:
     value = reader.document.get(path)
     if path in reader.document.unquoted and value.lower() in _BOOLEANS:
         meant = _BOOLEANS[value.lower()]
@@ -135,9 +139,9 @@ def _as_yaml_1_1(reader: Reader, path: KeyPath) -> Any:
     return value
 
 
-def _written(parameter: Parameter, losses: Losses) -> dict[str, Any]:
+def _write_parameter(parameter: Parameter, losses: Losses) -> dict[str, Any]:
     if isinstance(parameter, (Float, Int)) and parameter.step is not None and not steps_are_multiples(parameter):
-        parameter = losses.without_step(parameter)
+        parameter = losses.remove_step(parameter)
     if isinstance(parameter, Fixed):
         return {"value": parameter.value}
     if isinstance(parameter, Categorical):

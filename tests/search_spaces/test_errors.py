@@ -5,7 +5,7 @@ import doctest
 import pytest
 
 from search_spaces import errors
-from search_spaces.errors import InputError, KerastudyError, Place, Problem, closest, nearest
+from search_spaces.errors import InputError, KerastudyError, Place, Problem, find_closest, suggest_choice
 
 NAMES = ["learning_rate", "learning_rate_power", "l2", "val_loss", "val_root_mean_squared_error", "Adam"]
 
@@ -46,21 +46,21 @@ def test_bad_input_carries_all_problems():
 )
 def test_the_closest_name(got, meant):
     """Slips, other case, beginnings and initials find their name; anything else finds none."""
-    assert closest(got, NAMES) == meant
+    assert find_closest(got, NAMES) == meant
 
 
 def test_few_choices_are_listed():
     """All choices are told, in order, whether or not one is close."""
-    assert nearest("dpeth", ["l2", "depth"]) == 'did you mean "depth"? The choices are: depth, l2'
-    assert nearest("zzz", ["l2", "depth"]) == "the choices are: depth, l2"
-    assert nearest("zzz", []) == "there are no choices here"
+    assert suggest_choice("dpeth", ["l2", "depth"]) == 'did you mean "depth"? The choices are: depth, l2'
+    assert suggest_choice("zzz", ["l2", "depth"]) == "the choices are: depth, l2"
+    assert suggest_choice("zzz", []) == "there are no choices here"
 
 
 def test_many_choices_are_listed_only_where_none_is_close():
     """A long list does not bury the hint."""
     many = [f"name_{number}" for number in range(30)]
-    assert nearest("nam_7", many) == 'did you mean "name_7"?'
-    assert nearest("zzz", many).count(",") == 29
+    assert suggest_choice("nam_7", many) == 'did you mean "name_7"?'
+    assert suggest_choice("zzz", many).count(",") == 29
 
 
 def test_the_examples_hold():

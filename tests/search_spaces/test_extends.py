@@ -7,7 +7,7 @@ import pytest
 from search_spaces.errors import InputError
 from search_spaces.parse import parse_space
 from search_spaces.space import Categorical, Fixed, Float, Int
-from search_spaces.yaml_document import parse_document, read_document
+from search_spaces.yaml_reader import parse_document, read_document
 
 BASE = """
 depth: {type: int, low: 1, high: 3, default: 1}
@@ -77,7 +77,7 @@ def test_conditions_are_kept(extending):
     assert extending("momentum: 0.9").parameters["momentum"] == Fixed("momentum", 0.9, when)
     assert extending("momentum: [0.5, 0.9]").parameters["momentum"].when == when
     assert extending("momentum: {value: 0.9, when: null}").parameters["momentum"].when == ()
-    assert extending("momentum: {when: {optimizer: adam}}").active({"optimizer": "adam"})[2:] == ("momentum",)
+    assert extending("momentum: {when: {optimizer: adam}}").find_active({"optimizer": "adam"})[2:] == ("momentum",)
 
 
 def test_what_can_no_longer_be_goes_silently(extending):

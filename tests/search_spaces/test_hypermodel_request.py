@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search_spaces.hypermodel_request import suggest_value, make_optuna_defaults, make_request
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hypermodel_request import make_optuna_defaults, make_request, suggest_value
+from search_spaces.hyperparameters import TrialHyperParameters
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -26,7 +26,7 @@ class Asker:
     def hp(self, trial=None):
         """Return hyperparameters of one trial."""
         trial = trial or self.study.ask()
-        return GivenHyperParameters({}, lambda asked: suggest_value(make_request(asked), trial, self.known))
+        return TrialHyperParameters({}, lambda asked: suggest_value(make_request(asked), trial, self.known))
 
     def first(self, *hyperparameters):
         """Return the hyperparameters of a first trial, which takes the defaults."""
@@ -246,10 +246,10 @@ def test_asked_again_the_same():
         return hp.values
 
     known = {}
-    first = build(GivenHyperParameters({}, lambda asked: suggest_value(make_request(asked), trial, known)))
+    first = build(TrialHyperParameters({}, lambda asked: suggest_value(make_request(asked), trial, known)))
     again = optuna.Trial(optuna.load_study(study_name="it", storage=storage), trial._trial_id)
     known_again = dict(study.trials[0].distributions)
-    second = build(GivenHyperParameters({}, lambda asked: suggest_value(make_request(asked), again, known_again)))
+    second = build(TrialHyperParameters({}, lambda asked: suggest_value(make_request(asked), again, known_again)))
     assert first == second
 
 

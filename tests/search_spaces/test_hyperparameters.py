@@ -6,7 +6,7 @@ import keras_tuner
 import pytest
 
 from search_spaces.errors import InputError
-from search_spaces.hyperparameters import GivenHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters
 
 
 def build(hp):
@@ -29,14 +29,14 @@ def build(hp):
 def test_given_values_are_the_answers():
     """Every kind of question gets the value given under its full name."""
     given = {"units": 100, "dropout": True, "rate": 0.5, "kind": "cnn", "epochs": 9, "filters": 16, "head/units": 6}
-    hp = GivenHyperParameters({**given, "pool": "average"})
+    hp = TrialHyperParameters({**given, "pool": "average"})
     assert build(hp) == {**given, "pool": "average"}
     assert hp.values == {**given, "pool": "average"}
 
 
 def test_what_is_not_given_takes_its_default():
     """A question without a given value is answered with its own default, an inactive one with None."""
-    hp = GivenHyperParameters({"units": 64})
+    hp = TrialHyperParameters({"units": 64})
     assert build(hp) == {
         **{"units": 64, "dropout": False, "rate": 1e-4, "kind": "mlp", "epochs": 5},
         **{"filters": None, "head/units": 4, "pool": None},
@@ -46,20 +46,20 @@ def test_what_is_not_given_takes_its_default():
 
 def test_an_inactive_question_is_not_answered():
     """A value given for a hyperparameter whose condition does not hold is not used."""
-    hp = GivenHyperParameters({"filters": 16, "kind": "mlp"})
+    hp = TrialHyperParameters({"filters": 16, "kind": "mlp"})
     assert build(hp)["filters"] is None
     assert "filters" not in hp.values
 
 
 def test_asking_twice_gives_the_same():
     """A second build with the same object is answered alike."""
-    hp = GivenHyperParameters({"kind": "cnn", "units": 96})
+    hp = TrialHyperParameters({"kind": "cnn", "units": 96})
     assert build(hp) == build(hp)
 
 
 def test_what_was_asked_is_known():
     """The names that the code asked for are recorded with what it declared, inactive ones too."""
-    hp = GivenHyperParameters({})
+    hp = TrialHyperParameters({})
     build(hp)
     assert hp.asked == {
         "units": "Int from 32 to 512 in steps of 32",
@@ -81,7 +81,7 @@ def test_undeclared_questions_can_be_drawn():
         drawn.append(question.name)
         return question.default
 
-    hp = GivenHyperParameters({"units": 64, "kind": "mlp"}, draw)
+    hp = TrialHyperParameters({"units": 64, "kind": "mlp"}, draw)
     build(hp)
     build(hp)
     assert drawn == ["dropout", "rate", "epochs", "head/units"]
@@ -89,7 +89,7 @@ def test_undeclared_questions_can_be_drawn():
 
 def test_values_come_in_the_type_asked_for():
     """A whole 32.0 suits an Int and a 1 a Float; true and false suit a Choice, which KerasTuner keeps as 1 and 0."""
-    hp = GivenHyperParameters({"i": 32.0, "f": 1, "c": True, "s": 0.5})
+    hp = TrialHyperParameters({"i": 32.0, "f": 1, "c": True, "s": 0.5})
     assert repr(hp.Int("i", 1, 64)) == "32"
     assert repr(hp.Float("f", 0, 2)) == "1.0"
     assert hp.Choice("c", [True, False]) == 1
@@ -124,13 +124,13 @@ def test_values_come_in_the_type_asked_for():
 def test_a_value_of_another_type_is_refused(value, ask, told):
     """A value that the code could not use is named with what the code asks for."""
     with pytest.raises(InputError) as caught:
-        ask(GivenHyperParameters({"x": value}))
+        ask(TrialHyperParameters({"x": value}))
     assert str(caught.value) == told
 
 
 def test_a_copy_answers_alike_and_alone():
     """A copy has the answers so far and the given values, and what is asked of it is not asked of the first."""
-    hp = GivenHyperParameters({"a": 3, "b": 4})
+    hp = TrialHyperParameters({"a": 3, "b": 4})
     hp.Int("a", 1, 9)
     other = hp.copy()
     assert other.Int("b", 1, 9) == 4
@@ -144,6 +144,6 @@ def test_merging_keeps_given_values():
     asked = keras_tuner.HyperParameters()
     asked.Int("a", 1, 9)
     asked.Int("b", 1, 9)
-    hp = GivenHyperParameters({"a": 3})
+    hp = TrialHyperParameters({"a": 3})
     hp.merge(asked)
     assert hp.values == {"a": 3, "b": 1}

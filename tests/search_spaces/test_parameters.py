@@ -9,7 +9,7 @@ import pytest
 
 from search_spaces.conditions import Condition
 from search_spaces.errors import InputError
-from search_spaces.parameters import Categorical, Fixed, Float, Int, can_hold, value_fault
+from search_spaces.parameters import Categorical, Fixed, Float, Int, can_hold, find_value_fault
 
 
 @pytest.mark.parametrize(
@@ -180,10 +180,10 @@ def test_conditions_that_cannot_hold_together_are_found(parameter, tests, holds)
 
 def test_why_a_value_does_not_fit():
     """What keeps a parameter from taking a value is said in its own terms."""
-    assert value_fault(Float("x", 0, 1), 0.5) is None
-    assert value_fault(Int("x", 0, 9), 0.5) == "expected a whole number, got 0.5; use `type: float` for fractions"
+    assert find_value_fault(Float("x", 0, 1), 0.5) is None
+    assert find_value_fault(Int("x", 0, 9), 0.5) == "expected a whole number, got 0.5; use `type: float` for fractions"
     choices = Categorical("x", ("relu", "tanh"))
-    assert value_fault(choices, "rely") == (
+    assert find_value_fault(choices, "rely") == (
         'x cannot be the text "rely"; did you mean "relu"? The choices are: relu, tanh'
     )
 

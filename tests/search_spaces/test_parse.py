@@ -6,9 +6,10 @@ import pytest
 
 from search_spaces.conditions import Condition
 from search_spaces.errors import InputError
-from search_spaces.parse import parse_space, space_from_dict
+from search_spaces.parse import parse_space, parse_space_dict
 from search_spaces.space import Categorical, Fixed, Float, Int, Space
-from search_spaces.yaml_document import parse_document, to_yaml
+from search_spaces.yaml_reader import parse_document
+from search_spaces.yaml_writer import to_yaml
 
 
 def parsed(text, **others):
@@ -73,9 +74,9 @@ def test_a_repeated_parameter_has_one_for_each_layer():
         )
     )
     assert space.names == ("depth", "activation", "units_1", "units_2", "units_3")
-    assert space.active({"depth": 2, "activation": "relu"})[2:] == ("units_1", "units_2")
-    assert space.active({"depth": 0, "activation": "relu"})[2:] == ()
-    assert space.active({"depth": 2, "activation": "tanh"})[2:] == ()
+    assert space.find_active({"depth": 2, "activation": "relu"})[2:] == ("units_1", "units_2")
+    assert space.find_active({"depth": 0, "activation": "relu"})[2:] == ()
+    assert space.find_active({"depth": 2, "activation": "tanh"})[2:] == ()
 
 
 def test_a_fixed_or_listed_number_of_layers():
@@ -98,7 +99,7 @@ def test_layers_depend_on_their_own_layer():
         )
     )
     values = {"depth": 2, "drop_it_1": False, "drop_it_2": True}
-    assert space.active(values) == ("depth", "drop_it_1", "drop_it_2", "dropout_2")
+    assert space.find_active(values) == ("depth", "drop_it_1", "drop_it_2", "dropout_2")
 
 
 def test_a_later_start_of_a_repeat_is_kept():
@@ -109,8 +110,8 @@ def test_a_later_start_of_a_repeat_is_kept():
             "skip: {choices: [true, false], repeat: depth, when: {depth: '>= 2'}}",
         )
     )
-    assert space.active({"depth": 1}) == ("depth",)
-    assert space.active({"depth": 2}) == ("depth", "skip_1", "skip_2")
+    assert space.find_active({"depth": 1}) == ("depth",)
+    assert space.find_active({"depth": 2}) == ("depth", "skip_1", "skip_2")
 
 
 def test_without_a_space_the_familys_holds():
@@ -123,15 +124,15 @@ def test_without_a_space_the_familys_holds():
 
 def test_python_has_the_same_words():
     """Plain data in Python is read as a study file is; its problems have paths and no lines."""
-    assert space_from_dict({"epochs": 3, "units": [8, 16]}) == parsed("space: {epochs: 3, units: [8, 16]}")
+    assert parse_space_dict({"epochs": 3, "units": [8, 16]}) == parsed("space: {epochs: 3, units: [8, 16]}")
     with pytest.raises(InputError) as caught:
-        space_from_dict({"a": {"type": "float", "low": 1, "high": 0}})
+        parse_space_dict({"a": {"type": "float", "low": 1, "high": 0}})
     assert str(caught.value) == "a: low < high must hold, got low=1, high=0; swap them"
 
 
 def test_python_may_say_yes():
     """Text made in Python is meant as text."""
-    assert space_from_dict({"a": ["yes", "no"]}).parameters["a"] == Categorical("a", ("yes", "no"))
+    assert parse_space_dict({"a": ["yes", "no"]}).parameters["a"] == Categorical("a", ("yes", "no"))
 
 
 def test_quoted_words_are_text():
@@ -355,14 +356,14 @@ def test_a_space_is_written_in_full_and_read_back():
             "start_from: [{depth: 1}]",
         )
     )
-    assert space_from_dict(space.to_dict()) == space
-    assert space_from_dict(parse_document(to_yaml(space.to_dict()), "f").data) == space
+    assert parse_space_dict(space.to_dict()) == space
+    assert parse_space_dict(parse_document(to_yaml(space.to_dict()), "f").data) == space
 
 
 def test_an_override_on_the_command_line_is_blamed():
     """A value set from outside is shown where it came from."""
     document = parse_document("space: {a: {type: float, low: 1, high: 2}}", "s.yaml")
-    changed = document.with_value(("space", "a", "high"), "x", "--set space.a.high=x")
+    changed = document.replace_value(("space", "a", "high"), "x", "--set space.a.high=x")
     with pytest.raises(InputError) as caught:
         parse_space(changed)
     assert str(caught.value) == '--set space.a.high=x: space.a.high: expected a number, got the text "x"'

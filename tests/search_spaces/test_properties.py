@@ -14,18 +14,19 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from search_spaces.errors import InputError
-from search_spaces.parse import parse_space, space_from_dict
+from search_spaces.parse import parse_space, parse_space_dict
 from search_spaces.space import Fixed, Space
 from search_spaces.suggest import (
-    ConstraintViolated,
-    distributions,
-    grid,
-    largest,
-    point_for_optuna,
-    smallest,
+    ConstraintViolation,
+    find_largest,
+    find_smallest,
+    generate_grid,
+    make_distributions,
+    make_optuna_point,
     suggest,
 )
-from search_spaces.yaml_document import parse_document, to_yaml
+from search_spaces.yaml_reader import parse_document
+from search_spaces.yaml_writer import to_yaml
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 
@@ -96,7 +97,7 @@ def spaces(draw):
 
 def accepted(written) -> Space:
     try:
-        return space_from_dict(written)
+        return parse_space_dict(written)
     except InputError as error:
         assert all(problem.path for problem in error.problems)
         assume(False)
@@ -108,9 +109,9 @@ def accepted(written) -> Space:
 def test_what_is_accepted_round_trips(written):
     """An accepted space is equal to what its own writing reads back to: as data, as YAML and as JSON."""
     space = accepted(written)
-    assert space_from_dict(space.to_dict()) == space
-    assert space_from_dict(parse_document(to_yaml(space.to_dict()), "s.yaml").data) == space
-    assert space_from_dict(parse_document(json.dumps(space.to_dict()), "s.json").data) == space
+    assert parse_space_dict(space.to_dict()) == space
+    assert parse_space_dict(parse_document(to_yaml(space.to_dict()), "s.yaml").data) == space
+    assert parse_space_dict(parse_document(json.dumps(space.to_dict()), "s.json").data) == space
 
 
 @PROPERTY
@@ -123,11 +124,11 @@ def test_what_is_drawn_is_in_the_space(written, seed):
         trial = study.ask()
         try:
             values = suggest(space, trial)
-        except ConstraintViolated as violation:
-            assert space.violated(violation.values) == violation.constraints
+        except ConstraintViolation as violation:
+            assert space.find_violations(violation.values) == violation.constraints
             continue
         check_point(space, values)
-        study.enqueue_trial(point_for_optuna(space, values))
+        study.enqueue_trial(make_optuna_point(space, values))
         assert suggest(space, study.ask()) == values
 
 
@@ -136,11 +137,11 @@ def test_what_is_drawn_is_in_the_space(written, seed):
 def test_the_ends_and_the_grid_are_in_the_space(written):
     """The grid's points and the extremes are points of the space, each of the grid's once."""
     space = accepted(written)
-    points = [point for _, point in zip(range(20), grid(space, resolution=2), strict=False)]
+    points = [point for _, point in zip(range(20), generate_grid(space, resolution=2), strict=False)]
     for point in points:
         check_point(space, point)
     assert len({repr(point) for point in points}) == len(points)
-    for point in (smallest(space), largest(space)):
+    for point in (find_smallest(space), find_largest(space)):
         check_point(space, point, constrained=bool(points))
 
 
@@ -151,17 +152,17 @@ def test_optuna_takes_every_distribution(written):
     space = accepted(written)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = distributions(space)
+        found = make_distributions(space)
     searched = {name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)}
     assert {name.removesuffix("#idx") for name in found} == searched
 
 
 def check_point(space, values, constrained=True):
-    assert tuple(values) == space.active(values)
+    assert tuple(values) == space.find_active(values)
     for name, value in values.items():
         assert space.parameters[name].contains(value), (name, value)
     if constrained:
-        assert space.violated(values) == ()
+        assert space.find_violations(values) == ()
 
 
 KEYS = [
@@ -191,13 +192,13 @@ ANYTHING = st.recursive(
 def test_anything_is_a_space_or_refused(written):
     """Arbitrary data gives a space that round-trips and can be drawn from, or an InputError; nothing else."""
     try:
-        space = space_from_dict(written)
+        space = parse_space_dict(written)
     except InputError as error:
         assert error.problems
         return
-    assert space_from_dict(space.to_dict()) == space
-    distributions(space)
-    check_point(space, smallest(space), constrained=False)
+    assert parse_space_dict(space.to_dict()) == space
+    make_distributions(space)
+    check_point(space, find_smallest(space), constrained=False)
 
 
 @settings(PROPERTY, max_examples=300)
@@ -207,12 +208,12 @@ def test_a_sound_space_with_anything_in_one_place(written, data):
     holder, key = data.draw(st.sampled_from(list(places_in(written))))
     holder[key] = data.draw(ANYTHING)
     try:
-        space = space_from_dict(written)
+        space = parse_space_dict(written)
     except InputError as error:
         assert error.problems
         return
-    assert space_from_dict(space.to_dict()) == space
-    check_point(space, smallest(space), constrained=False)
+    assert parse_space_dict(space.to_dict()) == space
+    check_point(space, find_smallest(space), constrained=False)
 
 
 def places_in(holder):

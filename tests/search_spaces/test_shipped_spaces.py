@@ -55,11 +55,11 @@ def test_a_shipped_space_can_be_searched(name):
     """A shipped space starts from its defaults, every parameter's, and Optuna draws from it."""
     space = shipped(name)
     (point,) = space.list_points()
-    assert tuple(point) == space.active(point)
+    assert tuple(point) == space.find_active(point)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(5):
         values = suggest(space, study.ask())
-        assert tuple(values) == space.active(values)
+        assert tuple(values) == space.find_active(values)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,7 +80,7 @@ def test_each_optimizer_has_its_own_parameters(optimizer):
     """Beside an optimizer exist those parameters that it takes in Keras, and no others."""
     from pipelines.models.optimizer_catalogue import OPTIMIZERS
 
-    active = set(shipped("optimizer").active({"optimizer": optimizer, "momentum": 0.9, "use_ema": False}))
+    active = set(shipped("optimizer").find_active({"optimizer": optimizer, "momentum": 0.9, "use_ema": False}))
     shared = {"optimizer", "use_ema"}
     assert active - shared <= OPTIMIZERS[optimizer].keys()
     # Decay that Keras leaves off by default stays off, except with the optimizers made for it.

@@ -35,33 +35,33 @@ def test_parents_come_first():
 def test_only_active_parameters_exist():
     """A parameter exists where its conditions hold and its parents exist, whatever values are given for them."""
     space = Space((OPTIMIZER, MOMENTUM, NESTEROV))
-    assert space.active({"optimizer": "sgd", "momentum": 0.9}) == ("optimizer", "momentum", "nesterov")
-    assert space.active({"optimizer": "sgd", "momentum": 0.1}) == ("optimizer", "momentum")
-    assert space.active({"optimizer": "adam", "momentum": 0.9}) == ("optimizer",)
+    assert space.find_active({"optimizer": "sgd", "momentum": 0.9}) == ("optimizer", "momentum", "nesterov")
+    assert space.find_active({"optimizer": "sgd", "momentum": 0.1}) == ("optimizer", "momentum")
+    assert space.find_active({"optimizer": "adam", "momentum": 0.9}) == ("optimizer",)
 
 
 def test_fixed_parents_count():
     """A fixed parameter is a parent like any other."""
     space = Space((Fixed("clip", "norm"), Float("threshold", 0, 1, when=(when("clip", "norm"),))))
-    assert space.active({}) == ("clip", "threshold")
+    assert space.find_active({}) == ("clip", "threshold")
 
 
 def test_defaults_together():
     """The defaults that are active together make a point; what has none, and what depends on it, is left out."""
     plain = Int("units", 1, 9, when=(Condition("depth", ">=", (1,)),))
     space = Space((OPTIMIZER, MOMENTUM, DEPTH, plain, Fixed("epochs", 5)))
-    assert space.defaults() == {"optimizer": "adam", "epochs": 5}
+    assert space.make_defaults() == {"optimizer": "adam", "epochs": 5}
 
 
 def test_no_default_no_point():
     """Fixed values alone are nothing to try first."""
-    assert Space((DEPTH, Fixed("epochs", 5))).points() == ()
+    assert Space((DEPTH, Fixed("epochs", 5))).list_points() == ()
 
 
 def test_points_are_completed():
     """A known point takes defaults for what it leaves out, and what it makes inactive goes."""
     space = Space((OPTIMIZER, MOMENTUM, DEPTH), start_from=({"optimizer": "sgd", "depth": 2}, {"momentum": 0.1}))
-    assert space.points() == (
+    assert space.list_points() == (
         {"optimizer": "adam"},
         {"optimizer": "sgd", "momentum": 0.9, "depth": 2},
     )
@@ -71,19 +71,19 @@ def test_defaults_that_break_a_constraint_are_not_tried():
     """The first trial is not thrown away on defaults that a constraint refuses."""
     one, two = Int("one", 1, 9, default=1), Int("two", 1, 9, default=2)
     space = Space((one, two), (Constraint("two <= one"),), ({"one": 3},))
-    assert space.points() == ({"one": 3, "two": 2},)
+    assert space.list_points() == ({"one": 3, "two": 2},)
 
 
 def test_broken_constraints_are_named():
     """The constraints that values break are returned as they were written."""
     space = Space((DEPTH, OPTIMIZER), (Constraint("depth < 3"), Constraint("depth > 0")))
-    assert space.violated({"depth": 3, "optimizer": "adam"}) == ("depth < 3",)
+    assert space.find_violations({"depth": 3, "optimizer": "adam"}) == ("depth < 3",)
 
 
 def test_a_space_can_be_sent_and_compared():
     """Spaces survive pickling and compare by what they say."""
     space = Space((OPTIMIZER, MOMENTUM), (Constraint("momentum < 0.9"),), ({"optimizer": "sgd"},))
-    assert space.violated({"momentum": 0.95}) == ("momentum < 0.9",)
+    assert space.find_violations({"momentum": 0.95}) == ("momentum < 0.9",)
     assert pickle.loads(pickle.dumps(space)) == space
     assert space != Space((OPTIMIZER, MOMENTUM))
 

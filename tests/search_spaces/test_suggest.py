@@ -8,18 +8,18 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces.parse import space_from_dict
+from search_spaces.parse import parse_space_dict
 from search_spaces.suggest import (
-    ConstraintViolated,
-    distributions,
-    grid,
-    largest,
-    point_for_optuna,
-    smallest,
+    ConstraintViolation,
+    find_largest,
+    find_smallest,
+    generate_grid,
+    make_distributions,
+    make_optuna_point,
     suggest,
 )
 
-SPACE = space_from_dict(
+SPACE = parse_space_dict(
     {
         "optimizer": ["sgd", "adam"],
         "momentum": {"type": "float", "low": 0, "high": 0.9, "step": 0.1, "when": {"optimizer": "sgd"}},
@@ -43,7 +43,7 @@ def test_only_active_values_are_drawn(study):
     for _ in range(20):
         trial = study.ask()
         values = suggest(SPACE, trial)
-        assert tuple(values) == SPACE.active(values)
+        assert tuple(values) == SPACE.find_active(values)
         assert values["epochs"] == 5
         in_optuna = {name.removesuffix("#idx") for name in trial.params}
         assert in_optuna == values.keys() - {"epochs"}
@@ -69,11 +69,13 @@ def test_a_logarithmic_step_is_an_index_in_optuna(study):
 @pytest.mark.parametrize("step", ["0.000001", "0.0001", "0.01", "1"])
 def test_every_step_comes_back_from_optuna(study, low, step):
     """However fine its steps and however large its numbers, each value of a range is one that Optuna takes back."""
-    space = space_from_dict({"x": {"type": "float", "low": low, "high": low + 2000 * float(step), "step": float(step)}})
+    space = parse_space_dict(
+        {"x": {"type": "float", "low": low, "high": low + 2000 * float(step), "step": float(step)}}
+    )
     parameter = space.parameters["x"]
     for index in range(0, 2001, 77):
-        study.enqueue_trial(point_for_optuna(space, {"x": parameter.at(index)}))
-        assert suggest(space, study.ask()) == {"x": parameter.at(index)}
+        study.enqueue_trial(make_optuna_point(space, {"x": parameter.get_value(index)}))
+        assert suggest(space, study.ask()) == {"x": parameter.get_value(index)}
 
 
 def test_steps_are_clean_numbers(study):
@@ -89,14 +91,14 @@ def test_known_points_are_tried(study):
     """A point of the space, given to Optuna, becomes the values of the next trial."""
     point = {"optimizer": "sgd", "momentum": 0.3, "depth": 2, "units_1": 64, "units_2": 16, "rate": 0.1}
     point = {**point, "null_or_not": None, "epochs": 5}
-    study.enqueue_trial(point_for_optuna(SPACE, point))
+    study.enqueue_trial(make_optuna_point(SPACE, point))
     assert suggest(SPACE, study.ask()) == point
 
 
 def test_a_whole_number_is_known_to_a_float(study):
     """A float's point may be written as a whole number."""
-    space = space_from_dict({"a": {"type": "float", "low": 0, "high": 5}})
-    study.enqueue_trial(point_for_optuna(space, {"a": 3}))
+    space = parse_space_dict({"a": {"type": "float", "low": 0, "high": 5}})
+    study.enqueue_trial(make_optuna_point(space, {"a": 3}))
     values = suggest(space, study.ask())
     assert values == {"a": 3.0}
     assert isinstance(values["a"], float)
@@ -104,9 +106,9 @@ def test_a_whole_number_is_known_to_a_float(study):
 
 def test_broken_constraints_reject_the_point(study):
     """A point that breaks a constraint is raised with its values and what it breaks."""
-    space = space_from_dict({"a": {"type": "int", "low": 1, "high": 9}, "constraints": ["a > 9 - 1"]})
+    space = parse_space_dict({"a": {"type": "int", "low": 1, "high": 9}, "constraints": ["a > 9 - 1"]})
     study.enqueue_trial({"a": 3})
-    with pytest.raises(ConstraintViolated, match="a > 9 - 1") as caught:
+    with pytest.raises(ConstraintViolation, match="a > 9 - 1") as caught:
         suggest(space, study.ask())
     assert caught.value.values == {"a": 3}
     assert caught.value.constraints == ("a > 9 - 1",)
@@ -114,7 +116,7 @@ def test_broken_constraints_reject_the_point(study):
 
 def test_distributions_are_optunas():
     """Every searched parameter has its distribution; a high that no step reaches is lowered to the last step."""
-    space = space_from_dict(
+    space = parse_space_dict(
         {
             "a": {"type": "float", "low": 0, "high": 1, "step": 0.3},
             "b": {"type": "int", "low": 1, "high": 10, "step": 4},
@@ -124,7 +126,7 @@ def test_distributions_are_optunas():
             "f": 1,
         }
     )
-    assert distributions(space) == {
+    assert make_distributions(space) == {
         "a": FloatDistribution(0, 0.9, step=0.3),
         "b": IntDistribution(1, 9, step=4),
         "c": IntDistribution(1, 10, log=True),
@@ -135,7 +137,7 @@ def test_distributions_are_optunas():
 
 def test_the_grid_has_each_combination_once():
     """Inactive parameters make no copies of a combination, and constraints take combinations away."""
-    space = space_from_dict(
+    space = parse_space_dict(
         {
             "optimizer": ["sgd", "adam"],
             "momentum": {"type": "float", "low": 0, "high": 1, "when": {"optimizer": "sgd"}},
@@ -143,29 +145,29 @@ def test_the_grid_has_each_combination_once():
             "constraints": ['optimizer != "adam" or depth == 1'],
         }
     )
-    assert list(grid(space, resolution=3)) == [
+    assert list(generate_grid(space, resolution=3)) == [
         {"optimizer": "sgd", "momentum": momentum, "depth": depth} for momentum in (0, 0.5, 1) for depth in (1, 2)
     ] + [{"optimizer": "adam", "depth": 1}]
 
 
 def test_the_grid_takes_every_step():
     """Values with a step are few by intention, so all of them are taken."""
-    space = space_from_dict({"a": {"type": "int", "low": 0, "high": 100, "step": 10}})
-    assert [point["a"] for point in grid(space, resolution=3)] == list(range(0, 101, 10))
+    space = parse_space_dict({"a": {"type": "int", "low": 0, "high": 100, "step": 10}})
+    assert [point["a"] for point in generate_grid(space, resolution=3)] == list(range(0, 101, 10))
 
 
 def test_a_huge_grid_is_made_as_it_is_asked_for():
     """A grid of 5^40 points gives its first at once."""
-    space = space_from_dict({f"x{i}": {"type": "float", "low": 0, "high": 1} for i in range(40)})
-    first, second = itertools.islice(grid(space), 2)
+    space = parse_space_dict({f"x{i}": {"type": "float", "low": 0, "high": 1} for i in range(40)})
+    first, second = itertools.islice(generate_grid(space), 2)
     assert set(first.values()) == {0.0}
     assert second["x39"] == 0.25
 
 
 def test_the_grid_of_nothing():
     """A space of fixed values has one combination."""
-    assert list(grid(space_from_dict({"a": 1}))) == [{"a": 1}]
-    assert list(grid(space_from_dict({}))) == [{}]
+    assert list(generate_grid(parse_space_dict({"a": 1}))) == [{"a": 1}]
+    assert list(generate_grid(parse_space_dict({}))) == [{}]
 
 
 CAPACITY = {
@@ -180,9 +182,9 @@ CAPACITY = {
 
 def test_the_smallest_and_the_largest():
     """Numbers and booleans go to their ends, text to the choice that brings the fewest or the most parameters."""
-    space = space_from_dict(CAPACITY)
-    assert smallest(space) == {"blocks": 1, "filters_1": 8, "dense": 0, "bias": False, "head": "plain"}
-    assert largest(space) == {
+    space = parse_space_dict(CAPACITY)
+    assert find_smallest(space) == {"blocks": 1, "filters_1": 8, "dense": 0, "bias": False, "head": "plain"}
+    assert find_largest(space) == {
         **{"blocks": 3, "filters_1": 32, "filters_2": 32, "filters_3": 32},
         **{"dense": 128, "bias": True, "head": "deep", "head_units": 9},
     }
@@ -190,18 +192,18 @@ def test_the_smallest_and_the_largest():
 
 def test_extremes_keep_constraints():
     """An end that a constraint forbids gives way to the nearest that keeps it."""
-    space = space_from_dict(
+    space = parse_space_dict(
         {
             "depth": {"type": "int", "low": 1, "high": 4},
             "units": {"type": "int", "low": 64, "high": 1024, "step": 64},
             "constraints": ["depth * units <= 2048"],
         }
     )
-    assert smallest(space) == {"depth": 1, "units": 64}
-    assert largest(space) == {"depth": 4, "units": 512}
+    assert find_smallest(space) == {"depth": 1, "units": 64}
+    assert find_largest(space) == {"depth": 4, "units": 512}
 
 
 def test_extremes_of_an_impossible_space():
     """Where no point is found that keeps the constraints, the plain end is returned, for its size is still asked."""
-    space = space_from_dict({"a": [1, 2], "constraints": ["a > 2"]})
-    assert largest(space) == {"a": 2}
+    space = parse_space_dict({"a": [1, 2], "constraints": ["a > 2"]})
+    assert find_largest(space) == {"a": 2}

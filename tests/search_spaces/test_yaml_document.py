@@ -1,64 +1,12 @@
-"""Reading YAML and JSON: plain data, the place of every key, and what is refused."""
+"""Documents: plain data with the place of every key, and overrides."""
 
 from __future__ import annotations
 
-import json
-import math
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from search_spaces.errors import InputError, Place
-from search_spaces.yaml_document import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    Document,
-    dotted,
-    parse_document,
-    plain_document,
-    read_document,
-    to_yaml,
-)
-
-QUIET = settings(deadline=None, derandomize=True)
-
-
-def refusal(text, file="study.yaml"):
-    with pytest.raises(InputError) as caught:
-        parse_document(text, file)
-    return str(caught.value)
-
-
-def test_yaml_becomes_plain_data():
-    """Values have plain Python types and YAML 1.2's meaning: `1e-4` is a number, `no` and `12:30` are text."""
-    text = """
-        numbers: [1, -2, 2.5, 1e-4, .5, 0x10, 0o17]
-        words: [relu, no, off, 12:30, 1_000, "1e-4"]
-        other: [true, False, null, ~]
-        empty:
-    """
-    assert parse_document(text, "f").data == {
-        "numbers": [1, -2, 2.5, 1e-4, 0.5, 16, 15],
-        "words": ["relu", "no", "off", "12:30", "1_000", "1e-4"],
-        "other": [True, False, None, None],
-        "empty": None,
-    }
-
-
-def test_types_are_plain():
-    """No type of the YAML library is left in the data, so that it can be pickled, compared and stored."""
-    data = parse_document("a: {b: [1, 2.0, x, true]}", "f").data
-    assert [type(data), type(data["a"]), type(data["a"]["b"])] == [dict, dict, list]
-    assert [type(item) for item in data["a"]["b"]] == [int, float, str, bool]
-
-
-def test_numbers_that_are_not_finite_are_read():
-    """`.inf` and `.nan` are numbers; who needs a finite one says so at its place."""
-    low, high, none = parse_document("a: [-.inf, .INF, .NaN]", "f").data["a"]
-    assert (low, high) == (-math.inf, math.inf)
-    assert math.isnan(none)
-
+from search_spaces.yaml_document import format_path, make_document
+from search_spaces.yaml_reader import parse_document
 
 PLACED = """study: digits
 space:
@@ -83,175 +31,46 @@ space:
 )
 def test_every_key_has_a_place(path, line, column):
     """A problem is shown at a plain value, and at the key of a mapping or list."""
-    assert parse_document(PLACED, "f").place(path) == Place("f", line, column)
+    assert parse_document(PLACED, "f").find_place(path) == Place("f", line, column)
 
 
 def test_a_key_has_its_own_place():
     """What is wrong with a key itself is shown at the key."""
     document = parse_document(PLACED, "f")
-    assert str(document.key_problem(("space", "l2", "low"), "x")) == "f:4:5: space.l2.low: x"
+    assert str(document.make_key_problem(("space", "l2", "low"), "x")) == "f:4:5: space.l2.low: x"
 
 
 def test_a_missing_key_is_placed_at_the_nearest_above():
     """What is not in the file is shown where it would belong."""
     document = parse_document(PLACED, "f")
-    assert document.place(("space", "l2", "high")) == Place("f", 3, 3)
-    assert document.place(("budget", "trials")) == Place("f", 1, 1)
+    assert document.find_place(("space", "l2", "high")) == Place("f", 3, 3)
+    assert document.find_place(("budget", "trials")) == Place("f", 1, 1)
 
 
 def test_paths_are_written_with_dots_and_brackets():
     """A path reads as a person would write it."""
-    assert dotted(("space", "units", "choices", 2)) == "space.units.choices[2]"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a: 1\nb: 2\na: 3", "study.yaml:3:1: a: the key stands here a second time, after line 1; remove one"),
-        ("a:\n  b: 1\n  b: 1", "study.yaml:3:3: a.b: the key stands here a second time, after line 2; remove one"),
-        ("a: &x 1", "study.yaml:1:4: `&x` marks a value for use elsewhere; write the value out there"),
-        ("a: *x", "study.yaml:1:4: `*x` stands for a value elsewhere; write the value out"),
-        ("a:\n  <<: {b: 1}", "study.yaml:2:3: `<<` merges another mapping; write its keys out"),
-        (
-            "a: !!str 1",
-            "study.yaml:1:4: the tag `tag:yaml.org,2002:str` is not used here; remove it (quotes make a value text)",
-        ),
-        ("a: !x {}", "study.yaml:1:4: the tag `!x` is not used here; remove it (quotes make a value text)"),
-        ("12: a", 'study.yaml:1:1: expected text as a key, got 12; put it in quotes ("12") if it is a name'),
-        ("null: a", 'study.yaml:1:1: expected text as a key, got null; put it in quotes ("null") if it is a name'),
-        ("a: {1.5: b}", 'study.yaml:1:5: expected text as a key, got 1.5; put it in quotes ("1.5") if it is a name'),
-        (
-            "{[a]: b}",
-            "study.yaml:1:2: expected text as a key, got a mapping or list; is a quote or a brace missing?",
-        ),
-        ("a: 1\n---\nb: 2", "study.yaml:2:1: a second document begins at `---`; expected one document in a file"),
-        (
-            '"two\\nlines"',
-            'study.yaml:1:1: expected a mapping (`key: value` lines) at the top level, got the text "two\\nlines"',
-        ),
-        ("- a", "study.yaml:1:1: expected a mapping (`key: value` lines) at the top level, got a list"),
-        ("a b", 'study.yaml:1:1: expected a mapping (`key: value` lines) at the top level, got the text "a b"'),
-        ("", "study.yaml:1:1: the file is empty; expected a mapping such as `study: my-study`"),
-        ("# only words", "study.yaml:1:1: the file is empty; expected a mapping such as `study: my-study`"),
-        ("%YAML 1.1\n---\na: 1", "study.yaml:2:1: directives such as `%YAML` are not used here; remove the line"),
-        ("a: x\0", "study.yaml:1:5: the character U+0000 is not text; remove it"),
-        ("a:\n\t- 1", "study.yaml:2:1: a tab stands where spaces are expected; indent with spaces"),
-        (
-            "a: b: c",
-            "study.yaml:1:5: a second `:` in one line, or a key indented too far; put text that holds `: ` in quotes",
-        ),
-        ("a: 'b", "study.yaml:1:6: a quote is opened and never closed"),
-        (
-            "a:\n    b: 1\n  c: 2",
-            "study.yaml:3:3: the indentation does not fit the lines above; is a key indented too little or too far?",
-        ),
-        ("a: [1, 2\nb: 3", "study.yaml:2:2: a `[` or `{` before this is not closed, or a `,` is missing"),
-        ("a: " + "9" * 5000, "study.yaml:1:4: the number has more digits than can be read"),
-        ('a: "\\ud83d"', "study.yaml:1:4: the text holds an escape for a character that is not text; remove it"),
-        (
-            "a: " + "[" * 60,
-            f"study.yaml:1:{MAX_DEPTH + 3}: nested deeper than {MAX_DEPTH} levels, which no study needs",
-        ),
-        (
-            "a: [" + "1, " * 10_000 + "]",
-            "study.yaml:1:29993: there are more than 5000 keys and items, which no study needs",
-        ),
-    ],
-)
-def test_what_surprises_is_refused(text, message):
-    """Each thing that is not accepted is named with its place and what to do."""
-    assert refusal(text) == message
-
-
-def test_a_very_long_text_is_refused_unread():
-    """Text beyond the limit is not given to the parser, whose time grows with it."""
-    assert "longer than 256 kB" in refusal("a" * (MAX_BYTES + 1))
-
-
-def test_deep_brackets_are_refused_before_they_cost_time():
-    """The parser takes time with the square of the depth, so it is stopped at the limit and not at the end."""
-    assert "nested deeper than" in refusal("[" * 100_000)
-    assert "nested deeper than" in refusal("[" * 100_000, "study.json")
-
-
-def test_json_is_read():
-    """JSON is accepted with all that YAML would trip over: tabs, escaped slashes, characters beyond U+FFFF."""
-    text = '{\n\t"a":\t[1, 2.5, "\\/", "\\ud83d\\ude00"],\n\t"b": {"c": null}\n}'
-    document = parse_document(text, "study.json")
-    assert document.data == json.loads(text)
-    assert document.place(("b", "c")) == Place("study.json", 3, 8)
-    assert document.place(("a", 1)) == Place("study.json", 2, 11)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"a": 1,}', "study.json:1:9: this is not valid JSON: expecting property name enclosed in double quotes"),
-        ("a: 1", "study.json:1:1: this is not valid JSON: expecting value"),
-        ('{"a": 1, "a": 2}', "study.json:1:10: a: the key stands here a second time, after line 1; remove one"),
-    ],
-)
-def test_json_is_held_to_json(text, message):
-    """A file called .json is refused where it is YAML only, and where a key stands twice."""
-    assert refusal(text, "study.json") == message
-
-
-def test_a_file_is_read(tmp_path):
-    """A file gives its data; a byte order mark does not become part of the first key."""
-    (tmp_path / "s.yaml").write_bytes(b"\xef\xbb\xbfstudy: x\n")
-    document = read_document(tmp_path / "s.yaml")
-    assert document.data == {"study": "x"}
-    assert document.place(("study",)).line == 1
-
-
-def test_a_missing_file_is_named(tmp_path):
-    """A file that is not there is named, with the one next to it that has another ending."""
-    (tmp_path / "s.yml").write_text("a: 1")
-    with pytest.raises(InputError, match=r's\.yaml: there is no such file; did you mean ".*s\.yml"\?'):
-        read_document(tmp_path / "s.yaml")
-    with pytest.raises(InputError, match="there is no such file; check the path"):
-        read_document(tmp_path / "t.yaml")
-
-
-def test_a_folder_is_no_study_file(tmp_path):
-    """A folder is called one."""
-    with pytest.raises(InputError, match="expected a file, got a folder"):
-        read_document(tmp_path)
-
-
-def test_a_large_file_is_refused_unread(tmp_path):
-    """A data file given for a study file is not read to its end."""
-    (tmp_path / "s.yaml").write_bytes(b"a: 1\n" * MAX_BYTES)
-    with pytest.raises(InputError, match="larger than 256 kB"):
-        read_document(tmp_path / "s.yaml")
-
-
-def test_bytes_that_are_no_utf8_are_placed(tmp_path):
-    """The first byte that is not UTF-8 is shown with its line and column."""
-    (tmp_path / "s.yaml").write_bytes(b"a: 1\nname: caf\xe9\n")
-    with pytest.raises(InputError, match=r"s\.yaml:2:10: the file is not UTF-8 text \(byte 0xe9\)"):
-        read_document(tmp_path / "s.yaml")
+    assert format_path(("space", "units", "choices", 2)) == "space.units.choices[2]"
 
 
 def test_a_value_is_set_from_outside():
     """An override replaces one value, keeps all others with their places, and is shown as its own origin."""
-    document = parse_document(PLACED, "f").with_value(("space", "l2", "low"), 1e-6, "--set space.l2.low=1e-6")
+    document = parse_document(PLACED, "f").replace_value(("space", "l2", "low"), 1e-6, "--set space.l2.low=1e-6")
     assert document.data["space"] == {"l2": {"low": 1e-6}, "units": [16, 32], "depth": {"low": 1}}
-    assert document.place(("space", "l2", "low")) == Place("--set space.l2.low=1e-6", 0, 0)
-    assert document.place(("space", "l2")) == Place("f", 3, 3)
+    assert document.find_place(("space", "l2", "low")) == Place("--set space.l2.low=1e-6", 0, 0)
+    assert document.find_place(("space", "l2")) == Place("f", 3, 3)
 
 
 def test_an_override_makes_what_is_missing():
     """Mappings on the way to a set value are made, and the document it came from is untouched."""
     before = parse_document("study: x", "f")
-    after = before.with_value(("budget", "trials"), 5, "--set")
+    after = before.replace_value(("budget", "trials"), 5, "--set")
     assert after.data == {"study": "x", "budget": {"trials": 5}}
     assert before.data == {"study": "x"}
 
 
 def test_an_override_counts_in_lists():
     """A number in an override's key is the index of a list's item."""
-    document = parse_document(PLACED, "f").with_value(("space", "units", "1"), 64, "--set")
+    document = parse_document(PLACED, "f").replace_value(("space", "units", "1"), 64, "--set")
     assert document.data["space"]["units"] == [16, 64]
 
 
@@ -266,22 +85,22 @@ def test_an_override_counts_in_lists():
 def test_an_override_must_have_somewhere_to_go(path, message):
     """A key cannot be set inside a plain value, nor an item beyond a list's end."""
     with pytest.raises(InputError) as caught:
-        parse_document(PLACED, "f").with_value(path, 1, "x")
+        parse_document(PLACED, "f").replace_value(path, 1, "x")
     assert str(caught.value) == message
 
 
 def test_python_data_is_taken():
     """Data made in Python is a document without places; tuples become lists."""
-    document = plain_document({"a": (1, 2), "b": {"c": None}})
+    document = make_document({"a": (1, 2), "b": {"c": None}})
     assert document.data == {"a": [1, 2], "b": {"c": None}}
-    assert str(document.problem(("b", "c"), "x")) == "b.c: x"
+    assert str(document.make_problem(("b", "c"), "x")) == "b.c: x"
 
 
 @pytest.mark.parametrize("data", [[1], {1: 2}, {"a": {1}}, {"a": object()}])
 def test_python_data_must_be_what_a_file_can_hold(data):
     """What no file could say is refused."""
     with pytest.raises(InputError):
-        plain_document(data)
+        make_document(data)
 
 
 def test_python_data_that_holds_itself_is_refused():
@@ -289,62 +108,4 @@ def test_python_data_that_holds_itself_is_refused():
     data: dict[str, object] = {}
     data["a"] = data
     with pytest.raises(InputError, match="nested deeper"):
-        plain_document(data)
-
-
-PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**30), 10**30)
-    | st.floats(allow_nan=False)
-    | PLAIN_TEXT
-    | st.sampled_from(["no", "1e-4", "12:30", "null", "<<", "- a", "a: b", "#", "0x1", ".inf", "true", "=", "a\nb"])
-)
-DATA = st.dictionaries(
-    PLAIN_TEXT, st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(PLAIN_TEXT, inner), max_leaves=8)
-)
-
-
-@QUIET
-@given(DATA.filter(bool))
-def test_what_is_written_is_read_back(data):
-    """YAML that we write gives the same data back, floats as floats and text as text."""
-    read = parse_document(to_yaml(data), "f").data
-    assert read == data
-    assert repr(read) == repr(data)
-
-
-@QUIET
-@given(DATA.filter(bool))
-def test_json_means_what_it_means_to_python(data):
-    """JSON gives the same data as Python's own reader."""
-    text = json.dumps(data)
-    if "Infinity" not in text:
-        assert repr(parse_document(text, "f.json").data) == repr(json.loads(text))
-
-
-def taken_or_refused(read) -> Document | None:
-    try:
-        return read()
-    except InputError as error:
-        assert error.problems
-        assert "\n" not in str(error.problems[0])
-        return None
-
-
-@settings(deadline=None, derandomize=True, max_examples=300)
-@given(st.text(max_size=200) | st.text(alphabet="ab01:-[]{},&*!|>'\"%@#?\\ \n\t~<.", max_size=80))
-def test_any_text_is_read_or_refused(text):
-    """Arbitrary text gives a document or an InputError of one line, never another exception."""
-    taken_or_refused(lambda: parse_document(text, "f.yaml"))
-    taken_or_refused(lambda: parse_document(text, "f.json"))
-
-
-@QUIET
-@given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(tmp_path_factory, content):
-    """A file of arbitrary bytes gives a document or an InputError."""
-    path = tmp_path_factory.getbasetemp() / "bytes.yaml"
-    path.write_bytes(content)
-    taken_or_refused(lambda: read_document(path))
+        make_document(data)

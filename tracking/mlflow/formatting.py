@@ -17,53 +17,53 @@ _LONGEST_PARAM: Final = 6000
 _ODD_IN_A_NAME: Final = re.compile(r"[^\w\-. :/]")
 
 
-def run_name(study: str, number: int, retraining: str = "") -> str:
+def format_run_name(study: str, number: int, retraining: str = "") -> str:
     """Return the name of a trial's run, or of a retraining of it: unique across studies, and sorted by number."""
     return f"{study}-t{number:03d}" + (f"-{retraining}" if retraining else "")
 
 
-def curve(recorded: EpochsRecorded) -> list[Metric]:
+def make_epoch_metrics(recorded: EpochsRecorded) -> list[Metric]:
     """Return the points of some epochs."""
     return [
-        Metric(metric_name(name), float(value), at_ms, epoch)
+        Metric(format_metric_name(name), float(value), at_ms, epoch)
         for epoch, at_ms, values in recorded.epochs
         for name, value in values.items()
     ]
 
 
-def final_metrics(finished: TrialFinished, model_id: str | None = None) -> list[Metric]:
+def make_final_metrics(finished: TrialFinished, model_id: str | None = None) -> list[Metric]:
     """Return the scores of a trial at its best epoch, tied to a model."""
     step = int(finished.metrics.get("best_epoch", 0))
     return [
-        Metric(metric_name(name), float(value), finished.at_ms, step, model_id=model_id)
+        Metric(format_metric_name(name), float(value), finished.at_ms, step, model_id=model_id)
         for name, value in finished.metrics.items()
     ]
 
 
-def test_metrics(closed: StudyClosed) -> list[Metric]:
+def make_test_metrics(closed: StudyClosed) -> list[Metric]:
     """Return the winner's scores on the test rows, told apart from those on training and validation rows."""
     named = {f"test_{name.removeprefix('test_')}": value for name, value in closed.test.items()}
-    return [Metric(metric_name(name), float(value), closed.finished_ms, 0) for name, value in named.items()]
+    return [Metric(format_metric_name(name), float(value), closed.finished_ms, 0) for name, value in named.items()]
 
 
-def trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
+def make_trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
     """Return the tags of a trial that ended, its note among them."""
     tags: dict[str, str] = {**finished.tags, "state": finished.state, "kerastudy.state": finished.state}
     if finished.value is not None:
-        tags["value"] = written(finished.value)
+        tags["value"] = format_value(finished.value)
     if finished.reason:
         tags["kerastudy.reason"] = finished.reason
-    return {**tags, NOTE: _trial_note(finished, metric)}
+    return {**tags, NOTE: _format_trial_note(finished, metric)}
 
 
-def _trial_note(finished: TrialFinished, metric: str) -> str:
+def _format_trial_note(finished: TrialFinished, metric: str) -> str:
     if finished.value is None:
         return f"**{finished.state.capitalize()}**" + (f": {finished.reason}" if finished.reason else "")
     at = f" at epoch {int(finished.metrics['best_epoch'])}" if "best_epoch" in finished.metrics else ""
     return f"**{metric} {finished.value:.6g}**{at}" + (f" ({finished.reason})" if finished.reason else "")
 
 
-def outcome(opened: StudyOpened, closed: StudyClosed) -> str:
+def format_outcome(opened: StudyOpened, closed: StudyClosed) -> str:
     """Return how a study ended, in a line."""
     counts = ", ".join(f"{count} {state}" for state, count in closed.trials.items() if count)
     best = "no result"
@@ -73,16 +73,16 @@ def outcome(opened: StudyOpened, closed: StudyClosed) -> str:
     return f"{closed.state.capitalize()}: {best}; trials: {counts or 'none'}{ending}"
 
 
-def metric_name(name: str) -> str:
+def format_metric_name(name: str) -> str:
     """Return a name that MLflow takes; it allows letters, digits, and - _ . : / and blanks."""
     return _ODD_IN_A_NAME.sub("_", name)
 
 
-def written(value: Value) -> str:
+def format_value(value: Value) -> str:
     """Return a hyperparameter's value as text, cut to what MLflow takes."""
     return (repr(value) if isinstance(value, float) else str(value))[:_LONGEST_PARAM]
 
 
-def shortened(tags: Mapping[str, str]) -> dict[str, str]:
+def shorten_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return tags cut to what MLflow takes."""
     return {name: str(value)[:_LONGEST_TAG] for name, value in tags.items()}

@@ -1,10 +1,10 @@
-"""What a supervisor says about a study, as plain values: the rows of the outbox.
+"""Records of a study for MLflow, as plain values: the rows of the outbox.
 
 Each record can be delivered twice without harm. Times are milliseconds since 1970 and are fixed when the record
 is made, because MLflow stores a repeated metric point once only if its timestamp is the same.
 
-A trial that is trained again, to choose the winner or to hand it over, is a retraining of the trial. It has a name of
-its own within it, such as `seed-1` or `refit`, and the same records as a trial, with that name in `retraining`.
+A further training of a trial, to choose the winner or to deliver its model, is a retraining. It has a name within the
+trial, such as `seed-1` or `refit`, and the same records as a trial, with that name in `retraining`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ StudyState = Literal["running", "finished", "paused", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class StudyOpened:
-    """A study begins, or goes on after a pause: its parent run exists and is RUNNING.
+    """Start of a study, or its continuation after a pause: its parent run exists and is RUNNING.
 
     Attributes:
         artifacts: folder whose files belong to the parent run (study file, space, environment, split).
         parameters: names in the space, for the leaderboard's columns.
-        columns: metrics besides the study's own that its leaderboard shows: further objectives.
+        columns: metrics in the leaderboard besides `metric`: further objectives.
         dataset: name, source, digest and the number of rows per part, for MLflow's dataset lineage.
     """
 
@@ -48,7 +48,7 @@ class StudyOpened:
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A trial was handed to a worker. `params` holds active hyperparameters only."""
+    """Start of a trial: a worker received it. `params` holds active hyperparameters only."""
 
     study: str
     number: int
@@ -60,7 +60,7 @@ class TrialStarted:
 
 @dataclass(frozen=True)
 class ParametersDrawn:
-    """A trial's model asked for hyperparameters that the space does not declare, and got these values."""
+    """Values of hyperparameters that a trial's model requested and the space does not declare."""
 
     study: str
     number: int
@@ -80,7 +80,7 @@ class EpochsRecorded:
 
 @dataclass(frozen=True)
 class TrialFinished:
-    """A trial ended.
+    """End of a trial.
 
     Attributes:
         metrics: `best_<metric>` values and `best_epoch`; empty for a trial that failed.
@@ -89,7 +89,7 @@ class TrialFinished:
         folder: folder whose files belong to the trial's run.
         model: folder of the MLflow model to keep with the run; None where it is not among the best.
         best_so_far: best score of the study up to this trial, for the parent's curve.
-        tags: tags that its run gets besides.
+        tags: further tags of its run.
         scored_ms: the time of its scores, the same however often its end is recorded; `finished_ms` where None.
     """
 
@@ -109,13 +109,13 @@ class TrialFinished:
 
     @property
     def at_ms(self) -> int:
-        """Return the time of its scores."""
+        """Time of its scores."""
         return self.finished_ms if self.scored_ms is None else self.scored_ms
 
 
 @dataclass(frozen=True)
 class ModelKept:
-    """A trial's model was written after the trial's end: it goes with the trial's run.
+    """Model of a trial, written after the trial's end: it is added to the trial's run.
 
     Attributes:
         folder: folder whose files belong to the trial's run.
@@ -130,7 +130,7 @@ class ModelKept:
 
 @dataclass(frozen=True)
 class ModelDisplaced:
-    """A trial fell out of the best `keep_models`: its logged model goes."""
+    """Trial that is no longer among the best `keep_models`: its logged model is deleted."""
 
     study: str
     number: int
@@ -138,16 +138,16 @@ class ModelDisplaced:
 
 @dataclass(frozen=True)
 class StudyClosed:
-    """A study ended or was paused.
+    """End or pause of a study.
 
     Attributes:
         winner: number of the best trial; None where no trial completed.
         artifacts: folder whose files belong to the parent run (trials.csv, report.html, plots).
         register: registered model's name for the winner; None while the study is only paused.
         test: the winner's metrics on the test rows.
-        retraining: the retraining of the winner whose model is registered; the trial's own where empty.
-        metrics: what the study's run shows besides, such as the winner's mean over its retrainings.
-        front: numbers of the trials that no other equals or betters in all of several objectives.
+        retraining: retraining of the winner whose model is registered; empty for the model of the trial itself.
+        metrics: further metrics of the study's run, such as the winner's mean over its retrainings.
+        pareto_front: numbers of the trials that no other equals or betters in all of several objectives.
     """
 
     study: str
@@ -163,7 +163,7 @@ class StudyClosed:
     test: Mapping[str, float] = field(default_factory=dict)
     retraining: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    front: tuple[int, ...] = ()
+    pareto_front: tuple[int, ...] = ()
 
 
 TrialRecord = TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished
@@ -184,17 +184,17 @@ _KINDS: Final[Mapping[str, Callable[..., Record]]] = {
 }
 
 
-def encoded(record: Record) -> tuple[str, str]:
+def encode_record(record: Record) -> tuple[str, str]:
     """Return a record as text to store: its kind, and its values as JSON."""
     return type(record).__name__, json.dumps(asdict(record))
 
 
-def decoded(kind: str, payload: str) -> Record:
-    """Return the record that was `encoded`."""
+def decode_record(kind: str, payload: str) -> Record:
+    """Return the record from what `encode_record` returned."""
     values: dict[str, Any] = json.loads(payload)
     if "parameters" in values:
         values["parameters"] = tuple(values["parameters"])
-    for listed in ("columns", "front"):
+    for listed in ("columns", "pareto_front"):
         if listed in values:
             values[listed] = tuple(values[listed])
     if "epochs" in values:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces.values import Direction, Value
 from tracking.outbox.records import TrialState
-from tracking.reports.lean_imports import without
+from tracking.reports.lean_imports import hide_modules
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def read_history(path: Path) -> Curve:
     """Return a trial's `history.csv`: a line an epoch, a column for each metric by Keras's name."""
     with path.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
-    return tuple({name: _number(text) for name, text in row.items() if name and name != "epoch"} for row in rows)
+    return tuple({name: _parse_number(text) for name, text in row.items() if name and name != "epoch"} for row in rows)
 
 
 def write_study_plots(
@@ -73,11 +73,11 @@ def write_study_plots(
     """
     folder.mkdir(parents=True, exist_ok=True)
     scored = [row for row in rows if row.value is not None and math.isfinite(row.value)]
-    scored.sort(key=_score, reverse=direction == "maximize")
+    scored.sort(key=_get_score, reverse=direction == "maximize")
     if not scored:
         return ()
     weights = importances(rows, direction=direction)
-    names = _varied(scored, weights)[:_MOST_PARAMETERS]
+    names = _list_varied_parameters(scored, weights)[:_MOST_PARAMETERS]
     best = {row.number: (curves or {})[row.number] for row in scored if row.number in (curves or {})}
     drawings: list[tuple[str, bool, Callable[[Path], None]]] = [
         ("optimization-history.png", True, lambda path: _draw_progress(scored, path, metric, direction)),
@@ -102,7 +102,7 @@ def load_libraries(*, lean: bool) -> None:
     """
     import matplotlib.backends.backend_agg  # noqa: F401
 
-    with without(*(["sklearn"] if lean else [])):
+    with hide_modules(*(["sklearn"] if lean else [])):
         import optuna.importance  # noqa: F401
 
 
@@ -117,7 +117,7 @@ def importances(rows: Sequence[TrialRow], *, direction: Direction) -> dict[str, 
         return {}
     import optuna
 
-    distributions = _distributions(scored)
+    distributions = _infer_distributions(scored)
     if not distributions:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -144,39 +144,39 @@ def _draw_progress(scored: Sequence[TrialRow], path: Path, metric: str, directio
     ordered = sorted(scored, key=lambda row: row.number)
     best: list[float] = []
     for row in ordered:
-        best.append(better([*best[-1:], _score(row)]))
-    figure = _figure((8, 4))
+        best.append(better([*best[-1:], _get_score(row)]))
+    figure = _make_figure((8, 4))
     axes = figure.add_subplot()
     numbers = [row.number for row in ordered]
-    axes.plot(numbers, [_score(row) for row in ordered], "o", color=_GREY, label="trial", markersize=4)
+    axes.plot(numbers, [_get_score(row) for row in ordered], "o", color=_GREY, label="trial", markersize=4)
     axes.step(numbers, best, where="post", color=_BLUE, label="best so far")
     _mark_whole_numbers(axes)
-    _label(axes, title="Optimization history", x="trial", y=metric)
+    _label_axes(axes, title="Optimization history", x="trial", y=metric)
     axes.legend(frameon=False)
     _save(figure, path)
 
 
 def _draw_importances(weights: Mapping[str, float], path: Path) -> None:
     shown = list(weights.items())[:15][::-1]
-    figure = _figure((8, 1 + 0.35 * len(shown)))
+    figure = _make_figure((8, 1 + 0.35 * len(shown)))
     axes = figure.add_subplot()
     bars = axes.barh([name for name, _ in shown], [weight for _, weight in shown], color=_BLUE)
     axes.bar_label(bars, fmt="%.2f", padding=3)
-    _label(axes, title="Parameter importances", x="share (PED-ANOVA)", y="")
+    _label_axes(axes, title="Parameter importances", x="share (PED-ANOVA)", y="")
     _save(figure, path)
 
 
 def _draw_slices(scored: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
     columns = min(3, len(names))
     lines = math.ceil(len(names) / columns)
-    figure = _figure((4 * columns, 3 * lines))
+    figure = _make_figure((4 * columns, 3 * lines))
     for index, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, index + 1)
         rows = [row for row in scored if name in row.params]
         scale = _Scale.of([row.params[name] for row in rows])
         points = axes.scatter(
             [scale.place(row.params[name]) for row in rows],
-            [_score(row) for row in rows],
+            [_get_score(row) for row in rows],
             c=[row.number for row in rows],
             cmap="Blues",
             edgecolors=_GREY,
@@ -185,12 +185,12 @@ def _draw_slices(scored: Sequence[TrialRow], names: Sequence[str], path: Path, m
         )
         points.set_clim(-1, max(row.number for row in scored) + 1)
         scale.mark(axes)
-        _label(axes, title="", x=name, y=metric if index % columns == 0 else "")
+        _label_axes(axes, title="", x=name, y=metric if index % columns == 0 else "")
     _save(figure, path)
 
 
 def _draw_parallel(scored: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
-    figure = _figure((max(8, 1.5 * (len(names) + 1)), 4.5))
+    figure = _make_figure((max(8, 1.5 * (len(names) + 1)), 4.5))
     axes = figure.add_subplot()
     from matplotlib import colormaps
 
@@ -198,7 +198,7 @@ def _draw_parallel(scored: Sequence[TrialRow], names: Sequence[str], path: Path,
     scales = [_Scale.of([row.params[name] for row in scored if name in row.params]) for name in names]
     for rank, row in reversed(list(enumerate(scored))):
         heights = [
-            scale.share(row.params[name]) if name in row.params else math.nan
+            scale.scale_to_unit(row.params[name]) if name in row.params else math.nan
             for name, scale in zip(names, scales, strict=True)
         ]
         shade = 1 - rank / max(1, len(scored) - 1)
@@ -211,17 +211,17 @@ def _draw_parallel(scored: Sequence[TrialRow], names: Sequence[str], path: Path,
         axes.annotate(high, (at, 1.02), ha="center", va="bottom", fontsize=7)
     axes.set_yticks([])
     axes.set_ylim(-0.12, 1.12)
-    _label(axes, title=f"Parameters, best trials by {metric} brightest", x="", y="")
+    _label_axes(axes, title=f"Parameters, best trials by {metric} brightest", x="", y="")
     _save(figure, path)
 
 
 def _draw_curves(curves: Mapping[int, Curve], path: Path, metric: str) -> None:
-    figure = _figure((8, 4))
+    figure = _make_figure((8, 4))
     axes = figure.add_subplot()
     for number, epochs in list(curves.items())[:_MOST_CURVES]:
-        axes.plot(range(len(epochs)), _column(epochs, metric), label=f"trial {number}")
+        axes.plot(range(len(epochs)), _read_column(epochs, metric), label=f"trial {number}")
     _mark_whole_numbers(axes)
-    _label(axes, title="Learning curves of the best trials", x="epoch", y=metric)
+    _label_axes(axes, title="Learning curves of the best trials", x="epoch", y=metric)
     axes.legend(frameon=False, fontsize=8)
     _save(figure, path)
 
@@ -238,7 +238,7 @@ class _Scale:
 
     @classmethod
     def of(cls, values: Sequence[Value]) -> _Scale:
-        numbers = [_as_float(value) for value in values if _is_number(value)]
+        numbers = [_to_float(value) for value in values if _is_number(value)]
         if len(numbers) == len(values) and numbers:
             low, high = min(numbers), max(numbers)
             whole = all(isinstance(value, int) for value in values)
@@ -247,9 +247,9 @@ class _Scale:
         return cls(0, len(names) - 1, names=names)
 
     def place(self, value: Value) -> float:
-        return float(self.names.index(str(value))) if self.names else _as_float(value)
+        return float(self.names.index(str(value))) if self.names else _to_float(value)
 
-    def share(self, value: Value) -> float:
+    def scale_to_unit(self, value: Value) -> float:
         """Return a place between 0 and 1."""
         at, low, high = self.place(value), self.low, self.high
         if self.is_log:
@@ -272,31 +272,31 @@ class _Scale:
             _mark_whole_numbers(axes)
 
 
-def _varied(scored: Sequence[TrialRow], weights: Mapping[str, float]) -> list[str]:
+def _list_varied_parameters(scored: Sequence[TrialRow], weights: Mapping[str, float]) -> list[str]:
     """Return the parameters with more than one value, the most important first."""
     names = dict.fromkeys([*weights, *(name for row in scored for name in row.params)])
     return [name for name in names if len({str(row.params[name]) for row in scored if name in row.params}) > 1]
 
 
-def _distributions(scored: Sequence[TrialRow]) -> dict[str, BaseDistribution]:
+def _infer_distributions(scored: Sequence[TrialRow]) -> dict[str, BaseDistribution]:
     import optuna
 
     found: dict[str, BaseDistribution] = {}
-    for name in _varied(scored, {}):
+    for name in _list_varied_parameters(scored, {}):
         values = [row.params[name] for row in scored if name in row.params]
         if all(_is_number(value) for value in values):
-            low, high = min(map(_as_float, values)), max(map(_as_float, values))
+            low, high = min(map(_to_float, values)), max(map(_to_float, values))
             found[name] = optuna.distributions.FloatDistribution(low, high, log=low > 0 and high / low >= _LOG_RATIO)
         else:
             found[name] = optuna.distributions.CategoricalDistribution(list(dict.fromkeys(values)))
     return found
 
 
-def _column(epochs: Curve, metric: str) -> list[float]:
+def _read_column(epochs: Curve, metric: str) -> list[float]:
     return [metrics.get(metric, math.nan) for metrics in epochs]
 
 
-def _figure(size: tuple[float, float]) -> Figure:
+def _make_figure(size: tuple[float, float]) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, dpi=_DPI)
@@ -308,7 +308,7 @@ def _mark_whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _label(axes: Axes, *, title: str, x: str, y: str) -> None:
+def _label_axes(axes: Axes, *, title: str, x: str, y: str) -> None:
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -321,7 +321,7 @@ def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png")
 
 
-def _score(row: TrialRow) -> float:
+def _get_score(row: TrialRow) -> float:
     return math.nan if row.value is None else row.value
 
 
@@ -329,11 +329,11 @@ def _is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _as_float(value: Value) -> float:
+def _to_float(value: Value) -> float:
     return float(value) if value is not None else math.nan
 
 
-def _number(text: str | None) -> float:
+def _parse_number(text: str | None) -> float:
     try:
         return float(text or "nan")
     except ValueError:

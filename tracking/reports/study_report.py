@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from search_spaces.values import Value
-from tracking.reports.plots import Curve, Direction, TrialRow, write_study_plots
+from search_spaces.values import Direction, Value
+from tracking.reports.plots import Curve, TrialRow, write_study_plots
 from tracking.store.retrainings import Retraining
 
 _MOST_ROWS: Final = 200
@@ -96,7 +96,7 @@ def write_retrainings_csv(path: Path, retrainings: Sequence[Retraining]) -> None
             writer.writerow([*line, scores, each.reason])
 
 
-def leaderboard(rows: Sequence[TrialRow], direction: Direction) -> list[TrialRow]:
+def rank_trials(rows: Sequence[TrialRow], direction: Direction) -> list[TrialRow]:
     """Return trials by score, the best first; pruned ones follow by theirs, then those without one by number."""
     sign = -1 if direction == "maximize" else 1
     return sorted(
@@ -105,7 +105,7 @@ def leaderboard(rows: Sequence[TrialRow], direction: Direction) -> list[TrialRow
 
 
 def _page(report: StudyReport, plots: Sequence[Path]) -> str:
-    ranked = leaderboard(report.rows, report.direction)
+    ranked = rank_trials(report.rows, report.direction)
     best = next((row for row in ranked if row.state == "complete" and report.winner in (None, row.number)), None)
     result = "No trial has a score"
     if best is not None and best.value is not None:

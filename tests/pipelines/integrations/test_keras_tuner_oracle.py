@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from pipelines.integrations.keras_tuner_oracle import OptunaOracle
 from pipelines.operations.replay.replay import replay
-from pipelines.queries.study_reader import Lookup
+from pipelines.queries.study_reader import StudyReader
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.mlflow import urls
@@ -66,11 +66,11 @@ def search(tuner, epochs=2):
 
 def optuna_study(tmp_path):
     with Store.open(tmp_path / "home") as store:
-        return optuna.load_study(study_name="keras_tuner/it", storage=store.optuna_storage())
+        return optuna.load_study(study_name="keras_tuner/it", storage=store.open_optuna_storage())
 
 
 def runs(tmp_path):
-    client = MlflowClient(urls.home_tracking_uri(Home.at(str(tmp_path / "home")).folder))
+    client = MlflowClient(urls.make_home_tracking_uri(Home.at(str(tmp_path / "home")).folder))
     return client, client.search_runs([client.get_experiment_by_name("it").experiment_id])
 
 
@@ -237,17 +237,17 @@ def test_new_entries(tuner, tmp_path):
 def test_it_is_listed_like_other_studies(tuner, tmp_path):
     """`list`, `show`, `trials` and `best` know it as keras_tuner/<name>; its models are the tuner's."""
     trials = search(tuner(max_trials=2))
-    with Lookup.open(Home.at(str(tmp_path / "home"))) as lookup:
-        (row,) = lookup.studies()
+    with StudyReader.open(Home.at(str(tmp_path / "home"))) as reader:
+        (row,) = reader.list_studies()
         best = min(trials, key=lambda trial: trial.score)
         assert (row.name, row.state, row.trials, row.budget) == ("keras_tuner/it", "finished", 2, 2)
         assert (row.metric, row.best, row.best_trial) == ("val_loss", best.score, int(best.trial_id))
-        view = lookup.study(row.name)
+        view = reader.read_study(row.name)
         assert (view.direction, view.trials, view.waiting_for_mlflow) == ("minimize", {"complete": 2}, 0)
-        assert [each.params for each in lookup.trials(row.name)] == [trial.hyperparameters.values for trial in trials]
-        assert lookup.best(row.name).trial.params == best.hyperparameters.values
+        assert [each.params for each in reader.list_trials(row.name)] == [trial.hyperparameters.values for trial in trials]
+        assert reader.find_best_trial(row.name).trial.params == best.hyperparameters.values
         with pytest.raises(InputError, match="get_best_models"):
-            lookup.checked(row.name)
+            reader.load_study(row.name)
     with pytest.raises(InputError, match="get_best_models"):
         replay(Home.at(str(tmp_path / "home")), row.name, 0)
 
@@ -264,8 +264,8 @@ def test_one_process_searches_it(tuner, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("pipelines.integrations.oracle_records.this_process", lambda: "another/1/2/3")
         tuner(max_trials=2).oracle.close()
-    with Lookup.open(Home.at(str(tmp_path / "home"))) as lookup:
-        assert [row.state for row in lookup.studies()] == ["parked"]
+    with StudyReader.open(Home.at(str(tmp_path / "home"))) as reader:
+        assert [row.state for row in reader.list_studies()] == ["paused"]
 
 
 def test_another_objective_is_refused(tuner):

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from small_studies import space_of
 
-from pipelines.search.optuna_search import Scored, Search, best_of, count_by_state, rungs, scored_trials
+from pipelines.search.optuna_search import OptunaSearch, TrialSummary, best_of, count_by_state, rungs, summarize_trials
 from pipelines.spec.schema import SearchSpec
-from pipelines.study.load import Objective
+from pipelines.study.objective import Objective
 from search_spaces.errors import KerastudyError
 from search_spaces.hypermodel_request import HyperparameterRequest
-from search_spaces.suggest import ConstraintViolated
+from search_spaces.suggest import ConstraintViolation
 from tracking.store.database import Store
 
 LOSS = Objective("val_loss", "minimize")
@@ -25,7 +25,7 @@ RATE = {"type": "float", "low": 1e-4, "high": 1.0, "log": True}
 
 @pytest.fixture
 def storage(store):
-    return store.optuna_storage()
+    return store.open_optuna_storage()
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def search(storage):
 
     def open_it(space=None, objective=LOSS, epochs=10, **spec):
         spec = {"sampler": "random", "pruner": "none", "seed": 1, **spec}
-        return Search(storage, "it", space or space_of(rate=RATE), objective, SearchSpec(**spec), epochs=epochs)
+        return OptunaSearch(storage, "it", space or space_of(rate=RATE), objective, SearchSpec(**spec), epochs=epochs)
 
     return open_it
 
@@ -46,7 +46,7 @@ def in_optuna(storage):
 
 
 def complete(number, value, params=None):
-    return Scored(number, "complete", value, params or {}, best_epoch=1)
+    return TrialSummary(number, "complete", value, params or {}, best_epoch=1)
 
 
 def ask_all(search):
@@ -184,9 +184,9 @@ def test_a_resumed_search_knows_what_the_first_knew(search, in_optuna, pruner):
         number = under_way.pop(rng.randrange(len(under_way)))
         score = rng.random()
         if any(it.should_prune(number, epoch, score) for epoch in sorted(it.rungs)):
-            it.tell(Scored(number, "pruned", score, {}))
+            it.tell(TrialSummary(number, "pruned", score, {}))
         else:
-            it.tell(complete(number, score) if rng.random() < 0.8 else Scored(number, "failed", None, {}))
+            it.tell(complete(number, score) if rng.random() < 0.8 else TrialSummary(number, "failed", None, {}))
         assert it.trials() == search(ordered(), pruner=pruner).trials()
     assert {trial.state for trial in it.trials()} >= {"complete", "pruned", "failed"}
     assert as_plain(it._study.get_trials()) == as_plain(in_optuna())
@@ -212,7 +212,7 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, sampler):
     def drawn(name, seed):
         with Store.open(tmp_path / name) as store:
             spec = SearchSpec(sampler=sampler, seed=seed)
-            it = Search(store.optuna_storage(), "it", space_of(rate=RATE), LOSS, spec, epochs=3)
+            it = OptunaSearch(store.open_optuna_storage(), "it", space_of(rate=RATE), LOSS, spec, epochs=3)
             return [it.ask()[1]["rate"] for _ in range(3)]
 
     assert drawn("one", 1) == drawn("two", 1) != drawn("three", 2)
@@ -220,7 +220,7 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, sampler):
 
 def test_each_study_in_a_store_is_its_own(storage):
     """Two studies in one database do not see each other's trials."""
-    one, two = (Search(storage, name, space_of(rate=RATE), LOSS, SearchSpec(), epochs=3) for name in ("a", "b"))
+    one, two = (OptunaSearch(storage, name, space_of(rate=RATE), LOSS, SearchSpec(), epochs=3) for name in ("a", "b"))
     one.ask()
     assert (one.begun, two.begun) == (1, 0)
 
@@ -337,7 +337,7 @@ def test_a_constraint_that_nothing_keeps_is_said(search, monkeypatch):
     """After many rejected draws the search gives up, and leaves no trial under way."""
     monkeypatch.setattr("pipelines.search.optuna_search._REDRAWS", 5)
     it = search(ordered("first > second + 8"))
-    with pytest.raises(ConstraintViolated, match="first > second"):
+    with pytest.raises(ConstraintViolation, match="first > second"):
         it.ask()
     assert it.begun == 0
     assert it.trials() == ()
@@ -432,7 +432,7 @@ def test_hyperband_ends_bad_trials_and_no_good_one(search):
         for epoch in steps[:-1]:
             if it.should_prune(number, epoch, score):
                 pruned_at[number] = epoch
-                it.tell(Scored(number, "pruned", score, {}))
+                it.tell(TrialSummary(number, "pruned", score, {}))
                 break
         else:
             it.tell(complete(number, score))
@@ -471,9 +471,9 @@ def test_everything_told_is_read_back(search, in_optuna):
     params = [it.ask()[1] for _ in range(3)]
     metrics = {"val_loss": 0.5, "loss": 0.25}
     ended = (
-        Scored(0, "complete", 0.5, params[0], 3, 1.5, "", metrics, 99),
-        Scored(1, "pruned", 0.9, params[1], 1, 0.5, "pruned after epoch 1", {"val_loss": 0.9}, 99),
-        Scored(2, "failed", None, params[2], None, 0.1, "loss became nan in epoch 1"),
+        TrialSummary(0, "complete", 0.5, params[0], 3, 1.5, "", metrics, 99),
+        TrialSummary(1, "pruned", 0.9, params[1], 1, 0.5, "pruned after epoch 1", {"val_loss": 0.9}, 99),
+        TrialSummary(2, "failed", None, params[2], None, 0.1, "loss became nan in epoch 1"),
     )
     for trial in (ended[2], ended[0], ended[1]):
         it.tell(trial)
@@ -500,7 +500,7 @@ def test_trials_under_way_and_waiting_are_told_apart(search, storage):
     it = search(with_points({"rate": 0.5, "units": 3}))
     it.ask()
     study = optuna.load_study(study_name="it", storage=storage)
-    assert [(trial.number, trial.state) for trial in scored_trials(study)] == [(0, "running")]
+    assert [(trial.number, trial.state) for trial in summarize_trials(study)] == [(0, "running")]
 
 
 def test_a_trial_under_way_is_listed_with_the_values_it_has(search, storage):
@@ -511,7 +511,7 @@ def test_a_trial_under_way_is_listed_with_the_values_it_has(search, storage):
     units = it.answer(number, HyperparameterRequest("units", "int", 8, 1, 64, step=2, sampling="log"))
     expected = {**values, "units": units}
     assert set(expected) == {"rate", "epochs", "units"}
-    [seen] = scored_trials(optuna.load_study(study_name="it", storage=storage))
+    [seen] = summarize_trials(optuna.load_study(study_name="it", storage=storage))
     assert (seen.state, dict(seen.params)) == ("running", expected)
     assert it.trials() == (seen,)
 
@@ -519,12 +519,12 @@ def test_a_trial_under_way_is_listed_with_the_values_it_has(search, storage):
 def test_best_of_takes_complete_trials_only_and_the_earlier_of_equals():
     """Pruned, failed and running trials are no winners, however good their scores."""
     trials = [
-        Scored(0, "pruned", 0.0, {}),
+        TrialSummary(0, "pruned", 0.0, {}),
         complete(1, 0.5),
         complete(2, 0.25),
         complete(3, 0.25),
-        Scored(4, "failed", None, {}),
-        Scored(5, "running", None, {}),
+        TrialSummary(4, "failed", None, {}),
+        TrialSummary(5, "running", None, {}),
     ]
     assert best_of(trials, LOSS).number == 2
     assert best_of(trials, Objective("m", "maximize")).number == 1
@@ -535,7 +535,7 @@ def test_best_of_takes_complete_trials_only_and_the_earlier_of_equals():
 
 def test_count_by_state_names_states_that_occur():
     """Counts are sorted by state; states without trials are left out."""
-    trials = [complete(0, 1.0), Scored(1, "failed", None, {}), complete(2, 1.0)]
+    trials = [complete(0, 1.0), TrialSummary(1, "failed", None, {}), complete(2, 1.0)]
     assert count_by_state(trials) == {"complete": 2, "failed": 1}
     assert list(count_by_state(trials)) == ["complete", "failed"]
 

@@ -6,9 +6,9 @@ import optuna
 import pytest
 
 from pipelines.api import make_study
-from pipelines.search.optuna_search import RESULT, best_of, scored_trials
+from pipelines.search.optuna_search import RESULT, best_of, summarize_trials
 from pipelines.search.space_evolution import changes_of, current_name, evolve_study
-from pipelines.study.load import Objective
+from pipelines.study.objective import Objective
 from search_spaces.suggest import suggest
 from tracking.store.database import Store
 
@@ -40,7 +40,7 @@ def store(tmp_path):
 def begun(store):
     """A study with three complete trials, and one that was cut off."""
     space = study_with(SPACE).space
-    study = optuna.create_study(storage=store.optuna_storage(), study_name="s", direction="maximize")
+    study = optuna.create_study(storage=store.open_optuna_storage(), study_name="s", direction="maximize")
     for params, value in POINTS:
         study.enqueue_trial({name: params[name] for name in params if name != "epochs"})
         trial = study.ask()
@@ -54,7 +54,7 @@ def begun(store):
 def evolved(store, **changes):
     study = study_with({name: each for name, each in {**SPACE, **changes}.items() if each is not None})
     change = evolve_study(store, study, study_with(SPACE).space.to_dict())
-    storage = store.optuna_storage()
+    storage = store.open_optuna_storage()
     return change, optuna.load_study(study_name=current_name(storage, "s"), storage=storage)
 
 
@@ -65,7 +65,7 @@ def test_a_widened_range_and_a_new_choice_keep_every_trial(store, begun):
     )
     assert (change.kept, change.before) == (3, 4)
     assert [trial.value for trial in study.trials[:3]] == [0.7, 0.9, 0.8]
-    assert [trial.number for trial in scored_trials(study)] == [0, 1, 2]
+    assert [trial.number for trial in summarize_trials(study)] == [0, 1, 2]
     assert study.best_trial.params == {"units": 64, "optimizer": "adam"}
     assert change.differences == (
         "units: {type: int, low: 8, high: 64} -> {type: int, low: 8, high: 512}",
@@ -86,7 +86,7 @@ def test_a_narrowed_range_leaves_out_what_no_longer_fits(store, begun):
     """A trial outside the new space stays in the list, teaches nothing and cannot win."""
     change, study = evolved(store, units={"type": "int", "low": 8, "high": 40})
     assert change.kept == 2
-    trials = scored_trials(study)
+    trials = summarize_trials(study)
     assert [trial.fits for trial in trials] == [True, False, True]
     assert best_of(trials, ACCURACY).number == 2
     assert study.best_trial.number == 2
@@ -112,7 +112,7 @@ def test_a_trial_that_was_cut_off_takes_up_no_budget(store, begun):
     """A trial without a result is not run again in a space that may not hold it, and does not count."""
     _, study = evolved(store, units={"type": "int", "low": 8, "high": 512})
     assert len(study.trials) == 4
-    assert len(scored_trials(study)) == 3
+    assert len(summarize_trials(study)) == 3
 
 
 def test_changes_are_recorded_in_order(store, begun):
@@ -125,7 +125,7 @@ def test_changes_are_recorded_in_order(store, begun):
 
 def test_a_generation_left_half_made_does_not_count(store, begun):
     """A kill before the change is noted leaves the old generation current, and the next try makes a whole one."""
-    storage = store.optuna_storage()
+    storage = store.open_optuna_storage()
     optuna.create_study(storage=storage, study_name="s~1", direction="maximize")
     assert current_name(storage, "s") == "s"
     change, study = evolved(store, units={"type": "int", "low": 8, "high": 512})

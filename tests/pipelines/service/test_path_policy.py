@@ -85,7 +85,7 @@ def test_a_full_path_below_will_do(place, spec):
 def test_nothing_else_is(place, spec, written):
     """Dots, links, full paths and impossible names get the same answer, which does not say what is there."""
     text = parse_document("study: s\ndata: {source: x}\nmodel: mlp\n", "s.yaml")
-    document = text.with_value(("data", "source"), written, "s.yaml")
+    document = text.replace_value(("data", "source"), written, "s.yaml")
     with pytest.raises(InputError, match="this service has no data called") as refused:
         confine_paths(document, spec, place / "uploads")
     assert "secret" not in str(refused.value).replace(written, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search_spaces.conditions import Condition
-from search_spaces.foreign.alternatives import Declared, one_a_name
+from search_spaces.foreign.alternatives import DeclaredParameter, separate_names
 from search_spaces.parameters import Categorical, Fixed, Int
 
 
@@ -14,8 +14,8 @@ def on(parent, *values):
 def brought(*parameters):
     """Return the parameters under names of their own, and the notes."""
     notes = []
-    declared = [Declared(parameter, (index,)) for index, parameter in enumerate(parameters)]
-    found = one_a_name(declared, lambda path, message: notes.append((path, message)))
+    declared = [DeclaredParameter(parameter, (index,)) for index, parameter in enumerate(parameters)]
+    found = separate_names(declared, lambda path, message: notes.append((path, message)))
     return [each.parameter for each in found], notes
 
 

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces.errors import InputError
-from search_spaces.foreign.formats import FORMATS, format_named, format_of
+from search_spaces.foreign.formats import FORMATS, detect_format, find_format
 from search_spaces.parameters import Categorical, Fixed, Float, Int
-from search_spaces.parse import parse_space, space_from_dict
+from search_spaces.parse import parse_space, parse_space_dict
 from search_spaces.space import Space
-from search_spaces.yaml_document import parse_document, plain_document, to_yaml
+from search_spaces.yaml_document import make_document
+from search_spaces.yaml_reader import parse_document
+from search_spaces.yaml_writer import to_yaml
 
 QUIET = settings(deadline=None, derandomize=True, max_examples=40)
 
@@ -23,15 +25,15 @@ QUIET = settings(deadline=None, derandomize=True, max_examples=40)
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_is_known_by_its_looks(name):
     """What a format writes is recognised as that format, and by no format that is asked before it."""
-    space = space_from_dict({"lr": {"type": "float", "low": 0.1, "high": 1.0}, "epochs": 3})
-    found = format_of(parse_document(FORMATS[name].write(space).text, "some file"))
+    space = parse_space_dict({"lr": {"type": "float", "low": 0.1, "high": 1.0}, "epochs": 3})
+    found = detect_format(parse_document(FORMATS[name].write(space).text, "some file"))
     assert found is FORMATS[name]
 
 
 def test_an_unknown_file_is_told_what_was_looked_for():
     """A file of no known format gets an error that lists the formats tried."""
     with pytest.raises(InputError) as caught:
-        format_of(parse_document("a: 1", "what.yaml"))
+        detect_format(parse_document("a: 1", "what.yaml"))
     assert str(caught.value).startswith("what.yaml:1:1: this looks like none of the formats")
     assert all(f"\n  {name}: " in str(caught.value) for name in FORMATS)
 
@@ -40,13 +42,13 @@ def test_an_unknown_file_is_told_what_was_looked_for():
 def test_our_own_files_are_told_from_others(text):
     """A file that is ours already says so."""
     with pytest.raises(InputError, match="kerastudy's own way"):
-        format_of(parse_document(text, "mine.yaml"))
+        detect_format(parse_document(text, "mine.yaml"))
 
 
 def test_an_unknown_name_is_told_the_nearest():
     """A format that does not exist is an error with the nearest name."""
     with pytest.raises(InputError, match='did you mean "keras-tuner"'):
-        format_named("kerastuner")
+        find_format("kerastuner")
 
 
 NAMES = st.sampled_from(["lr", "units", "depth", "rate", "net.lr", "a/b", "x-1"])
@@ -95,7 +97,7 @@ def test_what_both_can_say_comes_back_the_same(name, space):
 @pytest.mark.parametrize("shipped", ["mlp", "mlp-large", "cnn-augmented", "optimizer", "schedule"])
 def test_shipped_spaces_can_be_exported(name, shipped):
     """Every shipped space is written in every format; read again it has the same parameters with the same values."""
-    space = parse_space(plain_document({"extends": shipped}), ())
+    space = parse_space(make_document({"extends": shipped}), ())
     assert plain(there_and_back(FORMATS[name], space)).parameters == plain(space).parameters
 
 

@@ -7,8 +7,8 @@ from foreign_files import imported, notes_of, refusal
 
 from search_spaces.foreign import katib
 from search_spaces.parameters import Categorical, Fixed, Float, Int
-from search_spaces.parse import space_from_dict
-from search_spaces.yaml_document import parse_document
+from search_spaces.parse import parse_space_dict
+from search_spaces.yaml_reader import parse_document
 
 EXPERIMENT = """
 apiVersion: kubeflow.org/v1beta1
@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_told_with_its_place(entry, message):
 
 def test_the_export_is_an_experiment():
     """Every value is text, fixed values are lists of one, and what Katib cannot say is named."""
-    space = space_from_dict(
+    space = parse_space_dict(
         {
             "units": {"type": "int", "low": 16, "high": 64, "log": True, "default": 32},
             "optimizer": ["sgd", None],

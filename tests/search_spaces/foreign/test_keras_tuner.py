@@ -9,7 +9,7 @@ from foreign_files import as_json, imported, notes_of, refusal, there_and_back
 from search_spaces.conditions import Condition
 from search_spaces.foreign import keras_tuner
 from search_spaces.parameters import Categorical, Fixed, Float, Int
-from search_spaces.parse import space_from_dict
+from search_spaces.parse import parse_space_dict
 
 
 def parent(name, *values):
@@ -176,7 +176,7 @@ WHOLE = {
 
 def test_a_space_comes_back_the_same():
     """What both can say survives the way there and back: ranges, steps, scales, defaults, conditions."""
-    space = space_from_dict(WHOLE)
+    space = parse_space_dict(WHOLE)
     result = keras_tuner.write(space)
     assert there_and_back(keras_tuner, space) == space
     assert result.notes == ()
@@ -186,7 +186,7 @@ def test_keras_tuner_takes_what_is_written():
     """KerasTuner's own class reads the export, with the conditions working and the values filled in."""
     from keras_tuner import HyperParameters
 
-    hps = HyperParameters.from_config(json.loads(keras_tuner.write(space_from_dict(WHOLE)).text))
+    hps = HyperParameters.from_config(json.loads(keras_tuner.write(parse_space_dict(WHOLE)).text))
     kinds = {each.name: type(each).__name__ for each in hps.space}
     assert kinds == {
         **{
@@ -225,7 +225,7 @@ def test_our_reading_agrees_with_keras_tuner():
 def test_what_keras_tuner_cannot_say_is_named():
     """Comparisons become lists of values where there are such; constraints, mixed choices and nulls are named."""
     result = keras_tuner.write(
-        space_from_dict(
+        parse_space_dict(
             {
                 "depth": {"type": "int", "low": 1, "high": 3},
                 "momentum": {"type": "float", "low": 0.0, "high": 0.9},

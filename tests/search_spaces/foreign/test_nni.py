@@ -10,8 +10,8 @@ from foreign_files import as_json, imported, notes_of, refusal, there_and_back
 from search_spaces.conditions import Condition
 from search_spaces.foreign import nni
 from search_spaces.parameters import Categorical, Fixed, Float, Int
-from search_spaces.parse import space_from_dict
-from search_spaces.yaml_document import parse_document
+from search_spaces.parse import parse_space_dict
+from search_spaces.yaml_reader import parse_document
 
 
 def given(kind, *values):
@@ -131,7 +131,7 @@ NESTED = {
 
 def test_conditions_on_choices_come_back():
     """Conditions on choices are written as nested choices, and read again as the same conditions."""
-    space = space_from_dict(NESTED)
+    space = parse_space_dict(NESTED)
     assert nni.write(space).notes == ()
     assert there_and_back(nni, space).parameters == space.parameters
 
@@ -139,7 +139,7 @@ def test_conditions_on_choices_come_back():
 def test_other_conditions_are_named():
     """A second condition, and one on a range, cannot be nested: the parameter is drawn anyway, and a note says so."""
     more = {"width": {"type": "int", "low": 1, "high": 2, "when": {"depth": ">= 2", "schedule": "cosine"}}}
-    result = nni.write(space_from_dict({**NESTED, **more}))
+    result = nni.write(parse_space_dict({**NESTED, **more}))
     sgd = json.loads(result.text)["optimizer"]["_value"][1]
     assert "width" in sgd["schedule"]["_value"][1]
     assert notes_of(result) == "NNI has conditions on one choice only; not kept: width (depth >= 2)"
@@ -148,14 +148,14 @@ def test_other_conditions_are_named():
 def test_of_two_choices_the_innermost_nests():
     """A parameter that waits for a choice and for one nested in it stands below the inner one, whatever the order."""
     more = {"beta": {"type": "float", "low": 0.1, "high": 1.0, "when": {"optimizer": "sgd", "schedule": "cosine"}}}
-    written = json.loads(nni.write(space_from_dict({**NESTED, **more})).text)
+    written = json.loads(nni.write(parse_space_dict({**NESTED, **more})).text)
     assert "beta" in written["optimizer"]["_value"][1]["schedule"]["_value"][1]
 
 
 def test_nesting_does_not_explode():
     """What many choices bring stands below each of them; where that would be too often it is drawn always."""
     deep = {f"c{level}": {"choices": [1, 2], "when": {f"c{level - 1}": [1, 2]}} for level in range(1, 30)}
-    result = nni.write(space_from_dict({"c0": [1, 2], **deep}))
+    result = nni.write(parse_space_dict({"c0": [1, 2], **deep}))
     assert len(result.text) < 200_000
     assert "not kept: c7 (c6 is 1 or 2)" in notes_of(result)
 
@@ -171,7 +171,7 @@ def test_a_space_in_another_file_is_named():
 
 def test_a_choice_of_null_can_have_parameters_below():
     """A choice that is null is written with the others that parameters depend on, and read again."""
-    space = space_from_dict(
+    space = parse_space_dict(
         {"opt": ["sgd", None], "rate": {"type": "float", "low": 0.1, "high": 1.0, "when": {"opt": None}}}
     )
     assert there_and_back(nni, space) == space

@@ -16,7 +16,7 @@ from optuna.distributions import (
 
 from search_spaces.foreign import optuna
 from search_spaces.parameters import Categorical, Fixed, Float, Int
-from search_spaces.parse import space_from_dict
+from search_spaces.parse import parse_space_dict
 
 DISTRIBUTIONS = {
     "lr": FloatDistribution(1e-4, 1e-1, log=True),
@@ -51,7 +51,7 @@ def test_what_optuna_writes_is_read(opened):
 
 def test_optuna_reads_what_is_written():
     """Optuna's own function reads every exported distribution, and they are those that were meant."""
-    space = space_from_dict({parameter.name: parameter.to_dict() for parameter in SPACE})
+    space = parse_space_dict({parameter.name: parameter.to_dict() for parameter in SPACE})
     written = json.loads(optuna.write(space).text)
     assert {name: json_to_distribution(as_json(found)) for name, found in written.items()} == DISTRIBUTIONS
 
@@ -97,7 +97,7 @@ def test_a_distribution_in_a_text_has_the_place_of_the_text():
 
 def test_what_optuna_cannot_say_is_named():
     """Logarithmic steps become the list of their values; conditions and defaults are named."""
-    space = space_from_dict(
+    space = parse_space_dict(
         {
             "units": {"type": "int", "low": 4, "high": 16, "log": True, "step": 2, "default": 8},
             "rate": {"type": "float", "low": 0.0, "high": 1.0, "when": {"units": 8}},

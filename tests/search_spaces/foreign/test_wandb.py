@@ -7,8 +7,8 @@ from foreign_files import imported, notes_of, refusal
 
 from search_spaces.foreign import wandb
 from search_spaces.parameters import Categorical, Fixed, Float, Int
-from search_spaces.parse import space_from_dict
-from search_spaces.yaml_document import parse_document
+from search_spaces.parse import parse_space_dict
+from search_spaces.yaml_reader import parse_document
 
 
 def one(entry):
@@ -122,7 +122,7 @@ def test_what_cannot_be_read_is_told_with_its_place(entry, message):
 
 def test_what_a_sweep_cannot_say_is_named():
     """Defaults, conditions and constraints are named; steps that are no multiples become a list."""
-    space = space_from_dict(
+    space = parse_space_dict(
         {
             "units": {"type": "int", "low": 16, "high": 256, "log": True, "step": 2, "default": 32},
             "odd": {"type": "int", "low": 1, "high": 9, "step": 2},
@@ -145,6 +145,6 @@ def test_what_a_sweep_cannot_say_is_named():
 
 def test_too_many_steps_for_a_list_are_left_out():
     """A step that no list can stand in for goes, with a note."""
-    result = wandb.write(space_from_dict({"n": {"type": "int", "low": 1, "high": 100_000, "step": 2}}))
+    result = wandb.write(parse_space_dict({"n": {"type": "int", "low": 1, "high": 100_000, "step": 2}}))
     assert parse_document(result.text, "sweep.yaml").data["parameters"]["n"]["distribution"] == "int_uniform"
     assert "all values in range are drawn for: n" in notes_of(result)
