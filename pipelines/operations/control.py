@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from pipelines.queries.study_reader import StudyReader, load_record
+from pipelines.queries.record_reader import load_record
+from pipelines.queries.study_reader import StudyReader
 from pipelines.study.stored import is_unchecked
 from pipelines.study.study import Study
 from pipelines.workspace.home import Home

@@ -10,9 +10,11 @@ from functools import partial
 
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
+from pipelines.data.source_paths import list_source_files
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.submit import check_study, enqueue
-from pipelines.study.stored import find_known_study
+from pipelines.queries.study_reader import StudyReader
+from pipelines.study.stored import find_known_study, serialize_study
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEnded, StudyEvent
 from pipelines.supervisor.fleet_planner import unfit
@@ -32,6 +34,26 @@ def run_to_end(supervisor: Supervisor, listen: Callable[[StudyEvent], None] = la
     if not isinstance(event, StudyEnded):
         raise AssertionError("a supervisor's last event is StudyEnded")
     return event
+
+
+def find_finished(study: Study, home: Home, *, evolve: bool = False) -> StudyEnded | None:
+    """Return the end of a study that has nothing left to run; None if it may have.
+
+    The data is not read: its files are unchanged if none is newer than the prepared data.
+
+    Raises:
+        InputError: if the study is known and searches something else.
+    """
+    known = find_known_study(study, home, evolve=evolve)
+    if known is None or known.state != "finished" or sum(known.counts.values()) < study.spec.budget.trials:
+        return None
+    prepared = home.data(study.name) / "summary.json"
+    if known.document != serialize_study(study) or not prepared.exists():
+        return None
+    if any(file.stat().st_mtime > prepared.stat().st_mtime for file in list_source_files(study.spec.data, study.base)):
+        return None
+    with StudyReader.open(home) as reader:
+        return reader.read_end(study.name)
 
 
 @contextmanager
@@ -87,11 +109,18 @@ def _load_in_background(load: Callable[[], None]) -> Iterator[None]:
 def supervise_cancellation(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a supervisor that cancels a study that no process works on; it trains nothing."""
     with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
-        yield _make_supervisor(study, load_summary(home.data(study.name)), home, store, engine, control_request="cancel")
+        yield _make_supervisor(
+            study, load_summary(home.data(study.name)), home, store, engine, control_request="cancel"
+        )
 
 
 def _make_supervisor(
-    study: Study, summary: DataSummary, home: Home, store: Store, engine: LocalEngine, control_request: ControlRequest | None = None
+    study: Study,
+    summary: DataSummary,
+    home: Home,
+    store: Store,
+    engine: LocalEngine,
+    control_request: ControlRequest | None = None,
 ) -> Supervisor:
     def may_deliver() -> bool:  # the supervisor that it refers to is made from the dispatcher
         return supervisor.is_in_charge()

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection
-
 from pipelines.data.prepared_folder import load_summary
 from pipelines.integrations.oracle_records import goal_of, queued_name, recorded_name
-from pipelines.queries.study_reader import StudyReader, load_record
+from pipelines.queries.record_reader import load_record
+from pipelines.queries.study_reader import StudyReader
 from pipelines.recording.backfill import Backfill, Before, backfill_study
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
@@ -20,12 +19,11 @@ from tracking.mlflow.sink import make_home_sink_factory
 from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
+from tracking.store.lease_keeper import LeaseKeeper
 from tracking.store.retrainings import Retrainings
-from tracking.store.study_queue import Lease, LeaseLostError, StudyBusyError, StudyQueue, StudyRecord, identify_process
+from tracking.store.study_queue import StudyBusyError, StudyQueue, StudyRecord
 
 _LOOK_EVERY_S = 0.1
-_RENEW_EVERY_S = 10.0
-_LEASE_TTL_S = 60.0
 _LESS_PATIENCE = 4
 # Before anything can be delivered MLflow's modules must be loaded, which takes long on a busy machine.
 _MOST_TO_LOAD_S = 60.0
@@ -149,13 +147,17 @@ def _backfill(home: Home, store: Store, record: StudyRecord) -> Backfill:
     outbox = Outbox(store)
     before = Before(next(iter(outbox.list_opened(record.name)), None), outbox.find_closed(record.name))
     retrainings = Retrainings(store).list(record.name)
-    told = backfill_study(load_record(record), load_summary(data), record, before, home, store.open_optuna_storage(), retrainings)
+    told = backfill_study(
+        load_record(record), load_summary(data), record, before, home, store.open_optuna_storage(), retrainings
+    )
     if told is None:
         raise InputError(f"{record.name} has not begun: there is nothing to tell MLflow")
     return told
 
 
-def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: float, watch: SyncMonitor) -> SyncResult:
+def _deliver(
+    home: Home, store: Store, name: str, leases: LeaseKeeper, patience_s: float, watch: SyncMonitor
+) -> SyncResult:
     """Deliver what waits of a study until MLflow has it, or has taken nothing for so long."""
     outbox = Outbox(store)
     before = outbox.read_backlog(name).rows
@@ -163,7 +165,7 @@ def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: f
         store,
         make_home_sink_factory(home.folder, os.environ, namespace=store.identity),
         study=name,
-        may_deliver=leases.hold,
+        may_deliver=leases.is_held,
     )
     delivery.start()
     try:
@@ -175,7 +177,7 @@ def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: f
             and not watch.is_cancelled
         ):
             watch.show(SyncProgress(name, now.rows, delivery.last_error))
-            leases.renew()
+            leases.renew_if_due()
             is_loading = not (delivery.is_connected or delivery.last_error) and time.monotonic() < loaded_by
             if now.rows < fewest or is_loading:
                 fewest, taken_at = now.rows, time.monotonic()
@@ -188,7 +190,7 @@ def _deliver(home: Home, store: Store, name: str, leases: _Leases, patience_s: f
 
 
 @contextmanager
-def _hold(store: Store, name: str) -> Iterator[_Leases]:
+def _hold(store: Store, name: str) -> Iterator[LeaseKeeper]:
     """Hold a study, so that nobody else delivers its records.
 
     A study file and KerasTuner's own tuner may each have a study of one name, and share its records.
@@ -197,7 +199,7 @@ def _hold(store: Store, name: str) -> Iterator[_Leases]:
         StudyBusyError: if another process works on it.
     """
     queue = StudyQueue(store)
-    leases = _Leases(store)
+    leases = LeaseKeeper(store)
     try:
         for each in (name, queued_name(name)):
             if queue.find(each) is not None:
@@ -205,39 +207,3 @@ def _hold(store: Store, name: str) -> Iterator[_Leases]:
         yield leases
     finally:
         leases.release()
-
-
-class _Leases:
-    """The leases on one study's names."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._queue = StudyQueue(store)
-        self._leases: list[Lease] = []
-        self._renewed_at = time.monotonic()
-
-    def claim(self, name: str) -> None:
-        self._leases.append(self._queue.claim(name, identify_process(), _LEASE_TTL_S))
-
-    def renew(self) -> None:
-        """Renew them every now and then."""
-        if time.monotonic() - self._renewed_at > _RENEW_EVERY_S:
-            self._renewed_at = time.monotonic()
-            self._leases = [self._queue.renew(lease) for lease in self._leases]
-
-    def verify(self, connection: Connection) -> None:
-        for lease in self._leases:
-            self._queue.verify(lease, connection)
-
-    def hold(self) -> bool:
-        """Say whether they are still ours."""
-        try:
-            with self._store.read() as connection:
-                self.verify(connection)
-        except LeaseLostError:
-            return False
-        return True
-
-    def release(self) -> None:
-        for lease in self._leases:
-            self._queue.release(lease)

@@ -1,4 +1,4 @@
-"""What the operator of a service decides: `service.yaml` in the home, or the file that is named."""
+"""Settings of the operator of a service: `service.yaml` in the home, or a file named at the start."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ NotificationKind = Literal["finished", "failed", "new_best"]
 
 
 class TlsSpec(Section):
-    """A certificate, where the service itself speaks TLS."""
+    """Certificate and key of a service that uses TLS itself."""
 
     certificate: str = Field(min_length=1, description="File with the certificate chain, PEM.")
     key: str = Field(min_length=1, description="File with its private key, PEM.")
 
 
 class NotifySpec(Section):
-    """Whom to tell of what. Choose a webhook or a command."""
+    """Receiver of notifications: a webhook or a command."""
 
     on: list[NotificationKind] = Field(
-        default=["finished", "failed"], min_length=1, description="What to tell: `finished`, `failed`, `new_best`."
+        default=["finished", "failed"], min_length=1, description="Events to send: `finished`, `failed`, `new_best`."
     )
-    webhook: str | None = Field(None, pattern=r"^https?://", description="Address that gets a POST with JSON.")
+    webhook: str | None = Field(None, pattern=r"^https?://", description="URL that receives a POST with JSON.")
     secret_file: str | None = Field(
-        None, description="File with the secret that signs what is posted (HMAC-SHA-256 in `X-Kerastudy-Signature`)."
+        None, description="File with the secret that signs the POST (HMAC-SHA-256 in `X-Kerastudy-Signature`)."
     )
     command: list[str] | None = Field(
-        None, min_length=1, description="Program and arguments; it gets the JSON on standard input."
+        None, min_length=1, description="Program and arguments; it receives the JSON on standard input."
     )
 
     @model_validator(mode="after")
@@ -47,46 +47,49 @@ class NotifySpec(Section):
         if (self.webhook is None) == (self.command is None):
             raise ValueError("expected either webhook or command")
         if self.secret_file is not None and self.webhook is None:
-            raise ValueError("secret_file signs what a webhook gets; add webhook, or remove it")
+            raise ValueError("secret_file signs the POST of a webhook; add webhook, or remove secret_file")
         return self
 
 
 class ServiceSpec(Section):
-    """The file of a service."""
+    """File of a service."""
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
     hosts: list[str] = Field(
-        default=[], description="Names by which clients may reach it besides localhost and the address it listens on."
+        default=[], description="Host names of the service, besides localhost and the address that it listens on."
     )
-    tls: TlsSpec | None = Field(None, description="Certificate and key, where the service itself speaks TLS.")
+    tls: TlsSpec | None = Field(None, description="Certificate and key, if the service uses TLS itself.")
     tls_in_front: bool = Field(
         False,
-        description="A proxy in front speaks TLS; without that or `tls`, only this machine's own addresses will do.",
+        description="A proxy in front uses TLS; without that or `tls`, the service listens on this machine's addresses only.",
     )
     studies: int = Field(1, ge=1, le=64, description="Studies that run at a time.")
     workers: int | None = Field(
-        None, ge=1, le=256, description="Most worker processes of one study, whatever its file says."
+        None, ge=1, le=256, description="Most worker processes of one study, whatever its file requests."
     )
-    data: list[str] = Field(default=[], description="Folders below which studies may read data.")
+    data: list[str] = Field(default=[], description="Folders from which studies may read data.")
     code: list[str] = Field(
-        default=[], description="Code that studies may name as model or loader: `/folder/file.py:function`, in full."
+        default=[],
+        description="Code that studies may name as model or loader, with its full path: `/folder/file.py:function`.",
     )
     uploads: Bytes | None = Field(
-        None, description='Largest file that may be uploaded, such as "200MB"; none if left out.'
+        None, description='Largest uploaded file, such as "200MB"; without it, uploads are refused.'
     )
-    all_uploads: Bytes = Field(10**10, description="Most that all uploaded files may take together.")
-    mlflow: bool = Field(True, description="Run MLflow's UI next to it, below `/mlflow/`.")
+    all_uploads: Bytes = Field(10**10, description="Largest total size of all uploaded files.")
+    mlflow: bool = Field(True, description="Run MLflow's UI with the service, below `/mlflow/`.")
     mlflow_url: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="Where browsers reach the MLflow that `MLFLOW_TRACKING_URI` names, where that is another address.",
+        description="URL at which browsers reach the MLflow server of `MLFLOW_TRACKING_URI`, if it is another one.",
     )
-    notify: list[NotifySpec] = Field(default=[], description="Whom to tell when a study ends or has a new best trial.")
+    notify: list[NotifySpec] = Field(
+        default=[], description="Receivers of notifications when a study ends or has a new best trial."
+    )
 
 
 def read_config(file: Path | None, home: Path) -> ServiceSpec:
-    """Return what a file says, or the home's `service.yaml`; what holds without a file where there is none.
+    """Return the settings in a file, or in the home's `service.yaml`; the defaults where there is none.
 
     Raises:
         InputError: with every problem of the file.
@@ -106,11 +109,14 @@ def read_config(file: Path | None, home: Path) -> ServiceSpec:
 
 
 def _find_missing_files(document: Document, spec: ServiceSpec) -> list[Problem]:
-    """Return what is named and is not there: paths that are not absolute mean something else after the next `cd`."""
+    """Return a problem for each file that does not exist, and each path that is not absolute.
+
+    A relative path means another file when the service is started from another folder.
+    """
     problems = []
     for index, folder in enumerate(spec.data):
         if not Path(folder).is_absolute() or not Path(folder).is_dir():
-            message = f"expected the absolute path of a folder that is there, got {folder}"
+            message = f"expected the absolute path of an existing folder, got {folder}"
             problems.append(document.make_problem(("data", index), message))
     for index, reference in enumerate(spec.code):
         try:

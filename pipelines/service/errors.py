@@ -1,4 +1,11 @@
-"""What a service refuses besides bad input."""
+"""Errors of the service besides bad input: forbidden requests, and too large or too many ones.
+
+::
+
+    KerastudyError
+        ForbiddenError
+        TooMuchError
+"""
 
 from __future__ import annotations
 
@@ -7,15 +14,15 @@ from tracking.store.tokens import Scope, Token
 
 
 class ForbiddenError(KerastudyError):
-    """The token's scope does not allow what was asked."""
+    """The token's scope does not allow the request."""
 
 
 class TooMuchError(KerastudyError):
-    """What was sent is too large, or too many ask for the same at once."""
+    """A body is too large, or there are too many requests of a kind at once."""
 
 
 def require_scope(token: Token, scope: Scope) -> None:
-    """Make sure that a token's scope takes in another.
+    """Check that a token's scope includes another one.
 
     Raises:
         ForbiddenError: if it does not.

@@ -1,4 +1,4 @@
-"""What Prometheus is told: counts that are read from the store when it asks."""
+"""Metrics for Prometheus: counts that are read from the store at each request."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def render_metrics(store: Store, home: Home) -> bytes:
             trials.labels(record.name, state).set(count)
     waiting = Gauge("kerastudy_mlflow_backlog_records", "Records that MLflow has not taken yet.", registry=registry)
     waiting.set(Outbox(store).count_pending())
-    free = Gauge("kerastudy_home_free_bytes", "Room left on the disk of the home.", registry=registry)
+    free = Gauge("kerastudy_home_free_bytes", "Free bytes on the disk of the home.", registry=registry)
     free.set(shutil.disk_usage(home.folder).free)
     return generate_latest(registry)

@@ -1,6 +1,6 @@
-"""Where a study is seen in MLflow's UI: an address that stays, `/mlflow/studies/NAME`, leads there.
+"""Stable addresses of studies in MLflow's UI: `/mlflow/studies/NAME` redirects to the study's leaderboard.
 
-MLflow's own addresses hold a number that only MLflow knows, so it is asked when somebody wants to look.
+MLflow's addresses hold the number that MLflow gave to the experiment, so each request looks it up there.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _ENV = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING
 
 
 class MlflowPages:
-    """Finds studies in MLflow.
+    """Addresses of studies in one MLflow.
 
     Args:
         reader: what knows the studies.
-        client: asks MLflow's server.
-        base: where browsers reach its UI; a path if it is below this service.
+        client: HTTP client of MLflow's server.
+        base: URL of its UI for browsers; a path if it is below this service.
     """
 
     def __init__(self, reader: StudyReader, client: httpx.AsyncClient, base: str) -> None:
@@ -37,11 +37,14 @@ class MlflowPages:
         self._base = base
 
     async def find(self, path: str) -> str:
-        """Return the address of the leaderboard of the study that `PAGES` and its name stand for.
+        """Return the address of a study's leaderboard.
+
+        Args:
+            path: `PAGES` and the study's name.
 
         Raises:
-            UnknownError: if there is no such study, or MLflow was not told of it yet.
-            KerastudyError: if MLflow does not answer as it should.
+            UnknownError: if there is no such study, or MLflow has no records of it yet.
+            KerastudyError: if MLflow answers with an error.
             httpx.HTTPError: if it does not answer at all.
         """
         name = path.removeprefix(PAGES).rstrip("/")
@@ -49,17 +52,17 @@ class MlflowPages:
         answer = await self._client.get(_ASK, params={"experiment_name": experiment})
         if answer.status_code == 404:
             raise UnknownError(
-                f"MLflow was not told of {study} yet: its first trial has not begun, or its records wait"
+                f"MLflow has no records of {study} yet: its first trial has not begun, or its records wait"
             )
         if not answer.is_success:
-            raise KerastudyError(f"MLflow answers {answer.status_code} when it is asked where {study} is")
+            raise KerastudyError(f"MLflow answered the request for {study} with status {answer.status_code}")
         return make_leaderboard_url(
             self._base, answer.json()["experiment"]["experiment_id"], make_leaderboard_view_id(study)
         )
 
 
 def make_external_client(address: str, environ: Mapping[str, str] = os.environ) -> httpx.AsyncClient:
-    """Return what asks an MLflow server elsewhere, with the password or the token that MLflow's own client takes."""
+    """Return an HTTP client of an MLflow server elsewhere, with the password or token that MLflow's client reads too."""
     user, password, token = (environ.get(name, "") for name in _ENV)
     headers = {"Authorization": f"Bearer {token}"} if token and not user else {}
     auth = httpx.BasicAuth(user, password) if user else None

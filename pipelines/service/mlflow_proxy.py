@@ -1,7 +1,7 @@
-"""MLflow's UI and API below `/mlflow`, behind the same hosts and tokens as everything else.
+"""Proxy of MLflow's UI and API below `/mlflow`, with the hosts and tokens of the service.
 
-MLflow itself listens on a socket in a folder that is this user's alone, so there is no other way to it. Every token
-reads; only an admin's token writes; nobody names a location of files (see `mlflow_routes`).
+MLflow listens on a socket in a folder that only this user can open, so the proxy is the only way to it. Every token may
+read; only an admin's token may write; no token may name a location of files (see `mlflow_routes`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.service.security_middleware import MLFLOW, Receive, Scope, Send
 from search_spaces.errors import KerastudyError, UnknownError
 from tracking.store.tokens import Token
 
-_SILENT = "MLflow does not answer yet, or not any more"
+_NO_ANSWER = "MLflow does not answer"
 _PATIENCE = httpx.Timeout(120.0, connect=5.0)
 _CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 _OF_ONE_CONNECTION = frozenset(
@@ -29,12 +29,12 @@ _NOT_PASSED_BACK = _OF_ONE_CONNECTION | {b"date", b"server", b"set-cookie"}
 
 
 class MlflowProxy:
-    """An ASGI application that passes requests on to MLflow.
+    """ASGI application that forwards requests to MLflow.
 
     Args:
-        client: asks the MLflow that this service runs; None where it runs none.
-        pages: finds studies in MLflow; None where there is no MLflow with a UI.
-        elsewhere: where MLflow is if this service runs none, in words.
+        client: HTTP client of the MLflow that this service runs; None where it runs none.
+        pages: addresses of studies in MLflow; None where there is no MLflow with a UI.
+        elsewhere: in words, where MLflow is if this service runs none.
     """
 
     def __init__(self, client: httpx.AsyncClient | None, pages: MlflowPages | None, elsewhere: str = "") -> None:
@@ -43,7 +43,7 @@ class MlflowProxy:
         self._elsewhere = elsewhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on, and its answer back."""
+        """Forward one request, and its answer back."""
         if self._pages is not None and scope["path"].startswith(PAGES):
             await _redirect_to_page(self._pages, scope["path"], send)
             return
@@ -72,7 +72,7 @@ class MlflowProxy:
         try:
             answer = await client.send(request, stream=True)
         except httpx.HTTPError:
-            await _send_problem(send, 503, f"{_SILENT}; it is started again by itself")
+            await _send_problem(send, 503, f"{_NO_ANSWER}; the service starts it again")
             return
         try:
             kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _NOT_PASSED_BACK]
@@ -85,13 +85,13 @@ class MlflowProxy:
 
 
 def make_socket_client(socket: Path) -> httpx.AsyncClient:
-    """Return what asks the MLflow that listens on a socket."""
+    """Return an HTTP client of the MLflow that listens on a socket."""
     transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=_CONNECTIONS)
     return httpx.AsyncClient(transport=transport, base_url=f"http://localhost{MLFLOW}", timeout=_PATIENCE)
 
 
 async def _redirect_to_page(pages: MlflowPages, path: str, send: Send) -> None:
-    """Answer with where a study is seen."""
+    """Redirect to the page of a study in MLflow."""
     try:
         await _send_redirect(send, await pages.find(path))
     except UnknownError as error:
@@ -99,7 +99,7 @@ async def _redirect_to_page(pages: MlflowPages, path: str, send: Send) -> None:
     except KerastudyError as error:
         await _send_problem(send, 502, str(error))
     except httpx.HTTPError:
-        await _send_problem(send, 503, _SILENT)
+        await _send_problem(send, 503, _NO_ANSWER)
 
 
 async def _send_redirect(send: Send, location: str) -> None:

@@ -1,7 +1,7 @@
-"""MLflow's routes that a token may use behind the service: reading for everybody, the rest for admins.
+"""Routes of MLflow that a token may use behind the service: reading for every token, the rest for admins.
 
-Everything is refused that is not listed, so a route that a new MLflow brings stays closed until somebody adds it here.
-Paths are those of MLflow 3.17, without the prefix below which the service shows them.
+A route that is not listed is refused, so a new route of a new MLflow stays closed until it is added here. Paths are
+those of MLflow 3.17, without the prefix `/mlflow`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ POST 3.0/mlflow/traces/metrics
 POST 3.0/mlflow/traces/search
 GET 3.0/mlflow/workspaces
 """
-# They take a location where files are written or read, so they are closed to admins too.
+# They take a location of files, and MLflow would read or write there: closed to admins too.
 _WITH_LOCATION: Final = """
 POST 2.0/mlflow/experiments/create
 POST 2.0/mlflow/model-versions/create
@@ -69,12 +69,12 @@ _PLACEHOLDERS: Final = {"<path>": r".+", "<name>": r"[^/]+"}
 
 
 def is_read_only(method: str, path: str) -> bool:
-    """Return whether a request only reads: `path` is MLflow's own, decoded."""
+    """Return whether a request only reads; `path` is without the prefix, and decoded."""
     return _has_match(_READING, method, path)
 
 
 def has_location(method: str, path: str) -> bool:
-    """Return whether a request can name a folder or an address where MLflow is to keep or find files."""
+    """Return whether a request can name a folder or a URL where MLflow keeps or reads files."""
     return _has_match(_LOCATED, method, path)
 
 

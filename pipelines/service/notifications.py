@@ -1,8 +1,8 @@
-"""Tells people of a study's end or its new best trial: a signed POST, or a command of the operator's.
+"""Notifications of a study's end or its new best trial: a signed POST, or a command of the operator's.
 
-How far people were told stands in the store as a position in the study's events, so a notice is sent after a restart
-too, and sent again at most where the service was killed in between. A receiver that does not answer is tried again;
-in the end its notice is given up, with a line in the service's log.
+The store keeps the position in the study's events up to which notifications were sent. So one is also sent after a
+restart, and sent twice only where the service was killed in between. A receiver that does not answer is tried again, five
+times; then the notification is dropped, with a line in the service's log.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from tracking.store.database import Store, now_ms
 from tracking.store.submissions import Submission, Submissions
 
 SIGNATURE = "X-Kerastudy-Signature"
-_TRIES = 5
-_PATIENCE_S = 10.0
+_ATTEMPTS = 5
+_TIMEOUT_S = 10.0
 _COMMAND_S = 60.0
 _LOOK_EVERY_S = 1.0
 _STALE_MS = 86_400_000
@@ -38,38 +38,38 @@ _log = logging.getLogger("kerastudy.service")
 
 
 class _DeliveryError(Exception):
-    """A receiver did not take a notice."""
+    """A receiver did not accept a notification."""
 
 
 class Notifier:
-    """Looks for news of the service's studies, and sends them, each to everyone who wants its kind."""
+    """Thread that reads the events of the service's studies and sends notifications to the receivers of their kind."""
 
     def __init__(self, home: Home, store: Store, receivers: Sequence[NotifySpec]) -> None:
         self._home = home
         self._submissions = Submissions(store)
         self._receivers = receivers
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="notices", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="notifications", daemon=True)
 
     def start(self) -> None:
-        """Begin to look; does nothing where nobody is to be told."""
+        """Start the thread, if there are receivers."""
         if self._receivers:
             self._thread.start()
 
     def stop(self) -> None:
-        """Send nothing more; what was not sent is sent after the next start."""
+        """Stop sending; notifications that wait are sent after the next start."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(_PATIENCE_S)
+            self._thread.join(_TIMEOUT_S)
 
     def step(self) -> None:
-        """Send what is new of every study."""
+        """Send the new notifications of every study."""
         for submission in self._submissions.list():
             for event in read_events_after(self._home, submission.study, submission.notified_bytes):
                 if self._ended.is_set():
                     return
-                if (notice := _make_notification(submission, event)) is not None:
-                    self._send(notice)
+                if (notification := _make_notification(submission, event)) is not None:
+                    self._send(notification)
                 self._submissions.record_notified(submission.study, event.id)
 
     def _run(self) -> None:
@@ -77,31 +77,33 @@ class Notifier:
             try:
                 self.step()
             except Exception:
-                _log.exception("looking for news failed; it is tried again")
-                self._ended.wait(_PATIENCE_S)
+                _log.exception("reading the events failed; it is tried again")
+                self._ended.wait(_TIMEOUT_S)
 
     def _sleep(self, seconds: float) -> None:
         self._ended.wait(seconds)
 
-    def _send(self, notice: Mapping[str, Any]) -> None:
+    def _send(self, notification: Mapping[str, Any]) -> None:
         for receiver in self._receivers:
-            if notice["kind"] not in receiver.on:
+            if notification["kind"] not in receiver.on:
                 continue
             tries = Retrying(
-                stop=stop_after_attempt(_TRIES),
+                stop=stop_after_attempt(_ATTEMPTS),
                 wait=wait_exponential(max=30.0),
                 retry=retry_if_exception_type(_DeliveryError),
                 sleep=self._sleep,
             )
             try:
-                tries(_send_to, receiver, json.dumps(notice).encode())
+                tries(_send_to, receiver, json.dumps(notification).encode())
             except RetryError as error:
                 why = error.last_attempt.exception()
-                _log.warning("the notice %s of %s was given up: %s", notice["kind"], notice["study"], why)
+                _log.warning(
+                    "the notification %s of %s was dropped: %s", notification["kind"], notification["study"], why
+                )
 
 
 def _make_notification(submission: Submission, event: StoredEvent) -> Mapping[str, Any] | None:
-    """Return what people are told of an event; None if it is no news, or none any more."""
+    """Return the notification of an event; None for an event without one, or one that is a day old."""
     kind: NotificationKind | None = None
     if event.kind == "study-ended":
         kind = _OF_STATE.get(event.content.get("state", ""))
@@ -116,7 +118,7 @@ def _send_to(receiver: NotifySpec, body: bytes) -> None:
     try:
         if receiver.webhook is not None:
             headers = {"Content-Type": "application/json", **_sign(receiver.secret_file, body)}
-            httpx.post(receiver.webhook, content=body, headers=headers, timeout=_PATIENCE_S).raise_for_status()
+            httpx.post(receiver.webhook, content=body, headers=headers, timeout=_TIMEOUT_S).raise_for_status()
         elif receiver.command is not None:
             subprocess.run(receiver.command, input=body, timeout=_COMMAND_S, check=True, capture_output=True)
     except (httpx.HTTPError, OSError, subprocess.SubprocessError) as error:
@@ -124,7 +126,7 @@ def _send_to(receiver: NotifySpec, body: bytes) -> None:
 
 
 def _sign(secret_file: str | None, body: bytes) -> dict[str, str]:
-    """Return the header that proves where a notice comes from, and when: `t=SECONDS,v1=HEX` over `SECONDS.BODY`."""
+    """Return the header that proves the sender and the time: `t=SECONDS,v1=HEX` over `SECONDS.BODY`."""
     if secret_file is None:
         return {}
     secret, at = Path(secret_file).read_bytes().strip(), str(int(time.time()))

@@ -1,7 +1,7 @@
-"""What a study that comes over HTTP may name: data below the operator's folders, code on the operator's list, no more.
+"""Policy on the files that a submitted study may name: data in the operator's folders, code on the operator's list.
 
-Everything else about the file is checked as on the command line. Paths are resolved before they are compared, links and
-`..` included, and it is the resolved path that is stored.
+The rest of the study file is checked as on the command line. Paths are resolved before they are compared, links and `..`
+included, and the resolved path is stored.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from search_spaces.shipped_spaces import list_shipped
 from search_spaces.yaml_document import Document, KeyPath
 
 UPLOADS = "uploads"
-"""How a study names an uploaded file: `uploads/<name>`."""
+"""First part of an uploaded file's path in a study: `uploads/<name>`."""
 
 _SOURCES = ("source", "validation_source", "test_source")
-_MOST_LISTED = 100
+_MAX_LISTED = 100
 
 
 def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Document:
-    """Return a study's document with full paths in the place of what it names.
+    """Return a study's document with the full paths of the files that it names.
 
     Raises:
-        InputError: with everything that it may not name.
+        InputError: with a problem for each file that it may not name.
     """
     problems: list[Problem] = []
     changed: list[tuple[KeyPath, str]] = []
@@ -50,7 +50,7 @@ def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Docum
     for keys, path in changed:
         part: Any = data if len(keys) == 1 else data[str(keys[0])]
         part[keys[-1]] = path
-    return replace(document, data=data)  # what was sent has kept its places
+    return replace(document, data=data)  # the lines and columns for messages stay those of the file that was sent
 
 
 def _list_named_paths(document: Document) -> Iterator[tuple[KeyPath, str]]:
@@ -76,12 +76,12 @@ def _resolve_allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Pa
     if keys == ("model",) or is_loader(written):
         return _resolve_code(written, spec.code)
     if written.startswith(("sklearn:", "keras:")) or "://" in written:
-        return written  # a named set, or an address, which is refused by whoever reads the data
+        return written  # a built-in data set; or a URL, which `check_source_paths` refuses
     return _resolve_data(written, spec, uploads)
 
 
 def _resolve_code(written: str, allowed: Sequence[str]) -> str:
-    """Return the entry of the list that is meant: in full, or by the end of its path."""
+    """Return the entry of the list that is named: in full, or by the end of its path."""
     meant = [entry for entry in allowed if entry == written or entry.endswith(f"/{written}")]
     if len(meant) == 1:
         return meant[0]
@@ -103,7 +103,7 @@ def _resolve_data(written: str, spec: ServiceSpec, uploads: Path) -> str:
             path = place.resolve()
             if path.is_relative_to(root) and path != root and path.exists():
                 return str(path)
-        except (OSError, ValueError):  # a name that no file can have
+        except (OSError, ValueError):  # an impossible file name
             continue
-    near = [entry.name for root in roots for entry in sorted(root.iterdir())[:_MOST_LISTED] if entry.name[:1] != "."]
+    near = [entry.name for root in roots for entry in sorted(root.iterdir())[:_MAX_LISTED] if entry.name[:1] != "."]
     raise InputError(f"this service has no data called {written}; {suggest_choice(written, near)}")

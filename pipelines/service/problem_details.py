@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): how the service says over HTTP what is wrong."""
+"""Problem details (RFC 9457): the form of all errors that the service answers with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def make_problem_detail(status: int, detail: str, errors: Sequence[Mapping[str, 
 
     Args:
         status: the answer's status code.
-        detail: what is wrong and what to do, for a person.
-        errors: one entry for each thing that is wrong: `message`, `path`, and `file`, `line`, `column`.
+        detail: the error and what to do, for a person.
+        errors: one entry for each error: `message`, `path`, and `file`, `line`, `column`.
     """
     title = HTTPStatus(status).phrase
     return {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": list(errors)}

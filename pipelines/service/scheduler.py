@@ -1,4 +1,4 @@
-"""Which study begins next: by priority, then fairly between those who submitted them, then by age."""
+"""Order of the waiting studies: by priority, then fairly between submitters, then by age."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class WaitingStudy:
     """A study that waits for a supervisor.
 
     Attributes:
-        trials_at_once: how many trials it can train at once; None where it says no number itself.
+        trials_at_once: how many trials it can train at once; None where its file sets no number.
     """
 
     study: str
@@ -27,7 +27,7 @@ class WaitingStudy:
 
 @dataclass(frozen=True)
 class RunningStudy:
-    """A study that is worked on, and how many trials it may train at once; None for any number."""
+    """A running study, and how many trials it may train at once; None for any number."""
 
     study: str
     submitter: str
@@ -36,7 +36,7 @@ class RunningStudy:
 
 @dataclass(frozen=True)
 class NextStudy:
-    """The study that begins, and how many trials it may train at once; None for any number."""
+    """The study to start, and how many trials it may train at once; None for any number."""
 
     study: str
     trials_at_once: int | None
@@ -48,16 +48,16 @@ def choose_next_study(
     quotas: Mapping[str, int],
     last_started_ms: Mapping[str, int],
 ) -> NextStudy | None:
-    """Return the study that begins next; None where none may.
+    """Return the study to start next; None where none may start.
 
-    A higher priority goes first. Of one priority, a submitter with fewer running studies does, then the one whose last
-    study began longest ago, then the study that has waited longest. A study whose submitter may train no further
-    trial now is passed over; one that wants more than is left of the quota gets what is left.
+    A higher priority goes first. Within a priority, the submitter with fewer running studies goes first, then the one
+    whose last study began longest ago, then the study that has waited longest. A study whose submitter may train no
+    further trial now is passed over; one that can use more than the rest of the quota gets the rest.
 
     Args:
         waiting: the studies that wait.
-        running: the studies that are worked on.
-        quotas: how many trials of a submitter may train at once; a submitter that is not in it has no limit.
+        running: the studies that run.
+        quotas: how many trials of a submitter may train at once; a submitter without an entry has no limit.
         last_started_ms: when a submitter's latest study was begun.
     """
     studies = Counter(each.submitter for each in running)
@@ -77,14 +77,14 @@ def order_waiting(
     running: Sequence[RunningStudy],
     last_started_ms: Mapping[str, int],
 ) -> tuple[str, ...]:
-    """Return the waiting studies in the order in which they would begin, quotas left out, if each ended at once."""
+    """Return the waiting studies in the order in which they would start, without quotas, if each ended at once."""
     studies = Counter(each.submitter for each in running)
     started = dict(last_started_ms)
     now = max(started.values(), default=NEVER)
     queues: dict[tuple[str, int], list[WaitingStudy]] = {}
     for each in sorted(waiting, key=lambda each: (each.submitted_ms, each.study), reverse=True):
         queues.setdefault((each.submitter, each.priority), []).append(each)
-    # The first of each submitter's in each priority; where the submitter has had a turn since, its key is out of date.
+    # The first study of each submitter in each priority. Its rank is out of date once the submitter has had a turn.
     heads = [(_rank(queue[-1], studies, started), key) for key, queue in queues.items()]
     heapq.heapify(heads)
     ordered = []
@@ -106,7 +106,7 @@ def order_waiting(
 def _rank(
     each: WaitingStudy, studies: Mapping[str, int], last_started_ms: Mapping[str, int]
 ) -> tuple[int, int, int, int, str]:
-    """Return what decides when a study's turn comes: the least goes first."""
+    """Return the sort key of a waiting study: the least goes first."""
     last = last_started_ms.get(each.submitter, NEVER)
     return (-each.priority, studies.get(each.submitter, 0), last, each.submitted_ms, each.study)
 

@@ -1,7 +1,7 @@
-"""What stands between the network and the service: host, origin, size, patience and token, before anything is read.
+"""Security middleware: checks of host, origin, size, speed and token, before anything else reads a request.
 
-A plain ASGI application around another one, so that it also stands before MLflow's UI. The token's row is handed on in
-the scope as `kerastudy.token`.
+It is a plain ASGI application around another one, so that it also protects MLflow's UI. The token's row is in the scope
+as `kerastudy.token`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MLFLOW = "/mlflow"
 OPEN = ("/", "/healthz", "/openapi.json", "/docs")
-"""What needs no token: whether the service lives, and what it understands."""
+"""Paths without a token: the health of the service, and the description of its routes."""
 
-_MOST_BYTES = 1 << 20
-_MOST_MLFLOW_BYTES = 1 << 30
-_PATIENCE_S = 20.0
+_MAX_BYTES = 1 << 20
+_MAX_MLFLOW_BYTES = 1 << 30
+_CHUNK_S = 20.0
 _LONGEST_BODY_S = 60.0
 _CHECKS_AT_ONCE = 20
 _HOST = re.compile(r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+")
@@ -48,14 +48,14 @@ _HEADERS_OF_OURS = (
 
 
 class _BodyError(Exception):
-    """A body is too large or too slow; its answer was given."""
+    """A body is too large or too slow; the client has been answered."""
 
 
 class SecurityMiddleware:
-    """Lets through what may pass, and refuses the rest.
+    """ASGI application that answers the requests it refuses, and forwards the rest.
 
     Args:
-        hosts: names and addresses by which clients may reach the service.
+        hosts: names and addresses that the service answers to.
         uploads: most bytes of an uploaded file; None where none may be uploaded.
     """
 
@@ -91,19 +91,19 @@ class SecurityMiddleware:
         except _BodyError:
             if not answer.has_begun:
                 raise
-        except ClientDisconnect:  # with its body half sent: nobody is left to be answered, and nothing is wrong here
+        except ClientDisconnect:  # within its body: there is no one to answer, and this is no error of ours
             pass
 
     def _find_refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
-        """Return what speaks against a request whoever asks."""
+        """Return status and reason of a refusal that depends on no token; None for a request that may pass."""
         if _parse_host_name(headers.get("host", "")) not in self._hosts:
             return 421, "this service does not answer to that host; its operator can add it to `hosts`"
         origin = headers.get("origin")
         if origin is not None and _parse_host_name(urlsplit(origin).netloc) not in self._hosts:
-            return 403, "requests of pages of other sites are refused"
+            return 403, "requests from pages of other sites are refused"
         goes_there = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site") == "cross-site" and not goes_there:
-            return 403, "requests of pages of other sites are refused"
+            return 403, "requests from pages of other sites are refused"
         length, limit = headers.get("content-length"), self._find_body_limit(scope)
         if length is not None and (not length.isdecimal() or len(length) > 18 or int(length) > limit):
             return 413, f"the body is larger than the {limit:,} bytes that are allowed here"
@@ -113,11 +113,11 @@ class SecurityMiddleware:
         path = scope["path"]
         if path.startswith("/v1/uploads/") and self._uploads is not None:
             return self._uploads
-        return _MOST_MLFLOW_BYTES if _is_mlflow(path) else _MOST_BYTES
+        return _MAX_MLFLOW_BYTES if _is_mlflow(path) else _MAX_BYTES
 
     async def _check_token(self, path: str, authorization: str) -> Token | None:
         kind, _, written = authorization.partition(" ")
-        if kind.lower() == "basic" and _is_mlflow(path):  # the only way in that every browser has
+        if kind.lower() == "basic" and _is_mlflow(path):  # the only login that every browser has
             written = _decode_password(written)
         elif kind.lower() != "bearer":
             return None
@@ -125,7 +125,7 @@ class SecurityMiddleware:
 
 
 class _LimitedBody:
-    """A request's body: no larger and no slower than allowed."""
+    """Body of a request, no larger and no slower than allowed."""
 
     def __init__(self, receive: Receive, limit: int, answer: _SecuredResponse) -> None:
         self._limit = limit
@@ -137,23 +137,23 @@ class _LimitedBody:
 
     async def receive(self) -> Message:
         """Return the next part."""
-        if self._is_whole:  # from here on, only the end of the connection can come
+        if self._is_whole:  # only the end of the connection can follow
             return await self._receive()
         try:
-            message = await asyncio.wait_for(self._receive(), _PATIENCE_S)
+            message = await asyncio.wait_for(self._receive(), _CHUNK_S)
         except TimeoutError:
             raise await self._refuse(408, "the body did not arrive in time") from None
         self._size += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
         if self._size > self._limit:
             raise await self._refuse(413, f"the body is larger than the {self._limit:,} bytes that are allowed here")
-        is_small = self._limit <= _MOST_BYTES
+        is_small = self._limit <= _MAX_BYTES
         if is_small and not self._is_whole and time.monotonic() - self._began > _LONGEST_BODY_S:
             raise await self._refuse(408, "the body did not arrive in time")
         return message
 
     async def _refuse(self, status: int, detail: str) -> _BodyError:
-        """Answer before the application can, which only sees that it could not read."""
+        """Answer in the application's place; the application only gets the error that ends its reading."""
         if not self._answer.has_begun:
             await self._answer.send_problem(status, detail)
             self._answer.is_given = True
@@ -161,11 +161,11 @@ class _LimitedBody:
 
 
 class _SecuredResponse:
-    """An answer, with the headers that all have.
+    """Answer with the headers that all answers have.
 
     Attributes:
-        has_begun: whether anything of it was sent.
-        is_given: whether all of it was; what the application sends then is dropped.
+        has_begun: whether any part was sent.
+        is_given: whether the middleware has sent it in full; what the application sends then is dropped.
     """
 
     def __init__(self, send: Send, path: str) -> None:
@@ -174,7 +174,7 @@ class _SecuredResponse:
         self.has_begun = self.is_given = False
 
     async def send(self, message: Message) -> None:
-        """Send a part of it, unless an answer was given already."""
+        """Send a part of the answer, unless the middleware has answered already."""
         if self.is_given:
             return
         if message["type"] == "http.response.start":
@@ -185,7 +185,7 @@ class _SecuredResponse:
         await self._send(message)
 
     async def send_unauthorized(self) -> None:
-        """Ask for a token."""
+        """Answer that a token is needed."""
         way = b'Basic realm="kerastudy: any name, a token as password"' if self._is_mlflow else b"Bearer"
         await self.send_problem(
             401, "a valid token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", way),)
@@ -195,14 +195,14 @@ class _SecuredResponse:
         """Send a problem detail."""
         body = encode_problem_detail(status, detail)
         own = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), *headers]
-        if status in (408, 413):  # the rest of the body is not wanted
+        if status in (408, 413):  # the rest of the body stays unread
             own.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": status, "headers": own})
         await self.send({"type": "http.response.body", "body": body})
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers by name; of one that is given twice, neither counts."""
+    """Return the headers by name; one that occurs twice gets an invalid value."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
@@ -211,7 +211,7 @@ def _read_headers(scope: Scope) -> dict[str, str]:
 
 
 def _parse_host_name(host: str) -> str:
-    """Return the name in `name:port`; empty where it is none."""
+    """Return the host name in `name:port`; empty where it is invalid."""
     found = _HOST.match(host)
     rest = host[found.end() :] if found else ""
     if found is None or (rest and not re.fullmatch(r":\d{1,5}", rest)):

@@ -1,4 +1,4 @@
-"""How many follow events and logs at once, and whether they still may: each takes a connection for hours."""
+"""Limit on the clients that follow events and logs: each takes a connection for hours."""
 
 from __future__ import annotations
 
@@ -7,36 +7,38 @@ from contextlib import contextmanager
 
 from pipelines.service.errors import TooMuchError
 
-_MOST = 200
+_MAX_STREAMS = 200
 
 
 class StreamLimit:
-    """Counts those who follow something; used from the event loop alone.
+    """Count of the open streams; used from the event loop alone.
 
     Attributes:
-        are_open: whether those who follow may go on; false once the service is about to end.
+        are_open: whether open streams may go on; false once the service is stopping.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
+    def __init__(self, most: int = _MAX_STREAMS) -> None:
         self.are_open = True
         self._most = most
         self._count = 0
 
     def check_capacity(self) -> None:
-        """Refuse one who would be too many, before anything was answered.
+        """Check that one more stream may open.
 
         Raises:
-            TooMuchError: if so many follow already.
+            TooMuchError: if too many are open.
         """
         if self._count >= self._most:
-            raise TooMuchError(f"{self._most} clients follow events and logs already: ask again in a while")
+            raise TooMuchError(
+                f"{self._most} clients follow events and logs already: send the request again in a while"
+            )
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Count one for as long as the context lasts.
+        """Count a stream as open within the context.
 
         Raises:
-            TooMuchError: if so many follow already.
+            TooMuchError: if too many are open.
         """
         self.check_capacity()
         self._count += 1

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.engines.local_engine import cores
-from pipelines.queries.study_reader import StudyReader, load_record
+from pipelines.queries.record_reader import load_record
+from pipelines.queries.study_reader import StudyReader
 from pipelines.service.scheduler import NextStudy, RunningStudy, WaitingStudy, choose_next_study, order_waiting
 from pipelines.service.supervisor_handle import LOG_FILE, SupervisorHandle
 from pipelines.service.supervisor_messages import SupervisorRequest, Task

@@ -1,4 +1,4 @@
-"""Data files that were sent to a service: named by their content, whole or not there at all."""
+"""Uploaded data files: named by their content, written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _one_at_a_time = threading.Lock()
 
 
 class Upload:
-    """A file that is being sent.
+    """Upload of one file, received in parts.
 
     Args:
-        folder: where uploaded files are.
-        name: the file's own name, whose ending says what it is.
-        most: bytes that it may have.
-        most_of_all: bytes that all files in the folder may have together.
+        folder: the folder of all uploaded files.
+        name: the file's name; its suffix is the kind of data.
+        max_bytes: most bytes of the file.
+        max_total_bytes: most bytes of all files in the folder together.
 
     Raises:
-        InputError: if the name does not end like data.
+        InputError: if the suffix is no kind of data.
     """
 
-    def __init__(self, folder: Path, name: str, most: int, most_of_all: int) -> None:
+    def __init__(self, folder: Path, name: str, max_bytes: int, max_total_bytes: int) -> None:
         self._suffix = Path(name).suffix.lower()
         if self._suffix not in SUFFIXES:
             raise InputError(f'expected a name that ends in {", ".join(sorted(SUFFIXES))}, got "{name}"')
         folder.mkdir(parents=True, exist_ok=True)
-        self._most = most
-        self._most_of_all = most_of_all
+        self._max_bytes = max_bytes
+        self._max_total_bytes = max_total_bytes
         self._folder = folder
         self._aside = folder / f".{secrets.token_hex(8)}"
         self._file = self._aside.open("wb")
@@ -44,23 +44,23 @@ class Upload:
         self._size = 0
 
     def add(self, chunk: bytes) -> None:
-        """Take the next part.
+        """Add the next part.
 
         Raises:
             TooMuchError: if the file has become too large.
         """
         self._size += len(chunk)
-        if self._size > self._most:
-            raise TooMuchError(f"the file is larger than the {self._most:,} bytes that are allowed")
+        if self._size > self._max_bytes:
+            raise TooMuchError(f"the file is larger than the {self._max_bytes:,} bytes that are allowed")
         self._digest.update(chunk)
         self._file.write(chunk)
 
     def keep(self) -> UploadedFile:
-        """Keep the file, durably; the same content again is the same file.
+        """Keep the file durably; the same content again is the same file.
 
         Raises:
             InputError: if it is empty.
-            TooMuchError: if there is no room for it beside the others.
+            TooMuchError: if all files together would be too large.
         """
         if self._size == 0:
             raise InputError("the file is empty")
@@ -69,12 +69,14 @@ class Upload:
         target = self._folder / f"{self._digest.hexdigest()[:32]}{self._suffix}"
         with _one_at_a_time:
             taken = sum(each.stat().st_size for each in self._folder.iterdir() if each.name[:1] != ".")
-            if not target.exists() and taken + self._size > self._most_of_all:
-                raise TooMuchError("there is no room for further uploads: ask the operator of this service")
+            if not target.exists() and taken + self._size > self._max_total_bytes:
+                raise TooMuchError(
+                    "all uploads together would be too large: the operator of this service can make room"
+                )
             self._aside.replace(target)
         return UploadedFile(f"{UPLOADS}/{target.name}", self._size, self._digest.hexdigest())
 
     def close(self) -> None:
-        """Leave nothing of a file that was not kept."""
+        """Remove the file, unless it was kept."""
         self._file.close()
         self._aside.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -9,9 +10,13 @@ from pathlib import Path
 
 import pytest
 from command import kerastudy
-from small_studies import write_mixed_csv
+from small_studies import STORED_STUDY, write_mixed_csv
 
+from pipelines.study.load import load_study
+from pipelines.study.stored import serialize_study
+from pipelines.workspace.home import Home
 from tracking.store.database import FILE_NAME, Store
+from tracking.store.study_queue import StudyQueue
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +24,7 @@ def _empty_database(tmp_path_factory):
     """Make a database with all tables once: making them takes longer than most tests."""
     home = tmp_path_factory.mktemp("empty")
     with Store.open(home) as store:
-        store.optuna_storage().engine.dispose()
+        store.open_optuna_storage().engine.dispose()
     return home / FILE_NAME
 
 
@@ -91,3 +96,23 @@ def prepare_data(tmp_path_factory):
 def mixed_data(prepare_data):
     """Prepared data with numbers, text, gaps and odd names; what it predicts can be learned."""
     return prepare_data(source="mixed.csv", target="bought", split={"validation": 0.25, "test": 0.2, "seed": 1})
+
+
+@pytest.fixture
+def home(store, tmp_path):
+    """A home that holds a submitted study with prepared data, without trials."""
+    (tmp_path / "d.csv").write_text("a,y\n1,0\n")
+    (tmp_path / "s.yaml").write_text(STORED_STUDY)
+    made = Home(tmp_path / "home", str(tmp_path / "home"))
+    made.data("s").mkdir(parents=True)
+    (made.data("s") / "summary.json").write_text(json.dumps({"task": {"kind": "binary"}}))
+    study = load_study(tmp_path / "s.yaml")
+    StudyQueue(store).enqueue(
+        "s", serialize_study(study), study.compute_fingerprint().with_data("d").format(), folder=tmp_path
+    )
+    return made
+
+
+@pytest.fixture
+def study(home, tmp_path):
+    return load_study(tmp_path / "s.yaml")

@@ -18,7 +18,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from pipelines.queries.study_reader import loaded
 from pipelines.search.optuna_search import TrialSummary, best_first, best_of, count_by_state, summarize_trials
 from pipelines.search.space_evolution import current_name
 from pipelines.selection.finalists import REFIT, finalists_of, retrainings_wanted
@@ -123,7 +122,7 @@ def waiting_rows(folder: Path, name: str, *, store: str = "") -> int:
 
 
 def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
-    study = loaded(record)
+    study = load_record(record)
     storage = store.open_optuna_storage()
     try:
         in_optuna = optuna.load_study(study_name=current_name(storage, study.name), storage=storage)

@@ -14,6 +14,10 @@ from search_spaces.parse import parse_space
 from search_spaces.space import Space
 from search_spaces.yaml_reader import parse_document
 
+STORED_STUDY = (
+    "study: s\ndata: {source: d.csv, target: y}\nmodel: mlp\nbudget: {trials: 5}\nexport: {formats: [saved_model]}\n"
+)
+
 
 def study_of(text: str, base: Path = Path()) -> Study:
     """Return the study that a file with this text in `base` holds."""

@@ -70,7 +70,9 @@ def another_mlflow(tmp_path, _empty_mlflow, monkeypatch):
         folder.mkdir()
         shutil.copyfile(_empty_mlflow, folder / "mlflow.db")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", urls.make_home_tracking_uri(folder))
-        return mlflow.MlflowClient(urls.make_home_tracking_uri(folder), registry_uri=urls.make_home_tracking_uri(folder))
+        return mlflow.MlflowClient(
+            urls.make_home_tracking_uri(folder), registry_uri=urls.make_home_tracking_uri(folder)
+        )
 
     return replaced
 
@@ -190,7 +192,7 @@ def test_a_lost_lease_ends_the_delivery(desk, home, monkeypatch):
     """Where somebody took the study meanwhile, nothing more is delivered."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
     waiting = desk.outbox.count_pending("it")
-    monkeypatch.setattr("pipelines.operations.sync._Leases.hold", lambda self: False)
+    monkeypatch.setattr("tracking.store.lease_keeper.LeaseKeeper.is_held", lambda self: False)
     (done,) = synced(home, patience_s=1)
     assert (done.delivered, done.left) == (0, waiting)
 
@@ -463,7 +465,7 @@ def test_a_study_is_told_under_its_lease(desk, home, monkeypatch):
     def lost(self, connection):
         raise StudyBusyError("taken over")
 
-    monkeypatch.setattr("pipelines.operations.sync._Leases.verify", lost)
+    monkeypatch.setattr("tracking.store.lease_keeper.LeaseKeeper.verify", lost)
     with pytest.raises(StudyBusyError, match="taken over"):
         rebuilt(home)
     assert desk.outbox.read_backlog("it") == before

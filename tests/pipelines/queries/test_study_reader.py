@@ -1,13 +1,11 @@
-"""What is known of studies: read from a real run, and from a study in each state on the way."""
+"""Studies and trials of a home: of a real run, and of a study in each state on the way to its end."""
 
-import json
-import os
 import shutil
-from dataclasses import replace
 
 import pytest
+from small_studies import STORED_STUDY
 
-from pipelines.queries.study_reader import StudyReader, find_finished, loaded
+from pipelines.queries.study_reader import StudyReader
 from pipelines.search.optuna_search import OptunaSearch, TrialSummary
 from pipelines.study.load import load_study
 from pipelines.study.stored import serialize_study
@@ -18,43 +16,25 @@ from tracking.outbox.records import TrialStarted
 from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue, identify_process
 
-TEXT = "study: s\ndata: {source: d.csv, target: y}\nmodel: mlp\nbudget: {trials: 5}\nexport: {formats: [saved_model]}\n"
-
-
-@pytest.fixture
-def home(store, tmp_path):
-    """A home that holds a submitted study with prepared data, as far as `StudyReader` looks."""
-    (tmp_path / "d.csv").write_text("a,y\n1,0\n")
-    (tmp_path / "s.yaml").write_text(TEXT)
-    made = Home(tmp_path / "home", str(tmp_path / "home"))
-    made.data("s").mkdir(parents=True)
-    (made.data("s") / "summary.json").write_text(json.dumps({"task": {"kind": "binary"}}))
-    study = load_study(tmp_path / "s.yaml")
-    StudyQueue(store).enqueue("s", serialize_study(study), study.compute_fingerprint().with_data("d").format(), folder=tmp_path)
-    return made
-
-
-@pytest.fixture
-def study(home, tmp_path):
-    return load_study(tmp_path / "s.yaml")
-
 
 @pytest.fixture
 def search(home, study, store):
-    """The study in Optuna, as its supervisor holds it."""
+    """The study in Optuna, as its supervisor has it."""
     spec = study.spec.search
-    return OptunaSearch(store.open_optuna_storage(), "s", study.space, study.resolve_objective("binary"), spec, epochs=20)
+    return OptunaSearch(
+        store.open_optuna_storage(), "s", study.space, study.resolve_objective("binary"), spec, epochs=20
+    )
 
 
 def end(search: OptunaSearch, state: str, value: float | None = None, **more) -> int:
-    """Ask for a trial and end it."""
+    """Start a trial and end it."""
     number, values = search.ask()
     search.tell(TrialSummary(number, state, value, values, **more))
     return number
 
 
 def test_there_may_be_no_home(tmp_path):
-    """Where no study was ever run, reading says so and creates nothing."""
+    """A home without a study is an error, and nothing is created."""
     with pytest.raises(InputError, match=r"there are no studies in .*new: run one first, or name another --home"):
         StudyReader.open(Home(tmp_path / "new", str(tmp_path / "new")))
     assert list(tmp_path.iterdir()) == []
@@ -73,9 +53,9 @@ def test_a_study_that_has_not_begun(home):
 
 
 def test_an_unknown_study_hints_at_the_nearest(home):
-    """Every question about a study that is not there is answered with the nearest name, and where it was looked for."""
+    """Every query of an unknown study names the nearest study, and the home."""
     with StudyReader.open(home) as reader:
-        for ask in (
+        for query in (
             reader.read_study,
             reader.list_trials,
             reader.find_best_trial,
@@ -84,12 +64,12 @@ def test_an_unknown_study_hints_at_the_nearest(home):
             reader.read_end,
         ):
             with pytest.raises(InputError) as refused:
-                ask("S")
+                query("S")
             assert str(refused.value) == f'there is no study "S" in {home.folder}; did you mean "s"? The choices are: s'
 
 
 def test_trials_in_each_state(home, search):
-    """Complete, pruned, failed and running trials are told apart; only the complete ones can be best or exported."""
+    """Complete, pruned, failed and running trials differ; only the complete ones can be best or exported."""
     end(search, "failed", reason="out of memory")
     with StudyReader.open(home) as reader, pytest.raises(InputError, match="no trial of s is complete yet"):
         reader.find_best_trial("s")
@@ -107,26 +87,28 @@ def test_trials_in_each_state(home, search):
         assert (best.trial.number, best.metric, best.test) == (1, "val_accuracy", {})
         assert best.model == str(home.trial("s", 1) / "model.keras")
         assert (reader.find_complete_trial("s", None), reader.find_complete_trial("s", 3)) == (1, 3)
-        for number, said in ((0, "trial 0 of s is failed"), (2, "is pruned"), (4, "is running"), (9, "are 0 to 4")):
-            with pytest.raises(InputError, match=said):
+        for number, message in ((0, "trial 0 of s is failed"), (2, "is pruned"), (4, "is running"), (9, "are 0 to 4")):
+            with pytest.raises(InputError, match=message):
                 reader.find_complete_trial("s", number)
 
 
 def test_the_direction_decides_which_is_best(home, store, tmp_path):
     """Where less is better, the best trial has the lowest score."""
-    (tmp_path / "s.yaml").write_text(TEXT.replace("study: s", "study: low") + "objective: {metric: val_loss}\n")
+    (tmp_path / "s.yaml").write_text(STORED_STUDY.replace("study: s", "study: low") + "objective: {metric: val_loss}\n")
     study = load_study(tmp_path / "s.yaml")
     StudyQueue(store).enqueue("low", serialize_study(study), "d", folder=tmp_path)
     shutil.copytree(home.data("s"), home.data("low"))
-    search = OptunaSearch(store.open_optuna_storage(), "low", study.space, study.resolve_objective("binary"), study.spec.search, epochs=9)
+    search = OptunaSearch(
+        store.open_optuna_storage(), "low", study.space, study.resolve_objective("binary"), study.spec.search, epochs=9
+    )
     numbers = [end(search, "complete", value, best_epoch=1) for value in (0.5, 0.25, 0.75)]
     with StudyReader.open(home) as reader:
         assert reader.find_best_trial("low").trial.number == numbers[1]
         assert reader.read_study("low").best == 0.25
 
 
-def test_a_running_study_is_listed_as_it_stands(home, search, store):
-    """While a study runs its list entry follows the trials; those under way do not count."""
+def test_a_running_study_is_listed_with_its_progress(home, search, store):
+    """While a study runs its list entry follows the trials; running ones do not count."""
     queue = StudyQueue(store)
     lease = queue.claim("s", identify_process(), 60)
     queue.set_state("s", "running")
@@ -139,7 +121,7 @@ def test_a_running_study_is_listed_as_it_stands(home, search, store):
     queue.release(lease)
     with StudyReader.open(home) as reader:
         assert reader.list_studies()[0].state == reader.read_study("s").state == "interrupted"
-        assert reader.read_study("s").reason == "nobody works on it; kerastudy resume s goes on"
+        assert reader.read_study("s").reason == "nobody works on it; kerastudy resume s resumes it"
 
 
 def test_trials_put_back_do_not_count(home, search, store):
@@ -150,15 +132,15 @@ def test_trials_put_back_do_not_count(home, search, store):
         assert reader.list_studies()[0].trials == 2
 
 
-def test_what_mlflow_still_waits_for_is_told(home, store):
-    """Records that MLflow has not taken are counted."""
+def test_undelivered_records_are_counted(home, store):
+    """Records that are not in MLflow yet are counted."""
     Outbox(store).add([TrialStarted("s", 0, {}, 1)])
     with StudyReader.open(home) as reader:
         assert reader.read_study("s").waiting_for_mlflow == 1
 
 
-def test_lost_data_is_told(home):
-    """A home whose data is gone says which folder is missing."""
+def test_lost_data_is_an_error(home):
+    """The error about lost data names the missing folder."""
     shutil.rmtree(home.data("s"))
     with (
         StudyReader.open(home) as reader,
@@ -167,65 +149,8 @@ def test_lost_data_is_told(home):
         reader.list_studies()
 
 
-def test_the_file_of_a_study_is_read_back(home, study):
-    """What the queue keeps of a study file gives the same study, with its formats."""
-    with StudyReader.open(home) as reader:
-        again = loaded(reader._record("s"))
-        assert reader.load_study("s").spec.export.formats == ["saved_model"]
-    assert again.spec.model_copy(update={"space": {}}) == study.spec
-    assert (again.space, again.base) == (study.space, study.base)
-    assert again.compute_fingerprint() == study.compute_fingerprint()
-
-
-def finish(store, trials=5):
-    """Put the study into the state that its supervisor leaves it in."""
-    StudyQueue(store).set_state("s", "finished", "5 trials")
-    StudyQueue(store).set_result("s", winner=0, best_value=0.75, counts={"complete": trials - 1, "failed": 1})
-
-
-def test_a_finished_study_has_nothing_left(home, study, store):
-    """A study whose budget is used up is told as it ended."""
-    finish(store)
-    (home.trial("s", 0)).mkdir(parents=True)
-    (home.trial("s", 0) / "test.json").write_text('{"test_auc": 0.5}')
-    ended = find_finished(study, home)
-    assert ended is not None
-    assert (ended.state, ended.winner, ended.value, ended.metric) == ("finished", 0, 0.75, "val_accuracy")
-    assert (ended.trials, ended.test, ended.undelivered) == ({"complete": 4, "failed": 1}, {"test_auc": 0.5}, 0)
-
-
-def test_a_study_may_have_something_left(home, study, store, tmp_path):
-    """Trials to do, a changed file or newer data: each is a reason to look closer; records to send are not."""
-    assert find_finished(study, home) is None
-    finish(store, trials=4)
-    assert find_finished(study, home) is None
-    finish(store)
-    assert find_finished(study, home) is not None
-    assert find_finished(load_study(tmp_path / "s.yaml", ["budget.trials=6"]), home) is None
-    assert find_finished(load_study(tmp_path / "s.yaml", ["export.alias=other"]), home) is None
-    newer = (home.data("s") / "summary.json").stat().st_mtime + 5
-    os.utime(tmp_path / "d.csv", (newer, newer))
-    assert find_finished(study, home) is None
-    os.utime(tmp_path / "d.csv", (1, 1))
-    Outbox(store).add([TrialStarted("s", 0, {}, 1)])
-    assert find_finished(study, home).undelivered == 1
-
-
-def test_a_study_elsewhere_has_everything_left(study, tmp_path):
-    """A home that holds nothing is not made by the question."""
-    assert find_finished(study, Home(tmp_path / "new", str(tmp_path / "new"))) is None
-    assert not (tmp_path / "new").exists()
-
-
-def test_another_study_of_the_name_is_refused(home, study):
-    """A study that searches something else is not taken for the one that is finished."""
-    other = replace(study, spec=study.spec.model_copy(update={"model": "cnn"}))
-    with pytest.raises(InputError, match='study "s" exists already'):
-        find_finished(other, home)
-
-
 def test_a_real_run_is_read(finished):
-    """What a run wrote is found by all questions."""
+    """Every query finds the results of a run."""
     home = Home(finished.home, str(finished.home))
     with StudyReader.open(home) as reader:
         view, best, trials = reader.read_study("cancer"), reader.find_best_trial("cancer"), reader.list_trials("cancer")
