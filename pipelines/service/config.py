@@ -62,7 +62,7 @@ class ServiceSpec(Section):
     tls: TlsSpec | None = Field(None, description="Certificate and key, if the service uses TLS itself.")
     tls_in_front: bool = Field(
         False,
-        description="A proxy in front uses TLS; without that or `tls`, the service listens on this machine's addresses only.",
+        description="A proxy in front uses TLS; without it or `tls`, `host` is an address of this machine only.",
     )
     studies: int = Field(1, ge=1, le=64, description="Studies that run at a time.")
     workers: int | None = Field(

@@ -62,7 +62,7 @@ class MlflowPages:
 
 
 def make_external_client(address: str, environ: Mapping[str, str] = os.environ) -> httpx.AsyncClient:
-    """Return an HTTP client of an MLflow server elsewhere, with the password or token that MLflow's client reads too."""
+    """Return an HTTP client of an MLflow server elsewhere, with the password or token of MLflow's client."""
     user, password, token = (environ.get(name, "") for name in _ENV)
     headers = {"Authorization": f"Bearer {token}"} if token and not user else {}
     auth = httpx.BasicAuth(user, password) if user else None

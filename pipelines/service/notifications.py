@@ -1,7 +1,7 @@
 """Notifications of a study's end or its new best trial: a signed POST, or a command of the operator's.
 
 The store keeps the position in the study's events up to which notifications were sent. So one is also sent after a
-restart, and sent twice only where the service was killed in between. A receiver that does not answer is tried again, five
+restart, and sent twice only where the service was killed in between. A receiver that does not answer is tried five
 times; then the notification is dropped, with a line in the service's log.
 """
 

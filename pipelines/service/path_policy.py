@@ -1,7 +1,7 @@
 """Policy on the files that a submitted study may name: data in the operator's folders, code on the operator's list.
 
-The rest of the study file is checked as on the command line. Paths are resolved before they are compared, links and `..`
-included, and the resolved path is stored.
+The rest of the study file is checked as on the command line. Paths are resolved before they are compared, links and
+`..` included, and the resolved path is stored.
 """
 
 from __future__ import annotations

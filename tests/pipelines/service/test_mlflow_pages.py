@@ -87,7 +87,7 @@ def test_a_token_for_mlflow_is_sent(reader, elsewhere):
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "said"), [(404, 404, "not told of s yet"), (500, 502, "MLflow answers 500")]
+    ("answer", "status", "said"), [(404, 404, "no records of s yet"), (500, 502, "with status 500")]
 )
 def test_what_mlflow_does_not_know_is_said(reader, elsewhere, monkeypatch, answer, status, said):
     """It has not been told of a study that waits; and it may be broken itself."""

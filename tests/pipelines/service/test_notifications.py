@@ -137,9 +137,9 @@ def test_one_that_never_answers_is_given_up(world, receiver, caplog, monkeypatch
     deaf = NotifySpec(webhook="http://127.0.0.1:9/")
     Notifier(home, store, [deaf, NotifySpec(webhook=receiver.address)]).step()
     assert told(receiver) == ["finished"]
-    assert "finished of s was given up" in caplog.text
+    assert "finished of s was dropped" in caplog.text
     Notifier(home, store, [deaf]).step()
-    assert caplog.text.count("given up") == 1
+    assert caplog.text.count("was dropped") == 1
 
 
 def test_a_command_gets_it_on_standard_input(world, tmp_path):

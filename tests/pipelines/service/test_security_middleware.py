@@ -104,7 +104,7 @@ def test_no_page_of_others_is_told_that_it_may(service, ann):
 
 def test_a_body_is_no_larger_than_allowed(service, ann, monkeypatch):
     """Whether its size is announced, lied about, or not said at all."""
-    monkeypatch.setattr(security_middleware, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(security_middleware, "_MAX_BYTES", 1000)
     chunks = lambda: iter([b"x" * 600] * 3)  # noqa: E731
     assert service.client.post("/v1/studies", headers=ann, content=b"x" * 1001).status_code == 413
     assert service.client.post("/v1/studies", headers=ann, content=chunks()).status_code == 413
@@ -121,8 +121,8 @@ def test_headers_that_keep_others_out(service, ann):
 
 
 def test_a_slow_body_ends(service, ann, monkeypatch):
-    """One that stops in the middle is answered and given up."""
-    monkeypatch.setattr(security_middleware, "_PATIENCE_S", 0.2)
+    """One that stops in the middle is answered and dropped."""
+    monkeypatch.setattr(security_middleware, "_CHUNK_S", 0.2)
     sent = []
 
     async def ask():
