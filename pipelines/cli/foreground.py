@@ -21,8 +21,8 @@ from pipelines.cli import output
 from pipelines.cli.progress_bars import choose_display
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations import sync
+from pipelines.operations.check import check_study
 from pipelines.operations.run import find_finished, run_to_end, supervise
-from pipelines.operations.submit import check_study
 from pipelines.study.study import Study
 from pipelines.supervisor.event_text import format_count, format_duration, format_metrics, format_trial_name
 from pipelines.supervisor.events import StudyEnded

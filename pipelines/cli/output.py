@@ -8,22 +8,11 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.client.submission import SubmissionResult
-from pipelines.data.prepared import Features
-from pipelines.export.export import ExportResult, Parity
-from pipelines.operations.control import StudyStatus
-from pipelines.operations.promote import PromotionResult
-from pipelines.operations.replay.comparison import ItemComparison
-from pipelines.operations.replay.replay import ReplayResult
-from pipelines.operations.spaces import ShippedSpace
-from pipelines.operations.submit import StudyCheck
-from pipelines.operations.sync import RebuildResult, SyncResult
-from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.supervisor.event_text import (
     format_cell,
     format_count,
@@ -31,8 +20,21 @@ from pipelines.supervisor.event_text import (
     format_metrics,
     format_trial_name,
 )
-from pipelines.training.messages import ModelCheck
-from tracking.store.tokens import Token
+
+if TYPE_CHECKING:
+    from pipelines.client.submission import SubmissionResult
+    from pipelines.data.prepared import Features
+    from pipelines.export.export import ExportResult, Parity
+    from pipelines.operations.check import StudyCheck
+    from pipelines.operations.control import StudyStatus
+    from pipelines.operations.promote import PromotionResult
+    from pipelines.operations.replay.comparison import ItemComparison
+    from pipelines.operations.replay.replay import ReplayResult
+    from pipelines.operations.spaces import ShippedSpace
+    from pipelines.operations.sync import RebuildResult, SyncResult
+    from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
+    from pipelines.training.messages import ModelCheck
+    from tracking.store.tokens import Token
 
 _AGREEMENTS = {"equal": "equal to the last bit", "rounding": "within rounding", "different": "different"}
 _TRAINED = {"": "", "fleet": " in a fleet", "user": " by the model's own fit"}

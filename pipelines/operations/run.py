@@ -12,7 +12,8 @@ from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.source_paths import list_source_files
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.operations.submit import check_study, enqueue
+from pipelines.operations.check import check_study
+from pipelines.operations.submit import enqueue
 from pipelines.queries.study_reader import StudyReader
 from pipelines.study.stored import find_known_study, serialize_study
 from pipelines.study.study import Study

@@ -1,28 +1,13 @@
-"""From a checked study file to a study in the queue: its data prepared, its model tried.
-
-Nothing is recorded before data and model have been seen to work together.
-"""
+"""Submission of a study: its record in the queue, new, resumed or evolved."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 from sqlalchemy import Connection
 
-from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.data.prepared import DataSummary
-from pipelines.data.source_paths import check_source_paths
-from pipelines.engines.base import Engine, Job, JobFunction, Result
-from pipelines.engines.run_job import JobError, run_job
-from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.search.space_evolution import evolve_study
-from pipelines.spec.units import format_bytes
-from pipelines.study.model_hyperparameters import describe_user_model, find_undeclared, write_requests
 from pipelines.study.stored import (
     differs_in_space_alone,
     explain_cancelled,
@@ -33,69 +18,22 @@ from pipelines.study.stored import (
     serialize_study,
 )
 from pipelines.study.study import Study
-from pipelines.training.jobs import BUILD_MODELS, CHECK_USER_MODEL, TIME_MODELS
-from pipelines.training.messages import ModelCheck, TrialJob
-from search_spaces.errors import ConflictError, InputError, Problem
-from search_spaces.suggest import find_largest, find_smallest
-from search_spaces.values import Value
+from search_spaces.errors import ConflictError, InputError
 from tracking.store.database import Store
 from tracking.store.registered_names import claim_registered_name
 from tracking.store.study_queue import StudyQueue, StudyRecord
 from tracking.testing.failpoints import hit
 
-_QUOTED_LINES = 20
-_SMALLEST = "the smallest model that the space can ask for"
-
-
-@dataclass(frozen=True)
-class StudyCheck:
-    """What trying a study showed: its data, and the smallest and the largest model of its space."""
-
-    summary: DataSummary
-    smallest: ModelCheck
-    largest: ModelCheck
-
-
-def check_study(
-    study: Study, folder: Path, engine: Engine, known: StudyRecord | None = None, *, timed: bool = False
-) -> StudyCheck:
-    """Prepare a study's data below `folder`, and build the smallest and the largest model; time them when asked to.
-
-    The data must be what it was for the study as it is `known`.
-
-    Raises:
-        InputError: if the data or the model cannot be used; `folder` is as it was.
-    """
-    with _place_problems(study), _clean_up_on_failure(folder), _quote_log():
-        check_source_paths(study.spec.data, study.base)
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_formats(study, folder, engine)
-        fingerprint = read_fingerprint(known) if known else None
-        expected = (fingerprint.data or None) if fingerprint else None
-        summary = prepare_data(study, folder, engine, expected)
-        study.resolve_objective(summary.task.kind)
-        with _clean_up_on_failure(folder / "check"):
-            small, large = (
-                _check_own(study, folder, engine)
-                if study.has_user_model
-                else _check_models(study, folder, engine, timed=timed)
-            )
-            shutil.rmtree(folder / "check", ignore_errors=True)
-        _refuse_if_all_are_too_large(study, small)
-    return StudyCheck(summary, small, large)
-
-
-def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | None = None) -> DataSummary:
-    """Prepare a study's data in `folder`/data; what is there already for the same data is used again."""
-    payload = DataJob(study.spec.data, str(study.base), str(folder / "data"), study.prefers, expected)
-    job = Job("data", PREPARE_DATA, payload, folder / "prepare.log")
-    return run_job(engine, job)
-
 
 def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = False) -> StudyRecord:
-    """Put a study in the queue; the same study again is the one that is there.
+    """Put a checked study into the queue; the same study again keeps its record.
 
-    With `evolve`, a study whose space alone differs goes on in the new one; see `evolution`.
+    Args:
+        study: the study.
+        summary: its prepared data.
+        store: the home's store.
+        evolve: whether a study of this name that differs in its space alone is resumed in the new space; see
+            `space_evolution`.
 
     Raises:
         InputError: if there is a study of that name that searches something else.
@@ -118,12 +56,13 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
 
 
 def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> bool:
-    """Put a study in the queue unseen: whoever works on it tries its data and its models first.
+    """Put an unchecked study into the queue: its supervisor checks its data and its models first.
 
-    The same study again is the one that is there; it goes on where it is paused, or has a larger budget now. One that
-    failed before it began makes room for another of its name.
+    The same study again keeps its record; it is queued if it is paused, or has a larger budget now. A study that failed
+    before it started is replaced.
 
-    Returns whether there is something to work on that there was not before.
+    Returns:
+        Whether there is something to run that was not there before.
 
     Raises:
         ConflictError: if there is a study of that name that searches something else, runs with other settings, or
@@ -143,7 +82,7 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
     if known.state == "running":
         if known.document == document:
             return False
-        message = f'study "{study.name}" is being worked on with other settings: pause it first, or wait for its end'
+        message = f'study "{study.name}" is running with other settings: pause it first, or wait for its end'
         raise ConflictError(study.document.make_problem(("study",), message))
     if known.document == document and known.state in ("finished", "failed") and not failed_before_start(known):
         return False
@@ -151,118 +90,3 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
     queue.amend(study.name, document, digest, connection=connection)
     queue.set_state(study.name, "queued", connection=connection)
     return True
-
-
-def _check_formats(study: Study, folder: Path, engine: Engine) -> None:
-    """Make sure that the models can be measured in the formats that the objectives name."""
-    objectives = study.spec.objectives or ()
-    if any(goal.format is not None for goal in objectives):
-        run_job(engine, Job("formats", CHECK_FORMATS, objectives, folder / "check" / "formats.log"))
-
-
-def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) -> tuple[ModelCheck, ModelCheck]:
-    small, large = _check_extremes(study, folder, engine, TIME_MODELS if timed else BUILD_MODELS)
-    return small, large
-
-
-def _check_own(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
-    """Check a model of the study's own, and keep what it asks for."""
-    check = _check_extremes(study, folder, engine, CHECK_USER_MODEL)
-    loose = [
-        each.name for each in find_undeclared(check.requested, study.space.parameters) if study.searches_undeclared
-    ]
-    if loose and study.spec.search.sampler == "grid":
-        message = f"a grid needs every range in the space: declare {', '.join(loose)}, or write undeclared: fix"
-        raise InputError(Problem(message, "search.sampler"))
-    write_requests(folder, check.requested)
-    return check.smallest, check.largest
-
-
-def _check_extremes(
-    study: Study, folder: Path, engine: Engine, function: JobFunction[tuple[TrialJob, ...], Result]
-) -> Result:
-    ends = find_smallest(study.space), find_largest(study.space)
-    small, large = (_make_trial(study, folder, values) for values in ends)
-    limits = study.spec.limits
-    jobs = (small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory))
-    log = folder / "check" / "worker.log"
-    try:
-        return run_job(engine, Job("check", function, jobs, log, memory_bytes=limits.memory))
-    except JobError as error:
-        raise _explain_memory(ends[1], limits.memory) if error.kind == "memory" else error from None
-
-
-def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> None:
-    limits, has, takes = study.spec.limits, smallest_model.parameters, smallest_model.memory_bytes
-    problems = []
-    if limits.parameters is not None and has > limits.parameters:
-        message = f"has {has:,} parameters already, got a ceiling of {limits.parameters:,}"
-        problems.append(Problem(f"{_SMALLEST} {message}; raise it or lower the space", "limits.parameters"))
-    if limits.model_memory is not None and takes > limits.model_memory:
-        message = f"takes about {format_bytes(takes)} to train, got a ceiling of {format_bytes(limits.model_memory)}"
-        problems.append(Problem(f"{_SMALLEST} {message}; raise it or lower the space", "limits.model_memory"))
-    if problems:
-        raise InputError(problems)
-
-
-def _explain_memory(values: Mapping[str, Value], limit: int | None) -> InputError:
-    sizes = ", ".join([f"{name}={value}" for name, value in values.items() if type(value) is int][:8])
-    message = f"the largest model that it can ask for ({sizes}) does not fit into memory; lower what makes it large"
-    if limit is not None:
-        message += f", or raise limits.memory above {limit / 1e9:g} GB"
-    return InputError(Problem(message, "space"))
-
-
-def _make_trial(study: Study, folder: Path, values: Mapping[str, Value]) -> TrialJob:
-    objective = study.user_objective
-    return TrialJob(
-        study=study.name,
-        number=0,
-        values=values,
-        user_model=describe_user_model(study, ()),
-        per_layer=study.per_layer,
-        seed=0,
-        model=study.spec.model,
-        training=study.spec.training,
-        data=str(folder / "data"),
-        folder=str(folder / "check"),
-        metric=objective.metric if objective else "",
-        direction=objective.direction if objective else "minimize",
-        rungs=frozenset(),
-    )
-
-
-@contextmanager
-def _place_problems(study: Study) -> Iterator[None]:
-    """Give the problems that a worker found their place in the study file."""
-    try:
-        yield
-    except InputError as error:
-        raise study.locate_problems(error) from None
-
-
-@contextmanager
-def _quote_log() -> Iterator[None]:
-    """Quote the end of a failed job's log in its error, since the log does not outlive it."""
-    try:
-        yield
-    except JobError as error:
-        lines = error.log.read_text(errors="replace").splitlines() if error.log.exists() else []
-        printed = "".join(f"\n    {line}" for line in lines[-_QUOTED_LINES:])
-        error.args = (f"{error.job} failed: {error.reason}{'; it printed:' if printed else ''}{printed}",)
-        raise
-
-
-@contextmanager
-def _clean_up_on_failure(folder: Path) -> Iterator[None]:
-    """Remove what was made below `folder` if it fails, and the folders made for it that nobody else uses by then."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        yield
-    except BaseException:
-        if made:
-            shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another study is in it
-            for parent in made[1:]:
-                parent.rmdir()
-        raise

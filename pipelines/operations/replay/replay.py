@@ -19,6 +19,7 @@ from pipelines.engines.base import Engine, Job
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.export import check_target
+from pipelines.operations.check import prepare_data
 from pipelines.operations.replay.compare_data import compare_data
 from pipelines.operations.replay.compare_weights import WeightsJob
 from pipelines.operations.replay.comparison import (
@@ -33,7 +34,6 @@ from pipelines.operations.replay.comparison import (
 )
 from pipelines.operations.replay.jobs import COMPARE_WEIGHTS
 from pipelines.operations.replay.rerun import TrainingOutcome, read_recorded_outcome, train_again
-from pipelines.operations.submit import prepare_data
 from pipelines.queries.study_reader import StudyReader
 from pipelines.recording.provenance import code, environment
 from pipelines.search.optuna_search import TrialSummary

@@ -214,7 +214,7 @@ def test_bad_data_is_told_by_the_command_and_nothing_is_left(tmp_path):
         assert list(Path(temporary).iterdir()) == []
     said = (
         "s.yaml:2:16: data.source: column \"a\" mixes types: '0' at line 2 is a number, 'seven' at line 9 is not (1 of "
-        "40 values are no numbers, at line 9); mend them, name them in data.missing_values, or set data.columns.a.type "
+        "40 values are no numbers, at line 9); correct them, name them in data.missing_values, or set data.columns.a.type "
         "to string\n"
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", said)

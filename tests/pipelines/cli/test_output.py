@@ -15,7 +15,7 @@ from pipelines.export.parity import Latency
 from pipelines.operations.promote import PromotionResult
 from pipelines.operations.replay.comparison import ItemComparison
 from pipelines.operations.replay.replay import ReplayResult
-from pipelines.operations.submit import StudyCheck
+from pipelines.operations.check import StudyCheck
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.search.space_evolution import Change
 from pipelines.training.messages import ModelCheck

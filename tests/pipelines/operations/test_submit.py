@@ -1,288 +1,70 @@
-"""From a study file to a study in the queue: bad data and models refused in words, nothing kept, nothing replaced."""
+"""Submission of an unchecked study: new, again, with a larger budget, after a failure, after a cancellation."""
 
-import json
-import os
-import sys
-from contextlib import closing
-from pathlib import Path
+from __future__ import annotations
 
-import numpy as np
 import pytest
-from inline_engine import InlineEngine
+from small_studies import STORED_STUDY
 
-from pipelines.engines.local_engine import LocalEngine
-from pipelines.engines.run_job import JobError
-from pipelines.operations.submit import check_study, enqueue
+from pipelines.operations.submit import submit_study
 from pipelines.study.load import load_study
-from pipelines.study.stored import find_known_study
-from pipelines.workspace.home import Home
-from search_spaces.errors import InputError
-from tracking.store.database import Store
-
-HEAD = "study: s\nmodel: mlp\ndata:\n  source: d.csv\n  target: y\n"
+from pipelines.study.stored import is_unchecked
+from search_spaces.errors import ConflictError
+from tracking.store.study_queue import StudyQueue
 
 
-@pytest.fixture(scope="module")
-def engine():
-    """One worker for all tests of this file."""
-    with closing(LocalEngine(1)) as started:
-        yield started
+@pytest.fixture
+def queue(store):
+    return StudyQueue(store)
 
 
-def table(label=lambda row: row % 2, rows=40) -> str:
-    return "a,b,y\n" + "".join(f"{row},{row * 7 % 13},{label(row)}\n" for row in range(rows))
+@pytest.fixture
+def submit(store, queue, tmp_path):
+    """Submit the study of a file, with overrides; return whether there is something new to run."""
+    (tmp_path / "d.csv").write_text("a,y\n1,0\n")
+    (tmp_path / "s.yaml").write_text(STORED_STUDY)
+
+    def submit(*overrides):
+        with store.write() as connection:
+            return submit_study(load_study(tmp_path / "s.yaml", overrides), queue, connection)
+
+    return submit
 
 
-def study_in(folder: Path, text: str, **files: str | bytes):
-    """Write a study file and others beside it, two underscores standing for the dot, and load the study."""
-    for name, content in {"s.yaml": text, **files}.items():
-        (folder / name.replace("__", ".")).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return load_study(folder / "s.yaml")
+def test_a_new_study_is_queued_unchecked(submit, queue):
+    """A new study waits in the queue; the same one again changes nothing."""
+    assert submit()
+    assert is_unchecked(queue.get("s"))
+    assert not submit()
+    assert queue.get("s").state == "queued"
 
 
-REFUSED = {
-    "no such file": (HEAD, {}, "4:11: data.source: there is no file or folder d.csv; the choices are: s.yaml"),
-    "a file misspelt": (
-        HEAD,
-        {"dd__csv": table()},
-        '4:11: data.source: there is no file or folder d.csv; did you mean "dd.csv"? The choices are: dd.csv, s.yaml',
-    ),
-    "an empty file": (HEAD, {"d__csv": ""}, "4:11: data.source: d.csv is empty"),
-    "a header alone": (HEAD, {"d__csv": "a,b,y\n"}, "4:11: data.source: d.csv has no rows below its header"),
-    "an unknown ending": (
-        HEAD.replace("d.csv", "d.txt"),
-        {"d__txt": table()},
-        "4:11: data.source: expected a .csv, .tsv, .parquet or .npz file, an image folder, sklearn:<name>, "
-        'keras:<name> or loader.py:function, got a file ending in ".txt"',
-    ),
-    "a broken archive": (
-        HEAD.replace("d.csv", "d.npz"),
-        {"d__npz": b"PK\x03\x04broken"},
-        "4:11: data.source: d.npz cannot be read as arrays: File is not a zip file",
-    ),
-    "an unknown set": (
-        HEAD.replace("d.csv", "sklearn:irsi"),
-        {},
-        '4:11: data.source: scikit-learn brings no set "irsi"; did you mean "iris"? '
-        "The choices are: breast_cancer, diabetes, digits, iris, wine",
-    ),
-    "an absent target": (
-        HEAD.replace("target: y", "target: z"),
-        {"d__csv": table()},
-        '5:11: data.target: there is no column "z"; the choices are: a, b, y',
-    ),
-    "no target": (
-        HEAD.replace("  target: y\n", ""),
-        {"d__csv": table()},
-        "3:1: data.target: name the column to predict; the columns are a, b, y",
-    ),
-    "a constant target": (
-        HEAD,
-        {"d__csv": table(lambda row: 1.5)},
-        '5:11: data.target: the target "y" is the same in every row (1.5); there is nothing to learn',
-    ),
-    "one class only": (
-        HEAD,
-        {"d__csv": table(lambda row: "cat")},
-        "5:11: data.target: the target \"y\" is 'cat' in every row; two classes are needed",
-    ),
-    "missing labels": (
-        HEAD,
-        {"d__csv": table(lambda row: "" if row in (3, 17) else row % 2)},
-        '5:11: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19); mend or remove them',
-    ),
-    "mixed types": (
-        HEAD,
-        {"d__csv": table().replace("\n7,", "\nseven,")},
-        "4:11: data.source: column \"a\" mixes types: '0' at line 2 is a number, 'seven' at line 9 is not (1 of 40 "
-        "values are no numbers, at line 9); mend them, name them in data.missing_values, or set data.columns.a.type "
-        "to string",
-    ),
-    "more folds than rows": (
-        HEAD + "  split: {folds: 10}\n",
-        {"d__csv": table(rows=6)},
-        "6:18: data.split.folds: 10 folds need at least 10 rows besides the test rows, got 5",
-    ),
-    "a field too many": (
-        HEAD,
-        {"d__csv": table(rows=10) + "1,2,3,4\n"},
-        "4:11: data.source: line 12 of d.csv has 4 fields, expected 3 as in the header",
-    ),
-    "an unknown column": (
-        HEAD + "  columns: {aa.b: {type: string}}\n",
-        {"d__csv": table()},
-        '6:13: data.columns.aa.b: there is no feature column "aa.b"; the choices are: a, b',
-    ),
-    "images wanted": (
-        HEAD.replace("mlp", "cnn"),
-        {"d__csv": table()},
-        "4:11: data.source: the model takes images, but d.csv is a table; use model: mlp",
-    ),
-    "another task's loss": (
-        HEAD + "training: {loss: binary_crossentropy}\n",
-        {"d__csv": table(lambda row: row * 1.3)},
-        '6:18: training.loss: loss "binary_crossentropy" does not fit a regression task; the choices are: huber, '
-        "log_cosh, mean_absolute_error, mean_absolute_percentage_error, mean_squared_error, "
-        "mean_squared_logarithmic_error, poisson",
-    ),
-    "another task's metric": (
-        HEAD + "objective: {metric: val_accuracy}\n",
-        {"d__csv": table(lambda row: row * 1.3)},
-        '6:21: objective.metric: training never reports "val_accuracy"; the choices are: loss, mean_absolute_error, '
-        "root_mean_squared_error, val_loss, val_mean_absolute_error, val_root_mean_squared_error",
-    ),
-    "weights of no class": (
-        HEAD + "training: {class_weight: {d: 2}}\n",
-        {"d__csv": table(lambda row: "abc"[row % 3])},
-        '6:12: training.class_weight: "d" is no class of the target; the choices are: a, b, c',
-    ),
-    "a loader that fails": (
-        HEAD.replace("d.csv", "l.py:load"),
-        {"l__py": "def load():\n    raise RuntimeError('no network')\n"},
-        "4:11: data.source: l.py:load failed: RuntimeError: no network (l.py, line 2)",
-    ),
-    "ceilings that no model keeps": (
-        HEAD + "space: {units: 4, depth: 1}\nlimits: {parameters: 10, model_memory: 100B}\n",
-        {"d__csv": table()},
-        "7:22: limits.parameters: the smallest model that the space can ask for has 17 parameters already, got a "
-        "ceiling of 10; raise it or lower the space\n"
-        "s.yaml:7:40: limits.model_memory: the smallest model that the space can ask for takes about 3.096 KB to "
-        "train, got a ceiling of 100 B; raise it or lower the space",
-    ),
-    "a model that is too large": (
-        HEAD + "space: {units: 1000000, depth: 2}\nlimits: {memory: 2GB}\n",
-        {"d__csv": table()},
-        "6:1: space: the largest model that it can ask for (units=1000000, depth=2) does not fit into memory; lower "
-        "what makes it large, or raise limits.memory above 2 GB",
-    ),
-}
+def test_a_larger_budget_queues_a_finished_study(submit, queue):
+    """A finished study is queued again if its file has changed, and only then."""
+    submit()
+    queue.set_state("s", "finished")
+    queue.amend("s", queue.get("s").document, f"{queue.get('s').digest}data")
+    assert not submit()
+    assert submit("budget.trials=9")
+    assert queue.get("s").state == "queued"
 
 
-@pytest.mark.parametrize(("text", "files", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_trained_is_refused(tmp_path, engine, text, files, said):
-    """What only data or model show is refused at its key in the study file; no folder is left."""
-    study = study_in(tmp_path, text, **files)
-    with pytest.raises(InputError) as refused:
-        check_study(study, tmp_path / "home" / "studies" / "s", engine)
-    assert str(refused.value).replace(f"{tmp_path}{os.sep}", "") == f"s.yaml:{said}"
-    assert not (tmp_path / "home").exists()
+def test_a_study_that_failed_before_its_start_is_replaced(submit, queue):
+    """A study whose data could not be used makes room for another one of its name."""
+    submit()
+    queue.set_state("s", "failed", "no such file")
+    assert submit("model=cnn")
+    assert '"cnn"' in queue.get("s").document
 
 
-def test_every_missing_file_is_named(tmp_path, engine):
-    """Source, validation and test files are looked for in one go, before a worker is started."""
-    study = study_in(tmp_path, f"{HEAD}  validation_source: v.csv\n  test_source: t.csv\n", v__csv=table())
-    with pytest.raises(InputError) as refused:
-        check_study(study, tmp_path / "home", None)
-    assert [problem.path for problem in refused.value.problems] == ["data.source", "data.test_source"]
-
-
-def test_an_objective_whose_format_cannot_be_written_is_refused(tmp_path, monkeypatch):
-    """Before any data is read, and with the extra to install: not by failing every trial."""
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    goals = "objectives:\n  - {metric: val_loss}\n  - {metric: size_mb, format: litert}\n"
-    study = study_in(tmp_path, HEAD + goals + "  - {metric: latency_ms, format: openvino}\n", d__csv=table())
-    with pytest.raises(InputError) as refused:
-        check_study(study, tmp_path / "home" / "s", InlineEngine())
-    assert 's.yaml:9:34: objectives[2].format: the format "openvino" needs openvino' in str(refused.value)
-    assert 'pip install "kerastudy[openvino]"' in str(refused.value)
-    assert not (tmp_path / "home").exists()
-
-
-def test_what_a_failed_job_printed_is_quoted(tmp_path, engine):
-    """A preparation that fails otherwise shows the end of its log, which is removed with the rest."""
-    loader = "import os\n\ndef load():\n    print('got so far', flush=True)\n    os._exit(3)\n"
-    study = study_in(tmp_path, HEAD.replace("d.csv", "l.py:load"), l__py=loader)
-    with pytest.raises(JobError, match=r"^data failed: .*; it printed:\n    got so far$"):
-        check_study(study, tmp_path / "home", engine)
-    assert not (tmp_path / "home").exists()
-
-
-@pytest.fixture(scope="module")
-def submitted(tmp_path_factory, engine):
-    """A study that was checked and put in the queue of a home."""
-    folder = tmp_path_factory.mktemp("submitted")
-    study = study_in(folder, HEAD + "space: {depth: 1, units: [4, 8], epochs: 1}\n", d__csv=table())
-    home = Home(folder / "home", str(folder / "home"))
-    checked = check_study(study, home.study("s"), engine)
-    with Store.open(home.store) as store:
-        enqueue(study, checked.summary, store)
-    return study, home, checked
-
-
-def test_a_checked_study_knows_its_data_and_both_ends_of_its_space(submitted):
-    """A check gives the data's summary and the cost of the smallest and the largest model, and keeps the data alone."""
-    _, home, checked = submitted
-    assert sum(checked.summary.rows.values()) == 40
-    assert (checked.smallest.parameters, checked.largest.parameters) == (4 * 2 + 4 + 4 + 1, 8 * 2 + 8 + 8 + 1)
-    assert sorted(path.name for path in home.study("s").iterdir()) == ["data", "prepare.log"]
-
-
-def test_the_same_study_is_known(submitted):
-    """The same file finds the study that is there, with what it extends written out."""
-    study, home, checked = submitted
-    known = find_known_study(study, home)
-    assert known is not None
-    assert known.digest == study.compute_fingerprint().with_data(checked.summary.digest).format()
-    assert json.loads(known.document)["space"] == study.space.to_dict()
-
-
-def test_a_refused_study_leaves_others_alone(tmp_path, engine, monkeypatch):
-    """Of two studies begun at once in a new home, the one that is refused takes nothing of the other with it."""
-    others = tmp_path / "home" / "studies" / "other"
-
-    def fails(*_):
-        others.mkdir(parents=True)
-        raise InputError("no")
-
-    monkeypatch.setattr("pipelines.operations.submit.prepare_data", fails)
-    with pytest.raises(InputError):
-        check_study(study_in(tmp_path, HEAD, d__csv=table()), Home.at(str(tmp_path / "home")).study("s"), engine)
-    assert others.is_dir()
-    assert not (others.parent / "s").exists()
-
-
-def test_nothing_is_known_where_nothing_is(submitted, tmp_path):
-    """Asking for a study in a home that is not there creates nothing."""
-    assert find_known_study(submitted[0], Home(tmp_path / "new", str(tmp_path / "new"))) is None
-    assert not (tmp_path / "new").exists()
-
-
-def test_other_data_under_the_same_name_is_refused_and_replaces_nothing(submitted, engine, tmp_path):
-    """Data that changed since a study began is refused at its key; what the study has prepared stays."""
-    study, home, checked = submitted
-    known = find_known_study(study, home)
-    before = {path: path.read_bytes() for path in home.data("s").rglob("*") if path.is_file()}
-    file = study.base / "d.csv"
-    kept = file.read_text()
-    try:
-        file.write_text(table(lambda row: (row + 1) % 2))
-        with pytest.raises(InputError, match=r"s\.yaml:4:11: data\.source: the data has changed since the study began"):
-            check_study(study, home.study("s"), engine, known)
-    finally:
-        file.write_text(kept)
-    assert {path: path.read_bytes() for path in home.data("s").rglob("*") if path.is_file()} == before
-    assert check_study(study, home.study("s"), engine, known).summary == checked.summary
-
-
-def test_another_study_under_the_same_name_is_refused(submitted, tmp_path):
-    """What differs is named by its section; whatever may change between runs does not count."""
-    study, home, _ = submitted
-    text = (study.base / "s.yaml").read_text()
-    same = study_in(tmp_path, text + "budget: {trials: 99}\nlimits: {memory: 4GB}\n", d__csv=table())
-    assert same.compute_fingerprint() == study.compute_fingerprint()
-    other = study_in(tmp_path, text.replace("[4, 8]", "[4, 9]") + "training: {early_stopping: null}\n", d__csv=table())
-    with pytest.raises(InputError) as refused:
-        find_known_study(other, home)
-    assert 's.yaml:1:8: study: study "s" exists already with another space, training; give this one' in str(
-        refused.value
-    )
-
-
-def test_an_npz_file_is_prepared_once(tmp_path, engine):
-    """A second check of the same study uses the data that is there."""
-    np.savez(tmp_path / "d.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 2)
-    study = study_in(tmp_path, "study: s\nmodel: mlp\ndata: {source: d.npz}\nspace: {depth: 1, units: 4, epochs: 1}\n")
-    first = check_study(study, tmp_path / "home", engine)
-    made = (tmp_path / "home" / "data" / "summary.json").stat().st_mtime_ns
-    assert check_study(study, tmp_path / "home", engine).summary == first.summary
-    assert (tmp_path / "home" / "data" / "summary.json").stat().st_mtime_ns == made
+def test_conflicts_are_refused(submit, queue):
+    """Another study of the name, other settings of a running one, and a cancelled one are conflicts."""
+    submit()
+    with pytest.raises(ConflictError, match="exists already with another model"):
+        submit("model=cnn")
+    queue.set_state("s", "running")
+    assert not submit()
+    with pytest.raises(ConflictError, match="running with other settings: pause it first"):
+        submit("budget.trials=9")
+    queue.set_state("s", "cancelled")
+    with pytest.raises(ConflictError, match="was cancelled"):
+        submit()

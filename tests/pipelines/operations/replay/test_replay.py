@@ -16,7 +16,8 @@ from small_studies import study_of, write_mixed_csv
 
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.replay.replay import replay
-from pipelines.operations.submit import check_study, enqueue
+from pipelines.operations.check import check_study
+from pipelines.operations.submit import enqueue
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, UnknownError
