@@ -31,7 +31,7 @@ PACKAGES = ("search_spaces", "tracking", "pipelines")
 def test_generated_tables_are_up_to_date() -> None:
     """The tables in the pages are what the code gives now; `make docs` writes them."""
     write_reference = _write_reference()
-    behind = [page.name for page in PAGES if write_reference.filled(_text(page)) != _text(page)]
+    behind = [page.name for page in PAGES if write_reference.fill_page(_text(page)) != _text(page)]
     assert behind == []
 
 

@@ -1,1 +1,1 @@
-"""From a data source to prepared splits and preprocessing layers."""
+"""Data of a study: sources, splits, preprocessing layers and prepared arrays."""

@@ -1,4 +1,4 @@
-"""Sources that hand over values instead of files of columns: `.npz`, and whatever a loader function returns.
+"""Sources of values in place of files of columns: `.npz` files and loader functions.
 
 A loader may return (x, y), a DataFrame, a `tf.data.Dataset` of (x, y), or a dict of parts made of any of these. x is an
 array, a DataFrame or a dict of columns.
@@ -48,7 +48,7 @@ def read_npz(path: Path, name: str, key: str, part: GivenPart | None = None) -> 
 
 
 def call_loader(reference: str, base: Path, key: str, part: GivenPart | None = None) -> RawData:
-    """Return the rows that a person's function gives.
+    """Return the rows that a user's loader function returns.
 
     Raises:
         InputError: if it raises, or returns something that is not data.
@@ -60,13 +60,13 @@ def call_loader(reference: str, base: Path, key: str, part: GivenPart | None = N
         return convert_result(result, reference, key, part)
     except InputError:
         raise
-    # A person's loader may fail in any way; it is their input, not our fault.
+    # A user's loader may raise anything; that is an error in the input, not in kerastudy.
     except Exception as error:
         raise InputError(Problem(f"{reference} failed: {describe_error(error, path)}", key)) from error
 
 
 def convert_result(result: object, name: str, key: str, part: GivenPart | None = None) -> RawData:
-    """Return the rows of anything that a loader may return.
+    """Return the rows of a loader's result.
 
     Raises:
         InputError: if it is none of the known forms.
@@ -114,7 +114,7 @@ def convert_pair(x: object, y: object, name: str, key: str, part: GivenPart | No
 def _combine_parts(parts: Mapping[Any, object], name: str, key: str) -> RawData:
     for word in parts:
         if word not in PARTS:
-            raise InputError(Problem(f'{name} gives a part "{word}"; {suggest_choice(str(word), PARTS)}', key))
+            raise InputError(Problem(f'{name} holds a part "{word}"; {suggest_choice(str(word), PARTS)}', key))
     rest = convert_result(parts["train"], f"{name} (train)", key)
     given = [
         convert_result(parts[part], f"{name} ({part})", key, part) for part in ("validation", "test") if part in parts
@@ -148,7 +148,7 @@ def _read_column(values: object, name: str, key: str) -> Array:
 
 
 def _decode_text(array: Array) -> Array:
-    """Return strings as Python text: TensorFlow gives bytes, and fixed-width arrays end at the longest one."""
+    """Return strings as Python text: TensorFlow gives bytes, and fixed-width arrays cut strings at their width."""
     if array.dtype.kind == "S" or (array.dtype.kind == "O" and array.size and isinstance(array.flat[0], bytes)):
         return np.array([value.decode("utf-8", "replace") for value in array.ravel()], dtype=object).reshape(
             array.shape
@@ -166,7 +166,7 @@ def _materialise(dataset: Any, name: str, key: str) -> tuple[object, object]:
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) != 2 or not hasattr(spec[1], "shape"):
         raise InputError(Problem(f"expected the dataset of {name} to give (x, y), got {spec}", key))
-    # -1 is tf.data.INFINITE_CARDINALITY; named here so that this module does not import TensorFlow.
+    # -1 is tf.data.INFINITE_CARDINALITY; importing TensorFlow for its name would take seconds.
     if int(dataset.cardinality()) == -1:
         message = f"the dataset of {name} is infinite; leave out repeat(), or end it with take()"
         raise InputError(Problem(message, key))
@@ -184,7 +184,7 @@ def _materialise(dataset: Any, name: str, key: str) -> tuple[object, object]:
 
 
 def _is_batched(spec: tuple[Any, Any]) -> bool:
-    """Return whether the first axis is the batch: it is where x and y share it, or where its length is open."""
+    """Return whether the first axis is the batch: x and y share it, or its length is open."""
     x, y = spec
     shapes = [item.shape for item in (x.values() if isinstance(x, Mapping) else [x])] + [y.shape]
     if any(shape.rank in (None, 0) for shape in shapes):

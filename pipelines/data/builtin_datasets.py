@@ -1,4 +1,4 @@
-"""The data sets known by name: those that come with scikit-learn, and those that Keras downloads."""
+"""Built-in data sets: those of scikit-learn, and those that Keras downloads."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ KERAS_SETS = ("boston_housing", "california_housing", "cifar10", "cifar100", "fa
 
 
 def load_sklearn(name: str, key: str, prefers: InputKind) -> RawData:
-    """Return a set that comes with scikit-learn; digits as 8 x 8 pictures where the model family takes pictures.
+    """Return a data set of scikit-learn; digits as 8 x 8 images if the model family takes images.
 
     Raises:
         InputError: if there is no such set.
     """
     if name not in SKLEARN_SETS:
-        raise InputError(Problem(f'scikit-learn brings no set "{name}"; {suggest_choice(name, SKLEARN_SETS)}', key))
+        raise InputError(Problem(f'scikit-learn has no data set "{name}"; {suggest_choice(name, SKLEARN_SETS)}', key))
     from sklearn import datasets
 
     source = f"sklearn:{name}"
@@ -34,13 +34,13 @@ def load_sklearn(name: str, key: str, prefers: InputKind) -> RawData:
 
 
 def load_keras(name: str, key: str) -> RawData:
-    """Return a set of `keras.datasets`, from Keras's cache or by download; its own test rows stay test rows.
+    """Return a set of `keras.datasets`, from Keras's cache or by download; its test rows stay test rows.
 
     Raises:
         InputError: if there is no such set, or it is not in the cache and cannot be downloaded.
     """
     if name not in KERAS_SETS:
-        raise InputError(Problem(f'Keras brings no set "{name}"; {suggest_choice(name, KERAS_SETS)}', key))
+        raise InputError(Problem(f'Keras has no data set "{name}"; {suggest_choice(name, KERAS_SETS)}', key))
     import keras
 
     source = f"keras:{name}"

@@ -1,15 +1,15 @@
-"""What each column of a table holds: numbers, booleans, strings or dates.
+"""Feature columns of a table and their types: numbers, booleans, strings or dates.
 
-A column's type is its values' own where the source has types; for text (a CSV) it is inferred:
+If the source has types, a column's type is that of its values; for text (a CSV) it is inferred:
 
 * the empty field and `data.missing_values` are missing; the words NA, N/A, NaN, null and None are missing in a
   column of numbers, booleans or dates, and categories like any other among strings;
 * all true/false: boolean; all numbers: numeric; all ISO dates (2024-05-01, with or without a time): date;
-* one in ten or more numbers (or dates) among other words is an error: it is either a column of numbers with a slip
-  in it, or codes, and only the person knows which;
+* one in ten or more numbers (or dates) among other words is an error: the column holds either numbers with a mistake
+  or codes, and only the user can decide;
 * everything else: string.
 
-Values are kept as the exported model takes them: float64 with NaN for missing (dates as days since 1970-01-01 UTC,
+Values have the form of the exported model's inputs: float64 with NaN for missing (dates as days since 1970-01-01 UTC,
 infinity and what exceeds float32 as missing), or text with "" for missing.
 """
 
@@ -65,7 +65,7 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
 
     Args:
         table: the feature columns only, without target and split column.
-        raw: says whether cells are text, and where each row stands.
+        raw: the rows: whether cells are text, and the place of each row.
         spec: the study file's `data`.
 
     Raises:
@@ -93,7 +93,7 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
     if problems:
         raise InputError(problems)
     if not columns:
-        raise InputError(Problem("there is no feature column besides the target", "data.source"))
+        raise InputError(Problem("there is no feature column; the table holds only the target", "data.source"))
     return columns, notes
 
 
@@ -106,11 +106,11 @@ def read_values(series: pd.Series, name: str, raw: RawData, spec: DataSpec) -> t
     chosen = spec.columns.get(name)
     declared = chosen.type if chosen else None
     key = f"data.columns.{name}" if chosen else "data.source"
-    own = None if raw.text else _find_source_kind(series, name, raw)
-    if own is not None and own != "string" and declared in (None, own):
-        return own, _convert_values(series, own)
+    found = None if raw.text else _find_source_kind(series, name, raw)
+    if found is not None and found != "string" and declared in (None, found):
+        return found, _convert_values(series, found)
     cells = clean_text(series, spec)
-    kind = declared or ("string" if own == "string" else _infer_kind(cells, name, raw))
+    kind = declared or ("string" if found == "string" else _infer_kind(cells, name, raw))
     if kind == "string":
         return kind, cells.to_numpy(dtype=object)
     return kind, _parse_text(cells, kind, name, raw, key)
@@ -128,15 +128,15 @@ def clean_text(series: pd.Series, spec: DataSpec) -> pd.Series:
 
 
 def mark_missing_words(cells: pd.Series) -> Array:
-    """Return per cell whether it is empty or a word such as NA that stands for missing among numbers."""
+    """Return per cell whether it is empty or a word such as NA that means missing among numbers."""
     return (cells.eq("") | cells.str.lower().isin(MISSING_WORDS)).to_numpy(dtype=bool)
 
 
 def make_input_names(columns: list[str]) -> dict[str, str]:
     """Return each column's name in the exported model.
 
-    TensorFlow's signatures take letters, digits and underscores, beginning with a letter, tell names apart without
-    regard to case, and do not take `self`; Keras takes no slash.
+    TensorFlow's signatures accept letters, digits and underscores after a first letter, ignore case, and refuse
+    `self`; Keras refuses slashes.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -166,11 +166,11 @@ def _find_unknown_names(table: pd.DataFrame, spec: DataSpec) -> Iterator[Problem
         if name not in known:
             yield Problem(f'there is no feature column "{name}"; {suggest_choice(name, known)}', key)
         elif name in spec.drop:
-            yield Problem(f'column "{name}" is both described here and left out by data.drop', key)
+            yield Problem(f'column "{name}" has settings here and is left out by data.drop; remove one of the two', key)
 
 
 def _find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
-    """Return the type of a typed column; None where all of it is missing, so that there is no type."""
+    """Return the type of a typed column; None if all values are missing."""
     types = pd.api.types
     tests: list[tuple[ColumnKind, bool]] = [
         ("string", isinstance(series.dtype, (pd.CategoricalDtype, pd.StringDtype))),

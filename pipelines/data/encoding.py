@@ -1,13 +1,13 @@
-"""What preprocessing makes of each column: the shape of the features, decided once for all folds.
+"""The encoding plan of a table: the shape of each column's features, the same for all folds.
 
-Shapes are decided from every row that is trained on in some fold, never from test rows, so that all folds give the
-model the same inputs; what the layers learn (means, categories) comes from one fold's training rows alone.
+Shapes depend on all rows that any fold trains on, never on test rows, so the model's inputs are the same in all folds.
+The state of the layers (means, categories) comes from the training rows of one fold.
 
-* Numbers, booleans and dates: missing values become the training median, with a column that says so where training
+* Numbers, booleans and dates: missing values become the training median, with a column that marks them if training
   rows have missing values; then standardised. A heavy-tailed number (skewness beyond 2) also gets a copy on a
-  signed logarithmic scale. A date brings its place in the year and in the week, and in the day where it has times.
+  signed logarithmic scale. A date adds its place in the year and in the week, and in the day if it has times.
 * Strings of at most 50 categories: one column each (one-hot); of at most 2,000: a code for an embedding; more: hashed
-  to 4,096 codes. A missing string and one never seen in training have no column set, or code 0.
+  to 4,096 codes. A missing string, or one unknown from training, sets no column or has code 0.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ class NumberPlan:
 
     Attributes:
         column: its index among the columns.
-        says_missing: whether a column of zeros and ones says where it is missing.
+        marks_missing: whether a column of zeros and ones marks its missing values.
         log_unit: the signed logarithm is of the value divided by this; None where there is no such copy.
         cycles: periods in days whose sine and cosine are added.
     """
 
     column: int
-    says_missing: bool
+    marks_missing: bool
     log_unit: float | None = None
     cycles: tuple[float, ...] = ()
 
     @property
     def width(self) -> int:
-        """Return how many of the dense features it becomes."""
-        return 1 + self.says_missing + (self.log_unit is not None) + 2 * len(self.cycles)
+        """Number of its dense features."""
+        return 1 + self.marks_missing + (self.log_unit is not None) + 2 * len(self.cycles)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class StringPlan:
 
     Attributes:
         column: its index among the columns.
-        codes: number of codes, 0 ("missing, or never seen in training") included.
+        codes: number of codes, 0 ("missing, or unknown from training") included.
     """
 
     column: int
@@ -78,17 +78,17 @@ class Plan:
 
     @property
     def one_hot(self) -> tuple[StringPlan, ...]:
-        """Return the strings that become dense features."""
+        """Strings that become dense features."""
         return tuple(plan for plan in self.strings if plan.encoding == "one_hot")
 
     @property
     def coded(self) -> tuple[StringPlan, ...]:
-        """Return the strings that become codes."""
+        """Strings that become codes."""
         return tuple(plan for plan in self.strings if plan.encoding != "one_hot")
 
     @property
     def dense(self) -> int:
-        """Return the width of the dense features."""
+        """Width of the dense features."""
         return sum(plan.width for plan in self.numbers) + sum(plan.codes - 1 for plan in self.one_hot)
 
 
@@ -112,7 +112,7 @@ def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataS
 
 
 def note_identifiers(plan: Plan, columns: Sequence[Column]) -> list[str]:
-    """Return a note for each string column with a value of its own in nearly every row."""
+    """Return a note for each string column whose values differ in nearly every row."""
     notes = []
     for string in plan.strings:
         column = columns[string.column]
@@ -124,11 +124,11 @@ def note_identifiers(plan: Plan, columns: Sequence[Column]) -> list[str]:
 
 
 def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
-    """Return per column, in words, what preprocessing makes of it."""
+    """Return a description of each column's encoding, by column name."""
     words: dict[str, str] = {}
     for number in plan.numbers:
         parts = ["standardised"]
-        if number.says_missing:
+        if number.marks_missing:
             parts.append("missing filled with the median and marked")
         if number.log_unit is not None:
             parts.append("with a copy on a signed logarithmic scale")
@@ -145,29 +145,29 @@ def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
 
 
 def mark_missing(values: Array, training: Sequence[Array]) -> Array:
-    """Return per feature of [row, ...] whether a row that is trained on in some fold lacks it."""
+    """Return per feature of [row, ...] whether it is missing in a row that any fold trains on."""
     rows = np.unique(np.concatenate(training))
     return ~np.isfinite(values[rows]).all(axis=0)  # type: ignore[no-any-return]
 
 
 def calculate_median(values: Array) -> float:
-    """Return the median of the values that are known; 0 where none is."""
+    """Return the median of the finite values; 0 if there is none."""
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) else 0.0
 
 
 def _plan_number(index: int, column: Column, training: Sequence[Array]) -> NumberPlan:
-    says_missing = bool(mark_missing(column.values, training))
+    marks_missing = bool(mark_missing(column.values, training))
     known = _select_known(column.values[np.unique(np.concatenate(training))])
     if column.kind == "date":
         has_times = bool((np.mod(known, 1) != 0).any())
-        return NumberPlan(index, says_missing, cycles=DAY_CYCLES if has_times else DAY_CYCLES[:2])
+        return NumberPlan(index, marks_missing, cycles=DAY_CYCLES if has_times else DAY_CYCLES[:2])
     heavy = (
         column.kind == "numeric"
         and len(np.unique(known)) >= HEAVY_DISTINCT
         and abs(_calculate_skew(known)) > HEAVY_SKEW
     )
-    return NumberPlan(index, says_missing, _choose_log_unit(known) if heavy else None)
+    return NumberPlan(index, marks_missing, _choose_log_unit(known) if heavy else None)
 
 
 def _plan_string(index: int, values: Array, training: Sequence[Array], chosen: StringEncoding | None) -> StringPlan:
@@ -194,5 +194,5 @@ def _calculate_skew(values: Array) -> float:
 
 
 def _choose_log_unit(values: Array) -> float:
-    """Return the size from which the logarithmic scale spreads values: the 5 % quantile of those that are not 0."""
+    """Return the unit of the logarithmic scale: the 5 % quantile of the absolute values other than 0."""
     return float(np.quantile(np.abs(values[values != 0]), 0.05))

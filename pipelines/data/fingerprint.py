@@ -1,4 +1,4 @@
-"""Digests of a study's data: of what it is made from, and of the rows themselves."""
+"""Digests of a study's data: of its sources and settings, and of its rows."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FORMAT = 1
 def calculate_fingerprint(
     spec: DataSpec, base: Path, prefers: InputKind, raw: RawData | None, folds_again: int | None = None
 ) -> str:
-    """Return a digest of everything that prepared data depends on; a loader's rows are known by their values alone."""
-    anew = "" if folds_again is None else f" {folds_again}"
-    digest = hashlib.sha256(f"{FORMAT} {prefers}{anew} {spec.model_dump_json()}".encode())
+    """Return a digest of all that prepared data depends on; of a loader's rows these are the values alone."""
+    again = "" if folds_again is None else f" {folds_again}"
+    digest = hashlib.sha256(f"{FORMAT} {prefers}{again} {spec.model_dump_json()}".encode())
     for source in (spec.source, spec.validation_source, spec.test_source):
         path = resolve_source_path(source, base) if source is not None else None
         for file in _list_files(path) if path is not None else []:
@@ -46,6 +46,7 @@ def _list_files(path: Path) -> list[Path]:
 
 
 def update_digest(digest: Any, *values: pd.DataFrame | Array | None) -> None:
+    """Add the values of tables and arrays, with their names, types and shapes, to a digest."""
     for value in values:
         if isinstance(value, pd.DataFrame):
             digest.update(repr(list(value.columns)).encode())

@@ -1,7 +1,7 @@
-"""A folder of pictures, one sub-folder a class.
+"""Images of a folder with one sub-folder per class.
 
-Pictures are kept as bytes (uint8), [row, height, width, channel], with 1 channel where all of them are grey and 3
-otherwise; transparency is left out.
+An array holds them as uint8 [row, height, width, channel], with 1 channel if all are grey and 3 otherwise; transparency
+is left out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def read_images(
     Args:
         folder: holds one sub-folder a class.
         name: the folder as the study names it.
-        size: height and width that pictures are resized to; None where all are alike.
+        size: height and width that pictures are resized to; None if all have one size.
         key: dotted key of the study file that names the folder.
         part: the part that the pictures were given for.
 

@@ -20,11 +20,11 @@ class DataJob:
 
     Attributes:
         base: folder that relative paths start from.
-        folder: where the prepared data goes.
-        prefers: the form of features that the model is meant for.
-        expected: digest that the data must have, as the study divides it; None for any.
-        folds_again: divide all rows but the test rows into so many folds, whatever the study file says; with 1, train
-            on all of them; None divides as the study file says.
+        folder: folder of the prepared data.
+        prefers: form of features that the model is meant for.
+        expected: digest that the data must have with the declared split; None for any.
+        folds_again: split all rows but the test rows into so many folds, in place of the declared split; with 1, train
+            on all of them; None keeps the declared split.
     """
 
     spec: DataSpec

@@ -1,7 +1,7 @@
-"""What a deployed model takes, and a few rows of it, for MLflow: written once beside the prepared data.
+"""Input description of a deployed model for MLflow, with a few example rows; a file in the prepared folder.
 
-The rows are of the validation part, in the words of their source: a date is text and a missing value is null, not the
-numbers that the exported model takes.
+The rows are validation rows in the form of their source: a date is text and a missing value is null, not the numbers
+of the exported model's inputs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_EXAMPLE_VALUES: Final = 10_000
 def write_model_inputs(
     folder: Path, summary: DataSummary, rows: Mapping[str, Array], missing_values: Sequence[str]
 ) -> None:
-    """Write what `read_model_description` reads.
+    """Write the file that `read_model_description` reads.
 
     Args:
         folder: folder of the prepared data.
@@ -46,7 +46,7 @@ def write_model_inputs(
 
 
 def read_model_description(folder: Path) -> ModelDescription | None:
-    """Return what MLflow is told of a study's models; None where `folder` was prepared before this was written."""
+    """Return MLflow's description of a study's models; None if `folder` has no such file."""
     try:
         read = json.loads((folder / _FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def _make_column_example(summary: DataSummary, rows: Mapping[str, Array]) -> dic
 
 
 def _make_array_example(rows: Mapping[str, Array]) -> dict[str, list[Any]]:
-    """Return one row of each array; none of arrays so large that nobody would read it."""
+    """Return one row of each array; nothing if the arrays are too large to read."""
     if sum(values[:1].size for values in rows.values()) > _MOST_EXAMPLE_VALUES:
         return {}
     return {name: [_replace_nonfinite(value) for value in values[:1].tolist()] for name, values in rows.items()}

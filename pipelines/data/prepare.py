@@ -1,13 +1,13 @@
 """Data preparation from end to end: load, check, split, encode, write.
 
-A prepared folder is either whole or absent: it is written beside its place and renamed. It holds
+A prepared folder is complete or absent: preparation writes a folder beside it and renames that. It holds
 
 * `summary.json`, `split.csv` (each source row's place, part and fold) and `model_inputs.json` (see `model_inputs`);
 * per fold `fold-<k>/<part>.<input>.npy` and `<part>.y.npy` for training, `preprocessing.keras`, and the raw rows of the
   validation and test parts (`<part>.raw.parquet` or `<part>.raw.npy`) for comparing exported models with.
 
-The summary carries a fingerprint of the study file's `data` and of the files' contents; preparing the same again does
-nothing.
+The summary has a fingerprint of the study file's `data` and of the files' contents. If it matches, nothing is prepared
+again.
 """
 
 from __future__ import annotations
@@ -51,19 +51,18 @@ def prepare(
     expected: str | None = None,
     folds_again: int | None = None,
 ) -> DataSummary:
-    """Return the summary of the data prepared in `folder`, preparing it unless it already is.
+    """Return the summary of the data in `folder`; prepare it if needed.
 
     Args:
         spec: the study file's `data`.
         base: folder that the study file's paths are relative to.
-        folder: where prepared data goes; replaced if it holds other data.
-        prefers: what the model family takes.
-        expected: digest that the data must have, divided as `spec` says, where a study depends on what is there;
-            None for any.
+        folder: folder of the prepared data; replaced if it holds other data.
+        prefers: form of features that the model family takes.
+        expected: digest that the data must have with the split of `spec`, for a study that has trials; None for any.
         folds_again: see `DataJob`.
 
     Raises:
-        InputError: for anything wrong with the data; `Problem.path` names the key to blame. `folder` stays as it was.
+        InputError: for any problem of the data; `Problem.path` names the key. `folder` stays unchanged.
     """
     sources = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
     by_contents = all(resolve_source_path(source, base) is not None for source in sources)
@@ -102,7 +101,7 @@ def prepare(
 
 @dataclasses.dataclass(frozen=True)
 class _Content:
-    """The features of all rows: columns with their plan, or one array with what becomes of it."""
+    """The features of all rows: columns with their plan, or one array with its output."""
 
     columns: tuple[Column, ...] = ()
     plan: Plan | None = None
@@ -121,7 +120,7 @@ class _Content:
         )
 
     def select_original_rows(self, numbers: Array) -> dict[str, Array]:
-        """Return the raw inputs of some rows before they are rounded to what the model takes."""
+        """Return the raw inputs of some rows before they are rounded to the model's float32."""
         if self.array is not None:
             return {self.raw[0].name: self.array[numbers]}
         return {column.input: column.values[numbers] for column in self.columns}
@@ -157,7 +156,7 @@ def _read_content(
 
 
 def _convert_to_float32(array: Array) -> Array:
-    """Return floats as the exported model takes them, NaN for what float32 cannot hold; whole numbers stay small."""
+    """Return floats as float32, NaN for what it cannot hold; whole numbers keep their small type."""
     if array.dtype.kind != "f":
         return array.astype(np.uint8) if array.dtype.kind == "b" else array
     limit = np.finfo(np.float32).max
@@ -165,7 +164,7 @@ def _convert_to_float32(array: Array) -> Array:
 
 
 def _convert_to_images(array: Array, raw: RawData, prefers: InputKind) -> Array:
-    """Return the array with a channel axis, if it is more than one row of features each."""
+    """Return the array with a channel axis, if a row is more than a list of features."""
     name = raw.origins[0].name
     if array.ndim == 2 and prefers == "image":
         message = f"the model takes images, but rows of {name} have shape {array.shape[1:]}; use model: mlp"
@@ -226,7 +225,7 @@ def _write_raw(folder: Path, part: str, raw: Mapping[str, Array], content: _Cont
 
 
 def _flush(folder: Path) -> None:
-    """Bring all files to the disk, so that the rename cannot overtake them when power is lost."""
+    """Flush all files to the disk: after a power loss, the rename must not be there without them."""
     for file in folder.rglob("*"):
         if file.is_file():
             with file.open("rb") as opened:

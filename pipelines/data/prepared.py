@@ -1,7 +1,7 @@
-"""What data preparation hands to training: a description as plain values, and arrays on disk.
+"""Prepared data of a study: its description as plain values, and arrays on disk.
 
-Preparation happens once per study, in a worker process; trials map the arrays into memory. Features come in two
-forms, and the description says which are present:
+A worker process prepares the data once per study; trials map the arrays into memory. Features have two forms, and the
+description lists those that are present:
 
 * a table or plain arrays: `dense` float32 [row, width], and `codes` int32 [row, column] for the columns that are
   embedded (the embedding is trained, so it belongs to the model and not to the preprocessing);
@@ -19,14 +19,14 @@ import numpy.typing as npt
 
 TaskKind = Literal["binary", "multiclass", "regression", "multi_output_regression"]
 InputKind = Literal["dense", "image", "any"]
-"""What a model takes; "any" leaves data in the form it has."""
+"""Form of features that a model takes; "any" leaves the data in its form."""
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted.
+    """The prediction task.
 
     Attributes:
         kind: binary and multiclass targets are int32 [row] class indexes; regression float32 [row, output].
@@ -54,11 +54,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Features:
-    """What the core model takes, after preprocessing.
+    """Inputs of the core model, after preprocessing.
 
     Attributes:
         dense: width of the `dense` input; 0 where there is none.
-        codes: per embedded column its input's name and number of codes (code 0 is "never seen in training").
+        codes: per embedded column its input's name and number of codes (code 0 is "unknown from training").
         image: height, width, channels of the `image` input; None where there is none.
     """
 
@@ -72,11 +72,11 @@ class RawColumn:
     """One raw input of the exported model: a table column, or a whole array (`features`, `image`).
 
     Attributes:
-        name: the input's name in the exported model: the column's own name where it is letters, digits and
-            underscores, a cleaned one otherwise (TensorFlow's signatures take no other names).
+        name: the input's name in the exported model: the column's name if it is letters, digits and underscores,
+            a cleaned one otherwise (TensorFlow's signatures refuse other names).
         kind: numeric, boolean, string or date for a column; array or image otherwise.
         shape: shape of one row; () for a column.
-        dtype: what the exported model takes: float32 or string. A numeric, boolean (0 or 1) or missing value is
+        dtype: type of the exported model's input: float32 or string. A numeric, boolean (0 or 1) or missing value is
             float32, missing being NaN; a date is float32 days since 1970-01-01 UTC; a missing string is "".
         column: the column's name in the source.
     """
@@ -90,14 +90,14 @@ class RawColumn:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What the rest of kerastudy knows of a study's data; plain values only, so that it crosses processes.
+    """Summary of a study's prepared data: plain values only, so that it can be sent between processes.
 
     Attributes:
         rows: number of rows per part: train, validation, test (0 where there is none); of fold 0 with folds.
         folds: number of folds; 1 without cross-validation.
         digest: SHA-256 over the raw values and the split, hex.
-        encodings: per raw column what preprocessing makes of it, in words a person reads.
-        notes: what a person should know of choices made for them, such as a column left out.
+        encodings: per raw column a description of its encoding.
+        notes: choices made for the user, such as a column left out.
     """
 
     source: str
@@ -113,12 +113,12 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one part: `x` by input name, `y` as `Task.kind` says."""
+    """The rows of one part: `x` by input name, `y` in the form of `Task.kind`."""
 
     x: Mapping[str, Array]
     y: Array
 
     @property
     def rows(self) -> int:
-        """Return the number of rows."""
+        """Number of rows."""
         return int(np.shape(self.y)[0])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load_summary(folder: Path) -> DataSummary:
-    """Return the summary of a folder that was prepared."""
+    """Return the summary of a prepared folder."""
     read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     image = read["features"]["image"]
     return DataSummary(
@@ -46,7 +46,7 @@ def load_part(folder: Path, part: PartName, fold: int = 0) -> Part:
 
 
 def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -> dict[str, Array]:
-    """Return the raw inputs of one part as the exported model takes them, in the row order of `load_part`.
+    """Return the raw inputs of one part for the exported model, in the row order of `load_part`.
 
     Numbers are float32; strings are Python strings in an object array, to be passed through `tf.constant`.
     """

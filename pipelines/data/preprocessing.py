@@ -1,12 +1,11 @@
-"""Preprocessing as a Keras model of stock layers, so that a deployed model needs nothing of ours to load.
+"""Preprocessing as a Keras model of stock layers, so that a deployed model loads without kerastudy.
 
-The model takes raw columns by name, [row] each, and gives `dense` float32 [row, width], `codes` int32 [row, column]
+The model takes raw columns by name, [row] each, and returns `dense` float32 [row, width], `codes` int32 [row, column]
 or `image` float32. Only workers import this module: it needs Keras.
 
-Two things would surprise a reader. The work is done in an inner model whose names contain dots, because Keras wants all
-names in a model to be unique and a person's column may be called like a layer. And numbers are standardised by
-`Rescaling`, not `Normalization`: the latter squares the scale, which overflows float32 for columns beyond 1e19 and
-vanishes in its epsilon below 1e-7.
+Two choices may surprise. An inner model, whose names contain dots, does the work: Keras requires unique names in a
+model, and a column may have the name of a layer. And `Rescaling` standardises numbers, not `Normalization`: the latter
+squares the scale, which overflows float32 for columns beyond 1e19 and vanishes in its epsilon below 1e-7.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def build_table(plan: Plan, columns: Sequence[Column], rows: Array) -> keras.Mod
         plan.column: _encode_strings(plan, inner[plan.column], columns[plan.column].values[rows])
         for plan in plan.strings
     }
-    # Code 0 (missing or never seen) has no column: all are zero then.
+    # Code 0 (missing or unknown from training) has no column: all columns are zero.
     dense += [ops.one_hot(codes[string.column], string.codes)[:, 1:] for string in plan.one_hot]
     outputs = {}
     if plan.dense:
@@ -59,7 +58,7 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
         array: all rows.
         rows: numbers of the training rows.
         output: `image` keeps the shape; `dense` makes one row of features of it.
-        marked: per feature of a flat array, whether a column says where it is missing.
+        marked: per feature of a flat array, whether a column marks its missing values.
     """
     shape = array.shape[1:]
     inputs = {name: _make_input(name, shape, "float32")}
@@ -67,7 +66,7 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
     if len(shape) == 1:
         values = array[rows].astype(np.float64)
         values[~np.isfinite(values)] = np.nan
-        plans = [NumberPlan(index, says_missing) for index, says_missing in enumerate(marked)]
+        plans = [NumberPlan(index, marks_missing) for index, marks_missing in enumerate(marked)]
         parts = _encode_numbers(inner, plans, values)
         result = ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
     else:
@@ -80,7 +79,7 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
 
 
 def apply(model: keras.Model, raw: Mapping[str, Array], write: Any) -> None:
-    """Run preprocessing over rows, piece by piece.
+    """Apply preprocessing to rows in chunks.
 
     Args:
         model: a preprocessing model.
@@ -97,7 +96,7 @@ def apply(model: keras.Model, raw: Mapping[str, Array], write: Any) -> None:
 
 
 def make_tensor(values: Array) -> tf.Tensor:
-    """Return raw values as the model takes them; NumPy's own strings are refused by Keras."""
+    """Return raw values as a tensor; Keras refuses NumPy's strings."""
     if values.dtype.kind in "OU":
         return tf.constant(values.tolist(), dtype=tf.string, shape=values.shape)
     return tf.constant(values, dtype=tf.float32)
@@ -119,7 +118,7 @@ def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array) ->
     if heavy:
         units = np.array([plans[index].log_unit for index in heavy], dtype=np.float64)
         parts.append(_encode_logarithms(ops.take(filled, heavy, axis=1), filled_values[:, heavy], units))
-    marked = [index for index, plan in enumerate(plans) if plan.says_missing]
+    marked = [index for index, plan in enumerate(plans) if plan.marks_missing]
     if marked:
         parts.append(ops.cast(ops.logical_not(ops.take(finite, marked, axis=1)), "float32"))
     for cycle in sorted({cycle for plan in plans for cycle in plan.cycles}):
@@ -138,9 +137,9 @@ def _encode_logarithms(tensor: Any, values: Array, units: Array) -> Any:
 
 
 def _standardise(tensor: Any, mean: Array, spread: Array, name: str) -> Any:
-    """Return (tensor - mean) / spread, a constant column becoming 0 in training rows.
+    """Return (tensor - mean) / spread; a constant column is 0 in training rows.
 
-    The mean goes first: float32 loses a date's hours when 20,000 days are scaled before they are centred.
+    The mean is subtracted first: float32 loses a date's hours if 20,000 days are scaled before they are centred.
     """
     scale = 1 / np.where(spread > np.maximum(np.abs(mean) * 1e-7, 1e-30), spread, 1.0)
     centred = _rescale(tensor, np.ones(len(mean)), -mean, f"{name}.centred")
@@ -155,14 +154,14 @@ def _encode_strings(plan: StringPlan, tensor: Any, values: Array) -> Any:
     name = f"column.{plan.column}.codes"
     if plan.encoding == "hash":
         return layers.Hashing(plan.codes, mask_value="", name=name)(tensor)
-    # A fold may lack every category that another has; a lookup needs at least one word.
+    # A fold may have no category at all; a lookup needs at least one word.
     words = list_categories(values) or [""]
     lookup = layers.StringLookup(vocabulary=words, num_oov_indices=1, mask_token=None, name=name)
     return lookup(tensor)
 
 
 def _calculate_moments(array: Array, rows: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation per channel, in pieces so that pictures are never all float64."""
+    """Return mean and standard deviation per channel, in chunks, so that images are never all float64."""
     channels = array.shape[-1]
     count, total, squares = 0, np.zeros(channels), np.zeros(channels)
     for start in range(0, len(rows), 1024):

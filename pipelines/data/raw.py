@@ -1,6 +1,6 @@
-"""Rows as a source gave them, with the place of each, so that every later complaint can name the line of a file.
+"""Rows of a source, unchanged, with the place of each, so that later errors can name the line of a file.
 
-Nothing is decided here: a CSV's cells are still text (`text`), labels are still whatever they were.
+Nothing is decided here: a CSV's cells are still text (`text`), and labels have the source's type.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where some rows come from.
+    """The source of some rows.
 
     Attributes:
         name: the file or reference, as the study names it.
         word: what `numbers` counts: `line` of a CSV file, `row` elsewhere, `file` of an image folder.
-        numbers: per row its number (counted from 1) or file name, as a person finds it.
+        numbers: per row its number (counted from 1) or file name, as an editor shows it.
         key: dotted key of the study file that names the source, for errors.
-        part: the part that the rows were given for; None where they are still to be divided.
+        part: the part that the rows were given for; None if they are still to be split.
     """
 
     name: str
@@ -45,12 +45,12 @@ class RawData:
     """All rows of a study: a table, or one array of features with labels beside it.
 
     Attributes:
-        origins: where the rows come from, in row order.
+        origins: sources of the rows, in row order.
         table: the columns; the target is among them where `labels` is None.
         array: features [row, ...] of a source that has no columns.
         labels: one column per target.
         text: the table's cells are text as written, whose types are still to be inferred.
-        class_names: names of the classes 0, 1, ... where the source knows them.
+        class_names: names of the classes 0, 1, ... if the source has them.
     """
 
     origins: tuple[Origin, ...]
@@ -62,16 +62,16 @@ class RawData:
 
     @property
     def rows(self) -> int:
-        """Return the number of rows."""
+        """Number of rows."""
         return sum(len(origin.numbers) for origin in self.origins)
 
     @property
     def given(self) -> Array:
-        """Return per row the part that it was given for, "" where it is still to be divided."""
+        """Per row the part that it was given for, "" if it is still to be split."""
         return np.concatenate([np.full(len(origin.numbers), origin.part or "") for origin in self.origins])
 
     def format_place(self, row: int) -> str:
-        """Return where a row stands: `line 12`, with the file's name where there are several."""
+        """Return the place of a row: `line 12`, with the file's name if there are several files."""
         for origin in self.origins:
             if row < len(origin.numbers):
                 where = f"{origin.word} {origin.numbers[row]}"
@@ -80,7 +80,7 @@ class RawData:
         raise IndexError(row)
 
     def format_places(self, rows: Iterable[int], most: int = 10) -> str:
-        """Return the places of the first rows and how many more there are."""
+        """Return the places of the first rows and the number of the others."""
         numbers = [int(row) for row in rows]
         named = ", ".join(self.format_place(row) for row in numbers[:most])
         return named if len(numbers) <= most else f"{named} and {len(numbers) - most} more"

@@ -1,4 +1,4 @@
-"""Which file or folder a source names, found before anything heavy is loaded to read it."""
+"""Files and folders of the data sources, checked before any heavy library is loaded."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LOADER = re.compile(r"\.py:[^/\\]*$")
 
 
 def check_source_paths(spec: DataSpec, base: Path) -> None:
-    """Make sure that the files that a study names are there.
+    """Check that the files that a study names exist.
 
     Raises:
-        InputError: with every one that is not.
+        InputError: with all that are missing.
     """
     problems: list[Problem] = []
     named = {"source": spec.source, "validation_source": spec.validation_source, "test_source": spec.test_source}
@@ -65,7 +65,7 @@ def resolve_source_path(source: str, base: Path) -> Path | None:
 
 
 def list_source_files(spec: DataSpec, base: Path) -> list[Path]:
-    """Return every file and folder that a study's data is read from, a loader's own file included."""
+    """Return every file and folder that a study's data is read from, with the files of loaders."""
     named = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
     paths = [
         base / source.rpartition(":")[0] if is_loader(source) else resolve_source_path(source, base) for source in named
@@ -74,5 +74,5 @@ def list_source_files(spec: DataSpec, base: Path) -> list[Path]:
 
 
 def is_loader(source: str) -> bool:
-    """Say whether a source is written as `file.py:function`."""
+    """Return whether a source has the form `file.py:function`."""
     return _LOADER.search(source) is not None

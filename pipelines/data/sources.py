@@ -1,6 +1,6 @@
-"""The door to data: whatever `data.source` names becomes rows with their places.
+"""Data sources: the rows, with their places, of all that `data.source` can name.
 
-Nothing is fetched over the network here, except by `keras:<name>`, which asks Keras.
+Only `keras:<name>` uses the network: Keras downloads the data set.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
     Args:
         spec: the study file's `data`.
         base: folder that paths are relative to.
-        prefers: what the model family takes, where a source can give either.
+        prefers: form of features that the model family takes, if a source has several forms.
 
     Raises:
-        InputError: if a source is missing or cannot be used; `Problem.path` names the key to blame.
+        InputError: if a source is missing or cannot be used; `Problem.path` names the key.
     """
     named: list[tuple[GivenPart | None, str | None]] = [
         (None, spec.source),
@@ -40,7 +40,7 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
     for source in sources:
         given = {origin.part for part in parts for origin in part.origins}
         if source.part is not None and source.part in given:
-            message = f"{spec.source} already brings {source.part} rows; remove this key"
+            message = f"{spec.source} already has {source.part} rows; remove this key"
             raise InputError(Problem(message, source.key))
         parts.append(_load_source(source, prefers))
     raw = combine(parts)

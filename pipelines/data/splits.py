@@ -1,7 +1,7 @@
-"""Which rows are trained on, which validate a trial, and which are kept for the winner.
+"""Splits of the rows into training, validation and test rows, the last for the winner alone.
 
-Every row lies in exactly one part, or with folds either in the test part or in the validation part of exactly one fold.
-The division depends on the seed and the labels alone. A class's share of a part differs from its share of all rows
+Every row is in exactly one part, or with folds either in the test part or in the validation part of exactly one fold.
+The split depends on the seed and the labels alone. A class's share of a part differs from its share of all rows
 by less than one row: rows are put in random order within their class, classes one after the other, and a part takes
 evenly spaced positions of that order. One row of every class of fewer than 10 rows is kept for training.
 """
@@ -24,14 +24,14 @@ RARE_ROWS = 10
 
 @dataclass(frozen=True)
 class Split:
-    """Where each row belongs.
+    """The part and fold of each row.
 
     Attributes:
         part: [row] `train`, `validation` or `test`; with folds `train` for every row that is not `test`.
         fold: [row] the fold that the row validates; -1 for test rows, and everywhere without folds.
         folds: number of folds; 1 without cross-validation.
-        notes: what was done for classes with too few rows.
-        trains_on_all: whether the validation rows are trained on too.
+        notes: measures for classes with too few rows.
+        trains_on_all: whether training uses the validation rows too.
     """
 
     part: Array
@@ -51,7 +51,7 @@ class Split:
 
 
 def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
-    """Return the division that the study file asks for.
+    """Return the split that the study file declares.
 
     Raises:
         InputError: if a part would be empty, a class has no training row, or there are more folds than rows.
@@ -67,13 +67,13 @@ def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
 
 
 def divide_again(split: Split, labels: Labels, spec: DataSpec, folds: int) -> Split:
-    """Return another division of all rows but the test rows, which stay what they are.
+    """Return another split of all rows but the test rows, which stay test rows.
 
     Args:
-        split: the study's own division.
+        split: the declared split.
         labels: the labels of all rows.
         spec: the study file's `data`.
-        folds: number of folds; with 1 all of these rows are trained on, and the validation rows are among them.
+        folds: number of folds; with 1 training uses all of these rows, the validation rows included.
 
     Raises:
         InputError: if there are too few rows for so many folds.
@@ -85,9 +85,9 @@ def divide_again(split: Split, labels: Labels, spec: DataSpec, folds: int) -> Sp
         return Split(part, np.full(len(part), -1), 1, split.notes, trains_on_all=True)
     part = np.where(split.part == "test", "test", "train").astype("<U10")
     fold = _assign_folds(np.flatnonzero(part == "train"), labels, spec.split, folds, "selection.folds")
-    anew = Split(part, fold, folds, split.notes)
-    _check_parts(anew, labels)
-    return anew
+    again = Split(part, fold, folds, split.notes)
+    _check_parts(again, labels)
+    return again
 
 
 def _read_column(raw: RawData, name: str) -> Array:
@@ -135,7 +135,7 @@ def _assign_folds(left: Array, labels: Labels, split: SplitSpec, folds: int, key
     """Return per row the fold that it validates, of the rows that are `left`; -1 for all others."""
     random = np.random.default_rng(split.seed)
     if folds > len(left):
-        message = f"{folds} folds need at least {folds} rows besides the test rows, got {len(left)}"
+        message = f"{folds} folds need at least {folds} rows that are not test rows, got {len(left)}"
         raise InputError(Problem(message, key))
     strata = np.zeros(len(labels.y), dtype=np.int64)
     if split.stratify and labels.classes:
@@ -143,7 +143,7 @@ def _assign_folds(left: Array, labels: Labels, split: SplitSpec, folds: int, key
         rarest = int(counts.argmin())
         if counts[rarest] < folds:
             message = (
-                f"{folds} folds need {folds} rows of every class besides the test rows, but class "
+                f"{folds} folds need {folds} rows of every class that are not test rows, but class "
                 f'"{labels.classes[rarest]}" has {counts[rarest]}; use fewer folds or set stratify: false'
             )
             raise InputError(Problem(message, key))
@@ -157,7 +157,7 @@ def _assign_folds(left: Array, labels: Labels, split: SplitSpec, folds: int, key
 def _assign_strata(
     labels: Labels, free: Array, split: SplitSpec, random: np.random.Generator
 ) -> tuple[Array, tuple[str, ...]]:
-    """Return per row its stratum, -1 where training needs the row; and notes."""
+    """Return per row its stratum, -1 if training needs the row; and notes."""
     strata = np.zeros(len(labels.y), dtype=np.int64)
     if not labels.classes:
         return strata, ()

@@ -1,6 +1,6 @@
 """CSV and Parquet files as tables.
 
-A CSV is read as text, every cell of it, because pandas' own guesses lose things: a class called "NA" becomes
+All cells of a CSV are read as text, because pandas' guesses lose information: a class with the name "NA" becomes
 missing, a row with a field too many shifts all columns by one, and a column of mixed types becomes objects. Types
 are inferred in `columns`.
 """
@@ -67,7 +67,7 @@ def read_parquet(path: Path, name: str, key: str, part: GivenPart | None = None)
 
 
 def convert_frame(table: pd.DataFrame, name: str, key: str, part: GivenPart | None = None) -> RawData:
-    """Return the rows of a DataFrame, whose own index is left out.
+    """Return the rows of a DataFrame, without its index.
 
     Raises:
         InputError: if it is empty or has a doubled column.
@@ -81,7 +81,7 @@ def convert_frame(table: pd.DataFrame, name: str, key: str, part: GivenPart | No
 
 
 def _scan_csv(path: Path, key: str) -> tuple[str, list[str], list[int]]:
-    """Return the delimiter, the header and the first line of each row, having checked the fields of each row."""
+    """Return the delimiter, the header and the first line of each row, after a check of each row's fields."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next((line for line in file if line.strip()), "")
         delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))

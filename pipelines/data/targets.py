@@ -1,6 +1,6 @@
-"""What is predicted: the kind of task, the classes, and the labels as numbers.
+"""Targets of a study: kind of task, classes, and labels as numbers.
 
-The rule where `data.task` is `auto`:
+The rule for `data.task: auto`:
 
 * several target columns: multi-output regression; but an array of zeros with a single one in each row is one-hot
   classes;
@@ -9,8 +9,8 @@ The rule where `data.task` is `auto`:
 * whole numbers that count up from 0 or 1 without a gap, at most 100 of them, each found 5 times on average: they are
   class numbers, so multiclass (digits 0-9); any other numbers, such as wine scores from 3 to 8: regression.
 
-Classes are ordered: numbers by value, words by the alphabet; the second class of a binary task is the one whose
-probability the model gives.
+Classes are ordered: numbers by value, words by the alphabet; the model returns the probability of a binary
+task's second class.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class _Cells:
             raise InputError(Problem(message, "data.target"))
 
     def check_unmixed(self, name: str, raw: RawData) -> None:
-        """Refuse a target of many numbers with a few words among them: neither classes nor a regression."""
+        """Refuse a target of many numbers and a few words: it is neither classes nor a regression."""
         if self.numbers is not None:
             return
         words = pd.Series(self.text)

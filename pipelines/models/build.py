@@ -1,4 +1,4 @@
-"""From a family's name to its hypermodel."""
+"""Hypermodels of the shipped families, by name."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Cnn(FamilyModel):
         super().__init__("cnn", context)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Return the compiled model for the values that `hp` answers with.
+        """Return the compiled model for the values that `hp` holds.
 
         Raises:
             InputError: if the data holds no images, or a value is not usable.
@@ -86,5 +86,5 @@ def _apply_dense(requests: HyperparameterRequests, options: KernelOptions, block
         kernel_regularizer=options.regularizer,
         name="dense",
     )
-    # The dense layer goes with the last block: a space that declares per block stops there.
+    # The dense layer uses the last block's values: a space that declares per block has no number for it.
     return apply_dropout(requests, blocks, finish_hidden(requests, dense, blocks, x))

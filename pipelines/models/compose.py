@@ -1,4 +1,4 @@
-"""Joins preprocessing and a trained model into the one model that is deployed."""
+"""The deployed model: preprocessing and a trained model, joined into one."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ def compose(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
     inputs = {
         given.name: keras.Input(given.shape[1:], dtype=given.dtype, name=given.name) for given in preprocessing.inputs
     }
-    # The same layers without the compilation, which a file would otherwise carry, our loss classes included.
-    # A dot keeps its name apart from raw inputs, one of which may be called like the model.
+    # The file of a compiled model would hold our loss classes, and could not be loaded without kerastudy.
+    # The dot in the name prevents a clash with a raw input that has the model's name.
     bare = keras.Model({taken.name: taken for taken in core.inputs}, core.outputs[0], name=f"trained.{core.name}")
     prepared = preprocessing(inputs)
-    # Keras's augmentation layers take a call that says nothing of training to be training.
+    # Without `training`, Keras's augmentation layers run as in training.
     prediction = bare({taken.name: prepared[taken.name] for taken in core.inputs}, training=False)
     return keras.Model(inputs, prediction, name="deployed")
 
 
 def compose_user_model(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
-    """Return one uncompiled model from raw inputs to the prediction of a study's own model.
+    """Return one uncompiled model from raw inputs to the prediction of a user model.
 
     Args:
         preprocessing: see `compose`.
-        core: a trained model that takes what `make_model_input` gives it.
+        core: a trained model whose input is what `make_model_input` returns.
 
     Raises:
         ValueError: if the model's inputs are not those, or it was never used.
     """
     if not core.built:
-        raise ValueError("its own `fit` never used it")
+        raise ValueError("the `fit` of the user model never called the model")
     inputs = {
         given.name: keras.Input(given.shape[1:], dtype=given.dtype, name=given.name) for given in preprocessing.inputs
     }
@@ -47,7 +47,7 @@ def compose_user_model(preprocessing: keras.Model, core: keras.Model) -> keras.M
 
 
 def _strip_compilation(core: keras.Model, names: list[str]) -> keras.Model:
-    """Return the same layers without their compilation; a model that is no graph of layers stays as it is."""
+    """Return the same layers uncompiled; a model that is no graph of layers is returned unchanged."""
     if not getattr(core, "inputs", None) or not getattr(core, "outputs", None):
         return core
     if len(names) == 1:

@@ -1,4 +1,4 @@
-"""What a model family needs to know of a study besides the hyperparameters; plain values only."""
+"""Context of a study for a model family: all that is not a hyperparameter, as plain values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipelines.spec.schema import TrainingSpec
 
 @dataclass(frozen=True)
 class ModelContext:
-    """The data's form, the task, and what is the same for every trial.
+    """The form of the data, the task, and the settings that all trials share.
 
     Attributes:
-        train_rows: rows that one epoch goes over; learning-rate schedules count steps by it.
-        per_layer: parameters that the space declares for each layer by itself: a family then asks for `units_1`,
-            `units_2`, ... and not for `units`.
+        train_rows: number of rows in one epoch; learning-rate schedules count steps by it.
+        per_layer: parameters that the space declares layer by layer: a family then requests `units_1`, `units_2`, ...
+            and not `units`.
     """
 
     features: Features

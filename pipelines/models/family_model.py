@@ -1,4 +1,4 @@
-"""What a shipped family shares with the others as a KerasTuner hypermodel: how it is compiled and fitted."""
+"""The base class of the shipped families: a KerasTuner hypermodel with its compilation and its `fit`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.models.optimizers import build_optimizer
 
 
 class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
-    """A hypermodel that knows its study's context."""
+    """A hypermodel with the context of its study."""
 
     def __init__(self, name: str, context: ModelContext) -> None:
         super().__init__(name=name)
@@ -24,11 +24,11 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
         self.context = context
 
     def make_requests(self, hp: keras_tuner.HyperParameters) -> HyperparameterRequests:
-        """Return what `hp` is asked through in one build."""
+        """Return the requests of one build, which read values from `hp`."""
         return HyperparameterRequests(hp, self.family, self.context.per_layer)
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        """Train with the trial's batch size and epochs and the study's class weights, unless told otherwise.
+        """Train with the trial's batch size and epochs and the study's class weights; arguments override them.
 
         The signature is KerasTuner's. Returns Keras's history.
         """

@@ -1,7 +1,7 @@
 """Initial weights of the shipped families, drawn with NumPy from a trial's seed.
 
-Keras's own initializers draw from the framework's random numbers, which differ between TensorFlow and JAX. A trial
-has to begin with the same weights whichever trainer runs it, so the distributions are Keras's and the draws are ours.
+Keras's initializers use the random numbers of the framework, which differ between TensorFlow and JAX. A trial must
+start with the same weights under every trainer. So the distributions are Keras's, and NumPy draws the numbers.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _TRUNCATED_STDDEV = 0.87962566103423978
 
 
 def draw_kernel(initializer: str, shape: tuple[int, ...], seed: int, layer: str) -> FloatArray:
-    """Return the kernel that a layer begins with.
+    """Return the initial kernel of a layer.
 
     Args:
         initializer: one of `catalogue.KERNEL_INITIALIZERS`.
         shape: [input, output], or [height, width, input, output] of a convolution.
-        seed: the training's.
-        layer: its name; each layer draws from a stream of its own, so no layer depends on another.
+        seed: seed of the training.
+        layer: name of the layer; each name has a separate random stream, so no layer depends on another.
     """
     random = _make_generator(seed, layer)
     if initializer in _VARIANCE_SCALING:
@@ -61,14 +61,14 @@ def draw_kernel(initializer: str, shape: tuple[int, ...], seed: int, layer: str)
 
 
 def draw_embedding(shape: tuple[int, int], seed: int, layer: str) -> FloatArray:
-    """Return the table [code, width] that an embedding begins with, as Keras's default has it."""
+    """Return the initial table [code, width] of an embedding, distributed like Keras's default."""
     return _draw_uniform(_make_generator(seed, layer), _EMBEDDING_LIMIT, shape)
 
 
 def set_initial_weights(model: Any, initializer: str, seed: int) -> None:
-    """Give every kernel and every embedding of a family's Keras model its initial weights.
+    """Set the initial weights of all kernels and embeddings of a family's Keras model.
 
-    What else a layer holds begins with a constant of Keras's: biases, and batch normalisation's own.
+    All other weights start at a constant of Keras: biases, and the weights of batch normalisation.
     """
     for layer in model.layers:
         if hasattr(layer, "embeddings"):

@@ -1,4 +1,4 @@
-"""The layers that all families share: what acts on kernels, what follows a kernel, and the prediction."""
+"""Layers that all families share: kernel options, the layers after a kernel, and the prediction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.models.losses import POSITIVE_LOSSES
 
 @dataclass(frozen=True)
 class KernelOptions:
-    """What the trial sets for every kernel of the model."""
+    """The trial's settings for all kernels of the model."""
 
     initializer: str
     regularizer: keras.regularizers.Regularizer | None
@@ -31,10 +31,10 @@ def finish_hidden(requests: HyperparameterRequests, kernel: keras.layers.Layer, 
     """Apply a hidden layer's kernel, then batch normalisation and activation as the trial has them.
 
     Args:
-        questions: the trial's values.
+        requests: the trial's values.
         kernel: a dense or convolutional layer without activation.
-        layer: its number, from 1, by which `activation_2` and the like are asked.
-        x: what the layer takes.
+        layer: number of the layer, from 1, for values such as `activation_2`.
+        x: input of the layer.
     """
     x = kernel(x)
     if requests.get_value("batch_normalization"):
@@ -53,7 +53,7 @@ def predict(task: Task, loss: str, options: KernelOptions, x: Any) -> Any:
     """Return the model's output, from a layer called `prediction`.
 
     Probabilities [row, 1] for a binary and [row, class] for a multiclass task. For regression, values [row, output]
-    in the target's own units: the network works on standardised values and a stock `Rescaling` brings them back.
+    in the unit of the target: the network works on standardised values, and a `Rescaling` layer converts them.
     """
     activation = {"binary": "sigmoid", "multiclass": "softmax"}.get(task.kind)
     dense = keras.layers.Dense(

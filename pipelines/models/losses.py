@@ -1,8 +1,8 @@
-"""Keras losses and metrics by name, fed with labels and targets as the prepared data holds them.
+"""Keras losses and metrics by name, for the labels and targets of the prepared data.
 
-Class labels stay integers [row] in the data, so that every trainer feeds the same arrays; where a loss or a metric
-wants columns or one-hot labels, a thin wrapper makes them. A regression's loss sees standardised values and its
-metrics see the target's own units.
+Class labels are integers [row] in the data, so all trainers use the same arrays. Where a loss or a metric needs columns
+or one-hot labels, a thin wrapper makes them. A regression's loss gets standardised values; its metrics get values in
+the unit of the target.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def build_loss_with_smoothing(
 ) -> keras.losses.Loss:
     """Return the study's loss with this label smoothing, where the loss has any.
 
-    With `on_logits` it is fed with what comes before the sigmoid or softmax; only where `can_use_logits`.
+    With `on_logits` its input is the value before the sigmoid or softmax; only if `can_use_logits`.
 
     Raises:
         InputError: if the declared loss does not fit the task.
@@ -114,7 +114,7 @@ def build_loss_with_smoothing(
 
 
 def can_use_logits(task: Task, training: TrainingSpec) -> bool:
-    """Return whether Keras on TensorFlow works out the study's loss from logits rather than from probabilities."""
+    """Return whether Keras on TensorFlow computes the study's loss from logits and not from probabilities."""
     return bool(task.classes) and resolve_loss(task.kind, training) in _LOGIT_LOSSES
 
 
@@ -137,14 +137,14 @@ class StandardisedLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no
         self.scale = scale
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the inner loss per row; both arguments are [row, output] in the target's own units."""
+        """Return the inner loss per row; both arguments are [row, output] in the unit of the target."""
         mean, scale = ops.cast(self.mean, y_pred.dtype), ops.cast(self.scale, y_pred.dtype)
         y_true = ops.reshape(y_true, ops.shape(y_pred))
         return self.inner.call((y_true - mean) / scale, (y_pred - mean) / scale)
 
 
 class ClassLabelLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
-    """A loss that wants one column per output, fed with integer labels [row].
+    """A loss that needs one column per output, for integer labels [row].
 
     With `margin`, probabilities p become 2p - 1, the span of a margin that hinge losses are defined on; Keras
     itself turns labels of 0 and 1 into -1 and 1 there.
@@ -163,7 +163,7 @@ class ClassLabelLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no t
 
 
 class ClassLabelMetric(keras.metrics.Metric):  # type: ignore[misc]  # keras has no types
-    """A metric that wants one column per output, fed with integer labels [row]."""
+    """A metric that needs one column per output, for integer labels [row]."""
 
     def __init__(self, inner: keras.metrics.Metric, outputs: int) -> None:
         super().__init__(name=inner.name)
@@ -171,7 +171,7 @@ class ClassLabelMetric(keras.metrics.Metric):  # type: ignore[misc]  # keras has
         self.outputs = outputs
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Take in one batch; `y_pred` [row, output] are probabilities."""
+        """Add one batch; `y_pred` [row, output] are probabilities."""
         columns = _make_columns(y_true, self.outputs, self.dtype)
         return self.inner.update_state(columns, y_pred, sample_weight=sample_weight)
 

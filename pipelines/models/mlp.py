@@ -23,7 +23,7 @@ class Mlp(FamilyModel):
         super().__init__("mlp", context)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Return the compiled model for the values that `hp` answers with.
+        """Return the compiled model for the values that `hp` holds.
 
         Raises:
             InputError: if the data has no features, or a value is not usable.
@@ -76,7 +76,7 @@ def _embed_columns(width: int, columns: tuple[tuple[str, int], ...], codes: Any)
 
 
 def calculate_embedding_width(codes: int) -> int:
-    """Return fastai's rule of thumb for a column with this many codes (`emb_sz_rule`), at most 50."""
+    """Return the embedding width for a column with this many codes: fastai's `emb_sz_rule`, at most 50."""
     return max(1, min(50, round(1.6 * float(codes**0.56))))
 
 

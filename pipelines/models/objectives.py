@@ -200,9 +200,7 @@ def find_user_model_problems(training: TrainingSpec, objective: ObjectiveSpec | 
             message = f"a user model trains with the {key} of its compile() call; remove this key"
             problems.append(Problem(message, f"training.{key}"))
     if objective and objective.direction is None and find_direction(objective.metric) is None:
-        message = (
-            f'the direction of "{objective.metric}" is unknown; add direction: minimize or maximize'
-        )
+        message = f'the direction of "{objective.metric}" is unknown; add direction: minimize or maximize'
         problems.append(Problem(message, "objective.metric"))
     return problems
 

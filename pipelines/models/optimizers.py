@@ -1,4 +1,4 @@
-"""The trial's Keras optimizer: its class, its own arguments, its learning-rate schedule and gradient clip."""
+"""The trial's Keras optimizer: class, arguments, learning-rate schedule and gradient clip."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _read_optimizer_arguments(requests: HyperparameterRequests, optimizer: str) 
             if parameter != "learning_rate"
         }
     if arguments["weight_decay"] == OPTIMIZERS[optimizer]["weight_decay"][1] == 0:
-        arguments["weight_decay"] = None  # spares Keras a pass over the weights; adamw does not take None
+        arguments["weight_decay"] = None  # saves a pass over the weights; adamw refuses None
     if optimizer == "muon":  # the part of the weights that Muon leaves to its inner AdamW
         arguments["adam_weight_decay"] = arguments["weight_decay"]
     return arguments
@@ -68,5 +68,5 @@ def _read_average_arguments(requests: HyperparameterRequests, steps_per_epoch: i
         return {}
     with requests.condition_on("use_ema", True):
         momentum = requests.get_value("ema_momentum")
-    # Keras by itself swaps the average in at the very end only; an epoch's score has to see it too.
+    # By default Keras sets the averaged weights only after the last epoch; each epoch's score needs them.
     return {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": steps_per_epoch}

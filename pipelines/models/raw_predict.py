@@ -1,4 +1,4 @@
-"""Asking a deployed model: one that takes raw columns by name."""
+"""Predictions of a deployed model, whose inputs are raw columns by name."""
 
 from __future__ import annotations
 

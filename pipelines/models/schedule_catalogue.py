@@ -18,7 +18,7 @@ SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "cosine_restarts": ("alpha", "decay_epochs", "t_mul", "m_mul"),
     "polynomial": ("alpha", "decay_epochs", "power"),
 }
-"""Per schedule the hyperparameters that it takes besides `warmup_epochs`, which all take."""
+"""Per schedule its hyperparameters; all schedules have `warmup_epochs` in addition."""
 
 _TINY = 1e-30
 
@@ -27,7 +27,7 @@ SCHEDULE_PARAMETERS: tuple[Hyperparameter, ...] = (
         "schedule",
         "categorical",
         "constant",
-        "How the learning rate changes over the training.",
+        "Course of the learning rate over the training.",
         choices=tuple(SCHEDULES),
     ),
     Hyperparameter(

@@ -19,17 +19,17 @@ def build_schedule(requests: HyperparameterRequests, learning_rate: float, steps
     name = requests.get_value("schedule")
     warmup_epochs = min(requests.get_value("warmup_epochs"), epochs)
     with requests.condition_on("schedule", name):
-        asked = {parameter: requests.get_value(parameter) for parameter in SCHEDULES[name]}
+        values = {parameter: requests.get_value(parameter) for parameter in SCHEDULES[name]}
     epochs_left = max(1, epochs - warmup_epochs)
     rate: Rate = learning_rate
     if name != "constant":
-        rate = _build_decay(name, asked, learning_rate, epochs_left * steps_per_epoch, steps_per_epoch)
+        rate = _build_decay(name, values, learning_rate, epochs_left * steps_per_epoch, steps_per_epoch)
     return Warmup(rate, warmup_epochs * steps_per_epoch) if warmup_epochs else rate
 
 
 @keras.saving.register_keras_serializable(package="kerastudy")
 class Warmup(schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has no types
-    """Rises linearly from 0 over `steps`, then goes on with `after` as if that began there.
+    """A linear rise from 0 over `steps`, followed by `after`, which starts at its step 0.
 
     Keras has a warm-up in `CosineDecay` alone. The first step has rate / steps, not 0, so that no step is wasted.
     """
@@ -60,26 +60,26 @@ class Warmup(schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has
         return cls(schedules.deserialize(after) if isinstance(after, dict) else after, config["steps"])
 
 
-def _build_decay(name: str, asked: dict[str, Any], rate: float, total: int, steps_per_epoch: int) -> Rate:
+def _build_decay(name: str, values: dict[str, Any], rate: float, total: int, steps_per_epoch: int) -> Rate:
     share = 3 if name in {"piecewise", "cosine_restarts"} else 1
-    decay_steps = asked["decay_epochs"] * steps_per_epoch or max(1, round(total / share))
+    decay_steps = values["decay_epochs"] * steps_per_epoch or max(1, round(total / share))
     if name == "exponential":
-        return schedules.ExponentialDecay(rate, decay_steps, asked["decay_rate"])
+        return schedules.ExponentialDecay(rate, decay_steps, values["decay_rate"])
     if name == "inverse_time":
-        return schedules.InverseTimeDecay(rate, decay_steps, asked["decay_rate"])
+        return schedules.InverseTimeDecay(rate, decay_steps, values["decay_rate"])
     if name == "piecewise":
-        return _build_piecewise(rate, decay_steps, asked["decay_rate"], total)
+        return _build_piecewise(rate, decay_steps, values["decay_rate"], total)
     if name == "cosine":
-        return schedules.CosineDecay(rate, decay_steps, alpha=asked["alpha"])
+        return schedules.CosineDecay(rate, decay_steps, alpha=values["alpha"])
     if name == "cosine_restarts":
         return schedules.CosineDecayRestarts(
-            rate, decay_steps, t_mul=asked["t_mul"], m_mul=asked["m_mul"], alpha=asked["alpha"]
+            rate, decay_steps, t_mul=values["t_mul"], m_mul=values["m_mul"], alpha=values["alpha"]
         )
-    return schedules.PolynomialDecay(rate, decay_steps, end_learning_rate=rate * asked["alpha"], power=asked["power"])
+    return schedules.PolynomialDecay(rate, decay_steps, end_learning_rate=rate * values["alpha"], power=values["power"])
 
 
 def _build_piecewise(rate: float, decay_steps: int, decay_rate: float, total: int) -> Rate:
-    # Keras keeps a value up to and including its boundary; the drop belongs to step k x decay_steps itself.
+    # A boundary of Keras is the last step of its value; the drop must come at step k x decay_steps.
     boundaries = [step - 1 for step in range(decay_steps, total, decay_steps)]
     if not boundaries:
         return rate

@@ -1,7 +1,7 @@
-"""A study's own hypermodel: a function of `hp`, a `HyperModel` class, or an instance of one, loaded from its file.
+"""User models: a function of `hp`, a `HyperModel` class, or an instance of one, loaded from its file.
 
-What the person wrote runs as it would under KerasTuner: compiled as they compile it, trained by their own `fit`
-where they have one. What goes wrong inside it is told with their file and line.
+The user's code runs as in KerasTuner: it compiles the model, and its `fit` trains the model if it defines one. An
+error inside it is reported with the user's file and line.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ _ONE_HOT_LOSSES = frozenset(
 
 
 class ModelCodeError(KerastudyError):
-    """The study's own code raised; the message ends with its file and line."""
+    """The user model's code raised; the message ends with its file and line."""
 
 
 class ModelRefusedError(KerastudyError):
-    """The study's own code said with `FailedTrialError` that it will not train these values."""
+    """The user model raised `FailedTrialError`: it does not train these values."""
 
 
 class ModelFatalError(KerastudyError):
-    """The study's own code said with `FatalError` or a kin of it that no trial can succeed."""
+    """The user model raised `FatalError` or a subclass: no trial can succeed."""
 
 
 @dataclass(frozen=True)
 class LoadedUserModel:
-    """A hypermodel and where it comes from.
+    """A user model's hypermodel and its file.
 
     Attributes:
-        has_own_fit: whether it trains by a `fit` of its own.
+        has_custom_fit: whether the user's code defines `fit`.
     """
 
     hypermodel: keras_tuner.HyperModel
@@ -56,7 +56,7 @@ class LoadedUserModel:
     has_custom_fit: bool
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Return the model for the values that `hp` answers with.
+        """Return the model for the values that `hp` holds.
 
         Raises:
             InputError: if it is no Keras model.
@@ -78,7 +78,7 @@ class LoadedUserModel:
 
     @contextmanager
     def locate_errors(self) -> Iterator[None]:
-        """Give what the person's code raises its file and line; errors about memory stay what they are."""
+        """Add file and line to errors of the user's code; errors about memory pass unchanged."""
         try:
             yield
         except (KerastudyError, MemoryError):
@@ -107,12 +107,12 @@ def load_user_model(reference: str, base: Path) -> LoadedUserModel:
 
 
 def make_model_input(x: Mapping[str, Array]) -> Any:
-    """Return the features as a person's model gets them: the one array, or a dict where there are several."""
+    """Return the features as a user model gets them: one array, or a dict of several."""
     return next(iter(x.values())) if len(x) == 1 else dict(x)
 
 
 def encode_targets(model: keras.Model, task: Task, y: Array) -> Array:
-    """Return targets as the model's loss takes them: one column a class for the categorical ones, else as they are."""
+    """Return the targets for the model's loss: one column per class for a categorical loss, else unchanged."""
     if not task.classes or not _needs_one_hot(getattr(model, "loss", None)):
         return y
     one_hot: Array = np.eye(len(task.classes), dtype=np.float32)[np.asarray(y)]
@@ -121,9 +121,9 @@ def encode_targets(model: keras.Model, task: Task, y: Array) -> Array:
 
 def _shorten_error(text: str) -> str:
     """Return an error's text without Keras's colours and its list of arguments."""
-    said, _, place = text.partition("\n\nArguments received by")
+    message, _, place = text.partition("\n\nArguments received by")
     place = place[place.rindex(" (") :] if place.endswith(")") and ".py, line" in place else ""
-    return " ".join(_COLOURS.sub("", said).split())[:500] + place
+    return " ".join(_COLOURS.sub("", message).split())[:500] + place
 
 
 def _convert_to_hypermodel(found: Any, name: str, file: Path) -> keras_tuner.HyperModel:

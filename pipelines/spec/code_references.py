@@ -1,8 +1,8 @@
 """References to the user's Python code: `file.py:function`, loaded by path.
 
-The name of the loaded module depends on path and content. So two studies may both have a `loader.py`, and an edited file
-is loaded again. The file's folder is appended to `sys.path`, so imports in the file find our packages first: a folder
-that holds a module named like one of our packages is refused.
+The name of the loaded module depends on path and content. So two studies may both have a `loader.py`, and an edited
+file is loaded again. The file's folder is appended to `sys.path`, so imports in the file find our packages first: a
+folder that holds a module named like one of our packages is refused.
 """
 
 from __future__ import annotations

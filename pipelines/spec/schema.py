@@ -1,7 +1,7 @@
 """Schema of the study file: every key with its type, default and meaning.
 
-This is the single source of the JSON Schema (`kerastudy schema`), of the reference page and of the checks. The space has
-another grammar (`search_spaces.parse`); here it is an unchecked mapping.
+This is the single source of the JSON Schema (`kerastudy schema`), of the reference page and of the checks. The space
+has another grammar (`search_spaces.parse`); here it is an unchecked mapping.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class SearchSpec(Section):
         1,
         ge=1,
         le=1024,
-        description="So many trials in a row get the same choices and whole numbers; only real numbers differ. This saves "
-        "compilation if models are compiled one by one, and harms the search if structure matters.",
+        description="So many trials in a row get the same choices and whole numbers; only real numbers differ. This "
+        "saves compilation if models are compiled one by one, and harms the search if structure matters.",
     )
     startup_trials: int = Field(10, ge=0, description="Random trials before TPE and the median pruner begin.")
 
@@ -120,8 +120,8 @@ class ResourcesSpec(Section):
     workers: int | None = Field(None, ge=1, le=256, description="Worker processes; as many as cores when left out.")
     fleet: Literal["auto", "off"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto",
-        description="Training of many trials as one program: `auto` if it is expected to be faster, `off` never, a number "
-        "for so many trials at a time in each worker.",
+        description="Training of many trials as one program: `auto` if it is expected to be faster, `off` never, a "
+        "number for so many trials at a time in each worker.",
     )
 
 
@@ -132,8 +132,8 @@ class SelectionSpec(Section):
         0,
         ge=0,
         le=100,
-        description="Number of the best trials that are trained again to choose the winner; with 0 the best trial wins. "
-        "A single finalist shows how reliable its score is.",
+        description="Number of the best trials that are trained again to choose the winner; with 0 the best trial "
+        "wins. A single finalist shows how reliable its score is.",
     )
     seeds: int = Field(
         3,

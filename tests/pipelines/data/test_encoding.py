@@ -55,14 +55,14 @@ def test_only_training_rows_count():
     assert string.codes == 3
     values = [*np.linspace(0, 1, 30), np.nan, 1e6]
     (number,) = plan_of(numbers(values), [np.arange(30)]).numbers
-    assert not number.says_missing
+    assert not number.marks_missing
     assert number.log_unit is None
 
 
 def test_folds_share_one_shape():
     """A column that one fold's training rows lack a value in is marked in all; categories are as many as the most."""
     folds = [np.array([0, 1]), np.array([1, 2])]
-    assert plan_of(numbers([1, 2, np.nan]), folds).numbers[0].says_missing
+    assert plan_of(numbers([1, 2, np.nan]), folds).numbers[0].marks_missing
     assert plan_of(strings(["x", "x", "y"]), folds).strings[0].codes == 3
 
 

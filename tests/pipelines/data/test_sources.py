@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
         ("dat.csv", 'did you mean "data.csv"'),
         ("nowhere/d.csv", "there is no file"),
         ("notes.txt", 'a file ending in ".txt"'),
-        ("sklearn:moons", "brings no set"),
+        ("sklearn:moons", "has no data set"),
         ("loader.py:load", "there is no file loader.py"),
     ],
 )
