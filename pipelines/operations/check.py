@@ -137,14 +137,10 @@ def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> No
     problems, advice = [], "raise it, or lower the bounds of the space"
     if limits.parameters is not None and has > limits.parameters:
         message = f"has {has:,} parameters already, got a ceiling of {limits.parameters:,}"
-        problems.append(
-            Problem(f"{_SMALLEST} {message}; {advice}", "limits.parameters")
-        )
+        problems.append(Problem(f"{_SMALLEST} {message}; {advice}", "limits.parameters"))
     if limits.model_memory is not None and takes > limits.model_memory:
         message = f"takes about {format_bytes(takes)} to train, got a ceiling of {format_bytes(limits.model_memory)}"
-        problems.append(
-            Problem(f"{_SMALLEST} {message}; {advice}", "limits.model_memory")
-        )
+        problems.append(Problem(f"{_SMALLEST} {message}; {advice}", "limits.model_memory"))
     if problems:
         raise InputError(problems)
 

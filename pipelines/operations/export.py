@@ -1,4 +1,4 @@
-"""Exports a trial of a study: what the study's file and its other trials say of it, and the files."""
+"""Export of a study's model: its choice, the facts for its model card, its files."""
 
 from __future__ import annotations
 
@@ -34,11 +34,17 @@ def export_study(
     ensemble: bool = False,
     engine: Engine | None = None,
 ) -> ExportResult:
-    """Export a model of a study, in the study's own formats unless some are named.
+    """Export a model of a study.
 
-    It is the model that the winner hands over, which may have been trained on validation rows too, unless a trial is
-    named or the `ensemble` of the finalists is asked for: that is the model of the trial as the search trained it.
-    The models are loaded by workers of `engine`, or of an engine of the export's own if None.
+    Args:
+        home: the home that holds the study.
+        study: its name.
+        trial: the number of a trial, whose model is exported as the search trained it; None for the winner's delivered
+            model, which may have been trained on the validation rows too.
+        formats: names of formats; those of the study file if None.
+        target: the folder to create.
+        ensemble: whether to export the mean of the finalists' models.
+        engine: runs the jobs that load the models; a new engine if None.
 
     Raises:
         InputError: if study, trial or format are unknown, a format cannot be written here, or the target exists.
@@ -59,8 +65,8 @@ def export_study(
     if ensemble:
         found = ensemble_of(checked, home, number)
         if found is None:
-            asks = "" if checked.spec.selection.ensemble else "; set selection.ensemble: true and run it again"
-            raise ConflictError(f"{study} has no ensemble that beats its winner{asks}")
+            hint = "" if checked.spec.selection.ensemble else "; set selection.ensemble: true and run it again"
+            raise ConflictError(f"{study} has no ensemble that beats its winner{hint}")
         of, made = found, "the mean of the finalists' models"
     chosen = formats or checked.spec.export.formats
     test = origin.test if of == handed_over(checked, home, number) else {}

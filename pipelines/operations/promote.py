@@ -1,7 +1,7 @@
-"""Promotes a trial's model: compared with the version that holds an alias, and given it if it is at least as good.
+"""Promotion of a trial's model: it gets an alias if it is at least as good as the version that has the alias.
 
-Both are scored on the study's own held-out rows, in a worker process. Nothing is changed in MLflow before the
-comparison is done, and what it said is noted on the version that gets the alias.
+Both are scored on the study's held-out rows, in a worker process. MLflow is changed after the comparison, and the
+version that gets the alias is tagged with its result.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipelines.engines.run_job import run_job
 from pipelines.export.compare_models import ComparisonJob, ModelComparison
 from pipelines.export.jobs import COMPARE_MODELS
 from pipelines.queries.study_reader import StudyReader
-from pipelines.queries.views import BestTrial, TrialRow
+from pipelines.queries.views import TrialRow
 from pipelines.recording import records
 from pipelines.selection.model_locations import handed_over, is_refitted
 from pipelines.spec.section import parse_alias
@@ -42,16 +42,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromotionResult:
-    """What came of promoting a trial.
+    """Result of a promotion.
 
     Attributes:
+        study: the study's name.
+        trial: the trial's number.
         name: the registered model.
-        is_promoted: whether the trial's version holds the alias now.
-        version: the trial's version; empty where it is none.
-        holder: the version that held the alias, in words; empty where nobody did.
-        comparison: how they compared; None where the trial held the alias already.
-        reason: what came of it, and why.
-        notes: what a reader of the comparison must know.
+        alias: the alias.
+        is_promoted: whether the trial's version has the alias now.
+        version: the trial's version; empty if it has none.
+        holder: the version that had the alias, in words; empty if none had it.
+        comparison: the scores of both; None if the trial had the alias already.
+        reason: the decision, with its reason.
+        notes: facts that limit the comparison.
     """
 
     study: str
@@ -68,7 +71,7 @@ class PromotionResult:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """The trial that is to be promoted."""
+    """Trial to promote."""
 
     home: Home
     study: Study
@@ -79,12 +82,12 @@ class _Candidate:
 
     @property
     def name(self) -> str:
-        """Return the registered model's name."""
+        """The registered model's name."""
         return self.study.registered_name
 
     @property
     def model(self) -> PastTrial:
-        """Return where the model is that the study would hand over: the trial's refit if there is one."""
+        """The delivered model's location: the trial's refit if there is one."""
         return handed_over(self.study, self.home, self.trial.number)
 
     @property
@@ -93,7 +96,7 @@ class _Candidate:
 
 
 def check_alias(alias: str | None) -> None:
-    """Make sure that MLflow takes an alias.
+    """Check that MLflow accepts an alias.
 
     Raises:
         InputError: if it does not.
@@ -108,39 +111,36 @@ def check_alias(alias: str | None) -> None:
 def promote_trial(
     home: Home, study: str, trial: int | None, alias: str | None, *, force: bool, engine: Engine | None = None
 ) -> PromotionResult:
-    """Give a trial's model an alias of its registered model, if it is at least as good as what holds it, or by force.
+    """Move an alias of a registered model to a trial's model, if that is at least as good as the version that has it.
 
     Args:
-        home: where the study is.
+        home: the home that holds the study.
         study: its name.
         trial: the trial's number; the best one's if None.
         alias: the alias; the study file's if None.
-        force: whether it gets the alias also if it is worse or cannot be compared.
-        engine: runs the job that loads the models; an engine of this promotion's own if None.
+        force: whether to move the alias even if the model is worse or cannot be compared.
+        engine: runs the job that loads the models; a new engine if None.
 
     Raises:
-        InputError: if study or trial are unknown, the trial has no model, or MLflow takes no such alias.
-        KerastudyError: if MLflow does not answer, or somebody else moved the alias meanwhile.
+        InputError: if study or trial are unknown, the trial has no model, or MLflow accepts no such alias.
+        KerastudyError: if MLflow does not answer, or another process moved the alias meanwhile.
     """
     check_alias(alias)
     with StudyReader.open(home) as reader:
         number = reader.find_complete_trial(study, trial)
         checked, best = reader.load_study(study), reader.find_best_trial(study)
-        candidate = _candidate(home, checked, best, {each.number: each for each in reader.list_trials(study)}[number])
+        (row,) = (each for each in reader.list_trials(study) if each.number == number)
+    candidate = _Candidate(home, checked, row, best.metric, load_summary(home.data(study)), engine)
     from tracking.mlflow.promotion import Registry  # MLflow takes seconds to import
 
     with Store.open(home.store) as store:
         registry = Registry(urls.resolve_tracking_uri(home.folder, os.environ), store.identity)
-    return _promote(replace(candidate, engine=engine), registry, alias or checked.spec.export.alias, force=force)
-
-
-def _candidate(home: Home, study: Study, best: BestTrial, trial: TrialRow) -> _Candidate:
-    return _Candidate(home, study, trial, best.metric, load_summary(home.data(study.name)))
+    return _promote(candidate, registry, alias or checked.spec.export.alias, force=force)
 
 
 def _promote(candidate: _Candidate, registry: Registry, alias: str, *, force: bool) -> PromotionResult:
     study, number, name = candidate.study.name, candidate.trial.number, candidate.name
-    own, holder = registry.version_of(name, study, number), registry.holder(name, alias)
+    own, holder = registry.find_version(name, study, number), registry.find_alias_version(name, alias)
     if own is None and not has_model(candidate.folder):
         raise InputError(
             f"trial {number} of {study} has no model: only complete trials among the best tracking.keep_models keep "
@@ -148,25 +148,25 @@ def _promote(candidate: _Candidate, registry: Registry, alias: str, *, force: bo
         )
     done = PromotionResult(study, number, name, alias, False, own.version if own else "", str(holder or ""), None, "")
     if own is not None and holder is not None and own.version == holder.version:
-        return replace(done, is_promoted=True, reason=f"{own} holds models:/{name}@{alias} already")
+        return replace(done, is_promoted=True, reason=f"{own} has models:/{name}@{alias} already")
     comparison = _compare(candidate, registry, own, holder)
     done = replace(done, comparison=comparison, notes=tuple(_list_notes(candidate, comparison, holder)))
-    verdict = _describe_result(comparison, holder)
+    result = _describe_result(comparison, holder)
     if not (holder is None or comparison.is_as_good or force):
-        return replace(done, reason=f"not promoted: {verdict}. Name another --trial, or promote with --force")
+        return replace(done, reason=f"not promoted: {result}. Name another --trial, or promote with --force")
     if own is None:
         own = _register(candidate, registry)
     is_forced = "" if holder is None or comparison.is_as_good else "by force, though "
-    words = f"Promoted to {alias}: {is_forced}{verdict}"
+    words = f"Promoted to {alias}: {is_forced}{result}"
     registry.move_alias(own, alias, holder, json.dumps(asdict(comparison), ensure_ascii=False), words)
-    reason = f"models:/{name}@{alias} is version {own.version} now, {is_forced}{verdict}"
+    reason = f"models:/{name}@{alias} is version {own.version} now, {is_forced}{result}"
     return replace(done, is_promoted=True, version=own.version, reason=reason)
 
 
 def _compare(
     candidate: _Candidate, registry: Registry, own: KnownVersion | None, holder: KnownVersion | None
 ) -> ModelComparison:
-    """Return how both models do on the study's held-out rows."""
+    """Return the scores of both models on the study's held-out rows."""
     from tracking.mlflow.promotion import RefusedError
 
     incompatibility, rival = "", None
@@ -177,17 +177,17 @@ def _compare(
         except RefusedError as error:
             incompatibility = str(error)
         theirs = (str(rival.keras_file), rival.task) if rival else (None, None)
-        asked = ComparisonJob(candidate.model, model, *theirs)
-        job = Job("comparison", COMPARE_MODELS, asked, candidate.folder / "promote.log")
+        payload = ComparisonJob(candidate.model, model, *theirs)
+        job = Job("comparison", COMPARE_MODELS, payload, candidate.folder / "promote.log")
         with nullcontext(candidate.engine) if candidate.engine else closing(LocalEngine(1)) as engine:
             comparison: ModelComparison = run_job(engine, replace(job, fresh=True))
     return replace(comparison, incompatibility=incompatibility) if incompatibility else comparison
 
 
 def _describe_result(comparison: ModelComparison, holder: KnownVersion | None) -> str:
-    """Return in a clause what the comparison says."""
+    """Return the comparison's result as a clause."""
     if holder is None:
-        return "nobody held it"
+        return "no version had it"
     if comparison.incompatibility:
         return f"{holder} cannot be compared on this study's rows: {comparison.incompatibility}"
     metric = comparison.metric
@@ -201,18 +201,18 @@ def _describe_result(comparison: ModelComparison, holder: KnownVersion | None) -
 
 def _list_notes(candidate: _Candidate, comparison: ModelComparison, holder: KnownVersion | None) -> Iterator[str]:
     if comparison.part == "validation":
-        yield f"{candidate.study.name} has no test part: these are the validation rows, which its search chose by"
+        yield f"{candidate.study.name} has no test part: these are the validation rows, that its search used"
         if is_refitted(candidate.study, candidate.home, candidate.trial.number):
             yield f"the model of trial {candidate.trial.number} was trained on these rows too"
     if comparison.metric != candidate.metric.removeprefix("val_"):
-        yield f"{candidate.metric} cannot be worked out from predictions: {comparison.metric} decides"
+        yield f"{candidate.metric} cannot be computed from predictions: {comparison.metric} decides"
     if comparison.rival_scores and holder is not None and holder.dataset != candidate.summary.digest:
-        whose = "other data, or divided otherwise" if holder.dataset else "data that is not known here"
+        whose = "other data, or split otherwise" if holder.dataset else "data that is not known here"
         yield f"version {holder.version} was trained on {whose}: it may have seen some of these rows"
 
 
 def _register(candidate: _Candidate, registry: Registry) -> KnownVersion:
-    """Make the trial's model a version."""
+    """Register the trial's model as a version."""
     spec, data = candidate.study.spec, candidate.home.data(candidate.study.name)
     records.write_mlflow_model(candidate.folder, data, anew=False)
     value = candidate.trial.values[0] if candidate.trial.values else ""

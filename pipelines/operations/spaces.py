@@ -1,4 +1,4 @@
-"""What the verbs `spaces` and `import-space` do: shipped spaces and those of study files, and other tools' formats."""
+"""Search spaces for the verbs `spaces` and `import-space`: shipped ones, those of files, other tools' formats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class ShippedSpace:
     """A space that comes with kerastudy.
 
     Attributes:
-        about: its first sentence.
+        name: its name.
+        parameters: number of its hyperparameters.
+        about: the first sentence of its opening comment.
     """
 
     name: str
@@ -56,7 +58,7 @@ def find_space(name: str) -> Space:
 
 
 def format_space(name: str) -> str:
-    """Return a shipped space as written, comments and all; the space of a file in full, what it extends included.
+    """Return a shipped space as written, with its comments; the space of a file in full, with what it extends.
 
     Raises:
         InputError: if there is none, or it has problems.
@@ -74,11 +76,11 @@ def export_space(name: str, format_name: str) -> ExportResult:
 
 
 def import_space_file(file: Path, format_name: str | None) -> ExportResult:
-    """Return the space in another tool's file as YAML of ours.
+    """Return the space in another tool's file as kerastudy YAML.
 
     Args:
-        file: what to read.
-        format_name: its format; told by what is in it where None.
+        file: the file.
+        format_name: its format; None to recognise it by the content.
 
     Raises:
         InputError: if it cannot be read.

@@ -1,4 +1,4 @@
-"""Keeping MLflow in step with a home, without training: delivering what waits, and telling a study anew."""
+"""Delivery of a home's records to MLflow without training: those that wait, and all of a study again (a rebuild)."""
 
 from __future__ import annotations
 
@@ -23,19 +23,22 @@ from tracking.store.lease_keeper import LeaseKeeper
 from tracking.store.retrainings import Retrainings
 from tracking.store.study_queue import StudyBusyError, StudyQueue, StudyRecord
 
-_LOOK_EVERY_S = 0.1
-_LESS_PATIENCE = 4
-# Before anything can be delivered MLflow's modules must be loaded, which takes long on a busy machine.
-_MOST_TO_LOAD_S = 60.0
+_POLL_S = 0.1
+_PATIENCE_DIVISOR = 4
+# Before the first delivery MLflow's modules are loaded, which takes long on a busy machine.
+_MAX_LOAD_S = 60.0
 
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What was delivered of a study.
+    """Result of a study's delivery.
 
     Attributes:
-        left: records that MLflow has not taken; `reason` says why.
-        is_busy: another process works on the study, and delivers its records itself.
+        study: its name.
+        delivered: number of records that were delivered.
+        left: number of records that were not.
+        reason: the reason for that.
+        is_busy: whether another process works on the study, and delivers its records itself.
     """
 
     study: str
@@ -47,7 +50,7 @@ class SyncResult:
 
 @dataclass(frozen=True)
 class RebuildResult:
-    """A study that was told to MLflow anew; see `SyncResult` and `Backfill`."""
+    """Result of a rebuild; see `SyncResult` and `Backfill`."""
 
     study: str
     trials: int
@@ -59,7 +62,7 @@ class RebuildResult:
 
 @dataclass(frozen=True)
 class SyncProgress:
-    """How far a delivery is: records left of a study, and the latest error if there is one."""
+    """Progress of a delivery: the records left of a study, and the latest error; empty if there is none."""
 
     study: str
     left: int
@@ -67,22 +70,26 @@ class SyncProgress:
 
 
 class SyncMonitor:
-    """Looks on while records are delivered; see `pipelines.cli.foreground`."""
+    """Monitor of a delivery; `pipelines.cli.foreground` has one that prints."""
 
-    def show(self, step: SyncProgress) -> None:
-        """Show how far it is."""
+    def show(self, progress: SyncProgress) -> None:
+        """Show the progress."""
 
     @property
     def is_cancelled(self) -> bool:
-        """Say whether to give up."""
+        """Whether to stop the delivery."""
         return False
 
 
-def sync(home: Home, studies: Sequence[str], patience_s: float, watch: SyncMonitor) -> Iterator[SyncResult]:
-    """Deliver what waits for MLflow, of these studies or of all, and say of each what came of it.
+def sync(home: Home, studies: Sequence[str], patience_s: float, monitor: SyncMonitor) -> Iterator[SyncResult]:
+    """Deliver the records that wait for MLflow, and yield a result for each study.
 
-    A study is given up when MLflow takes none of its records for `patience_s` seconds, and each further one sooner
-    where it took nothing at all.
+    Args:
+        home: the home.
+        studies: names of studies; empty for all.
+        patience_s: seconds without a delivery after which a study is given up; a quarter of it for each study after
+            one without any delivery.
+        monitor: shows the progress, and can stop the delivery.
 
     Raises:
         InputError: if there is no study of such a name.
@@ -93,51 +100,58 @@ def sync(home: Home, studies: Sequence[str], patience_s: float, watch: SyncMonit
             StudyQueue(store).get(name)
         for name in studies or Outbox(store).list_studies():
             try:
-                done = _sync(home, store, recorded_name(name), patience_s, watch)
+                done = _sync(home, store, recorded_name(name), patience_s, monitor)
             except StudyBusyError as error:
                 if studies:
                     raise
                 done = SyncResult(name, 0, Outbox(store).read_backlog(name).rows, str(error), is_busy=True)
             yield replace(done, study=name)
-            if watch.is_cancelled:
+            if monitor.is_cancelled:
                 return
             if done.left and not done.delivered:
-                patience_s /= _LESS_PATIENCE
+                patience_s /= _PATIENCE_DIVISOR
 
 
-def rebuild(home: Home, name: str, patience_s: float, watch: SyncMonitor) -> RebuildResult:
-    """Tell MLflow all there is to tell of a study, from the store and the home's files, and deliver it.
+def rebuild(home: Home, name: str, patience_s: float, monitor: SyncMonitor) -> RebuildResult:
+    """Rebuild a study's MLflow runs: make all of its records from the store and the home's files, and deliver them.
+
+    Args:
+        home: the home.
+        name: the study's name.
+        patience_s: seconds without a delivery after which it is given up.
+        monitor: shows the progress, and can stop the delivery.
 
     Raises:
-        InputError: if there is no such study, it has not begun, its data is gone, or it is KerasTuner's own tuner's.
+        InputError: if there is no such study, it has not started, its data is gone, or KerasTuner's own tuner
+            searches it.
         StudyBusyError: if another process works on it.
     """
     with _open_store(home) as store:
         if goal_of(StudyQueue(store).get(name)):
             message = f"{name} is searched by KerasTuner's own tuner, and the files of its trials are not in this home"
-            raise InputError(f"{message}: what MLflow has lost of it cannot be told anew")
+            raise InputError(f"{message}: its MLflow runs cannot be rebuilt")
         with _hold(store, name) as leases:
-            told = _backfill(home, store, StudyQueue(store).get(name))
+            backfill = _backfill(home, store, StudyQueue(store).get(name))
             with store.write() as connection:
                 leases.verify(connection)
-                Outbox(store).add_or_replace(name, told.records, connection)
-            done = _deliver(home, store, name, leases, patience_s, watch)
-    return RebuildResult(name, told.trials, done.delivered, done.left, done.reason, told.notes)
+                Outbox(store).add_or_replace(name, backfill.records, connection)
+            done = _deliver(home, store, name, leases, patience_s, monitor)
+    return RebuildResult(name, backfill.trials, done.delivered, done.left, done.reason, backfill.notes)
 
 
 @contextmanager
 def _open_store(home: Home) -> Iterator[Store]:
-    with StudyReader.open(home):  # refuses a home without studies, where the store would be created
+    with StudyReader.open(home):  # an error for a home without studies: Store.open would create a store
         pass
     with Store.open(home.store) as store:
         yield store
 
 
-def _sync(home: Home, store: Store, name: str, patience_s: float, watch: SyncMonitor) -> SyncResult:
+def _sync(home: Home, store: Store, name: str, patience_s: float, monitor: SyncMonitor) -> SyncResult:
     if not Outbox(store).read_backlog(name).rows:
         return SyncResult(name, 0, 0, "")
     with _hold(store, name) as leases:
-        return _deliver(home, store, name, leases, patience_s, watch)
+        return _deliver(home, store, name, leases, patience_s, monitor)
 
 
 def _backfill(home: Home, store: Store, record: StudyRecord) -> Backfill:
@@ -147,18 +161,18 @@ def _backfill(home: Home, store: Store, record: StudyRecord) -> Backfill:
     outbox = Outbox(store)
     before = Before(next(iter(outbox.list_opened(record.name)), None), outbox.find_closed(record.name))
     retrainings = Retrainings(store).list(record.name)
-    told = backfill_study(
+    backfill = backfill_study(
         load_record(record), load_summary(data), record, before, home, store.open_optuna_storage(), retrainings
     )
-    if told is None:
-        raise InputError(f"{record.name} has not begun: there is nothing to tell MLflow")
-    return told
+    if backfill is None:
+        raise InputError(f"{record.name} has not started: there is nothing to rebuild")
+    return backfill
 
 
 def _deliver(
-    home: Home, store: Store, name: str, leases: LeaseKeeper, patience_s: float, watch: SyncMonitor
+    home: Home, store: Store, name: str, leases: LeaseKeeper, patience_s: float, monitor: SyncMonitor
 ) -> SyncResult:
-    """Deliver what waits of a study until MLflow has it, or has taken nothing for so long."""
+    """Deliver a study's records until all are in MLflow, or none was delivered for `patience_s` seconds."""
     outbox = Outbox(store)
     before = outbox.read_backlog(name).rows
     delivery = OutboxDispatcher(
@@ -169,19 +183,19 @@ def _deliver(
     )
     delivery.start()
     try:
-        fewest, taken_at = before, time.monotonic()
-        loaded_by = taken_at + _MOST_TO_LOAD_S
+        fewest, delivered_at = before, time.monotonic()
+        loaded_by = delivered_at + _MAX_LOAD_S
         while (
             (now := outbox.read_backlog(name)).pending
-            and time.monotonic() - taken_at < patience_s
-            and not watch.is_cancelled
+            and time.monotonic() - delivered_at < patience_s
+            and not monitor.is_cancelled
         ):
-            watch.show(SyncProgress(name, now.rows, delivery.last_error))
+            monitor.show(SyncProgress(name, now.rows, delivery.last_error))
             leases.renew_if_due()
             is_loading = not (delivery.is_connected or delivery.last_error) and time.monotonic() < loaded_by
             if now.rows < fewest or is_loading:
-                fewest, taken_at = now.rows, time.monotonic()
-            time.sleep(_LOOK_EVERY_S)
+                fewest, delivered_at = now.rows, time.monotonic()
+            time.sleep(_POLL_S)
     finally:
         left = delivery.stop(0.0)
     return SyncResult(
@@ -191,9 +205,9 @@ def _deliver(
 
 @contextmanager
 def _hold(store: Store, name: str) -> Iterator[LeaseKeeper]:
-    """Hold a study, so that nobody else delivers its records.
+    """Lease a study, so that no other process delivers its records.
 
-    A study file and KerasTuner's own tuner may each have a study of one name, and share its records.
+    A study file and KerasTuner's own tuner may each have a study of one name: both share the records in MLflow.
 
     Raises:
         StudyBusyError: if another process works on it.

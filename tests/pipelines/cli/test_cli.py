@@ -214,8 +214,8 @@ def test_bad_data_is_told_by_the_command_and_nothing_is_left(tmp_path):
         assert list(Path(temporary).iterdir()) == []
     said = (
         "s.yaml:2:16: data.source: column \"a\" mixes types: '0' at line 2 is a number, 'seven' at line 9 is not (1 of "
-        "40 values are no numbers, at line 9); correct them, name them in data.missing_values, or set data.columns.a.type "
-        "to string\n"
+        "40 values are no numbers, at line 9); correct them, name them in data.missing_values, or set "
+        "data.columns.a.type to string\n"
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", said)
     assert written(tmp_path) == ["d.csv", "s.yaml"]
@@ -617,7 +617,7 @@ def test_rebuild_tracking(call, copied, finished, tmp_path, monkeypatch):
         pictures.append(without_ids(everything(MlflowClient(uri, registry_uri=uri), "cancer"), times=False))
     shown = []
     for runs, models, _ in pictures:
-        # It ended twice, and its first end is not told anew.
+        # It ended twice; its first end is not emitted again.
         assert runs.pop("cancer")[0] == "FINISHED"
         for _, _, _, tags, histories, *_ in runs.values():
             tags.pop("kerastudy.why_alone", None)

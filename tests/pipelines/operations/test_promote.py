@@ -95,7 +95,7 @@ def test_a_better_model_gets_the_alias_and_the_reason_is_kept(home, client):
     assert f"Promoted to champion: loss {compared.scores['loss']:.6g} is at least as good as" in version.description
     again = promote_trial(home, "strong", None, None, force=False)
     assert (again.is_promoted, again.comparison) == (True, None)
-    assert again.reason == f"version 2 (trial {done.trial} of study strong) holds models:/shop@champion already"
+    assert again.reason == f"version 2 (trial {done.trial} of study strong) has models:/shop@champion already"
 
 
 def test_a_worse_model_changes_nothing_unless_forced(home, client):
@@ -163,7 +163,7 @@ def test_mlflow_that_is_away_is_said_to_be_so(home, monkeypatch):
 def test_an_alias_that_moved_meanwhile_is_left_alone(home, client):
     """What was compared with another holder justifies nothing."""
     registry = Registry(urls.resolve_tracking_uri(home.folder, {}), "")
-    ours, before = registry.holder("shop", "challenger"), everything(client)
+    ours, before = registry.find_alias_version("shop", "challenger"), everything(client)
     with pytest.raises(KerastudyError, match=r"^version 1 .* holds the alias champion of shop by now: promote again"):
         registry.move_alias(ours, "champion", ours, "{}", "words")
     assert everything(client) == before
@@ -178,10 +178,10 @@ def test_what_a_reader_of_a_comparison_must_know(home):
     assert candidate.model == refit_of(home, "strong", best.trial.number)
     holder = KnownVersion("shop", "7", "weak", "0", "another digest")
     assert list(promote._notes(candidate, shown, holder)) == [
-        "strong has no test part: these are the validation rows, which its search chose by",
+        "strong has no test part: these are the validation rows, that its search used",
         f"the model of trial {best.trial.number} was trained on these rows too",
-        "val_loss cannot be worked out from predictions: accuracy decides",
-        "version 7 was trained on other data, or divided otherwise: it may have seen some of these rows",
+        "val_loss cannot be computed from predictions: accuracy decides",
+        "version 7 was trained on other data, or split otherwise: it may have seen some of these rows",
     ]
     same = replace(holder, dataset=load_summary(home.data("strong")).digest)
     assert len(list(promote._notes(candidate, shown, same))) == 3
