@@ -138,7 +138,7 @@ class StudyService:
     # Reading -------------------------------------------------------------------------------------------------
 
     def list_studies(
-        self, *, states: Collection[str] = (), submitter: str | None = None, after: str | None = None, most: int = 50
+        self, *, states: Collection[str] = (), submitter: str | None = None, after: str | None = None, limit: int = 50
     ) -> StudyList:
         """Return a page of the studies, oldest first.
 
@@ -148,15 +148,15 @@ class StudyService:
         # A study that was cut off is still stored as running: the process that was killed could not change it.
         stored = {"running" if state == "interrupted" else state for state in states}
         found: list[ListedStudy] = []
-        chunk = most + 1 if submitter is None and not states else MAX_IN_A_PAGE
+        chunk = limit + 1 if submitter is None and not states else MAX_IN_A_PAGE
         while True:
-            records = self._queue.list(states=stored, after=after, most=chunk)
+            records = self._queue.list(states=stored, after=after, limit=chunk)
             submitted = self._submissions.find_many(record.name for record in records)
             for record in records:
                 submission = submitted.get(record.name)
                 if submitter is not None and (submission is None or submission.submitter != submitter):
                     continue
-                if len(found) == most:
+                if len(found) == limit:
                     return StudyList(tuple(found), found[-1].name)
                 row = self._reader.make_row(record)
                 if not states or row.state in states:

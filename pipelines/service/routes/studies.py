@@ -95,7 +95,7 @@ def make_study_router(service: StudyService) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_IN_A_PAGE)] = 50,
     ) -> StudyList:
         """List studies, oldest first."""
-        return service.list_studies(states=state or (), submitter=submitter, after=after, most=limit)
+        return service.list_studies(states=state or (), submitter=submitter, after=after, limit=limit)
 
     @router.get("/{study}")
     def show(study: StudyName, caller: Caller) -> ServedStudy:

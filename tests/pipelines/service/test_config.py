@@ -28,7 +28,7 @@ def test_the_homes_own_file_is_read(tmp_path):
         ("prot: 1\n", r'1:1: prot: unknown key "prot"; did you mean "port"'),
         ("port: 70000\n", "1:7: port: expected a number of at most 65535, got 70000"),
         ("data: [relative]\n", "1:8: data.*absolute path"),
-        ("data: [/no/such/folder]\n", "data.*a folder that is there"),
+        ("data: [/no/such/folder]\n", "data.*an existing folder"),
         ("code: [model.py]\n", "code"),
         ("code: ['/no/such.py:build']\n", "code"),
         ("notify: [{on: [finished]}]\n", "expected either webhook or command"),
