@@ -31,7 +31,8 @@ from pipelines.engines.base import Event, Finished, Job, Reported, Requested
 from pipelines.operations.submit import enqueue
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import Search
-from pipelines.study.load import Study, check_document
+from pipelines.study.load import check_document
+from pipelines.study.study import Study
 from pipelines.supervisor.events import TrialEnded
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialResult
@@ -39,8 +40,10 @@ from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.home import Home
 from search_spaces.yaml_reader import parse_document
 from tracking.mlflow import urls
-from tracking.mlflow.projection import Projection
-from tracking.outbox.outbox import Outbox, OutboxDelivery
+from tracking.mlflow.projection import MlflowProjection
+from tracking.mlflow.sink import make_sink_factory
+from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import Record, StudyClosed, StudyOpened
 from tracking.reports import learning_curve
 from tracking.store.database import Store
@@ -179,7 +182,7 @@ class InstantEngine:
         (folder / "history.csv").write_text("\n".join([",".join(("epoch", *METRICS)), *lines]) + "\n")
         (folder / "config.json").write_text(json.dumps(dict(job.values)))
         started = time.thread_time()
-        learning_curve.learning_curve(folder / "learning_curve.png", [done.metrics for done in epochs], "val_accuracy")
+        learning_curve.draw_learning_curve(folder / "learning_curve.png", [done.metrics for done in epochs], "val_accuracy")
         self._spent.ms["learning curve"][job.number] += 1000 * (time.thread_time() - started)
 
 
@@ -230,7 +233,7 @@ def _time_the_parts(spent: Spent) -> None:
     spent.timed(Recorder, "trial_started", "rows for MLflow", lambda recorder, number, *rest: [number])
     spent.timed(Recorder, "flush_epochs", "rows for MLflow")
     spent.timed(Recorder, "trial_finished", "rows for MLflow", lambda recorder, ended, *rest: [ended.number])
-    spent.timed(Projection, "deliver", "delivery to MLflow", lambda projection, records: _trials_of(records))
+    spent.timed(MlflowProjection, "deliver", "delivery to MLflow", lambda projection, records: _trials_of(records))
     spent.timed(
         Outbox, "acknowledge", "delivery to MLflow", lambda outbox, rows: _trials_of([row.record for row in rows])
     )
@@ -247,10 +250,10 @@ def _run(study: Study, home: Home, store: Store, engine: InstantEngine, spent: S
     enqueue(study, SUMMARY, store)
     home.data(study.name).mkdir(parents=True)
     (home.data(study.name) / "split.csv").write_text("row,part\n")
-    uri, root = urls.home_tracking_uri(home.folder), urls.home_artifacts(home.folder).as_uri()
+    uri, root = urls.make_home_tracking_uri(home.folder), urls.get_artifact_folder(home.folder).as_uri()
 
-    def delivery() -> OutboxDelivery:
-        return OutboxDelivery(store, uri, artifact_root=root, study=study.name)
+    def delivery() -> OutboxDispatcher:
+        return OutboxDispatcher(store, make_sink_factory(uri, namespace=store.identity, artifact_root=root), study=study.name)
 
     started = time.perf_counter()
     inside = ("ask", "rungs", "tell", "rows for MLflow", "learning curve")

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--alias", default="champion")
     parser.add_argument("--seconds", type=float, default=10.0)
     given = parser.parse_args()
-    uri = urls.resolve(given.home, os.environ)
+    uri = urls.resolve_tracking_uri(given.home, os.environ)
     row = _example(uri, given.model, given.alias)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

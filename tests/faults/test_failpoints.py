@@ -1,4 +1,4 @@
-"""A study that is killed at any step of its write order comes to its end with nothing lost and nothing twice."""
+"""Kills at every step of the write order: a study still ends with nothing lost and nothing twice."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ LASTING = {
     "loop": TOUGH.replace("epochs: 4", "epochs: 400"),
     "fleet": TOUGH.replace("epochs: 4", "epochs: 1500").replace("fleet: off", "fleet: 3"),
 }
-NOT_REACHED_BY = {
+NOT_HIT_BY = {
     "loop": {"slots-answered", "fleet-filled", "weights-aside", "weights-written", "models-written", "models-recorded"},
     "fleet": set(),
 }
 
 
-# The places ---------------------------------------------------------------------------------------------------
+# Failpoints ---------------------------------------------------------------------------------------------------
 
 
-def test_each_place_in_the_code_is_registered():
-    """A test can go through all places by their names, and none stands for nothing."""
+def test_each_failpoint_in_the_code_is_registered():
+    """`FAILPOINTS` lists every failpoint in the code, and no other."""
     found = {
         name
         for package in ("pipelines", "tracking")
         for file in (ROOT / package).rglob("*.py")
         for name in re.findall(r'\bhit\("([a-z-]+)"\)', file.read_text(encoding="utf-8"))
     }
-    assert found == set(failpoints.POINTS)
+    assert found == set(failpoints.FAILPOINTS)
 
 
-def killed_at(wanted, times, tmp_path):
-    """Come to a place so many times in a process; return its exit status and how often it got past."""
+def run_until_killed(wanted, times, tmp_path):
+    """Hit a failpoint several times in a process; return its exit status and how often it got past."""
     code = (
         "from tracking.testing.failpoints import hit\n"
         f"for time in range({times}):\n"
@@ -55,26 +55,26 @@ def killed_at(wanted, times, tmp_path):
 
 
 def test_a_process_dies_at_the_nth_time_and_once(tmp_path):
-    """`name:n` counts; a place that has killed kills no further process."""
-    assert killed_at("trial-reported:3", 5, tmp_path)[:2] == (KILLED, 2)
-    assert killed_at("trial-reported:3", 5, tmp_path)[:2] == (0, 5)
+    """`name:n` counts; a failpoint that has killed kills no further process."""
+    assert run_until_killed("trial-reported:3", 5, tmp_path)[:2] == (KILLED, 2)
+    assert run_until_killed("trial-reported:3", 5, tmp_path)[:2] == (0, 5)
     assert [file.name for file in tmp_path.iterdir()] == ["trial-reported"]
-    assert killed_at("trial-reported,trial-drawn:2", 5, tmp_path)[:2] == (KILLED, 1)
+    assert run_until_killed("trial-reported,trial-drawn:2", 5, tmp_path)[:2] == (KILLED, 1)
 
 
-def test_an_unknown_place_is_named(tmp_path):
-    """A slip in a place's name is no test that passes because nothing was killed."""
-    status, _, said = killed_at("trial-reproted", 1, tmp_path)
+def test_an_unknown_failpoint_is_named(tmp_path):
+    """A typo in a failpoint's name fails; it must not pass because nothing was killed."""
+    status, _, output = run_until_killed("trial-reproted", 1, tmp_path)
     assert status == 1
-    assert "no place 'trial-reproted'" in said
+    assert "no failpoint 'trial-reproted'" in output
 
 
 # Short forms --------------------------------------------------------------------------------------------------
 
 
 def test_a_supervisor_killed_at_each_step_loses_nothing(tmp_path):
-    """Killed once at each step between asking and MLflow, a study ends with its budget and one run for each trial."""
-    places = (
+    """Killed once at each step from the draw to MLflow, a study ends with its budget and one run for each trial."""
+    names = (
         "study-enqueued", "lease-claimed", "study-opened", "trial-drawn", "trial-rows-added", "trial-start-recorded",
         "slots-answered", "epochs-recorded", "lease-renewed", "trial-end-due", "trial-end-recorded",
         "checkpoints-removed", "trial-reported", "retraining-recorded", "retraining-recorded:2", "winner-chosen",
@@ -82,17 +82,17 @@ def test_a_supervisor_killed_at_each_step_loses_nothing(tmp_path):
         "model-logged", "run-logged", "rows-delivered", "rows-acknowledged", "version-created", "",
     )  # fmt: skip
     file, home = write_study(tmp_path, SCRIPTED), tmp_path / "home"
-    check_lives(lives_of(Request(str(file), str(home), places, scripted=True)))
+    check_lives(lives_of(Request(str(file), str(home), names, scripted=True)))
     assert broken_promises(home, models=False) == []
 
 
 def test_a_training_killed_at_each_write_loses_nothing(tmp_path):
-    """Killed between a trial's files, a study takes each trial up from what is whole, and its best model works."""
-    places = (
+    """Killed between a trial's files, a study continues its trials from complete files, and its best model works."""
+    names = (
         "data-prepared", "epoch-logged:2", "checkpoint-moved-back", "model-aside", "result-due", "result-written", "",
     )  # fmt: skip
     file, home = write_study(tmp_path, STUDY.replace("trials: 6", "trials: 3")), tmp_path / "home"
-    check_lives(lives_of(Request(str(file), str(home), places)))
+    check_lives(lives_of(Request(str(file), str(home), names)))
     assert broken_promises(home) == []
 
 
@@ -102,11 +102,11 @@ def test_a_training_killed_at_each_write_loses_nothing(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", ["loop", "fleet"])
-def test_each_place_kills_a_process_of_a_real_study(kind, tmp_path):
-    """The real command, killed wherever it or a worker comes to a place for the first time, ends as if nothing was."""
+def test_each_failpoint_kills_a_process_of_a_real_study(kind, tmp_path):
+    """The real command, killed where it or a worker first hits each failpoint, ends as without the kills."""
     file, home, once = write_study(tmp_path, LASTING[kind]), tmp_path / "home", tmp_path / "once"
     once.mkdir()
-    env = environment(KERASTUDY_FAILPOINTS=",".join(failpoints.POINTS), KERASTUDY_FAILPOINTS_ONCE=str(once))
+    env = environment(KERASTUDY_FAILPOINTS=",".join(failpoints.FAILPOINTS), KERASTUDY_FAILPOINTS_ONCE=str(once))
     lives = []
     while True:
         known, began = {each.name for each in once.iterdir()}, time.monotonic()
@@ -114,11 +114,11 @@ def test_each_place_kills_a_process_of_a_real_study(kind, tmp_path):
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
         died = sorted({each.name for each in once.iterdir()} - known)
         lives.append((died, time.monotonic() - began))
-        print(f"{kind}: {done.returncode:>4} after {lives[-1][1]:5.1f} s: {', '.join(died) or 'no further place'}")
+        print(f"{kind}: {done.returncode:>4} after {lives[-1][1]:5.1f} s: {', '.join(died) or 'no further failpoint'}")
         assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
         if done.returncode != KILLED:
             break
     assert done.returncode == 0, done.stdout + done.stderr
     assert broken_promises(home) == []
-    unreached = set(failpoints.POINTS) - {each.name for each in once.iterdir()}
-    assert unreached <= NOT_REACHED_BY[kind]
+    not_hit = set(failpoints.FAILPOINTS) - {each.name for each in once.iterdir()}
+    assert not_hit <= NOT_HIT_BY[kind]

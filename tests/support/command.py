@@ -1,11 +1,14 @@
-"""The `kerastudy` command as a person starts it: another process, with a home and a temporary folder of its own."""
+"""The `kerastudy` command, as a process of its own or in this one."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 COMMAND = Path(sys.executable).with_name("kerastudy")
 
@@ -29,3 +32,23 @@ def kerastudy(
         timeout=timeout_s,
         check=False,
     )
+
+
+def kerastudy_here(*arguments: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, which takes a hundredth of a new process's start; return what came of it."""
+    from pipelines.cli import main
+
+    output, errors, status = StringIO(), StringIO(), 0
+    words = ["kerastudy", *map(str, arguments)]
+    with (
+        patch.dict(os.environ, environment(**extra), clear=True),
+        patch.object(sys, "argv", words),
+        chdir(cwd),
+        redirect_stdout(output),
+        redirect_stderr(errors),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 0
+    return subprocess.CompletedProcess(words, status, output.getvalue(), errors.getvalue())

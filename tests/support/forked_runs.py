@@ -149,14 +149,14 @@ def _live(request: Request, killed_at: str, fill: int | None, said: Path) -> Non
 def _run(request: Request, fill: int | None) -> str:
     from pipelines.recording import recorder
     from pipelines.study.load import load_study
-    from pipelines.supervisor import supervisor
     from pipelines.supervisor.events import StudyEnded, TrialEnded
     from pipelines.training import checkpoint
     from pipelines.workspace.home import Home
+    from tracking.store import lease_keeper
 
-    # What waits for its time in a study of minutes is reached in one of seconds.
+    # A study of seconds must also run what happens only every few seconds.
     recorder._FLUSH_EVERY_S = 0.0
-    supervisor._RENEW_EVERY_S = 0.0
+    lease_keeper.RENEW_EVERY_S = 0.0
     checkpoint._LEAST_S, checkpoint._SHARE = 0.0, 0
     home = Home(Path(request.home), request.store or request.home)
     study = load_study(Path(request.file))

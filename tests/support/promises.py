@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from pipelines.queries.record_reader import load_record
 from pipelines.search.optuna_search import TrialSummary, best_first, best_of, count_by_state, summarize_trials
 from pipelines.search.space_evolution import current_name
 from pipelines.selection.finalists import REFIT, finalists_of, retrainings_wanted

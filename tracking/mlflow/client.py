@@ -1,7 +1,7 @@
-"""A client of MLflow that is quiet, does not wait for long, and whose errors are sorted.
+"""MLflow client without output and long waits, and a classification of its errors.
 
-MLflow's client retries for minutes by default and prints to the console, where it would break the live progress;
-the outbox has its own patience.
+By default MLflow's client retries for minutes, and prints to the console, where it would break the progress bars; the
+outbox retries already.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import sqlalchemy as sa
 
-from tracking.mlflow.database import make_database
+from tracking.mlflow.database import create_database
 from tracking.outbox.sink import Severity
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SETTINGS: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    # Uploads of artifacts keep to it too. A server that needs longer: set the variable before kerastudy is started.
+    # It also limits uploads of artifacts. For a server that needs longer, set the variable before kerastudy starts.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -44,43 +44,43 @@ _OUTAGES: Final = frozenset(
         "PERMISSION_DENIED",
         "CUSTOMER_UNAUTHORIZED",
         "UNAUTHENTICATED",
-        # What a proxy answers while the server behind it starts.
+        # Answer of a proxy while the server behind it starts.
         "ENDPOINT_NOT_FOUND",
     }
 )
 _UNCLEAR: Final = frozenset({"INTERNAL_ERROR", "INVALID_STATE", "ABORTED", "RESOURCE_CONFLICT"})
-# What the artifact store itself answers, or a web server in front of it.
+# Answers of the artifact store, or of a web server in front of it.
 _STATUS_OUTAGES: Final = frozenset({401, 403, 404, 408, 425, 429, 502, 503, 504, 507})
-# Libraries that put artifacts into a cloud: their errors are of many kinds, and most of them pass.
+# Libraries of cloud storage: they raise many types of errors, and most are temporary.
 _CLOUDS: Final = frozenset({"azure", "boto3", "botocore", "google", "s3transfer", "urllib3"})
 
 
 def connect(tracking_uri: str, check: Callable[[], None] | None = None) -> MlflowClient:
     """Return a client for an MLflow server, or for a database file that is created if it is missing.
 
-    `check` is called before each request, and may raise to prevent it.
+    `check` is called before each request, and raises to prevent it.
     """
     for name, value in _SETTINGS.items():
         os.environ[name] = value
-    # MLflow sets up its log handlers when it is imported, and alembic's when it creates its tables.
+    # MLflow configures its log handlers on import, and alembic's when it creates its tables.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow
     for name in ("mlflow", "alembic"):
-        # What fails is raised as well, and told by whoever asked; MLflow would print a traceback before.
+        # Errors are raised anyway; MLflow would print a traceback as well.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if tracking_uri.startswith(_SQLITE):
-        make_database(Path(tracking_uri.removeprefix(_SQLITE)))
+        create_database(Path(tracking_uri.removeprefix(_SQLITE)))
         _use_write_ahead_log(Path(tracking_uri.removeprefix(_SQLITE)))
     set_default(tracking_uri)
     client = mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-    return client if check is None else cast("MlflowClient", _Checked(client, check))
+    return client if check is None else cast("MlflowClient", _CheckedClient(client, check))
 
 
 def set_default(tracking_uri: str) -> None:
-    """Set the process-wide default, but not the environment variable that MLflow sets with it.
+    """Set the process-wide default, without the environment variable that MLflow sets with it.
 
-    Left there, it would send the studies of every further home in this process to the first one's MLflow.
+    The variable would send the studies of every further home in this process to the MLflow of the first.
     """
     import mlflow
 
@@ -92,8 +92,8 @@ def set_default(tracking_uri: str) -> None:
         os.environ[_VARIABLE] = before
 
 
-def severity(error: Exception) -> Severity:
-    """Say whether an error means that MLflow is away, that it refuses a record, or could mean either."""
+def classify_error(error: Exception) -> Severity:
+    """Return whether an error is an outage of MLflow, a refusal of the record, or unclear."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import HTTPError, RequestException, RetryError
 
@@ -115,29 +115,29 @@ def severity(error: Exception) -> Severity:
     return "outage" if isinstance(error, OSError | sa.exc.OperationalError) else "refused"
 
 
-class _Checked:
-    """MLflow's client, every request of which is asked for first."""
+class _CheckedClient:
+    """MLflow's client with a check before every request."""
 
     def __init__(self, client: MlflowClient, check: Callable[[], None]) -> None:
         self._client = client
         self._check = check
 
     def __getattr__(self, name: str) -> Any:
-        """Return the client's own attribute, or its method with the question before it."""
+        """Return the client's attribute, a method with the check before it."""
         found = getattr(self._client, name)
         if not callable(found):
             return found
 
         @functools.wraps(found)
-        def asked(*args: Any, **options: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
             self._check()
             return found(*args, **options)
 
-        return asked
+        return call
 
 
 def _use_write_ahead_log(path: Path) -> None:
-    """Let the UI read while we write, and write two to four times faster; the file remembers."""
+    """Let the UI read during writes, and write two to four times faster; SQLite stores the mode in the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=30)
     try:

@@ -1,8 +1,7 @@
-"""MLflow's own database file, made so that a kill leaves a whole one or none.
+"""Creation of MLflow's database file, such that a kill leaves a complete file or none.
 
-MLflow makes its tables in some forty steps, each for itself. One that was cut off in between is never completed: every
-later start fails at the step that was half done. So the tables are made in memory, written beside the file's place, and
-linked there.
+MLflow creates its tables in some forty separate steps. If it is interrupted, it never completes them: every later start
+fails at the half-done step. So the tables are created in memory, written to a temporary file, and linked into place.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ import psutil
 import sqlalchemy as sa
 
 _ASIDE = "making-"
-_one_at_a_time = threading.Lock()  # what MLflow makes its tables with keeps its state in a module
+_lock = threading.Lock()  # alembic, which creates MLflow's tables, keeps its state in a module
 
 
-def make_database(file: Path) -> None:
-    """Make MLflow's database if it is missing; where several processes do at once, the first one's counts."""
-    with _one_at_a_time:
+def create_database(file: Path) -> None:
+    """Create MLflow's database if it is missing; of several processes at once the first one wins."""
+    with _lock:
         if not file.exists():
-            _make(file)
+            _create(file)
 
 
-def _make(file: Path) -> None:
+def _create(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     _remove_left_over(file)
     aside = file.with_name(f"{_ASIDE}{os.getpid()}-{file.name}")
@@ -39,7 +38,7 @@ def _make(file: Path) -> None:
 
 
 def _write_tables(file: Path) -> None:
-    # Private, and the only way to MLflow's tables that opens no store: the store would keep the file open by this name.
+    # A private function, but the only one that opens no store: a store would keep the temporary file open.
     from mlflow.store.db.utils import _initialize_tables
 
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)  # one connection is one database
@@ -52,7 +51,7 @@ def _write_tables(file: Path) -> None:
 
 
 def _remove_left_over(file: Path) -> None:
-    """Remove what processes left that were killed while they made the file."""
+    """Remove temporary files of processes that were killed during the creation."""
     for aside in file.parent.glob(f"{_ASIDE}*-{file.name}"):
         owner = aside.name.removeprefix(_ASIDE).partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):

@@ -1,4 +1,4 @@
-"""Records put into MLflow's words: names of runs, metrics by epoch, tags, and the notes that a person reads."""
+"""Formats of records in MLflow: names of runs, metrics by epoch, tags, and notes for people."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ODD_IN_A_NAME: Final = re.compile(r"[^\w\-. :/]")
 
 
 def format_run_name(study: str, number: int, retraining: str = "") -> str:
-    """Return the name of a trial's run, or of a retraining of it: unique across studies, and sorted by number."""
+    """Return the name of a trial's run or of a retraining's: unique across studies, and sorted by number."""
     return f"{study}-t{number:03d}" + (f"-{retraining}" if retraining else "")
 
 
 def make_epoch_metrics(recorded: EpochsRecorded) -> list[Metric]:
-    """Return the points of some epochs."""
+    """Return the metrics of some epochs."""
     return [
         Metric(format_metric_name(name), float(value), at_ms, epoch)
         for epoch, at_ms, values in recorded.epochs
@@ -32,7 +32,7 @@ def make_epoch_metrics(recorded: EpochsRecorded) -> list[Metric]:
 
 
 def make_final_metrics(finished: TrialFinished, model_id: str | None = None) -> list[Metric]:
-    """Return the scores of a trial at its best epoch, tied to a model."""
+    """Return the scores of a trial at its best epoch, linked to a model."""
     step = int(finished.metrics.get("best_epoch", 0))
     return [
         Metric(format_metric_name(name), float(value), finished.at_ms, step, model_id=model_id)
@@ -41,13 +41,13 @@ def make_final_metrics(finished: TrialFinished, model_id: str | None = None) -> 
 
 
 def make_test_metrics(closed: StudyClosed) -> list[Metric]:
-    """Return the winner's scores on the test rows, told apart from those on training and validation rows."""
+    """Return the winner's scores on the test rows, named `test_...`."""
     named = {f"test_{name.removeprefix('test_')}": value for name, value in closed.test.items()}
     return [Metric(format_metric_name(name), float(value), closed.finished_ms, 0) for name, value in named.items()]
 
 
 def make_trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
-    """Return the tags of a trial that ended, its note among them."""
+    """Return the tags of a trial that ended, including its note."""
     tags: dict[str, str] = {**finished.tags, "state": finished.state, "kerastudy.state": finished.state}
     if finished.value is not None:
         tags["value"] = format_value(finished.value)
@@ -64,7 +64,7 @@ def _format_trial_note(finished: TrialFinished, metric: str) -> str:
 
 
 def format_outcome(opened: StudyOpened, closed: StudyClosed) -> str:
-    """Return how a study ended, in a line."""
+    """Return the end of a study in one line."""
     counts = ", ".join(f"{count} {state}" for state, count in closed.trials.items() if count)
     best = "no result"
     if closed.best_value is not None and closed.winner is not None:
@@ -74,15 +74,15 @@ def format_outcome(opened: StudyOpened, closed: StudyClosed) -> str:
 
 
 def format_metric_name(name: str) -> str:
-    """Return a name that MLflow takes; it allows letters, digits, and - _ . : / and blanks."""
+    """Return a name that MLflow accepts: letters, digits, blanks and - _ . : / are allowed."""
     return _ODD_IN_A_NAME.sub("_", name)
 
 
 def format_value(value: Value) -> str:
-    """Return a hyperparameter's value as text, cut to what MLflow takes."""
+    """Return a hyperparameter's value as text, cut to MLflow's limit."""
     return (repr(value) if isinstance(value, float) else str(value))[:_LONGEST_PARAM]
 
 
 def shorten_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return tags cut to what MLflow takes."""
+    """Return tags cut to MLflow's limit."""
     return {name: str(value)[:_LONGEST_TAG] for name, value in tags.items()}

@@ -1,12 +1,12 @@
-"""A trial's `.keras` file made into the folder of an MLflow model, importing neither TensorFlow nor MLflow.
+"""Writer of an MLflow model's folder from a `.keras` file, without an import of TensorFlow or MLflow.
 
-MLflow's own `save_model` wants the live model, and the process that records trials holds none. What is written here
-loads with `mlflow.tensorflow.load_model` as if MLflow had saved it. The `python_function` flavour has a small loader of
-its own in the folder (`mlflow_loader`), because MLflow's hands strings to Keras as NumPy arrays, which Keras refuses.
+MLflow's `save_model` needs the loaded model, and the process that records trials has none. The folder loads with
+`mlflow.tensorflow.load_model` as if MLflow had saved it. Its `python_function` flavour has a small loader in the folder
+(`model_loader`), because MLflow's passes strings to Keras as NumPy arrays, which Keras refuses.
 
 The columns of a table are `any` in the signature. MLflow's typed columns refuse what ordinary DataFrames hold (whole
-numbers and booleans for `double`, nothing but NaN for `string`), and make a missing string of JSON's `inputs` the word
-"None". The loader knows each column's kind, and refuses what does not fit it by name.
+numbers and booleans for `double`, nothing but NaN for `string`), and turn a missing string of JSON's `inputs` into the
+word "None". The loader knows each column's kind, and names the column of a value that it refuses.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class TensorDescription:
 
 @dataclass(frozen=True)
 class InputColumn:
-    """One column of a table: its name in the source, that of the exported model's input, and what it holds."""
+    """One column of a table: its name in the source, the exported model's input for it, and the kind of its values."""
 
     name: str
     input: str
@@ -57,7 +57,7 @@ class InputColumn:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that a model takes; `missing_values` are words that mean "missing" besides the empty field."""
+    """Input columns of a model; `missing_values` are words that mean "missing", besides the empty field."""
 
     columns: tuple[InputColumn, ...]
     missing_values: tuple[str, ...] = ()
@@ -65,14 +65,14 @@ class Columns:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What goes in and, where it is known, what comes out.
+    """Inputs of a model and, where it is known, its output.
 
     Attributes:
-        inputs: tensors; empty where `columns` says what goes in.
-        output: the one output.
-        columns: what goes in, of a model of a table.
-        example: one row or more per input or column, as lists; MLflow's input example.
-        task: what is predicted, as plain values; MLflow keeps it as the model's metadata.
+        inputs: input tensors; empty where `columns` describes the input.
+        output: the only output.
+        columns: input columns of a model of a table.
+        example: one or more rows for each input or column, as lists; MLflow's input example.
+        task: the task, as plain values; MLflow stores it in the model's metadata.
     """
 
     inputs: tuple[TensorDescription, ...] = ()
@@ -92,14 +92,14 @@ def write_model_folder(
     """Write an MLflow model around a `.keras` file; an earlier one in `folder` is replaced.
 
     Args:
-        keras_file: the model that takes raw inputs.
+        keras_file: model with raw inputs.
         folder: folder to write.
-        described: what goes in and out; read from the file if None.
+        described: inputs and output; read from the file if None.
         requirements: pip requirements to load the model with, such as `keras==3.15.1`; this environment's Keras and
             TensorFlow if None.
     """
-    described = described or described_inputs(keras_file)
-    requirements = installed_requirements() if requirements is None else requirements
+    described = described or describe_inputs(keras_file)
+    requirements = list_installed_requirements() if requirements is None else requirements
     aside = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     data = aside / _DATA
@@ -112,25 +112,25 @@ def write_model_folder(
     (aside / _CODE).mkdir()
     shutil.copyfile(Path(model_loader.__file__), aside / _CODE / f"{_LOADER}.py")
     _write_environment(aside, requirements)
-    description = _description(aside, described, requirements)
+    description = _describe_model(aside, described, requirements)
     if described is not None and described.example is not None:
         description["saved_input_example_info"] = _write_example(aside, described.example, described.columns)
-    (aside / "MLmodel").write_text(_as_yaml(description))
+    (aside / "MLmodel").write_text(_dump_yaml(description))
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
 
 
-def described_inputs(keras_file: Path) -> ModelDescription | None:
-    """Return the inputs that a `.keras` file declares; None for a model that declares none."""
+def describe_inputs(keras_file: Path) -> ModelDescription | None:
+    """Return the inputs that a `.keras` file declares; None if it declares none."""
     with zipfile.ZipFile(keras_file) as archive:
         config = json.loads(archive.read("config.json"))["config"]
     layers = config.get("layers", []) if isinstance(config, dict) else []
     inputs = [layer["config"] for layer in layers if layer.get("class_name") == "InputLayer"]
-    known = [_described_input(declared) for declared in inputs]
+    known = [_describe_input(declared) for declared in inputs]
     return ModelDescription(tuple(tensor for tensor in known if tensor is not None)) if all(known) and known else None
 
 
-def installed_requirements() -> tuple[str, ...]:
+def list_installed_requirements() -> tuple[str, ...]:
     """Return the pinned requirements that load a model saved in this environment."""
     pinned = []
     for package in ("keras", "tensorflow"):
@@ -141,7 +141,7 @@ def installed_requirements() -> tuple[str, ...]:
     return tuple(pinned)
 
 
-def _described_input(declared: dict[str, Any]) -> TensorDescription | None:
+def _describe_input(declared: dict[str, Any]) -> TensorDescription | None:
     dtype = declared.get("dtype")
     if isinstance(dtype, dict):
         dtype = dtype.get("config", {}).get("name")
@@ -151,37 +151,37 @@ def _described_input(declared: dict[str, Any]) -> TensorDescription | None:
     return TensorDescription(declared["name"], dtype, tuple(shape[1:]))
 
 
-def _description(folder: Path, described: ModelDescription | None, requirements: Sequence[str]) -> dict[str, Any]:
+def _describe_model(folder: Path, described: ModelDescription | None, requirements: Sequence[str]) -> dict[str, Any]:
     keras = {"code": None, "data": _DATA, "model_type": "keras", "save_format": "tf"}
     pyfunc = {"code": _CODE, "data": _DATA, "loader_module": _LOADER, "python_version": platform.python_version()}
     return {
         "flavors": {
-            # MLflow writes TensorFlow's version here, not Keras's; we write what loads the file.
-            "tensorflow": {**keras, "keras_version": _version_of("keras", requirements)},
+            # MLflow writes TensorFlow's version here; Keras's is the one that must load the file.
+            "tensorflow": {**keras, "keras_version": _find_version("keras", requirements)},
             "python_function": {**pyfunc, "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}},
         },
         "mlflow_version": version("mlflow"),
         "model_size_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "model_uuid": uuid.uuid4().hex,
-        **({} if described is None else {"signature": _signature(described)}),
-        **({} if described is None or described.task is None else {"metadata": {TASK: _plain(described.task)}}),
+        **({} if described is None else {"signature": _make_signature(described)}),
+        **({} if described is None or described.task is None else {"metadata": {TASK: _copy_as_plain(described.task)}}),
         "utc_time_created": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" "),
     }
 
 
-def _signature(described: ModelDescription) -> dict[str, Any]:
+def _make_signature(described: ModelDescription) -> dict[str, Any]:
     if described.columns is not None:
-        taken = [{"type": "any", "name": column.name, "required": True} for column in described.columns.columns]
+        inputs = [{"type": "any", "name": column.name, "required": True} for column in described.columns.columns]
     else:
-        taken = [_tensor(tensor, name=tensor.name) for tensor in described.inputs]
-    outputs = None if described.output is None else json.dumps([_tensor(described.output)])
-    return {"inputs": json.dumps(taken), "outputs": outputs, "params": None}
+        inputs = [_describe_tensor(tensor, name=tensor.name) for tensor in described.inputs]
+    outputs = None if described.output is None else json.dumps([_describe_tensor(described.output)])
+    return {"inputs": json.dumps(inputs), "outputs": outputs, "params": None}
 
 
-def _tensor(tensor: TensorDescription, **named: str) -> dict[str, Any]:
+def _describe_tensor(tensor: TensorDescription, **extra: str) -> dict[str, Any]:
     """Return one field of MLflow's signature; the first dimension is the row's."""
     spec = {"dtype": _DTYPES[tensor.dtype], "shape": [-1, *tensor.shape]}
-    return {**named, "type": "tensor", "tensor-spec": spec}
+    return {**extra, "type": "tensor", "tensor-spec": spec}
 
 
 def _write_environment(folder: Path, requirements: Sequence[str]) -> None:
@@ -189,22 +189,22 @@ def _write_environment(folder: Path, requirements: Sequence[str]) -> None:
     pip = ["mlflow", *requirements]
     (folder / "requirements.txt").write_text("\n".join(pip) + "\n")
     (folder / "python_env.yaml").write_text(
-        _as_yaml({"python": python, "build_dependencies": ["pip"], "dependencies": ["-r requirements.txt"]})
+        _dump_yaml({"python": python, "build_dependencies": ["pip"], "dependencies": ["-r requirements.txt"]})
     )
     environment = {"name": "mlflow-env", "channels": ["conda-forge"]}
     dependencies = {"dependencies": [f"python={python}", "pip", {"pip": pip}]}
-    (folder / "conda.yaml").write_text(_as_yaml({**environment, **dependencies}))
+    (folder / "conda.yaml").write_text(_dump_yaml({**environment, **dependencies}))
 
 
 def _write_example(folder: Path, example: Mapping[str, Sequence[Any]], columns: Columns | None) -> dict[str, str]:
     if columns is None:
         rows: dict[str, Any] = {name: np.asarray(values).tolist() for name, values in example.items()}
-        asked, kind = {"inputs": rows}, {"type": "ndarray", "format": "tf-serving"}
+        request, kind = {"inputs": rows}, {"type": "ndarray", "format": "tf-serving"}
     else:
         rows = {"columns": list(example), "data": [list(row) for row in zip(*example.values(), strict=True)]}
-        asked, kind = {"dataframe_split": rows}, {"type": "dataframe", "pandas_orient": "split"}
+        request, kind = {"dataframe_split": rows}, {"type": "dataframe", "pandas_orient": "split"}
     (folder / "input_example.json").write_text(json.dumps(rows))
-    (folder / "serving_input_example.json").write_text(json.dumps(asked))
+    (folder / "serving_input_example.json").write_text(json.dumps(request))
     return {
         "artifact_path": "input_example.json",
         **kind,
@@ -212,11 +212,11 @@ def _write_example(folder: Path, example: Mapping[str, Sequence[Any]], columns: 
     }
 
 
-def _plain(content: Mapping[str, Any]) -> Any:
+def _copy_as_plain(content: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(content))
 
 
-def _as_yaml(content: Mapping[str, Any]) -> str:
+def _dump_yaml(content: Mapping[str, Any]) -> str:
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     stream = io.StringIO()
@@ -224,6 +224,6 @@ def _as_yaml(content: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
-def _version_of(package: str, requirements: Sequence[str]) -> str:
+def _find_version(package: str, requirements: Sequence[str]) -> str:
     pinned = [line.partition("==")[2] for line in requirements if line.partition("==")[0].strip() == package]
     return pinned[0].strip() if pinned else ""

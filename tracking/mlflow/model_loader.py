@@ -1,7 +1,7 @@
-"""Loads the Keras model of an MLflow model's folder for `mlflow.pyfunc`.
+"""Loader of the Keras model in an MLflow model's folder, for `mlflow.pyfunc`.
 
-This file is copied into that folder and runs wherever the model is loaded, with nothing of ours installed. What a value
-means is what `pipelines.data.columns` makes of it for training; change both together.
+This file is copied into that folder and runs wherever the model is loaded, without kerastudy. It must read a value as
+`pipelines.data.columns` does for training; change both together.
 """
 
 import datetime
@@ -14,62 +14,62 @@ import numpy as np
 _MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>"})
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 _ROWS_AT_ONCE = 1024
-_WANTED = {"numeric": "a number", "boolean": "true or false", "date": "a date such as 2024-05-01"}
+_EXPECTED = {"numeric": "a number", "boolean": "true or false", "date": "a date such as 2024-05-01"}
 
 
 class KerasOnRawColumns:
-    """Predicts from a table, or from a dict of columns or tensors, with the Keras model."""
+    """Keras model that predicts from a table, or from a dict of columns or tensors."""
 
     def __init__(self, model: Any, columns: list[dict[str, str]], missing_values: list[str]) -> None:
-        """Take a Keras model, the columns of its table (none of tensors) and further words for "missing"."""
+        """Use a Keras model, the columns of its table (empty for tensors) and further words for "missing"."""
         self._model = model
         self._columns = columns
         self._missing = frozenset(missing_values)
-        self._answer: Any = None
+        self._call: Any = None
 
     def predict(self, model_input: Any, params: Any = None) -> Any:
         """Return the predictions [row, output].
 
         Raises:
             MlflowException: if a column is missing, or a value is of another kind than its column; MLflow's server
-                shows its message to whoever asked.
+                shows its message to the client.
         """
         import pandas as pd
         from mlflow.exceptions import MlflowException
 
         if self._columns:
             try:
-                tensors = self._tensors(_as_table(model_input))
+                tensors = self._make_tensors(_make_table(model_input))
             except ValueError as error:
                 raise MlflowException.invalid_parameter_value(str(error)) from None
-            return self._answers(tensors)
+            return self._predict(tensors)
         if isinstance(model_input, pd.DataFrame):
             model_input = {name: model_input[name].to_numpy() for name in model_input.columns}
         if not isinstance(model_input, dict):
-            return self._answers(model_input)
+            return self._predict(model_input)
         wanted = {tensor.name: tensor for tensor in self._model.inputs}
-        return self._answers({name: _tensor(model_input[name], tensor) for name, tensor in wanted.items()})
+        return self._predict({name: _make_tensor(model_input[name], tensor) for name, tensor in wanted.items()})
 
-    def _answers(self, inputs: Any) -> Any:
-        """Return the model's outputs of any number of rows.
+    def _predict(self, inputs: Any) -> Any:
+        """Return the model's outputs for any number of rows.
 
-        A compiled function that is kept calls the model: `Model.predict` takes 70 ms to begin, however few the rows.
+        A compiled function calls the model: `Model.predict` takes 70 ms to start, even for one row.
         """
         import keras
         import tensorflow as tf
 
-        if self._answer is None:
-            self._answer = tf.function(lambda rows: self._model(rows, training=False), reduce_retracing=True)
+        if self._call is None:
+            self._call = tf.function(lambda rows: self._model(rows, training=False), reduce_retracing=True)
         tree = keras.tree
         inputs = tree.map_structure(tf.convert_to_tensor, inputs)
         rows = int(tree.flatten(inputs)[0].shape[0])
         parts = [
-            self._answer(tree.map_structure(lambda tensor, at=at: tensor[at : at + _ROWS_AT_ONCE], inputs))
+            self._call(tree.map_structure(lambda tensor, at=at: tensor[at : at + _ROWS_AT_ONCE], inputs))
             for at in range(0, max(rows, 1), _ROWS_AT_ONCE)
         ]
         return tree.map_structure(lambda *some: np.concatenate([np.asarray(part) for part in some]), *parts)
 
-    def _tensors(self, table: Any) -> dict[str, Any]:
+    def _make_tensors(self, table: Any) -> dict[str, Any]:
         import tensorflow as tf
 
         lacking = [column["name"] for column in self._columns if column["name"] not in table]
@@ -79,17 +79,17 @@ class KerasOnRawColumns:
         for column in self._columns:
             name, kind = column["name"], column["kind"]
             if kind != "string" and table[name].dtype.kind in "biuf" and isinstance(table[name].dtype, np.dtype):
-                tensors[column["input"]] = tf.constant(_representable(table[name].to_numpy()), tf.float32)
+                tensors[column["input"]] = tf.constant(_round_to_float32(table[name].to_numpy()), tf.float32)
                 continue
             values = [None if absent else value for value, absent in zip(table[name], table[name].isna(), strict=True)]
             if kind == "string":
-                tensors[column["input"]] = tf.constant([self._text(value) for value in values], tf.string)
+                tensors[column["input"]] = tf.constant([self._parse_text(value) for value in values], tf.string)
             else:
-                numbers = [self._number(value, kind, name, row) for row, value in enumerate(values)]
-                tensors[column["input"]] = tf.constant(_representable(numbers), tf.float32)
+                numbers = [self._parse_number(value, kind, name, row) for row, value in enumerate(values)]
+                tensors[column["input"]] = tf.constant(_round_to_float32(numbers), tf.float32)
         return tensors
 
-    def _text(self, value: Any) -> str:
+    def _parse_text(self, value: Any) -> str:
         """Return a category; "" for a missing one, and a whole number without its point."""
         if value is None:
             return ""
@@ -97,7 +97,7 @@ class KerasOnRawColumns:
         text = str(int(value) if whole else value).strip()
         return "" if text in self._missing else text
 
-    def _number(self, value: Any, kind: str, name: str, row: int) -> float:
+    def _parse_number(self, value: Any, kind: str, name: str, row: int) -> float:
         """Return a number, 0 or 1, or days since 1970-01-01 UTC; NaN for a missing one."""
         if value is None:
             return np.nan
@@ -105,32 +105,32 @@ class KerasOnRawColumns:
             if isinstance(value, str):
                 word = value.strip()
                 is_missing = word.lower() in _MISSING_WORDS or word in self._missing
-                return np.nan if is_missing else _parsed(word, kind)
+                return np.nan if is_missing else _parse_word(word, kind)
             if kind == "date" and isinstance(value, datetime.date | np.datetime64):
-                return _days(value)
+                return _count_days(value)
             return float(value)
         except (ValueError, TypeError, KeyError):
-            raise ValueError(f'column "{name}": expected {_WANTED[kind]}, got {value!r} in row {row}') from None
+            raise ValueError(f'column "{name}": expected {_EXPECTED[kind]}, got {value!r} in row {row}') from None
 
 
-def _as_table(rows: Any) -> Any:
+def _make_table(rows: Any) -> Any:
     import pandas as pd
 
     if not isinstance(rows, pd.DataFrame):
         return pd.DataFrame(rows)
-    # MLflow makes one row of lists of JSON's `inputs` where every column is text.
+    # MLflow turns JSON's `inputs` into one row of lists if every column is text.
     if len(rows) == 1 and all(isinstance(value, list) for value in rows.iloc[0]):
         return pd.DataFrame({name: rows[name].iloc[0] for name in rows.columns})
     return rows
 
 
-def _parsed(word: str, kind: str) -> float:
+def _parse_word(word: str, kind: str) -> float:
     if kind == "boolean":
         return _BOOLEANS[word.lower()]
-    return _days(word.replace("/", "-")) if kind == "date" else float(word)
+    return _count_days(word.replace("/", "-")) if kind == "date" else float(word)
 
 
-def _days(date: Any) -> float:
+def _count_days(date: Any) -> float:
     import pandas as pd
 
     at = pd.Timestamp(date)
@@ -138,13 +138,13 @@ def _days(date: Any) -> float:
     return float((at - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1))
 
 
-def _representable(numbers: Any) -> Any:
+def _round_to_float32(numbers: Any) -> Any:
     """Return the numbers with NaN for those that float32 cannot hold."""
     values = np.array(numbers, dtype=np.float64)
     return np.where(np.abs(values) <= np.finfo(np.float32).max, values, np.nan).astype(np.float32)
 
 
-def _tensor(values: Any, wanted: Any) -> Any:
+def _make_tensor(values: Any, wanted: Any) -> Any:
     import tensorflow as tf
 
     values = np.asarray(values)

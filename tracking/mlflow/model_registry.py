@@ -1,10 +1,10 @@
 """Models in MLflow: a logged model for each of the best trials, a registered version for the winner.
 
-Logged models are named as their run and found again by the tag `kerastudy.key`, so logging one twice gives one.
+A logged model has the name of its run and is found by the tag `kerastudy.key`, so logging one twice gives one.
 
-Several studies may register under one name. An alias goes to the first of them and on to that study's later winners;
-another study's winner is `challenger` until somebody promotes it (see `promotion`). Each end of a study gives
-its alias once: a version notes for which end that was done, so that an end that is told again moves no alias back.
+Several studies may register under one name. The first of them gets the alias, and so do its later winners; the winner
+of another study is `challenger` until it is promoted (see `promotion`). Each end of a study sets its alias once: a tag
+of the version holds the time of that end, so that an end that is delivered again moves no alias back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 KEY_TAG: Final = "kerastudy.key"
 CHALLENGER: Final = "challenger"
-_SETTLED_TAG: Final = "kerastudy.alias_given_for"
+_ALIAS_SET_TAG: Final = "kerastudy.alias_set_for"
 _VERSIONS_TAG: Final = "mlflow.modelVersions"
 
 
 @dataclass(frozen=True)
 class TrialRun:
-    """The run of one trial; `artifacts` is the URI of its folder for files."""
+    """Run of one trial; `artifacts` is the URI of its artifact folder."""
 
     experiment_id: str
     run_id: str
@@ -49,8 +49,17 @@ class TrialRun:
 
 
 @dataclass(frozen=True)
+class Registration:
+    """Name of a registered model, with tags and description of a new version."""
+
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+
+
+@dataclass(frozen=True)
 class RegisteredVersion:
-    """One version of a registered model; `alias` is the one that it has of its study's end, "" where it has none."""
+    """One version of a registered model; `alias` is the one that its study's end set, "" if none."""
 
     name: str
     version: str
@@ -62,12 +71,12 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
 
     Args:
         client: MLflow's client.
-        run: the trial's run, which the model is named after.
+        run: the trial's run, whose name the model gets.
         saved: the folder of an MLflow model (see `tracking.mlflow.model_folder`), or a `.keras` file to make one of.
     """
     recorded = client.get_run(run.run_id)
     model = find_trial_model(client, run.experiment_id, run.key)
-    if model is not None and model.source_run_id != run.run_id:  # of a run that somebody deleted
+    if model is not None and model.source_run_id != run.run_id:  # its run was deleted
         _delete(client, model)
         model = None
     if model is None:
@@ -92,20 +101,20 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
 
 
 def delete_trial_model(client: MlflowClient, experiment_id: str, key: str) -> None:
-    """Delete a trial's logged model, and its files where they are on this machine; one that was registered stays."""
+    """Delete a trial's logged model, and its files where they are on this machine; a registered one stays."""
     model = find_trial_model(client, experiment_id, key)
     if model is not None and not json.loads(model.tags.get(_VERSIONS_TAG, "[]")):
         _delete(client, model)
 
 
 def find_trial_model(client: MlflowClient, experiment_id: str, key: str) -> Any | None:
-    """Return a trial's logged model, or None; of twins the finished one, and the others are deleted."""
+    """Return a trial's logged model, or None; of twins keep the finished one and delete the others."""
     found = client.search_logged_models([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'")
-    return _only(client, found) if found else None
+    return _keep_one(client, found) if found else None
 
 
 def delete_twins(client: MlflowClient, experiment_id: str, prefix: str) -> None:
-    """Leave one logged model for each key that begins with `prefix`."""
+    """Keep one logged model for each key that begins with `prefix`, and delete its twins."""
     found: dict[str, list[Any]] = {}
     token = None
     while token is None or token:
@@ -115,42 +124,37 @@ def delete_twins(client: MlflowClient, experiment_id: str, prefix: str) -> None:
                 found.setdefault(key, []).append(model)
         token = page.token or ""
     for twins in found.values():
-        _only(client, twins)
+        _keep_one(client, twins)
 
 
 def register_winner(
     client: MlflowClient,
     run: TrialRun,
+    registration: Registration,
     *,
-    name: str,
     alias: str | None,
-    of_study: str,
+    study_key: str,
     ended_ms: int,
-    tags: Mapping[str, str],
-    description: str,
 ) -> RegisteredVersion | None:
-    """Register a trial's logged model and give it the alias, or `challenger`; None if the trial has no logged model.
+    """Register a trial's logged model and set the alias, or `challenger`; None if the trial has no logged model.
 
     Args:
         client: MLflow's client.
         run: the trial's run.
-        name: the registered model's name.
-        alias: what the study calls its winner; None gives no alias.
-        of_study: the key of its study, which those of all its runs begin with.
+        registration: name, tags and description of the version.
+        alias: the alias that the study sets for its winner; None sets none.
+        study_key: the key of its study, with which those of all its runs begin.
         ended_ms: when the study ended.
-        tags: tags of a version that is new.
-        description: description of a version that is new.
     """
-    version = register_trial(client, run, name=name, tags=tags, description=description)
+    version = register_trial(client, run, registration)
     if version is None or alias is None:
         return version
-    return RegisteredVersion(name, version.version, _give_alias(client, of_study, version, alias, ended_ms))
+    return replace(version, alias=_set_alias(client, study_key, version, alias, ended_ms))
 
 
-def register_trial(
-    client: MlflowClient, run: TrialRun, *, name: str, tags: Mapping[str, str], description: str
-) -> RegisteredVersion | None:
-    """Make a trial's logged model a version, unless it is one; None if the trial has no logged model."""
+def register_trial(client: MlflowClient, run: TrialRun, registration: Registration) -> RegisteredVersion | None:
+    """Register a trial's logged model unless it is a version already; None if the trial has no logged model."""
+    name = registration.name
     model = find_trial_model(client, run.experiment_id, run.key)
     if model is None:
         return None
@@ -159,53 +163,53 @@ def register_trial(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    version = _version_of(client, name, run)
+    version = _find_version(client, name, run)
     if version is None:
-        # The registry asks a client made from the process-wide default for the model behind a version.
+        # The registry loads the model of a version with a client of the process-wide default address.
         set_default(client.tracking_uri)
         version = client.create_model_version(
             name,
             source=f"models:/{model.model_id}",
             run_id=run.run_id,
             model_id=model.model_id,
-            tags={KEY_TAG: run.key, **tags},
-            description=description,
+            tags={KEY_TAG: run.key, **registration.tags},
+            description=registration.description,
             await_creation_for=0,
         )
-        version = _version_of(client, name, run) or version
+        version = _find_version(client, name, run) or version
     hit("version-created")
     _link_back(client, model, name, str(version.version))
     return RegisteredVersion(name, str(version.version))
 
 
-def alias_holder(client: MlflowClient, name: str, alias: str) -> Any | None:
-    """Return the version that holds an alias, or None."""
+def find_alias_version(client: MlflowClient, name: str, alias: str) -> Any | None:
+    """Return the version with an alias, or None."""
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        # The registry has no code of its own for an alias that nobody holds.
+        # The registry has no error code of its own for an alias without a version.
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         return None
 
 
-def _give_alias(client: MlflowClient, of_study: str, version: RegisteredVersion, alias: str, ended_ms: int) -> str:
-    """Give a winner the alias that is its due, once for each end of its study, and return that alias."""
+def _set_alias(client: MlflowClient, study_key: str, version: RegisteredVersion, alias: str, ended_ms: int) -> str:
+    """Set the alias or `challenger` for a winner, once for each end of its study; return which."""
     name, number = version.name, version.version
-    holder = alias_holder(client, name, alias)
+    holder = find_alias_version(client, name, alias)
     is_free = holder is None or str(holder.version) == number
     ours = client.get_model_version(name, number)
-    if not is_free and int(ours.tags.get(_SETTLED_TAG, "-1")) >= ended_ms:
+    if not is_free and int(ours.tags.get(_ALIAS_SET_TAG, "-1")) >= ended_ms:
         return CHALLENGER if CHALLENGER in ours.aliases else ""
-    is_own = holder is None or is_free or holder.tags.get(KEY_TAG, "").startswith(f"{of_study}/")
-    given = alias if is_own else CHALLENGER
-    client.set_registered_model_alias(name, given, number)
-    client.set_model_version_tag(name, number, _SETTLED_TAG, str(ended_ms))
-    return given
+    is_same_study = holder is None or is_free or holder.tags.get(KEY_TAG, "").startswith(f"{study_key}/")
+    chosen = alias if is_same_study else CHALLENGER
+    client.set_registered_model_alias(name, chosen, number)
+    client.set_model_version_tag(name, number, _ALIAS_SET_TAG, str(ended_ms))
+    return chosen
 
 
-def _version_of(client: MlflowClient, name: str, run: TrialRun) -> Any | None:
-    """Return the version that a run became, or None; of twins of ours the first, and the others are deleted."""
+def _find_version(client: MlflowClient, name: str, run: TrialRun) -> Any | None:
+    """Return the version of a run, or None; of twins by kerastudy keep the first and delete the others."""
     known = client.search_model_versions(f"name = '{name}' and run_id = '{run.run_id}'")
     ours = sorted((each for each in known if KEY_TAG in each.tags), key=lambda each: int(each.version))
     for twin in ours[1:]:
@@ -213,8 +217,8 @@ def _version_of(client: MlflowClient, name: str, run: TrialRun) -> Any | None:
     return next(iter([*ours, *known]), None)
 
 
-def _only(client: MlflowClient, twins: Sequence[Any]) -> Any:
-    """Return the finished model of several, or else the first, and delete the others."""
+def _keep_one(client: MlflowClient, twins: Sequence[Any]) -> Any:
+    """Return the finished one of several models, or else the first, and delete the others."""
     kept = next((model for model in twins if model.status == LoggedModelStatus.READY), twins[0])
     for model in twins:
         if model is not kept:
@@ -230,7 +234,7 @@ def _delete(client: MlflowClient, model: Any) -> None:
 
 
 def _link_back(client: MlflowClient, model: Any, name: str, version: str) -> None:
-    """Tag the logged model with its version, as `mlflow.register_model` does; without a server nobody else would."""
+    """Tag the logged model with its version, as `mlflow.register_model` does; without a server nothing else would."""
     listed = json.loads(model.tags.get(_VERSIONS_TAG, "[]"))
     if not any(entry.get("name") == name and str(entry.get("version")) == version for entry in listed):
         listed.append({"name": name, "version": version})

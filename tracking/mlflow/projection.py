@@ -1,9 +1,9 @@
-"""What MLflow shows of a study: every record of the outbox turned into runs, metrics, artifacts and models.
+"""Projection of a study to MLflow: the outbox's records as runs, metrics, artifacts and models.
 
-MLflow is a projection: it can be rebuilt, nothing is ever read back from it to decide anything. Each record can be
-delivered twice. Runs are found again by the tag `kerastudy.key`, never by a thread-local "active run"; times come from
-the records, because MLflow stores a repeated metric point once only if its timestamp is the same. Where a trial's end
-is recorded a second time, MLflow's own note of that end says when it was.
+MLflow is a projection: it can be rebuilt, and no decision depends on what it holds. Each record can be delivered twice.
+Runs are found by the tag `kerastudy.key`, never by a thread-local "active run". Times come from the records, because
+MLflow stores a repeated metric point once only if its timestamp is the same. The time of a trial's end that is recorded
+a second time is the one that MLflow already has.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from search_spaces.errors import KerastudyError
 from tracking.mlflow import client, model_registry, shared_views, urls
 from tracking.mlflow.formatting import (
     NOTE,
-    curve,
-    final_metrics,
-    metric_name,
-    outcome,
-    shortened,
-    test_metrics,
-    trial_tags,
-    written,
+    format_metric_name,
+    format_outcome,
+    format_value,
+    make_epoch_metrics,
+    make_final_metrics,
+    make_test_metrics,
+    make_trial_tags,
+    shorten_tags,
 )
 from tracking.mlflow.model_registry import TrialRun
 from tracking.mlflow.runs import Runs, StudyRun
@@ -49,7 +49,7 @@ from tracking.outbox.records import (
 from tracking.outbox.sink import Severity
 from tracking.testing.failpoints import hit
 
-# A pruned trial is a success of the pruner; KILLED is for what a person cancelled.
+# A pruned trial is a success of the pruner; KILLED stands for a cancelled one.
 _TRIAL_STATUS: Final = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 _STUDY_STATUS: Final = {"finished": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 _METRICS_A_BATCH: Final = 1000
@@ -57,8 +57,8 @@ _PARAMS_A_BATCH: Final = 100
 _DIGEST_LENGTH: Final = 16
 
 
-class Projection:
-    """Delivers records to MLflow."""
+class MlflowProjection:
+    """Record sink that writes to MLflow."""
 
     def __init__(
         self,
@@ -83,29 +83,29 @@ class Projection:
         self._notes: dict[str, float | None] = {}
 
     def remember(self, opened: StudyOpened) -> None:
-        """Take note of a study whose `StudyOpened` was delivered by an earlier process."""
+        """Remember a study whose `StudyOpened` was delivered by an earlier process."""
         self._opened[opened.study] = opened
 
-    def severity(self, error: Exception) -> Severity:
-        """Say whether an error of `deliver` is an outage, the record's own fault, or could be either.
+    def classify_error(self, error: Exception) -> Severity:
+        """Return whether an error of `deliver` is an outage, a fault of the record, or unclear.
 
-        A server that fails at the plainest of questions too is away, whatever it says of the record.
+        A server that fails at the simplest request too is away, whatever its answer to the record was.
         """
-        judged = client.severity(error)
-        if judged != "unclear":
-            return judged
+        found = client.classify_error(error)
+        if found != "unclear":
+            return found
         try:
             self._client.search_experiments(max_results=1)
         except MlflowException:
             return "outage"
-        return judged
+        return found
 
     def deliver(self, records: Sequence[Record]) -> None:
-        """Deliver records in their order, those of one trial in one request; delivering any again changes nothing.
+        """Deliver records in order, those of one trial together; a repeated delivery changes nothing.
 
         Raises:
-            KerastudyError: if the study of a record was never opened here.
-            MlflowException: whatever MLflow answers; see `severity`.
+            KerastudyError: if the study of a record was never opened.
+            MlflowException: if MLflow fails; see `classify_error`.
         """
         try:
             for of_trials, group in itertools.groupby(records, lambda record: isinstance(record, TrialRecord)):
@@ -115,7 +115,7 @@ class Projection:
                     for record in group:
                         self._record(record)
         except Exception:
-            # A run that somebody deleted, or a server that was replaced, must be looked up afresh.
+            # The run may have been deleted, or the server replaced: look everything up again.
             self._runs.forget()
             raise
 
@@ -126,21 +126,21 @@ class Projection:
             case ModelKept():
                 self._keep_model(record)
             case ModelDisplaced():
-                study = self._study(record.study)
-                key = self._runs.key(record.study, record.number)
+                study = self._get_study(record.study)
+                key = self._runs.make_key(record.study, record.number)
                 model_registry.delete_trial_model(self._client, study.experiment_id, key)
             case StudyClosed():
                 self._close_study(record)
 
-    def _study(self, name: str) -> StudyRun:
+    def _get_study(self, name: str) -> StudyRun:
         if name not in self._opened:
             raise KerastudyError(f'study "{name}" was never opened in MLflow: its first row is missing')
-        return self._runs.study(self._opened[name])
+        return self._runs.find_or_create_study(self._opened[name])
 
     def _open_study(self, opened: StudyOpened) -> None:
         self._opened[opened.study] = opened
         self._runs.forget(opened.study)
-        study = self._study(opened.study)
+        study = self._get_study(opened.study)
         self._client.update_run(study.run_id, status="RUNNING")
         tags = {**opened.tags, "state": "running", "kerastudy.state": "running", "kerastudy.metric": opened.metric}
         self._log(study.run_id, tags={**tags, "kerastudy.direction": opened.direction})
@@ -150,38 +150,40 @@ class Projection:
         self._upload(study.run_id, opened.artifacts)
 
     def _record_trials(self, records: Sequence[TrialRecord]) -> None:
-        told: dict[tuple[str, int, str], list[TrialRecord]] = {}
+        by_run: dict[tuple[str, int, str], list[TrialRecord]] = {}
         for record in records:
-            told.setdefault((record.study, record.number, record.retraining), []).append(record)
+            by_run.setdefault((record.study, record.number, record.retraining), []).append(record)
         ended: dict[str, list[tuple[TrialFinished, TrialRun]]] = {}
-        for (name, number, retraining), of_trial in told.items():
-            run, finished = self._record_trial(self._study(name), number, retraining, of_trial)
+        for (name, number, retraining), of_trial in by_run.items():
+            run, finished = self._record_trial(self._get_study(name), number, retraining, of_trial)
             if finished is not None:
                 ended.setdefault(name, []).append((finished, run))
         for name, of_study in ended.items():
-            self._record_progress(self._study(name), of_study)
-        # Last, as MLflow may refuse files where it takes all else: too large for a web server in front of it.
+            self._record_progress(self._get_study(name), of_study)
+        # Last, because MLflow may refuse files alone: a web server in front of it limits their size.
         for finished, run in (each for of_study in ended.values() for each in of_study):
             self._add_files(finished, run)
 
     def _record_trial(
         self, study: StudyRun, number: int, retraining: str, records: Sequence[TrialRecord]
     ) -> tuple[TrialRun, TrialFinished | None]:
-        """Bring a trial's run to where the records say it is, but for files: a request for each kind of thing to say.
+        """Write a trial's records to its run, except files, with one request for each kind of data.
 
-        Returns the run, and the trial's end if it has one, at the time that MLflow has of it.
+        Return the run, and the trial's end if it has one, with the time that MLflow has for it.
         """
         started = next((each for each in records if isinstance(each, TrialStarted)), None)
         ends = [each for each in records if isinstance(each, TrialFinished)]
-        tags = trial_tags(ends[-1], study.opened.metric) if ends else {}
+        tags = make_trial_tags(ends[-1], study.opened.metric) if ends else {}
         if started is None:
-            run, is_new = self._runs.trial(study, number, retraining, tags=tags)
+            run, is_new = self._runs.find_or_create_trial(study, number, retraining, tags=tags)
         else:
             both = {**started.tags, **tags}
-            run, is_new = self._runs.trial(study, number, retraining, started_ms=started.started_ms, tags=both)
-        metrics = [point for each in records if isinstance(each, EpochsRecorded) for point in curve(each)]
+            run, is_new = self._runs.find_or_create_trial(
+                study, number, retraining, started_ms=started.started_ms, tags=both
+            )
+        metrics = [point for each in records if isinstance(each, EpochsRecorded) for point in make_epoch_metrics(each)]
         params = {
-            name: written(value)
+            name: format_value(value)
             for each in records
             if isinstance(each, TrialStarted | ParametersDrawn)
             for name, value in each.params.items()
@@ -191,45 +193,45 @@ class Projection:
         if not ends:
             self._log(run.run_id, metrics=metrics, params=params)
             return run, None
-        # The first of several ends, as after a crash between MLflow's rows and Optuna's, is the one that was sent.
-        ended_ms = self._runs.trials(study)[run.key].end_ms or ends[0].finished_ms
+        # After a crash between the rows for MLflow and Optuna's a trial has several ends; the first was delivered.
+        ended_ms = self._runs.load_trials(study)[run.key].end_ms or ends[0].finished_ms
         finished = replace(ends[-1], finished_ms=ended_ms)
-        metrics += final_metrics(finished)
+        metrics += make_final_metrics(finished)
         self._log(run.run_id, metrics=metrics, params=params, tags={} if is_new else tags)
         hit("run-logged")
-        self._runs.ended(study, run, _TRIAL_STATUS[finished.state], finished.state, ended_ms)
+        self._runs.end_run(study, run, _TRIAL_STATUS[finished.state], finished.state, ended_ms)
         return run, finished
 
     def _add_files(self, finished: TrialFinished, run: TrialRun) -> None:
-        self._upload_of_trial(run, finished.folder)
+        self._upload_trial_files(run, finished.folder)
         if finished.model is not None and Path(finished.model).exists():
             model_id = model_registry.log_trial_model(self._client, run, Path(finished.model))
-            self._log(run.run_id, metrics=final_metrics(finished, model_id))
+            self._log(run.run_id, metrics=make_final_metrics(finished, model_id))
 
     def _keep_model(self, kept: ModelKept) -> None:
-        """Log the model of a trial that has ended, its scores with it; the run's own end and status stay."""
+        """Log the model of a trial that has ended, with its scores; the run's end and status stay."""
         if not Path(kept.model).exists():  # displaced since
             return
-        run, _ = self._runs.trial(self._study(kept.study), kept.number)
-        self._upload_of_trial(run, kept.folder)
+        run, _ = self._runs.find_or_create_trial(self._get_study(kept.study), kept.number)
+        self._upload_trial_files(run, kept.folder)
         model_id = model_registry.log_trial_model(self._client, run, Path(kept.model))
-        self._log(run.run_id, metrics=self._scores_of(run.run_id, model_id))
+        self._log(run.run_id, metrics=self._load_scores(run.run_id, model_id))
 
-    def _scores_of(self, run_id: str, model_id: str) -> list[Metric]:
-        """Return a trial's scores as they were recorded, tied to a model; a repeated point is stored once."""
+    def _load_scores(self, run_id: str, model_id: str) -> list[Metric]:
+        """Return a trial's recorded scores, linked to a model; MLflow stores a repeated point once."""
         names = [name for name in self._client.get_run(run_id).data.metrics if name.startswith("best_")]
         points = [point for name in names for point in self._client.get_metric_history(run_id, name)]
         return [Metric(point.key, point.value, point.timestamp, point.step, model_id=model_id) for point in points]
 
     def _record_progress(self, study: StudyRun, ended: Sequence[tuple[TrialFinished, TrialRun]]) -> None:
-        """Draw the study's curve, one step a trial, and say in its note what is best so far."""
+        """Log the study's curve, one step a trial, and write the best score so far to its note."""
         metric, points, best = study.opened.metric, [], None
         for finished, run in ended:
             if finished.best_so_far is None:
                 continue
             points.append(Metric("best_so_far", finished.best_so_far, finished.at_ms, finished.number))
             if finished.value is not None and finished.value == finished.best_so_far:
-                points.append(Metric(metric_name(f"best_{metric}"), finished.value, finished.at_ms, 0))
+                points.append(Metric(format_metric_name(f"best_{metric}"), finished.value, finished.at_ms, 0))
                 best = finished, run
         self._log(study.run_id, metrics=points)
         if best is not None and self._notes.get(study.name) != best[0].value:
@@ -240,28 +242,30 @@ class Projection:
             self._notes[study.name] = finished.value
 
     def _close_study(self, closed: StudyClosed) -> None:
-        study = self._study(closed.study)
+        study = self._get_study(closed.study)
         self._runs.delete_twins(study)
-        model_registry.delete_twins(self._client, study.experiment_id, f"{self._runs.key(study.name)}/")
-        winner = None if closed.winner is None else self._runs.trial(study, closed.winner)[0]
-        handed_over = winner
+        model_registry.delete_twins(self._client, study.experiment_id, f"{self._runs.make_key(study.name)}/")
+        winner = None if closed.winner is None else self._runs.find_or_create_trial(study, closed.winner)[0]
+        delivered = winner
         if closed.winner is not None and closed.retraining:
-            handed_over = self._runs.trial(study, closed.winner, closed.retraining)[0]
-        registered = self._register(study, closed, handed_over)
-        metrics = test_metrics(closed)
-        if handed_over is not None and metrics:
-            self._log(handed_over.run_id, metrics=metrics)
-        self._mark_front(study, closed)
+            delivered = self._runs.find_or_create_trial(study, closed.winner, closed.retraining)[0]
+        registered = self._register(study, closed, delivered)
+        metrics = make_test_metrics(closed)
+        if delivered is not None and metrics:
+            self._log(delivered.run_id, metrics=metrics)
+        self._tag_pareto_front(study, closed)
         if closed.best_value is not None:
-            name = metric_name(f"best_{study.opened.metric}")
+            name = format_metric_name(f"best_{study.opened.metric}")
             metrics = [*metrics, Metric(name, closed.best_value, closed.finished_ms, 0)]
-        metrics += [Metric(metric_name(name), value, closed.finished_ms, 0) for name, value in closed.metrics.items()]
+        metrics += [
+            Metric(format_metric_name(name), value, closed.finished_ms, 0) for name, value in closed.metrics.items()
+        ]
         tags = {"state": closed.state, "kerastudy.state": closed.state, "kerastudy.reason": closed.reason}
-        # One that was paused with trials under way has none of them at its end.
+        # A pause with running trials may have left a count of them, which must become 0 at the end.
         states = {"running": 0, **closed.trials}
         counts = {f"kerastudy.trials.{state}": str(count) for state, count in states.items()}
         self._log(study.run_id, metrics=metrics, tags={**tags, **counts})
-        self._write_note(study, outcome(study.opened, closed), winner=winner, registered=registered)
+        self._write_note(study, format_outcome(study.opened, closed), winner=winner, registered=registered)
         self._settle_children(study, closed)
         if closed.state == "paused":
             self._client.update_run(study.run_id, status="SCHEDULED")
@@ -275,35 +279,37 @@ class Projection:
         if winner is None or closed.register is None:
             return None
         score = "" if closed.best_value is None else f"{study.opened.metric} {closed.best_value:.6g}, "
-        link = urls.run_url("", winner.experiment_id, winner.run_id)
+        link = urls.make_run_url("", winner.experiment_id, winner.run_id)
         return model_registry.register_winner(
             self._client,
             winner,
-            name=closed.register,
+            model_registry.Registration(
+                closed.register,
+                tags={
+                    "study": closed.study,
+                    "trial": str(closed.winner),
+                    "metric": study.opened.metric,
+                    "value": format_value(closed.best_value),
+                    "dataset_digest": study.opened.dataset_digest,
+                },
+                description=f"{score}trial {closed.winner} of study {closed.study}: [{winner.name}]({link})",
+            ),
             alias=closed.alias,
-            of_study=self._runs.key(closed.study),
+            study_key=self._runs.make_key(closed.study),
             ended_ms=closed.finished_ms,
-            tags={
-                "study": closed.study,
-                "trial": str(closed.winner),
-                "metric": study.opened.metric,
-                "value": written(closed.best_value),
-                "dataset_digest": study.opened.dataset_digest,
-            },
-            description=f"{score}trial {closed.winner} of study {closed.study}: [{winner.name}]({link})",
         )
 
-    def _mark_front(self, study: StudyRun, closed: StudyClosed) -> None:
-        """Tag the runs on the front of several objectives, and no other."""
+    def _tag_pareto_front(self, study: StudyRun, closed: StudyClosed) -> None:
+        """Tag the runs of trials on the Pareto front of several objectives, and reset the tag of all others."""
         if not study.opened.columns:
             return
-        on_front = {self._runs.key(study.name, number) for number in closed.front}
-        for key, run in self._runs.trials(study).items():
-            self._client.set_tag(run.run_id, "kerastudy.front", str(key in on_front).lower())
+        on_pareto_front = {self._runs.make_key(study.name, number) for number in closed.pareto_front}
+        for key, run in self._runs.load_trials(study).items():
+            self._client.set_tag(run.run_id, "kerastudy.pareto_front", str(key in on_pareto_front).lower())
 
     def _settle_children(self, study: StudyRun, closed: StudyClosed) -> None:
-        """Leave no child RUNNING when nobody works on it: paused ones wait, others were cut off."""
-        for run in self._runs.trials(study).values():
+        """Leave no child run RUNNING without a process: after a pause it is SCHEDULED, otherwise KILLED."""
+        for run in self._runs.load_trials(study).values():
             if run.status != "RUNNING":
                 continue
             if closed.state == "paused":
@@ -320,12 +326,12 @@ class Projection:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log in as few requests as MLflow's limits allow; in none where there is nothing to log."""
+        """Log in as few requests as MLflow's limits allow; in none if there is nothing to log."""
         if not (metrics or params or tags):
             return
         points = metrics or []
-        rows = [Param(metric_name(name), value) for name, value in (params or {}).items()]
-        labels = [RunTag(name, value) for name, value in shortened(tags or {}).items()]
+        rows = [Param(format_metric_name(name), value) for name, value in (params or {}).items()]
+        labels = [RunTag(name, value) for name, value in shorten_tags(tags or {}).items()]
         self._client.log_batch(run_id, points[: _METRICS_A_BATCH - 200], rows[:_PARAMS_A_BATCH], labels)
         for start in range(_METRICS_A_BATCH - 200, len(points), _METRICS_A_BATCH):
             self._client.log_batch(run_id, metrics=points[start : start + _METRICS_A_BATCH])
@@ -333,7 +339,7 @@ class Projection:
             self._client.log_batch(run_id, params=rows[start : start + _PARAMS_A_BATCH])
 
     def _log_dataset(self, run_id: str, opened: StudyOpened) -> None:
-        if not opened.dataset_digest:  # nothing is known of the data
+        if not opened.dataset_digest:  # the data is unknown
             return
         dataset = Dataset(
             name=opened.dataset_name,
@@ -348,8 +354,8 @@ class Projection:
         if folder and Path(folder).is_dir():
             self._client.log_artifacts(run_id, folder)
 
-    def _upload_of_trial(self, run: TrialRun, folder: str) -> None:
-        """Upload a trial's files to where its run is known to keep them; the client would ask for the run first."""
+    def _upload_trial_files(self, run: TrialRun, folder: str) -> None:
+        """Upload a trial's files to the known location of its run; `log_artifacts` would load the run first."""
         if folder and Path(folder).is_dir():
             self._check()
             repository = get_artifact_repository(run.artifacts, tracking_uri=self._client.tracking_uri)
@@ -357,11 +363,11 @@ class Projection:
             hit("artifacts-uploaded")
 
     def _seed_views(self, study: StudyRun) -> None:
-        name = shared_views.TAG_PREFIX + shared_views.studies_view(study.opened.experiment)
+        name = shared_views.TAG_PREFIX + shared_views.make_studies_view_id(study.opened.experiment)
         present = self._client.get_experiment(study.experiment_id).tags.get(name)
         for tag in (
-            shared_views.leaderboard_tag(study.opened, study.run_id),
-            shared_views.studies_tag(study.opened, present),
+            shared_views.make_leaderboard_tag(study.opened, study.run_id),
+            shared_views.make_studies_tag(study.opened, present),
         ):
             self._client.set_experiment_tag(study.experiment_id, *tag)
 
@@ -373,13 +379,15 @@ class Projection:
         winner: TrialRun | None = None,
         registered: model_registry.RegisteredVersion | None = None,
     ) -> None:
-        """Write the parent's description: one bold line, then links; only four lines show before it folds."""
-        board = urls.leaderboard_url("", study.experiment_id, shared_views.leaderboard_view(study.name))
-        linked = [f"[Leaderboard]({board})"]
+        """Write the parent run's description: one bold line, then links. MLflow folds it after four lines."""
+        leaderboard = urls.make_leaderboard_url(
+            "", study.experiment_id, shared_views.make_leaderboard_view_id(study.name)
+        )
+        linked = [f"[Leaderboard]({leaderboard})"]
         if winner is not None:
-            linked.append(f"[Best trial {winner.name}]({urls.run_url('', winner.experiment_id, winner.run_id)})")
+            linked.append(f"[Best trial {winner.name}]({urls.make_run_url('', winner.experiment_id, winner.run_id)})")
         if registered is not None:
-            page = urls.registered_model_url("", registered.name, registered.version)
+            page = urls.make_registered_model_url("", registered.name, registered.version)
             alias = f" ({registered.alias})" if registered.alias else ""
             linked.append(f"[Model {registered.name}, version {registered.version}]({page}){alias}")
         self._client.set_tag(study.run_id, NOTE, f"**{headline}**\n\n{' · '.join(linked)}")

@@ -1,6 +1,6 @@
-"""What promoting asks of MLflow's registry: who holds an alias, the files of a version, and moving the alias.
+"""MLflow's registry for promotion: the version with an alias, the files of a version, and the move of an alias.
 
-Nothing here loads a model. Every error of MLflow's becomes one of ours, with its address, for a person to read.
+Nothing here loads a model. Every error of MLflow becomes a `KerastudyError` with its address.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from mlflow.models import Model
 
 from search_spaces.errors import KerastudyError
 from tracking.mlflow import client
-from tracking.mlflow.formatting import run_name, shortened
+from tracking.mlflow.formatting import format_run_name, shorten_tags
 from tracking.mlflow.model_folder import TASK
 from tracking.mlflow.model_registry import (
     CHALLENGER,
     KEY_TAG,
+    Registration,
     TrialRun,
-    alias_holder,
+    find_alias_version,
     log_trial_model,
     register_trial,
 )
 
 _KERAS_FILE: Final = Path("data", "model.keras")
-_LONGEST_SAID: Final = 200
+_LONGEST_MESSAGE: Final = 200
 _OVER_TAG: Final = "kerastudy.promoted_over"
 _AT_TAG: Final = "kerastudy.promoted_at"
 _COMPARISON_TAG: Final = "kerastudy.comparison"
 
 
 class RefusedError(KerastudyError):
-    """MLflow answers, and does not do it."""
+    """MLflow answers, and refuses the request."""
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,25 @@ class KnownVersion:
     dataset: str
 
     def __str__(self) -> str:
-        """Return which it is in words."""
+        """Return the version and its origin in words."""
         origin = f" (trial {self.trial} of study {self.study})" if self.study else ""
         return f"version {self.version}{origin}"
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """A version's files: its `.keras` file, and what it predicts as far as it says so."""
+class FetchedModel:
+    """Downloaded files of a version: its `.keras` file, and its task if the model states one."""
 
     keras_file: Path
     task: Mapping[str, Any] | None
 
 
 class Registry:
-    """The registry of one MLflow, as one home sees it.
+    """Registry of one MLflow, for the trials of one home.
 
     Args:
         tracking_uri: a server's address, or a database.
-        namespace: part of every key; see `mlflow_projection.Projection`.
+        namespace: part of every key; see `tracking.mlflow.projection.MlflowProjection`.
 
     Every method raises `KerastudyError` where MLflow does not answer, and `RefusedError` where it answers and refuses.
     """
@@ -79,47 +80,47 @@ class Registry:
     def __init__(self, tracking_uri: str, namespace: str) -> None:
         self._uri = tracking_uri
         self._namespace = namespace
-        with self._answering():
+        with self._translate_errors():
             self._client = client.connect(tracking_uri)
             self._client.search_registered_models(max_results=1)
 
-    def holder(self, name: str, alias: str) -> KnownVersion | None:
-        """Return the version that holds an alias, or None."""
-        with self._answering():
-            held = alias_holder(self._client, name, alias)
-        return None if held is None else _known(held)
+    def find_alias_version(self, name: str, alias: str) -> KnownVersion | None:
+        """Return the version with an alias, or None."""
+        with self._translate_errors():
+            held = find_alias_version(self._client, name, alias)
+        return None if held is None else _parse_version(held)
 
-    def version_of(self, name: str, study: str, trial: int) -> KnownVersion | None:
-        """Return the newest version that a trial of this home became, or None."""
+    def find_version(self, name: str, study: str, trial: int) -> KnownVersion | None:
+        """Return the newest version of a trial of this home, or None."""
         prefix = f"{self._namespace}/{study}/"
-        with self._answering():
+        with self._translate_errors():
             found = self._client.search_model_versions(f"name = '{name}'")
         ours = [
             each
             for each in found
             if each.tags.get(KEY_TAG, "").startswith(prefix) and each.tags.get("trial") == str(trial)
         ]
-        return _known(max(ours, key=lambda each: int(each.version))) if ours else None
+        return _parse_version(max(ours, key=lambda each: int(each.version))) if ours else None
 
-    def fetch(self, version: KnownVersion, folder: Path) -> Fetched:
+    def fetch(self, version: KnownVersion, folder: Path) -> FetchedModel:
         """Download a version's files into a new folder.
 
         Raises:
             RefusedError: if they are gone, or there is no Keras file among them.
         """
-        with self._answering():
+        with self._translate_errors():
             folder.mkdir(parents=True, exist_ok=True)
             uri = f"models:/{version.name}/{version.version}"
             at = Path(download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self._uri))
             described = Model.load(str(at))
         if not (at / _KERAS_FILE).is_file():
             raise RefusedError(f"it has no file {_KERAS_FILE}")
-        return Fetched(at / _KERAS_FILE, (described.metadata or {}).get(TASK))
+        return FetchedModel(at / _KERAS_FILE, (described.metadata or {}).get(TASK))
 
     def register(
         self, name: str, experiment: str, study: str, trial: int, saved: Path, tags: Mapping[str, str]
     ) -> KnownVersion:
-        """Make a trial's model a version.
+        """Register a trial's model as a version.
 
         Args:
             name: the registered model.
@@ -133,17 +134,17 @@ class Registry:
             KerastudyError: if MLflow has no run of the trial.
         """
         key = f"{self._namespace}/{study}/{trial}"
-        with self._answering():
+        with self._translate_errors():
             known = self._client.get_experiment_by_name(experiment)
-            which = f"tags.`{KEY_TAG}` = '{key}'"
-            runs = self._client.search_runs([known.experiment_id], filter_string=which) if known else []
+            filter_string = f"tags.`{KEY_TAG}` = '{key}'"
+            runs = self._client.search_runs([known.experiment_id], filter_string=filter_string) if known else []
             if not runs:
                 raise KerastudyError(f"MLflow has no run of trial {trial} of {study}: kerastudy sync {study}")
             info = runs[0].info
-            run = TrialRun(info.experiment_id, info.run_id, run_name(study, trial), key, info.artifact_uri)
+            run = TrialRun(info.experiment_id, info.run_id, format_run_name(study, trial), key, info.artifact_uri)
             log_trial_model(self._client, run, saved)
-            own = {"study": study, "trial": str(trial), **tags}
-            made = register_trial(self._client, run, name=name, tags=shortened(own), description="")
+            all_tags = {"study": study, "trial": str(trial), **tags}
+            made = register_trial(self._client, run, Registration(name, tags=shorten_tags(all_tags)))
         if made is None:
             raise KerastudyError(f"MLflow lost the model of trial {trial} of {study} while it was registered")
         return KnownVersion(name, made.version, study, str(trial), tags.get("dataset_digest", ""))
@@ -151,27 +152,27 @@ class Registry:
     def move_alias(
         self, version: KnownVersion, alias: str, over: KnownVersion | None, comparison: str, words: str
     ) -> None:
-        """Give a version an alias, and note on it what justified that.
+        """Move an alias to a version, and record the reason with the version.
 
         Args:
-            version: the one that gets the alias.
+            version: the version that gets the alias.
             alias: the alias.
-            over: who held it when they were compared.
+            over: the version that had it when they were compared.
             comparison: the comparison as JSON.
             words: the same for the version's description.
 
         Raises:
-            KerastudyError: if somebody else holds the alias by now; nothing was changed.
+            KerastudyError: if another version has the alias by now; nothing was changed.
         """
-        now = self.holder(version.name, alias)
+        now = self.find_alias_version(version.name, alias)
         if (now and now.version) != (over and over.version):
-            whose = f"{now} holds" if now else "nobody holds"
+            whose = f"{now} has" if now else "no version has"
             raise KerastudyError(f"{whose} the alias {alias} of {version.name} by now: promote again")
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        tags = {_COMPARISON_TAG: comparison, _AT_TAG: at, _OVER_TAG: over.version if over else "nobody"}
-        with self._answering():
+        tags = {_COMPARISON_TAG: comparison, _AT_TAG: at, _OVER_TAG: over.version if over else "none"}
+        with self._translate_errors():
             before = self._client.get_model_version(version.name, version.version)
-            for tag, value in shortened(tags).items():
+            for tag, value in shorten_tags(tags).items():
                 self._client.set_model_version_tag(version.name, version.version, tag, value)
             description = "\n\n".join(part for part in (before.description, f"{words} ({at})") if part)
             self._client.update_model_version(version.name, version.version, description)
@@ -180,17 +181,19 @@ class Registry:
                 self._client.delete_registered_model_alias(version.name, CHALLENGER)
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (MlflowException, requests.RequestException, sa.exc.SQLAlchemyError, OSError) as error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_SAID]
-            if client.severity(error) == "refused":
-                raise RefusedError(f"MLflow at {self._uri} refuses: {said}") from error
-            raise KerastudyError(f"MLflow at {self._uri} does not answer, so nothing was promoted: {said}") from error
+            message = (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_MESSAGE]
+            if client.classify_error(error) == "refused":
+                raise RefusedError(f"MLflow at {self._uri} refuses: {message}") from error
+            raise KerastudyError(
+                f"MLflow at {self._uri} does not answer, so nothing was promoted: {message}"
+            ) from error
 
 
-def _known(version: Any) -> KnownVersion:
+def _parse_version(version: Any) -> KnownVersion:
     tags = version.tags
     ours = KEY_TAG in tags
     return KnownVersion(

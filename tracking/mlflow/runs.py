@@ -1,7 +1,7 @@
-"""The runs of studies and their trials in MLflow: found by the tag `kerastudy.key`, made where they are missing.
+"""Runs of studies and their trials in MLflow, found by the tag `kerastudy.key` and created where they are missing.
 
-A request that found no answer in time may be carried out later, by a server that was frozen. So what must be there once
-is looked for twice: before it is made, and when the study ends. A twin that came of such a request is deleted.
+A server that was frozen may carry out a request after its client gave up. So each run is searched twice: before it is
+created, and when the study ends. A twin from such a late request is deleted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from tracking.mlflow.formatting import run_name, shortened
+from tracking.mlflow.formatting import format_run_name, shorten_tags
 from tracking.mlflow.model_registry import KEY_TAG, TrialRun
 from tracking.outbox.records import StudyOpened
 from tracking.testing.failpoints import hit
@@ -31,7 +31,7 @@ _MOST_TWINS: Final = 20
 
 @dataclass(frozen=True)
 class StudyRun:
-    """Where a study is in MLflow."""
+    """Experiment and parent run of a study."""
 
     opened: StudyOpened
     experiment_id: str
@@ -39,17 +39,17 @@ class StudyRun:
 
     @property
     def name(self) -> str:
-        """Return the study's name."""
+        """Name of the study."""
         return self.opened.study
 
 
 @dataclass(frozen=True)
 class KnownRun:
-    """A trial's run as MLflow has it.
+    """Run of a trial as MLflow has it.
 
     Attributes:
-        state: our word for how the trial stands.
-        artifacts: URI of its folder for files.
+        state: state of the trial, as in the tag `kerastudy.state`.
+        artifacts: URI of its artifact folder.
     """
 
     run_id: str
@@ -60,13 +60,13 @@ class KnownRun:
 
     @property
     def end_ms(self) -> int | None:
-        """Return when the trial ended; None for one that has not, or was only cut off."""
+        """Time when the trial ended; None for a trial that is unfinished or was interrupted."""
         is_over = self.status in ("FINISHED", "FAILED") or (self.status == "KILLED" and self.state == "cancelled")
         return self.ended_ms if is_over else None
 
 
 class Runs:
-    """Finds and makes runs; remembers what it has found until told to forget."""
+    """Runs of one MLflow server, cached until `forget`."""
 
     def __init__(self, client: MlflowClient, artifact_root: str | None, namespace: str) -> None:
         self._client = client
@@ -76,32 +76,32 @@ class Runs:
         self._trials: dict[str, dict[str, KnownRun]] = {}
 
     def forget(self, study: str | None = None) -> None:
-        """Look everything up afresh from now on, of one study or of all."""
+        """Drop the cached runs of one study or of all."""
         for known in (self._studies, self._trials):
             if study is None:
                 known.clear()
             else:
                 known.pop(study, None)
 
-    def key(self, study: str, number: int | None = None, retraining: str = "") -> str:
-        """Return the value of the tag that finds a study's run, a trial's, or that of a retraining of a trial."""
+    def make_key(self, study: str, number: int | None = None, retraining: str = "") -> str:
+        """Return the key of a study's run, a trial's, or a retraining's: the value of the tag `kerastudy.key`."""
         parts = [self._namespace, study, *([] if number is None else [str(number)]), retraining]
         return "/".join(part for part in parts if part)
 
-    def study(self, opened: StudyOpened) -> StudyRun:
-        """Return a study's experiment and parent run, creating what is missing."""
+    def find_or_create_study(self, opened: StudyOpened) -> StudyRun:
+        """Return a study's experiment and parent run; create what is missing."""
         if (known := self._studies.get(opened.study)) is not None:
             return known
-        experiment_id = self._experiment(opened.experiment)
-        key = self.key(opened.study)
-        run = self._found(experiment_id, key)
+        experiment_id = self._find_or_create_experiment(opened.experiment)
+        key = self.make_key(opened.study)
+        run = self._find_run(experiment_id, key)
         if run is None:
             tags = {"kerastudy.study": opened.study, "kerastudy.kind": "study"}
             run = self._create(experiment_id, key, opened.study, opened.started_ms, tags)
         self._studies[opened.study] = StudyRun(opened, experiment_id, str(run.info.run_id))
         return self._studies[opened.study]
 
-    def trial(
+    def find_or_create_trial(
         self,
         study: StudyRun,
         number: int,
@@ -110,64 +110,64 @@ class Runs:
         started_ms: int | None = None,
         tags: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[TrialRun, bool]:
-        """Return a trial's run, and whether it was made just now, with `tags`; it is RUNNING again if it `started`.
+        """Return a trial's run, and whether it was created just now, with `tags`.
 
-        The run of a retraining is below its trial's.
+        With `started_ms` an unfinished run is RUNNING again. The run of a retraining is a child of its trial's.
         """
-        name, key = run_name(study.name, number, retraining), self.key(study.name, number, retraining)
-        known = self.trials(study)
+        name, key = format_run_name(study.name, number, retraining), self.make_key(study.name, number, retraining)
+        known = self.load_trials(study)
         found = known.get(key)
         if found is None:
-            above = self.trial(study, number)[0].run_id if retraining else study.run_id
+            parent = self.find_or_create_trial(study, number)[0].run_id if retraining else study.run_id
             kind = "retraining" if retraining else "trial"
-            own = {_PARENT: above, "kerastudy.study": study.name, "kerastudy.kind": kind}
-            own |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
+            fixed = {_PARENT: parent, "kerastudy.study": study.name, "kerastudy.kind": kind}
+            fixed |= {"number": str(number), "state": "running", "kerastudy.state": "running"}
             began_ms = study.opened.started_ms if started_ms is None else started_ms
-            known[key] = _known(self._create(study.experiment_id, key, name, began_ms, {**own, **tags}))
+            known[key] = _parse_run(self._create(study.experiment_id, key, name, began_ms, {**fixed, **tags}))
         elif started_ms is not None and found.end_ms is None and found.status != "RUNNING":
             self._client.update_run(found.run_id, status="RUNNING")
             known[key] = replace(found, status="RUNNING")
         run = known[key]
         return TrialRun(study.experiment_id, run.run_id, name, key, run.artifacts), found is None
 
-    def trials(self, study: StudyRun) -> dict[str, KnownRun]:
-        """Return the runs of a study's trials and retrainings by their keys: asked for once, then kept up to date."""
+    def load_trials(self, study: StudyRun) -> dict[str, KnownRun]:
+        """Return the runs of a study's trials and retrainings by their keys; loaded once, then kept up to date."""
         if study.name not in self._trials:
-            which = f"tags.`kerastudy.study` = '{study.name}' and tags.`kerastudy.kind` != 'study'"
+            filter_string = f"tags.`kerastudy.study` = '{study.name}' and tags.`kerastudy.kind` != 'study'"
             found: dict[str, list[Run]] = {}
             token = None
             while token is None or token:
                 page = self._client.search_runs(
-                    [study.experiment_id], filter_string=which, max_results=_RUNS_A_PAGE, page_token=token
+                    [study.experiment_id], filter_string=filter_string, max_results=_RUNS_A_PAGE, page_token=token
                 )
                 for run in page:
                     key = run.data.tags.get(KEY_TAG, "")
-                    if key.startswith(f"{self.key(study.name)}/"):
+                    if key.startswith(f"{self.make_key(study.name)}/"):
                         found.setdefault(key, []).append(run)
                 token = page.token or ""
-            self._trials[study.name] = {key: _known(self._only(twins)) for key, twins in found.items()}
+            self._trials[study.name] = {key: _parse_run(self._keep_one(twins)) for key, twins in found.items()}
         return self._trials[study.name]
 
-    def ended(self, study: StudyRun, run: TrialRun, status: str, state: str, ended_ms: int) -> None:
+    def end_run(self, study: StudyRun, run: TrialRun, status: str, state: str, ended_ms: int) -> None:
         """End a trial's run."""
         self._client.set_terminated(run.run_id, status, ended_ms)
-        known = self.trials(study)
+        known = self.load_trials(study)
         known[run.key] = replace(known[run.key], status=status, state=state, ended_ms=ended_ms)
 
     def delete_twins(self, study: StudyRun) -> None:
-        """Look for a study's runs anew, and leave one of each."""
+        """Load a study's runs again, and delete all but one with the same key."""
         self._trials.pop(study.name, None)
-        self.trials(study)
-        self._found(study.experiment_id, self.key(study.name), keep=study.run_id)
+        self.load_trials(study)
+        self._find_run(study.experiment_id, self.make_key(study.name), keep=study.run_id)
 
-    def _found(self, experiment_id: str, key: str, *, keep: str = "") -> Run | None:
-        which = f"tags.`{KEY_TAG}` = '{key}'"
-        twins = self._client.search_runs([experiment_id], filter_string=which, max_results=_MOST_TWINS)
-        return self._only(twins, keep=keep) if twins else None
+    def _find_run(self, experiment_id: str, key: str, *, keep: str = "") -> Run | None:
+        filter_string = f"tags.`{KEY_TAG}` = '{key}'"
+        twins = self._client.search_runs([experiment_id], filter_string=filter_string, max_results=_MOST_TWINS)
+        return self._keep_one(twins, keep=keep) if twins else None
 
-    def _only(self, twins: Sequence[Run], *, keep: str = "") -> Run:
-        """Return the run to `keep`, or else the one that says most, and delete the others."""
-        said = [
+    def _keep_one(self, twins: Sequence[Run], *, keep: str = "") -> Run:
+        """Return the run to `keep`, or else the one with the most data, and delete the others."""
+        ranks = [
             (
                 run.info.run_id == keep,
                 run.info.end_time is not None,
@@ -175,46 +175,51 @@ class Runs:
             )
             for run in twins
         ]
-        kept = twins[said.index(max(said))]
+        kept = twins[ranks.index(max(ranks))]
         for run in twins:
             if run is not kept:
                 self._client.delete_run(run.info.run_id)
         return kept
 
     def _create(self, experiment_id: str, key: str, name: str, started_ms: int, tags: Mapping[str, str]) -> Run:
-        fixed = {KEY_TAG: key, "mlflow.source.name": "kerastudy", "mlflow.source.type": "JOB", "mlflow.user": _user()}
+        fixed = {
+            KEY_TAG: key,
+            "mlflow.source.name": "kerastudy",
+            "mlflow.source.type": "JOB",
+            "mlflow.user": _get_user(),
+        }
         created = self._client.create_run(
-            experiment_id, start_time=started_ms, run_name=name, tags={**fixed, **shortened(tags)}
+            experiment_id, start_time=started_ms, run_name=name, tags={**fixed, **shorten_tags(tags)}
         )
         hit("run-created")
         return created
 
-    def _experiment(self, name: str) -> str:
+    def _find_or_create_experiment(self, name: str) -> str:
         known = self._client.get_experiment_by_name(name)
         if known is None:
-            location = None if self._artifact_root is None else f"{self._artifact_root.rstrip('/')}/{_slug(name)}"
+            location = None if self._artifact_root is None else f"{self._artifact_root.rstrip('/')}/{_make_slug(name)}"
             try:
                 return str(self._client.create_experiment(name, artifact_location=location))
             except MlflowException as error:
-                # Another study of the same experiment was quicker.
+                # Another study of the same experiment created it meanwhile.
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                return self._experiment(name)
+                return self._find_or_create_experiment(name)
         if known.lifecycle_stage == "deleted":
             self._client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)
 
 
-def _known(run: Run) -> KnownRun:
+def _parse_run(run: Run) -> KnownRun:
     state = run.data.tags.get("kerastudy.state", "")
     return KnownRun(run.info.run_id, run.info.status, state, run.info.end_time, run.info.artifact_uri)
 
 
-def _slug(name: str) -> str:
+def _make_slug(name: str) -> str:
     return re.sub(r"[^\w.-]", "_", name)
 
 
-def _user() -> str:
+def _get_user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

@@ -1,27 +1,32 @@
-"""The seam between the outbox and where its rows go."""
+"""Protocol of a record sink: the destination of the outbox's rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from tracking.outbox.records import Record, StudyOpened
 
 Severity = Literal["outage", "unclear", "refused"]
+"""An outage is waited for; a refused record is set aside after a few attempts; anything unclear after more."""
 
 
 class DeliveryEndedError(Exception):
-    """This process may deliver no more: it was told to stop, or the study is another process's now."""
+    """This process may deliver no more: it was stopped, or another process works on the study now."""
 
 
-class Deliverer(Protocol):
-    """Where rows go."""
+class RecordSink(Protocol):
+    """Destination of records, such as MLflow."""
 
     def remember(self, opened: StudyOpened) -> None:
-        """Take note of a study whose `StudyOpened` was delivered by an earlier process."""
+        """Remember a study whose `StudyOpened` was delivered by an earlier process."""
 
     def deliver(self, records: Sequence[Record]) -> None:
-        """Deliver records in their order; delivering any of them again must change nothing."""
+        """Deliver records in order; to deliver one of them again must change nothing."""
 
-    def severity(self, error: Exception) -> Severity:
-        """Say whether an error of `deliver` is an outage, the record's own fault, or could be either."""
+    def classify_error(self, error: Exception) -> Severity:
+        """Return whether an error of `deliver` is an outage, a fault of the record, or unclear."""
+
+
+SinkFactory = Callable[[Callable[[], None]], RecordSink]
+"""Connects to a sink. The argument is called before each request; it raises `DeliveryEndedError` to prevent it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @contextmanager
-def without(*names: str) -> Iterator[None]:
+def hide_modules(*names: str) -> Iterator[None]:
     """Let modules seem not to be installed to what is imported meanwhile; those that are loaded already are seen."""
     modules: dict[str, Any] = sys.modules
     hidden = [name for name in names if name not in modules]

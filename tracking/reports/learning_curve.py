@@ -34,7 +34,7 @@ _MOST_MARKERS: Final = 60
 _LARGEST: Final = 1e100
 
 
-def learning_curve(path: Path, epochs: Curve, metric: str) -> None:
+def draw_learning_curve(path: Path, epochs: Curve, metric: str) -> None:
     """Draw the loss and the objective of one trial, on training and validation rows.
 
     Args:
@@ -87,54 +87,54 @@ class _Panel:
 
     def draw_lines(self, pen: ImageDraw.ImageDraw) -> None:
         left, top, right, bottom = self._box
-        for value in _ticks(*self._up):
-            _line(pen, [(left, y := self._place(0, value)[1]), (right, y)], _GRID, 1)
-        for epoch in self._epochs():
-            _line(pen, [(x := self._place(epoch, 0)[0], top), (x, bottom)], _GRID, 1)
-        _line(pen, [(left, top), (left, bottom), (right, bottom)], _INK, 1)
+        for value in _choose_ticks(*self._up):
+            _draw_line(pen, [(left, y := self._place(0, value)[1]), (right, y)], _GRID, 1)
+        for epoch in self._list_epochs():
+            _draw_line(pen, [(x := self._place(epoch, 0)[0], top), (x, bottom)], _GRID, 1)
+        _draw_line(pen, [(left, top), (left, bottom), (right, bottom)], _INK, 1)
         for (_, colour), points in self._curves.items():
             for one, other in pairwise(points):
                 if one and other:
-                    _line(pen, [one, other], colour, 1.6)
+                    _draw_line(pen, [one, other], colour, 1.6)
             if len(points) <= _MOST_MARKERS:
                 for point in filter(None, points):
-                    _dot(pen, point, colour, 2.4)
-        for (_, colour), (x, y) in self._legend():
-            _line(pen, [(x, y), (x + 18, y)], colour, 1.6)
-            _dot(pen, (x + 9, y), colour, 2.4)
+                    _draw_dot(pen, point, colour, 2.4)
+        for (_, colour), (x, y) in self._place_legend():
+            _draw_line(pen, [(x, y), (x + 18, y)], colour, 1.6)
+            _draw_dot(pen, (x + 9, y), colour, 2.4)
 
     def draw_letters(self, pen: ImageDraw.ImageDraw) -> None:
         left, top, right, bottom = self._box
-        pen.text((left, top - 8), self._name, _INK, _font(13), anchor="ls")
-        pen.text(((left + right) / 2, bottom + 34), "epoch", _INK, _font(12), anchor="ms")
-        ticks = _ticks(*self._up)
-        for value, text in zip(ticks, _texts(ticks), strict=True):
-            pen.text((left - 6, self._place(0, value)[1]), text, _INK, _font(11), anchor="rm")
-        for epoch in self._epochs():
-            pen.text((self._place(epoch, 0)[0], bottom + 16), f"{epoch:.0f}", _INK, _font(11), anchor="ms")
-        for (label, _), (x, y) in self._legend():
-            pen.text((x + 25, y), label, _INK, _font(12), anchor="lm")
+        pen.text((left, top - 8), self._name, _INK, _load_font(13), anchor="ls")
+        pen.text(((left + right) / 2, bottom + 34), "epoch", _INK, _load_font(12), anchor="ms")
+        ticks = _choose_ticks(*self._up)
+        for value, text in zip(ticks, _format_ticks(ticks), strict=True):
+            pen.text((left - 6, self._place(0, value)[1]), text, _INK, _load_font(11), anchor="rm")
+        for epoch in self._list_epochs():
+            pen.text((self._place(epoch, 0)[0], bottom + 16), f"{epoch:.0f}", _INK, _load_font(11), anchor="ms")
+        for (label, _), (x, y) in self._place_legend():
+            pen.text((x + 25, y), label, _INK, _load_font(12), anchor="lm")
 
-    def _epochs(self) -> list[float]:
-        return [tick for tick in _ticks(*self._across, whole=True) if tick >= 0]
+    def _list_epochs(self) -> list[float]:
+        return [tick for tick in _choose_ticks(*self._across, whole=True) if tick >= 0]
 
-    def _legend(self) -> Iterator[tuple[tuple[str, str], Point]]:
+    def _place_legend(self) -> Iterator[tuple[tuple[str, str], Point]]:
         """Yield where each curve's name begins, in the corner that the curves leave most free."""
         left, top, right, bottom = self._box
         width, height = _LEGEND
         corners = [(x, y) for y in (top + 4, bottom - height - 6) for x in (right - width - 6, left + 10)]
         points = [point for curve in self._curves.values() for point in curve if point]
 
-        def covered(corner: Point) -> int:
+        def count_covered(corner: Point) -> int:
             x, y = corner
             return sum(x - 6 <= px <= x + width + 6 and y - 4 <= py <= y + height + 4 for px, py in points)
 
-        x, y = min(corners, key=covered)
+        x, y = min(corners, key=count_covered)
         for index, kind in enumerate(self._curves):
             yield kind, (x, y + 10 + 18 * index)
 
 
-def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
+def _choose_ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
     """Return up to eight round numbers between two."""
     rough = (high - low) / 7
     power = 10 ** math.floor(math.log10(rough))
@@ -145,7 +145,7 @@ def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
     return [step * index for index in range(first, last + 1)]
 
 
-def _texts(ticks: Sequence[float]) -> list[str]:
+def _format_ticks(ticks: Sequence[float]) -> list[str]:
     """Return numbers with as many digits as tell them apart, all in one way."""
     largest = max(map(abs, ticks), default=0.0)
     step = ticks[1] - ticks[0] if len(ticks) > 1 else largest or 1.0
@@ -155,19 +155,19 @@ def _texts(ticks: Sequence[float]) -> list[str]:
     return [f"{tick + 0.0:.{digits}f}" for tick in ticks]
 
 
-def _line(pen: ImageDraw.ImageDraw, points: Sequence[Point], colour: str, width: float) -> None:
-    pen.line([_larger(point) for point in points], fill=colour, width=round(width * _SCALE), joint="curve")
+def _draw_line(pen: ImageDraw.ImageDraw, points: Sequence[Point], colour: str, width: float) -> None:
+    pen.line([_enlarge(point) for point in points], fill=colour, width=round(width * _SCALE), joint="curve")
 
 
-def _dot(pen: ImageDraw.ImageDraw, at: Point, colour: str, radius: float) -> None:
-    pen.circle(_larger(at), radius * _SCALE, fill=colour)
+def _draw_dot(pen: ImageDraw.ImageDraw, at: Point, colour: str, radius: float) -> None:
+    pen.circle(_enlarge(at), radius * _SCALE, fill=colour)
 
 
-def _larger(point: Point) -> Point:
+def _enlarge(point: Point) -> Point:
     """Return a point of the picture in the large drawing: the middle of its pixel."""
     return (round(point[0] * _SCALE) + 1, round(point[1] * _SCALE) + 1)
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

@@ -1,9 +1,9 @@
-"""The one database: its address, its connections, our tables and Optuna's.
+"""The store's database: address, connections, kerastudy's tables and Optuna's.
 
 SQLite under the home by default, PostgreSQL by URL. On SQLite every connection, Optuna's included, waits 30 s for a
-lock and syncs each commit to disk (WAL with synchronous=FULL), so what was acknowledged survives a power cut.
-Our writes begin with BEGIN IMMEDIATE: a transaction that reads and then writes could otherwise fail in WAL mode
-however long it waits.
+lock and syncs each commit to disk (WAL with synchronous=FULL), so acknowledged data survives a power cut.
+Transactions that write begin with BEGIN IMMEDIATE: in WAL mode a transaction that reads first and writes later could
+otherwise fail, however long it waits.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from search_spaces.errors import KerastudyError
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 BUSY_TIMEOUT_MS: Final = 30_000
 FILE_NAME: Final = "kerastudy.db"
 
@@ -75,7 +75,7 @@ submissions = sa.Table(
     sa.Column("submitted_ms", sa.BigInteger, nullable=False),
     sa.Column("started_ms", sa.BigInteger),
     sa.Column("trials_at_once", sa.Integer),
-    sa.Column("noticed", sa.BigInteger, nullable=False),
+    sa.Column("notified_bytes", sa.BigInteger, nullable=False),
 )
 
 requests = sa.Table(
@@ -118,20 +118,9 @@ retrainings = sa.Table(
     sa.Column("details", sa.Text, nullable=False),
 )
 
-# What brings a database from the version before to a version, in order. Whole tables that are new need no word.
-_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
-    2: (
-        "ALTER TABLE kerastudy_studies ADD COLUMN wish VARCHAR(10)",
-        "ALTER TABLE kerastudy_studies DROP COLUMN lease_expires_ms",
-    ),
-    3: (),
-    4: (),
-    5: (),
-}
-# It was declared too short for any study's digest, which PostgreSQL holds to and SQLite does not.
-_MIGRATIONS_OF_POSTGRESQL: Final[dict[int, tuple[str, ...]]] = {
-    2: ("ALTER TABLE kerastudy_studies ALTER COLUMN digest TYPE TEXT",)
-}
+# Statements that bring a database to a version from the one before, by version. New tables need none. A database of
+# a version before the first one here is refused: it was written before the first release.
+_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
 _LEAST_ROOM_BYTES: Final = 256 * 1024
 
 outbox = sa.Table(
@@ -145,17 +134,17 @@ outbox = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("last_error", sa.Text, nullable=False),
     sa.Column("status", sa.String(20), nullable=False),
-    # Numbers of deleted rows are never given out again: order is the whole meaning of `id`.
+    # SQLite must not reuse the ids of deleted rows: `id` is the order of delivery.
     sqlite_autoincrement=True,
 )
 
 
 class Store:
-    """An open database. Use `Store.open`; close it, or use it as a context manager.
+    """Open database. Use `Store.open`; close it, or use it as a context manager.
 
     Attributes:
-        identity: a random id made with the database; part of every key in MLflow, so that two homes that record
-            to one MLflow server never take each other's runs for their own.
+        identity: random id, created with the database; part of every key in MLflow, so that two homes that record to
+            one MLflow server never confuse their runs.
     """
 
     def __init__(self, url: sa.URL, engine: sa.Engine, identity: str) -> None:
@@ -165,50 +154,50 @@ class Store:
 
     @classmethod
     def open(cls, url_or_home: str | Path) -> Store:
-        """Open the database, creating it and our tables where they are missing.
+        """Open the database; create it and kerastudy's tables where they are missing.
 
         Args:
             url_or_home: a folder (the database is `kerastudy.db` in it) or a database URL such as
                 `postgresql://user@host/name`.
 
         Raises:
-            KerastudyError: if it cannot be opened, or was written by a newer version.
+            KerastudyError: if it cannot be opened, or its schema is newer, or older than any migration.
         """
-        url = _database_url(url_or_home)
+        url = _resolve_url(url_or_home)
         shown = url.render_as_string(hide_password=True)
         engine = None
         try:
-            engine = sa.create_engine(url, **_engine_options(url, begins_immediately=True))
-            _begin_by_ourselves(engine)
+            engine = sa.create_engine(url, **_make_engine_options(url, begins_immediately=True))
+            _emit_begin(engine)
             identity = _create_tables(engine, shown)
         except (DBAPIError, ArgumentError, NoSuchModuleError, ImportError, OSError, sqlite3.Error) as error:
             if engine is not None:
                 engine.dispose()
-            raise KerastudyError(_cannot_open(shown, error)) from error
+            raise KerastudyError(_describe_open_error(shown, error)) from error
         except KerastudyError:
             if engine is not None:
                 engine.dispose()
             raise
         return cls(url, engine, identity)
 
-    def optuna_storage(self) -> RDBStorage:
+    def open_optuna_storage(self) -> RDBStorage:
         """Return Optuna's storage in the same database, with the same durability.
 
         Raises:
-            KerastudyError: if the tables were made by an Optuna that this one cannot read.
+            KerastudyError: if the tables were created by an Optuna that this one cannot read.
         """
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        options = _engine_options(self._url, begins_immediately=False)
-        # A path may hold braces, which Optuna would take for a template; SQLite's path is in the `creator`.
+        options = _make_engine_options(self._url, begins_immediately=False)
+        # Optuna would read braces in a path as a template, so the path of an SQLite file is in `creator` alone.
         sqlite = self._url.get_backend_name() == "sqlite"
         url = "sqlite:///store.db" if sqlite else self._url.render_as_string(hide_password=False)
         for attempt in range(5):
             try:
                 return optuna.storages.RDBStorage(url, engine_kwargs=options)
             except (OperationalError, IntegrityError, sa.exc.ProgrammingError):
-                # Another process is creating the same tables; the next try finds them.
+                # Another process creates the same tables at this moment; the next attempt finds them.
                 if attempt == 4:
                     raise
                 time.sleep(0.2 * (attempt + 1))
@@ -221,10 +210,10 @@ class Store:
         return self.engine.connect()
 
     def write(self, connection: sa.Connection | None = None) -> AbstractContextManager[sa.Connection]:
-        """Return one transaction for writing: all of it is stored, or nothing.
+        """Return a transaction for writing: all of it is stored, or nothing.
 
         Args:
-            connection: take part in this transaction instead of beginning one.
+            connection: join this transaction instead of beginning one.
         """
         return nullcontext(connection) if connection is not None else self._transaction()
 
@@ -234,7 +223,7 @@ class Store:
             yield connection
 
     def close(self) -> None:
-        """Give up all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
     def __enter__(self) -> Store:
@@ -247,12 +236,12 @@ class Store:
         return self._url.render_as_string(hide_password=True)
 
 
-def trouble_with(error: BaseException, folder: Path) -> Literal["full", "unreachable"] | None:
-    """Say whether an error means that the disk is full, or that the database cannot be used; None for any other.
+def classify_store_error(error: BaseException, folder: Path) -> Literal["full", "unreachable"] | None:
+    """Return whether an error means a full disk or an unreachable database; None for any other error.
 
     Args:
-        error: whatever was raised while something was written.
-        folder: a folder on the disk in question; SQLite calls a full disk by several names.
+        error: error raised by a write.
+        folder: a folder on the same disk. Its free space counts, because SQLite reports a full disk in several ways.
     """
     causes: list[BaseException] = []
     cause: BaseException | None = error
@@ -260,7 +249,7 @@ def trouble_with(error: BaseException, folder: Path) -> Literal["full", "unreach
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
     ours = [each for each in causes if isinstance(each, OSError | DBAPIError | sqlite3.Error)]
-    if any(getattr(each, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _says_full(str(each)) for each in ours):
+    if any(getattr(each, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _is_disk_full(str(each)) for each in ours):
         return "full"
     if ours and shutil.disk_usage(folder).free < _LEAST_ROOM_BYTES:
         return "full"
@@ -268,7 +257,7 @@ def trouble_with(error: BaseException, folder: Path) -> Literal["full", "unreach
     return "unreachable" if any(isinstance(each, broken) for each in ours) else None
 
 
-def _says_full(text: str) -> bool:
+def _is_disk_full(text: str) -> bool:
     return "disk is full" in text or "No space left on device" in text
 
 
@@ -277,7 +266,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _database_url(url_or_home: str | Path) -> sa.URL:
+def _resolve_url(url_or_home: str | Path) -> sa.URL:
     if isinstance(url_or_home, str) and "://" in url_or_home:
         try:
             url = sa.make_url(url_or_home)
@@ -295,7 +284,7 @@ def _database_url(url_or_home: str | Path) -> sa.URL:
     return sa.URL.create("sqlite", database=str(home.resolve() / FILE_NAME))
 
 
-def _engine_options(url: sa.URL, *, begins_immediately: bool) -> dict[str, Any]:
+def _make_engine_options(url: sa.URL, *, begins_immediately: bool) -> dict[str, Any]:
     if url.get_backend_name() != "sqlite":
         return {"pool_pre_ping": True}
     path = url.database or ""
@@ -312,7 +301,7 @@ def _engine_options(url: sa.URL, *, begins_immediately: bool) -> dict[str, Any]:
     return {"creator": connect}
 
 
-def _begin_by_ourselves(engine: sa.Engine) -> None:
+def _emit_begin(engine: sa.Engine) -> None:
     if engine.dialect.name != "sqlite":
         return
 
@@ -323,7 +312,7 @@ def _begin_by_ourselves(engine: sa.Engine) -> None:
 
 
 def _create_tables(engine: sa.Engine, shown: str) -> str:
-    """Create what is missing and return the store's identity; processes that race take turns."""
+    """Create missing tables, migrate, and return the store's identity; concurrent processes take turns."""
     with engine.connect().execution_options(kerastudy_writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7259306)"))
@@ -333,20 +322,29 @@ def _create_tables(engine: sa.Engine, shown: str) -> str:
             about = {"schema_version": str(SCHEMA_VERSION), "identity": uuid.uuid4().hex[:12]}
             rows = [{"key": key, "value": value} for key, value in about.items()]
             connection.execute(sa.insert(_about), rows)
-        for version in range(int(about["schema_version"]) + 1, SCHEMA_VERSION + 1):
-            of_dialect = _MIGRATIONS_OF_POSTGRESQL if engine.dialect.name == "postgresql" else {}
-            for statement in (*_MIGRATIONS[version], *of_dialect.get(version, ())):
-                connection.execute(sa.text(statement))
-            connection.execute(sa.update(_about).where(_about.c.key == "schema_version").values(value=str(version)))
-    if int(about["schema_version"]) > SCHEMA_VERSION:
-        raise KerastudyError(
-            f"{shown} was written by a newer kerastudy (schema {about['schema_version']}; this one knows "
-            f"{SCHEMA_VERSION}): upgrade kerastudy, or choose another home"
-        )
+        _migrate(connection, int(about["schema_version"]), shown)
     return str(about["identity"])
 
 
-def _cannot_open(shown: str, error: Exception) -> str:
+def _migrate(connection: sa.Connection, found: int, shown: str) -> None:
+    """Bring a database from the version found in it to this one."""
+    if found > SCHEMA_VERSION:
+        raise KerastudyError(
+            f"{shown} was written by a newer kerastudy (schema {found}; this one reads {SCHEMA_VERSION}): "
+            "upgrade kerastudy, or choose another home"
+        )
+    for version in range(found + 1, SCHEMA_VERSION + 1):
+        if version not in _MIGRATIONS:
+            raise KerastudyError(
+                f"{shown} was written before the first release of kerastudy (schema {found}; this one reads "
+                f"{SCHEMA_VERSION}): choose another home"
+            )
+        for statement in _MIGRATIONS[version]:
+            connection.execute(sa.text(statement))
+        connection.execute(sa.update(_about).where(_about.c.key == "schema_version").values(value=str(version)))
+
+
+def _describe_open_error(shown: str, error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"cannot open the store {shown}: {error}; install the extra: pip install 'kerastudy[postgresql]'"
     cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]

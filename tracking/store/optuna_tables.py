@@ -1,8 +1,8 @@
-"""Trials written straight into Optuna's tables, any number of them in one transaction.
+"""Writer of trials into Optuna's tables, any number of trials in one transaction.
 
 Optuna's own storage looks a trial up again for each of its parameters and commits each attribute and each rung by
-itself: 17 ms of CPU for a trial of ten parameters, and as many commits as rungs. Here a trial's rows become what a
-`FrozenTrial` says, all at once. The tables stay Optuna's: it makes them, checks their version and reads them.
+itself: 17 ms of CPU for a trial of ten parameters, and as many commits as rungs. Here the rows of a `FrozenTrial` are
+written all at once. The tables remain Optuna's: it creates them, checks their version and reads them.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _UNFINISHED: Final = (TrialState.RUNNING, TrialState.WAITING)
 
 
 class TrialRows:
-    """The rows of one study's trials, for the only process that writes them.
+    """Rows of one study's trials, for the only process that writes them.
 
     Args:
         study: the study's id in the database.
         known: all of its trials, as read from the database.
-        check: raises, within the transaction, if the study is no longer this process's.
+        check: raises, within the transaction, if another process works on the study now.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TrialRows:
         self._ids = {trial.number: trial._trial_id for trial in known}
 
     def write(self, trials: Sequence[FrozenTrial]) -> None:
-        """Let the database say of these trials what they say, in one transaction; new ones in order of number.
+        """Write trials as they are, in one transaction; new ones in order of their numbers.
 
         Raises:
             KerastudyError: if another process has written trials of the study.
@@ -67,21 +67,23 @@ class TrialRows:
                     ids[trial.number] = self._insert(connection, trial, ids)
             written = [(ids[trial.number], trial) for trial in trials]
             for table in _OF_A_TRIAL:
-                if rows := list(_rows(table, written)):
+                if rows := list(_generate_rows(table, written)):
                     connection.execute(sa.insert(table), rows)
-            # Last, for SQLite takes the lock to write with the first statement that writes, and not before.
+            # Last, because SQLite takes the write lock with the first statement that writes, not before.
             self._check(connection)
         self._ids = ids
 
     def _insert(self, connection: sa.Connection, trial: FrozenTrial, ids: dict[int, int]) -> int:
         added = connection.execute(
-            sa.insert(_trials).values(number=trial.number, study_id=self._study, state=trial.state, **_times(trial))
+            sa.insert(_trials).values(
+                number=trial.number, study_id=self._study, state=trial.state, **_make_times(trial)
+            )
         )
         made = int(added.inserted_primary_key[0])  # type: ignore[index]
         of_study = sa.select(sa.func.max(_trials.c.trial_id)).where(_trials.c.study_id == self._study)
         before = connection.scalar(of_study.where(_trials.c.trial_id < made))
         if before != ids.get(trial.number - 1):
-            raise self._out_of_step(trial)
+            raise self._make_conflict_error(trial)
         return made
 
     def _update(self, connection: sa.Connection, trial: FrozenTrial) -> None:
@@ -89,37 +91,37 @@ class TrialRows:
         updated = connection.execute(
             sa.update(_trials)
             .where(_trials.c.trial_id == known, _trials.c.state.in_(_UNFINISHED))
-            .values(state=trial.state, **_times(trial))
+            .values(state=trial.state, **_make_times(trial))
         )
         if updated.rowcount != 1:
-            raise self._out_of_step(trial)
+            raise self._make_conflict_error(trial)
         for table in _OF_A_TRIAL:
             connection.execute(sa.delete(table).where(table.c.trial_id == known))
 
-    def _out_of_step(self, trial: FrozenTrial) -> KerastudyError:
+    def _make_conflict_error(self, trial: FrozenTrial) -> KerastudyError:
         return KerastudyError(
             f"trial {trial.number} cannot be written: another process has changed the study's trials in the store. "
-            "End it, and run the study again: it goes on with what the store holds"
+            "End it, and run the study again: it continues from what the store holds"
         )
 
 
-def _times(trial: FrozenTrial) -> dict[str, datetime | None]:
-    return {"datetime_start": _utc(trial.datetime_start), "datetime_complete": _utc(trial.datetime_complete)}
+def _make_times(trial: FrozenTrial) -> dict[str, datetime | None]:
+    return {"datetime_start": _to_utc(trial.datetime_start), "datetime_complete": _to_utc(trial.datetime_complete)}
 
 
-def _utc(local: datetime | None) -> datetime | None:
-    """Return a time as Optuna stores it: in UTC, without saying so."""
+def _to_utc(local: datetime | None) -> datetime | None:
+    """Return a time as Optuna stores it: in UTC, without a time zone."""
     return None if local is None else local.astimezone(UTC).replace(tzinfo=None)
 
 
-def _rows(table: sa.FromClause, trials: Iterable[tuple[int, FrozenTrial]]) -> Iterator[dict[str, Any]]:
-    """Yield what a table holds of trials, each given with its id."""
+def _generate_rows(table: sa.FromClause, trials: Iterable[tuple[int, FrozenTrial]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of trials in one table; each trial is given with its id."""
     for trial_id, trial in trials:
-        for row in _rows_of(table, trial):
+        for row in _generate_trial_rows(table, trial):
             yield {"trial_id": trial_id, **row}
 
 
-def _rows_of(table: sa.FromClause, trial: FrozenTrial) -> Iterator[dict[str, Any]]:
+def _generate_trial_rows(table: sa.FromClause, trial: FrozenTrial) -> Iterator[dict[str, Any]]:
     if table is _params:
         for name, value in trial.params.items():
             drawn_from = trial.distributions[name]

@@ -1,4 +1,4 @@
-"""Every further training of a study's best trials, one row each: what the winner was chosen by."""
+"""Retrainings of finalists, one row each: the scores by which the winner is chosen."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _COLUMNS: Final = ("study", "number", "name", "seed", "state", "value")
 
 @dataclass(frozen=True)
 class Retraining:
-    """A trial trained once more.
+    """One further training of a trial.
 
     Attributes:
-        number: the trial's.
+        number: number of the trial.
         name: unique within the trial: `seed-1`, `folds`, `refit`, `ensemble`.
-        seed: what it was trained with.
-        value: the objective; None where it failed. With folds, the mean over them.
-        scores: the objective of each training in it: one, or one a fold.
-        metrics: every metric at its best epoch; of a refit, at its last.
-        epochs: the epoch that was kept, counted from 1.
-        parts: numbers of the trials that it was made of; empty for a trial's own.
-        reason: why it failed.
+        seed: seed of the training.
+        value: the objective, with folds the mean over them; None where it failed.
+        scores: the objective of each training: one, or one a fold.
+        metrics: all metrics at the best epoch; for a refit, at the last.
+        epochs: number of the kept epoch, counted from 1.
+        parts: numbers of the trials in an ensemble; empty for anything else.
+        reason: reason of a failure.
     """
 
     study: str
@@ -48,7 +48,7 @@ class Retraining:
 
 
 class Retrainings:
-    """The retrainings of all studies in a store."""
+    """Table of the retrainings of all studies."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -61,14 +61,14 @@ class Retrainings:
             writing.execute(sa.delete(retrainings).where(*(retrainings.c[name] == row[name] for name in _COLUMNS[:3])))
             writing.execute(sa.insert(retrainings).values(**row, details=json.dumps(values)))
 
-    def of(self, study: str) -> tuple[Retraining, ...]:
+    def list(self, study: str) -> tuple[Retraining, ...]:
         """Return the retrainings of a study's trials, by number and then by name."""
         order = (retrainings.c.number, retrainings.c.name)
         with self._store.read() as connection:
             rows = connection.execute(sa.select(retrainings).where(retrainings.c.study == study).order_by(*order))
-            return tuple(_read(row) for row in rows.mappings())
+            return tuple(_parse_row(row) for row in rows.mappings())
 
 
-def _read(row: sa.RowMapping) -> Retraining:
+def _parse_row(row: sa.RowMapping) -> Retraining:
     values: dict[str, Any] = {**{name: row[name] for name in _COLUMNS}, **json.loads(row["details"])}
     return Retraining(**{**values, "scores": tuple(values["scores"]), "parts": tuple(values["parts"])})

@@ -167,8 +167,8 @@ class StudyQueue:
     def claim(self, name: str, owner: str, ttl_s: float) -> Lease:
         """Lease the study to `owner` (see `identify_process`), and clear its control request.
 
-        A holder of which this process cannot see whether it lives is watched for `ttl_s` seconds, within which it must renew its
-        lease; see `unseen_holder`.
+        If this process cannot see whether the holder lives, it watches the lease for `ttl_s` seconds, within which the
+        holder must renew it; see `find_unseen_holder`.
 
         Raises:
             StudyBusyError: if another live supervisor holds it; names the holder.
@@ -322,7 +322,8 @@ def _read_lease(connection: sa.Connection, name: str, *, lock: bool = False) -> 
 
 def _make_busy_error(name: str, owner: str | None) -> StudyBusyError:
     return StudyBusyError(
-        f'study "{name}" is being worked on by {_describe_owner(owner)}: wait for it, or stop that process and run again'
+        f'study "{name}" is being worked on by {_describe_owner(owner)}: '
+        "wait for it, or stop that process and run again"
     )
 
 

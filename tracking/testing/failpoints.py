@@ -1,9 +1,9 @@
-"""Places in the write order where a test may have this process killed, by name.
+"""Failpoints: named places in the write order where a test can kill the process.
 
-`KERASTUDY_FAILPOINTS=trial-reported` kills the process with SIGKILL when it comes to that place, `trial-reported:3` when it comes
-there for the third time; several are divided by commas. With `KERASTUDY_FAILPOINTS_ONCE=FOLDER` each place kills one process
-only, over all processes and runs, and leaves a file of its name there. Without the first, a place costs one test of an
-empty dictionary.
+`KERASTUDY_FAILPOINTS=trial-reported` kills the process with SIGKILL when it hits that failpoint, `trial-reported:3`
+when it hits it for the third time; several are separated by commas. With `KERASTUDY_FAILPOINTS_ONCE=FOLDER` each
+failpoint kills one process only, over all processes and runs, and leaves a file of its name there. Without the first
+setting, a failpoint costs one test of an empty dictionary.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Final, Literal
 
 Side = Literal["supervisor", "worker"]
 
-AT: Final = "KERASTUDY_FAILPOINTS"
-ONCE: Final = "KERASTUDY_FAILPOINTS_ONCE"
+SETTING: Final = "KERASTUDY_FAILPOINTS"
+ONCE_SETTING: Final = "KERASTUDY_FAILPOINTS_ONCE"
 
-POINTS: Final[Mapping[str, Side]] = {
+FAILPOINTS: Final[Mapping[str, Side]] = {
     # Submitting.
     "data-prepared": "worker",
     "study-enqueued": "supervisor",
     "lease-claimed": "supervisor",
     "study-opened": "supervisor",
-    # A trial begins.
+    # A trial starts.
     "trial-drawn": "supervisor",
     "trial-rows-added": "supervisor",
     "trial-start-recorded": "supervisor",
@@ -68,36 +68,36 @@ POINTS: Final[Mapping[str, Side]] = {
     "study-closed": "supervisor",
     "version-created": "supervisor",
 }
-"""Every place and the process that comes to it: the supervisor's, or a worker's."""
+"""Every failpoint and the process that hits it: the supervisor's, or a worker's."""
 
 
-def _wanted(text: str) -> dict[str, int]:
-    """Return how often each place is still to be reached, from `name` or `name:n`, divided by commas."""
-    wanted = {}
+def _parse_failpoints(text: str) -> dict[str, int]:
+    """Return how often each failpoint is still to be hit, from `name` or `name:n`, separated by commas."""
+    counts = {}
     for each in filter(None, text.split(",")):
         name, _, count = each.partition(":")
-        if name not in POINTS:
-            raise ValueError(f"{AT}: there is no place {name!r}; there are: {', '.join(POINTS)}")
-        wanted[name] = int(count or 1)
-    return wanted
+        if name not in FAILPOINTS:
+            raise ValueError(f"{SETTING}: there is no failpoint {name!r}; there are: {', '.join(FAILPOINTS)}")
+        counts[name] = int(count or 1)
+    return counts
 
 
-_left: dict[str, int] = _wanted(os.environ.get(AT, ""))
+_left: dict[str, int] = _parse_failpoints(os.environ.get(SETTING, ""))
 
 
-def reach(name: str) -> None:
-    """End this process here if it was wanted to die here."""
+def hit(name: str) -> None:
+    """Kill this process if the failpoint is armed."""
     if _left:
-        _reach(name)
+        _hit(name)
 
 
 def arm(text: str) -> None:
-    """Want this process to die at other places than the environment says."""
+    """Arm other failpoints in this process than the environment does."""
     _left.clear()
-    _left.update(_wanted(text))
+    _left.update(_parse_failpoints(text))
 
 
-def _reach(name: str) -> None:
+def _hit(name: str) -> None:
     if name not in _left:
         return
     _left[name] -= 1
@@ -106,8 +106,8 @@ def _reach(name: str) -> None:
 
 
 def _is_first(name: str) -> bool:
-    """Say whether no process has died here before, and note it."""
-    folder = os.environ.get(ONCE, "")
+    """Return whether no process was killed here before, and record it."""
+    folder = os.environ.get(ONCE_SETTING, "")
     if not folder:
         return True
     try:

@@ -32,6 +32,7 @@ from tracking.outbox.records import (
     TrialFinished,
     TrialStarted,
 )
+from tracking.store import lease_keeper
 from tracking.store.database import Store
 from tracking.store.database import studies as studies_table
 from tracking.store.study_queue import LeaseLostError, StudyBusyError, StudyQueue
@@ -343,7 +344,7 @@ def test_a_study_left_by_another_store_is_not_taken_up(desk):
     leave_files(desk.home.trial("it", 0), stale)
     first = desk.supervisor(FakeEngine(scores(2.0)), trials=1)
     next(event for event in first.run() if isinstance(event, EpochEnded))
-    desk.queue.release(first._lease)
+    first._leases.release()
     assert desk.run(FakeEngine(scores(2.0)), trials=1)[-1].value == 2.0
 
 
@@ -580,7 +581,8 @@ def test_a_lost_lease_asks_for_no_trial(desk):
 def test_the_lease_is_renewed_while_trials_run(desk, monkeypatch):
     """A long trial does not cost the supervisor its study."""
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(supervisor_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for module in (supervisor_module, lease_keeper):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     renewed = []
     real = StudyQueue.renew
     monkeypatch.setattr(StudyQueue, "renew", lambda self, lease: renewed.append(clock.now) or real(self, lease))

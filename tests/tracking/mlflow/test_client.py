@@ -42,11 +42,11 @@ def answering():
         server.server_close()
 
 
-def severity_at(uri):
+def classify_error_at(uri):
     client = mlflow_connection.connect(uri)
     with pytest.raises(mlflow.MlflowException) as caught:
         client.create_experiment("x")
-    return mlflow_connection.severity(caught.value)
+    return mlflow_connection.classify_error(caught.value)
 
 
 def test_a_refused_connection_is_an_outage():
@@ -54,14 +54,14 @@ def test_a_refused_connection_is_an_outage():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    assert severity_at(f"http://127.0.0.1:{port}") == "outage"
+    assert classify_error_at(f"http://127.0.0.1:{port}") == "outage"
 
 
 def test_a_server_that_hangs_is_an_outage(monkeypatch):
     """A request that gets no answer ends by our timeout."""
     monkeypatch.setitem(mlflow_connection._SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        assert severity_at(f"http://127.0.0.1:{listening.getsockname()[1]}") == "outage"
+        assert classify_error_at(f"http://127.0.0.1:{listening.getsockname()[1]}") == "outage"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_server_that_hangs_is_an_outage(monkeypatch):
 def test_answers_are_told_apart(answering, status, body, expected):
     """What will pass is waited for, what the server will never take is set aside, the rest is tried for long."""
     address, requests = answering(status, body)
-    assert severity_at(address) == expected
+    assert classify_error_at(address) == expected
     assert len(requests) == 1, "the outbox retries, not the client"
 
 
@@ -90,7 +90,7 @@ def test_a_parameter_with_another_value_is_refused(tmp_path):
     client.log_param(run.info.run_id, "p", 1)
     with pytest.raises(mlflow.MlflowException) as caught:
         client.log_param(run.info.run_id, "p", 2)
-    assert mlflow_connection.severity(caught.value) == "refused"
+    assert mlflow_connection.classify_error(caught.value) == "refused"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_parameter_with_another_value_is_refused(tmp_path):
 )
 def test_other_errors_are_told_apart(error, expected):
     """A full disk is waited for; a file that is gone is not."""
-    assert mlflow_connection.severity(error) == expected
+    assert mlflow_connection.classify_error(error) == expected
 
 
 def test_a_connection_leaves_the_environment_as_it_was(tmp_path, monkeypatch):

@@ -9,14 +9,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from tracking.mlflow import client
-from tracking.mlflow.database import make_database
+from tracking.mlflow.database import create_database
 
 MAKE = """
 import os, pathlib, sys, time
-from tracking.mlflow.database import make_database
+from tracking.mlflow.database import create_database
 link = os.link
 os.link = lambda *files: (print("now", flush=True), time.sleep(60), link(*files))
-make_database(pathlib.Path(sys.argv[1]))
+create_database(pathlib.Path(sys.argv[1]))
 """
 
 
@@ -39,7 +39,7 @@ def test_one_that_is_there_stays(tmp_path):
     """A file that another process made is not touched."""
     file = tmp_path / "mlflow.db"
     file.write_text("it")
-    make_database(file)
+    create_database(file)
     assert file.read_text() == "it"
 
 
@@ -47,6 +47,6 @@ def test_threads_of_one_process_take_turns(tmp_path):
     """Several studies of one process, of one home or of two, come to a database each can use."""
     files = [tmp_path / "one.db", tmp_path / "one.db", tmp_path / "two.db"]
     with ThreadPoolExecutor(3) as threads:
-        list(threads.map(make_database, files))
+        list(threads.map(create_database, files))
     for file in set(files):
         assert client.connect(f"sqlite:///{file}").search_experiments()

@@ -15,8 +15,10 @@ from pipelines.operations.sync import Watch, sync
 from pipelines.training.trial_folder import read_epochs
 from pipelines.workspace.home import Home
 from tracking.mlflow import client as mlflow_connection
-from tracking.mlflow.projection import Projection
-from tracking.outbox.outbox import Outbox, OutboxDelivery, Waiting
+from tracking.mlflow.projection import MlflowProjection
+from tracking.mlflow.sink import make_sink_factory
+from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.outbox.outbox import Backlog, Outbox
 from tracking.outbox.records import ModelDisplaced
 from tracking.store.database import Store
 
@@ -74,7 +76,7 @@ def records(a_study, files, keras_file):
     return make
 
 
-def batches(records):
+def group_rows(records):
     """Return records as the outbox sends them: those of trials together."""
     return [records[:1], records[1:5], records[5:9], records[-2:-1], records[-1:]]
 
@@ -83,13 +85,13 @@ def deliver(make_projection, records, *, most=1000):
     """Deliver batch by batch until each is taken, with a new process after every third failure; return the errors."""
     errors = []
     projection = make_projection()
-    for batch in batches(records):
+    for batch in group_rows(records):
         while True:
             try:
                 projection.deliver(batch)
                 break
             except Exception as error:
-                errors.append((projection.severity(error), error))
+                errors.append((projection.classify_error(error), error))
                 assert len(errors) < most, error
             if len(errors) % 3 == 0:
                 projection = make_projection()
@@ -111,7 +113,7 @@ def test_every_request_fails_once(fake, client, records, fault):
     """
     name, seen = f"once-{fault}".replace(" ", "-"), set()
     told = records(name)
-    deliver(lambda: Projection(fake.address, namespace=f"{name}-never"), of(told, f"{name}-never"))
+    deliver(lambda: MlflowProjection(fake.address, namespace=f"{name}-never"), of(told, f"{name}-never"))
 
     def first_time(request):
         # A model's description says when it was made.
@@ -122,14 +124,14 @@ def test_every_request_fails_once(fake, client, records, fault):
         return FAULTS[len(seen) % len(FAULTS)] if fault == "in turn" else fault
 
     fake.fault = first_time
-    errors = deliver(lambda: Projection(fake.address, namespace=name), told)
+    errors = deliver(lambda: MlflowProjection(fake.address, namespace=name), told)
     fake.fault = lambda request: None
     assert len(errors) > 30
     severities = {"in turn": {"outage", "unclear"}, 500: {"unclear"}, "fail after": {"unclear"}}
     assert {severity for severity, _ in errors} == severities.get(fault, {"outage"})
     picture = everything(client, name)
     assert without_ids(picture) == without_ids(everything(client, f"{name}-never"))
-    deliver(lambda: Projection(fake.address, namespace=name), told)
+    deliver(lambda: MlflowProjection(fake.address, namespace=name), told)
     assert everything(client, name) == picture
 
 
@@ -154,7 +156,7 @@ def test_a_request_that_is_carried_out_late_leaves_no_twin(fake, client, records
 
     fake.fault = late
     told = records("late")
-    errors = deliver(lambda: Projection(fake.address), told)
+    errors = deliver(lambda: MlflowProjection(fake.address), told)
     assert [severity for severity, _ in errors] == ["outage"] * 4
     assert sorted(repeated) == [
         ("logged-models", False),
@@ -163,7 +165,7 @@ def test_a_request_that_is_carried_out_late_leaves_no_twin(fake, client, records
         ("runs/create", True),
     ]
     fake.fault = lambda request: None
-    deliver(lambda: Projection(fake.address, namespace="in-time"), of(told, "in-time"))
+    deliver(lambda: MlflowProjection(fake.address, namespace="in-time"), of(told, "in-time"))
     assert without_ids(everything(client, "late")) == without_ids(everything(client, "in-time"))
 
 
@@ -173,18 +175,18 @@ def test_a_file_that_is_refused_costs_nothing_else(fake, client, store, records)
     told = records("large")
     Outbox(store).add(told)
     fake.fault = lambda request: 413 if request.method == "PUT" and request.path.endswith("curve.png") else None
-    running = OutboxDelivery(store, fake.address, longest_pause_s=0.01)
+    running = OutboxDispatcher(store, make_sink_factory(fake.address, namespace=store.identity), longest_pause_s=0.01)
     running.start()
-    until(lambda: not Outbox(store).pending())
-    waiting = Outbox(store).waiting()
+    until(lambda: not Outbox(store).count_pending())
+    waiting = Outbox(store).read_backlog()
     assert (waiting.set_aside, "413" in waiting.last_error) == (4, True)
     parent, children = runs_of(client, "large")
     assert parent.info.status == "FINISHED"
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 2
     assert children[1].data.metrics["best_val_accuracy"] == 0.8
     fake.fault = lambda request: None
-    assert running.stop(60) == Waiting(0, 0, "")
-    deliver(lambda: Projection(fake.address, namespace="small"), of(told, "small"))
+    assert running.stop(60) == Backlog(0, 0, "")
+    deliver(lambda: MlflowProjection(fake.address, namespace="small"), of(told, "small"))
     assert without_ids(everything(client, "large")) == without_ids(everything(client, "small"))
 
 
@@ -193,17 +195,17 @@ def test_stopping_leaves_a_request_that_hangs(store, a_study):
     fake, outbox, told = FakeMlflow(), Outbox(store), a_study("hangs")
     outbox.add(told)
     fake.fault = lambda request: "hang"
-    running = OutboxDelivery(store, fake.address)
+    running = OutboxDispatcher(store, make_sink_factory(fake.address, namespace=store.identity))
     running.start()
     until(lambda: fake.held)
-    assert running.stop(0.0) == running.stop(0.0) == Waiting(len(told), 0, "")
+    assert running.stop(0.0) == running.stop(0.0) == Backlog(len(told), 0, "")
     assert fake.held == 1, "it hangs still"
     sent = len(fake.requests)
     fake.fault = lambda request: None
     fake.release()
     until(lambda: not running._is_running())
     assert len(fake.requests) == sent
-    assert outbox.waiting() == Waiting(len(told), 0, "")
+    assert outbox.read_backlog() == Backlog(len(told), 0, "")
     fake.close()
 
 
@@ -212,24 +214,27 @@ def test_a_server_that_goes_and_comes_back(fake, client, store, records):
     told = records("back")
     outbox = Outbox(store)
     outbox.add(told[:4])
-    running = OutboxDelivery(store, fake.address)
+    running = OutboxDispatcher(store, make_sink_factory(fake.address, namespace=store.identity))
     running.start()
-    until(lambda: not outbox.pending())
+    until(lambda: not outbox.count_pending())
     fake.leave()
     outbox.add(told[4:])
     until(lambda: "refused" in running.last_error or "reset" in running.last_error.lower())
-    assert outbox.waiting().pending == len(told[4:])
+    assert outbox.read_backlog().pending == len(told[4:])
     fake.come_back()
-    assert running.stop(60) == Waiting(0, 0, "")
-    deliver(lambda: Projection(fake.address, namespace="never"), of(told, "back-never"))
+    assert running.stop(60) == Backlog(0, 0, "")
+    deliver(lambda: MlflowProjection(fake.address, namespace="never"), of(told, "back-never"))
     assert without_ids(everything(client, "back")) == without_ids(everything(client, "back-never"))
 
 
 def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_path, monkeypatch):
     """The server's process is killed in the middle of a study: trials go on, and nothing is missing once it is back."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    deliveries = lambda outbox: OutboxDelivery(store, server.address, study="it")  # noqa: E731
-    monkeypatch.setattr("desk.FakeDelivery", deliveries)
+
+    def make_dispatcher(outbox):
+        return OutboxDispatcher(store, make_sink_factory(server.address, namespace=store.identity), study="it")
+
+    monkeypatch.setattr("desk.FakeDelivery", make_dispatcher)
     home = Home(tmp_path / "home", str(tmp_path / "home"))
     seen, waiting = [], []
 
@@ -244,7 +249,7 @@ def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_pa
             until(has_trials)
             server.kill()
         elif len(seen) == 40:
-            waiting.append(Outbox(store).pending("it"))
+            waiting.append(Outbox(store).count_pending("it"))
             server.start()
 
     desk = Desk(store, home)

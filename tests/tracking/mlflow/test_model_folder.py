@@ -17,8 +17,8 @@ from tracking.mlflow.model_folder import (
     InputColumn,
     ModelDescription,
     TensorDescription,
-    described_inputs,
-    installed_requirements,
+    describe_inputs,
+    list_installed_requirements,
     write_model_folder,
 )
 from tracking.mlflow.model_loader import KerasOnRawColumns
@@ -54,7 +54,7 @@ def load(folder, code=LOAD):
 
 def test_mlflow_loads_and_answers_raw_columns(tmp_path, keras_file):
     """mlflow.tensorflow and mlflow.pyfunc load the folder; raw columns, strings too, are answered."""
-    described = replace(described_inputs(keras_file), example={"age": [1.0, 2.0], "colour": ["red", "blue"]})
+    described = replace(describe_inputs(keras_file), example={"age": [1.0, 2.0], "colour": ["red", "blue"]})
     write_model_folder(keras_file, tmp_path / "model", described)
     assert load(tmp_path / "model") == {"table": True, "dict": True, "other order": True, "example": True}
 
@@ -140,7 +140,7 @@ def test_booleans_and_dates_are_read_as_for_training(tmp_path):
 
 def test_the_signature_is_read_from_the_file(keras_file):
     """The raw inputs are known from the file alone."""
-    found = described_inputs(keras_file)
+    found = describe_inputs(keras_file)
     assert sorted(found.inputs, key=lambda tensor: tensor.name) == [
         TensorDescription("age", "float32", ()),
         TensorDescription("colour", "string", ()),
@@ -155,7 +155,7 @@ def test_what_a_file_does_not_declare_is_left_open(tmp_path, layers):
     """A model of unknown inputs has no signature instead of a wrong one."""
     with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
         archive.writestr("config.json", json.dumps({"config": {"layers": layers}}))
-    assert described_inputs(tmp_path / "m.keras") is None
+    assert describe_inputs(tmp_path / "m.keras") is None
     write_model_folder(tmp_path / "m.keras", tmp_path / "model")
     assert "signature" not in description_of(tmp_path / "model")
 
@@ -186,7 +186,7 @@ def test_writing_again_replaces(tmp_path, keras_file):
 
 def test_requirements_are_pinned_without_an_import():
     """The versions come from the environment's metadata."""
-    assert [line.split("==")[0] for line in installed_requirements()] == ["keras", "tensorflow"]
+    assert [line.split("==")[0] for line in list_installed_requirements()] == ["keras", "tensorflow"]
 
 
 def description_of(folder):

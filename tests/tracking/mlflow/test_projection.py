@@ -11,7 +11,7 @@ from mlflow_picture import without_ids
 
 from search_spaces.errors import KerastudyError
 from tracking.mlflow.formatting import run_name
-from tracking.mlflow.projection import Projection
+from tracking.mlflow.projection import MlflowProjection
 from tracking.outbox.records import (
     EpochsRecorded,
     ModelDisplaced,
@@ -62,7 +62,7 @@ def uri(home):
 
 
 def connect(home, **options):
-    return Projection(uri(home), artifact_root=(home / "artifacts").as_uri(), **options)
+    return MlflowProjection(uri(home), artifact_root=(home / "artifacts").as_uri(), **options)
 
 
 def deliver(projection, records):
@@ -182,13 +182,13 @@ def test_together_or_one_by_one_is_the_same(client, home, tmp_path, a_study, fil
     records = a_study("same", folder=files, models={1: keras_file}, register="same")
     shown = []
     for place, step in (("one", 1), (f"by-{size}", size)):
-        target = Projection(uri(tmp_path / place), artifact_root=(tmp_path / place / "artifacts").as_uri())
+        target = MlflowProjection(uri(tmp_path / place), artifact_root=(tmp_path / place / "artifacts").as_uri())
         own = mlflow.MlflowClient(uri(tmp_path / place), registry_uri=uri(tmp_path / place))
         for start in range(0, len(records), step):
             target.deliver(records[start : start + step])
         shown.append(without_ids(everything(own, "same")))
         once = everything(own, "same")
-        Projection(uri(tmp_path / place)).deliver([records[0], *records[1:-1], records[-1]])
+        MlflowProjection(uri(tmp_path / place)).deliver([records[0], *records[1:-1], records[-1]])
         assert everything(own, "same") == once
     assert shown[0] == shown[1]
 
@@ -502,15 +502,15 @@ def test_studies_of_one_experiment_share_a_view(projection, client, name, a_stud
     """Each study has a leaderboard; the view of all studies has the columns of all."""
     from dataclasses import replace
 
-    from tracking.mlflow.shared_views import TAG_PREFIX, _unpacked, leaderboard_view, studies_view
+    from tracking.mlflow.shared_views import TAG_PREFIX, _unpack_state, make_leaderboard_view_id, make_studies_view_id
 
     one, other = a_study(name)[0], a_study(f"{name}-b", metric="val_loss", direction="minimize")[0]
     deliver(projection, [one, replace(other, experiment=one.experiment)])
     tags = client.get_experiment_by_name(one.experiment).tags
-    assert f"{TAG_PREFIX}{leaderboard_view(name)}" in tags
-    board = _unpacked(tags[f"{TAG_PREFIX}{leaderboard_view(f'{name}-b')}"])
+    assert f"{TAG_PREFIX}{make_leaderboard_view_id(name)}" in tags
+    board = _unpack_state(tags[f"{TAG_PREFIX}{make_leaderboard_view_id(f'{name}-b')}"])
     assert (board["orderByKey"], board["orderByAsc"]) == ("metrics.`best_val_loss`", True)
-    shared = _unpacked(tags[f"{TAG_PREFIX}{studies_view(one.experiment)}"])
+    shared = _unpack_state(tags[f"{TAG_PREFIX}{make_studies_view_id(one.experiment)}"])
     assert shared["selectedColumns"] == ["metrics.`best_val_accuracy`", "tags.`state`", "metrics.`best_val_loss`"]
 
 

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from tracking.mlflow.shared_views import leaderboard_tag, studies_tag
+from tracking.mlflow.shared_views import make_leaderboard_tag, make_studies_tag
 
 
 def unpack(value):
@@ -16,7 +16,7 @@ def unpack(value):
 
 def test_a_leaderboard_is_filtered_sorted_and_has_the_columns(a_study):
     """It shows one study's trials, the best first, with objective, state and parameters."""
-    tag, value = leaderboard_tag(a_study("digits")[0], "parent")
+    tag, value = make_leaderboard_tag(a_study("digits")[0], "parent")
     name, state = unpack(value)
     assert tag.startswith("mlflow.sharedViewState.")
     assert name == "Leaderboard digits"
@@ -31,6 +31,6 @@ def test_a_leaderboard_is_filtered_sorted_and_has_the_columns(a_study):
 @pytest.mark.parametrize("present", ["", "{}", '{"state": "zstd;abc"}', '{"state": 5}', '{"state": "deflate;AAAA"}'])
 def test_a_view_that_somebody_rewrote_is_no_obstacle(a_study, present):
     """A view in a format that we do not know is replaced."""
-    name, state = unpack(studies_tag(a_study("digits")[0], present)[1])
+    name, state = unpack(make_studies_tag(a_study("digits")[0], present)[1])
     assert name == "Studies"
     assert state["selectedColumns"] == ["metrics.`best_val_accuracy`", "tags.`state`"]

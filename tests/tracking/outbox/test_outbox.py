@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tracking.outbox.outbox import Outbox, OutboxDelivery, Waiting, batches
+from tracking.outbox.dispatcher import OutboxDispatcher, group_rows
+from tracking.outbox.outbox import Backlog, Outbox
 from tracking.outbox.records import EpochsRecorded, ModelDisplaced, StudyOpened, TrialFinished, TrialStarted
 
 
@@ -38,12 +39,12 @@ class Target:
             raise RefusedError("no such thing")
         self.delivered.extend(records)
 
-    def severity(self, error):
+    def classify_error(self, error):
         return "outage" if isinstance(error, AwayError) else "refused"
 
 
 def delivery(store, target, **options):
-    return OutboxDelivery(store, "unused", connect=lambda: target, longest_pause_s=0.1, **options)
+    return OutboxDispatcher(store, lambda check: target, longest_pause_s=0.1, **options)
 
 
 def until(condition, timeout_s=20):
@@ -58,19 +59,19 @@ def test_every_kind_of_record_comes_back_as_it_was(store, a_study):
     records = [*a_study("s"), ModelDisplaced("s", 3)]
     outbox = Outbox(store)
     outbox.add(records)
-    assert [row.record for row in outbox.next_rows("s", 100)] == records
+    assert [row.record for row in outbox.read_next_rows("s", 100)] == records
 
 
-def kinds_of(batches):
-    return [[(type(row.record).__name__, getattr(row.record, "number", None)) for row in batch] for batch in batches]
+def kinds_of(group_rows):
+    return [[(type(row.record).__name__, getattr(row.record, "number", None)) for row in batch] for batch in group_rows]
 
 
 def test_what_is_said_of_trials_travels_together(store, a_study):
     """Rows of trials go together in their order, those of the study itself alone; none is left out."""
     outbox = Outbox(store)
     outbox.add([*a_study("s"), ModelDisplaced("s", 1), TrialStarted("s", 4, {}, 1)])
-    rows = outbox.next_rows(None, 100)
-    sent = list(batches(rows))
+    rows = outbox.read_next_rows(None, 100)
+    sent = list(group_rows(rows))
     assert [row for batch in sent for row in batch] == rows
     assert [len(batch) for batch in sent] == [1, 16, 1, 1, 1]
     assert kinds_of(sent)[1][:4] == [
@@ -85,15 +86,15 @@ def test_only_a_few_trials_travel_together(store):
     """A failure repeats what was sent with it, which must not grow with the study."""
     outbox = Outbox(store)
     outbox.add([record for number in range(25) for record in (TrialStarted("s", number, {}, 1), finished(number))])
-    assert [len(batch) for batch in batches(outbox.next_rows("s", 100))] == [20, 20, 10]
+    assert [len(batch) for batch in group_rows(outbox.read_next_rows("s", 100))] == [20, 20, 10]
 
 
 def test_a_row_that_failed_travels_alone(store):
     """A row that was refused once takes no others with it, and keeps its place."""
     outbox = Outbox(store)
     outbox.add([finished(number) for number in range(4)])
-    outbox.record_error(outbox.next_rows("s", 100)[1:2], "no", attempts=1)
-    assert [[number for _, number in batch] for batch in kinds_of(batches(outbox.next_rows("s", 100)))] == [
+    outbox.record_error(outbox.read_next_rows("s", 100)[1:2], "no", attempts=1)
+    assert [[number for _, number in batch] for batch in kinds_of(group_rows(outbox.read_next_rows("s", 100)))] == [
         [0],
         [1],
         [2, 3],
@@ -111,7 +112,7 @@ def test_rows_are_delivered_in_order_and_deleted(store, a_study):
     running = delivery(store, target)
     running.start()
     left = running.stop(20)
-    assert (left.pending, left.set_aside, outbox.pending()) == (0, 0, 0)
+    assert (left.pending, left.set_aside, outbox.count_pending()) == (0, 0, 0)
     starts = [record.number for record in target.delivered if isinstance(record, TrialStarted)]
     assert isinstance(target.delivered[0], StudyOpened)
     assert starts == [0, 1, 2, 3]
@@ -125,9 +126,9 @@ def test_an_outage_is_waited_out(store, a_study):
     running = delivery(store, target, study="s")
     running.start()
     until(lambda: target.tries >= 6)
-    assert outbox.waiting("s").pending == len(records)
+    assert outbox.read_backlog("s").pending == len(records)
     assert "connection refused" in running.last_error
-    assert "connection refused" in outbox.waiting("s").last_error
+    assert "connection refused" in outbox.read_backlog("s").last_error
     target.away = False
     left = running.stop(20)
     assert (left.pending, left.set_aside, running.last_error) == (0, 0, "")
@@ -143,7 +144,7 @@ def test_stopping_during_an_outage_leaves_the_rows(store, a_study):
     running = delivery(store, target)
     running.start()
     until(lambda: target.tries)
-    assert running.stop(0.2).pending == len(records) == outbox.pending()
+    assert running.stop(0.2).pending == len(records) == outbox.count_pending()
 
 
 def test_a_refused_row_does_not_hold_up_the_others(store, a_study):
@@ -229,7 +230,7 @@ def test_delivery_ends_where_it_is_no_longer_allowed(store, a_study):
     running.start()
     until(lambda: not running._is_running())
     assert (target.tries, target.delivered) == (1, records[:1])
-    assert outbox.waiting() == Waiting(len(records), 0, "")
+    assert outbox.read_backlog() == Backlog(len(records), 0, "")
     assert "another process" in running.last_error
     assert running.stop(20).pending == len(records)
 
@@ -240,11 +241,11 @@ def test_an_error_is_not_stored_where_that_is_no_longer_allowed(store, a_study):
         outbox, allowed = Outbox(store), [True]
         outbox.add(a_study(f"s{away}"))
         target = Target(away=away, refuses=lambda record, allowed=allowed: allowed.clear() is None)
-        target.severity = lambda error, away=away, allowed=allowed: allowed.clear() or "outage" if away else "refused"
+        target.classify_error = lambda error, away=away, allowed=allowed: allowed.clear() or "outage" if away else "refused"
         running = delivery(store, target, study=f"s{away}", may_deliver=lambda allowed=allowed: bool(allowed))
         running.start()
         until(lambda running=running: not running._is_running())
-        assert outbox.waiting(f"s{away}") == Waiting(len(a_study("s")), 0, "")
+        assert outbox.read_backlog(f"s{away}") == Backlog(len(a_study("s")), 0, "")
 
 
 def test_stopping_in_a_hurry(store, a_study):
@@ -260,18 +261,18 @@ def test_stopping_in_a_hurry(store, a_study):
 
 def test_rows_set_aside_get_a_second_chance(store, monkeypatch):
     """What a server refused that was mended since arrives without a restart, at its old place; one try each."""
-    monkeypatch.setattr("tracking.outbox.outbox._SECOND_CHANCE_S", 0.0)
+    monkeypatch.setattr("tracking.outbox.dispatcher._SECOND_CHANCE_S", 0.0)
     outbox, refuses = Outbox(store), [True]
     outbox.add([finished(number) for number in range(3)])
     target = Target(refuses=lambda record: record.number == 1 and bool(refuses))
     running = delivery(store, target)
     running.start()
-    until(lambda: outbox.waiting().set_aside)
+    until(lambda: outbox.read_backlog().set_aside)
     tries = target.tries
     until(lambda: target.tries > tries + 2)
-    assert outbox.waiting().rows == 1
+    assert outbox.read_backlog().rows == 1
     refuses.clear()
-    until(lambda: not outbox.waiting().rows)
+    until(lambda: not outbox.read_backlog().rows)
     running.stop(20)
     assert [record.number for record in target.delivered] == [0, 2, 1]
 
@@ -283,9 +284,9 @@ def test_the_end_gives_a_second_chance(store):
     target = Target(refuses=lambda record: bool(refuses))
     running = delivery(store, target)
     running.start()
-    until(lambda: outbox.waiting().set_aside)
+    until(lambda: outbox.read_backlog().set_aside)
     refuses.clear()
-    assert running.stop(20) == Waiting(0, 0, "")
+    assert running.stop(20) == Backlog(0, 0, "")
 
 
 def test_a_server_at_fault_does_not_hold_up_every_row_for_long(store):
@@ -293,10 +294,10 @@ def test_a_server_at_fault_does_not_hold_up_every_row_for_long(store):
     outbox = Outbox(store)
     outbox.add([finished(number) for number in range(3)])
     target = Target(refuses=lambda record: True)
-    target.severity = lambda error: "unclear"
-    running = OutboxDelivery(store, "unused", connect=lambda: target, longest_pause_s=0.001)
+    target.classify_error = lambda error: "unclear"
+    running = OutboxDispatcher(store, lambda check: target, longest_pause_s=0.001)
     running.start()
-    until(lambda: outbox.waiting().set_aside == 3)
+    until(lambda: outbox.read_backlog().set_aside == 3)
     running.stop(0)
     assert target.tries == 1 + 29 + 2 + 2
 
@@ -305,26 +306,26 @@ def test_the_last_end_of_a_study_stays(store, a_study):
     """The last `StudyClosed` can be asked for, waiting or delivered, and counts as nothing that waits."""
     outbox = Outbox(store)
     *_, closed = a_study("s")
-    assert outbox.closed("s") is None
+    assert outbox.find_closed("s") is None
     for reason in ("first", "second"):
         outbox.add([replace(closed, reason=reason), *a_study("other")])
-        assert outbox.closed("s").reason == reason
+        assert outbox.find_closed("s").reason == reason
         running = delivery(store, Target())
         running.start()
-        assert running.stop(20) == Waiting(0, 0, "")
-        assert outbox.closed("s").reason == reason
+        assert running.stop(20) == Backlog(0, 0, "")
+        assert outbox.find_closed("s").reason == reason
 
 
 def test_rows_that_say_the_same_are_not_doubled(store, a_study):
     """Rows that are told again take the place of those that wait; others keep theirs."""
     outbox, records = Outbox(store), a_study("s")
     outbox.add([ModelDisplaced("s", 7), *records, *a_study("other")])
-    outbox.record_error(outbox.next_rows("s", 3)[2:], "no", attempts=3, set_aside=True)
+    outbox.record_error(outbox.read_next_rows("s", 3)[2:], "no", attempts=3, set_aside=True)
     with store.write() as connection:
-        outbox.add_again("s", records, connection)
-    assert [row.record for row in outbox.next_rows("s", 100)] == [ModelDisplaced("s", 7), *records]
-    assert outbox.waiting("s").set_aside == 0
-    assert outbox.pending("other") == len(a_study("other"))
+        outbox.add_or_replace("s", records, connection)
+    assert [row.record for row in outbox.read_next_rows("s", 100)] == [ModelDisplaced("s", 7), *records]
+    assert outbox.read_backlog("s").set_aside == 0
+    assert outbox.count_pending("other") == len(a_study("other"))
 
 
 def test_the_studies_that_wait_are_known(store, a_study):
@@ -335,8 +336,8 @@ def test_the_studies_that_wait_are_known(store, a_study):
     running.start()
     running.stop(20)
     outbox.add([ModelDisplaced("a", 1), ModelDisplaced("b", 1)])
-    outbox.record_error(outbox.next_rows("a", 1), "no", attempts=3, set_aside=True)
-    assert outbox.studies() == ("c", "a", "b")
+    outbox.record_error(outbox.read_next_rows("a", 1), "no", attempts=3, set_aside=True)
+    assert outbox.list_studies() == ("c", "a", "b")
 
 
 def test_only_the_own_study_is_delivered(store, a_study):
@@ -347,21 +348,21 @@ def test_only_the_own_study_is_delivered(store, a_study):
     running.start()
     running.stop(20)
     assert {record.study for record in target.delivered} == {"a"}
-    assert outbox.pending("a") == 0
-    assert outbox.pending("b") == len(a_study("b"))
+    assert outbox.count_pending("a") == 0
+    assert outbox.count_pending("b") == len(a_study("b"))
 
 
 def test_a_connection_that_fails_is_tried_again(store):
     """Delivery begins once a connection can be made, without a restart."""
     target, failures = Target(), [OSError("disk full"), OSError("disk full")]
 
-    def connect():
+    def connect(check):
         if failures:
             raise failures.pop()
         return target
 
     Outbox(store).add([ModelDisplaced("s", 1)])
-    running = OutboxDelivery(store, "unused", connect=connect, longest_pause_s=0.1)
+    running = OutboxDispatcher(store, connect, longest_pause_s=0.1)
     running.start()
     assert running.stop(20).pending == 0
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from tracking.reports.learning_curve import _texts, _ticks, learning_curve
+from tracking.reports.learning_curve import _choose_ticks, _format_ticks, draw_learning_curve
 
 BLUE, GREY = (31, 111, 235), (154, 164, 178)
 
@@ -23,7 +23,7 @@ def colours(path, box=None):
 def test_a_learning_curve_is_a_picture(tmp_path, count):
     """The loss and the objective stand side by side, training grey and validation blue, also for a single epoch."""
     both = {"loss": 0.5, "accuracy": 0.5, "val_loss": 0.7, "val_accuracy": 0.9}
-    learning_curve(
+    draw_learning_curve(
         tmp_path / "curve.png",
         [{name: value / (1 + epoch) for name, value in both.items()} for epoch in range(count)],
         "val_accuracy",
@@ -36,14 +36,14 @@ def test_a_learning_curve_is_a_picture(tmp_path, count):
 
 def test_an_objective_that_is_the_loss_is_drawn_once(tmp_path):
     """Where the objective is the loss there is one panel."""
-    learning_curve(tmp_path / "curve.png", [{"loss": 1.0, "val_loss": 1.1}] * 3, "val_loss")
+    draw_learning_curve(tmp_path / "curve.png", [{"loss": 1.0, "val_loss": 1.1}] * 3, "val_loss")
     with Image.open(tmp_path / "curve.png") as picture:
         assert picture.size == (360, 256)
 
 
 def test_a_metric_that_is_missing_has_no_curve(tmp_path):
     """A metric of some epochs only is drawn where it is; one that nobody reported is left out, name and all."""
-    learning_curve(tmp_path / "curve.png", [{"loss": 1.0}, {"loss": 0.5, "val_accuracy": 0.9}], "val_accuracy")
+    draw_learning_curve(tmp_path / "curve.png", [{"loss": 1.0}, {"loss": 0.5, "val_accuracy": 0.9}], "val_accuracy")
     assert colours(tmp_path / "curve.png", (0, 0, 360, 256)) == {GREY}
     assert colours(tmp_path / "curve.png", (360, 0, 720, 256)) == {BLUE}
 
@@ -64,7 +64,7 @@ def test_a_metric_that_is_missing_has_no_curve(tmp_path):
 )
 def test_odd_values_are_no_error(tmp_path, values):
     """Whatever a trial reported, there is a picture."""
-    learning_curve(tmp_path / "curve.png", [{"loss": value} for value in values], "loss")
+    draw_learning_curve(tmp_path / "curve.png", [{"loss": value} for value in values], "loss")
     with Image.open(tmp_path / "curve.png") as picture:
         picture.load()
 
@@ -81,13 +81,13 @@ def test_odd_values_are_no_error(tmp_path, values):
 )
 def test_axes_have_round_numbers(low, high, expected):
     """Numbers at an axis are round, few, within it, and written alike."""
-    assert _texts(_ticks(low, high)) == expected
+    assert _format_ticks(_choose_ticks(low, high)) == expected
 
 
 def test_epochs_are_whole_numbers():
     """There is no half epoch at the axis."""
-    assert _ticks(0, 1, whole=True) == [0, 1]
-    assert _ticks(0, 19, whole=True) == [0, 5, 10, 15]
+    assert _choose_ticks(0, 1, whole=True) == [0, 1]
+    assert _choose_ticks(0, 19, whole=True) == [0, 5, 10, 15]
 
 
 def test_a_worker_loads_no_matplotlib():

@@ -4,7 +4,7 @@ import csv
 import re
 
 from tracking.reports.plots import TrialRow
-from tracking.reports.study_report import StudyReport, draw_plots, leaderboard, write_page
+from tracking.reports.study_report import StudyReport, draw_plots, rank_trials, write_page
 
 ROWS = (
     TrialRow(0, "complete", 0.5, {"learning_rate": 0.1, "optimizer": "adam"}, 3, 1.25),
@@ -61,5 +61,5 @@ def test_the_table_has_every_trial(tmp_path):
 
 def test_the_leaderboard_is_by_score():
     """The best come first in the study's direction; trials without a score are last."""
-    assert [row.number for row in leaderboard(ROWS, "maximize")] == [2, 0, 1]
-    assert [row.number for row in leaderboard(ROWS, "minimize")] == [0, 2, 1]
+    assert [row.number for row in rank_trials(ROWS, "maximize")] == [2, 0, 1]
+    assert [row.number for row in rank_trials(ROWS, "minimize")] == [0, 2, 1]

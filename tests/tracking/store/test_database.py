@@ -1,4 +1,4 @@
-"""The database: what it promises on disk, and what it says when it cannot be opened."""
+"""The database: durability, concurrent use, migrations, and errors when it cannot be opened."""
 
 import errno
 import sqlite3
@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from search_spaces.errors import KerastudyError
 from tracking.outbox.records import ModelDisplaced
-from tracking.store.database import BUSY_TIMEOUT_MS, FILE_NAME, Store, trouble_with
+from tracking.store import database
+from tracking.store.database import BUSY_TIMEOUT_MS, FILE_NAME, SCHEMA_VERSION, Store, classify_store_error
 from tracking.store.study_queue import StudyQueue
 
 
@@ -22,7 +23,7 @@ def pragmas(connection):
 def test_every_connection_waits_and_syncs(tmp_path):
     """Our connections and Optuna's use WAL, sync each commit fully, and wait for locks."""
     with Store.open(tmp_path) as store:
-        storage = store.optuna_storage()
+        storage = store.open_optuna_storage()
         with store.read() as ours, storage.engine.connect() as optunas:
             assert pragmas(ours) == pragmas(optunas) == ["wal", 2, BUSY_TIMEOUT_MS]
         storage.engine.dispose()
@@ -32,7 +33,7 @@ def test_a_home_may_have_any_name(tmp_path):
     """Braces, percent signs, question marks and blanks in the path mean nothing to us or to Optuna."""
     home = tmp_path / "a {home} 100%? #1"
     with Store.open(home) as store:
-        storage = store.optuna_storage()
+        storage = store.open_optuna_storage()
         optuna.create_study(storage=storage, study_name="s")
         assert [study.study_name for study in storage.get_all_studies()] == ["s"]
         storage.engine.dispose()
@@ -53,7 +54,7 @@ def test_many_can_create_it_at_once(tmp_path):
         barrier.wait()
         try:
             with Store.open(tmp_path / "home") as store:
-                storage = store.optuna_storage()
+                storage = store.open_optuna_storage()
                 identities.append(store.identity)
                 storage.engine.dispose()
         except Exception as error:
@@ -79,20 +80,30 @@ def test_a_newer_store_is_refused(tmp_path):
         Store.open(tmp_path)
 
 
-def test_an_older_store_is_brought_up(tmp_path):
-    """A database of the first version opens with its studies, and takes what this version writes."""
+def test_a_store_from_before_the_first_release_is_refused(tmp_path):
+    """A database without a way to this schema is not touched; the message names both versions."""
+    Store.open(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("UPDATE kerastudy_about SET value = '5' WHERE key = 'schema_version'")
+    connection.close()
+    with pytest.raises(KerastudyError, match=r"before the first release .*schema 5.*choose another home"):
+        Store.open(tmp_path)
+
+
+def test_an_older_store_is_migrated(tmp_path, monkeypatch):
+    """A database of an older version gets each later version's changes once, in order, and keeps its studies."""
     with Store.open(tmp_path) as store:
         StudyQueue(store).enqueue("digits", "study: digits", "d1")
-    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
-        connection.execute("ALTER TABLE kerastudy_studies DROP COLUMN wish")
-        connection.execute("ALTER TABLE kerastudy_studies ADD COLUMN lease_expires_ms BIGINT")
-        connection.execute("UPDATE kerastudy_about SET value = '1' WHERE key = 'schema_version'")
-    connection.close()
+    later = {
+        SCHEMA_VERSION + 1: ("ALTER TABLE kerastudy_studies ADD COLUMN note VARCHAR(10)",),
+        SCHEMA_VERSION + 2: ("UPDATE kerastudy_studies SET note = 'old'",),
+    }
+    monkeypatch.setattr(database, "_MIGRATIONS", later)
+    monkeypatch.setattr(database, "SCHEMA_VERSION", SCHEMA_VERSION + 2)
     for _ in range(2):
-        with Store.open(tmp_path) as store:
-            queue = StudyQueue(store)
-            queue.set_control_request("digits", "stop")
-            assert (queue.get("digits").document, queue.find_control_request("digits")) == ("study: digits", "stop")
+        with Store.open(tmp_path) as store, store.read() as connection:
+            assert connection.scalar(sa.text("SELECT note FROM kerastudy_studies")) == "old"
+            assert StudyQueue(store).find("digits").document == "study: digits"
 
 
 @pytest.mark.parametrize(
@@ -107,12 +118,12 @@ def test_an_older_store_is_brought_up(tmp_path):
         (ValueError("disk is full"), None),
     ],
 )
-def test_trouble_is_told_apart(tmp_path, error, trouble):
-    """A full disk, a database that is gone and a defect want different words; a wrapped cause counts too."""
-    assert trouble_with(error, tmp_path) == trouble
+def test_errors_of_the_store_are_classified(tmp_path, error, trouble):
+    """A full disk, an unreachable database and a defect are different; a wrapped cause counts too."""
+    assert classify_store_error(error, tmp_path) == trouble
     wrapped = RuntimeError("while something was written")
     wrapped.__cause__ = error
-    assert trouble_with(wrapped, tmp_path) == trouble
+    assert classify_store_error(wrapped, tmp_path) == trouble
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path):
@@ -159,12 +170,12 @@ def test_a_transaction_is_whole(store):
     with pytest.raises(RuntimeError):
         write_and_fail()
     assert queue.get("s").state == "queued"
-    assert outbox.pending() == 0
+    assert outbox.count_pending() == 0
 
 
 def test_optuna_works_in_the_same_database(store):
     """Optuna's trials are where our tables are, whatever the database."""
-    storage = store.optuna_storage()
+    storage = store.open_optuna_storage()
     study = optuna.create_study(storage=storage, study_name="s")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     storage.engine.dispose()

@@ -42,7 +42,7 @@ def trial_of(number, state=TrialState.RUNNING, **more):
 
 @pytest.fixture
 def storage(store):
-    return store.optuna_storage()
+    return store.open_optuna_storage()
 
 
 def new_study(storage, name="it"):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from search_spaces.errors import InputError
-from tracking.store.study_queue import LeaseLostError, StudyBusyError, StudyQueue, this_process
+from tracking.store.study_queue import LeaseLostError, StudyBusyError, StudyQueue, identify_process
 
 ELSEWHERE = "other-host/17/12345/1"
 
@@ -55,23 +55,24 @@ def test_an_unknown_study_names_the_nearest(queue):
 
 def test_a_held_study_names_its_holder(queue):
     """A second supervisor is refused while the first lives, even when its lease is late."""
-    queue.claim("digits", this_process(), 30)
+    queue.claim("digits", identify_process(), 30)
     with pytest.raises(StudyBusyError, match=r"worked on by process [0-9]+ on "):
-        queue.claim("digits", this_process(), 30)
+        queue.claim("digits", identify_process(), 30)
 
 
 def test_a_stopped_holder_loses_it_after_a_while(queue):
-    """A supervisor that SIGSTOP holds renews nothing: who watches it for a whole lease may take the study."""
-    code = "import time; from tracking.store.study_queue import this_process as me; print(me(), flush=True); time.sleep(60)"
+    """A supervisor stopped by SIGSTOP renews nothing: after a whole lease another one may take the study."""
+    code = "import time; from tracking.store.study_queue import identify_process\n"
+    code += "print(identify_process(), flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
         try:
             lost = queue.claim("digits", holder.stdout.readline().strip(), 30)
             with pytest.raises(StudyBusyError):
-                queue.claim("digits", this_process(), 0.3)
+                queue.claim("digits", identify_process(), 0.3)
             holder.send_signal(signal.SIGSTOP)
             os.waitpid(holder.pid, os.WUNTRACED)  # a signal takes its time
-            assert queue.unseen_holder("digits").startswith(f"process {holder.pid}")
-            assert queue.claim("digits", this_process(), 0.3)
+            assert queue.find_unseen_holder("digits").startswith(f"process {holder.pid}")
+            assert queue.claim("digits", identify_process(), 0.3)
         finally:
             holder.kill()
     with pytest.raises(LeaseLostError):
@@ -80,22 +81,22 @@ def test_a_stopped_holder_loses_it_after_a_while(queue):
 
 def test_a_dead_holder_frees_the_study_at_once(queue, store):
     """After kill -9 the study can be taken immediately, without waiting for the lease to expire."""
-    code = "from tracking.store.study_queue import this_process; print(this_process())"
+    code = "from tracking.store.study_queue import identify_process; print(identify_process())"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     dead = ended.stdout.strip()
     queue.claim("digits", dead, 3600)
-    assert queue.claim("digits", this_process(), 30).owner == this_process() != dead
+    assert queue.claim("digits", identify_process(), 30).owner == identify_process() != dead
 
 
 def test_a_holder_elsewhere_keeps_it_for_as_long_as_it_renews(queue):
     """What cannot be seen from here is watched: a renewal shows that it lives, none in a whole lease that it is not."""
     lease = queue.claim("digits", ELSEWHERE, 30)
-    assert queue.unseen_holder("digits") == "process 17 on other-host"
+    assert queue.find_unseen_holder("digits") == "process 17 on other-host"
     renewing = threading.Timer(0.2, queue.renew, (lease,))
     renewing.start()
     with pytest.raises(StudyBusyError, match="process 17 on other-host"):
-        queue.claim("digits", this_process(), 20)
-    assert queue.claim("digits", this_process(), 0.3)
+        queue.claim("digits", identify_process(), 20)
+    assert queue.claim("digits", identify_process(), 0.3)
 
 
 def test_no_clock_decides_who_holds_a_study(queue, monkeypatch):
@@ -105,32 +106,32 @@ def test_no_clock_decides_who_holds_a_study(queue, monkeypatch):
     monkeypatch.setattr(time, "time_ns", lambda: 4 * 10**18)
     threading.Timer(0.1, queue.renew, (lease,)).start()
     with pytest.raises(StudyBusyError):
-        queue.claim("digits", this_process(), 20)
+        queue.claim("digits", identify_process(), 20)
     monkeypatch.setattr(time, "time_ns", lambda: 0)
-    assert queue.claim("digits", this_process(), 0.3)
+    assert queue.claim("digits", identify_process(), 0.3)
 
 
 def test_a_wish_reaches_the_holder_alone(queue):
     """What was asked of one supervisor is not asked of the next."""
-    lease = queue.claim("digits", this_process(), 30)
+    lease = queue.claim("digits", identify_process(), 30)
     queue.set_control_request("digits", "pause")
     assert queue.find_control_request("digits") == queue.get("digits").control_request == "pause"
     queue.release(lease)
-    queue.claim("digits", this_process(), 30)
+    queue.claim("digits", identify_process(), 30)
     assert queue.find_control_request("digits") is None
 
 
 def test_a_lost_lease_cannot_be_renewed_or_released(queue, store):
     """A former holder learns that it lost the study, and cannot take it from the new one."""
     lost = queue.claim("digits", ELSEWHERE, 30)
-    held = queue.claim("digits", this_process(), 0.2)
+    held = queue.claim("digits", identify_process(), 0.2)
     with pytest.raises(LeaseLostError):
         queue.renew(lost)
     with store.write() as connection, pytest.raises(LeaseLostError):
         queue.verify(lost, connection)
     queue.release(lost)
     queue.renew(held)
-    assert queue.get("digits").owner == this_process()
+    assert queue.get("digits").owner == identify_process()
 
 
 def test_renewing_uses_up_the_lease(queue):
@@ -150,7 +151,7 @@ def test_one_of_many_gets_it(queue):
     def claim():
         barrier.wait()
         with contextlib.suppress(StudyBusyError):
-            won.append(queue.claim("digits", this_process(), 30))
+            won.append(queue.claim("digits", identify_process(), 30))
 
     threads = [threading.Thread(target=claim) for _ in range(6)]
     for thread in threads:

@@ -57,9 +57,9 @@ def test_whatever_differs_is_refused(tokens):
 def test_scopes_take_each_other_in(tokens):
     """An admin may submit and read, a submitter may read."""
     admin, submitter, reader = (tokens.check(tokens.create(scope, scope)) for scope in ("admin", "submit", "read"))
-    assert [admin.may(scope) for scope in ("read", "submit", "admin")] == [True, True, True]
-    assert [submitter.may(scope) for scope in ("read", "submit", "admin")] == [True, True, False]
-    assert [reader.may(scope) for scope in ("read", "submit", "admin")] == [True, False, False]
+    assert [admin.has_scope(scope) for scope in ("read", "submit", "admin")] == [True, True, True]
+    assert [submitter.has_scope(scope) for scope in ("read", "submit", "admin")] == [True, True, False]
+    assert [reader.has_scope(scope) for scope in ("read", "submit", "admin")] == [True, False, False]
 
 
 def test_bad_wishes_are_refused(tokens):
@@ -86,16 +86,16 @@ def test_a_submission_keeps_its_submitter(store):
         assert not submissions.put("s", "bob", 7, connection)
     found = submissions.find("s")
     assert (found.submitter, found.priority, found.started_ms) == ("ann", 7, None)
-    submissions.started("s", 3)
+    submissions.record_start("s", 3)
     assert submissions.find("s").trials_at_once == 3
-    assert list(submissions.last_started_ms()) == ["ann"]
-    assert submissions.of(["s", "t"]).keys() == {"s"}
+    assert list(submissions.find_last_started_ms()) == ["ann"]
+    assert submissions.find_many(["s", "t"]).keys() == {"s"}
 
 
 def test_a_request_is_remembered_for_its_submitter(store):
     """Two people may choose the same key."""
     submissions = Submissions(store)
     with store.write() as connection:
-        submissions.remember("ann", "k", Request("d", "s"), connection)
-        assert submissions.request("ann", "k", connection) == Request("d", "s")
-        assert submissions.request("bob", "k", connection) is None
+        submissions.store_request("ann", "k", Request("d", "s"), connection)
+        assert submissions.find_request("ann", "k", connection) == Request("d", "s")
+        assert submissions.find_request("bob", "k", connection) is None

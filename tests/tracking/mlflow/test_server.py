@@ -1,4 +1,4 @@
-"""MLflow's own server and pages: what was delivered through the server, seen in a real browser."""
+"""MLflow's server: delivery through it, and its pages in a real browser."""
 
 import html
 import re
@@ -13,8 +13,12 @@ import pytest
 from browser import BROWSER, needs_browser
 
 from search_spaces.errors import KerastudyError
-from tracking.mlflow import ui, urls
-from tracking.outbox.outbox import Outbox, OutboxDelivery
+from tracking.mlflow import urls
+from tracking.mlflow.server import find_free_port, serve
+from tracking.mlflow.sink import make_sink_factory
+from tracking.mlflow.study_pages import list_study_pages
+from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
 
 
@@ -22,7 +26,7 @@ from tracking.store.database import Store
 def server(tmp_path_factory, free_port):
     """A study delivered through a server that was down at first, and that server's address."""
     home = tmp_path_factory.mktemp("home")
-    with Store.open(home) as store, ui.serve(home, {}, port=free_port) as base:
+    with Store.open(home) as store, serve(home, {}, port=free_port) as base:
         yield home, store, base
 
 
@@ -41,7 +45,7 @@ def delivered(server, a_study, keras_file, tmp_path_factory):
     (folder / "history.csv").write_text("epoch,loss\n0,1.0\n")
     records = a_study("digits", folder=str(folder), models={1: keras_file}, register="digits")
     Outbox(store).add(records)
-    delivery = OutboxDelivery(store, base)
+    delivery = OutboxDispatcher(store, make_sink_factory(base, namespace=store.identity))
     delivery.start()
     left = delivery.stop(60)
     assert (left.pending, left.set_aside) == (0, 0), left.last_error
@@ -72,26 +76,28 @@ def test_a_server_that_comes_back_gets_everything(tmp_path, a_study):
         probe.close()
         outbox = Outbox(store)
         outbox.add(a_study("late"))
-        delivery = OutboxDelivery(store, f"http://127.0.0.1:{port}", longest_pause_s=0.5)
+        delivery = OutboxDispatcher(
+            store, make_sink_factory(f"http://127.0.0.1:{port}", namespace=store.identity), longest_pause_s=0.5
+        )
         delivery.start()
         while not delivery.last_error:
             delivery._halt.wait(0.05)
-        assert outbox.pending() == len(a_study("late"))
-        with ui.serve(tmp_path, {}, port=port) as base:
+        assert outbox.count_pending() == len(a_study("late"))
+        with serve(tmp_path, {}, port=port) as base:
             left = delivery.stop(60)
             assert (left.pending, left.set_aside) == (0, 0), left.last_error
-            (board,) = ui.boards(base, base)
+            (shown,) = list_study_pages(base, base)
             servers = [child for child in psutil.Process().children(recursive=True) if f"{port}" in child.cmdline()]
             assert servers
     assert not any(child.is_running() for child in servers)
-    assert (board.study, board.leaderboard.startswith(f"http://127.0.0.1:{port}/#/experiments/")) == ("late", True)
+    assert (shown.study, shown.leadershown.startswith(f"http://127.0.0.1:{port}/#/experiments/")) == ("late", True)
 
 
 def test_a_taken_port_is_no_obstacle():
     """A free port is chosen when the wanted one is in use."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wanted = taken.getsockname()[1]
-        assert ui._free_port("127.0.0.1", wanted) not in {0, wanted}
+        assert find_free_port("127.0.0.1", wanted) not in {0, wanted}
 
 
 def test_a_server_ends_with_the_process_that_started_it(tmp_path):
@@ -99,7 +105,7 @@ def test_a_server_ends_with_the_process_that_started_it(tmp_path):
     code = (
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from tracking.mlflow.ui import start_server\n"
+        "from tracking.mlflow.server import start_server\n"
         'sleeps = \'import subprocess, sys; subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"])\'\n'
         "child = start_server([sys.executable, '-c', sleeps], open(sys.argv[1], 'wb'), os.environ)\n"
         "print(child.pid, flush=True); time.sleep(60)\n"
@@ -119,7 +125,7 @@ def test_a_server_ends_with_the_process_that_started_it(tmp_path):
 
 def test_a_server_that_is_set_is_only_named(tmp_path):
     """With MLFLOW_TRACKING_URI at a server nothing is started."""
-    with ui.serve(tmp_path, {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}) as base:
+    with serve(tmp_path, {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}) as base:
         assert base == "http://mlflow:5000"
     assert not list(tmp_path.iterdir())
 
@@ -128,8 +134,8 @@ def test_a_server_that_fails_names_its_log(tmp_path):
     """A server that cannot start is a clear error with the place of its log."""
     environ = {"MLFLOW_TRACKING_URI": "nosuch://host/name"}
     with (
-        pytest.raises(KerastudyError, match=r"ended at once .* its log is .*mlflow-ui\.log"),
-        ui.serve(tmp_path, environ, port=0),
+        pytest.raises(KerastudyError, match=r"ended at once .* its log is .*mlflow-server\.log"),
+        serve(tmp_path, environ, port=0),
     ):
         pass
 
@@ -138,8 +144,8 @@ def test_a_server_that_fails_names_its_log(tmp_path):
 def test_the_leaderboard_shows_the_objective(delivered, tmp_path):
     """The leaderboard's address opens a table with the trials by score, the objective's column and the parameters."""
     home, base = delivered
-    (board,) = ui.boards(urls.home_tracking_uri(home), base)
-    page = seen(board.leaderboard, tmp_path, wanted="digits-t001")
+    (shown,) = list_study_pages(urls.make_home_tracking_uri(home), base)
+    page = seen(shown.leaderboard, tmp_path, wanted="digits-t001")
     assert "Leaderboard digits" in page
     columns = set(re.findall(r'role="columnheader"[^>]* col-id="[a-z]+\.`([^`]+)`"', page))
     assert {"best_val_accuracy", "learning_rate", "optimizer", "momentum", "state"} <= columns
@@ -151,8 +157,8 @@ def test_the_leaderboard_shows_the_objective(delivered, tmp_path):
 def test_the_note_links_to_the_leaderboard(delivered, tmp_path):
     """The study's page shows its result in words, with links that stay on the same MLflow."""
     home, base = delivered
-    (board,) = ui.boards(urls.home_tracking_uri(home), base)
-    page = seen(board.run, tmp_path, wanted="best val_accuracy 0.8")
+    (shown,) = list_study_pages(urls.make_home_tracking_uri(home), base)
+    page = seen(shown.run, tmp_path, wanted="best val_accuracy 0.8")
     assert "Finished: best val_accuracy 0.8, trial 1" in page
     targets = [html.unescape(target) for target in re.findall(r'href="([^"]*viewStateShareKey[^"]*)"', page)]
     assert targets

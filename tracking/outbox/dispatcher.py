@@ -1,0 +1,258 @@
+"""The dispatcher: a thread that delivers the outbox's rows to a record sink, in order.
+
+Training never waits for MLflow. While MLflow is away, the thread tries again without end, at growing intervals. A row
+that MLflow refuses (no outage: for example a parameter logged again with another value) is set aside after a few
+attempts. It gets another chance every few minutes, when the study ends, and when delivery next starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+import tenacity
+
+from tracking.outbox.outbox import Backlog, Outbox, Row
+from tracking.outbox.records import TrialRecord
+from tracking.outbox.sink import DeliveryEndedError, RecordSink, Severity, SinkFactory
+from tracking.store.database import Store
+from tracking.testing.failpoints import hit
+
+# Attempts before a row is set aside. An outage costs none.
+_ATTEMPTS: Final = {"refused": 3, "unclear": 30}
+_MOST_ATTEMPTS: Final = max(_ATTEMPTS.values())
+_SECOND_CHANCE_S: Final = 300.0
+_WINDOW_ROWS: Final = 400
+# More trials in a batch save requests; but a failure repeats the whole batch.
+_TRIALS_TOGETHER: Final = 10
+_POLL_S: Final = 0.5
+_LEAVING_S: Final = 2.0
+_log = logging.getLogger(__name__)
+# Without a handler Python would print tracebacks over the progress bars; the interfaces choose a handler.
+_log.addHandler(logging.NullHandler())
+
+
+class OutboxDispatcher:
+    """Delivery of the outbox of one study, or of all, in a thread.
+
+    Only one process may deliver a study's rows at a time: the holder of the study's lease.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        connect: SinkFactory,
+        *,
+        study: str | None = None,
+        longest_pause_s: float = 10.0,
+        may_deliver: Callable[[], bool] | None = None,
+    ) -> None:
+        """Prepare delivery; nothing is imported or opened before `start`.
+
+        Args:
+            store: the database that holds the outbox.
+            connect: connects to the sink; called in the thread.
+            study: deliver the rows of this study; of every study if None.
+            longest_pause_s: the longest wait between two attempts while MLflow is away.
+            may_deliver: checked before each request and before each write to the store; delivery ends when it
+                returns False. Always allowed if None. May be set until `start`.
+        """
+        self._outbox = Outbox(store)
+        self._study = study
+        self._connect = connect
+        self._longest_pause_s = longest_pause_s
+        self.may_deliver = may_deliver
+        self._closing = threading.Event()
+        self._halt = threading.Event()
+        self._writing = threading.Lock()
+        self._is_abandoned = False
+        self._is_hurried = False
+        self._thread: threading.Thread | None = None
+        self._most_attempts = dict(_ATTEMPTS)
+        self._second_chance_at = time.monotonic() + _SECOND_CHANCE_S
+        self.last_error = ""
+        self.is_connected = False
+
+    def start(self) -> None:
+        """Start the thread; rows that were set aside earlier get another chance."""
+        self._outbox.retry_set_aside(self._study)
+        self._thread = threading.Thread(target=self._run, name="mlflow-delivery", daemon=True)
+        self._thread.start()
+
+    def hurry(self) -> None:
+        """End the wait of `stop`; safe to call from a signal handler."""
+        self._is_hurried = True
+
+    def stop(self, flush_s: float) -> Backlog:
+        """Deliver waiting rows for at most `flush_s` seconds, end the thread, and return the backlog.
+
+        A request that hangs is abandoned after two more seconds with its daemon thread, which sends and writes
+        nothing from then on.
+        """
+        self._closing.set()
+        deadline = time.monotonic() + flush_s
+        if flush_s > 0 and self._is_running():
+            self._outbox.retry_set_aside(self._study, attempts=_MOST_ATTEMPTS - 1)
+        while self._is_running() and not self._is_hurried and time.monotonic() < deadline:
+            if not self._outbox.count_pending(self._study):
+                break
+            self._halt.wait(0.05)
+        self._halt.set()
+        if self._thread is not None and not self._is_abandoned:
+            self._thread.join(timeout=_LEAVING_S)
+            self._abandon()
+        return self._outbox.read_backlog(self._study)
+
+    def _abandon(self) -> None:
+        """Prevent further writes of the thread; wait for the present one, but not without bounds."""
+        is_free = self._writing.acquire(timeout=_LEAVING_S)
+        self._is_abandoned = True
+        if is_free:
+            self._writing.release()
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _check(self) -> None:
+        if self._is_abandoned:
+            raise DeliveryEndedError("delivery was stopped")
+        if self.may_deliver is not None and not self.may_deliver():
+            raise DeliveryEndedError("another process works on the study now, and delivers its records")
+
+    def _write(self, change: Callable[[], None]) -> None:
+        with self._writing:
+            self._check()
+            change()
+
+    def _run(self) -> None:
+        while not self._halt.is_set():
+            try:
+                self._deliver_until_halted()
+            except DeliveryEndedError as ended:
+                self.last_error = str(ended)
+                return
+            except Exception as error:  # outermost loop of the thread: only `stop` may end it
+                _log.exception("delivery to MLflow was interrupted and starts again")
+                self.last_error = _describe_error(error)
+                self._pause(5.0)
+
+    def _deliver_until_halted(self) -> None:
+        sink = self._make_retrying(_is_retried)(self._connect, self._check)
+        self.is_connected = True
+        for opened in self._outbox.list_opened(self._study):
+            sink.remember(opened)
+        while not self._halt.is_set():
+            rows = self._outbox.read_next_rows(self._study, _WINDOW_ROWS)
+            for together in group_rows(rows):
+                is_settled = self._deliver(sink, together)
+                if self._halt.is_set():
+                    return
+                if not is_settled:
+                    break
+            # A pause after a few rows: rows that are added meanwhile are delivered together.
+            if len(rows) < _WINDOW_ROWS and self._halt.wait(0.05 if self._closing.is_set() else _POLL_S):
+                return
+            self._retry_set_aside_rows()
+
+    def _deliver(self, sink: RecordSink, rows: Sequence[Row]) -> bool:
+        """Deliver rows, wait for the end of any outage, and return whether the next rows may follow.
+
+        A failure that is no outage counts as an attempt. The next rows may follow once these are set aside.
+        """
+        self._check()
+        severity: Severity = "outage"
+
+        def is_outage(error: BaseException) -> bool:
+            nonlocal severity
+            if not isinstance(error, Exception) or isinstance(error, DeliveryEndedError):
+                return False
+            severity = sink.classify_error(error)
+            if severity == "outage":
+                message = _describe_error(error)
+                self._write(lambda: self._outbox.record_error(rows[:1], message, attempts=rows[0].attempts))
+            return severity == "outage"
+
+        try:
+            self._make_retrying(is_outage)(sink.deliver, [row.record for row in rows])
+        except (tenacity.RetryError, DeliveryEndedError):
+            self._check()
+            return False
+        except Exception as error:
+            return self._count_failure(rows, error, severity)
+        hit("rows-delivered")
+        self._write(lambda: self._outbox.acknowledge(rows))
+        hit("rows-acknowledged")
+        self._most_attempts = dict(_ATTEMPTS)
+        self.last_error = ""
+        return True
+
+    def _count_failure(self, rows: Sequence[Row], error: Exception, severity: Severity) -> bool:
+        """Record a failure and return whether it was the last one allowed, so that the rows are set aside."""
+        attempts = rows[0].attempts + 1
+        message = self.last_error = _describe_error(error)
+        is_last = attempts >= self._most_attempts[severity]
+        self._write(lambda: self._outbox.record_error(rows, message, attempts=attempts, set_aside=is_last))
+        if not is_last:
+            self._pause(min(self._longest_pause_s, 0.2 * 2**attempts))
+            return False
+        _log.error("set aside %d rows for MLflow: %s", len(rows), message, exc_info=error)
+        # If the fault is the server's, the next rows must not wait as long as these did.
+        self._most_attempts = dict.fromkeys(_ATTEMPTS, min(_ATTEMPTS.values()))
+        return True
+
+    def _retry_set_aside_rows(self) -> None:
+        """Retry rows that were set aside, every few minutes: the cause may be gone."""
+        if time.monotonic() >= self._second_chance_at:
+            self._second_chance_at = time.monotonic() + _SECOND_CHANCE_S
+            self._write(lambda: self._outbox.retry_set_aside(self._study, attempts=_MOST_ATTEMPTS - 1))
+
+    def _make_retrying(self, is_outage: Callable[[BaseException], bool]) -> tenacity.Retrying:
+        def record_last_error(state: tenacity.RetryCallState) -> None:
+            if state.outcome is not None:
+                self.last_error = _describe_error(state.outcome.exception())
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_outage),
+            wait=tenacity.wait_exponential(multiplier=0.2, max=self._longest_pause_s) + tenacity.wait_random(0, 0.3),
+            stop=tenacity.stop_when_event_set(self._halt),
+            sleep=self._pause,
+            before_sleep=record_last_error,
+        )
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; once `stop` was called, only briefly, so that the flush tries often."""
+        if not self._closing.wait(seconds):
+            return
+        self._halt.wait(min(seconds, 0.5))
+
+
+def group_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield batches of rows, in order: rows of a few trials together, any other row alone.
+
+    A row that failed before is sent alone too, so that a bad row does not hold up others.
+    """
+    together: list[Row] = []
+    for row in rows:
+        is_of_trial = isinstance(row.record, TrialRecord) and row.attempts == 0
+        trials = {(each.study, each.record.number) for each in (*together, row) if isinstance(each.record, TrialRecord)}
+        if together and (not is_of_trial or len(trials) > _TRIALS_TOGETHER):
+            yield together
+            together = []
+        if is_of_trial:
+            together.append(row)
+        else:
+            yield [row]
+    if together:
+        yield together
+
+
+def _is_retried(error: BaseException) -> bool:
+    return not isinstance(error, DeliveryEndedError)
+
+
+def _describe_error(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:500]
