@@ -21,7 +21,7 @@ _LONGEST = (
     "test_export.py",
     "test_cli.py",
     "test_replaying.py",
-    "test_own_models.py",
+    "test_user_models.py",
     "test_disk_full.py",
 )
 """Files of minutes: begun last, one of them would keep a process busy when all others are done."""

@@ -1,4 +1,4 @@
-"""The documentation says what the code does: nothing is missing from it, and every example in it holds."""
+"""The documentation matches the code: nothing is missing from it, and every example in it works."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_every_section_is_documented() -> None:
 def test_every_verb_is_documented() -> None:
     """The page of commands is generated, and every verb has a line in the README or the getting-started page."""
     assert "<!-- generated: command -->" in _text(ROOT / "docs/command-line.md")
-    told = _text(ROOT / "docs/command-line.md")
-    assert [verb for verb in _verbs() if f"### `kerastudy {verb}`" not in told] == []
+    page = _text(ROOT / "docs/command-line.md")
+    assert [verb for verb in _verbs() if f"### `kerastudy {verb}`" not in page] == []
 
 
 def test_every_setting_is_documented() -> None:
@@ -142,8 +142,8 @@ def test_every_example_runs(file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_own_code_runs_as_shown(tmp_path: Path) -> None:
-    """The model and the data of one's own that the page shows run, each with the study file shown below it."""
+def test_user_code_runs_as_shown(tmp_path: Path) -> None:
+    """The user model and the loader on the page run, each with the study file below it."""
     page = ROOT / "docs/own-code.md"
     _write_shown_code(page, tmp_path)
     settings = {"KERASTUDY_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": ""}
@@ -161,7 +161,7 @@ def test_own_code_runs_as_shown(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_keras_tuner_page_runs_as_shown(tmp_path: Path) -> None:
-    """The hypermodel that the page brings to a study file, and the tuner that it gives our oracle, both run."""
+    """The hypermodel on the page runs from its study file, and the tuner on the page runs with our oracle."""
     page = ROOT / "docs/keras-tuner.md"
     _write_shown_code(page, tmp_path)
     settings = {"KERASTUDY_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": ""}

@@ -1,4 +1,4 @@
-"""What a hypermodel asks and no space declares is answered from Optuna by KerasTuner's own rules."""
+"""Undeclared hyperparameters of a hypermodel get values from Optuna by KerasTuner's rules."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Asker:
     def hp(self, trial=None):
         """Return hyperparameters of one trial."""
         trial = trial or self.study.ask()
-        return TrialHyperParameters({}, lambda asked: suggest_value(make_request(asked), trial, self.known))
+        return TrialHyperParameters({}, lambda each: suggest_value(make_request(each), trial, self.known))
 
     def first(self, *hyperparameters):
         """Return the hyperparameters of a first trial, which takes the defaults."""
@@ -41,7 +41,7 @@ def asker():
 
 
 def test_values_and_space(asker):
-    """What was asked is in `values` and in `space`, `get` finds it, and a copy has both."""
+    """Requests are in `values` and in `space`, `get` finds it, and a copy has both."""
     hp = asker.hp()
     assert hp.values == {}
     assert hp.space == []
@@ -70,7 +70,7 @@ def test_name_scopes(asker):
 
 
 def test_parent_name(asker):
-    """Of two parameters of one name only the one whose parent has its value is asked for; the other is None."""
+    """Of two parameters of one name only the one whose parent has its value is requested; the other is None."""
     for _ in range(20):
         trial = asker.study.ask()
         hp = asker.hp(trial)
@@ -145,7 +145,7 @@ def test_conditions_on_true_and_false(asker):
 
 
 def test_populated_values_stay(asker):
-    """A value that stands in `values` is what a question gets."""
+    """A value that stands in `values` is the value of a request."""
     hp = asker.hp()
     hp.values["name"] = "populated"
     assert hp.Choice("name", ["populated", "default"], default="default") == "populated"
@@ -220,7 +220,7 @@ def test_a_default_that_is_no_value_is_left_out(asker):
 
 
 def test_what_is_asked_of_a_copy_keeps_its_default(asker):
-    """So KerasTuner's `tunable=False` works: new questions on a copy are not searched, known values hold."""
+    """So KerasTuner's `tunable=False` works: new requests on a copy are not searched, known values hold."""
 
     class Untunable(keras_tuner.HyperModel):
         def build(self, hp):
@@ -233,7 +233,7 @@ def test_what_is_asked_of_a_copy_keeps_its_default(asker):
 
 
 def test_asked_again_the_same():
-    """A trial that is begun anew in another process gets the values that it had."""
+    """A trial that starts again in another process gets the same values."""
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="it")
     trial = study.ask()
@@ -246,10 +246,10 @@ def test_asked_again_the_same():
         return hp.values
 
     known = {}
-    first = build(TrialHyperParameters({}, lambda asked: suggest_value(make_request(asked), trial, known)))
+    first = build(TrialHyperParameters({}, lambda each: suggest_value(make_request(each), trial, known)))
     again = optuna.Trial(optuna.load_study(study_name="it", storage=storage), trial._trial_id)
     known_again = dict(study.trials[0].distributions)
-    second = build(TrialHyperParameters({}, lambda asked: suggest_value(make_request(asked), again, known_again)))
+    second = build(TrialHyperParameters({}, lambda each: suggest_value(make_request(each), again, known_again)))
     assert first == second
 
 

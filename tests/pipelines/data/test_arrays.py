@@ -1,4 +1,4 @@
-"""Sources that hand over values: .npz files, loader functions and tf.data."""
+"""Sources of values: .npz files, loader functions and tf.data."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ def test_npz_with_x_and_y(tmp_path):
 
 
 def test_npz_with_parts(tmp_path):
-    """x_test and x_validation are given parts; x_train is divided as the study file says."""
+    """x_test and x_validation are given parts; x_train is split as declared."""
     given = {f"x_{part}": np.zeros((rows, 2)) for part, rows in (("train", 5), ("validation", 3), ("test", 2))}
     given |= {f"y_{part}": np.zeros(rows) for part, rows in (("train", 5), ("validation", 3), ("test", 2))}
     np.savez(tmp_path / "d.npz", **given)
@@ -82,7 +82,7 @@ def test_parts_of_different_shapes(problem):
 
 
 def test_loader_that_fails(tmp_path, problem):
-    """An error in a person's loader is reported with its line in their file."""
+    """An error in a user's loader is reported with file and line."""
     (tmp_path / "loader.py").write_text("def load():\n    return 1 / 0\n")
     found = problem(call_loader, "loader.py:load", tmp_path, "data.source")
     assert "ZeroDivisionError" in found.message

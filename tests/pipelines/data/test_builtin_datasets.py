@@ -34,7 +34,7 @@ def test_unknown_set(problem, function, arguments):
 
 
 def test_keras_set_from_the_cache(tmp_path, monkeypatch):
-    """A set in Keras's cache loads from there, its own test rows kept as the test part."""
+    """A set in Keras's cache loads from there, its test rows kept as the test part."""
     import keras
 
     (tmp_path / "datasets").mkdir()
@@ -42,7 +42,7 @@ def test_keras_set_from_the_cache(tmp_path, monkeypatch):
     arrays = {"x_train": np.zeros((6, 28, 28), np.uint8), "y_train": np.arange(6, dtype=np.uint8)}
     np.savez(file, **arrays, x_test=np.ones((2, 28, 28), np.uint8), y_test=np.array([0, 1], np.uint8))
     monkeypatch.setattr(keras.src.utils.file_utils.config, "keras_home", lambda: str(tmp_path))
-    # Keras knows the real file's hash, and would download it again.
+    # Keras compares the file's hash, and would download it again.
     monkeypatch.setattr(keras.src.utils.file_utils, "validate_file", lambda *_, **__: True)
     raw = load_keras("mnist", "data.source")
     assert raw.array.shape == (8, 28, 28)

@@ -44,7 +44,7 @@ def complaint(raw: RawData, problem, **keys):
     ],
 )
 def test_types_inferred_from_text(cells, kind, values):
-    """Numbers, booleans and ISO dates are told apart; NA, infinity and beyond float32 are missing among them."""
+    """Numbers, booleans and ISO dates are distinguished; NA, infinity and beyond float32 are missing among them."""
     found = column(csv_of(a=cells))
     assert found.kind == kind
     assert np.array_equal(found.values, np.array(values, dtype=np.float64), equal_nan=True)
@@ -136,7 +136,7 @@ def test_python_objects(problem):
 
 
 def test_column_without_values():
-    """A column with no value in any row is left out, and a note says so."""
+    """A column with no value in any row is left out, and a note reports it."""
     raw = csv_of(a=["1", "2"], b=["", "NA"])
     columns, notes = read_columns(raw.table, raw, spec())
     assert [found.name for found in columns] == ["a"]

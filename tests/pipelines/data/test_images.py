@@ -61,7 +61,7 @@ def test_broken_picture(tmp_path, problem):
 
 @pytest.mark.parametrize("folders", [[], ["a", "b"]])
 def test_no_pictures(tmp_path, problem, folders):
-    """A folder without pictures says what was expected."""
+    """A folder without pictures is refused with the expected form."""
     for name in folders:
         (tmp_path / name).mkdir()
     assert "one sub-folder a class" in problem(read_images, tmp_path, "p", None, "data.source").message

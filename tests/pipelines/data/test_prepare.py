@@ -70,7 +70,7 @@ def test_saved_model_gives_the_arrays(base, part):
 
 
 def test_regression_statistics(base):
-    """A regression keeps labels in their own units, and says how training rows scale them."""
+    """A regression keeps labels in their unit, with the scale of the training rows."""
     np.savez(base / "d.npz", x=np.arange(40.0), y=np.linspace(1, 5, 40))
     summary = prepare(spec("d.npz", target="strength"), base, base / "ready", "dense")
     y = load_part(base / "ready", "train").y
@@ -83,7 +83,7 @@ def test_regression_statistics(base):
 
 
 def test_codes(base):
-    """Embedded columns come as codes, named like their inputs, with as many codes as the summary says."""
+    """Embedded columns come as codes, named like their inputs, with as many codes as in the summary."""
     summary = prepare(
         spec(target="label", columns={"colour": {"encoding": "embedding"}}), base, base / "ready", "dense"
     )
@@ -94,7 +94,7 @@ def test_codes(base):
 
 
 def test_folds(base):
-    """Every fold has features of the summary's shape, adapted to its own training rows."""
+    """Every fold has features of the summary's shape, adapted to its training rows."""
     summary = prepare(spec(target="label", split={"folds": 3, "test": 0.2}), base, base / "ready", "dense")
     assert summary.folds == 3
     means = []
@@ -115,7 +115,7 @@ def test_without_test_rows(base):
 
 
 def test_split_is_written(base):
-    """split.csv says of each line of the file which part it is in."""
+    """split.csv holds the part of each line of the file."""
     prepare(spec(target="label"), base, base / "ready", "dense")
     split = pd.read_csv(base / "ready" / "split.csv")
     assert split["row"].tolist() == [f"line {line}" for line in range(2, 62)]
@@ -143,7 +143,7 @@ def test_arrays_with_missing_values(base):
 
 
 def test_prepared_once(base, monkeypatch):
-    """The same data and study file are prepared once; a changed file, or key, anew."""
+    """The same data and study file are prepared once; a changed file, or key, again."""
     made = []
     write = module._write_fold
     monkeypatch.setattr(module, "_write_fold", lambda *arguments: (made.append(1), write(*arguments)))
@@ -159,7 +159,7 @@ def test_prepared_once(base, monkeypatch):
 
 
 def test_loader_is_asked_again(base):
-    """A loader's rows are known by their values: other values are prepared anew, the same ones are not."""
+    """A loader's rows are identified by their values: other values are prepared again, the same ones are not."""
     code = "import numpy as np\n\ndef load():\n    return np.load('{}')['x'], np.arange(30) % 2\n"
     (base / "loader.py").write_text(code.format(base / "x.npz"))
     folder = base / "ready"
@@ -187,7 +187,7 @@ def test_interrupted(base, monkeypatch):
 
 
 def test_folder_of_another_version(base):
-    """A folder that another version wrote is prepared anew instead of being misread."""
+    """A folder that another version wrote is prepared again instead of being misread."""
     prepare(spec(target="label"), base, base / "ready", "dense")
     path = base / "ready" / "summary.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": -1}))
@@ -237,7 +237,7 @@ def test_nothing_written_for_bad_input(base):
 
 
 def test_notes(base):
-    """Choices made for a person are in the summary's notes, and every column is described."""
+    """Choices made for the user are in the summary's notes, and every column is described."""
     table = pd.read_csv(base / "data.csv", keep_default_na=False)
     table["empty"], table["code"] = "", [f"id{index}" for index in range(60)]
     table.to_csv(base / "data.csv", index=False)

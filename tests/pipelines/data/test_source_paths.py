@@ -32,7 +32,7 @@ def test_paths_start_from_the_study_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("https://example.org/d.csv", "is an address; download it and name the file, or write a loader"),
         (
@@ -44,7 +44,7 @@ def test_paths_start_from_the_study_file(tmp_path):
         ("notes.txt", 'got a file ending in ".txt"'),
     ],
 )
-def test_what_cannot_be_read_is_refused(tmp_path, source, said):
+def test_what_cannot_be_read_is_refused(tmp_path, source, message):
     """A missing file names its neighbours, hidden ones apart."""
     for name, text in {"d.csv": "a\n1\n", "empty.csv": "", "notes.txt": "x", ".hidden.csv": "a"}.items():
         (tmp_path / name).write_text(text)
@@ -52,11 +52,11 @@ def test_what_cannot_be_read_is_refused(tmp_path, source, said):
         find_source(source, tmp_path, "data.source")
     (problem,) = refused.value.problems
     assert problem.path == "data.source"
-    assert said in problem.message
+    assert message in problem.message
 
 
 def test_every_source_is_looked_for(tmp_path):
-    """Missing validation and test files are told together with a missing source."""
+    """Missing validation and test files are reported together with a missing source."""
     with pytest.raises(InputError) as refused:
         check_source_paths(spec("a.csv", validation_source="b.csv", test_source="c.csv"), tmp_path)
     assert [problem.path for problem in refused.value.problems] == [
@@ -76,7 +76,7 @@ def test_a_loader_is_told_from_a_path():
 
 
 def test_all_files_of_a_study_are_known(tmp_path):
-    """A folder counts with all that is in it, a loader with its own file, a named set with none."""
+    """A folder counts with all that is in it, a loader with its file, a named set with none."""
     (tmp_path / "images" / "cat").mkdir(parents=True)
     (tmp_path / "images" / "cat" / "1.png").touch()
     (tmp_path / "load.py").touch()

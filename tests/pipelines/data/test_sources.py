@@ -51,7 +51,7 @@ def test_separate_files(folder):
 
 
 def test_columns_that_differ(folder, problem):
-    """A separate file with other columns is blamed by its own key."""
+    """A separate file with other columns is reported at its key."""
     (folder / "more.csv").write_text("a,target\n1,2\n")
     found = problem(load, spec(test_source="more.csv"), folder, "dense")
     assert found.path == "data.test_source"
@@ -77,7 +77,7 @@ def test_two_ways_of_dividing(folder, problem, split, extra, path):
 
 
 def test_part_given_twice(folder, problem):
-    """A test file besides a source that brings its own test rows is refused."""
+    """A test file is refused if the source has test rows."""
     (folder / "loader.py").write_text("def load():\n    p = ([[1.0]], [0])\n    return {'train': p, 'test': p}\n")
     found = problem(load, spec("loader.py:load", test_source="more.csv"), folder, "dense")
     assert found.path == "data.test_source"

@@ -36,7 +36,7 @@ def sizes(split, fold=0):
 
 
 def test_shares():
-    """Parts have the shares asked for; the defaults are 0.2 and 0.1."""
+    """Parts have the declared shares; the defaults are 0.2 and 0.1."""
     assert sizes(split_rows(rows_of(100), numbers(100), spec())) == [70, 20, 10]
     assert sizes(split_rows(rows_of(100), numbers(100), spec(validation=0.5, test=0.0))) == [50, 50, 0]
 
@@ -98,7 +98,7 @@ def table(words) -> RawData:
 
 
 def test_column():
-    """A column of the table says each row's part."""
+    """A column of the table holds each row's part."""
     split = split_rows(table(["train", " Test ", "validation", "train"]), numbers(4), spec(column="part"))
     assert [split.select_rows(part).tolist() for part in PARTS] == [[0, 3], [2], [1]]
 
@@ -182,26 +182,26 @@ def test_parts_of_any_data(counts, validation, test, seed):
 
 @pytest.mark.parametrize("own_folds", [None, 3])
 @pytest.mark.parametrize("folds", [1, 2, 5])
-def test_divided_anew(own_folds, folds):
+def test_divided_again(own_folds, folds):
     """The test rows stay; of all others each validates one fold, or all of them are trained on."""
-    own, labels = spec(seed=4, folds=own_folds), classes(60, 40)
-    split = split_rows(rows_of(100), labels, own)
-    anew = divide_again(split, labels, own, folds)
+    declared, labels = spec(seed=4, folds=own_folds), classes(60, 40)
+    split = split_rows(rows_of(100), labels, declared)
+    again = divide_again(split, labels, declared, folds)
     others = np.flatnonzero(split.part != "test")
-    assert (anew.select_rows("test") == split.select_rows("test")).all()
-    assert anew.folds == folds
+    assert (again.select_rows("test") == split.select_rows("test")).all()
+    assert again.folds == folds
     if folds == 1:
-        assert (anew.select_rows("train") == others).all()
-        assert (anew.select_rows("validation") == split.select_rows("validation")).all()
+        assert (again.select_rows("train") == others).all()
+        assert (again.select_rows("validation") == split.select_rows("validation")).all()
         return
-    validated = np.concatenate([anew.select_rows("validation", fold) for fold in range(folds)])
+    validated = np.concatenate([again.select_rows("validation", fold) for fold in range(folds)])
     assert (np.sort(validated) == others).all()
     for fold in range(folds):
-        both = np.concatenate([anew.select_rows("train", fold), anew.select_rows("validation", fold)])
+        both = np.concatenate([again.select_rows("train", fold), again.select_rows("validation", fold)])
         assert (np.sort(both) == others).all()
 
 
-def test_too_many_folds_anew_are_refused(problem):
+def test_too_many_folds_again_are_refused(problem):
     """The key to blame is that of the selection."""
     labels = classes(60, 3)
     split = split_rows(rows_of(63), labels, spec(test=0.0))

@@ -73,7 +73,7 @@ def test_byte_order_mark_is_no_part_of_the_name(tmp_path):
 
 
 def test_parquet_keeps_types(tmp_path):
-    """Parquet columns keep their own types, and rows are counted from 1."""
+    """Parquet columns keep their types, and rows are counted from 1."""
     frame = pd.DataFrame({"a": [1.5, np.nan], "b": ["x", None], "c": [True, False]})
     frame.to_parquet(tmp_path / "data.parquet")
     raw = read_parquet(tmp_path / "data.parquet", "data.parquet", "data.source")

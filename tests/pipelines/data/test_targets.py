@@ -164,7 +164,7 @@ def test_target_is_taken_from_the_table():
     ],
 )
 def test_targets_that_are_not_there(problem, keys, path, expected):
-    """A target must be named, be there, and be nothing else besides."""
+    """A target must be named, be there, and be nothing else."""
     found = problem(split_target, table_of(a=[1], strength=[2]), spec(**keys))
     assert found.path == path
     assert expected in found.message

@@ -27,7 +27,7 @@ def tasks():
 
 @pytest.fixture
 def context():
-    """Return a function that makes a context: five dense columns and 64 rows unless told otherwise."""
+    """Return a function that makes a context: five dense columns and 64 rows by default."""
 
     def make(kind="binary", features=FIVE_COLUMNS, train_rows=64, per_layer=(), **training):
         return ModelContext(features, TASKS[kind], TrainingSpec(**training), train_rows, frozenset(per_layer))
@@ -50,7 +50,7 @@ def given():
 
 @pytest.fixture
 def requests(given):
-    """Return a function that makes the questions of a family, answered with these values."""
+    """Return a function that makes the requests of a family, with these values."""
     from pipelines.models.catalogue import find_family
     from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
@@ -69,7 +69,7 @@ def _seeded():
 
 @pytest.fixture
 def rows():
-    """Return a function that makes 64 rows of targets for a kind of task, with 5 features that tell of them."""
+    """Return a function that makes 64 rows of targets for a kind of task, with 5 features that predict them."""
 
     def make(kind):
         rng = np.random.default_rng(7)

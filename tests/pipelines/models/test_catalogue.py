@@ -28,7 +28,7 @@ def test_the_catalogue_imports_no_keras():
 
 @pytest.mark.parametrize("parameter", EVERY_PARAMETER)
 def test_defaults_and_ranges_are_usable(parameter):
-    """No parameter refuses its own default, the ends of its range, or one of its choices."""
+    """No parameter refuses its default, the ends of its range, or one of its choices."""
     offered = [parameter.default, *parameter.choices]
     offered += [parameter.low, parameter.high] if parameter.kind != "categorical" else []
     assert [parameter.find_problem(value) for value in offered] == [None] * len(offered)
@@ -57,7 +57,7 @@ def test_a_space_shows_which_parameters_it_gives_per_layer():
 
 
 def test_an_unknown_family_is_named_with_the_nearest():
-    """A misspelt family gives the nearest name and the way to one's own code."""
+    """A misspelt family gives the nearest name and the way to name a user model."""
     with pytest.raises(InputError, match=r'no model family is called "mpl"; did you mean "mlp".*file.py:function'):
         find_family("mpl")
 

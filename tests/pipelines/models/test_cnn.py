@@ -90,7 +90,7 @@ def test_dense_units_add_a_layer_before_the_prediction(units, build):
 
 
 def test_dropout_follows_each_block_and_the_dense_layer(build):
-    """Dropout has its block's rate; the dense layer goes with the last block."""
+    """Dropout has its block's rate; the dense layer has the values of the last block."""
     model = build(per_layer=["dropout"], dense_units=4, dropout_1=0.1, dropout_2=0.3)
     assert [layer.rate for layer in layers_of(model, keras.layers.Dropout)] == [0.1, 0.3, 0.3]
 
@@ -145,13 +145,13 @@ def test_tables_are_refused(context, given):
 
 
 def test_every_catalogue_parameter_is_asked_for_and_nothing_else(context, given):
-    """What is not the optimizer's is asked for by any build that turns everything on."""
+    """A build with everything turned on requests all parameters that are not the optimizer's."""
     from pipelines.models.optimizer_catalogue import OPTIMIZER_PARAMETERS
     from pipelines.models.schedule_catalogue import SCHEDULE_PARAMETERS
 
     hp = given(dense_units=4)
     Cnn(context("multiclass", Features(image=(8, 8, 1)))).build(hp)
     shared = {parameter.name for parameter in (*OPTIMIZER_PARAMETERS, *SCHEDULE_PARAMETERS)}
-    own = {parameter.name for parameter in find_family("cnn").parameters} - shared
-    assert own <= set(hp.values)
+    declared = {parameter.name for parameter in find_family("cnn").parameters} - shared
+    assert declared <= set(hp.values)
     assert [name for name in hp.values if not find_family("cnn").has_parameter(name)] == []

@@ -29,7 +29,7 @@ def test_what_the_caller_passes_to_fit_wins(context, given, rows):
 
 @pytest.mark.parametrize(("weights", "share"), [(None, 0.25), ("balanced", 0.5), ({"yes": 9.0}, 0.75)])
 def test_class_weights_move_the_fitted_bias(weights, share, context, given):
-    """On features that tell nothing, the fitted probability is the class's share of the weights.
+    """On features without information, the fitted probability is the class's share of the weights.
 
     There are 48 rows of `no` and 16 of `yes`: unweighted 16/64, balanced 1/2, and 9 x 16 / (48 + 9 x 16) = 0.75.
     """

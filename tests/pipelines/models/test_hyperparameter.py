@@ -1,4 +1,4 @@
-"""Hyperparameters: which values they refuse, and how they say so."""
+"""Hyperparameters: the values that they refuse, and the messages."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_usable_values_are_not_refused(parameter, value):
 
 
 @pytest.mark.parametrize(
-    ("parameter", "value", "said"),
+    ("parameter", "value", "message"),
     [
         (RATE, 1.5, "dropout expects a number from 0 to 0.99, got 1.5"),
         (RATE, "0.1", "dropout expects a number, got '0.1'"),
@@ -32,6 +32,6 @@ def test_usable_values_are_not_refused(parameter, value):
         (NAME, "thanh", "activation cannot be 'thanh'; did you mean \"tanh\"? The choices are: relu, tanh"),
     ],
 )
-def test_unusable_values_are_refused_in_words(parameter, value, said):
+def test_unusable_values_are_refused_in_words(parameter, value, message):
     """A refusal names the parameter, what it expects and what it got, with the nearest right word."""
-    assert parameter.find_problem(value) == said
+    assert parameter.find_problem(value) == message

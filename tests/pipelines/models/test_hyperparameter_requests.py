@@ -26,14 +26,14 @@ def test_kerastuner_gets_the_catalogues_range(name, parameter, given):
 
 
 def test_a_default_can_be_overridden_where_the_asker_knows_better(given):
-    """Optimizers have defaults of their own, False and 0 among them."""
+    """Defaults differ between optimizers; False and 0 are valid defaults."""
     requests = HyperparameterRequests(given(), find_family("mlp"), frozenset())
     assert requests.get_value("momentum", 0.95) == 0.95
     assert requests.get_value("relative_step", default=False) is False
 
 
 def test_a_layer_is_asked_by_its_number_only_where_declared_so(given):
-    """`units_2` is asked where the space declares units per layer, else `units`."""
+    """`units_2` is requested if the space declares units per layer, else `units`."""
     hp = given(units=3, units_2=5)
     assert HyperparameterRequests(hp, find_family("mlp"), frozenset()).get_layer_value("units", 2) == 3
     assert HyperparameterRequests(hp, find_family("mlp"), frozenset({"units"})).get_layer_value("units", 2) == 5

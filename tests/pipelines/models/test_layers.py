@@ -1,4 +1,4 @@
-"""The shared layers: regularisers, dropout, batch normalisation, and predictions in their own units."""
+"""The shared layers: regularisers, dropout, batch normalisation, and predictions in the unit of the target."""
 
 import keras
 import numpy as np

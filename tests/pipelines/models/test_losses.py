@@ -1,4 +1,4 @@
-"""Losses and metrics: Keras's own values on integer labels and on targets in their own units."""
+"""Losses and metrics: Keras's values on integer labels and on targets in their unit."""
 
 import keras
 import numpy as np
@@ -79,7 +79,7 @@ def test_label_smoothing_reaches_every_cross_entropy(kind, name, requests, tasks
 
 
 def test_label_smoothing_is_not_asked_where_it_cannot_act(given, tasks):
-    """A loss without label smoothing asks for none, so a space that declares it is told so."""
+    """A loss without label smoothing does not request it, so a space that declares it is refused."""
     from pipelines.models.catalogue import find_family
     from pipelines.models.hyperparameter_requests import HyperparameterRequests
 
@@ -121,7 +121,7 @@ def test_every_metric_on_offer_counts_a_batch_under_its_own_name(kind, rows, tas
     ],
 )
 def test_classification_metrics_equal_hand_counts(kind, name, expected, tasks):
-    """Metrics on integer labels count what a person counts (thresholds at 0.5, F1 as the mean over classes)."""
+    """Metrics on integer labels equal a count by hand (thresholds at 0.5, F1 as the mean over classes)."""
     labels, predicted = (BINARY_LABELS, PROBABILITIES) if kind == "binary" else (LABELS, CLASS_PROBABILITIES)
     metric = next(m for m in build_metrics(tasks[kind], TrainingSpec(metrics=[name])) if m.name == name)
     metric.update_state(labels, predicted)

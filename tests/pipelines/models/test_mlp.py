@@ -48,7 +48,7 @@ def test_units_are_the_width_of_each_layer(context, given):
 
 
 def test_dropout_and_activation_can_be_declared_per_layer(context, given):
-    """Every parameter that the catalogue calls per layer is asked by layer where the space declares it so."""
+    """Every parameter that the catalogue calls per layer is requested by layer if the space declares it by layer."""
     hp = given(depth=2, dropout_1=0.1, dropout_2=0.4, activation_1="tanh", activation_2="elu")
     model = Mlp(context(per_layer=["dropout", "activation"])).build(hp)
     assert [layer.rate for layer in layers_of(model, keras.layers.Dropout)] == [0.1, 0.4]
@@ -163,32 +163,32 @@ def test_training_learns_and_reports_the_announced_metrics(kind, context, given,
 
 
 def test_a_build_asks_for_nothing_outside_the_catalogue(context, given):
-    """The catalogue lists every name that the family asks for."""
+    """The catalogue lists every name that the family requests."""
     hp = given()
     Mlp(context(features=Features(dense=2, codes=(("city", 9),)))).build(hp)
     assert [name for name in hp.values if not find_family("mlp").has_parameter(name)] == []
 
 
-def test_every_catalogue_parameter_is_asked_for_by_some_build(context, given):
-    """The catalogue lists no name that the family never asks for."""
+def test_every_catalogue_parameter_is_requested_for_by_some_build(context, given):
+    """The catalogue lists no name that the family never requests."""
     from pipelines.models.optimizer_catalogue import OPTIMIZERS
     from pipelines.models.schedule_catalogue import SCHEDULES
 
-    asked = set()
+    requested = set()
     features = Features(dense=2, codes=(("city", 9),))
     for optimizer in OPTIMIZERS:
         hp = given(optimizer=optimizer, depth=1, clip="norm", use_ema=True)
         Mlp(context(features=features)).build(hp)
-        asked |= set(hp.values)
+        requested |= set(hp.values)
     for schedule in SCHEDULES:
         hp = given(schedule=schedule, depth=1)
         Mlp(context(features=features)).build(hp)
-        asked |= set(hp.values)
-    assert asked == {parameter.name for parameter in find_family("mlp").parameters}
+        requested |= set(hp.values)
+    assert requested == {parameter.name for parameter in find_family("mlp").parameters}
 
 
 def test_it_builds_under_kerastuners_own_sampling(context):
-    """With KerasTuner's own hyperparameters and random values from the catalogue's ranges every build works."""
+    """With KerasTuner's hyperparameters and random values from the catalogue's ranges every build works."""
     hp = keras_tuner.HyperParameters()
     family_model = Mlp(context())
     family_model.build(hp)
@@ -202,7 +202,7 @@ def test_it_builds_under_kerastuners_own_sampling(context):
 
 
 def test_kerastuner_sees_conditions_between_parameters(context, given):
-    """An optimizer's own parameters are conditional in KerasTuner's space, so its tuners leave them out elsewhere."""
+    """The parameters of an optimizer are conditional in KerasTuner's space, so its tuners leave them out elsewhere."""
     hp = given(optimizer="sgd")
     Mlp(context()).build(hp)
     momentum = next(parameter for parameter in hp.space if parameter.name == "momentum")

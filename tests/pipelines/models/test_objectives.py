@@ -78,14 +78,14 @@ def test_every_shipped_metric_has_a_direction():
 
 
 def test_an_objective_may_turn_its_direction_round():
-    """A written direction wins over the known one."""
+    """A declared direction overrides the known one."""
     written = ObjectiveSpec(metric="val_loss", direction="maximize")
     assert resolve_objective("binary", TrainingSpec(), written) == ("val_loss", "maximize")
     assert resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_loss")) == ("val_loss", "minimize")
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (
             lambda: resolve_loss("binary", TrainingSpec(loss="binary_crossentropie")),
@@ -110,9 +110,9 @@ def test_an_objective_may_turn_its_direction_round():
         ),
     ],
 )
-def test_names_that_do_not_fit_are_refused_with_the_nearest(call, said):
+def test_names_that_do_not_fit_are_refused_with_the_nearest(call, message):
     """Bad names give the key, the task, and the nearest right word."""
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         call()
 
 
@@ -145,7 +145,7 @@ def test_named_weights_go_to_their_class_and_others_weigh_one():
 
 
 @pytest.mark.parametrize(
-    ("task", "training", "said"),
+    ("task", "training", "message"),
     [
         (ANIMALS, {"class_weight": {"emus": 5.0}}, r'"emus" is no class of the target; did you mean "emu"'),
         (ANIMALS, {"class_weight": {"cat": 0.0, "dog": 0.0, "emu": 0.0}}, "at least one class with a weight above 0"),
@@ -153,7 +153,7 @@ def test_named_weights_go_to_their_class_and_others_weigh_one():
         (Task("regression", ("y",)), {"class_weight": "balanced"}, "a regression task has no classes to weigh"),
     ],
 )
-def test_unusable_class_weights_are_refused(task, training, said):
+def test_unusable_class_weights_are_refused(task, training, message):
     """Weights of unknown classes and weights where none can act are refused."""
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         calculate_class_weights(task, TrainingSpec(**training))

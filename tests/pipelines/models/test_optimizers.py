@@ -45,7 +45,7 @@ def weight_after_steps(optimizer, gradients, start=1.0):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_declared_arguments_reach_the_keras_optimizer(name, requests):
-    """Each parameter that an optimizer takes is found under its argument in Keras's own configuration."""
+    """Each parameter of an optimizer is found under its argument in Keras's configuration."""
     nesterov = name == "sgd"
     config = build_optimizer(requests(optimizer=name, nesterov=nesterov, **ODD_VALUES), 4, 3).get_config()
     for parameter, (argument, _) in OPTIMIZERS[name].items():
@@ -64,18 +64,24 @@ def test_an_undeclared_argument_keeps_kerass_default(name, requests):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_asks_only_for_what_it_takes(name, given):
-    """Parameters of other optimizers are not asked for, so that they do not exist in a trial."""
+    """Parameters of other optimizers are not requested, so they do not exist in a trial."""
     hp = given(optimizer=name)
     build_optimizer(HyperparameterRequests(hp, find_family("mlp"), frozenset()), 4, 3)
-    own = {p.name for p in OPTIMIZER_PARAMETERS} - {"optimizer", "clip", "clip_threshold", "use_ema", "ema_momentum"}
-    assert own & set(hp.values) == set(OPTIMIZERS[name])
+    declared = {p.name for p in OPTIMIZER_PARAMETERS} - {
+        "optimizer",
+        "clip",
+        "clip_threshold",
+        "use_ema",
+        "ema_momentum",
+    }
+    assert declared & set(hp.values) == set(OPTIMIZERS[name])
 
 
 def test_every_optimizer_parameter_is_taken_by_some_optimizer():
     """The catalogue lists no parameter that no optimizer takes."""
     taken = {parameter for arguments in OPTIMIZERS.values() for parameter in arguments}
-    besides = {"optimizer", "clip", "clip_threshold", "use_ema", "ema_momentum"}
-    assert {p.name for p in OPTIMIZER_PARAMETERS} == taken | besides
+    others = {"optimizer", "clip", "clip_threshold", "use_ema", "ema_momentum"}
+    assert {p.name for p in OPTIMIZER_PARAMETERS} == taken | others
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -110,7 +116,7 @@ def test_weight_decay_shrinks_weights_without_a_gradient(requests):
 
 
 def test_muon_decays_all_weights_alike(requests):
-    """The weights that Muon hands to its inner Adam decay by the same declared strength."""
+    """The weights that Muon passes to its inner Adam decay by the same declared strength."""
     config = build_optimizer(requests(optimizer="muon", weight_decay=0.02), 4, 3).get_config()
     assert config["adam_weight_decay"] == config["weight_decay"] == 0.02
 

@@ -1,4 +1,4 @@
-"""A study's own code, loaded by its path."""
+"""User code, loaded by its path."""
 
 import sys
 
@@ -36,7 +36,7 @@ def test_files_of_the_same_name(tmp_path):
 
 
 def test_edited_file(tmp_path):
-    """A file that was edited is loaded anew; one that was not keeps its module."""
+    """A file that was edited is loaded again; one that was not keeps its module."""
     (tmp_path / "code.py").write_text("def one():\n    return 1\n")
     first = load_function("code.py:one", tmp_path, "model")
     assert load_function("code.py:one", tmp_path, "model") is first
@@ -79,7 +79,7 @@ def test_file_that_cannot_be_imported(tmp_path, code, expected):
 
 @pytest.mark.parametrize("name", ["tracking.py", "pipelines/x.py", "search_spaces/__init__.py"])
 def test_folder_that_hides_our_packages(tmp_path, name):
-    """A folder with a module named like ours is refused: its own imports would get ours."""
+    """A folder with a module named like ours is refused: its imports would get ours."""
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("")
     (tmp_path / "code.py").write_text("def load():\n    return 1\n")

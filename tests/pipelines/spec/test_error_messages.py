@@ -48,6 +48,6 @@ def test_every_key_is_told():
 
 
 def test_what_is_not_known_to_us_is_told_in_pydantics_words(monkeypatch):
-    """A kind of error that has no words of ours still says what was expected and got."""
+    """A kind of error without a message of ours still reports what was expected and got."""
     monkeypatch.setattr("pipelines.spec.error_messages._EXPECTED", {})
     assert found(budget={"trials": "x"}) == [("budget.trials", 'expected a valid integer, got the text "x"')]
