@@ -18,7 +18,7 @@ from pipelines.queries.study_reader import StudyReader
 from pipelines.study.stored import find_known_study, serialize_study
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEnded, StudyEvent
-from pipelines.supervisor.fleet_planner import unfit
+from pipelines.supervisor.fleet_planner import find_ineligible_reason
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
 from tracking.mlflow.sink import make_home_sink_factory
@@ -80,7 +80,7 @@ def supervise(
     """
     known = find_known_study(study, home, evolve=evolve)
     with closing(LocalEngine(study.spec.resources.workers, home.programs, user_code=study.has_user_model)) as engine:
-        if not unfit(study):
+        if not find_ineligible_reason(study):
             engine.warm("jax")
         with checking or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
             checked = check_study(study, home.study(study.name), engine, known)

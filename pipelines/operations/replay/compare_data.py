@@ -1,7 +1,7 @@
-"""Compares a study's data as it was recorded with the same data prepared anew.
+"""Comparison of a study's recorded data with the same data prepared anew.
 
-A study keeps its labels, what preprocessing made of every row, and the raw values of validation and test rows. So where
-values have changed, the rows can be named unless the inputs of training rows are all that changed.
+A study keeps its labels, the preprocessed rows, and the raw values of validation and test rows. So the changed rows can
+be named, unless only inputs of training rows have changed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _SHARE, _ABSOLUTE = 1e-5, 1e-6
 
 
 def compare_data(report: Path, kept: Path, anew: Path, summary: DataSummary) -> Iterator[ItemComparison]:
-    """Compare what a study recorded of its data with data that was prepared anew.
+    """Compare a study's record of its data with the data prepared anew.
 
     Args:
         report: the study's report folder, with `data.json` and `split.csv`.
-        kept: the study's own prepared data, which may be gone.
-        anew: folder of the data prepared anew.
-        summary: describes it.
+        kept: the folder of the study's prepared data, which may be gone.
+        anew: the folder of the data prepared anew.
+        summary: its summary.
     """
     recorded, now = _read_json(report / "data.json"), json.loads(json.dumps(asdict(summary)))
     same_split = _compare_split(report / "split.csv", anew / "split.csv")
@@ -54,7 +54,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def _compare_split(recorded: Path, now: Path) -> ItemComparison:
-    """Compare which row went where."""
+    """Compare the parts that the rows are in."""
     if not recorded.exists():
         return ItemComparison("data", "split", "unknown", note="not recorded")
     before, after = _read_places(recorded), _read_places(now)
@@ -64,31 +64,31 @@ def _compare_split(recorded: Path, now: Path) -> ItemComparison:
         if row in after and before[row] != after[row]
     ]
     gone, new = [row for row in before if row not in after], [row for row in after if row not in before]
-    told = [
+    changes = [
         *([f"{len(moved)} rows moved: {_list_first(moved)}"] if moved else []),
         *([f"{len(gone)} rows are gone: {_list_first(gone)}"] if gone else []),
         *([f"{len(new)} rows are new: {_list_first(new)}"] if new else []),
     ]
-    return ItemComparison("data", "split", "different" if told else "equal", note="; ".join(told))
+    return ItemComparison("data", "split", "different" if changes else "equal", note="; ".join(changes))
 
 
 def _read_places(file: Path) -> dict[str, str]:
-    """Return each row's part, and with folds its fold, by its place in the source."""
+    """Return each row's part, with folds also its fold, by its place in the source."""
     with file.open(encoding="utf-8", newline="") as lines:
         return {row.pop("row"): ", fold ".join(row.values()) for row in csv.DictReader(lines)}
 
 
 def _compare_rows(kept: Path, anew: Path, folds: int) -> ItemComparison:
-    """Name the rows whose labels or raw values differ, of two sets with one split."""
+    """Name the rows whose labels or raw values differ, of two data sets with the same split."""
     rows = _group_rows(anew / "split.csv", folds)
-    told = dict.fromkeys(
+    changed = dict.fromkeys(
         f"{rows[part, fold][at]} ({part})"
         for fold in range(folds)
         for part in PARTS
         for at in _find_different_rows(kept / f"fold-{fold}", anew / f"fold-{fold}", part)
     )
-    note = f"other values in {_list_first(list(told))}"
-    if not told:
+    note = f"other values in {_list_first(list(changed))}"
+    if not changed:
         note = "no label differs, and no raw value of a validation or test row: inputs of training rows do"
     return ItemComparison("data", "values", "different", note=note)
 
@@ -132,7 +132,7 @@ def _find_differences(one: Array, other: Array) -> Array:
 
 
 def _compare_prepared(kept: Path, anew: Path) -> ItemComparison:
-    """Compare what preprocessing made of the rows, file by file."""
+    """Compare the preprocessed rows, file by file."""
     ours, theirs = ({str(file.relative_to(folder)) for file in folder.rglob("*.npy")} for folder in (kept, anew))
     if ours != theirs:
         return ItemComparison("data", "prepared rows", "different", note="they consist of other files")

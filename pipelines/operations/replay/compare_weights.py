@@ -1,4 +1,4 @@
-"""Compares the weights that two trainings of one trial left; a job, since reading a model's file takes Keras."""
+"""Comparison of the weights of two trainings of one trial; a job, because a model's file is read by Keras."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeightsJob:
-    """The folders of two trainings of one trial, and how close their weights may come by rounding."""
+    """Payload: the folders of two trainings of one trial, and the tolerance between their weights."""
 
     recorded: str
     now: str
-    close: Tolerance
+    tolerance: Tolerance
 
 
 def compare_weights(payload: WeightsJob, channel: Channel) -> ItemComparison:
-    """Compare the weights of the best epoch; unknown where one training left none."""
+    """Compare the weights of the best epoch; unknown if one training has none."""
     recorded, now = (_load_weights(Path(folder)) for folder in (payload.recorded, payload.now))
     if recorded is None or now is None:
-        note = "the trial's own are not kept" if recorded is None else "training again left none"
+        note = "those of the trial are not kept" if recorded is None else "the new training has none"
         return ItemComparison("result", "weights", "unknown", note=note)
-    close = payload.close
-    return compare_arrays("result", "weights", recorded, now, share=close.weight_share, absolute=close.weight)
+    tolerance = payload.tolerance
+    return compare_arrays("result", "weights", recorded, now, share=tolerance.weight_share, absolute=tolerance.weight)
 
 
 def _load_weights(folder: Path) -> list[Array] | None:
-    """Return what `get_weights` of a trial's network gives, from whichever file is there."""
+    """Return the weights of a trial's network, in the order of `get_weights`, from the file that exists."""
     import keras
 
     from pipelines.training.model_files import load_weights

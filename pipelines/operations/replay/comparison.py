@@ -1,7 +1,6 @@
-"""Compares two trainings of one trial, and whatever else a trial depends on: how alike are they?
+"""Comparison of recorded values, curves and arrays with new ones: equal, within a tolerance, or different.
 
-Pure functions on plain values and arrays. How close trainings of one trial come is measured and said in
-docs/architecture.md, "What is equal, and how close".
+Pure functions on plain values and arrays. The tolerances are from measurements, in docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ _LONGEST_SHOWN = 60
 
 @dataclass(frozen=True)
 class ItemComparison:
-    """One thing, as it was recorded and as it is now.
+    """Comparison of one recorded value with the present one.
 
     Attributes:
-        verdict: `equal` to the last bit; apart by `rounding` alone; `different`; or `unknown`, where one of the two
-            is not there to compare.
-        recorded, now: both as plain values, where they are short enough to be read.
-        largest: the largest absolute difference, of what consists of numbers; None also where one of them is infinite.
-        note: what else there is to say.
+        agreement: `equal` to the last bit; apart by `rounding` alone; `different`; or `unknown`, if one of the
+            two is missing.
+        recorded, now: both as plain values, if they are short.
+        largest: the largest absolute difference of numbers; None if it is infinite, and for other values.
+        note: a remark, such as the reason for `unknown`.
     """
 
     topic: Topic
@@ -44,7 +43,7 @@ class ItemComparison:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far apart two trainings of one trial may come by rounding.
+    """Tolerance for rounding between two trainings of one trial.
 
     A number may differ by a share of the recorded one plus an absolute difference.
     """
@@ -61,19 +60,19 @@ AMONG_OTHERS = Tolerance(2e-4, 2e-5, 1e-3, 1e-4)
 
 
 def tolerance_for(one: str, other: str) -> Tolerance:
-    """Return how close a trial by one trainer comes to the same one by another; they are named as in `TrialResult`."""
+    """Return the tolerance between a trial by one trainer and the same trial by another; names as in `TrialResult`."""
     fleets = (one, other).count("fleet")
     return (AMONG_OTHERS, FLEET_TO_OTHERS, ONE_FLEET_TO_ANOTHER)[fleets]
 
 
 def find_worst(compared: Iterable[ItemComparison]) -> Agreement:
-    """Return the worst verdict of some comparisons."""
+    """Return the worst agreement of some comparisons."""
     found = {each.agreement for each in compared}
     return next((agreement for agreement in _WORST_FIRST if agreement in found), "unknown")
 
 
 def compare_values(topic: Topic, name: str, recorded: Any, now: Any, note: str = "") -> ItemComparison:
-    """Compare two plain values; None is not there."""
+    """Compare two plain values; None is a missing one."""
     if recorded is None:
         return ItemComparison(topic, name, "unknown", None, now, note=note or "not recorded")
     return ItemComparison(topic, name, "equal" if recorded == now else "different", recorded, now, note=note)
@@ -82,38 +81,38 @@ def compare_values(topic: Topic, name: str, recorded: Any, now: Any, note: str =
 def compare_mappings(
     topic: Topic, name: str, recorded: Mapping[str, Any] | None, now: Mapping[str, Any], note: str = ""
 ) -> ItemComparison:
-    """Compare two mappings of plain values as one thing; the note names what differs."""
+    """Compare two mappings of plain values as one item; the note names the keys that differ."""
     if recorded is None:
         return ItemComparison(topic, name, "unknown", None, dict(now), note="not recorded")
     names = [
         key for key in {**recorded, **now} if recorded.get(key) != now.get(key) or (key in recorded) != (key in now)
     ]
-    told = [f"{key} was {_format_value(recorded, key)}, is {_format_value(now, key)}" for key in names[:_MOST_NAMED]]
+    changes = [f"{key} was {_format_value(recorded, key)}, is {_format_value(now, key)}" for key in names[:_MOST_NAMED]]
     more = [f"{len(names) - _MOST_NAMED} more differ"] if len(names) > _MOST_NAMED else []
-    said = "; ".join([*([note] if note else []), *told, *more])
-    return ItemComparison(topic, name, "different" if names else "equal", dict(recorded), dict(now), note=said)
+    remarks = "; ".join([*([note] if note else []), *changes, *more])
+    return ItemComparison(topic, name, "different" if names else "equal", dict(recorded), dict(now), note=remarks)
 
 
 def compare_number(
-    topic: Topic, name: str, recorded: float | None, now: float | None, close: Tolerance
+    topic: Topic, name: str, recorded: float | None, now: float | None, tolerance: Tolerance
 ) -> ItemComparison:
-    """Compare two numbers as metrics are compared; None is not there."""
+    """Compare two numbers with the tolerance of metrics; None is a missing one."""
     if recorded is None or now is None:
         return compare_values(topic, name, recorded, now)
-    agreement, largest = _compare_pair(np.array([recorded]), np.array([now]), close.metric_share, close.metric)
+    agreement, largest = _compare_pair(np.array([recorded]), np.array([now]), tolerance.metric_share, tolerance.metric)
     return ItemComparison(topic, name, agreement, recorded, now, _drop_infinite(largest))
 
 
 def compare_curves(
-    recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], close: Tolerance
+    recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], tolerance: Tolerance
 ) -> tuple[ItemComparison, ...]:
-    """Compare two trainings epoch by epoch: how many epochs there were, and each metric over those that both have.
+    """Compare two trainings epoch by epoch: the number of epochs, and each metric over the common ones.
 
-    The note of a metric says which epoch, counted from 1, is the first that differs, and which differs most.
+    The note of a metric names the first epoch that differs, counted from 1, and the one that differs most.
     """
     length = compare_values("result", "epochs", len(recorded), len(now))
     names = dict.fromkeys(name for metrics in (*recorded, *now) for name in metrics)
-    return (length, *(_compare_metric(name, recorded, now, close) for name in names))
+    return (length, *(_compare_metric(name, recorded, now, tolerance) for name in names))
 
 
 def compare_arrays(
@@ -129,15 +128,15 @@ def compare_arrays(
     if [array.shape for array in recorded] != [array.shape for array in now]:
         return ItemComparison(topic, name, "different", note="they differ in number or shape")
     pairs = [_compare_pair(*pair, share, absolute) for pair in zip(recorded, now, strict=True)]
-    verdicts = {agreement for agreement, _ in pairs}
-    agreement: Agreement = next((each for each in _WORST_FIRST if each in verdicts), "equal")
+    agreements = {agreement for agreement, _ in pairs}
+    agreement: Agreement = next((each for each in _WORST_FIRST if each in agreements), "equal")
     return ItemComparison(
         topic, name, agreement, largest=_drop_infinite(max((largest for _, largest in pairs), default=0.0))
     )
 
 
 def _compare_metric(
-    name: str, recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], close: Tolerance
+    name: str, recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], tolerance: Tolerance
 ) -> ItemComparison:
     both = list(zip(recorded, now, strict=False))
     lone = next((at for at, (one, other) in enumerate(both) if (name in one) != (name in other)), None)
@@ -148,7 +147,7 @@ def _compare_metric(
     if not at:
         return ItemComparison("result", name, "unknown", note="no epoch that both have reports it")
     ours, theirs = (np.array([each[epoch][name] for epoch in at]) for each in (recorded, now))
-    agreement, largest = _compare_pair(ours, theirs, close.metric_share, close.metric)
+    agreement, largest = _compare_pair(ours, theirs, tolerance.metric_share, tolerance.metric)
     apart = _measure_distance(ours, theirs)
     differs = np.flatnonzero(apart)
     if not len(differs):
@@ -160,7 +159,7 @@ def _compare_metric(
 
 
 def _compare_pair(recorded: Array, now: Array, share: float, absolute: float) -> tuple[Agreement, float]:
-    """Return the verdict on two arrays of one shape, and their largest difference; 0 for what is no number."""
+    """Return the agreement of two arrays of one shape, and their largest difference; 0 if not numbers."""
     if np.array_equal(recorded, now):
         return "equal", 0.0
     if recorded.dtype.kind not in "biuf" or now.dtype.kind not in "biuf":
@@ -175,7 +174,7 @@ def _compare_pair(recorded: Array, now: Array, share: float, absolute: float) ->
 
 
 def _measure_distance(ours: Array, theirs: Array) -> Array:
-    """Return how far apart numbers are: 0 where both are the same infinity or no number, infinite where one is."""
+    """Return absolute differences: 0 for the same infinity or two NaN, infinite for one of them."""
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     with np.errstate(invalid="ignore"):
         apart = np.abs(ours - theirs)
@@ -189,6 +188,6 @@ def _drop_infinite(largest: float) -> float | None:
 
 def _format_value(mapping: Mapping[str, Any], key: str) -> str:
     if key not in mapping:
-        return "not there"
+        return "missing"
     text = str(mapping[key])
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -1,7 +1,7 @@
-"""Trains a trial again as it was: its values, its seed, its trainer, and as many epochs.
+"""Repeated training of a trial: the same values, seed, trainer and number of epochs.
 
-No pruner has a say. One that was pruned is stopped after as many epochs as it had, so its schedules go by the same
-number of epochs as then. What it may take in time and in size is not limited again.
+Nothing prunes it: a pruned trial is stopped after its last epoch, so that its schedules are over the same number of
+epochs. Its time and its size are not limited.
 """
 
 from __future__ import annotations
@@ -13,17 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.prepared import DataSummary
-from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.run_job import JobError, Responder, run_job
 from pipelines.search.optuna_search import TrialSummary
-from pipelines.study.model_hyperparameters import describe_user_model, read_requests, select_initial_values
-from pipelines.study.study import Study
-from pipelines.supervisor.fleet_jobs import make_fleet_job
+from pipelines.study.context import StudyContext
 from pipelines.supervisor.fleet_planner import FleetPlanner
-from pipelines.supervisor.running_trials import make_trial_job
-from pipelines.supervisor.supervisor import compute_worker_memory
+from pipelines.supervisor.trial_jobs import compute_worker_memory, make_fleet_job, make_trial_job
 from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.fleet.envelope import Envelope, find_envelope
 from pipelines.training.fleet.member import build_member
@@ -31,24 +26,25 @@ from pipelines.training.fleet.messages import FleetEpoch, RungsReached, SlotsFre
 from pipelines.training.jobs import TRAIN_FLEET, TRAIN_TRIAL
 from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialOutcome
 from pipelines.training.trial_folder import ARTIFACTS, read_epochs, read_result
-from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Value
 
-Heard = Callable[[EpochDone], None]
+ReportEpoch = Callable[[EpochDone], None]
 
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """How a training of a trial went.
+    """Outcome of a trial's training.
 
     Attributes:
-        reason: why it failed, or was not trained.
-        trainer: as in `TrialResult`; empty where nobody noted it.
+        state: complete, pruned or failed.
+        reason: the reason why it failed, or was not trained.
+        trainer: as in `TrialResult`; empty if it was not recorded.
         epochs: metrics of each epoch; with folds the mean over them.
         best_epoch: counted from 1.
-        config: what the trial's `config.json` says; empty where there is none.
+        value: its score; None for a trial without one.
+        config: content of the trial's `config.json`; empty if there is none.
     """
 
     state: str
@@ -61,99 +57,113 @@ class TrainingOutcome:
 
     @property
     def was_rejected(self) -> bool:
-        """Say whether it was never trained, since its model is over a ceiling."""
+        """Whether it was not trained, because its model is above a limit."""
         return self.state == "pruned" and self.value is None
 
 
-def read_recorded_outcome(trial: TrialSummary, folder: Path) -> TrainingOutcome:
-    """Return how a trial that has ended went, from the store and the trial's folder.
+@dataclass(frozen=True)
+class RecordedTrial:
+    """Trial that has ended, from the store and its folder.
+
+    Attributes:
+        summary: the trial in the store.
+        outcome: the outcome of its training.
+    """
+
+    summary: TrialSummary
+    outcome: TrainingOutcome
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.summary.number
+
+
+def read_recorded_trial(trial: TrialSummary, folder: Path) -> RecordedTrial:
+    """Return a trial with the outcome of its training.
+
+    Args:
+        trial: the trial in the store.
+        folder: the trial's folder.
 
     Raises:
-        ConflictError: if it was pruned, and how long it had trained is not known any more.
+        ConflictError: if it was pruned, and its number of epochs is unknown.
     """
     result = read_result(folder)
     epochs = tuple(done.metrics for done in (read_epochs(folder) if result is None else result.epochs))
-    course = TrainingOutcome(
+    outcome = TrainingOutcome(
         trial.state, trial.reason, trial.trainer, epochs, trial.best_epoch, trial.value, _read_config(folder)
     )
-    if course.state == "pruned" and not course.was_rejected and not epochs:
+    if outcome.state == "pruned" and not outcome.was_rejected and not epochs:
         raise ConflictError(
-            f"trial {trial.number} was pruned and its files are gone from {folder}: nothing says how far"
+            f"trial {trial.number} was pruned and its files are gone from {folder}: its number of epochs is unknown"
         )
-    return course
+    return RecordedTrial(trial, outcome)
 
 
 def train_again(
-    study: Study,
-    home: Home,
-    trial: TrialSummary,
-    past: TrainingOutcome,
-    data: Path,
-    folder: Path,
-    engine: Engine,
-    heard: Heard,
+    context: StudyContext, trial: RecordedTrial, data: Path, folder: Path, engine: Engine, report_epoch: ReportEpoch
 ) -> TrainingOutcome:
-    """Train a trial again on prepared data, leave its files in `folder`, and return how that went.
+    """Train a trial again, and return the outcome.
+
+    Args:
+        context: the trial's study, with the summary of `data`.
+        trial: the trial.
+        data: the folder of the prepared data.
+        folder: the folder for the files of the training.
+        engine: runs the job.
+        report_epoch: is called with each epoch.
 
     Raises:
         JobError: if the disk is full.
     """
-    summary = load_summary(data)
-    job = _make_job(study, home, trial, past, summary, data, folder)
-    memory_bytes = compute_worker_memory(study, engine.workers)
-    fleets = FleetPlanner(
-        study, summary, trials=study.spec.budget.trials, workers=engine.workers, memory_bytes=memory_bytes
-    )
-    program = _find_program(fleets, job, past.trainer)
+    job = _make_job(context, trial, data, folder)
+    memory_bytes = compute_worker_memory(context.study, engine.workers)
+    program = _find_program(context, job, trial.outcome.trainer, engine.workers, memory_bytes)
     log = folder / ARTIFACTS / "worker.log"
     work: Job[Any, TrialOutcome | None]
     if program is None:
         work = Job("replay", TRAIN_TRIAL, job, log)
     else:
-        fleet = make_fleet_job(study, study.resolve_objective(summary.task.kind), data, *program)
-        fleet = replace(fleet, per_layer=job.per_layer, trial_s=None)
+        fleet = replace(make_fleet_job(context, data, *program), per_layer=job.per_layer, trial_s=None)
         work = Job("replay", TRAIN_FLEET, fleet, log, backend="jax")
-    work = replace(work, stall_s=study.spec.limits.stall, memory_bytes=memory_bytes)
-    outcome = _run(engine, work, RecordedResponder(job, trial.params, heard))
+    work = replace(work, stall_s=context.spec.limits.stall, memory_bytes=memory_bytes)
+    outcome = _run(engine, work, RecordedResponder(job, trial.summary.params, report_epoch))
     remove_checkpoints(folder)
     return _summarize_end(outcome, folder)
 
 
-def _make_job(
-    study: Study, home: Home, trial: TrialSummary, past: TrainingOutcome, summary: DataSummary, data: Path, folder: Path
-) -> TrialJob:
-    """Return the trial as a worker got it then, but for the folders."""
-    asked = read_requests(home.study(study.name)) if study.has_user_model else ()
-    up_front = select_initial_values(study, asked).parameters if study.has_user_model else trial.params
-    job = make_trial_job(
-        study,
-        study.resolve_objective(summary.task.kind),
-        home,
-        trial.number,
-        {name: trial.params[name] for name in up_front if name in trial.params},
-        user_model=describe_user_model(study, asked),
-        rungs=frozenset({len(past.epochs) - 1} if past.state == "pruned" and past.epochs else ()),
-    )
-    if not past.was_rejected:
+def _make_job(context: StudyContext, trial: RecordedTrial, data: Path, folder: Path) -> TrialJob:
+    """Return the job of a trial as its worker received it, with other folders."""
+    params, outcome = trial.summary.params, trial.outcome
+    names = context.initial_values.parameters if context.study.has_user_model else params
+    rungs = frozenset({len(outcome.epochs) - 1} if outcome.state == "pruned" and outcome.epochs else ())
+    job = make_trial_job(context, trial.number, {name: params[name] for name in names if name in params}, rungs=rungs)
+    if not outcome.was_rejected:
         job = replace(job, most_parameters=None, most_model_bytes=None)
+    # The study's seed and space may have changed since: the trial's recorded configuration counts.
     return replace(
         job,
-        seed=past.config.get("seed", job.seed),
-        per_layer=frozenset(past.config.get("per_layer", job.per_layer)),
+        seed=outcome.config.get("seed", job.seed),
+        per_layer=frozenset(outcome.config.get("per_layer", job.per_layer)),
         data=str(data),
         folder=str(folder),
-        by_fit=past.trainer in ("fit", "user"),
+        by_fit=outcome.trainer in ("fit", "user"),
     )
 
 
-def _find_program(fleets: FleetPlanner, job: TrialJob, trainer: str) -> tuple[Envelope, int] | None:
-    """Return the program and the slots of the fleet that a trial trains in; None where it trains alone.
+def _find_program(
+    context: StudyContext, job: TrialJob, trainer: str, workers: int, memory_bytes: int
+) -> tuple[Envelope, int] | None:
+    """Return the program and the slots of a trial's fleet; None for a trial that trains alone.
 
-    They are those that the study would give it today: with the same ones, nothing is rounded otherwise.
+    They are those that the study would choose today: in the same program a trial is rounded in the same way.
     """
     if trainer not in ("fleet", "") or importlib.util.find_spec("jax") is None:
         return None
-    program = fleets.program_of(job.values)
+    trials = context.spec.budget.trials
+    fleets = FleetPlanner(context.study, context.summary, trials=trials, workers=workers, memory_bytes=memory_bytes)
+    program = fleets.find_program(job.values)
     if program is None and trainer == "fleet":
         return find_envelope([build_member(job.values, job.per_layer)]), 1
     return program
@@ -163,24 +173,24 @@ class RecordedResponder(Responder):
     """Responder that answers the requests of a repeated training with the recorded answers.
 
     Attributes:
-        outcome: of the trial, where it trained in a fleet.
+        outcome: of the trial, if it trained in a fleet.
     """
 
-    def __init__(self, job: TrialJob, params: Mapping[str, Value], heard: Heard) -> None:
+    def __init__(self, job: TrialJob, params: Mapping[str, Value], report_epoch: ReportEpoch) -> None:
         self._job = job
         self._params = params
-        self._heard = heard
+        self._report_epoch = report_epoch
         self.outcome: TrialOutcome | None = None
 
     def record(self, message: Any) -> None:
-        """Pass an epoch on."""
+        """Report an epoch."""
         if isinstance(message, FleetEpoch):
             message = message.epochs.get(self._job.number)
         if isinstance(message, EpochDone):
-            self._heard(message)
+            self._report_epoch(message)
 
     def answer(self, message: Any) -> Any:
-        """Return the answer; the only rung of a trial is where it was pruned."""
+        """Return the recorded answer; a trial's only rung is the epoch that it was pruned after."""
         if isinstance(message, SlotsFree):
             self.outcome = message.ended.get(self._job.number)
             return () if self.outcome else (self._job,)

@@ -460,17 +460,17 @@ def test_a_service_is_not_asked_to_replay(call, monkeypatch):
     assert err.endswith("run it there, as kerastudy --home FOLDER replay cancer 0\n")
 
 
-@pytest.mark.parametrize(("verdict", "code"), [("equal", 0), ("rounding", 0), ("unknown", 0), ("different", 1)])
+@pytest.mark.parametrize(("agreement", "code"), [("equal", 0), ("rounding", 0), ("unknown", 0), ("different", 1)])
 def test_the_exit_code_of_a_replay_is_about_its_result(call, monkeypatch, agreement, code):
     """Only a training that came out different is a failure, whatever else differs; `--json` has every comparison."""
     other = ItemComparison("environment", "numpy", "different", "1.26", "2.0")
     done = ReplayResult(
         "s", 3, agreement, "graph", "data", 1.0, (), (ItemComparison("result", "state", agreement), other)
     )
-    monkeypatch.setattr("pipelines.cli.foreground.replay", lambda *given: done)
+    monkeypatch.setattr("pipelines.operations.replay.replay.replay", lambda *given: done)
     assert call("replay", "s", "3")[0] == code
     ended, out, _ = call("replay", "s", "3", "--json")
-    assert (ended, json.loads(out)["verdict"]) == (code, agreement)
+    assert (ended, json.loads(out)["agreement"]) == (code, agreement)
     assert [each["name"] for each in json.loads(out)["compared"]] == ["state", "numpy"]
 
 

@@ -12,10 +12,10 @@ from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.export.compare_models import ModelComparison
 from pipelines.export.export import ExportResult, Parity
 from pipelines.export.parity import Latency
+from pipelines.operations.check import StudyCheck
 from pipelines.operations.promote import PromotionResult
 from pipelines.operations.replay.comparison import ItemComparison
 from pipelines.operations.replay.replay import ReplayResult
-from pipelines.operations.check import StudyCheck
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.search.space_evolution import Change
 from pipelines.training.messages import ModelCheck

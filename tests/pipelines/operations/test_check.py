@@ -90,7 +90,8 @@ REFUSED = {
     "missing labels": (
         HEAD,
         {"d__csv": table(lambda row: "" if row in (3, 17) else row % 2)},
-        '5:11: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19); correct or remove them',
+        '5:11: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19); correct or remove '
+        "them",
     ),
     "mixed types": (
         HEAD,

@@ -67,7 +67,7 @@ def test_the_same_source_gives_the_same_data(compare):
 
 
 def test_a_changed_validation_row_is_named(compare, source, mixed_data):
-    """A changed cell of a row whose raw values are kept is told with its line."""
+    """A changed cell of a row whose raw values are kept is named with its line."""
     line = line_in("validation", mixed_data)
     change_cell(source, line, 1, "9.5")
     compared = compare()
@@ -76,13 +76,13 @@ def test_a_changed_validation_row_is_named(compare, source, mixed_data):
     assert compared["prepared rows"].agreement == "different"
 
 
-def test_a_changed_training_row_is_told_apart(compare, source, mixed_data):
-    """Inputs of training rows are kept as preprocessing made them: that it is they is all that can be said."""
+def test_a_changed_training_row_is_recognised(compare, source, mixed_data):
+    """Inputs of training rows are kept preprocessed only: the note names no row."""
     change_cell(source, line_in("train", mixed_data), 1, "9.5")
     assert compare()["values"].note == WITHOUT_LABEL
 
 
-def test_new_rows_and_another_split_are_told(compare, source):
+def test_new_rows_and_another_split_are_named(compare, source):
     """Rows that are new are named, and so are rows that went into another part."""
     with source.open("a") as file:
         file.write("33,0.5,1,0.5,0,Oslo,yes\n")

@@ -45,7 +45,7 @@ def test_a_training_is_equal_to_itself(epochs):
 
 @given(CURVE, st.data())
 def test_the_first_epoch_that_differs_is_found(epochs, data):
-    """One changed number is told with its metric, its epoch and its size; the other metric stays equal."""
+    """One changed number is named with its metric, its epoch and its size; the other metric stays equal."""
     at = data.draw(st.integers(0, len(epochs) - 1))
     now = [dict(metrics) for metrics in epochs]
     now[at]["val_loss"] += 1e5
@@ -80,7 +80,7 @@ def test_a_training_of_another_length_is_different():
 
 
 def test_a_metric_that_one_training_lacks_is_different():
-    """It is said in which epoch, and which of the two has it."""
+    """The note names the epoch, and which of the two has it."""
     [_, compared] = compare_curves(curve(1.0, 2.0), [{"val_loss": 1.0}, {}], CLOSE)
     assert (compared.agreement, compared.note) == ("different", "in epoch 2 it is recorded alone")
 
@@ -118,7 +118,7 @@ def test_text_is_equal_or_different():
 
 
 def test_what_was_not_recorded_is_unknown():
-    """Nothing recorded is no difference, and is said."""
+    """A missing record is no difference, and has a note."""
     assert compare_values("code", "model.py", None, "ab").agreement == "unknown"
     assert compare_values("code", "model.py", None, "ab").note == "not recorded"
     assert compare_values("code", "model.py", "ab", None).agreement == "different"
@@ -140,9 +140,11 @@ def test_how_close_depends_on_the_trainers(trainers, metric):
     assert tolerance_for(*trainers).metric == metric
 
 
-def test_the_worst_verdict_counts():
+def test_the_worst_agreement_counts():
     """What is unknown counts only where nothing else is known."""
-    verdicts = ("equal", "unknown", "rounding")
-    assert find_worst(ItemComparison("result", "", agreement) for agreement in verdicts) == "rounding"
-    assert find_worst(ItemComparison("result", "", agreement) for agreement in (*verdicts, "different")) == "different"
+    agreements = ("equal", "unknown", "rounding")
+    assert find_worst(ItemComparison("result", "", agreement) for agreement in agreements) == "rounding"
+    assert (
+        find_worst(ItemComparison("result", "", agreement) for agreement in (*agreements, "different")) == "different"
+    )
     assert find_worst([ItemComparison("result", "", "unknown")]) == "unknown"

@@ -15,8 +15,8 @@ from desk import FakeDelivery
 from small_studies import study_of, write_mixed_csv
 
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.operations.replay.replay import replay
 from pipelines.operations.check import check_study
+from pipelines.operations.replay.replay import replay
 from pipelines.operations.submit import enqueue
 from pipelines.supervisor.supervisor import Supervisor
 from pipelines.workspace.home import Home
@@ -154,7 +154,7 @@ def compared(replayed, topic="result"):
     return {each.name: each for each in replayed.compared if each.topic == topic}
 
 
-def verdicts(replayed, topic="result"):
+def agreements(replayed, topic="result"):
     return {name: each.agreement for name, each in compared(replayed, topic).items()}
 
 
@@ -172,12 +172,12 @@ def test_a_trial_comes_out_equal_and_nothing_is_written(family):
     before = files_in(family)
     replayed = replay(family, "family", 0)
     assert (replayed.agreement, replayed.trainer) == ("equal", "graph")
-    assert set(verdicts(replayed)) >= RESULT
-    assert set(verdicts(replayed).values()) == {"equal"}
-    assert set(verdicts(replayed, "trial").values()) == {"equal"}
-    assert set(verdicts(replayed, "data").values()) == {"equal"}
-    assert set(verdicts(replayed, "environment").values()) == {"equal"}
-    assert verdicts(replayed, "code") == {"kerastudy": "equal"}
+    assert set(agreements(replayed)) >= RESULT
+    assert set(agreements(replayed).values()) == {"equal"}
+    assert set(agreements(replayed, "trial").values()) == {"equal"}
+    assert set(agreements(replayed, "data").values()) == {"equal"}
+    assert set(agreements(replayed, "environment").values()) == {"equal"}
+    assert agreements(replayed, "code") == {"kerastudy": "equal"}
     assert replayed.trained_on == "data prepared anew from mixed.csv"
     assert files_in(family) == before
 
@@ -187,8 +187,8 @@ def test_a_pruned_trial_trains_as_long_as_it_had(family):
     replayed = replay(family, "family", 1)
     assert compared(replayed)["state"].now == "pruned"
     assert compared(replayed)["epochs"].now == 1
-    assert "weights" not in verdicts(replayed)
-    assert set(verdicts(replayed).values()) == {"equal"}
+    assert "weights" not in agreements(replayed)
+    assert set(agreements(replayed).values()) == {"equal"}
 
 
 @pytest.mark.slow
@@ -205,8 +205,8 @@ def test_own_steps_are_trained_by_themselves_again(own):
     replayed = replay(own, "own", 0)
     assert (replayed.agreement, replayed.trainer) == ("equal", "user")
     assert set(compared(replayed, "trial")["values"].now) == {"steps", "units", "epochs"}
-    assert set(verdicts(replayed, "trial").values()) == {"equal"}
-    assert verdicts(replayed, "code") == {"model.py": "equal", "kerastudy": "equal"}
+    assert set(agreements(replayed, "trial").values()) == {"equal"}
+    assert agreements(replayed, "code") == {"model.py": "equal", "kerastudy": "equal"}
 
 
 @pytest.mark.slow
@@ -214,7 +214,7 @@ def test_a_trial_of_a_fleet_sits_in_a_fleet_again(together):
     """It trains alone in the program that it shared, and comes to the same bits, dropout included."""
     replayed = replay(together, "together", 1)
     assert (replayed.agreement, replayed.trainer) == ("equal", "fleet")
-    assert {"weights", "score", "val_loss"} <= set(verdicts(replayed))
+    assert {"weights", "score", "val_loss"} <= set(agreements(replayed))
 
 
 # What differs ------------------------------------------------------------------------------------------------
@@ -222,17 +222,17 @@ def test_a_trial_of_a_fleet_sits_in_a_fleet_again(together):
 
 @pytest.mark.slow
 def test_another_trainer_is_within_rounding(copied):
-    """A trial that `fit` is said to have trained is trained by `fit`, and compared as closely as those two come."""
+    """A trial that `fit` trained, by its record, is trained by `fit`, and compared with the tolerance of the two."""
     with sqlite3.connect(copied.folder / "kerastudy.db") as database:
-        told = "UPDATE trial_user_attributes SET value_json = replace(value_json, '\"loop\"', '\"fit\"')"
-        assert database.execute(f"{told} WHERE key = 'kerastudy:result'").rowcount
+        written = "UPDATE trial_user_attributes SET value_json = replace(value_json, '\"graph\"', '\"fit\"')"
+        assert database.execute(f"{written} WHERE key = 'kerastudy:result'").rowcount
     replayed = replay(copied, "family", 0)
     assert replayed.trainer == "fit"
     assert replayed.agreement in ("equal", "rounding")
 
 
-def test_another_result_and_another_package_are_told(copied):
-    """An epoch that training again does not give counts, with its difference; another version is told beside it."""
+def test_another_result_and_another_package_are_reported(copied):
+    """Another epoch counts, with its difference; another version is reported and does not count."""
     file = copied.trial("family", 0) / "result.json"
     result = json.loads(file.read_text())
     result["epochs"][1]["metrics"]["val_loss"] += 0.5
@@ -243,23 +243,23 @@ def test_another_result_and_another_package_are_told(copied):
     curve, environment = compared(replayed)["val_loss"], compared(replayed, "environment")
     assert replayed.agreement == "different"
     assert (curve.largest, curve.note) == (pytest.approx(0.5), "first in epoch 2, most in epoch 2")
-    assert [name for name, agreement in verdicts(replayed).items() if agreement != "equal"] == ["val_loss"]
+    assert [name for name, agreement in agreements(replayed).items() if agreement != "equal"] == ["val_loss"]
     assert (environment["numpy"].agreement, environment["numpy"].recorded) == ("different", "0.1")
     assert (environment["gone"].agreement, environment["gone"].now) == ("different", None)
 
 
 @pytest.mark.slow
 def test_a_trial_keeps_its_own_seed(copied):
-    """A trial is trained with the seed that it had, and it is told that its study has another one now."""
+    """A trial is trained with the seed that it had, and a note reports the study's other one."""
     with sqlite3.connect(copied.folder / "kerastudy.db") as database:
-        told = "UPDATE kerastudy_studies SET document = replace(document, '\"seed\": 3', '\"seed\": 4')"
-        assert database.execute(f"{told} WHERE name = 'family'").rowcount
+        written = "UPDATE kerastudy_studies SET document = replace(document, '\"seed\": 3', '\"seed\": 4')"
+        assert database.execute(f"{written} WHERE name = 'family'").rowcount
     replayed = replay(copied, "family", 0)
     assert compared(replayed, "trial")["seed"].agreement == "different"
     assert replayed.agreement == "equal"
 
 
-def test_a_changed_row_is_told_and_the_copy_is_trained_on(family, source):
+def test_a_changed_row_is_named_and_the_copy_is_trained_on(family, source):
     """The digest differs, the row is named, and the training is that of the study's own prepared data."""
     split = (family.report("family") / "split.csv").read_text()
     line = int(re.search(r"line (\d+),validation", split)[1])
@@ -275,7 +275,7 @@ def test_a_changed_row_is_told_and_the_copy_is_trained_on(family, source):
 
 
 @pytest.mark.slow
-def test_a_source_that_is_gone_is_told(copied, source, tmp_path):
+def test_a_missing_source_is_reported(copied, source, tmp_path):
     """The study's own prepared data is trained on; where that is gone too, nothing can be."""
     source.unlink()
     replayed = replay(copied, "family", 0)
@@ -288,7 +288,7 @@ def test_a_source_that_is_gone_is_told(copied, source, tmp_path):
 
 
 @pytest.mark.slow
-def test_changed_code_is_told(own, base, tmp_path):
+def test_changed_code_is_reported(own, base, tmp_path):
     """The file of a model is compared by its digest, and by the study's own where an older version wrote none."""
     shutil.copytree(own.folder, tmp_path / "home")
     home = Home(tmp_path / "home", str(tmp_path / "home"))
@@ -299,8 +299,8 @@ def test_changed_code_is_told(own, base, tmp_path):
         older = replay(home, "own", 1)
     finally:
         (base / "model.py").write_text(CODE)
-    assert verdicts(replayed, "code") == {"model.py": "different", "kerastudy": "equal"}
-    assert verdicts(older, "code") == {"model.py": "different", "kerastudy": "unknown"}
+    assert agreements(replayed, "code") == {"model.py": "different", "kerastudy": "equal"}
+    assert agreements(older, "code") == {"model.py": "different", "kerastudy": "unknown"}
     assert (replayed.agreement, replayed.trainer) == ("equal", "graph")
 
 
@@ -308,11 +308,11 @@ def test_changed_code_is_told(own, base, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_files_are_kept_where_they_are_asked_for(family, tmp_path):
+def test_the_files_are_kept_on_request(family, tmp_path):
     """The folder holds what a trial leaves, and the comparison; another replay does not replace it."""
     replayed = replay(family, "family", 1, tmp_path / "kept")
-    told = json.loads((tmp_path / "kept" / "replay.json").read_text())
-    assert (told["verdict"], told["folder"]) == (replayed.agreement, str(tmp_path / "kept"))
+    written = json.loads((tmp_path / "kept" / "replay.json").read_text())
+    assert (written["agreement"], written["folder"]) == (replayed.agreement, str(tmp_path / "kept"))
     assert (tmp_path / "kept" / "artifacts" / "history.csv").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     with pytest.raises(InputError, match="exists already"):

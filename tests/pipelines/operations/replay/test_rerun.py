@@ -10,8 +10,10 @@ import pytest
 from desk import Desk, scores
 from fake_engine import Ends, FakeEngine, training
 
-from pipelines.operations.replay.rerun import TrainingOutcome, read_recorded_outcome, train_again
-from pipelines.supervisor.running_trials import compute_trial_seed
+from pipelines.data.prepared_folder import load_summary
+from pipelines.operations.replay.rerun import RecordedTrial, TrainingOutcome, read_recorded_trial, train_again
+from pipelines.study.context import StudyContext
+from pipelines.supervisor.trial_jobs import compute_trial_seed
 from pipelines.training.messages import TrialOutcome
 from pipelines.training.trial_folder import locate_epochs_file
 from pipelines.workspace.home import Home
@@ -29,13 +31,15 @@ def desk(store, tmp_path, monkeypatch):
 def again(desk, tmp_path):
     """Return a function that trains the first trial of the study again: how that went, and the engine."""
 
-    def make(script, *, trainer="graph", fleet="off", heard=lambda done: None, **changes):
+    def make(script, *, trainer="graph", fleet="off", report_epoch=lambda done: None, **changes):
         trial = desk.trials()[0]
-        past = read_recorded_outcome(replace(trial, trainer=trainer), desk.home.trial("it", 0))
+        past = read_recorded_trial(replace(trial, trainer=trainer), desk.home.trial("it", 0)).outcome
         engine = FakeEngine(script)
         study = desk.study(fleet=fleet)
         data, folder = desk.home.data("it"), tmp_path / "again"
-        return train_again(study, desk.home, trial, replace(past, **changes), data, folder, engine, heard), engine
+        context = StudyContext.from_study(study, load_summary(data), desk.home)
+        recorded = RecordedTrial(trial, replace(past, **changes))
+        return train_again(context, recorded, data, folder, engine, report_epoch), engine
 
     return make
 
@@ -44,12 +48,12 @@ def test_a_trial_is_what_it_was_but_for_its_folder(desk, again):
     """Values, seed, metric and data are those of the trial; nothing prunes it, and no ceiling rejects it."""
     engine = FakeEngine(scores(1.0))
     desk.run(engine, pruner="median")
-    course, repeated = again(scores(1.0))
+    outcome, repeated = again(scores(1.0))
     [job], was = repeated.jobs, engine.jobs[0]
     assert job == replace(was, folder=job.folder, rungs=frozenset(), most_parameters=None, most_model_bytes=None)
     assert job.seed == compute_trial_seed(3, 0)
-    assert (course.state, course.best_epoch, course.value) == ("complete", 2, 1.0)
-    assert course.epochs == read_recorded_outcome(desk.trials()[0], desk.home.trial("it", 0)).epochs
+    assert (outcome.state, outcome.best_epoch, outcome.value) == ("complete", 2, 1.0)
+    assert outcome.epochs == read_recorded_trial(desk.trials()[0], desk.home.trial("it", 0)).outcome.epochs
 
 
 def test_a_trial_keeps_what_its_own_configuration_says(desk, again):
@@ -62,9 +66,9 @@ def test_a_trial_keeps_what_its_own_configuration_says(desk, again):
 def test_a_pruned_trial_is_pruned_where_it_was(desk, again):
     """The only rung is the last epoch that it had, and there it ends; its script would have gone on."""
     desk.run(FakeEngine(scores(1.0)))
-    course, engine = again(scores(1.0), state="pruned", epochs=({"val_loss": 3.0}, {"val_loss": 1.0}))
+    outcome, engine = again(scores(1.0), state="pruned", epochs=({"val_loss": 3.0}, {"val_loss": 1.0}))
     assert engine.jobs[0].rungs == {1}
-    assert (course.state, len(course.epochs)) == ("pruned", 2)
+    assert (outcome.state, len(outcome.epochs)) == ("pruned", 2)
 
 
 @pytest.mark.parametrize(("trainer", "by_fit"), [("fit", True), ("user", True), ("graph", False), ("", False)])
@@ -79,19 +83,21 @@ def test_a_trial_of_a_fleet_sits_alone_in_the_same_program(desk, again):
     """The program and its seats are those of the study; the trial ends with what the fleet says of it."""
     engine = FakeEngine(scores(1.0))
     desk.run(engine, fleet="2")
-    heard = []
-    course, repeated = again(scores(1.0), trainer="fleet", fleet="2", heard=lambda done: heard.append(done.epoch))
+    epochs = []
+    outcome, repeated = again(
+        scores(1.0), trainer="fleet", fleet="2", report_epoch=lambda done: heard.append(done.epoch)
+    )
     assert replace(repeated.fleets[0], data="") == replace(engine.fleets[0], data="")
     assert [job.number for job in repeated.jobs] == [0]
-    assert (course.state, course.value, heard) == ("complete", 1.0, [0, 1, 2])
+    assert (outcome.state, outcome.value, epochs) == ("complete", 1.0, [0, 1, 2])
 
 
 def test_a_pruned_trial_of_a_fleet_is_pruned_where_it_was(desk, again):
     """A fleet asks about all of its trials at once."""
     desk.run(FakeEngine(scores(1.0)), fleet="2")
     past = {"state": "pruned", "epochs": ({"val_loss": 3.0},)}
-    course, _ = again(scores(1.0), trainer="fleet", fleet="2", **past)
-    assert (course.state, len(course.epochs)) == ("pruned", 1)
+    outcome, _ = again(scores(1.0), trainer="fleet", fleet="2", **past)
+    assert (outcome.state, len(outcome.epochs)) == ("pruned", 1)
 
 
 def test_a_trial_has_a_program_of_its_own_where_its_study_has_none(desk, again):
@@ -105,8 +111,8 @@ def test_without_jax_a_trial_of_a_fleet_trains_alone(desk, again, monkeypatch):
     """It is trained by the other trainers then, and compared as they are."""
     desk.run(FakeEngine(scores(1.0)), fleet="2")
     monkeypatch.setattr("pipelines.operations.replay.rerun.importlib.util.find_spec", lambda name: None)
-    course, engine = again(scores(1.0), trainer="fleet", fleet="2")
-    assert (course.state, engine.fleets) == ("complete", [])
+    outcome, engine = again(scores(1.0), trainer="fleet", fleet="2")
+    assert (outcome.state, engine.fleets) == ("complete", [])
 
 
 def test_a_trial_that_fails_keeps_its_epochs(desk, again):
@@ -118,8 +124,8 @@ def test_a_trial_that_fails_keeps_its_epochs(desk, again):
         yield next(trains)
         raise Ends("error", "ValueError: no\nmore")
 
-    course, _ = again(breaks)
-    assert (course.state, course.reason, len(course.epochs)) == ("failed", "ValueError: no; more", 1)
+    outcome, _ = again(breaks)
+    assert (outcome.state, outcome.reason, len(outcome.epochs)) == ("failed", "ValueError: no; more", 1)
 
 
 def test_a_trial_that_was_rejected_meets_its_ceiling_again(desk, again):
@@ -130,8 +136,8 @@ def test_a_trial_that_was_rejected_meets_its_ceiling_again(desk, again):
         return TrialOutcome("rejected", reason="not trained: too large")
         yield
 
-    course, engine = again(rejects, state="pruned", value=None, epochs=())
-    assert (course.state, course.reason, course.was_rejected) == ("pruned", "not trained: too large", True)
+    outcome, engine = again(rejects, state="pruned", value=None, epochs=())
+    assert (outcome.state, outcome.reason, outcome.was_rejected) == ("pruned", "not trained: too large", True)
     assert engine.jobs[0].rungs == frozenset()
 
 
@@ -143,8 +149,8 @@ def test_the_epochs_of_a_failed_trial_are_those_it_reported(desk):
     locate_epochs_file(folder, 0).write_text(
         '{"epoch": 0, "of": 3, "fold": 0, "at_ms": 1, "metrics": {"val_loss": 2.0}}\n'
     )
-    course = read_recorded_outcome(desk.trials()[0], folder)
-    assert (course.state, course.reason, course.epochs) == ("failed", "ValueError: no", ({"val_loss": 2.0},))
+    outcome = read_recorded_trial(desk.trials()[0], folder).outcome
+    assert (outcome.state, outcome.reason, outcome.epochs) == ("failed", "ValueError: no", ({"val_loss": 2.0},))
 
 
 def test_a_pruned_trial_without_its_files_is_refused(desk):
@@ -152,12 +158,12 @@ def test_a_pruned_trial_without_its_files_is_refused(desk):
     desk.run(FakeEngine(scores(1.0)))
     shutil.rmtree(desk.home.trial("it", 0))
     pruned = replace(desk.trials()[0], state="pruned")
-    with pytest.raises(ConflictError, match="nothing says how far"):
-        read_recorded_outcome(pruned, desk.home.trial("it", 0))
+    with pytest.raises(ConflictError, match="its number of epochs is unknown"):
+        read_recorded_trial(pruned, desk.home.trial("it", 0))
 
 
 def test_a_complete_trial_without_its_files_has_its_score(desk):
     """The store alone says how it ended."""
     desk.run(FakeEngine(scores(1.0)))
-    course = read_recorded_outcome(desk.trials()[0], Path("nowhere"))
-    assert course == TrainingOutcome("complete", "", "", (), 2, 1.0)
+    outcome = read_recorded_trial(desk.trials()[0], Path("nowhere")).outcome
+    assert outcome == TrainingOutcome("complete", "", "", (), 2, 1.0)
