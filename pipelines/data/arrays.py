@@ -16,7 +16,8 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from pipelines.data.raw import PARTS, Array, GivenPart, Origin, RawData, combine
+from pipelines.data.array_types import Array
+from pipelines.data.raw import PARTS, GivenPart, Origin, RawData, combine
 from pipelines.data.tabular_files import convert_frame
 from pipelines.spec.code_references import describe_error, load_function, split_reference
 from search_spaces.errors import InputError, Problem, suggest_choice
@@ -31,6 +32,7 @@ def read_npz(path: Path, name: str, key: str, part: GivenPart | None = None) -> 
         InputError: if the arrays are not there, hold Python objects, or differ in length.
     """
     try:
+        # Pickled objects would run their code while they are loaded.
         with np.load(path, allow_pickle=False) as file:
             arrays = {str(word): file[word] for word in file.files}
     except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:

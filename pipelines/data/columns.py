@@ -25,8 +25,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from pipelines.data.array_types import Array
 from pipelines.data.prepared import RawColumn
-from pipelines.data.raw import Array, RawData
+from pipelines.data.raw import RawData
 from pipelines.data.tabular_files import select_column
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
@@ -206,6 +207,7 @@ def _locate_row(raw: RawData, index: object) -> str:
 def _find_python_kind(value: object) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "boolean"
+    # Parquet has decimals, and a Decimal is no numbers.Real.
     if isinstance(value, (numbers.Real, np.number)) or type(value).__name__ == "Decimal":
         return "numeric"
     if isinstance(value, (datetime.date, np.datetime64)):

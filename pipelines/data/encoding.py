@@ -18,8 +18,8 @@ from typing import Literal
 
 import numpy as np
 
+from pipelines.data.array_types import Array
 from pipelines.data.columns import Column
-from pipelines.data.raw import Array
 from pipelines.spec.data_spec import DataSpec
 
 ONE_HOT_MOST = 50

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipelines.data.array_types import Array
 from pipelines.data.prepared import InputKind
-from pipelines.data.raw import Array, RawData
+from pipelines.data.raw import RawData
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.spec.data_spec import DataSpec
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from pipelines.data.raw import Array, GivenPart, Origin, RawData
+from pipelines.data.array_types import Array
+from pipelines.data.raw import GivenPart, Origin, RawData
 from search_spaces.errors import InputError, Problem
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -64,8 +65,10 @@ def _open_picture(file: Path, folder: Path, key: str) -> tuple[Image.Image, bool
     try:
         with Image.open(file) as opened:
             grey = opened.mode in GREY_MODES
+            # Cameras store the rotation of a picture in its metadata.
             picture = ImageOps.exif_transpose(opened)
             if opened.mode in ("I", "I;16"):
+                # 16 bits per pixel: convert("L") would cut values off at 255.
                 picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
             return picture.convert("L" if grey else "RGB"), grey
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

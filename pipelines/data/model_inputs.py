@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.data.prepared import Array, DataSummary
+from pipelines.data.array_types import Array
+from pipelines.data.prepared import DataSummary
 from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, TensorDescription
 
 _FILE: Final = "model_inputs.json"

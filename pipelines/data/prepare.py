@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pipelines.data.array_types import Array
 from pipelines.data.columns import Column, read_columns
 from pipelines.data.encoding import Plan, describe_encodings, mark_missing, note_identifiers, plan_table
 from pipelines.data.fingerprint import FORMAT, calculate_fingerprint, read_fingerprint, update_digest
 from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.prepared import DataSummary, Features, InputKind, RawColumn, Task
 from pipelines.data.prepared_folder import load_summary
-from pipelines.data.raw import PARTS, Array, RawData
+from pipelines.data.raw import PARTS, RawData
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.data.sources import load
 from pipelines.data.splits import Split, divide_again, split_rows
@@ -77,6 +78,7 @@ def prepare(
     split = declared if folds_again is None else divide_again(declared, labels, spec, folds_again)
     content = _read_content(table, raw, spec, split, prefers)
     aside = folder.with_name(folder.name + ".partial")
+    # Files of an interrupted preparation may be there.
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     for fold in range(split.folds):

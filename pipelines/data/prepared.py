@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from pipelines.data.array_types import Array
 
 TaskKind = Literal["binary", "multiclass", "regression", "multi_output_regression"]
 InputKind = Literal["dense", "image", "any"]
 """Form of features that a model takes; "any" leaves the data in its form."""
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

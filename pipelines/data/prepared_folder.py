@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from pipelines.data.array_types import Array
 from pipelines.data.prepared import DataSummary, Features, Part, RawColumn, Task
-from pipelines.data.raw import Array, PartName
+from pipelines.data.raw import PartName
 
 if TYPE_CHECKING:
     import keras
@@ -41,6 +42,7 @@ def load_part(folder: Path, part: PartName, fold: int = 0) -> Part:
     """Return the arrays of one part, mapped into memory and read-only."""
     below = folder / f"fold-{fold}"
     names = [file.name.removeprefix(f"{part}.").removesuffix(".npy") for file in sorted(below.glob(f"{part}.*.npy"))]
+    # Mapped into memory: all workers share the pages of one file.
     x = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in names if name not in ("y", "raw")}
     return Part(x=x, y=np.load(below / f"{part}.y.npy", mmap_mode="r"))
 

@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from pipelines.data.array_types import Array
 from pipelines.data.columns import Column
 from pipelines.data.encoding import NumberPlan, Plan, StringPlan, calculate_median, list_categories
-from pipelines.data.raw import Array
 
 NAME = "columns.preprocessing"
 _CHUNK_BYTES = 64 * 2**20

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from pipelines.data.array_types import Array
 from search_spaces.errors import InputError, Problem
 
 PartName = Literal["train", "validation", "test"]
 GivenPart = Literal["validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipelines.data.raw import PARTS, Array, RawData
+from pipelines.data.array_types import Array
+from pipelines.data.raw import PARTS, RawData
 from pipelines.data.tabular_files import select_column
 from pipelines.data.targets import Labels
 from pipelines.spec.data_spec import DataSpec, SplitSpec
@@ -79,6 +80,7 @@ def divide_again(split: Split, labels: Labels, spec: DataSpec, folds: int) -> Sp
         InputError: if there are too few rows for so many folds.
     """
     if folds == 1:
+        # Trainers need some validation rows, even if these are trained on: the first fold's.
         first = split.select_rows("validation") if split.folds > 1 else ()
         part = split.part.copy()
         part[np.asarray(first, dtype=np.int64)] = "validation"
@@ -174,6 +176,7 @@ def _assign_strata(
 def _pick_rows(rows: Array, strata: Array, count: int, random: np.random.Generator) -> Array:
     """Return `count` of the rows, evenly spread over the strata and random within each."""
     ordered = _shuffle_within(rows, strata, random)
+    # The factor below 1 prevents that rounding makes one step too many.
     steps = np.floor((np.arange(len(rows) + 1) * count) / len(rows) + random.random() * (1 - 1e-9))
     return ordered[np.diff(steps) > 0]
 

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pipelines.data.array_types import Array
 from pipelines.data.columns import clean_text, mark_missing_words
 from pipelines.data.prepared import TaskKind
-from pipelines.data.raw import Array, RawData
+from pipelines.data.raw import RawData
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
 
@@ -114,6 +115,7 @@ class _Cells:
             values = series.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
             return cls(cells.to_numpy(dtype=object), values, ~np.isfinite(values))
         empty = mark_missing_words(cells)
+        # "nan" is parsed as NaN, so missing words do not turn numbers into words.
         numbers = pd.to_numeric(cells.where(~empty, "nan"), errors="coerce").to_numpy(dtype=np.float64)
         is_number = bool(not words and (~empty).any() and not np.isnan(numbers[~empty]).any())
         # Among words, "NA" and "None" are classes like any other; among numbers they are missing.

@@ -1,4 +1,4 @@
-"""The seam between the export and one file format."""
+"""Interface between the export and one file format."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from pipelines.data.prepared import Array
+from pipelines.data.array_types import Array
 from search_spaces.errors import KerastudyError
 
 Predict = Callable[[Mapping[str, Array]], Array]
 """Predictions [row, output] for raw columns."""
 
 Part = Literal["model", "network"]
-"""What a file holds: all from raw columns on, or the network alone, whose preprocessing is a file of its own."""
+"""Content of a file: the whole model on raw columns, or the network alone, with the preprocessing in another file."""
 
 
 class FormatError(KerastudyError):
@@ -23,15 +23,15 @@ class FormatError(KerastudyError):
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What counts as the same model.
+    """Allowed differences between a file and the Keras model.
 
     Attributes:
         difference: largest difference between any two predictions, relative to the largest prediction, or to 1 where
-            that is larger; None where rounding is the format's purpose.
+            that is larger; None for a format that rounds on purpose.
         agreement: smallest share of rows with the same decision. One row may always differ, however few there are.
-        score: how much worse the score may be, as a share of the Keras model's. One row may count differently.
-        value: largest difference that is still the same decision where a number is predicted, as a share of the
-            predictions' range; None takes `difference`.
+        score: allowed loss of score, as a share of the Keras model's. One row may count differently.
+        value: for predicted numbers, the largest difference that is still the same decision, as a share of the
+            predictions' range; `difference` if None.
     """
 
     difference: float | None
@@ -42,14 +42,14 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A trial's model in the forms that a format may start from.
+    """A trial's model in the forms that a format converts.
 
     Attributes:
         model: takes raw columns by name.
-        preprocessing: its first half: raw columns to what the network takes.
-        network: its second half; inputs are named as `preprocessing` names its outputs.
-        file: where `model` was read from.
-        calibration: training rows as the network takes them.
+        preprocessing: its first half, from raw columns to the inputs of the network.
+        network: its second half; its inputs have the names of the outputs of `preprocessing`.
+        file: the file of `model`.
+        calibration: training rows as inputs of the network.
     """
 
     model: Any
@@ -61,12 +61,12 @@ class SourceModel:
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """What a format wrote.
+    """File that a format wrote.
 
     Attributes:
         file: name of the file or folder in the export's folder.
         preprocessing_file: name of the file with the preprocessing; empty where `part` is the whole model.
-        note: what a person must know of it; empty where there is nothing.
+        note: a restriction that users must know; empty where there is none.
     """
 
     file: str
@@ -80,10 +80,10 @@ class Format(Protocol):
 
     Attributes:
         name: as a study file and `--format` name it.
-        about: what it is, in half a line.
-        packages: modules that it needs besides our own dependencies, by the packages that hold them.
-        extra: the extra that installs them; empty where there are none.
-        tolerance: what its predictions may differ by.
+        about: description in half a line.
+        packages: packages that it needs besides our dependencies, by the name of their module.
+        extra: the extra of kerastudy that installs them; empty where there are none.
+        tolerance: allowed differences of its predictions.
     """
 
     name: str
@@ -93,11 +93,11 @@ class Format(Protocol):
     tolerance: Tolerance
 
     def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
-        """Write the model below `folder`.
+        """Write the model into `folder`.
 
         Raises:
-            FormatError: if the model cannot be written so.
+            FormatError: if the model cannot be written in this format.
         """
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
-        """Load what `write` wrote, with the format's own runtime."""
+        """Load a file that `write` wrote, with the format's runtime."""

@@ -1,7 +1,7 @@
-"""Two models beside each other on a study's held-out rows: a trial's, and one that another study may have trained.
+"""Comparison of two models on a study's held-out rows: a trial's model, and a rival of any study.
 
-The other's file comes from MLflow, where anybody may have put it. It is loaded in a worker process alone, by Keras in
-its safe mode, and asked with the raw columns that it takes.
+The rival's file comes from MLflow, where anybody may have put it. So it is loaded only in a worker process, by Keras in
+its safe mode. It predicts from the raw columns that it has as inputs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.data.prepared import Array, DataSummary
+from pipelines.data.array_types import Array
+from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Channel
 from pipelines.export.parity import Scoring, choose_scoring, compute_score
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComparisonJob:
-    """What the worker needs.
+    """Job of the worker.
 
     Attributes:
-        trial: whose study's rows they are compared on.
+        trial: the trial; its study has the rows.
         model: the trial's model as it was registered; the one in its folder where None.
-        rival: the other model; None where there is none.
-        rival_task: what the other says that it predicts; None where it says nothing.
+        rival: file of the rival; None where there is none.
+        rival_task: task in the rival's metadata; None where there is none.
     """
 
     trial: PastTrial
@@ -51,15 +52,16 @@ class ComparisonJob:
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """How two models do on the same rows.
+    """Metrics of two models on the same rows.
 
     Attributes:
-        part: where the rows are from; validation rows, which the search chose by, where there is no test part.
-        metric: what decides: the study's objective, or the task's first metric where that needs more than predictions.
-        direction: which way that is better.
-        scores: the trial's metrics, as far as they are numbers.
-        rival_scores: the other's; empty where it was not compared.
-        incompatibility: why it was not.
+        part: the part of the data; the validation part, by which the search chose, where there is no test part.
+        metric: the deciding metric: the study's objective, or the task's first metric where the objective needs more
+            than predictions.
+        direction: direction of the deciding metric.
+        scores: the finite metrics of the trial's model.
+        rival_scores: those of the rival; empty where it was not compared.
+        incompatibility: reason why it was not.
     """
 
     part: Literal["test", "validation"]
@@ -72,13 +74,13 @@ class ModelComparison:
 
     @property
     def is_as_good(self) -> bool:
-        """Say whether the trial's model is at least as good."""
+        """Return whether the trial's model is at least as good."""
         ours, theirs = (scores.get(self.metric, math.nan) for scores in (self.scores, self.rival_scores))
         return ours <= theirs if self.direction == "minimize" else ours >= theirs
 
 
 def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
-    """Score both models on the held-out rows."""
+    """Score both models on the held-out rows; a job."""
     import keras
 
     from pipelines.models.raw_predict import predict_raw
@@ -104,7 +106,7 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
 def _score_rival(
     job: ComparisonJob, rows: Mapping[str, Array], y: Array, scoring: Scoring, summary: DataSummary
 ) -> tuple[dict[str, float], str]:
-    """Return the other model's metrics, or why there are none."""
+    """Return the rival's metrics, or the reason why there are none."""
     import keras
 
     from pipelines.models.raw_predict import predict_raw
@@ -117,18 +119,18 @@ def _score_rival(
             return {}, incompatibility
         predictions = predict_raw(rival, {taken.name: rows[taken.name] for taken in rival.inputs})
         return _compute_scores(predictions, y, scoring), ""
-    except Exception as error:  # a file of anybody's may raise whatever it likes
-        said = str(error).strip().splitlines() or [""]
-        return {}, f"it cannot be asked here: {type(error).__name__}: {said[0][:300]}"
+    except Exception as error:  # a foreign file may raise any exception
+        message = str(error).strip().splitlines() or [""]
+        return {}, f"it cannot be loaded here, or does not predict: {type(error).__name__}: {message[0][:300]}"
 
 
-def _find_incompatibility(rival: keras.Model, told: Mapping[str, Any] | None, summary: DataSummary) -> str:
-    """Return why a model cannot answer for this study's rows; empty where it can."""
+def _find_incompatibility(rival: keras.Model, rival_task: Mapping[str, Any] | None, summary: DataSummary) -> str:
+    """Return why a model cannot predict for this study's rows; empty where it can."""
     known = {column.name: (column.dtype, tuple(column.shape)) for column in summary.raw}
     taken = {each.name: (str(each.dtype), tuple(each.shape[1:])) for each in rival.inputs}
     lacking = sorted(name for name in taken if name not in known)
     if lacking:
-        return f"it takes {_quote_names(lacking)}, which this study's data has not"
+        return f"it takes {_quote_names(lacking)}, which this study's data lacks"
     others = sorted(name for name, kind in taken.items() if kind != known[name])
     if others:
         return f"it takes {_quote_names(others)} in another form than this study's data has"
@@ -138,8 +140,8 @@ def _find_incompatibility(rival: keras.Model, told: Mapping[str, Any] | None, su
         return f"it gives {list(outputs)} numbers for a row, {[task.outputs]} are expected"
     ours = {"kind": task.kind, "classes": list(task.classes), "targets": list(task.targets)}
     for key, expected in ours.items():
-        if told is not None and told.get(key) != expected:
-            return f"it predicts {key} {told.get(key)}, and this study {expected}"
+        if rival_task is not None and rival_task.get(key) != expected:
+            return f"it predicts {key} {rival_task.get(key)}, and this study {expected}"
     return ""
 
 

@@ -1,7 +1,7 @@
-"""What formats with a converter of their own share: the whole model where it converts, else the network alone.
+"""Conversion by a format's converter: of the whole model if possible, else of the network alone.
 
-Preprocessing may have no form in a format, as a lookup of words has none in ONNX. Then the network is written, and the
-preprocessing goes beside it as a `.keras` file.
+Preprocessing may have no form in a format: ONNX has no lookup of words. Then the file holds the network, and the
+preprocessing is written as a `.keras` file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pipelines.data.prepared import Array
+from pipelines.data.array_types import Array
 from pipelines.export.base import FormatError, Part, Predict, SourceModel
 
 PREPROCESSING_FILE = "preprocessing.keras"
@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Conversion(Generic[_Result]):
-    """What a converter made, of what part, and why not of all."""
+    """Result of a converter, the part of the model that it holds, and the reason if that is not the whole."""
 
     result: _Result
     part: Part = "model"
@@ -33,7 +33,7 @@ def convert_model(deployed: SourceModel, convert: Callable[[Any], _Result], form
 
     Args:
         deployed: the model.
-        convert: makes something of a Keras model; whatever it raises means that it cannot.
+        convert: converts a Keras model; any exception means that the model has no such form.
         form: the format in words, for the note.
 
     Raises:
@@ -41,9 +41,10 @@ def convert_model(deployed: SourceModel, convert: Callable[[Any], _Result], form
     """
     try:
         return Conversion(convert_quietly(convert, deployed.model))
-    except Exception:  # converters raise whatever they like
+    except Exception:  # converters raise exceptions of any kind
         result = convert_network(deployed, convert, form)
-        note = f"{_find_failing_layer(deployed.preprocessing, convert)} has no {form} form: the file holds the network alone"
+        culprit = _find_failing_layer(deployed.preprocessing, convert)
+        note = f"{culprit} has no {form} form: the file holds the network alone"
         return Conversion(result, "network", note)
 
 
@@ -55,13 +56,15 @@ def convert_network(deployed: SourceModel, convert: Callable[[Any], _Result], fo
     """
     try:
         return convert_quietly(convert, deployed.network)
-    except Exception as error:  # converters raise whatever they like
+    except Exception as error:  # converters raise exceptions of any kind
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise FormatError(f"{_find_failing_layer(deployed.network, convert)} has no {form} form: {said[:300]}") from error
+        raise FormatError(
+            f"{_find_failing_layer(deployed.network, convert)} has no {form} form: {said[:300]}"
+        ) from error
 
 
 def write_preprocessing(deployed: SourceModel, folder: Path) -> str:
-    """Write the preprocessing unless another format has, and return its file's name."""
+    """Write the preprocessing, unless another format has written it, and return the file's name."""
     file = folder / PREPROCESSING_FILE
     if not file.exists():
         deployed.preprocessing.save(file)
@@ -69,7 +72,7 @@ def write_preprocessing(deployed: SourceModel, folder: Path) -> str:
 
 
 def load_preprocessing(file: Path) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-    """Return a function from raw columns to what the network takes, which needs TensorFlow."""
+    """Return a function from raw columns to the inputs of the network; it needs TensorFlow."""
     import keras
 
     from pipelines.models.raw_predict import iterate_batches
@@ -86,7 +89,7 @@ def load_preprocessing(file: Path) -> Callable[[Mapping[str, Array]], dict[str, 
 
 
 def prepend_preprocessing(predict: Predict, preprocessing: Path | None) -> Predict:
-    """Return predictions from raw columns, of a file that holds the network alone where `preprocessing` is given."""
+    """Return a prediction function on raw columns: `predict` after the preprocessing in a file, if there is one."""
     if preprocessing is None:
         return predict
     prepare = load_preprocessing(preprocessing)
@@ -94,25 +97,25 @@ def prepend_preprocessing(predict: Predict, preprocessing: Path | None) -> Predi
 
 
 def convert_quietly(convert: Callable[[Any], _Result], model: Any) -> _Result:
-    """Convert, without the warnings of converters: they are about their own insides, which nobody here can change."""
+    """Convert without the warnings of converters, which are about their own code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return convert(model)
 
 
 def _find_failing_layer(model: Any, convert: Callable[[Any], Any]) -> str:
-    """Return the first layer that does not convert by itself, in words; the model where every one does."""
+    """Return the first layer that does not convert alone, in words; the model where each layer does."""
     import keras
 
-    # Words are what most formats lack, and each try takes a second.
+    # Layers on words first: most formats lack them, and each conversion takes a second.
     for layer in sorted(iterate_leaves(model), key=lambda layer: not _is_text_layer(layer)):
         try:
             alone = keras.Model(layer.input, layer.output)
-        except (AttributeError, ValueError):  # used more than once, or never by itself
+        except (AttributeError, ValueError):  # a layer that is used more than once has no single input
             continue
         try:
             convert_quietly(convert, alone)
-        except Exception:  # converters raise whatever they like
+        except Exception:  # converters raise exceptions of any kind
             return f'layer "{layer.name}" ({type(layer).__name__})'
     return f'model "{model.name}" ({type(model).__name__})'
 
@@ -122,7 +125,7 @@ def _is_text_layer(layer: Any) -> bool:
 
 
 def iterate_leaves(model: Any) -> Iterator[Any]:
-    """Yield the layers of a model and of the models in it; what a layer holds inside is its own affair."""
+    """Yield the layers of a model and of the models in it, but not the layers inside a layer."""
     import keras
 
     for layer in model.layers:

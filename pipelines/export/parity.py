@@ -1,4 +1,4 @@
-"""How a written file compares with the Keras model: predictions, decisions, score, and time to answer."""
+"""Parity of a written file with the Keras model: predictions, decisions, score and latency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.prepared import Array, Task
+from pipelines.data.array_types import Array
+from pipelines.data.prepared import Task
 from pipelines.export.base import Part, Predict, Tolerance
 from pipelines.spec.schema import TrainingSpec
 
@@ -23,7 +24,7 @@ _CALLS_S = 1.0
 
 @dataclass(frozen=True)
 class Latency:
-    """How long a batch of so many rows takes, from raw columns to the prediction, after a few calls to warm up."""
+    """Time for a batch of rows, from raw columns to the prediction, after a few calls to warm up."""
 
     batch: int
     median_ms: float
@@ -32,18 +33,18 @@ class Latency:
 
 @dataclass(frozen=True)
 class Parity:
-    """How a written file compares with the Keras model on real rows.
+    """Comparison of a written file with the Keras model on real rows.
 
     Attributes:
-        rows: rows compared; of the test part where there is one, else of the validation part.
+        rows: number of rows compared: of the test part if there is one, else of the validation part.
         largest_difference: between any two predictions, those for rows with gaps and unseen words included.
         agreement: share of the rows with the same decision (class, or the value within tolerance).
-        part: `network` where the file starts behind the preprocessing, which is then in the file `preprocessing_file`.
-        metric: what the scores are; the study's objective where it can be worked out from predictions.
-        score: the file's, on those rows.
-        keras_score: the Keras model's on the same rows.
-        latency: of this file on the machine and with the threads of the export.
-        note: what a person must know of the file.
+        part: `network` if the file starts behind the preprocessing, which is then in `preprocessing_file`.
+        metric: metric of the scores; the study's objective if it can be computed from predictions.
+        score: the file's score on those rows.
+        keras_score: the Keras model's score on the same rows.
+        latency: of this file, on the machine and with the threads of the export.
+        note: a restriction of the file that users must know.
     """
 
     format: str
@@ -63,7 +64,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What predictions are scored by."""
+    """Metric of predictions, with what is needed to compute it."""
 
     task: Task
     training: TrainingSpec
@@ -79,8 +80,8 @@ def find_violation(
     Args:
         got: predictions of the file, [row, output].
         expected: those of the Keras model.
-        scoring: the task, and which way the score is better.
-        tolerance: what is allowed.
+        scoring: the task, and the direction of the score.
+        tolerance: the allowed differences.
         scores: the file's and the Keras model's; None where predictions cannot be scored.
     """
     if got.shape != expected.shape:
@@ -104,12 +105,12 @@ def find_violation(
 
 
 def compute_largest_difference(got: Array, expected: Array) -> float:
-    """Return the largest difference between two predictions; NaN where one is none."""
+    """Return the largest difference between two predictions; NaN where a prediction is NaN."""
     return float(np.max(np.abs(got.astype(np.float64) - expected), initial=0.0))
 
 
 def compute_allowed_difference(expected: Array, tolerance: Tolerance) -> float | None:
-    """Return the largest difference that counts as equal, in the predictions' own unit; None where any does."""
+    """Return the largest difference that counts as equal, in the predictions' unit; None where any difference does."""
     if tolerance.difference is None:
         return None
     return tolerance.difference * max(1.0, float(np.max(np.abs(expected))))
@@ -117,7 +118,7 @@ def compute_allowed_difference(expected: Array, tolerance: Tolerance) -> float |
 
 def compute_agreement(got: Array, expected: Array, task: Task, tolerance: Tolerance) -> float:
     """Return the share of rows with the same decision."""
-    if task.classes and expected.shape[1] > 1:  # a model of a study's own may have two outputs for two classes
+    if task.classes and expected.shape[1] > 1:  # a user model may have two outputs for two classes
         same = np.argmax(got, axis=1) == np.argmax(expected, axis=1)
     elif task.classes:
         same = (got >= 0.5) == (expected >= 0.5)
@@ -130,7 +131,7 @@ def compute_agreement(got: Array, expected: Array, task: Task, tolerance: Tolera
 def compute_score(predictions: Array, y: Array, scoring: Scoring) -> float | None:
     """Return the score of predictions [row, output] for targets as the prepared data holds them.
 
-    None for a model of a study's own whose output is not the task's.
+    None for a user model whose output is not the task's.
     """
     if predictions.shape != (len(y), scoring.task.outputs):
         return None
@@ -145,7 +146,7 @@ def compute_score(predictions: Array, y: Array, scoring: Scoring) -> float | Non
 
 
 def choose_scoring(task: Task, training: TrainingSpec, objective: str, direction: str) -> Scoring:
-    """Return what predictions are scored by: the objective, or the task's first metric where that needs more."""
+    """Return the scoring by the objective, or by the task's first metric if that needs more than predictions."""
     from pipelines.models.losses import build_metrics
     from pipelines.models.objectives import find_direction
 
@@ -159,7 +160,7 @@ def choose_scoring(task: Task, training: TrainingSpec, objective: str, direction
 def measure_latency(
     predict: Predict, raw: Mapping[str, Array], beat: Callable[[], None], batches: Sequence[int] = _BATCHES
 ) -> tuple[Latency, ...]:
-    """Return how long predictions take, a second at most for each size of batch."""
+    """Return the latency of predictions; it takes about a second for each batch size."""
     return tuple(_measure_batch(predict, _repeat_rows(raw, batch), batch, beat) for batch in batches)
 
 
@@ -177,7 +178,7 @@ def _measure_batch(predict: Predict, rows: Mapping[str, Array], batch: int, beat
 
 
 def _repeat_rows(raw: Mapping[str, Array], rows: int) -> dict[str, Array]:
-    """Return the first rows, over again where there are fewer."""
+    """Return the first rows, repeated where there are fewer."""
     return {name: values[np.arange(rows) % len(values)] for name, values in raw.items()}
 
 

@@ -1,4 +1,4 @@
-"""What stands beside the exported files: signature, example rows, requirements, and how to load and serve them."""
+"""Sidecar files of an export: signature, example rows, requirements, and the recipe for loading and serving."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.prepared import Array, DataSummary
+from pipelines.data.array_types import Array
+from pipelines.data.prepared import DataSummary
 from pipelines.export.parity import Parity
 from pipelines.export.registry import FORMATS
 from pipelines.export.serve_recipe import render_serve_recipe
@@ -30,7 +31,7 @@ def write_sidecar_files(folder: Path, summary: DataSummary, parities: Sequence[P
 
 
 def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
-    """Write a few rows of raw columns as MLflow's scoring server and TF Serving take them.
+    """Write a few rows of raw columns in the form of MLflow's scoring server and TF Serving.
 
     A missing number is null there, and a missing word the empty string.
     """
@@ -41,7 +42,7 @@ def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
 
 
 def describe_signature(summary: DataSummary) -> dict[str, Any]:
-    """Return what a caller must know of the model: its raw inputs, and what its output means."""
+    """Return the model's signature: its raw inputs, and the meaning of its output."""
     return {
         "inputs": [asdict(column) for column in summary.raw],
         "task": summary.task.kind,
@@ -60,10 +61,12 @@ def describe_signature(summary: DataSummary) -> dict[str, Any]:
 
 
 def list_requirements(parities: Sequence[Parity]) -> list[str]:
-    """Return the packages that load what was written, with the versions that it was proven with."""
+    """Return the packages that load the files, with the versions with which they were verified."""
     keras = {"tensorflow", "keras"}  # LiteRT's interpreter comes with TensorFlow
     packages = set().union(*(_list_runtime_packages(parity) or keras for parity in parities))
-    if any(parity.preprocessing_file for parity in parities):  # whose runtime is TensorFlow, whatever the file's own is
+    if any(
+        parity.preprocessing_file for parity in parities
+    ):  # the preprocessing needs TensorFlow, whatever runtime the file has
         packages |= keras
     return [f"{name}=={metadata.version(name)}" for name in sorted({*packages, "numpy"})]
 

@@ -1,4 +1,4 @@
-"""Proves one written file: loads it in a process of its own and compares it with the Keras model on real rows."""
+"""Verification of one written file: loaded in a fresh process, and compared with the Keras model on real rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.data.prepared import Array
+from pipelines.data.array_types import Array
 from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Channel
 from pipelines.export.base import Predict, WrittenFile
@@ -38,12 +38,12 @@ UNSEEN_WORD = "never seen in training"
 
 
 class ExportError(KerastudyError):
-    """A format could not be written, or did not give the Keras model's predictions; nothing was handed over."""
+    """A format could not be written, or does not give the Keras model's predictions; the target was not written."""
 
 
 @dataclass(frozen=True)
 class VerificationJob:
-    """What the worker needs.
+    """Job of the worker that verifies a file.
 
     Attributes:
         folder: the export's folder.
@@ -58,10 +58,10 @@ class VerificationJob:
 
 
 def verify_export(job: VerificationJob, channel: Channel) -> Parity:
-    """Load a written file, compare it with the Keras model, and time it.
+    """Load a written file, compare it with the Keras model, and measure its latency; a job.
 
     Raises:
-        ExportError: if it cannot be loaded, or differs by more than its format may.
+        ExportError: if it cannot be loaded, or differs by more than its format allows.
     """
     chosen, folder = FORMATS[job.format], Path(job.folder)
     rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
@@ -104,7 +104,7 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
 
 
 def load_held_out(trial: PastTrial) -> dict[str, Array]:
-    """Return the raw rows that files are compared on: of the test part, or of the validation part where it is empty."""
+    """Return the raw rows of the comparison: of the test part, or of the validation part where that is empty."""
     from pipelines.data.prepared_folder import load_raw  # loads pandas
 
     raw = load_raw(Path(trial.data), find_held_out_part(trial))
@@ -119,12 +119,12 @@ def load_held_out_targets(trial: PastTrial) -> Array:
 
 
 def find_held_out_part(trial: PastTrial) -> Literal["test", "validation"]:
-    """Return which part the search did not train on: the test part, or the validation part where that is empty."""
+    """Return the part that the search did not train on: the test part, or the validation part where that is empty."""
     return "test" if load_summary(Path(trial.data)).rows.get("test") else "validation"
 
 
 def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
-    """Return a few held-out rows of a table, each with one value missing or one word that training never saw.
+    """Return a few held-out rows of a table, each with one missing value or one word that is not in the training rows.
 
     Empty for arrays and images, which have no such values.
     """
@@ -143,16 +143,16 @@ def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
 
 
 def read_trial_config(trial: Path) -> dict[str, Any]:
-    """Return what a trial's `config.json` says."""
+    """Return the content of a trial's `config.json`."""
     config: dict[str, Any] = json.loads((trial / ARTIFACTS / "config.json").read_text(encoding="utf-8"))
     return config
 
 
 @contextmanager
 def register_user_classes(trial: Path) -> Iterator[None]:
-    """Let Keras know by name what it needs to load a model of the study's own, such as classes of layers.
+    """Register the classes of a user model with Keras, such as layers, so that it can load the model.
 
-    Most need nothing, so code that is not there any more is no error.
+    Most models need no such class, so code that is gone is no error.
     """
     import keras
 
@@ -170,12 +170,12 @@ def register_user_classes(trial: Path) -> Iterator[None]:
 def _load_file(job: VerificationJob, folder: Path) -> Predict:
     try:
         return FORMATS[job.format].load(folder, job.written)
-    except Exception as error:  # a runtime raises whatever it likes
+    except Exception as error:  # a runtime raises exceptions of any kind
         raise ExportError(f"{job.format} cannot be loaded again: {type(error).__name__}: {error}") from error
 
 
 def _predict_with(predict: Predict, raw: Mapping[str, Array], name: str) -> Array:
     try:
         return predict(raw)
-    except Exception as error:  # a runtime raises whatever it likes
-        raise ExportError(f"{name} does not answer: {type(error).__name__}: {error}") from error
+    except Exception as error:  # a runtime raises exceptions of any kind
+        raise ExportError(f"{name} does not predict: {type(error).__name__}: {error}") from error

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-FloatArray = npt.NDArray[np.float32]
+from pipelines.data.array_types import FloatArray
 
 # Per initializer: scale, which fan divides it, and the distribution; see `keras.initializers.VarianceScaling`.
 _VARIANCE_SCALING: Mapping[str, tuple[float, str, str]] = {
@@ -78,6 +77,7 @@ def set_initial_weights(model: Any, initializer: str, seed: int) -> None:
 
 
 def _make_generator(seed: int, layer: str) -> np.random.Generator:
+    # crc32 and not hash(): Python salts the hash of a text per process.
     return np.random.default_rng([seed, zlib.crc32(layer.encode())])
 
 
@@ -92,6 +92,7 @@ def _draw_uniform(random: np.random.Generator, limit: float, shape: tuple[int, .
 
 
 def _draw_truncated_normal(random: np.random.Generator, stddev: float, shape: tuple[int, ...]) -> FloatArray:
+    # The inverse of the distribution function: rejection would consume a varying number of draws.
     values: FloatArray = (stddev * ndtri(random.uniform(ndtr(-2.0), ndtr(2.0), shape))).astype(np.float32)
     return values
 
@@ -99,6 +100,7 @@ def _draw_truncated_normal(random: np.random.Generator, stddev: float, shape: tu
 def _draw_orthogonal(random: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
     rows, columns = math.prod(shape[:-1]), shape[-1]
     q, r = np.linalg.qr(random.normal(size=(max(rows, columns), min(rows, columns))))
+    # The signs make the draws uniform over all orthogonal matrices; Keras does the same.
     q = q * np.sign(np.diag(r))
     values: FloatArray = (q.T if rows < columns else q).reshape(shape).astype(np.float32)
     return values

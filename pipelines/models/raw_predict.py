@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines.data.prepared import Array
+from pipelines.data.array_types import Array
 
 BATCH_ROWS = 1024
 

@@ -18,7 +18,8 @@ import keras
 import keras_tuner
 import numpy as np
 
-from pipelines.data.prepared import Array, Task
+from pipelines.data.array_types import Array
+from pipelines.data.prepared import Task
 from pipelines.spec.code_references import describe_error, load_object, split_reference
 from search_spaces.errors import InputError, KerastudyError, Problem
 
@@ -88,6 +89,7 @@ class LoadedUserModel:
         except keras_tuner.errors.FatalError as error:
             raise ModelFatalError(_shorten_error(describe_error(error, self.file))) from error
         except Exception as error:
+            # By name: its class is in TensorFlow, whose import takes seconds.
             if type(error).__name__ == "ResourceExhaustedError":
                 raise
             raise ModelCodeError(_shorten_error(describe_error(error, self.file))) from error
@@ -165,5 +167,6 @@ def _is_needed(parameter: inspect.Parameter) -> bool:
 def _needs_one_hot(loss: Any) -> bool:
     if not isinstance(loss, str | keras.losses.Loss) and not callable(loss):
         return False
+    # A loss may be a name, an instance or a function; the names differ in case and underscores only.
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     return name.replace("_", "").lower() in _ONE_HOT_LOSSES

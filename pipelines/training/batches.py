@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.data.prepared import Array, Part
+from pipelines.data.array_types import Array
+from pipelines.data.prepared import Part
 
 
 @dataclass(frozen=True)

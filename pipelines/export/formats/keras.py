@@ -1,4 +1,4 @@
-"""The `.keras` formats: load with `keras.models.load_model`, without kerastudy."""
+"""Formats of Keras: `.keras` files, which `keras.models.load_model` loads without kerastudy."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.prepared import Array
+from pipelines.data.array_types import Array
 from pipelines.export.base import FormatError, Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import iterate_leaves
 
 
 class KerasFile:
-    """See `formats.Format`."""
+    """See `base.Format`."""
 
     name = "keras"
-    about = "Keras's own file"
+    about = "Keras's file"
     packages: Mapping[str, str] = {}
     extra = ""
     tolerance = Tolerance(difference=1e-6)
@@ -41,10 +41,10 @@ class KerasFile:
 
 
 class KerasInt8File(KerasFile):
-    """The same with weights of 8 bits, where Keras has them."""
+    """`.keras` file with 8-bit weights in the layers for which Keras has them."""
 
     name = "keras_int8"
-    about = "Keras's own file with 8-bit weights in dense and embedding layers"
+    about = "Keras's file with 8-bit weights in dense and embedding layers"
     tolerance = Tolerance(difference=None, agreement=0.95, score=0.05, value=0.05)
     _file = "model_int8.keras"
 
@@ -52,12 +52,12 @@ class KerasInt8File(KerasFile):
         """Write the file.
 
         Raises:
-            FormatError: if no layer is of a kind that Keras quantises; names those with weights.
+            FormatError: if Keras quantises no layer of the model; names those with weights.
         """
         import keras
 
-        model = keras.models.load_model(deployed.file)  # it is changed in place
-        # `Model.quantize` would also reach into layers of a person's own, which do not know of it when they are loaded.
+        model = keras.models.load_model(deployed.file)  # a copy, since quantising changes it in place
+        # Not `Model.quantize`: it also changes the layers inside a user's layer, which then cannot be loaded again.
         if not [layer for layer in iterate_leaves(model) if _quantize_layer(layer)]:
             weighty = [f'"{layer.name}" ({type(layer).__name__})' for layer in iterate_leaves(model) if layer.weights]
             raise FormatError(f"Keras has no 8-bit form of any layer of this model: {', '.join(weighty)}")
@@ -66,7 +66,7 @@ class KerasInt8File(KerasFile):
 
 
 def _quantize_layer(layer: Any) -> bool:
-    """Quantise a layer, and say whether it has such a form."""
+    """Quantise a layer; return whether it has such a form."""
     try:
         layer.quantize("int8")
     except NotImplementedError:

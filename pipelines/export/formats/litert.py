@@ -2,9 +2,9 @@
 
 Only operators that every LiteRT runtime has are used; lookups of words are among them, hashes of words are not.
 
-float16 and int8 are for the network: the columns of a table span ranges that 16 bits cannot hold, let alone 8 (the mean
-of a column of incomes is infinite in float16). Its preprocessing stays in float32, in a file of its own. For images,
-float16 holds the whole model. int8 is calibrated on training rows, which are kept as the network takes them.
+For a table, float16 and int8 hold the network alone: its columns span ranges that 16 bits cannot hold, let alone 8 (the
+mean of a column of incomes is infinite in float16). The preprocessing stays in float32, in another file. For images,
+float16 holds the whole model. int8 is calibrated on training rows, which are stored as inputs of the network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.data.prepared import Array
+from pipelines.data.array_types import Array
 from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import (
     Conversion,
@@ -32,7 +32,7 @@ Kind = Literal["float32", "float16", "dynamic", "int8"]
 
 
 class LiteRT:
-    """See `formats.Format`."""
+    """See `base.Format`."""
 
     packages: Mapping[str, str] = {}
     extra = ""
@@ -45,10 +45,10 @@ class LiteRT:
         self._file = "model.tflite" if kind == "float32" else f"model_{kind}.tflite"
 
     def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
-        """Write the file, and the preprocessing where it is not part of it.
+        """Write the file, and the preprocessing if it is not part of it.
 
         Raises:
-            FormatError: if the network cannot be written so.
+            FormatError: if the network cannot be written in this format.
         """
         if self._kind == "int8" or (self._kind == "float16" and _is_table(deployed.model)):
             convert = lambda model: _convert(model, self._kind, deployed.calibration)  # noqa: E731
@@ -84,7 +84,7 @@ def _write_preprocessing(deployed: SourceModel, folder: Path) -> str:
     if not file.exists():
         try:
             file.write_bytes(convert_quietly(lambda model: _convert(model, "float32", {}), deployed.preprocessing))
-        except Exception:  # converters raise whatever they like
+        except Exception:  # converters raise exceptions of any kind
             return write_preprocessing(deployed, folder)
     return file.name
 
@@ -95,7 +95,9 @@ def _load_signature(file: Path) -> Callable[[Mapping[str, Array]], dict[str, Arr
     import tensorflow as tf
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TensorFlow's own interpreter is to move to a package of its own
+        warnings.simplefilter(
+            "ignore"
+        )  # TensorFlow's interpreter is deprecated in favour of the package ai-edge-litert
         interpreter = tf.lite.Interpreter(str(file))
     run = interpreter.get_signature_runner()
     dtypes = {name: about["dtype"] for name, about in run.get_input_details().items()}

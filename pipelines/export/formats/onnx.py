@@ -1,9 +1,8 @@
 """ONNX, for ONNX Runtime and much else.
 
-Neither Keras's own `export(format="onnx")` nor tf2onnx's conversion of a function is used: both make required inputs of
-constants that a layer holds, such as the means that numbers are centred by, and say nothing. tf2onnx's way from a
-SavedModel, which its command takes, keeps them. Where it knows no operator, it logs that and goes on, so what it made
-is loaded before it counts.
+Neither Keras's `export(format="onnx")` nor tf2onnx's conversion of a function is used: both silently turn a layer's
+constants, such as the means by which numbers are centred, into required inputs. tf2onnx's conversion of a SavedModel,
+which its command uses, keeps them. It only logs an operator that it does not know, so the result is loaded as a check.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.prepared import Array
+from pipelines.data.array_types import Array
 from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import convert_model, prepend_preprocessing, write_preprocessing
 
@@ -21,7 +20,7 @@ _OPSET = 18
 
 
 class OnnxFile:
-    """See `formats.Format`."""
+    """See `base.Format`."""
 
     name = "onnx"
     about = "ONNX, for ONNX Runtime"
@@ -33,7 +32,7 @@ class OnnxFile:
         """Write `model.onnx`.
 
         Raises:
-            FormatError: if the network cannot be written so.
+            FormatError: if the network cannot be written in this format.
         """
         made = convert_model(deployed, _convert, "ONNX")
         (folder / "model.onnx").write_bytes(made.result)
@@ -57,15 +56,15 @@ class OnnxFile:
 
 
 def _convert_where(graph: Any, node: Any, name: str, arguments: Any) -> None:
-    """Make ONNX's `Where` of TensorFlow's `where`.
+    """Convert TensorFlow's `where` to ONNX's `Where`.
 
-    tf2onnx makes it a sum of products with 0 and 1, which is NaN wherever either side is: missing numbers are NaN here.
+    tf2onnx converts it to a sum of products with 0 and 1, which is NaN if either side is: missing numbers are NaN here.
     """
     node.type = "Where"
 
 
 def _convert_log1p(graph: Any, node: Any, name: str, arguments: Any) -> None:
-    """Make log(x + 1) of TensorFlow's `log1p`, which tf2onnx does not know."""
+    """Convert TensorFlow's `log1p`, which tf2onnx does not know, to log(x + 1)."""
     import numpy as np
 
     taken = node.input[0]
@@ -95,7 +94,7 @@ def _convert(model: Any) -> bytes:
         # TensorFlow writes the names of a graph's inputs in lower case.
         names = {given.name.lower(): given.name for given in model.inputs}
         renamed = {tensor: names.get(name, name) for tensor, name in renamed.items()}
-        # What tf2onnx's command does with a SavedModel; the package has no public function for it.
+        # As tf2onnx's command converts a SavedModel; the package has no public function for it.
         made, _ = convert._convert_common(
             graph,
             name=model.name,

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.prepared import Array
+from pipelines.data.array_types import Array
 from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import convert_model, prepend_preprocessing, write_preprocessing
 
 
 class OpenVino:
-    """See `formats.Format`."""
+    """See `base.Format`."""
 
     name = "openvino"
     about = "OpenVINO, for Intel's processors"
@@ -25,7 +25,7 @@ class OpenVino:
         """Write the folder `openvino/` with `model.xml` and `model.bin`.
 
         Raises:
-            FormatError: if the network cannot be written so.
+            FormatError: if the network cannot be written in this format.
         """
         import openvino
 
@@ -35,7 +35,7 @@ class OpenVino:
         return WrittenFile("openvino", made.part, preprocessing_file, made.note)
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
-        """Load the folder for the CPU, which is told not to round to 16 bits."""
+        """Load the folder for the CPU, without rounding to 16 bits."""
         import openvino
 
         compiled = openvino.Core().compile_model(

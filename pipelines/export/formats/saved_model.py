@@ -1,16 +1,16 @@
-"""TensorFlow's SavedModel, for TF Serving and anything else that takes one; its signature names the raw columns."""
+"""TensorFlow's SavedModel, for TF Serving and similar servers; its signature names the raw columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.data.prepared import Array
+from pipelines.data.array_types import Array
 from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
 
 
 class SavedModel:
-    """See `formats.Format`."""
+    """See `base.Format`."""
 
     name = "saved_model"
     about = "TensorFlow's SavedModel, for TF Serving"
@@ -33,7 +33,9 @@ class SavedModel:
         loaded = tf.saved_model.load(str(folder / written.file))
         serve = loaded.signatures["serving_default"]
 
-        def predict(raw: Mapping[str, Array], loaded: object = loaded) -> Array:  # a signature alone lets its model go
+        def predict(
+            raw: Mapping[str, Array], loaded: object = loaded
+        ) -> Array:  # the signature holds no reference to its model
             answers = [next(iter(serve(**batch).values())) for batch in iterate_batches(raw)]
             return np.concatenate([np.asarray(answer) for answer in answers])
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipelines.data.array_types import Array
 from pipelines.data.prepared import DataSummary
-from pipelines.data.raw import PARTS, Array, PartName
+from pipelines.data.raw import PARTS, PartName
 from pipelines.operations.replay.comparison import ItemComparison, compare_arrays, compare_mappings, compare_values
 
 _MOST_PLACES = 10

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.operations.replay.comparison import Array, ItemComparison, Tolerance, compare_arrays
+from pipelines.data.array_types import Array
+from pipelines.operations.replay.comparison import ItemComparison, Tolerance, compare_arrays
 from pipelines.training.trial_folder import MODEL_FILE, USER_MODEL_WEIGHTS_FILE, WEIGHTS_FILE
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from pipelines.data.array_types import Array
+
 Agreement = Literal["equal", "rounding", "different", "unknown"]
 Topic = Literal["result", "trial", "data", "code", "environment"]
 _WORST_FIRST: tuple[Agreement, ...] = ("different", "rounding", "equal", "unknown")

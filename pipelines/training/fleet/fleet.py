@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.data.array_types import FloatArray
 from pipelines.training.checkpoint import Checkpoint
 from pipelines.training.epoch_monitor import EpochMonitor, FitResult
 from pipelines.training.errors import TrialError
@@ -26,7 +27,6 @@ from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
 
 Key = TypeVar("Key")
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
