@@ -1,1 +1,1 @@
-"""What runs jobs: the seam, and local worker processes behind it."""
+"""Engines that run jobs: their interface, and the engine of local worker processes."""

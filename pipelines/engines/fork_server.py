@@ -1,7 +1,7 @@
-"""Processes forked from one that has loaded a module already: a server for each module.
+"""Processes forked from a server that has imported a module already: one server for each module.
 
 `multiprocessing` keeps one fork server for the whole process, but Keras has one backend in each process, so TensorFlow
-and JAX need a server each. Python 3.14 changes `_launch`: look there when it is to be supported.
+and JAX need a server each. Python 3.14 changes `_launch`: revise it before supporting that version.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _lock = threading.Lock()
 
 
 def start_server(module: str) -> None:
-    """Start loading a module, unless that was done; returns at once."""
+    """Start the server that imports a module, unless it runs already; return at once."""
     with _lock:  # a service runs engines in several threads
         if module not in _servers:
             _servers[module] = forkserver.ForkServer()
@@ -50,7 +50,7 @@ class ForkedProcess(ForkServerProcess):
 
 
 class _Popen(popen_forkserver.Popen):
-    """The standard one, asking the process's own server."""
+    """The standard `Popen` with the server of the process's module."""
 
     def _launch(self, process_obj: Any) -> None:
         start_server(process_obj.module)
@@ -64,9 +64,9 @@ class _Popen(popen_forkserver.Popen):
         self.sentinel, to_child = _servers[process_obj.module].connect_to_new_process(
             self._fds  # type: ignore[attr-defined]  # typeshed leaves it out
         )
-        # The child watches the other end: it is closed when this process ends, however it ends.
-        kept = os.dup(to_child)
-        self.finalizer = util.Finalize(self, _close, (kept, self.sentinel))
+        # The child watches the other end, which closes when this process ends for any reason.
+        watched = os.dup(to_child)
+        self.finalizer = util.Finalize(self, _close, (watched, self.sentinel))
         with open(to_child, "wb", closefd=True) as pipe:  # noqa: PTH123  # a file descriptor
             pipe.write(content.getbuffer())
         self.pid = forkserver.read_signed(self.sentinel)

@@ -1,10 +1,10 @@
-"""Runs jobs in worker processes on this machine.
+"""Engine of worker processes on this machine.
 
-Workers come from a fork server that has Keras and its backend loaded already: the first is there after three to five
-seconds, each further one within one. There is a server for each backend, and workers of one never run jobs of another.
+Workers come from a fork server that has imported Keras and its backend: the first starts within three to five seconds,
+each further one within one. There is a server for each backend, and workers of one never run jobs of another.
 
 A TensorFlow worker is replaced after a number of jobs, because a process that traces TensorFlow functions gains 7-8 MB
-with every trial, whatever is cleared in between. A JAX worker lives until it has grown: it holds compiled programs.
+with every trial, even if Keras's session is cleared. A JAX worker stays until it has grown: it has compiled programs.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from search_spaces.errors import KerastudyError
 _JOBS_PER_WORKER = 25
 _STARTS = 5
 _MOST_GROWTH_BYTES = 10**9
-_WATCH_EVERY_S = 0.5
+_CHECK_EVERY_S = 0.5
 
 
 def cores() -> int:
-    """Return the cores that this process may use, which is the number of workers by default."""
+    """Return the number of cores that this process may use, the default number of workers."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalEngine:
-    """Worker processes on this machine; see `engine.Engine`.
+    """Worker processes on this machine; see `base.Engine`.
 
     Args:
-        workers: how many jobs run at once, over all backends; as many as cores when None.
-        cache: folder where JAX's compiled programs are kept for later studies; None keeps none.
-        user_code: whether jobs run user models, which may use any part of Keras.
+        workers: number of jobs that run at once, over all backends; the number of cores when None.
+        cache: folder of JAX's compiled programs, for later studies; None keeps none.
+        user_code: whether jobs run user models, which may need any part of Keras.
     """
 
     def __init__(self, workers: int | None = None, cache: Path | None = None, *, user_code: bool = True) -> None:
@@ -58,7 +58,7 @@ class LocalEngine:
         self._free: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}
         self._pending: list[Event] = []
-        self._watched_at = 0.0
+        self._checked_at = 0.0
         self._temporary: Path | None = None
 
     @property
@@ -73,18 +73,18 @@ class LocalEngine:
 
     @property
     def busy(self) -> Sequence[str]:
-        """Names of the jobs under way."""
+        """Names of the running jobs."""
         return tuple(self._busy)
 
     def warm(self, backend: Backend) -> None:
-        """Start the server that workers of a backend are forked from; returns at once.
+        """Start the server that workers of a backend are forked from; return at once.
 
         Raises:
             KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
         """
         _check_installed(backend)
-        with _explained():
-            start_server(self._preload(backend))
+        with _explain_socket_error():
+            start_server(self._choose_preload(backend))
 
     def submit(self, job: Job[Any, Any]) -> None:
         """Start a job on a free worker of its backend, or on a new one.
@@ -95,22 +95,22 @@ class LocalEngine:
         worker = self._start(job.backend) if job.fresh else self._take(job.backend)
         try:
             worker.connection.send(job)
-        except OSError:  # it died while it had nothing to do
+        except OSError:  # it died between two jobs
             worker.end()
             worker = self._start(job.backend)
             worker.connection.send(job)
-        worker.begin(job)
+        worker.start_job(job)
         self._busy[job.name] = worker
 
     def answer(self, job: str, message: Any) -> None:
-        """Answer what a job asked; a job that has ended since is no error."""
+        """Answer a job's request; do nothing if the job has ended since."""
         if worker := self._busy.get(job):
             worker.awaits_answer = False
-            worker.heard_at = time.monotonic()
+            worker.active_at = time.monotonic()
             try:
                 worker.connection.send(message)
             except OSError:
-                return  # its end arrives as an event of its own
+                return  # the job's `Failed` event follows
 
     def stop(self, job: str) -> None:
         """End a job at once by ending its worker."""
@@ -118,15 +118,15 @@ class LocalEngine:
             self._kill(job, "stopped", "stopped on request")
 
     def events(self, timeout_s: float) -> Sequence[Event]:
-        """Return what happened, waiting up to `timeout_s` for the first event."""
+        """Return new events; wait up to `timeout_s` for the first one."""
         deadline = time.monotonic() + timeout_s
         while True:
-            self._watch()
+            self._enforce_limits()
             events, self._pending = self._pending, []
             left_s = max(0.0, deadline - time.monotonic())
             by_connection = {worker.connection: name for name, worker in self._busy.items()}
-            wait_s = 0.0 if events else min(left_s, _WATCH_EVERY_S)
-            for ready in wait(list(by_connection), timeout=wait_s) if by_connection else self._rest(wait_s):
+            wait_s = 0.0 if events else min(left_s, _CHECK_EVERY_S)
+            for ready in wait(list(by_connection), timeout=wait_s) if by_connection else self._sleep(wait_s):
                 event = self._receive(by_connection[ready])  # type: ignore[index]  # only ours are waited on
                 if event is not None:
                     events.append(event)
@@ -143,7 +143,7 @@ class LocalEngine:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
 
-    def _rest(self, seconds: float) -> list[Any]:
+    def _sleep(self, seconds: float) -> list[Any]:
         time.sleep(seconds)
         return []
 
@@ -156,28 +156,28 @@ class LocalEngine:
 
     def _start(self, backend: Backend) -> _Worker:
         _check_installed(backend)
-        # TensorFlow removes its temporary files when a process ends in peace, which a worker seldom does.
+        # TensorFlow removes its temporary files at a normal exit, and workers are killed.
         self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="kerastudy-workers-"))
         setting = WorkerSettings(
-            backend, self._preload(backend), self._threads, Path.cwd(), self._temporary, self._cache
+            backend, self._choose_preload(backend), self._threads, Path.cwd(), self._temporary, self._cache
         )
         for _ in range(_STARTS):
             ours, theirs = multiprocessing.Pipe()
             process = ForkedProcess(setting.preload, serve, (theirs, setting))
             try:
-                with _explained():
+                with _explain_socket_error():
                     process.start()
-            except (EOFError, ConnectionError):  # its server was killed meanwhile; starting again begins another one
+            except (EOFError, ConnectionError):  # its server was killed; the next `start` starts another one
                 ours.close()
-                time.sleep(_WATCH_EVERY_S)  # until it is gone: one that is being killed still counts as running
+                time.sleep(_CHECK_EVERY_S)  # a server that is being killed still counts as running
                 continue
             finally:
                 theirs.close()
             return _Worker(process, ours, backend)
         raise KerastudyError(f"the process that workers are forked from was killed {_STARTS} times")
 
-    def _preload(self, backend: Backend) -> str:
-        """Return the module that loads what a worker of a backend needs."""
+    def _choose_preload(self, backend: Backend) -> str:
+        """Return the module that imports a backend for its workers."""
         whole = "_whole" if backend == "tensorflow" and self._user_code else ""
         return f"pipelines.engines.preload.{backend}{whole}"
 
@@ -186,8 +186,8 @@ class LocalEngine:
         try:
             kind, content = worker.connection.recv()
         except (EOFError, OSError):
-            return self._gone(name)
-        worker.heard_at = time.monotonic()
+            return self._handle_death(name)
+        worker.active_at = time.monotonic()
         if kind == "beat":
             return None
         if kind == "report":
@@ -207,17 +207,17 @@ class LocalEngine:
         else:
             self._free.append(worker)
 
-    def _gone(self, name: str) -> Failed:
+    def _handle_death(self, name: str) -> Failed:
         worker = self._busy.pop(name)
         worker.end()
-        return Failed(name, "died", _how_it_ended(worker.process.exitcode))
+        return Failed(name, "died", _describe_exit(worker.process.exitcode))
 
-    def _watch(self) -> None:
-        """End workers that are over a limit of their job."""
+    def _enforce_limits(self) -> None:
+        """Kill workers that are over a limit of their job."""
         now = time.monotonic()
-        if now - self._watched_at < _WATCH_EVERY_S:
+        if now - self._checked_at < _CHECK_EVERY_S:
             return
-        self._watched_at = now
+        self._checked_at = now
         for name, worker in list(self._busy.items()):
             if (broken := worker.find_broken_limit(now)) is not None:
                 self._kill(name, *broken)
@@ -230,7 +230,7 @@ class LocalEngine:
 
 @dataclass
 class _Worker:
-    """One worker process and what is known of it."""
+    """A worker process and its state."""
 
     process: ForkedProcess
     connection: Connection[Any, Any]
@@ -239,46 +239,46 @@ class _Worker:
     size_bytes: int = 0
     job: Job[Any, Any] | None = None
     started_at: float = 0.0
-    heard_at: float = 0.0
+    active_at: float = 0.0
     awaits_answer: bool = False
     watch: psutil.Process | None = field(default=None)
 
-    def begin(self, job: Job[Any, Any]) -> None:
-        """Note the job and start its clocks."""
+    def start_job(self, job: Job[Any, Any]) -> None:
+        """Set the job and start its clocks."""
         self.job = job
-        self.started_at = self.heard_at = time.monotonic()
+        self.started_at = self.active_at = time.monotonic()
         self.awaits_answer = False
 
     @property
     def needs_recycling(self) -> bool:
-        """Say, after a job, whether another worker is to take the next one."""
+        """Whether, after a job, another worker should get the next one."""
         if self.backend == "tensorflow":
             return self.jobs_done >= _JOBS_PER_WORKER
-        self.size_bytes = self.size_bytes or self._resident_bytes()
-        return self._resident_bytes() > self.size_bytes + _MOST_GROWTH_BYTES
+        self.size_bytes = self.size_bytes or self._measure_resident_bytes()
+        return self._measure_resident_bytes() > self.size_bytes + _MOST_GROWTH_BYTES
 
     def find_broken_limit(self, now: float) -> tuple[FailureKind, str] | None:
-        """Return the kind and the reason if the job is over one of its limits."""
+        """Return the kind and the reason of the failure if the job is over one of its limits."""
         job = self.job
         if job is None:
             return None
         if job.time_s is not None and now - self.started_at > job.time_s:
             return "time", f"over its time limit of {job.time_s:g} s"
-        if job.stall_s is not None and not self.awaits_answer and now - self.heard_at > job.stall_s:
-            return "stall", f"no progress for {job.stall_s:g} s, taken to hang"
-        if job.memory_bytes is not None and (used := self._resident_bytes()) > job.memory_bytes:
+        if job.stall_s is not None and not self.awaits_answer and now - self.active_at > job.stall_s:
+            return "stall", f"no progress for {job.stall_s:g} s, assumed to hang"
+        if job.memory_bytes is not None and (used := self._measure_resident_bytes()) > job.memory_bytes:
             return "memory", (
                 f"over its memory limit: {used / 1e9:.2f} GB in use, {job.memory_bytes / 1e9:.2f} GB allowed"
             )
         return None
 
     def end(self) -> None:
-        """End the process at once: it holds nothing that outlives a job."""
+        """Kill the process: no state in it is needed after a job."""
         self.connection.close()
         self.process.kill()
         self.process.join()
 
-    def _resident_bytes(self) -> int:
+    def _measure_resident_bytes(self) -> int:
         try:
             self.watch = self.watch or psutil.Process(self.process.pid)
             return int(self.watch.memory_info().rss)
@@ -292,8 +292,8 @@ def _check_installed(backend: Backend) -> None:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Say which setting is at fault where the server's socket cannot be made."""
+def _explain_socket_error() -> Iterator[None]:
+    """Name the setting to change where the server's socket cannot be created."""
     try:
         yield
     except OSError as error:
@@ -303,9 +303,9 @@ def _explained() -> Iterator[None]:
         raise KerastudyError(f"the temporary folder's path is too long: {folder}; set TMPDIR to another") from None
 
 
-def _how_it_ended(exit_code: int | None) -> str:
+def _describe_exit(exit_code: int | None) -> str:
     if exit_code is None:
-        return "the worker process ended without a word"
+        return "the worker process ended without an exit code"
     if exit_code >= 0:
         return f"the worker process exited with status {exit_code}"
     try:

@@ -1,6 +1,6 @@
-"""What a local worker process does: take a job, run it, send back what it returned, again.
+"""Main loop of a local worker process: receive a job, run it, send its result.
 
-Everything a job prints, down to the C++ level, goes to the job's log file. A worker whose supervisor is gone ends.
+Everything a job prints, down to the C++ level, goes to the job's log file. A worker ends with its supervisor.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _BEAT_S = 1.0
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker runs with.
+    """Settings of a worker.
 
     Attributes:
-        preload: the module that loads what it needs; its fork server has loaded it.
+        preload: module that imports the backend; its fork server has imported it.
         threads: for its arithmetic.
-        folder: where it works.
-        temporary: folder for temporary files, which whoever started the worker removes.
-        programs: folder where compiled programs are kept; None keeps none.
+        folder: its working directory.
+        temporary: folder for temporary files; the engine removes it.
+        programs: folder of compiled programs; None keeps none.
     """
 
     backend: Backend
@@ -58,7 +58,7 @@ def serve(connection: Connection, setting: WorkerSettings) -> None:
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     os.chdir(setting.folder)
     tempfile.tempdir = os.environ["TMPDIR"] = str(setting.temporary)
-    importlib.import_module(setting.preload)  # its fork server has, unless that failed
+    importlib.import_module(setting.preload)  # a no-op, unless the fork server failed to import it
     if setting.backend == "tensorflow":
         _set_up_tensorflow(setting.threads)
     else:
@@ -73,19 +73,19 @@ def serve(connection: Connection, setting: WorkerSettings) -> None:
 
 
 class PipeChannel:
-    """The worker's end of the line; see `engine.Channel`."""
+    """Channel over a pipe; see `base.Channel`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._last_sent = 0.0
 
     def beat(self) -> None:
-        """Say that work goes on, at most once a second."""
+        """Send a sign of life, at most once a second."""
         if time.monotonic() - self._last_sent >= _BEAT_S:
             self._send(("beat", None))
 
     def report(self, message: Any) -> None:
-        """Send a message and go on."""
+        """Send a message and continue."""
         self._send(("report", message))
 
     def request(self, message: Any) -> Any:
@@ -112,7 +112,7 @@ def _run(job: Job[Any, Any], channel: PipeChannel) -> Message:
 
 
 def _run_logged(job: Job[Any, Any], channel: PipeChannel) -> Message:
-    with _output_to(job.log), _memory_limit(job.memory_bytes):
+    with _redirect_output(job.log), _limit_memory(job.memory_bytes):
         try:
             return "finished", job.function.load()(job.payload, channel)
         except InputError as error:
@@ -139,15 +139,15 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _is_out_of_room(error: BaseException) -> bool:
-    """Say whether an error is a full disk's: HDF5 and TensorFlow keep the system's number in the text alone."""
+    """Return whether a full disk caused an error: HDF5 and TensorFlow have the errno in their text alone."""
     number = error.errno if isinstance(error, OSError) else None
     return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
 
 
 @contextmanager
-def _output_to(log: Path) -> Iterator[None]:
+def _redirect_output(log: Path) -> Iterator[None]:
     log.parent.mkdir(parents=True, exist_ok=True)
-    kept = os.dup(1), os.dup(2)
+    saved = os.dup(1), os.dup(2)
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(target, 1)
     os.dup2(target, 2)
@@ -158,27 +158,27 @@ def _output_to(log: Path) -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()
-        for number, copy in zip((1, 2), kept, strict=True):
+        for number, copy in zip((1, 2), saved, strict=True):
             os.dup2(copy, number)
             os.close(copy)
 
 
 @contextmanager
-def _memory_limit(limit_bytes: int | None) -> Iterator[None]:
-    """Let allocations beyond the limit fail inside the job, as an error with a traceback.
+def _limit_memory(limit_bytes: int | None) -> Iterator[None]:
+    """Limit the job's memory, so that an allocation beyond it fails with a traceback.
 
-    The engine's own watch on resident memory catches what this misses.
+    The engine also checks resident memory, for allocations that this limit does not count.
     """
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if limit_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (_data_bytes() + limit_bytes, before[1]))
+        resource.setrlimit(resource.RLIMIT_DATA, (_measure_data_bytes() + limit_bytes, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def _data_bytes() -> int:
+def _measure_data_bytes() -> int:
     status = Path("/proc/self/status")
     if not status.exists():
         return 0
@@ -194,10 +194,10 @@ def _set_up_tensorflow(threads: int) -> None:
 
 
 def _set_up_jax(threads: int, programs: Path | None) -> None:
-    """Set what XLA reads when it starts, and start it.
+    """Set XLA's environment variables, and start it.
 
     `NPROC` is the size of XLA's thread pools on a CPU: without it one worker's work goes over all cores, whatever the
-    flag about Eigen says (xla/pjrt/utils.cc, DefaultThreadPoolSize).
+    flag about Eigen is (xla/pjrt/utils.cc, DefaultThreadPoolSize).
     """
     import jax
 
@@ -205,15 +205,15 @@ def _set_up_jax(threads: int, programs: Path | None) -> None:
     if threads == 1:
         os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}".strip()
     if programs is not None:
-        keep: Callable[[str, Any], None] = jax.config.update
-        keep("jax_compilation_cache_dir", str(programs))
-        keep("jax_persistent_cache_min_compile_time_secs", 0.0)
-        keep("jax_persistent_cache_min_entry_size_bytes", -1)
+        set_option: Callable[[str, Any], None] = jax.config.update
+        set_option("jax_compilation_cache_dir", str(programs))
+        set_option("jax_persistent_cache_min_compile_time_secs", 0.0)
+        set_option("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.devices()
 
 
 def _end_with_supervisor() -> None:
-    """End this process when the one that started it is gone, whatever the job is doing."""
+    """End this process when its supervisor has ended, even in the middle of a job."""
     if (supervisor := multiprocessing.parent_process()) is not None:
         wait([supervisor.sentinel])
         os._exit(1)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.workspace.atomic_files import aside_of, into_place
+from pipelines.workspace.atomic_files import make_temporary_path, move_into_place
 from tracking.testing.failpoints import hit
 
 _LEAST_S = 1.0
@@ -87,13 +87,13 @@ class CheckpointStore:
         content = io.BytesIO()
         np.savez(content, np.frombuffer(json.dumps(about).encode(), np.uint8), *arrays)
         data = content.getvalue()
-        aside = aside_of(self._file)
+        aside = make_temporary_path(self._file)
         aside.write_bytes(hashlib.sha256(data).hexdigest().encode() + data)
         hit("checkpoint-aside")
         if self._file.exists():
             self._file.replace(self._previous)
             hit("checkpoint-moved-back")
-        into_place(aside, self._file)
+        move_into_place(aside, self._file)
         hit("checkpoint-written")
 
     def read(self) -> Checkpoint | None:

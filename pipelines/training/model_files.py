@@ -13,7 +13,7 @@ from pipelines.data.prepared_folder import load_preprocessing
 from pipelines.models.compose import compose
 from pipelines.training.messages import TrialJob
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE
-from pipelines.workspace.atomic_files import aside_of, into_place, write_text
+from pipelines.workspace.atomic_files import make_temporary_path, move_into_place, write_text
 from tracking.testing.failpoints import hit
 
 
@@ -36,19 +36,19 @@ def write_deployment_model(job: TrialJob, fold: int, core: keras.Model, *, with_
 
 def save_model(model: keras.Model, file: Path) -> None:
     """Save a model; a kill leaves either the old file or the whole new one."""
-    aside = aside_of(file)
+    aside = make_temporary_path(file)
     model.save(aside)
     hit("model-aside")
-    into_place(aside, file)
+    move_into_place(aside, file)
     hit("model-written")
 
 
 def save_weights(weights: Sequence[np.ndarray[Any, Any]], file: Path) -> None:
     """Save the result of a model's `get_weights`, in its order, as an `.npz` file; atomic as `save_model`."""
-    aside = aside_of(file)
+    aside = make_temporary_path(file)
     np.savez(aside, *weights)
     hit("weights-aside")
-    into_place(aside, file)
+    move_into_place(aside, file)
     hit("weights-written")
 
 

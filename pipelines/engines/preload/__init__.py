@@ -1,1 +1,1 @@
-"""Modules loaded into fork servers before the first job."""
+"""Modules that fork servers import before the first job."""

@@ -1,4 +1,4 @@
-"""What the modules that load a backend into a fork server have in common."""
+"""Loading of a backend into a fork server."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tracking.reports.lean_imports import without
+from tracking.reports.lean_imports import hide_modules
 
 
 @contextmanager
-def hide_modules(*names: str) -> Iterator[None]:
-    """Hide modules that what is imported meanwhile would load, though it can do without them; and its warnings."""
-    with without(*names), warnings.catch_warnings():
+def hide_modules_quietly(*names: str) -> Iterator[None]:
+    """Hide optional modules from the imports in this block, and hide the warnings of these imports."""
+    with hide_modules(*names), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def load_jobs(*modules: str) -> None:
-    """Load modules of the jobs that come first, named as `Job.function` names them: a fifth of a second each."""
+    """Import modules of the first jobs: a fifth of a second each that no worker spends."""
     for module in modules:
         importlib.import_module(module)
 
 
 def load_tensorflow(*unneeded: str) -> None:
-    """Load TensorFlow and Keras on it without JAX, which its Lite converter would load: one second and 110 MB.
+    """Import TensorFlow and Keras without JAX, which TensorFlow's Lite converter imports: one second and 110 MB.
 
-    TensorFlow writes to file descriptor 2 while it is imported, below Python's own streams, whatever its settings say.
+    TensorFlow writes to file descriptor 2 while it is imported, below Python's streams, whatever its settings are.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
-        with hide_modules("jax", *unneeded):
+        with hide_modules_quietly("jax", *unneeded):
             for name in ("keras", "keras_tuner", "tensorflow"):
                 importlib.import_module(name)
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(saved)
         os.close(null)

@@ -1,4 +1,4 @@
-"""Loads TensorFlow and Keras into a fork server, with everything that a person's own code may ask of them."""
+"""Preload of TensorFlow and Keras for a fork server, with every optional module that user code may need."""
 
 from __future__ import annotations
 
