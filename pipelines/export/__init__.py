@@ -1,1 +1,1 @@
-"""The best model in the forms that deployments take, one file a format."""
+"""Exports of a trial's model in deployment formats."""

@@ -1,6 +1,6 @@
-"""Trains a trial and measures its model as it would be deployed: the worker's side of such objectives.
+"""Objectives that are measured on the deployed model: size and latency of its file; the worker's side.
 
-What is measured is part of the trial's result. So a trial that was killed before it was measured is not done.
+The measurements are part of the trial's result, so a trial that is killed before them is not complete.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def train_and_measure(job: tuple[TrialJob, tuple[Goal, ...]], channel: Channel) 
     """Train a trial and measure its model for the objectives given with it.
 
     Raises:
-        Whatever a format raises that cannot take the model.
+        Exception: whatever a format raises that cannot hold the model.
     """
     trial, goals = job
     return train_and_measure_trial(trial, channel, lambda trained: measure_deployment(trained, goals, channel))
@@ -36,12 +36,12 @@ def measure_deployment(trained: TrialJob, goals: tuple[Goal, ...], channel: Chan
 
     Raises:
         TrialError: if there is no model on raw columns.
-        Whatever a format raises that cannot take the model.
+        Exception: whatever a format raises that cannot hold the model.
     """
     check_formats([goal.format for goal in goals])
     folder = Path(trained.folder)
     if not (folder / MODEL_FILE).exists():
-        raise TrialError("it has no model on raw columns that could be measured; see model_note.txt")
+        raise TrialError("there is no model on raw columns to measure; see model_note.txt")
     past = PastTrial(trained.folder, trained.data)
     rows = load_held_out(past)
     values: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Averages the models of several trials, and says whether that beats the best of them on the validation rows."""
+"""Ensemble of the models of several trials: their average, if it beats the winner on the validation rows."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class EnsembleError(KerastudyError):
 
 
 def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float, str]:
-    """Return the score of the averaged models and of the winner's, and the metric's name; keep the average if it wins.
+    """Return the scores of the ensemble and of the winner, and the metric's name; save the ensemble if it wins.
 
-    Both are of the validation rows. The metric is the objective, or the task's first one where that needs more.
+    The scores are on the validation rows. The metric is the objective, or the task's first metric where the objective
+    needs more than predictions.
 
     Raises:
         EnsembleError: if the models' outputs are not the task's.

@@ -1,7 +1,7 @@
-"""Exports a trial's model, and proves each file equal to the Keras model before it is handed over.
+"""Export of a trial's model: files in several formats, each verified against the Keras model before delivery.
 
-Everything is written to a folder beside the target and renamed when all of it is proven, so a failed export leaves
-nothing that could be taken for a model. One process writes the files; each is loaded again in a fresh one.
+All files are written to a temporary folder next to the target, which is renamed when all are verified. So a failed
+export leaves nothing that could be mistaken for a model. One process writes the files; a fresh one loads each again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipelines.export.verify import (
     read_trial_config,
     register_user_classes,
 )
-from pipelines.selection.model_locations import past_trial
+from pipelines.selection.model_locations import locate_trial
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import has_model
 from pipelines.workspace.home import Home
@@ -40,11 +40,11 @@ __all__ = ["FORMATS", "ExportError", "ExportResult", "Parity", "check_target", "
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What an export wrote.
+    """Files of an export.
 
     Attributes:
-        test: metrics on the test rows, where it is the model that the winner hands over.
-        made: what that model is besides the trial's, such as a refit; empty for the trial's own.
+        test: metrics on the test rows, if it is the model that the study delivers.
+        made: how that model was made from the trial's, such as a refit; empty for the trial's model.
     """
 
     study: str
@@ -57,10 +57,10 @@ class ExportResult:
 
 @dataclass(frozen=True)
 class ExportJob:
-    """What the worker needs.
+    """Job of the worker that writes the files.
 
     Attributes:
-        expected: file that takes the Keras model's predictions for the proofs.
+        expected: file for the Keras model's predictions, which the verification reads.
     """
 
     trial: PastTrial
@@ -97,7 +97,7 @@ def export_trial(
     """
     check_target(target)
     check_formats(formats)
-    trial = of or past_trial(home, study, number)
+    trial = of or locate_trial(home, study, number)
     if not has_model(Path(trial.folder)):
         raise InputError(
             f"trial {number} of {study} has no model on disk: only complete trials among the best "
@@ -111,9 +111,7 @@ def export_trial(
         names = tuple(dict.fromkeys(formats))
         try:
             payload = ExportJob(trial, str(folder), names, str(expected))
-            written: tuple[WrittenFile, ...] = run_job(
-                engine, Job("export", WRITE_FORMATS, payload, log, fresh=True)
-            )
+            written: tuple[WrittenFile, ...] = run_job(engine, Job("export", WRITE_FORMATS, payload, log, fresh=True))
             parities = tuple(
                 _verify_file(engine, VerificationJob(trial, str(folder), name, file, str(expected)), log)
                 for name, file in zip(names, written, strict=True)
@@ -132,7 +130,7 @@ def export_trial(
 
 
 def check_target(target: Path) -> None:
-    """Make sure that nothing would be overwritten.
+    """Check that nothing is overwritten.
 
     Raises:
         InputError: if the target exists.
@@ -142,7 +140,7 @@ def check_target(target: Path) -> None:
 
 
 def write_formats(job: ExportJob, channel: Channel) -> tuple[WrittenFile, ...]:
-    """Write every format, what the Keras model predicts, and example rows; the worker's side of `export_trial`."""
+    """Write every format, the Keras model's predictions, and example rows; a job."""
     import numpy as np
 
     from pipelines.export.sidecar_files import write_example
@@ -153,7 +151,9 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[WrittenFile, ...]:
     trial = Path(job.trial.folder)
     rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
     with register_user_classes(trial):
-        deployed = load_source_model(ensure_model_file(job.trial), Path(job.trial.data), read_trial_config(trial)["fold"])
+        deployed = load_source_model(
+            ensure_model_file(job.trial), Path(job.trial.data), read_trial_config(trial)["fold"]
+        )
         expected = predict_raw(deployed.model, rows)
         expected_odd = predict_raw(deployed.model, odd) if odd else expected[:0]
         np.savez(job.expected, rows=expected, odd=expected_odd)
@@ -166,7 +166,5 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[WrittenFile, ...]:
 
 
 def _verify_file(engine: Engine, job: VerificationJob, log: Path) -> Parity:
-    parity: Parity = run_job(
-        engine, Job(f"proof {job.format}", VERIFY_EXPORT, job, log, fresh=True)
-    )
+    parity: Parity = run_job(engine, Job(f"proof {job.format}", VERIFY_EXPORT, job, log, fresh=True))
     return parity

@@ -1,4 +1,4 @@
-"""The model card: what an exported model is, what it was made of and how, and what it must not be trusted with."""
+"""Model card of an exported model: its data, its search, its files and its limits."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ _PACKAGES = ("kerastudy", "tensorflow", "keras", "numpy")
 
 @dataclass(frozen=True)
 class ModelOrigin:
-    """What is known of the study that a model comes from.
+    """Facts of the study that a model comes from.
 
     Attributes:
-        study_file: name to keep `document`, the study file's text, under.
+        study_file: name of the file for `document`, the text of the study file.
         split: how rows were divided, in words.
-        budget: when the study was to end, in words.
+        budget: the study's budget, in words.
         trials: number of trials by state.
         value: the trial's score by the objective; None where it has none.
         is_winner: whether the trial is the study's best.
         test: the winner's metrics on the test rows.
-        importances: each parameter's share in what made trials good, largest first; empty where unknown.
-        finalists: what the winner was chosen from by further trainings, the winner first; empty where it was not.
-        made: what the model is besides the trial's, such as a refit; empty for the trial's own.
+        importances: each parameter's share in the differences between good trials and others, largest first; empty
+            where unknown.
+        finalists: the finalists with their retrainings, the winner first; empty for a study without retrainings.
+        made: how the model was made from the trial's, such as a refit; empty for the trial's model.
     """
 
     study: str
@@ -115,7 +116,7 @@ def _render_opening(origin: ModelOrigin, summary: DataSummary) -> str:
         f"A Keras model (`{origin.model}`) that predicts {', '.join(task.targets)}{classes} ({kind}) from raw columns, "
         f"preprocessing included. It is {rank} of the study `{origin.study}`, whose file is `{origin.study_file}`"
         + (f", {origin.made}. " if origin.made else ". ")
-        + "`SERVE.md` says how to load it."
+        + "`SERVE.md` describes how to load it."
     )
 
 
@@ -166,13 +167,13 @@ def _render_finalists(finalists: Sequence[Finalist]) -> str:
     if not finalists:
         return ""
     among = f"chosen among {len(finalists)} trials " if len(finalists) > 1 else ""
-    return f"- Mean of further trainings {among}by which nothing else was chosen: {finalists[0].in_words()}"
+    return f"- Mean of further retrainings {among}by which nothing else was chosen: {finalists[0].describe()}"
 
 
 def _render_limits(summary: DataSummary, parities: Sequence[Parity]) -> str:
     lines = [
-        "The score holds for rows drawn as these were. Nobody has looked at groups of rows, at fairness, or at how "
-        "it does on data that has shifted.",
+        "The score holds for rows drawn as these were. Groups of rows, fairness, and data that has shifted "
+        "were not examined.",
         "A validation score that chose among trials is better than the model: only the test score chose nothing.",
         "A missing number is filled with the training rows' median; a word that training never saw counts as unknown."
         if any(column.kind == "string" for column in summary.raw)

@@ -1,4 +1,4 @@
-"""The formats there are, in the order they are listed in."""
+"""Registry of the export formats, in the order of their listing."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ FORMATS: Mapping[str, Format] = {
 
 
 def check_formats(names: Iterable[str]) -> None:
-    """Make sure that every format is known and can be written here.
+    """Check that every format is known and can be written here.
 
     Raises:
-        InputError: if one is unknown, or packages that it needs are not installed; names the extra that installs them.
+        InputError: if one is unknown, or its packages are not installed; names the extra that installs them.
     """
     for name in names:
         if name not in FORMATS:
@@ -62,10 +62,10 @@ def check_formats(names: Iterable[str]) -> None:
 
 
 def check_goals(goals: Sequence[GoalSpec], _: Channel) -> None:
-    """Make sure that the formats which objectives name can be written here; a job.
+    """Check that the formats of the objectives can be written here; a job.
 
     Raises:
-        InputError: as `check_formats`, at the objective.
+        InputError: as `check_formats`, with the place of the objective.
     """
     for place, goal in enumerate(goals):
         try:

@@ -1,4 +1,4 @@
-"""How to load and serve each exported file, as text that stands beside it."""
+"""Recipe for loading and serving the exported files: the text of `SERVE.md`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pipelines.export.parity import Parity
 
 _START = """# Loading and serving
 
-`requirements.txt` has the versions that these files were proven with: `pip install -r requirements.txt`.
-`signature.json` names the raw columns and says what the output means; `input_example.json` holds a few rows of them.
+`requirements.txt` has the versions with which these files were verified: `pip install -r requirements.txt`.
+`signature.json` names the raw columns and describes the output; `input_example.json` holds a few rows of them.
 In Python, rows are read like this for every format below:
 
 ```python
@@ -106,7 +106,7 @@ prepared = tf.lite.Interpreter("{preprocessing_file}").get_signature_runner()(**
 
 
 def render_serve_recipe(parities: Sequence[Parity]) -> str:
-    """Return how each file is loaded; the text's programs run in the folder of the files."""
+    """Return how to load each file; the programs in the text run in the folder of the files."""
     return _START + "".join(_render_section(parity) for parity in parities)
 
 

@@ -1,4 +1,4 @@
-"""A trial's model read back for export: whole, and cut between its preprocessing and its network."""
+"""A trial's model, loaded for the export: whole, and split into its preprocessing and its network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load_source_model(file: Path, data: Path, fold: int) -> SourceModel:
 
 
 def _build_named_network(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
-    """Return the network with inputs that are named as its preprocessing names its outputs."""
+    """Return the network with inputs of the same names as the outputs of its preprocessing."""
     inputs = {
         name: keras.Input(made.shape[1:], dtype=made.dtype, name=name) for name, made in preprocessing.output.items()
     }

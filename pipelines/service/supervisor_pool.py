@@ -168,9 +168,10 @@ class SupervisorPool:
         return {token.name: token.running_trials for token in self._tokens.list() if token.running_trials is not None}
 
     def _start_process(self, chosen: NextStudy) -> None:
-        self._submissions.record_start(chosen.study, chosen.trials_at_once)
         request = self._make_request(chosen.study, "run", chosen.trials_at_once)
         self._processes[chosen.study] = SupervisorHandle(request)
+        # Last: a study that could not start has had no turn.
+        self._submissions.record_start(chosen.study, chosen.trials_at_once)
 
     def _make_request(self, name: str, task: Task, max_trials: int | None = None) -> SupervisorRequest:
         return SupervisorRequest(name, str(self._home.folder), self._home.store, task, max_trials, self._workers)

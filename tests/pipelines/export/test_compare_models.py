@@ -40,7 +40,7 @@ def test_a_rival_that_answers_for_the_same_rows_fits():
 @pytest.mark.parametrize(
     ("model", "told", "said"),
     [
-        ({"age": "float32", "zip": "string"}, TOLD, 'it takes "zip", which this study\'s data has not'),
+        ({"age": "float32", "zip": "string"}, TOLD, 'it takes "zip", which this study\'s data lacks'),
         ({"age": "float32", "city": "float32"}, TOLD, 'it takes "city" in another form than this study\'s data has'),
         ({"age": "float32", "outputs": 3}, TOLD, "it gives [3] numbers for a row, [1] are expected"),
         (

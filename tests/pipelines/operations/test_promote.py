@@ -16,7 +16,7 @@ from pipelines.export.compare_models import ModelComparison
 from pipelines.operations import promote
 from pipelines.operations.promote import promote_trial
 from pipelines.operations.run import supervise
-from pipelines.selection.model_locations import refit_of
+from pipelines.selection.model_locations import locate_refit
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
 from tracking.mlflow import urls
@@ -85,7 +85,7 @@ def test_a_better_model_gets_the_alias_and_the_reason_is_kept(home, client):
     assert (compared.part, compared.rows, compared.metric, compared.direction) == ("test", 60, "loss", "minimize")
     assert compared.scores["loss"] < compared.rival_scores["loss"]
     assert set(compared.scores) == set(compared.rival_scores) == {"loss", "accuracy", "auc"}
-    test = json.loads((Path(refit_of(home, "strong", done.trial).folder) / "test.json").read_text())
+    test = json.loads((Path(locate_refit(home, "strong", done.trial).folder) / "test.json").read_text())
     assert compared.scores["accuracy"] == pytest.approx(test["test_accuracy"])
     assert aliases(client) == {"champion": "2"}
     version = client.get_model_version("shop", "2")
@@ -135,7 +135,7 @@ def test_a_holder_that_cannot_be_asked_is_said_to_be_so(home, client, tmp_path, 
     foreign = str(client.create_model_version("shop", source=folder.as_uri(), await_creation_for=0).version)
     client.set_registered_model_alias("shop", "champion", foreign)
     done = promote_trial(home, "strong", None, None, force=False)
-    said = "it cannot be asked here: ValueError" if content else "it has no file data/model.keras"
+    said = "it cannot be loaded here, or does not predict: ValueError" if content else "it has no file data/model.keras"
     assert said in done.reason and f"version {foreign} cannot be compared" in done.reason
     assert (done.is_promoted, aliases(client)["champion"]) == (False, foreign)
     assert promote_trial(home, "strong", None, None, force=True).is_promoted
@@ -175,7 +175,7 @@ def test_what_a_reader_of_a_comparison_must_know(home):
     with promote.StudyReader.open(home) as reader:
         best, study = reader.find_best_trial("strong"), reader.load_study("strong")
     candidate = promote._candidate(home, study, best, best.trial)
-    assert candidate.model == refit_of(home, "strong", best.trial.number)
+    assert candidate.model == locate_refit(home, "strong", best.trial.number)
     holder = KnownVersion("shop", "7", "weak", "0", "another digest")
     assert list(promote._notes(candidate, shown, holder)) == [
         "strong has no test part: these are the validation rows, that its search used",

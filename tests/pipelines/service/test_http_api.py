@@ -320,7 +320,7 @@ def test_an_uploaded_file_can_be_named(service, ann):
     detail(put("a.csv", b""), 422)
     detail(put("big.csv", b"x" * 1001), 413)
     assert put("b.csv", b"x" * 1000).status_code == 201
-    assert "no room" in detail(put("c.csv", b"z" * 900), 413)["detail"]
+    assert "would be too large" in detail(put("c.csv", b"z" * 900), 413)["detail"]
     kept = sorted(path.name for path in (service.home.folder / "uploads").iterdir())
     assert len(kept) == 2
 

@@ -61,7 +61,7 @@ def receiver():
 @pytest.fixture
 def world(tmp_path):
     """A home with a submitted study, and its store."""
-    home = Home.at(str(tmp_path), {})
+    home = Home.find(str(tmp_path), {})
     with Store.open(home.store) as store:
         with store.write() as connection:
             Submissions(store).put("s", "ann", 0, connection)
