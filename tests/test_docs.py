@@ -211,9 +211,9 @@ def _kerastudy(settings: dict[str, str], *words: str) -> str:
 def _sections(model: type[BaseModel], path: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         for found in _models_in(field.annotation):
-            here = f"{path}{field.alias or name}"
-            yield here
-            yield from _sections(found, f"{here}.")
+            section = f"{path}{field.alias or name}"
+            yield section
+            yield from _sections(found, f"{section}.")
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

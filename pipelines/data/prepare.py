@@ -78,12 +78,7 @@ def prepare(
     split = declared if folds_again is None else divide_again(declared, labels, spec, folds_again)
     content = _read_content(table, raw, spec, split, prefers)
     aside = folder.with_name(folder.name + ".partial")
-    # Files of an interrupted preparation may be there.
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for fold in range(split.folds):
-        _write_fold(aside / f"fold-{fold}", content, labels, split, fold)
-    _write_split(aside / "split.csv", raw, split)
+    _write_rows(aside, raw, content, labels, split)
     summary = _make_summary(spec, content, labels, split)
     write_model_inputs(
         aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]), spec.missing_values
@@ -94,10 +89,7 @@ def prepare(
         shutil.rmtree(aside)
         message = "the data has changed since the study began; give this study another name, or choose another --home"
         raise InputError(Problem(message, "data.source"))
-    _flush(aside)
-    shutil.rmtree(folder, ignore_errors=True)
-    hit("data-prepared")
-    aside.replace(folder)
+    _replace_folder(folder, aside)
     return summary
 
 
@@ -182,6 +174,15 @@ def _convert_to_images(array: Array, raw: RawData, prefers: InputKind) -> Array:
     return array[..., None] if array.ndim == 3 else array
 
 
+def _write_rows(folder: Path, raw: RawData, content: _Content, labels: Labels, split: Split) -> None:
+    # Files of an interrupted preparation may be there.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for fold in range(split.folds):
+        _write_fold(folder / f"fold-{fold}", content, labels, split, fold)
+    _write_split(folder / "split.csv", raw, split)
+
+
 def _write_fold(folder: Path, content: _Content, labels: Labels, split: Split, fold: int) -> None:
     from pipelines.data import preprocessing
 
@@ -224,6 +225,13 @@ def _write_raw(folder: Path, part: str, raw: Mapping[str, Array], content: _Cont
         np.save(folder / f"{part}.raw.npy", next(iter(raw.values())))
     else:
         pd.DataFrame(dict(raw)).to_parquet(folder / f"{part}.raw.parquet", index=False)
+
+
+def _replace_folder(folder: Path, aside: Path) -> None:
+    _flush(aside)
+    shutil.rmtree(folder, ignore_errors=True)
+    hit("data-prepared")
+    aside.replace(folder)
 
 
 def _flush(folder: Path) -> None:

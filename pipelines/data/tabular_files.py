@@ -82,6 +82,7 @@ def convert_frame(table: pd.DataFrame, name: str, key: str, part: GivenPart | No
 
 def _scan_csv(path: Path, key: str) -> tuple[str, list[str], list[int]]:
     """Return the delimiter, the header and the first line of each row, after a check of each row's fields."""
+    # utf-8-sig: spreadsheets begin a file with a byte order mark.
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next((line for line in file if line.strip()), "")
         delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))

@@ -48,6 +48,7 @@ class Cnn(FamilyModel):
 
 def _apply_block(requests: HyperparameterRequests, options: KernelOptions, block: int, x: Any) -> Any:
     convolutions, pooling = requests.get_value("convolutions_per_block"), requests.get_value("pooling")
+    # A side of 1 cannot be halved: more blocks than the image has halvings are allowed.
     halving = tuple(2 if side > 1 else 1 for side in x.shape[1:3])
     for position in range(1, convolutions + 1):
         strides = halving if pooling == "stride" and position == convolutions else 1

@@ -40,6 +40,7 @@ def finish_hidden(requests: HyperparameterRequests, kernel: keras.layers.Layer, 
     if requests.get_value("batch_normalization"):
         x = keras.layers.BatchNormalization(name=f"{kernel.name}_normalization")(x)
     activation = requests.get_layer_value("activation", layer)
+    # A layer and not an argument of the kernel: batch normalisation comes between the two.
     return keras.layers.Activation(activation, name=f"{kernel.name}_activation")(x)
 
 

@@ -225,6 +225,7 @@ def calculate_class_weights(task: Task, training: TrainingSpec) -> dict[int, flo
         raise InputError(Problem(message, "training.class_weight"))
     if declared == "balanced":
         rows, classes = sum(task.class_counts), len(task.classes)
+        # A class may have no training row in a fold of few rows.
         return {index: rows / (classes * max(count, 1)) for index, count in enumerate(task.class_counts)}
     problems = [
         Problem(f'"{name}" is no class of the target; {suggest_choice(name, task.classes)}', "training.class_weight")

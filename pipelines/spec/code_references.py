@@ -112,6 +112,7 @@ def _load_module(path: Path, reference: str, key: str) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     module = importlib.util.module_from_spec(spec)
+    # Before it runs: dataclasses look up their module while they are defined.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)

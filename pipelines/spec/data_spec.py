@@ -88,6 +88,7 @@ class DataSpec(Section):
     def _read_pair(cls, written: object) -> object:
         if written is None:
             return None
+        # YAML has lists only, and pydantic's strict mode refuses a list as a tuple.
         pair = tuple(written) if isinstance(written, (list, tuple)) else ()
         if len(pair) != 2 or not all(type(size) is int and size >= 1 for size in pair):
             shown = list(pair) if pair else describe(written)

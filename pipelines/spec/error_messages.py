@@ -63,6 +63,7 @@ def list_spec_problems(document: Document, error: ValidationError, model: type[B
     return [
         _make_problem(model, document, keys, detail)
         for keys, detail in found.items()
+        # An error inside a section explains the error of the section.
         if not any(other[: len(keys)] == keys for other in found if other != keys)
     ]
 
@@ -137,18 +138,18 @@ def _describe_meaning(model: type[BaseModel], keys: Keys) -> str:
 def _locate_keys(model: type[BaseModel], location: Sequence[str | int]) -> Keys:
     """Return a pydantic location without the parts that name union members instead of keys."""
     keys: list[str | int] = []
-    here: Any = model
+    current: Any = model
     for part in location:
-        members = _list_members(here)
+        members = _list_members(current)
         if len(members) > 1:
-            here = next((member for member in members if str(part).startswith(_make_label(member))), None)
+            current = next((member for member in members if str(part).startswith(_make_label(member))), None)
         elif isinstance(member := members[0] if members else None, type) and issubclass(member, BaseModel):
             keys.append(part)
             field = _find_field(member, part)
-            here = field.annotation if field else None
+            current = field.annotation if field else None
         elif get_origin(member) in (list, tuple, dict):
             keys.append(part)
-            here = get_args(member)[-1]
+            current = get_args(member)[-1]
     return tuple(keys)
 
 
@@ -166,15 +167,15 @@ def _list_choices(model: type[BaseModel], keys: Keys) -> tuple[Any, ...]:
 
 def _find_annotation_at(model: type[BaseModel], keys: Keys) -> Any:
     """Return the annotation at a path: the only one that remains without `None`."""
-    here: Any = model
+    current: Any = model
     for key in keys:
-        member = next((each for each in _list_members(here) if _is_container(each)), None)
+        member = next((each for each in _list_members(current) if _is_container(each)), None)
         if isinstance(member, type) and issubclass(member, BaseModel):
             field = _find_field(member, key)
-            here = field.annotation if field else None
+            current = field.annotation if field else None
         else:
-            here = get_args(member)[-1] if member else None
-    members = _list_members(here)
+            current = get_args(member)[-1] if member else None
+    members = _list_members(current)
     return members[0] if len(members) == 1 else None
 
 

@@ -160,6 +160,7 @@ class SelectionSpec(Section):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
+        # The default of seeds is no conflict, only a written value is.
         if self.folds is not None and "seeds" in self.model_fields_set:
             raise ValueError("expected either seeds or folds, got both; remove one")
         if self.folds is not None and not self.finalists:

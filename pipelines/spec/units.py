@@ -33,6 +33,7 @@ def parse_seconds(written: object) -> float:
         clock = _CLOCK.fullmatch(written) if isinstance(written, str) else None
         hint = f'; write "{clock[1]}h{clock[2]}m" or "{clock[1]}m{clock[2]}s"' if clock else ""
         raise ValueError(f'expected a duration such as 90, "30s", "5m" or "1h30m", got {describe(written)}{hint}')
+    # "not >" and not "<=", so that NaN is refused too.
     if not seconds > 0:
         raise ValueError(f"expected a duration above zero, got {describe(written)}")
     if seconds > _LONGEST_S:
