@@ -1,1 +1,1 @@
-"""What a worker does with a job: train the trials it holds."""
+"""Training of trials in workers, and the files they leave."""

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from tracking.reports.learning_curve import draw_learning_curve
 
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import EpochDone, PastTrial, TrialJob, TrialResult
 from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.values import Value
+from tracking.reports.learning_curve import draw_learning_curve
 from tracking.testing.failpoints import hit
 
 _CONFIG_FILE = "config.json"

@@ -1,4 +1,4 @@
-"""Bounds on building a model that nobody knows the size of: how many weights it may make, how long it may take."""
+"""Limits on building a model of unknown size: number of weights, and time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pipelines.training.errors import ModelTooLargeError
 _AGAIN_S = 1.0
 
 
-class TimeIsUp(BaseException):  # no error; and a person's `except Exception` must not catch it
-    """The time is up."""
+class TimeIsUp(BaseException):  # no error; and an `except Exception` in user code must not catch it
+    """The time limit is reached."""
 
 
 @contextmanager
 def limit_weights(most: int | None, reason: str) -> Iterator[None]:
-    """Refuse the weight that brings those made in here above `most` numbers, before memory is taken for it.
+    """Refuse the weight that brings those created in this block above `most` numbers, before memory is allocated.
 
     Raises:
         ModelTooLargeError: with the reason.
@@ -51,12 +51,12 @@ def limit_weights(most: int | None, reason: str) -> Iterator[None]:
 
 @contextmanager
 def limit_seconds(seconds: float) -> Iterator[None]:
-    """End what runs in here when the time is up; a single call of a library that never comes back is not ended.
+    """End the code of this block at a time limit; a single library call that never returns is not ended.
 
-    Only a process's main thread can be ended so; in another one there is no bound.
+    Only a process's main thread can be ended so; in another one there is no limit.
 
     Raises:
-        TookTooLong: when the time is up.
+        TookTooLong: at the limit.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -67,7 +67,7 @@ def limit_seconds(seconds: float) -> Iterator[None]:
 
     began = time.monotonic()
     handler = signal.signal(signal.SIGALRM, end)
-    # Again and again, since a library's callback may swallow what is raised in it.
+    # The timer repeats, since a library may swallow an exception raised in its callback.
     left_before, _ = signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), _AGAIN_S)
     try:
         yield

@@ -1,4 +1,4 @@
-"""How large a model is, and whether the study's ceilings let a trial train it."""
+"""Size of a model, and its comparison with the study's ceilings."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from pipelines.training.messages import TrialJob
 
 _BYTES_PER_NUMBER = 4
 _USUAL_SLOTS = 2
-_SLACK = 4  # code may make layers that are no part of its model in the end
+_SLACK = 4  # code may create layers that its model does not use
 
 
 def estimate_training_memory(model: keras.Model, batch_size: int) -> int:
-    """Return the estimate that `ModelCheck.memory_bytes` describes; the model and its optimizer stay as they are.
+    """Return the estimate of `ModelCheck.memory_bytes`; the model and its optimizer do not change.
 
-    Layers that do not say what they put out, such as those of a subclassed model, count with their weights alone.
+    Layers without a known output shape, such as those of a subclassed model, count with their weights alone.
     """
-    weights = _numbers(weight.shape for weight in model.weights)
-    gradients = _numbers(weight.shape for weight in model.trainable_weights)
-    outputs = _numbers(tensor.shape[1:] for layer in _layers(model) for tensor in _outputs(layer))
-    return _BYTES_PER_NUMBER * (weights + gradients + _slots(model, gradients) + 2 * batch_size * outputs)
+    weights = _count_numbers(weight.shape for weight in model.weights)
+    gradients = _count_numbers(weight.shape for weight in model.trainable_weights)
+    outputs = _count_numbers(tensor.shape[1:] for layer in _walk_layers(model) for tensor in _list_outputs(layer))
+    return _BYTES_PER_NUMBER * (
+        weights + gradients + _count_optimizer_numbers(model, gradients) + 2 * batch_size * outputs
+    )
 
 
 def refuse_large_model(job: TrialJob, model: keras.Model, batch_size: int) -> None:
@@ -35,7 +37,7 @@ def refuse_large_model(job: TrialJob, model: keras.Model, batch_size: int) -> No
     Raises:
         ModelTooLargeError: if it is above one of them.
     """
-    if not model.built:  # a study's own `fit` may build its model only while it trains
+    if not model.built:  # the `fit` of a user model may build its model only while it trains
         return
     parameters = int(model.count_params())
     if job.most_parameters is not None and parameters > job.most_parameters:
@@ -51,10 +53,10 @@ def refuse_large_model(job: TrialJob, model: keras.Model, batch_size: int) -> No
 
 
 def limit_model_size(job: TrialJob) -> AbstractContextManager[None]:
-    """Return bounds to build a trial's model in, so that one far above `limits.parameters` takes no memory.
+    """Limit the weights of a model while it is built, so that one far above `limits.parameters` takes no memory.
 
     Raises:
-        ModelTooLargeError: if it makes many more weights than allowed.
+        ModelTooLargeError: if it creates many more weights than allowed.
     """
     most = job.most_parameters
     if most is None:
@@ -63,30 +65,30 @@ def limit_model_size(job: TrialJob) -> AbstractContextManager[None]:
     return limit_weights(_SLACK * most, reason)
 
 
-def _slots(model: keras.Model, trainable: int) -> int:
+def _count_optimizer_numbers(model: keras.Model, trainable: int) -> int:
     """Return the numbers that the optimizer keeps; as many as Adam's where the model has none before it is trained."""
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return _USUAL_SLOTS * trainable
-    copy = type(optimizer).from_config(optimizer.get_config())  # a study's own `fit` may yet freeze or free weights
+    copy = type(optimizer).from_config(optimizer.get_config())  # the `fit` of a user model may still freeze weights
     copy.build(model.trainable_variables)
-    return _numbers(variable.shape for variable in copy.variables)
+    return _count_numbers(variable.shape for variable in copy.variables)
 
 
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def _walk_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _layers(layer)
+            yield from _walk_layers(layer)
         else:
             yield layer
 
 
-def _outputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
+def _list_outputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
     try:
         return list(keras.tree.flatten(layer.output))
     except (AttributeError, ValueError):  # it was never called with symbolic tensors
         return []
 
 
-def _numbers(shapes: Iterable[tuple[int | None, ...]]) -> int:
+def _count_numbers(shapes: Iterable[tuple[int | None, ...]]) -> int:
     return sum(prod(size or 1 for size in shape) for shape in shapes)

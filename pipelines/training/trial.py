@@ -189,7 +189,9 @@ def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
     model = build_hypermodel(job.model, context).build(hp)
     schedule = make_schedule(job, fold, epochs=int(hp.values["epochs"]), batch_size=int(hp.values["batch_size"]))
     set_initial_weights(model, str(hp.values["kernel_initializer"]), schedule.seed)
-    rows = Rows(train, load_part(Path(job.data), "validation", fold), calculate_class_weights(context.task, context.training))
+    rows = Rows(
+        train, load_part(Path(job.data), "validation", fold), calculate_class_weights(context.task, context.training)
+    )
     return BuiltTrial(model, dict(hp.values), rows, schedule)
 
 

@@ -207,10 +207,10 @@ def training(
         with locate_epochs_file(folder, 0).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(epochs[-1])) + "\n")
         yield epochs[-1]
-        if epoch in job.rungs and (yield RungReached(epoch, best_of(scores[: epoch + 1]))):
+        if epoch in job.rungs and (yield RungReached(epoch, find_best(scores[: epoch + 1]))):
             pruned = True
             break
-    best = best_of(epochs, key=lambda done: done.metrics[job.metric])
+    best = find_best(epochs, key=lambda done: done.metrics[job.metric])
     result = TrialResult(
         "pruned" if pruned else "complete",
         best.metrics[job.metric],

@@ -19,9 +19,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from pipelines.queries.record_reader import load_record
-from pipelines.search.optuna_search import TrialSummary, best_first, best_of, count_by_state, summarize_trials
-from pipelines.search.space_evolution import current_name
-from pipelines.selection.finalists import REFIT, finalists_of, retrainings_wanted
+from pipelines.search.optuna_search import TrialSummary, rank_trials, find_best, count_by_state, summarize_trials
+from pipelines.search.space_evolution import find_current_name
+from pipelines.selection.finalists import REFIT, rank_finalists, list_retrainings
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.training.messages import TrialResult
@@ -58,17 +58,17 @@ class _Ended:
     @property
     def best(self) -> TrialSummary | None:
         """Return the winner: the best by further trainings, where there were any."""
-        finalists = finalists_of(self.trials, self.retrainings, self.study.spec.selection, self.objective)
+        finalists = rank_finalists(self.trials, self.retrainings, self.study.spec.selection, self.objective)
         if finalists:
             return next(trial for trial in self.trials if trial.number == finalists[0].number)
-        return best_of(self.trials, self.objective)
+        return find_best(self.trials, self.objective)
 
     @property
     def expected_retrainings(self) -> set[tuple[int, str]]:
         """Return the further trainings that there must be: of each finalist, and the winner's refit."""
         selection = self.study.spec.selection
-        finalists = best_first(self.trials, self.objective)[: selection.finalists]
-        expected = {(trial.number, name) for trial in finalists for name in retrainings_wanted(selection)}
+        finalists = rank_trials(self.trials, self.objective)[: selection.finalists]
+        expected = {(trial.number, name) for trial in finalists for name in list_retrainings(selection)}
         return expected | ({(self.best.number, REFIT)} if selection.refit and self.best else set())
 
     def result(self, number: int) -> TrialResult | None:
@@ -107,7 +107,7 @@ def broken_promises(
 def acknowledged(folder: Path, name: str, *, store: str = "") -> dict[int, tuple[str, float | None]]:
     """Return state and score of each trial that has ended, by its number: what must never be lost."""
     home = Home(folder, store or str(folder))
-    if not home.is_begun:
+    if not home.is_initialized:
         return {}
     with Store.open(home.store) as opened:
         record = StudyQueue(opened).find(name)
@@ -126,7 +126,7 @@ def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
     study = load_record(record)
     storage = store.open_optuna_storage()
     try:
-        in_optuna = optuna.load_study(study_name=current_name(storage, study.name), storage=storage)
+        in_optuna = optuna.load_study(study_name=find_current_name(storage, study.name), storage=storage)
         numbers = [trial.number for trial in in_optuna.get_trials(deepcopy=False)]
         trials = summarize_trials(in_optuna)
     except KeyError:
@@ -200,10 +200,10 @@ def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
         yield f"the study's run is {parent.info.status}"
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     executed = [run for run in runs if run.data.tags.get("kerastudy.kind") == "retraining"]
-    names = sorted(str(run.info.format_run_name) for run in executed)
+    names = sorted(str(run.info.run_name) for run in executed)
     if names != sorted(format_run_name(ended.name, each.number, each.name) for each in ended.retrainings):
         yield f"MLflow has the further trainings {names}"
-    if unended := [run.info.format_run_name for run in executed if run.info.status != "FINISHED"]:
+    if unended := [run.info.run_name for run in executed if run.info.status != "FINISHED"]:
         yield f"MLflow has further trainings that are not FINISHED: {unended}"
     if stray := len(runs) - 1 - len(children) - len(executed):
         yield f"MLflow has {stray} runs of the study that belong to no parent"
@@ -218,7 +218,7 @@ def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
         if (run := by_number.get(trial.number)) is not None:
             yield from (f"trial {trial.number} in MLflow: {each}" for each in _run_of(trial, run, ended, client))
     yield from _parents_curve(ended, parent, client)
-    refitted = {int(run.data.tags["number"]): run for run in executed if str(run.info.format_run_name).endswith(REFIT)}
+    refitted = {int(run.data.tags["number"]): run for run in executed if str(run.info.run_name).endswith(REFIT)}
     yield from _registered(ended, {**by_number, **refitted}, client)
     logged = client.search_logged_models([experiment.experiment_id])
     of_runs = Counter(model.source_run_id for model in logged)

@@ -59,7 +59,7 @@ class RunningService:
 @contextmanager
 def run_service(folder: Path, **spec: object) -> Iterator[RunningService]:
     """Yield a service on a home below `folder`."""
-    home = Home.at(str(folder / "home"), {})
+    home = Home.find(str(folder / "home"), {})
     with Store.open(home.store) as store:
         chosen = ServiceSpec.model_validate(spec)
         supervisors, streams = SupervisorPool(home, store, chosen.studies, chosen.workers), StreamLimit()

@@ -1,4 +1,4 @@
-"""How a fleet's functions are compiled."""
+"""Compilation of a fleet's functions."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import jax
 
 _FOR_A_FEW_CALLS = {"xla_cpu_use_fusion_emitters": False}
-"""What saves a third of a second of compiling for a CPU. The loops then take up to half as long again."""
+"""Options that save a third of a second of compiling for a CPU. Loops then take up to half as long again."""
 
 
 def compile_function(
     function: Callable[..., Any], donated: tuple[int, ...], *, called_seldom: bool = False
 ) -> Callable[..., Any]:
-    """Return a function compiled at its first call; it may overwrite its donated arguments."""
-    options = _known(_FOR_A_FEW_CALLS) if called_seldom and jax.default_backend() == "cpu" else {}
+    """Return a function that is compiled at its first call; it may overwrite its donated arguments."""
+    options = _select_known(_FOR_A_FEW_CALLS) if called_seldom and jax.default_backend() == "cpu" else {}
     done: Callable[..., Any] = jax.jit(function, donate_argnums=donated, compiler_options=options)
     return done
 
 
-def _known(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that this release of JAX knows: they are XLA's own, and come and go."""
+def _select_known(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that this release of JAX accepts: XLA adds and removes them."""
     return {name: value for name, value in options.items() if _is_known(name, value)}
 
 
@@ -30,7 +30,7 @@ def _known(options: Mapping[str, Any]) -> dict[str, Any]:
 def _is_known(name: str, value: Any) -> bool:
     try:
         jax.jit(lambda x: x, compiler_options={name: value}).lower(0.0).compile()
-    except Exception as error:  # its class has changed places between releases
+    except Exception as error:  # its class has moved between releases
         if "No such compile option" in str(error):
             return False
         raise

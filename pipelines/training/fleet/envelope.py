@@ -1,4 +1,4 @@
-"""The program that a group of trials shares: sizes that hold all of them, and the branches that they choose among."""
+"""Envelope of a group of trials: the sizes and the branches of the program that they share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.training.fleet.member import Member, OptimizerKind
 
 @dataclass(frozen=True)
 class Envelope:
-    """What is compiled into a fleet's program; trials within it differ in numbers only.
+    """Static part of a fleet's program; trials within it differ in numbers only.
 
     Attributes:
         depth: most hidden layers.
@@ -19,7 +19,7 @@ class Envelope:
         batch: rows of a step; a trial with smaller batches leaves the further ones empty.
         least_batch: smallest batch size, which decides the number of steps.
         embedding: most columns that a trial sets for an embedded column; 0 where none does.
-        ruled: whether a trial may have that width by the rule instead.
+        ruled: whether a trial may have the default width of `embedding_width` instead.
         activations, optimizers: the branches, in order.
         linear: whether a trial may have no hidden layer.
         normalized, dropout, penalty, smoothing, clipped, averaged: whether a trial may have batch normalisation,
@@ -43,7 +43,7 @@ class Envelope:
     averaged: bool
 
     def holds(self, member: Member) -> bool:
-        """Say whether a trial can be trained by this program."""
+        """Return whether this program can train a trial."""
         return (
             member.depth <= self.depth
             and (member.depth > 0 or self.linear)

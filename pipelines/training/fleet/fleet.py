@@ -152,7 +152,7 @@ class Fleet(Generic[Key]):
         if not (slot.monitor.should_stop(pruned=pruned) or slot.epoch >= slot.schedule.epochs):
             return None
         fitted, (weights, moving) = slot.monitor.result()
-        return EndedMember(fitted, self._program.layout.cut(slot.member, weights, moving))
+        return EndedMember(fitted, self._program.layout.extract(slot.member, weights, moving))
 
     def _iterate_taken(self) -> Iterator[tuple[int, Key]]:
         return ((at, key) for at, key in enumerate(self._keys) if key is not None)
@@ -162,8 +162,8 @@ class Fleet(Generic[Key]):
     def _initialize(self, member: Member, seed: int) -> State:
         """Return the state of a member before its first step, without the members' axis."""
         layout, envelope = self._program.layout, self._program.envelope
-        weights = layout.initial(member, seed)
-        fills, scalars = self._program.optimizers.initial(member)
+        weights = layout.initialize(member, seed)
+        fills, scalars = self._program.optimizers.initialize(member)
         mean = np.zeros((max(1, envelope.depth), envelope.width), np.float32)
         return State(
             weights=weights,

@@ -1,8 +1,8 @@
-"""Which programs a study's trials share: a few large ones cost waste, many small ones cost compiling.
+"""Division of a study's trials into programs: a few large ones waste arithmetic, many small ones cost compiling.
 
-A trial can be trained by any program that holds it, at that program's price: a network of 16 units in a program of 256
-costs what 256 units cost. Each program costs seconds to compile, once. So the space's trials are divided, by width, by
-depth or by batch size, for as long as what a division saves is more than a program costs.
+Any program that holds a trial can train it, at the cost of the program: a network of 16 units in a program of 256
+costs as much as 256 units. Each program costs seconds to compile, once. So the space's trials are divided, by width, by
+depth or by batch size, as long as a division saves more than a program costs.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pipelines.training.fleet.steps import count_step_rows, count_steps
 
 START_S = 3.0
 COMPILE_S = 4.0
-"""What a fleet's worker takes to start and to compile a program; as `benchmarks/README.md` measures them."""
+"""Seconds of a fleet's worker to start and to compile a program; measured in `benchmarks/README.md`."""
 
 ALONE_S = 1.0
-"""What the `loop` trainer takes to build and trace one trial's graph."""
+"""Seconds of the graph trainer to build and trace one trial's graph."""
 
 _STEP_S, _ALONE_STEP_S = 12e-6, 350e-6
 _UNIT_S, _WEIGHT_S, _FLOPS_PER_S = 4e-9, 2.5e-9, 6.6e10
@@ -30,11 +30,11 @@ _MOST_PROGRAMS = 4
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a study's trials have in common.
+    """Sizes that a study's trials have in common.
 
     Attributes:
         rows: training rows; inputs: columns of the first layer; outputs: of the prediction.
-        trials: how many are to be trained.
+        trials: number of trials to train.
     """
 
     rows: int
@@ -48,7 +48,11 @@ def plan_programs(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ..
     parts = [tuple(members)]
     while len(parts) < _MOST_PROGRAMS:
         best = min(
-            ((saved, at, pair) for at, part in enumerate(parts) for saved, pair in _divisions(part, members, sizes)),
+            (
+                (saved, at, pair)
+                for at, part in enumerate(parts)
+                for saved, pair in _list_divisions(part, members, sizes)
+            ),
             key=lambda found: found[0],
             default=None,
         )
@@ -57,29 +61,29 @@ def plan_programs(members: Sequence[Member], sizes: Sizes) -> tuple[Envelope, ..
         _, at, pair = best
         parts[at : at + 1] = pair
     whole = find_envelope(members)
-    found = [_part_of(whole, part) for part in parts]
+    found = [_find_part_envelope(whole, part) for part in parts]
     return tuple(sorted(found, key=lambda envelope: estimate_epoch_s(envelope, envelope.depth, envelope.batch, sizes)))
 
 
 def estimate_fleet_s(members: Sequence[Member], sizes: Sizes) -> float:
-    """Return the seconds of one core that a study's trials are expected to take in fleets."""
+    """Return the seconds of one core that a study's trials would take in fleets."""
     envelopes = plan_programs(members, sizes)
-    return START_S + COMPILE_S * len(envelopes) + _trained_s(envelopes, members, sizes)
+    return START_S + COMPILE_S * len(envelopes) + _estimate_training_s(envelopes, members, sizes)
 
 
 def count_fleets_at_once(members: Sequence[Member], sizes: Sizes, workers: int) -> int:
-    """Return how many workers are worth a fleet: each compiles for itself, and has to train for as long at least."""
-    worth = _trained_s(plan_programs(members, sizes), members, sizes) / (START_S + COMPILE_S)
+    """Return the number of fleets that pay: each compiles for itself, and must train at least as long."""
+    worth = _estimate_training_s(plan_programs(members, sizes), members, sizes) / (START_S + COMPILE_S)
     return max(1, min(workers, int(worth)))
 
 
 def estimate_alone_s(members: Sequence[Member], sizes: Sizes) -> float:
-    """Return the seconds of one core that a study's trials are expected to take one by one in the `loop` trainer."""
-    mean = sum(ALONE_S + member.epochs * _alone_epoch_s(member, sizes) for member in members) / len(members)
+    """Return the seconds of one core that a study's trials would take one by one in the graph trainer."""
+    mean = sum(ALONE_S + member.epochs * _estimate_alone_epoch_s(member, sizes) for member in members) / len(members)
     return sizes.trials * mean
 
 
-def _trained_s(envelopes: Sequence[Envelope], members: Sequence[Member], sizes: Sizes) -> float:
+def _estimate_training_s(envelopes: Sequence[Envelope], members: Sequence[Member], sizes: Sizes) -> float:
     share = sizes.trials / len(members)
     trained = 0.0
     for member in members:
@@ -89,41 +93,41 @@ def _trained_s(envelopes: Sequence[Envelope], members: Sequence[Member], sizes: 
 
 
 def estimate_epoch_s(envelope: Envelope, depth: int, batch_size: int, sizes: Sizes) -> float:
-    """Return the seconds of one core that an epoch of a trial is expected to take in a program.
+    """Return the seconds of one core of an epoch of a trial in a program.
 
-    It pays for its own layers at the program's width, and for the optimizer's step over all the program's weights.
+    Its cost is its own layers at the program's width, and the optimizer's step over all the program's weights.
     """
     rows = count_step_rows(envelope)
     own = replace(envelope, depth=depth)
-    step_s = _STEP_S + count_weights(envelope, sizes) * _WEIGHT_S + _products_s(own, rows, sizes)
+    step_s = _STEP_S + count_weights(envelope, sizes) * _WEIGHT_S + _estimate_products_s(own, rows, sizes)
     return count_steps(batch_size, sizes.rows, rows) * step_s
 
 
-def _alone_epoch_s(member: Member, sizes: Sizes) -> float:
+def _estimate_alone_epoch_s(member: Member, sizes: Sizes) -> float:
     own = find_envelope([member])
-    step_s = _ALONE_STEP_S + count_weights(own, sizes) * _WEIGHT_S + _products_s(own, member.batch_size, sizes)
+    step_s = _ALONE_STEP_S + count_weights(own, sizes) * _WEIGHT_S + _estimate_products_s(own, member.batch_size, sizes)
     return math.ceil(sizes.rows / member.batch_size) * step_s
 
 
-def _products_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
+def _estimate_products_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
     """Return the seconds of one core of a step's units, and of its products of rows and weights."""
     return rows * (envelope.depth * envelope.width * _UNIT_S + 6 * count_weights(envelope, sizes) / _FLOPS_PER_S)
 
 
 def count_weights(envelope: Envelope, sizes: Sizes) -> int:
-    """Return about how many weights a trial has in a program."""
+    """Return the approximate number of weights of a trial in a program."""
     hidden = (sizes.inputs + max(0, envelope.depth - 1) * envelope.width) * envelope.width if envelope.depth else 0
     return hidden + (envelope.width if envelope.depth else sizes.inputs) * sizes.outputs
 
 
-def _divisions(
+def _list_divisions(
     part: tuple[Member, ...], members: Sequence[Member], sizes: Sizes
 ) -> list[tuple[float, tuple[tuple[Member, ...], tuple[Member, ...]]]]:
-    """Return each way to divide a part in two, with what it costs more; less than nothing where it saves."""
+    """Return each way to divide a part in two, with its additional cost; negative where it saves."""
     whole, share = find_envelope(members), sizes.trials / len(members)
 
     def cost(some: Sequence[Member]) -> float:
-        envelope = _part_of(whole, some)
+        envelope = _find_part_envelope(whole, some)
         epochs = Counter[tuple[int, int]]()
         for member in some:
             epochs[member.depth, member.batch_size] += member.epochs
@@ -134,7 +138,7 @@ def _divisions(
     found = []
     ways: tuple[Callable[[Member], int], ...] = (lambda m: m.width, lambda m: m.depth, lambda m: m.batch_size)
     for size in ways:
-        for limit in sorted({_rounded(size(member)) for member in part})[:-1]:
+        for limit in sorted({_round_up(size(member)) for member in part})[:-1]:
             small = tuple(member for member in part if size(member) <= limit)
             large = tuple(member for member in part if size(member) > limit)
             if small and large:
@@ -142,19 +146,19 @@ def _divisions(
     return found
 
 
-def _part_of(whole: Envelope, part: Sequence[Member]) -> Envelope:
-    """Return the envelope of a part in size, and of the whole in everything else that a trial may choose."""
+def _find_part_envelope(whole: Envelope, part: Sequence[Member]) -> Envelope:
+    """Return the envelope with the sizes of a part, and with every other choice of the whole."""
     own = find_envelope(part)
     return replace(
         whole,
         depth=own.depth,
-        width=min(whole.width, _rounded(own.width)),
+        width=min(whole.width, _round_up(own.width)),
         batch=own.batch,
         least_batch=own.least_batch,
         linear=own.linear,
     )
 
 
-def _rounded(size: int) -> int:
-    """Return the next power of two, so that programs of several studies are alike."""
+def _round_up(size: int) -> int:
+    """Return the next power of two, so that several studies share programs."""
     return 1 << max(0, size - 1).bit_length()

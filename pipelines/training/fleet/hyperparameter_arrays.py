@@ -1,4 +1,4 @@
-"""Members as arrays: what differs between the trials of a fleet while its program stays the same."""
+"""Hyperparameters of a fleet's members as arrays: the inputs of a program that differ between trials."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Plan = dict[str, npt.NDArray[Any]]
 
 
 def make_numbers(program: Program, member: Member) -> dict[str, Any]:
-    """Return a member's numbers, as `Network`, `Optimizers` and `Program` take them by name."""
+    """Return a member's numbers by name, for `Network`, `Optimizers` and `Program`."""
     envelope = program.envelope
     depth, layers = member.depth, max(1, envelope.depth)
     units = np.zeros((layers, envelope.width), bool)
@@ -79,7 +79,7 @@ def plan_epoch(
         rows: number of training rows.
 
     Returns:
-        For each step: `rows` [step, place], where the number of rows says "none"; `first`, the place in the batch of
+        For each step: `rows` [step, place], where the number of rows means "none"; `first`, the place in the batch of
         its first row; `batch_rows`, the rows of its batch; `last`, whether its batch ends with it; `rate`.
     """
     order = shuffle_rows(seed, epoch, rows)

@@ -110,7 +110,7 @@ class FleetRunner:
     def _prepare(self, trial: TrialJob) -> tuple[Member, Schedule] | None:
         """Prepare a trial for its slot; return None where its model is over the ceiling."""
         member = build_member(trial.values, trial.per_layer)
-        _, parameters = self._program.layout.parameters(member)
+        _, parameters = self._program.layout.count_parameters(member)
         if trial.most_parameters is not None and parameters > trial.most_parameters:
             error = ModelTooLargeError.from_parameters(parameters, trial.most_parameters)
             self._ended[trial.number] = TrialOutcome("rejected", reason=str(error))
@@ -153,7 +153,7 @@ class FleetRunner:
             best_epoch=fitted.best_epoch,
             metrics=fitted.history[fitted.best_epoch],
             epochs=tuple(trial.log.epochs),
-            parameters=self._program.layout.parameters(trial.member)[0],
+            parameters=self._program.layout.count_parameters(trial.member)[0],
             seconds=time.monotonic() - trial.started,
             trainer="fleet",
         )

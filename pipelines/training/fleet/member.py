@@ -1,6 +1,6 @@
-"""What a fleet knows of one trial: its structure and its values, read from the trial's hyperparameters.
+"""Member of a fleet: the structure and the values of one trial, read from its hyperparameters.
 
-Plain values and no framework, so that the supervisor can group trials, and say why one cannot join a fleet.
+Plain values and no framework, so that the supervisor can group trials, and explain why one cannot join a fleet.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FLAGS = ("nesterov", "amsgrad", "centered")
 
 @dataclass(frozen=True, order=True)
 class OptimizerKind:
-    """What of an optimizer is part of the program: its class and its yes-or-no arguments."""
+    """Part of an optimizer that is compiled into the program: its class and its boolean arguments."""
 
     name: str
     flags: tuple[tuple[str, bool], ...] = ()
@@ -74,55 +74,55 @@ class Member:
         return max(self.units, default=1)
 
 
-class _Answers:
-    """A trial's value of each parameter that the family asks for; the family's default where the trial has none."""
+class _Values:
+    """Values of a trial for each parameter that the family requests; the family's default where the trial has none."""
 
     def __init__(self, values: Mapping[str, Value], per_layer: frozenset[str]) -> None:
         self._values = values
         self._per_layer = per_layer
         self._parameters = {parameter.name: parameter for parameter in find_family(FAMILY).parameters}
 
-    def of(self, name: str, default: Value | None = None) -> Any:
+    def get(self, name: str, default: Value | None = None) -> Any:
         value = self._values.get(name)
         if value is None:
             return self._parameters[name].default if default is None else default
         return value
 
-    def of_layers(self, name: str, layers: int) -> tuple[Any, ...]:
+    def get_layers(self, name: str, layers: int) -> tuple[Any, ...]:
         if name not in self._per_layer:
-            return (self.of(name),) * layers
+            return (self.get(name),) * layers
         default = self._parameters[name].default
         found = (self._values.get(f"{name}_{layer}") for layer in range(1, layers + 1))
         return tuple(default if value is None else value for value in found)
 
 
 def build_member(values: Mapping[str, Value], per_layer: frozenset[str]) -> Member:
-    """Return a trial of the `mlp` family as a fleet sees it; see `TrialJob` for the arguments."""
-    answers = _Answers(values, per_layer)
-    depth = int(answers.of("depth"))
-    name = str(answers.of("optimizer"))
-    asked = {argument: answers.of(parameter, default) for parameter, (argument, default) in OPTIMIZERS[name].items()}
-    flags = tuple((flag, bool(asked[flag])) for flag in _FLAGS if flag in asked)
-    clip = str(answers.of("clip"))
+    """Return the member of a trial of the `mlp` family; see `TrialJob` for the arguments."""
+    found = _Values(values, per_layer)
+    depth = int(found.get("depth"))
+    name = str(found.get("optimizer"))
+    arguments = {argument: found.get(parameter, default) for parameter, (argument, default) in OPTIMIZERS[name].items()}
+    flags = tuple((flag, bool(arguments[flag])) for flag in _FLAGS if flag in arguments)
+    clip = str(found.get("clip"))
     return Member(
         values=dict(values),
-        units=tuple(int(units) for units in answers.of_layers("units", depth)),
-        activations=answers.of_layers("activation", depth),
-        dropout=tuple(float(rate) for rate in answers.of_layers("dropout", depth)),
-        use_bias=bool(answers.of("use_bias")),
-        normalized=bool(answers.of("batch_normalization")),
-        initializer=str(answers.of("kernel_initializer")),
-        l1=float(answers.of("l1")),
-        l2=float(answers.of("l2")),
-        label_smoothing=float(answers.of("label_smoothing")),
-        embedding=int(answers.of("embedding_dim")),
+        units=tuple(int(units) for units in found.get_layers("units", depth)),
+        activations=found.get_layers("activation", depth),
+        dropout=tuple(float(rate) for rate in found.get_layers("dropout", depth)),
+        use_bias=bool(found.get("use_bias")),
+        normalized=bool(found.get("batch_normalization")),
+        initializer=str(found.get("kernel_initializer")),
+        l1=float(found.get("l1")),
+        l2=float(found.get("l2")),
+        label_smoothing=float(found.get("label_smoothing")),
+        embedding=int(found.get("embedding_dim")),
         optimizer=OptimizerKind(name, flags),
-        arguments={argument: float(asked[argument]) for argument in list_number_arguments(name)},
+        arguments={argument: float(arguments[argument]) for argument in list_number_arguments(name)},
         clip=clip,
-        clip_threshold=float(answers.of("clip_threshold")) if clip != "none" else 1.0,
-        ema=float(answers.of("ema_momentum")) if answers.of("use_ema") else None,
-        batch_size=int(answers.of("batch_size")),
-        epochs=int(answers.of("epochs")),
+        clip_threshold=float(found.get("clip_threshold")) if clip != "none" else 1.0,
+        ema=float(found.get("ema_momentum")) if found.get("use_ema") else None,
+        batch_size=int(found.get("batch_size")),
+        epochs=int(found.get("epochs")),
     )
 
 

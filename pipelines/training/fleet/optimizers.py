@@ -1,6 +1,6 @@
 """Keras's optimizers on a fleet member's flat vector of weights, chosen by a switch.
 
-The steps are Keras's own: each kind of optimizer in the envelope is a Keras optimizer built on one variable as long
+The steps are Keras's: each kind of optimizer in the envelope is a Keras optimizer built on one variable as long
 as the vector, and called without state. Its numbers are set to traced values before each call.
 """
 
@@ -25,8 +25,8 @@ class Optimizers:
     """The optimizers of an envelope.
 
     Attributes:
-        arguments: names of the numbers that any of them takes.
-        slots: most vectors that one of them keeps; scalars: most single numbers, at least one.
+        arguments: names of the numbers of all of them.
+        slots: most vectors of one of them; scalars: most single numbers, at least one.
     """
 
     def __init__(self, kinds: tuple[OptimizerKind, ...], size: int) -> None:
@@ -40,8 +40,8 @@ class Optimizers:
         """Return the branch of a kind."""
         return self._index[kind]
 
-    def initial(self, member: Member) -> tuple[list[float], list[float]]:
-        """Return what each slot of a member is filled with at first, and its scalars."""
+    def initialize(self, member: Member) -> tuple[list[float], list[float]]:
+        """Return the initial value of each slot of a member, and its initial scalars."""
         kind = self._kinds[self._index[member.optimizer]]
         factor = member.arguments.get(_ACCUMULATOR, 1.0)
         slots = [value * factor for value in kind.slots] + [0.0] * (self.slots - len(kind.slots))
@@ -66,16 +66,16 @@ class Optimizers:
 
 
 class _Kind:
-    """One optimizer of Keras's, called without state."""
+    """A Keras optimizer, called without state."""
 
     def __init__(self, kind: OptimizerKind, size: int) -> None:
         self.arguments = frozenset(list_number_arguments(kind.name))
         flags = dict(kind.flags)
-        # An accumulator begins at one here, and is scaled to the member's own beginning.
+        # An accumulator starts at one here, and is scaled to the member's initial value.
         start = {_ACCUMULATOR: 1.0} if _ACCUMULATOR in self.arguments else {}
         self._optimizer = OPTIMIZER_CLASSES[kind.name](learning_rate=1.0, **flags, **start)
         if "momentum" in self.arguments:
-            self._optimizer.momentum = TracedNumber(0.0)  # never taken for "no momentum"
+            self._optimizer.momentum = TracedNumber(0.0)  # a plain 0.0 would remove momentum from the compiled step
         self._optimizer.build([keras.Variable(np.zeros(size, np.float32))])
         self._known = [self._optimizer.iterations, self._optimizer._learning_rate]
         own = [variable for variable in self._optimizer.variables if not self._is_known(variable)]

@@ -1,8 +1,8 @@
-"""One compiled program for every trial of an envelope: steps of training, and the scores of an epoch.
+"""Compiled program for every trial of an envelope: steps of training, and the scores of an epoch.
 
-Each training step, with its gradients, its optimizer and its masks, is written for one member; `jax.lax.map` makes it a
-fleet's, `jax.lax.fori_loop` makes many steps one call, and `jax.jit` compiles them once. The host says which rows make
-which batch and what each step's learning rate is, so schedules and batch orders need no code here.
+Each training step, with its gradients, its optimizer and its masks, is written for one member; `jax.lax.map` applies it
+to a fleet, `jax.lax.fori_loop` makes many steps one call, and `jax.jit` compiles them once. The host passes the rows of
+each batch and the learning rate of each step, so schedules and batch orders need no code here.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from pipelines.training.fleet.traced_number import TracedNumber
 from pipelines.training.fleet.weight_layout import Layout
 
 Numbers: TypeAlias = Mapping[str, Any]
-"""A member's numbers by name; see `numbers.Given`."""
+"""A member's numbers by name; see `make_numbers`."""
 
 _SCORED_AT_ONCE = 4096
 _MOST_STEPS_AT_ONCE = 512
 _AT_ONCE_ON_A_CPU = 1
-"""Members that a CPU trains at once: each by itself takes only the layers and branches that it has."""
+"""Members that a CPU trains at once: one by one, each runs only its own layers and branches."""
 
 
 class State(NamedTuple):
-    """What changes with each step; every array begins with the member.
+    """State that changes with each step; the first axis of every array is the member.
 
     Attributes:
         weights: [weight], see `Layout`.
         slots: the optimizer's vectors [weight]; scalars: its single numbers [number].
         moving: mean and variance of batch normalisation [2, layer, unit].
-        average: the weights' moving average [weight]; one zero where none is kept.
+        average: the weights' moving average [weight]; one zero where there is none.
         gradient: of the batch's steps so far [weight]; one zero where every step is a whole batch.
         steps: optimizer steps done.
     """
@@ -90,12 +90,12 @@ class Program:
         self._task = task
         self._training = training
         self._metrics = build_metrics(task, training)
-        _make_variables(self._metrics, task)
+        _create_variables(self._metrics, task)
         self._empty = [[np.asarray(variable) for variable in metric.variables] for metric in self._metrics]
         self._chunk = min(self._validation_rows, _SCORED_AT_ONCE)
         # The empty row: places in a batch that hold no row point at it.
-        self._train_data = _on_device(rows.train, 1, compute_row_weights(rows))
-        self._validation_data = _on_device(rows.validation, -self._validation_rows % self._chunk, None)
+        self._train_data = _put_on_device(rows.train, 1, compute_row_weights(rows))
+        self._validation_data = _put_on_device(rows.validation, -self._validation_rows % self._chunk, None)
         self._compiled_run = compile_function(self._run_all, (0, 1))
         self._compiled_score = compile_function(self._score_all, (0,), called_seldom=True)
 
@@ -103,7 +103,7 @@ class Program:
         """Do some steps of all members.
 
         The plan says how many `steps` each member does [member], the `key` of its random numbers [member, 2], and what
-        `numbers.epoch_plan` gives for each step [member, `steps_at_once`, ...].
+        `plan_epoch` returns for each step [member, `steps_at_once`, ...].
         """
         done: tuple[State, Seen] = self._compiled_run(state, seen, numbers, plan, self._train_data)
         return done
@@ -121,7 +121,7 @@ class Program:
     # All members ----------------------------------------------------------------------------------------------
 
     def _run_all(self, state: State, seen: Seen, numbers: Numbers, plan: Numbers, data: Any) -> tuple[State, Seen]:
-        most = jnp.max(plan["steps"]) if _at_once(len(plan["steps"])) > 1 else None
+        most = jnp.max(plan["steps"]) if _count_at_once(len(plan["steps"])) > 1 else None
 
         def one(of_member: Any) -> tuple[State, Seen]:
             state, seen, numbers, plan = of_member
@@ -142,7 +142,7 @@ class Program:
 
     def _over_members(self, one: Callable[[Any], Any], members: Any) -> Any:
         """Return what a function of one member makes of all: an accelerator does them at once."""
-        together = _at_once(len(jax.tree.leaves(members)[0]))
+        together = _count_at_once(len(jax.tree.leaves(members)[0]))
         return jax.lax.map(one, members, batch_size=together if together > 1 else None)
 
     # One member -----------------------------------------------------------------------------------------------
@@ -168,14 +168,14 @@ class Program:
 
         def objective(tree: Numbers) -> Any:
             out, moving = self._network(tree, numbers, x, codes, state.moving, batch)
-            predictions = self._predictions(out)
-            weighted = self._loss(numbers, y, out, predictions) * weights
+            predictions = self._predict(out)
+            weighted = self._compute_loss(numbers, y, out, predictions) * weights
             loss = jnp.sum(jnp.where(rows > 0, weighted, 0.0)) / batch_rows
-            return loss + its["last"] * self._penalty(tree, numbers), (predictions, moving)
+            return loss + its["last"] * self._compute_penalty(tree, numbers), (predictions, moving)
 
-        tree = self.layout.tree(state.weights)
+        tree = self.layout.unflatten(state.weights)
         (loss, (predictions, moving)), gradients = jax.value_and_grad(objective, has_aux=True)(tree)
-        gradient = self.layout.flat(gradients)
+        gradient = self.layout.flatten(gradients)
         if self.adds_up:
             gradient = state.gradient + gradient
 
@@ -191,9 +191,11 @@ class Program:
     def _updated(self, state: State, numbers: Numbers, gradient: Any, rate: Any) -> State:
         """Return the state after an optimizer step with a batch's gradient."""
         if self.envelope.clipped:
-            gradient = self.layout.flat(clip_gradients(numbers, self.layout.tree(gradient)))
-        kept = (state.slots, state.scalars)
-        weights, (slots, scalars) = self.optimizers.step(numbers, state.weights, gradient, rate, state.steps, kept)
+            gradient = self.layout.flatten(clip_gradients(numbers, self.layout.unflatten(gradient)))
+        optimizer_state = (state.slots, state.scalars)
+        weights, (slots, scalars) = self.optimizers.step(
+            numbers, state.weights, gradient, rate, state.steps, optimizer_state
+        )
         average = state.average
         if self.envelope.averaged:
             momentum = jnp.where(state.steps > 0, numbers["ema_momentum"], 0.0)
@@ -205,7 +207,7 @@ class Program:
     ) -> tuple[State, dict[str, Any]]:
         if self.envelope.averaged:
             state = state._replace(weights=jnp.where(numbers["averaged"], state.average, state.weights))
-        tree = self.layout.tree(state.weights)
+        tree = self.layout.unflatten(state.weights)
         x, codes, y, _ = validation
 
         def out_of(part: tuple[Any, Any]) -> Any:
@@ -214,29 +216,29 @@ class Program:
         chunks = [part.reshape(len(x) // self._chunk, self._chunk, part.shape[1]) for part in (x, codes)]
         out = jax.lax.map(out_of, tuple(chunks)).reshape(-1, self.layout.outputs)[: self._validation_rows]
         y = y[: self._validation_rows]
-        predictions = self._predictions(out)
-        loss = jnp.mean(self._loss(numbers, y, out, predictions)) + self._penalty(tree, numbers)
-        trained = self._measured(train_y[: self.rows], seen.predictions[: self.rows])
-        validated = self._measured(y, predictions)
+        predictions = self._predict(out)
+        loss = jnp.mean(self._compute_loss(numbers, y, out, predictions)) + self._compute_penalty(tree, numbers)
+        trained = self._compute_metrics(train_y[: self.rows], seen.predictions[: self.rows])
+        validated = self._compute_metrics(y, predictions)
         metrics = {"loss": seen.loss / self.rows, **trained, "val_loss": loss}
         return state, metrics | {f"val_{name}": value for name, value in validated.items()}
 
-    def _predictions(self, out: Any) -> Any:
-        """Return what the stock model predicts [row, output]; see `layers.predict`."""
+    def _predict(self, out: Any) -> Any:
+        """Return the predictions of the stock model [row, output]; see `layers.predict`."""
         if self._task.kind == "binary":
             return jax.nn.sigmoid(out)
         if self._task.kind == "multiclass":
             return jax.nn.softmax(out)
         return rescale_predictions(self._task, resolve_loss(self._task.kind, self._training), out)
 
-    def _loss(self, numbers: Numbers, y: Any, out: Any, predictions: Any) -> Any:
+    def _compute_loss(self, numbers: Numbers, y: Any, out: Any, predictions: Any) -> Any:
         smoothing = TracedNumber(numbers["label_smoothing"]) if self.envelope.smoothing else 0.0
-        # TensorFlow's Keras finds the logits behind probabilities by itself; here they are given.
+        # Keras on TensorFlow recovers the logits of probabilities by itself; here they are passed.
         on_logits = can_use_logits(self._task, self._training)
         loss = build_loss_with_smoothing(self._task, self._training, smoothing, on_logits=on_logits)
         return loss.call(jnp.asarray(y, "float32"), out if on_logits else predictions)
 
-    def _penalty(self, tree: Numbers, numbers: Numbers) -> Any:
+    def _compute_penalty(self, tree: Numbers, numbers: Numbers) -> Any:
         if not self.envelope.penalty:
             return 0.0
         kernels = [value for name, value in tree.items() if name.startswith("kernel_")]
@@ -245,7 +247,7 @@ class Program:
         squared = sum(jnp.sum(jnp.square(kernel)) for kernel in kernels)
         return numbers["l1"] * absolute + numbers["l2"] * squared
 
-    def _measured(self, y: Any, predictions: Any) -> dict[str, Any]:
+    def _compute_metrics(self, y: Any, predictions: Any) -> dict[str, Any]:
         found = {}
         for metric, empty in zip(self._metrics, self._empty, strict=True):
             state = metric.stateless_update_state(empty, y, predictions)
@@ -253,11 +255,11 @@ class Program:
         return found
 
 
-def _at_once(members: int) -> int:
+def _count_at_once(members: int) -> int:
     return min(members, _AT_ONCE_ON_A_CPU) if jax.default_backend() == "cpu" else members
 
 
-def _on_device(part: Part, further: int, weights: Any) -> tuple[Any, Any, Any, Any]:
+def _put_on_device(part: Part, further: int, weights: Any) -> tuple[Any, Any, Any, Any]:
     """Return x [row, column], codes, y and weights of a part's rows, followed by some empty ones."""
     plain = [np.asarray(part.x[name]).reshape(part.rows, -1) for name in ("dense", "image") if name in part.x]
     x = np.concatenate(plain, axis=1) if plain else np.zeros((part.rows, 0), np.float32)
@@ -269,8 +271,8 @@ def _on_device(part: Part, further: int, weights: Any) -> tuple[Any, Any, Any, A
     )  # type: ignore[return-value]
 
 
-def _make_variables(metrics: Sequence[keras.metrics.Metric], task: Task) -> None:
-    """Make the variables of metrics that make them with their first batch."""
+def _create_variables(metrics: Sequence[keras.metrics.Metric], task: Task) -> None:
+    """Create the variables of metrics that create them with their first batch."""
     y = np.zeros(2, np.int32) if task.classes else np.zeros((2, task.outputs), np.float32)
     for metric in metrics:
         if getattr(metric, "inner", metric).__dict__.get("_built", True):

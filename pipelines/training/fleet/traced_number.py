@@ -1,4 +1,4 @@
-"""A number that is known only when a program runs, where Keras's code expects a Python number."""
+"""Number that is known only when a program runs, where Keras's code expects a Python number."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class TracedNumber:
-    """Wraps a traced value; whether it is zero cannot be asked, so it answers as a number above zero.
+    """Wrapper of a traced value that compares as a number above zero, since a traced value cannot be compared.
 
-    Keras asks such questions (`if momentum != 0`, `if label_smoothing`) to leave out work that changes nothing.
+    Keras compares (`if momentum != 0`, `if label_smoothing`) to leave out work that changes nothing.
     """
 
     __hash__ = None  # type: ignore[assignment]  # like any mutable number

@@ -1,8 +1,8 @@
-"""Where a trial's weights lie in its fleet's flat vector, and how they come in and out.
+"""Layout of a trial's weights in its fleet's flat vector.
 
 A fleet keeps the weights of one member as one vector: its optimizer then is one update, whatever the network's
-shape. Each array in it has the envelope's shape; a narrower trial fills its upper left corner, as its own narrow
-layer would be initialised, and the rest is zero and stays zero, because no gradient reaches it.
+shape. Each array in it has the envelope's shape; a narrower trial fills its upper left corner, as a layer of its
+own width would be initialised, and the rest is zero and stays zero, because no gradient reaches it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipelines.training.fleet.member import Member
 
 @dataclass(frozen=True)
 class _Place:
-    """One array in the vector."""
+    """Place of one array in the vector."""
 
     start: int
     shape: tuple[int, ...]
@@ -56,25 +56,25 @@ class Layout:
             max(envelope.embedding, calculate_embedding_width(count) if envelope.ruled else 0) for count in self._codes
         )
         self.inputs = self._plain + sum(self.embeddings)
-        self.places: Mapping[str, _Place] = dict(self._places())
+        self.places: Mapping[str, _Place] = dict(self._list_places())
         self.size = max(place.end for place in self.places.values())
 
-    def tree(self, flat: Any) -> dict[str, Any]:
+    def unflatten(self, flat: Any) -> dict[str, Any]:
         """Return the vector's arrays by name; works on NumPy's and on JAX's."""
         return {name: flat[place.start : place.end].reshape(place.shape) for name, place in self.places.items()}
 
-    def flat(self, tree: Mapping[str, Any]) -> Any:
+    def flatten(self, tree: Mapping[str, Any]) -> Any:
         """Return arrays by name as one of JAX's vectors."""
         return jnp.concatenate([tree[name].reshape(-1) for name in self.places])
 
-    def initial(self, member: Member, seed: int) -> FloatArray:
-        """Return the vector that a trial begins with."""
+    def initialize(self, member: Member, seed: int) -> FloatArray:
+        """Return the initial vector of a trial."""
         flat: FloatArray = np.zeros(self.size, np.float32)
-        arrays = self.tree(flat)
-        for column, (count, width) in enumerate(zip(self._codes, self._widths(member), strict=True), start=1):
+        arrays = self.unflatten(flat)
+        for column, (count, width) in enumerate(zip(self._codes, self._list_widths(member), strict=True), start=1):
             name = f"embedding_{column}"
             arrays[name][:, :width] = draw_embedding((count, width), seed, name)
-        taken: Any = self._taken(member)
+        taken: Any = self._find_columns(member)
         for layer, units in enumerate(member.units, start=1):
             kernel = draw_kernel(member.initializer, (len(taken), units), seed, f"dense_{layer}")
             arrays[f"kernel_{layer}"][taken, :units] = kernel
@@ -85,17 +85,17 @@ class Layout:
         arrays["kernel_out" if member.units else "kernel_linear"][taken] = kernel
         return flat
 
-    def cut(self, member: Member, flat: FloatArray, moving: FloatArray) -> list[FloatArray]:
-        """Return a trial's weights as its own stock Keras model's `set_weights` takes them.
+    def extract(self, member: Member, flat: FloatArray, moving: FloatArray) -> list[FloatArray]:
+        """Return a trial's weights for `set_weights` of its stock Keras model.
 
         Args:
             member: the trial.
             flat: the member's vector.
             moving: batch normalisation's mean and variance [2, layer, unit].
         """
-        arrays = self.tree(flat)
-        found = [arrays[f"embedding_{n}"][:, :width] for n, width in enumerate(self._widths(member), start=1)]
-        taken: Any = self._taken(member)
+        arrays = self.unflatten(flat)
+        found = [arrays[f"embedding_{n}"][:, :width] for n, width in enumerate(self._list_widths(member), start=1)]
+        taken: Any = self._find_columns(member)
         for layer, units in enumerate(member.units, start=1):
             found.append(arrays[f"kernel_{layer}"][taken, :units])
             if member.use_bias:
@@ -107,23 +107,23 @@ class Layout:
         found += [arrays["kernel_out" if member.units else "kernel_linear"][taken], arrays["bias_out"]]
         return [np.array(array) for array in found]
 
-    def parameters(self, member: Member) -> tuple[int, int]:
-        """Return how many weights a trial's own model has: trainable ones, and all."""
-        taken = len(self._taken(member))
-        trainable = sum(count * width for count, width in zip(self._codes, self._widths(member), strict=True))
+    def count_parameters(self, member: Member) -> tuple[int, int]:
+        """Return the number of weights of a trial's model: trainable ones, and all."""
+        taken = len(self._find_columns(member))
+        trainable = sum(count * width for count, width in zip(self._codes, self._list_widths(member), strict=True))
         for units in member.units:
             trainable += units * (taken + member.use_bias + 2 * member.normalized)
             taken = units
         trainable += (taken + 1) * self.outputs
         return trainable, trainable + 2 * member.normalized * sum(member.units)
 
-    def _places(self) -> Iterator[tuple[str, _Place]]:
+    def _list_places(self) -> Iterator[tuple[str, _Place]]:
         start = 0
-        for name, shape in self._shapes():
+        for name, shape in self._list_shapes():
             yield name, (place := _Place(start, shape))
             start = place.end
 
-    def _shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def _list_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         width = self.envelope.width
         for column, (count, wide) in enumerate(zip(self._codes, self.embeddings, strict=True), start=1):
             yield f"embedding_{column}", (count, wide)
@@ -139,11 +139,11 @@ class Layout:
             yield "kernel_linear", (self.inputs, self.outputs)
         yield "bias_out", (self.outputs,)
 
-    def _widths(self, member: Member) -> list[int]:
+    def _list_widths(self, member: Member) -> list[int]:
         return [member.embedding or calculate_embedding_width(count) for count in self._codes]
 
-    def _taken(self, member: Member) -> npt.NDArray[np.int_]:
+    def _find_columns(self, member: Member) -> npt.NDArray[np.int_]:
         """Return the columns of the first layer's input that the trial has."""
         starts = self._plain + np.cumsum([0, *self.embeddings])[:-1].astype(int)
-        embedded = [start + np.arange(width) for start, width in zip(starts, self._widths(member), strict=True)]
+        embedded = [start + np.arange(width) for start, width in zip(starts, self._list_widths(member), strict=True)]
         return np.concatenate([np.arange(self._plain), *embedded]).astype(int)

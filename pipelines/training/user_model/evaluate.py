@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.data.prepared_folder import load_part, load_summary
 from pipelines.engines.base import Channel
-from pipelines.models.user_model import make_model_input, load_user_model, encode_targets
+from pipelines.models.user_model import encode_targets, load_user_model, make_model_input
 from pipelines.training.messages import UserModelEvaluation
 from pipelines.training.trial_folder import ARTIFACTS, TEST_FILE, USER_MODEL_WEIGHTS_FILE
 from pipelines.workspace.atomic_files import write_text
@@ -32,7 +32,9 @@ def evaluate_user_model(payload: UserModelEvaluation, channel: Channel) -> Mappi
     test = load_part(data, "test", config["fold"])
     x, y = make_model_input(test.x), encode_targets(model, load_summary(data).task, test.y)
     with user.locate_errors():
-        model(make_model_input({name: np.asarray(values[:1]) for name, values in test.x.items()}))  # creates its weights
+        model(
+            make_model_input({name: np.asarray(values[:1]) for name, values in test.x.items()})
+        )  # creates its weights
         with np.load(folder / USER_MODEL_WEIGHTS_FILE) as arrays:
             model.set_weights([arrays[name] for name in arrays.files])
         found = model.evaluate(x, y, verbose=0, return_dict=True)

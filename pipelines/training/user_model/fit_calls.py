@@ -17,7 +17,7 @@ import keras_tuner
 import numpy as np
 
 from pipelines.data.prepared import Part, Task
-from pipelines.models.user_model import LoadedUserModel, ModelCodeError, make_model_input, encode_targets
+from pipelines.models.user_model import LoadedUserModel, ModelCodeError, encode_targets, make_model_input
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult

@@ -250,7 +250,9 @@ def _list_unrequested(user_model: UserModel, seen: _Observations) -> list[str]:
 
 def _refuse_unrequested(model: str, user_model: UserModel, seen: _Observations) -> None:
     problems = [
-        Problem(f'{model} never requests "{name}"; {suggest_choice(name, {*seen.names, *FIT_ARGUMENTS})}', f"space.{name}")
+        Problem(
+            f'{model} never requests "{name}"; {suggest_choice(name, {*seen.names, *FIT_ARGUMENTS})}', f"space.{name}"
+        )
         for name in _list_unrequested(user_model, seen)
     ]
     if problems:

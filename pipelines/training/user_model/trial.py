@@ -17,7 +17,7 @@ import numpy as np
 from pipelines.data.prepared_folder import load_part, load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.objectives import calculate_class_weights
-from pipelines.models.user_model import make_model_input, load_user_model, encode_targets
+from pipelines.models.user_model import encode_targets, load_user_model, make_model_input
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import FitResult
@@ -127,7 +127,9 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
         epochs=int(values.get("epochs", DEFAULT_EPOCHS)),
         batch_size=int(values.get("batch_size", DEFAULT_BATCH_SIZE)),
     )
-    rows = Rows(load_part(data, "train", fold), load_part(data, "validation", fold), calculate_class_weights(task, job.training))
+    rows = Rows(
+        load_part(data, "train", fold), load_part(data, "validation", fold), calculate_class_weights(task, job.training)
+    )
     if not model.built and not user.has_custom_fit:  # else its size is not known before it is trained
         with user.locate_errors():
             model(make_model_input({name: np.asarray(values[:1]) for name, values in rows.train.x.items()}))
