@@ -54,7 +54,7 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
     with supervising as supervisor, _handle_signals(supervisor.pause), choose_display(console) as display:
         ended = run_to_end(supervisor, display.show)
     _print_end(console, ended, home)
-    if ended.asked_for:
+    if ended.is_requested:
         return INTERRUPTED
     return 0 if ended.state == "finished" else 1
 
@@ -182,11 +182,11 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
     write(f"{ended.study} {ended.state}: {ended.reason}{counted_trials} after {format_duration(ended.seconds)}")
     if ended.winner is not None:
         test = f"; on the test rows: {format_metrics(ended.test)}" if ended.test else ""
-        mean = f" (mean {ended.finalists[0].in_words()})" if ended.finalists else ""
+        mean = f" (mean {ended.finalists[0].describe()})" if ended.finalists else ""
         write(f"best: {format_trial_name(ended.winner)} with {ended.metric} {ended.value:.6g}{mean}{test}")
         if ended.ensemble is not None:
             write(f"the finalists' mean has {ended.ensemble:.6g}: kerastudy export {ended.study} --ensemble writes it")
-    option = "" if home.folder == Home.at(None).folder else f" --home {home.folder}"
+    option = "" if home.folder == Home.find(None).folder else f" --home {home.folder}"
     if ended.undelivered:
         error = f" ({ended.undelivered_error})" if ended.undelivered_error else ""
         waiting = format_count(ended.undelivered, "record")

@@ -28,7 +28,7 @@ def pass_home(command: _Command) -> _Command:
     @click.pass_obj
     @wraps(command)
     def call(home: str | None, /, verb_home: str | None, **options: Any) -> None:
-        command(Home.at(verb_home or home), **options)
+        command(Home.find(verb_home or home), **options)
 
     return call
 
@@ -59,7 +59,7 @@ def _open_client(home: str | None) -> StudyClient:
             return remote
     from pipelines.client.local import LocalClient
 
-    return LocalClient(Home.at(home))
+    return LocalClient(Home.find(home))
 
 
 class WholeNumber(click.ParamType):  # type: ignore[type-arg]  # a type with an argument only since click 8.2

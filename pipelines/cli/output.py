@@ -102,9 +102,9 @@ def _format_changes(study: StudyView) -> dict[str, str]:
     }
 
 
-def print_status(standing: StudyStatus) -> None:
+def print_status(status: StudyStatus) -> None:
     """Print the status of a study."""
-    print(f"{standing.study} {standing.state}: {standing.reason}")
+    print(f"{status.study} {status.state}: {status.reason}")
 
 
 def print_submission(submitted: SubmissionResult) -> None:
@@ -210,7 +210,7 @@ def print_best(best: BestTrial) -> None:
 
 def _format_selection(best: BestTrial) -> dict[str, str]:
     """Return the choice of the winner, if there were retrainings."""
-    rows = {f"  {format_trial_name(each.number)}": each.in_words() for each in best.finalists}
+    rows = {f"  {format_trial_name(each.number)}": each.describe() for each in best.finalists}
     if best.refit:
         rows["  refit"] = "the model was trained on training and validation rows together"
     if best.ensemble is not None:

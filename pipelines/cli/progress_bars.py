@@ -127,7 +127,7 @@ class ProgressBars:
     def _update(self) -> None:
         if self._progress is not None and self._all is not None:
             self._trials.update(self._all, completed=self._progress.ended, note=self._progress.format_distance())
-            self._score_line.plain = f"       {self._progress.format_standing()}"
+            self._score_line.plain = f"       {self._progress.format_score()}"
 
     def __enter__(self) -> Self:
         self._live.start()

@@ -50,15 +50,17 @@ class StudyProgress:
 
     def format_line(self) -> str:
         """Return the state of the study in one line."""
-        return ", ".join(part for part in (self.format_distance(), self.format_standing()) if part)
+        return ", ".join(part for part in (self.format_distance(), self.format_score()) if part)
 
     def format_distance(self) -> str:
         """Return the number of trials that have ended, and the expected time for the others."""
         left_s = self.estimate_left_s()
         done = f"{self.ended} of {format_count(self.started.budget, 'trial')}"
-        return done if left_s is None or self.ended >= self.started.budget else f"{done}, {format_duration(left_s)} left"
+        return (
+            done if left_s is None or self.ended >= self.started.budget else f"{done}, {format_duration(left_s)} left"
+        )
 
-    def format_standing(self) -> str:
+    def format_score(self) -> str:
         """Return the best score, and the number of trials without one; empty while there is neither."""
         parts = [f"{count} {state}" for state, count in sorted(self.states.items()) if state != "complete"]
         if self.best is not None:

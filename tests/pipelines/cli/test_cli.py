@@ -236,9 +236,7 @@ def test_bad_data_leaves_a_home_as_it_was(call, tmp_path, verb):
     """Bad data is refused with its rows, and a home that was there before keeps what it held and no more."""
     write_rows(tmp_path, [f"{row},{'' if row in (3, 17) else row % 2}" for row in range(40)])
     (tmp_path / "home").mkdir()
-    said = (
-        's.yaml:2:31: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19); mend or remove'
-    )
+    said = 's.yaml:2:31: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19); correct or remove'
     assert call("--home", "home", verb, "s.yaml") == (2, "", f"{said} them\n")
     assert written(tmp_path) == ["d.csv", "home", "s.yaml"]
 

@@ -1,0 +1,81 @@
+"""Text of a study's events: lines, counts, durations, values."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+from study_events import search_started, trial_ended
+
+from pipelines.supervisor import event_text
+from pipelines.supervisor.event_text import (
+    StudyProgress,
+    format_cell,
+    format_duration,
+    format_opening,
+    format_trial_end,
+)
+from pipelines.supervisor.events import TrialEnded
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves."""
+    now = [1000.0]
+    monkeypatch.setattr(event_text.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_time_left_follows_the_pace_of_this_run(clock):
+    """Trials of earlier runs count as ended, and not for the expected time."""
+    progress = StudyProgress(search_started(budget=10, done=4, best=0.8))
+    assert progress.estimate_left_s() is None
+    assert progress.format_line() == "4 of 10 trials, best val_accuracy 0.8"
+    clock[0] += 30
+    progress.count_trial(trial_ended(4, 0.7))
+    assert progress.estimate_left_s() == 150
+    assert progress.format_line() == "5 of 10 trials, 2m30s left, best val_accuracy 0.8"
+
+
+def test_the_score_line_names_the_best_trial_and_counts_the_others():
+    """Pruned and failed trials are counted beside the best."""
+    progress = StudyProgress(search_started())
+    assert progress.format_score() == ""
+    for event in (
+        trial_ended(0, None, "pruned"),
+        trial_ended(1, 0.6, is_best=True),
+        trial_ended(2, None, "failed"),
+        trial_ended(3, 0.5),
+    ):
+        progress.count_trial(event)
+    assert progress.format_score() == "best val_accuracy 0.6 (t001), 1 failed, 1 pruned"
+    assert progress.format_distance() == "4 of 4 trials"
+
+
+def test_the_opening_of_a_resumed_study_counts_earlier_trials():
+    """The opening states the part of the budget that earlier runs have used."""
+    assert format_opening(search_started(4, done=1)).endswith(
+        "maximize val_accuracy going on after 1 of 4 trials, 2 workers"
+    )
+
+
+def test_a_trial_may_have_neither_value_nor_time():
+    """A line leaves out an unknown value or duration."""
+    assert format_trial_end(TrialEnded(3, "failed", None, "", None, is_best=False)) == "t003 failed"
+
+
+def test_values_in_tables():
+    """Booleans read as in a study file, nothing is empty, floats have five digits."""
+    values = (True, False, None, 0.123456789, 1e-7, 12, "relu")
+    assert [format_cell(value) for value in values] == ["true", "false", "", "0.12346", "1e-07", "12", "relu"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0.0s"), (59.94, "59.9s"), (60, "1m00s"), (3599.6, "1h00m")])
+def test_durations_at_their_edges(seconds, text):
+    """Units change where the smaller one is full."""
+    assert format_duration(seconds) == text
+
+
+def test_the_examples_hold():
+    """The examples in the docstrings give what they show."""
+    assert doctest.testmod(event_text).failed == 0
