@@ -23,7 +23,7 @@ def pass_home(command: _Command) -> _Command:
     """Pass the home to a command; `--home` may also follow the verb."""
 
     @click.option(
-        "--home", "own_home", metavar="FOLDER", help="Where all state is kept; default: KERASTUDY_HOME or .kerastudy."
+        "--home", "verb_home", metavar="FOLDER", help="Where all state is kept; default: KERASTUDY_HOME or .kerastudy."
     )
     @click.pass_obj
     @wraps(command)
@@ -38,7 +38,7 @@ def pass_client(command: _Command) -> _Command:
 
     @click.option(
         "--home",
-        "own_home",
+        "verb_home",
         metavar="FOLDER",
         help="Where all state is kept; default: the service at KERASTUDY_URL, or KERASTUDY_HOME or .kerastudy.",
     )
