@@ -45,7 +45,7 @@ def test_what_is_searched_besides_the_space():
 
 
 @pytest.mark.parametrize(
-    ("space", "asked", "up_front"),
+    ("space", "asked", "initial_space"),
     [
         ("{units: [8, 16]}", (UNITS,), set()),
         ("{epochs: 3, batch_size: [8, 16]}", (), {"epochs", "batch_size"}),
@@ -54,12 +54,12 @@ def test_what_is_searched_besides_the_space():
         ("{units: [8, 16], rate: [0.1, 0.2], constraints: [units * rate < 2]}", (UNITS, RATE), {"units", "rate"}),
     ],
 )
-def test_what_a_trial_is_started_with(space, asked, up_front):
+def test_what_a_trial_is_started_with(space, asked, initial_space):
     """What `fit` is told and what conditions and constraints speak of; the rest is given when the code asks."""
     study = own(space)
-    assert set(select_initial_values(study, asked).parameters) == up_front
+    assert set(select_initial_values(study, asked).parameters) == initial_space
     known = describe_user_model(study, asked)
-    assert known.deferred == set(study.space.parameters) - up_front
+    assert known.deferred == set(study.space.parameters) - initial_space
     assert known.declared == set(study.space.parameters)
 
 
@@ -86,8 +86,8 @@ def search_of(study, storage, asked=(UNITS, RATE, KIND)):
         Objective("val_loss", "minimize"),
         study.spec.search,
         epochs=3,
-        up_front=select_initial_values(study, asked),
-        undeclared=undeclared(asked, study.space.parameters),
+        initial_space=select_initial_values(study, asked),
+        undeclared=find_undeclared(asked, study.space.parameters),
     )
 
 
@@ -103,7 +103,7 @@ def test_the_first_trial_has_the_defaults(storage):
     search = search_of(study, storage)
     number, values = search.ask()
     assert values == {"epochs": 2}
-    assert [search.answer(number, each) for each in (UNITS, RATE, KIND)] == [48, pytest.approx(0.01), "a"]
+    assert [search.suggest_value(number, each) for each in (UNITS, RATE, KIND)] == [48, pytest.approx(0.01), "a"]
 
 
 def test_a_declared_range_replaces_the_code_s(storage):
@@ -111,8 +111,8 @@ def test_a_declared_range_replaces_the_code_s(storage):
     search = search_of(own("{units: [100, 200], rate: 0.5}"), storage)
     for _ in range(5):
         number, _ = search.ask()
-        assert search.answer(number, UNITS) in (100, 200)
-        assert search.answer(number, RATE) == 0.5
+        assert search.suggest_value(number, UNITS) in (100, 200)
+        assert search.suggest_value(number, RATE) == 0.5
     study = optuna.load_study(study_name="it", storage=storage)
     assert {name for trial in study.trials for name in trial.params} == {"units"}
 
@@ -123,12 +123,12 @@ def test_a_trial_that_was_cut_off_gets_the_same_values(storage):
     other = HyperparameterRequest("kind", "choice", "x", choices=("x", "y", "z"))
     first = search_of(study, storage)
     numbers = [first.ask()[0] for _ in range(6)]
-    before = {number: [first.answer(number, each) for each in (UNITS, RATE, other, KIND)] for number in numbers}
+    before = {number: [first.suggest_value(number, each) for each in (UNITS, RATE, other, KIND)] for number in numbers}
     again = search_of(study, storage)
-    cut_off = dict(again.interrupted())
+    cut_off = dict(again.resume_interrupted())
     assert sorted(cut_off) == numbers
     after = {
-        number: [again.answer(number, each) for each in (UNITS, RATE, other, KIND)] for number in reversed(numbers)
+        number: [again.suggest_value(number, each) for each in (UNITS, RATE, other, KIND)] for number in reversed(numbers)
     }
     assert after == before
 
