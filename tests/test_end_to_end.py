@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from small_studies import study_of, write_mixed_csv
 
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.export.export import export_trial
+from pipelines.export.export import ExportSource, export_trial
 from pipelines.operations.run import supervise
 from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.events import EpochEnded, StudyEnded, TrialEnded
@@ -330,7 +330,9 @@ def test_the_winner_is_exported_by_a_worker(mixed, home, tmp_path):
     """A worker process writes the winner in both formats and proves them equal."""
     engine = LocalEngine(1)
     try:
-        parities = export_trial(home, "mixed", mixed[-1].winner, ["keras", "saved_model"], tmp_path / "out", engine)
+        parities = export_trial(
+            ExportSource.from_home(home, "mixed", mixed[-1].winner), ["keras", "saved_model"], tmp_path / "out", engine
+        )
     finally:
         engine.close()
     assert [parity.format for parity in parities] == ["keras", "saved_model"]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.engines.base import Channel
+from pipelines.export.jobs import EnsembleJob
 from pipelines.export.parity import choose_scoring, compute_score
 from pipelines.export.verify import read_trial_config, register_user_classes
-from pipelines.selection.model_locations import EnsembleJob
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE
 from search_spaces.errors import KerastudyError

@@ -35,7 +35,7 @@ from pipelines.training.trial_folder import has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
-__all__ = ["FORMATS", "ExportError", "ExportResult", "Parity", "check_target", "export_trial"]
+__all__ = ["FORMATS", "ExportError", "ExportResult", "ExportSource", "Parity", "check_target", "export_trial"]
 
 
 @dataclass(frozen=True)
@@ -69,27 +69,41 @@ class ExportJob:
     expected: str
 
 
+@dataclass(frozen=True)
+class ExportSource:
+    """Model to export.
+
+    Attributes:
+        study: name of its study.
+        number: number of its trial.
+        location: the folder of the trial, of its refit, or of an ensemble.
+    """
+
+    study: str
+    number: int
+    location: PastTrial
+
+    @classmethod
+    def from_home(cls, home: Home, study: str, number: int) -> ExportSource:
+        """Return a trial's model as the search trained it."""
+        return cls(study, number, locate_trial(home, study, number))
+
+
 def export_trial(
-    home: Home,
-    study: str,
-    number: int,
+    source: ExportSource,
     formats: Sequence[str],
     target: Path,
     engine: Engine,
     origin: ModelOrigin | None = None,
-    of: PastTrial | None = None,
 ) -> tuple[Parity, ...]:
-    """Write a trial's model to `target` in each format and return how each compares with the Keras model.
+    """Write a trial's model to `target` in each format, and return the comparison of each file with the Keras model.
 
     Args:
-        home: where the study is.
-        study: its name.
-        number: the trial's.
+        source: the model.
         formats: names in `FORMATS`.
         target: folder to create.
-        engine: runs what writes and what proves.
-        origin: what the model card says of the study; None writes none.
-        of: where the model is, if not in the trial's own folder: a refit, or an ensemble.
+        engine: runs the jobs that write and verify.
+        origin: facts of the study for the model card; None writes no card.
 
     Raises:
         InputError: if a format is unknown or cannot be written here, the target exists, or the trial has no model.
@@ -97,36 +111,45 @@ def export_trial(
     """
     check_target(target)
     check_formats(formats)
-    trial = of or locate_trial(home, study, number)
+    trial = source.location
     if not has_model(Path(trial.folder)):
         raise InputError(
-            f"trial {number} of {study} has no model on disk: only complete trials among the best "
+            f"trial {source.number} of {source.study} has no model on disk: only complete trials among the best "
             "tracking.keep_models keep theirs, and those that were trained in a fleet"
         )
-    log = Path(trial.folder) / "export.log"
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
-        folder, expected = Path(aside) / "export", Path(aside) / "expected.npz"
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+        folder = Path(scratch) / "export"
         folder.mkdir()
-        names = tuple(dict.fromkeys(formats))
-        try:
-            payload = ExportJob(trial, str(folder), names, str(expected))
-            written: tuple[WrittenFile, ...] = run_job(engine, Job("export", WRITE_FORMATS, payload, log, fresh=True))
-            parities = tuple(
-                _verify_file(engine, VerificationJob(trial, str(folder), name, file, str(expected)), log)
-                for name, file in zip(names, written, strict=True)
-            )
-        except JobError as error:
-            raise ExportError(str(error)) from None
-        parity = json.dumps([asdict(each) for each in parities], indent=2)
-        (folder / "parity.json").write_text(parity + "\n", encoding="utf-8")
-        summary, config = load_summary(Path(trial.data)), read_trial_config(Path(trial.folder))
-        write_sidecar_files(folder, summary, parities)
-        if origin is not None:
-            (folder / "README.md").write_text(render_model_card(origin, summary, config, parities), encoding="utf-8")
-            (folder / origin.study_file).write_text(origin.document, encoding="utf-8")
+        parities = _write_and_verify(engine, trial, folder, tuple(dict.fromkeys(formats)))
+        _describe(folder, trial, parities, origin)
         folder.rename(target)
     return parities
+
+
+def _write_and_verify(engine: Engine, trial: PastTrial, folder: Path, formats: tuple[str, ...]) -> tuple[Parity, ...]:
+    """Write each format in one job, and verify each file in another."""
+    log, expected = Path(trial.folder) / "export.log", str(folder.with_name("expected.npz"))
+    try:
+        job = Job("export", WRITE_FORMATS, ExportJob(trial, str(folder), formats, expected), log, fresh=True)
+        written = run_job(engine, job)
+        return tuple(
+            _verify_file(engine, VerificationJob(trial, str(folder), name, file, expected), log)
+            for name, file in zip(formats, written, strict=True)
+        )
+    except JobError as error:
+        raise ExportError(str(error)) from None
+
+
+def _describe(folder: Path, trial: PastTrial, parities: tuple[Parity, ...], origin: ModelOrigin | None) -> None:
+    """Write the results of the verification, the sidecar files and the model card."""
+    parity = json.dumps([asdict(each) for each in parities], indent=2)
+    (folder / "parity.json").write_text(parity + "\n", encoding="utf-8")
+    summary, config = load_summary(Path(trial.data)), read_trial_config(Path(trial.folder))
+    write_sidecar_files(folder, summary, parities)
+    if origin is not None:
+        (folder / "README.md").write_text(render_model_card(origin, summary, config, parities), encoding="utf-8")
+        (folder / origin.study_file).write_text(origin.document, encoding="utf-8")
 
 
 def check_target(target: Path) -> None:

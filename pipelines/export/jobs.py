@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.engines.base import JobFunction
@@ -13,10 +14,25 @@ if TYPE_CHECKING:
     from pipelines.export.export import ExportJob
     from pipelines.export.parity import Parity
     from pipelines.export.verify import VerificationJob
-    from pipelines.selection.model_locations import EnsembleJob
     from pipelines.spec.schema import GoalSpec
     from pipelines.study.objective import Goal
-    from pipelines.training.messages import TrialJob, TrialOutcome
+    from pipelines.training.messages import PastTrial, TrialJob, TrialOutcome
+
+
+@dataclass(frozen=True)
+class EnsembleJob:
+    """Models to average.
+
+    Attributes:
+        trials: locations of the models.
+        winner: index of the winner among them.
+        folder: folder of the average, laid out like a trial's.
+    """
+
+    trials: tuple[PastTrial, ...]
+    winner: int
+    folder: str
+
 
 WRITE_FORMATS: JobFunction[ExportJob, tuple[WrittenFile, ...]] = JobFunction("pipelines.export.export:write_formats")
 VERIFY_EXPORT: JobFunction[VerificationJob, Parity] = JobFunction("pipelines.export.verify:verify_export")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pipelines.engines.base import Engine
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.export.export import ExportResult, check_target, export_trial
+from pipelines.export.export import ExportResult, ExportSource, check_target, export_trial
 from pipelines.export.model_card import ModelOrigin
 from pipelines.export.registry import check_formats
 from pipelines.queries.study_reader import StudyReader
-from pipelines.selection.model_locations import ensemble_of, handed_over, is_refitted, past_trial
+from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_refitted, locate_trial
 from pipelines.spec.data_spec import SplitSpec
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.stored import serialize_study
@@ -58,21 +58,21 @@ def export_study(
         number = reader.find_complete_trial(study, trial)
         checked = reader.load_study(study)
         origin = _describe_origin(reader, checked, number)
-    of = past_trial(home, study, number) if trial is not None else handed_over(checked, home, number)
+    of = locate_trial(home, study, number) if trial is not None else find_winning_model(checked, home, number)
     made = ""
     if trial is None and is_refitted(checked, home, number):
         made = "trained once more on the training and validation rows together"
     if ensemble:
-        found = ensemble_of(checked, home, number)
+        found = find_ensemble(checked, home, number)
         if found is None:
             hint = "" if checked.spec.selection.ensemble else "; set selection.ensemble: true and run it again"
             raise ConflictError(f"{study} has no ensemble that beats its winner{hint}")
         of, made = found, "the mean of the finalists' models"
     chosen = formats or checked.spec.export.formats
-    test = origin.test if of == handed_over(checked, home, number) else {}
+    test = origin.test if of == find_winning_model(checked, home, number) else {}
     origin = replace(origin, test=test, made=made)
     with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
-        files = export_trial(home, study, number, chosen, target, used, origin, of)
+        files = export_trial(ExportSource(study, number, of), chosen, target, used, origin)
     return ExportResult(study, number, str(target), files, test, made)
 
 

@@ -7,8 +7,8 @@ from fake_channel import FakeChannel
 
 from pipelines.data.prepared_folder import load_raw
 from pipelines.export.ensemble import average_models, evaluate_ensemble
+from pipelines.export.jobs import EnsembleJob
 from pipelines.models.raw_predict import predict_raw
-from pipelines.selection.model_locations import EnsembleJob
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import PastTrial, TrialJob
 from pipelines.training.trial import train_trial

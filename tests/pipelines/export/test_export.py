@@ -27,7 +27,7 @@ from pipelines.engines.run_job import JobError, run_job
 from pipelines.export import parity as parity_module
 from pipelines.export.base import WrittenFile
 from pipelines.export.compare_models import ComparisonJob, compare_models
-from pipelines.export.export import FORMATS, ExportError, export_trial
+from pipelines.export.export import FORMATS, ExportError, ExportSource, export_trial
 from pipelines.export.sidecar_files import describe_signature
 from pipelines.export.verify import VerificationJob
 from pipelines.models.raw_predict import predict_raw
@@ -72,7 +72,9 @@ def exported(home, tmp_path_factory):
     """The trials in their formats: a folder for each, and what was said of each file."""
     target = tmp_path_factory.mktemp("exported")
     said = {
-        study: export_trial(home, study, 0, names, target / study, InlineEngine(), origin_of(study))
+        study: export_trial(
+            ExportSource.from_home(home, study, 0), names, target / study, InlineEngine(), origin_of(study)
+        )
         for study, names in WRITTEN.items()
     }
     return target, said
@@ -239,14 +241,14 @@ def test_recipes_work_where_kerastudy_is_not_installed(exported, tmp_path):
 def test_all_formats_in_fresh_processes(home, tmp_path, study):
     """Every kind of model is proven in every format, each by a process that did nothing before."""
     with closing(LocalEngine(1)) as engine:
-        said = export_trial(home, study, 0, list(FORMATS), tmp_path / "out", engine)
+        said = export_trial(ExportSource.from_home(home, study, 0), list(FORMATS), tmp_path / "out", engine)
     assert [parity.format for parity in said] == list(FORMATS)
 
 
 @pytest.mark.slow
 def test_a_file_that_kills_its_runtime_is_not_equal(home, tmp_path):
     """A LiteRT file that was cut off ends the process that loads it, and that process alone."""
-    export_trial(home, "table", 0, ["litert"], tmp_path / "out", InlineEngine())
+    export_trial(ExportSource.from_home(home, "table", 0), ["litert"], tmp_path / "out", InlineEngine())
     (tmp_path / "model.tflite").write_bytes((tmp_path / "out" / "model.tflite").read_bytes()[:100])
     expected = tmp_path / "expected.npz"
     np.savez(expected, rows=np.zeros((16, 1)), odd=np.zeros((16, 1)))
@@ -264,7 +266,7 @@ def test_a_file_that_differs_is_not_handed_over(home, tmp_path, monkeypatch, nam
     upside_down = lambda self, folder, written: lambda raw: 1 - real(self, folder, written)(raw)  # noqa: E731
     monkeypatch.setattr(type(FORMATS[name]), "load", upside_down)
     with pytest.raises(ExportError, match=f"{name} (differs from|decides as) the Keras model"):
-        export_trial(home, "table", 0, [name], tmp_path / "out", InlineEngine())
+        export_trial(ExportSource.from_home(home, "table", 0), [name], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -286,7 +288,7 @@ def test_a_spoilt_file_is_not_handed_over(home, tmp_path, monkeypatch, name):
     """A file that was cut off after it was written is an error, and leaves nothing behind."""
     spoil_after(monkeypatch, name)
     with pytest.raises(ExportError, match=f"{name} cannot be loaded again"):
-        export_trial(home, "table", 0, [name], tmp_path / "out", InlineEngine())
+        export_trial(ExportSource.from_home(home, "table", 0), [name], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -300,7 +302,7 @@ def test_other_weights_are_not_handed_over(home, tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(FORMATS["onnx"]), "write", write_others)
     with pytest.raises(ExportError, match="onnx differs from the Keras model"):
-        export_trial(home, "images", 0, ["onnx"], tmp_path / "out", InlineEngine())
+        export_trial(ExportSource.from_home(home, "images", 0), ["onnx"], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -309,7 +311,7 @@ def test_a_missing_runtime_names_its_extra(home, tmp_path, monkeypatch, name, mo
     """A format whose packages are not installed is refused before anything is done, with what to install."""
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf'"{name}" needs {module}.*pip install "kerastudy\[{name}\]"'):
-        export_trial(home, "table", 0, ["keras", name], tmp_path / "out", InlineEngine())
+        export_trial(ExportSource.from_home(home, "table", 0), ["keras", name], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -317,7 +319,7 @@ def test_predictions_that_are_no_numbers_are_not_equal(home, tmp_path, monkeypat
     """NaN is never within the tolerance."""
     monkeypatch.setattr(type(FORMATS["keras"]), "load", lambda *_: lambda raw: np.full((len(raw["age"]), 1), np.nan))
     with pytest.raises(ExportError, match="differs from the Keras model by nan"):
-        export_trial(home, "table", 0, ["keras"], tmp_path / "out", InlineEngine())
+        export_trial(ExportSource.from_home(home, "table", 0), ["keras"], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -330,7 +332,9 @@ def test_a_format_that_cannot_be_written_leaves_nothing(home, tmp_path, monkeypa
 
     monkeypatch.setattr(type(FORMATS["saved_model"]), "write", refuse)
     with pytest.raises(ExportError, match=r"No space left on device.*export\.log"):
-        export_trial(home, "table", 0, ["keras", "saved_model"], tmp_path / "out", InlineEngine())
+        export_trial(
+            ExportSource.from_home(home, "table", 0), ["keras", "saved_model"], tmp_path / "out", InlineEngine()
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -339,20 +343,20 @@ def test_an_existing_target_is_left_alone(home, tmp_path):
     target = tmp_path / "out"
     target.mkdir()
     with pytest.raises(InputError, match="exists already"):
-        export_trial(home, "table", 0, ["keras"], target, InlineEngine())
+        export_trial(ExportSource.from_home(home, "table", 0), ["keras"], target, InlineEngine())
     assert list(target.iterdir()) == []
 
 
 def test_an_unknown_format_is_named_with_its_nearest(home, tmp_path):
     """A slip in a format's name is answered with the right one."""
     with pytest.raises(InputError, match='unknown format "savedmodel"; did you mean "saved_model"'):
-        export_trial(home, "table", 0, ["savedmodel"], tmp_path / "out", InlineEngine())
+        export_trial(ExportSource.from_home(home, "table", 0), ["savedmodel"], tmp_path / "out", InlineEngine())
 
 
 def test_a_trial_without_a_model_is_said(home, tmp_path):
     """A trial whose model was not kept cannot be exported, and the message says which trials can."""
     with pytest.raises(InputError, match=r"trial 5 of table has no model on disk.*keep_models"):
-        export_trial(home, "table", 5, ["keras"], tmp_path / "out", InlineEngine())
+        export_trial(ExportSource.from_home(home, "table", 5), ["keras"], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -360,7 +364,7 @@ def test_weights_alone_are_enough(home, mixed_data, tmp_path):
     """A trial that a fleet trained left its weights alone; its model is written when it is exported."""
     train_one(home, "fleet", mixed_data, "mlp", {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1})
     before = leave_weights_alone(home.trial("fleet", 0))
-    [parity] = export_trial(home, "fleet", 0, ["keras"], tmp_path / "out", InlineEngine())
+    [parity] = export_trial(ExportSource.from_home(home, "fleet", 0), ["keras"], tmp_path / "out", InlineEngine())
     assert parity.agreement == 1.0
     raw = load_raw(mixed_data, "test")
     after = keras.models.load_model(tmp_path / "out" / "model.keras")
@@ -369,5 +373,7 @@ def test_weights_alone_are_enough(home, mixed_data, tmp_path):
 
 def test_a_format_asked_for_twice_is_written_once(home, tmp_path):
     """Naming a format twice changes nothing."""
-    parities = export_trial(home, "table", 0, ["keras", "keras"], tmp_path / "out", InlineEngine())
+    parities = export_trial(
+        ExportSource.from_home(home, "table", 0), ["keras", "keras"], tmp_path / "out", InlineEngine()
+    )
     assert [parity.format for parity in parities] == ["keras"]
