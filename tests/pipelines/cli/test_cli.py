@@ -105,13 +105,13 @@ def test_the_process_leaves_with_its_work_done(tmp_path, words, code):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(call, verb):
-    """`-h` behind a verb says what it does and exits with 0."""
+    """`-h` after a verb prints its help and exits with 0."""
     code, out, _ = call(verb, "-h")
     assert code == 0
     assert out.startswith(f"Usage: kerastudy {verb}")
 
 
-def test_every_option_is_explained_where_it_stands(call):
+def test_every_option_is_explained_in_its_verb(call):
     """The help of a verb can be read alone: nothing in it points to the help of another command."""
     for verb in VERBS:
         _, out, _ = call(verb, "--help")
@@ -119,14 +119,14 @@ def test_every_option_is_explained_where_it_stands(call):
         assert ("--home FOLDER" in out) == ("Where all state is kept" in out)
 
 
-def test_the_version_is_told(call):
+def test_the_version_is_printed(call):
     """`--version` prints the version alone."""
     code, out, _ = call("--version")
     assert (code, bool(re.fullmatch(r"\d+\.\d+\.\d+\n", out))) == (0, True)
 
 
 def test_the_schema_is_printed(call):
-    """`schema` prints a JSON Schema that knows the study file's keys."""
+    """`schema` prints a JSON Schema with the study file's keys."""
     code, out, err = call("schema")
     jsonschema.Draft202012Validator.check_schema(json.loads(out))
     assert (code, err) == (0, "")
@@ -166,7 +166,7 @@ def test_a_reader_may_stop_early(tmp_path):
          "got a file; name another --home"),
     ],
 )  # fmt: skip
-def test_bad_input_is_told_and_nothing_is_written(call, tmp_path, arguments, said):
+def test_bad_input_is_an_error_and_nothing_is_written(call, tmp_path, arguments, said):
     """Bad input ends with code 2 and its problem alone, before any home is made."""
     (tmp_path / "s.yaml").write_text(HEAD)
     said = said.format(home=tmp_path / ".kerastudy", folder=tmp_path)
@@ -206,8 +206,8 @@ def write_rows(folder: Path, rows: list[str]) -> None:
     (folder / "d.csv").write_text("\n".join(["a,y", *rows]) + "\n")
 
 
-def test_bad_data_is_told_by_the_command_and_nothing_is_left(tmp_path):
-    """What only a worker sees has its place in the study file too; home and temporary files are gone."""
+def test_bad_data_is_an_error_and_nothing_is_left(tmp_path):
+    """An error that a worker finds has its place in the study file too; home and temporary files are gone."""
     write_rows(tmp_path, [f"{'seven' if row == 7 else row},{row % 2}" for row in range(40)])
     with tempfile.TemporaryDirectory() as temporary:  # tmp_path is too long for the workers' socket
         ended = kerastudy("--home", "home", "run", "s.yaml", cwd=tmp_path, TMPDIR=temporary)
@@ -221,7 +221,7 @@ def test_bad_data_is_told_by_the_command_and_nothing_is_left(tmp_path):
     assert written(tmp_path) == ["d.csv", "s.yaml"]
 
 
-def test_a_temporary_folder_that_is_too_long_is_told(tmp_path):
+def test_a_long_temporary_folder_is_an_error(tmp_path):
     """Workers are reached through a socket in the temporary folder, whose path the system limits."""
     write_rows(tmp_path, [f"{row},{row % 2}" for row in range(40)])
     long = tmp_path / ("x" * 60) / ("y" * 60)
@@ -233,16 +233,16 @@ def test_a_temporary_folder_that_is_too_long_is_told(tmp_path):
 
 @pytest.mark.parametrize("verb", ["run", "validate"])
 def test_bad_data_leaves_a_home_as_it_was(call, tmp_path, verb):
-    """Bad data is refused with its rows, and a home that was there before keeps what it held and no more."""
+    """Bad data is refused with its rows, and a home that existed before is not changed."""
     write_rows(tmp_path, [f"{row},{'' if row in (3, 17) else row % 2}" for row in range(40)])
     (tmp_path / "home").mkdir()
-    said = 's.yaml:2:31: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19); correct or remove'
-    assert call("--home", "home", verb, "s.yaml") == (2, "", f"{said} them\n")
+    problem = 's.yaml:2:31: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19)'
+    assert call("--home", "home", verb, "s.yaml") == (2, "", f"{problem}; correct or remove them\n")
     assert written(tmp_path) == ["d.csv", "home", "s.yaml"]
 
 
-def test_what_a_machine_refuses_is_no_defect(call, monkeypatch):
-    """A full disk or missing rights are told in a line, with code 1."""
+def test_a_refusal_of_the_machine_is_no_defect(call, monkeypatch):
+    """A full disk or missing rights are an error of one line, with code 1."""
 
     def refuse():
         raise OSError(28, "No space left on device", "/data/x")
@@ -252,7 +252,7 @@ def test_what_a_machine_refuses_is_no_defect(call, monkeypatch):
 
 
 def test_a_defect_shows_its_traceback(call, monkeypatch):
-    """What nobody foresaw ends with code 1, the traceback, and a word on what to do with it."""
+    """An unexpected exception ends with code 1, the traceback, and the advice to report it."""
 
     def fail():
         raise ValueError("unforeseen")
@@ -281,7 +281,7 @@ def test_failures_and_interrupts_have_codes(call, monkeypatch, error, code, said
 # A study, run ------------------------------------------------------------------------------------------------
 
 
-def test_a_run_tells_what_it_does(finished):
+def test_a_run_prints_its_progress(finished):
     """In a log, a run is its opening, a line for each trial, its end, and what to do next; nothing else."""
     assert (finished.first.returncode, finished.first.stderr) == (0, "")
     lines = finished.first.stdout.splitlines()
@@ -302,8 +302,8 @@ def test_a_run_tells_what_it_does(finished):
     ]
 
 
-def test_a_larger_budget_goes_on(finished):
-    """The same file with more trials goes on with the study that is there."""
+def test_a_larger_budget_resumes(finished):
+    """The same file with more trials resumes the study."""
     assert finished.second.returncode == 0
     assert "maximize val_accuracy going on after 2 of 3 trials, 2 workers" in finished.second.stdout
     assert len(re.findall(r"^t00\d complete", finished.second.stdout, re.MULTILINE)) == 1
@@ -316,7 +316,7 @@ def test_nothing_temporary_stays(finished):
 
 
 def test_a_finished_study_is_not_run_again(call, finished):
-    """Running a study whose budget is used up says so at once, without reading data or starting a worker."""
+    """A run of a study whose budget is used up ends at once, without reading data or starting a worker."""
     before = (finished.home / "studies" / "cancer" / "prepare.log").stat().st_mtime_ns
     code, out, err = call("--home", finished.home, "run", finished.file, "--trials", "3")
     assert (code, err) == (0, "")
@@ -333,7 +333,7 @@ def test_a_finished_study_is_not_run_again(call, finished):
     ],
 )
 def test_another_study_of_the_same_name_is_refused(call, finished, changes, said):
-    """What a study searches cannot change under its name; its prepared data stays as it was."""
+    """A study of the same name that searches something else is an error; the prepared data is not changed."""
     before = (finished.home / "studies" / "cancer" / "data" / "summary.json").read_bytes()
     options = [part for change in changes for part in ("--set", change)]
     code, out, err = call("--home", finished.home, "run", finished.file, *options)
@@ -343,7 +343,7 @@ def test_another_study_of_the_same_name_is_refused(call, finished, changes, said
 
 
 def test_the_home_may_stand_anywhere(call, finished, monkeypatch):
-    """`--home` is taken before and behind the verb, and from the environment."""
+    """`--home` is accepted before and after the verb, and from the environment."""
     for arguments in (["--home", finished.home, "list"], ["list", "--home", finished.home]):
         assert call(*arguments)[0] == 0
     monkeypatch.setenv("KERASTUDY_HOME", str(finished.home))
@@ -362,7 +362,7 @@ def test_list(call, finished):
 
 
 def test_show(call, finished):
-    """`show` tells state, data, objective, trials and the best one's values, as text and as JSON."""
+    """`show` prints state, data, objective, trials and the best one's values, as text and as JSON."""
     code, out, _ = call("--home", finished.home, "show", "cancer")
     pairs = dict(re.match(r"(\s*\S+)\s+(.*)", line).groups() for line in out.splitlines())
     assert code == 0
@@ -405,7 +405,7 @@ def test_best(call, finished):
 
 @pytest.mark.parametrize("verb", ["show", "trials", "best", "export", "promote"])
 def test_an_unknown_study(call, finished, verb):
-    """A study that is not there is answered with the nearest one."""
+    """The error for an unknown study names the nearest one."""
     to = ["--to", "out"] if verb == "export" else []
     code, out, err = call("--home", finished.home, verb, "cancr", *to)
     assert (code, out) == (2, "")
@@ -444,13 +444,13 @@ def test_an_export_that_cannot_be(call, finished, tmp_path, options, said):
     ],
 )
 def test_a_replay_that_cannot_be(call, finished, tmp_path, words, said):
-    """A replay of what is not there, or into a folder that is, trains nothing and writes nothing."""
+    """A replay of an unknown trial, or into an existing folder, trains nothing and writes nothing."""
     assert call("--home", finished.home, "replay", *words) == (2, "", f"{said.format(home=finished.home)}\n")
     assert written(tmp_path) == []
 
 
-def test_a_service_is_not_asked_to_replay(call, monkeypatch):
-    """The refusal says where a replay works, and how."""
+def test_a_service_does_not_replay(call, monkeypatch):
+    """The error names the command that replays on the home."""
     monkeypatch.setenv("KERASTUDY_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("KERASTUDY_TOKEN", "it")
     code, out, err = call("replay", "cancer", "0")
@@ -460,7 +460,7 @@ def test_a_service_is_not_asked_to_replay(call, monkeypatch):
 
 @pytest.mark.parametrize(("agreement", "code"), [("equal", 0), ("rounding", 0), ("unknown", 0), ("different", 1)])
 def test_the_exit_code_of_a_replay_is_about_its_result(call, monkeypatch, agreement, code):
-    """Only a training that came out different is a failure, whatever else differs; `--json` has every comparison."""
+    """Only a different training is a failure, other differences are not; `--json` has every comparison."""
     other = ItemComparison("environment", "numpy", "different", "1.26", "2.0")
     done = ReplayResult(
         "s", 3, agreement, "graph", "data", 1.0, (), (ItemComparison("result", "state", agreement), other)
@@ -474,7 +474,7 @@ def test_the_exit_code_of_a_replay_is_about_its_result(call, monkeypatch, agreem
 
 @pytest.mark.slow
 def test_a_replay(call, finished, tmp_path):
-    """`replay` trains a trial again to the same bits, keeps what it is asked to keep, and leaves the study alone."""
+    """`replay` trains a trial again to the same bits, keeps its files on request, and does not change the study."""
     before = written(finished.home / "studies")
     code, out, _ = call("--home", finished.home, "replay", "cancer", "1", "--to", "kept")
     assert (code, out.splitlines()[0]) == (0, "cancer t001 came out equal to the last bit")
@@ -483,7 +483,7 @@ def test_a_replay(call, finished, tmp_path):
 
 
 def test_an_export(call, finished, tmp_path):
-    """`export` makes the folder with the model and the proof, and prints the proof as JSON."""
+    """`export` creates the folder with the model and its verification, and prints that as JSON."""
     code, out, err = call("export", "cancer", "--to", "deep/out", "--trial", "1", "--json", "--home", finished.home)
     assert (code, err) == (0, "")
     read = json.loads(out)
@@ -500,7 +500,7 @@ def test_an_export(call, finished, tmp_path):
 
 
 def test_the_help_of_export_names_every_format():
-    """What `--format` takes stands in the help, in the order of the formats' own list."""
+    """The help lists the formats in the order of their registry."""
     assert results._EXPORT_FORMATS.split(", ") == list(get_args(ExportFormat))
 
 
@@ -517,8 +517,8 @@ def test_validate(call, finished, tmp_path):
 # Interrupts --------------------------------------------------------------------------------------------------
 
 
-def test_an_interrupt_parks_the_study(finished, tmp_path):
-    """Ctrl-C puts running trials back, says how to go on, exits with 130, and leaves no process behind."""
+def test_an_interrupt_pauses_the_study(finished, tmp_path):
+    """Ctrl-C puts running trials back, prints how to resume, exits with 130, and leaves no process behind."""
     text = finished.file.read_text().replace("epochs: 2", "epochs: 100000")
     (tmp_path / "long.yaml").write_text(f"{text}training: {{early_stopping: null}}\n")
     command = [COMMAND, "run", "long.yaml", "--home", "home"]
@@ -546,8 +546,8 @@ def wait_for_workers(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["run", "validate"])
-def test_what_is_seldom_meant_is_noted(call, tmp_path, verb):
-    """A note goes to standard error, and what was asked for is done: here, to say that the data is not there."""
+def test_seldom_intended_settings_are_noted(call, tmp_path, verb):
+    """A note goes to standard error, and the command continues: here to the error about missing data."""
     (tmp_path / "s.yaml").write_text(HEAD + "objective: {metric: loss}\n")
     code, out, err = call(verb, "s.yaml")
     assert (code, out) == (2, "")
@@ -566,13 +566,13 @@ def copied(finished, tmp_path):
 
 
 def leave_something(home: Path) -> None:
-    """Let a record wait that says nothing new."""
+    """Add a record that changes nothing to those that wait."""
     with Store.open(home) as store:
         Outbox(store).add([ParametersDrawn("cancer", 0, {})])
 
 
 def test_sync(call, copied):
-    """What waits is delivered and counted; then there is nothing to do."""
+    """Waiting records are delivered and counted; then there is nothing to do."""
     leave_something(copied)
     assert call("--home", copied, "sync")[:2] == (0, "cancer: 1 record delivered\n")
     assert call("--home", copied, "sync")[:2] == (0, "MLflow is up to date\n")
@@ -584,7 +584,7 @@ def test_sync(call, copied):
 
 
 def test_sync_without_mlflow(call, copied, monkeypatch):
-    """What cannot be delivered is an error that says why; nothing is lost, and `show` says the same."""
+    """Undelivered records are an error with the reason; nothing is lost, and `show` prints the same."""
     leave_something(copied)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     code, out, _ = call("--home", copied, "sync", "--wait", "1")
@@ -597,7 +597,7 @@ def test_sync_without_mlflow(call, copied, monkeypatch):
 
 
 def test_running_a_finished_study_delivers_what_waits(call, copied, finished):
-    """The file is run again, nothing is left to train, and what waits for MLflow arrives."""
+    """The file is run again, nothing is left to train, and the waiting records are delivered."""
     leave_something(copied)
     code, out, _ = call("--home", copied, "run", finished.file, "--trials", "3")
     assert (code, "nothing is left to do" in out, "not in MLflow yet" in out) == (0, True, False)
@@ -627,7 +627,7 @@ def test_rebuild_tracking(call, copied, finished, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("verb", ["sync", "rebuild-tracking"])
-def test_upkeep_of_what_is_not_there(call, copied, tmp_path, verb):
+def test_maintenance_of_an_unknown_study(call, copied, tmp_path, verb):
     """An unknown study and an empty home are bad input."""
     code, _, err = call("--home", copied, verb, "cancel")
     assert (code, 'there is no study "cancel"' in err, 'did you mean "cancer"' in err) == (2, True, True)
