@@ -144,7 +144,7 @@ def test_every_example_runs(file: Path, tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_user_code_runs_as_shown(tmp_path: Path) -> None:
     """The user model and the loader on the page run, each with the study file below it."""
-    page = ROOT / "docs/own-code.md"
+    page = ROOT / "docs/user-code.md"
     _write_shown_code(page, tmp_path)
     settings = {"KERASTUDY_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": ""}
     for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", _text(page), re.DOTALL)):
@@ -153,8 +153,8 @@ def test_user_code_runs_as_shown(tmp_path: Path) -> None:
         _kerastudy(settings, "run", str(file), "--trials", "2", "--workers", "1", "--set", "space.epochs=2")
     studies = json.loads(_kerastudy(settings, "list", "--json"))
     assert [(study["name"], study["state"]) for study in studies] == [
-        ("wine-own-model", "finished"),
-        ("own-data", "finished"),
+        ("wine-user-model", "finished"),
+        ("user-data", "finished"),
     ]
 
 

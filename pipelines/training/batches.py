@@ -64,5 +64,5 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has
         return x, self._part.y[chosen], self._weights[chosen]
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the order of an epoch; Keras calls its own `on_epoch_end` once before the first epoch, too."""
+        """Set the order of an epoch; Keras calls `on_epoch_end` once before the first epoch, too."""
         self._order = shuffle_rows(self._seed, epoch, self._part.rows)

@@ -2,7 +2,7 @@
 
 A small network's `Model.fit` spends nine tenths of its time outside arithmetic: fetching, converting and dispatching
 each batch from Python. Here the rows are tensors already and a graph goes over them by itself, calling the model's
-own `train_step`: same batches, same arithmetic, same metrics as `Model.fit`.
+`train_step`: same batches, same arithmetic, same metrics as `Model.fit`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OF_KERAS = ("fit", "train_step", "test_step", "make_train_function", "make_test
 
 
 def can_train_in_graph(model: keras.Model, rows: Rows) -> bool:
-    """Return whether the model trains by Keras's own steps, and its rows fit in memory."""
+    """Return whether the model trains by Keras's steps, and its rows fit in memory."""
     is_stock = all(getattr(type(model), name) is getattr(keras.Model, name) for name in _OF_KERAS)
     size = sum(values.nbytes for part in (rows.train, rows.validation) for values in part.x.values())
     return is_stock and not model.run_eagerly and size <= MOST_BYTES

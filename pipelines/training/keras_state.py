@@ -12,7 +12,7 @@ from pipelines.training.epoch_monitor import EpochMonitor
 
 
 def can_capture(model: keras.Model) -> bool:
-    """Return whether `capture` holds the whole state of a training: Keras's own steps and one Keras optimizer."""
+    """Return whether `capture` holds the whole state of a training: Keras's steps and one Keras optimizer."""
     has_own_step = type(model).train_step is not keras.Model.train_step
     return not has_own_step and isinstance(getattr(model, "optimizer", None), keras.optimizers.Optimizer)
 

@@ -59,7 +59,7 @@ def load_weights(file: Path) -> list[np.ndarray[Any, Any]]:
 
 
 def summarize_model(model: keras.Model) -> str:
-    """Return Keras's own summary of a model."""
+    """Return Keras's summary of a model."""
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=110)
     return "\n".join(lines)

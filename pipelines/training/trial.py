@@ -63,7 +63,7 @@ def train_and_measure_trial(job: TrialJob, channel: Channel, measure: Measure) -
     """Train a trial as `train_trial` does, and measure the model of a complete one.
 
     Raises:
-        Whatever `measure` raises besides `TrialError`.
+        Whatever `measure` raises, except `TrialError`.
     """
     try:
         return TrialOutcome("completed", _train_folds(job, channel, measure))

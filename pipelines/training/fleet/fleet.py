@@ -201,13 +201,13 @@ class Fleet(Generic[Key]):
         program, size = self._program, len(self._keys)
         plans = {at: self._plan(self._slots[key]) for at, key in self._iterate_taken()}
         longest = max(len(plan["last"]) for plan in plans.values())
-        self._seen = program.nothing_seen(size)
+        self._sums = program.start_epoch(size)
         for start in range(0, longest, program.steps_at_once):
             parts = {
                 at: {name: values[start : start + program.steps_at_once] for name, values in plan.items()}
                 for at, plan in plans.items()
             }
-            self._state, self._seen = program.run(self._state, self._seen, self._numbers, self._join(parts))
+            self._state, self._sums = program.run(self._state, self._sums, self._numbers, self._join(parts))
 
     def _plan(self, slot: _Slot) -> Plan:
         """Return the steps of a slot's epoch."""
@@ -231,7 +231,7 @@ class Fleet(Generic[Key]):
 
     def _score(self) -> dict[str, Any]:
         assert self._state is not None
-        self._state, metrics = self._program.score(self._state, self._seen, self._numbers)
+        self._state, metrics = self._program.score(self._state, self._sums, self._numbers)
         return {name: np.asarray(values) for name, values in metrics.items()}
 
 

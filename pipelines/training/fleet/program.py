@@ -31,7 +31,7 @@ from pipelines.training.fleet.weight_layout import Layout
 Numbers: TypeAlias = Mapping[str, Any]
 """A member's numbers by name; see `make_numbers`."""
 
-_SCORED_AT_ONCE = 4096
+_SCORE_ROWS = 4096
 _MOST_STEPS_AT_ONCE = 512
 _AT_ONCE_ON_A_CPU = 1
 """Members that a CPU trains at once: one by one, each runs only its own layers and branches."""
@@ -58,15 +58,15 @@ class State(NamedTuple):
     steps: Any
 
 
-class Seen(NamedTuple):
-    """What an epoch leaves besides the state: the summed loss, and each training row's prediction [row, output]."""
+class EpochSums(NamedTuple):
+    """Sums over an epoch: its loss, and the prediction of each training row [row, output]."""
 
     loss: Any
     predictions: Any
 
 
 class Program:
-    """The compiled functions of an envelope on one study's rows.
+    """Compiled functions of an envelope on the rows of one study.
 
     Attributes:
         layout: of the members' weights.
@@ -92,74 +92,76 @@ class Program:
         self._metrics = build_metrics(task, training)
         _create_variables(self._metrics, task)
         self._empty = [[np.asarray(variable) for variable in metric.variables] for metric in self._metrics]
-        self._chunk = min(self._validation_rows, _SCORED_AT_ONCE)
-        # The empty row: places in a batch that hold no row point at it.
+        self._chunk = min(self._validation_rows, _SCORE_ROWS)
+        # One empty row at the end: places in a batch without a row point at it.
         self._train_data = _put_on_device(rows.train, 1, compute_row_weights(rows))
         self._validation_data = _put_on_device(rows.validation, -self._validation_rows % self._chunk, None)
         self._compiled_run = compile_function(self._run_all, (0, 1))
         self._compiled_score = compile_function(self._score_all, (0,), called_seldom=True)
 
-    def run(self, state: State, seen: Seen, numbers: Numbers, plan: Numbers) -> tuple[State, Seen]:
+    def run(self, state: State, sums: EpochSums, numbers: Numbers, plan: Numbers) -> tuple[State, EpochSums]:
         """Do some steps of all members.
 
-        The plan says how many `steps` each member does [member], the `key` of its random numbers [member, 2], and what
-        `plan_epoch` returns for each step [member, `steps_at_once`, ...].
+        The plan holds the number of `steps` of each member [member], the `key` of its random numbers [member, 2], and
+        the arrays of `plan_epoch` for each step [member, `steps_at_once`, ...].
         """
-        done: tuple[State, Seen] = self._compiled_run(state, seen, numbers, plan, self._train_data)
+        done: tuple[State, EpochSums] = self._compiled_run(state, sums, numbers, plan, self._train_data)
         return done
 
-    def score(self, state: State, seen: Seen, numbers: Numbers) -> tuple[State, dict[str, Any]]:
+    def score(self, state: State, sums: EpochSums, numbers: Numbers) -> tuple[State, dict[str, Any]]:
         """End an epoch; return the state and the metrics [member] by name."""
         y = self._train_data[2]
-        done: tuple[State, dict[str, Any]] = self._compiled_score(state, seen, numbers, y, self._validation_data)
+        done: tuple[State, dict[str, Any]] = self._compiled_score(state, sums, numbers, y, self._validation_data)
         return done
 
-    def nothing_seen(self, members: int) -> Seen:
-        """Return what an epoch begins with."""
-        return Seen(jnp.zeros(members), jnp.zeros((members, self.rows + 1, self.layout.outputs)))
+    def start_epoch(self, members: int) -> EpochSums:
+        """Return the sums at the start of an epoch."""
+        return EpochSums(jnp.zeros(members), jnp.zeros((members, self.rows + 1, self.layout.outputs)))
 
     # All members ----------------------------------------------------------------------------------------------
 
-    def _run_all(self, state: State, seen: Seen, numbers: Numbers, plan: Numbers, data: Any) -> tuple[State, Seen]:
+    def _run_all(
+        self, state: State, sums: EpochSums, numbers: Numbers, plan: Numbers, data: Any
+    ) -> tuple[State, EpochSums]:
         most = jnp.max(plan["steps"]) if _count_at_once(len(plan["steps"])) > 1 else None
 
-        def one(of_member: Any) -> tuple[State, Seen]:
-            state, seen, numbers, plan = of_member
-            return self._run(state, seen, numbers, plan, plan["steps"] if most is None else most, data)
+        def one(of_member: Any) -> tuple[State, EpochSums]:
+            state, sums, numbers, plan = of_member
+            return self._run(state, sums, numbers, plan, plan["steps"] if most is None else most, data)
 
-        done: tuple[State, Seen] = self._over_members(one, (state, seen, numbers, plan))
+        done: tuple[State, EpochSums] = self._map_members(one, (state, sums, numbers, plan))
         return done
 
     def _score_all(
-        self, state: State, seen: Seen, numbers: Numbers, train_y: Any, validation: Any
+        self, state: State, sums: EpochSums, numbers: Numbers, train_y: Any, validation: Any
     ) -> tuple[State, dict[str, Any]]:
         def one(of_member: Any) -> tuple[State, dict[str, Any]]:
-            state, seen, numbers = of_member
-            return self._score(state, seen, numbers, train_y, validation)
+            state, sums, numbers = of_member
+            return self._score(state, sums, numbers, train_y, validation)
 
-        done: tuple[State, dict[str, Any]] = self._over_members(one, (state, seen, numbers))
+        done: tuple[State, dict[str, Any]] = self._map_members(one, (state, sums, numbers))
         return done
 
-    def _over_members(self, one: Callable[[Any], Any], members: Any) -> Any:
-        """Return what a function of one member makes of all: an accelerator does them at once."""
+    def _map_members(self, one: Callable[[Any], Any], members: Any) -> Any:
+        """Apply a function of one member to all of them; an accelerator runs them at once."""
         together = _count_at_once(len(jax.tree.leaves(members)[0]))
         return jax.lax.map(one, members, batch_size=together if together > 1 else None)
 
     # One member -----------------------------------------------------------------------------------------------
 
     def _run(
-        self, state: State, seen: Seen, numbers: Numbers, plan: Numbers, steps: Any, data: Any
-    ) -> tuple[State, Seen]:
-        def step(at: Any, done: tuple[State, Seen]) -> tuple[State, Seen]:
+        self, state: State, sums: EpochSums, numbers: Numbers, plan: Numbers, steps: Any, data: Any
+    ) -> tuple[State, EpochSums]:
+        def step(at: Any, done: tuple[State, EpochSums]) -> tuple[State, EpochSums]:
             its = {name: values[at] for name, values in plan.items() if name not in ("steps", "key")}
             return self._step(*done, numbers, its, plan["key"], data)
 
-        done: tuple[State, Seen] = jax.lax.fori_loop(0, steps, step, (state, seen))
+        done: tuple[State, EpochSums] = jax.lax.fori_loop(0, steps, step, (state, sums))
         return done
 
     def _step(
-        self, state: State, seen: Seen, numbers: Numbers, its: Numbers, key: Any, data: Any
-    ) -> tuple[State, Seen]:
+        self, state: State, sums: EpochSums, numbers: Numbers, its: Numbers, key: Any, data: Any
+    ) -> tuple[State, EpochSums]:
         chosen = its["rows"]
         x, codes, y, weights = (each[chosen] for each in data)
         rows = (chosen < self.rows).astype("float32")
@@ -179,16 +181,16 @@ class Program:
         if self.adds_up:
             gradient = state.gradient + gradient
 
-        def ended() -> State:
-            return self._updated(state._replace(moving=moving), numbers, gradient, its["rate"])
+        def finish_batch() -> State:
+            return self._update(state._replace(moving=moving), numbers, gradient, its["rate"])
 
-        def begun() -> State:
+        def continue_batch() -> State:
             return state._replace(gradient=gradient) if self.adds_up else state
 
-        seen = Seen(seen.loss + loss * its["batch_rows"], seen.predictions.at[chosen].set(predictions))
-        return jax.lax.cond(its["last"], ended, begun), seen
+        sums = EpochSums(sums.loss + loss * its["batch_rows"], sums.predictions.at[chosen].set(predictions))
+        return jax.lax.cond(its["last"], finish_batch, continue_batch), sums
 
-    def _updated(self, state: State, numbers: Numbers, gradient: Any, rate: Any) -> State:
+    def _update(self, state: State, numbers: Numbers, gradient: Any, rate: Any) -> State:
         """Return the state after an optimizer step with a batch's gradient."""
         if self.envelope.clipped:
             gradient = self.layout.flatten(clip_gradients(numbers, self.layout.unflatten(gradient)))
@@ -203,7 +205,7 @@ class Program:
         return State(weights, slots, scalars, state.moving, average, jnp.zeros_like(state.gradient), state.steps + 1)
 
     def _score(
-        self, state: State, seen: Seen, numbers: Numbers, train_y: Any, validation: Any
+        self, state: State, sums: EpochSums, numbers: Numbers, train_y: Any, validation: Any
     ) -> tuple[State, dict[str, Any]]:
         if self.envelope.averaged:
             state = state._replace(weights=jnp.where(numbers["averaged"], state.average, state.weights))
@@ -218,9 +220,9 @@ class Program:
         y = y[: self._validation_rows]
         predictions = self._predict(out)
         loss = jnp.mean(self._compute_loss(numbers, y, out, predictions)) + self._compute_penalty(tree, numbers)
-        trained = self._compute_metrics(train_y[: self.rows], seen.predictions[: self.rows])
+        trained = self._compute_metrics(train_y[: self.rows], sums.predictions[: self.rows])
         validated = self._compute_metrics(y, predictions)
-        metrics = {"loss": seen.loss / self.rows, **trained, "val_loss": loss}
+        metrics = {"loss": sums.loss / self.rows, **trained, "val_loss": loss}
         return state, metrics | {f"val_{name}": value for name, value in validated.items()}
 
     def _predict(self, out: Any) -> Any:

@@ -38,10 +38,10 @@ class UserModelListener(EpochListener, Protocol):
 
 @dataclass(frozen=True)
 class UserFit:
-    """Setup of a user model's training, besides model and rows.
+    """Setup of a user model's training, except its model and rows.
 
     Attributes:
-        arguments: arguments of `fit` besides the rows: `epochs` and `batch_size`; see `select_fit_arguments`.
+        arguments: arguments of `fit` except the rows: `epochs` and `batch_size`; see `select_fit_arguments`.
     """
 
     user: LoadedUserModel
@@ -87,7 +87,7 @@ def run_user_fit(
             )
         except _TrainingEnded:
             results = None
-    if callback.is_scored:
+    if callback.has_score:
         fitted, weights = callback.monitor.result()
         model.set_weights(weights)
         if fitted.pruned or results is None or _is_history(results):
@@ -137,7 +137,7 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras h
         self.latest: dict[str, float] = {}
         self.monitor = EpochMonitor(fit.schedule, fit.metric, fit.direction, _PruningListener(self, listener))
         self.done = self._epochs = restore(model, self.monitor, checkpoints)
-        self.is_scored = self.done > 0
+        self.has_score = self.done > 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Pass on the number of epochs."""
@@ -162,7 +162,7 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras h
             self._listener.record_batch()  # it may return the score at its end
             return
         stops = self.monitor.observe(self._epochs, metrics, self._built.get_weights)
-        self.is_scored = True
+        self.has_score = True
         self._epochs += 1
         if stops:
             self._built.stop_training = True

@@ -1,7 +1,7 @@
 """User model of one fold of a trial: built, trained, with its undeclared hyperparameters.
 
-The worker holds no database, so a hyperparameter that the code asks for and the space does not declare is put to the
-supervisor over the job's channel, which answers from Optuna: conditions in the code work as they are written.
+The worker holds no database. So a hyperparameter that the code requests and the space does not declare is requested
+from the supervisor over the job's channel, which draws it with Optuna: conditions in the code work as written.
 """
 
 from __future__ import annotations

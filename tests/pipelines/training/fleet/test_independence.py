@@ -66,7 +66,7 @@ RUNS = {
     "again": FleetRun(SETTING, FIVE, slots=5),
     "a_free_seat": FleetRun(SETTING, dict(reversed(STEADY.items())), slots=5, beside=(FAILING,)),
     "refilled": FleetRun(SETTING, {"failing": FAILING, "pruned": PRUNED, **OTHERS, **STEADY}, slots=5),
-    "in_parts": FleetRun(SETTING, FIVE, slots=5, constants={"_MOST_STEPS_AT_ONCE": 2, "_SCORED_AT_ONCE": 7}),
+    "in_parts": FleetRun(SETTING, FIVE, slots=5, constants={"_MOST_STEPS_AT_ONCE": 2, "_SCORE_ROWS": 7}),
     "cut_off": FleetRun(SETTING, FIVE, slots=5, cut_after={"plain": 0, "deep": 2, "averaged": 0, "linear": 0}),
     "one_seat": FleetRun(SETTING, STEADY, slots=1, beside=(FAILING,)),
     "wide": FleetRun(SETTING, STEADY, slots=2, beside=(WIDE,)),
