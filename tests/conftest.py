@@ -38,7 +38,7 @@ def postgresql_server():
     """The URL of a server, without a database; KERASTUDY_TEST_POSTGRESQL may name one that runs already."""
     if running := os.environ.get("KERASTUDY_TEST_POSTGRESQL", ""):
         yield running.rstrip("/")
-    elif reason := cluster.why_not():
+    elif reason := cluster.explain_unavailable():
         pytest.skip(reason)
     else:
         with cluster.server() as url:
@@ -48,4 +48,4 @@ def postgresql_server():
 @pytest.fixture
 def postgresql(postgresql_server):
     """The URL of an empty PostgreSQL database."""
-    return cluster.new_database(postgresql_server)
+    return cluster.create_database(postgresql_server)

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pipelines.integrations.oracle_records import goal_of
+from pipelines.integrations.oracle_records import read_goal
 from pipelines.queries.record_reader import RecordReader, find_winner, load_record
 from pipelines.queries.views import BestTrial, ObjectiveName, StudyRow, StudyView, TrialRow
-from pipelines.search.optuna_search import TrialSummary, best_of, count_by_state, find_pareto_front, summarize_trials
-from pipelines.search.space_evolution import changes_of
-from pipelines.selection.finalists import ENSEMBLE, Finalist, finalists_of
-from pipelines.selection.model_locations import ensemble_of, handed_over, is_refitted, test_scores
+from pipelines.search.optuna_search import TrialSummary, count_by_state, find_best, find_pareto_front, summarize_trials
+from pipelines.search.space_evolution import read_changes
+from pipelines.selection.evaluate import read_test_scores
+from pipelines.selection.finalists import ENSEMBLE, Finalist, rank_finalists
+from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_refitted
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.objective import Objective
 from pipelines.study.stored import read_fingerprint
@@ -58,7 +59,7 @@ class StudyReader:
         Raises:
             InputError: if there is none; nothing is created.
         """
-        if not home.is_begun:
+        if not home.is_initialized:
             raise InputError(f"there are no studies in {home.folder}: run one first, or name another --home")
         return cls(home, Store.open(home.store))
 
@@ -97,7 +98,7 @@ class StudyReader:
             trials=count_by_state(trials),
             failed_attempts=sum(len(trial.failed_attempts) for trial in trials),
             last_failed_attempt=_describe_last_failure(trials),
-            changes=() if in_optuna is None else changes_of(in_optuna),
+            changes=() if in_optuna is None else read_changes(in_optuna),
             best=best.value if best else None,
             best_trial=best.number if best else None,
             best_params=best.params if best else {},
@@ -115,7 +116,7 @@ class StudyReader:
             UnknownError: if there is no study of that name.
         """
         record = self._records.find_record(name)
-        if goal_of(record):
+        if read_goal(record):
             tuned = record.name.partition("/")[2]
             return tuned, tuned
         spec = load_record(record).spec
@@ -152,15 +153,15 @@ class StudyReader:
             test={},
             model=self._records.locate_folder(record),
         )
-        if goal_of(record):
+        if read_goal(record):
             return found
         study = load_record(record)
         ensemble = self._find_ensemble(study, best.number)
         pareto_front = find_pareto_front(trials, objective) if objective.goals else []
         return replace(
             found,
-            test=test_scores(study, self._home, best.number),
-            model=str(Path(handed_over(study, self._home, best.number).folder) / MODEL_FILE),
+            test=read_test_scores(study, self._home, best.number),
+            model=str(Path(find_winning_model(study, self._home, best.number).folder) / MODEL_FILE),
             finalists=self._list_finalists(study, objective, trials),
             objectives=tuple(ObjectiveName(goal.name, goal.direction) for goal in objective.goals),
             pareto_front=tuple(map(TrialRow.from_summary, find_pareto_front(trials, objective)))
@@ -175,10 +176,10 @@ class StudyReader:
         self, study: Study, objective: Objective, trials: Sequence[TrialSummary]
     ) -> tuple[Finalist, ...]:
         retrainings = Retrainings(self._store).list(study.name)
-        return finalists_of(trials, retrainings, study.spec.selection, objective)
+        return rank_finalists(trials, retrainings, study.spec.selection, objective)
 
     def _find_ensemble(self, study: Study, number: int) -> Retraining | None:
-        if ensemble_of(study, self._home, number) is None:
+        if find_ensemble(study, self._home, number) is None:
             return None
         found = Retrainings(self._store).list(study.name)
         return next((each for each in found if (each.number, each.name) == (number, ENSEMBLE)), None)
@@ -221,7 +222,7 @@ class StudyReader:
             InputError: if there is no study of that name.
         """
         from tracking.reports.plots import TrialRow as StudiedTrial
-        from tracking.reports.plots import importances
+        from tracking.reports.plots import compute_importances
 
         record = self._records.find_record(name)
         complete = [
@@ -229,7 +230,7 @@ class StudyReader:
             for trial in self._records.list_trials(record)
             if trial.state == "complete"
         ]
-        return importances(complete, direction=self._records.collect_facts(record).objective.direction)
+        return compute_importances(complete, direction=self._records.collect_facts(record).objective.direction)
 
     def load_study(self, name: str) -> Study:
         """Return a study as it was submitted.
@@ -265,7 +266,7 @@ class StudyReader:
             metric=objective.metric,
             winner=number,
             value=record.best_value,
-            test={} if number is None else test_scores(study, self._home, number),
+            test={} if number is None else read_test_scores(study, self._home, number),
             trials=record.counts,
             seconds=record.elapsed_s,
             undelivered=waiting.pending + waiting.set_aside,
@@ -280,7 +281,7 @@ class StudyReader:
         facts = self._records.collect_facts(record)
         # The queue learns of trials when its supervisor stops; until then Optuna knows more.
         trials = self._records.list_trials(record) if record.state == "running" else ()
-        best = best_of(trials, facts.objective)
+        best = find_best(trials, facts.objective)
         counts = count_by_state(trials) if trials else record.counts
         return StudyRow(
             name=record.name,

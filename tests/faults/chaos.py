@@ -1,4 +1,4 @@
-"""Kills workers, supervisor and MLflow server of a study at random, again and again, and looks at what is left.
+"""Kills workers, supervisor and MLflow server of a study at random, again and again, and checks what is left.
 
     make chaos KILLS=200
     python tests/faults/chaos.py --kills 200 [--seed N] [--trials 40] [--store URL] [--kinds loop,fleet]
@@ -37,12 +37,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import psutil
 from command import COMMAND, environment
-from process_tree import all_below, fork_servers_of, runs, workers_of
-from promises import acknowledged, broken_promises, waiting_rows
+from process_tree import find_descendants, find_fork_servers, find_workers, is_running
+from promises import count_waiting_rows, find_broken_promises, load_acknowledged
 from small_studies import write_mixed_csv
 
 TARGETS = {"worker": 0.5, "supervisor": 0.15, "server": 0.25, "fork server": 0.1}
-"""What is killed, and its share of the kills; a fork server is what workers are forked from."""
+"""What is killed, and its share of the kills; a fork server is the process that forks workers."""
 
 STUDY = """
 study: {name}
@@ -71,10 +71,10 @@ _STUCK_S = 600.0
 
 @dataclass
 class Tally:
-    """What was done and what came of it."""
+    """Counts of the kills, and the results."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    runs: int = 0
+    is_running: int = 0
     broken: list[str] = field(default_factory=list)
     studies: list[str] = field(default_factory=list)
 
@@ -128,7 +128,7 @@ class Server:
 
 
 def kill_group(group: int) -> None:
-    """Kill a process group that we began, if it is still there."""
+    """Kill a process group that this script started, if it is still there."""
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
 
@@ -172,9 +172,9 @@ class Chaos:
                 self._server.kill()
 
     def _look_for_orphans(self) -> None:
-        """Nothing that a supervisor ever started may go on without it."""
+        """Nothing that a supervisor ever started may continue without it."""
         deadline = time.monotonic() + 15
-        while orphans := {process for process in self._seen if runs(process)}:
+        while orphans := {process for process in self._seen if is_running(process)}:
             if time.monotonic() > deadline:
                 self.tally.broken.append(f"processes are left: {orphans}")
                 return
@@ -193,17 +193,17 @@ class Chaos:
         while True:
             status = self._life(file, name)
             self._note("supervisor ended", status=status)
-            now = acknowledged(self._home, name, store=self._store)
+            now = load_acknowledged(self._home, name, store=self._store)
             if lost := {number: end for number, end in known.items() if now.get(number) != end}:
                 self.tally.broken.append(f"{name}: results were lost: {lost}")
             known = now
-            if status == 0 and not waiting_rows(self._home, name, store=self._store):
+            if status == 0 and not count_waiting_rows(self._home, name, store=self._store):
                 break
             if status not in (0, -signal.SIGKILL):
                 self.tally.broken.append(f"{name}: the command ended with {status}; see {self._output(name)}")
                 return
         self._server.wait(120)
-        broken = broken_promises(self._home, store=self._store, tracking_uri=self._server.address, only=name)
+        broken = find_broken_promises(self._home, store=self._store, tracking_uri=self._server.address, only=name)
         if "Traceback" in self._output(name).read_text():
             broken.append(f"{name}: the command printed a traceback; see {self._output(name)}")
         self.tally.broken += broken
@@ -214,12 +214,12 @@ class Chaos:
         print(f"{line}; {broken or 'all promises kept'}", flush=True)
 
     def _life(self, file: Path, name: str) -> int:
-        """Run the command and kill what chance says; return its exit status."""
+        """Run the command and kill at random; return its exit status."""
         env = environment(MLFLOW_TRACKING_URI=self._server.address, **self._store_setting())
         with self._output(name).open("ab") as output:
             command = [COMMAND, "--home", self._home, "run", file]
             process = subprocess.Popen(command, stdout=output, stderr=output, env=env, start_new_session=True)
-        self.tally.runs += 1
+        self.tally.is_running += 1
         self._note("supervisor started", pid=process.pid)
         last, progressed = self._progress(name), time.monotonic()
         due = time.monotonic() + self._next_pause()
@@ -241,10 +241,10 @@ class Chaos:
         return process.wait()
 
     def _kill(self, process: subprocess.Popen[bytes], *, moved: bool) -> None:
-        """Kill something; wait longer for the next time if there was no progress, else less."""
+        """Kill a process; wait longer for the next time if there was no progress, else less."""
         factor = 0.9 if moved else 1.1
         self._pause_s = min(_MOST_PAUSE_S, max(_LEAST_PAUSE_S, self._pause_s * factor))
-        self._seen |= all_below(process.pid)
+        self._seen |= find_descendants(process.pid)
         target = self._chance.choices([*TARGETS], [*TARGETS.values()])[0]
         if target == "server":
             self._server.kill()
@@ -252,7 +252,7 @@ class Chaos:
         elif target == "supervisor":
             process.kill()
         else:
-            there = fork_servers_of(process.pid) if target == "fork server" else workers_of(process.pid)
+            there = find_fork_servers(process.pid) if target == "fork server" else find_workers(process.pid)
             if not there:
                 return
             with suppress(psutil.NoSuchProcess):
@@ -288,7 +288,7 @@ class Chaos:
 
 
 def _folder(chosen: str | None) -> Path:
-    """Return a new folder that everything goes to."""
+    """Return a new folder for all output."""
     if chosen is None:
         return Path(tempfile.mkdtemp(prefix="kerastudy-chaos-"))
     Path(chosen).mkdir(parents=True)
@@ -303,14 +303,14 @@ def _store_at(address: str) -> Iterator[str]:
         return
     import postgresql
 
-    if reason := postgresql.why_not():
+    if reason := postgresql.explain_unavailable():
         raise SystemExit(reason)
     with postgresql.server(durable=True) as server:
-        yield postgresql.new_database(server)
+        yield postgresql.create_database(server)
 
 
 def main() -> int:
-    """Do as asked, print what came of it, and return the exit status."""
+    """Run the kills, print the result, and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""Takes the MLflow server away from a study for a while, and measures what that costs.
+"""Outage of the MLflow server during a study, and a measurement of its cost.
 
     python tests/faults/mlflow_outage.py [--before 60] [--away 300] [--after 60]
 
@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import sqlalchemy as sa
 from command import COMMAND, environment
 from fake_mlflow import MlflowProcess
-from promises import broken_promises
+from promises import find_broken_promises
 
 from pipelines.training.trial_folder import read_epochs
 from pipelines.workspace.home import Home
@@ -58,7 +58,7 @@ resources: {workers: 1, fleet: off}
 
 @dataclass(frozen=True)
 class Epochs:
-    """How long epochs took in some part of the study."""
+    """Durations of epochs in one part of the study."""
 
     count: int
     median_ms: float
@@ -67,7 +67,7 @@ class Epochs:
 
 @dataclass(frozen=True)
 class Outage:
-    """What an outage cost.
+    """Cost of an outage.
 
     Attributes:
         epochs: by what was the matter: there, away, catching up, back.
@@ -117,8 +117,10 @@ def outage(folder: Path, *, before_s: float, away_s: float, after_s: float) -> O
                 [COMMAND, "--home", home.folder, "stop", NAME], cwd=folder, env=settings, stdout=log, check=True
             )
             study.wait(timeout=600)
-        # We end this study, and not its number of trials.
-        broken = [each for each in broken_promises(home.folder, tracking_uri=server.address) if _TOO_FEW not in each]
+        # This script ends the study; it must not reach its number of trials.
+        broken = [
+            each for each in find_broken_promises(home.folder, tracking_uri=server.address) if _TOO_FEW not in each
+        ]
     finally:
         server.kill()
     phases = {"there": (began, killed), "away": (killed, back), "catching up": (back, empty), "back": (empty, 1e12)}
@@ -155,9 +157,9 @@ def _last_row(store: Store) -> int:
 
 def _waiting(store: Store, last: int) -> int:
     """Return how many of the rows up to one have not arrived."""
-    asked = sa.select(sa.func.count()).where(outbox.c.id <= last, outbox.c.status != "kept")
+    query = sa.select(sa.func.count()).where(outbox.c.id <= last, outbox.c.status != "kept")
     with store.read() as connection:
-        return connection.scalar(asked) or 0
+        return connection.scalar(query) or 0
 
 
 def _wait_until(condition: Callable[[], bool], study: subprocess.Popen[bytes]) -> None:

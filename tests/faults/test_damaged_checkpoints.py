@@ -1,4 +1,4 @@
-"""A checkpoint that was damaged anywhere is never loaded wrong and never in the way: the training comes to the same."""
+"""Damaged checkpoints: never loaded wrong, never in the way; the training ends with the same result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CutOffError(Exception):
 
 
 class Until:
-    """A listener under which a training goes on until an epoch is about to be told."""
+    """Listener that lets a training run until an epoch is about to be reported."""
 
     def __init__(self, epoch=None):
         self.until = epoch
@@ -46,7 +46,7 @@ class Until:
         return False
 
 
-def trained(listener, checkpoints):
+def train_all(listener, checkpoints):
     keras.utils.set_random_seed(3)
     generator = np.random.default_rng(5)
     parts = [
@@ -60,21 +60,21 @@ def trained(listener, checkpoints):
     context = ModelContext(Features(dense=4), TASK, TrainingSpec(), 40)
     model = build_hypermodel("mlp", context).build(TrialHyperParameters({"batch_size": 16, "epochs": 5, **values}))
     schedule = Schedule(5, 16, 3, 0.0, seed=3)
-    asked = {"metric": "val_loss", "direction": "minimize"}
-    fitted = loop(model, Rows(*parts, None), schedule, **asked, listener=listener, checkpoints=checkpoints)
+    goal = {"metric": "val_loss", "direction": "minimize"}
+    fitted = loop(model, Rows(*parts, None), schedule, **goal, listener=listener, checkpoints=checkpoints)
     return fitted, model.get_weights()
 
 
 @pytest.fixture(scope="module")
 def cut_off(tmp_path_factory):
-    """A folder with the checkpoints after epochs 2 and 3 of a training, and what the whole training comes to."""
+    """A folder with the checkpoints after epochs 2 and 3 of a training, and the result of the whole training."""
     folder = tmp_path_factory.mktemp("trial")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(checkpoint, "_LEAST_S", 0.0)
         patched.setattr(checkpoint, "_SHARE", 0)
         with pytest.raises(CutOffError):
-            trained(Until(3), CheckpointStore(folder, 0, "it"))
-        whole = trained(Until(), None)
+            train_all(Until(3), CheckpointStore(folder, 0, "it"))
+        whole = train_all(Until(), None)
     return folder, whole
 
 
@@ -84,19 +84,19 @@ def damages():
     for index in range(OFFSETS):
         share, bit, in_both = chance.random(), 1 << chance.randrange(8), index % 5 == 0
 
-        def flipped(content, share=share, bit=bit):
-            damaged = bytearray(content)
-            damaged[int(share * len(content))] ^= bit
-            return bytes(damaged)
+        def flip(content, share=share, bit=bit):
+            changed = bytearray(content)
+            changed[int(share * len(content))] ^= bit
+            return bytes(changed)
 
         def cut(content, share=share):
             return content[: int(share * len(content))]
 
         files = (LATEST, BEFORE) if in_both else ((LATEST,), (BEFORE,))[index // 2 % 2]
-        yield (flipped if index % 2 else cut), files
+        yield (flip if index % 2 else cut), files
 
 
-def damaged(folder, into, change, files):
+def copy_damaged(folder, into, change, files):
     shutil.copytree(folder, into)
     for name in files:
         (into / name).write_bytes(change((into / name).read_bytes()))
@@ -111,11 +111,11 @@ def test_what_is_read_is_whole_or_nothing(cut_off, tmp_path):
     """Wherever a checkpoint is damaged, the one before it is read, bit for bit, or none where both are."""
     folder, _ = cut_off
     latest = CheckpointStore(folder, 0, "it").read()
-    only_before = damaged(folder, tmp_path / "before", lambda content: b"", (LATEST,))
+    only_before = copy_damaged(folder, tmp_path / "before", lambda content: b"", (LATEST,))
     before = CheckpointStore(only_before, 0, "it").read()
     assert (len(latest.history), len(before.history)) == (3, 2)
     for index, (change, files) in enumerate(damages()):
-        read = CheckpointStore(damaged(folder, tmp_path / str(index), change, files), 0, "it").read()
+        read = CheckpointStore(copy_damaged(folder, tmp_path / str(index), change, files), 0, "it").read()
         expected = None if len(files) == 2 else before if files == (LATEST,) else latest
         if expected is None:
             assert read is None
@@ -127,11 +127,11 @@ def test_what_is_read_is_whole_or_nothing(cut_off, tmp_path):
 
 @pytest.mark.parametrize("index", [0, 1, 2, *(pytest.param(i, marks=pytest.mark.slow) for i in range(3, OFFSETS))])
 def test_the_training_comes_to_the_same(index, cut_off, tmp_path):
-    """A training that goes on after the damage ends with the scores and weights of one that nothing happened to."""
+    """A training that continues after the damage ends with the scores and weights of an undisturbed one."""
     folder, (whole, weights) = cut_off
     change, files = list(damages())[index]
     listener = Until()
-    fitted, ours = trained(listener, CheckpointStore(damaged(folder, tmp_path / "it", change, files), 0, "it"))
+    fitted, ours = train_all(listener, CheckpointStore(copy_damaged(folder, tmp_path / "it", change, files), 0, "it"))
     assert fitted == whole
     assert equal(ours, weights)
     assert listener.heard[0] == (0 if len(files) == 2 else 2 if files == (LATEST,) else 3)

@@ -1,4 +1,4 @@
-"""A full disk pauses a study with the reason, loses nothing that was acknowledged, and the same command goes on."""
+"""A full disk pauses a study with the reason; nothing acknowledged is lost, and the same command continues."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 
 import pytest
 from command import COMMAND, environment
-from forked_runs import Request, fill_up, free, lives_of
-from promises import acknowledged, broken_promises
-from small_disk import small_disk, why_not
+from forked_runs import Request, fill_up, free_space, run_lives
+from promises import find_broken_promises, load_acknowledged
+from small_disk import explain_unavailable, mount_small_disk
 from small_studies import write_mixed_csv
 
 MB = 2**20
@@ -36,25 +36,25 @@ tracking: {keep_models: 2}
 
 @pytest.fixture
 def disk(tmp_path):
-    """A small disk, and a study file beside it."""
-    if reason := why_not(tmp_path):
+    """A small disk, and a study file next to it."""
+    if reason := explain_unavailable(tmp_path):
         pytest.skip(reason)
     write_mixed_csv(tmp_path / "mixed.csv", rows=400)
-    with small_disk(tmp_path / "disk", DISK) as mounted:
+    with mount_small_disk(tmp_path / "disk", DISK) as mounted:
         yield mounted
 
 
 @pytest.mark.parametrize("left", [0, pytest.param(300_000, marks=pytest.mark.slow)])
 def test_a_full_disk_pauses_and_loses_nothing(left, disk, tmp_path):
-    """The study says that the disk is full; with room again it ends with its budget."""
+    """The study states that the disk is full; with room again it ends with its budget."""
     file, home = tmp_path / "study.yaml", disk / "home"
     file.write_text(STUDY.replace("%EPOCHS%", "3").replace("%TRIALS%", "5"))
-    full, after = lives_of(Request(str(file), str(home), ("", ""), fill=(left, None)))
-    assert "no room is left on the disk" in full.said, full.said
+    full, after = run_lives(Request(str(file), str(home), ("", ""), fill=(left, None)))
+    assert "no room is left on the disk" in full.output, full.output
     assert full.ended, "a trial had ended before"
-    assert after.said.startswith("finished"), after.said
+    assert after.output.startswith("finished"), after.output
     assert {number: after.ended[number] for number in full.ended} == full.ended
-    assert broken_promises(home, models=False) == []
+    assert find_broken_promises(home, models=False) == []
 
 
 LEVELS = [0, 4096, *(step * step * 12_000 for step in range(1, 19))]
@@ -64,7 +64,7 @@ LEVELS = [0, 4096, *(step * step * 12_000 for step in range(1, 19))]
 @pytest.mark.slow
 @pytest.mark.parametrize("left", LEVELS)
 def test_a_disk_that_fills_up_at_any_level_loses_nothing(left, disk, tmp_path):
-    """The real command pauses or fails to start with the reason and no traceback, and goes on when there is room."""
+    """The real command pauses or fails to start with the reason and no traceback, and continues when there is space."""
     file, home = tmp_path / "study.yaml", disk / "home"
     file.write_text(STUDY.replace("%EPOCHS%", "150").replace("%TRIALS%", "4"))
     command = [COMMAND, "--home", home, "run", file]
@@ -73,7 +73,7 @@ def test_a_disk_that_fills_up_at_any_level_loses_nothing(left, disk, tmp_path):
         process = subprocess.Popen(command, env=environment(), stdout=stream, stderr=stream)
     try:
         deadline = time.monotonic() + 120
-        while not acknowledged(home, "it") and process.poll() is None:
+        while not load_acknowledged(home, "it") and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.2)
         fill_up(home, left)
@@ -82,15 +82,15 @@ def test_a_disk_that_fills_up_at_any_level_loses_nothing(left, disk, tmp_path):
         process.kill()
         process.wait()
     again = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=180, check=False)
-    free(home)
-    said, said_again = output.read_text(), again.stdout + again.stderr
-    before = acknowledged(home, "it")
+    free_space(home)
+    first, second = output.read_text(), again.stdout + again.stderr
+    before = load_acknowledged(home, "it")
     print(f"{left:>9} bytes left: exit status {status}, {len(before)} of 4 trials; again: {again.returncode}")
-    for code, text in ((status, said), (again.returncode, said_again)):
+    for code, text in ((status, first), (again.returncode, second)):
         assert "Traceback" not in text, text
         assert code == 0 or re.search("no room is left|disk is full|No space left", text), text
     last = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=180, check=False)
     assert last.returncode == 0, last.stdout + last.stderr
-    after = acknowledged(home, "it")
+    after = load_acknowledged(home, "it")
     assert {number: after.get(number) for number in before} == before
-    assert broken_promises(home) == []
+    assert find_broken_promises(home) == []

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from command import COMMAND, environment
 from fault_studies import SCRIPTED, STUDY, check_lives, write_study
-from forked_runs import KILLED, Request, lives_of
-from promises import broken_promises
+from forked_runs import KILLED, Request, run_lives
+from promises import find_broken_promises
 
 from tracking.testing import failpoints
 
@@ -82,8 +82,8 @@ def test_a_supervisor_killed_at_each_step_loses_nothing(tmp_path):
         "model-logged", "run-logged", "rows-delivered", "rows-acknowledged", "version-created", "",
     )  # fmt: skip
     file, home = write_study(tmp_path, SCRIPTED), tmp_path / "home"
-    check_lives(lives_of(Request(str(file), str(home), names, scripted=True)))
-    assert broken_promises(home, models=False) == []
+    check_lives(run_lives(Request(str(file), str(home), names, scripted=True)))
+    assert find_broken_promises(home, models=False) == []
 
 
 def test_a_training_killed_at_each_write_loses_nothing(tmp_path):
@@ -92,8 +92,8 @@ def test_a_training_killed_at_each_write_loses_nothing(tmp_path):
         "data-prepared", "epoch-logged:2", "checkpoint-moved-back", "model-aside", "result-due", "result-written", "",
     )  # fmt: skip
     file, home = write_study(tmp_path, STUDY.replace("trials: 6", "trials: 3")), tmp_path / "home"
-    check_lives(lives_of(Request(str(file), str(home), names)))
-    assert broken_promises(home) == []
+    check_lives(run_lives(Request(str(file), str(home), names)))
+    assert find_broken_promises(home) == []
 
 
 # Long form ----------------------------------------------------------------------------------------------------
@@ -119,6 +119,6 @@ def test_each_failpoint_kills_a_process_of_a_real_study(kind, tmp_path):
         if done.returncode != KILLED:
             break
     assert done.returncode == 0, done.stdout + done.stderr
-    assert broken_promises(home) == []
+    assert find_broken_promises(home) == []
     not_hit = set(failpoints.FAILPOINTS) - {each.name for each in once.iterdir()}
     assert not_hit <= NOT_HIT_BY[kind]

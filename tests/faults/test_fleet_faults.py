@@ -1,4 +1,4 @@
-"""A fleet whose worker is killed, or hangs, is divided; no trial of it is lost and none trained twice over."""
+"""A fleet whose worker is killed, or hangs, is divided; no trial is lost and none is trained twice."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import time
 import pytest
 from command import COMMAND, environment, kerastudy
 from fault_studies import STUDY, write_study
-from process_tree import runs, workers_of
-from promises import broken_promises
+from process_tree import find_workers, is_running
+from promises import find_broken_promises
 
 STALL_S = 20
 FLEET = (
@@ -29,7 +29,7 @@ def epochs(home):
 @pytest.mark.slow
 @pytest.mark.parametrize(("struck_by", "times"), [(signal.SIGKILL, 10), (signal.SIGSTOP, 3)])
 def test_a_fleets_worker_is_struck_again_and_again(struck_by, times, tmp_path):
-    """Each time the fleet has got on, its worker is struck; the study ends by itself with its budget."""
+    """The worker is killed after each progress of the fleet; the study still ends with its budget."""
     file, home = write_study(tmp_path, FLEET.replace("trials: 6", "trials: 12")), tmp_path / "home"
     with (tmp_path / "output.txt").open("w") as output:
         command = [COMMAND, "--home", home, "run", file]
@@ -41,11 +41,11 @@ def test_a_fleets_worker_is_struck_again_and_again(struck_by, times, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.1)
             for worker, at in [*struck.items()]:
-                if at is not None and not runs(worker):
+                if at is not None and not is_running(worker):
                     print(f"{struck_by.name}: gone after {time.monotonic() - at:.1f} s")
                     assert time.monotonic() - at < STALL_S + 15
                     struck[worker] = None
-            workers = [worker for worker in workers_of(process.pid) if worker not in struck]
+            workers = [worker for worker in find_workers(process.pid) if worker not in struck]
             if len(struck) < times and workers and epochs(home) > grown + 200_000:
                 grown = epochs(home)
                 busiest = max(workers, key=lambda worker: sum(worker.cpu_times()[:2]))
@@ -58,5 +58,5 @@ def test_a_fleets_worker_is_struck_again_and_again(struck_by, times, tmp_path):
     assert process.returncode == 0, said
     assert "Traceback" not in said
     assert struck
-    assert broken_promises(home) == []
+    assert find_broken_promises(home) == []
     print(f"{struck_by.name}: {len(struck)} times; {kerastudy('--home', home, 'show', 'it', cwd=tmp_path).stdout}")

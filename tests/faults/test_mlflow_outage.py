@@ -1,4 +1,4 @@
-"""The long form of `tests/tracking/test_mlflow_faults.py`: real training while the MLflow server is away."""
+"""The long form of `tests/tracking/mlflow/test_faults.py`: real training while the MLflow server is away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What looks for broken promises finds each kind of them, so that a test that finds none says something."""
+"""The search for broken promises finds each kind of them; only then is an empty result worth something."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sqlite3
 
 import pytest
 from fault_studies import SCRIPTED, write_study
-from forked_runs import Request, lives_of
+from forked_runs import Request, run_lives
 from mlflow.entities import Metric
-from promises import acknowledged, broken_promises
+from promises import find_broken_promises, load_acknowledged
 
 from pipelines.workspace.home import Home
 from tracking.mlflow import client as mlflow_connection
@@ -23,11 +23,11 @@ from tracking.store.study_queue import StudyQueue
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """The home of a study that nothing happened to."""
+    """The home of an undisturbed study."""
     folder = tmp_path_factory.mktemp("undisturbed")
     file = write_study(folder, SCRIPTED.replace("trials: 6", "trials: 10"))
-    [life] = lives_of(Request(str(file), str(folder / "home"), ("",), scripted=True))
-    assert life.said.startswith("finished"), life.said
+    [life] = run_lives(Request(str(file), str(folder / "home"), ("",), scripted=True))
+    assert life.output.startswith("finished"), life.output
     return folder / "home"
 
 
@@ -71,8 +71,8 @@ def in_the_store(home):
 
 def test_an_undisturbed_study_keeps_its_promises(home):
     """Nothing is found where nothing is wrong, and all results are there."""
-    assert broken_promises(home, models=False) == []
-    assert [state for state, _ in acknowledged(home, "it").values()] == ["complete"] * 10
+    assert find_broken_promises(home, models=False) == []
+    assert [state for state, _ in load_acknowledged(home, "it").values()] == ["complete"] * 10
 
 
 def test_each_broken_promise_is_found(home):
@@ -80,7 +80,7 @@ def test_each_broken_promise_is_found(home):
     in_mlflow(home)
     on_disk(home)
     in_the_store(home)
-    found = "\n".join(broken_promises(home, models=False))
+    found = "\n".join(find_broken_promises(home, models=False))
     for expected in (
         r"not one for each: \{0: 2\}",
         r"no run of trials \[1\]",
@@ -110,6 +110,6 @@ def test_a_trial_that_is_gone_is_missed(home):
     with sqlite3.connect(Home(home, str(home)).folder / "kerastudy.db") as connection:
         connection.execute("DELETE FROM trials WHERE number = 4")
     connection.close()
-    found = "\n".join(broken_promises(home, models=False))
+    found = "\n".join(find_broken_promises(home, models=False))
     assert "the numbers of its trials have gaps" in found
     assert "9 trials, the budget is 10" in found

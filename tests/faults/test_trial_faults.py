@@ -14,7 +14,7 @@ import psutil
 import pytest
 from command import COMMAND, environment, kerastudy
 from mlflow import MlflowClient
-from promises import broken_promises
+from promises import find_broken_promises
 
 from tracking.mlflow import urls
 
@@ -51,7 +51,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Watched:
-    """A study of faults that was run: how late its workers went, and what is said of its trials."""
+    """A study of faults that was run: how late its workers ended, and its trials."""
 
     home: Path
     output: str
@@ -114,7 +114,7 @@ def _watch(process: subprocess.Popen, notes: Path, timeout_s: float) -> dict[str
 
 
 def check(watched: Watched, faults: list[tuple[str, int]]) -> None:
-    """Each trial came to what its faults leave of it, and says why; nothing else did."""
+    """Each trial has the end that its faults lead to, with the reason; no other trial does."""
     assert "Traceback" not in watched.output
     assert len(watched.trials) == len(faults)
     client = MlflowClient(urls.make_home_tracking_uri(watched.home))
@@ -131,13 +131,13 @@ def check(watched: Watched, faults: list[tuple[str, int]]) -> None:
         if failed:
             assert REASONS[fault] in trial["reason"], trial
             assert trial["reason"] in runs[str(trial["number"])].data.tags["mlflow.note.content"]
-    assert broken_promises(watched.home, models=False) == []
+    assert find_broken_promises(watched.home, models=False) == []
     for name, late_s in watched.late_s.items():
         assert late_s < PROMISED_S, f"{name}: its worker was there {late_s:.1f} s after it should have gone"
 
 
 def test_each_fault_costs_its_trial(tmp_path):
-    """A crash that happens once costs an attempt; what happens in each attempt fails the trial, with its reason."""
+    """A crash that happens once costs an attempt; a fault in each attempt fails the trial, with its reason."""
     faults = [("hang", 1), ("segfault", 1), ("memory", 9)]
     watched = run(tmp_path, faults, timeout_s=400)
     check(watched, faults)

@@ -1,4 +1,4 @@
-"""A real Chromium that is asked what it shows, and that answers when a site wants a name and a password."""
+"""A real Chromium: returns the text that it shows, and gives a name and a password to a site that requires them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Browser:
 
 @contextmanager
 def browsing(scratch: Path, user: str, password: str) -> Iterator[Browser]:
-    """Yield a browser whose person gives this name and password wherever they are asked for."""
+    """Yield a browser that gives this name and password wherever a site requires them."""
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=2400,1200", "--remote-debugging-pipe"]

@@ -14,7 +14,7 @@ COMMAND = Path(sys.executable).with_name("kerastudy")
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return this process's environment without what would point a command elsewhere."""
+    """Return this process's environment without variables that point a command elsewhere."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("KERASTUDY_", "MLFLOW_", "TF_"))}
     return {**kept, **extra}
 
@@ -22,7 +22,7 @@ def environment(**extra: str) -> dict[str, str]:
 def kerastudy(
     *arguments: str | Path, cwd: Path, timeout_s: float = 300, **extra: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end and return what came of it."""
+    """Run the command to its end and return the completed process."""
     return subprocess.run(
         [COMMAND, *arguments],
         cwd=cwd,
@@ -35,7 +35,7 @@ def kerastudy(
 
 
 def kerastudy_here(*arguments: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, which takes a hundredth of a new process's start; return what came of it."""
+    """Run the command in this process, which takes a hundredth of a new process's start; return exit code, output and errors."""
     from pipelines.cli import main
 
     output, errors, status = StringIO(), StringIO(), 0

@@ -1,4 +1,4 @@
-"""Small trials of each kind, as their search leaves them, for tests of what is exported."""
+"""Small trials of each kind, as their search leaves them, for tests of exports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build(hp):
 
 
 def trained_home(folder, mixed_data, prepare_data):
-    """Return a home with a trial of a table, one of images, and one of a study's own model on the table."""
+    """Return a home with a trial of a table, one of images, and one of a user model on the table."""
     where = Home(folder / "home", "")
     chance = np.random.default_rng(2)
     images = folder / "images.npz"
@@ -69,7 +69,7 @@ def train_one(home, study, data, model, values, user_model=None):
 
 
 def origin_of(study):
-    """Return what a model card says of a study."""
+    """Return a study's facts for a model card."""
     return ModelOrigin(
         study=study,
         trial=0,

@@ -197,7 +197,7 @@ def training(
     """Reach a score in each epoch, as a worker does: with its files, its rungs, and the times of an earlier attempt."""
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    best_of = min if job.direction == "minimize" else max
+    choose_best = min if job.direction == "minimize" else max
     earlier = {done.epoch: done.at_ms for done in parse_epochs(locate_epochs_file(folder, 0))}
     epochs: list[EpochDone] = []
     pruned = False
@@ -207,10 +207,10 @@ def training(
         with locate_epochs_file(folder, 0).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(epochs[-1])) + "\n")
         yield epochs[-1]
-        if epoch in job.rungs and (yield RungReached(epoch, find_best(scores[: epoch + 1]))):
+        if epoch in job.rungs and (yield RungReached(epoch, choose_best(scores[: epoch + 1]))):
             pruned = True
             break
-    best = find_best(epochs, key=lambda done: done.metrics[job.metric])
+    best = choose_best(epochs, key=lambda done: done.metrics[job.metric])
     result = TrialResult(
         "pruned" if pruned else "complete",
         best.metrics[job.metric],

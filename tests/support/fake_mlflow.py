@@ -1,4 +1,4 @@
-"""An MLflow server that can be made to fail: a proxy on loopback in front of a real one, or in front of nothing.
+"""MLflow server with injected faults: a proxy on loopback in front of a real server, or in front of nothing.
 
 What goes wrong is decided request by request by `FakeMlflow.fault`. The real server is a process of its own on SQLite,
 which can be killed and started again.
@@ -54,7 +54,7 @@ class FakeMlflow:
     """The proxy.
 
     Attributes:
-        fault: asked before each request; None lets it through.
+        fault: called before each request; None passes it on.
         requests: all that came in.
     """
 
@@ -79,7 +79,7 @@ class FakeMlflow:
         return len(self._held)
 
     def release(self) -> None:
-        """Let the server see the requests that hang; nobody gets their answers."""
+        """Let the server see the requests that hang; their answers are lost."""
         held, self._held = self._held, []
         for request in held:
             self._forward(request)
@@ -87,7 +87,7 @@ class FakeMlflow:
         self._released = threading.Event()
 
     def leave(self) -> None:
-        """Listen no more, so that connections are refused, and break those there are."""
+        """Stop listening, so that connections are refused, and break open ones."""
         self._server.shutdown()
         self._server.server_close()
         for connection in list(self._connections):
@@ -99,7 +99,7 @@ class FakeMlflow:
         self._listen(self._port)
 
     def close(self) -> None:
-        """End for good."""
+        """End the proxy."""
         self._released.set()
         self.leave()
 
@@ -206,7 +206,7 @@ class MlflowProcess:
         server.wait_until_healthy(self._child, "127.0.0.1", self._port, 120, self._folder / "server.log")
 
     def kill(self) -> None:
-        """End it and its workers as a crash does."""
+        """Kill the server and its workers with SIGKILL."""
         if self._child is not None:
             os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
@@ -241,7 +241,7 @@ def _answer(
 
 
 def _reset(connection: socket.socket, handler: http.server.BaseHTTPRequestHandler | None = None) -> None:
-    """Break a connection without a word."""
+    """Reset a connection without an answer."""
     try:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if handler is None:

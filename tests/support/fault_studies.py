@@ -1,4 +1,4 @@
-"""Studies of seconds that faults are put to, and what must hold of a study that was killed again and again."""
+"""Studies of seconds for tests of faults, and checks of a study that was killed repeatedly."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def write_study(folder: Path, text: str) -> Path:
 
 
 def check_lives(lives: Sequence[Life]) -> None:
-    """Each life but the last was killed where it was to be, the last came to the end, and none lost a result."""
+    """Check that each life but the last was killed at its failpoint, the last ended, and none lost a result."""
     *killed, last = lives
     for life in killed:
-        assert life.status == KILLED, f"{life.killed_at} was not reached; the life said: {life.said}"
-    assert last.status == 0, last.said
-    assert last.said.startswith("finished"), last.said
+        assert life.status == KILLED, f"{life.killed_at} was not hit; output: {life.output}"
+    assert last.status == 0, last.output
+    assert last.output.startswith("finished"), last.output
     for before, after in itertools.pairwise(lives):
         lost = {number: end for number, end in before.ended.items() if after.ended.get(number) != end}
         assert not lost, f"after {after.killed_at}: {lost} became {after.ended}"

@@ -1,4 +1,4 @@
-"""A person's model whose training comes to grief: the file that a study of faults names.
+"""User model whose training fails in a chosen way: the file that a study of faults names.
 
 Which way is the hyperparameter `fault`; `times` says in how many attempts. Each attempt and each fault is noted in the
 folder that FAULTS_FOLDER names. It is copied beside the study file, so it knows nothing of the project.
@@ -18,8 +18,8 @@ import numpy as np
 _ROWS_OF_A_TRIAL = 100  # the checks before a study train for a moment on fewer
 
 
-class Grief(keras.callbacks.Callback):
-    """Lets the training go wrong in its second epoch."""
+class Fault(keras.callbacks.Callback):
+    """Fault of the training in its second epoch."""
 
     def __init__(self, kind, times, key):
         super().__init__()
@@ -80,7 +80,7 @@ class Model(keras_tuner.HyperModel):
         times, which = hp.Int("times", 0, 9), hp.Int("which", 0, 99)
         more = []
         if len(y) >= _ROWS_OF_A_TRIAL:
-            grief = Grief(kind, times, f"{kind}-{which}")
-            grief.beats = list(callbacks)
-            more = [grief]
+            fault = Fault(kind, times, f"{kind}-{which}")
+            fault.beats = list(callbacks)
+            more = [fault]
         return model.fit(x, y, epochs=3, batch_size=32, verbose=0, callbacks=[*callbacks, *more], **keywords)

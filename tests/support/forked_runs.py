@@ -1,8 +1,8 @@
-"""The process that lets a study live and be killed many times within seconds: a fork for each life.
+"""Process that runs and kills a study many times within seconds: a fork for each life.
 
 A life is one run of a study from its file to its end, supervisor and training in one process, with real Keras, a real
-store and a real MLflow database. Its parent has loaded all of them and begun nothing, as a fork server has; so what
-takes a command ten seconds is there at once, and a kill is a kill.
+store and a real MLflow database. Its parent has imported all of them and started nothing, like a fork server. So a life
+starts at once, where a command takes ten seconds, and a kill is a real kill.
 
 Reads a `Request` as JSON from standard input, writes a `Life` as a line of JSON for each life.
 """
@@ -47,7 +47,7 @@ class Request:
     Attributes:
         file: the study file.
         home: its home.
-        lives: for each life where it is killed, as `failpoints.arm` takes it; empty for nowhere.
+        lives: for each life its failpoint, in the form of `failpoints.arm`; empty for none.
         store: the store's address, where it is not in the home.
         scripted: whether trials are scripted and no Keras is loaded: fleets need no JAX then.
         fill: for each life how many bytes are left on the home's disk once a trial has ended; None leaves it alone.
@@ -63,25 +63,25 @@ class Request:
 
 @dataclass(frozen=True)
 class Life:
-    """How a life ended.
+    """End of a life.
 
     Attributes:
-        killed_at: where it was to be killed.
+        killed_at: failpoint at which it should be killed.
         status: negative for the signal that killed it; otherwise its exit status.
         seconds: how long it took.
-        said: what the study came to, or the error, or nothing.
+        output: result of the study, or the error, or nothing.
         ended: state and score of each trial in the store when the life was over.
     """
 
     killed_at: str
     status: int
     seconds: float
-    said: str
+    output: str
     ended: Mapping[str, Any] = field(default_factory=dict)
 
 
-def lives_of(request: Request, *, timeout_s: float = 400) -> list[Life]:
-    """Let a study live; return how each life ended."""
+def run_lives(request: Request, *, timeout_s: float = 400) -> list[Life]:
+    """Run all lives of a study; return their ends."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "MLFLOW_DISABLE_TELEMETRY": "true", "KERAS_BACKEND": "tensorflow"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "KERASTUDY_"))}
     done = subprocess.run(
@@ -98,26 +98,26 @@ def lives_of(request: Request, *, timeout_s: float = 400) -> list[Life]:
 
 
 def main() -> None:
-    """Live as asked."""
+    """Run the requested lives."""
     request = Request(**json.loads(sys.stdin.read()))
     _load(scripted=request.scripted)
-    from promises import acknowledged
+    from promises import load_acknowledged
 
     name, home = parse_name(Path(request.file).read_text()), Path(request.home)
     with tempfile.TemporaryDirectory(prefix="kerastudy-lives-") as folder:
-        said = Path(folder) / "said.txt"
+        output = Path(folder) / "output.txt"
         for index, killed_at in enumerate(request.lives):
-            said.write_text("")
+            output.write_text("")
             fill = request.fill[index] if index < len(request.fill) else None
             began = time.monotonic()
             pid = os.fork()
             if pid == 0:
-                _live(request, killed_at, fill, said)
+                _live(request, killed_at, fill, output)
             _, status = os.waitpid(pid, 0)
             seconds = time.monotonic() - began
-            free(home)
-            ended = acknowledged(home, name, store=request.store)
-            life = Life(killed_at, os.waitstatus_to_exitcode(status), seconds, said.read_text(), ended)
+            free_space(home)
+            ended = load_acknowledged(home, name, store=request.store)
+            life = Life(killed_at, os.waitstatus_to_exitcode(status), seconds, output.read_text(), ended)
             print(json.dumps(asdict(life)), flush=True)
 
 
@@ -127,22 +127,22 @@ def parse_name(text: str) -> str:
 
 
 def _load(*, scripted: bool) -> None:
-    """Load what a life needs, and begin nothing: no thread may be there when the process forks."""
+    """Import the modules of a life, and start nothing: no thread may run when the process forks."""
     for module in ("optuna.storages", "tracking.mlflow.projection", "pipelines.operations.run"):
         importlib.import_module(module)
-    for module in () if scripted else ("data.job", "training.check", "training.trial", "selection"):
+    for module in () if scripted else ("data.prepare", "training.model_check", "training.trial", "selection.evaluate"):
         importlib.import_module(f"pipelines.{module}")
 
 
-def _live(request: Request, killed_at: str, fill: int | None, said: Path) -> None:
-    """Run the study in this process, which was made for it, and end the process."""
+def _live(request: Request, killed_at: str, fill: int | None, output: Path) -> None:
+    """Run the study in this forked process, and end the process."""
     status = 70
     try:
         failpoints.arm(killed_at)
-        said.write_text(_run(request, fill))
+        output.write_text(_run(request, fill))
         status = 0
     except BaseException:
-        said.write_text(traceback.format_exc())
+        output.write_text(traceback.format_exc())
     os._exit(status)
 
 
@@ -160,19 +160,19 @@ def _run(request: Request, fill: int | None) -> str:
     checkpoint._LEAST_S, checkpoint._SHARE = 0.0, 0
     home = Home(Path(request.home), request.store or request.home)
     study = load_study(Path(request.file))
-    said = ""
-    with _scripted(study, home) if request.scripted else _inline(study, home) as at_work:
+    result = ""
+    with _make_scripted(study, home) if request.scripted else _make_inline(study, home) as at_work:
         for event in at_work.run():
             if isinstance(event, TrialEnded) and fill is not None:
                 fill_up(home.folder, fill)
                 fill = None
             if isinstance(event, StudyEnded):
-                said = f"{event.state}: {event.reason}"
-    return said
+                result = f"{event.state}: {event.reason}"
+    return result
 
 
 @contextmanager
-def _inline(study: Study, home: Home) -> Iterator[Supervisor]:
+def _make_inline(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a study's supervisor whose jobs run in this process."""
     from pipelines.operations import run
 
@@ -182,7 +182,7 @@ def _inline(study: Study, home: Home) -> Iterator[Supervisor]:
 
 
 @contextmanager
-def _scripted(study: Study, home: Home) -> Iterator[Supervisor]:
+def _make_scripted(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield the supervisor of a study whose trials are scripted."""
     from desk import SUMMARY
     from fake_engine import FakeEngine, training
@@ -209,63 +209,63 @@ def _scripted(study: Study, home: Home) -> Iterator[Supervisor]:
 
 
 class InlineWorker:
-    """An engine that runs each job in this process and tells of it bit by bit; see `engine.Engine`."""
+    """Engine that runs each job in this process and reports its events one by one; see `Engine`."""
 
     workers = 1
 
     def __init__(self) -> None:
-        self._told: deque[Event] = deque()
+        self._events: deque[Event] = deque()
 
     @property
     def idle(self) -> int:
-        return 0 if self._told else 1
+        return 0 if self._events else 1
 
     @property
     def busy(self) -> Sequence[str]:
-        return [self._told[-1].job] if self._told else []
+        return [self._events[-1].job] if self._events else []
 
     def warm(self, backend: str) -> None:
-        """Do nothing: this process has what it has."""
+        """Do nothing: this process has imported its modules."""
 
     def submit(self, job: Job) -> None:
         from pipelines.engines.local_worker import _run
 
         assert job.backend == "tensorflow", "this process has one backend"
-        kind, content = _run(job, _Told(job.name, self._told))
-        self._told.append(Finished(job.name, content) if kind == "finished" else Failed(job.name, *content))
+        kind, content = _run(job, _Channel(job.name, self._events))
+        self._events.append(Finished(job.name, content) if kind == "finished" else Failed(job.name, *content))
 
     def answer(self, job: str, message: Any) -> None:
-        raise AssertionError("nothing is asked here")
+        raise AssertionError("jobs send no requests here")
 
     def stop(self, job: str) -> None:
-        self._told.clear()
+        self._events.clear()
 
     def events(self, timeout_s: float) -> Sequence[Event]:
-        return [self._told.popleft()] if self._told else []
+        return [self._events.popleft()] if self._events else []
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
 
 
 @dataclass(frozen=True)
-class _Told:
-    """A job's line to whoever asks for events later."""
+class _Channel:
+    """Channel of a job that collects its events."""
 
     job: str
-    told: deque[Event]
+    reported: deque[Event]
 
     def beat(self) -> None:
-        """Nobody watches."""
+        """Do nothing: hangs are not watched."""
 
     def report(self, message: Any) -> None:
-        self.told.append(Reported(self.job, message))
+        self.reported.append(Reported(self.job, message))
 
-    def ask(self, message: Any) -> bool:
+    def request(self, message: Any) -> bool:
         return False
 
 
 def fill_up(home: Path, left_bytes: int) -> None:
-    """Leave so many bytes free on the disk that a home is on."""
+    """Fill the disk of a home up to `left_bytes`."""
     with (home.parent / FILLER).open("wb", buffering=0) as filler:
         for chunk in (bytes(2**18), bytes(2**12)):
             with suppress(OSError):  # it is full
@@ -274,8 +274,8 @@ def fill_up(home: Path, left_bytes: int) -> None:
         filler.truncate(max(0, filler.tell() - left_bytes))
 
 
-def free(home: Path) -> None:
-    """Free what `fill_up` took."""
+def free_space(home: Path) -> None:
+    """Remove the file of `fill_up`."""
     (home.parent / FILLER).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Hypermodels in the style of KerasTuner's published guides, none of which knows of kerastudy."""
+"""Hypermodels in the style of KerasTuner's published guides, none of which uses kerastudy."""
 
 import keras
 import keras_tuner

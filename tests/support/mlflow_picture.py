@@ -1,4 +1,4 @@
-"""All that MLflow shows of a study, to compare: two pictures are equal where a person could see no difference."""
+"""Everything that MLflow shows of a study, for comparisons: equal pictures look the same to a person."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 
-def runs_of(client: MlflowClient, experiment: str) -> tuple[Run, dict[int, Run]]:
+def list_runs(client: MlflowClient, experiment: str) -> tuple[Run, dict[int, Run]]:
     """Return the one parent in an experiment and its children by number."""
     known = client.get_experiment_by_name(experiment)
     assert known is not None
@@ -21,19 +21,19 @@ def runs_of(client: MlflowClient, experiment: str) -> tuple[Run, dict[int, Run]]
     return parents[0], dict(sorted(children.items()))
 
 
-def retrainings_of(client: MlflowClient, experiment: str) -> list[Run]:
-    """Return the runs of further trainings in an experiment, which are below those of their trials, by name."""
+def list_retraining_runs(client: MlflowClient, experiment: str) -> list[Run]:
+    """Return the runs of retrainings in an experiment, by name; each is a child of its trial's run."""
     known = client.get_experiment_by_name(experiment)
     assert known is not None
     found = client.search_runs([known.experiment_id], "tags.`kerastudy.kind` = 'retraining'", max_results=1000)
     return sorted(found, key=lambda run: str(run.info.run_name))
 
 
-def everything(client: MlflowClient, experiment: str) -> Any:
+def read_picture(client: MlflowClient, experiment: str) -> Any:
     """Return all that MLflow shows of the one study in an experiment."""
-    parent, children = runs_of(client, experiment)
+    parent, children = list_runs(client, experiment)
     shown = {}
-    for run in (parent, *children.values(), *retrainings_of(client, experiment)):
+    for run in (parent, *children.values(), *list_retraining_runs(client, experiment)):
         histories = {key: points(client, run, key) for key in run.data.metrics}
         artifacts = sorted(_files(client, run.info.run_id))
         datasets = [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs]
@@ -60,8 +60,8 @@ def everything(client: MlflowClient, experiment: str) -> Any:
     return shown, known.tags, models, versions
 
 
-def without_ids(picture: Any, *, times: bool = True) -> Any:
-    """Return `everything` without what differs from one MLflow to another; `times` of begins and ends may differ too.
+def drop_ids(picture: Any, *, times: bool = True) -> Any:
+    """Return a picture without the parts that differ between two MLflows; start and end `times` may differ too.
 
     The times of epochs never do.
     """

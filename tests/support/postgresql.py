@@ -1,4 +1,4 @@
-"""A real PostgreSQL server from the distribution's packages, for as long as somebody needs it."""
+"""Real PostgreSQL server from the distribution's packages, for the time of a test."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _USER = "kerastudy"
 _WAIT_S = 60.0
 
 
-def why_not() -> str:
+def explain_unavailable() -> str:
     """Return why no server can be started here; empty where one can."""
     if _programs() is None:
         return "PostgreSQL's server is not installed: apt-get install postgresql"
-    if os.geteuid() == 0 and _runs_as() is None:
+    if os.geteuid() == 0 and _find_user() is None:
         return "root cannot run PostgreSQL, and there is no user postgres"
     return ""
 
@@ -37,7 +37,7 @@ def server(*, durable: bool = False) -> Iterator[str]:
     Args:
         durable: whether commits are synced to disk, which a test of anything but power cuts does without.
     """
-    programs, user = _programs(), _runs_as()
+    programs, user = _programs(), _find_user()
     assert programs is not None
     # Not below pytest's folder, which the server's user may not enter.
     folder = Path(tempfile.mkdtemp(prefix="kerastudy-postgresql-"))
@@ -62,7 +62,7 @@ def server(*, durable: bool = False) -> Iterator[str]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def new_database(server_url: str) -> str:
+def create_database(server_url: str) -> str:
     """Make an empty database and return its URL."""
     name = f"test_{uuid4().hex[:12]}"
     engine = sa.create_engine(_driver(f"{server_url}/postgres"), isolation_level="AUTOCOMMIT")
@@ -77,7 +77,7 @@ def _driver(url: str) -> sa.URL:
 
 
 def _programs() -> Path | None:
-    """Return the folder of the newest server's programs; Debian keeps it off the path."""
+    """Return the folder of the newest server's programs; Debian does not add it to PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[4].split(".")[0]))
     if found:
         return found[-1].parent
@@ -85,8 +85,8 @@ def _programs() -> Path | None:
     return Path(on_path).parent if on_path else None
 
 
-def _runs_as() -> pwd.struct_passwd | None:
-    """Return whom root runs the server as; None for nobody else."""
+def _find_user() -> pwd.struct_passwd | None:
+    """Return the user for a server that root starts; None if this process is not root's."""
     if os.geteuid() != 0:
         return None
     try:
@@ -96,7 +96,7 @@ def _runs_as() -> pwd.struct_passwd | None:
 
 
 def _start(command: list[str], log: object, folder: Path) -> subprocess.Popen[bytes]:
-    user = _runs_as()
+    user = _find_user()
     rights = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
     return subprocess.Popen(

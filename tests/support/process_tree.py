@@ -1,22 +1,22 @@
-"""The processes below a supervisor: its fork servers, and the workers that come from them."""
+"""Processes of a supervisor: its fork servers, and the workers that they fork."""
 
 from __future__ import annotations
 
 import psutil
 
 
-def fork_servers_of(supervisor: int) -> list[psutil.Process]:
-    """Return what a supervisor's workers are forked from, as far as it runs."""
+def find_fork_servers(supervisor: int) -> list[psutil.Process]:
+    """Return the running fork servers of a supervisor."""
     try:
         return [child for child in psutil.Process(supervisor).children() if _is_fork_server(child)]
     except psutil.Error:
         return []
 
 
-def workers_of(supervisor: int) -> list[psutil.Process]:
-    """Return a supervisor's worker processes, as far as they run."""
+def find_workers(supervisor: int) -> list[psutil.Process]:
+    """Return the running worker processes of a supervisor."""
     found = []
-    for server in fork_servers_of(supervisor):
+    for server in find_fork_servers(supervisor):
         try:
             found += server.children()
         except psutil.Error:
@@ -24,16 +24,16 @@ def workers_of(supervisor: int) -> list[psutil.Process]:
     return found
 
 
-def all_below(process: int) -> set[psutil.Process]:
-    """Return every process below one, as far as they run."""
+def find_descendants(process: int) -> set[psutil.Process]:
+    """Return all running descendants of a process."""
     try:
         return set(psutil.Process(process).children(recursive=True))
     except psutil.Error:
         return set()
 
 
-def runs(process: psutil.Process) -> bool:
-    """Say whether a process runs still; one that ended and was not waited for does not."""
+def is_running(process: psutil.Process) -> bool:
+    """Return whether a process still runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

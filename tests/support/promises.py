@@ -1,4 +1,4 @@
-"""What a study that ended must have left behind, whatever was killed, filled up or taken away while it ran.
+"""Promises about a study that ended, whatever was killed, filled up or unreachable while it ran.
 
 `broken_promises` looks at a home from outside: at the store, the files and MLflow. Every test of faults ends with it.
 """
@@ -19,9 +19,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from pipelines.queries.record_reader import load_record
-from pipelines.search.optuna_search import TrialSummary, rank_trials, find_best, count_by_state, summarize_trials
+from pipelines.search.optuna_search import TrialSummary, count_by_state, find_best, rank_trials, summarize_trials
 from pipelines.search.space_evolution import find_current_name
-from pipelines.selection.finalists import REFIT, rank_finalists, list_retrainings
+from pipelines.selection.finalists import REFIT, list_retrainings, rank_finalists
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.training.messages import TrialResult
@@ -40,7 +40,7 @@ _CLOSE = 2e-3
 
 
 @dataclass(frozen=True)
-class _Ended:
+class _EndedStudy:
     """A study that ended, as the store has it."""
 
     study: Study
@@ -57,7 +57,7 @@ class _Ended:
 
     @property
     def best(self) -> TrialSummary | None:
-        """Return the winner: the best by further trainings, where there were any."""
+        """Return the winner: the best by retrainings, if there were any."""
         finalists = rank_finalists(self.trials, self.retrainings, self.study.spec.selection, self.objective)
         if finalists:
             return next(trial for trial in self.trials if trial.number == finalists[0].number)
@@ -65,18 +65,18 @@ class _Ended:
 
     @property
     def expected_retrainings(self) -> set[tuple[int, str]]:
-        """Return the further trainings that there must be: of each finalist, and the winner's refit."""
+        """Return the retrainings that must exist: of each finalist, and the winner's refit."""
         selection = self.study.spec.selection
         finalists = rank_trials(self.trials, self.objective)[: selection.finalists]
         expected = {(trial.number, name) for trial in finalists for name in list_retrainings(selection)}
         return expected | ({(self.best.number, REFIT)} if selection.refit and self.best else set())
 
     def result(self, number: int) -> TrialResult | None:
-        """Return what the worker left of a trial."""
+        """Return the result that the worker wrote of a trial."""
         return read_result(self.home.trial(self.name, number))
 
 
-def broken_promises(
+def find_broken_promises(
     folder: Path, *, store: str = "", tracking_uri: str = "", only: str = "", models: bool = True
 ) -> list[str]:
     """Return what is wrong with the finished studies of a home, a line each; nothing is where all promises were kept.
@@ -86,7 +86,7 @@ def broken_promises(
         store: the store's address, where it is not in the home.
         tracking_uri: MLflow's address, where it is not in the home.
         only: the one study to look at.
-        models: whether the best model is loaded and asked; loads TensorFlow.
+        models: whether the best model is loaded and evaluated; loads TensorFlow.
     """
     home = Home(folder, store or str(folder))
     broken = []
@@ -96,33 +96,33 @@ def broken_promises(
         if not records:
             broken.append("there is no study in the store")
         for record in records:
-            ended = _read(record, home, opened)
-            checks = [_in_the_store(ended, opened), _on_disk(ended), _in_mlflow(ended, client)]
+            ended = _read_study(record, home, opened)
+            checks = [_check_store(ended, opened), _check_disk(ended), _check_mlflow(ended, client)]
             if models:
-                checks.append(_best_model(ended))
+                checks.append(_check_best_model(ended))
             broken += [f"{record.name}: {each}" for check in checks for each in check]
     return broken
 
 
-def acknowledged(folder: Path, name: str, *, store: str = "") -> dict[int, tuple[str, float | None]]:
+def load_acknowledged(folder: Path, name: str, *, store: str = "") -> dict[int, tuple[str, float | None]]:
     """Return state and score of each trial that has ended, by its number: what must never be lost."""
     home = Home(folder, store or str(folder))
     if not home.is_initialized:
         return {}
     with Store.open(home.store) as opened:
         record = StudyQueue(opened).find(name)
-        trials = () if record is None else _read(record, home, opened).trials
+        trials = () if record is None else _read_study(record, home, opened).trials
     return {trial.number: (trial.state, trial.value) for trial in trials if trial.state != "running"}
 
 
-def waiting_rows(folder: Path, name: str, *, store: str = "") -> int:
+def count_waiting_rows(folder: Path, name: str, *, store: str = "") -> int:
     """Return how many rows of a study have not arrived in MLflow."""
     with Store.open(store or folder) as opened:
         waiting = Outbox(opened).read_backlog(name)
     return waiting.pending + waiting.set_aside
 
 
-def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
+def _read_study(record: StudyRecord, home: Home, store: Store) -> _EndedStudy:
     study = load_record(record)
     storage = store.open_optuna_storage()
     try:
@@ -136,10 +136,10 @@ def _read(record: StudyRecord, home: Home, store: Store) -> _Ended:
     summary = home.data(study.name) / "summary.json"
     task = json.loads(summary.read_text())["task"]["kind"] if summary.exists() else "regression"
     retrainings = Retrainings(store).list(study.name)
-    return _Ended(study, record, study.resolve_objective(task), numbers, trials, retrainings, home)
+    return _EndedStudy(study, record, study.resolve_objective(task), numbers, trials, retrainings, home)
 
 
-def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
+def _check_store(ended: _EndedStudy, store: Store) -> Iterator[str]:
     record, trials = ended.record, ended.trials
     if record.state != "finished":
         yield f"its state is {record.state} ({record.reason}), not finished"
@@ -164,7 +164,7 @@ def _in_the_store(ended: _Ended, store: Store) -> Iterator[str]:
         yield f"{waiting.pending} rows wait for MLflow, {waiting.paused} were set aside: {waiting.last_error}"
 
 
-def _on_disk(ended: _Ended) -> Iterator[str]:
+def _check_disk(ended: _EndedStudy) -> Iterator[str]:
     for trial in ended.trials:
         folder = ended.home.trial(ended.name, trial.number)
         if trial.state in ("complete", "pruned") and (result := ended.result(trial.number)) is None:
@@ -185,12 +185,12 @@ def _on_disk(ended: _Ended) -> Iterator[str]:
         yield f"models are there of trials {sorted(found)}, the best are {sorted(kept)}"
 
 
-def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
+def _check_mlflow(ended: _EndedStudy, client: MlflowClient) -> Iterator[str]:
     experiment = client.get_experiment_by_name(ended.study.spec.tracking.experiment or ended.name)
     if experiment is None:
         yield "MLflow has no experiment"
         return
-    runs = _runs(client, experiment.experiment_id, ended.name)
+    runs = _load_runs(client, experiment.experiment_id, ended.name)
     parents = [run for run in runs if run.data.tags.get("kerastudy.kind") == "study"]
     if len(parents) != 1:
         yield f"MLflow has {len(parents)} runs for the study itself"
@@ -216,17 +216,17 @@ def _in_mlflow(ended: _Ended, client: MlflowClient) -> Iterator[str]:
     by_number = {int(run.data.tags["number"]): run for run in children}
     for trial in ended.trials:
         if (run := by_number.get(trial.number)) is not None:
-            yield from (f"trial {trial.number} in MLflow: {each}" for each in _run_of(trial, run, ended, client))
-    yield from _parents_curve(ended, parent, client)
+            yield from (f"trial {trial.number} in MLflow: {each}" for each in _check_run(trial, run, ended, client))
+    yield from _check_study_curve(ended, parent, client)
     refitted = {int(run.data.tags["number"]): run for run in executed if str(run.info.run_name).endswith(REFIT)}
-    yield from _registered(ended, {**by_number, **refitted}, client)
+    yield from _check_registered(ended, {**by_number, **refitted}, client)
     logged = client.search_logged_models([experiment.experiment_id])
     of_runs = Counter(model.source_run_id for model in logged)
     if any(count > 1 for count in of_runs.values()) or len(logged) > ended.study.spec.models_kept + len(refitted):
         yield f"MLflow holds {len(logged)} logged models of {len(of_runs)} trials"
 
 
-def _runs(client: MlflowClient, experiment: str, study: str) -> list[Run]:
+def _load_runs(client: MlflowClient, experiment: str, study: str) -> list[Run]:
     """Return all runs of a study, however many."""
     found: list[Run] = []
     token = None
@@ -238,7 +238,7 @@ def _runs(client: MlflowClient, experiment: str, study: str) -> list[Run]:
             return found
 
 
-def _run_of(trial: TrialSummary, run: Run, ended: _Ended, client: MlflowClient) -> Iterator[str]:
+def _check_run(trial: TrialSummary, run: Run, ended: _EndedStudy, client: MlflowClient) -> Iterator[str]:
     tags, result = run.data.tags, ended.result(trial.number)
     if run.info.status != _STATUS.get(trial.state, "?"):
         yield f"its run is {run.info.status}, the trial {trial.state}"
@@ -258,7 +258,7 @@ def _run_of(trial: TrialSummary, run: Run, ended: _Ended, client: MlflowClient) 
         return
     if set(curves) != {name for done in result.epochs for name in done.metrics}:
         yield f"it has curves of {sorted(curves)}"
-    # What was told first of an epoch stays, where an attempt that began anew came to other values.
+    # The first record of an epoch stays, even if an attempt from the beginning had other values.
     told = {done.epoch: done.metrics for done in read_epochs(ended.home.trial(ended.name, trial.number))}
     for name in curves:
         points = client.get_metric_history(run.info.run_id, name)
@@ -270,7 +270,7 @@ def _run_of(trial: TrialSummary, run: Run, ended: _Ended, client: MlflowClient) 
             yield f"best_{name} is {run.data.metrics.get(f'best_{name}')}, the trial's {value}"
 
 
-def _difference(found: Sequence[tuple[int, float]], wanted: Sequence[tuple[int, float]]) -> str:
+def _describe_difference(found: Sequence[tuple[int, float]], wanted: Sequence[tuple[int, float]]) -> str:
     steps = Counter(step for step, _ in found)
     missing = [step for step, _ in wanted if step not in steps]
     repeated = [step for step, count in steps.items() if count > 1]
@@ -278,7 +278,7 @@ def _difference(found: Sequence[tuple[int, float]], wanted: Sequence[tuple[int, 
     return f"{len(found)} points for {len(wanted)} epochs; missing {missing}, repeated {repeated}, others {others[:3]}"
 
 
-def _parents_curve(ended: _Ended, parent: Run, client: MlflowClient) -> Iterator[str]:
+def _check_study_curve(ended: _EndedStudy, parent: Run, client: MlflowClient) -> Iterator[str]:
     points = sorted(client.get_metric_history(parent.info.run_id, "best_so_far"), key=lambda point: point.step)
     steps = [point.step for point in points]
     complete = {trial.number for trial in ended.trials if trial.state == "complete"}
@@ -295,7 +295,7 @@ def _parents_curve(ended: _Ended, parent: Run, client: MlflowClient) -> Iterator
         yield f"the study's run counts {counts}"
 
 
-def _registered(ended: _Ended, runs: Mapping[int, Run], client: MlflowClient) -> Iterator[str]:
+def _check_registered(ended: _EndedStudy, runs: Mapping[int, Run], client: MlflowClient) -> Iterator[str]:
     best, export = ended.best, ended.study.spec.export
     if best is None or best.number not in runs or not export.alias:
         return
@@ -313,8 +313,8 @@ def _registered(ended: _Ended, runs: Mapping[int, Run], client: MlflowClient) ->
         yield f"the winner is registered {len(versions)} times"
 
 
-def _best_model(ended: _Ended) -> Iterator[str]:
-    """Load the best model, ask it about the validation rows in raw columns, and compare with what was recorded."""
+def _check_best_model(ended: _EndedStudy) -> Iterator[str]:
+    """Load the best model, evaluate it on the validation rows in raw columns, and compare with the record."""
     import keras
 
     from pipelines.data.prepared_folder import load_part, load_raw, load_summary

@@ -1,4 +1,4 @@
-"""Studies for tests: a study file's text in, a checked `Study` out."""
+"""Small studies for tests, from the text of a study file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ STORED_STUDY = (
 
 
 def study_of(text: str, base: Path = Path()) -> Study:
-    """Return the study that a file with this text in `base` holds."""
+    """Return the checked study of a file with this text in `base`."""
     return check_document(parse_document(text, "study.yaml"), base)
 
 
 def space_of(**parameters: Any) -> Space:
-    """Return the space that these keys of a study file's `space` mean."""
+    """Return the space of these keys of a study file's `space`."""
     return parse_space(parse_document(json.dumps({"space": parameters}), "study.json"), ("space",))
 
 

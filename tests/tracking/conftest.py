@@ -72,7 +72,7 @@ def a_study():
 
 @pytest.fixture(scope="session")
 def keras_file(tmp_path_factory):
-    """A small Keras model on raw columns, saved by a process of its own as a worker would."""
+    """A small Keras model on raw columns, saved in a separate process, as by a worker."""
     path = tmp_path_factory.mktemp("model") / "model.keras"
     code = f"""
 import keras

@@ -1,4 +1,4 @@
-"""Imports that leave out what a library would load besides, though it can do without it."""
+"""Imports of a library without optional dependencies that it would load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def hide_modules(*names: str) -> Iterator[None]:
-    """Let modules seem not to be installed to what is imported meanwhile; those that are loaded already are seen."""
+    """Hide modules from imports in the context, as if not installed; modules that are loaded already stay visible."""
     modules: dict[str, Any] = sys.modules
     hidden = [name for name in names if name not in modules]
     modules.update(dict.fromkeys(hidden))

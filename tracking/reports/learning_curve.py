@@ -1,7 +1,7 @@
-"""The picture of one trial's epochs, drawn with Pillow: every trial has one.
+"""Plot of one trial's epochs, drawn with Pillow for every trial.
 
-matplotlib takes twenty times as long for it, and the worker that trains the trial would have to load it. Curves are
-drawn three times as large and reduced, which smooths them; letters are drawn in their own size.
+matplotlib takes twenty times as long, and the worker that trains the trial would have to import it. Curves are drawn
+three times as large and reduced, which smooths them; text is drawn in its final size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 _PANEL: Final = (360, 256)
 _PLOT: Final[Box] = (52, 26, 350, 214)
-"""Where the curves are in a panel: left, top, right, bottom."""
+"""Area of the curves in a panel: left, top, right, bottom."""
 _SCALE: Final = 3
 _WHITE: Final = "#ffffff"
 _INK: Final = "#24292f"
@@ -52,12 +52,12 @@ def draw_learning_curve(path: Path, epochs: Curve, metric: str) -> None:
     picture = large.reduce(_SCALE)
     pen = ImageDraw.Draw(picture)
     for panel in panels:
-        panel.draw_letters(pen)
+        panel.draw_text(pen)
     picture.save(path, format="PNG", compress_level=1)
 
 
 class _Panel:
-    """One metric over the epochs, `left` pixels from the picture's edge."""
+    """Panel of one metric over the epochs, `left` pixels from the picture's edge."""
 
     def __init__(self, left: float, name: str, epochs: Curve) -> None:
         self._name = name
@@ -80,7 +80,7 @@ class _Panel:
 
     def _place(self, epoch: float, value: float) -> Point:
         left, top, right, bottom = self._box
-        inner = 8  # the first and the last point stand off the edges
+        inner = 8  # distance of the first and the last point from the edges
         across = (epoch - self._across[0]) / (self._across[1] - self._across[0])
         up = (value - self._up[0]) / (self._up[1] - self._up[0])
         return left + inner + across * (right - left - 2 * inner), bottom - up * (bottom - top)
@@ -103,7 +103,7 @@ class _Panel:
             _draw_line(pen, [(x, y), (x + 18, y)], colour, 1.6)
             _draw_dot(pen, (x + 9, y), colour, 2.4)
 
-    def draw_letters(self, pen: ImageDraw.ImageDraw) -> None:
+    def draw_text(self, pen: ImageDraw.ImageDraw) -> None:
         left, top, right, bottom = self._box
         pen.text((left, top - 8), self._name, _INK, _load_font(13), anchor="ls")
         pen.text(((left + right) / 2, bottom + 34), "epoch", _INK, _load_font(12), anchor="ms")
@@ -119,7 +119,7 @@ class _Panel:
         return [tick for tick in _choose_ticks(*self._across, whole=True) if tick >= 0]
 
     def _place_legend(self) -> Iterator[tuple[tuple[str, str], Point]]:
-        """Yield where each curve's name begins, in the corner that the curves leave most free."""
+        """Yield the place of each curve's name, in the corner with the fewest points."""
         left, top, right, bottom = self._box
         width, height = _LEGEND
         corners = [(x, y) for y in (top + 4, bottom - height - 6) for x in (right - width - 6, left + 10)]
@@ -146,7 +146,7 @@ def _choose_ticks(low: float, high: float, *, whole: bool = False) -> list[float
 
 
 def _format_ticks(ticks: Sequence[float]) -> list[str]:
-    """Return numbers with as many digits as tell them apart, all in one way."""
+    """Return numbers in one format, with enough digits to be different."""
     largest = max(map(abs, ticks), default=0.0)
     step = ticks[1] - ticks[0] if len(ticks) > 1 else largest or 1.0
     if largest >= 1e5 or largest < 1e-3:
@@ -164,7 +164,7 @@ def _draw_dot(pen: ImageDraw.ImageDraw, at: Point, colour: str, radius: float) -
 
 
 def _enlarge(point: Point) -> Point:
-    """Return a point of the picture in the large drawing: the middle of its pixel."""
+    """Return the point in the large drawing: the middle of its pixel."""
     return (round(point[0] * _SCALE) + 1, round(point[1] * _SCALE) + 1)
 
 

@@ -1,7 +1,7 @@
-"""Pictures of studies as PNG files, drawn from plain values.
+"""Plots of studies as PNG files, drawn from plain values.
 
-matplotlib's figures are used directly, never `pyplot`: it keeps global state, and these run in threads. It is imported
-when a study ends, not before one can begin.
+matplotlib's figures are used directly, never `pyplot`, whose global state is unsafe in threads. matplotlib is imported
+when a study ends, not before one can start.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Curve = Sequence[Mapping[str, float]]
 
+# `optuna.visualization.matplotlib` cannot replace these plots: it draws through pyplot, and needs an Optuna study.
 _DPI: Final = 100
 _BLUE: Final = "#1f6feb"
 _GREY: Final = "#9aa4b2"
@@ -36,7 +37,7 @@ _LOG_RATIO: Final = 100
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial as a table shows it; `params` holds active hyperparameters only."""
+    """One trial as a row of a table; `params` holds active hyperparameters only."""
 
     number: int
     state: TrialState
@@ -48,7 +49,7 @@ class TrialRow:
 
 
 def read_history(path: Path) -> Curve:
-    """Return a trial's `history.csv`: a line an epoch, a column for each metric by Keras's name."""
+    """Return the metrics in a trial's `history.csv`: a line an epoch, a column for each metric by Keras's name."""
     with path.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return tuple({name: _parse_number(text) for name, text in row.items() if name and name != "epoch"} for row in rows)
@@ -62,21 +63,21 @@ def write_study_plots(
     direction: Direction,
     curves: Mapping[int, Curve] | None = None,
 ) -> tuple[Path, ...]:
-    """Draw a study and return the files written, in the order to show them; none that would be empty.
+    """Draw the plots of a study and return their files, in the order to show them; leave out empty plots.
 
     Args:
         rows: the study's trials.
         folder: folder to write into.
         metric: the objective's name.
         direction: whether less or more is better.
-        curves: metrics of each epoch of some trials, by their number, for the learning curves of the best.
+        curves: metrics of each epoch, by number of the trial, for the learning curves of the best.
     """
     folder.mkdir(parents=True, exist_ok=True)
     scored = [row for row in rows if row.value is not None and math.isfinite(row.value)]
     scored.sort(key=_get_score, reverse=direction == "maximize")
     if not scored:
         return ()
-    weights = importances(rows, direction=direction)
+    weights = compute_importances(rows, direction=direction)
     names = _list_varied_parameters(scored, weights)[:_MOST_PARAMETERS]
     best = {row.number: (curves or {})[row.number] for row in scored if row.number in (curves or {})}
     drawings: list[tuple[str, bool, Callable[[Path], None]]] = [
@@ -95,19 +96,20 @@ def write_study_plots(
 
 
 def load_libraries(*, lean: bool) -> None:
-    """Import what drawing needs, which can pass while there is nothing else to do.
+    """Import the libraries for plots and reports, for example in a thread while workers start.
 
-    With `lean` without scikit-learn, which takes a second: in a process where nobody wants Optuna's other evaluators of
-    importance, which say from then on that it is not installed.
+    With `lean`, leave out scikit-learn, which takes a second. Optuna's other evaluators of importance then fail in this
+    process as if it were not installed.
     """
+    import jinja2  # noqa: F401
     import matplotlib.backends.backend_agg  # noqa: F401
 
     with hide_modules(*(["sklearn"] if lean else [])):
         import optuna.importance  # noqa: F401
 
 
-def importances(rows: Sequence[TrialRow], *, direction: Direction) -> dict[str, float]:
-    """Return each parameter's share in what made trials good (PED-ANOVA), largest first; empty where unknown.
+def compute_importances(rows: Sequence[TrialRow], *, direction: Direction) -> dict[str, float]:
+    """Return the importance of each parameter (PED-ANOVA), largest first; empty where it is unknown.
 
     Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
     Subspaces", 2023, as Optuna implements it.
@@ -134,7 +136,7 @@ def importances(rows: Sequence[TrialRow], *, direction: Direction) -> dict[str, 
         try:
             found = optuna.importance.get_param_importances(study)
         except (ValueError, RuntimeError):
-            # Too few trials share a parameter; a study without this picture is still whole.
+            # Too few trials share a parameter; the report then has no such plot.
             return {}
     return {name: float(weight) for name, weight in found.items() if math.isfinite(weight)}
 
@@ -150,7 +152,7 @@ def _draw_progress(scored: Sequence[TrialRow], path: Path, metric: str, directio
     numbers = [row.number for row in ordered]
     axes.plot(numbers, [_get_score(row) for row in ordered], "o", color=_GREY, label="trial", markersize=4)
     axes.step(numbers, best, where="post", color=_BLUE, label="best so far")
-    _mark_whole_numbers(axes)
+    _set_integer_ticks(axes)
     _label_axes(axes, title="Optimization history", x="trial", y=metric)
     axes.legend(frameon=False)
     _save(figure, path)
@@ -173,9 +175,9 @@ def _draw_slices(scored: Sequence[TrialRow], names: Sequence[str], path: Path, m
     for index, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, index + 1)
         rows = [row for row in scored if name in row.params]
-        scale = _Scale.of([row.params[name] for row in rows])
+        scale = _Scale.from_values([row.params[name] for row in rows])
         points = axes.scatter(
-            [scale.place(row.params[name]) for row in rows],
+            [scale.locate(row.params[name]) for row in rows],
             [_get_score(row) for row in rows],
             c=[row.number for row in rows],
             cmap="Blues",
@@ -184,7 +186,7 @@ def _draw_slices(scored: Sequence[TrialRow], names: Sequence[str], path: Path, m
             s=18,
         )
         points.set_clim(-1, max(row.number for row in scored) + 1)
-        scale.mark(axes)
+        scale.set_ticks(axes)
         _label_axes(axes, title="", x=name, y=metric if index % columns == 0 else "")
     _save(figure, path)
 
@@ -195,7 +197,7 @@ def _draw_parallel(scored: Sequence[TrialRow], names: Sequence[str], path: Path,
     from matplotlib import colormaps
 
     colours = colormaps["viridis"]
-    scales = [_Scale.of([row.params[name] for row in scored if name in row.params]) for name in names]
+    scales = [_Scale.from_values([row.params[name] for row in scored if name in row.params]) for name in names]
     for rank, row in reversed(list(enumerate(scored))):
         heights = [
             scale.scale_to_unit(row.params[name]) if name in row.params else math.nan
@@ -220,7 +222,7 @@ def _draw_curves(curves: Mapping[int, Curve], path: Path, metric: str) -> None:
     axes = figure.add_subplot()
     for number, epochs in list(curves.items())[:_MOST_CURVES]:
         axes.plot(range(len(epochs)), _read_column(epochs, metric), label=f"trial {number}")
-    _mark_whole_numbers(axes)
+    _set_integer_ticks(axes)
     _label_axes(axes, title="Learning curves of the best trials", x="epoch", y=metric)
     axes.legend(frameon=False, fontsize=8)
     _save(figure, path)
@@ -228,7 +230,7 @@ def _draw_curves(curves: Mapping[int, Curve], path: Path, metric: str) -> None:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Where values of one parameter stand on an axis: numbers as they are, anything else in a row of names."""
+    """Axis of one parameter: numbers by their value, any other values as categories in a row."""
 
     low: float
     high: float
@@ -237,7 +239,7 @@ class _Scale:
     names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, values: Sequence[Value]) -> _Scale:
+    def from_values(cls, values: Sequence[Value]) -> _Scale:
         numbers = [_to_float(value) for value in values if _is_number(value)]
         if len(numbers) == len(values) and numbers:
             low, high = min(numbers), max(numbers)
@@ -246,12 +248,12 @@ class _Scale:
         names = tuple(dict.fromkeys(sorted(str(value) for value in values)))
         return cls(0, len(names) - 1, names=names)
 
-    def place(self, value: Value) -> float:
+    def locate(self, value: Value) -> float:
         return float(self.names.index(str(value))) if self.names else _to_float(value)
 
     def scale_to_unit(self, value: Value) -> float:
-        """Return a place between 0 and 1."""
-        at, low, high = self.place(value), self.low, self.high
+        """Return the place on the axis, from 0 to 1."""
+        at, low, high = self.locate(value), self.low, self.high
         if self.is_log:
             at, low, high = math.log(at), math.log(low), math.log(high)
         return 0.5 if high == low else (at - low) / (high - low)
@@ -262,14 +264,14 @@ class _Scale:
             return self.names[0], self.names[-1]
         return f"{self.low:.3g}", f"{self.high:.3g}"
 
-    def mark(self, axes: Axes) -> None:
+    def set_ticks(self, axes: Axes) -> None:
         if self.names:
             axes.set_xticks(range(len(self.names)), self.names, rotation=30 if len(self.names) > 3 else 0)
             axes.set_xlim(-0.5, len(self.names) - 0.5)
         elif self.is_log:
             axes.set_xscale("log")
         elif self.is_whole:
-            _mark_whole_numbers(axes)
+            _set_integer_ticks(axes)
 
 
 def _list_varied_parameters(scored: Sequence[TrialRow], weights: Mapping[str, float]) -> list[str]:
@@ -302,7 +304,7 @@ def _make_figure(size: tuple[float, float]) -> Figure:
     return Figure(figsize=size, dpi=_DPI)
 
 
-def _mark_whole_numbers(axes: Axes) -> None:
+def _set_integer_ticks(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

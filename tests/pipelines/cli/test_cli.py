@@ -19,7 +19,7 @@ import psutil
 import pytest
 from command import COMMAND, environment, kerastudy
 from mlflow import MlflowClient
-from mlflow_picture import everything, without_ids
+from mlflow_picture import read_picture, drop_ids
 
 from pipelines import cli
 from pipelines.cli import results
@@ -612,7 +612,7 @@ def test_rebuild_tracking(call, copied, finished, tmp_path, monkeypatch):
     pictures = []
     for folder in (finished.home, tmp_path):
         uri = urls.make_home_tracking_uri(folder)
-        pictures.append(without_ids(everything(MlflowClient(uri, registry_uri=uri), "cancer"), times=False))
+        pictures.append(drop_ids(read_picture(MlflowClient(uri, registry_uri=uri), "cancer"), times=False))
     shown = []
     for runs, models, _ in pictures:
         # It ended twice; its first end is not emitted again.

@@ -13,16 +13,16 @@ import optuna
 import pytest
 from desk import FILE, SUMMARY, Desk, scores
 from fake_engine import Ends, FakeEngine
-from mlflow_picture import everything, retrainings_of, runs_of, without_ids
+from mlflow_picture import read_picture, list_retraining_runs, list_runs, drop_ids
 from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary
-from pipelines.integrations.oracle_records import OracleSeat
+from pipelines.integrations.oracle_records import OracleLease
 from pipelines.operations.submit import enqueue
 from pipelines.operations.sync import SyncMonitor, SyncResult, rebuild, sync
 from pipelines.queries.study_reader import StudyReader
 from pipelines.search.optuna_search import summarize_trials
-from pipelines.search.space_evolution import current_name
+from pipelines.search.space_evolution import find_current_name
 from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
@@ -107,7 +107,7 @@ def test_what_waits_is_delivered(desk, home):
     desk.run(FakeEngine(scores(3.0, 2.0)), trials=2)
     waiting = desk.outbox.count_pending("it")
     assert synced(home) == [SyncResult("it", waiting, 0, "")]
-    assert len(runs_of(make_socket_client(home), "it")[1]) == 2
+    assert len(list_runs(make_socket_client(home), "it")[1]) == 2
     assert synced(home) == []
     assert synced(home, "it") == [SyncResult("it", 0, 0, "")]
     with StudyReader.open(home) as reader:
@@ -199,11 +199,11 @@ def test_a_lost_lease_ends_the_delivery(desk, home, monkeypatch):
 
 def test_studies_of_the_tuner_are_delivered(desk, home):
     """A study of KerasTuner's own tuner has another name in the queue, and is held by it."""
-    seat = OracleSeat("tuned", Objective("val_loss", "minimize"), 3, desk.store)
+    lease = OracleLease("tuned", Objective("val_loss", "minimize"), 3, desk.store)
     desk.outbox.add([ModelDisplaced("tuned", 1)])
     with pytest.raises(StudyBusyError):
         synced(home, "keras_tuner/tuned")
-    seat.give_up([])
+    lease.release([])
     (done,) = synced(home, "keras_tuner/tuned")
     assert (done.study, done.left) == ("keras_tuner/tuned", 1)
     with pytest.raises(InputError, match="KerasTuner's own tuner"):
@@ -233,7 +233,7 @@ def mixed(job):
 
 def comparable(picture):
     """Return a picture without identifiers, times of ends, and the one tag that is not told anew."""
-    runs, *others = without_ids(picture, times=False)
+    runs, *others = drop_ids(picture, times=False)
     for _, _, _, tags, *_ in runs.values():
         tags.pop("kerastudy.why_alone", None)
     # A run that was linked with a model that was deleted since is linked with both.
@@ -245,13 +245,13 @@ def assert_told_alike(home, another_mlflow, *, ended_once=True):
 
     Of a study that ended several times the earlier ends are not told.
     """
-    before = everything(make_socket_client(home), "it")
+    before = read_picture(make_socket_client(home), "it")
     assert rebuilt(home).left == 0
-    assert everything(make_socket_client(home), "it") == before
+    assert read_picture(make_socket_client(home), "it") == before
     client = another_mlflow()
     told = rebuilt(home)
     assert (told.left, told.reason) == (0, "")
-    anew = everything(client, "it")
+    anew = read_picture(client, "it")
     if ended_once:
         assert comparable(anew) == comparable(before)
     else:
@@ -259,7 +259,7 @@ def assert_told_alike(home, another_mlflow, *, ended_once=True):
         assert told_runs.pop("it")[:4] == runs.pop("it")[:4]
         assert told_runs == runs
     assert rebuilt(home).left == 0
-    assert everything(client, "it") == anew
+    assert read_picture(client, "it") == anew
     return told, client
 
 
@@ -270,7 +270,7 @@ def test_a_finished_study_is_told_anew(desk, home, another_mlflow):
     told, client = assert_told_alike(home, another_mlflow)
     assert (told.trials, told.notes) == (6, ())
     version = client.get_model_version_by_alias("it", "champion")
-    _, children = runs_of(client, "it")
+    _, children = list_runs(client, "it")
     assert version.run_id == children[4].info.run_id
     assert [run.info.status for run in children.values()].count("FAILED") == 1
     board = [tag for tag in client.get_experiment_by_name("it").tags if tag.startswith("mlflow.sharedViewState")]
@@ -283,7 +283,7 @@ def test_a_study_with_folds_is_told_anew(desk, home, another_mlflow):
     desk.run(FakeEngine(scores(3.0, 2.0)), trials=2, summary=summary)
     synced(home)
     _, client = assert_told_alike(home, another_mlflow)
-    assert {"fold_1/val_loss", "val_loss"} <= set(runs_of(client, "it")[1][0].data.metrics)
+    assert {"fold_1/val_loss", "val_loss"} <= set(list_runs(client, "it")[1][0].data.metrics)
 
 
 def test_further_trainings_are_told_anew(desk, home, another_mlflow):
@@ -297,8 +297,8 @@ def test_further_trainings_are_told_anew(desk, home, another_mlflow):
     synced(home)
     told, client = assert_told_alike(home, another_mlflow)
     assert told.trials == 2
-    _, children = runs_of(client, "it")
-    executed = retrainings_of(client, "it")
+    _, children = list_runs(client, "it")
+    executed = list_retraining_runs(client, "it")
     names = ["it-t000-seed-1", "it-t000-seed-2", "it-t001-refit", "it-t001-seed-1", "it-t001-seed-2"]
     assert [run.info.run_name for run in executed] == names
     assert executed[0].data.tags["mlflow.parentRunId"] == children[0].info.run_id
@@ -316,7 +316,7 @@ def test_a_paused_study_is_told_anew(desk, home, another_mlflow):
     synced(home)
     assert rebuilt(home).left == 0  # some of their epochs were not told yet
     _, client = assert_told_alike(home, another_mlflow)
-    parent, children = runs_of(client, "it")
+    parent, children = list_runs(client, "it")
     assert parent.info.status == "SCHEDULED"
     assert {run.info.status for run in children.values()} == {"FINISHED", "SCHEDULED"}
 
@@ -338,7 +338,7 @@ def test_a_study_whose_supervisor_was_killed_is_told_anew(desk, home, another_ml
     client = another_mlflow()
     told = rebuilt(home)
     assert (told.trials, told.left) == (3, 0)
-    parent, children = runs_of(client, "it")
+    parent, children = list_runs(client, "it")
     assert (parent.info.status, "nobody works on it" in parent.data.tags["mlflow.note.content"]) == ("SCHEDULED", True)
     assert [run.info.status for run in children.values()] == ["FINISHED", "FINISHED", "SCHEDULED"]
 
@@ -354,12 +354,12 @@ def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
     desk.run(FakeEngine(scores(9.0, 9.0, 9.0, 1.0, 5.0)), study=study)
     assert {trial.fits for trial in summarize_trials(current(desk))} == {True, False}
     synced(home)
-    first = everything(make_socket_client(home), "it")
+    first = read_picture(make_socket_client(home), "it")
     assert rebuilt(home).left == 0
-    assert comparable(everything(make_socket_client(home), "it")) == comparable(first)
+    assert comparable(read_picture(make_socket_client(home), "it")) == comparable(first)
     told, client = assert_told_alike(home, another_mlflow, ended_once=False)
     assert told.trials == 5
-    _, children = runs_of(client, "it")
+    _, children = list_runs(client, "it")
     ends = [run.info.end_time for run in children.values()]
     assert ends == sorted(set(ends))
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 5
@@ -367,7 +367,7 @@ def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
 
 def current(desk):
     storage = desk.store.open_optuna_storage()
-    return optuna.load_study(study_name=current_name(storage, "it"), storage=storage)
+    return optuna.load_study(study_name=find_current_name(storage, "it"), storage=storage)
 
 
 def test_only_what_is_missing_is_added(desk, home):
@@ -375,19 +375,19 @@ def test_only_what_is_missing_is_added(desk, home):
     desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=3)
     synced(home)
     client = make_socket_client(home)
-    before = everything(client, "it")
-    parent, children = runs_of(client, "it")
+    before = read_picture(client, "it")
+    parent, children = list_runs(client, "it")
     client.delete_run(children[1].info.run_id)
     client.delete_registered_model("it")
     for model in client.search_logged_models([parent.info.experiment_id]):
         if model.source_run_id == children[2].info.run_id:
             client.delete_logged_model(model.model_id)
     rebuilt(home)
-    after = everything(client, "it")
+    after = read_picture(client, "it")
     assert comparable(after) == comparable(before)
     untouched = f"it-t{0:03d}"
     assert after[0][untouched] == before[0][untouched]
-    assert runs_of(client, "it")[1][1].info.run_id != children[1].info.run_id
+    assert list_runs(client, "it")[1][1].info.run_id != children[1].info.run_id
 
 
 def test_what_waits_is_not_doubled(desk, home, nowhere):
@@ -409,7 +409,7 @@ def test_a_trial_that_lost_its_files_is_told_as_far_as_it_goes(desk, home, anoth
     told = rebuilt(home)
     assert told.left == 0
     assert [note.partition(":")[0] for note in told.notes] == ["trial 0", "trial 0", "trial 1", "trial 1"]
-    _, children = runs_of(client, "it")
+    _, children = list_runs(client, "it")
     assert [run.data.metrics["best_val_loss"] for run in children.values()] == [3.0, 2.0, 1.0]
     assert ["val_loss" in run.data.metrics for run in children.values()] == [False, False, True]
 
@@ -435,7 +435,7 @@ def test_times_are_those_of_the_store(desk, home, another_mlflow):
     synced(home)
     client = another_mlflow()
     rebuilt(home)
-    (run,) = runs_of(client, "it")[1].values()
+    (run,) = list_runs(client, "it")[1].values()
     (frozen,) = optuna.load_study(study_name="it", storage=desk.store.open_optuna_storage()).trials
     assert run.info.start_time == int(frozen.datetime_start.timestamp() * 1000)
     assert run.info.end_time == int(frozen.datetime_complete.timestamp() * 1000)
@@ -445,10 +445,10 @@ def test_the_studys_own_end_is_the_one_that_was_told(desk, home, another_mlflow)
     """The parent ends when the study did, though only the outbox knows when."""
     desk.run(FakeEngine(scores(3.0), test_scores={"test_loss": 4.0}), trials=1, summary=with_test_rows())
     synced(home)
-    before, _ = runs_of(make_socket_client(home), "it")
+    before, _ = list_runs(make_socket_client(home), "it")
     client = another_mlflow()
     rebuilt(home)
-    parent, children = runs_of(client, "it")
+    parent, children = list_runs(client, "it")
     assert parent.info.end_time == before.info.end_time
     assert parent.data.metrics["test_loss"] == children[0].data.metrics["test_loss"] == 4.0
 

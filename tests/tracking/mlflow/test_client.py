@@ -76,7 +76,7 @@ def test_a_server_that_hangs_is_an_outage(monkeypatch):
         (400, '{"error_code": "INVALID_PARAMETER_VALUE"}', "refused"),
     ],
 )
-def test_answers_are_told_apart(answering, status, body, expected):
+def test_answers_are_classified(answering, status, body, expected):
     """What will pass is waited for, what the server will never take is set aside, the rest is tried for long."""
     address, requests = answering(status, body)
     assert classify_error_at(address) == expected
@@ -102,7 +102,7 @@ def test_a_parameter_with_another_value_is_refused(tmp_path):
         (ValueError(), "refused"),
     ],
 )
-def test_other_errors_are_told_apart(error, expected):
+def test_other_errors_are_classified(error, expected):
     """A full disk is waited for; a file that is gone is not."""
     assert mlflow_connection.classify_error(error) == expected
 

@@ -1,4 +1,4 @@
-"""MLflow's database file: whole or absent, whoever is killed while it is made."""
+"""MLflow's database file: complete or absent, whichever process is killed during its creation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ create_database(pathlib.Path(sys.argv[1]))
 """
 
 
-def test_a_kill_while_it_is_made_leaves_none(tmp_path):
+def test_a_kill_during_the_creation_leaves_none(tmp_path):
     """Killed half way, it is not there; the next process makes it, and nothing of the first is left."""
     file = tmp_path / "mlflow.db"
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -35,7 +35,7 @@ def test_a_kill_while_it_is_made_leaves_none(tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir() if "making" in each.name) == []
 
 
-def test_one_that_is_there_stays(tmp_path):
+def test_an_existing_database_stays(tmp_path):
     """A file that another process made is not touched."""
     file = tmp_path / "mlflow.db"
     file.write_text("it")

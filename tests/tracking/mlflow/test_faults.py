@@ -1,4 +1,4 @@
-"""What MLflow holds after its server failed in every way there is: each run, point, file and model once."""
+"""Faults of an MLflow server, each kind once: afterwards each run, point, file and model is there once."""
 
 import time
 from contextlib import suppress
@@ -9,7 +9,7 @@ import pytest
 from desk import Desk, scores
 from fake_engine import FakeEngine
 from fake_mlflow import FakeMlflow, mlflow_process
-from mlflow_picture import everything, points, runs_of, without_ids
+from mlflow_picture import read_picture, points, list_runs, drop_ids
 
 from pipelines.operations.sync import Watch, sync
 from pipelines.training.trial_folder import read_epochs
@@ -42,7 +42,7 @@ def fake(server):
 
 @pytest.fixture(scope="module")
 def client(server):
-    """A client that goes to the server straight."""
+    """A client of the server, without the proxy."""
     mlflow_connection.connect(server.address)
     return mlflow.MlflowClient(server.address, registry_uri=server.address)
 
@@ -66,7 +66,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def records(a_study, files, keras_file):
-    """Return a function that makes the records of two trials, for an experiment and a registered model of its own."""
+    """Return a function that makes the records of two trials, for a new experiment and a new registered model."""
 
     def make(name):
         opened, *others = a_study("s", folder=files, models={1: keras_file}, register=name)
@@ -107,7 +107,7 @@ def of(records, name):
 
 @pytest.mark.parametrize("fault", ["in turn", *(pytest.param(each, marks=pytest.mark.slow) for each in FAULTS)])
 def test_every_request_fails_once(fake, client, records, fault):
-    """Whatever happens to any one request, repeating what was to be told makes the study whole, and doubles nothing.
+    """Whatever happens to any one request, a repeated delivery completes the study, and doubles nothing.
 
     Each request fails when it comes for the first time; processes take turns in repeating.
     """
@@ -116,7 +116,7 @@ def test_every_request_fails_once(fake, client, records, fault):
     deliver(lambda: MlflowProjection(fake.address, namespace=f"{name}-never"), of(told, f"{name}-never"))
 
     def first_time(request):
-        # A model's description says when it was made.
+        # A model's description contains the time of its creation.
         known = request.method, request.path, b"" if request.method == "PUT" else request.body
         if known in seen or request.path.startswith("/api/2.0/mlflow/experiments/search"):
             return None
@@ -129,15 +129,15 @@ def test_every_request_fails_once(fake, client, records, fault):
     assert len(errors) > 30
     severities = {"in turn": {"outage", "unclear"}, 500: {"unclear"}, "fail after": {"unclear"}}
     assert {severity for severity, _ in errors} == severities.get(fault, {"outage"})
-    picture = everything(client, name)
-    assert without_ids(picture) == without_ids(everything(client, f"{name}-never"))
+    picture = read_picture(client, name)
+    assert drop_ids(picture) == drop_ids(read_picture(client, f"{name}-never"))
     deliver(lambda: MlflowProjection(fake.address, namespace=name), told)
-    assert everything(client, name) == picture
+    assert read_picture(client, name) == picture
 
 
 @pytest.mark.slow
 def test_a_request_that_is_carried_out_late_leaves_no_twin(fake, client, records, monkeypatch):
-    """A frozen server wakes up and does what it was asked before and what was asked again: one of each stays."""
+    """A frozen server wakes up and carries out the first request and its repetition: one of each stays."""
     monkeypatch.setitem(mlflow_connection._SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     hung, repeated = set(), []
 
@@ -166,12 +166,12 @@ def test_a_request_that_is_carried_out_late_leaves_no_twin(fake, client, records
     ]
     fake.fault = lambda request: None
     deliver(lambda: MlflowProjection(fake.address, namespace="in-time"), of(told, "in-time"))
-    assert without_ids(everything(client, "late")) == without_ids(everything(client, "in-time"))
+    assert drop_ids(read_picture(client, "late")) == drop_ids(read_picture(client, "in-time"))
 
 
 @pytest.mark.slow
 def test_a_file_that_is_refused_costs_nothing_else(fake, client, store, records):
-    """Where a file is too large for the server, all else arrives; and the file too once the server takes it."""
+    """If a file is too large for the server, all else arrives; and the file too once the server accepts it."""
     told = records("large")
     Outbox(store).add(told)
     fake.fault = lambda request: 413 if request.method == "PUT" and request.path.endswith("curve.png") else None
@@ -180,14 +180,14 @@ def test_a_file_that_is_refused_costs_nothing_else(fake, client, store, records)
     until(lambda: not Outbox(store).count_pending())
     waiting = Outbox(store).read_backlog()
     assert (waiting.set_aside, "413" in waiting.last_error) == (4, True)
-    parent, children = runs_of(client, "large")
+    parent, children = list_runs(client, "large")
     assert parent.info.status == "FINISHED"
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 2
     assert children[1].data.metrics["best_val_accuracy"] == 0.8
     fake.fault = lambda request: None
     assert running.stop(60) == Backlog(0, 0, "")
     deliver(lambda: MlflowProjection(fake.address, namespace="small"), of(told, "small"))
-    assert without_ids(everything(client, "large")) == without_ids(everything(client, "small"))
+    assert drop_ids(read_picture(client, "large")) == drop_ids(read_picture(client, "small"))
 
 
 def test_stopping_leaves_a_request_that_hangs(store, a_study):
@@ -224,11 +224,11 @@ def test_a_server_that_goes_and_comes_back(fake, client, store, records):
     fake.come_back()
     assert running.stop(60) == Backlog(0, 0, "")
     deliver(lambda: MlflowProjection(fake.address, namespace="never"), of(told, "back-never"))
-    assert without_ids(everything(client, "back")) == without_ids(everything(client, "back-never"))
+    assert drop_ids(read_picture(client, "back")) == drop_ids(read_picture(client, "back-never"))
 
 
 def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_path, monkeypatch):
-    """The server's process is killed in the middle of a study: trials go on, and nothing is missing once it is back."""
+    """The server's process is killed in the middle of a study: trials continue, and nothing is missing once it is back."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
 
     def make_dispatcher(outbox):
@@ -239,8 +239,8 @@ def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_pa
     seen, waiting = [], []
 
     def has_trials():
-        with suppress(AssertionError):  # the study's own run may not be there yet
-            return runs_of(client, "it")[1]
+        with suppress(AssertionError):  # the study's run may not be there yet
+            return list_runs(client, "it")[1]
         return None
 
     def on_event(event):
@@ -257,7 +257,7 @@ def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_pa
     assert (ended.state, ended.trials) == ("finished", {"complete": 12})
     assert waiting[0] > 12
     assert [done.left for done in sync(home, [], 60, Watch())] in ([], [0])
-    parent, children = runs_of(client, "it")
+    parent, children = list_runs(client, "it")
     assert parent.info.status == "FINISHED"
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 12
     for number, run in children.items():

@@ -1,4 +1,4 @@
-"""A `.keras` file as an MLflow model, loaded back by MLflow itself in a process of its own."""
+"""A `.keras` file as an MLflow model, loaded by MLflow in a separate process."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What MLflow holds after a study's records were delivered, on a real SQLite backend."""
+"""Content of MLflow after the delivery of a study's records, on a real SQLite backend."""
 
 import csv
 import itertools
@@ -7,10 +7,10 @@ from dataclasses import replace
 import mlflow
 import mlflow_picture
 import pytest
-from mlflow_picture import without_ids
+from mlflow_picture import drop_ids
 
 from search_spaces.errors import KerastudyError
-from tracking.mlflow.formatting import run_name
+from tracking.mlflow.formatting import format_run_name
 from tracking.mlflow.projection import MlflowProjection
 from tracking.outbox.records import (
     EpochsRecorded,
@@ -70,53 +70,53 @@ def deliver(projection, records):
         projection.deliver([record])
 
 
-def runs_of(client, study):
+def list_runs(client, study):
     """Return a study's parent and its children by number."""
-    return mlflow_picture.runs_of(client, f"{study}-experiment")
+    return mlflow_picture.list_runs(client, f"{study}-experiment")
 
 
-def everything(client, study):
+def read_picture(client, study):
     """Return all that MLflow shows of a study, for comparing."""
-    return mlflow_picture.everything(client, f"{study}-experiment")
+    return mlflow_picture.read_picture(client, f"{study}-experiment")
 
 
 def test_trials_are_children_of_their_study(projection, client, name, a_study):
     """One parent named as the study; a child a trial, zero-padded, tied to it."""
     deliver(projection, a_study(name))
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     assert parent.info.run_name == name
     assert [run.info.run_name for run in children.values()] == [f"{name}-t00{number}" for number in range(4)]
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.info.run_id}
-    assert run_name("s", 1234) == "s-t1234"
+    assert format_run_name("s", 1234) == "s-t1234"
 
 
 def test_only_active_parameters_are_shown(projection, client, name, a_study):
     """A trial's params are its active hyperparameters with their real values."""
     deliver(projection, a_study(name))
-    _, children = runs_of(client, name)
+    _, children = list_runs(client, name)
     assert children[0].data.params == {"learning_rate": "0.1", "optimizer": "adam"}
     assert children[1].data.params == {"learning_rate": "0.05", "optimizer": "sgd", "momentum": "0.9"}
 
 
 def test_parameters_known_later_are_shown(projection, client, name, a_study):
-    """What a trial's model asked for while it was built joins what it was started with, however often it is told."""
+    """Hyperparameters that a trial's model requests are added to its params, however often they are delivered."""
     drawn = ParametersDrawn(name, 0, {"epochs": 3, "encoder/units": 16})
     deliver(projection, [a_study(name)[0], TrialStarted(name, 0, {"epochs": 3}, NOON), drawn, drawn])
-    _, children = runs_of(client, name)
+    _, children = list_runs(client, name)
     assert children[0].data.params == {"epochs": "3", "encoder/units": "16"}
 
 
 def test_a_study_without_data_of_its_own(projection, client, name, a_study):
-    """Where nothing is known of the data, no dataset is logged."""
+    """If the data is unknown, no dataset is logged."""
     deliver(projection, [replace(a_study(name)[0], dataset_digest=""), TrialStarted(name, 0, {}, NOON)])
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     assert [*parent.inputs.dataset_inputs, *children[0].inputs.dataset_inputs] == []
 
 
 def test_metrics_are_by_epoch(projection, client, name, a_study):
-    """Each epoch is a step with its own time; the best values stand beside them."""
+    """Each epoch is a step with its time; the best values are metrics as well."""
     deliver(projection, a_study(name))
-    _, children = runs_of(client, name)
+    _, children = list_runs(client, name)
     points = client.get_metric_history(children[1].info.run_id, "val_accuracy")
     assert [(point.step, point.timestamp) for point in points] == [(0, NOON + 10_000), (1, NOON + 11_000)]
     assert [point.value for point in points] == pytest.approx([0.7, 0.8])
@@ -127,7 +127,7 @@ def test_metrics_are_by_epoch(projection, client, name, a_study):
 def test_states_have_their_own_status(projection, client, name, a_study):
     """Complete and pruned trials are FINISHED, an error is FAILED with its reason in the note."""
     deliver(projection, a_study(name))
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     assert [run.info.status for run in children.values()] == ["FINISHED", "FINISHED", "FINISHED", "FAILED"]
     states = [run.data.tags["kerastudy.state"] for run in children.values()]
     assert (
@@ -141,7 +141,7 @@ def test_states_have_their_own_status(projection, client, name, a_study):
 def test_the_parent_tells_the_result(projection, client, name, a_study):
     """The parent's note starts with one bold line, then links; its curve has a step a trial."""
     deliver(projection, a_study(name))
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     bold, empty, links = parent.data.tags["mlflow.note.content"].split("\n")
     assert (bold[:2], bold[-2:], empty) == ("**", "**", "")
     assert "best val_accuracy 0.8, trial 1" in bold
@@ -156,7 +156,7 @@ def test_the_parent_tells_the_result(projection, client, name, a_study):
 def test_files_and_data_are_shown(projection, client, name, a_study, files):
     """Artifacts and the dataset hang on the parent and on every child."""
     deliver(projection, a_study(name, folder=files))
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     for run in (parent, *children.values()):
         assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["history.csv", "plots"]
         (entry,) = run.inputs.dataset_inputs
@@ -165,20 +165,20 @@ def test_files_and_data_are_shown(projection, client, name, a_study, files):
 
 
 def test_delivering_twice_changes_nothing(projection, client, home, name, a_study, files, keras_file):
-    """A second delivery, from a process that knows nothing, leaves MLflow exactly as it was."""
+    """A second delivery, from a new process, leaves MLflow exactly as it was."""
     records = a_study(name, folder=files, models={0: keras_file, 1: keras_file}, register=f"{name}-model")
     deliver(projection, records)
-    once = everything(client, name)
+    once = read_picture(client, name)
     deliver(connect(home), records)
-    assert everything(client, name) == once
+    assert read_picture(client, name) == once
     for record in records:
         deliver(connect(home), [records[0], record, record, records[-1]])
-    assert everything(client, name) == once
+    assert read_picture(client, name) == once
 
 
 @pytest.mark.parametrize("size", [3, 7, 100])
 def test_together_or_one_by_one_is_the_same(client, home, tmp_path, a_study, files, keras_file, size):
-    """However records are told together, MLflow shows the same; and telling them again changes nothing."""
+    """However records are batched, MLflow shows the same; a second delivery changes nothing."""
     records = a_study("same", folder=files, models={1: keras_file}, register="same")
     shown = []
     for place, step in (("one", 1), (f"by-{size}", size)):
@@ -186,10 +186,10 @@ def test_together_or_one_by_one_is_the_same(client, home, tmp_path, a_study, fil
         own = mlflow.MlflowClient(uri(tmp_path / place), registry_uri=uri(tmp_path / place))
         for start in range(0, len(records), step):
             target.deliver(records[start : start + step])
-        shown.append(without_ids(everything(own, "same")))
-        once = everything(own, "same")
+        shown.append(drop_ids(read_picture(own, "same")))
+        once = read_picture(own, "same")
         MlflowProjection(uri(tmp_path / place)).deliver([records[0], *records[1:-1], records[-1]])
-        assert everything(own, "same") == once
+        assert read_picture(own, "same") == once
     assert shown[0] == shown[1]
 
 
@@ -213,26 +213,28 @@ def test_a_kill_between_requests_leaves_one_run_a_trial(client, home, name, a_st
         first.deliver(records[1:])
     first.deliver(records[1:])  # the same process tries again
     connect(home).deliver(records)
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     assert (parent.info.status, len(children)) == ("FINISHED", 4)
     assert [run.info.status for run in children.values()] == ["FINISHED", "FINISHED", "FINISHED", "FAILED"]
 
 
 def test_runs_are_looked_for_once(client, home, name, a_study, monkeypatch):
-    """A process asks for a study's runs when it begins, in pages, and not again for each trial."""
+    """A process loads a study's runs once, in pages, and not again for each trial."""
     records = a_study(name)
     connect(home).deliver(records[:-4])
     monkeypatch.setattr("tracking.mlflow.runs._RUNS_A_PAGE", 2)
-    later, asked = connect(home), []
+    later, requests = connect(home), []
     real = later._client.search_runs
-    monkeypatch.setattr(later._client, "search_runs", lambda *args, **more: asked.append(more) or real(*args, **more))
+    monkeypatch.setattr(
+        later._client, "search_runs", lambda *args, **more: requests.append(more) or real(*args, **more)
+    )
     later.deliver(records[:-1])
-    assert [each["max_results"] for each in asked] == [20, 2, 2]
-    assert len(runs_of(client, name)[1]) == 4
+    assert [each["max_results"] for each in requests] == [20, 2, 2]
+    assert len(list_runs(client, name)[1]) == 4
 
 
 def test_two_stores_do_not_share_runs(client, home, name, a_study):
-    """Studies of the same name from two homes keep to their own runs."""
+    """Studies of the same name from two homes have separate runs."""
     for namespace in ("home-a", "home-b"):
         deliver(connect(home, namespace=namespace), a_study(name))
     experiment = client.get_experiment_by_name(f"{name}-experiment")
@@ -242,29 +244,29 @@ def test_two_stores_do_not_share_runs(client, home, name, a_study):
 
 
 def test_a_paused_study_waits(projection, client, name, a_study):
-    """Parked, the study and its running trials are SCHEDULED; they run again when it goes on."""
+    """In a pause, the study and its running trials are SCHEDULED; they are RUNNING again when it continues."""
     records = a_study(name)
     paused = StudyClosed(name, "paused", "Ctrl-C", NOON + 20_000, 0, 0.5, {"complete": 1}, "")
     deliver(projection, [*records[:6], paused])
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     assert (parent.info.status, children[0].info.status, children[1].info.status) == (
         "SCHEDULED",
         "FINISHED",
         "SCHEDULED",
     )
     deliver(projection, [records[0], records[5]])
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     assert [run.info.status for run in (parent, *children.values())] == ["RUNNING", "FINISHED", "RUNNING"]
     assert parent.info.end_time is None
 
 
 def test_a_cancelled_study_is_killed(projection, client, name, a_study):
-    """KILLED is for what a person cancelled: the study, and trials that still ran."""
+    """A cancelled study is KILLED, and so are the trials that still ran."""
     records = a_study(name)
     cancelled = TrialFinished(name, 0, "cancelled", None, {}, "cancelled", NOON + 1, "")
     closed = StudyClosed(name, "cancelled", "by you", NOON + 20_000, None, None, {"cancelled": 2}, "")
     deliver(projection, [*records[:2], cancelled, records[5], closed])
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     assert [parent.info.status, *(run.info.status for run in children.values())] == ["KILLED"] * 3
     assert "no result" in parent.data.tags["mlflow.note.content"]
 
@@ -272,7 +274,7 @@ def test_a_cancelled_study_is_killed(projection, client, name, a_study):
 def test_models_are_named_as_their_run(projection, client, name, a_study, keras_file):
     """The best trials' models are logged, finished, linked with their run, and carry its scores once."""
     deliver(projection, a_study(name, models={0: keras_file, 1: keras_file}))
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     models = {model.name: model for model in client.search_logged_models([parent.info.experiment_id])}
     plain = name.replace(".", "-")
     assert set(models) == {f"{plain}-t000", f"{plain}-t001"}
@@ -297,11 +299,11 @@ def test_a_model_that_was_written_late_is_kept_as_any_other(tmp_path, a_study, f
         kept = [ModelKept("same", 1, files, keras_file)] * 2 if late else []
         for _ in range(2):
             deliver(connect(place), [*records, *kept, closed])
-        parent, children = runs_of(its_client, "same")
+        parent, children = list_runs(its_client, "same")
         (model,) = its_client.search_logged_models([parent.info.experiment_id])
         assert model.source_run_id == children[1].info.run_id
         scores = sorted((metric.key, metric.value, metric.step, metric.timestamp) for metric in model.metrics)
-        shown.append((without_ids(everything(its_client, "same")), scores, model.params, model.status))
+        shown.append((drop_ids(read_picture(its_client, "same")), scores, model.params, model.status))
     assert shown[0] == shown[1]
 
 
@@ -310,7 +312,7 @@ def test_a_displaced_model_goes(projection, client, name, a_study, keras_file, h
     records = a_study(name, models={0: keras_file, 1: keras_file})
     displaced = ModelDisplaced(name, 0)
     deliver(projection, [*records[:-1], displaced, displaced, records[-1]])
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     left = client.search_logged_models([parent.info.experiment_id])
     assert [model.source_run_id for model in left] == [children[1].info.run_id]
     assert len(list((home / "artifacts" / f"{name}-experiment" / "models").iterdir())) == 1
@@ -321,17 +323,17 @@ def test_a_model_that_was_registered_stays(projection, client, name, a_study, ke
     deliver(projection, a_study(name, models={1: keras_file}, register=f"{name}-model"))
     deliver(projection, [ModelDisplaced(name, 1)])
     version = client.get_model_version_by_alias(f"{name}-model", "champion")
-    [model] = client.search_logged_models([runs_of(client, name)[0].info.experiment_id])
+    [model] = client.search_logged_models([list_runs(client, name)[0].info.experiment_id])
     assert version.source == f"models:/{model.model_id}"
     assert client.list_logged_model_artifacts(model.model_id)
 
 
 def test_a_model_that_is_gone_holds_nothing_up(projection, client, name, a_study, tmp_path):
-    """A trial whose model was displaced before MLflow heard of it is recorded without one."""
+    """A trial whose model was displaced before its delivery is recorded without one."""
     gone = str(tmp_path / "gone")
     *records, closed = a_study(name, models={0: gone, 1: gone}, register="gone")
     deliver(projection, [*records, ModelKept(name, 0, "", gone), closed])
-    parent, _ = runs_of(client, name)
+    parent, _ = list_runs(client, name)
     assert parent.info.status == "FINISHED"
     assert not client.search_logged_models([parent.info.experiment_id])
 
@@ -339,7 +341,7 @@ def test_a_model_that_is_gone_holds_nothing_up(projection, client, name, a_study
 def test_the_winner_is_registered(projection, client, name, a_study, keras_file):
     """The winner becomes a version with the alias, tags, and links to its run and model, and back."""
     deliver(projection, a_study(name, models={1: keras_file}, register=f"{name}-model"))
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     version = client.get_model_version_by_alias(f"{name}-model", "champion")
     (model,) = client.search_logged_models([parent.info.experiment_id])
     assert (version.run_id, version.source) == (children[1].info.run_id, f"models:/{model.model_id}")
@@ -353,27 +355,27 @@ def test_a_study_that_goes_on_registers_its_new_winner(projection, client, name,
     records = a_study(name, models={0: keras_file, 1: keras_file}, register=f"{name}-model")
     earlier = StudyClosed(name, "finished", "", NOON + 9, 0, 0.5, {}, "", f"{name}-model", "champion")
     deliver(projection, [*records[:5], earlier, records[0], *records[5:]])
-    _, children = runs_of(client, name)
+    _, children = list_runs(client, name)
     assert len(client.search_model_versions(f"name = '{name}-model'")) == 2
     assert client.get_model_version_by_alias(f"{name}-model", "champion").run_id == children[1].info.run_id
 
 
 def test_an_alias_of_another_study_stays(projection, client, name, a_study, keras_file):
-    """Of two studies under one name the first keeps the alias; the other's winner is the challenger, and says so."""
+    """Of two studies under one name the first keeps the alias; the other's winner is the challenger, and its note states it."""
     first, second = (a_study(f"{name}{part}", models={1: keras_file}, register=f"{name}-model") for part in "ab")
     deliver(projection, [*first, *second])
     before = aliases_of(client, f"{name}-model")
     assert before == {"champion": (f"{name}a", "1"), "challenger": (f"{name}b", "1")}
-    parent, _ = runs_of(client, f"{name}b")
+    parent, _ = list_runs(client, f"{name}b")
     assert "version 2](" in parent.data.tags["mlflow.note.content"]
     assert parent.data.tags["mlflow.note.content"].endswith("(challenger)")
-    noted = everything(client, f"{name}b")
+    noted = read_picture(client, f"{name}b")
     deliver(projection, [second[-1], first[-1], second[-1]])
-    assert (aliases_of(client, f"{name}-model"), everything(client, f"{name}b")) == (before, noted)
+    assert (aliases_of(client, f"{name}-model"), read_picture(client, f"{name}b")) == (before, noted)
 
 
 def test_an_end_that_is_told_again_takes_no_alias_back(projection, client, name, a_study, keras_file):
-    """What a person did with the aliases since a study ended stays, whatever is delivered again; a later end counts."""
+    """A change of aliases by hand after a study's end stays after another delivery; a later end counts."""
     first, second = (a_study(f"{name}{part}", models={0: keras_file, 1: keras_file}, register="own") for part in "ab")
     deliver(projection, [*first, *second])
     client.set_registered_model_alias("own", "champion", "2")
@@ -387,7 +389,7 @@ def test_an_end_that_is_told_again_takes_no_alias_back(projection, client, name,
 
 
 def test_a_refitted_winner_is_its_studys_own(projection, client, name, a_study, keras_file):
-    """The key of a training once more is longer than a trial's; its study takes its own alias over all the same."""
+    """The key of a retraining is longer than a trial's; its study still moves its alias to it."""
     first = a_study(name, models={1: keras_file}, register=f"{name}-model")
     deliver(projection, first)
     again = TrialStarted(name, 1, {}, NOON + 70_000, retraining="refit")
@@ -405,12 +407,12 @@ def aliases_of(client, model):
 
 
 def test_large_trials_are_split_over_requests(projection, client, name, a_study):
-    """More metrics and parameters than MLflow takes at once are all there."""
+    """More metrics and parameters than MLflow accepts in a request are all there."""
     opened = a_study(name)[0]
     points = tuple((epoch, NOON + epoch, {f"m{index}": 1.0 for index in range(30)}) for epoch in range(80))
     params = {f"p{index}": index for index in range(250)}
     deliver(projection, [opened, TrialStarted(name, 0, params, NOON), EpochsRecorded(name, 0, points)])
-    _, children = runs_of(client, name)
+    _, children = list_runs(client, name)
     assert len(children[0].data.params) == 250
     for key in ("m0", "m29"):
         assert len(client.get_metric_history(children[0].info.run_id, key)) == 80
@@ -427,7 +429,7 @@ def test_odd_names_and_values_arrive(projection, client, name, a_study):
         TrialFinished(name, 0, "failed", None, {}, "y" * 20_000, NOON, ""),
     ]
     deliver(projection, records)
-    _, children = runs_of(client, name)
+    _, children = list_runs(client, name)
     assert children[0].data.metrics["f1 _macro__k"] == 0.5
     assert children[0].data.metrics["loss"] != children[0].data.metrics["loss"]
     assert len(children[0].data.params["lr schedule"]) == 6000
@@ -444,7 +446,7 @@ def test_rows_left_behind_find_their_study(home, client, name, a_study):
         later.deliver([records[3]])
     later.remember(records[0])
     deliver(later, records[3:])
-    _, children = runs_of(client, name)
+    _, children = list_runs(client, name)
     assert len(children) == 4
 
 
@@ -452,22 +454,22 @@ def test_a_deleted_run_is_made_anew(projection, client, name, a_study):
     """A run that a person deleted in the UI fails one attempt, and is there again with the next."""
     records = a_study(name)
     deliver(projection, records[:3])
-    _, children = runs_of(client, name)
+    _, children = list_runs(client, name)
     client.delete_run(children[0].info.run_id)
     with pytest.raises(mlflow.MlflowException):
         projection.deliver([records[3]])
     deliver(projection, records[3:])
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     assert (parent.info.status, len(children)) == ("FINISHED", 4)
 
 
 def test_a_deleted_experiment_is_restored(client, home, name, a_study):
-    """An experiment that a person deleted comes back with its runs when the study goes on."""
+    """An experiment that a person deleted comes back with its runs when the study continues."""
     records = a_study(name)
     deliver(connect(home), records[:3])
-    client.delete_experiment(runs_of(client, name)[0].info.experiment_id)
+    client.delete_experiment(list_runs(client, name)[0].info.experiment_id)
     deliver(connect(home), records)
-    parent, children = runs_of(client, name)
+    parent, children = list_runs(client, name)
     assert (parent.info.status, len(children)) == ("FINISHED", 4)
 
 
@@ -493,7 +495,7 @@ def test_no_tensorflow_is_needed(home, name, a_study, keras_file):
 def test_history_is_kept_as_a_table(projection, client, name, a_study, files):
     """The CSV of a trial can be read back from its run."""
     deliver(projection, a_study(name, folder=files))
-    _, children = runs_of(client, name)
+    _, children = list_runs(client, name)
     with open(client.download_artifacts(children[0].info.run_id, "history.csv"), newline="") as lines:  # noqa: PTH123
         assert list(csv.DictReader(lines)) == [{"epoch": "0", "loss": "1.0"}]
 
@@ -515,8 +517,8 @@ def test_studies_of_one_experiment_share_a_view(projection, client, name, a_stud
 
 
 def test_a_study_opened_twice_keeps_its_run(projection, client, name, a_study):
-    """Going on after a pause adds no second parent."""
+    """A study that continues after a pause gets no second parent."""
     opened = a_study(name)[0]
     deliver(projection, [opened, StudyOpened(**{**vars(opened), "started_ms": NOON + 99})])
-    parent, _ = runs_of(client, name)
+    parent, _ = list_runs(client, name)
     assert parent.info.start_time == NOON

@@ -101,7 +101,7 @@ def test_a_taken_port_is_no_obstacle():
 
 
 def test_a_server_ends_with_the_process_that_started_it(tmp_path):
-    """Killed with SIGKILL, that process has no time to end it; nor may the server's own children stay."""
+    """Killed with SIGKILL, that process has no time to end it; and the server's children end too."""
     code = (
         "import os, sys, time\n"
         "from pathlib import Path\n"

@@ -6,7 +6,7 @@ from tracking.mlflow import urls
 
 
 def test_the_environment_decides(tmp_path):
-    """MLFLOW_TRACKING_URI is honoured; otherwise it is a file under the home, artifacts beside it."""
+    """MLFLOW_TRACKING_URI is honoured; otherwise it is a file under the home, with the artifacts next to it."""
     server = {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
     assert urls.resolve_tracking_uri(tmp_path, server) == "http://mlflow:5000"
     assert urls.resolve_artifact_root(tmp_path, server) is None
@@ -29,7 +29,7 @@ def test_the_environment_decides(tmp_path):
     ],
 )
 def test_every_page_opens_for_model_training(address):
-    """Each address says which of MLflow's two modes it is for, after the hash, where the page reads it."""
+    """Each address states which of MLflow's two modes it is for, after the hash, where the page reads it."""
     start, _, route = address.partition("#")
     assert start == "http://h:1/"
     assert route.partition("?")[2].split("&")[-1] == "workflowType=machine_learning"

@@ -1,4 +1,4 @@
-"""Rows on their way to MLflow: nothing lost, nothing out of order, nobody waits."""
+"""Rows on their way to MLflow: nothing lost, nothing out of order, no wait."""
 
 import subprocess
 import sys
@@ -13,11 +13,11 @@ from tracking.outbox.records import EpochsRecorded, ModelDisplaced, StudyOpened,
 
 
 class RefusedError(Exception):
-    """What the target says of a record that it will never take."""
+    """Answer of the target to a record that it never accepts."""
 
 
 class AwayError(Exception):
-    """What the target says while it is away."""
+    """Answer of the target during an outage."""
 
 
 class Target:
@@ -62,11 +62,11 @@ def test_every_kind_of_record_comes_back_as_it_was(store, a_study):
     assert [row.record for row in outbox.read_next_rows("s", 100)] == records
 
 
-def kinds_of(group_rows):
-    return [[(type(row.record).__name__, getattr(row.record, "number", None)) for row in batch] for batch in group_rows]
+def list_kinds(batches):
+    return [[(type(row.record).__name__, getattr(row.record, "number", None)) for row in batch] for batch in batches]
 
 
-def test_what_is_said_of_trials_travels_together(store, a_study):
+def test_rows_of_trials_are_delivered_together(store, a_study):
     """Rows of trials go together in their order, those of the study itself alone; none is left out."""
     outbox = Outbox(store)
     outbox.add([*a_study("s"), ModelDisplaced("s", 1), TrialStarted("s", 4, {}, 1)])
@@ -74,7 +74,7 @@ def test_what_is_said_of_trials_travels_together(store, a_study):
     sent = list(group_rows(rows))
     assert [row for batch in sent for row in batch] == rows
     assert [len(batch) for batch in sent] == [1, 16, 1, 1, 1]
-    assert kinds_of(sent)[1][:4] == [
+    assert list_kinds(sent)[1][:4] == [
         ("TrialStarted", 0),
         ("EpochsRecorded", 0),
         ("EpochsRecorded", 0),
@@ -94,14 +94,14 @@ def test_a_row_that_failed_travels_alone(store):
     outbox = Outbox(store)
     outbox.add([finished(number) for number in range(4)])
     outbox.record_error(outbox.read_next_rows("s", 100)[1:2], "no", attempts=1)
-    assert [[number for _, number in batch] for batch in kinds_of(group_rows(outbox.read_next_rows("s", 100)))] == [
+    assert [[number for _, number in batch] for batch in list_kinds(group_rows(outbox.read_next_rows("s", 100)))] == [
         [0],
         [1],
         [2, 3],
     ]
 
 
-def finished(number):
+def make_finished(number):
     return TrialFinished("s", number, "complete", 1.0, {}, "", 9, "")
 
 
@@ -137,7 +137,7 @@ def test_an_outage_is_waited_out(store, a_study):
 
 
 def test_stopping_during_an_outage_leaves_the_rows(store, a_study):
-    """`stop` returns after its time although the target is away, and says how much waits."""
+    """`stop` returns after its time although the target is away, and returns how much waits."""
     outbox, target = Outbox(store), Target(away=True)
     records = a_study("s")
     outbox.add(records)
@@ -241,7 +241,9 @@ def test_an_error_is_not_stored_where_that_is_no_longer_allowed(store, a_study):
         outbox, allowed = Outbox(store), [True]
         outbox.add(a_study(f"s{away}"))
         target = Target(away=away, refuses=lambda record, allowed=allowed: allowed.clear() is None)
-        target.classify_error = lambda error, away=away, allowed=allowed: allowed.clear() or "outage" if away else "refused"
+        target.classify_error = lambda error, away=away, allowed=allowed: (
+            allowed.clear() or "outage" if away else "refused"
+        )
         running = delivery(store, target, study=f"s{away}", may_deliver=lambda allowed=allowed: bool(allowed))
         running.start()
         until(lambda running=running: not running._is_running())
@@ -249,7 +251,7 @@ def test_an_error_is_not_stored_where_that_is_no_longer_allowed(store, a_study):
 
 
 def test_stopping_in_a_hurry(store, a_study):
-    """Told to hurry, `stop` waits no longer for a target that is away."""
+    """After `hurry`, `stop` waits no longer for a target that is away."""
     Outbox(store).add(a_study("s"))
     running = delivery(store, Target(away=True))
     running.start()
@@ -303,7 +305,7 @@ def test_a_server_at_fault_does_not_hold_up_every_row_for_long(store):
 
 
 def test_the_last_end_of_a_study_stays(store, a_study):
-    """The last `StudyClosed` can be asked for, waiting or delivered, and counts as nothing that waits."""
+    """The last `StudyClosed` can be found, waiting or delivered, and counts as nothing that waits."""
     outbox = Outbox(store)
     *_, closed = a_study("s")
     assert outbox.find_closed("s") is None
@@ -317,7 +319,7 @@ def test_the_last_end_of_a_study_stays(store, a_study):
 
 
 def test_rows_that_say_the_same_are_not_doubled(store, a_study):
-    """Rows that are told again take the place of those that wait; others keep theirs."""
+    """Rows that are added again replace those that wait; others keep theirs."""
     outbox, records = Outbox(store), a_study("s")
     outbox.add([ModelDisplaced("s", 7), *records, *a_study("other")])
     outbox.record_error(outbox.read_next_rows("s", 3)[2:], "no", attempts=3, set_aside=True)

@@ -42,7 +42,7 @@ def test_an_objective_that_is_the_loss_is_drawn_once(tmp_path):
 
 
 def test_a_metric_that_is_missing_has_no_curve(tmp_path):
-    """A metric of some epochs only is drawn where it is; one that nobody reported is left out, name and all."""
+    """A metric of some epochs only is drawn where it is; a metric that was not reported is left out, with its name."""
     draw_learning_curve(tmp_path / "curve.png", [{"loss": 1.0}, {"loss": 0.5, "val_accuracy": 0.9}], "val_accuracy")
     assert colours(tmp_path / "curve.png", (0, 0, 360, 256)) == {GREY}
     assert colours(tmp_path / "curve.png", (360, 0, 720, 256)) == {BLUE}

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tracking.reports.plots import TrialRow, importances, read_history, write_study_plots
+from tracking.reports.plots import TrialRow, compute_importances, read_history, write_study_plots
 
 
 def rows(count):
@@ -51,16 +51,16 @@ def test_a_study_with_little_to_show_is_no_error(tmp_path, trials):
 
 def test_importance_finds_what_matters():
     """The parameter that alone decides the score is the most important, conditional ones included."""
-    weights = importances(rows(40), direction="maximize")
+    weights = compute_importances(rows(40), direction="maximize")
     assert next(iter(weights)) == "learning_rate"
     assert set(weights) <= {"learning_rate", "optimizer", "bias", "momentum"}
 
 
 def test_importance_of_few_or_equal_trials_is_unknown():
-    """With too little to tell, nothing is claimed."""
-    assert importances(rows(4), direction="maximize") == {}
+    """With too few trials there are no importances."""
+    assert compute_importances(rows(4), direction="maximize") == {}
     same = [TrialRow(number, "complete", 1.0, {"a": number}) for number in range(20)]
-    assert importances(same, direction="maximize") == {}
+    assert compute_importances(same, direction="maximize") == {}
 
 
 @pytest.mark.parametrize(("lean", "expected"), [(True, "False True True"), (False, "True True True")])
@@ -71,11 +71,11 @@ def test_importance_needs_no_sklearn(lean, expected):
     """
     code = f"""
 import sys
-from tracking.reports.plots import TrialRow, importances, load_libraries
+from tracking.reports.plots import TrialRow, compute_importances, load_libraries
 load_libraries(lean={lean})
 rows = [TrialRow(at, "complete", at / 40, {{"a": at / 40, "b": float(at % 3)}}) for at in range(40)]
 loaded = "sklearn" in sys.modules
-known = set(importances(rows, direction="maximize")) == {{"a", "b"}}
+known = set(compute_importances(rows, direction="maximize")) == {{"a", "b"}}
 import sklearn
 print(loaded, known, sklearn is not None)
 """

@@ -71,7 +71,7 @@ def test_many_can_create_it_at_once(tmp_path):
 
 
 def test_a_newer_store_is_refused(tmp_path):
-    """A database of a newer version is not touched; the message says to upgrade."""
+    """A database of a newer version is not touched; the message advises an upgrade."""
     Store.open(tmp_path).close()
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         connection.execute("UPDATE kerastudy_about SET value = '99' WHERE key = 'schema_version'")

@@ -1,4 +1,4 @@
-"""Trials written to Optuna's tables at once: the same rows as Optuna's own, and all of them or none."""
+"""Trials written to Optuna's tables at once: the same rows as by Optuna's storage, and all of them or none."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def rows_of(storage, study):
     ids=lambda trial: f"{trial.state.name}-{trial.value}",
 )
 def test_the_rows_are_those_that_optuna_writes(storage, trial):
-    """Table by table a trial is stored as Optuna's own storage stores it, and Optuna reads the same of both."""
+    """Table by table a trial is stored as Optuna's storage stores it, and Optuna reads the same of both."""
     ours, its = new_study(storage, "ours"), new_study(storage, "its")
     storage.create_new_trial(its, trial)
     TrialRows(storage, ours, ()).write([trial])

@@ -39,7 +39,7 @@ def test_submitting_again_adds_nothing(queue):
 
 
 def test_another_file_under_a_taken_name_is_refused(queue):
-    """A name belongs to one study; another digest is an input error that says so."""
+    """A name belongs to one study; another digest is an input error."""
     with pytest.raises(InputError, match='study "digits" exists already'):
         queue.enqueue("digits", "study: digits # changed", "d2")
     queue.amend("digits", "study: digits # changed", "d2")
@@ -100,7 +100,7 @@ def test_a_holder_elsewhere_keeps_it_for_as_long_as_it_renews(queue):
 
 
 def test_no_clock_decides_who_holds_a_study(queue, monkeypatch):
-    """Whatever the wall clock says meanwhile, a holder that renews keeps the study and one that does not loses it."""
+    """Whatever the wall clock shows meanwhile, a holder that renews keeps the study and one that does not loses it."""
     lease = queue.claim("digits", ELSEWHERE, 30)
     monkeypatch.setattr(time, "time", lambda: 4e9)
     monkeypatch.setattr(time, "time_ns", lambda: 4 * 10**18)
@@ -111,8 +111,8 @@ def test_no_clock_decides_who_holds_a_study(queue, monkeypatch):
     assert queue.claim("digits", identify_process(), 0.3)
 
 
-def test_a_wish_reaches_the_holder_alone(queue):
-    """What was asked of one supervisor is not asked of the next."""
+def test_a_control_request_reaches_the_holder_alone(queue):
+    """A control request to one supervisor does not reach the next."""
     lease = queue.claim("digits", identify_process(), 30)
     queue.set_control_request("digits", "pause")
     assert queue.find_control_request("digits") == queue.get("digits").control_request == "pause"

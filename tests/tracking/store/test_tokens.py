@@ -25,7 +25,7 @@ def test_a_token_is_known_again(tokens):
 
 
 def test_nothing_of_the_secret_is_stored(store, tokens):
-    """Whoever reads the database cannot use what is there."""
+    """A reader of the database cannot use what is there."""
     secret = tokens.create("ann", "admin").rpartition("_")[2]
     with store.read() as connection:
         [row] = connection.execute(sa.select(table)).all()
@@ -62,7 +62,7 @@ def test_scopes_take_each_other_in(tokens):
     assert [reader.has_scope(scope) for scope in ("read", "submit", "admin")] == [True, False, False]
 
 
-def test_bad_wishes_are_refused(tokens):
+def test_bad_input_is_refused(tokens):
     """A taken name, no name, an unknown scope, a quota of nothing, a name that is not there."""
     tokens.create("ann", "read")
     with pytest.raises(ConflictError, match="already"):
