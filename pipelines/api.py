@@ -68,10 +68,10 @@ class StudyResult:
         """Return the winner's `keras.Model`, which takes raw columns by name; imports Keras."""
         import keras
 
-        from pipelines.selection.model_locations import past_trial, refit_of
+        from pipelines.selection.model_locations import locate_refit, locate_trial
         from pipelines.training.write_models import ensure_model_file
 
-        locate = refit_of if self.winner.refit else past_trial
+        locate = locate_refit if self.winner.refit else locate_trial
         return keras.models.load_model(ensure_model_file(locate(self.home, self.study, self.best.number)))
 
     def export(self, folder: str | Path, formats: Sequence[str] = ("keras",)) -> tuple[Parity, ...]:
@@ -151,7 +151,7 @@ def run_study(
     from pipelines.operations.run import run_to_end, supervise
     from pipelines.queries.study_reader import StudyReader
 
-    chosen = Home.at(str(home) if home is not None else None)
+    chosen = Home.find(str(home) if home is not None else None)
     with supervise(study, chosen) as supervisor:
         ended = run_to_end(supervisor, listen)
     if ended.winner is None:

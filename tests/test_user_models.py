@@ -95,7 +95,7 @@ def test_conditional_architecture(run, tmp_path):
     kinds = {"mlp": mlp, "cnn": {"epochs", "batch_size", "model_type", "filters"}}
     assert all(set(trial["params"]) == kinds[trial["params"]["model_type"]] for trial in trials)
     assert all(trial["params"].get("units_1", 4) in (4, 12) for trial in trials)
-    client = MlflowClient(urls.make_home_tracking_uri(Home.at(str(tmp_path / "home")).folder))
+    client = MlflowClient(urls.make_home_tracking_uri(Home.find(str(tmp_path / "home")).folder))
     runs = client.search_runs([client.get_experiment_by_name("it").experiment_id], "tags.`kerastudy.kind` = 'trial'")
     shown = {int(found.data.tags["number"]): found.data.params for found in runs}
     assert shown == {t["number"]: {name: str(value) for name, value in t["params"].items()} for t in trials}

@@ -27,7 +27,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from pipelines.integrations.oracle_records import OracleRecorder, OracleSeat, queued_name
+from pipelines.integrations.oracle_records import OracleRecorder, OracleLease, make_queue_name
 from pipelines.search.optuna_search import OptunaSearch, TrialSummary
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
@@ -47,7 +47,7 @@ class TrialPrunedError(keras_tuner.errors.FailedTrialError):  # type: ignore[mis
 
 
 @dataclass
-class _UnderWay:
+class _RunningTrial:
     """A trial in training."""
 
     number: int
@@ -97,36 +97,36 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         super().__init__(objective=objective, max_trials=max_trials, seed=seed or None, **options)
         direction: Direction = "maximize" if self.objective.direction == "max" else "minimize"
         spec = SearchSpec(sampler=sampler, pruner=pruner, seed=seed, startup_trials=startup_trials)
-        place = Home.at(home)
+        place = Home.find(home)
         self._store = Store.open(place.store)
         goal = Objective(self.objective.name, direction)
-        self._seat = OracleSeat(study, goal, max_trials, self._store)
+        self._lease = OracleLease(study, goal, max_trials, self._store)
         storage = self._store.open_optuna_storage()
-        self._search = OptunaSearch(storage, queued_name(study), Space(), goal, spec, epochs=epochs)
+        self._search = OptunaSearch(storage, make_queue_name(study), Space(), goal, spec, epochs=epochs)
         self._recorder = OracleRecorder(study, goal, spec, place, self._store)
-        self._under_way: dict[str, _UnderWay] = {}
+        self._running: dict[str, _RunningTrial] = {}
         self._restore()
-        self._listen()
+        self._watch_epochs()
         atexit.register(self.close)
 
     def close(self) -> None:
         """Send MLflow what it has not got yet, as far as it is there, and let others search; safe to call twice."""
         self._recorder.stop()
-        self._seat.give_up(self._search.trials())
+        self._lease.release(self._search.trials)
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]  # keras_tuner has no types
     def create_trial(self, tuner_id: str) -> Trial:
         """Return the next trial; its hyperparameters answer from Optuna what its model asks for anew."""
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED:
-            self._recorder.closed(self._search.trials())
-            self._seat.give_up(self._search.trials())
+            self._recorder.record_end(self._search.trials)
+            self._lease.release(self._search.trials)
             return trial
         known = dict(trial.hyperparameters.values)
-        if trial.trial_id not in self._under_way:  # a retry
-            self._under_way[trial.trial_id] = _UnderWay(int(trial.trial_id), time.monotonic())
-        trial.hyperparameters = self._asking(int(trial.trial_id), trial.hyperparameters)
-        self._recorder.opened([each.name for each in self.hyperparameters.space])
+        if trial.trial_id not in self._running:  # a retry
+            self._running[trial.trial_id] = _RunningTrial(int(trial.trial_id), time.monotonic())
+        trial.hyperparameters = self._make_hyperparameters(int(trial.trial_id), trial.hyperparameters)
+        self._recorder.record_start([each.name for each in self.hyperparameters.space])
         self._recorder.record_trial_start(int(trial.trial_id), known)
         return trial
 
@@ -135,8 +135,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         asked = self._search.ask()
         assert asked is not None
         number, _ = asked
-        self._under_way[trial_id] = _UnderWay(number, time.monotonic())
-        return {"status": TrialStatus.RUNNING, "values": self._known(number).values}
+        self._running[trial_id] = _RunningTrial(number, time.monotonic())
+        return {"status": TrialStatus.RUNNING, "values": self._collect_known(number).values}
 
     def score_trial(self, trial: Trial) -> None:
         """Score a trial; a score that is not finite is none."""
@@ -152,32 +152,32 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         finally:
             ended = self.trials[trial.trial_id]
             if ended.status in (TrialStatus.COMPLETED, TrialStatus.FAILED):
-                self._ended(ended)
+                self._record_end(ended)
             else:
-                self._under_way.pop(trial.trial_id, None)
+                self._running.pop(trial.trial_id, None)
 
     def reload(self) -> None:
         """Read KerasTuner's files of the project, and of its trials what Optuna knows."""
         super().reload()
         self._restore()
 
-    def _known(self, number: int) -> keras_tuner.HyperParameters:
+    def _collect_known(self, number: int) -> keras_tuner.HyperParameters:
         """Return the hyperparameters that are known so far, with a trial's values of those that are active."""
         hp = self.hyperparameters.copy()
         hp.values = {}
         for each in hp.space:
             if each.name not in hp.values and hp.is_active(each):
-                hp.values[each.name] = self._search.answer(number, make_request(each))
+                hp.values[each.name] = self._search.suggest_value(number, make_request(each))
         return hp
 
-    def _asking(self, number: int, known: keras_tuner.HyperParameters) -> TrialHyperParameters:
+    def _make_hyperparameters(self, number: int, known: keras_tuner.HyperParameters) -> TrialHyperParameters:
         """Return hyperparameters that hold what is known, and put to Optuna what the model asks besides."""
 
         def draw(hyperparameter: Any) -> Value:
             request = make_request(hyperparameter)
-            if not self.tune_new_entries or number not in {each.number for each in self._under_way.values()}:
+            if not self.tune_new_entries or number not in {each.number for each in self._running.values()}:
                 return request.default
-            return self._search.answer(number, request)
+            return self._search.suggest_value(number, request)
 
         asking = TrialHyperParameters({}, draw)
         asking._hps, asking._space, asking.values = known._hps, known._space, dict(known.values)
@@ -185,21 +185,21 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
 
     def _restore(self) -> None:
         """Make KerasTuner's trials of Optuna's; those that were cut off are run again first."""
-        interrupted = {number for number, _ in self._search.interrupted()}
+        interrupted = {number for number, _ in self._search.resume_interrupted()}
         for kept in (self.trials, self.start_order, self.end_order, self._retry_queue, self.ongoing_trials):
             kept.clear()
-        for scored in self._search.trials():
+        for scored in self._search.trials:
             trial_id = f"{scored.number:0{len(str(self.max_trials))}d}"
-            self.trials[trial_id] = self._restored(scored, trial_id)
+            self.trials[trial_id] = self._make_trial(scored, trial_id)
             self.start_order.append(trial_id)
             if scored.number in interrupted:
                 self._retry_queue.insert(0, trial_id)
             else:
                 self.end_order.append(trial_id)
 
-    def _restored(self, scored: TrialSummary, trial_id: str) -> Trial:
+    def _make_trial(self, scored: TrialSummary, trial_id: str) -> Trial:
         if scored.state == "running":  # its values are asked of Optuna again, which gives the same
-            return Trial(self._asking(scored.number, self._known(scored.number)), trial_id, TrialStatus.RUNNING)
+            return Trial(self._make_hyperparameters(scored.number, self._collect_known(scored.number)), trial_id, TrialStatus.RUNNING)
         hp = self.hyperparameters.copy()
         hp.values = dict(scored.params)
         complete = scored.state == "complete"
@@ -207,20 +207,20 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         trial.score, trial.best_step = scored.value if complete else None, (scored.best_epoch or 1) - 1
         return trial
 
-    def _listen(self) -> None:
+    def _watch_epochs(self) -> None:
         """Hear of each epoch through the objective."""
         has_value = self.objective.has_value
 
-        def heard(logs: Mapping[str, Any]) -> bool:
+        def record_epoch(logs: Mapping[str, Any]) -> bool:
             found = bool(has_value(logs))
-            self._epoch_ended({name: float(np.mean(value)) for name, value in logs.items()}, found)
+            self._record_epoch({name: float(np.mean(value)) for name, value in logs.items()}, found)
             return found
 
-        self.objective.has_value = heard
+        self.objective.has_value = record_epoch
 
-    def _epoch_ended(self, metrics: Mapping[str, float], found: bool) -> None:
+    def _record_epoch(self, metrics: Mapping[str, float], found: bool) -> None:
         trial = next(iter(self.ongoing_trials.values()), None)
-        running = self._under_way.get(trial.trial_id) if trial else None
+        running = self._running.get(trial.trial_id) if trial else None
         if running is None:
             return
         epoch = len(running.epochs)
@@ -240,20 +240,20 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         """Raise as KerasTuner does, but take a pruned trial for no failure."""
         failed = [self.trials[trial_id].status == TrialStatus.FAILED for trial_id in self.end_order]
         pruned = [self._is_pruned(self.trials[trial_id]) for trial_id in self.end_order]
-        last = [one and not other for one, other in zip(failed, pruned, strict=True)][-self._most_failures :]
-        if len(last) == self._most_failures and all(last):
+        last = [one and not other for one, other in zip(failed, pruned, strict=True)][-self._failure_limit :]
+        if len(last) == self._failure_limit and all(last):
             message = self.trials[self.end_order[-1]].message or ""
-            raise RuntimeError(f"{self._most_failures} trials in a row failed, the last one with:\n{message}")
+            raise RuntimeError(f"{self._failure_limit} trials in a row failed, the last one with:\n{message}")
 
     @property
-    def _most_failures(self) -> int:
+    def _failure_limit(self) -> int:
         return int(self.max_consecutive_failed_trials)
 
     def _is_pruned(self, trial: Trial) -> bool:
         return TrialPrunedError.__name__ in str(trial.message) or str(trial.message).startswith(_PRUNED)
 
-    def _ended(self, trial: Trial) -> None:
-        running = self._under_way.pop(trial.trial_id)
+    def _record_end(self, trial: Trial) -> None:
+        running = self._running.pop(trial.trial_id)
         complete = trial.status == TrialStatus.COMPLETED
         at_best = trial.best_step if trial.best_step < len(running.epochs) else None
         scored = TrialSummary(
@@ -263,14 +263,14 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             params={name: value for name, value in trial.hyperparameters.values.items() if value is not None},
             best_epoch=trial.best_step + 1 if complete else None,
             seconds=time.monotonic() - running.started,
-            reason=_reason(trial, running),
+            reason=_find_reason(trial, running),
             metrics=running.epochs[at_best][2] if complete and at_best is not None else {},
         )
-        self._recorder.trial_ended(scored, running.epochs, [*self._search.trials(), scored])
+        self._recorder.record_trial_end(scored, running.epochs, [*self._search.trials, scored])
         self._search.tell(scored)
 
 
-def _reason(trial: Trial, running: _UnderWay) -> str:
+def _find_reason(trial: Trial, running: _RunningTrial) -> str:
     if running.pruned:
         return f"{_PRUNED}{len(running.epochs)}"
     lines = [line for line in str(trial.message or "").splitlines() if line.strip()]

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
-from pipelines.search.optuna_search import TrialSummary, best_of, count_by_state
+from pipelines.search.optuna_search import TrialSummary, find_best, count_by_state
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
@@ -35,17 +35,17 @@ _LEASE_TTL_S = 86_400.0
 _SPACE = "keras_tuner/"
 
 
-def queued_name(study: str) -> str:
+def make_queue_name(study: str) -> str:
     """Return the name of a tuner's study in the queue and in Optuna, which no study file can have."""
     return _SPACE + study
 
 
-def recorded_name(queued: str) -> str:
+def make_record_name(queued: str) -> str:
     """Return what MLflow and the outbox call a study, of a tuner or of a study file, that the queue knows."""
     return queued.removeprefix(_SPACE)
 
 
-def goal_of(record: StudyRecord) -> tuple[Objective, int] | None:
+def read_goal(record: StudyRecord) -> tuple[Objective, int] | None:
     """Return objective and number of trials of a tuner's study; None for one that has a study file."""
     if not record.name.startswith(_SPACE):
         return None
@@ -53,7 +53,7 @@ def goal_of(record: StudyRecord) -> tuple[Objective, int] | None:
     return Objective(said["metric"], said["direction"]), said["trials"]
 
 
-class OracleSeat:
+class OracleLease:
     """Holds a tuner's study in the queue while a process searches it."""
 
     def __init__(self, study: str, objective: Objective, trials: int, store: Store) -> None:
@@ -63,12 +63,12 @@ class OracleSeat:
             InputError: if it was begun with another objective.
             StudyBusyError: if another process searches it.
         """
-        self._name = queued_name(study)
+        self._name = make_queue_name(study)
         self._objective = objective
         self._trials = trials
         self._queue = StudyQueue(store)
         known = self._queue.find(self._name)
-        goal = goal_of(known) if known else None
+        goal = read_goal(known) if known else None
         if goal and goal[0] != objective:
             before = f"{goal[0].direction} {goal[0].metric}"
             message = f"was begun to {before}, and not to {objective.direction} {objective.metric}"
@@ -82,20 +82,20 @@ class OracleSeat:
         self._queue.set_state(self._name, "running")
         self._is_held = True
 
-    def tell(self, trials: Sequence[TrialSummary]) -> None:
+    def record_progress(self, trials: Sequence[TrialSummary]) -> None:
         """Note how the study stands."""
-        best = best_of(trials, self._objective)
+        best = find_best(trials, self._objective)
         counts = count_by_state(trials)
         value = best.value if best else None
         self._queue.set_result(self._name, winner=best.number if best else None, best_value=value, counts=counts)
 
-    def give_up(self, trials: Sequence[TrialSummary]) -> None:
+    def release(self, trials: Sequence[TrialSummary]) -> None:
         """Note how the study ended, and let others search it; safe to call twice."""
         if not self._is_held:
             return
         self._is_held = False
         ended = sum(trial.state != "running" for trial in trials)
-        self.tell(trials)
+        self.record_progress(trials)
         self._queue.set_state(self._name, "finished" if ended >= self._trials else "paused", f"{ended} trials")
         if self._lease is not None:
             self._queue.release(self._lease)
@@ -113,7 +113,7 @@ class OracleRecorder:
         self._outbox = Outbox(store)
         self._delivery: OutboxDispatcher | None = None
 
-    def opened(self, parameters: Sequence[str]) -> None:
+    def record_start(self, parameters: Sequence[str]) -> None:
         """Record that the study goes on, unless that is recorded, and begin to deliver."""
         if self._delivery is not None:
             return
@@ -143,13 +143,13 @@ class OracleRecorder:
         """Record that a trial begins, with the values that are known."""
         self._outbox.add([TrialStarted(self._study, number, dict(values), now_ms())])
 
-    def trial_ended(
+    def record_trial_end(
         self, trial: TrialSummary, epochs: Sequence[tuple[int, int, Mapping[str, float]]], trials: Sequence[TrialSummary]
     ) -> None:
         """Record a trial's end; `trials` are all so far."""
         if trial.state == "running":
             raise ValueError(f"trial {trial.number} has not ended")
-        best = best_of(trials, self._objective)
+        best = find_best(trials, self._objective)
         rows: list[Record] = [ParametersDrawn(self._study, trial.number, dict(trial.params))]
         if epochs:
             rows.append(EpochsRecorded(self._study, trial.number, tuple(epochs)))
@@ -171,11 +171,11 @@ class OracleRecorder:
         )
         self._outbox.add(rows)
 
-    def closed(self, trials: Sequence[TrialSummary]) -> None:
+    def record_end(self, trials: Sequence[TrialSummary]) -> None:
         """Record the study's end, and wait until MLflow has everything, for a while."""
         if self._delivery is None:
             return
-        best = best_of(trials, self._objective)
+        best = find_best(trials, self._objective)
         closed = StudyClosed(
             study=self._study,
             state="finished" if best else "failed",

@@ -26,7 +26,7 @@ from pipelines.export.jobs import COMPARE_MODELS
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import TrialRow
 from pipelines.recording import records
-from pipelines.selection.model_locations import handed_over, is_refitted
+from pipelines.selection.model_locations import find_winning_model, is_refitted
 from pipelines.spec.section import parse_alias
 from pipelines.study.study import Study
 from pipelines.training.messages import PastTrial
@@ -88,7 +88,7 @@ class _Candidate:
     @property
     def model(self) -> PastTrial:
         """The delivered model's location: the trial's refit if there is one."""
-        return handed_over(self.study, self.home, self.trial.number)
+        return find_winning_model(self.study, self.home, self.trial.number)
 
     @property
     def folder(self) -> Path:
@@ -214,7 +214,7 @@ def _list_notes(candidate: _Candidate, comparison: ModelComparison, holder: Know
 def _register(candidate: _Candidate, registry: Registry) -> KnownVersion:
     """Register the trial's model as a version."""
     spec, data = candidate.study.spec, candidate.home.data(candidate.study.name)
-    records.write_mlflow_model(candidate.folder, data, anew=False)
+    records.write_mlflow_model(candidate.folder, data, overwrite=False)
     value = candidate.trial.values[0] if candidate.trial.values else ""
     tags = {"metric": candidate.metric, "value": str(value), "dataset_digest": candidate.summary.digest}
     saved, number = candidate.folder / records.MLFLOW_MODEL, candidate.trial.number

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pipelines.data.prepared_folder import load_summary
-from pipelines.integrations.oracle_records import goal_of, queued_name, recorded_name
+from pipelines.integrations.oracle_records import make_queue_name, make_record_name, read_goal
 from pipelines.queries.record_reader import load_record
 from pipelines.queries.study_reader import StudyReader
-from pipelines.recording.backfill import Backfill, Before, backfill_study
+from pipelines.recording.backfill import Backfill, PreviousRecords, backfill_study
+from pipelines.study.context import StudyContext
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.mlflow.sink import make_home_sink_factory
@@ -100,7 +101,7 @@ def sync(home: Home, studies: Sequence[str], patience_s: float, monitor: SyncMon
             StudyQueue(store).get(name)
         for name in studies or Outbox(store).list_studies():
             try:
-                done = _sync(home, store, recorded_name(name), patience_s, monitor)
+                done = _sync(home, store, make_record_name(name), patience_s, monitor)
             except StudyBusyError as error:
                 if studies:
                     raise
@@ -127,7 +128,7 @@ def rebuild(home: Home, name: str, patience_s: float, monitor: SyncMonitor) -> R
         StudyBusyError: if another process works on it.
     """
     with _open_store(home) as store:
-        if goal_of(StudyQueue(store).get(name)):
+        if read_goal(StudyQueue(store).get(name)):
             message = f"{name} is searched by KerasTuner's own tuner, and the files of its trials are not in this home"
             raise InputError(f"{message}: its MLflow runs cannot be rebuilt")
         with _hold(store, name) as leases:
@@ -159,11 +160,10 @@ def _backfill(home: Home, store: Store, record: StudyRecord) -> Backfill:
     if not (data / "summary.json").exists():
         raise InputError(f"{data} is gone: name the --home that {record.name} was run with")
     outbox = Outbox(store)
-    before = Before(next(iter(outbox.list_opened(record.name)), None), outbox.find_closed(record.name))
+    context = StudyContext.from_study(load_record(record), load_summary(data), home)
+    previous = PreviousRecords(next(iter(outbox.list_opened(record.name)), None), outbox.find_closed(record.name))
     retrainings = Retrainings(store).list(record.name)
-    backfill = backfill_study(
-        load_record(record), load_summary(data), record, before, home, store.open_optuna_storage(), retrainings
-    )
+    backfill = backfill_study(context, record, previous, store.open_optuna_storage(), retrainings)
     if backfill is None:
         raise InputError(f"{record.name} has not started: there is nothing to rebuild")
     return backfill
@@ -215,7 +215,7 @@ def _hold(store: Store, name: str) -> Iterator[LeaseKeeper]:
     queue = StudyQueue(store)
     leases = LeaseKeeper(store)
     try:
-        for each in (name, queued_name(name)):
+        for each in (name, make_queue_name(name)):
             if queue.find(each) is not None:
                 leases.claim(each)
         yield leases

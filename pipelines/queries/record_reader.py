@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from pipelines.integrations.oracle_records import goal_of
-from pipelines.search.optuna_search import TrialSummary, best_of, summarize_trials
-from pipelines.search.space_evolution import current_name
+from pipelines.integrations.oracle_records import read_goal
+from pipelines.search.optuna_search import TrialSummary, find_best, summarize_trials
+from pipelines.search.space_evolution import find_current_name
 from pipelines.study.objective import Objective
 from pipelines.study.stored import is_unchecked, load_stored_study
 from pipelines.study.study import Study
@@ -91,7 +91,7 @@ class RecordReader:
         if is_unchecked(record):
             return None
         try:
-            return self._load(current_name(self._optuna, record.name))
+            return self._load(find_current_name(self._optuna, record.name))
         except KeyError:
             return None
 
@@ -106,7 +106,7 @@ class RecordReader:
 
     def collect_facts(self, record: StudyRecord) -> StudyFacts:
         """Return a study's facts, from its file or from KerasTuner's oracle."""
-        if goal := goal_of(record):
+        if goal := read_goal(record):
             return StudyFacts(_OF_THE_TUNER, _OF_THE_TUNER, *goal, record.name.partition("/")[2])
         study = load_record(record)
         spec = study.spec
@@ -116,7 +116,7 @@ class RecordReader:
 
     def locate_folder(self, record: StudyRecord) -> str:
         """Return the folder of a study's files."""
-        return _OF_THE_TUNER if goal_of(record) else str(self._home.study(record.name))
+        return _OF_THE_TUNER if read_goal(record) else str(self._home.study(record.name))
 
     def read_objective(self, study: Study, record: StudyRecord) -> Objective:
         """Return a study's objective; before its data is read, as far as its file states it.
@@ -141,7 +141,7 @@ def load_record(record: StudyRecord) -> Study:
     Raises:
         InputError: if KerasTuner's own tuner searches it: data and models are not in this home.
     """
-    if goal_of(record):
+    if read_goal(record):
         raise InputError(
             f"{record.name} is searched by KerasTuner's own tuner, which keeps its data and models itself: take "
             "tuner.get_best_models()"
@@ -155,4 +155,4 @@ def find_winner(record: StudyRecord, trials: Sequence[TrialSummary], objective: 
         for trial in trials:
             if trial.number == record.winner:
                 return trial
-    return best_of(trials, objective)
+    return find_best(trials, objective)

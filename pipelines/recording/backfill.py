@@ -1,55 +1,48 @@
-"""A study told to MLflow anew: the rows that its supervisor would have written, from the store and the files alone.
+"""Backfill of a study: its records for MLflow, built from the store and the files of its trials alone.
 
-Times are those that the store and the files hold, so that telling a study twice changes nothing. What MLflow has of it
-already stays: its runs are found again, and a point that is there is not added a second time.
+Times are those that the store and the files hold, so that a second backfill changes nothing. Runs that MLflow has are
+found again, and a metric point that it has is not added a second time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 from zipfile import BadZipFile
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from pipelines.data.prepared import DataSummary
-from pipelines.recording import records
-from pipelines.search.optuna_search import (
-    TrialSummary,
-    best_of,
-    count_by_state,
-    find_pareto_front,
-    summarize_trials,
-    worth_keeping,
+from pipelines.recording.records import (
+    MLFLOW_MODEL,
+    StudyOutcome,
+    build_epochs_recorded,
+    build_retraining_finished,
+    build_study_closed,
+    build_study_opened,
+    build_trial_finished,
+    write_mlflow_model,
 )
-from pipelines.search.space_evolution import changes_of, generations
-from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, finalists_of, folds_of
-from pipelines.selection.model_locations import is_refitted, test_scores
-from pipelines.study.model_hyperparameters import find_undeclared, read_requests
-from pipelines.study.objective import Objective
-from pipelines.study.study import Study
+from pipelines.search.optuna_search import TrialSummary, find_best, select_kept, summarize_trials
+from pipelines.search.space_evolution import list_generations, read_changes
+from pipelines.selection.evaluate import read_test_scores
+from pipelines.selection.finalists import ENSEMBLE, REFIT, count_folds, rank_finalists
+from pipelines.selection.model_locations import is_refitted
+from pipelines.study.context import StudyContext
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import WEIGHTS_FILE, read_epochs, read_result
-from pipelines.workspace.home import Home
 from tracking.outbox.records import ModelDisplaced, Record, StudyClosed, StudyOpened, StudyState, TrialStarted
 from tracking.store.retrainings import Retraining
 from tracking.store.study_queue import StudyRecord
 
-_AT_REST: Final[Mapping[str, StudyState]] = {
-    "finished": "finished",
-    "failed": "failed",
-    "cancelled": "cancelled",
-    "paused": "paused",
-}
-_NOBODY: Final = "nobody works on it; run the same file again to go on"
+_INTERRUPTED: Final = "nobody works on it; run the same file again to go on"
 
 
 @dataclass(frozen=True)
-class Before:
-    """The rows of a study's last opening and of its last end or pause, as far as they are known."""
+class PreviousRecords:
+    """Records of a study's last start and of its last end or pause, where the outbox has them."""
 
     opened: StudyOpened | None
     closed: StudyClosed | None
@@ -57,11 +50,11 @@ class Before:
 
 @dataclass(frozen=True)
 class Backfill:
-    """A study's rows.
+    """Records of a study.
 
     Attributes:
-        trials: how many trials they tell of.
-        notes: what could not be told, and why.
+        trials: number of trials that they describe.
+        notes: what is missing in them, and why.
     """
 
     records: tuple[Record, ...]
@@ -70,219 +63,202 @@ class Backfill:
 
 
 def backfill_study(
-    study: Study,
-    summary: DataSummary,
+    context: StudyContext,
     record: StudyRecord,
-    before: Before,
-    home: Home,
+    previous: PreviousRecords,
     storage: optuna.storages.BaseStorage,
     retrainings: Sequence[Retraining] = (),
 ) -> Backfill | None:
-    """Return all that there is to tell of a study; None where it has not begun.
+    """Return all records of a study; None where it has not started.
 
     Args:
-        study: the study.
-        summary: its prepared data.
-        record: how the queue has it.
-        before: what was told of its beginning and its end, for the times of them.
-        home: where its files are.
+        context: the study.
+        record: its entry in the queue.
+        previous: the records of its start and its end, for their times.
         storage: Optuna's.
-        retrainings: further trainings of its trials.
+        retrainings: all retrainings of its trials.
     """
     try:
-        lived = [optuna.load_study(study_name=name, storage=storage) for name in generations(storage, study.name)]
+        generations = [
+            optuna.load_study(study_name=name, storage=storage) for name in list_generations(storage, context.name)
+        ]
     except KeyError:
         return None
-    objective = study.resolve_objective(summary.task.kind)
-    today = summarize_trials(lived[-1])
-    telling = _Telling(study, objective, summary.folds, home, today)
-    trials = [row for generation in lived for row in telling.ended(generation)]
-    trials += telling.under_way(lived[-1])
-    opened = _opened(study, objective, summary, record, before.opened, home, trials)
-    displaced = [ModelDisplaced(study.name, trial.number) for trial in today if telling.is_displaced(trial)]
-    count = sum(isinstance(row, TrialStarted) for row in trials)
-    trials += telling.executed(retrainings)
-    finalists = finalists_of(today, retrainings, study.spec.selection, objective)
-    last_ms = telling.latest_ms or opened.started_ms
-    end = _closed(study, objective, record, before.closed, home, today, last_ms, finalists)
-    return Backfill((opened, *trials, *displaced, end), count, tuple(telling.notes))
+    latest = summarize_trials(generations[-1])
+    trials = _TrialBackfill(context, latest)
+    rows = [row for generation in generations for row in trials.backfill_ended(generation)]
+    rows += trials.backfill_running(generations[-1])
+    count = sum(isinstance(row, TrialStarted) for row in rows)
+    opened = _build_opened(context, record, previous.opened, rows)
+    displaced = [ModelDisplaced(context.name, trial.number) for trial in latest if trials.is_displaced(trial)]
+    rows += trials.backfill_retrainings(retrainings)
+    end = _build_closed(context, _find_outcome(context, record, latest, retrainings), latest, previous.closed)
+    end = replace(end, finished_ms=end.finished_ms or trials.latest_ms or opened.started_ms)
+    return Backfill((opened, *rows, *displaced, end), count, tuple(trials.notes))
 
 
-class _Telling:
-    """The trials of a study, told in the order in which they ended.
+class _TrialBackfill:
+    """Records of a study's trials, in the order in which the trials ended.
+
+    Args:
+        context: the study.
+        latest: its trials in the latest generation of its space.
 
     Attributes:
-        latest_ms: when the last one ended.
-        notes: what could not be told, and why.
+        latest_ms: end of the last trial or retraining.
+        notes: what is missing, and why.
     """
 
-    def __init__(self, study: Study, objective: Objective, folds: int, home: Home, today: Sequence[TrialSummary]) -> None:
-        self._study = study
-        self._objective = objective
-        self._folds = folds
-        self._home = home
-        self._today = today
-        self._kept = {trial.number for trial in worth_keeping(today, objective, study.spec.models_kept)}
-        self._ranked = {trial.number for trial in today if trial.state == "complete" and trial.fits}
+    def __init__(self, context: StudyContext, latest: Sequence[TrialSummary]) -> None:
+        self._context = context
+        self._home = context.home
+        self._folds = context.summary.folds
+        self._latest = latest
+        self._kept = {trial.number for trial in select_kept(latest, context.objective, context.spec.models_kept)}
+        self._ranked = {trial.number for trial in latest if trial.state == "complete" and trial.fits}
         self.latest_ms = 0
         self.notes: list[str] = []
 
     def is_displaced(self, trial: TrialSummary) -> bool:
-        """Say whether a trial's model may have been kept once, and is not now."""
-        return trial.state == "complete" and not self._keeps(trial.number)
+        """Return whether a trial's model may have been kept once, and is not now."""
+        return trial.state == "complete" and not self._keeps_model(trial.number)
 
-    def _keeps(self, number: int) -> bool:
-        """Say whether a trial's model is kept: those that no longer fit the space keep what they had."""
+    def _keeps_model(self, number: int) -> bool:
+        """Return whether a trial's model is kept; one outside of today's space keeps the model that it has."""
         if number in self._ranked:
             return number in self._kept
-        return (self._home.trial(self._study.name, number) / records.MLFLOW_MODEL).exists()
+        return (self._home.trial(self._context.name, number) / MLFLOW_MODEL).exists()
 
-    def ended(self, generation: optuna.Study) -> Iterator[Record]:
-        """Yield what there is to tell of the trials that ended in a generation."""
+    def backfill_ended(self, generation: optuna.Study) -> Iterator[Record]:
+        """Yield the records of the trials that ended in a generation of the space."""
+        objective = self._context.objective
         frozen = {trial.number: trial for trial in generation.get_trials(deepcopy=False)}
-        scored = [trial for trial in summarize_trials(generation) if trial.state != "running"]
-        carried = changes[-1].before if (changes := changes_of(generation)) else 0
-        best = best_of([trial for trial in scored if trial.number < carried], self._objective)
-        own = [trial for trial in scored if trial.number >= carried]
-        for trial in sorted(own, key=lambda each: (_ended_ms(frozen[each.number]), each.number)):
-            best = best_of([best, trial] if best else [trial], self._objective)
-            yield from self._trial(trial, frozen[trial.number], best)
+        ended = [trial for trial in summarize_trials(generation) if trial.state != "running"]
+        carried = changes[-1].before if (changes := read_changes(generation)) else 0
+        best = find_best([trial for trial in ended if trial.number < carried], objective)
+        new = [trial for trial in ended if trial.number >= carried]
+        for trial in sorted(new, key=lambda each: (_read_end_ms(frozen[each.number]), each.number)):
+            best = find_best([best, trial] if best else [trial], objective)
+            yield from self._backfill_trial(trial, frozen[trial.number], best)
 
-    def under_way(self, generation: optuna.Study) -> Iterator[Record]:
-        """Yield what there is to tell of the trials that have not ended."""
+    def backfill_running(self, generation: optuna.Study) -> Iterator[Record]:
+        """Yield the records of the trials that have not ended."""
         frozen = {trial.number: trial for trial in generation.get_trials(deepcopy=False)}
         for trial in summarize_trials(generation):
             if trial.state == "running":
-                yield from self._begun(trial, frozen[trial.number])
+                yield from self._backfill_start(trial, frozen[trial.number])
 
-    def executed(self, retrainings: Sequence[Retraining]) -> Iterator[Record]:
-        """Yield what there is to tell of further trainings, in the order in which they ended."""
-        params = {trial.number: trial.params for trial in self._today}
+    def backfill_retrainings(self, retrainings: Sequence[Retraining]) -> Iterator[Record]:
+        """Yield the records of retrainings, in the order in which they ended."""
+        params = {trial.number: trial.params for trial in self._latest}
         for each in sorted(retrainings, key=lambda retraining: retraining.ended_ms):
             if each.name == ENSEMBLE or each.number not in params:
                 continue
-            folder = self._home.retraining(each.study, each.number, each.name)
-            yield TrialStarted(each.study, each.number, dict(params[each.number]), each.started_ms, retraining=each.name)
-            folds = folds_of(each.name, self._folds)
-            yield from records.build_epochs_recorded(each.study, each.number, read_epochs(folder), folds, retraining=each.name)
+            study, number = each.study, each.number
+            folder = self._home.retraining(study, number, each.name)
+            yield TrialStarted(study, number, dict(params[number]), each.started_ms, retraining=each.name)
+            folds = count_folds(each.name, self._folds)
+            yield from build_epochs_recorded(study, number, read_epochs(folder), folds, retraining=each.name)
             if each.name == REFIT:
-                records.write_mlflow_model(folder, self._home.data(each.study), anew=False)
+                write_mlflow_model(folder, self._home.data(study), overwrite=False)
             self.latest_ms = max(self.latest_ms, each.ended_ms)
-            yield records.build_retraining_finished(each, self._home, keeps_model=each.name == REFIT)
+            yield build_retraining_finished(each, self._home, keeps_model=each.name == REFIT)
 
-    def _begun(self, trial: TrialSummary, frozen: FrozenTrial) -> Iterator[Record]:
-        yield TrialStarted(self._study.name, trial.number, dict(trial.params), _began_ms(frozen))
-        yield from records.build_epochs_recorded(self._study.name, trial.number, self._epochs(trial), self._folds)
+    def _backfill_start(self, trial: TrialSummary, frozen: FrozenTrial) -> Iterator[Record]:
+        study = self._context.name
+        yield TrialStarted(study, trial.number, dict(trial.params), _to_ms(frozen.datetime_start))
+        yield from build_epochs_recorded(study, trial.number, self._read_epochs(trial), self._folds)
 
-    def _trial(self, trial: TrialSummary, frozen: FrozenTrial, best: TrialSummary | None) -> Iterator[Record]:
-        yield from self._begun(trial, frozen)
+    def _backfill_trial(self, trial: TrialSummary, frozen: FrozenTrial, best: TrialSummary | None) -> Iterator[Record]:
+        yield from self._backfill_start(trial, frozen)
         if self._folds > 1:
-            yield from records.build_epochs_recorded(self._study.name, trial.number, self._mean(trial), self._folds, mean=True)
-        keeps = trial.state == "complete" and self._keeps(trial.number)
+            mean = self._read_mean(trial)
+            yield from build_epochs_recorded(self._context.name, trial.number, mean, self._folds, mean=True)
+        keeps = trial.state == "complete" and self._keeps_model(trial.number)
         if keeps:
             self._write_model(trial)
-        ended_ms = _ended_ms(frozen)
+        ended_ms = _read_end_ms(frozen)
         self.latest_ms = max(self.latest_ms, ended_ms)
-        yield records.build_trial_finished(
-            self._study.name,
-            trial,
-            self._objective,
-            self._home,
-            keeps_model=keeps,
-            best_so_far=best.value if best else None,
-            finished_ms=ended_ms,
+        best_so_far = best.value if best else None
+        yield build_trial_finished(
+            self._context, trial, keeps_model=keeps, best_so_far=best_so_far, finished_ms=ended_ms
         )
 
-    def _epochs(self, trial: TrialSummary) -> Sequence[EpochDone]:
-        """Return the epochs that a trial reported, or, where that is lost, those of its result."""
-        epochs = read_epochs(self._home.trial(self._study.name, trial.number))
+    def _read_epochs(self, trial: TrialSummary) -> Sequence[EpochDone]:
+        """Return the epochs that a trial reported; where their file is lost, those of its result."""
+        epochs = read_epochs(self._home.trial(self._context.name, trial.number))
         if not epochs and self._folds == 1:
-            epochs = self._mean(trial)
+            epochs = self._read_mean(trial)
         if not epochs and trial.state == "complete":
             self.notes.append(f"trial {trial.number}: its epochs are not in its folder, and its curve stays empty")
         return epochs
 
-    def _mean(self, trial: TrialSummary) -> tuple[EpochDone, ...]:
-        """Return the curve in a trial's result: of several folds the mean."""
+    def _read_mean(self, trial: TrialSummary) -> tuple[EpochDone, ...]:
+        """Return the curve in a trial's result: with folds, the mean over them."""
         try:
-            result = read_result(self._home.trial(self._study.name, trial.number))
+            result = read_result(self._home.trial(self._context.name, trial.number))
         except (ValueError, TypeError, KeyError) as error:
             self.notes.append(f"trial {trial.number}: its result cannot be read: {error}")
             return ()
         return result.epochs if result else ()
 
     def _write_model(self, trial: TrialSummary) -> None:
-        folder = self._home.trial(self._study.name, trial.number)
+        folder = self._home.trial(self._context.name, trial.number)
         try:
-            records.write_mlflow_model(folder, self._home.data(self._study.name), anew=False)
+            write_mlflow_model(folder, self._home.data(self._context.name), overwrite=False)
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             self.notes.append(f"trial {trial.number}: its model cannot be read: {error}")
-        # A fleet leaves weights, and the models that are kept are written from them when the study ends.
-        if not (folder / records.MLFLOW_MODEL).exists() and not (folder / WEIGHTS_FILE).exists():
-            self.notes.append(f"trial {trial.number}: its model is not in its folder, and cannot be told")
+        # A fleet writes weights only, and the kept models are written from them when the study ends.
+        if not (folder / MLFLOW_MODEL).exists() and not (folder / WEIGHTS_FILE).exists():
+            self.notes.append(f"trial {trial.number}: its model is not in its folder, and its run gets none")
 
 
-def _opened(
-    study: Study,
-    objective: Objective,
-    summary: DataSummary,
-    record: StudyRecord,
-    before: StudyOpened | None,
-    home: Home,
-    trials: Sequence[Record],
+def _build_opened(
+    context: StudyContext, record: StudyRecord, previous: StudyOpened | None, rows: Sequence[Record]
 ) -> StudyOpened:
-    first_ms = min([row.started_ms for row in trials if isinstance(row, TrialStarted)], default=None)
-    # A study that went on after a pause was opened again after its first trials.
-    is_first = before is not None and (first_ms is None or before.started_ms <= first_ms)
-    began_ms = before.started_ms if before is not None and is_first else record.created_ms
-    asked = read_requests(home.study(study.name)) if study.searches_undeclared else ()
-    loose = find_undeclared(asked, study.space.parameters)
-    names = [each.name for each in loose]
-    return records.build_study_opened(study, objective, summary, home, started_ms=began_ms, undeclared=names)
+    first_ms = min([row.started_ms for row in rows if isinstance(row, TrialStarted)], default=None)
+    # A study that continued after a pause was opened again after its first trials.
+    is_first = previous is not None and (first_ms is None or previous.started_ms <= first_ms)
+    started_ms = previous.started_ms if previous is not None and is_first else record.created_ms
+    return build_study_opened(context, started_ms=started_ms)
 
 
-def _closed(
-    study: Study,
-    objective: Objective,
-    record: StudyRecord,
-    before: StudyClosed | None,
-    home: Home,
-    trials: Sequence[TrialSummary],
-    latest_ms: int,
-    finalists: Sequence[Finalist],
-) -> StudyClosed:
-    """Return how the study stands: ended, paused, or left behind by a supervisor that was killed."""
-    state = _AT_REST.get(record.state, "paused")
-    best = best_of(trials, objective)
-    if state == "finished":
-        best = next((trial for trial in trials if trial.number == record.winner), best)
-    row = records.build_study_closed(
-        study,
+def _find_outcome(
+    context: StudyContext, record: StudyRecord, trials: Sequence[TrialSummary], retrainings: Sequence[Retraining]
+) -> StudyOutcome:
+    """Return the state of a study: ended, paused, or interrupted because its supervisor was killed."""
+    is_at_rest = record.state in get_args(StudyState) and record.state != "running"
+    state: StudyState = record.state if is_at_rest else "paused"  # type: ignore[assignment]
+    reason = record.reason if is_at_rest else _INTERRUPTED
+    study, home, best = context.study, context.home, find_best(trials, context.objective)
+    if state != "finished":
+        return StudyOutcome(state, reason, best)
+    best = next((trial for trial in trials if trial.number == record.winner), best)
+    return StudyOutcome(
         state,
-        record.reason if record.state in _AT_REST else _NOBODY,
-        home,
-        best=best,
-        trials=count_by_state(trials),
-        test=test_scores(study, home, best.number) if best and state == "finished" else {},
-        finished_ms=latest_ms,
-        finalists=finalists if state == "finished" else (),
-        retraining=REFIT if best and is_refitted(study, home, best.number) else "",
-        pareto_front=find_pareto_front(trials, objective) if objective.goals else (),
+        reason,
+        best,
+        read_test_scores(study, home, best.number) if best else {},
+        rank_finalists(trials, retrainings, context.spec.selection, context.objective),
+        REFIT if best and is_refitted(study, home, best.number) else "",
     )
-    if before is None or (before.state, before.winner) != (state, row.winner):
-        return row
-    return replace(row, finished_ms=before.finished_ms, test=row.test or before.test)
 
 
-def _began_ms(trial: FrozenTrial) -> int:
-    return _ms(trial.datetime_start)
+def _build_closed(
+    context: StudyContext, outcome: StudyOutcome, trials: Sequence[TrialSummary], previous: StudyClosed | None
+) -> StudyClosed:
+    """Return the record of the study's end; its time is 0 where no previous record has it."""
+    closed = build_study_closed(context, outcome, trials, finished_ms=0)
+    if previous is None or (previous.state, previous.winner) != (outcome.state, closed.winner):
+        return closed
+    return replace(closed, finished_ms=previous.finished_ms, test=closed.test or previous.test)
 
 
-def _ended_ms(trial: FrozenTrial) -> int:
-    return _ms(trial.datetime_complete)
+def _read_end_ms(trial: FrozenTrial) -> int:
+    return _to_ms(trial.datetime_complete)
 
 
-def _ms(at: datetime | None) -> int:
+def _to_ms(at: datetime | None) -> int:
     if at is None:
-        raise AssertionError("Optuna notes when a trial begins and when it ends")
+        raise AssertionError("Optuna stores the start and the end of a trial")
     return int(at.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""Turns what happens in a study into rows for MLflow and the files that go with them."""
+"""Recorder of a study: its records for MLflow in the outbox, its results in the store, and the files of its report."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from pipelines.data.prepared import DataSummary
-from pipelines.recording import records
 from pipelines.recording.provenance import code, environment
-from pipelines.search.optuna_search import OptunaSearch, TrialSummary, count_by_state, find_pareto_front, worth_keeping
-from pipelines.selection.finalists import Finalist, folds_of
-from pipelines.study.objective import Objective
-from pipelines.study.study import Study
+from pipelines.recording.records import (
+    MLFLOW_MODEL,
+    StudyOutcome,
+    build_epochs_recorded,
+    build_parameters_drawn,
+    build_retraining_finished,
+    build_study_closed,
+    build_study_opened,
+    build_trial_finished,
+    write_mlflow_model,
+)
+from pipelines.search.optuna_search import OptunaSearch, TrialSummary, select_kept
+from pipelines.selection.finalists import count_folds
+from pipelines.study.context import StudyContext
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE
 from pipelines.workspace.atomic_files import write_text
-from pipelines.workspace.home import Home
 from search_spaces.values import Value
 from search_spaces.yaml_writer import to_yaml
 from tracking.outbox.outbox import Outbox
-from tracking.outbox.records import ModelDisplaced, ModelKept, Record, StudyState, TrialStarted
+from tracking.outbox.records import ModelDisplaced, ModelKept, Record, TrialStarted
 from tracking.reports.plots import Curve, TrialRow, read_history
 from tracking.reports.study_report import StudyReport, draw_plots, write_page, write_retrainings_csv
 from tracking.store.database import Store, now_ms
@@ -37,54 +44,52 @@ from tracking.testing.failpoints import hit
 _FLUSH_EVERY_S = 1.0
 
 
-class Running(Protocol):
-    """A trial under way, or a retraining of one, with the epochs that MLflow has not been told yet."""
+class EpochSource(Protocol):
+    """A running trial or retraining, with the epochs that are not recorded for MLflow yet."""
 
     number: int
     unsent: list[EpochDone]
 
     @property
     def retraining(self) -> str:
-        """Return the retraining's name; empty for the trial itself."""
+        """Name of the retraining; empty for the trial itself."""
 
 
 class Recorder:
-    """Writes a study's rows and files; called by its supervisor alone.
+    """Recorder of one study, used by its supervisor alone.
 
     Args:
-        check: raises, within each transaction, if the study is no longer this supervisor's.
-        undeclared: hyperparameters that are searched and are not in the space.
+        context: the study.
+        store: the database of the studies.
+        search: the study in Optuna.
+        check: called within each transaction; raises if the study is no longer this supervisor's.
     """
 
     def __init__(
         self,
-        study: Study,
-        objective: Objective,
-        home: Home,
+        context: StudyContext,
         store: Store,
         search: OptunaSearch,
         check: Callable[[Connection], None],
-        undeclared: Sequence[str] = (),
     ) -> None:
-        self._study = study
-        self._objective = objective
-        self._home = home
+        self._context = context
+        self._study = study = context.study
+        self._objective = context.objective
+        self._home = context.home
         self._outbox = Outbox(store)
         self._retrainings = Retrainings(store)
         self._store = store
         self._queue = StudyQueue(store)
         self._search = search
         self._check = check
-        self._undeclared = undeclared
         self._flushed_at = 0.0
-        self._folds = 1
+        self._folds = context.summary.folds
         self._plots: tuple[Path, ...] | None = None
-        self._kept = worth_keeping(search.trials(), objective, study.spec.models_kept)
+        self._kept = select_kept(search.trials, context.objective, study.spec.models_kept)
 
-    def record_study_start(self, summary: DataSummary) -> None:
-        """Record that a study begins or goes on."""
-        name = self._study.name
-        self._folds = summary.folds
+    def record_study_start(self) -> None:
+        """Record that a study starts or continues, with the files that describe it."""
+        name, summary = self._study.name, self._context.summary
         folder = self._home.report(name)
         write_text(folder / "study.yaml", to_yaml(self._study.document.data))
         write_text(folder / "space.yaml", to_yaml(self._study.space.to_dict()))
@@ -92,25 +97,25 @@ class Recorder:
         write_text(folder / "code.json", json.dumps(code(self._study), indent=2) + "\n")
         write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
         shutil.copyfile(self._home.data(name) / "split.csv", folder / "split.csv")
-        opened = records.build_study_opened(
-            self._study, self._objective, summary, self._home, started_ms=now_ms(), undeclared=self._undeclared
-        )
+        opened = build_study_opened(self._context, started_ms=now_ms())
         self._add([opened])
 
     def record_trial_start(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> None:
-        """Record that a trial was handed to a worker; its run gets the tags."""
+        """Record that a trial starts in a worker; its run gets the tags."""
         self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), tags)])
 
     def record_parameters(self, number: int, params: Mapping[str, Value]) -> None:
-        """Record what a model of the study's own has asked for so far."""
-        self._add(records.build_parameters_drawn(self._study, number, params))
+        """Record the hyperparameters that a user model has requested so far."""
+        self._add(build_parameters_drawn(self._study, number, params))
 
-    def flush_epochs(self, running: Iterable[Running]) -> None:
-        """Pass on the epochs of the running trials, at most once a second."""
+    def flush_epochs(self, running: Iterable[EpochSource]) -> None:
+        """Record the epochs of the running trials, at most once a second."""
         if time.monotonic() - self._flushed_at < _FLUSH_EVERY_S:
             return
         self._flushed_at = time.monotonic()
-        self._add([row for trial in running for row in self._epochs(trial.number, trial.unsent, trial.retraining)])
+        self._add(
+            [row for trial in running for row in self._build_epochs(trial.number, trial.unsent, trial.retraining)]
+        )
         hit("epochs-recorded")
         for trial in running:
             trial.unsent.clear()
@@ -123,155 +128,129 @@ class Recorder:
         best_so_far: float | None,
         curve: Sequence[EpochDone] = (),
     ) -> None:
-        """Record a trial's end: what is left of its epochs, its result, and which models are kept.
+        """Record a trial's end: its last epochs, its result, and the models that are kept now.
 
         With folds, `curve` is the mean over them.
         """
-        told = [*records.build_parameters_drawn(self._study, trial.number, trial.params), *self._epochs(trial.number, unsent)]
+        rows = [
+            *build_parameters_drawn(self._study, trial.number, trial.params),
+            *self._build_epochs(trial.number, unsent),
+        ]
         if self._folds > 1 and curve:
-            told += self._epochs(trial.number, curve, mean=True)
-        keeps, displaced = self._rank(trial)
+            rows += self._build_epochs(trial.number, curve, mean=True)
+        keeps, displaced = self._select_models(trial)
         if keeps:
             name = self._study.name
-            records.write_mlflow_model(self._home.trial(name, trial.number), self._home.data(name))
-        finished = records.build_trial_finished(
-            self._study.name,
-            trial,
-            self._objective,
-            self._home,
-            keeps_model=keeps,
-            best_so_far=best_so_far,
-            finished_ms=now_ms(),
+            write_mlflow_model(self._home.trial(name, trial.number), self._home.data(name))
+        finished = build_trial_finished(
+            self._context, trial, keeps_model=keeps, best_so_far=best_so_far, finished_ms=now_ms()
         )
-        self._add([*told, finished, *(ModelDisplaced(self._study.name, number) for number in displaced)])
+        self._add([*rows, finished, *(ModelDisplaced(self._study.name, number) for number in displaced)])
 
     def record_retraining_start(self, number: int, name: str, values: Mapping[str, Value]) -> None:
-        """Record that a trial is trained once more."""
+        """Record that a retraining of a trial starts."""
         self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), retraining=name)])
 
     def record_retraining_end(self, retraining: Retraining, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
-        """Record how a retraining ended, its rows for MLflow in one transaction with it."""
+        """Record the end of a retraining: the retraining and its records for MLflow in one transaction."""
         if keeps_model:
             folder = self._home.retraining(retraining.study, retraining.number, retraining.name)
-            records.write_mlflow_model(folder, self._home.data(retraining.study))
-        told = self._epochs(retraining.number, unsent, retraining.name)
+            write_mlflow_model(folder, self._home.data(retraining.study))
+        rows = self._build_epochs(retraining.number, unsent, retraining.name)
         with self._store.write() as connection:
             self._check(connection)
-            self._outbox.add([*told, records.build_retraining_finished(retraining, self._home, keeps_model=keeps_model)], connection)
+            self._outbox.add(
+                [*rows, build_retraining_finished(retraining, self._home, keeps_model=keeps_model)], connection
+            )
             self._retrainings.put(retraining, connection)
         hit("retraining-recorded")
 
     def record_ensemble(self, ensemble: Retraining) -> None:
-        """Store what came of the finalists' models averaged; its scores go into the study's report."""
+        """Store the ensemble of the finalists; its scores go into the study's report."""
         with self._store.write() as connection:
             self._check(connection)
             self._retrainings.put(ensemble, connection)
 
     def find_missing_models(self) -> tuple[int, ...]:
-        """Return the trials whose model is kept and not yet written: a fleet leaves their weights alone."""
-        return tuple(trial.number for trial in self._kept if self._left_weights(trial) and not self._has_file(trial))
+        """Return the trials whose model is kept but not written yet: a fleet writes only weights."""
+        return tuple(trial.number for trial in self._kept if self._has_weights(trial) and not self._has_model(trial))
 
     def record_written_models(self) -> None:
-        """Record the models that were written since their trials ended; what MLflow has already stays as it is."""
-        written = [trial for trial in self._kept if self._left_weights(trial) and self._has_file(trial)]
-        self._add([self._late_model(trial.number) for trial in written])
+        """Record the models that were written after their trials ended; a model that MLflow has is not changed."""
+        written = [trial for trial in self._kept if self._has_weights(trial) and self._has_model(trial)]
+        self._add([self._build_late_model(trial.number) for trial in written])
 
     def draw_plots(self) -> None:
-        """Draw the pictures of the study's report, once no further trial will end."""
-        self._plots = draw_plots(self._home.report(self._study.name), self._report(self._search.trials(), "", "", {}))
+        """Draw the plots of the study's report, once no further trial will end."""
+        self._plots = draw_plots(
+            self._home.report(self._study.name), self._make_report(self._search.trials, "", "", {})
+        )
 
-    def record_study_end(
-        self,
-        state: StudyState,
-        reason: str,
-        best: TrialSummary | None,
-        test: Mapping[str, float],
-        finalists: Sequence[Finalist] = (),
-        retraining: str = "",
-    ) -> None:
-        """Record that a study ended or was paused, with its report, and its state in the queue; see `build_study_closed`."""
-        spec = self._study.spec
-        trials = self._search.trials()
-        counts = count_by_state(trials)
+    def record_study_end(self, outcome: StudyOutcome) -> None:
+        """Record that a study ended or was paused: its report, its record for MLflow, and its state in the queue."""
+        spec, trials = self._context.spec, self._search.trials
         folder = self._home.report(spec.study)
-        if self._plots is None and state in ("finished", "failed"):  # nobody who asks for an end waits for pictures
+        if self._plots is None and outcome.state in ("finished", "failed"):  # a requested end does not wait for plots
             self.draw_plots()
-        write_page(folder, self._report(trials, state, reason, test, finalists), self._plots or ())
+        write_page(folder, self._make_report(trials, outcome), self._plots or ())
         if retrainings := self._retrainings.list(spec.study):
             write_retrainings_csv(folder / "retrainings.csv", retrainings)
-        closed = records.build_study_closed(
-            self._study,
-            state,
-            reason,
-            self._home,
-            best=best,
-            trials=counts,
-            test=test,
-            finished_ms=now_ms(),
-            finalists=finalists,
-            retraining=retraining,
-            pareto_front=find_pareto_front(trials, self._objective) if self._objective.goals else (),
-        )
+        closed = build_study_closed(self._context, outcome, trials, finished_ms=now_ms())
         hit("study-closing")
         with self._store.write() as connection:
             self._check(connection)
             self._outbox.add([closed], connection)
-            self._queue.set_state(spec.study, state, reason, connection=connection)
+            self._queue.set_state(spec.study, outcome.state, outcome.reason, connection=connection)
             self._queue.set_result(
                 spec.study,
                 winner=closed.winner,
                 best_value=closed.best_value,
-                counts=counts,
+                counts=closed.trials,
                 connection=connection,
             )
         hit("study-closed")
 
-    def _add(self, told: Sequence[Record]) -> None:
-        if not told:
+    def _add(self, rows: Sequence[Record]) -> None:
+        if not rows:
             return
         with self._store.write() as connection:
             self._check(connection)
-            self._outbox.add(told, connection)
+            self._outbox.add(rows, connection)
 
-    def _epochs(
+    def _build_epochs(
         self, number: int, epochs: Sequence[EpochDone], retraining: str = "", *, mean: bool = False
     ) -> list[Record]:
-        folds = folds_of(retraining, self._folds)
-        return records.build_epochs_recorded(self._study.name, number, epochs, folds, mean=mean, retraining=retraining)
+        folds = count_folds(retraining, self._folds)
+        return build_epochs_recorded(self._study.name, number, epochs, folds, mean=mean, retraining=retraining)
 
-    def _left_weights(self, trial: TrialSummary) -> bool:
+    def _has_weights(self, trial: TrialSummary) -> bool:
         return (self._home.trial(self._study.name, trial.number) / WEIGHTS_FILE).exists()
 
-    def _has_file(self, trial: TrialSummary) -> bool:
+    def _has_model(self, trial: TrialSummary) -> bool:
         return (self._home.trial(self._study.name, trial.number) / MODEL_FILE).exists()
 
-    def _late_model(self, number: int) -> Record:
+    def _build_late_model(self, number: int) -> Record:
         folder = self._home.trial(self._study.name, number)
-        records.write_mlflow_model(folder, self._home.data(self._study.name), anew=False)
-        return ModelKept(self._study.name, number, str(folder / ARTIFACTS), str(folder / records.MLFLOW_MODEL))
+        write_mlflow_model(folder, self._home.data(self._study.name), overwrite=False)
+        return ModelKept(self._study.name, number, str(folder / ARTIFACTS), str(folder / MLFLOW_MODEL))
 
-    def _rank(self, trial: TrialSummary) -> tuple[bool, list[int]]:
-        """Return whether a trial's model is kept, and whose model goes instead; delete what is not kept."""
+    def _select_models(self, trial: TrialSummary) -> tuple[bool, list[int]]:
+        """Return whether a trial's model is kept, and the trials whose models are displaced; delete those models."""
         if trial.state != "complete":
             return False, []
         candidates = [*(kept for kept in self._kept if kept.number != trial.number), trial]
-        self._kept = worth_keeping(candidates, self._objective, self._study.spec.models_kept)
+        self._kept = select_kept(candidates, self._objective, self._study.spec.models_kept)
         stay = {kept.number for kept in self._kept}
         gone = [other.number for other in candidates if other.number not in stay]
         for number in gone:
             folder = self._home.trial(self._study.name, number)
             (folder / MODEL_FILE).unlink(missing_ok=True)
-            shutil.rmtree(folder / records.MLFLOW_MODEL, ignore_errors=True)
+            shutil.rmtree(folder / MLFLOW_MODEL, ignore_errors=True)
         return trial.number not in gone, [number for number in gone if number != trial.number]
 
-    def _report(
-        self,
-        trials: Sequence[TrialSummary],
-        state: str,
-        reason: str,
-        test: Mapping[str, float],
-        finalists: Sequence[Finalist] = (),
-    ) -> StudyReport:
+    def _make_report(self, trials: Sequence[TrialSummary], outcome: StudyOutcome | None = None) -> StudyReport:
+        """Return the contents of the report; without an outcome, only those of its plots matter."""
+        test, finalists = (outcome.test, outcome.finalists) if outcome else ({}, ())
         summary = json.loads((self._home.report(self._study.name) / "data.json").read_text(encoding="utf-8"))
         facts = {
             "data": f"{summary['source']}, {summary['digest'][:12]}",
@@ -287,11 +266,11 @@ class Recorder:
             study=self._study.name,
             metric=self._objective.metric,
             direction=self._objective.direction,
-            outcome=f"{state}: {reason}",
-            rows=[row for trial in trials if (row := _row(trial)) is not None],
+            outcome=f"{outcome.state}: {outcome.reason}" if outcome else "",
+            rows=[row for trial in trials if (row := _make_row(trial)) is not None],
             space=to_yaml(self._study.space.to_dict()),
             facts=facts,
-            curves={trial.number: self._curve(trial.number) for trial in self._kept},
+            curves={trial.number: self._read_curve(trial.number) for trial in self._kept},
             winner=finalists[0].number if finalists else None,
             selection=[
                 (each.number, each.mean, *(each.interval or (None, None)), " ".join(f"{s:.5g}" for s in each.scores))
@@ -299,11 +278,11 @@ class Recorder:
             ],
         )
 
-    def _curve(self, number: int) -> Curve:
+    def _read_curve(self, number: int) -> Curve:
         return read_history(self._home.trial(self._study.name, number) / ARTIFACTS / "history.csv")
 
 
-def _row(trial: TrialSummary) -> TrialRow | None:
+def _make_row(trial: TrialSummary) -> TrialRow | None:
     if trial.state == "running":
         return None
     return TrialRow(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
-ASKED = "kerastudy:asked"
+VALUES = "kerastudy:values"
 RESULT = "kerastudy:result"
 FAILED_ATTEMPTS = "kerastudy:failed_attempts"
 REJECTED = "kerastudy:rejected"
@@ -114,7 +114,7 @@ class OptunaSearch:
         *,
         epochs: int,
         check: Callable[[Connection], None] = lambda connection: None,
-        up_front: Space | None = None,
+        initial_space: Space | None = None,
         undeclared: Sequence[HyperparameterRequest] = (),
     ) -> None:
         self._space = space
@@ -129,41 +129,41 @@ class OptunaSearch:
             storage=self._memory,
             study_name=name,
             directions=objective.directions,
-            sampler=_sampler(spec, len(known)),
-            pruner=_pruner(spec, epochs),
+            sampler=make_sampler(spec, len(known)),
+            pruner=make_pruner(spec, epochs),
         )
         self._study.add_trials(known)
         # In order of number: points that wait are asked for before any new one is drawn.
-        self._scored = {trial.number: _scored(trial) for trial in known if _takes_up_budget(trial)}
-        self._asked: dict[int, optuna.Trial] = {}
-        self._up_front = space if up_front is None else up_front
+        self._summaries = {trial.number: summarize_trial(trial) for trial in known if takes_up_budget(trial)}
+        self._running: dict[int, optuna.Trial] = {}
+        self._initial_space = space if initial_space is None else initial_space
         self._undeclared = undeclared
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
         # Optuna's pruners compare one score.
-        self.rungs = frozenset() if objective.goals else rungs(spec.pruner, epochs)
+        self.rungs = frozenset() if objective.goals else compute_rungs(spec.pruner, epochs)
         self._sampler = self._study.sampler
         self._share = 1 if spec.sampler == "grid" else spec.share_structure
         self._grid = generate_grid(space) if spec.sampler == "grid" else None
-        self._given = Counter(_text_of(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
+        self._given = Counter(_make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
         if self._grid is None:
             self._enqueue_known_points()
 
     @property
-    def begun(self) -> int:
-        """Number of trials that take up the budget: all that were asked, but those a constraint rejected."""
-        return len(self._scored)
+    def trials(self) -> tuple[TrialSummary, ...]:
+        """Every trial but the rejected ones, in order of number; each takes up the budget."""
+        return tuple(self._summaries.values())
 
-    def interrupted(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
+    def resume_interrupted(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
         """Yield number and values of each trial that was cut off; each is under way again."""
         for frozen in self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
             trial = optuna.Trial(self._study, frozen._trial_id)
             try:
-                asked = self._begun(trial)
+                asked = self._start_trial(trial)
             except ConstraintViolation as violation:
                 self._reject(trial, violation)
                 self._write(trial)
                 continue
-            if self._frozen(trial) != frozen:
+            if self._get_frozen(trial) != frozen:
                 self._write(trial)
             yield asked
 
@@ -184,7 +184,7 @@ class OptunaSearch:
             drawn.append(self._study.ask())
             hit("trial-drawn")
             try:
-                asked = self._begun(drawn[-1])
+                asked = self._start_trial(drawn[-1])
             except ConstraintViolation as violation:
                 self._reject(drawn[-1], violation)
                 if len(drawn) == _REDRAWS:
@@ -195,42 +195,42 @@ class OptunaSearch:
                 hit("trial-rows-added")
                 return asked
 
-    def answer(self, number: int, request: HyperparameterRequest) -> Value:
+    def suggest_value(self, number: int, request: HyperparameterRequest) -> Value:
         """Return a trial's value of a hyperparameter that its model's own code asks for."""
-        trial = self._asked[number]
-        drawn = len(self._frozen(trial).params)
+        trial = self._running[number]
+        drawn = len(self._get_frozen(trial).params)
         declared = self._space.parameters.get(request.name)
         if declared is not None:
             value = suggest(Space((declared,)), trial)[request.name]
         else:
             value = suggest_value(request, trial, self._distributions)
-        self._note(trial, {request.name: value})
-        if len(self._frozen(trial).params) > drawn:
+        self._note_values(trial, {request.name: value})
+        if len(self._get_frozen(trial).params) > drawn:
             self._write(trial)
         return value
 
     def should_prune(self, number: int, epoch: int, best: float) -> bool:
         """Report a trial's best score so far at a rung; say whether the pruner would end it."""
-        trial = self._asked[number]
-        if epoch + 1 not in self._frozen(trial).intermediate_values:  # else an attempt that was cut off reported it
+        trial = self._running[number]
+        if epoch + 1 not in self._get_frozen(trial).intermediate_values:  # else an attempt that was cut off reported it
             trial.report(best, epoch + 1)
         return trial.should_prune()
 
-    def failed_attempts(self, number: int) -> tuple[Attempt, ...]:
+    def list_failed_attempts(self, number: int) -> tuple[Attempt, ...]:
         """Return the tries at a trial that failed so far."""
-        return _failed_attempts(self._frozen(self._asked[number]).user_attrs)
+        return _read_failed_attempts(self._get_frozen(self._running[number]).user_attrs)
 
-    def attempt_failed(self, number: int, attempt: Attempt) -> None:
+    def record_failed_attempt(self, number: int, attempt: Attempt) -> None:
         """Record that a try at a trial failed; the trial itself goes on."""
-        trial = self._asked[number]
-        attempts = (*self.failed_attempts(number), attempt)
+        trial = self._running[number]
+        attempts = (*self.list_failed_attempts(number), attempt)
         trial.set_user_attr(FAILED_ATTEMPTS, [asdict(each) for each in attempts])
         self._write(trial)
-        self._note(trial, {})
+        self._note_values(trial, {})
 
     def tell(self, ended: TrialSummary) -> None:
         """Record how a trial ended."""
-        trial = self._asked.pop(ended.number)
+        trial = self._running.pop(ended.number)
         kept_elsewhere = ("number", "failed_attempts")
         told = {key: value for key, value in asdict(ended).items() if key not in kept_elsewhere}
         trial.set_user_attr(RESULT, {**told, "goals": list(ended.goals)})
@@ -241,40 +241,36 @@ class OptunaSearch:
         else:
             self._study.tell(trial, state=OptunaState.PRUNED if ended.state == "pruned" else OptunaState.FAIL)
         self._write(trial)
-        self._scored[ended.number] = _scored(self._frozen(trial))
+        self._summaries[ended.number] = summarize_trial(self._get_frozen(trial))
 
-    def trials(self) -> tuple[TrialSummary, ...]:
-        """Return every trial but the rejected ones, in order."""
-        return tuple(self._scored.values())
-
-    def _begun(self, trial: optuna.Trial) -> tuple[int, Mapping[str, Value]]:
-        values = suggest(self._up_front, trial)
-        self._asked[trial.number] = trial
-        self._note(trial, values)
+    def _start_trial(self, trial: optuna.Trial) -> tuple[int, Mapping[str, Value]]:
+        values = suggest(self._initial_space, trial)
+        self._running[trial.number] = trial
+        self._note_values(trial, values)
         return trial.number, values
 
-    def _note(self, trial: optuna.Trial, values: Mapping[str, Value]) -> None:
+    def _note_values(self, trial: optuna.Trial, values: Mapping[str, Value]) -> None:
         """Keep values with a trial under our names, for who looks at it while it runs; Optuna's names are not ours."""
-        known = self._frozen(trial).user_attrs.get(ASKED, {})
+        known = self._get_frozen(trial).user_attrs.get(VALUES, {})
         asked = {**known, **values}
         if asked != known:
-            trial.set_user_attr(ASKED, asked)
-        self._scored[trial.number] = _scored(self._frozen(trial))
+            trial.set_user_attr(VALUES, asked)
+        self._summaries[trial.number] = summarize_trial(self._get_frozen(trial))
 
     def _reject(self, trial: optuna.Trial, violation: ConstraintViolation) -> None:
         trial.set_user_attr(REJECTED, str(violation))
         self._study.tell(trial, state=OptunaState.FAIL)
-        self._scored.pop(trial.number, None)
+        self._summaries.pop(trial.number, None)
 
     def _write(self, *trials: optuna.Trial) -> None:
         """Bring trials to the database as they are in memory, in one transaction."""
-        written = [self._frozen(trial) for trial in trials]
+        written = [self._get_frozen(trial) for trial in trials]
         for trial in written:
             for name, drawn_from in trial.distributions.items():
                 check_distribution_compatibility(self._distributions.setdefault(name, drawn_from), drawn_from)
         self._rows.write(written)
 
-    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
+    def _get_frozen(self, trial: optuna.Trial) -> FrozenTrial:
         return self._memory.get_trial(trial._trial_id)
 
     def _share_structure(self) -> None:
@@ -282,7 +278,7 @@ class OptunaSearch:
         if self._share == 1:
             return
         trials = self._study.get_trials(deepcopy=False)
-        row = [trial for trial in trials[len(trials) // self._share * self._share :] if _takes_up_budget(trial)]
+        row = [trial for trial in trials[len(trials) // self._share * self._share :] if takes_up_budget(trial)]
         leader = row[0] if row else None
         structure = {
             name: value
@@ -301,7 +297,7 @@ class OptunaSearch:
         if defaults := make_optuna_defaults(self._undeclared, self._distributions):
             points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
         for point in points:
-            text = _text_of(point)
+            text = _make_text(point)
             if self._given[text]:
                 self._given[text] -= 1
             else:
@@ -313,7 +309,7 @@ class OptunaSearch:
             return True
         for point in points:
             given = make_optuna_point(self._space, point)
-            if not self._given[_text_of(given)]:
+            if not self._given[_make_text(given)]:
                 self._study.enqueue_trial(given)
                 return True
         return False
@@ -321,15 +317,15 @@ class OptunaSearch:
 
 def summarize_trials(study: optuna.Study) -> tuple[TrialSummary, ...]:
     """Return every trial of an Optuna study of ours, in order, without those that a constraint rejected."""
-    return tuple(_scored(trial) for trial in study.get_trials(deepcopy=False) if _takes_up_budget(trial))
+    return tuple(summarize_trial(trial) for trial in study.get_trials(deepcopy=False) if takes_up_budget(trial))
 
 
-def best_of(trials: Iterable[TrialSummary], objective: Objective) -> TrialSummary | None:
+def find_best(trials: Iterable[TrialSummary], objective: Objective) -> TrialSummary | None:
     """Return the first of `best_first`; None where no trial could win."""
-    return next(iter(best_first(trials, objective)), None)
+    return next(iter(rank_trials(trials, objective)), None)
 
 
-def best_first(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
+def rank_trials(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
     """Return the complete trials of today's space by their scores, the earlier one of equals first.
 
     Of several objectives the first decides, then the next; a trial that breaks the bounds of any is left out.
@@ -348,17 +344,17 @@ def find_pareto_front(trials: Iterable[TrialSummary], objective: Objective) -> l
     Of trials that are equal in all of them the earliest one. With one objective it is the best trial alone.
     """
     found: list[TrialSummary] = []
-    for trial in best_first(trials, objective):  # a trial can only be worse than one that comes before it
+    for trial in rank_trials(trials, objective):  # a trial can only be worse than one that comes before it
         rank = objective.rank(trial.values)
         if not any(all(a <= b for a, b in zip(objective.rank(each.values), rank, strict=True)) for each in found):
             found.append(trial)
     return found
 
 
-def worth_keeping(trials: Iterable[TrialSummary], objective: Objective, most: int) -> list[TrialSummary]:
+def select_kept(trials: Iterable[TrialSummary], objective: Objective, most: int) -> list[TrialSummary]:
     """Return the trials that keep their models: the best so many, and of several objectives the whole front."""
     trials = list(trials)
-    best = best_first(trials, objective)[:most]
+    best = rank_trials(trials, objective)[:most]
     numbers = {trial.number for trial in best}
     also = find_pareto_front(trials, objective) if objective.goals else []
     return [*best, *(trial for trial in also if trial.number not in numbers)]
@@ -369,7 +365,7 @@ def count_by_state(trials: Sequence[TrialSummary]) -> dict[str, int]:
     return dict(sorted(Counter(trial.state for trial in trials).items()))
 
 
-def rungs(pruner: str, epochs: int) -> frozenset[int]:
+def compute_rungs(pruner: str, epochs: int) -> frozenset[int]:
     """Return the epochs, counted from 0, after which a trial is compared with the others.
 
     Hyperband compares after 1, 3, 9, ... epochs; the median pruner after each tenth of the epochs.
@@ -383,31 +379,31 @@ def rungs(pruner: str, epochs: int) -> frozenset[int]:
     return frozenset(range(every - 1, epochs, every))
 
 
-def _takes_up_budget(trial: FrozenTrial) -> bool:
+def takes_up_budget(trial: FrozenTrial) -> bool:
     return trial.state != OptunaState.WAITING and REJECTED not in trial.user_attrs
 
 
-def _text_of(point: object) -> str:
+def _make_text(point: object) -> str:
     return json.dumps(point, sort_keys=True)
 
 
-def _scored(trial: FrozenTrial) -> TrialSummary:
+def summarize_trial(trial: FrozenTrial) -> TrialSummary:
     attrs = trial.user_attrs
-    attempts = _failed_attempts(attrs)
+    attempts = _read_failed_attempts(attrs)
     if RESULT in attrs and trial.state.is_finished():
         told = {**attrs[RESULT], "goals": tuple(attrs[RESULT].get("goals", ()))}
         return TrialSummary(trial.number, **told, failed_attempts=attempts)
     reason = f"tried again after: {attempts[-1].reason}" if attempts else ""
     return TrialSummary(
-        trial.number, "running", None, attrs.get(ASKED, trial.params), reason=reason, failed_attempts=attempts
+        trial.number, "running", None, attrs.get(VALUES, trial.params), reason=reason, failed_attempts=attempts
     )
 
 
-def _failed_attempts(attrs: Mapping[str, Any]) -> tuple[Attempt, ...]:
+def _read_failed_attempts(attrs: Mapping[str, Any]) -> tuple[Attempt, ...]:
     return tuple(Attempt(**each) for each in attrs.get(FAILED_ATTEMPTS, ()))
 
 
-def _sampler(spec: SearchSpec, known: int) -> BaseSampler:
+def make_sampler(spec: SearchSpec, known: int) -> BaseSampler:
     """Return the sampler, its seed moved on by the known trials: a resumed study must not draw the same again."""
     seed = (spec.seed * 1_000_003 + known) % 2**32
     if spec.sampler == "tpe":
@@ -415,7 +411,7 @@ def _sampler(spec: SearchSpec, known: int) -> BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-def _pruner(spec: SearchSpec, epochs: int) -> BasePruner:
+def make_pruner(spec: SearchSpec, epochs: int) -> BasePruner:
     if spec.pruner == "hyperband":
         return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=max(epochs, 2), reduction_factor=_REDUCTION)
     if spec.pruner == "median":

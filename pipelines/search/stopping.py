@@ -12,7 +12,7 @@ from tracking.outbox.records import StudyState
 _FIRST_FAILURES = 10
 
 
-def reason_to_stop(
+def find_stop_reason(
     budget: BudgetSpec, objective: Objective, trials: Sequence[TrialSummary], best: TrialSummary | None, elapsed_s: float
 ) -> str:
     """Return why no further trial is asked for; empty while there is no reason."""
@@ -20,7 +20,7 @@ def reason_to_stop(
         return "1 trial" if budget.trials == 1 else f"{budget.trials} trials"
     if budget.time is not None and elapsed_s >= budget.time:
         return f"time budget of {budget.time:g} s used up"
-    if failures := nothing_works(trials):
+    if failures := explain_total_failure(trials):
         return failures
     if best is None or best.value is None:
         return ""
@@ -32,7 +32,7 @@ def reason_to_stop(
     return ""
 
 
-def nothing_works(trials: Sequence[TrialSummary]) -> str:
+def explain_total_failure(trials: Sequence[TrialSummary]) -> str:
     """Return what is wrong with a study whose first trials all failed; empty where that is not so."""
     ended = [trial for trial in trials if trial.state != "running"]
     if len(ended) < _FIRST_FAILURES or any(trial.state != "failed" for trial in ended):
@@ -40,12 +40,12 @@ def nothing_works(trials: Sequence[TrialSummary]) -> str:
     return f"the first {len(ended)} trials all failed, the last one with: {ended[-1].reason}"
 
 
-def outcome(trials: Sequence[TrialSummary], best: TrialSummary | None, why: str) -> tuple[StudyState, str]:
+def decide_outcome(trials: Sequence[TrialSummary], best: TrialSummary | None, why: str) -> tuple[StudyState, str]:
     """Return how a study ended that came to its end because of `why`."""
     if best is not None:
         return "finished", why
     ended = [trial for trial in trials if trial.state != "running"]
-    if not ended or nothing_works(trials):
+    if not ended or explain_total_failure(trials):
         return "failed", why
     if complete := sum(trial.state == "complete" and trial.fits for trial in ended):
         return "failed", f"{why}, and none of the {complete} complete ones keeps the bounds of the objectives"

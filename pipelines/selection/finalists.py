@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.search.optuna_search import TrialSummary, best_first
+from pipelines.search.optuna_search import TrialSummary, rank_trials
 from pipelines.spec.schema import SelectionSpec
 from pipelines.study.objective import Objective
 from tracking.store.retrainings import Retraining
@@ -41,10 +41,10 @@ class Finalist:
     interval: tuple[float, float] | None
     scores: tuple[float, ...]
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return the mean with its interval.
 
-        >>> Finalist(3, 0.5, (0.25, 0.75), (0.4, 0.6)).in_words()
+        >>> Finalist(3, 0.5, (0.25, 0.75), (0.4, 0.6)).describe()
         '0.5 over 2 trainings, 95 % interval 0.25 to 0.75'
         """
         over = "1 training" if len(self.scores) == 1 else f"{len(self.scores)} trainings"
@@ -52,21 +52,21 @@ class Finalist:
         return f"{self.mean:.5g} over {over}{spread}"
 
 
-def retrainings_wanted(selection: SelectionSpec) -> tuple[str, ...]:
+def list_retrainings(selection: SelectionSpec) -> tuple[str, ...]:
     """Return the names of the retrainings that each finalist is ranked by."""
     if selection.folds is not None:
         return (f"folds-{selection.folds}",)
     return tuple(f"seed-{index}" for index in range(1, selection.seeds + 1))
 
 
-def folds_of(retraining: str, folds: int) -> int:
+def count_folds(retraining: str, folds: int) -> int:
     """Return how many folds a retraining trains, where the study's trials train so many."""
     if retraining == REFIT:
         return 1
     return int(retraining.removeprefix("folds-")) if retraining.startswith("folds-") else folds
 
 
-def finalists_of(
+def rank_finalists(
     trials: Iterable[TrialSummary], retrainings: Iterable[Retraining], selection: SelectionSpec, objective: Objective
 ) -> tuple[Finalist, ...]:
     """Return a study's finalists by their means, the best first; one whose trainings all failed is left out.
@@ -75,23 +75,23 @@ def finalists_of(
     """
     if not selection.finalists:
         return ()
-    names = retrainings_wanted(selection)
-    best = best_first(trials, objective)[: selection.finalists]
+    names = list_retrainings(selection)
+    best = rank_trials(trials, objective)[: selection.finalists]
     scores: dict[int, list[float]] = {trial.number: [] for trial in best}
     for retraining in retrainings:
         if retraining.number in scores and retraining.name in names and retraining.state == "complete":
             scores[retraining.number] += retraining.scores
     sign = 1.0 if objective.direction == "minimize" else -1.0
-    finalists = [_finalist(number, tuple(of_trial)) for number, of_trial in scores.items() if of_trial]
+    finalists = [_make_finalist(number, tuple(of_trial)) for number, of_trial in scores.items() if of_trial]
     return tuple(sorted(finalists, key=lambda finalist: sign * finalist.mean))
 
 
-def retraining_seed(seed: int, number: int, name: str) -> int:
+def derive_retraining_seed(seed: int, number: int, name: str) -> int:
     """Return the seed of a retraining: it depends on the study's seed, the trial's number and the name alone."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()[:4], "big")
 
 
-def _finalist(number: int, scores: tuple[float, ...]) -> Finalist:
+def _make_finalist(number: int, scores: tuple[float, ...]) -> Finalist:
     mean = statistics.fmean(scores)
     if len(scores) == 1:
         return Finalist(number, mean, None, scores)

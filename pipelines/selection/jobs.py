@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pipelines.engines.base import JobFunction
 
 if TYPE_CHECKING:
-    from pipelines.selection.model_locations import Evaluation
+    from pipelines.selection.evaluate import Evaluation
 
 EVALUATE_MODEL: JobFunction[Evaluation, Mapping[str, float]] = JobFunction(
-    "pipelines.selection.model_locations:evaluate"
+    "pipelines.selection.evaluate:evaluate_model"
 )

@@ -63,7 +63,7 @@ def find_known_study(study: Study, home: Home, *, evolve: bool = False) -> Study
     Raises:
         InputError: if the stored study is another one, or was cancelled.
     """
-    if not home.is_begun:
+    if not home.is_initialized:
         return None
     with Store.open(home.store) as store:
         known = StudyQueue(store).find(study.name)
@@ -93,6 +93,7 @@ def explain_difference(study: Study, known: StudyRecord) -> Problem:
     if differs_in_space_alone(study, known):
         message += "; or go on in the new space with --evolve: earlier trials that still fit are kept"
     return study.document.make_problem(("study",), message)
+
 
 @lru_cache(maxsize=4096)
 def _load(name: str, document: str, folder: str) -> Study:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines.engines.attempts import WORKER_LOST, RetryPolicy
 from pipelines.engines.base import Failed
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import Attempt, OptunaSearch, TrialSummary, best_of
+from pipelines.search.optuna_search import Attempt, OptunaSearch, TrialSummary, find_best
 from pipelines.study.context import StudyContext
 from pipelines.study.objective import Goal
 from pipelines.supervisor.events import EpochEnded, TrialEnded, TrialTriedAgain
@@ -85,7 +85,7 @@ class RunningTrials:
         self._search = search
         self._recorder = recorder
         self._running: dict[int, RunningTrial] = {}
-        self.best = best_of(search.trials(), context.objective)
+        self.best = find_best(search.trials, context.objective)
 
     def __bool__(self) -> bool:
         return bool(self._running)
@@ -105,7 +105,7 @@ class RunningTrials:
         limit_s = self._limits.trial_time
         if limit_s is None:
             return None
-        return limit_s - sum(attempt.seconds for attempt in self._search.failed_attempts(number))
+        return limit_s - sum(attempt.seconds for attempt in self._search.list_failed_attempts(number))
 
     def record_epoch(self, number: int, done: EpochDone) -> EpochEnded:
         """Record an epoch that a trial's worker reported."""
@@ -120,10 +120,10 @@ class RunningTrials:
         """Record the reported epochs for MLflow, at most once a second."""
         self._recorder.flush_epochs(self._running.values())
 
-    def answer(self, number: int, request: HyperparameterRequest) -> Value:
+    def suggest_value(self, number: int, request: HyperparameterRequest) -> Value:
         """Return a trial's value of a hyperparameter that its user model requests."""
         running = self._running[number]
-        value = self._search.answer(number, request)
+        value = self._search.suggest_value(number, request)
         running.params = {**running.params, request.name: value}
         return value
 
@@ -175,19 +175,19 @@ class RunningTrials:
         number, limit_s = running.number, self._limits.trial_time
         over_time = f"over its time limit of {limit_s:g} s" if limit_s is not None and event.kind == "time" else ""
         failed = Attempt(over_time or _join_lines(event.reason), running.seconds)
-        spent_s = [*(attempt.seconds for attempt in self._search.failed_attempts(number)), failed.seconds]
+        spent_s = [*(attempt.seconds for attempt in self._search.list_failed_attempts(number)), failed.seconds]
         policy = RetryPolicy(self._limits.attempts, time_s=limit_s)
         if policy.allows_retry(event, spent_s):
-            self._search.attempt_failed(number, failed)
+            self._search.record_failed_attempt(number, failed)
             return TrialTriedAgain(number, running.values, failed.reason, len(spent_s) + 1, policy.attempts)
         counted = f"{failed.reason} (attempt {len(spent_s)} of {policy.attempts})" if len(spent_s) > 1 else ""
         failure = self._write_failure(running, counted or failed.reason)  # first: a kill must not add an attempt
-        self._search.attempt_failed(number, failed)
+        self._search.record_failed_attempt(number, failed)
         return self._record_failure(running, failure)
 
     def _record_result(self, running: RunningTrial, result: TrialResult) -> TrialEnded:
         reasons = [] if result.state == "complete" else [f"pruned after epoch {len(result.epochs)}"]
-        if attempts := self._search.failed_attempts(running.number):
+        if attempts := self._search.list_failed_attempts(running.number):
             several = f"{len(attempts)} failed attempts" if len(attempts) > 1 else "1 failed attempt"
             reasons.append(f"after {several}: {attempts[-1].reason}")
         goals = self._objective.goals[1:] if result.state == "complete" else ()
@@ -204,7 +204,7 @@ class RunningTrials:
             trainer=result.trainer,
             goals=tuple(_extract_goal(goal, result) for goal in goals),
         )
-        self.best = best_of([self.best, summary] if self.best else [summary], self._objective)
+        self.best = find_best([self.best, summary] if self.best else [summary], self._objective)
         return self._record_end(running, summary, result)
 
     def _record_failure(self, running: RunningTrial, failure: _Failure) -> TrialEnded:

@@ -9,7 +9,7 @@ _BYTES = 2 * 2**20
 _FILE = "reserve"
 
 
-class Reserve:
+class DiskReserve:
     """A file that only takes up room.
 
     Args:
@@ -19,7 +19,7 @@ class Reserve:
     def __init__(self, folder: Path) -> None:
         self._file = folder / _FILE
 
-    def keep(self) -> None:
+    def fill(self) -> None:
         """Take the room.
 
         Raises:

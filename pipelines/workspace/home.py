@@ -30,7 +30,7 @@ class Home:
     store: str
 
     @classmethod
-    def at(cls, folder: str | None, environment: Mapping[str, str] = os.environ) -> Home:
+    def find(cls, folder: str | None, environment: Mapping[str, str] = os.environ) -> Home:
         """Return the home in `folder`, or where the environment says.
 
         Raises:
@@ -41,13 +41,13 @@ class Home:
             raise InputError(f"{chosen}: expected a folder to keep studies in, got a file; name another --home")
         return cls(chosen, environment.get("KERASTUDY_STORE") or str(chosen))
 
-    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+    def make_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a process that is to work on this home, whatever service `environ` names."""
         ours = {"KERASTUDY_HOME": str(self.folder), "KERASTUDY_STORE": self.store}
         return {name: value for name, value in {**environ, **ours}.items() if name != "KERASTUDY_URL"}
 
     @property
-    def is_begun(self) -> bool:
+    def is_initialized(self) -> bool:
         """Say whether a study was ever submitted here."""
         return "://" in self.store or (Path(self.store) / "kerastudy.db").exists()
 

@@ -70,7 +70,7 @@ def optuna_study(tmp_path):
 
 
 def runs(tmp_path):
-    client = MlflowClient(urls.make_home_tracking_uri(Home.at(str(tmp_path / "home")).folder))
+    client = MlflowClient(urls.make_home_tracking_uri(Home.find(str(tmp_path / "home")).folder))
     return client, client.search_runs([client.get_experiment_by_name("it").experiment_id])
 
 
@@ -237,7 +237,7 @@ def test_new_entries(tuner, tmp_path):
 def test_it_is_listed_like_other_studies(tuner, tmp_path):
     """`list`, `show`, `trials` and `best` know it as keras_tuner/<name>; its models are the tuner's."""
     trials = search(tuner(max_trials=2))
-    with StudyReader.open(Home.at(str(tmp_path / "home"))) as reader:
+    with StudyReader.open(Home.find(str(tmp_path / "home"))) as reader:
         (row,) = reader.list_studies()
         best = min(trials, key=lambda trial: trial.score)
         assert (row.name, row.state, row.trials, row.budget) == ("keras_tuner/it", "finished", 2, 2)
@@ -249,7 +249,7 @@ def test_it_is_listed_like_other_studies(tuner, tmp_path):
         with pytest.raises(InputError, match="get_best_models"):
             reader.load_study(row.name)
     with pytest.raises(InputError, match="get_best_models"):
-        replay(Home.at(str(tmp_path / "home")), row.name, 0)
+        replay(Home.find(str(tmp_path / "home")), row.name, 0)
 
 
 def test_one_process_searches_it(tuner, tmp_path, monkeypatch):
@@ -264,7 +264,7 @@ def test_one_process_searches_it(tuner, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("pipelines.integrations.oracle_records.this_process", lambda: "another/1/2/3")
         tuner(max_trials=2).oracle.close()
-    with StudyReader.open(Home.at(str(tmp_path / "home"))) as reader:
+    with StudyReader.open(Home.find(str(tmp_path / "home"))) as reader:
         assert [row.state for row in reader.list_studies()] == ["paused"]
 
 

@@ -238,7 +238,7 @@ def test_a_refused_study_leaves_others_alone(tmp_path, engine, monkeypatch):
 
     monkeypatch.setattr("pipelines.operations.check.prepare_data", fails)
     with pytest.raises(InputError):
-        check_study(study_in(tmp_path, HEAD, d__csv=table()), Home.at(str(tmp_path / "home")).study("s"), engine)
+        check_study(study_in(tmp_path, HEAD, d__csv=table()), Home.find(str(tmp_path / "home")).study("s"), engine)
     assert others.is_dir()
     assert not (others.parent / "s").exists()
 

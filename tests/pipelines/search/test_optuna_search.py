@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from small_studies import space_of
 
-from pipelines.search.optuna_search import OptunaSearch, TrialSummary, best_of, count_by_state, rungs, summarize_trials
+from pipelines.search.optuna_search import OptunaSearch, TrialSummary, find_best, count_by_state, compute_rungs, summarize_trials
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
 from search_spaces.errors import KerastudyError
@@ -84,7 +84,7 @@ def test_trials_are_numbered_from_zero_without_gaps(search):
     """A trial's number is its slot in the budget."""
     it = search()
     assert [it.ask()[0] for _ in range(3)] == [0, 1, 2]
-    assert it.begun == 3
+    assert len(it.trials) == 3
 
 
 def test_an_interrupted_trial_comes_back_with_its_number_and_values(search):
@@ -93,8 +93,8 @@ def test_an_interrupted_trial_comes_back_with_its_number_and_values(search):
     asked = [it.ask() for _ in range(3)]
     it.tell(complete(1, 0.5))
     again = search()
-    assert list(again.interrupted()) == [asked[0], asked[2]]
-    assert again.begun == 3
+    assert list(again.resume_interrupted()) == [asked[0], asked[2]]
+    assert len(again.trials) == 3
     assert again.ask()[0] == 3
 
 
@@ -102,10 +102,10 @@ def test_an_interrupted_trial_can_be_told(search):
     """A trial that came back ends like any other."""
     search().ask()
     again = search()
-    [(number, _)] = again.interrupted()
+    [(number, _)] = again.resume_interrupted()
     again.tell(complete(number, 0.25))
-    assert [(trial.state, trial.value) for trial in again.trials()] == [("complete", 0.25)]
-    assert list(search().interrupted()) == []
+    assert [(trial.state, trial.value) for trial in again.trials] == [("complete", 0.25)]
+    assert list(search().resume_interrupted()) == []
 
 
 def test_a_kill_while_a_trial_is_asked_for_leaves_nothing(search, monkeypatch):
@@ -115,8 +115,8 @@ def test_a_kill_while_a_trial_is_asked_for_leaves_nothing(search, monkeypatch):
     with pytest.raises(Cut):
         search(space).ask()
     again = search(space)
-    assert list(again.interrupted()) == []
-    assert (again.begun, again.ask()[0]) == (0, 0)
+    assert list(again.resume_interrupted()) == []
+    assert (len(again.trials), again.ask()[0]) == (0, 0)
 
 
 def test_a_trial_half_drawn_keeps_what_was_drawn(search, storage):
@@ -125,10 +125,10 @@ def test_a_trial_half_drawn_keeps_what_was_drawn(search, storage):
     search(space)
     half = optuna.load_study(study_name="it", storage=storage).ask()
     drawn = half.suggest_float("first", 1e-4, 1.0, log=True)
-    [(number, values)] = search(space).interrupted()
+    [(number, values)] = search(space).resume_interrupted()
     assert (number, values["first"]) == (0, drawn)
     assert set(values) == {"first", "second"}
-    assert list(search(space).interrupted()) == [(number, values)]
+    assert list(search(space).resume_interrupted()) == [(number, values)]
 
 
 def test_what_own_code_asked_for_survives_a_kill(search):
@@ -136,10 +136,10 @@ def test_what_own_code_asked_for_survives_a_kill(search):
     units, layers = HyperparameterRequest("units", "int", 8, 1, 4096), HyperparameterRequest("layers", "int", 2, 1, 4096)
     it = search()
     number, _ = it.ask()
-    answers = it.answer(number, units), it.answer(number, layers)
+    answers = it.suggest_value(number, units), it.suggest_value(number, layers)
     again = search()
-    assert [each[0] for each in again.interrupted()] == [number]
-    assert (again.answer(number, layers), again.answer(number, units)) == answers[::-1]
+    assert [each[0] for each in again.resume_interrupted()] == [number]
+    assert (again.suggest_value(number, layers), again.suggest_value(number, units)) == answers[::-1]
 
 
 def test_a_trial_takes_two_transactions(search, storage):
@@ -165,11 +165,11 @@ def test_a_second_writer_is_noticed(search):
     two = search()
     number, _ = two.ask()
     three = search()
-    list(three.interrupted())
+    list(three.resume_interrupted())
     two.tell(complete(number, 2.0))
     with pytest.raises(KerastudyError, match=f"trial {number} .* another process"):
         three.tell(complete(number, 3.0))
-    assert [trial.value for trial in search().trials()] == [1.0, 2.0]
+    assert [trial.value for trial in search().trials] == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
@@ -187,8 +187,8 @@ def test_a_resumed_search_knows_what_the_first_knew(search, in_optuna, pruner):
             it.tell(TrialSummary(number, "pruned", score, {}))
         else:
             it.tell(complete(number, score) if rng.random() < 0.8 else TrialSummary(number, "failed", None, {}))
-        assert it.trials() == search(ordered(), pruner=pruner).trials()
-    assert {trial.state for trial in it.trials()} >= {"complete", "pruned", "failed"}
+        assert it.trials == search(ordered(), pruner=pruner).trials
+    assert {trial.state for trial in it.trials} >= {"complete", "pruned", "failed"}
     assert as_plain(it._study.get_trials()) == as_plain(in_optuna())
 
 
@@ -222,7 +222,7 @@ def test_each_study_in_a_store_is_its_own(storage):
     """Two studies in one database do not see each other's trials."""
     one, two = (OptunaSearch(storage, name, space_of(rate=RATE), LOSS, SearchSpec(), epochs=3) for name in ("a", "b"))
     one.ask()
-    assert (one.begun, two.begun) == (1, 0)
+    assert (len(one.trials), len(two.trials)) == (1, 0)
 
 
 def test_tpe_needs_no_startup_trials(search):
@@ -231,7 +231,7 @@ def test_tpe_needs_no_startup_trials(search):
     for _ in range(3):
         number, _values = it.ask()
         it.tell(complete(number, float(number)))
-    assert it.begun == 3
+    assert len(it.trials) == 3
 
 
 # First points ------------------------------------------------------------------------------------------------
@@ -291,12 +291,12 @@ def test_points_that_wait_in_the_store_are_asked_for(search, storage):
     assert [number for number, _ in asked] == [0, 1, 2]
     assert [values["rate"] for _, values in asked[:2]] == [0.01, 0.5]
     assert asked[2][1]["rate"] not in (0.01, 0.5)
-    assert search(space).trials() == it.trials()
+    assert search(space).trials == it.trials
 
 
 def test_points_that_wait_take_up_no_budget(search):
     """A point counts when it is asked for, not when it is enqueued."""
-    assert search(with_points({"rate": 0.5, "units": 3})).begun == 0
+    assert len(search(with_points({"rate": 0.5, "units": 3})).trials) == 0
 
 
 # Constraints -------------------------------------------------------------------------------------------------
@@ -316,8 +316,8 @@ def test_rejected_points_take_up_no_budget(search):
     asked = [it.ask() for _ in range(8)]
     assert all(values["first"] < values["second"] for _, values in asked)
     assert asked[-1][0] > 7, "this seed was to draw a point that breaks the constraint"
-    assert it.begun == len(it.trials()) == 8
-    assert search(ordered()).begun == 8
+    assert len(it.trials) == len(it.trials) == 8
+    assert len(search(ordered()).trials) == 8
 
 
 def test_a_kill_while_a_point_is_rejected_costs_nothing(search, monkeypatch):
@@ -326,11 +326,11 @@ def test_a_kill_while_a_point_is_rejected_costs_nothing(search, monkeypatch):
     with pytest.raises(Cut):
         [search(ordered()).ask() for _ in range(30)]
     it = search(ordered())
-    before = it.begun
-    kept = list(it.interrupted())
-    assert len(kept) == it.begun == before
+    before = len(it.trials)
+    kept = list(it.resume_interrupted())
+    assert len(kept) == len(it.trials) == before
     it.ask()
-    assert it.begun == len(it.trials()) == before + 1
+    assert len(it.trials) == len(it.trials) == before + 1
 
 
 def test_a_constraint_that_nothing_keeps_is_said(search, monkeypatch):
@@ -339,9 +339,9 @@ def test_a_constraint_that_nothing_keeps_is_said(search, monkeypatch):
     it = search(ordered("first > second + 8"))
     with pytest.raises(ConstraintViolation, match="first > second"):
         it.ask()
-    assert it.begun == 0
-    assert it.trials() == ()
-    assert list(search(ordered("first > second + 8")).interrupted()) == []
+    assert len(it.trials) == 0
+    assert it.trials == ()
+    assert list(search(ordered("first > second + 8")).resume_interrupted()) == []
 
 
 # Grid --------------------------------------------------------------------------------------------------------
@@ -404,7 +404,7 @@ def test_a_grid_survives_a_resume(search, monkeypatch, after):
 )
 def test_rungs(pruner, epochs, expected):
     """Hyperband compares after 1, 3, 9, ... epochs, the median pruner after each tenth; counted from 0."""
-    assert rungs(pruner, epochs) == expected
+    assert compute_rungs(pruner, epochs) == expected
 
 
 @pytest.mark.parametrize(("direction", "bad"), [("minimize", 9.0), ("maximize", -9.0)])
@@ -458,7 +458,7 @@ def test_a_rung_may_be_reached_again_after_a_crash(search):
     it.ask()
     it.should_prune(0, 9, 1.0)
     again = search(pruner="median", startup_trials=2)
-    list(again.interrupted())
+    list(again.resume_interrupted())
     assert not again.should_prune(0, 9, 1.0)
 
 
@@ -477,7 +477,7 @@ def test_everything_told_is_read_back(search, in_optuna):
     )
     for trial in (ended[2], ended[0], ended[1]):
         it.tell(trial)
-    assert search().trials() == ended
+    assert search().trials == ended
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
     assert [trial.state for trial in in_optuna()] == states
     assert in_optuna()[0].value == 0.5
@@ -491,8 +491,8 @@ def test_the_result_is_stored_before_optuna_is_told(search, monkeypatch):
     with pytest.raises(Cut):
         it.tell(complete(number, 0.5, values))
     again = search()
-    assert [trial.state for trial in again.trials()] == ["running"]
-    assert list(again.interrupted()) == [(number, values)]
+    assert [trial.state for trial in again.trials] == ["running"]
+    assert list(again.resume_interrupted()) == [(number, values)]
 
 
 def test_trials_under_way_and_waiting_are_told_apart(search, storage):
@@ -508,12 +508,12 @@ def test_a_trial_under_way_is_listed_with_the_values_it_has(search, storage):
     space = space_of(rate={"type": "float", "low": 0.001, "high": 0.1, "log": True, "step": 10}, epochs=3)
     it = search(space)
     number, values = it.ask()
-    units = it.answer(number, HyperparameterRequest("units", "int", 8, 1, 64, step=2, sampling="log"))
+    units = it.suggest_value(number, HyperparameterRequest("units", "int", 8, 1, 64, step=2, sampling="log"))
     expected = {**values, "units": units}
     assert set(expected) == {"rate", "epochs", "units"}
     [seen] = summarize_trials(optuna.load_study(study_name="it", storage=storage))
     assert (seen.state, dict(seen.params)) == ("running", expected)
-    assert it.trials() == (seen,)
+    assert it.trials == (seen,)
 
 
 def test_best_of_takes_complete_trials_only_and_the_earlier_of_equals():
@@ -526,11 +526,11 @@ def test_best_of_takes_complete_trials_only_and_the_earlier_of_equals():
         TrialSummary(4, "failed", None, {}),
         TrialSummary(5, "running", None, {}),
     ]
-    assert best_of(trials, LOSS).number == 2
-    assert best_of(trials, Objective("m", "maximize")).number == 1
-    assert best_of(trials[:1], LOSS) is None
-    assert best_of([], LOSS) is None
-    assert best_of([complete(0, math.pi)], LOSS).number == 0
+    assert find_best(trials, LOSS).number == 2
+    assert find_best(trials, Objective("m", "maximize")).number == 1
+    assert find_best(trials[:1], LOSS) is None
+    assert find_best([], LOSS) is None
+    assert find_best([complete(0, math.pi)], LOSS).number == 0
 
 
 def test_count_by_state_names_states_that_occur():

@@ -6,8 +6,8 @@ import optuna
 import pytest
 
 from pipelines.api import make_study
-from pipelines.search.optuna_search import RESULT, best_of, summarize_trials
-from pipelines.search.space_evolution import changes_of, current_name, evolve_study
+from pipelines.search.optuna_search import RESULT, find_best, summarize_trials
+from pipelines.search.space_evolution import read_changes, find_current_name, evolve_study
 from pipelines.study.objective import Objective
 from search_spaces.suggest import suggest
 from tracking.store.database import Store
@@ -55,7 +55,7 @@ def evolved(store, **changes):
     study = study_with({name: each for name, each in {**SPACE, **changes}.items() if each is not None})
     change = evolve_study(store, study, study_with(SPACE).space.to_dict())
     storage = store.open_optuna_storage()
-    return change, optuna.load_study(study_name=current_name(storage, "s"), storage=storage)
+    return change, optuna.load_study(study_name=find_current_name(storage, "s"), storage=storage)
 
 
 def test_a_widened_range_and_a_new_choice_keep_every_trial(store, begun):
@@ -88,7 +88,7 @@ def test_a_narrowed_range_leaves_out_what_no_longer_fits(store, begun):
     assert change.kept == 2
     trials = summarize_trials(study)
     assert [trial.fits for trial in trials] == [True, False, True]
-    assert best_of(trials, ACCURACY).number == 2
+    assert find_best(trials, ACCURACY).number == 2
     assert study.best_trial.number == 2
     assert "outside the space" in trials[1].reason
 
@@ -120,13 +120,13 @@ def test_changes_are_recorded_in_order(store, begun):
     evolved(store, units={"type": "int", "low": 8, "high": 512})
     _, study = evolved(store, units={"type": "int", "low": 8, "high": 1024})
     assert study.study_name == "s~2"
-    assert [change.kept for change in changes_of(study)] == [3, 3]
+    assert [change.kept for change in read_changes(study)] == [3, 3]
 
 
 def test_a_generation_left_half_made_does_not_count(store, begun):
     """A kill before the change is noted leaves the old generation current, and the next try makes a whole one."""
     storage = store.open_optuna_storage()
     optuna.create_study(storage=storage, study_name="s~1", direction="maximize")
-    assert current_name(storage, "s") == "s"
+    assert find_current_name(storage, "s") == "s"
     change, study = evolved(store, units={"type": "int", "low": 8, "high": 512})
     assert (study.study_name, change.kept) == ("s~1", 3)

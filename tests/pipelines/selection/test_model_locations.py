@@ -1,50 +1,24 @@
-"""The winner's scores on rows that the search never saw."""
+"""Locations of models: the winning model, its refit, the ensemble, and models written from weights."""
 
 from __future__ import annotations
 
-import json
-
-import keras
-import numpy as np
 import pytest
 from fake_channel import FakeChannel
 from inline_engine import InlineEngine
 from small_studies import study_of
 from weights_alone import leave_weights_alone
 
-from pipelines.data.prepared_folder import load_part, load_raw
 from pipelines.engines.run_job import run_job
-from pipelines.models.raw_predict import predict_raw
-from pipelines.selection.model_locations import Evaluation, evaluate, evaluation_job, models_job, test_scores
+from pipelines.selection.finalists import REFIT
+from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_refitted, make_models_job
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import TrialJob
 from pipelines.training.trial import train_trial
 from pipelines.workspace.home import Home
 
-test_scores.__test__ = False  # no test, whatever its name says
 STUDY = study_of("study: it\ndata: {source: data.csv, target: y}\nmodel: mlp\n")
+REFITTED = study_of("study: it\ndata: {source: data.csv, target: y}\nmodel: mlp\nselection: {refit: true}\n")
 SMALL = {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1}
-
-
-def trained(home, data, metric):
-    """Train the trial 0 of a study whose data is prepared already."""
-    home.study("it").mkdir(parents=True)
-    home.data("it").symlink_to(data)
-    job = TrialJob(
-        "it", 0, SMALL, frozenset(), 3, "mlp", TrainingSpec(), str(data), str(home.trial("it", 0)), metric, "minimize",
-        frozenset(),
-    )  # fmt: skip
-    train_trial(job, FakeChannel())
-
-
-def scored(home, data):
-    """Return the winner's scores, its predictions for the test rows, and what is true of them."""
-    job = evaluation_job(STUDY, home, 0)
-    assert job.function == "pipelines.selection.model_locations:evaluate"
-    assert isinstance(job.payload, Evaluation)
-    scores = evaluate(job.payload, FakeChannel())
-    model = keras.models.load_model(home.trial("it", 0) / "model.keras")
-    return scores, predict_raw(model, load_raw(data, "test")), np.asarray(load_part(data, "test").y)
 
 
 @pytest.fixture
@@ -52,41 +26,32 @@ def home(tmp_path):
     return Home(tmp_path / "home", str(tmp_path / "home"))
 
 
-def test_a_classifier_is_scored_on_the_test_rows(home, mixed_data):
-    """Metrics are computed on the held-out rows from raw columns, named with `test_`, and kept beside the model."""
-    trained(home, mixed_data, "val_loss")
-    scores, predicted, truth = scored(home, mixed_data)
-    assert scores["test_accuracy"] == pytest.approx(np.mean((predicted[:, 0] > 0.5) == truth))
-    assert all(name.startswith("test_") for name in scores)
-    assert test_scores(STUDY, home, 0) == scores
-    assert json.loads((home.trial("it", 0) / "test.json").read_text()) == scores
+def test_a_trial_wins_with_the_model_of_its_refit(home):
+    """The refit of a winner takes the place of its model, as long as the study file requests it."""
+    assert find_winning_model(REFITTED, home, 3).folder == str(home.trial("it", 3))
+    refit = home.retraining("it", 3, REFIT)
+    refit.mkdir(parents=True)
+    (refit / "result.json").write_text("{}")
+    assert is_refitted(REFITTED, home, 3)
+    assert find_winning_model(REFITTED, home, 3).folder == str(refit)
+    assert find_winning_model(STUDY, home, 3).folder == str(home.trial("it", 3))
 
 
-def test_a_regression_is_scored_in_the_targets_own_units(home, prepare_data):
-    """A standardised target is scaled back before it is scored."""
-    data = prepare_data(source="mixed.csv", target="x/y", task="regression", split={"seed": 1, "test": 0.2})
-    trained(home, data, "val_loss")
-    scores, predicted, truth = scored(home, data)
-    assert truth.max() == 3, "as in the file, not standardised"
-    assert scores["test_mean_absolute_error"] == pytest.approx(np.mean(np.abs(predicted - truth)), rel=1e-4)
-
-
-def test_a_trial_that_left_its_weights_alone_is_scored(home, mixed_data):
-    """The winner of a fleet gets its model when it is scored."""
-    trained(home, mixed_data, "val_loss")
-    leave_weights_alone(home.trial("it", 0))
-    scores, predicted, truth = scored(home, mixed_data)
-    assert scores["test_accuracy"] == pytest.approx(np.mean((predicted[:, 0] > 0.5) == truth))
+def test_a_study_without_an_ensemble_has_none(home):
+    """No ensemble is found where none was saved."""
+    assert find_ensemble(STUDY, home, 3) is None
 
 
 def test_models_are_written_by_one_job(home, mixed_data):
     """The job for several trials writes the model of each that is named."""
-    trained(home, mixed_data, "val_loss")
+    home.study("it").mkdir(parents=True)
+    home.data("it").symlink_to(mixed_data)
+    folder = str(home.trial("it", 0))
+    job = TrialJob(
+        "it", 0, SMALL, frozenset(), 3, "mlp", TrainingSpec(), str(mixed_data), folder, "val_loss", "minimize",
+        frozenset(),
+    )  # fmt: skip
+    train_trial(job, FakeChannel())
     leave_weights_alone(home.trial("it", 0))
-    run_job(InlineEngine(), models_job(home, "it", [0]))
+    run_job(InlineEngine(), make_models_job(home, "it", [0]))
     assert (home.trial("it", 0) / "model.keras").exists()
-
-
-def test_a_trial_that_was_not_scored_has_no_scores(home):
-    """Where there are no test rows there is nothing to read."""
-    assert test_scores(STUDY, home, 3) == {}

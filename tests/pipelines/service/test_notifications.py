@@ -1,4 +1,4 @@
-"""Notices over real HTTP and real commands: each once, in order, signed, tried again, and given up in the end."""
+"""Notifications over real HTTP and real commands: each once, in order, signed, tried again, and dropped in the end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def end(state="finished"):
 
 
 class Receiver:
-    """A web server that keeps what it gets and answers what it is told to."""
+    """Web server that keeps its requests and gives the answers that a test sets."""
 
     def __init__(self):
         self.got, self.answers = [], []
@@ -73,7 +73,7 @@ def _hurried(monkeypatch):
     monkeypatch.setattr(Notifier, "_sleep", lambda self, seconds: None)
 
 
-def told(receiver):
+def list_received(receiver):
     return [json.loads(body)["kind"] for _, body in receiver.got]
 
 
@@ -82,18 +82,18 @@ def happen(home, *events):
 
 
 def test_each_is_told_once_in_order(world, receiver):
-    """What is asked for and nothing else; a service that starts anew tells nothing again."""
+    """The chosen events and no others; a service that starts again sends none again."""
     home, store = world
     everything = [NotifySpec(on=["finished", "failed", "new_best"], webhook=receiver.address)]
     happen(home, BEST, WORSE, end())
     Notifier(home, store, everything).step()
     Notifier(home, store, everything).step()
-    assert told(receiver) == ["new_best", "finished"]
+    assert list_received(receiver) == ["new_best", "finished"]
     last = json.loads(receiver.got[-1][1])
     assert (last["study"], last["submitter"], last["winner"], last["test"]) == ("s", "ann", 0, {"loss": 0.6})
     happen(home, end("failed"), end("paused"), end("cancelled"))
     Notifier(home, store, everything).step()
-    assert told(receiver)[2:] == ["failed"]
+    assert list_received(receiver)[2:] == ["failed"]
 
 
 def test_a_receiver_gets_the_kinds_that_it_asked_for(world, receiver):
@@ -101,7 +101,7 @@ def test_a_receiver_gets_the_kinds_that_it_asked_for(world, receiver):
     home, store = world
     happen(home, BEST, end())
     Notifier(home, store, [NotifySpec(webhook=receiver.address)]).step()
-    assert told(receiver) == ["finished"]
+    assert list_received(receiver) == ["finished"]
 
 
 def test_a_signature_proves_where_it_comes_from(world, receiver, tmp_path):
@@ -123,11 +123,11 @@ def test_a_refusal_is_tried_again(world, receiver):
     receiver.answers = [500, 503, 302]
     happen(home, end(), end("failed"))
     Notifier(home, store, [NotifySpec(webhook=receiver.address)]).step()
-    assert told(receiver) == ["finished"] * 4 + ["failed"]
+    assert list_received(receiver) == ["finished"] * 4 + ["failed"]
 
 
 def test_one_that_never_answers_is_given_up(world, receiver, caplog, monkeypatch):
-    """With a line in the log; others are told, and it does not stand in the way for ever."""
+    """With a line in the log; others get theirs, and it does not block them for ever."""
     home, store = world
     # What tests before this one have imported may have quietened or cut off our logger.
     monkeypatch.setattr(notifications._log, "disabled", False)
@@ -136,7 +136,7 @@ def test_one_that_never_answers_is_given_up(world, receiver, caplog, monkeypatch
     happen(home, end())
     deaf = NotifySpec(webhook="http://127.0.0.1:9/")
     Notifier(home, store, [deaf, NotifySpec(webhook=receiver.address)]).step()
-    assert told(receiver) == ["finished"]
+    assert list_received(receiver) == ["finished"]
     assert "finished of s was dropped" in caplog.text
     Notifier(home, store, [deaf]).step()
     assert caplog.text.count("was dropped") == 1
@@ -152,9 +152,9 @@ def test_a_command_gets_it_on_standard_input(world, tmp_path):
 
 
 def test_old_news_is_no_news(world, receiver, monkeypatch):
-    """Somebody who begins to listen hears nothing of last year."""
+    """A new receiver gets none of last year's."""
     home, store = world
     happen(home, end())
     monkeypatch.setattr(notifications, "_STALE_MS", -1)
     Notifier(home, store, [NotifySpec(webhook=receiver.address)]).step()
-    assert told(receiver) == []
+    assert list_received(receiver) == []

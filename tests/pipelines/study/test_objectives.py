@@ -12,7 +12,7 @@ from small_studies import study_of
 
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import find_pareto_trial
-from pipelines.search.optuna_search import TrialSummary, best_of, find_pareto_front
+from pipelines.search.optuna_search import TrialSummary, find_best, find_pareto_front
 from pipelines.study.objective import Goal, Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
@@ -45,24 +45,24 @@ def test_no_other_equals_or_betters_a_trial_of_the_front(found):
     assert len({each.values for each in ours}) == len(ours)
     assert [each.value for each in ours] == sorted((each.value for each in ours), reverse=True)
     if trials:
-        assert ours[0] == best_of(trials, BOTH_WAYS)
+        assert ours[0] == find_best(trials, BOTH_WAYS)
 
 
 def test_what_breaks_a_bound_cannot_win():
     """However good it is otherwise; where none keeps the bounds there is no winner."""
     trials = [trial(0, 0.1, 6.0), trial(1, 0.3, 5.0), trial(2, 0.2, 4.0), trial(3, None, state="failed")]
     assert [each.number for each in find_pareto_front(trials, LOSS_AND_SIZE)] == [2]
-    assert best_of(trials, LOSS_AND_SIZE).number == 2
-    assert best_of(trials[:1], LOSS_AND_SIZE) is None
+    assert find_best(trials, LOSS_AND_SIZE).number == 2
+    assert find_best(trials[:1], LOSS_AND_SIZE) is None
     at_least = Objective("a", "maximize", (Goal("a", "maximize", at_least=0.5), Goal("parameters", "minimize")))
-    assert best_of([trial(0, 0.4, 1.0)], at_least) is None
-    assert best_of([trial(0, 0.5, 1.0)], at_least).number == 0
+    assert find_best([trial(0, 0.4, 1.0)], at_least) is None
+    assert find_best([trial(0, 0.5, 1.0)], at_least).number == 0
 
 
 def test_of_equal_scores_the_next_objective_decides():
     """A smaller model of the same score wins, the earlier one where they are equal in all."""
     trials = [trial(0, 0.2, 4.0), trial(1, 0.2, 3.0), trial(2, 0.2, 3.0)]
-    assert best_of(trials, LOSS_AND_SIZE).number == 1
+    assert find_best(trials, LOSS_AND_SIZE).number == 1
 
 
 # A study ------------------------------------------------------------------------------------------------------

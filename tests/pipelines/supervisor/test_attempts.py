@@ -16,7 +16,7 @@ from pipelines.operations import control
 from pipelines.recording.recorder import Recorder
 from pipelines.supervisor.events import EpochEnded, FleetDivided, TrialBegan, TrialEnded, TrialTriedAgain
 from pipelines.training.trial_folder import WEIGHTS_FILE
-from pipelines.workspace.disk_reserve import Reserve
+from pipelines.workspace.disk_reserve import DiskReserve
 from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
 from tracking.outbox.records import EpochsRecorded, ModelKept, StudyClosed, TrialFinished
@@ -137,7 +137,7 @@ def test_attempts_are_counted_over_a_kill_of_the_supervisor(desk):
 
 def test_the_time_limit_is_one_for_all_attempts(desk, monkeypatch):
     """A second attempt has what the first one left of the time; where nothing is left there is none."""
-    monkeypatch.setattr("pipelines.supervisor.running_trials.Running.seconds", property(lambda self: 40.0))
+    monkeypatch.setattr("pipelines.supervisor.running_trials.RunningTrial.seconds", property(lambda self: 40.0))
     engine = Timed(dies(99))
     desk.run(engine, study=limited("attempts: 5, trial_time: 100s", trials=1))
     assert engine.times == [100.0, 60.0, 20.0]
@@ -183,9 +183,9 @@ def ask_at_first_epoch(desk, supervisor, control_request):
 
 
 @pytest.fixture(autouse=True)
-def _listening(monkeypatch):
-    """Let the supervisor listen each time it looks around, and not once a second: trials here end at once."""
-    monkeypatch.setattr("pipelines.supervisor.supervisor._LISTEN_EVERY_S", -1.0)
+def _read_requests_at_once(monkeypatch):
+    """Let the supervisor read requests whenever it can, and not once a second: trials here end at once."""
+    monkeypatch.setattr("pipelines.supervisor.study_control._READ_REQUESTS_EVERY_S", -1.0)
 
 
 @pytest.mark.parametrize("fleet", ["off", "2"])
@@ -193,7 +193,7 @@ def test_a_pause_puts_running_trials_back(desk, fleet):
     """The study is paused at once; running it again goes on with the same trials and the same budget."""
     engine = FakeEngine(scores(1.0))
     last = ask_at_first_epoch(desk, desk.supervisor(engine, trials=5, fleet=fleet), "pause")[-1]
-    assert (last.state, last.asked_for) == ("paused", True)
+    assert (last.state, last.is_requested) == ("paused", True)
     assert last.trials["running"] == len(engine.stopped) * (1 if fleet == "off" else 2)
     assert desk.queue.get("it").state == "paused"
     assert desk.run(FakeEngine(scores(1.0)), trials=5, fleet=fleet)[-1].trials == {"complete": 5}
@@ -299,7 +299,7 @@ def test_a_worker_without_room_pauses_the_study(desk):
 
     engine = FakeEngine(script)
     last = desk.run(engine, trials=4)[-1]
-    assert (last.state, last.asked_for, last.trials) == ("paused", False, {"complete": 1, "running": 1})
+    assert (last.state, last.is_requested, last.trials) == ("paused", False, {"complete": 1, "running": 1})
     assert "no room is left on the disk" in last.reason
     assert desk.queue.get("it").reason == last.reason
     assert desk.run(FakeEngine(scores(1.0)), trials=4)[-1].trials == {"complete": 4}
@@ -339,7 +339,7 @@ def test_a_disk_that_is_full_from_the_start_is_said(desk, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Reserve, "keep", full)
+        patched.setattr(DiskReserve, "keep", full)
         with pytest.raises(KerastudyError, match="no room is left on the disk of"):
             desk.run(FakeEngine(scores(1.0)), trials=2)
     assert desk.records() == []

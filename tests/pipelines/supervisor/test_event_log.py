@@ -14,7 +14,7 @@ STORY = [TrialBegan(0, {"units": 8}), TrialEnded(0, "complete", 0.5, "", 1.0, is
 
 @pytest.fixture
 def home(tmp_path):
-    return Home.at(str(tmp_path), {})
+    return Home.find(str(tmp_path), {})
 
 
 def tell(home, *events):

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.workspace import atomic_files
-from pipelines.workspace.atomic_files import aside_of, into_place, write_text
+from pipelines.workspace.atomic_files import make_temporary_path, move_into_place, write_text
 
 
 def test_text_is_written_with_its_folders(tmp_path):
@@ -22,7 +22,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def no_space(aside, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic_files, "into_place", no_space)
+    monkeypatch.setattr(atomic_files, "move_into_place", no_space)
     with pytest.raises(OSError, match="No space left"):
         write_text(file, "new")
     assert file.read_text() == "old"
@@ -32,14 +32,14 @@ def test_what_is_written_reaches_the_disk_before_the_name(tmp_path, monkeypatch)
     """A file is synced, and only then takes the other's name."""
     order = []
     file = tmp_path / "model.keras"
-    aside = aside_of(file)
+    aside = make_temporary_path(file)
     aside.write_bytes(b"x")
     monkeypatch.setattr(atomic_files.os, "fsync", lambda descriptor: order.append(("synced", file.exists())))
-    into_place(aside, file)
+    move_into_place(aside, file)
     assert order == [("synced", False)]
     assert (file.read_bytes(), aside.exists()) == (b"x", False)
 
 
 def test_a_file_written_aside_keeps_its_suffix(tmp_path):
     """Keras tells a format by the suffix, also while the file is written aside."""
-    assert aside_of(tmp_path / "model.keras") == tmp_path / "saving-model.keras"
+    assert make_temporary_path(tmp_path / "model.keras") == tmp_path / "saving-model.keras"

@@ -12,27 +12,27 @@ def test_the_option_goes_before_the_environment(tmp_path, monkeypatch):
     """`--home` wins over KERASTUDY_HOME, which wins over `.kerastudy` here."""
     monkeypatch.chdir(tmp_path)
     environment = {"KERASTUDY_HOME": str(tmp_path / "env")}
-    assert Home.at("given", environment).folder == tmp_path / "given"
-    assert Home.at(None, environment).folder == tmp_path / "env"
-    assert Home.at(None, {}).folder == tmp_path / ".kerastudy"
+    assert Home.find("given", environment).folder == tmp_path / "given"
+    assert Home.find(None, environment).folder == tmp_path / "env"
+    assert Home.find(None, {}).folder == tmp_path / ".kerastudy"
 
 
 def test_the_store_may_be_elsewhere(tmp_path):
     """The store is in the home unless KERASTUDY_STORE points to another database."""
-    assert Home.at(str(tmp_path), {}).store == str(tmp_path)
+    assert Home.find(str(tmp_path), {}).store == str(tmp_path)
     url = "postgresql://db/kerastudy"
-    home = Home.at(str(tmp_path), {"KERASTUDY_STORE": url})
-    assert (home.store, home.is_begun) == (url, True)
+    home = Home.find(str(tmp_path), {"KERASTUDY_STORE": url})
+    assert (home.store, home.is_initialized) == (url, True)
 
 
 def test_naming_a_home_makes_nothing(tmp_path):
     """A home has begun once its store is there; asking for it creates no file."""
-    home = Home.at(str(tmp_path / "new"), {})
-    assert not home.is_begun
+    home = Home.find(str(tmp_path / "new"), {})
+    assert not home.is_initialized
     assert list(tmp_path.iterdir()) == []
     home.folder.mkdir()
     (home.folder / "kerastudy.db").touch()
-    assert home.is_begun
+    assert home.is_initialized
 
 
 @pytest.mark.parametrize("below", ["", "/deeper/home"])
@@ -40,7 +40,7 @@ def test_a_home_cannot_be_a_file(tmp_path, below):
     """A file where the home should be, or above it, is refused before anything is tried."""
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match=r"expected a folder to keep studies in, got a file; name another --home"):
-        Home.at(f"{tmp_path}/notes.txt{below}", {})
+        Home.find(f"{tmp_path}/notes.txt{below}", {})
 
 
 def test_paths_of_a_study(tmp_path):

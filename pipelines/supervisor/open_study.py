@@ -1,0 +1,70 @@
+"""A study that a supervisor has opened: its context, its trials in Optuna, and the components that work on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.engines.base import Engine
+from pipelines.recording.recorder import Recorder
+from pipelines.search.optuna_search import OptunaSearch
+from pipelines.search.space_evolution import find_current_name
+from pipelines.study.context import StudyContext
+from pipelines.supervisor.running_trials import RunningTrials
+from pipelines.supervisor.study_control import StudyControl
+from pipelines.supervisor.trial_jobs import compute_worker_memory
+from tracking.store.database import Store
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """The components of a study at work.
+
+    Attributes:
+        context: the study and its data.
+        store: the database of the studies.
+        engine: runs its jobs.
+        control: its lease and its control requests.
+        search: the study in Optuna.
+        recorder: writes its rows for MLflow and its report.
+        trials: its running trials.
+        memory_bytes: memory that each worker may hold.
+    """
+
+    context: StudyContext
+    store: Store
+    engine: Engine
+    control: StudyControl
+    search: OptunaSearch
+    recorder: Recorder
+    trials: RunningTrials
+    memory_bytes: int
+
+    @classmethod
+    def open(cls, context: StudyContext, store: Store, engine: Engine, control: StudyControl) -> OpenStudy:
+        """Load the study from Optuna, or create it there, and make the components."""
+        storage = store.open_optuna_storage()
+        search = OptunaSearch(
+            storage,
+            find_current_name(storage, context.name),
+            context.study.space,
+            context.objective,
+            context.spec.search,
+            epochs=context.most_epochs,
+            check=control.verify,
+            initial_space=context.initial_values,
+            undeclared=context.undeclared,
+        )
+        recorder = Recorder(context, store, search, control.verify)
+        trials = RunningTrials(context, search, recorder)
+        memory_bytes = compute_worker_memory(context.study, engine.workers)
+        return cls(context, store, engine, control, search, recorder, trials, memory_bytes)
+
+    @property
+    def ended_trials(self) -> int:
+        """Number of trials that have ended, those of earlier runs included."""
+        return sum(trial.state != "running" for trial in self.search.trials)
+
+    def stop_jobs(self) -> None:
+        """Stop every job of the engine."""
+        for name in self.engine.busy:
+            self.engine.stop(name)

@@ -1,0 +1,203 @@
+"""Retrainings of a study's finalists: their jobs, from start to the stored result."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from pipelines.engines.attempts import RetryPolicy
+from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
+from pipelines.search.optuna_search import TrialSummary
+from pipelines.selection.finalists import REFIT, derive_retraining_seed
+from pipelines.supervisor.events import RetrainingEnded
+from pipelines.supervisor.open_study import OpenStudy
+from pipelines.supervisor.trial_jobs import make_trial_job
+from pipelines.training.checkpoint import remove_checkpoints
+from pipelines.training.jobs import TRAIN_TRIAL
+from pipelines.training.messages import EpochDone, TrialJob, TrialResult
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs
+from search_spaces.hypermodel_request import HyperparameterRequest
+from search_spaces.values import Value
+from tracking.store.database import now_ms
+from tracking.store.retrainings import Retraining
+
+_TICK_S = 0.5
+
+
+@dataclass
+class RetrainingJob:
+    """A retraining that waits for a worker or runs in one.
+
+    Attributes:
+        number: the trial's.
+        retraining: its name within the trial, such as `seed-1` or `refit`.
+        params: hyperparameters of the trial.
+        job: payload of its training.
+        started_ms: start of its last attempt, in milliseconds since 1970.
+        started: the same by the monotonic clock, in seconds.
+        spent_s: seconds of each failed attempt.
+        unsent: epochs that are not recorded for MLflow yet.
+    """
+
+    number: int
+    retraining: str
+    params: dict[str, Value]
+    job: TrialJob
+    started_ms: int = 0
+    started: float = 0.0
+    spent_s: list[float] = field(default_factory=list)
+    unsent: list[EpochDone] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Name of its job."""
+        return f"trial-{self.number}-{self.retraining}"
+
+
+class RetrainingJobs:
+    """The retrainings of one study.
+
+    Args:
+        study: the study.
+
+    Attributes:
+        notes: retrainings that failed, with the reasons.
+    """
+
+    def __init__(self, study: OpenStudy) -> None:
+        self._study = study
+        self._context = study.context
+        self._engine = study.engine
+        self._recorder = study.recorder
+        limits = study.context.spec.limits
+        self._policy = RetryPolicy(limits.attempts)  # each attempt has the whole time limit
+        self.notes: list[str] = []
+
+    def make_job(self, trial: TrialSummary, name: str) -> RetrainingJob:
+        """Return a retraining of a trial, not yet started."""
+        context, home = self._context, self._context.home
+        folds = context.spec.selection.folds
+        data = home.data(context.name) if folds is None else home.data_anew(context.name, folds)
+        job = replace(
+            make_trial_job(context, trial.number, trial.params),
+            seed=derive_retraining_seed(context.spec.search.seed, trial.number, name),
+            data=str(data),
+            folder=str(home.retraining(context.name, trial.number, name)),
+        )
+        return RetrainingJob(trial.number, name, dict(trial.params), job)
+
+    def run(self, due: list[RetrainingJob]) -> Iterator[RetrainingEnded]:
+        """Run retrainings, as many at once as there are workers; each is stored when it ends.
+
+        Raises:
+            HaltedError: if a pause or a cancellation was requested; the running ones are lost.
+            OSError: if the disk is full.
+        """
+        waiting, running = list(due), dict[str, RetrainingJob]()
+        try:
+            while waiting or running:
+                self._study.control.keep_alive_unless_halted()
+                while waiting and self._engine.idle:
+                    training = waiting.pop(0)
+                    running[training.name] = training
+                    self._start(training)
+                for event in self._engine.events(_TICK_S):
+                    if (training_of := running.get(event.job)) is None:
+                        continue
+                    ended = self._handle(training_of, event)
+                    if isinstance(event, Finished | Failed):
+                        del running[event.job]
+                        if ended is None:
+                            waiting.insert(0, training_of)
+                        else:
+                            yield ended
+                self._recorder.flush_epochs(running.values())
+        finally:
+            self._study.stop_jobs()
+
+    def _start(self, training: RetrainingJob) -> None:
+        limits = self._context.spec.limits
+        training.started_ms, training.started = now_ms(), time.monotonic()
+        self._recorder.record_retraining_start(training.number, training.retraining, training.params)
+        folder = self._context.home.retraining(self._context.name, training.number, training.retraining)
+        self._engine.submit(
+            Job(
+                training.name,
+                TRAIN_TRIAL,
+                training.job,
+                folder / ARTIFACTS / "worker.log",
+                time_s=limits.trial_time,
+                stall_s=limits.stall,
+                memory_bytes=self._study.memory_bytes,
+            )
+        )
+
+    def _handle(self, training: RetrainingJob, event: Event) -> RetrainingEnded | None:
+        """Record an event of a retraining's job; return its end, or None while it has none."""
+        if isinstance(event, Reported) and isinstance(event.message, EpochDone):
+            training.unsent.append(event.message)
+        elif isinstance(event, Requested):
+            request = event.message
+            is_known = isinstance(request, HyperparameterRequest)
+            self._engine.answer(event.job, training.params.get(request.name, request.default) if is_known else False)
+        elif isinstance(event, Finished):
+            return self._record_end(training, event.result.result, event.result.reason)
+        elif isinstance(event, Failed):
+            if event.kind == "disk":
+                raise OSError(errno.ENOSPC, event.reason)
+            training.spent_s.append(time.monotonic() - training.started)
+            if not self._policy.allows_retry(event, training.spent_s):
+                return self._record_end(training, None, event.reason)
+        return None
+
+    def _record_end(self, training: RetrainingJob, result: TrialResult | None, reason: str) -> RetrainingEnded:
+        folder = self._context.home.retraining(self._context.name, training.number, training.retraining)
+        retraining = Retraining(
+            study=self._context.name,
+            number=training.number,
+            name=training.retraining,
+            seed=training.job.seed,
+            state="failed" if result is None else "complete",
+            value=result.value if result else None,
+            scores=self._read_scores(training, result) if result else (),
+            metrics=dict(result.metrics) if result else {},
+            epochs=result.best_epoch + 1 if result else None,
+            seconds=result.seconds if result else time.monotonic() - training.started,
+            started_ms=training.started_ms,
+            ended_ms=now_ms(),
+            trainer=result.trainer if result else "",
+            reason="" if result else reason,
+        )
+        if result is None:
+            self.notes.append(f"{training.retraining} of trial {training.number} failed: {reason}")
+        keeps = training.retraining == REFIT
+        if not keeps:  # the winner is chosen by its scores alone
+            (folder / MODEL_FILE).unlink(missing_ok=True)
+        self._recorder.record_retraining_end(retraining, training.unsent, keeps_model=keeps)
+        remove_checkpoints(folder)
+        return _make_event(retraining)
+
+    def _read_scores(self, training: RetrainingJob, result: TrialResult) -> tuple[float, ...]:
+        """Return the objective of each training in a retraining: of each fold where finalists are ranked by folds."""
+        context = self._context
+        if context.spec.selection.folds is None or training.retraining == REFIT:
+            return (result.value,)
+        best: dict[int, float] = {}
+        for done in read_epochs(context.home.retraining(context.name, training.number, training.retraining)):
+            value = done.metrics.get(context.objective.metric)
+            if value is not None and (done.fold not in best or context.objective.is_better(value, best[done.fold])):
+                best[done.fold] = value
+        return tuple(best[fold] for fold in sorted(best))
+
+
+def _make_event(retraining: Retraining) -> RetrainingEnded:
+    return RetrainingEnded(
+        retraining.number,
+        retraining.name,
+        retraining.state,
+        retraining.value,
+        retraining.reason,
+        retraining.seconds,
+    )

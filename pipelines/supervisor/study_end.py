@@ -1,0 +1,158 @@
+"""End of a study: its models written, its winner chosen and scored, its end recorded and delivered to MLflow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
+
+from pipelines.engines.run_job import JobError, run_job
+from pipelines.recording.records import StudyOutcome
+from pipelines.search.optuna_search import TrialSummary, count_by_state
+from pipelines.search.stopping import decide_outcome
+from pipelines.selection.evaluate import make_evaluation_job
+from pipelines.selection.model_locations import make_models_job
+from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent
+from pipelines.supervisor.final_selection import FinalSelection
+from pipelines.supervisor.open_study import OpenStudy
+from pipelines.supervisor.study_control import HaltedError
+from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
+from tracking.outbox.dispatcher import OutboxDispatcher
+from tracking.outbox.outbox import Outbox
+from tracking.outbox.records import StudyState
+from tracking.store.study_queue import StudyQueue
+from tracking.testing.failpoints import hit
+
+_FLUSH_S = 120.0
+_SHORT_FLUSH_S = 5.0
+_PAUSED = "paused; resume it to go on"
+
+
+class StudyEnd:
+    """The steps after a study's search.
+
+    Args:
+        study: the study.
+        delivery: the thread that delivers its records to MLflow.
+        started: start of the supervisor by the monotonic clock, in seconds.
+
+    Attributes:
+        is_flushing: whether the records are being flushed, so that a pause can only shorten that.
+    """
+
+    def __init__(self, study: OpenStudy, delivery: OutboxDispatcher, started: float) -> None:
+        self._study = study
+        self._context = study.context
+        self._control = study.control
+        self._delivery = delivery
+        self._outbox = Outbox(study.store)
+        self._started = started
+        self.is_flushing = False
+
+    def run(self) -> Iterator[StudyEvent]:
+        """Choose the winner, record the end, and deliver the records that wait."""
+        selection, test, notes = FinalSelection(self._study), dict[str, float](), ""
+        try:
+            if not self._control.halt:
+                notes = self._write_models()
+            if not (self._control.halt or self._control.fatal):
+                notes += yield from self._choose(selection)
+                test = dict(self._score_winner(selection.winner))
+        except JobError as error:
+            notes += f"; the winner has no scores on the test rows: {error}"
+        except HaltedError:
+            pass
+        hit("winner-tested")
+        state, reason = self._find_outcome()
+        reason += notes
+        self._study.recorder.record_study_end(
+            StudyOutcome(state, reason, selection.winner, test, selection.finalists, selection.winning_retraining)
+        )
+        self._control.count_time()
+        yield from self._flush(state)
+        yield self._describe(state, reason, test, selection)
+
+    def pause_for_full_disk(self) -> StudyEnded:
+        """Pause the study with the space that the reserve has freed; all that was recorded before is complete."""
+        name, reason = self._context.name, explain_full_disk(self._context.home)
+        with suppress(Exception):  # if even that cannot be written, the next run finds an interrupted study
+            StudyQueue(self._study.store).set_state(name, "paused", reason)
+            self._study.recorder.record_study_end(StudyOutcome("paused", reason, self._study.trials.best))
+        return self._describe("paused", reason, {})
+
+    def _write_models(self) -> str:
+        """Write the kept models of trials from fleets; return an addition to the study's reason if that fails.
+
+        Models that were written before a kill are recorded too: nothing shows whether they were recorded.
+        """
+        recorder = self._study.recorder
+        try:
+            if missing := recorder.find_missing_models():
+                job = make_models_job(self._context.home, self._context.name, missing)
+                run_job(self._study.engine, job, self._control.keep_alive_unless_halted, on_start=recorder.draw_plots)
+                hit("models-written")
+        except JobError as error:
+            return f"; some models could not be written: {error}"
+        finally:
+            recorder.record_written_models()
+            hit("models-recorded")
+        return ""
+
+    def _choose(self, selection: FinalSelection) -> Generator[StudyEvent, None, str]:
+        """Choose the winner; return an addition to the study's reason if that fails."""
+        try:
+            yield from selection.run()
+        except (JobError, InputError) as error:
+            return f"; the winner could not be chosen as selection asks for: {error}"
+        return "".join(f"; {note}" for note in selection.notes)
+
+    def _score_winner(self, winner: TrialSummary | None) -> Mapping[str, float]:
+        """Return the winner's metrics on the test rows, which nothing has read before."""
+        if winner is None or not self._context.summary.rows.get("test"):
+            return {}
+        job = make_evaluation_job(self._context.study, self._context.home, winner.number)
+        return run_job(self._study.engine, job, self._control.keep_alive_unless_halted)
+
+    def _find_outcome(self) -> tuple[StudyState, str]:
+        if self._control.halt == "cancel":
+            return "cancelled", "cancelled on request"
+        if self._control.halt == "pause":
+            return "paused", _PAUSED
+        if self._control.fatal:
+            return "failed", self._control.fatal
+        return decide_outcome(self._study.search.trials, self._study.trials.best, self._control.stop_reason)
+
+    def _flush(self, state: StudyState) -> Iterator[StudyEvent]:
+        yield Delivering(self._outbox.count_pending(self._context.name), self._delivery.last_error)
+        self.is_flushing = True
+        is_patient = state == "finished" and not self._delivery.last_error
+        self._delivery.stop(_FLUSH_S if is_patient else _SHORT_FLUSH_S)
+
+    def _describe(
+        self, state: StudyState, reason: str, test: Mapping[str, float], selection: FinalSelection | None = None
+    ) -> StudyEnded:
+        backlog = self._outbox.read_backlog(self._context.name)
+        best = selection.winner if selection else self._study.trials.best
+        return StudyEnded(
+            study=self._context.name,
+            state=state,
+            reason=reason,
+            metric=self._context.objective.metric,
+            winner=best.number if best else None,
+            value=best.value if best else None,
+            test=test,
+            trials=count_by_state(self._study.search.trials),
+            seconds=time.monotonic() - self._started,
+            undelivered=backlog.pending + backlog.set_aside,
+            undelivered_error=backlog.last_error,
+            is_requested=bool(self._control.halt),
+            finalists=selection.finalists if selection else (),
+            refit=bool(selection and selection.winning_retraining),
+            ensemble=selection.ensemble.value if selection and selection.ensemble else None,
+        )
+
+
+def explain_full_disk(home: Home) -> str:
+    """Return why a study stops whose disk is full."""
+    return f"no room is left on the disk of {home.folder}: free some and run the same file again"

@@ -1,0 +1,82 @@
+"""Evaluation of the winning model on rows that the search never saw."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from fake_channel import FakeChannel
+from small_studies import study_of
+from weights_alone import leave_weights_alone
+
+from pipelines.data.prepared_folder import load_part, load_raw
+from pipelines.models.raw_predict import predict_raw
+from pipelines.selection.evaluate import Evaluation, evaluate_model, make_evaluation_job, read_test_scores
+from pipelines.selection.jobs import EVALUATE_MODEL
+from pipelines.spec.schema import TrainingSpec
+from pipelines.training.messages import TrialJob
+from pipelines.training.trial import train_trial
+from pipelines.workspace.home import Home
+
+STUDY = study_of("study: it\ndata: {source: data.csv, target: y}\nmodel: mlp\n")
+SMALL = {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1}
+
+
+def train(home, data, metric):
+    """Train the trial 0 of a study whose data is prepared already."""
+    home.study("it").mkdir(parents=True)
+    home.data("it").symlink_to(data)
+    job = TrialJob(
+        "it", 0, SMALL, frozenset(), 3, "mlp", TrainingSpec(), str(data), str(home.trial("it", 0)), metric, "minimize",
+        frozenset(),
+    )  # fmt: skip
+    train_trial(job, FakeChannel())
+
+
+def evaluate_winner(home, data):
+    """Return the winner's scores, its predictions for the test rows, and the true values."""
+    job = make_evaluation_job(STUDY, home, 0)
+    assert job.function == EVALUATE_MODEL
+    assert isinstance(job.payload, Evaluation)
+    scores = evaluate_model(job.payload, FakeChannel())
+    model = keras.models.load_model(home.trial("it", 0) / "model.keras")
+    return scores, predict_raw(model, load_raw(data, "test")), np.asarray(load_part(data, "test").y)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path / "home", str(tmp_path / "home"))
+
+
+def test_a_classifier_is_scored_on_the_test_rows(home, mixed_data):
+    """Metrics are computed on the held-out rows from raw columns, named with `test_`, and kept beside the model."""
+    train(home, mixed_data, "val_loss")
+    scores, predicted, truth = evaluate_winner(home, mixed_data)
+    assert scores["test_accuracy"] == pytest.approx(np.mean((predicted[:, 0] > 0.5) == truth))
+    assert all(name.startswith("test_") for name in scores)
+    assert read_test_scores(STUDY, home, 0) == scores
+    assert json.loads((home.trial("it", 0) / "test.json").read_text()) == scores
+
+
+def test_a_regression_is_scored_in_the_targets_own_units(home, prepare_data):
+    """A standardised target is scaled back before it is scored."""
+    data = prepare_data(source="mixed.csv", target="x/y", task="regression", split={"seed": 1, "test": 0.2})
+    train(home, data, "val_loss")
+    scores, predicted, truth = evaluate_winner(home, data)
+    assert truth.max() == 3, "as in the file, not standardised"
+    assert scores["test_mean_absolute_error"] == pytest.approx(np.mean(np.abs(predicted - truth)), rel=1e-4)
+
+
+def test_a_trial_that_left_its_weights_alone_is_scored(home, mixed_data):
+    """The winner of a fleet gets its model when it is scored."""
+    train(home, mixed_data, "val_loss")
+    leave_weights_alone(home.trial("it", 0))
+    scores, predicted, truth = evaluate_winner(home, mixed_data)
+    assert scores["test_accuracy"] == pytest.approx(np.mean((predicted[:, 0] > 0.5) == truth))
+
+
+def test_a_trial_that_was_not_scored_has_no_scores(home):
+    """Where there are no test rows there is nothing to read."""
+    assert read_test_scores(STUDY, home, 3) == {}
