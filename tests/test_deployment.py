@@ -71,8 +71,8 @@ def test_commands_are_understood(command: list[str]) -> None:
     if (
         program == "mlflow"
     ):  # in a process of its own, since it takes long to be imported, and warns; all is parsed first
-        asked = [sys.executable, "-m", "mlflow", verb, *arguments, "--help"]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "mlflow", verb, *arguments, "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return
     assert program == "kerastudy"
@@ -109,9 +109,9 @@ def test_passwords_are_files() -> None:
         name: spec["file"] for name, spec in COMPOSE["secrets"].items()
     }
     for spec in SERVICES.values():
-        told = [value for name, value in spec["environment"].items() if not name.endswith("_FILE")]
-        told += [str(word) for word in spec.get("command", ())]
-        assert not any(re.search(r"://[^/@]*:[^/@]*@|password", value) for value in told)
+        settings = [value for name, value in spec["environment"].items() if not name.endswith("_FILE")]
+        settings += [str(word) for word in spec.get("command", ())]
+        assert not any(re.search(r"://[^/@]*:[^/@]*@|password", value) for value in settings)
         for secret in spec["secrets"]:
             assert (secret if isinstance(secret, str) else secret["source"]) in COMPOSE["secrets"]
 
@@ -162,7 +162,7 @@ def test_there_is_time_to_stop() -> None:
 
 
 def test_the_services_file_is_understood(tmp_path: Path) -> None:
-    """service.yaml of the compose file has no key that the service does not know."""
+    """service.yaml of the compose file has only keys of the service."""
     file = tmp_path / "service.yaml"
     text = (DOCKER / "service.yaml").read_text(encoding="utf-8")
     file.write_text(text.replace("[/data]", f"[{tmp_path}]"), encoding="utf-8")
@@ -201,8 +201,8 @@ ROW = {"size m2": 12, "owned": True, "town": "Bonn", "day": "1970-01-02", "scan"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
-    """A server of a model that gives what it was asked for: the sum of a row's numbers, as far as they are there."""
+def model_server(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    """A server of a model that predicts the sum of the numbers in a row."""
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("exported")
@@ -228,10 +228,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     return _serve().make_app(folder)
 
 
-def test_a_served_model_takes_raw_columns(served: FastAPI) -> None:
+def test_a_served_model_takes_raw_columns(model_server: FastAPI) -> None:
     """A row is given under its columns' names, with words, dates and missing values as JSON has them."""
     empty = {**ROW, "size m2": None, "owned": None, "town": None, "day": None}
-    answer = _predict(served, [ROW, empty])
+    answer = _predict(model_server, [ROW, empty])
     assert answer.status_code == 200, answer.text
     yes = [each["probabilities"]["yes"] for each in answer.json()["predictions"]]
     assert yes == pytest.approx([0.01 * (12 + 1 + 4 + 1 + 3), 0.03], abs=1e-6)
@@ -248,28 +248,28 @@ def test_a_served_model_takes_raw_columns(served: FastAPI) -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_a_served_model_refuses_by_name(served: FastAPI, change: dict[str, Any], named: str) -> None:
+def test_a_served_model_refuses_by_name(model_server: FastAPI, change: dict[str, Any], named: str) -> None:
     """A value that the model cannot take is refused, and its column is named."""
-    answer = _predict(served, [{**ROW, **change}])
+    answer = _predict(model_server, [{**ROW, **change}])
     assert answer.status_code == 422
     assert named in answer.text
 
 
-def test_predictions_are_told_in_the_words_of_the_data() -> None:
+def test_predictions_have_the_names_of_the_data() -> None:
     """Classes come with their names and probabilities, regressions with their targets."""
-    told = _serve().told
+    describe = _serve().describe_prediction
     classes = {"task": "multiclass", "output": {"classes": ["a", "b", "c"], "targets": ["t"]}}
-    assert told(np.array([0.1, 0.2, 0.7]), classes)["class"] == "c"
+    assert describe(np.array([0.1, 0.2, 0.7]), classes)["class"] == "c"
     targets = {"task": "regression", "output": {"classes": [], "targets": ["u", "v"]}}
-    assert told(np.array([1.5, 2.0]), targets) == {"u": 1.5, "v": 2.0}
+    assert describe(np.array([1.5, 2.0]), targets) == {"u": 1.5, "v": 2.0}
 
 
 def _predict(app: FastAPI, rows: list[dict[str, Any]]) -> httpx.Response:
-    async def ask() -> httpx.Response:
+    async def send() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
             return await client.post("/predict", json={"rows": rows})
 
-    return anyio.run(ask)
+    return anyio.run(send)
 
 
 def _serve() -> ModuleType:

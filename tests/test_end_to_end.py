@@ -288,7 +288,7 @@ def test_mlflow_serves_the_champion(answered, home, tmp_path):
         "dataframe_records": ASKED,
         "inputs": {name: [row[name] for row in ASKED] for name in names},
     }
-    with run_service("models:/mixed@champion", urls.resolve_tracking_uri(home.folder, {}), tmp_path / "log") as address:
+    with serve_model("models:/mixed@champion", urls.resolve_tracking_uri(home.folder, {}), tmp_path / "log") as address:
         for form, rows in forms.items():
             answer = httpx.post(f"{address}/invocations", json={form: rows}, timeout=60)
             assert answer.status_code == 200, answer.text
@@ -298,7 +298,7 @@ def test_mlflow_serves_the_champion(answered, home, tmp_path):
 
 
 @contextmanager
-def run_service(model, tracking_uri, log):
+def serve_model(model, tracking_uri, log):
     """Serve a model as a person would, and yield where."""
     port = server.find_free_port("127.0.0.1", 0)
     bin_folder = Path(sys.executable).parent

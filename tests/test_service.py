@@ -165,7 +165,7 @@ def test_a_study_has_an_address_in_mlflow(service, call, recorded):
 
 @needs_browser
 def test_a_browser_shows_mlflow_behind_the_services_tokens(service, recorded, tmp_path):
-    """A person who gives a token as password when the browser wants one sees the study's trials."""
+    """A person who gives a token as password in the browser's dialog sees the study's trials."""
     with browsing(tmp_path, "anybody", service.token) as browser:
         address, shown = browser.seen(f"{service.url}/mlflow/studies/mine", wanted="mine-t000")
     assert address.startswith(f"{service.url}/mlflow/#/experiments/1/runs?viewStateShareKey=")
@@ -183,7 +183,7 @@ def test_a_home_is_served_once(service):
 
 
 def test_data_that_cannot_be_used_fails_the_study(service):
-    """Nobody could know before it was read; the reason is the study's, and its name is free again."""
+    """It shows only when the data is read; the reason is the study's, and its name is free again."""
     text = study_text("broken").replace("target: bought", "target: sold")
     service.submit(text)
     assert service.wait("broken", "failed", "finished") == "failed"

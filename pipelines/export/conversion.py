@@ -57,9 +57,9 @@ def convert_network(deployed: SourceModel, convert: Callable[[Any], _Result], fo
     try:
         return convert_quietly(convert, deployed.network)
     except Exception as error:  # converters raise exceptions of any kind
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FormatError(
-            f"{_find_failing_layer(deployed.network, convert)} has no {form} form: {said[:300]}"
+            f"{_find_failing_layer(deployed.network, convert)} has no {form} form: {message[:300]}"
         ) from error
 
 

@@ -26,7 +26,7 @@ class MlflowPages:
     """Addresses of studies in one MLflow.
 
     Args:
-        reader: what knows the studies.
+        reader: reads the studies.
         client: HTTP client of MLflow's server.
         base: URL of its UI for browsers; a path if it is below this service.
     """

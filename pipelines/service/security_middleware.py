@@ -48,7 +48,7 @@ _HEADERS_OF_OURS = (
 
 
 class _BodyError(Exception):
-    """A body is too large or too slow; the client has been answered."""
+    """A body is too large or too slow; the client has its answer."""
 
 
 class SecurityMiddleware:

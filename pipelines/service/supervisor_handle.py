@@ -42,7 +42,7 @@ class SupervisorHandle:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=request.home.environment(os.environ),
+                env=request.home.make_environment(os.environ),
                 start_new_session=True,
             )
         with suppress(BrokenPipeError):  # it has ended already, which `has_ended` shows

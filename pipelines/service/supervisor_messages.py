@@ -34,7 +34,7 @@ class SupervisorRequest:
         store: the home's database.
         task: whether to run the study to its end, or to cancel it.
         max_trials: most trials that train at once; None for any number.
-        max_workers: most worker processes, whatever the study's file says; None for no limit.
+        max_workers: most worker processes, whatever the study's file requests; None for no limit.
     """
 
     study: str

@@ -35,7 +35,7 @@ def kerastudy(
 
 
 def kerastudy_here(*arguments: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, which takes a hundredth of a new process's start; return exit code, output and errors."""
+    """Run the command in this process, in a hundredth of a process's start; return exit code, output and errors."""
     from pipelines.cli import main
 
     output, errors, status = StringIO(), StringIO(), 0

@@ -2,7 +2,7 @@
 
 Neither Keras's `export(format="onnx")` nor tf2onnx's conversion of a function is used: both silently turn a layer's
 constants, such as the means by which numbers are centred, into required inputs. tf2onnx's conversion of a SavedModel,
-which its command uses, keeps them. It only logs an operator that it does not know, so the result is loaded as a check.
+which its command uses, keeps them. It only logs an unknown operator, so the result is loaded as a check.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _convert_where(graph: Any, node: Any, name: str, arguments: Any) -> None:
 
 
 def _convert_log1p(graph: Any, node: Any, name: str, arguments: Any) -> None:
-    """Convert TensorFlow's `log1p`, which tf2onnx does not know, to log(x + 1)."""
+    """Convert TensorFlow's `log1p`, which is unknown to tf2onnx, to log(x + 1)."""
     import numpy as np
 
     taken = node.input[0]

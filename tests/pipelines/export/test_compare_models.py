@@ -32,13 +32,13 @@ def rival(outputs=1, **inputs):
 
 
 def test_a_rival_that_answers_for_the_same_rows_fits():
-    """It may take fewer columns than there are, and need not say what it predicts."""
+    """It may take fewer columns than there are, and need not name its task."""
     assert _find_incompatibility(rival(age="float32", city="string"), TOLD, SUMMARY) == ""
     assert _find_incompatibility(rival(age="float32"), None, SUMMARY) == ""
 
 
 @pytest.mark.parametrize(
-    ("model", "told", "said"),
+    ("model", "rival_task", "reason"),
     [
         ({"age": "float32", "zip": "string"}, TOLD, 'it takes "zip", which this study\'s data lacks'),
         ({"age": "float32", "city": "float32"}, TOLD, 'it takes "city" in another form than this study\'s data has'),
@@ -50,9 +50,9 @@ def test_a_rival_that_answers_for_the_same_rows_fits():
         ),
     ],
 )
-def test_a_rival_that_does_not_fit_is_not_asked(model, told, said):
+def test_an_incompatible_rival_is_not_scored(model, rival_task, reason):
     """Other columns, another form, another output, or the same classes in another order."""
-    assert _find_incompatibility(rival(**model), told, SUMMARY) == said
+    assert _find_incompatibility(rival(**model), rival_task, SUMMARY) == reason
 
 
 @pytest.mark.parametrize(

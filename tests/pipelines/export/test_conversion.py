@@ -61,14 +61,14 @@ def test_a_model_that_converts_is_one_file():
 
 
 def test_preprocessing_without_a_form_goes_beside():
-    """The network is converted alone, and the note names the layer that is at fault."""
+    """The network is converted alone, and the note names the layer that does not convert."""
     made = convert_model(deployed(in_preprocessing=[ErrorFunction(name="odd")]), without(ErrorFunction), "ONNX")
     assert (made.result, made.part) == ("network", "network")
     assert made.note == 'layer "odd" (ErrorFunction) has no ONNX form: the file holds the network alone'
 
 
 def test_a_network_without_a_form_is_an_error_that_names_the_layer():
-    """The first layer that does not convert by itself is named, with the first line of what the converter said."""
+    """The first layer that does not convert by itself is named, with the first line of the converter's error."""
     odd = deployed(in_network=[ErrorFunction(name="odd")])
     with pytest.raises(FormatError, match=r'^layer "odd" \(ErrorFunction\) has no ONNX form: no such operator$'):
         convert_model(odd, without(ErrorFunction), "ONNX")

@@ -1,4 +1,4 @@
-"""Exported models: proven equal, from raw columns, without kerastudy, and never half written."""
+"""Exported models: verified, from raw columns, without kerastudy, and never half written."""
 
 from __future__ import annotations
 
@@ -69,25 +69,25 @@ def home(tmp_path_factory, mixed_data, prepare_data):
 
 @pytest.fixture(scope="module")
 def exported(home, tmp_path_factory):
-    """The trials in their formats: a folder for each, and what was said of each file."""
+    """The trials in their formats: a folder for each, and the comparison of each file."""
     target = tmp_path_factory.mktemp("exported")
-    said = {
+    parities = {
         study: export_trial(
             ExportSource.from_home(home, study, 0), names, target / study, InlineEngine(), origin_of(study)
         )
         for study, names in WRITTEN.items()
     }
-    return target, said
+    return target, parities
 
 
-def said_of(exported, study, name):
-    """Return what was said of one file, and its folder."""
+def find_parity(exported, study, name):
+    """Return the comparison of one file, and its folder."""
     (parity,) = (each for each in exported[1][study] if each.format == name)
     return parity, exported[0] / study
 
 
 @pytest.mark.parametrize("study", list(WRITTEN))
-def test_a_trial_beside_another_model(home, study):
+def test_a_trial_is_compared_with_another_model(home, study):
     """A model of any kind is scored on the held-out rows: as good as itself, and not comparable with another kind."""
     trial = PastTrial(str(home.trial(study, 0)), str(home.data(study)))
     other = "images" if study != "images" else "table"
@@ -113,9 +113,9 @@ def make_odd_rows(home):
 
 
 @pytest.mark.parametrize(("study", "name"), PAIRS)
-def test_every_format_is_proven(exported, home, study, name):
+def test_every_format_is_verified(exported, home, study, name):
     """Each format's file is there, was compared on every held-out row, scored and timed."""
-    parity, folder = said_of(exported, study, name)
+    parity, folder = find_parity(exported, study, name)
     assert (folder / parity.file).exists()
     assert parity.rows == load_summary(home.data(study)).rows["test"]
     assert parity.size_bytes > 1000
@@ -130,19 +130,19 @@ def test_every_format_is_proven(exported, home, study, name):
 
 
 @pytest.mark.parametrize("study", WRITTEN)
-def test_what_was_said_is_written_down(exported, study):
+def test_the_comparisons_are_written_down(exported, study):
     """`parity.json` has a file's comparison each, and nothing is left beside the target."""
-    target, said = exported
+    target, parities = exported
     written = json.loads((target / study / "parity.json").read_text())
-    assert written == json.loads(json.dumps([asdict(parity) for parity in said[study]]))
-    assert [parity.format for parity in said[study]] == WRITTEN[study]
+    assert written == json.loads(json.dumps([asdict(parity) for parity in parities[study]]))
+    assert [parity.format for parity in parities[study]] == WRITTEN[study]
     assert sorted(file.name for file in target.iterdir()) == sorted(WRITTEN)
 
 
 @pytest.mark.parametrize("name", WRITTEN["table"])
 def test_the_formats_agree_on_rows_unlike_any_seen(exported, home, name):
     """Gaps and a category that training never saw give the Keras model's prediction in every format."""
-    parity, folder = said_of(exported, "table", name)
+    parity, folder = find_parity(exported, "table", name)
     raw = make_odd_rows(home)
     expected = predict_raw(keras.models.load_model(home.trial("table", 0) / "model.keras"), raw)
     assert np.isfinite(expected).all()
@@ -152,12 +152,12 @@ def test_the_formats_agree_on_rows_unlike_any_seen(exported, home, name):
 
 
 def test_the_preprocessing_stays_with_the_network_where_the_format_can_hold_it(exported):
-    """LiteRT and ONNX hold the whole preprocessing, lookups of words included; OpenVINO cannot, and says so."""
+    """LiteRT and ONNX hold the whole preprocessing, lookups of words included; OpenVINO's note names the layer."""
     for name in ("litert", "litert_dynamic", "onnx"):
-        assert said_of(exported, "table", name)[0].part == "model"
+        assert find_parity(exported, "table", name)[0].part == "model"
     for name in ("litert_float16", "litert_int8"):
-        assert said_of(exported, "table", name)[0].preprocessing_file == "preprocessing.tflite"
-    openvino, folder = said_of(exported, "table", "openvino")
+        assert find_parity(exported, "table", name)[0].preprocessing_file == "preprocessing.tflite"
+    openvino, folder = find_parity(exported, "table", "openvino")
     assert openvino.preprocessing_file == "preprocessing.keras"
     assert "(StringLookup) has no OpenVINO form" in openvino.note
     assert openvino.note in (folder / "README.md").read_text()
@@ -168,15 +168,15 @@ def test_the_study_file_takes_every_format():
     assert get_args(ExportFormat) == tuple(FORMATS)
 
 
-def test_the_card_says_what_the_model_is(exported, home):
+def test_the_card_describes_the_model(exported, home):
     """The card names data, digest, split, space, budget, score, importances, limits, environment and every file."""
     card = (exported[0] / "table" / "README.md").read_text()
-    for said in (
+    for fact in (
         load_summary(home.data("table")).digest, "20% validation, 10% test, seed 1", "type int, low 4, high 8",
         "3 trials", "the winner", "test_loss 0.6", "| `units` | 75.0% |", "## Limits", f"Keras {keras.__version__}",
         "minimize `val_loss`", "`city`",
     ):  # fmt: skip
-        assert said in card
+        assert fact in card
     for parity in exported[1]["table"]:
         assert f"| {parity.format} | `{parity.file}`" in card
     assert (exported[0] / "table" / "study.json").read_text() == origin_of("table").document
@@ -196,7 +196,7 @@ def test_example_rows_are_rows_that_servers_take(exported, home):
     assert all(set(row) == {column.name for column in load_summary(home.data("table")).raw} for row in rows)
 
 
-def test_the_signature_says_what_goes_in_and_what_comes_out(exported, home):
+def test_the_signature_names_inputs_and_outputs(exported, home):
     """`signature.json` names every raw column as the model and as the file call it, and what the output means."""
     signature = json.loads((exported[0] / "table" / "signature.json").read_text())
     assert {column["column"] for column in signature["inputs"]} == {"age", "a b", "x/y", "\u00e9", "dense", "city"}
@@ -239,10 +239,10 @@ def test_recipes_work_where_kerastudy_is_not_installed(exported, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("study", WRITTEN)
 def test_all_formats_in_fresh_processes(home, tmp_path, study):
-    """Every kind of model is proven in every format, each by a process that did nothing before."""
+    """Every kind of model is verified in every format, each in a fresh process."""
     with closing(LocalEngine(1)) as engine:
-        said = export_trial(ExportSource.from_home(home, study, 0), list(FORMATS), tmp_path / "out", engine)
-    assert [parity.format for parity in said] == list(FORMATS)
+        parities = export_trial(ExportSource.from_home(home, study, 0), list(FORMATS), tmp_path / "out", engine)
+    assert [parity.format for parity in parities] == list(FORMATS)
 
 
 @pytest.mark.slow
@@ -260,7 +260,7 @@ def test_a_file_that_kills_its_runtime_is_not_equal(home, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["keras", "litert_int8"])
-def test_a_file_that_differs_is_not_handed_over(home, tmp_path, monkeypatch, name):
+def test_a_file_that_differs_is_not_exported(home, tmp_path, monkeypatch, name):
     """A file whose predictions are another model's is an error, and leaves nothing behind."""
     real = type(FORMATS[name]).load
     upside_down = lambda self, folder, written: lambda raw: 1 - real(self, folder, written)(raw)  # noqa: E731
@@ -284,7 +284,7 @@ def spoil_after(monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", ["keras", "onnx"])
-def test_a_spoilt_file_is_not_handed_over(home, tmp_path, monkeypatch, name):
+def test_a_spoilt_file_is_not_exported(home, tmp_path, monkeypatch, name):
     """A file that was cut off after it was written is an error, and leaves nothing behind."""
     spoil_after(monkeypatch, name)
     with pytest.raises(ExportError, match=f"{name} cannot be loaded again"):
@@ -292,7 +292,7 @@ def test_a_spoilt_file_is_not_handed_over(home, tmp_path, monkeypatch, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_weights_are_not_handed_over(home, tmp_path, monkeypatch):
+def test_other_weights_are_not_exported(home, tmp_path, monkeypatch):
     """A file with the right layers and other weights is another model."""
     real = type(FORMATS["onnx"]).write
 
@@ -324,7 +324,7 @@ def test_predictions_that_are_no_numbers_are_not_equal(home, tmp_path, monkeypat
 
 
 def test_a_format_that_cannot_be_written_leaves_nothing(home, tmp_path, monkeypatch):
-    """A failure while a file is written is an error that says where to read on."""
+    """A failure while a file is written is an error that names the log."""
 
     def refuse(self, deployed, folder):
         (folder / "half").write_text("half")
@@ -348,13 +348,13 @@ def test_an_existing_target_is_left_alone(home, tmp_path):
 
 
 def test_an_unknown_format_is_named_with_its_nearest(home, tmp_path):
-    """A slip in a format's name is answered with the right one."""
+    """An error in a format's name gives the nearest name."""
     with pytest.raises(InputError, match='unknown format "savedmodel"; did you mean "saved_model"'):
         export_trial(ExportSource.from_home(home, "table", 0), ["savedmodel"], tmp_path / "out", InlineEngine())
 
 
-def test_a_trial_without_a_model_is_said(home, tmp_path):
-    """A trial whose model was not kept cannot be exported, and the message says which trials can."""
+def test_a_trial_without_a_model_is_refused(home, tmp_path):
+    """A trial whose model was not kept cannot be exported, and the message names the trials that can."""
     with pytest.raises(InputError, match=r"trial 5 of table has no model on disk.*keep_models"):
         export_trial(ExportSource.from_home(home, "table", 5), ["keras"], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
@@ -371,7 +371,7 @@ def test_weights_alone_are_enough(home, mixed_data, tmp_path):
     np.testing.assert_array_equal(predict_raw(after, raw), predict_raw(before, raw))
 
 
-def test_a_format_asked_for_twice_is_written_once(home, tmp_path):
+def test_a_format_named_twice_is_written_once(home, tmp_path):
     """Naming a format twice changes nothing."""
     parities = export_trial(
         ExportSource.from_home(home, "table", 0), ["keras", "keras"], tmp_path / "out", InlineEngine()

@@ -48,7 +48,7 @@ def test_agreement_counts_decisions():
 
 
 @pytest.mark.parametrize(
-    ("got", "expected", "said"),
+    ("got", "expected", "violation"),
     [
         (column(0.5, 0.5), column(0.5, 0.5 + 5e-7), ""),
         (column(0.5, 0.5), column(0.5, 0.5 + 2e-6), "differs from the Keras model by"),
@@ -57,11 +57,11 @@ def test_agreement_counts_decisions():
         (column(0.5), column(0.5, 0.5), "gives [1, 1] numbers, [2, 1] are expected"),
     ],
 )
-def test_an_exact_format_may_differ_by_rounding_alone(got, expected, said):
+def test_an_exact_format_may_differ_by_rounding_alone(got, expected, violation):
     """Differences are held against the largest prediction, or 1; NaN and another shape are never equal."""
     reason = find_violation(got, expected, scoring(BINARY), EXACT, None)
-    assert reason.startswith(said)
-    assert bool(reason) == bool(said)
+    assert reason.startswith(violation)
+    assert bool(reason) == bool(violation)
 
 
 def test_a_rounded_format_is_held_by_its_decisions():

@@ -1,4 +1,4 @@
-"""The operator's file: read with the care of a study file, and a public address without TLS refused."""
+"""The operator's file is checked like a study file, and a public address without TLS is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from search_spaces.errors import InputError
 
 
 def test_without_a_file_it_listens_to_this_machine_alone(tmp_path):
-    """The defaults let nobody else in, read no data, and run no code."""
+    """The defaults admit no other machine, read no data, and run no code."""
     spec = read_config(None, tmp_path)
     assert (spec.host, spec.data, spec.code, spec.uploads) == ("127.0.0.1", [], [], None)
 
@@ -55,7 +55,7 @@ def test_a_file_that_is_named_must_be_there(tmp_path):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org"])
 def test_tokens_do_not_cross_a_network_in_the_clear(host):
-    """A public address needs a certificate, or the word that something in front speaks TLS."""
+    """A public address needs a certificate, or the operator's statement that a proxy in front uses TLS."""
     with pytest.raises(InputError, match="in the clear"):
         check_address(ServiceSpec(host=host))
     check_address(ServiceSpec(host=host, tls_in_front=True))
@@ -69,7 +69,7 @@ def test_this_machine_needs_none(host):
 
 
 @pytest.mark.parametrize(
-    ("host", "told"),
+    ("host", "url"),
     [
         ("0.0.0.0", "http://127.0.0.1:8080"),
         ("::", "http://[::1]:8080"),
@@ -77,6 +77,6 @@ def test_this_machine_needs_none(host):
         ("::1", "http://[::1]:8080"),
     ],
 )
-def test_the_address_that_is_told_can_be_used(host, told):
+def test_the_printed_url_can_be_used(host, url):
     """A service that listens everywhere names an address that it answers to, as it does in a container."""
-    assert make_url(ServiceSpec(host=host, tls_in_front=True)) == told
+    assert make_url(ServiceSpec(host=host, tls_in_front=True)) == url

@@ -96,7 +96,7 @@ def test_thirty_megabytes_are_not_read(service, ann):
 
 
 def test_a_hundred_slow_clients_do_not_matter(service, ann, monkeypatch):
-    """Some send a byte at a time, some half a body, some nothing: others are answered at once, and these are ended."""
+    """Some send a byte at a time, half a body, or nothing: others get answers at once, and these are ended."""
     monkeypatch.setattr(http_server, "_HEADERS_S", 3.0)
     head = f"POST /v1/studies HTTP/1.1\r\nHost: testserver\r\nAuthorization: {ann['Authorization']}\r\n".encode()
     begin = [b"", b"GET /v1/st", b"GET / HTTP/1.1\r\nHost: tests", head + b"Content-Length: 500\r\n\r\nstudy: s"]

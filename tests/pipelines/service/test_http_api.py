@@ -1,4 +1,4 @@
-"""The HTTP door over a real store: what is answered, to whom, and that refusals leave nothing behind."""
+"""The HTTP API over a real store: its answers, its permissions, and refusals that leave nothing behind."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_a_study_that_was_accepted_is_in_the_store(service, ann, kind):
 
 
 def test_the_same_study_again_is_the_same(service, ann):
-    """A client that does not know whether it was heard asks again."""
+    """A client that got no answer sends the request again."""
     assert submit(service, ann, study_text()).json()["is_new"]
     assert submit(service, ann, study_text()).json() == {"study": "s", "is_new": False}
 
 
 def test_fifty_at_once_are_one(service, ann):
-    """Whoever is first, there is one study, and one answer says that it is new."""
+    """Whoever is first, there is one study, and one answer has it as new."""
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: submit(service, ann, study_text()), range(50)))
     assert {answer.status_code for answer in answers} == {202}
@@ -116,7 +116,7 @@ def test_more_budget_puts_a_finished_study_back(service, ann):
 
 
 def test_one_that_failed_before_it_began_makes_room(service, ann):
-    """Its file can be mended and handed in again under its name."""
+    """Its corrected file can be submitted under the same name."""
     submit(service, ann, study_text())
     StudyQueue(service.store).set_state("s", "failed", "no such column")
     mended = study_text().replace("mlp", "cnn")
@@ -151,7 +151,7 @@ def test_what_is_no_study_file_is_refused(service, ann, body):
 
 
 def test_a_reader_submits_nothing(service, reader):
-    """Its scope is said."""
+    """The answer names its scope."""
     assert "scope read" in detail(submit(service, reader, study_text()), 403)["detail"]
     detail(service.client.put("/v1/uploads/a.csv", content=b"x", headers=reader), 403)
 
@@ -160,17 +160,17 @@ def test_a_reader_submits_nothing(service, reader):
 
 
 def test_pages_hold_every_study_once(service, ann, bob):
-    """Whatever their size, and with what was asked for alone."""
+    """Whatever their size, and with the chosen studies only."""
     names = [f"s{number:02d}" for number in range(7)]
     for number, name in enumerate(names):
         submit(service, bob if number % 3 == 0 else ann, study_text(name))
     StudyQueue(service.store).set_state("s05", "finished")
 
-    def walk(**asked):
+    def walk(**filters):
         found, after = [], None
         while True:
             page = service.client.get(
-                "/v1/studies", params={**asked, **({"after": after} if after else {})}, headers=ann
+                "/v1/studies", params={**filters, **({"after": after} if after else {})}, headers=ann
             ).json()
             found += [each["name"] for each in page["studies"]]
             if (after := page["next"]) is None:
@@ -191,7 +191,7 @@ def test_a_place_in_the_queue_is_shown(service, ann):
     assert shown == {"c": 1, "a": 2, "b": 3}
 
 
-def test_what_is_not_there_is_said_to_be_so(service, ann):
+def test_an_unknown_name_is_an_error(service, ann):
     """With the nearest name; a trial of a study that has none; the best of none."""
     submit(service, ann, study_text("digits"))
     said = detail(service.client.get("/v1/studies/digit", headers=ann), 404)["detail"]
@@ -208,7 +208,7 @@ def test_what_is_not_there_is_said_to_be_so(service, ann):
 
 
 def test_a_promotion_that_was_not_earned_is_an_answer(service, ann, monkeypatch):
-    """A model that is worse is answered with status 200; an MLflow that does not answer, with an error."""
+    """A worse model gives status 200 and a reason; an MLflow that does not answer, an error."""
     submit(service, ann, study_text())
     result = PromotionResult("s", 3, "s", "champion", False, "", "version 1", None, "not promoted: it is worse")
     monkeypatch.setattr(model_service.StudyReader, "find_complete_trial", lambda *_: 3)
@@ -244,7 +244,7 @@ def test_a_study_is_its_submitters_to_control(service, ann, bob, reader, verb):
 
 
 def test_a_waiting_study_is_paused_resumed_and_cancelled(service, ann, admin):
-    """Nobody works on it, so it happens at once."""
+    """No process works on it, so it happens at once."""
     submit(service, ann, study_text())
     said = [service.client.post(f"/v1/studies/s:{verb}", headers=ann).json() for verb in ("pause", "resume", "cancel")]
     assert [each["state"] for each in said] == ["paused", "queued", "cancelled"]
@@ -253,7 +253,7 @@ def test_a_waiting_study_is_paused_resumed_and_cancelled(service, ann, admin):
     detail(submit(service, ann, study_text()), 409)
 
 
-def test_whoever_works_on_a_study_is_asked(service, ann):
+def test_the_process_of_a_study_gets_the_request(service, ann):
     """The answer comes when it was done."""
     submit(service, ann, study_text())
     queue = StudyQueue(service.store)
@@ -263,7 +263,7 @@ def test_whoever_works_on_a_study_is_asked(service, ann):
     def supervise():
         while queue.find_control_request("s") is None:
             pass
-        queue.set_state("s", "paused", "as asked")
+        queue.set_state("s", "paused", "as requested")
         queue.release(lease)
 
     working = threading.Thread(target=supervise)
@@ -309,7 +309,7 @@ def test_events_come_in_order_and_go_on_after_an_id(service, ann):
 
 
 def test_an_uploaded_file_can_be_named(service, ann):
-    """By what the answer says; the same content is one file; too much, too large and the wrong kind are refused."""
+    """By the name in the answer; the same content is one file; too much, too large and the wrong kind are refused."""
     put = lambda name, content: service.client.put(f"/v1/uploads/{name}", content=content, headers=ann)  # noqa: E731
     first = put("a.csv", b"x,y\n1,2\n")
     assert first.status_code == 201
@@ -326,7 +326,7 @@ def test_an_uploaded_file_can_be_named(service, ann):
 
 
 def test_uploads_are_off_unless_allowed(tmp_path):
-    """The operator has to say so."""
+    """The operator has to allow them."""
     from served import run_service
 
     with run_service(tmp_path) as running:
@@ -363,7 +363,7 @@ def test_health_needs_no_token_and_metrics_do(service, reader):
 
 
 def test_a_defect_is_no_secret_and_no_traceback(service, ann, monkeypatch):
-    """A client hears that it is ours, and nothing of the inside."""
+    """A client learns that it is a defect, and no details."""
     monkeypatch.setattr(type(service.study_service), "load_study", lambda self, name: 1 / 0)
     found = detail(service.client.get("/v1/studies/s", headers=ann), 500)
     assert "ZeroDivision" not in json.dumps(found)

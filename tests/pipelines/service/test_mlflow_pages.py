@@ -16,14 +16,14 @@ from pipelines.service.mlflow_proxy import MlflowProxy
 
 
 class Server(BaseHTTPRequestHandler):
-    """Answers as MLflow's server does when it is asked for an experiment: `answers` are status and number."""
+    """Server that answers a request for an experiment as MLflow's does: `answers` are status and number."""
 
     answers = (200, "7")
-    asked: list = []  # noqa: RUF012  # of the one server of a test
+    requests: list = []  # noqa: RUF012  # of the one server of a test
 
     def do_GET(self):
         """Answer."""
-        self.asked.append((self.path, self.headers.get("Authorization")))
+        self.requests.append((self.path, self.headers.get("Authorization")))
         status, number = self.answers
         body = json.dumps({"experiment": {"experiment_id": number}}).encode()
         self.send_response(status)
@@ -37,7 +37,7 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def elsewhere(monkeypatch):
     """The address of such a server."""
-    monkeypatch.setattr(Server, "asked", [])
+    monkeypatch.setattr(Server, "requests", [])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/base"
@@ -46,9 +46,9 @@ def elsewhere(monkeypatch):
 
 
 def led(reader, address, base, name="s", environ=None):
-    """Return status, location and body of the answer to somebody who wants to see a study."""
+    """Return status, location and body of the answer to a request for a study's page."""
 
-    async def ask():
+    async def send():
         answers = []
 
         async def send(message):
@@ -59,7 +59,7 @@ def led(reader, address, base, name="s", environ=None):
             await proxy({"path": f"/mlflow/studies/{name}"}, None, send)
         return answers
 
-    start, body = asyncio.run(ask())
+    start, body = asyncio.run(send())
     return start["status"], dict(start["headers"]).get(b"location", b"").decode(), body["body"].decode()
 
 
@@ -70,12 +70,12 @@ def reader(service):
 
 
 def test_browsers_are_led_to_the_address_that_they_can_reach(reader, elsewhere):
-    """MLflow is asked below its own address, with its own password, and seen at the other."""
+    """MLflow is reached at its address with its password, and browsers at the other."""
     environ = {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "secret"}
     status, location, _ = led(reader, elsewhere, "https://mlflow.example.org", environ=environ)
     assert status == 307
     assert location.startswith("https://mlflow.example.org/#/experiments/7/runs?viewStateShareKey=")
-    [(path, authorization)] = Server.asked
+    [(path, authorization)] = Server.requests
     assert path == "/base/api/2.0/mlflow/experiments/get-by-name?experiment_name=s"
     assert authorization == f"Basic {base64.b64encode(b'ann:secret').decode()}"
 
@@ -83,21 +83,21 @@ def test_browsers_are_led_to_the_address_that_they_can_reach(reader, elsewhere):
 def test_a_token_for_mlflow_is_sent(reader, elsewhere):
     """As MLflow's own client sends it."""
     led(reader, elsewhere, "", environ={"MLFLOW_TRACKING_TOKEN": "t"})
-    assert Server.asked[0][1] == "Bearer t"
+    assert Server.requests[0][1] == "Bearer t"
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "said"), [(404, 404, "no records of s yet"), (500, 502, "with status 500")]
+    ("answer", "status", "detail"), [(404, 404, "no records of s yet"), (500, 502, "with status 500")]
 )
-def test_what_mlflow_does_not_know_is_said(reader, elsewhere, monkeypatch, answer, status, said):
-    """It has not been told of a study that waits; and it may be broken itself."""
+def test_an_unknown_experiment_is_an_error(reader, elsewhere, monkeypatch, answer, status, detail):
+    """MLflow has no records of a study that waits; and it may be broken itself."""
     monkeypatch.setattr(Server, "answers", (answer, ""))
     assert led(reader, elsewhere, "")[0] == status
-    assert said in led(reader, elsewhere, "")[2]
+    assert detail in led(reader, elsewhere, "")[2]
 
 
 def test_an_mlflow_that_is_away_is_said_to_be(reader):
-    """With a status that says to ask again."""
+    """With the status for a later attempt."""
     status, _, body = led(reader, "http://127.0.0.1:9", "")
     assert (status, "does not answer" in body) == (503, True)
 

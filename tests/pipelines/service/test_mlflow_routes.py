@@ -75,7 +75,7 @@ def _ask(scope: str, method: str, path: str) -> tuple[int, list[tuple[str, str]]
         reached.append((request.method, request.url.path))
         return httpx.Response(200, stream=httpx.ByteStream(b""))
 
-    async def ask() -> int:
+    async def send_request() -> int:
         answers = []
 
         async def send(message) -> None:
@@ -87,7 +87,7 @@ def _ask(scope: str, method: str, path: str) -> tuple[int, list[tuple[str, str]]
             await MlflowProxy(client, None)({**request, "kerastudy.token": token}, None, send)
         return answers[0]["status"]
 
-    return asyncio.run(ask()), reached
+    return asyncio.run(send_request()), reached
 
 
 def test_reading_routes_change_nothing(routes: list[tuple[str, str]]) -> None:
@@ -146,7 +146,7 @@ def test_all_else_is_refused_but_to_admins(scope: str, method: str, path: str) -
     ],
 )
 def test_readers_read(method: str, path: str) -> None:
-    """What a browsing person and a client that loads a model ask for is passed on."""
+    """The requests of a browser and of a client that loads a model are forwarded."""
     assert _ask("read", method, f"/mlflow{path}") == (200, [(method, f"/mlflow{path}")])
 
 

@@ -1,4 +1,4 @@
-"""Whatever OpenAPI allows is answered, and never with a defect."""
+"""Every request that OpenAPI allows gets an answer, and never a defect."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_every_address_is_described(running):
 
 
 def test_no_request_is_a_defect(running):
-    """Streams are asked for what is there, and not followed."""
+    """Streams are read up to their present end, and not followed."""
     service, who = running
     kinds = set()
 
-    def ask(case):
+    def send(case):
         if case.path.endswith(("/events", "/logs")):
             case.query = {**(case.query or {}), "follow": False}
         case.headers = {**(case.headers or {}), **who}
@@ -62,7 +62,7 @@ def test_no_request_is_a_defect(running):
         @chosen
         @given(case=operation.as_strategy())
         def each(case):
-            ask(case)
+            send(case)
 
         each()
     assert {200, 404, 422} <= kinds

@@ -36,7 +36,7 @@ def spec(place):
     return ServiceSpec(data=[str(place / "data")], code=[f"{place}/code/model.py:build"])
 
 
-def ask(place, spec, source="a.csv", model="mlp", space="{}"):
+def confine(place, spec, source="a.csv", model="mlp", space="{}"):
     text = f"study: s\ndata: {{source: {source!r}}}\nmodel: {model!r}\nspace: {space}\n"
     return confine_paths(parse_document(text, "s.yaml"), spec, place / "uploads").data
 
@@ -53,12 +53,12 @@ def ask(place, spec, source="a.csv", model="mlp", space="{}"):
 )
 def test_what_lies_below_is_found(place, spec, written, file):
     """The full, resolved path is what is stored."""
-    assert ask(place, spec, written)["data"]["source"] == str(place / file)
+    assert confine(place, spec, written)["data"]["source"] == str(place / file)
 
 
 def test_a_full_path_below_will_do(place, spec):
     """A study that the operator wrote for the command line works too."""
-    assert ask(place, spec, str(place / "data" / "a.csv"))["data"]["source"] == str(place / "data" / "a.csv")
+    assert confine(place, spec, str(place / "data" / "a.csv"))["data"]["source"] == str(place / "data" / "a.csv")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_full_path_below_will_do(place, spec):
     ],
 )
 def test_nothing_else_is(place, spec, written):
-    """Dots, links, full paths and impossible names get the same answer, which does not say what is there."""
+    """Dots, links, full paths and impossible names get the same answer, which does not show what exists."""
     text = parse_document("study: s\ndata: {source: x}\nmodel: mlp\n", "s.yaml")
     document = text.replace_value(("data", "source"), written, "s.yaml")
     with pytest.raises(InputError, match="this service has no data called") as refused:
@@ -96,7 +96,7 @@ def test_nothing_else_is(place, spec, written):
 def test_no_walk_leads_out(place, spec, steps):
     """Whatever is taken lies below the data folder or the uploads, once every link is followed."""
     try:
-        source = ask(place, spec, "/".join(steps))["data"]["source"]
+        source = confine(place, spec, "/".join(steps))["data"]["source"]
     except InputError:
         return
     real = Path(os.path.realpath(source))
@@ -106,38 +106,38 @@ def test_no_walk_leads_out(place, spec, steps):
 @pytest.mark.parametrize("written", ["sklearn:digits", "keras:mnist"])
 def test_named_sets_are_left_alone(place, spec, written):
     """They are no files of this machine's people."""
-    assert ask(place, spec, written)["data"]["source"] == written
+    assert confine(place, spec, written)["data"]["source"] == written
 
 
 def test_code_is_what_the_operator_listed(place, spec):
     """By the end of its path or in full; a function beside it is refused, and so is a loader."""
     full = f"{place}/code/model.py:build"
-    assert ask(place, spec, model="model.py:build")["model"] == full
-    assert ask(place, spec, model=full)["model"] == full
+    assert confine(place, spec, model="model.py:build")["model"] == full
+    assert confine(place, spec, model=full)["model"] == full
     for other in ("model.py:other", "other.py:build", "../code/model.py:build", "/etc/model.py:build", "l.py:build"):
         with pytest.raises(InputError, match="not on this service's list of code"):
-            ask(place, spec, model=other)
+            confine(place, spec, model=other)
     with pytest.raises(InputError, match="not on this service's list of code"):
-        ask(place, spec, source="loader.py:load")
+        confine(place, spec, source="loader.py:load")
 
 
 def test_an_ambiguous_end_is_refused(place):
-    """Two entries that end alike have to be told apart."""
+    """Two entries with the same end need more of their paths."""
     spec = ServiceSpec(code=["/a/m.py:build", "/b/m.py:build"])
     with pytest.raises(InputError, match="several times"):
-        ask(place, spec, source="sklearn:digits", model="m.py:build")
+        confine(place, spec, source="sklearn:digits", model="m.py:build")
 
 
 @pytest.mark.parametrize("written", ["other.yaml", "/etc/space.yaml", "[mlp, ../x.json]"])
 def test_only_shipped_spaces_are_extended(place, spec, written):
     """A space in a file would be read from this machine."""
     with pytest.raises(InputError, match=r"s\.yaml:4:\d+: space\.extends.*only shipped spaces"):
-        ask(place, spec, space=f"{{extends: {written}}}")
-    assert ask(place, spec, space="{extends: mlp}")["space"] == {"extends": "mlp"}
+        confine(place, spec, space=f"{{extends: {written}}}")
+    assert confine(place, spec, space="{extends: mlp}")["space"] == {"extends": "mlp"}
 
 
 def test_everything_refused_is_said_at_once(place, spec):
     """With its place in the file that was sent."""
     with pytest.raises(InputError) as refused:
-        ask(place, spec, source="x.csv", model="m.py:f", space="{extends: y.yaml}")
+        confine(place, spec, source="x.csv", model="m.py:f", space="{extends: y.yaml}")
     assert [problem.place.line for problem in refused.value.problems] == [2, 3, 4]

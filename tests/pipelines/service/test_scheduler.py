@@ -59,7 +59,7 @@ def test_submitters_take_turns():
 
 
 def test_a_quota_is_what_may_train_at_once():
-    """Nothing begins where it is used up; a study that wants more than is left gets what is left."""
+    """No study starts once it is used up; a study that can use more than the rest gets the rest."""
     assert choose_next_study([waits("a")], [RunningStudy("x", "ann", 4)], {"ann": 4}, {}) is None
     assert choose_next_study([waits("a")], [RunningStudy("x", "ann", 3)], {"ann": 4}, {}) == NextStudy("a", 1)
     assert choose_next_study([waits("a", at_once=2)], [], {"ann": 4}, {}) == NextStudy("a", 2)

@@ -103,7 +103,7 @@ def test_no_page_of_others_is_told_that_it_may(service, ann):
 
 
 def test_a_body_is_no_larger_than_allowed(service, ann, monkeypatch):
-    """Whether its size is announced, lied about, or not said at all."""
+    """Whether its size is announced rightly, wrongly, or not at all."""
     monkeypatch.setattr(security_middleware, "_MAX_BYTES", 1000)
     chunks = lambda: iter([b"x" * 600] * 3)  # noqa: E731
     assert service.client.post("/v1/studies", headers=ann, content=b"x" * 1001).status_code == 413
@@ -125,7 +125,7 @@ def test_a_slow_body_ends(service, ann, monkeypatch):
     monkeypatch.setattr(security_middleware, "_CHUNK_S", 0.2)
     sent = []
 
-    async def ask():
+    async def send():
         async def receive():
             if not sent_body:
                 sent_body.append(1)
@@ -146,7 +146,7 @@ def test_a_slow_body_ends(service, ann, monkeypatch):
         with anyio.fail_after(10):
             await service.app(scope, receive, send)
 
-    anyio.run(ask)
+    anyio.run(send)
     assert sent[0]["status"] == 408
 
 

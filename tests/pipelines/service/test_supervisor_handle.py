@@ -1,4 +1,4 @@
-"""A supervisor process says in a typed value why it failed, and ends with its service."""
+"""A supervisor process reports its failure as a typed value, and ends with its service."""
 
 from __future__ import annotations
 

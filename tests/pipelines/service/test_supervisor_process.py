@@ -23,8 +23,8 @@ STUDY = "study: s\ndata: {source: 'sklearn:digits'}\nmodel: mlp\nresources: %s\n
         ("{workers: 4, fleet: auto}", None, 4, "auto"),
     ],
 )
-def test_a_quota_is_shared_out_among_workers_and_seats(monkeypatch, resources, most_trials, workers, fleet):
-    """Workers times seats are never more trials than allowed; without a quota nothing changes."""
+def test_a_quota_is_divided_among_workers_and_slots(monkeypatch, resources, most_trials, workers, fleet):
+    """Workers times slots are never more trials than allowed; without a quota nothing changes."""
     monkeypatch.setattr("pipelines.service.supervisor_process.cores", lambda: 8)
     narrow = limit_resources(study_of(STUDY % resources), most_trials, None).spec.resources
     assert (narrow.workers, narrow.fleet) == (workers, fleet)
@@ -32,11 +32,13 @@ def test_a_quota_is_shared_out_among_workers_and_seats(monkeypatch, resources, m
         assert narrow.workers * (1 if narrow.fleet == "off" else narrow.fleet) <= most_trials
 
 
-@pytest.mark.parametrize(("asked", "most", "workers"), [("{workers: 4}", 2, 2), ("{workers: 1}", 2, 1), ("{}", 3, 3)])
-def test_an_operator_caps_workers(monkeypatch, asked, most, workers):
-    """Whatever a study's file asks for, or leaves to the machine."""
+@pytest.mark.parametrize(
+    ("resources", "limit", "workers"), [("{workers: 4}", 2, 2), ("{workers: 1}", 2, 1), ("{}", 3, 3)]
+)
+def test_an_operator_limits_workers(monkeypatch, resources, limit, workers):
+    """The limit holds whatever a study's file requests, or leaves to the machine."""
     monkeypatch.setattr("pipelines.service.supervisor_process.cores", lambda: 8)
-    assert limit_resources(study_of(STUDY % asked), None, most).spec.resources.workers == workers
+    assert limit_resources(study_of(STUDY % resources), None, limit).spec.resources.workers == workers
 
 
 def test_nothing_else_of_the_study_changes():
