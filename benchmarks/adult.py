@@ -1,4 +1,4 @@
-"""A 30-trial study on UCI Adult, judged by the exported SavedModel on the published test rows, from raw columns.
+"""A 30-trial study on UCI Adult, scored by the exported SavedModel on the published test rows, from raw columns.
 
 The data set is not part of the project (Kohavi and Becker, 1996, CC BY 4.0): name the folder that holds `train.csv`
 and `test.csv` with a header row and the target `income`. Accuracy commonly reported for tuned networks on this test
@@ -63,7 +63,7 @@ def _kerastudy(home: Path, *words: str) -> None:
 
 
 def _accuracy(saved_model: Path, test_csv: Path) -> tuple[float, int]:
-    """Return the accuracy of a SavedModel that was told nothing but the file's own strings and numbers."""
+    """Return the accuracy of a SavedModel from nothing but the strings and numbers of the file."""
     import numpy as np
     import pandas as pd
     import tensorflow as tf

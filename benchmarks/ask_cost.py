@@ -1,7 +1,7 @@
-"""What it costs to ask for a trial in a conditional space of 20 parameters, and to hand it to a KerasTuner hypermodel.
+"""Cost of suggesting a trial in a conditional space of 20 parameters, and of passing it to a KerasTuner hypermodel.
 
 Three ways to get the same values, alternated in one run, with Optuna's random sampler in memory: a hand-written Optuna
-objective; our space (`suggest`); our space and then a hypermodel's own questions answered from it (the bridge).
+objective; our space (`suggest`); our space and then the requests of a hypermodel answered from it (the bridge).
 
     python benchmarks/ask_cost.py [--trials N] [--rounds N]
 """

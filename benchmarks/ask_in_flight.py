@@ -1,13 +1,13 @@
-"""What it costs the search that many trials are under way at once, and how many are worth it.
+"""Cost to the search of many trials running at once, and the number that pays.
 
-A fleet trains many trials together, so its sampler asks for a trial before the results of those under way are known.
-That is measured on a surrogate of LCBench (Zimmer, Lindauer and Hutter, 2021): a network that answers at once what a
-training would have given, so hundreds of studies are searched in minutes. Two ways to ask:
+A fleet trains many trials together, so its sampler suggests a trial before the results of the running ones are known.
+That is measured on a surrogate of LCBench (Zimmer, Lindauer and Hutter, 2021): a network that predicts at once the
+result of a training, so hundreds of studies are searched in minutes. Two ways to suggest:
 
-- *batches*: M trials are asked, trained to their last epoch, and told together;
-- *conveyor*: M trials are under way; whenever some end, as many are asked. Early stopping and the median pruner, both
+- *batches*: M trials are suggested, trained to their last epoch, and stored together;
+- *conveyor*: M trials are running; whenever some end, as many are suggested. Early stopping and the median pruner, both
   as a study has them by default, end trials at different epochs. M may also shrink with what is left of the budget,
-  or grow with the number of trials that have been told.
+  or grow with the number of trials that have ended.
 
 The regret of a study is (best known - found) / (best known - median of random) of validation accuracy: 0 is the best of
 40,000 random configurations, 1 is worth no more than one random trial; it can fall below 0. Each trial counts with its
@@ -16,7 +16,7 @@ best epoch. The seconds are a model of the trainer, not a measurement: see `seco
     python benchmarks/ask_in_flight.py FOLDER [--seeds N] [--trials N] [--to FOLDER]
 
 FOLDER holds `model.onnx` and `encoding.json` (from `slds-lmu/yahpo_data`, Apache-2.0). Takes about 40 minutes on two
-cores; what a run before has finished is kept.
+cores; results of an earlier run are kept.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ TASKS = (3945, 34539, 126025, 146212, 167104, 168329, 189862, 189905)
 EPOCHS = 52
 FIXED = (1, 2, 4, 8, 16, 32, 64)
 BATCHES = (1, 4, 16, 64)
-LEFT = (4,)  # under way: what is left of the budget, divided by this
-TOLD = (2, 4)  # under way: the trials that have been told, divided by this
+LEFT = (4,)  # running: the rest of the budget, divided by this
+TOLD = (2, 4)  # running: the trials that have ended, divided by this
 BUDGETS = (64, 256)
 LEAST, MOST = {"left": 4, "told": 8}, 64
 EVERY = 8  # trials from one point of a curve to the next
@@ -58,7 +58,7 @@ COLUMNS = ("way", "under_way", "budget", "task", "seed", "trials", "regret", "ep
 
 @dataclass(frozen=True)
 class Plan:
-    """One study to search: `under_way` is a number, or `left/4` or `told/4` for a fraction of what is left or told."""
+    """One study to search: `under_way` is a number, or `left/4` or `told/4` for a share of those left or ended."""
 
     way: str
     under_way: str
@@ -67,7 +67,7 @@ class Plan:
     seed: int
 
     def most(self, told: int) -> int:
-        """Return how many trials may be under way once so many have been told."""
+        """Return the most running trials once so many have ended."""
         of, _, divisor = self.under_way.rpartition("/")
         if not of:
             return int(divisor)
@@ -147,7 +147,7 @@ def search(plan: Plan, folder: Path) -> list[dict[str, object]]:
 
 
 def seconds_an_epoch(members: int) -> float:
-    """Return what an epoch of so many members takes, shared by the workers; logarithmic between what was measured."""
+    """Return what an epoch of so many members takes, shared by the workers; logarithmic between the measured sizes."""
     fleet = max(1.0, members / WORKERS)
     sizes, costs = np.log(list(MEMBER_EPOCH_S)), np.log(list(MEMBER_EPOCH_S.values()))
     return float(fleet * np.exp(np.interp(np.log(fleet), sizes, costs)))
@@ -164,7 +164,7 @@ def _options() -> argparse.Namespace:
 
 
 def _plans(seeds: int, trials: int) -> Iterator[Plan]:
-    """Yield the studies; of batches the largest budget alone, since it tells what smaller ones had found."""
+    """Yield the studies; of batches the largest budget alone, since it contains the results of smaller ones."""
     studies = list(itertools.product(TASKS, range(seeds)))
     shares = [f"{of}/{divisor}" for of, divisors in (("told", TOLD), ("left", LEFT)) for divisor in divisors]
     for under_way, budget in itertools.product((*map(str, FIXED), *shares), sorted({*BUDGETS, trials}, reverse=True)):

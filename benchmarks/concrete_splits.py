@@ -5,7 +5,7 @@ Concrete Compressive Strength (I-C. Yeh, 1998, CC BY 4.0); their public code hol
 Name the folder with `data.csv` (a header row, target `strength_mpa`) and `test_rows.json` (a list of test row numbers
 for each split), and `published_rmse.csv` (data_set, split, rmse_tuned_dropout, rmse_monte_carlo).
 
-A fifth of each split's training rows validates; the test rows are looked at once, by the exported model.
+A fifth of each split's training rows validates; the test rows are used once, by the exported model.
 
     python benchmarks/concrete_splits.py FOLDER PUBLISHED [--splits N] [--trials N]
 """

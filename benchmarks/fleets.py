@@ -1,15 +1,15 @@
-"""Trials per hour of kerastudy's fleets, beside what people use today: same networks, space, rows, split and epochs.
+"""Trials per hour of kerastudy's fleets, beside other tools: same networks, space, rows, split and epochs.
 
     make bench-fleets                      # or, with options:
     .venv/bin/python benchmarks/fleets.py [--cases TEXT] [--systems A,B] [--trials N] [--peer-trials N] [--epochs N]
         [--runs N] [--adult FOLDER] [--growth] [--to FOLDER]
 
 Every (run, case, system) is a process of its own with an empty folder, timed from its start to its end: imports, first
-calls, recording and clean-up included. Systems alternate within a run. What is measured is appended to `fleets.csv` and
-not measured again; a system that fails is noted there and the others go on.
+calls, recording and clean-up included. Systems alternate within a run. Measurements are appended to `fleets.csv` and
+not repeated; a system that fails is recorded there and the others continue.
 
 kerastudy records every trial in MLflow on SQLite, and keeps the best models. `optuna-mlflow` records trials and epochs
-there too; `optuna`, `keras-tuner` and `ray-tune` record nothing in MLflow, which favours them. Nobody stops early or
+there too; `optuna`, `keras-tuner` and `ray-tune` record nothing in MLflow, which favours them. No system stops early or
 prunes. The score of a trial is its lowest validation loss.
 
 Peers may train fewer trials (`--peer-trials`). What all trials would take is then the measured time plus the missing
@@ -252,7 +252,7 @@ class Rows:
         self._folder, self._adult = folder, adult
 
     def file(self, case: Case) -> Path:
-        """Return the file of a case's rows, written when first asked for."""
+        """Return the file of a case's rows, written at the first use."""
         file = self._folder / f"{case.data}-{case.family}.npz"
         if not file.exists():
             x, y = self._load(case.data)

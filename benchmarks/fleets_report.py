@@ -1,4 +1,4 @@
-"""The table and the picture of what `fleets.py` measured, made anew from its CSV files.
+"""Table and picture of the measurements of `fleets.py`, made from its CSV files.
 
 python benchmarks/fleets_report.py [FOLDER]
 """

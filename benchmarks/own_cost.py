@@ -1,8 +1,8 @@
-"""What kerastudy itself costs a trial, training left out: asking, recording, telling, and delivery to MLflow.
+"""Overhead of kerastudy per trial, without training: suggesting, recording, storing results, delivery to MLflow.
 
 A study runs through the real supervisor, search, recorder, outbox and MLflow (both databases SQLite files), with an
 engine whose trials end at once with a curve of 20 epochs. Every figure is CPU time of the thread that does the work,
-so that other work on the machine does not count; commits are counted besides, as each also waits for the disk.
+so that other work on the machine does not count; commits are counted too, since each waits for the disk.
 
     python benchmarks/own_cost.py [--trials N] [--sampler random|tpe] [--pruner none|median|hyperband] [--workers N]
 """
@@ -30,12 +30,12 @@ from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.engines.base import Event, Finished, Job, Reported, Requested
 from pipelines.operations.submit import enqueue
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import Search
+from pipelines.search.optuna_search import OptunaSearch
 from pipelines.study.load import check_document
 from pipelines.study.study import Study
 from pipelines.supervisor.events import TrialEnded
 from pipelines.supervisor.supervisor import Supervisor
-from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialResult
+from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialOutcome, TrialResult
 from pipelines.training.trial_folder import ARTIFACTS
 from pipelines.workspace.home import Home
 from search_spaces.yaml_reader import parse_document
@@ -89,7 +89,9 @@ class Spent:
         self.ms: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
         self.current = 0
 
-    def timed(self, owner: Any, name: str, part: str, make_numbers: Callable[..., Sequence[int]] | None = None) -> None:
+    def time_calls(
+        self, owner: Any, name: str, part: str, make_numbers: Callable[..., Sequence[int]] | None = None
+    ) -> None:
         """Count every call of a method as a part's: for the trials that `numbers_of` names, or for the current one."""
         real = getattr(owner, name)
 
@@ -107,23 +109,23 @@ class Spent:
 
 
 class InstantEngine:
-    """An engine whose trials are over when they are submitted; what they report waits to be heard."""
+    """Engine whose trials end when they are submitted; their messages wait for `events`."""
 
     def __init__(self, workers: int, spent: Spent) -> None:
         self.workers = workers
         self._spent = spent
-        self._under_way: dict[str, Iterator[Event]] = {}
+        self._running: dict[str, Iterator[Event]] = {}
         self.pruned: dict[str, bool] = {}
 
     @property
     def idle(self) -> int:
         """See `Engine`."""
-        return self.workers - len(self._under_way)
+        return self.workers - len(self._running)
 
     @property
     def busy(self) -> Sequence[str]:
         """See `Engine`."""
-        return tuple(self._under_way)
+        return tuple(self._running)
 
     def warm(self, backend: str) -> None:
         """See `Engine`."""
@@ -133,27 +135,27 @@ class InstantEngine:
 
     def stop(self, job: str) -> None:
         """See `Engine`."""
-        self._under_way.pop(job, None)
+        self._running.pop(job, None)
 
-    def submit(self, job: Job) -> None:
-        """Begin what the trial will say."""
-        self._under_way[job.name] = self._train(job.name, job.payload)
+    def submit(self, job: Job[Any, Any]) -> None:
+        """Start the messages of a trial."""
+        self._running[job.name] = self._train(job.name, job.payload)
 
     def answer(self, job: str, message: Any) -> None:
-        """Take the answer to a rung."""
+        """Record the answer to a rung."""
         self.pruned[job] = bool(message)
 
     def events(self, timeout_s: float) -> Sequence[Event]:
-        """Return all that a worker says up to its next question or its end."""
-        said: list[Event] = []
-        for name, story in list(self._under_way.items()):
-            for event in story:
-                said.append(event)
+        """Return the messages of each trial up to its next request or its end."""
+        events: list[Event] = []
+        for name, messages in list(self._running.items()):
+            for event in messages:
+                events.append(event)
                 if isinstance(event, Requested):
                     break
                 if isinstance(event, Finished):
-                    del self._under_way[name]
-        return said
+                    del self._running[name]
+        return events
 
     def _train(self, name: str, job: TrialJob) -> Iterator[Event]:
         began = time.time_ns() // 1_000_000
@@ -173,16 +175,18 @@ class InstantEngine:
         last = epochs[-1]
         self._leave_files(Path(job.folder) / ARTIFACTS, job, epochs)
         value = last.metrics["val_loss"]
-        yield Finished(name, TrialResult(state, value, last.epoch, last.metrics, tuple(epochs), 1000, 1.0))
+        result = TrialResult(state, value, last.epoch, last.metrics, tuple(epochs), 1000, 1.0)
+        yield Finished(name, TrialOutcome("completed", result))
 
     def _leave_files(self, folder: Path, job: TrialJob, epochs: Sequence[EpochDone]) -> None:
-        """Write what a worker leaves for MLflow; the picture is a worker's work, and is timed as a part of its own."""
+        """Write a worker's files for MLflow; drawing the curve is timed as a separate part."""
         folder.mkdir(parents=True, exist_ok=True)
         lines = [",".join(map(str, (done.epoch, *done.metrics.values()))) for done in epochs]
         (folder / "history.csv").write_text("\n".join([",".join(("epoch", *METRICS)), *lines]) + "\n")
         (folder / "config.json").write_text(json.dumps(dict(job.values)))
         started = time.thread_time()
-        learning_curve.draw_learning_curve(folder / "learning_curve.png", [done.metrics for done in epochs], "val_accuracy")
+        metrics = [done.metrics for done in epochs]
+        learning_curve.draw_learning_curve(folder / "learning_curve.png", metrics, "val_accuracy")
         self._spent.ms["learning curve"][job.number] += 1000 * (time.thread_time() - started)
 
 
@@ -199,7 +203,7 @@ def main() -> None:
     spent, commits = Spent(), itertools.count()
     memory: list[float] = []
     sa.event.listen(sa.Engine, "commit", lambda connection: next(commits))
-    _time_the_parts(spent)
+    _time_parts(spent)
     with tempfile.TemporaryDirectory() as folder, Store.open(folder) as store:
         seconds = _run(study, Home(Path(folder), folder), store, InstantEngine(options.workers, spent), spent, memory)
     hundreds = [range(start, min(start + 100, options.trials)) for start in range(0, options.trials, 100)]
@@ -225,22 +229,21 @@ def _of(spent: Spent, part: str, number: int) -> float:
     return sum(spent.ms[each][number] for each in PARTS) if part == "sum" else spent.ms[part][number]
 
 
-def _time_the_parts(spent: Spent) -> None:
-    for name in ("ask", "trials"):
-        spent.timed(Search, name, "ask")
-    spent.timed(Search, "should_prune", "rungs")
-    spent.timed(Search, "tell", "tell", lambda search, ended: [ended.number])
-    spent.timed(Recorder, "trial_started", "rows for MLflow", lambda recorder, number, *rest: [number])
-    spent.timed(Recorder, "flush_epochs", "rows for MLflow")
-    spent.timed(Recorder, "trial_finished", "rows for MLflow", lambda recorder, ended, *rest: [ended.number])
-    spent.timed(MlflowProjection, "deliver", "delivery to MLflow", lambda projection, records: _trials_of(records))
-    spent.timed(
+def _time_parts(spent: Spent) -> None:
+    spent.time_calls(OptunaSearch, "ask", "ask")
+    spent.time_calls(OptunaSearch, "should_prune", "rungs")
+    spent.time_calls(OptunaSearch, "tell", "tell", lambda search, ended: [ended.number])
+    spent.time_calls(Recorder, "record_trial_start", "rows for MLflow", lambda recorder, number, *rest: [number])
+    spent.time_calls(Recorder, "flush_epochs", "rows for MLflow")
+    spent.time_calls(Recorder, "record_trial_end", "rows for MLflow", lambda recorder, ended, *rest: [ended.number])
+    spent.time_calls(MlflowProjection, "deliver", "delivery to MLflow", lambda projection, records: _trials_of(records))
+    spent.time_calls(
         Outbox, "acknowledge", "delivery to MLflow", lambda outbox, rows: _trials_of([row.record for row in rows])
     )
 
 
 def _trials_of(records: Sequence[Record]) -> Sequence[int]:
-    """Return the numbers of the trials that records speak of; -1 for the study itself."""
+    """Return the numbers of the trials of records; -1 for the study itself."""
     numbers = {record.number for record in records if not isinstance(record, StudyOpened | StudyClosed)}
     return sorted(numbers) or [-1]
 
@@ -253,7 +256,8 @@ def _run(study: Study, home: Home, store: Store, engine: InstantEngine, spent: S
     uri, root = urls.make_home_tracking_uri(home.folder), urls.get_artifact_folder(home.folder).as_uri()
 
     def delivery() -> OutboxDispatcher:
-        return OutboxDispatcher(store, make_sink_factory(uri, namespace=store.identity, artifact_root=root), study=study.name)
+        sink = make_sink_factory(uri, namespace=store.identity, artifact_root=root)
+        return OutboxDispatcher(store, sink, study=study.name)
 
     started = time.perf_counter()
     inside = ("ask", "rungs", "tell", "rows for MLflow", "learning curve")

@@ -1,4 +1,4 @@
-"""How a registered model answers under load: `mlflow models serve`, asked by clients in a process of their own.
+"""Latency of a registered model under load: `mlflow models serve`, with clients in a separate process.
 
     python benchmarks/served_model.py --home .kerastudy --model concrete-strength
 
@@ -62,8 +62,8 @@ def main() -> None:
         print(f"ready after {time.monotonic() - began:.1f} s")
         for clients, rows in ((1, 1), (8, 1), (8, 32)):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                told = pool.apply(_load, (port, json.dumps(_body(row, rows)), clients, given.seconds))
-            times, failures = told
+                measured = pool.apply(_load, (port, json.dumps(_body(row, rows)), clients, given.seconds))
+            times, failures = measured
             ordered = sorted(times)
             p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
             print(

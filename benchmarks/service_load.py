@@ -1,11 +1,11 @@
-"""How a service answers with a thousand studies in its queue, and with a hundred slow clients beside.
+"""Latency of a service with a thousand studies in its queue, and with a hundred slow clients beside.
 
     python benchmarks/service_load.py [--studies 1000] [--clients 8] [--requests 1000]
 
-The real command serves a home of its own on loopback. Studies are submitted one after the other, each answer durable.
-Then they are asked for: the list, a page far down it, one study; by one client, and by several that ask again as soon
-as they are answered. Last, the same with a hundred connections open that send a byte now and then. The service runs
-one study at a time; the first one, which trains meanwhile, is part of what is measured. With --idle it waits in its
+The real command serves a new home on loopback. Studies are submitted one after the other, each answer durable.
+Then clients request the list, a page far down it, one study; one client, and several that send the next request as soon
+as they get an answer. Last, the same with a hundred connections open that send a byte now and then. The service runs
+one study at a time; the first one, which trains meanwhile, is part of the measurement. With --idle it waits in its
 loader instead, and so do those behind it.
 """
 
@@ -91,13 +91,13 @@ def slow_clients(port: int, token: str) -> Iterator[None]:
             thread.join()
 
 
-def timed(ask: Callable[[int], httpx.Response], requests: int, clients: int) -> dict[str, float]:
-    """Ask so often, by so many at once; return milliseconds by quantile, and answers a second."""
+def measure(send: Callable[[int], httpx.Response], requests: int, clients: int) -> dict[str, float]:
+    """Send so many requests from so many clients; return milliseconds by quantile, and answers a second."""
     took = []
 
     def one(number: int) -> None:
         began = time.perf_counter()
-        ask(number).raise_for_status()
+        send(number).raise_for_status()
         took.append(time.perf_counter() - began)
 
     began = time.perf_counter()
@@ -132,24 +132,24 @@ def main() -> None:
             client.post("/v1/studies", content=waiting).raise_for_status()
             time.sleep(20)  # starting takes all cores for seconds
         submit = lambda number: client.post("/v1/studies", content=STUDY.format(name=f"s{number:05d}"))  # noqa: E731
-        rows = {"submit, 1 client": timed(submit, options.studies, 1)}
+        rows = {"submit, 1 client": measure(submit, options.studies, 1)}
         any_study = lambda: f"s{chance.randrange(options.studies):05d}"  # noqa: E731
-        asked: dict[str, Callable[[int], httpx.Response]] = {
+        requests: dict[str, Callable[[int], httpx.Response]] = {
             "list, 50 of them": lambda _: client.get("/v1/studies"),
             "list, 50 after any": lambda _: client.get("/v1/studies", params={"after": any_study()}),
             "show": lambda _: client.get(f"/v1/studies/{any_study()}"),
         }
 
-        def ask_all(beside: str) -> None:
+        def measure_all(beside: str) -> None:
             for clients in (1, options.clients):
-                for name, ask in asked.items():
+                for name, send in requests.items():
                     who = f"{clients} client{'s' * (clients > 1)}"
-                    rows[f"{name}, {who}{beside}"] = timed(ask, options.requests, clients)
+                    rows[f"{name}, {who}{beside}"] = measure(send, options.requests, clients)
 
-        ask_all("")
+        measure_all("")
         with slow_clients(port, token):
             time.sleep(2)
-            ask_all(f", {SLOW} slow ones")
+            measure_all(f", {SLOW} slow ones")
     print(f"{options.studies} studies, load {os.getloadavg()[0]:.1f}; milliseconds\n")
     print(f"| {'':<48} | {'p50':>7} | {'p99':>7} | {'most':>8} | {'a second':>8} |")
     print(f"|{'-' * 50}|{'-' * 8}:|{'-' * 8}:|{'-' * 9}:|{'-' * 9}:|")
