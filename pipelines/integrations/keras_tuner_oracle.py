@@ -27,8 +27,9 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from pipelines.integrations.oracle_records import OracleRecorder, OracleLease, make_queue_name
-from pipelines.search.optuna_search import OptunaSearch, TrialSummary
+from pipelines.integrations.oracle_records import OracleLease, OracleRecorder, make_queue_name
+from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
@@ -102,7 +103,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         goal = Objective(self.objective.name, direction)
         self._lease = OracleLease(study, goal, max_trials, self._store)
         storage = self._store.open_optuna_storage()
-        self._search = OptunaSearch(storage, make_queue_name(study), Space(), goal, spec, epochs=epochs)
+        self._search = OptunaSearch(storage, make_queue_name(study), SearchSettings(Space(), goal, spec, epochs))
         self._recorder = OracleRecorder(study, goal, spec, place, self._store)
         self._running: dict[str, _RunningTrial] = {}
         self._restore()
@@ -199,7 +200,11 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
 
     def _make_trial(self, scored: TrialSummary, trial_id: str) -> Trial:
         if scored.state == "running":  # its values are asked of Optuna again, which gives the same
-            return Trial(self._make_hyperparameters(scored.number, self._collect_known(scored.number)), trial_id, TrialStatus.RUNNING)
+            return Trial(
+                self._make_hyperparameters(scored.number, self._collect_known(scored.number)),
+                trial_id,
+                TrialStatus.RUNNING,
+            )
         hp = self.hyperparameters.copy()
         hp.values = dict(scored.params)
         complete = scored.state == "complete"

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
-from pipelines.search.optuna_search import TrialSummary, find_best, count_by_state
+from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_best
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
@@ -144,7 +144,10 @@ class OracleRecorder:
         self._outbox.add([TrialStarted(self._study, number, dict(values), now_ms())])
 
     def record_trial_end(
-        self, trial: TrialSummary, epochs: Sequence[tuple[int, int, Mapping[str, float]]], trials: Sequence[TrialSummary]
+        self,
+        trial: TrialSummary,
+        epochs: Sequence[tuple[int, int, Mapping[str, float]]],
+        trials: Sequence[TrialSummary],
     ) -> None:
         """Record a trial's end; `trials` are all so far."""
         if trial.state == "running":

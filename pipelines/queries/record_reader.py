@@ -9,8 +9,8 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from pipelines.integrations.oracle_records import read_goal
-from pipelines.search.optuna_search import TrialSummary, find_best, summarize_trials
 from pipelines.search.space_evolution import find_current_name
+from pipelines.search.trial_summaries import TrialSummary, find_best, summarize_trials
 from pipelines.study.objective import Objective
 from pipelines.study.stored import is_unchecked, load_stored_study
 from pipelines.study.study import Study

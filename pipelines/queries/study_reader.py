@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Self
 from pipelines.integrations.oracle_records import read_goal
 from pipelines.queries.record_reader import RecordReader, find_winner, load_record
 from pipelines.queries.views import BestTrial, ObjectiveName, StudyRow, StudyView, TrialRow
-from pipelines.search.optuna_search import TrialSummary, count_by_state, find_best, find_pareto_front, summarize_trials
 from pipelines.search.space_evolution import read_changes
+from pipelines.search.trial_summaries import (
+    TrialSummary,
+    count_by_state,
+    find_best,
+    find_pareto_front,
+    summarize_trials,
+)
 from pipelines.selection.evaluate import read_test_scores
 from pipelines.selection.finalists import ENSEMBLE, Finalist, rank_finalists
 from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_refitted

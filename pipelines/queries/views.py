@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from pipelines.search.optuna_search import TrialSummary
 from pipelines.search.space_evolution import Change
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.selection.finalists import Finalist
 from search_spaces.errors import ConflictError, InputError, suggest_choice
 from search_spaces.values import Value

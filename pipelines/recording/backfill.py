@@ -25,8 +25,8 @@ from pipelines.recording.records import (
     build_trial_finished,
     write_mlflow_model,
 )
-from pipelines.search.optuna_search import TrialSummary, find_best, select_kept, summarize_trials
 from pipelines.search.space_evolution import list_generations, read_changes
+from pipelines.search.trial_summaries import TrialSummary, find_best, select_kept, summarize_trials
 from pipelines.selection.evaluate import read_test_scores
 from pipelines.selection.finalists import ENSEMBLE, REFIT, count_folds, rank_finalists
 from pipelines.selection.model_locations import is_refitted

@@ -24,7 +24,8 @@ from pipelines.recording.records import (
     build_trial_finished,
     write_mlflow_model,
 )
-from pipelines.search.optuna_search import OptunaSearch, TrialSummary, select_kept
+from pipelines.search.optuna_search import OptunaSearch
+from pipelines.search.trial_summaries import TrialSummary, select_kept
 from pipelines.selection.finalists import count_folds
 from pipelines.study.context import StudyContext
 from pipelines.training.messages import EpochDone
@@ -182,9 +183,7 @@ class Recorder:
 
     def draw_plots(self) -> None:
         """Draw the plots of the study's report, once no further trial will end."""
-        self._plots = draw_plots(
-            self._home.report(self._study.name), self._make_report(self._search.trials, "", "", {})
-        )
+        self._plots = draw_plots(self._home.report(self._study.name), self._make_report(self._search.trials))
 
     def record_study_end(self, outcome: StudyOutcome) -> None:
         """Record that a study ended or was paused: its report, its record for MLflow, and its state in the queue."""

@@ -1,15 +1,16 @@
-"""A study and its trials as rows for MLflow: the same, whether they are told as it happens or later from the store."""
+"""Records of a study and its trials for MLflow; a running study and a later backfill build the same ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.data.model_inputs import read_model_description
-from pipelines.data.prepared import DataSummary
-from pipelines.search.optuna_search import TrialSummary
+from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_pareto_front
 from pipelines.selection.finalists import Finalist
 from pipelines.spec.schema import MEASURES
+from pipelines.study.context import StudyContext
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone
@@ -33,24 +34,21 @@ MLFLOW_MODEL = "mlflow_model"
 
 
 def build_study_opened(
-    study: Study,
-    objective: Objective,
-    summary: DataSummary,
-    home: Home,
+    context: StudyContext,
     *,
     started_ms: int,
-    undeclared: Iterable[str] = (),
 ) -> StudyOpened:
-    """Return the row of a study that begins; `undeclared` is searched and not in the space."""
-    spec = study.spec
+    """Return the record of a study that starts."""
+    spec, summary, objective = context.spec, context.summary, context.objective
+    undeclared = (each.name for each in context.undeclared)
     return StudyOpened(
         study=spec.study,
         experiment=spec.tracking.experiment or spec.study,
         metric=objective.metric,
         direction=objective.direction,
-        parameters=(*study.space.parameters, *dict.fromkeys(undeclared)),
+        parameters=(*context.study.space.parameters, *dict.fromkeys(undeclared)),
         started_ms=started_ms,
-        artifacts=str(home.report(spec.study)),
+        artifacts=str(context.home.report(spec.study)),
         dataset_name=spec.study,
         dataset_source=summary.source,
         dataset_digest=summary.digest,
@@ -61,7 +59,7 @@ def build_study_opened(
 
 
 def build_parameters_drawn(study: Study, number: int, params: Mapping[str, Value]) -> list[Record]:
-    """Return the row of what a model of the study's own asked for; not all of it was known when the trial started."""
+    """Return the record of what a user model requested: not all of it was known when the trial started."""
     if not study.has_user_model or not params:
         return []
     return [ParametersDrawn(study.name, number, dict(params))]
@@ -70,7 +68,7 @@ def build_parameters_drawn(study: Study, number: int, params: Mapping[str, Value
 def build_epochs_recorded(
     study: str, number: int, epochs: Sequence[EpochDone], folds: int, *, mean: bool = False, retraining: str = ""
 ) -> list[Record]:
-    """Return the row of some epochs of a trial: of several folds by names of their own, unless it is their `mean`."""
+    """Return the record of some epochs of a trial; with folds, `fold_N/` precedes names, but not in their mean."""
     if not epochs:
         return []
     points = tuple(
@@ -87,29 +85,27 @@ def build_epochs_recorded(
 
 
 def build_trial_finished(
-    study: str,
+    context: StudyContext,
     trial: TrialSummary,
-    objective: Objective,
-    home: Home,
     *,
     keeps_model: bool,
     best_so_far: float | None,
     finished_ms: int,
 ) -> TrialFinished:
-    """Return the row of a trial that ended.
+    """Return the record of a trial that ended.
 
     Raises:
-        ValueError: if it has not.
+        ValueError: if it has not ended.
     """
     if trial.state == "running":
         raise ValueError(f"trial {trial.number} has not ended")
-    folder = home.trial(study, trial.number)
+    folder = context.home.trial(context.name, trial.number)
     return TrialFinished(
-        study=study,
+        study=context.name,
         number=trial.number,
         state=trial.state,
         value=trial.value,
-        metrics=collect_best_metrics(trial, objective),
+        metrics=collect_best_metrics(trial, context.objective),
         reason=trial.reason,
         finished_ms=finished_ms,
         folder=str(folder / ARTIFACTS),
@@ -121,7 +117,7 @@ def build_trial_finished(
 
 
 def build_retraining_finished(retraining: Retraining, home: Home, *, keeps_model: bool) -> TrialFinished:
-    """Return the row of a retraining that ended."""
+    """Return the record of a retraining that ended."""
     folder = home.retraining(retraining.study, retraining.number, retraining.name)
     best = {f"best_{name}": value for name, value in retraining.metrics.items()}
     return TrialFinished(
@@ -140,61 +136,58 @@ def build_retraining_finished(retraining: Retraining, home: Home, *, keeps_model
     )
 
 
-def build_study_closed(
-    study: Study,
-    state: StudyState,
-    reason: str,
-    home: Home,
-    *,
-    best: TrialSummary | None,
-    trials: Mapping[str, int],
-    test: Mapping[str, float],
-    finished_ms: int,
-    finalists: Sequence[Finalist] = (),
-    retraining: str = "",
-    pareto_front: Sequence[TrialSummary] = (),
-) -> StudyClosed:
-    """Return the row of a study that ended or paused.
+@dataclass(frozen=True)
+class StudyOutcome:
+    """State of a study that ended or was paused, and its result so far.
 
-    Args:
-        study: the study.
-        state: how it stands.
-        reason: why.
-        home: where its files are.
-        best: the winner.
-        trials: number of its trials by state.
+    Attributes:
+        reason: why it is in that state.
+        best: the winner; while it is not chosen, the best trial.
         test: the winner's metrics on the test rows.
-        finished_ms: when it ended.
-        finalists: what the winner was chosen from, the winner first.
-        retraining: the winner's retraining whose model is handed over; empty for the trial's own.
-        pareto_front: the trials that no other equals or betters in all of several objectives.
+        finalists: the candidates for the winner, the winner first; empty where nothing was retrained.
+        retraining: the retraining whose model wins; empty for the trial's own.
     """
-    spec = study.spec
+
+    state: StudyState
+    reason: str
+    best: TrialSummary | None
+    test: Mapping[str, float] = field(default_factory=dict)
+    finalists: Sequence[Finalist] = ()
+    retraining: str = ""
+
+
+def build_study_closed(
+    context: StudyContext, outcome: StudyOutcome, trials: Sequence[TrialSummary], *, finished_ms: int
+) -> StudyClosed:
+    """Return the record of a study that ended or paused; `trials` are all its trials."""
+    spec, best, objective = context.spec, outcome.best, context.objective
+    is_finished = outcome.state == "finished"
+    pareto_front = find_pareto_front(trials, objective) if objective.goals else ()
     return StudyClosed(
         study=spec.study,
-        state=state,
-        reason=reason,
+        state=outcome.state,
+        reason=outcome.reason,
         finished_ms=finished_ms,
         winner=best.number if best else None,
         best_value=best.value if best else None,
-        trials=trials,
-        artifacts=str(home.report(spec.study)),
-        register=(spec.export.register_as or spec.study) if state == "finished" else None,
-        alias=spec.export.alias if state == "finished" else None,
-        test=dict(test),
-        retraining=retraining if state == "finished" else "",
-        metrics=_spread(finalists[0]) if finalists else {},
+        trials=count_by_state(trials),
+        artifacts=str(context.home.report(spec.study)),
+        register=context.study.registered_name if is_finished else None,
+        alias=spec.export.alias if is_finished else None,
+        test=dict(outcome.test),
+        retraining=outcome.retraining if is_finished else "",
+        metrics=_describe_interval(outcome.finalists[0]) if outcome.finalists else {},
         pareto_front=tuple(trial.number for trial in pareto_front),
     )
 
 
-def _spread(winner: Finalist) -> dict[str, float]:
+def _describe_interval(winner: Finalist) -> dict[str, float]:
     low, high = winner.interval or (winner.mean, winner.mean)
     return {"winner_mean": winner.mean, "winner_low": low, "winner_high": high}
 
 
 def collect_best_metrics(trial: TrialSummary, objective: Objective) -> dict[str, float]:
-    """Return what MLflow shows of a trial's best epoch, and of its model where that is among the objectives."""
+    """Return the metrics of a trial's best epoch, and those of its model that are objectives."""
     if trial.best_epoch is None:
         return {}
     measures = {
@@ -206,13 +199,13 @@ def collect_best_metrics(trial: TrialSummary, objective: Objective) -> dict[str,
     return {**best, "best_epoch": float(trial.best_epoch), **measures}
 
 
-def write_mlflow_model(folder: Path, data: Path, *, anew: bool = True) -> None:
-    """Write a trial's model as MLflow keeps it, if the trial's folder holds its model.
+def write_mlflow_model(folder: Path, data: Path, *, overwrite: bool = True) -> None:
+    """Write the MLflow model of a trial, if the trial's folder holds its model.
 
     Args:
         folder: the trial's folder.
         data: the study's prepared data.
-        anew: also over one that is there.
+        overwrite: whether to replace an MLflow model that is there.
     """
-    if (folder / MODEL_FILE).exists() and (anew or not (folder / MLFLOW_MODEL).exists()):
+    if (folder / MODEL_FILE).exists() and (overwrite or not (folder / MLFLOW_MODEL).exists()):
         write_model_folder(folder / MODEL_FILE, folder / MLFLOW_MODEL, read_model_description(data))

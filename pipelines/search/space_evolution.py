@@ -17,7 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.models import catalogue
-from pipelines.search.optuna_search import REJECTED, RESULT
+from pipelines.search.trial_summaries import REJECTED, RESULT
 from pipelines.study.study import Study
 from search_spaces.suggest import make_distribution, make_optuna_point
 from search_spaces.values import Value, format_value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.search.optuna_search import TrialSummary
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.objective import Objective
 from tracking.outbox.records import StudyState
@@ -13,7 +13,11 @@ _FIRST_FAILURES = 10
 
 
 def find_stop_reason(
-    budget: BudgetSpec, objective: Objective, trials: Sequence[TrialSummary], best: TrialSummary | None, elapsed_s: float
+    budget: BudgetSpec,
+    objective: Objective,
+    trials: Sequence[TrialSummary],
+    best: TrialSummary | None,
+    elapsed_s: float,
 ) -> str:
     """Return why no further trial is asked for; empty while there is no reason."""
     if len(trials) >= budget.trials:

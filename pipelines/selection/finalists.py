@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.search.optuna_search import TrialSummary, rank_trials
+from pipelines.search.trial_summaries import TrialSummary, rank_trials
 from pipelines.spec.schema import SelectionSpec
 from pipelines.study.objective import Objective
 from tracking.store.retrainings import Retraining

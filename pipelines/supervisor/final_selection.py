@@ -13,7 +13,7 @@ from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.engines.base import Job
 from pipelines.engines.run_job import run_job
 from pipelines.export.jobs import BUILD_ENSEMBLE, EnsembleJob
-from pipelines.search.optuna_search import TrialSummary, rank_trials
+from pipelines.search.trial_summaries import TrialSummary, rank_trials
 from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
 from pipelines.selection.model_locations import locate_trial
 from pipelines.supervisor.events import FinalistsChosen, StudyEvent

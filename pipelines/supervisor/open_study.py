@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.engines.base import Engine
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import OptunaSearch
+from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.space_evolution import find_current_name
 from pipelines.study.context import StudyContext
 from pipelines.supervisor.running_trials import RunningTrials
@@ -46,13 +46,15 @@ class OpenStudy:
         search = OptunaSearch(
             storage,
             find_current_name(storage, context.name),
-            context.study.space,
-            context.objective,
-            context.spec.search,
-            epochs=context.most_epochs,
+            SearchSettings(
+                context.study.space,
+                context.objective,
+                context.spec.search,
+                context.most_epochs,
+                context.initial_values,
+                context.undeclared,
+            ),
             check=control.verify,
-            initial_space=context.initial_values,
-            undeclared=context.undeclared,
         )
         recorder = Recorder(context, store, search, control.verify)
         trials = RunningTrials(context, search, recorder)

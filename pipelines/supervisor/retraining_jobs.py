@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from pipelines.engines.attempts import RetryPolicy
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
-from pipelines.search.optuna_search import TrialSummary
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.selection.finalists import REFIT, derive_retraining_seed
 from pipelines.supervisor.events import RetrainingEnded
 from pipelines.supervisor.open_study import OpenStudy

@@ -15,7 +15,8 @@ from pathlib import Path
 from pipelines.engines.attempts import WORKER_LOST, RetryPolicy
 from pipelines.engines.base import Failed
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import Attempt, OptunaSearch, TrialSummary, find_best
+from pipelines.search.optuna_search import OptunaSearch
+from pipelines.search.trial_summaries import Attempt, TrialSummary, find_best
 from pipelines.study.context import StudyContext
 from pipelines.study.objective import Goal
 from pipelines.supervisor.events import EpochEnded, TrialEnded, TrialTriedAgain

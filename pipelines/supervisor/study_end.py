@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.recording.records import StudyOutcome
-from pipelines.search.optuna_search import TrialSummary, count_by_state
 from pipelines.search.stopping import decide_outcome
+from pipelines.search.trial_summaries import TrialSummary, count_by_state
 from pipelines.selection.evaluate import make_evaluation_job
 from pipelines.selection.model_locations import make_models_job
 from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent

@@ -13,7 +13,7 @@ from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.operations.submit import enqueue
-from pipelines.search.optuna_search import TrialSummary, summarize_trials
+from pipelines.search.trial_summaries import TrialSummary, summarize_trials
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEvent
 from pipelines.supervisor.supervisor import Supervisor

@@ -19,8 +19,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from pipelines.queries.record_reader import load_record
-from pipelines.search.optuna_search import TrialSummary, count_by_state, find_best, rank_trials, summarize_trials
 from pipelines.search.space_evolution import find_current_name
+from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_best, rank_trials, summarize_trials
 from pipelines.selection.finalists import REFIT, list_retrainings, rank_finalists
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
@@ -264,7 +264,7 @@ def _check_run(trial: TrialSummary, run: Run, ended: _EndedStudy, client: Mlflow
         points = client.get_metric_history(run.info.run_id, name)
         found = sorted((point.step, point.value) for point in points)
         if found != (wanted := [(done.epoch, told[done.epoch][name]) for done in result.epochs]):
-            yield f"{name} has {_difference(found, wanted)}"
+            yield f"{name} has {_describe_difference(found, wanted)}"
     for name, value in trial.metrics.items():
         if run.data.metrics.get(f"best_{name}") != value:
             yield f"best_{name} is {run.data.metrics.get(f'best_{name}')}, the trial's {value}"

@@ -29,7 +29,7 @@ from pipelines.operations.replay.compare_training import (
 from pipelines.operations.replay.comparison import Agreement, ItemComparison, find_worst
 from pipelines.operations.replay.rerun import read_recorded_trial, train_again
 from pipelines.queries.study_reader import StudyReader
-from pipelines.search.optuna_search import TrialSummary
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.code_references import split_reference
 from pipelines.study.context import StudyContext
 from pipelines.study.study import Study

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.run_job import JobError, Responder, run_job
-from pipelines.search.optuna_search import TrialSummary
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.context import StudyContext
 from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.trial_jobs import compute_worker_memory, make_fleet_job, make_trial_job

@@ -13,7 +13,7 @@ import optuna
 import pytest
 from desk import FILE, SUMMARY, Desk, scores
 from fake_engine import Ends, FakeEngine
-from mlflow_picture import read_picture, list_retraining_runs, list_runs, drop_ids
+from mlflow_picture import drop_ids, list_retraining_runs, list_runs, read_picture
 from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary
@@ -21,8 +21,8 @@ from pipelines.integrations.oracle_records import OracleLease
 from pipelines.operations.submit import enqueue
 from pipelines.operations.sync import SyncMonitor, SyncResult, rebuild, sync
 from pipelines.queries.study_reader import StudyReader
-from pipelines.search.optuna_search import summarize_trials
 from pipelines.search.space_evolution import find_current_name
+from pipelines.search.trial_summaries import summarize_trials
 from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError

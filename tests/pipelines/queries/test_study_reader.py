@@ -6,7 +6,8 @@ import pytest
 from small_studies import STORED_STUDY
 
 from pipelines.queries.study_reader import StudyReader
-from pipelines.search.optuna_search import OptunaSearch, TrialSummary
+from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.load import load_study
 from pipelines.study.stored import serialize_study
 from pipelines.workspace.home import Home
@@ -22,7 +23,9 @@ def search(home, study, store):
     """The study in Optuna, as its supervisor has it."""
     spec = study.spec.search
     return OptunaSearch(
-        store.open_optuna_storage(), "s", study.space, study.resolve_objective("binary"), spec, epochs=20
+        store.open_optuna_storage(),
+        "s",
+        SearchSettings(study.space, study.resolve_objective("binary"), spec, epochs=20),
     )
 
 
@@ -99,7 +102,9 @@ def test_the_direction_decides_which_is_best(home, store, tmp_path):
     StudyQueue(store).enqueue("low", serialize_study(study), "d", folder=tmp_path)
     shutil.copytree(home.data("s"), home.data("low"))
     search = OptunaSearch(
-        store.open_optuna_storage(), "low", study.space, study.resolve_objective("binary"), study.spec.search, epochs=9
+        store.open_optuna_storage(),
+        "low",
+        SearchSettings(study.space, study.resolve_objective("binary"), study.spec.search, 9),
     )
     numbers = [end(search, "complete", value, best_epoch=1) for value in (0.5, 0.25, 0.75)]
     with StudyReader.open(home) as reader:

@@ -16,12 +16,14 @@ from pipelines.operations.submit import enqueue
 from pipelines.recording import recorder as recording
 from pipelines.recording.provenance import code, environment
 from pipelines.recording.recorder import Recorder
-from pipelines.search.optuna_search import Scored, Search
-from pipelines.study.load import Objective
-from pipelines.training.messages import MODEL_FILE, WEIGHTS_FILE, EpochDone
+from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.trial_summaries import TrialSummary
+from pipelines.study.objective import Objective
+from pipelines.training.messages import EpochDone
+from pipelines.training.trial_folder import MODEL_FILE, WEIGHTS_FILE
 from pipelines.workspace.home import Home
 from search_spaces.parse import parse_space
-from search_spaces.yaml_document import read_document
+from search_spaces.yaml_reader import read_document
 from tracking.outbox.records import EpochsRecorded, ModelKept, StudyClosed, TrialFinished
 
 LOSS = Objective("val_loss", "minimize")
@@ -39,11 +41,13 @@ def recorder(desk):
     def make(check=lambda connection: None, folds=1):
         study = desk.study()
         enqueue(study, SUMMARY, desk.store)
-        search = Search(desk.store.optuna_storage(), "it", study.space, LOSS, study.spec.search, epochs=3)
+        search = OptunaSearch(
+            desk.store.open_optuna_storage(), "it", SearchSettings(study.space, LOSS, study.spec.search, 3)
+        )
         made = Recorder(study, LOSS, desk.home, desk.store, search, check)
         desk.home.data("it").mkdir(parents=True, exist_ok=True)
         (desk.home.data("it") / "split.csv").write_text("row,part\n0,train\n")
-        made.study_opened(DataSummary(**{**vars(SUMMARY), "folds": folds}))
+        made.record_study_start(DataSummary(**{**vars(SUMMARY), "folds": folds}))
         return made
 
     return make
@@ -59,7 +63,7 @@ class Trial:
     def __init__(self, number, unsent):
         self.number = number
         self.unsent = unsent
-        self.execution = ""
+        self.retraining = ""
 
 
 def test_the_files_of_an_opened_study(desk, recorder):
@@ -81,8 +85,8 @@ def test_folds_have_metrics_of_their_own_and_a_mean(desk, recorder):
     folder = desk.home.trial("it", 0)
     folder.mkdir(parents=True)
     unsent = [epoch(0, 0, 1.0), epoch(0, 1, 3.0)]
-    trial = Scored(0, "pruned", 2.0, {}, 1)
-    made.trial_finished(trial, unsent, best_so_far=None, curve=[epoch(0, 0, 2.0)])
+    trial = TrialSummary(0, "pruned", 2.0, {}, 1)
+    made.record_trial_end(trial, unsent, best_so_far=None, curve=[epoch(0, 0, 2.0)])
     points = [metrics for record in desk.records(EpochsRecorded) for _, _, metrics in record.epochs]
     assert points == [{"fold_1/val_loss": 1.0}, {"fold_2/val_loss": 3.0}, {"val_loss": 2.0}]
 
@@ -107,7 +111,7 @@ def test_epochs_are_passed_on_once_and_at_most_once_a_second(desk, recorder, mon
 def test_a_trial_under_way_has_no_end(recorder):
     """Recording the end of a trial that has none is a defect, and said to be one."""
     with pytest.raises(ValueError, match="trial 4 has not ended"):
-        recorder().trial_finished(Scored(4, "running", None, {}), [], best_so_far=None)
+        recorder().record_trial_end(TrialSummary(4, "running", None, {}), [], best_so_far=None)
 
 
 def write_model(folder):
@@ -125,16 +129,16 @@ def test_models_that_fleets_left_unwritten(desk, recorder):
             write_model(folder)
         else:
             (folder / WEIGHTS_FILE).write_bytes(b"")
-        made.trial_finished(Scored(number, "complete", 5.0 - number, {}, 1), [], best_so_far=None)
-    made.trial_finished(Scored(5, "pruned", 0.1, {}, 1), [], best_so_far=None)
-    assert sorted(made.models_missing()) == [2, 3]
+        made.record_trial_end(TrialSummary(number, "complete", 5.0 - number, {}, 1), [], best_so_far=None)
+    made.record_trial_end(TrialSummary(5, "pruned", 0.1, {}, 1), [], best_so_far=None)
+    assert sorted(made.find_missing_models()) == [2, 3]
     write_model(desk.home.trial("it", 2))
-    made.models_written()
+    made.record_written_models()
     [kept] = desk.records(ModelKept)
     folder = desk.home.trial("it", 2)
     assert kept == ModelKept("it", 2, str(folder / "artifacts"), str(folder / "mlflow_model"))
     assert (folder / "mlflow_model" / "data" / "model.keras").read_bytes() == (folder / MODEL_FILE).read_bytes()
-    assert made.models_missing() == (3,)
+    assert made.find_missing_models() == (3,)
 
 
 def test_models_are_recorded_again_after_a_crash(desk, recorder):
@@ -143,10 +147,10 @@ def test_models_are_recorded_again_after_a_crash(desk, recorder):
     folder = desk.home.trial("it", 0)
     folder.mkdir(parents=True)
     (folder / WEIGHTS_FILE).write_bytes(b"")
-    made.trial_finished(Scored(0, "complete", 1.0, {}, 1), [], best_so_far=None)
+    made.record_trial_end(TrialSummary(0, "complete", 1.0, {}, 1), [], best_so_far=None)
     write_model(folder)
-    made.models_written()
-    made.models_written()
+    made.record_written_models()
+    made.record_written_models()
     assert desk.records(ModelKept) == [ModelKept("it", 0, str(folder / "artifacts"), str(folder / "mlflow_model"))] * 2
 
 
@@ -158,7 +162,7 @@ def test_a_displaced_trial_keeps_its_weights(desk, recorder):
         folder.mkdir(parents=True)
         (folder / WEIGHTS_FILE).write_bytes(b"")
         write_model(folder)
-        made.trial_finished(Scored(number, "complete", 5.0 - number, {}, 1), [], best_so_far=None)
+        made.record_trial_end(TrialSummary(number, "complete", 5.0 - number, {}, 1), [], best_so_far=None)
     assert sorted(file.name for file in desk.home.trial("it", 0).iterdir()) == [WEIGHTS_FILE]
 
 
@@ -177,12 +181,12 @@ def test_nothing_is_stored_without_the_lease(desk, recorder):
     made = recorder(check)
     before = desk.records()
     lost.append(True)
-    trial = Scored(0, "failed", None, {}, reason="no")
+    trial = TrialSummary(0, "failed", None, {}, reason="no")
     for act in (
-        lambda: made.trial_started(0, {}, {}),
+        lambda: made.record_trial_start(0, {}, {}),
         lambda: made.flush_epochs([Trial(0, [epoch(0, 0, 1.0)])]),
-        lambda: made.trial_finished(trial, [], best_so_far=None),
-        lambda: made.study_closed("failed", "no", None, {}),
+        lambda: made.record_trial_end(trial, [], best_so_far=None),
+        lambda: made.record_study_end("failed", "no", None, {}),
     ):
         with pytest.raises(GoneError):
             act()

@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from small_studies import space_of
 
-from pipelines.search.optuna_search import OptunaSearch, TrialSummary, find_best, count_by_state, compute_rungs, summarize_trials
+from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.samplers import compute_rungs
+from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_best, summarize_trials
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
 from search_spaces.errors import KerastudyError
@@ -34,7 +36,9 @@ def search(storage):
 
     def open_it(space=None, objective=LOSS, epochs=10, **spec):
         spec = {"sampler": "random", "pruner": "none", "seed": 1, **spec}
-        return OptunaSearch(storage, "it", space or space_of(rate=RATE), objective, SearchSpec(**spec), epochs=epochs)
+        return OptunaSearch(
+            storage, "it", SearchSettings(space or space_of(rate=RATE), objective, SearchSpec(**spec), epochs)
+        )
 
     return open_it
 
@@ -133,7 +137,10 @@ def test_a_trial_half_drawn_keeps_what_was_drawn(search, storage):
 
 def test_what_own_code_asked_for_survives_a_kill(search):
     """An interrupted trial is run again with the answers that its model's code got, whatever it asks first now."""
-    units, layers = HyperparameterRequest("units", "int", 8, 1, 4096), HyperparameterRequest("layers", "int", 2, 1, 4096)
+    units, layers = (
+        HyperparameterRequest("units", "int", 8, 1, 4096),
+        HyperparameterRequest("layers", "int", 2, 1, 4096),
+    )
     it = search()
     number, _ = it.ask()
     answers = it.suggest_value(number, units), it.suggest_value(number, layers)
@@ -212,7 +219,7 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, sampler):
     def drawn(name, seed):
         with Store.open(tmp_path / name) as store:
             spec = SearchSpec(sampler=sampler, seed=seed)
-            it = OptunaSearch(store.open_optuna_storage(), "it", space_of(rate=RATE), LOSS, spec, epochs=3)
+            it = OptunaSearch(store.open_optuna_storage(), "it", SearchSettings(space_of(rate=RATE), LOSS, spec, 3))
             return [it.ask()[1]["rate"] for _ in range(3)]
 
     assert drawn("one", 1) == drawn("two", 1) != drawn("three", 2)
@@ -220,7 +227,9 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, sampler):
 
 def test_each_study_in_a_store_is_its_own(storage):
     """Two studies in one database do not see each other's trials."""
-    one, two = (OptunaSearch(storage, name, space_of(rate=RATE), LOSS, SearchSpec(), epochs=3) for name in ("a", "b"))
+    one, two = (
+        OptunaSearch(storage, name, SearchSettings(space_of(rate=RATE), LOSS, SearchSpec(), 3)) for name in ("a", "b")
+    )
     one.ask()
     assert (len(one.trials), len(two.trials)) == (1, 0)
 

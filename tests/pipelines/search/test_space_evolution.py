@@ -6,8 +6,8 @@ import optuna
 import pytest
 
 from pipelines.api import make_study
-from pipelines.search.optuna_search import RESULT, find_best, summarize_trials
-from pipelines.search.space_evolution import read_changes, find_current_name, evolve_study
+from pipelines.search.space_evolution import evolve_study, find_current_name, read_changes
+from pipelines.search.trial_summaries import RESULT, find_best, summarize_trials
 from pipelines.study.objective import Objective
 from search_spaces.suggest import suggest
 from tracking.store.database import Store

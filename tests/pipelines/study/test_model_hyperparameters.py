@@ -6,7 +6,7 @@ import optuna
 import pytest
 from small_studies import study_of
 
-from pipelines.search.optuna_search import OptunaSearch
+from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.study.load import load_study
 from pipelines.study.model_hyperparameters import (
     compute_most_epochs,
@@ -82,12 +82,14 @@ def search_of(study, storage, asked=(UNITS, RATE, KIND)):
     return OptunaSearch(
         storage,
         "it",
-        study.space,
-        Objective("val_loss", "minimize"),
-        study.spec.search,
-        epochs=3,
-        initial_space=select_initial_values(study, asked),
-        undeclared=find_undeclared(asked, study.space.parameters),
+        SearchSettings(
+            study.space,
+            Objective("val_loss", "minimize"),
+            study.spec.search,
+            epochs=3,
+            initial_space=select_initial_values(study, asked),
+            undeclared=find_undeclared(asked, study.space.parameters),
+        ),
     )
 
 
@@ -128,7 +130,8 @@ def test_a_trial_that_was_cut_off_gets_the_same_values(storage):
     cut_off = dict(again.resume_interrupted())
     assert sorted(cut_off) == numbers
     after = {
-        number: [again.suggest_value(number, each) for each in (UNITS, RATE, other, KIND)] for number in reversed(numbers)
+        number: [again.suggest_value(number, each) for each in (UNITS, RATE, other, KIND)]
+        for number in reversed(numbers)
     }
     assert after == before
 

@@ -12,7 +12,7 @@ from small_studies import study_of
 
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import find_pareto_trial
-from pipelines.search.optuna_search import TrialSummary, find_best, find_pareto_front
+from pipelines.search.trial_summaries import TrialSummary, find_best, find_pareto_front
 from pipelines.study.objective import Goal, Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError

@@ -1,0 +1,143 @@
+"""Summaries of a study's trials, read from Optuna's user attributes, and their ranking."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
+from pipelines.study.objective import Objective
+from search_spaces.values import Value
+from tracking.outbox.records import TrialState
+
+VALUES = "kerastudy:values"
+RESULT = "kerastudy:result"
+FAILED_ATTEMPTS = "kerastudy:failed_attempts"
+REJECTED = "kerastudy:rejected"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A failed try at a trial: the reason, and the seconds until its worker ended."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """A trial as `show`, `trials` and the reports list it.
+
+    Attributes:
+        params: active hyperparameters, fixed ones included.
+        best_epoch: counted from 1.
+        reason: why it was pruned, failed or cancelled.
+        failed_attempts: tries that cost a worker each; the trial went on from its last checkpoint.
+        metrics: every metric at the best epoch.
+        parameters: trainable weights of the model.
+        trainer: see `TrialResult`.
+        goals: values of the objectives after the first, whose value is `value`.
+        fits: False for a trial that the space could no longer have drawn since it was changed.
+    """
+
+    number: int
+    state: TrialState | Literal["running"]
+    value: float | None
+    params: Mapping[str, Value]
+    best_epoch: int | None = None
+    seconds: float | None = None
+    reason: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    parameters: int | None = None
+    fits: bool = True
+    trainer: str = ""
+    goals: tuple[float, ...] = ()
+    failed_attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Return the value of each objective; empty where the trial has none."""
+        return () if self.value is None else (self.value, *self.goals)
+
+    def to_result(self) -> dict[str, Any]:
+        """Return what `RESULT` stores; number and failed attempts stand elsewhere in the trial."""
+        stored = {key: value for key, value in asdict(self).items() if key not in ("number", "failed_attempts")}
+        return {**stored, "goals": list(self.goals)}
+
+
+def summarize_trials(study: optuna.Study) -> tuple[TrialSummary, ...]:
+    """Return the summary of every trial of an Optuna study, in order, without those that a constraint rejected."""
+    return tuple(summarize_trial(trial) for trial in study.get_trials(deepcopy=False) if takes_up_budget(trial))
+
+
+def summarize_trial(trial: FrozenTrial) -> TrialSummary:
+    """Return the summary of a trial: its result where it has ended, its values so far while it runs."""
+    attrs = trial.user_attrs
+    attempts = read_failed_attempts(attrs)
+    # RESULT is written before Optuna's own state: a kill between the two leaves a running trial with a result.
+    if RESULT in attrs and trial.state.is_finished():
+        result = {**attrs[RESULT], "goals": tuple(attrs[RESULT].get("goals", ()))}
+        return TrialSummary(trial.number, **result, failed_attempts=attempts)
+    reason = f"tried again after: {attempts[-1].reason}" if attempts else ""
+    values = attrs.get(VALUES, trial.params)
+    return TrialSummary(trial.number, "running", None, values, reason=reason, failed_attempts=attempts)
+
+
+def takes_up_budget(trial: FrozenTrial) -> bool:
+    """Return whether a trial counts: it was started, and no constraint rejected it."""
+    return trial.state != OptunaState.WAITING and REJECTED not in trial.user_attrs
+
+
+def read_failed_attempts(attrs: Mapping[str, Any]) -> tuple[Attempt, ...]:
+    """Return the failed attempts in a trial's user attributes."""
+    return tuple(Attempt(**each) for each in attrs.get(FAILED_ATTEMPTS, ()))
+
+
+def find_best(trials: Iterable[TrialSummary], objective: Objective) -> TrialSummary | None:
+    """Return the first of `rank_trials`; None where no trial could win."""
+    return next(iter(rank_trials(trials, objective)), None)
+
+
+def rank_trials(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
+    """Return the complete trials that fit the present space, the best first, and of equals the earlier one first.
+
+    Of several objectives the first decides, then the next. A trial outside the bounds of any is left out.
+    """
+    could_win = [
+        trial
+        for trial in trials
+        if trial.state == "complete" and trial.value is not None and trial.fits and objective.keeps_bounds(trial.values)
+    ]
+    return sorted(could_win, key=lambda trial: (objective.rank(trial.values), trial.number))
+
+
+def find_pareto_front(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
+    """Return the trials that no other one equals or betters in every objective, best first.
+
+    Of trials that are equal in all objectives it is the earliest one. With one objective it is the best trial alone.
+    """
+    found: list[TrialSummary] = []
+    for trial in rank_trials(trials, objective):  # a trial can only be worse than one that comes before it
+        rank = objective.rank(trial.values)
+        if not any(all(a <= b for a, b in zip(objective.rank(each.values), rank, strict=True)) for each in found):
+            found.append(trial)
+    return found
+
+
+def select_kept(trials: Iterable[TrialSummary], objective: Objective, most: int) -> list[TrialSummary]:
+    """Return the trials whose models are kept: the best `most`, and with several objectives the Pareto front too."""
+    trials = list(trials)
+    best = rank_trials(trials, objective)[:most]
+    numbers = {trial.number for trial in best}
+    also = find_pareto_front(trials, objective) if objective.goals else []
+    return [*best, *(trial for trial in also if trial.number not in numbers)]
+
+
+def count_by_state(trials: Sequence[TrialSummary]) -> dict[str, int]:
+    """Return the number of trials in each state that occurs."""
+    return dict(sorted(Counter(trial.state for trial in trials).items()))
