@@ -42,7 +42,7 @@ def augmented(hp):
 
 
 class WithoutDownload(keras_tuner.applications.HyperEfficientNet):
-    # What KerasTuner leaves no way to ask for: weights that are not downloaded, and small pictures.
+    # KerasTuner has no option for these: weights that are not downloaded, and small pictures.
     def build(self, hp):
         import functools
         from keras_tuner.src.applications import efficientnet
@@ -105,7 +105,7 @@ def test_conditional_architecture(run, tmp_path):
 
 @pytest.mark.slow
 def test_a_fit_that_tunes_batch_size_epochs_and_preprocessing(run):
-    """Each trial has what its `fit` asked for."""
+    """Each trial has the hyperparameters that its `fit` requested."""
     assert params(run("TunedFit", "{}")) == [{"units", "normalize", "batch_size", "epochs"}] * 2
 
 
@@ -119,7 +119,7 @@ def test_a_custom_objective(run):
 
 @pytest.mark.slow
 def test_failed_trials(run):
-    """A trial that the code refuses fails with its words, and the study goes on."""
+    """A trial that the code refuses fails with its message, and the study continues."""
     space = "{epochs: 1, batch_size: 128, units: [16, 48], start_from: [{units: 48}, {units: 16}]}"
     trials = run("refuses_some", space)
     assert [trial["state"] for trial in trials] == ["failed", "complete"]
@@ -134,7 +134,7 @@ def test_a_name_that_the_code_never_asks_for(tmp_path):
     done = kerastudy("--home", "home", "run", "study.yaml", cwd=tmp_path)
     assert done.returncode == 2
     assert (
-        'study.yaml:5:26: space.unit: guides.py:refuses_some never asks for "unit"; did you mean "units"?'
+        'study.yaml:5:26: space.unit: guides.py:refuses_some never requests "unit"; did you mean "units"?'
         in done.stderr
     )
     assert "Traceback" not in done.stderr

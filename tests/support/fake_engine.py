@@ -226,7 +226,7 @@ def training(
 
 
 def leave_files(folder: Path, result: TrialResult, *, with_model: bool = True) -> None:
-    """Write what a worker leaves of a trial that ended: a model that says nothing but its name, and the result."""
+    """Write what a worker leaves of a trial that ended: a model that contains nothing but its name, and the result."""
     write_text(folder / ARTIFACTS / "history.csv", "epoch,loss\n0,1.0\n")
     if with_model:
         with zipfile.ZipFile(folder / MODEL_FILE, "w") as archive:

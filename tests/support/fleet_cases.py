@@ -36,7 +36,7 @@ class Setting:
     direction: Any = "minimize"
 
     def rows(self) -> Rows:
-        """Return the rows, which the class or the value of the first numbers of each row can be told from."""
+        """Return the rows, whose first numbers determine the class or the value."""
         random = np.random.default_rng(5)
         train, validation = (self._part(random, rows) for rows in (self.train_rows, self.validation_rows))
         return Rows(train, validation, calculate_class_weights(self.task, self.training))

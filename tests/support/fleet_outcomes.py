@@ -1,4 +1,4 @@
-"""What fleets make of trials, and how close outcomes are: "What is equal, and how close" in docs/architecture.md."""
+"""Outcomes of trials in fleets, and tolerances between outcomes: "What is equal, and how close" in docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BUT_FOR_ROUNDING = Tolerance(1e-5, metric=1e-6, weight=2e-6)
 
 
 def fleet_outcomes(runs: Mapping[str, FleetRun]) -> dict[str, dict[str, Outcome]]:
-    """Return the outcomes of fleets, by the names of the run and the trial; one process of its own trains them all."""
+    """Return the outcomes of fleets, by the names of the run and the trial; one further process trains them all."""
     with tempfile.TemporaryDirectory() as folder:
         given, results = Path(folder, "runs"), Path(folder, "outcomes")
         given.write_bytes(pickle.dumps(dict(runs)))

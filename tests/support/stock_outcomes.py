@@ -1,4 +1,4 @@
-"""What the trainers of single models make of a fleet's trials: its stock Keras model, trained by itself."""
+"""Outcomes of a fleet's trials with the other trainers: the stock Keras model, trained alone."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_problems_of_the_input_keep_their_form(engine, tmp_path):
 
 
 def test_run_alone_names_the_log_of_a_failed_job(engine, tmp_path):
-    """A job that fails by itself raises, and says where to read on; the traceback is in that file."""
+    """A job that fails by itself raises, and names its log; the traceback is in that file."""
     with pytest.raises(JobError, match=r"fails failed: ValueError: first line.*fails\.log"):
         run_job(engine, job("fails", tmp_path))
     assert "second line" in (tmp_path / "log" / "fails.log").read_text()
@@ -167,7 +167,7 @@ def test_a_worker_has_the_backend_of_its_job(engine, tmp_path):
 
 
 def test_own_code_finds_keras_whole(tmp_path):
-    """Workers for a person's own models have what Keras makes of scikit-learn; the families' load it when asked."""
+    """Workers for user models have Keras's wrappers for scikit-learn; those for the families load it on demand."""
     whole, lean = LocalEngine(1), LocalEngine(1, user_code=False)
     sys.path.append(FOLDER)
     with closing(whole), closing(lean):
@@ -232,7 +232,7 @@ def test_a_spoiled_program_is_compiled_again(tmp_path, monkeypatch):
 
 
 def test_without_jax_the_extra_is_named(engine, tmp_path, monkeypatch):
-    """A job that needs what is not installed is refused, and says how to install it."""
+    """A job that needs what is not installed is refused, and the message names the package to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(KerastudyError, match=r'pip install "kerastudy\[jax\]"'):
         engine.warm("jax")
@@ -240,7 +240,7 @@ def test_without_jax_the_extra_is_named(engine, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("function", ["busy", "hang"])
 def test_workers_end_with_their_supervisor(tmp_path, backend, function):
-    """Kill -9 of the supervisor leaves no worker behind, not even one that says nothing."""
+    """Kill -9 of the supervisor leaves no worker behind, not even a silent one."""
     script = (
         "import time\nfrom pathlib import Path\n"
         "from pipelines.engines.base import Job, JobFunction\nfrom pipelines.engines.local_engine import LocalEngine\n"

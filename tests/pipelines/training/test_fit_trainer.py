@@ -1,4 +1,4 @@
-"""Training with both trainers: the weights that are left, class weights, repeatability, and what fails."""
+"""Training with both trainers: final weights, class weights, repeatability, failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = 48
 
 
 class Listener:
-    """Remembers epochs, takes the weights at each, and prunes where it is told to."""
+    """Records epochs with their weights, and prunes at a given one."""
 
     def __init__(self, model, prune_at=None):
         self._model = model
@@ -108,7 +108,7 @@ def test_a_loss_that_explodes_fails_with_metric_and_epoch(trainer):
 
 @both
 def test_an_objective_that_is_not_reported_fails(trainer):
-    """A metric that the model does not have fails the trial after one epoch and says what there is."""
+    """A metric that the model does not have fails the trial after one epoch and names the metrics that there are."""
     reported = "accuracy, loss, val_accuracy, val_loss"
     with pytest.raises(TrialError, match=f"training reported no val_f1_score, only {reported}"):
         train(trainer, model_of(), metric="val_f1_score")
@@ -137,7 +137,7 @@ def test_the_same_seed_gives_the_same_bits(trainer):
 
 
 @both
-def test_every_batch_is_heard_of(trainer):
+def test_every_batch_is_recorded(trainer):
     """A sign of life at least with every epoch's training and validation."""
     _, listener = train(trainer, model_of(), epochs=2)
     assert listener.batches >= 4

@@ -1,4 +1,4 @@
-"""What the smallest and the largest model of a space cost."""
+"""Costs of the smallest and the largest model of a space."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_each_model_is_built_and_measured(job, mixed_data):
 
 
 def test_timing_trains_for_a_moment(job, tmp_path):
-    """A timed model says what an epoch takes, and leaves no files."""
+    """A timed model has the time of an epoch, and leaves no files."""
     [timed] = time_models((job(units=4, depth=1, epochs=30),), FakeChannel())
     assert timed.epoch_s > 0
     assert timed.first_s >= 0
@@ -58,13 +58,13 @@ def test_timing_trains_for_a_moment(job, tmp_path):
 
 
 def test_a_loss_that_explodes_while_it_is_timed_is_no_problem(job):
-    """The largest learning rate of a space may be beyond reason; that is the trials' business."""
+    """The largest learning rate of a space may be beyond reason; its trials fail, the check does not."""
     [timed] = time_models((job(units=4, optimizer="sgd", learning_rate=1e30),), FakeChannel())
     assert timed.parameters > 0
 
 
 def test_a_family_that_cannot_take_the_data_is_bad_input(job):
-    """Images are asked for where a table is given: the problem is the input's, not a traceback."""
+    """A family for images on a table is a problem of the input, not a traceback."""
     with pytest.raises(InputError):
         build_models((job(family="cnn"),), FakeChannel())
 

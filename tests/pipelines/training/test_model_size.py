@@ -1,4 +1,4 @@
-"""The estimate of what training a model takes, and the ceilings that it is compared with."""
+"""Estimate of the memory that training a model takes, and the ceilings it is compared with."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_a_model_within_a_model_counts_with_its_layers():
 
 
 def test_a_model_that_is_not_compiled_counts_as_with_adam():
-    """A training loop of a person's own makes its optimizer later."""
+    """A custom training loop creates its optimizer later."""
     plain = estimate_training_memory(model_of(keras.layers.Dense(5), optimizer=None), batch_size=10)
     assert plain == 4 * (2 * WEIGHTS + 2 * WEIGHTS + 2 * 10 * OUTPUTS)
 
 
 def test_a_subclassed_model_counts_with_its_weights():
-    """Layers that were never called with symbolic tensors do not say what they put out."""
+    """Layers that were never called with symbolic tensors have no known output."""
 
     class Subclassed(keras.Model):
         def __init__(self):
@@ -103,7 +103,7 @@ def test_a_ceiling_of_parameters_counts_every_weight():
         refuse_large_model(job(most_parameters=WEIGHTS - 1), model, 1)
 
 
-def test_a_model_that_is_not_built_is_no_matter():
+def test_a_model_that_is_not_built_is_accepted():
     """Its size shows only while it is trained."""
     model = keras.Sequential([keras.layers.Dense(5)])
     model.compile("adam", "mse")

@@ -150,15 +150,15 @@ def test_augmented_images_train_alike():
 
 @pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])
 def test_pruning_ends_a_training_at_once(trainer):
-    """A pruned training ends with the epoch whose verdict was "prune"."""
+    """A pruned training ends with the epoch that was answered with "prune"."""
     _, fitted = trained(trainer, BINARY, {"units": 4}, epochs=6, prune_at=1)
     assert fitted.pruned
     assert len(fitted.history) == 2
 
 
 @pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])
-def test_work_is_heard_of(trainer):
-    """A listener hears of batches, so that a hang can be told from work."""
+def test_batches_are_recorded(trainer):
+    """A listener receives batches, so that a hang is distinguished from work."""
     context = ModelContext(DENSE, BINARY, TrainingSpec(), ROWS)
     model = build_hypermodel("mlp", context).build(TrialHyperParameters({"batch_size": 16, "epochs": 1}))
     listener = Quiet()
@@ -174,7 +174,7 @@ def test_work_is_heard_of(trainer):
 
 
 def test_the_order_of_rows_is_the_seeds_and_the_epochs():
-    """Each epoch has an order of its own, the same for the same seed, and each row is in it once."""
+    """Each epoch has a different order, the same for the same seed, and each row is in it once."""
     orders = [shuffle_rows(seed, epoch, 50).tolist() for seed in (1, 2) for epoch in (0, 1)]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
@@ -182,7 +182,7 @@ def test_the_order_of_rows_is_the_seeds_and_the_epochs():
 
 
 def test_a_model_with_its_own_step_is_left_to_fit():
-    """A model that trains by steps of its own, or that asks to run eagerly, does not go through the loop."""
+    """A model with custom steps, or with `run_eagerly`, does not train in a graph."""
 
     class Own(keras.Model):
         def train_step(self, data):

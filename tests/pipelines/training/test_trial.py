@@ -24,7 +24,7 @@ VALUES = {"units": 4, "depth": 1, "learning_rate": 0.05, "batch_size": 16, "epoc
 
 @pytest.fixture(scope="module")
 def job(mixed_data, tmp_path_factory):
-    """Return a function that makes a trial's job in a folder of its own."""
+    """Return a function that makes a trial's job in a new folder."""
 
     def make(**changes):
         folder = tmp_path_factory.mktemp("trials") / "0007"

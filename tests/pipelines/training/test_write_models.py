@@ -55,14 +55,14 @@ def trained(tmp_path, mixed_data):
 
 
 def test_a_trial_is_read_back_from_its_files(trained):
-    """What a trial left says all that it was, but for its rungs."""
+    """The files of a trial contain the whole trial, except its rungs."""
     job, past, _ = trained()
     assert read_trial(past) == (job, 0)
 
 
 @pytest.mark.parametrize("folds", [1, 3])
 def test_the_model_is_the_one_that_was_trained(trained, prepare_data, folds):
-    """From its weights a trial gives the same predictions for raw columns, with the preprocessing of its own fold."""
+    """From its weights a trial gives the same predictions for raw columns, with the preprocessing of its fold."""
     split = {"folds": folds, "seed": 1} if folds > 1 else {"seed": 1}
     data = prepare_data(source="mixed.csv", target="bought", split=split)
     _, past, folder = trained(data=data)

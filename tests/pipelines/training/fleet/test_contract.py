@@ -190,7 +190,7 @@ def fleets():
 
 
 @pytest.mark.parametrize(("run", "name"), CASES, ids=[f"{run}-{name}" for run, name in CASES])
-def test_a_trial_comes_to_what_fit_makes_of_it(fleets, run, name):
+def test_a_fleet_and_fit_agree(fleets, run, name):
     """Metrics of every epoch, best epoch and weights are those of the stock Keras model."""
     assert_alike(fleets[run][name], stock_outcome(RUNS[run].setting, RUNS[run].trials[name]))
 
@@ -198,7 +198,7 @@ def test_a_trial_comes_to_what_fit_makes_of_it(fleets, run, name):
 @pytest.mark.parametrize(
     ("run", "name"), [("optimizers", "adam"), ("structures", "he_normal"), ("binary_metrics", "all")]
 )
-def test_a_trial_comes_to_what_the_loop_makes_of_it(fleets, run, name):
+def test_a_fleet_and_the_graph_trainer_agree(fleets, run, name):
     """The three trainers have one contract."""
     assert_alike(fleets[run][name], stock_outcome(RUNS[run].setting, RUNS[run].trials[name], train_in_graph))
 
@@ -211,7 +211,9 @@ def test_all_that_a_trial_may_have_is_compared():
             for name, value in case.values.items():
                 base, _, layer = name.rpartition("_")
                 used.setdefault(base if layer.isdigit() and base in PER_LAYER else name, set()).add(value)
-    elsewhere = set().union(*(asked for name, asked in OPTIMIZER_VALUES.items() if name not in ELEMENTWISE_OPTIMIZERS))
+    elsewhere = set().union(
+        *(values for name, values in OPTIMIZER_VALUES.items() if name not in ELEMENTWISE_OPTIMIZERS)
+    )
     in_fleets = set().union(*(OPTIMIZER_VALUES[name] for name in ELEMENTWISE_OPTIMIZERS))
     for parameter in find_family("mlp").parameters:
         if parameter.name not in (elsewhere - in_fleets) | {"dropout"}:
@@ -231,7 +233,7 @@ def test_a_program_holds_the_trials_that_it_is_made_for(run):
 
 
 def test_each_trial_ends_by_itself(fleets):
-    """Patience, a pruner's verdict, its own epochs or a failure end a trial, whoever goes on."""
+    """Patience, a pruner, its number of epochs or a failure end a trial, while others continue."""
     ended = {
         name: outcome.failure or (len(outcome.history), outcome.best_epoch, outcome.pruned)
         for name, outcome in fleets["ends"].items()
@@ -249,7 +251,7 @@ def test_each_trial_ends_by_itself(fleets):
     ("run", "name"),
     [("binary_metrics", "all"), ("structures", "he_normal"), ("steps", "average"), ("ends", "stopped")],
 )
-def test_its_weights_make_the_stock_model_score_what_the_fleet_said(fleets, run, name):
+def test_its_weights_make_the_stock_model_score_what_the_fleet_reported(fleets, run, name):
     """Set into the trial's own Keras model, a fleet's weights give the metrics of the best epoch on the same rows."""
     setting, outcome = RUNS[run].setting, fleets[run][name]
     model = stock_model(setting, RUNS[run].trials[name])
@@ -257,6 +259,6 @@ def test_its_weights_make_the_stock_model_score_what_the_fleet_said(fleets, run,
     model.set_weights(outcome.weights)
     validation = setting.rows().validation
     scores = model.evaluate(dict(validation.x), validation.y, verbose=0, return_dict=True)
-    said = outcome.history[outcome.best_epoch]
-    expected = {name: said[f"val_{name}"] for name in scores}
+    expected_metrics = outcome.history[outcome.best_epoch]
+    expected = {name: expected_metrics[f"val_{name}"] for name in scores}
     assert scores == pytest.approx(expected, rel=AS_OTHER_TRAINERS.rel, abs=AS_OTHER_TRAINERS.metric)

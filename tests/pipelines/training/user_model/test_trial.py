@@ -1,4 +1,4 @@
-"""A study's own hypermodels, checked and trained in one process: KerasTuner's styles, and what goes wrong in them."""
+"""User models, checked and trained in one process: KerasTuner's styles, and the errors in them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ CLASS = f"{HEAD}class Model(keras_tuner.HyperModel):\n{indent(DENSE.replace('(hp
 
 
 class Supervised(Channel):
-    """A line to a supervisor that answers from a trial of Optuna's, and prunes where it is told to."""
+    """Channel that answers from an Optuna trial, and prunes on demand."""
 
     def __init__(self, prunes: bool = False) -> None:
         self.trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)).ask()
@@ -150,7 +150,7 @@ SHORT = {"epochs": 1, "batch_size": 128}
 
 
 def test_conditional_architecture(job):
-    """The check finds what either architecture asks for; a trial asks for its own architecture's parameters alone."""
+    """The check finds the parameters of both architectures; a trial requests only those of its architecture."""
     its = job("conditional_architecture", values=SHORT)
     names = {request.name for request in check(its).requested}
     assert names == {"model_type", "dense_layers", "units_0", "units_1", "filters"}
@@ -163,7 +163,7 @@ def test_conditional_architecture(job):
 
 
 def test_a_fit_of_its_own(job, digits):
-    """A `fit` that tunes batch size, epochs and preprocessing asks for them, and is scored by its best epoch."""
+    """A `fit` that tunes batch size, epochs and preprocessing requests them, and is scored by its best epoch."""
     its = job("TunedFit")
     found = check(its)
     assert {request.name for request in found.requested} == {"units", "normalize", "batch_size", "epochs"}
@@ -175,7 +175,7 @@ def test_a_fit_of_its_own(job, digits):
 
 
 def test_declared_values_replace_those_of_its_fit(job):
-    """What the space declares and the code's `fit` asks for is answered by the space, and not handed in twice."""
+    """A hyperparameter that the space declares and `fit` requests has the space's value, and is not passed to `fit` too."""
     values = {"batch_size": 128, "epochs": 1}
     its = job("TunedFit", values=values, requested=values)
     check(its)
@@ -218,7 +218,7 @@ class CutOffError(BaseException):
 
 
 class CutOff(Supervised):
-    """A line on which the worker is gone when it tells of an epoch."""
+    """Channel whose worker dies when it reports an epoch."""
 
     def __init__(self, epoch):
         super().__init__()
@@ -241,7 +241,7 @@ def test_a_trial_that_was_cut_off_goes_on_after_its_last_epoch(job, monkeypatch,
     with pytest.raises(CutOffError):
         train_trial(job(model, text, values=values), first)
     result = train_trial(job(model, text, values=values), second).result
-    assert ("goes on after epoch 2" in capfd.readouterr().out) == goes_on
+    assert ("resumes after epoch 2" in capfd.readouterr().out) == goes_on
     assert [done.epoch for done in result.epochs] == [0, 1, 2, 3]
     assert [(done.epoch, done.at_ms) for done in second.reported[:2]] == [(d.epoch, d.at_ms) for d in first.reported]
     losses = [done.metrics["loss"] for done in result.epochs]
@@ -249,7 +249,7 @@ def test_a_trial_that_was_cut_off_goes_on_after_its_last_epoch(job, monkeypatch,
 
 
 def test_a_refused_trial(job):
-    """`FailedTrialError` fails a trial with its words; in the check it is no error, and is told."""
+    """`FailedTrialError` fails a trial with its message; in the check it is a refusal and no error."""
     its = job("refuses_some", values=SHORT)
     assert check(its).largest.refused == "64 units are too many"
     with pytest.raises(ModelRefusedError, match=r"^40 units are too many$"):
@@ -261,11 +261,11 @@ def test_forms_of_a_hypermodel(job, form):
     """A function of hp, a HyperModel class and an instance of one all build."""
     text = {"function": DENSE, "class": CLASS, "instance": CLASS + "\nmodel = Model()\n"}[form]
     name = {"function": "build", "class": "Model", "instance": "model"}[form]
-    assert [request.name for request in check(job(name, text, values=SHORT)).asked] == ["units"]
+    assert [request.name for request in check(job(name, text, values=SHORT)).requested] == ["units"]
 
 
 def test_undeclared_is_fixed(job):
-    """With `undeclared: fix` the code's defaults hold and nothing is asked of the supervisor."""
+    """With `undeclared: fix` the code's defaults hold and nothing is requested from the supervisor."""
     channel = Supervised()
     train_trial(job("build", DENSE, values=SHORT, searches=False), channel)
     assert channel.requested == []
@@ -397,14 +397,14 @@ def test_the_mean_of_histories(job):
             DENSE,
             {"values": {**SHORT, "unit": 3}},
             "space.unit",
-            'model.py:build never asks for "unit"; did you mean "units"?',
+            'model.py:build never requests "unit"; did you mean "units"?',
         ),
         (DENSE, {"values": {**SHORT, "units": "many"}}, "space.units", "the model asks for a whole number"),
         (DENSE.replace("10,", "7,"), {"values": SHORT}, "model", "Error"),
     ],
 )
 def test_what_the_check_finds(job, text, changes, path, expected):
-    """Each mistake is told with the key to blame, and with the person's own file and line where there is one."""
+    """Each mistake names its key, and the user's file and line where there is one."""
     ((at, message), *_) = problems(job("build", text, **changes))
     assert at == path
     assert expected in message
@@ -412,7 +412,7 @@ def test_what_the_check_finds(job, text, changes, path, expected):
 
 
 def test_a_class_that_needs_arguments(job):
-    """It is told how to write an instance instead."""
+    """The message shows how to write an instance instead."""
     text = "class Model(keras_tuner.HyperModel):\n    def __init__(self, classes):\n        super().__init__()\n"
     assert problems(job("Model", text)) == [
         ("model", "Model needs classes; write `model = Model(...)` in model.py and name that")
@@ -447,14 +447,14 @@ def build(hp):
 
 
 def test_names_behind_branches_are_found(job):
-    """A name that the code asks for in one branch or at one depth only is known, and is no error in a space."""
+    """A name that the code requests in one branch or at one depth only is known, and is no error in a space."""
     its = job("build", BRANCHES, values={**SHORT, "odd_units": 5, "units_1": 4})
     names = {request.name for request in check(its).requested}
     assert names == {"kind", "odd_units", "depth", "units_0", "units_1"}
 
 
 def test_folds(prepare_data, job):
-    """With folds each training asks anew and is given the same."""
+    """With folds each training requests again and gets the same values."""
     data = prepare_data("any", source="sklearn:digits", split={"folds": 2, "test": 0.5})
     channel = Supervised()
     result = train_trial(job("build", DENSE, values=SHORT, data=str(data)), channel).result
@@ -492,7 +492,7 @@ def test_a_layer_class_of_its_own_is_exported(job, tmp_path):
 
 @pytest.mark.parametrize("error", ["FatalError", "FatalValueError", "FatalTypeError", "FatalRuntimeError"])
 def test_a_fatal_error_is_told_apart_from_a_failed_trial(job, error):
-    """KerasTuner's fatal errors, in `build` or in `fit`, are no failure of the one trial; a check says so at once."""
+    """KerasTuner's fatal errors, in `build` or in `fit`, end the study; a check reports them at once."""
     raising = f"keras_tuner.errors.{error}('no licence')"
     in_build = f"def build(hp):\n    raise {raising}\n"
     ended = train_trial(job("build", in_build), Supervised())
@@ -519,7 +519,7 @@ def build(hp):
 
 
 def test_a_largest_model_beyond_memory_is_not_tried(job):
-    """Ranges in the code may be wider than any machine: the check says so, at once, and is no error."""
+    """Ranges in the code may be larger than any machine: the check refuses the largest model, without an error."""
     found = check(job("build", WIDE.replace("WAIT", "pass")))
     assert found.smallest.parameters > 0
     assert "parameters, which do not fit into memory" in found.largest.refused
@@ -527,7 +527,7 @@ def test_a_largest_model_beyond_memory_is_not_tried(job):
 
 
 def test_a_largest_model_that_takes_minutes_is_not_tried(job, monkeypatch):
-    """Trying it ends in time, and so does the search for names that the code may ask for; neither is an error."""
+    """Training it ends in time, and so does the search for names that the code may request; neither is an error."""
     monkeypatch.setattr("pipelines.training.user_model.model_check.LONGEST_S", 0.5)
     its = job("build", WIDE.replace("WAIT", "time.sleep(60)"), declared=["unheard_of"])
     assert check(its).largest.refused == "trying it took longer than 0.5 s"
@@ -571,7 +571,7 @@ def test_image_augmentation_is_part_of_a_model(job):
 
 
 def test_a_model_that_needs_the_network_says_so(job, monkeypatch):
-    """HyperEfficientNet fetches weights; without a network the check says what could not be fetched."""
+    """HyperEfficientNet fetches weights; without a network the check names what could not be fetched."""
 
     def no_network(*args, **keywords):
         raise OSError("URL fetch failure: no network")
@@ -580,6 +580,6 @@ def test_a_model_that_needs_the_network_says_so(job, monkeypatch):
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
     monkeypatch.setenv("KERAS_HOME", str(Path(job("build", DENSE).folder).parent))
     text = "build = keras_tuner.applications.HyperEfficientNet(input_shape=(32, 32, 3), classes=10)\n"
-    [(path, said)] = problems(job("build", text))
+    [(path, message)] = problems(job("build", text))
     assert path == "model"
-    assert "URL fetch failure" in said
+    assert "URL fetch failure" in message
