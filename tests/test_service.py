@@ -74,14 +74,18 @@ def call(service, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def mine(call):
-    """A finished study of two trials, whose data was uploaded with it."""
+def mine(service, call):
+    """A finished study of two trials, whose data was uploaded with it, and whose records MLflow has."""
     write_mixed_csv(call.folder / "mine.csv")
     file = call.folder / "study.yaml"
     file.write_text(study_text("mine", source="mine.csv"))
     assert "study.yaml:2:16: data.source: this service has no data called mine.csv" in call("submit", file, status=2)
     assert "mine is" in call("submit", file, "--upload")
     assert call("wait", "mine") == "mine finished: 2 trials\n"
+    deadline = time.monotonic() + 60
+    while service.show("mine")["waiting_for_mlflow"] or "mine finished: 2 trials" not in call("logs", "mine"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     return "mine"
 
 
@@ -137,21 +141,11 @@ def test_tokens_are_made_and_kept_secret(service, call):
 # MLflow's UI -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def recorded(service, mine):
-    """The finished study, once MLflow has all of its records."""
-    deadline = time.monotonic() + 60
-    while service.show(mine)["waiting_for_mlflow"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    return mine
-
-
-def test_a_study_has_an_address_in_mlflow(service, call, recorded):
+def test_a_study_has_an_address_in_mlflow(service, call, mine):
     """With a token, it leads to the study's leaderboard, wherever MLflow is."""
-    page = service.show(recorded)["page"]
+    page = service.show(mine)["page"]
     assert page == "/mlflow/studies/mine"
-    assert f"{service.url}{page}: up to date" in call("show", recorded)
+    assert f"{service.url}{page}: up to date" in call("show", mine)
     led = service.client.get(page)
     assert (led.status_code, led.headers["location"].split("?")[0]) == (307, "/mlflow/#/experiments/1/runs")
     assert "viewStateShareKey=" in led.headers["location"]
@@ -159,12 +153,12 @@ def test_a_study_has_an_address_in_mlflow(service, call, recorded):
     assert (unknown.status_code, 'did you mean "mine"' in unknown.json()["detail"]) == (404, True)
     assert httpx.get(f"{service.url}{page}").status_code == 401
     with Store.open(service.home) as store:
-        StudyQueue(store).enqueue("new", StudyQueue(store).get(recorded).document.replace("mine", "new"), "x:y")
+        StudyQueue(store).enqueue("new", StudyQueue(store).get(mine).document.replace("mine", "new"), "x:y")
     assert "new" in service.client.get("/mlflow/studies/new").json()["detail"]
 
 
 @needs_browser
-def test_a_browser_shows_mlflow_behind_the_services_tokens(service, recorded, tmp_path):
+def test_a_browser_shows_mlflow_behind_the_services_tokens(service, mine, tmp_path):
     """A person who gives a token as password in the browser's dialog sees the study's trials."""
     with browsing(tmp_path, "anybody", service.token) as browser:
         address, shown = browser.seen(f"{service.url}/mlflow/studies/mine", wanted="mine-t000")

@@ -1,11 +1,10 @@
-"""The operator's file is checked like a study file, and a public address without TLS is refused."""
+"""The operator's file is checked like a study file."""
 
 from __future__ import annotations
 
 import pytest
 
-from pipelines.service.addresses import check_address, make_url
-from pipelines.service.config import ServiceSpec, read_config
+from pipelines.service.config import read_config
 from search_spaces.errors import InputError
 
 
@@ -51,32 +50,3 @@ def test_a_file_that_is_named_must_be_there(tmp_path):
     """Only the home's own may be missing."""
     with pytest.raises(InputError):
         read_config(tmp_path / "no.yaml", tmp_path)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org"])
-def test_tokens_do_not_cross_a_network_in_the_clear(host):
-    """A public address needs a certificate, or the operator's statement that a proxy in front uses TLS."""
-    with pytest.raises(InputError, match="in the clear"):
-        check_address(ServiceSpec(host=host))
-    check_address(ServiceSpec(host=host, tls_in_front=True))
-    check_address(ServiceSpec(host=host, tls={"certificate": "c", "key": "k"}))
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.1.2.3"])
-def test_this_machine_needs_none(host):
-    """Loopback is not a network."""
-    check_address(ServiceSpec(host=host))
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("0.0.0.0", "http://127.0.0.1:8080"),
-        ("::", "http://[::1]:8080"),
-        ("10.1.2.3", "http://10.1.2.3:8080"),
-        ("::1", "http://[::1]:8080"),
-    ],
-)
-def test_the_printed_url_can_be_used(host, url):
-    """A service that listens everywhere names an address that it answers to, as it does in a container."""
-    assert make_url(ServiceSpec(host=host, tls_in_front=True)) == url

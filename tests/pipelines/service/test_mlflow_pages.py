@@ -9,8 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from served import study_text
 
-from pipelines.service.addresses import find_mlflow_url
-from pipelines.service.config import ServiceSpec
 from pipelines.service.mlflow_pages import MlflowPages, make_external_client
 from pipelines.service.mlflow_proxy import MlflowProxy
 
@@ -100,11 +98,3 @@ def test_an_mlflow_that_is_away_is_said_to_be(reader):
     """With the status for a later attempt."""
     status, _, body = led(reader, "http://127.0.0.1:9", "")
     assert (status, "does not answer" in body) == (503, True)
-
-
-def test_a_password_in_the_address_is_not_shown():
-    """`MLFLOW_TRACKING_URI` may hold one; an address for browsers that is written out wins."""
-    assert find_mlflow_url(ServiceSpec(), "http://ann:secret@mlflow:5000") == "http://mlflow:5000"
-    assert find_mlflow_url(ServiceSpec(mlflow_url="https://m"), "http://mlflow:5000") == "https://m"
-    assert find_mlflow_url(ServiceSpec(), "") == ""
-    assert find_mlflow_url(ServiceSpec(mlflow_url="https://m"), "") == ""  # the service runs one itself, seen below it

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import pytest
 from served import study_text
@@ -229,6 +232,29 @@ def test_a_third_export_at_once_is_refused(service, ann, monkeypatch):
     monkeypatch.setattr(model_service.StudyReader, "find_complete_trial", lambda *_: 0)
     with service.models._acquire_slot(), service.models._acquire_slot():
         detail(service.client.post("/v1/studies/s:export", headers=ann), 413)
+
+
+def test_an_export_is_downloaded_as_an_archive(service, ann, monkeypatch):
+    """It holds the files below a folder of the trial's name, and nothing of it stays on the service."""
+    submit(service, ann, study_text())
+    folders = []
+
+    def write(home, study, trial, formats, folder, **options):
+        folders.append(folder)
+        (folder / "saved_model").mkdir(parents=True)
+        (folder / "saved_model" / "model.pb").write_bytes(b"model")
+
+    monkeypatch.setattr(model_service.StudyReader, "find_complete_trial", lambda *_: 3)
+    monkeypatch.setattr(model_service, "export_study", write)
+    answer = service.client.post("/v1/studies/s:export", params={"format": "saved_model"}, headers=ann)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(BytesIO(answer.content)) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {"s-t003/saved_model/model.pb": b"model"}
+    [folder] = folders
+    deadline = time.monotonic() + 30
+    while folder.parent.exists():  # it is removed after the answer
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 # Controls ----------------------------------------------------------------------------------------------------
