@@ -19,7 +19,7 @@ import psutil
 import pytest
 from command import COMMAND, environment, kerastudy
 from mlflow import MlflowClient
-from mlflow_picture import read_picture, drop_ids
+from mlflow_picture import drop_ids, read_picture
 
 from pipelines import cli
 from pipelines.cli import results

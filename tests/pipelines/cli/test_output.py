@@ -1,4 +1,4 @@
-"""How plain values look: JSON, CSV, tables, and pairs."""
+"""Plain values on a terminal: JSON, CSV, tables, and pairs."""
 
 import csv
 import json
@@ -84,7 +84,7 @@ def test_trials_as_json(capsys):
 
 
 def test_what_has_no_json_form_is_a_defect():
-    """Nothing is turned into text on the sly."""
+    """A value without a JSON form is a TypeError, and not printed as text."""
     with pytest.raises(TypeError, match="set has no JSON form"):
         output.print_json({"a": {1}})
 
@@ -126,7 +126,7 @@ VIEW = StudyView(
 
 
 def test_a_study_in_pairs(capsys):
-    """How a study stands: its state with the reason, trials by state, the best one's values, MLflow's backlog."""
+    """State of a study: its state with the reason, trials by state, the best one's values, MLflow's backlog."""
     output.print_study(VIEW)
     assert printed(capsys) == [
         "study       s",
@@ -161,8 +161,8 @@ def test_the_best_trial_in_pairs(capsys):
     ]
 
 
-def test_an_export_tells_its_proof(capsys):
-    """Each file says how far it is from the Keras model, on how many rows."""
+def test_an_export_prints_its_verification(capsys):
+    """Each file has a line with its difference from the Keras model, and the number of rows."""
     parity = Parity("keras", "model.keras", 57, 1.5e-7, 1.0, 2_500_000)
     output.print_export(ExportResult("s", 3, "out", (parity,), {"test_auc": 0.75}))
     assert printed(capsys) == [
@@ -172,8 +172,8 @@ def test_an_export_tells_its_proof(capsys):
     ]
 
 
-def test_an_export_tells_score_and_latency(capsys):
-    """A file's score stands beside the Keras model's, then its latency, and what must go before it."""
+def test_an_export_prints_score_and_latency(capsys):
+    """A file's score is printed beside the Keras model's, then its latency, and the preprocessing before it."""
     parity = Parity(
         format="openvino",
         file="openvino",
@@ -213,7 +213,7 @@ def checked(encodings, notes=(), largest=None) -> StudyCheck:
 
 
 def test_a_checked_study_lists_its_columns(capsys):
-    """Few columns stand in a list of their own, aligned whatever their names; notes follow."""
+    """A few columns are listed, aligned; notes follow."""
     encodings = {"age": "numeric: standardised", "a column with a long name": "string: one-hot"}
     output.print_check("s", ("depth", "units"), checked(encodings, ('column "id" is left out',)))
     assert printed(capsys) == [
@@ -251,14 +251,14 @@ def test_many_encodings_are_cut(capsys):
     assert lines[17] == "features  dense (1)"
 
 
-def test_a_model_that_is_refused_says_why(capsys):
-    """A model that a study's own code will not build is told with its reason."""
+def test_a_refused_model_has_its_reason(capsys):
+    """A model that the user's code does not build is listed with the reason."""
     output.print_check("s", ("depth",), checked({"a": "b"}, largest=ModelCheck(0, 0, 0.0, 0.0, 0, refused="too deep")))
     assert printed(capsys)[-1] == "largest   not tried: too deep"
 
 
 def test_a_promotion(capsys):
-    """Both models' metrics side by side, what a reader must know, and what came of it."""
+    """Both models' metrics side by side, what a reader must know, and the decision."""
     compared = ModelComparison("test", 40, "loss", "minimize", {"loss": 0.25, "auc": 0.9}, {"loss": 0.5})
     done = PromotionResult("s", 3, "shop", "champion", True, "2", "version 1", compared, "it is", ("a note",))
     output.print_promotion(done)
@@ -282,7 +282,7 @@ def replayed(*compared, agreement="equal", **changes):
     return ReplayResult(study="s", trial=3, agreement=agreement, compared=compared, **{**given, **changes})
 
 
-def test_a_replay_says_how_each_thing_came_out(capsys):
+def test_a_replay_prints_each_comparison(capsys):
     """A line for each comparison, in columns: equal, within rounding by how much, or different, and how."""
     output.print_replay(
         replayed(

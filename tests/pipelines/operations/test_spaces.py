@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from search_spaces.list_shipped_spaces import list_shipped, read_shipped_text
 
 from pipelines.cli import commands
 from search_spaces.errors import InputError
 from search_spaces.foreign.formats import FORMATS
 from search_spaces.parse import parse_space
+from search_spaces.shipped_spaces import list_shipped, read_shipped_text
 from search_spaces.yaml_reader import parse_document, read_document
 
 SWEEP = (
@@ -74,7 +74,7 @@ def test_a_file_that_holds_a_space_alone_will_do(tmp_path, text):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_export_can_be_imported(tmp_path, name):
-    """What --export prints is a file that import-space reads, without being told its format."""
+    """What --export prints is a file that import-space reads, and recognises its format."""
     exported = kerastudy("spaces", "mlp", "--export", name)
     file = written(tmp_path, "exported.json" if exported.stdout.startswith("{") else "exported.yaml", exported.stdout)
     again = kerastudy("import-space", file)
@@ -95,15 +95,15 @@ def test_an_import_is_a_file_to_extend(tmp_path):
 
 
 def test_a_format_that_is_named_is_taken(tmp_path):
-    """--format overrides what a file looks like: its own problems are told then."""
+    """--format overrides what a file looks like: its problems are reported then."""
     file = written(tmp_path, "sweep.yaml", SWEEP)
     assert kerastudy("import-space", file, "--format", "wandb").exit_code == 0
     assert "expected a list of at least one item" in refusal("import-space", file, "--format", "katib")
     assert 'did you mean "wandb"' in refusal("import-space", file, "--format", "wandbb")
 
 
-def test_bad_input_is_told(tmp_path):
-    """What cannot be found or read is an error with its place or the nearest name, and nothing is printed."""
+def test_bad_input_is_an_error(tmp_path):
+    """An unknown or unreadable space is an error with its place or the nearest name; nothing is printed."""
     assert 'did you mean "mlp"' in refusal("spaces", "mpl")
     assert "there is no such file" in refusal("spaces", tmp_path / "none.yaml")
     assert 'did you mean "optuna"' in refusal("spaces", "mlp", "--export", "optune")

@@ -59,7 +59,7 @@ def change_cell(source: Path, line: int, column: int, value: str) -> None:
 
 
 def test_the_same_source_gives_the_same_data(compare):
-    """Digest, rows, split, task, columns and what preprocessing made of the rows are equal to the last bit."""
+    """Digest, rows, split, task, columns and preprocessed rows are equal to the last bit."""
     compared = compare()
     assert {name: each.agreement for name, each in compared.items()} == dict.fromkeys(
         ("digest", "rows", "split", "task", "columns", "prepared rows"), "equal"
@@ -92,15 +92,15 @@ def test_new_rows_and_another_split_are_named(compare, source):
     assert "rows moved: line " in compare(seed=2)["split"].note
 
 
-def test_what_was_not_recorded_is_unknown(compare, tmp_path):
-    """A report that is gone makes nothing different."""
+def test_a_missing_report_is_unknown(compare, tmp_path):
+    """A missing report makes no item different."""
     shutil.rmtree(tmp_path / "report")
     compared = compare()
     assert {compared[name].agreement for name in ("digest", "rows", "split", "task", "columns")} == {"unknown"}
 
 
 def test_without_the_kept_data_only_digests_are_compared(compare, source, tmp_path):
-    """Rows cannot be named where the study's own prepared data is gone."""
+    """Rows cannot be named without the study's prepared data."""
     shutil.rmtree(tmp_path / "kept")
     change_cell(source, 5, 1, "9.5")
     assert set(compare()) == {"digest", "rows", "split", "task", "columns"}

@@ -1,4 +1,4 @@
-"""How alike two trainings of one trial are."""
+"""Comparison of two trainings of one trial."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_first_epoch_that_differs_is_found(epochs, data):
 
 
 @given(FINITE, st.floats(-2, 2).filter(lambda allowances: abs(abs(allowances) - 1) > 1e-3))
-def test_numbers_are_judged_as_the_trainers_tests_judge_them(recorded, allowances):
+def test_numbers_are_compared_as_in_the_trainers_tests(recorded, allowances):
     """Rounding is what `np.isclose` allows of what was recorded; equal is the same bits."""
     now = recorded + allowances * (1e-5 + 1e-4 * abs(recorded))
     close = bool(np.isclose(now, recorded, rtol=1e-4, atol=1e-5))
@@ -67,7 +67,7 @@ def test_numbers_are_judged_as_the_trainers_tests_judge_them(recorded, allowance
 
 
 def test_the_largest_difference_has_an_epoch_of_its_own():
-    """What differs first and what differs most are two things."""
+    """The first epoch that differs and the one that differs most are two values."""
     [_, compared] = compare_curves(curve(1.0, 2.0, 3.0), curve(1.0, 2.00001, 3.0001), CLOSE)
     assert (compared.agreement, compared.note) == ("rounding", "first in epoch 2, most in epoch 3")
 
@@ -94,7 +94,7 @@ def test_a_number_that_became_none_is_different():
     json.dumps(asdict(compared), allow_nan=False)
 
 
-def test_weights_are_judged_one_by_one():
+def test_weights_are_compared_one_by_one():
     """The worst weight of all arrays decides."""
     recorded = [np.zeros(2, np.float32), np.ones((2, 2), np.float32)]
     now = [np.zeros(2, np.float32), np.ones((2, 2), np.float32)]
@@ -117,7 +117,7 @@ def test_text_is_equal_or_different():
     assert compared.agreement == "different"
 
 
-def test_what_was_not_recorded_is_unknown():
+def test_a_missing_record_is_unknown():
     """A missing record is no difference, and has a note."""
     assert compare_values("code", "model.py", None, "ab").agreement == "unknown"
     assert compare_values("code", "model.py", None, "ab").note == "not recorded"
@@ -128,20 +128,20 @@ def test_what_was_not_recorded_is_unknown():
 def test_the_keys_that_differ_are_named():
     """A mapping is one comparison, with a note on what differs."""
     compared = compare_mappings("trial", "values", {"a": 1, "b": 2, "c": None}, {"a": 1, "b": 3, "d": 4})
-    assert compared.note == "b was 2, is 3; c was None, is not there; d was not there, is 4"
+    assert compared.note == "b was 2, is 3; c was None, is missing; d was missing, is 4"
 
 
 @pytest.mark.parametrize(
     ("trainers", "metric"),
     [(("fleet", "fleet"), 1e-6), (("fleet", "graph"), 1e-5), (("fit", "fleet"), 1e-5), (("graph", "graph"), 2e-5)],
 )
-def test_how_close_depends_on_the_trainers(trainers, metric):
-    """Each pair of trainers has the closeness that docs/architecture.md gives it."""
+def test_the_tolerance_depends_on_the_trainers(trainers, metric):
+    """Each pair of trainers has the tolerance of docs/architecture.md."""
     assert tolerance_for(*trainers).metric == metric
 
 
 def test_the_worst_agreement_counts():
-    """What is unknown counts only where nothing else is known."""
+    """An unknown agreement counts only if all are unknown."""
     agreements = ("equal", "unknown", "rounding")
     assert find_worst(ItemComparison("result", "", agreement) for agreement in agreements) == "rounding"
     assert (

@@ -1,4 +1,4 @@
-"""Trials trained again by real workers, and compared with what real studies recorded of them."""
+"""Trials trained again by real workers, and compared with the records of real studies."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ RESULT = {"state", "epochs", "loss", "val_loss", "best epoch", "score", "weights
 
 
 def run(text: str, base: Path, home: Home, engine: LocalEngine) -> None:
-    """Run a study to its end, as the command does but for MLflow."""
+    """Run a study to its end, as the command does, without MLflow."""
     study = study_of(text, base)
     checked = check_study(study, home.study(study.name), engine)
     with Store.open(home.store) as store:
@@ -122,7 +122,7 @@ def family(begun, base):
 
 @pytest.fixture(scope="module")
 def own(begun, base):
-    """The home with a study of a model of its own: a trial by its own steps, and one in a graph."""
+    """The home with a study of a user model: a trial by its training steps, and one in a graph."""
     run(OWN, base, *begun)
     return begun[0]
 
@@ -193,7 +193,7 @@ def test_a_pruned_trial_trains_as_long_as_it_had(family):
 
 @pytest.mark.slow
 def test_a_failed_trial_fails_again(family):
-    """Its reason is compared, and that it fails alike is equal."""
+    """The same failure again is equal; its reason is compared."""
     replayed = replay(family, "family", 2)
     assert (replayed.agreement, compared(replayed)["state"].now) == ("equal", "failed")
     assert compared(replayed)["reason"].now == "loss became nan in epoch 1"
@@ -201,7 +201,7 @@ def test_a_failed_trial_fails_again(family):
 
 @pytest.mark.slow
 def test_own_steps_are_trained_by_themselves_again(own):
-    """A model of one's own is built with its values, those that only its code asks for among them."""
+    """A user model is built with its values, also those that only its code requests."""
     replayed = replay(own, "own", 0)
     assert (replayed.agreement, replayed.trainer) == ("equal", "user")
     assert set(compared(replayed, "trial")["values"].now) == {"steps", "units", "epochs"}
@@ -210,8 +210,8 @@ def test_own_steps_are_trained_by_themselves_again(own):
 
 
 @pytest.mark.slow
-def test_a_trial_of_a_fleet_sits_in_a_fleet_again(together):
-    """It trains alone in the program that it shared, and comes to the same bits, dropout included."""
+def test_a_trial_of_a_fleet_trains_in_a_fleet_again(together):
+    """It trains alone in the program that it shared, and gives the same bits, dropout included."""
     replayed = replay(together, "together", 1)
     assert (replayed.agreement, replayed.trainer) == ("equal", "fleet")
     assert {"weights", "score", "val_loss"} <= set(agreements(replayed))
@@ -289,7 +289,7 @@ def test_a_missing_source_is_reported(copied, source, tmp_path):
 
 @pytest.mark.slow
 def test_changed_code_is_reported(own, base, tmp_path):
-    """The file of a model is compared by its digest, and by the study's own where an older version wrote none."""
+    """The file of a model is compared by its digest, and by the study's fingerprint if an older version wrote none."""
     shutil.copytree(own.folder, tmp_path / "home")
     home = Home(tmp_path / "home", str(tmp_path / "home"))
     (base / "model.py").write_text(CODE + "# more\n")
@@ -320,7 +320,7 @@ def test_the_files_are_kept_on_request(family, tmp_path):
 
 
 def test_unknown_trials_and_studies_are_refused(family):
-    """The trials that there are, or the nearest study, stand in the error."""
+    """The error names the existing trials, or the nearest study."""
     with pytest.raises(UnknownError, match="family has no trial 7; its trials are 0 to 2"):
         replay(family, "family", 7)
     with pytest.raises(UnknownError, match='did you mean "family"'):

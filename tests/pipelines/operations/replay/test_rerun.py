@@ -1,4 +1,4 @@
-"""What a worker gets when a trial is trained again, and what it is answered: scripted engines, no training."""
+"""Jobs and answers of a repeated training: scripted engines, no training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def desk(store, tmp_path, monkeypatch):
 
 @pytest.fixture
 def again(desk, tmp_path):
-    """Return a function that trains the first trial of the study again: how that went, and the engine."""
+    """Return a function that trains the first trial of the study again: its outcome, and the engine."""
 
     def make(script, *, trainer="graph", fleet="off", report_epoch=lambda done: None, **changes):
         trial = desk.trials()[0]
@@ -45,7 +45,7 @@ def again(desk, tmp_path):
 
 
 def test_a_trial_is_what_it_was_but_for_its_folder(desk, again):
-    """Values, seed, metric and data are those of the trial; nothing prunes it, and no ceiling rejects it."""
+    """Values, seed, metric and data are those of the trial; nothing prunes it, and no limit rejects it."""
     engine = FakeEngine(scores(1.0))
     desk.run(engine, pruner="median")
     outcome, repeated = again(scores(1.0))
@@ -56,15 +56,15 @@ def test_a_trial_is_what_it_was_but_for_its_folder(desk, again):
     assert outcome.epochs == read_recorded_trial(desk.trials()[0], desk.home.trial("it", 0)).outcome.epochs
 
 
-def test_a_trial_keeps_what_its_own_configuration_says(desk, again):
-    """The study's seed and space may have changed since: the trial's own seed and its layers' parameters count."""
+def test_a_trial_keeps_its_recorded_configuration(desk, again):
+    """The study's seed and space may have changed since: the trial's recorded seed and its layers' parameters count."""
     desk.run(FakeEngine(scores(1.0)))
     _, engine = again(scores(1.0), config={"seed": 99, "per_layer": ["units"]})
     assert (engine.jobs[0].seed, engine.jobs[0].per_layer) == (99, frozenset({"units"}))
 
 
 def test_a_pruned_trial_is_pruned_where_it_was(desk, again):
-    """The only rung is the last epoch that it had, and there it ends; its script would have gone on."""
+    """The only rung is the last epoch that it had, and there it ends; its script would continue."""
     desk.run(FakeEngine(scores(1.0)))
     outcome, engine = again(scores(1.0), state="pruned", epochs=({"val_loss": 3.0}, {"val_loss": 1.0}))
     assert engine.jobs[0].rungs == {1}
@@ -79,13 +79,13 @@ def test_a_trial_has_its_trainer_again(desk, again, trainer, by_fit):
     assert (engine.jobs[0].by_fit, engine.fleets) == (by_fit, [])
 
 
-def test_a_trial_of_a_fleet_sits_alone_in_the_same_program(desk, again):
-    """The program and its seats are those of the study; the trial ends with what the fleet says of it."""
+def test_a_trial_of_a_fleet_trains_alone_in_the_same_program(desk, again):
+    """The program and its slots are those of the study; the trial has the outcome that the fleet sends."""
     engine = FakeEngine(scores(1.0))
     desk.run(engine, fleet="2")
     epochs = []
     outcome, repeated = again(
-        scores(1.0), trainer="fleet", fleet="2", report_epoch=lambda done: heard.append(done.epoch)
+        scores(1.0), trainer="fleet", fleet="2", report_epoch=lambda done: epochs.append(done.epoch)
     )
     assert replace(repeated.fleets[0], data="") == replace(engine.fleets[0], data="")
     assert [job.number for job in repeated.jobs] == [0]
@@ -93,7 +93,7 @@ def test_a_trial_of_a_fleet_sits_alone_in_the_same_program(desk, again):
 
 
 def test_a_pruned_trial_of_a_fleet_is_pruned_where_it_was(desk, again):
-    """A fleet asks about all of its trials at once."""
+    """A fleet requests the decision for all of its trials at once."""
     desk.run(FakeEngine(scores(1.0)), fleet="2")
     past = {"state": "pruned", "epochs": ({"val_loss": 3.0},)}
     outcome, _ = again(scores(1.0), trainer="fleet", fleet="2", **past)
@@ -128,8 +128,8 @@ def test_a_trial_that_fails_keeps_its_epochs(desk, again):
     assert (outcome.state, outcome.reason, len(outcome.epochs)) == ("failed", "ValueError: no; more", 1)
 
 
-def test_a_trial_that_was_rejected_meets_its_ceiling_again(desk, again):
-    """A trial that was never trained is the one kind that is compared with the ceilings again."""
+def test_a_rejected_trial_has_its_limit_again(desk, again):
+    """Only a trial that was never trained has its limits again."""
     desk.run(FakeEngine(scores(1.0)))
 
     def rejects(job):
@@ -154,7 +154,7 @@ def test_the_epochs_of_a_failed_trial_are_those_it_reported(desk):
 
 
 def test_a_pruned_trial_without_its_files_is_refused(desk):
-    """Nothing says after which epoch it was pruned."""
+    """The epoch after which it was pruned is unknown."""
     desk.run(FakeEngine(scores(1.0)))
     shutil.rmtree(desk.home.trial("it", 0))
     pruned = replace(desk.trials()[0], state="pruned")
@@ -163,7 +163,7 @@ def test_a_pruned_trial_without_its_files_is_refused(desk):
 
 
 def test_a_complete_trial_without_its_files_has_its_score(desk):
-    """The store alone says how it ended."""
+    """Its outcome is that in the store."""
     desk.run(FakeEngine(scores(1.0)))
     outcome = read_recorded_trial(desk.trials()[0], Path("nowhere")).outcome
     assert outcome == TrainingOutcome("complete", "", "", (), 2, 1.0)
