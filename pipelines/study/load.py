@@ -85,7 +85,9 @@ def _find_family(
         except InputError as error:
             problems += [locate_problem(document, problem) for problem in error.problems]
     elif name not in catalogue.FAMILIES:
-        message = f'no model family is called "{name}"; {suggest_choice(name, catalogue.FAMILIES)}, or "file.py:function"'
+        message = (
+            f'no model family is called "{name}"; {suggest_choice(name, catalogue.FAMILIES)}, or "file.py:function"'
+        )
         problems.append(document.make_problem(("model",), message))
     return catalogue.FAMILIES.get(name)
 

@@ -33,7 +33,9 @@ def read_requests(folder: Path) -> tuple[HyperparameterRequest, ...]:
     return tuple(HyperparameterRequest(**{**each, "choices": tuple(each["choices"])}) for each in read)
 
 
-def find_undeclared(requests: Sequence[HyperparameterRequest], declared: Iterable[str]) -> tuple[HyperparameterRequest, ...]:
+def find_undeclared(
+    requests: Sequence[HyperparameterRequest], declared: Iterable[str]
+) -> tuple[HyperparameterRequest, ...]:
     """Return the requests whose values are drawn and that no name of the space declares."""
     names = set(declared)
     return tuple(each for each in requests if each.is_drawn and each.name not in names)
@@ -64,7 +66,11 @@ def compute_most_epochs(study: Study, requests: Sequence[HyperparameterRequest] 
         epochs = known.default if known else 0
     if epochs is None:
         of_epochs = [each for each in requests if each.name == "epochs"]
-        ends = [value for each in of_epochs for value in (each.list_ends() if study.searches_undeclared else (each.default,))]
+        ends = [
+            value
+            for each in of_epochs
+            for value in (each.list_ends() if study.searches_undeclared else (each.default,))
+        ]
         epochs = max((value for value in ends if isinstance(value, int)), default=DEFAULT_EPOCHS)
     return int(epochs or 0)
 

@@ -90,7 +90,7 @@ class _EventWriter:
 
 
 def read_events_after(home: Home, study: str, position: int) -> tuple[StoredEvent, ...]:
-    """Return the next events after a position, of up to a megabyte; a line without its end is left for the next call."""
+    """Return the next events after a position, of up to a megabyte; an incomplete line is left for the next call."""
     file = home.study(study) / EVENTS_FILE
     try:
         with file.open("rb") as stream:

@@ -147,7 +147,7 @@ class StudyEnded:
     seconds: float
     undelivered: int
     undelivered_error: str
-    asked_for: bool = False
+    is_requested: bool = False
     finalists: tuple[Finalist, ...] = ()
     refit: bool = False
     ensemble: float | None = None

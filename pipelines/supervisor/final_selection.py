@@ -156,7 +156,7 @@ class FinalSelection:
         run_job(self._engine, Job("data", PREPARE_DATA, payload, log), self._keep_alive)
 
     def _list_stored(self) -> tuple[Retraining, ...]:
-        return self._retrainings.of(self._context.name)
+        return self._retrainings.list(self._context.name)
 
     def _find_stored(self, name: str) -> Retraining | None:
         """Return the winner's stored retraining of a name if it is complete, or its ensemble in any state."""

@@ -1,95 +1,82 @@
-"""The fleets of a study that are under way: the supervisor's end of what a fleet says and asks."""
+"""The running fleets of a study: their jobs, and the trials in them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from pipelines.engines.base import Engine, Event, Failed, Finished, Job, Reported, Requested
-from pipelines.search.optuna_search import OptunaSearch
-from pipelines.study.objective import Objective
-from pipelines.study.study import Study
+from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
 from pipelines.supervisor.events import FleetDivided, StudyEvent, TrialBegan, TrialEnded
 from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
-from pipelines.supervisor.running_trials import RunningTrials
+from pipelines.supervisor.open_study import OpenStudy
+from pipelines.supervisor.trial_jobs import make_fleet_job
 from pipelines.training.fleet.envelope import Envelope
-from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
+from pipelines.training.fleet.messages import FleetEpoch, RungsReached, SlotsFree
 from pipelines.training.jobs import TRAIN_FLEET
-from pipelines.workspace.home import Home
 from tracking.testing.failpoints import hit
 
 
 @dataclass
 class _Fleet:
-    """A fleet in a worker: the trials that wait to be handed over to it, and those that sit in it."""
+    """A fleet in a worker.
+
+    Attributes:
+        assigned: trials that wait for one of its slots.
+        training: numbers of the trials in its slots.
+    """
 
     envelope: Envelope
     assigned: list[Trial]
-    running: set[int] = field(default_factory=set)
+    training: set[int] = field(default_factory=set)
 
 
 class FleetJobs:
-    """The fleets that are under way.
+    """The running fleets of one study.
 
     Args:
-        fleets: which trials train together, and who waits.
-        draw: lets the next trial wait for a worker or a slot; None where there is no further one.
-        memory_bytes: what one worker may hold.
+        study: the study.
+        planner: the groups of trials that train together, and those that wait.
+        draw: adds the next trial to those that wait; returns None where there is no further one.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        objective: Objective,
-        home: Home,
-        engine: Engine,
-        search: OptunaSearch,
-        trials: RunningTrials,
-        fleets: FleetPlanner,
-        draw: Callable[[], list[StudyEvent] | None],
-        memory_bytes: int,
-    ) -> None:
+    def __init__(self, study: OpenStudy, planner: FleetPlanner, draw: Callable[[], list[StudyEvent] | None]) -> None:
         self._study = study
-        self._objective = objective
-        self._home = home
-        self._engine = engine
-        self._search = search
-        self._trials = trials
-        self._fleets = fleets
+        self._context = study.context
+        self._engine = study.engine
+        self._search = study.search
+        self._trials = study.trials
+        self._planner = planner
         self._draw = draw
-        self._memory_bytes = memory_bytes
-        self._underway: dict[str, _Fleet] = {}
-        self._begun = 0
+        self._running: dict[str, _Fleet] = {}
+        self._started = 0
 
     def __len__(self) -> int:
-        return len(self._underway)
+        return len(self._running)
 
     def __contains__(self, job: str) -> bool:
-        return job in self._underway
+        return job in self._running
 
     def start(self, envelope: Envelope, slots: int) -> None:
-        """Start a fleet; it asks for its trials when its program is ready."""
-        spec = self._study.spec
-        self._begun += 1
-        name = f"fleet-{self._begun}"
-        self._underway[name] = _Fleet(envelope, self._fleets.take(envelope, slots))
-        job = make_fleet_job(self._study, self._objective, self._home.data(spec.study), envelope, slots)
+        """Start a fleet; it requests its trials when its program is ready."""
+        context = self._context
+        self._started += 1
+        name = f"fleet-{self._started}"
+        self._running[name] = _Fleet(envelope, self._planner.take(envelope, slots))
         self._engine.submit(
             Job(
                 name,
                 TRAIN_FLEET,
-                job,
-                self._home.study(spec.study) / f"{name}.log",
-                stall_s=spec.limits.stall,
-                memory_bytes=self._memory_bytes,
+                make_fleet_job(context, context.home.data(context.name), envelope, slots),
+                context.home.study(context.name) / f"{name}.log",
+                stall_s=context.spec.limits.stall,
+                memory_bytes=self._study.memory_bytes,
                 backend="jax",
             )
         )
 
     def handle(self, event: Event) -> Iterator[StudyEvent]:
-        """Take note of what a fleet said, and answer what it asked."""
-        fleet = self._underway[event.job]
+        """Record an event of a fleet's job, or answer its request."""
+        fleet = self._running[event.job]
         if isinstance(event, Reported) and isinstance(event.message, FleetEpoch):
             for number, done in event.message.epochs.items():
                 yield self._trials.record_epoch(number, done)
@@ -98,57 +85,43 @@ class FleetJobs:
             pruned = [number for number, (epoch, best) in reached if self._search.should_prune(number, epoch, best)]
             self._engine.answer(event.job, frozenset(pruned))
         elif isinstance(event, Requested) and isinstance(event.message, SlotsFree):
-            for number, result in event.message.ended.items():
-                fleet.running.discard(number)
-                yield self._trials.complete(number, result)
+            for number, outcome in event.message.ended.items():
+                fleet.training.discard(number)
+                yield self._trials.complete(number, outcome)
             yield from self._fill_slots(fleet, event.job, event.message.free)
         elif isinstance(event, Finished):
-            del self._underway[event.job]
+            del self._running[event.job]
         elif isinstance(event, Failed):
-            del self._underway[event.job]
-            yield from self._gone(fleet, event)
+            del self._running[event.job]
+            yield from self._divide(fleet, event)
 
     def _fill_slots(self, fleet: _Fleet, job: str, free: int) -> Iterator[StudyEvent]:
         """Answer a fleet with trials for its free slots: those that wait for its program, then new ones."""
-        while len(fleet.assigned) < free and not self._fleets.crowded(fleet.envelope):
-            if waiting := self._fleets.take(fleet.envelope, free - len(fleet.assigned)):
+        while len(fleet.assigned) < free and not self._planner.should_end(fleet.envelope):
+            if waiting := self._planner.take(fleet.envelope, free - len(fleet.assigned)):
                 fleet.assigned += waiting
                 continue
             ended = self._draw()
             if ended is None:
                 break
             yield from ended
-        jobs = tuple(self._trials.begin(number, values, {}) for number, values in fleet.assigned[:free])
+        jobs = tuple(self._trials.start(number, values, {}) for number, values in fleet.assigned[:free])
         fleet.assigned = fleet.assigned[free:]
-        fleet.running |= {trial.number for trial in jobs}
+        fleet.training |= {trial.number for trial in jobs}
         self._engine.answer(job, jobs)
         hit("slots-answered")
         for trial in jobs:
             yield TrialBegan(trial.number, trial.values)
 
-    def _gone(self, fleet: _Fleet, event: Failed) -> Iterator[StudyEvent]:
-        """Take up what a fleet left whose job failed: who was over is over, all others are trained again."""
-        again = list(fleet.assigned)
-        for number in sorted(fleet.running):
+    def _divide(self, fleet: _Fleet, event: Failed) -> Iterator[StudyEvent]:
+        """Record the trials of a failed fleet that had ended; all others wait again, for smaller fleets."""
+        unfinished = list(fleet.assigned)
+        for number in sorted(fleet.training):
             left = self._trials.detach(number)
             if isinstance(left, TrialEnded):
                 yield left
             else:
-                again.append((number, left.values))
+                unfinished.append((number, left.values))
         reason = "; ".join(event.reason.splitlines())
-        self._fleets.broke(fleet.envelope, again, reason)
-        yield FleetDivided(len(again), reason)
-
-
-def make_fleet_job(study: Study, objective: Objective, data: Path, envelope: Envelope, slots: int) -> FleetJob:
-    """Return a fleet of a study's as a worker gets it; `data` is the folder of the prepared data."""
-    return FleetJob(
-        envelope=envelope,
-        slots=slots,
-        data=str(data),
-        training=study.spec.training,
-        metric=objective.metric,
-        direction=objective.direction,
-        per_layer=study.per_layer,
-        trial_s=study.spec.limits.trial_time,
-    )
+        self._planner.divide(fleet.envelope, unfinished, reason)
+        yield FleetDivided(len(unfinished), reason)

@@ -1,7 +1,7 @@
-"""Which of a study's trials train together: what the supervisor knows of fleets.
+"""Plan of a study's fleets: the trials that train together, and those that wait for a slot or a worker.
 
-A study's space is sampled once to see what its trials are like; from that follow the programs they share, the number
-of slots, and whether fleets pay at all. Trials that wait for a slot wait here.
+The space is sampled once. From the sample follow the programs that trials share, the number of slots, and whether
+fleets are faster at all.
 """
 
 from __future__ import annotations
@@ -59,122 +59,123 @@ class FleetPlanner:
         memory_bytes: what one worker may hold.
 
     Attributes:
-        why_not: why no trial of the study trains in a fleet; empty where they do.
+        ineligible_reason: why no trial of the study trains in a fleet; empty where they do.
     """
 
     def __init__(self, study: Study, summary: DataSummary, *, trials: int, workers: int, memory_bytes: int) -> None:
         self._study = study
         self._groups: list[_Group] = []
-        self._alone: deque[tuple[Trial, str]] = deque()
+        self._singles: deque[tuple[Trial, str]] = deque()
         self._failures: dict[int, int] = {}
-        self._at_once = 0
+        self._parallel = 0
         self._is_auto = study.spec.resources.fleet == "auto"
-        self.why_not = unfit(study) or _unfit_data(study, summary)
-        if self.why_not:
+        self.ineligible_reason = find_ineligible_reason(study) or _check_data(study, summary)
+        if self.ineligible_reason:
             return
-        sizes = _sizes(summary, trials)
-        members = [member for member in _sample(study) if not _unfit_trial(member)]
+        sizes = _estimate_sizes(summary, trials)
+        members = [member for member in _sample_space(study) if not _check_member(member)]
         if not members:
-            self.why_not = "no optimizer of the space updates each weight by itself"
+            self.ineligible_reason = "no optimizer of the space updates each weight by itself"
             return
         if self._is_auto and (alone := estimate_alone_s(members, sizes)) <= estimate_fleet_s(members, sizes):
-            self.why_not = f"the trials are expected to take no more than {alone:.0f} s of one core one by one"
+            self.ineligible_reason = (
+                f"the trials are expected to take no more than {alone:.0f} s of one core one by one"
+            )
             return
-        self._at_once = count_fleets_at_once(members, sizes, workers) if self._is_auto else workers
-        slots = _slots(study, self._at_once)
+        self._parallel = count_fleets_at_once(members, sizes, workers) if self._is_auto else workers
+        slots = _choose_slots(study, self._parallel)
         for envelope in plan_programs(members, sizes):
-            room = _room(envelope, sizes, summary, memory_bytes)
+            room = _compute_room(envelope, sizes, summary, memory_bytes)
             self._groups.append(_Group(envelope, max(1, min(slots, room))))
 
-    @property
-    def sentence(self) -> str:
-        """Return in a line how the study's trials are trained."""
-        if self.why_not:
-            return f"each trial by itself: {self.why_not}"
+    def describe(self) -> str:
+        """Return in a line how the study's trials train."""
+        if self.ineligible_reason:
+            return f"each trial by itself: {self.ineligible_reason}"
         programs = ", ".join(
             f"up to {group.envelope.depth} x {group.envelope.width} units, {group.slots} trials at a time"
             for group in self._groups
         )
-        return f"in {'1 fleet' if self._at_once == 1 else f'{self._at_once} fleets at once'}: {programs}"
+        return f"in {'1 fleet' if self._parallel == 1 else f'{self._parallel} fleets at once'}: {programs}"
 
-    def full(self, under_way: int) -> bool:
-        """Say whether so many fleets are enough, so that no trial is asked for one more."""
-        return not self.why_not and under_way >= self._at_once
+    def has_enough(self, running: int) -> bool:
+        """Return whether so many running fleets are enough, so that no further one starts."""
+        return not self.ineligible_reason and running >= self._parallel
 
     def add(self, number: int, values: Mapping[str, Value]) -> None:
-        """Let a trial wait for its slot, or for a worker of its own."""
-        reason = self.why_not
+        """Add a trial that waits for a slot, or for a worker of its own."""
+        reason = self.ineligible_reason
         if not reason:
             member = build_member(values, self._study.per_layer)
-            reason = _unfit_trial(member)
+            reason = _check_member(member)
             if not reason:
-                self._group_of(member).waiting.append((number, values))
+                self._find_or_add_group(member).waiting.append((number, values))
                 return
-        self._alone.append(((number, values), reason))
+        self._singles.append(((number, values), reason))
 
-    def again(self, number: int, values: Mapping[str, Value], reason: str) -> None:
-        """Let a trial that lost its own worker have another."""
-        self._alone.append(((number, values), reason))
+    def add_again(self, number: int, values: Mapping[str, Value], reason: str) -> None:
+        """Add a trial that lost its own worker and waits for another."""
+        self._singles.append(((number, values), reason))
 
-    def next_alone(self) -> tuple[Trial, str] | None:
-        """Return a trial that waits for a worker of its own, and why; None where there is none."""
-        return self._alone.popleft() if self._alone else None
+    def pop_single(self) -> tuple[Trial, str] | None:
+        """Remove and return a trial that waits for a worker of its own, and the reason; None where none waits."""
+        return self._singles.popleft() if self._singles else None
 
-    def next_fleet(self) -> tuple[Envelope, int] | None:
+    def choose_fleet(self) -> tuple[Envelope, int] | None:
         """Return the program that most trials wait for and its slots; None where none waits."""
         group = max(self._groups, key=lambda group: len(group.waiting), default=None)
         return (group.envelope, group.slots) if group is not None and group.waiting else None
 
-    def program_of(self, values: Mapping[str, Value]) -> tuple[Envelope, int] | None:
+    def find_program(self, values: Mapping[str, Value]) -> tuple[Envelope, int] | None:
         """Return the program that a trial with these values trains in, and its slots; None where it trains alone."""
-        member = None if self.why_not else build_member(values, self._study.per_layer)
-        if member is None or _unfit_trial(member):
+        member = None if self.ineligible_reason else build_member(values, self._study.per_layer)
+        if member is None or _check_member(member):
             return None
-        group = self._group_of(member)
+        group = self._find_or_add_group(member)
         return group.envelope, group.slots
 
     def take(self, envelope: Envelope, most: int) -> list[Trial]:
-        """Return trials that wait for a program, at most so many."""
-        waiting = self._of(envelope).waiting
+        """Remove and return trials that wait for a program, at most so many."""
+        waiting = self._find_group(envelope).waiting
         return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
-    def crowded(self, envelope: Envelope) -> bool:
-        """Say whether so many trials wait for something else that a fleet should come to its end."""
+    def should_end(self, envelope: Envelope) -> bool:
+        """Return whether a fleet takes no further trials, because enough trials wait for something else."""
         others = sum(len(group.waiting) for group in self._groups if group.envelope != envelope)
-        return others + len(self._alone) >= self._of(envelope).slots
+        return others + len(self._singles) >= self._find_group(envelope).slots
 
-    def broke(self, envelope: Envelope, trials: Sequence[Trial], reason: str) -> None:
-        """Take back the trials of a fleet that failed: they go on in fleets of half the size, the last one alone."""
-        group = self._of(envelope)
+    def divide(self, envelope: Envelope, trials: Sequence[Trial], reason: str) -> None:
+        """Add the trials of a failed fleet again: they train in fleets of half the size, the last one alone."""
+        group = self._find_group(envelope)
         group.slots = max(1, math.ceil(min(group.slots, len(trials)) / 2))
         for number, values in trials:
             self._failures[number] = self._failures.get(number, 0) + 1
             if len(trials) == 1 or self._failures[number] > 3:
-                self._alone.append(((number, values), f"its fleet failed: {reason}"))
+                self._singles.append(((number, values), f"its fleet failed: {reason}"))
             else:
                 group.waiting.append((number, values))
 
-    def _group_of(self, member: Member) -> _Group:
+    def _find_or_add_group(self, member: Member) -> _Group:
         for group in self._groups:
             if group.envelope.holds(member):
                 return group
-        # The sample of the space has missed something, or the space has changed: a program for it and the like.
+        # The sample missed such a trial, or the space has changed: add a program for it and trials like it.
         last = self._groups[-1]
         group = _Group(merge_envelopes(last.envelope, find_envelope([member])), last.slots)
         self._groups.append(group)
         return group
 
-    def _of(self, envelope: Envelope) -> _Group:
+    def _find_group(self, envelope: Envelope) -> _Group:
         return next(group for group in self._groups if group.envelope == envelope)
 
 
-def unfit(study: Study) -> str:
-    """Return why no trial of a study can train in a fleet, as far as its file shows; empty where they can."""
+def find_ineligible_reason(study: Study) -> str:
+    """Return why no trial of a study can train in a fleet, by its file alone; empty where they can."""
     spec = study.spec
     if spec.resources.fleet == "off":
         return "resources.fleet is off"
     if study.has_user_model:
-        return "a model of your own is trained by its own code"
+        return "a user model is trained by its own code"
     if spec.model != FAMILY:
         return f"only the {FAMILY} family trains in fleets"
     if spec.training.loss in WHOLE_BATCH_LOSSES:
@@ -188,59 +189,59 @@ def unfit(study: Study) -> str:
     return ""
 
 
-def _unfit_data(study: Study, summary: DataSummary) -> str:
+def _check_data(study: Study, summary: DataSummary) -> str:
     if summary.folds > 1:
         return "cross-validation trains each fold on data of its own"
-    sizes = _sizes(summary, 1)
+    sizes = _estimate_sizes(summary, 1)
     if 4 * sizes.inputs * sum(summary.rows.values()) > MOST_BYTES:
         return "the data does not fit in memory"
     return ""
 
 
-def _unfit_trial(member: Member) -> str:
+def _check_member(member: Member) -> str:
     if member.optimizer.name not in ELEMENTWISE_OPTIMIZERS:
         return f"{member.optimizer.name} does not update each weight by itself"
     return ""
 
 
-def _sizes(summary: DataSummary, trials: int) -> Sizes:
+def _estimate_sizes(summary: DataSummary, trials: int) -> Sizes:
     features = summary.features
     image = math.prod(features.image) if features.image else 0
     embedded = sum(min(50, round(1.6 * count**0.56)) for _, count in features.codes)
     return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
 
 
-def _slots(study: Study, fleets: int) -> int:
+def _choose_slots(study: Study, fleets: int) -> int:
     """Return the slots of one of so many fleets.
 
-    TPE learns from trials that have ended, so few are under way at once; how few, `benchmarks/ask_in_flight.py`
-    measures. A random search loses nothing.
+    TPE learns from trials that have ended, so few run at once; `benchmarks/ask_in_flight.py` measures how few. A
+    random search loses nothing.
     """
-    asked = study.spec.resources.fleet
-    if isinstance(asked, int):
-        return asked
+    fleet = study.spec.resources.fleet
+    if isinstance(fleet, int):
+        return fleet
     return max(2, _TPE_IN_FLIGHT // fleets) if study.spec.search.sampler == "tpe" else _RANDOM_SLOTS
 
 
-def _room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:
-    """Return how many trials of a program fit into a worker: weights, slots, and what a step and a score hold."""
+def _compute_room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:
+    """Return the number of trials of a program that fit into a worker: weights, slots, and the arrays of a step."""
     layers = envelope.depth * envelope.width + sizes.inputs
     numbers = 10 * count_weights(envelope, sizes) + 6 * envelope.batch * layers
     numbers += summary.rows["train"] * sizes.outputs + min(4096, summary.rows["validation"]) * 2 * layers
     return int(_SHARE_OF_MEMORY * memory_bytes / (4 * numbers))
 
 
-def _sample(study: Study) -> list[Member]:
-    """Return trials such as the space draws, its ends among them."""
+def _sample_space(study: Study) -> list[Member]:
+    """Return a sample of the space's trials, its ends among them."""
     drawer = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     points: list[Mapping[str, Value]] = [find_smallest(study.space), find_largest(study.space)]
     for _ in range(_SAMPLES):
-        drawn = _drawn(study.space, drawer.ask())
+        drawn = _draw_point(study.space, drawer.ask())
         points += [drawn] if drawn is not None else []
     return [build_member(point, study.per_layer) for point in points]
 
 
-def _drawn(space: Space, trial: optuna.Trial) -> Mapping[str, Value] | None:
+def _draw_point(space: Space, trial: optuna.Trial) -> Mapping[str, Value] | None:
     try:
         return suggest(space, trial)
     except ConstraintViolation:

@@ -26,7 +26,7 @@ from tracking.testing.failpoints import hit
 
 _FLUSH_S = 120.0
 _SHORT_FLUSH_S = 5.0
-_PAUSED = "paused; resume it to go on"
+_PAUSED = "resume it to go on"
 
 
 class StudyEnd:

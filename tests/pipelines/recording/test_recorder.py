@@ -16,8 +16,10 @@ from pipelines.operations.submit import enqueue
 from pipelines.recording import recorder as recording
 from pipelines.recording.provenance import code, environment
 from pipelines.recording.recorder import Recorder
+from pipelines.recording.records import StudyOutcome
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.trial_summaries import TrialSummary
+from pipelines.study.context import StudyContext
 from pipelines.study.objective import Objective
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import MODEL_FILE, WEIGHTS_FILE
@@ -44,10 +46,11 @@ def recorder(desk):
         search = OptunaSearch(
             desk.store.open_optuna_storage(), "it", SearchSettings(study.space, LOSS, study.spec.search, 3)
         )
-        made = Recorder(study, LOSS, desk.home, desk.store, search, check)
+        context = StudyContext.from_study(study, DataSummary(**{**vars(SUMMARY), "folds": folds}), desk.home)
+        made = Recorder(context, desk.store, search, check)
         desk.home.data("it").mkdir(parents=True, exist_ok=True)
         (desk.home.data("it") / "split.csv").write_text("row,part\n0,train\n")
-        made.record_study_start(DataSummary(**{**vars(SUMMARY), "folds": folds}))
+        made.record_study_start()
         return made
 
     return make
@@ -186,7 +189,7 @@ def test_nothing_is_stored_without_the_lease(desk, recorder):
         lambda: made.record_trial_start(0, {}, {}),
         lambda: made.flush_epochs([Trial(0, [epoch(0, 0, 1.0)])]),
         lambda: made.record_trial_end(trial, [], best_so_far=None),
-        lambda: made.record_study_end("failed", "no", None, {}),
+        lambda: made.record_study_end(StudyOutcome("failed", "no", None)),
     ):
         with pytest.raises(GoneError):
             act()

@@ -217,7 +217,9 @@ def test_what_is_found_later_is_placed_in_the_file(tmp_path):
         "study: s\nmodel: mlp\ndata:\n  source: d.csv\n  columns:\n    a.b: {type: date}\n"
     )
     study = load_study(tmp_path / "s.yaml")
-    found = study.locate_problems(InputError([Problem("late", "data.columns.a.b.type"), Problem("early", "data.source")]))
+    found = study.locate_problems(
+        InputError([Problem("late", "data.columns.a.b.type"), Problem("early", "data.source")])
+    )
     assert str(found).replace(f"{tmp_path}{os.sep}", "").splitlines() == [
         "s.yaml:4:11: data.source: early",
         "s.yaml:6:17: data.columns.a.b.type: late",

@@ -249,9 +249,9 @@ def test_a_cancel_keeps_what_was_finished(desk):
 
 def test_a_wish_is_heard_while_models_are_written(desk, monkeypatch):
     """A pause that comes at the end, while the winner is scored, is no defect: the study is paused."""
-    monkeypatch.setattr(Recorder, "models_missing", lambda self: (0,))
+    monkeypatch.setattr(Recorder, "find_missing_models", lambda self: (0,))
     monkeypatch.setattr(
-        "pipelines.supervisor.supervisor.models_job", lambda *given: Job("models", "", None, desk.home.folder)
+        "pipelines.supervisor.study_end.make_models_job", lambda *given: Job("models", "", None, desk.home.folder)
     )
     supervisor = desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1)
     for event in supervisor.run():
@@ -323,7 +323,7 @@ def test_a_supervisor_without_room_pauses_the_study(desk, monkeypatch, error):
         real(self, *given, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Recorder, "trial_finished", full)
+        patched.setattr(Recorder, "record_trial_end", full)
         last = desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=4)[-1]
     assert (last.state, last.trials) == ("paused", {"complete": 2, "running": 1})
     assert desk.queue.get("it").state == "paused"
@@ -339,7 +339,7 @@ def test_a_disk_that_is_full_from_the_start_is_said(desk, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(DiskReserve, "keep", full)
+        patched.setattr(DiskReserve, "fill", full)
         with pytest.raises(KerastudyError, match="no room is left on the disk of"):
             desk.run(FakeEngine(scores(1.0)), trials=2)
     assert desk.records() == []
@@ -353,7 +353,7 @@ def test_a_store_that_is_gone_is_said_without_a_traceback(desk, monkeypatch):
         raise sa.exc.OperationalError("INSERT", {}, Exception("server closed the connection"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Recorder, "trial_finished", gone)
+        patched.setattr(Recorder, "record_trial_end", gone)
         with pytest.raises(KerastudyError, match=r"cannot be used any more: .*run the same file again"):
             desk.run(FakeEngine(scores(1.0)), trials=2)
     assert desk.run(FakeEngine(scores(1.0)), trials=2)[-1].trials == {"complete": 2}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from desk import Desk
 from fake_engine import Ends, FakeEngine, training
-from pipelines.data.job import DataJob
 
+from pipelines.data.jobs import DataJob
 from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.events import RetrainingEnded, StudyEnded
 from pipelines.workspace.home import Home

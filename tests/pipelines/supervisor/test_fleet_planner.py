@@ -10,8 +10,8 @@ from fake_engine import Ends, FakeEngine, training
 from small_studies import study_of
 
 from pipelines.supervisor.events import TrialBegan, TrialEnded
-from pipelines.supervisor.fleet_planner import FleetPlanner, unfit
-from pipelines.training.fleet.envelope import find_envelope, joined
+from pipelines.supervisor.fleet_planner import FleetPlanner, find_ineligible_reason
+from pipelines.training.fleet.envelope import find_envelope, merge_envelopes
 from pipelines.training.fleet.grouping import (
     Sizes,
     count_fleets_at_once,
@@ -32,7 +32,7 @@ def desk(store, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
+def _skip_plots(monkeypatch):
     """Leave the report unwritten: its pictures take longer than the studies here."""
     monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
 
@@ -44,7 +44,7 @@ def study(space="", *, resources="fleet: 4", extra=""):
     )
 
 
-def fleets_of(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY):
+def make_planner(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY):
     return FleetPlanner(study, summary, trials=trials, workers=workers, memory_bytes=memory)
 
 
@@ -53,14 +53,14 @@ def fleets_of(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_budget_gives_exactly_that_many_trials(desk, workers):
-    """N trials of budget are N trials, each begun and ended once, at most as many at a time as there are seats."""
+    """N trials of budget are N trials, each begun and ended once, at most as many at a time as there are slots."""
     engine = FakeEngine(scores(3.0, 2.0, 1.0, 4.0), workers=workers)
     events = desk.run(engine, trials=11, fleet="3")
     assert [trial.number for trial in desk.trials()] == list(range(11))
     assert sorted(event.number for event in events if isinstance(event, TrialBegan)) == list(range(11))
     assert sorted(event.number for event in events if isinstance(event, TrialEnded)) == list(range(11))
     assert (events[-1].state, events[-1].winner, events[-1].trials) == ("finished", 2, {"complete": 11})
-    assert {fleet.seats for fleet in engine.fleets} == {3}
+    assert {fleet.slots for fleet in engine.fleets} == {3}
     assert len(desk.records(TrialStarted)) == len(desk.records(TrialFinished)) == 11
 
 
@@ -94,7 +94,7 @@ def test_a_fleet_that_dies_loses_no_trial(desk):
     events = desk.run(engine, trials=6, fleet="4")
     assert events[-1].trials == {"complete": 5, "failed": 1}
     assert [trial.number for trial in desk.trials() if trial.state == "failed"] == [3]
-    assert [fleet.seats for fleet in engine.fleets][:2] == [4, 2]
+    assert [fleet.slots for fleet in engine.fleets][:2] == [4, 2]
     assert sorted(event.number for event in events if isinstance(event, TrialEnded)) == list(range(6))
 
 
@@ -139,65 +139,65 @@ def test_trials_that_sat_in_a_fleet_are_taken_up_after_a_pause(desk):
     ],
     ids=["off", "loss", "memory", "optimizers", "few"],
 )
-def test_a_study_that_has_no_fleets_says_why(made, reason):
-    """Where no trial can train in a fleet, or none should, the reason is told."""
-    found = fleets_of(made, trials=made.spec.budget.trials)
-    assert reason in found.why_not
-    assert reason in found.sentence
+def test_a_study_without_fleets_has_a_reason(made, reason):
+    """Where no trial can train in a fleet, or none should, the reason is known."""
+    found = make_planner(made, trials=made.spec.budget.trials)
+    assert reason in found.ineligible_reason
+    assert reason in found.describe()
     found.add(0, {"epochs": 3})
-    assert found.next_fleet() is None
-    assert found.next_alone() == ((0, {"epochs": 3}), found.why_not)
+    assert found.choose_fleet() is None
+    assert found.pop_single() == ((0, {"epochs": 3}), found.ineligible_reason)
 
 
 def test_folds_and_large_data_train_alone():
     """Folds have data of their own each, and data beyond memory is read batch by batch."""
-    assert "fold" in fleets_of(study(), summary=replace(SUMMARY, folds=3)).why_not
+    assert "fold" in make_planner(study(), summary=replace(SUMMARY, folds=3)).ineligible_reason
     many = replace(SUMMARY, rows={"train": 10**9, "validation": 4, "test": 0})
-    assert "memory" in fleets_of(study(), summary=many).why_not
+    assert "memory" in make_planner(study(), summary=many).ineligible_reason
 
 
 def test_other_families_and_code_train_alone():
     """Only the `mlp` family has programs of its own."""
-    assert unfit(study()) == ""
-    assert "mlp" in unfit(study_of("study: it\ndata: {source: sklearn:digits}\nmodel: cnn\n"))
+    assert find_ineligible_reason(study()) == ""
+    assert "mlp" in find_ineligible_reason(study_of("study: it\ndata: {source: sklearn:digits}\nmodel: cnn\n"))
 
 
 def test_a_trial_that_does_not_fit_goes_alone_and_the_others_together():
     """One optimizer that looks at whole layers keeps its own trials out, and no others."""
-    found = fleets_of(study(", optimizer: [adam, lamb]"))
+    found = make_planner(study(", optimizer: [adam, lamb]"))
     found.add(0, {"epochs": 3, "optimizer": "lamb"})
     found.add(1, {"epochs": 3, "optimizer": "adam"})
-    (trial, reason) = found.next_alone()
+    (trial, reason) = found.pop_single()
     assert trial[0] == 0
     assert "lamb" in reason
-    envelope, _ = found.next_fleet()
+    envelope, _ = found.choose_fleet()
     assert [number for number, _ in found.take(envelope, 5)] == [1]
 
 
-def test_what_the_sample_has_missed_gets_a_program_of_its_own():
-    """A trial beyond every known program is not refused."""
-    found = fleets_of(study(", units: 16"))
+def test_a_trial_outside_the_sample_gets_a_new_program():
+    """A trial that no program fits is not refused."""
+    found = make_planner(study(", units: 16"))
     found.add(0, {"epochs": 3, "units": 700, "activation": "gelu"})
-    envelope, seats = found.next_fleet()
+    envelope, slots = found.choose_fleet()
     assert envelope.width >= 700
     assert "gelu" in envelope.activations
-    assert seats >= 1
+    assert slots >= 1
 
 
 def test_seats_follow_the_sampler_and_the_memory():
     """TPE has few trials under way, random search many, a number is taken as it is, and memory bounds all."""
-    seats = {}
+    slots = {}
     for sampler in ("tpe", "random"):
-        found = fleets_of(study(resources="fleet: auto", extra=f"search: {{sampler: {sampler}}}\n"))
+        found = make_planner(study(resources="fleet: auto", extra=f"search: {{sampler: {sampler}}}\n"))
         found.add(0, {"epochs": 3})
-        seats[sampler] = found.next_fleet()[1]
-    assert seats["tpe"] < seats["random"]
-    found = fleets_of(study(resources="fleet: 64"))
+        slots[sampler] = found.choose_fleet()[1]
+    assert slots["tpe"] < slots["random"]
+    found = make_planner(study(resources="fleet: 64"))
     found.add(0, {"epochs": 3})
-    assert found.next_fleet()[1] == 64
-    found = fleets_of(study(resources="fleet: 64"), memory=10**6)
+    assert found.choose_fleet()[1] == 64
+    found = make_planner(study(resources="fleet: 64"), memory=10**6)
     found.add(0, {"epochs": 3})
-    assert 1 <= found.next_fleet()[1] < 64
+    assert 1 <= found.choose_fleet()[1] < 64
 
 
 # Programs ----------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_joined_envelopes_hold_what_either_holds():
         build_member({"units": u, "activation": a, "depth": d}, frozenset())
         for u, a, d in ((16, "relu", 3), (128, "tanh", 0))
     )
-    both = joined(find_envelope([one]), find_envelope([other]))
+    both = merge_envelopes(find_envelope([one]), find_envelope([other]))
     assert both.holds(one)
     assert both.holds(other)
     assert both == find_envelope([one, other])

@@ -19,9 +19,9 @@ from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Finished, Reported
 from pipelines.search.optuna_search import OptunaSearch
 from pipelines.study.model_hyperparameters import compute_most_epochs
-from pipelines.supervisor import supervisor as supervisor_module
+from pipelines.supervisor import study_control
 from pipelines.supervisor.events import EpochEnded, SearchStarted, TrialBegan, TrialEnded, Watching
-from pipelines.supervisor.running_trials import compute_trial_seed
+from pipelines.supervisor.trial_jobs import compute_trial_seed
 from pipelines.training.messages import TrialOutcome, TrialResult
 from pipelines.workspace.home import Home
 from tracking.outbox.records import (
@@ -99,7 +99,7 @@ def test_patience_ends_the_study(desk):
 def test_time_ends_the_study_and_is_counted_over_pauses(desk, monkeypatch):
     """Working time is what counts: it adds up over runs, and no trial is asked for when it is used up."""
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(supervisor_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(study_control, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
     def on_event(event):
         clock.now += 15.0  # three epochs and the end: a minute each trial
@@ -331,7 +331,7 @@ def test_what_is_said(desk):
     """The search begins, each trial begins, each epoch and each end is told, and the study's end comes last."""
     events = desk.run(FakeEngine(scores(2.0)), trials=1)
     kinds = [type(event).__name__ for event in events]
-    expected = ["SearchBegun", "TrialBegun", *["EpochEnded"] * 3, "TrialEnded", "Delivering", "StudyEnded"]
+    expected = ["SearchStarted", "TrialBegan", *["EpochEnded"] * 3, "TrialEnded", "Delivering", "StudyEnded"]
     assert kinds == expected
     epochs = [event for event in events if isinstance(event, EpochEnded)]
     assert [(event.epoch, event.of, event.value) for event in epochs] == [(1, 3, 4.0), (2, 3, 2.0), (3, 3, 3.0)]
@@ -344,7 +344,7 @@ def test_a_study_left_by_another_store_is_not_taken_up(desk):
     leave_files(desk.home.trial("it", 0), stale)
     first = desk.supervisor(FakeEngine(scores(2.0)), trials=1)
     next(event for event in first.run() if isinstance(event, EpochEnded))
-    first._leases.release()
+    first._control.release()
     assert desk.run(FakeEngine(scores(2.0)), trials=1)[-1].value == 2.0
 
 
@@ -384,12 +384,12 @@ def test_a_pause_before_anything_ran(desk):
     assert desk.run(FakeEngine(scores(1.0)), trials=2)[-1].trials == {"complete": 2}
 
 
-def test_a_second_attempt_repeats_its_epochs_at_the_same_times(desk):
+def test_a_second_attempt_repeats_its_epochs_at_the_same_times(desk, monkeypatch):
     """MLflow stores a point that is sent again once only if its time is the same."""
     first = desk.supervisor(FakeEngine(scores(1.0)), trials=1)
     for event in first.run():
         if isinstance(event, EpochEnded) and event.epoch == 2:
-            first._recorder._flushed_at = 0.0  # the second is over: what was said so far is recorded
+            monkeypatch.setattr("pipelines.recording.recorder._FLUSH_EVERY_S", -1.0)
         if isinstance(event, EpochEnded) and event.epoch == 3:
             first.pause()
     desk.run(FakeEngine(scores(1.0)), trials=1)
@@ -581,7 +581,7 @@ def test_a_lost_lease_asks_for_no_trial(desk):
 def test_the_lease_is_renewed_while_trials_run(desk, monkeypatch):
     """A long trial does not cost the supervisor its study."""
     clock = SimpleNamespace(now=1000.0)
-    for module in (supervisor_module, lease_keeper):
+    for module in (study_control, lease_keeper):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     renewed = []
     real = StudyQueue.renew

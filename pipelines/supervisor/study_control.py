@@ -1,0 +1,135 @@
+"""Control of a study at work: its lease, its working time, requests to pause, stop or cancel it, why it ends."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Final, Literal
+
+from sqlalchemy import Connection
+
+from search_spaces.errors import KerastudyError
+from tracking.store.database import Store
+from tracking.store.lease_keeper import LEASE_TTL_S, LeaseKeeper
+from tracking.store.study_queue import ControlRequest, LeaseLostError, StudyQueue
+
+UNSEEN_HOLDER_S: Final = LEASE_TTL_S
+_READ_REQUESTS_EVERY_S = 1.0
+
+
+class HaltedError(KerastudyError):
+    """A pause or a cancellation was requested while a job of the study's end ran."""
+
+
+class StudyControl:
+    """Control of one study, held by its supervisor.
+
+    Working time counts from the construction to `release`.
+
+    Args:
+        store: the database of the studies.
+        study: name of the study.
+        control_request: request that holds from the start.
+
+    Attributes:
+        halt: requested end of all work: trials stop and, after a pause, continue later.
+        stop_reason: why no further trial starts; empty while trials may start.
+        fatal: error of a trial that every other trial would repeat; empty while there is none.
+        full_disk: error of a worker without space on the disk; empty while there is none.
+    """
+
+    def __init__(self, store: Store, study: str, control_request: ControlRequest | None = None) -> None:
+        self._store = store
+        self._study = study
+        self._queue = StudyQueue(store)
+        self._lease = LeaseKeeper(store)
+        self._counted_at = self._read_at = time.monotonic()
+        self.halt: Literal["", "pause", "cancel"] = ""
+        self.stop_reason = ""
+        self.fatal = ""
+        self.full_disk = ""
+        if control_request is not None:
+            self._obey(control_request)
+
+    def find_unseen_holder(self) -> str | None:
+        """Return the process that holds the study and may or may not be alive; None where there is none."""
+        return self._queue.find_unseen_holder(self._study)
+
+    def claim(self) -> None:
+        """Lease the study.
+
+        Raises:
+            StudyBusyError: if another supervisor works on it.
+        """
+        self._lease.claim(self._study)
+
+    def release(self) -> None:
+        """Count the working time and end the lease."""
+        with suppress(LeaseLostError):
+            self.count_time()
+        self._lease.release()
+
+    def is_held(self) -> bool:
+        """Return whether the lease is valid."""
+        return self._lease.is_held()
+
+    def verify(self, connection: Connection) -> None:
+        """Check inside a transaction that the lease is valid.
+
+        Raises:
+            LeaseLostError: if it is not.
+        """
+        self._lease.verify(connection)
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether all trials stop."""
+        return bool(self.halt or self.fatal or self.full_disk)
+
+    def keep_alive(self) -> None:
+        """Renew the lease and read control requests where they are due; called about twice a second.
+
+        Raises:
+            LeaseLostError: if another supervisor took the study over.
+        """
+        if self._lease.renew_if_due():
+            self.count_time()
+        now = time.monotonic()
+        if now - self._read_at > _READ_REQUESTS_EVERY_S:
+            self._read_at = now
+            if (control_request := self._queue.find_control_request(self._study)) is not None:
+                self._obey(control_request)
+
+    def keep_alive_unless_halted(self) -> None:
+        """Do what `keep_alive` does.
+
+        Raises:
+            HaltedError: if a pause or a cancellation was requested.
+        """
+        self.keep_alive()
+        if self.halt:
+            raise HaltedError
+
+    def count_time(self) -> None:
+        """Add the working time since the last call to the stored one."""
+        now = time.monotonic()
+        with self._store.write() as connection:
+            self.verify(connection)
+            self._queue.add_elapsed(self._study, now - self._counted_at, connection=connection)
+        self._counted_at = now
+
+    def compute_elapsed_s(self) -> float:
+        """Return the working time of the study in seconds, earlier runs included."""
+        return self._queue.get(self._study).elapsed_s + time.monotonic() - self._counted_at
+
+    def _obey(self, control_request: ControlRequest) -> None:
+        if control_request != "stop":
+            self.halt = control_request
+            return
+        with self._store.write() as connection:
+            self.verify(connection)
+            if not self.stop_reason:
+                self.stop_reason = "stopped on request"
+                reason = "stopping: trials under way may finish"
+                self._queue.set_state(self._study, "running", reason, connection=connection)
+            self._queue.set_control_request(self._study, None, connection=connection)
