@@ -1,8 +1,8 @@
-"""When a parameter exists: `when: {optimizer: sgd}`, `{optimizer: [sgd, rmsprop]}`, `{depth: ">= 2"}`.
+"""Conditions on parameters: `when: {optimizer: sgd}`, `{optimizer: [sgd, rmsprop]}`, `{depth: ">= 2"}`.
 
 A study file has three ways to write a condition on a parent: a value, a list of values, or comparisons, either as
 text (`">= 2"`) or as a mapping (`{">=": 2, "<": 5}`). All conditions of a parameter must hold, and its parents
-must exist themselves.
+must exist in the trial.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Condition:
     operand: tuple[Value, ...]
 
     def holds(self, value: Value) -> bool:
-        """Say whether the parent's value passes."""
+        """Return whether the parent's value passes."""
         if self.operator in ("in", "not in"):
             return (make_key(value) in self._keys) == (self.operator == "in")
         limit = self.operand[0]
@@ -64,7 +64,7 @@ class Condition:
 
 
 def read_when(written: object, faults: list[Fault]) -> tuple[Condition, ...]:
-    """Return the conditions in what stands behind `when`; what is wrong goes to `faults`, its keys below `when`."""
+    """Return the conditions of a `when`; append what is wrong with it to `faults`, with the keys below `when`."""
     if written is None:
         return ()
     if not isinstance(written, Mapping):
@@ -78,7 +78,7 @@ def read_when(written: object, faults: list[Fault]) -> tuple[Condition, ...]:
 
 
 def write_when(conditions: tuple[Condition, ...]) -> dict[str, Any]:
-    """Return conditions as `when` is written; `read_when` reads the same conditions from it."""
+    """Return conditions in the form of `when`; `read_when` reads the same conditions from it."""
     written: dict[str, Any] = {}
     for parent in dict.fromkeys(condition.parent for condition in conditions):
         tests = [condition for condition in conditions if condition.parent == parent]

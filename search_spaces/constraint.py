@@ -1,8 +1,8 @@
 """Constraints between parameters: a small language of names, values, arithmetic and comparisons.
 
 `units_2 <= units_1`, `depth * units <= 1024`, `optimizer != "sgd" or learning_rate < 0.1`. Python's parser reads a
-constraint, an allow-list decides what may stand in it, and it is evaluated here, never by Python's `eval`. A constraint
-on a parameter that is not active holds.
+constraint, an allow-list limits its parts, and this module evaluates it, never Python's `eval`. A constraint on a
+parameter that is not active holds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _EXAMPLE = 'such as "units_2 <= units_1"'
 
 
 class ConstraintError(InputError):
-    """A constraint that cannot be read; the message says what was expected and got."""
+    """A constraint that cannot be read; the message states what was expected and what was got."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class Constraint:
 
     @property
     def names(self) -> frozenset[str]:
-        """The parameters that it speaks of."""
+        """The names of the parameters in the expression."""
         found = (node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name))
         return frozenset(name for name in found if name not in _WORDS)
 
     def holds(self, values: Mapping[str, Value]) -> bool:
-        """Say whether values keep it; where it divides by zero they do not."""
+        """Return whether values satisfy the constraint; a division by zero does not."""
         if not self.names <= values.keys():
             return True
         try:
@@ -69,10 +69,10 @@ class Constraint:
             return False
 
     def check(self, kinds: Mapping[str, Kind]) -> None:
-        """Check the names and what is done with them against the kinds of the parameters.
+        """Check the names and operations against the kinds of the parameters.
 
         Raises:
-            ConstraintError: if a parameter is unknown, or text is compared by size or reckoned with.
+            ConstraintError: if a parameter is unknown, or text is compared by size or used in arithmetic.
         """
         for name in sorted(self.names - kinds.keys()):
             raise ConstraintError(f'there is no parameter "{name}"; {suggest_choice(name, kinds)}')
@@ -98,7 +98,7 @@ class Constraint:
 
 
 def _find_kind(node: ast.expr, kinds: Mapping[str, Kind] | None) -> Kind:
-    """Return what a part of an expression gives; without `kinds` of the parameters, every name may be anything."""
+    """Return the kind of a part of an expression; without `kinds` of the parameters, every name may be anything."""
     if isinstance(node, ast.Name):
         return _find_kind_of_name(node.id, kinds)
     if isinstance(node, ast.Constant):

@@ -1,14 +1,14 @@
-"""Every error that kerastudy raises for a person to read.
+"""Errors that kerastudy raises for a person to read.
 
 ::
 
     KerastudyError            exit code 1: a study or an export failed
-    ├── InputError            exit code 2: one or more Problems in what was handed in
-    │   ├── UnknownError           a study, trial or token that there is not
-    │   └── ConflictError          a study that is in no state for what was asked, or is another one
+    ├── InputError            exit code 2: one or more Problems in the input
+    │   ├── UnknownError           a study, trial or token that does not exist
+    │   └── ConflictError          a study whose state does not allow the request, or that is another one
     └── StudyFailedError           a study ended without a usable trial
 
-An `InputError` carries all problems found, not only the first, so that a study file is mended in one go.
+An `InputError` carries all problems found, not only the first, so that a study file is corrected in one go.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _MOST_LISTED = 20
 
 
 class KerastudyError(Exception):
-    """Root of our errors; the doors print it without a traceback."""
+    """Root of these errors; the interfaces print it without a traceback."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a file a thing stands; `line` and `column` count from 1, and are 0 on the command line."""
+    """A place in a file; `line` and `column` count from 1, and are 0 on the command line."""
 
     file: str
     line: int
@@ -44,7 +44,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where (`place`, and the dotted `path` of the key), and what to do about it."""
+    """One problem: where it is (`place`, and the dotted `path` of the key), and what to do about it."""
 
     message: str
     path: str = ""
@@ -56,10 +56,10 @@ class Problem:
 
 
 class Fault(NamedTuple):
-    """Something wrong with a thing made in Python or read from a file, before its place is known.
+    """A problem with an object made in Python or read from a file, before its place is known.
 
     Attributes:
-        keys: the way to what is wrong, from the thing it is part of; empty for the thing as a whole.
+        keys: the path from the object to the faulty part; empty for the object as a whole.
     """
 
     keys: tuple[str | int, ...]
@@ -67,10 +67,10 @@ class Fault(NamedTuple):
 
 
 class InputError(KerastudyError):
-    """What was handed in cannot be used; nothing has been written.
+    """Input that cannot be used; nothing has been written.
 
     Attributes:
-        problems: everything found wrong, in the order of the file.
+        problems: every problem found, in the order of the file.
     """
 
     exit_code = 2
@@ -83,19 +83,19 @@ class InputError(KerastudyError):
 
 
 class UnknownError(InputError):
-    """Something was named that there is not."""
+    """A name of something that does not exist."""
 
 
 class ConflictError(InputError):
-    """What was asked for does not fit the state that a study is in."""
+    """A request that does not fit the state of a study."""
 
 
 class StudyFailedError(KerastudyError):
-    """A study ended and no trial gave a usable model."""
+    """A study that ended without a usable model."""
 
 
 def suggest_choice(got: str, choices: Iterable[str]) -> str:
-    """Return a hint for an unknown name: the closest choice, and all of them where they are not many.
+    """Return a hint for an unknown name: the closest choice, and the list of choices if it is short.
 
     Case does not count, and the beginning or the initials of a name are close to it.
 
@@ -117,7 +117,7 @@ def suggest_choice(got: str, choices: Iterable[str]) -> str:
 def find_closest(got: str, choices: Iterable[str]) -> str | None:
     """Return the choice that an unknown name is closest to; None where none is close."""
     got, by_lower = got.lower()[:_LONGEST_COMPARED], {name.lower(): name for name in sorted(choices)}
-    # Comparing takes a while; of very many names those of another length are the least likely.
+    # A comparison is slow; of very many names those of another length are the least likely.
     likely = sorted(by_lower, key=lambda name: abs(len(name) - len(got)))[:_MOST_COMPARED]
     close = [name for name in by_lower if name == got or _is_abbreviation(got, name)]
     close += difflib.get_close_matches(got, likely, n=1, cutoff=0.6)
@@ -126,7 +126,7 @@ def find_closest(got: str, choices: Iterable[str]) -> str | None:
 
 
 def _is_abbreviation(got: str, name: str) -> bool:
-    """Say whether the initials of the name's words, after words that both begin with, are what was got."""
+    """Return whether the initials of the name's words, after words that both begin with, are equal to `got`."""
     words, short = name.split("_"), got.split("_")
     while len(words) > 1 and len(short) > 1 and words[0] == short[0]:
         words, short = words[1:], short[1:]

@@ -1,8 +1,8 @@
-"""What a space and the spaces that it extends say, brought together by name before any of it is made into parameters.
+"""Sources of a space: its entries and those of the spaces that it extends, merged by name before they are parsed.
 
-What follows overrides what it extends: a parameter in full, or, where its mapping has none of `type`, `choices` and
-`value`, key by key. An override that says nothing of `when` keeps the condition, because whether a parameter
-exists is the model's affair; `when: null` takes it away.
+An entry overrides the one that it extends: a parameter in full, or, where its mapping has none of `type`, `choices` and
+`value`, key by key. An override without `when` keeps the condition, because the model decides
+whether a parameter exists; `when: null` removes it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _TRAPS: Mapping[str, str] = {"yes": "true", "on": "true", "no": "false", "off": 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing as written, and where: a constraint or a starting point.
+    """One item as written, and its place: a constraint or a starting point.
 
     Attributes:
-        inherited: whether it comes from a space that is extended.
+        inherited: whether it comes from an extended space.
     """
 
     content: Any
@@ -38,7 +38,7 @@ class Item:
     inherited: bool
 
     def make_problem(self, message: str, *keys: str | int) -> Problem:
-        """Return a problem with it, or with what stands at `keys` in it."""
+        """Return a problem with the item, or with the part at `keys`."""
         return self.document.make_problem((*self.path, *keys), message)
 
 
@@ -48,8 +48,8 @@ class Entry(Item):
 
     Attributes:
         content: the keys of its full form: a list has become `choices`, a single value `value`.
-        places: where the value of each key stands.
-        kept: the keys that an override left as they were in the space that it extends.
+        places: place of the value of each key.
+        kept: the keys that an override took over from the space that it extends.
     """
 
     content: Mapping[str, Any]
@@ -57,7 +57,7 @@ class Entry(Item):
     kept: frozenset[str] = frozenset()
 
     def make_problem(self, message: str, *keys: str | int) -> Problem:
-        """Return a problem with the parameter, or with what stands at `keys` in its full form."""
+        """Return a problem with the parameter, or with the part at `keys` of its full form."""
         if keys and keys[0] in self.places and keys[0] not in self.kept:
             document, path = self.places[str(keys[0])]
             return document.make_problem((*path, *keys[1:]), message)
@@ -66,7 +66,7 @@ class Entry(Item):
 
 @dataclass
 class SpaceSource:
-    """All that was written, in order."""
+    """Entries of a space and of all that it extends, in order."""
 
     parameters: dict[str, Entry] = field(default_factory=dict)
     constraints: list[Item] = field(default_factory=list)
@@ -76,12 +76,12 @@ class SpaceSource:
 
 
 def collect_source(document: Document, at: KeyPath, folder: Path) -> SpaceSource:
-    """Return what the space at a key of a document says, and what it extends says.
+    """Return the source of the space at a key of a document, with all spaces that it extends.
 
     Args:
         document: the document that holds the space.
-        at: where in it the space stands.
-        folder: what paths behind `extends` are relative to; in an extended file, it is that file's own folder.
+        at: path of the space in the document.
+        folder: base of the paths behind `extends`; in an extended file the base is the folder of that file.
     """
     written = SpaceSource()
     _take(written, document, at, folder, (_identify(document, folder),))
@@ -170,7 +170,7 @@ def _find(name: str, folder: Path) -> Document:
 
 
 def _identify(document: Document, folder: Path) -> str:
-    """Return what a document is known by when spaces extend each other: its full path where it is a file."""
+    """Return an identifier of a document, for cycles of `extends`: its full path where it is a file."""
     path = Path(document.file)
     try:
         return str(path.resolve()) if path.is_file() else str((folder / document.file).resolve())
@@ -204,7 +204,7 @@ def _make_entry(
 
 
 def _find_traps(entry: Entry) -> list[Problem]:
-    """Return problems for each yes, no, on and off without quotes, which YAML 1.1 took for booleans."""
+    """Return problems for each yes, no, on and off without quotes, which YAML 1.1 read as booleans."""
     choices = entry.content.get("choices")
     places = [("choices", index) for index in range(len(choices))] if isinstance(choices, list) else []
     problems = []

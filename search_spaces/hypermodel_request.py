@@ -67,7 +67,7 @@ class HyperparameterRequest:
 
 
 Known = MutableMapping[str, BaseDistribution]
-"""The distributions that an Optuna study has by name; kept up to date by `answer` and `make_optuna_defaults`."""
+"""The distributions that an Optuna study has by name; kept up to date by `suggest_value` and `make_optuna_defaults`."""
 
 
 def make_request(hyperparameter: Any) -> HyperparameterRequest:

@@ -1,4 +1,4 @@
-"""`keras_tuner.HyperParameters` that answers a hypermodel with a trial's values, so that it runs unchanged.
+"""`keras_tuner.HyperParameters` with the values of a trial, so that a hypermodel runs unchanged.
 
 Only workers import this module: KerasTuner imports Keras.
 """
@@ -17,42 +17,42 @@ Draw = Callable[[Any], Value]
 
 
 class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  # keras_tuner has no types
-    """Gives each named value where a hypermodel asks for it, and the hypermodel's own default elsewhere.
+    """Hyperparameters of one trial: given values where there are some, and the hypermodel's defaults elsewhere.
 
-    `_register` is overridden because it is the one place where KerasTuner turns a question into a value. The given
-    values are kept apart from `values`, which after a build holds what was asked for and is active.
+    `_register` is overridden because it is the one place where KerasTuner turns a request into a value. The given
+    values are stored apart from `values`, which after a build holds the active hyperparameters that were requested.
 
     Attributes:
         given: the trial's values by name.
-        asked: per name that the code asked for, what it declared, such as `Int from 1 to 4`.
+        requested: per requested name the declaration in the code, such as `Int from 1 to 4`.
     """
 
     def __init__(self, values: Mapping[str, Value], draw: Draw | None = None) -> None:
-        """Take a trial's values.
+        """Make the hyperparameters of a trial.
 
         Args:
-            values: by the hyperparameter's full name, name scopes included (`encoder/units`).
-            draw: supplies the value of a hyperparameter that `values` leaves out; its default where None.
+            values: values by full name, name scopes included (`encoder/units`).
+            draw: function for the value of a hyperparameter that `values` leaves out; its default where None.
         """
         super().__init__()
         self.given = dict(values)
-        self.asked: dict[str, str] = {}
+        self.requested: dict[str, str] = {}
         self._draw = draw
 
     def copy(self) -> TrialHyperParameters:
-        """Return an object of its own with the same questions, answers and given values.
+        """Return an independent object with the same requests, values and given values.
 
-        What is asked only of a copy keeps its default: so does KerasTuner, whose `tunable=False` relies on it.
+        A hyperparameter that only a copy requests has its default: KerasTuner's `tunable=False` relies on that.
         """
         other = TrialHyperParameters(self.given)
         known = keras_tuner.HyperParameters.from_config(self.get_config())
         other._hps, other._space, other.values = known._hps, known._space, known.values
-        other.asked = dict(self.asked)
+        other.requested = dict(self.requested)
         return other
 
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
         name = hyperparameter.name
-        self.asked.setdefault(name, _describe_declaration(hyperparameter))
+        self.requested.setdefault(name, _describe_declaration(hyperparameter))
         if self.is_active(hyperparameter) and name not in self.values:
             if name in self.given:
                 self.values[name] = convert_value(hyperparameter, self.given[name])
@@ -63,7 +63,7 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
 
 
 def _describe_declaration(hyperparameter: Any) -> str:
-    """Return what the code asks for, in words."""
+    """Return the declaration in the code, in words."""
     kind = _find_kind(hyperparameter)
     if kind in ("Int", "Float"):
         every = hyperparameter.step is None or (kind, hyperparameter.step) == ("Int", 1)
@@ -78,7 +78,7 @@ def _describe_declaration(hyperparameter: Any) -> str:
 def convert_value(hyperparameter: Any, value: Value) -> Value:
     """Return the value in the type that the code expects.
 
-    A declared range replaces the one in the code, so a value outside of the latter is fine; another type is not.
+    A range in the space replaces the one in the code, so a value outside of the latter is valid; another type is not.
 
     Raises:
         InputError: if the value is of another type.
@@ -91,14 +91,14 @@ def convert_value(hyperparameter: Any, value: Value) -> Value:
     if kind == "Boolean" and isinstance(value, bool):
         return value
     if kind in ("Choice", "Fixed"):
-        # KerasTuner keeps true and false of a Choice as 1 and 0.
+        # KerasTuner stores true and false of a Choice as 1 and 0.
         alike = (
             choice for choice in hyperparameter.values if is_same(choice, value) or is_same(choice, _make_int(value))
         )
         return next(alike, value)
     expected = {"Int": "a whole number", "Float": "a number", "Boolean": "true or false"}[kind]
     message = (
-        f"the model asks for {expected} ({_describe_declaration(hyperparameter)}), the space gives {describe(value)}"
+        f"the model requests {expected} ({_describe_declaration(hyperparameter)}), the space gives {describe(value)}"
     )
     raise InputError(Problem(message, f"space.{hyperparameter.name}"))
 
@@ -108,6 +108,6 @@ def _make_int(value: Value) -> Value:
 
 
 def _find_kind(hyperparameter: Any) -> str:
-    """Return which of KerasTuner's five kinds it is, also for a subclass of one."""
+    """Return the kind, one of KerasTuner's five, also for a subclass of one."""
     kinds = ("Int", "Float", "Boolean", "Choice", "Fixed")
     return next(name for cls in type(hyperparameter).__mro__ if (name := cls.__name__) in kinds)

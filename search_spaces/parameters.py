@@ -1,4 +1,4 @@
-"""The four kinds of parameter: float, int, categorical and fixed; frozen, and checked when they are made.
+"""Parameters of four kinds: float, int, categorical and fixed; frozen, and checked on construction.
 
 Numbers with a `step` take the values low, low + step, low + 2 step, ... up to high; with `log` and a `step` they take
 low, low x step, low x step^2, ... as in KerasTuner. `high` itself is among them only if a step reaches it.
@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_./: -]{0,98}[A-Za-z0-9_])?")
 
 
 class Unset(Enum):
-    """Stands for a default that was not given, where null is a value."""
+    """Type of `UNSET`, a default that was not given, where null is a value."""
 
     UNSET = "unset"
 
@@ -38,7 +38,7 @@ UNSET: Final = Unset.UNSET
 
 
 class InvalidSpaceError(InputError):
-    """A parameter or space that cannot be, with where inside it the faults are."""
+    """An invalid parameter or space, with the faults and their keys inside it."""
 
     def __init__(self, inside: tuple[str, ...], faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -71,7 +71,7 @@ class Float:
 
     @property
     def count(self) -> int | None:
-        """How many values there are; None without a step."""
+        """Number of values; None without a step."""
         if self.step is None:
             return None
         if self.log:
@@ -98,7 +98,7 @@ class Float:
         return min(max(index, 0), self.count - 1)
 
     def contains(self, value: object) -> bool:
-        """Say whether the parameter can take `value`."""
+        """Return whether the parameter can take `value`."""
         if not is_number(value) or not self.low <= value <= self.high:
             return False
         return self.step is None or math.isclose(
@@ -112,7 +112,7 @@ class Float:
         return tuple(_interpolate(self.low, self.high, share, self.log) for share in _divide_evenly(points))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameter as a study file writes it, in full."""
+        """Return the parameter in the full form of a study file."""
         return _number_to_dict("float", self)
 
 
@@ -139,7 +139,7 @@ class Int:
 
     @property
     def count(self) -> int:
-        """How many values there are."""
+        """Number of values."""
         if self.log and self.step is not None:
             return _count_log_steps(self.low, self.high, self.step) + 1
         return (self.high - self.low) // (self.step or 1) + 1
@@ -159,7 +159,7 @@ class Int:
         return min(max(index, 0), self.count - 1)
 
     def contains(self, value: object) -> bool:
-        """Say whether the parameter can take `value`."""
+        """Return whether the parameter can take `value`."""
         if not is_number(value) or not isinstance(value, int) or not self.low <= value <= self.high:
             return False
         return self.get_value(self.find_index(value)) == value
@@ -172,7 +172,7 @@ class Int:
         return tuple(self.get_value(index) for index in _spread_indexes(self.count, points))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameter as a study file writes it, in full."""
+        """Return the parameter in the full form of a study file."""
         return _number_to_dict("int", self)
 
 
@@ -200,7 +200,7 @@ class Categorical:
         return self.choices
 
     def contains(self, value: object) -> bool:
-        """Say whether the parameter can take `value`."""
+        """Return whether the parameter can take `value`."""
         return _is_value(value) and make_key(value) in self._keys
 
     @cached_property
@@ -208,7 +208,7 @@ class Categorical:
         return frozenset(map(make_key, self.choices))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameter as a study file writes it, in full."""
+        """Return the parameter in the full form of a study file."""
         written: dict[str, Any] = {"type": "categorical", "choices": list(self.choices)}
         if self.default is not UNSET:
             written["default"] = self.default
@@ -217,7 +217,7 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Fixed:
-    """A value that is not searched. It is given to the model, and shown, like any other."""
+    """A value that is not searched; the model receives it, and tables show it, like any other."""
 
     name: str
     value: Value
@@ -238,11 +238,11 @@ class Fixed:
         return (self.value,)
 
     def contains(self, value: object) -> bool:
-        """Say whether `value` is the fixed one."""
+        """Return whether `value` is the fixed one."""
         return _is_value(value) and is_same(value, self.value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameter as a study file writes it, in full."""
+        """Return the parameter in the full form of a study file."""
         return _add_when({"type": "fixed", "value": self.value}, self.when)
 
 
@@ -250,25 +250,25 @@ Parameter = Float | Int | Categorical | Fixed
 
 
 def has_default(parameter: Parameter) -> bool:
-    """Say whether a searched parameter was given a default."""
+    """Return whether a searched parameter was given a default."""
     if isinstance(parameter, Categorical):
         return parameter.default is not UNSET
     return not isinstance(parameter, Fixed) and parameter.default is not None
 
 
 def is_numeric(parameter: Parameter) -> bool:
-    """Say whether all values of a parameter are numbers."""
+    """Return whether all values of a parameter are numbers."""
     return all(is_number(value) for value in parameter.bounds)
 
 
 def can_hold(parameter: Parameter, conditions: Iterable[Condition]) -> bool:
-    """Say whether some value of a parameter passes all conditions on it."""
+    """Return whether some value of a parameter passes all conditions on it."""
     tests = tuple(conditions)
     return any(all(test.holds(value) for test in tests) for value in _list_candidates(parameter, tests))
 
 
 def find_value_fault(parameter: Parameter, value: object) -> str | None:
-    """Return what keeps a parameter from taking `value`, in words; None if it can."""
+    """Return the reason why a parameter cannot take `value`, in words; None if it can."""
     if parameter.contains(value):
         return None
     if isinstance(parameter, (Categorical, Fixed)):
@@ -378,7 +378,7 @@ def _find_number_fault(value: object, *, whole: bool) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return f"expected a finite number, got {value}"
     if whole and abs(value) > EXACT:
-        return f"expected a whole number of at most 2**53 ({EXACT}), beyond which not all are told apart"
+        return f"expected a whole number of at most 2**53 ({EXACT}), beyond which not all are distinct"
     if whole and isinstance(value, float):
         hint = f"write {int(value)}" if value.is_integer() else "use `type: float` for fractions"
         return f"expected a whole number, got {value}; {hint}"
@@ -411,7 +411,7 @@ def _find_choices_faults(choices: object) -> list[Fault]:
 
 def _find_repeated_choices(choices: tuple[Value, ...]) -> list[Fault]:
     faults = []
-    seen: dict[Value, Value] = {}  # a dict, like Optuna, takes true for 1
+    seen: dict[Value, Value] = {}  # to a dict, as to Optuna, true equals 1
     for index, choice in enumerate(choices):
         if choice not in seen:
             seen[choice] = choice
@@ -419,7 +419,7 @@ def _find_repeated_choices(choices: tuple[Value, ...]) -> list[Fault]:
             faults.append(Fault(("choices", index), f"the choice {format_value(choice)} is there twice; remove one"))
         else:
             both = f"{format_value(seen[choice])} and {format_value(choice)}"
-            faults.append(Fault(("choices", index), f"{both} cannot be told apart in one list; leave one out"))
+            faults.append(Fault(("choices", index), f"{both} are one choice to Optuna; leave one out"))
     return faults
 
 

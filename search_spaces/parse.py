@@ -1,8 +1,8 @@
-"""From the `space` of a study file to a checked `Space`: every problem with its place, all found in one go.
+"""Parser of the `space` of a study file into a checked `Space`; it reports all problems at once, with their places.
 
-What an extended space brings, and what no longer fits what overrides it, goes without a word: a parameter whose
-condition can no longer hold, a constraint on a dropped parameter, a starting point outside of the new ranges. What
-is written in the study file itself must fit.
+Entries of an extended space that no longer fit the entries that override it are dropped without a note: a parameter
+whose condition can no longer hold, a constraint on a dropped parameter, a starting point outside of the new ranges.
+Entries of the study file itself must fit.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ _OTHER_TYPES: Mapping[str, str] = {
 def parse_space(
     document: Document, at: KeyPath = ("space",), *, family_space: str | None = None, folder: Path | None = None
 ) -> Space:
-    """Return the space that stands at a key of a document.
+    """Return the space at a key of a document.
 
     Args:
         document: a study file, or a file that holds a space alone.
         at: path of the space; () for a file that holds a space alone.
-        family_space: name of the shipped space that holds where there is none, or an empty one.
-        folder: what paths behind `extends` are relative to; the folder of the document's file where None.
+        family_space: name of the shipped space that is used where there is none, or an empty one.
+        folder: base of the paths behind `extends`; the folder of the document's file where None.
 
     Raises:
         InputError: with every problem found.
@@ -90,12 +90,12 @@ def parse_space(
 
 
 def parse_space_dict(written: Mapping[str, Any], *, name: str = "", folder: Path | None = None) -> Space:
-    """Return the space that plain data describes, written as in a study file.
+    """Return the space that plain data describes, in the form of a study file.
 
     Args:
-        written: parameters by name, and the space's own keys.
-        name: what problems call it; they have dotted paths and no lines.
-        folder: what paths behind `extends` are relative to; the current folder where None.
+        written: parameters by name, and the keys of the space itself.
+        name: name of the space in problems, which have dotted paths and no lines.
+        folder: base of the paths behind `extends`; the current folder where None.
 
     Raises:
         InputError: with every problem found.
@@ -106,14 +106,14 @@ def parse_space_dict(written: Mapping[str, Any], *, name: str = "", folder: Path
 
 @dataclass(frozen=True)
 class _ParsedParameter:
-    """A parameter and what it was made of."""
+    """A parameter and its entry."""
 
     parameter: Parameter
     entry: Entry
 
 
 class _Builder:
-    """Makes a space of what was written, collecting problems."""
+    """Builder of a space from its source; it collects problems."""
 
     def __init__(self, written: SpaceSource, document: Document, at: KeyPath) -> None:
         self._written = written
@@ -141,7 +141,7 @@ class _Builder:
     # Parameters -----------------------------------------------------------------------------------------------
 
     def _make_parameters(self) -> dict[str, _ParsedParameter]:
-        """Return every parameter that could be made, repeated ones once per layer."""
+        """Return every valid parameter, repeated ones once per layer."""
         single: dict[str, _ParsedParameter] = {}
         for name, entry in self._written.parameters.items():
             if (parameter := self._make_parameter(name, entry)) is not None:
@@ -278,7 +278,7 @@ class _Builder:
     # Problems -------------------------------------------------------------------------------------------------
 
     def _drop_failed(self, made: Mapping[str, _ParsedParameter]) -> dict[str, _ParsedParameter]:
-        """Return the parameters that need none of those with problems, whose absence is no problem of its own."""
+        """Return the parameters that depend on no invalid one: those would only repeat its problem."""
         sound = dict(made)
         lost = True
         while lost:
@@ -324,10 +324,10 @@ def _find_key_problems(entry: Entry, kind: str) -> list[Problem]:
 
 
 def _make_fitting(kind: str, name: str, entry: Entry, when: tuple[Condition, ...]) -> Parameter:
-    """Return the parameter, without a default that an override kept and that no longer fits.
+    """Return the parameter, without an inherited default that no longer fits.
 
     Raises:
-        InvalidSpaceError: if what was written cannot be.
+        InvalidSpaceError: if the entry is invalid.
     """
     try:
         return _construct(kind, name, entry.content, when)
@@ -359,7 +359,7 @@ def _make_layer_conditions(when: tuple[Condition, ...], by: str, number: int, al
 def _is_valid_point(
     point: Mapping[str, Any], made: Mapping[str, _ParsedParameter], rules: Iterable[Constraint]
 ) -> bool:
-    """Say whether a known point is still one: of values that parameters take, where they exist, keeping constraints."""
+    """Return whether a point is still valid: each value of an existing parameter, and all constraints satisfied."""
     for name, value in point.items():
         if name not in made or not made[name].parameter.contains(value):
             return False
@@ -370,7 +370,7 @@ def _is_valid_point(
 
 
 def _remove_lapsed(made: Mapping[str, _ParsedParameter]) -> dict[str, _ParsedParameter]:
-    """Fit what is inherited to what overrides it: values that a parent no longer has, parents that are gone."""
+    """Remove inherited conditions and parameters that no longer fit: lost values of a parent, lost parents."""
     fitted = dict(made)
     changed = True
     while changed:

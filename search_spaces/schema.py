@@ -1,7 +1,7 @@
 """The JSON Schema of a space, for completion and checks in an editor while it is written.
 
-It refuses what can be seen in one place: unknown keys, wrong types, empty or repeated choices, values out of bounds.
-What needs two places to be seen (low above high, a parent that does not exist) only `parse` refuses.
+It refuses problems of one place: unknown keys, wrong types, empty or repeated choices, values out of bounds.
+Problems across two places (low above high, a parent that does not exist) only `parse` refuses.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CHOICES: Final = {
 
 
 def make_space_schema() -> dict[str, Any]:
-    """Return the JSON Schema of what stands behind a study file's `space`."""
+    """Return the JSON Schema of the `space` of a study file."""
     return {
         "type": "object",
         "description": "The search space; the family's shipped space when left out.",
@@ -119,7 +119,7 @@ def _make_mapping(kind: str, keys: Mapping[str, Any], needed: tuple[str, ...]) -
 
 
 def _make_override() -> dict[str, Any]:
-    """Return what may stand without a type: keys that change those of a parameter in the extended space."""
+    """Return the schema of a mapping without a type: keys that change a parameter of the extended space."""
     numbers = {name: {"type": "number"} for name in ("low", "high")}
     return {
         "type": "object",

@@ -1,4 +1,4 @@
-"""The spaces that come with kerastudy, one YAML file each; a file's opening comment says where its ranges come from."""
+"""Shipped spaces, one YAML file each; the opening comment of a file gives the sources of its ranges."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def list_shipped() -> tuple[str, ...]:
 
 @cache
 def read_shipped(name: str) -> Document:
-    """Return a shipped space as written.
+    """Return the document of a shipped space.
 
     Raises:
         InputError: if there is none of that name.
@@ -31,5 +31,5 @@ def read_shipped(name: str) -> Document:
 
 
 def read_shipped_text(name: str) -> str:
-    """Return a shipped space's file, its comments included."""
+    """Return the text of a shipped space, with its comments."""
     return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")

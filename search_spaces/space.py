@@ -1,6 +1,6 @@
-"""A search space: parameters with their conditions, constraints between them, and points known to be good.
+"""Search space: parameters with their conditions, constraints between them, and initial values.
 
-Only active parameters exist in a trial: those whose conditions hold, and whose parents are active themselves. Nothing
+Only active parameters exist in a trial: those whose conditions hold, and whose parents are active too. Nothing
 is padded.
 """
 
@@ -56,9 +56,9 @@ class Space:
     """A checked search space.
 
     Attributes:
-        declared: the parameters, brought into an order in which parents come before their children.
-        constraints: what the values of a trial must keep.
-        start_from: points to try first; a parameter that a point leaves out takes its default or is drawn.
+        declared: the parameters, sorted so that parents come before their children.
+        constraints: conditions on the values of a trial.
+        start_from: points to try first; a parameter that a point leaves out has its default or is drawn.
     """
 
     declared: tuple[Parameter, ...] = ()
@@ -72,7 +72,7 @@ class Space:
         if faults:
             raise InvalidSpaceError((), faults)
         object.__setattr__(self, "declared", _sort_parents_first(self.declared))
-        self.__dict__.pop("parameters", None)  # made while checking, in the order given
+        self.__dict__.pop("parameters", None)  # cached by the checks, in the order before the sort
 
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
@@ -85,7 +85,7 @@ class Space:
         return tuple(self.parameters)
 
     def is_active(self, parameter: Parameter, values: Mapping[str, Value]) -> bool:
-        """Say whether a parameter exists beside the values of the active ones before it."""
+        """Return whether a parameter is active, given the values of the active ones before it."""
         return all(test.parent in values and test.holds(values[test.parent]) for test in parameter.when)
 
     def find_active(self, values: Mapping[str, Value]) -> tuple[str, ...]:
@@ -106,16 +106,16 @@ class Space:
         return tuple(constraint.text for constraint in self.constraints if not constraint.holds(values))
 
     def make_defaults(self) -> dict[str, Value]:
-        """Return the defaults of what is then active, fixed values included; nothing where no default was given.
+        """Return the defaults of the parameters that are then active, fixed values included; empty without any default.
 
-        A parameter without a default is left out, and so is what depends on it.
+        A parameter without a default is left out, and so are its children.
         """
         if not any(has_default(parameter) for parameter in self.declared):
             return {}
         return self._complete({})
 
     def list_points(self) -> tuple[dict[str, Value], ...]:
-        """Return what to try first: the defaults together, if they keep the constraints, then `start_from`."""
+        """Return the points to try first: the defaults, if they satisfy the constraints, then `start_from`."""
         defaults = self.make_defaults()
         first = [defaults] if defaults and not self.find_violations(defaults) else []
         points = (self._complete(point) for point in self.start_from)
@@ -144,10 +144,10 @@ class Space:
 
 
 def find_obstacle(parameter: Parameter, parameters: Mapping[str, Parameter]) -> Condition | None:
-    """Return a condition that keeps a parameter from ever being active; None if it can be.
+    """Return a condition that prevents a parameter from ever being active; None if it can be.
 
-    All conditions of all its ancestors must hold together; constraints are not looked at. A condition that an ancestor
-    alone has on a parameter is left to the check of that ancestor.
+    All conditions of all its ancestors must hold together; constraints are ignored. A condition that only an ancestor
+    has on a parameter is left to the check of that ancestor.
     """
     tests: dict[str, list[Condition]] = {}
     waiting = [parameter]
@@ -211,7 +211,7 @@ def _find_parent_faults(declared: tuple[Parameter, ...]) -> list[Fault]:
 
 
 def _find_test_fault(parent: Parameter, test: Condition) -> str | None:
-    """Return what makes a test senseless for its parent: a value that it never has, or text compared by size."""
+    """Return the fault of a test on its parent: a value that it never has, or text compared by size."""
     if test.operator in ("in", "not in"):
         for value in test.operand:
             if not parent.contains(value):

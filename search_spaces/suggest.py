@@ -1,11 +1,11 @@
-"""A space and an Optuna trial make a trial's values; and what of a space needs no Optuna: its grid and its extremes.
+"""Values of a trial, drawn from a space by Optuna; and the grid and the extremes of a space.
 
-Parameters have their own names in Optuna, with two exceptions: fixed ones are not there at all, and one with steps
-that Optuna refuses (`log` with a `step`) is there as the number of its steps, under `<name>#idx`.
+Parameters have the same names in Optuna, with two exceptions: fixed ones do not exist there, and one with steps that
+Optuna refuses (`log` with a `step`) is drawn as the number of its steps, under `<name>#idx`.
 
-Constraints are checked once all values are drawn: Optuna's samplers know nothing of them. A point that breaks one is
-rejected before any training, and the next is asked for. Optuna keeps the values that it has drawn for a trial, so a
-new draw takes a new trial of Optuna's.
+Constraints are checked after all values are drawn: Optuna's samplers do not use them. A point that breaks one is
+rejected before any training, and the next one is drawn. Optuna stores the values that it has drawn for a trial, so a
+new draw takes a new Optuna trial.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _POINTS = 9
 _LONGEST_STEPS = 1000
 
 
-class ConstraintViolation(Exception):  # noqa: N818  # an answer to a drawn point, not a failure
+class ConstraintViolation(Exception):  # noqa: N818  # an outcome of a draw, not a failure
     """A drawn point breaks constraints of the space; no training is started with it.
 
     Attributes:
         values: the point's active values.
-        constraints: those that it breaks, as written.
+        constraints: the broken ones, as written.
     """
 
     def __init__(self, values: Mapping[str, Value], constraints: tuple[str, ...]) -> None:
@@ -47,7 +47,7 @@ class ConstraintViolation(Exception):  # noqa: N818  # an answer to a drawn poin
 def suggest(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Value]:
     """Return a trial's active values, fixed ones included, parents first.
 
-    Asked again for the same trial it returns the same values.
+    A second call for the same trial returns the same values.
 
     Raises:
         ConstraintViolation: if the values break a constraint.
@@ -82,7 +82,7 @@ def make_distribution(parameter: Parameter) -> tuple[str, BaseDistribution] | No
 
 
 def make_optuna_point(space: Space, point: Mapping[str, Value]) -> dict[str, Value]:
-    """Return values of a space as `optuna.Study.enqueue_trial` takes them."""
+    """Return values of a space in the form of `optuna.Study.enqueue_trial`."""
     given: dict[str, Value] = {}
     for name, value in point.items():
         parameter = space.parameters[name]
@@ -95,7 +95,7 @@ def make_optuna_point(space: Space, point: Mapping[str, Value]) -> dict[str, Val
 
 
 def generate_grid(space: Space, *, resolution: int = 5) -> Iterator[dict[str, Value]]:
-    """Yield every distinct combination of active values that keeps the constraints, first parameters slowest.
+    """Yield every distinct combination of active values that satisfies the constraints; first parameters vary slowest.
 
     A range contributes `resolution` values, spread evenly (on a logarithmic scale for `log`); all of its values where
     there are no more, or where it has a step and at most 1000 of them.
@@ -104,9 +104,9 @@ def generate_grid(space: Space, *, resolution: int = 5) -> Iterator[dict[str, Va
 
 
 def find_smallest(space: Space) -> dict[str, Value]:
-    """Return the active values at the small end: low numbers, false, the text that brings the fewest parameters.
+    """Return the active values at the small end: low numbers, false, the text with the fewest child parameters.
 
-    Where these break a constraint, the nearest such values that keep all of them, if a search in bounds finds any.
+    Where these break a constraint, the nearest values that satisfy all of them, if a bounded search finds any.
     """
     return _find_extreme(space, largest_first=False)
 
@@ -120,15 +120,15 @@ def _suggest_parameter(parameter: Parameter, trial: optuna.trial.BaseTrial) -> V
     found = make_distribution(parameter)
     if isinstance(parameter, Fixed) or found is None:
         return parameter.bounds[0]
-    name, asked = found
+    name, declared = found
     if isinstance(parameter, Categorical):
         choice: Value = trial.suggest_categorical(name, parameter.choices)
         return choice
-    if isinstance(asked, FloatDistribution):
-        drawn: float = trial.suggest_float(name, asked.low, asked.high, step=asked.step, log=asked.log)
+    if isinstance(declared, FloatDistribution):
+        drawn: float = trial.suggest_float(name, declared.low, declared.high, step=declared.step, log=declared.log)
     else:
-        assert isinstance(asked, IntDistribution)
-        drawn = trial.suggest_int(name, asked.low, asked.high, step=asked.step, log=asked.log)
+        assert isinstance(declared, IntDistribution)
+        drawn = trial.suggest_int(name, declared.low, declared.high, step=declared.step, log=declared.log)
     if _is_indexed(parameter):
         return parameter.get_value(int(drawn))
     # Optuna adds steps up in floating point: 0.30000000000000004 for 0.3.
@@ -136,7 +136,7 @@ def _suggest_parameter(parameter: Parameter, trial: optuna.trial.BaseTrial) -> V
 
 
 def _is_indexed(parameter: Int | Float) -> bool:
-    """Say whether it is the number of a step that is drawn, because Optuna cannot draw the steps themselves."""
+    """Return whether it is the number of a step that is drawn, because Optuna cannot draw the steps themselves."""
     if parameter.step is None or parameter.count is None:
         return False
     if parameter.log or isinstance(parameter, Int):
@@ -145,10 +145,10 @@ def _is_indexed(parameter: Int | Float) -> bool:
 
 
 def can_draw_steps(low: float, last: float, step: float) -> bool:
-    """Say whether Optuna finds that the steps of a float end at `last`, and knows the values between for its own.
+    """Return whether Optuna's steps of a float end at `last`, and whether it accepts the values between.
 
     Optuna divides the range by the step in decimal digits, where 3 x 0.3333333333333333 is not 1. It counts the steps
-    to a value in floating point, and takes it for none of its own from 1e-8 of a step on.
+    to a value in floating point, and rejects a value that is 1e-8 of a step off.
     """
     first, end, size = (Decimal(str(value)) for value in (low, last, step))
     return (end - first) % size == 0 and size >= _FINEST * max(abs(first), abs(end))
@@ -167,9 +167,9 @@ def _generate_combinations(
     """Yield the combinations depth first, leaving a branch as soon as it breaks a constraint.
 
     Args:
-        space: whose active parameters are combined.
-        values_of: the values of a parameter, in the order in which they are tried.
-        tries: number of values that are tried before the search is given up.
+        space: the space whose active parameters are combined.
+        values_of: function for the values of a parameter, in the order of the tries.
+        tries: number of values that are tried before the search ends.
     """
     chosen: list[tuple[int, Iterator[Value]]] = []
     values: dict[str, Value] = {}
@@ -192,7 +192,7 @@ def _find_next_active(space: Space, values: Mapping[str, Value], position: int) 
 
 
 def _advance(space: Space, chosen: list[tuple[int, Iterator[Value]]], values: dict[str, Value]) -> int | None:
-    """Give the latest parameter its next value; return where to go on, None if it has to be tried again."""
+    """Give the latest parameter its next value; return the position to continue at, None for another try."""
     position, left = chosen[-1]
     name = space.declared[position].name
     values.pop(name, None)
@@ -228,7 +228,7 @@ def _group_children(space: Space) -> dict[str, list[Condition]]:
 
 
 def _rank_choice(value: Value, children: Iterable[Condition]) -> tuple[int, float]:
-    """Return what choices are ordered by: null, then numbers and false and true, then text by what it brings."""
+    """Return the rank of a choice: null, then numbers and false and true, then text by its number of children."""
     if isinstance(value, str):
         return 2, sum(test.holds(value) for test in children)
     return (0, 0) if value is None else (1, value)

@@ -19,11 +19,11 @@ class Document:
     """Plain data with the place of every key.
 
     Attributes:
-        data: the top level: dict, list, str, int, float, bool and None all the way down.
-        file: what messages call the file.
-        key_places: per path, where the key (in a list, the item) stands.
-        value_places: per path, where its value begins.
-        unquoted: paths of the values that are text and written without quotes.
+        data: dict, list, str, int, float, bool and None on every level.
+        file: name of the file in messages.
+        key_places: per path the place of the key (in a list, of the item).
+        value_places: per path the start of its value.
+        unquoted: paths of the text values that are written without quotes.
     """
 
     data: dict[str, Any]
@@ -33,9 +33,9 @@ class Document:
     unquoted: frozenset[KeyPath] = field(default=frozenset(), repr=False)
 
     def find_place(self, path: KeyPath) -> Place | None:
-        """Return where a problem with `path` is shown: at a plain value, or at the key of a mapping, list or null.
+        """Return the place of a problem with `path`: a plain value, or the key of a mapping, list or null.
 
-        For a path that is not in the file it is the nearest one above it that is; None for data without a file.
+        For a path that is not in the file it is the nearest path above; None for data without a file.
         """
         path = tuple(path)
         if path in self.value_places and isinstance(self.get(path), (str, int, float)):
@@ -43,7 +43,7 @@ class Document:
         return self.find_key_place(path)
 
     def find_key_place(self, path: KeyPath) -> Place | None:
-        """Return where the key itself stands, or the nearest known one above it."""
+        """Return the place of the key, or of the nearest known key above it."""
         path = tuple(path)
         while path not in self.key_places and path:
             path = path[:-1]
@@ -54,40 +54,40 @@ class Document:
         return Problem(message, format_path(path), self.find_place(path))
 
     def make_key_problem(self, path: KeyPath, message: str) -> Problem:
-        """Return a problem with a key, not with its value."""
+        """Return a problem with a key instead of its value."""
         return Problem(message, format_path(path), self.find_key_place(path))
 
     def get(self, path: KeyPath, default: object = None) -> Any:
         """Return the data at `path`."""
-        here: Any = self.data
+        found: Any = self.data
         for part in path:
-            known = here if isinstance(here, dict) else range(len(here)) if isinstance(here, list) else ()
+            known = found if isinstance(found, dict) else range(len(found)) if isinstance(found, list) else ()
             if part not in known:
                 return default
-            here = here[part]
-        return here
+            found = found[part]
+        return found
 
     def replace_value(self, path: KeyPath, value: object, file: str) -> Document:
-        """Return the document with one value set, its place being `file` as a whole (such as `--set a.b=1`).
+        """Return the document with one value set; its place is `file` as a whole (such as `--set a.b=1`).
 
-        A part of `path` made of digits counts in a list. Mappings on the way are made where they are missing.
+        A part of `path` made of digits is an index in a list. Missing mappings on the path are created.
 
         Raises:
-            InputError: if something on the way is neither mapping nor list, a list is too short, or the way too long.
+            InputError: if a part of the path is neither mapping nor list, a list is too short, or the path too long.
         """
         if len(path) > MAX_DEPTH:
             raise InputError(Problem(f"the key is nested deeper than {MAX_DEPTH} levels", file))
         value = _copy_plain(value, file)
         data, path = _set_value(self.data, tuple(path), value, file)
-        here = Place(file, 0, 0)
-        kept = {known: place for known, place in self.key_places.items() if known[: len(path)] != path}
-        values = {known: place for known, place in self.value_places.items() if known[: len(path)] != path}
-        made = {path[: length + 1]: here for length in range(len(path)) if path[: length + 1] not in kept}
+        place = Place(file, 0, 0)
+        kept = {known: other for known, other in self.key_places.items() if known[: len(path)] != path}
+        values = {known: other for known, other in self.value_places.items() if known[: len(path)] != path}
+        made = {path[: length + 1]: place for length in range(len(path)) if path[: length + 1] not in kept}
         return replace(
             self,
             data=data,
             key_places={**kept, **made},
-            value_places={**values, path: here},
+            value_places={**values, path: place},
             unquoted=frozenset(known for known in self.unquoted if known[: len(path)] != path),
         )
 
@@ -96,7 +96,7 @@ def make_document(data: object, file: str = "") -> Document:
     """Return a document for data made in Python; its problems have paths, but no places.
 
     Raises:
-        InputError: if it is not a mapping with text keys, or holds what a study file cannot hold.
+        InputError: if it is not a mapping with text keys, or has values that a study file cannot hold.
     """
     plain = _copy_plain(data, file)
     if not isinstance(plain, dict):

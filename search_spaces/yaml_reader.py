@@ -1,8 +1,8 @@
-"""Reads YAML 1.2 or JSON text into plain data, and knows where in the file every key stands.
+"""Reader of YAML 1.2 and JSON text: plain data, with the place of every key.
 
-Only what a reader can see on the page is accepted: no anchors, tags, merge keys or directives, no key twice. The
-text is read as a stream of ruamel's events and not as ruamel's nodes, so that depth, size and aliases are refused
-as soon as they are seen; nesting costs the parser time that grows with the square of the depth.
+The page must show all there is: anchors, tags, merge keys, directives and repeated keys are refused. The text is read
+as a stream of ruamel's events, not of its nodes, so that depth, size and aliases are refused as soon as they occur:
+the time of the parser grows with the square of the depth.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_document(path: Path) -> Document:
     """Read a YAML or JSON file.
 
     Raises:
-        InputError: if it cannot be read, or its text is not what `parse_document` takes.
+        InputError: if it cannot be read, or `parse_document` refuses its text.
     """
     file = str(path)
     try:
@@ -81,11 +81,11 @@ def parse_document(text: str, file: str) -> Document:
     """Read YAML 1.2 or JSON text whose top level is a mapping.
 
     Args:
-        text: what the file holds.
-        file: what messages call it; a name that ends in `.json` makes it JSON and nothing more.
+        text: content of the file.
+        file: name of the file in messages; behind a name that ends in `.json` only JSON is accepted.
 
     Raises:
-        InputError: with the place in the text, if it is not valid, or uses what is refused (see the module).
+        InputError: with the place in the text, if it is invalid, or has a refused feature (see the module).
     """
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_BYTES:
@@ -106,7 +106,7 @@ def parse_document(text: str, file: str) -> Document:
 
 @dataclass
 class _Open:
-    """A mapping or list that is being read: `key` is the key whose value comes next."""
+    """A mapping or list during the reading; the value of `key` comes next."""
 
     path: KeyPath
     into: dict[str, Any] | list[Any]
@@ -117,7 +117,7 @@ class _Open:
 
 
 class _Builder:
-    """Builds a `Document` from the parser's events, without recursion."""
+    """Builder of a `Document` from the parser's events, without recursion."""
 
     def __init__(self, text: str, file: str) -> None:
         self._text = text
@@ -151,7 +151,7 @@ class _Builder:
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             raise _make_error(self._file, line, column, _reword(error)) from None
         except (YAMLError, ValueError, OverflowError, LookupError, TypeError, AttributeError, AssertionError):
-            # Besides its own errors ruamel's scanner lets a few of Python's through for odd escapes and directives.
+            # For odd escapes and directives ruamel's scanner raises a few of Python's errors, not only YAMLError.
             raise _make_error(self._file, 1, 1, "this is not valid YAML") from None
 
     def _take(self, event: Event) -> None:
@@ -283,18 +283,18 @@ def _reword(error: MarkedYAMLError) -> str:
 
 
 def _find_json_error(text: str) -> json.JSONDecodeError | None:
-    """Return what keeps the text from being JSON; None if it is JSON."""
+    """Return the error of the text as JSON; None if it is JSON."""
     try:
         json.loads(text, parse_int=float)
     except json.JSONDecodeError as error:
         return error
     except RecursionError:
-        return None  # brackets far too deep, which the builder says with a place
+        return None  # brackets far too deep, which the builder reports with a place
     return None
 
 
 def _suggest_file(path: Path) -> str:
-    """Return a hint at a file next to a missing one that differs only in its ending."""
+    """Return a hint at a file beside a missing one that differs only in its ending."""
     for suffix in (".yaml", ".yml", ".json"):
         if path.suffix != suffix and path.with_suffix(suffix).is_file():
             return f'; did you mean "{path.with_suffix(suffix)}"?'

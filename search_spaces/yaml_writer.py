@@ -13,7 +13,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_#/ -]+")
 
 
 def to_yaml(data: object) -> str:
-    """Return plain data as YAML that `parse_document` reads back as the same."""
+    """Return plain data as YAML; `parse_document` reads the same data from it."""
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it as None
@@ -28,7 +28,7 @@ def to_yaml(data: object) -> str:
 
 
 def _represent_float(representer: Any, value: float) -> Any:
-    """Write a float so that every reader takes it for one: without a point, `1e-05` is text to YAML 1.1."""
+    """Write a float so that every reader reads a float: without a point, `1e-05` is text to YAML 1.1."""
     if math.isfinite(value):
         mantissa, exponent, power = repr(value).partition("e")
         text = f"{mantissa}{'' if '.' in mantissa else '.0'}{exponent}{power}"
@@ -38,7 +38,7 @@ def _represent_float(representer: Any, value: float) -> Any:
 
 
 def _represent_text(representer: Any, value: str) -> Any:
-    """Write text plainly only where no reader could take it for anything else."""
+    """Write text without quotes only where no reader could read another type."""
     simple = _PLAIN_KEY.fullmatch(value) and value[0].isalpha() and value == value.strip() and " #" not in value
     wordy = simple and value.lower() not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
     style = None if wordy else '"'

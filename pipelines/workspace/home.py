@@ -48,7 +48,7 @@ class Home:
 
     @property
     def is_initialized(self) -> bool:
-        """Say whether a study was ever submitted here."""
+        """Return whether a study was ever submitted here."""
         return "://" in self.store or (Path(self.store) / "kerastudy.db").exists()
 
     @property

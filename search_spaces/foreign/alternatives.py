@@ -1,7 +1,7 @@
-"""One parameter a name: other tools let a name stand for several parameters under different conditions, we do not.
+"""Separation of parameters that share a name: other tools allow it under different conditions, kerastudy does not.
 
-What is the same but for the values of one parent becomes one parameter; what differs gets a name of its own. The
-conditions of what depends on it follow, and those that another condition already implies are dropped.
+Parameters that differ only in the values of one parent become one parameter; others get separate names. The
+conditions of their children follow, and conditions that another condition already implies are dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Note = Callable[[KeyPath, str], None]
 
 @dataclass(frozen=True)
 class DeclaredParameter:
-    """A parameter and where in the file it stands; its conditions are lists of values, one for each parent."""
+    """A parameter and its place in the file; its conditions are lists of values, one for each parent."""
 
     parameter: Parameter
     path: KeyPath
@@ -31,7 +31,7 @@ class DeclaredParameter:
 
 
 def separate_names(declared: Iterable[DeclaredParameter], note: _Note) -> list[DeclaredParameter]:
-    """Return the parameters, each under a name of its own."""
+    """Return the parameters, each under a different name."""
     variants: dict[str, list[DeclaredParameter]] = {}
     for found in declared:
         _add(variants.setdefault(found.name, []), found, note)
@@ -56,7 +56,7 @@ def _add(alike: list[DeclaredParameter], found: DeclaredParameter, note: _Note) 
 
 
 def _join_conditions(one: tuple[Condition, ...], other: tuple[Condition, ...]) -> tuple[Condition, ...] | None:
-    """Return conditions that hold where either holds; None where no list of conditions says that."""
+    """Return conditions that hold where either holds; None where no list of conditions expresses that."""
     mine, theirs = ({test.parent: test.operand for test in tests} for tests in (one, other))
     if mine.keys() != theirs.keys():
         return None
@@ -70,7 +70,7 @@ def _join_conditions(one: tuple[Condition, ...], other: tuple[Condition, ...]) -
 def _rename_variants(
     variants: dict[str, list[DeclaredParameter]], note: _Note
 ) -> dict[str, list[tuple[DeclaredParameter, DeclaredParameter]]]:
-    """Return for each name its parameters, as they were and under their new names."""
+    """Return for each name its parameters: each under the old name and under the new one."""
     taken = set(variants)
     renamed: dict[str, list[tuple[DeclaredParameter, DeclaredParameter]]] = {}
     for name, alike in variants.items():
@@ -87,7 +87,7 @@ def _rename_variants(
 def _redirect_parents(
     found: DeclaredParameter, renamed: dict[str, list[tuple[DeclaredParameter, DeclaredParameter]]]
 ) -> DeclaredParameter:
-    """Return a parameter whose conditions name the one among several parents that exists where it does."""
+    """Return a parameter whose conditions name that parent, of several, which exists wherever the parameter does."""
     when = tuple(replace(test, parent=_find_parent(test, found, renamed)) for test in found.parameter.when)
     return replace(found, parameter=replace(found.parameter, when=when))
 
@@ -103,7 +103,7 @@ def _find_parent(
 
 
 def _prune_conditions(found: DeclaredParameter, by_name: dict[str, DeclaredParameter]) -> DeclaredParameter:
-    """Return a parameter without the conditions that its other parents have themselves."""
+    """Return a parameter without the conditions that its other parents have already."""
     when = found.parameter.when
     implied = {
         own

@@ -1,7 +1,7 @@
-"""The seam between other tools' formats and ours: what a format's module offers.
+"""Interface of the modules that read and write other tools' formats.
 
-What has no exact equivalent is replaced by the nearest thing that there is, and a note says so. Only what cannot be
-read is an error, with its place in the file.
+A setting without an exact equivalent is replaced by the nearest one, with a note. Only what cannot be read is an
+error, with its place in the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class ImportResult:
     """A space read from another tool's file.
 
     Attributes:
-        notes: what has no exact equivalent here, where it stands, and what was done instead.
+        notes: settings without an exact equivalent, their places, and the replacements.
     """
 
     space: Space
@@ -31,7 +31,7 @@ class ExportResult:
     """A space as another tool's file.
 
     Attributes:
-        notes: what the format cannot say, and what was done instead.
+        notes: settings that the format cannot express, and the replacements.
     """
 
     text: str
@@ -39,12 +39,12 @@ class ExportResult:
 
 
 class Format(Protocol):
-    """What each format's module offers.
+    """A format: what its module defines.
 
     Attributes:
-        NAME: what `--format` and `--export` call it.
-        TITLE: what messages call it.
-        LOOKS_LIKE: how a file of this format is told from others, in words.
+        NAME: its name for `--format` and `--export`.
+        TITLE: its name in messages.
+        LOOKS_LIKE: the marks of a file of this format, in words.
     """
 
     NAME: str
@@ -52,7 +52,7 @@ class Format(Protocol):
     LOOKS_LIKE: str
 
     def recognises(self, document: Document) -> bool:
-        """Say whether a document looks like this format."""
+        """Return whether a document looks like this format."""
         ...
 
     def read(self, document: Document) -> ImportResult:

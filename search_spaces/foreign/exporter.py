@@ -1,4 +1,4 @@
-"""What all formats are written with: notes on what each of them cannot say."""
+"""Tools of all writers of formats: notes on settings that a format cannot express."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from search_spaces.space import Space
 
 
 class Losses:
-    """Collects what a format cannot say, one note for all parameters that it is true of."""
+    """Collector of the settings that a format cannot express; one note for all parameters with the same loss."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._names: dict[str, list[str]] = {}
 
     def add(self, what: str, name: str) -> None:
-        """Say of a parameter what became of it."""
+        """Add a parameter to the note about a loss."""
         self._names.setdefault(what, []).append(name)
 
     def add_space(self, space: Space, *, defaults: bool = True, conditions: bool = True) -> None:
-        """Say what a format without constraints and starting points loses, and without defaults and conditions."""
+        """Add the losses of a format without constraints and starting points, or without defaults and conditions."""
         for parameter in space.declared:
             if conditions and parameter.when:
                 self.add("has no conditions; these are drawn in every trial", parameter.name)
@@ -43,12 +43,12 @@ class Losses:
         return replace(parameter, step=None)
 
     def make_notes(self) -> tuple[str, ...]:
-        """Return what was said."""
+        """Return one note for each loss."""
         return tuple(f"{self._title} {what}: {', '.join(names)}" for what, names in self._names.items())
 
 
 def steps_are_multiples(parameter: Float | Int) -> bool:
-    """Say whether a parameter's values are all the multiples of its step from its lowest to its highest."""
+    """Return whether a parameter's values are all the multiples of its step from its lowest to its highest."""
     return (
         parameter.step is not None
         and not parameter.log

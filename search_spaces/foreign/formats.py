@@ -1,4 +1,4 @@
-"""The formats of other tools that spaces are read from and written in: found by name, or by what a file looks like."""
+"""Registry of other tools' formats: found by name, or by the marks of a file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def detect_format(document: Document) -> Format:
     """Return the format that a document looks like.
 
     Raises:
-        InputError: if it looks like none, with what was looked for.
+        InputError: if it looks like none; the message lists the marks of each format.
     """
     if found := next((known for known in _FORMATS if known.recognises(document)), None):
         return found

@@ -1,4 +1,4 @@
-"""What all formats are read with: values with their places, parameters of them, and notes on what had to change."""
+"""Tools of all readers of formats: values with their places, parameters, and notes on replacements."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MIDDLE = 1.96  # standard deviations to both sides hold 95 % of a normal distri
 
 
 class Reader:
-    """Collects the parameters of one file, and what there is to say about them."""
+    """Collector of the parameters of one file, and of the notes on them."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -35,11 +35,11 @@ class Reader:
         self._problems: list[Problem] = []
 
     def note(self, path: KeyPath, message: str) -> None:
-        """Say what was done about something without an exact equivalent."""
+        """Add a note on the replacement of a setting without an exact equivalent."""
         self._notes.append(self.document.make_problem(path, message))
 
     def note_objective(self, path: KeyPath, metric: object, direction: object, target: object = None) -> None:
-        """Say where a study file names the objective."""
+        """Add a note on the place of the objective in a study file."""
         parts = [f"metric: {format_value(metric)}"] if isinstance(metric, str) else []
         parts += [f"direction: {direction}"] if direction in ("minimize", "maximize") else []
         budget = f" and `budget: {{target: {target}}}`" if is_number(target) else ""
@@ -58,7 +58,7 @@ class Reader:
             self._declared += [] if parameter is None else [DeclaredParameter(parameter, path)]
 
     def make_result(self, point: Mapping[str, Value] | None = None) -> ImportResult:
-        """Return all that was taken as a space; `point` becomes its starting point as far as it fits.
+        """Return the collected parameters as a space; `point` becomes its starting point as far as it fits.
 
         Raises:
             InputError: with every problem found.
@@ -79,7 +79,7 @@ class Reader:
     # What a file holds ----------------------------------------------------------------------------------------
 
     def read_mapping(self, path: KeyPath, example: str) -> dict[str, Any]:
-        """Return the mapping at `path`; `example` is what messages show.
+        """Return the mapping at `path`; messages show `example`.
 
         Raises:
             InputError: if there is none.
@@ -124,7 +124,7 @@ class Reader:
         return found
 
     def read_number(self, path: KeyPath, *, whole: bool = False, default: float | None = None) -> float:
-        """Return the number at `path`, also where it is written as text; a whole one is an `int`.
+        """Return the number at `path`, which may be written as text; a whole one is an `int`.
 
         Raises:
             InputError: if there is none.
@@ -136,7 +136,7 @@ class Reader:
         return int(value) if whole else value
 
     def make_error(self, path: KeyPath, message: str) -> InputError:
-        """Return an error about what stands at `path`."""
+        """Return an error about the value at `path`."""
         return InputError(self.document.make_problem(path, message))
 
     # Parameters -----------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class Reader:
         return name
 
     def make_fixed(self, name: str, path: KeyPath, when: When = ()) -> Parameter | None:
-        """Return the fixed parameter whose value stands at `path`; None for what is no single value."""
+        """Return the fixed parameter with the value at `path`; None for a list or a mapping."""
         value = self.document.get(path)
         if isinstance(value, (list, dict)):
             self.note(path, f"{describe(value)} cannot be a value here: {name} is left out")
@@ -159,7 +159,7 @@ class Reader:
     def make_choice(
         self, name: str, path: KeyPath, values: Iterable[Any], *, default: object = None, when: When = ()
     ) -> Parameter | None:
-        """Return the parameter that takes one of `values`; None where they are no single values."""
+        """Return the parameter that takes one of `values`; None where one of them is a list or a mapping."""
         choices = tuple(values)
         compound = next((value for value in choices if isinstance(value, (list, dict))), None)
         if compound is not None:
@@ -235,7 +235,7 @@ class Reader:
         return self.make_range(name, path, low, high, log=log, when=when)
 
     def compute_power(self, path: KeyPath, exponent: float) -> float:
-        """Return e to an exponent, without the noise in its last digits.
+        """Return e to the power of an exponent, without the noise in its last digits.
 
         Raises:
             InputError: if it is too large.
@@ -246,11 +246,11 @@ class Reader:
             raise self.make_error(path, f"e to the power of {exponent} is too large a number") from None
 
     def _remove_duplicates(self, name: str, path: KeyPath, choices: tuple[Value, ...]) -> tuple[Value, ...]:
-        """Return choices without those that are there already; to Optuna 1, 1.0 and true are one."""
+        """Return choices without duplicates; for Optuna 1, 1.0 and true are one."""
         kept: dict[Value, Value] = {}
         for choice in choices:
             if choice in kept:
-                both = f"{format_value(kept[choice])} and {format_value(choice)} cannot be told apart in one list"
+                both = f"{format_value(kept[choice])} and {format_value(choice)} are one choice to Optuna"
                 self.note(path, f"{both}: {name} takes {format_value(kept[choice])}")
             kept.setdefault(choice, choice)
         return tuple(kept)
@@ -266,13 +266,13 @@ class Reader:
 
 
 def make_valid_name(written: str) -> str:
-    """Return a parameter's name without what names here cannot hold."""
+    """Return a name with every character replaced that parameter names cannot hold."""
     name = _ODD.sub("_", written).strip(" ./:-")[:100].strip(" ./:-")
     return f"{name or 'parameter'}_" if name in ("", *RESERVED) else name
 
 
 def parse_number(text: str) -> int | float | None:
-    """Return the number that a text is, None if it is none."""
+    """Return the number that a text stands for, None if it is not a number."""
     for read in (int, float):
         try:
             return read(text) if "_" not in text and len(text) < 400 else None
@@ -286,7 +286,7 @@ def _make_whole(value: float) -> Any:
 
 
 def _add_starting_point(space: Space, point: Mapping[str, Value]) -> Space:
-    """Return the space with a point to start from, if what of it fits differs from the defaults."""
+    """Return the space with a starting point, if the fitting part of the point differs from the defaults."""
     fits = {name: value for name, value in point.items() if name in space.names}
     kept = {name: fits[name] for name in space.find_active(fits) if name in fits}
     if not all(space.parameters[name].contains(value) for name, value in kept.items()):

@@ -1,6 +1,6 @@
 """Katib: an Experiment's YAML, of which `spec.parameters` is the space.
 
-It writes every value as text, has no booleans, no fixed values, no conditions and no defaults.
+The format writes every value as text, and has no booleans, no fixed values, no conditions and no defaults.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OF_SEARCH = ("algorithm", "earlyStopping", "maxTrialCount", "parallelTrialCount
 
 
 def recognises(document: Document) -> bool:
-    """Say whether a document looks like this format."""
+    """Return whether a document looks like this format."""
     return isinstance(document.get(("spec", "parameters")), list)
 
 
@@ -86,7 +86,7 @@ def _read(reader: Reader, path: KeyPath) -> Parameter | None:
 
 
 def _read_choices(reader: Reader, path: KeyPath, name: str) -> list[Any]:
-    """Return the texts of a list, as what they all stand for: a trial's command line cannot tell either."""
+    """Return the texts of a list as numbers or booleans if all stand for them: on a command line they look alike."""
     texts = reader.read_items(path)
     numbers = [parse_number(text) if isinstance(text, str) else None for text in texts]
     if all(number is not None for number in numbers):

@@ -1,7 +1,7 @@
 """KerasTuner: `HyperParameters.get_config()` as JSON, alone or under `hyperparameters` in trial.json and oracle.json.
 
-Its language is nearest to ours. Its `reverse_log` has no equivalent here; our comparisons on real parents and our
-constraints have none there. A trial's own values become a point to start from.
+Its language is the nearest to kerastudy's. Its `reverse_log` has no equivalent here; comparisons on real parents, and
+constraints, have none there. The values of a trial become a starting point.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Convert = Callable[[Value], Value]
 
 
 def recognises(document: Document) -> bool:
-    """Say whether a document looks like this format."""
+    """Return whether a document looks like this format."""
     return isinstance(document.get((*_find_base(document), "space")), list)
 
 
@@ -55,7 +55,7 @@ def read(document: Document) -> ImportResult:
 
 
 def write(space: Space) -> ExportResult:
-    """Return what `HyperParameters.from_config` reads."""
+    """Return the text that `HyperParameters.from_config` reads."""
     losses = Losses(TITLE)
     losses.add_space(space, defaults=False, conditions=False)
     converts = {name: _make_converter(parameter, losses) for name, parameter in space.parameters.items()}
@@ -134,14 +134,14 @@ def _read_conditions(reader: Reader, path: KeyPath, kinds: Mapping[str, str]) ->
             values = [int(value) if isinstance(value, bool) else value for value in values]
         elif kinds.get(parent) == "Boolean":
             values = [bool(value) for value in values]
-        known = conditions.get(parent)  # scopes on one parent stack up too: what all of them allow
+        known = conditions.get(parent)  # nested scopes on one parent allow what all of them allow
         allowed = tuple(value for value in values if known is None or known.holds(value))
         conditions[parent] = Condition(make_valid_name(parent), "in", allowed)
     return tuple(conditions.values())
 
 
 def _make_converter(parameter: Parameter, losses: Losses) -> _Convert:
-    """Return what brings a parameter's values to the single type that a Choice must have."""
+    """Return the function that converts a parameter's values to the one type that a Choice must have."""
     types = {type(choice) for choice in parameter.choices} if isinstance(parameter, Categorical) else set()
     if len(types) <= 1 and type(None) not in types:
         return lambda value: value

@@ -1,7 +1,7 @@
 """NNI: a search space's JSON, or the YAML of an experiment that has it under `searchSpace`.
 
 Its conditions are nested choices: `{"_name": "sgd", "momentum": {...}}` exists where `sgd` is chosen. A nested
-parameter keeps its own name here where no other has it, and has its parents' in front otherwise.
+parameter keeps its name here where no other has it, and gets its parents' names in front otherwise.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SIZES = {
 
 
 def recognises(document: Document) -> bool:
-    """Say whether a document looks like this format."""
+    """Return whether a document looks like this format."""
     if _has_space_file(document):
         return True
     content = document.get(_find_base(document))
@@ -64,7 +64,7 @@ def read(document: Document) -> ImportResult:
 
 
 def write(space: Space) -> ExportResult:
-    """Return a search space, what depends on a choice nested in it."""
+    """Return a search space, with the children of a choice nested in it."""
     losses = Losses(TITLE)
     losses.add_space(space, conditions=False)
     nests = _choose_nests(space, losses)
@@ -78,8 +78,8 @@ class _Entry:
     """A parameter as it stands in a file.
 
     Attributes:
-        chain: its name behind those of the choices that it is nested in.
-        choices: those choices, outermost first, each with what must be chosen.
+        chain: its name behind the names of the choices that it is nested in.
+        choices: those choices, outermost first, each with the value that must be chosen.
     """
 
     path: KeyPath

@@ -1,6 +1,6 @@
-"""Optuna: a JSON object of names to distributions, each as `distribution_to_json` writes it, or as that text itself.
+"""Optuna: a JSON object of names to distributions, each as `distribution_to_json` writes it, or as that text.
 
-It has neither fixed values, conditions nor defaults, and no steps on a logarithmic scale.
+The format has neither fixed values, conditions nor defaults, and no steps on a logarithmic scale.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAME = "optuna"
 TITLE = "Optuna"
 LOOKS_LIKE = "a mapping of names to distributions with name and attributes"
 
-# Class to whether its values are whole, whether it is logarithmic by its name, and what it calls its step.
+# Per class: whether its values are whole, whether its name makes it logarithmic, and its name for the step.
 _RANGES = {
     "FloatDistribution": (False, False, "step"),
     "IntDistribution": (True, False, "step"),
@@ -39,7 +39,7 @@ _CLASSES = ("CategoricalDistribution", *_RANGES)
 
 
 def recognises(document: Document) -> bool:
-    """Say whether a document looks like this format."""
+    """Return whether a document looks like this format."""
     return any(
         str(entry.get("name")).endswith("Distribution") if isinstance(entry, dict) else 'Distribution"' in str(entry)
         for entry in document.data.values()
@@ -71,7 +71,7 @@ def _parse_texts(document: Document) -> Document:
     opened = dict(document.data)
     for name, entry in document.data.items():
         if isinstance(entry, str):
-            with suppress(InputError):  # reading it will say what was expected
+            with suppress(InputError):  # `_read` reports what was expected
                 opened[name] = parse_document(entry, f"{name}.json").data
     return replace(document, data=opened)
 

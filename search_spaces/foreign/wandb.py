@@ -1,7 +1,7 @@
 """W&B: a sweep's YAML, of which `parameters` is the space.
 
 Its `log_uniform` takes exponents of e, `log_uniform_values` the ends themselves. Nested parameters become one name
-with dots, as W&B shows them. It has neither conditions nor defaults.
+with dots, as in W&B's pages. The format has neither conditions nor defaults.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _NORMAL = ("normal", "log_normal", "q_normal", "q_log_normal")
 _BETA = ("beta", "q_beta")
 _KNOWN = (*_PLAIN, *_LOG, *(f"{kind}_values" for kind in _LOG), *_NORMAL, *_BETA)
 _OF_SEARCH = ("method", "early_terminate", "run_cap")
-# What YAML 1.1, which W&B reads, takes for booleans.
+# Words that YAML 1.1, which W&B reads, turns into booleans.
 _BOOLEANS: Mapping[str, bool] = {"yes": True, "on": True, "no": False, "off": False}
 
 
 def recognises(document: Document) -> bool:
-    """Say whether a document looks like this format."""
+    """Return whether a document looks like this format."""
     content = document.data.get("parameters")
     return isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values())
 
@@ -67,11 +67,11 @@ def write(space: Space) -> ExportResult:
 
 def _read_all(reader: Reader, path: KeyPath, prefix: str) -> None:
     for name, entry in reader.read_mapping(path, "{lr: {min: 0.001, max: 0.1}}").items():
-        here, full = (*path, name), f"{prefix}{name}"
+        place, full = (*path, name), f"{prefix}{name}"
         if isinstance(entry, dict) and isinstance(entry.get("parameters"), dict):
-            _read_all(reader, (*here, "parameters"), f"{full}.")
+            _read_all(reader, (*place, "parameters"), f"{full}.")
         else:
-            reader.take(here, partial(_read, reader, full, here))
+            reader.take(place, partial(_read, reader, full, place))
 
 
 def _read(reader: Reader, written: str, path: KeyPath) -> Parameter | None:

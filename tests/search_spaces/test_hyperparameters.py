@@ -61,7 +61,7 @@ def test_what_was_asked_is_known():
     """The names that the code asked for are recorded with what it declared, inactive ones too."""
     hp = TrialHyperParameters({})
     build(hp)
-    assert hp.asked == {
+    assert hp.requested == {
         "units": "Int from 32 to 512 in steps of 32",
         "dropout": "Boolean",
         "rate": "Float from 0.0001 to 0.01, log",
@@ -102,22 +102,22 @@ def test_values_come_in_the_type_asked_for():
         (
             "8",
             lambda hp: hp.Int("x", 1, 9),
-            'space.x: the model asks for a whole number (Int from 1 to 9), the space gives the text "8"',
+            'space.x: the model requests a whole number (Int from 1 to 9), the space gives the text "8"',
         ),
         (
             1.5,
             lambda hp: hp.Int("x", 1, 9),
-            "space.x: the model asks for a whole number (Int from 1 to 9), the space gives 1.5",
+            "space.x: the model requests a whole number (Int from 1 to 9), the space gives 1.5",
         ),
         (
             True,
             lambda hp: hp.Float("x", 1, 9),
-            "space.x: the model asks for a number (Float from 1.0 to 9.0), the space gives true",
+            "space.x: the model requests a number (Float from 1.0 to 9.0), the space gives true",
         ),
         (
             1,
             lambda hp: hp.Boolean("x"),
-            "space.x: the model asks for true or false (Boolean), the space gives 1",
+            "space.x: the model requests true or false (Boolean), the space gives 1",
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_copy_answers_alike_and_alone():
     assert other.Int("b", 1, 9) == 4
     assert other.values == {"a": 3, "b": 4}
     assert hp.values == {"a": 3}
-    assert list(hp.asked) == ["a"]
+    assert list(hp.requested) == ["a"]
 
 
 def test_merging_keeps_given_values():

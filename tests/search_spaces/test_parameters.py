@@ -106,7 +106,7 @@ def test_values_are_spread_on_their_own_scale(parameter, points, values):
         (lambda: Int("x", 1, 2.0), "x.high: expected a whole number, got 2.0; write 2"),
         (
             lambda: Int("x", 1, 2**53 + 1),
-            f"x.high: expected a whole number of at most 2**53 ({2**53}), beyond which not all are told apart",
+            f"x.high: expected a whole number of at most 2**53 ({2**53}), beyond which not all are distinct",
         ),
         (lambda: Categorical("x", ()), "x.choices: expected at least one choice, got an empty list"),
         (lambda: Categorical("x", "ab"), 'x.choices: expected a list of choices, got the text "ab"'),
@@ -114,7 +114,7 @@ def test_values_are_spread_on_their_own_scale(parameter, points, values):
         (lambda: Categorical("x", (1, 1.0)), "x.choices[1]: the choice 1.0 is there twice; remove one"),
         (
             lambda: Categorical("x", (1, True)),
-            "x.choices[1]: 1 and true cannot be told apart in one list; leave one out",
+            "x.choices[1]: 1 and true are one choice to Optuna; leave one out",
         ),
         (lambda: Categorical("x", (1, math.nan)), "x.choices[1]: expected a finite number, got nan"),
         (

@@ -63,9 +63,9 @@ def test_every_bounded_distribution_has_its_equivalent(entry, expected):
         (
             "{values: [16, 16, 32]}",
             Categorical("it", (16, 32)),
-            "16 and 16 cannot be told apart in one list: it takes 16",
+            "16 and 16 are one choice to Optuna: it takes 16",
         ),
-        ("{values: [1, true]}", Fixed("it", 1), "1 and true cannot be told apart in one list: it takes 1"),
+        ("{values: [1, true]}", Fixed("it", 1), "1 and true are one choice to Optuna: it takes 1"),
         ('{values: ["yes", maybe]}', Categorical("it", ("yes", "maybe")), ""),
     ],
 )

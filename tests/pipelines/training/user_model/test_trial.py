@@ -399,7 +399,7 @@ def test_the_mean_of_histories(job):
             "space.unit",
             'model.py:build never requests "unit"; did you mean "units"?',
         ),
-        (DENSE, {"values": {**SHORT, "units": "many"}}, "space.units", "the model asks for a whole number"),
+        (DENSE, {"values": {**SHORT, "units": "many"}}, "space.units", "the model requests a whole number"),
         (DENSE.replace("10,", "7,"), {"values": SHORT}, "model", "Error"),
     ],
 )
