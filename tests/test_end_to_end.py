@@ -369,7 +369,7 @@ def test_a_fleet_whose_worker_is_killed_goes_on_where_it_was(folder, home, _no_s
                 killed_at = event.epoch
     assert event.trials == {"complete": 3}, (killed_at, time.monotonic() - begun)
     logs = [file.read_text() for file in sorted(home.study("fleet").glob("fleet-*.log"))]
-    assert sum(log.count("goes on after epoch") for log in logs) == 3
+    assert sum(log.count("resumes after epoch") for log in logs) == 3
     shown = Shown(home, "fleet")
     assert [[step for step, _ in shown.curve(run, "val_loss")] for run in shown.trials] == [list(range(300))] * 3
     assert not list((home.study("fleet") / "trials").glob("*/*checkpoint*"))
