@@ -1,6 +1,6 @@
-"""What a study's numbers come from besides its file and its data: the environment, and the code.
+"""Provenance of a study's numbers besides its file and its data: the environment, and the code.
 
-Of the code only the files that a study file names are known, and kerastudy's own; what those files import is not.
+The code is the files that the study file names, and kerastudy itself; the imports of those files are not covered.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _PACKAGES = (
 )
 
 
-def environment() -> dict[str, str | int]:
-    """Return what a reader needs to judge or repeat a study's numbers."""
+def describe_environment() -> dict[str, str | int]:
+    """Return the versions of packages, platform and processor cores that a study runs with."""
     versions: dict[str, str | int] = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -34,16 +34,18 @@ def environment() -> dict[str, str | int]:
     return {**versions, "platform": platform.platform(), "cores": os.cpu_count() or 0}
 
 
-def code(study: Study) -> dict[str, str]:
+def hash_code(study: Study) -> dict[str, str]:
     """Return the SHA-256 of each Python file that a study names, by the name it has there, and of `kerastudy` itself.
 
     A file that is gone is left out.
     """
-    files = {name: study.base / name for name in _named(study)}
-    return {name: _digest(file) for name, file in files.items() if file.is_file()} | {"kerastudy": _own_digest()}
+    files = {name: study.base / name for name in _list_files(study)}
+    return {name: _hash_files(file) for name, file in files.items() if file.is_file()} | {
+        "kerastudy": _hash_kerastudy()
+    }
 
 
-def _named(study: Study) -> Iterator[str]:
+def _list_files(study: Study) -> Iterator[str]:
     data = study.spec.data
     if study.has_user_model:
         yield study.spec.model.rpartition(":")[0]
@@ -52,7 +54,7 @@ def _named(study: Study) -> Iterator[str]:
             yield source.rpartition(":")[0]
 
 
-def _digest(*files: Path) -> str:
+def _hash_files(*files: Path) -> str:
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
@@ -60,6 +62,6 @@ def _digest(*files: Path) -> str:
 
 
 @lru_cache
-def _own_digest() -> str:
+def _hash_kerastudy() -> str:
     root = Path(__file__).parents[2]
-    return _digest(*sorted(file for package in OURS for file in (root / package).rglob("*.py")))
+    return _hash_files(*sorted(file for package in OURS for file in (root / package).rglob("*.py")))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from pipelines.recording.provenance import code, environment
+from pipelines.recording.provenance import describe_environment, hash_code
 from pipelines.recording.records import (
     MLFLOW_MODEL,
     StudyOutcome,
@@ -94,8 +94,8 @@ class Recorder:
         folder = self._home.report(name)
         write_text(folder / "study.yaml", to_yaml(self._study.document.data))
         write_text(folder / "space.yaml", to_yaml(self._study.space.to_dict()))
-        write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
-        write_text(folder / "code.json", json.dumps(code(self._study), indent=2) + "\n")
+        write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
+        write_text(folder / "code.json", json.dumps(hash_code(self._study), indent=2) + "\n")
         write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
         shutil.copyfile(self._home.data(name) / "split.csv", folder / "split.csv")
         opened = build_study_opened(self._context, started_ms=now_ms())
@@ -259,7 +259,7 @@ class Recorder:
             "objective": f"{self._objective.direction} {self._objective.metric}, at each trial's best epoch",
             "search": f"{self._study.spec.search.sampler} sampler, {self._study.spec.search.pruner} pruner",
             **{name: f"{value:.6g}" for name, value in test.items()},
-            **{name: str(value) for name, value in environment().items()},
+            **{name: str(value) for name, value in describe_environment().items()},
         }
         return StudyReport(
             study=self._study.name,

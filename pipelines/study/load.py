@@ -25,7 +25,7 @@ from search_spaces.space import Space
 from search_spaces.yaml_document import Document
 from search_spaces.yaml_reader import parse_document, read_document
 
-_MOST_HINTS = 20  # a file with more unknown names than this is another kind of file
+_MOST_HINTS = 20  # a file with more unknown names is no study file of this family
 
 
 def load_study(file: Path, overrides: Sequence[str] = ()) -> Study:
@@ -57,7 +57,7 @@ def check_document(document: Document, base: Path, *, with_code: bool = False) -
     family = _find_family(document, base, problems, with_code=with_code)
     space = _parse_space(document, base, family, problems)
     if family:
-        problems += _find_incompatible(document, family, space)
+        problems += _find_incompatibilities(document, family, space)
     problems += [locate_problem(document, each) for each in find_objective_problems(document)]
     if problems or spec is None or space is None:
         raise InputError(sort_problems(document, problems))
@@ -75,7 +75,7 @@ def _check_spec(document: Document, problems: list[Problem]) -> StudySpec | None
 def _find_family(
     document: Document, base: Path, problems: list[Problem], *, with_code: bool
 ) -> catalogue.Family | None:
-    """Return the shipped family that is named, None for a model of the study's own."""
+    """Return the shipped family of that name; None for a user model."""
     name = document.data.get("model")
     if not isinstance(name, str) or not name:
         return None  # the check of the spec reports that
@@ -105,30 +105,30 @@ def _parse_space(
         return None
 
 
-def _find_incompatible(document: Document, family: catalogue.Family, space: Space | None) -> list[Problem]:
-    """Check that the model asks for each parameter, and can take every value that the space may give it.
+def _find_incompatibilities(document: Document, family: catalogue.Family, space: Space | None) -> list[Problem]:
+    """Check that the model declares each parameter, and allows every value that the space may give it.
 
-    Of a space that could not be read the names alone are checked.
+    Of a space with problems only the names are checked.
     """
     written = document.data.get("space")
     names = list(space.parameters if space else written if isinstance(written, dict) else ())
     problems: list[Problem] = []
     for name in names:
-        asked = family.find(name)
-        if asked is None and name not in RESERVED:
+        declared = family.find(name)
+        if declared is None and name not in RESERVED:
             message = f'the model "{family.name}" declares no "{name}"'
             if len(problems) < _MOST_HINTS:
                 message += f"; {suggest_choice(name, [each.name for each in family.parameters])}"
             problems.append(document.make_key_problem(("space", name), message))
-        elif asked is not None and space is not None:
-            refused = ((value, asked.find_problem(value)) for value in space.parameters[name].bounds)
-            if found := next(((value, refusal) for value, refusal in refused if refusal), None):
-                problems.append(document.make_problem(_keys_to(document, name, found[0]), found[1]))
+        elif declared is not None and space is not None:
+            checked = ((value, declared.find_problem(value)) for value in space.parameters[name].bounds)
+            if found := next(((value, problem) for value, problem in checked if problem), None):
+                problems.append(document.make_problem(_find_keys(document, name, found[0]), found[1]))
     return problems
 
 
-def _keys_to(document: Document, name: str, value: object) -> Keys:
-    """Return the keys to a value that a space gives a parameter: to the very choice or bound, if it is written out."""
+def _find_keys(document: Document, name: str, value: object) -> Keys:
+    """Return the keys to a value that a space gives a parameter: to the choice or bound itself, if the file has it."""
     keys: Keys = ("space", name)
     written = document.get(keys)
     if isinstance(written, dict) and isinstance(written.get("choices"), list):
@@ -138,7 +138,7 @@ def _keys_to(document: Document, name: str, value: object) -> Keys:
 
 
 def _override_document(document: Document, overrides: Sequence[str]) -> Document:
-    """Return the document with `KEY=VALUE` pairs set; their place is the command line."""
+    """Return the document with `KEY=VALUE` pairs set; the place of their problems is the command line."""
     for written in overrides:
         where = f"--set {' '.join(written.split())}"
         key, equals, value = (part.strip() for part in written.partition("="))

@@ -1,4 +1,4 @@
-"""What a supervisor says while it works, for whoever shows it: plain values, one class an event."""
+"""Events of a study at work, yielded by its supervisor: plain values, one class for each kind."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tracking.outbox.records import StudyState
 
 @dataclass(frozen=True)
 class SearchStarted:
-    """Trials can start.
+    """The search started: trials can run.
 
     Attributes:
-        done: trials that earlier runs of this study have used of its budget.
-        best: best score of those, if there is one.
-        trained: how trials are trained, in words.
+        done: trials of the budget that earlier runs have used.
+        best: best score of those; None where there is none.
+        trained: the way in which trials train, in words.
     """
 
     study: str
@@ -34,7 +34,7 @@ class SearchStarted:
 
 @dataclass(frozen=True)
 class Watching:
-    """The study is held by a process that cannot be seen to be alive: for so many seconds it may show that it is."""
+    """Another process holds the study, and cannot be seen to be alive: it is watched for so many seconds."""
 
     holder: str
     seconds: float
@@ -42,7 +42,7 @@ class Watching:
 
 @dataclass(frozen=True)
 class TrialBegan:
-    """A trial was handed to a worker."""
+    """A trial started in a worker."""
 
     number: int
     params: Mapping[str, Value]
@@ -60,7 +60,7 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class TrialTriedAgain:
-    """A trial lost its worker and goes on from its last checkpoint in another: the `attempt`th of at most `of`."""
+    """A trial lost its worker and continues from its last checkpoint in another: attempt number `attempt` of `of`."""
 
     number: int
     params: Mapping[str, Value]
@@ -71,7 +71,7 @@ class TrialTriedAgain:
 
 @dataclass(frozen=True)
 class FleetDivided:
-    """So many trials lost their fleet, and go on from their last checkpoints in smaller ones."""
+    """So many trials lost their fleet, and continue from their last checkpoints in smaller fleets."""
 
     trials: int
     reason: str
@@ -91,7 +91,7 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class FinalistsChosen:
-    """The search is over; these trials are trained again, so many trainings in all, to choose the winner."""
+    """The search ended; these trials are retrained, so many trainings in all, to choose the winner."""
 
     numbers: tuple[int, ...]
     trainings: int
@@ -99,7 +99,7 @@ class FinalistsChosen:
 
 @dataclass(frozen=True)
 class RetrainingEnded:
-    """A further training of a trial ended; `retraining` names it within the trial, such as `seed-1` or `refit`."""
+    """A retraining of a trial ended; `retraining` is its name within the trial, such as `seed-1` or `refit`."""
 
     number: int
     retraining: str
@@ -111,7 +111,7 @@ class RetrainingEnded:
 
 @dataclass(frozen=True)
 class Delivering:
-    """The search is over; what is left goes to MLflow.
+    """The study ended; its last records are delivered to MLflow.
 
     Attributes:
         waiting: records not delivered yet.
@@ -127,13 +127,13 @@ class StudyEnded:
     """The study ended or was paused.
 
     Attributes:
-        asked_for: somebody asked for its pause, or for its end.
+        is_requested: its pause or its cancellation was requested.
         winner: number of the best trial; None where no trial completed.
         test: the winner's metrics on the test rows; empty where there are none.
-        undelivered: records that still wait for MLflow; `kerastudy sync` sends them.
-        finalists: what the winner was chosen from by further trainings, the winner first; empty where it was not.
-        refit: the winner was trained once more on training and validation rows, and that model is handed over.
-        ensemble: the finalists' models averaged beat the winner's on the validation rows, with this score.
+        undelivered: records that wait for MLflow; `kerastudy sync` delivers them.
+        finalists: the candidates that were retrained, the winner first; empty where nothing was retrained.
+        refit: the winner was retrained on training and validation rows, and that model wins.
+        ensemble: score of the finalists' models averaged, where it beats the winner's on the validation rows.
     """
 
     study: str

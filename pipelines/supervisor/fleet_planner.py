@@ -181,7 +181,7 @@ def find_ineligible_reason(study: Study) -> str:
     if spec.training.loss in WHOLE_BATCH_LOSSES:
         return f"{spec.training.loss} is one number for a whole batch"
     if spec.limits.model_memory is not None:
-        return "limits.model_memory is compared with each trial's own model"
+        return "limits.model_memory is compared with each trial's model"
     if spec.objectives and any(goal.metric in MEASURED_OF_FILES for goal in spec.objectives):
         return "objectives measure each model's file, and a fleet leaves weights"
     if importlib.util.find_spec("jax") is None:

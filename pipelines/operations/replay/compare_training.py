@@ -21,7 +21,7 @@ from pipelines.operations.replay.comparison import (
 )
 from pipelines.operations.replay.jobs import COMPARE_WEIGHTS
 from pipelines.operations.replay.rerun import RecordedTrial, TrainingOutcome
-from pipelines.recording.provenance import code, environment
+from pipelines.recording.provenance import describe_environment, hash_code
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.study import Study
 from pipelines.supervisor.trial_jobs import compute_trial_seed
@@ -92,7 +92,7 @@ def compare_code(study: Study, fingerprint: StudyFingerprint | None, report: Pat
         fingerprint: the fingerprint that it was submitted with.
         report: the study's report folder.
     """
-    recorded, now = _read_json(report / "code.json"), code(study)
+    recorded, now = _read_json(report / "code.json"), hash_code(study)
     for name in {**recorded, **now}:
         was = recorded.get(name)
         if was is None and study.has_user_model and name == study.spec.model.rpartition(":")[0]:
@@ -109,7 +109,7 @@ def _compare_by_fingerprint(study: Study, fingerprint: StudyFingerprint | None, 
 
 def compare_environments(report: Path) -> Iterator[ItemComparison]:
     """Compare the versions of the packages, the platform and the cores with those in the report folder."""
-    recorded, now = _read_json(report / "environment.json"), environment()
+    recorded, now = _read_json(report / "environment.json"), describe_environment()
     for name in {**recorded, **now}:
         yield compare_values("environment", name, recorded.get(name), now.get(name))
 

@@ -14,7 +14,7 @@ from small_studies import study_of
 from pipelines.data.prepared import DataSummary
 from pipelines.operations.submit import enqueue
 from pipelines.recording import recorder as recording
-from pipelines.recording.provenance import code, environment
+from pipelines.recording.provenance import describe_environment, hash_code
 from pipelines.recording.recorder import Recorder
 from pipelines.recording.records import StudyOutcome
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
@@ -76,8 +76,8 @@ def test_the_files_of_an_opened_study(desk, recorder):
     again = study_of((folder / "study.yaml").read_text())
     assert again.spec == desk.study().spec
     assert parse_space(read_document(folder / "space.yaml"), ()) == desk.study().space
-    assert json.loads((folder / "environment.json").read_text()) == environment()
-    assert json.loads((folder / "code.json").read_text()) == code(desk.study())
+    assert json.loads((folder / "environment.json").read_text()) == describe_environment()
+    assert json.loads((folder / "code.json").read_text()) == hash_code(desk.study())
     assert json.loads((folder / "data.json").read_text())["digest"] == SUMMARY.digest
     assert (folder / "split.csv").read_text() == "row,part\n0,train\n"
 

@@ -1,4 +1,4 @@
-"""Trials that lose their workers, studies that somebody pauses, stops or cancels, full disks; on a real database."""
+"""Lost workers, requests to pause, stop or cancel, and full disks: the supervisor on a real database."""
 
 from __future__ import annotations
 
