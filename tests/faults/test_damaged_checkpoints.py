@@ -16,7 +16,7 @@ from pipelines.spec.schema import TrainingSpec
 from pipelines.training import checkpoint
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
-from pipelines.training.graph_trainer import loop
+from pipelines.training.graph_trainer import train_in_graph
 from pipelines.training.schedule import Schedule
 from search_spaces.hyperparameters import TrialHyperParameters
 
@@ -34,15 +34,15 @@ class Until:
 
     def __init__(self, epoch=None):
         self.until = epoch
-        self.heard = []
+        self.epochs = []
 
-    def batch(self):
-        """A batch is done."""
+    def record_batch(self):
+        """Do nothing: batches are not counted."""
 
-    def epoch(self, epoch, metrics):
+    def record_epoch(self, epoch, metrics):
         if epoch == self.until:
             raise CutOffError
-        self.heard.append(epoch)
+        self.epochs.append(epoch)
         return False
 
 
@@ -61,7 +61,7 @@ def train_all(listener, checkpoints):
     model = build_hypermodel("mlp", context).build(TrialHyperParameters({"batch_size": 16, "epochs": 5, **values}))
     schedule = Schedule(5, 16, 3, 0.0, seed=3)
     goal = {"metric": "val_loss", "direction": "minimize"}
-    fitted = loop(model, Rows(*parts, None), schedule, **goal, listener=listener, checkpoints=checkpoints)
+    fitted = train_in_graph(model, Rows(*parts, None), schedule, **goal, listener=listener, checkpoints=checkpoints)
     return fitted, model.get_weights()
 
 
@@ -134,4 +134,4 @@ def test_the_training_comes_to_the_same(index, cut_off, tmp_path):
     fitted, ours = train_all(listener, CheckpointStore(copy_damaged(folder, tmp_path / "it", change, files), 0, "it"))
     assert fitted == whole
     assert equal(ours, weights)
-    assert listener.heard[0] == (0 if len(files) == 2 else 2 if files == (LATEST,) else 3)
+    assert listener.epochs[0] == (0 if len(files) == 2 else 2 if files == (LATEST,) else 3)

@@ -9,7 +9,7 @@ import pytest
 from desk import Desk, scores
 from fake_engine import FakeEngine
 from fake_mlflow import FakeMlflow, mlflow_process
-from mlflow_picture import read_picture, points, list_runs, drop_ids
+from mlflow_picture import drop_ids, list_runs, points, read_picture
 
 from pipelines.operations.sync import Watch, sync
 from pipelines.training.trial_folder import read_epochs
@@ -228,7 +228,7 @@ def test_a_server_that_goes_and_comes_back(fake, client, store, records):
 
 
 def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_path, monkeypatch):
-    """The server's process is killed in the middle of a study: trials continue, and nothing is missing once it is back."""
+    """A server killed in the middle of a study: trials continue, and nothing is missing once it is back."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
 
     def make_dispatcher(outbox):

@@ -361,7 +361,7 @@ def test_a_study_that_goes_on_registers_its_new_winner(projection, client, name,
 
 
 def test_an_alias_of_another_study_stays(projection, client, name, a_study, keras_file):
-    """Of two studies under one name the first keeps the alias; the other's winner is the challenger, and its note states it."""
+    """Of two studies under one name the first keeps the alias; the other's winner is the challenger."""
     first, second = (a_study(f"{name}{part}", models={1: keras_file}, register=f"{name}-model") for part in "ab")
     deliver(projection, [*first, *second])
     before = aliases_of(client, f"{name}-model")

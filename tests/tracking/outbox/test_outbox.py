@@ -85,14 +85,14 @@ def test_rows_of_trials_are_delivered_together(store, a_study):
 def test_only_a_few_trials_travel_together(store):
     """A failure repeats what was sent with it, which must not grow with the study."""
     outbox = Outbox(store)
-    outbox.add([record for number in range(25) for record in (TrialStarted("s", number, {}, 1), finished(number))])
+    outbox.add([record for number in range(25) for record in (TrialStarted("s", number, {}, 1), make_finished(number))])
     assert [len(batch) for batch in group_rows(outbox.read_next_rows("s", 100))] == [20, 20, 10]
 
 
 def test_a_row_that_failed_travels_alone(store):
     """A row that was refused once takes no others with it, and keeps its place."""
     outbox = Outbox(store)
-    outbox.add([finished(number) for number in range(4)])
+    outbox.add([make_finished(number) for number in range(4)])
     outbox.record_error(outbox.read_next_rows("s", 100)[1:2], "no", attempts=1)
     assert [[number for _, number in batch] for batch in list_kinds(group_rows(outbox.read_next_rows("s", 100)))] == [
         [0],
@@ -265,7 +265,7 @@ def test_rows_set_aside_get_a_second_chance(store, monkeypatch):
     """What a server refused that was mended since arrives without a restart, at its old place; one try each."""
     monkeypatch.setattr("tracking.outbox.dispatcher._SECOND_CHANCE_S", 0.0)
     outbox, refuses = Outbox(store), [True]
-    outbox.add([finished(number) for number in range(3)])
+    outbox.add([make_finished(number) for number in range(3)])
     target = Target(refuses=lambda record: record.number == 1 and bool(refuses))
     running = delivery(store, target)
     running.start()
@@ -282,7 +282,7 @@ def test_rows_set_aside_get_a_second_chance(store, monkeypatch):
 def test_the_end_gives_a_second_chance(store):
     """Rows that were set aside are tried once more when delivery is stopped with time to deliver."""
     outbox, refuses = Outbox(store), [True]
-    outbox.add([finished(0)])
+    outbox.add([make_finished(0)])
     target = Target(refuses=lambda record: bool(refuses))
     running = delivery(store, target)
     running.start()
@@ -294,7 +294,7 @@ def test_the_end_gives_a_second_chance(store):
 def test_a_server_at_fault_does_not_hold_up_every_row_for_long(store):
     """Where one row was tried thirty times in vain, the next are set aside after three."""
     outbox = Outbox(store)
-    outbox.add([finished(number) for number in range(3)])
+    outbox.add([make_finished(number) for number in range(3)])
     target = Target(refuses=lambda record: True)
     target.classify_error = lambda error: "unclear"
     running = OutboxDispatcher(store, lambda check: target, longest_pause_s=0.001)
