@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from pipelines.engines.attempts import RetryPolicy
 from pipelines.engines.base import Engine, Failed, Finished, Job, Payload, Reported, Requested, Result
 from search_spaces.errors import InputError, KerastudyError
 
-_ATTEMPTS = 3
+_RETRY_POLICY = RetryPolicy(3, kinds=frozenset({"died"}))
 
 
 class Responder:
@@ -28,6 +30,7 @@ class JobError(KerastudyError):
     def __init__(self, job: Job[Any, Any], failed: Failed) -> None:
         super().__init__(f"{job.name} failed: {failed.reason}; its output is in {job.log}")
         self.job = job.name
+        self.failed = failed
         self.kind = failed.kind
         self.reason = failed.reason
         self.log = job.log
@@ -58,14 +61,17 @@ def run_job(
         InputError: if the job refuses its input.
         JobError: if it failed in any other way; names its log.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
-        started = on_start if attempt == 1 else lambda: None
+    spent_s: list[float] = []
+    while True:
+        is_first, started = not spent_s, time.monotonic()
         try:
-            return _run_once(engine, job, while_waiting, started, responder or Responder())
+            return _run_once(
+                engine, job, while_waiting, on_start if is_first else lambda: None, responder or Responder()
+            )
         except JobError as error:
-            if not error.was_killed or attempt == _ATTEMPTS:
+            spent_s.append(time.monotonic() - started)
+            if not (error.was_killed and _RETRY_POLICY.allows_retry(error.failed, spent_s)):
                 raise
-    raise AssertionError("unreachable")
 
 
 def _run_once(
