@@ -39,8 +39,8 @@ def run(
 ) -> None:
     """Run the study in FILE; run it again to resume it.
 
-    Ctrl-C pauses the study: running trials are put back, and the same command resumes them. It works on this machine, on
-    the home: `kerastudy submit` submits a study to a service.
+    Ctrl-C pauses the study: running trials are put back, and the same command resumes them. It works on this machine,
+    on the home: `kerastudy submit` submits a study to a service.
     """
     from pipelines.engines.local_engine import LocalEngine
     from pipelines.study.load import load_study

@@ -170,9 +170,7 @@ class StudyReader:
             model=str(Path(find_winning_model(study, self._home, best.number).folder) / MODEL_FILE),
             finalists=self._list_finalists(study, objective, trials),
             objectives=tuple(ObjectiveName(goal.name, goal.direction) for goal in objective.goals),
-            pareto_front=tuple(map(TrialRow.from_summary, find_pareto_front(trials, objective)))
-            if objective.goals
-            else (),
+            pareto_front=tuple(map(TrialRow.from_summary, pareto_front)),
             refit=is_refitted(study, self._home, best.number),
             ensemble=ensemble.value if ensemble else None,
             ensemble_of=ensemble.parts if ensemble else (),

@@ -247,7 +247,7 @@ def test_a_refusal_of_the_machine_is_no_defect(call, monkeypatch):
     def refuse():
         raise OSError(28, "No space left on device", "/data/x")
 
-    monkeypatch.setattr("pipelines.study.load.schema", refuse)
+    monkeypatch.setattr("pipelines.study.load.build_schema", refuse)
     assert call("schema") == (1, "", "/data/x: No space left on device\n")
 
 
@@ -257,7 +257,7 @@ def test_a_defect_shows_its_traceback(call, monkeypatch):
     def fail():
         raise ValueError("unforeseen")
 
-    monkeypatch.setattr("pipelines.study.load.schema", fail)
+    monkeypatch.setattr("pipelines.study.load.build_schema", fail)
     code, out, err = call("schema")
     assert (code, out) == (1, "")
     assert "ValueError: unforeseen" in err
@@ -274,7 +274,7 @@ def test_failures_and_interrupts_have_codes(call, monkeypatch, error, code, said
     def fail():
         raise error
 
-    monkeypatch.setattr("pipelines.study.load.schema", fail)
+    monkeypatch.setattr("pipelines.study.load.build_schema", fail)
     assert call("schema") == (code, "", said)
 
 
@@ -478,7 +478,7 @@ def test_a_replay(call, finished, tmp_path):
     before = written(finished.home / "studies")
     code, out, _ = call("--home", finished.home, "replay", "cancer", "1", "--to", "kept")
     assert (code, out.splitlines()[0]) == (0, "cancer t001 came out equal to the last bit")
-    assert json.loads((tmp_path / "kept" / "replay.json").read_text())["verdict"] == "equal"
+    assert json.loads((tmp_path / "kept" / "replay.json").read_text())["agreement"] == "equal"
     assert written(finished.home / "studies") == before
 
 

@@ -299,7 +299,7 @@ def test_a_replay_prints_each_comparison(capsys):
     )
     assert printed(capsys) == [
         "s t003 came out different",
-        "trained again by loop, on data prepared anew from d.csv; 7.5s in all",
+        "trained again by graph, on data prepared anew from d.csv; 7.5s in all",
         "",
         "result",
         "  epochs     equal (5)",

@@ -104,7 +104,7 @@ def test_a_trial_has_a_program_of_its_own_where_its_study_has_none(desk, again):
     """A study whose fleets were turned off since gives a trial of a fleet the smallest program that holds it."""
     desk.run(FakeEngine(scores(1.0)), fleet="2")
     _, engine = again(scores(1.0), trainer="fleet", fleet="off")
-    assert (engine.fleets[0].seats, engine.fleets[0].envelope.depth) == (1, 2)
+    assert (engine.fleets[0].slots, engine.fleets[0].envelope.depth) == (1, 2)
 
 
 def test_without_jax_a_trial_of_a_fleet_trains_alone(desk, again, monkeypatch):
