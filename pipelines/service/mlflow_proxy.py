@@ -67,7 +67,7 @@ class MlflowProxy:
             scope["method"],
             httpx.URL("http://localhost").copy_with(raw_path=target),
             headers=[*headers, *length],
-            content=_body(receive) if has_body else None,
+            content=_stream_body(receive) if has_body else None,
         )
         try:
             answer = await client.send(request, stream=True)
@@ -120,7 +120,7 @@ def _find_refusal(token: Token, method: str, path: str) -> str | None:
     return None
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
+async def _stream_body(receive: Receive) -> AsyncIterator[bytes]:
     while True:
         message = await receive()
         if message["type"] != "http.request":

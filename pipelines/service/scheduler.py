@@ -112,5 +112,5 @@ def _rank(
 
 
 def _count_remaining_trials(quota: int, submitter: str, running: Sequence[RunningStudy]) -> int:
-    own = [each.trials_at_once for each in running if each.submitter == submitter]
-    return 0 if None in own else quota - sum(trials for trials in own if trials is not None)
+    used = [each.trials_at_once for each in running if each.submitter == submitter]
+    return 0 if None in used else quota - sum(trials for trials in used if trials is not None)

@@ -194,10 +194,10 @@ class _SecuredResponse:
     async def send_problem(self, status: int, detail: str, headers: Collection[tuple[bytes, bytes]] = ()) -> None:
         """Send a problem detail."""
         body = encode_problem_detail(status, detail)
-        own = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), *headers]
+        all_headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), *headers]
         if status in (408, 413):  # the rest of the body stays unread
-            own.append((b"connection", b"close"))
-        await self.send({"type": "http.response.start", "status": status, "headers": own})
+            all_headers.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self.send({"type": "http.response.body", "body": body})
 
 

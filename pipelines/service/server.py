@@ -128,12 +128,12 @@ def _make_private_folder() -> Iterator[str]:
 
 
 def _combine_apps(api: App, proxy: MlflowProxy) -> App:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         is_mlflow = scope["type"] == "http" and (path == MLFLOW or path.startswith(f"{MLFLOW}/"))
         await (proxy if is_mlflow else api)(scope, receive, send)
 
-    return app
+    return dispatch
 
 
 class _UpkeepThread:

@@ -36,7 +36,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
         return service.reader.read_study(study).state in _IDLE_STATES
 
     @router.get("/events", response_class=EventSourceResponse)
-    async def events(
+    async def follow_events(
         study: StudyName,
         caller: Caller,
         last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,15}$")] = None,
@@ -59,7 +59,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
                 await asyncio.sleep(0 if found else _POLL_S)
 
     @router.get("/logs", response_class=PlainTextResponse)
-    async def logs(
+    async def read_logs(
         study: StudyName,
         caller: Caller,
         trial: Annotated[int | None, Query(ge=0, description="What the worker of this trial printed")] = None,

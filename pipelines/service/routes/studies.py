@@ -110,7 +110,7 @@ def make_trial_router(service: StudyService) -> APIRouter:
     router = APIRouter(prefix="/v1/studies/{study}", tags=["trials"])
 
     @router.get("/trials")
-    def trials(
+    def list_trials(
         study: StudyName,
         caller: Caller,
         state: Annotated[str | None, Query(max_length=20)] = None,
@@ -132,7 +132,7 @@ def make_trial_router(service: StudyService) -> APIRouter:
         return found
 
     @router.get("/best")
-    def best(study: StudyName, caller: Caller) -> BestTrial:
+    def show_best_trial(study: StudyName, caller: Caller) -> BestTrial:
         """Show the best trial."""
         return service.reader.find_best_trial(study)
 

@@ -51,7 +51,7 @@ def make_token_router(tokens: Tokens) -> APIRouter:
         tokens.remove(name)
 
     @router.get("/v1/me")
-    def me(caller: Caller) -> Token:
+    def show_caller(caller: Caller) -> Token:
         """Show whose token this is, and what it may do."""
         return caller
 

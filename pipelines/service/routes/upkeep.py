@@ -26,13 +26,13 @@ def make_upkeep_router(home: Home, store: Store, version: str) -> APIRouter:
     router = APIRouter(tags=["upkeep"])
 
     @router.get("/healthz")
-    def health() -> Health:
+    def check_health() -> Health:
         """Return whether the service can do its work; needs no token."""
         with store.read():
             return Health(status="ok", version=version)
 
     @router.get("/metrics", response_class=PlainTextResponse)
-    def metrics(caller: Caller) -> Response:
+    def read_metrics(caller: Caller) -> Response:
         """Return counts for Prometheus."""
         return Response(render_metrics(store, home), media_type=CONTENT_TYPE)
 
