@@ -1,4 +1,4 @@
-"""What is written down of the environment and the code that a study's numbers come from."""
+"""The environment and the code of a study's numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records and files of a study, where scripted trials do not say it all: folds, reports, and the lease."""
+"""The records and files of a study, where scripted trials do not show it: folds, reports, and the lease."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_files_of_an_opened_study(desk, recorder):
 
 
 def test_folds_have_metrics_of_their_own_and_a_mean(desk, recorder):
-    """Each fold's epochs carry the fold's number; under Keras's own names stands the mean of the folds."""
+    """Each fold's epochs carry the fold's number; without it stands the mean of the folds."""
     made = recorder(folds=2)
     folder = desk.home.trial("it", 0)
     folder.mkdir(parents=True)
@@ -112,7 +112,7 @@ def test_epochs_are_passed_on_once_and_at_most_once_a_second(desk, recorder, mon
 
 
 def test_a_trial_under_way_has_no_end(recorder):
-    """Recording the end of a trial that has none is a defect, and said to be one."""
+    """Recording the end of a trial that has none is a defect, and raises an error."""
     with pytest.raises(ValueError, match="trial 4 has not ended"):
         recorder().record_trial_end(TrialSummary(4, "running", None, {}), [], best_so_far=None)
 
@@ -145,7 +145,7 @@ def test_models_that_fleets_left_unwritten(desk, recorder):
 
 
 def test_models_are_recorded_again_after_a_crash(desk, recorder):
-    """A kill between a model's file and its record loses nothing: all that is kept is recorded, as often as asked."""
+    """A kill between a model's file and its record loses nothing: all that is kept is recorded, however often."""
     made = recorder()
     folder = desk.home.trial("it", 0)
     folder.mkdir(parents=True)
@@ -211,14 +211,14 @@ def test_the_report_of_a_study(desk):
 
 
 def test_the_report_of_a_study_without_a_result(desk):
-    """A study of which nothing completed has a report that says so."""
+    """A study of which nothing completed has a report of that."""
     desk.run(FakeEngine(scores(Ends("error", "no way"))), trials=2)
     assert "no way" in (desk.home.report("it") / "report.html").read_text()
     assert [record.model for record in desk.records(TrialFinished)] == [None, None]
 
 
 def test_the_end_of_a_study_is_one_transaction(desk, monkeypatch):
-    """What MLflow will be told and what the queue says of a study's end are stored together or not at all."""
+    """The record for MLflow and the state in the queue of a study's end are stored together or not at all."""
 
     def fail(*args, **kwargs):
         raise OSError("disk full")

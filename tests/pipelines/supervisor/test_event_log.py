@@ -32,7 +32,7 @@ def test_what_happens_is_passed_on_and_kept(home):
 
 
 def test_a_reader_goes_on_after_any_id(home):
-    """Nothing is missed and nothing told twice, wherever it was cut off."""
+    """Nothing is missed and nothing read twice, wherever it was cut off."""
     tell(home, *STORY)
     kept = read_events_after(home, "s", 0)
     for index, each in enumerate(kept):
@@ -60,7 +60,7 @@ def test_an_id_that_was_never_given_does_no_harm(home, position):
 
 
 def test_epochs_are_thinned(home):
-    """Of a thousand epochs in a moment a reader gets one, and the one who listens gets all."""
+    """Of a thousand epochs in a moment a reader gets one, and the caller gets all."""
     epochs = [EpochEnded(0, epoch, 1000, 0.5) for epoch in range(1, 1001)]
     assert tell(home, *epochs) == epochs
     assert len(read_events_after(home, "s", 0)) == 1

@@ -78,7 +78,7 @@ def test_without_finalists_the_best_trial_wins(desk):
 
 
 def test_each_training_has_a_seed_of_its_own_and_no_rungs(desk):
-    """A further training differs from its trial in seed and folder; it is stored, and told to MLflow."""
+    """A further training differs from its trial in seed and folder; it is stored, and recorded for MLflow."""
     made = engine()
     run(desk, made)
     again = [job for job in made.jobs if retraining_of(job)]
@@ -167,7 +167,7 @@ def test_a_trial_whose_trainings_all_fail_cannot_win(desk, fail, left, winner):
 
 
 def test_a_refit_trains_on_all_rows_for_the_epochs_that_were_best(desk):
-    """The winner is trained once more on another division of the same data, and that model is handed over."""
+    """The winner is trained once more on another division of the same data, and that model wins."""
     made = engine(others={"data": None})
     ended = run(desk, made, selection="finalists: 3, seeds: 3, refit: true")
     [refit] = [job for job in made.jobs if retraining_of(job) == "refit"]
@@ -188,7 +188,7 @@ def test_a_refit_trains_on_all_rows_for_the_epochs_that_were_best(desk):
 
 
 def test_a_refit_needs_no_finalists(desk):
-    """The best trial is trained for the epochs that were its own best."""
+    """The best trial is trained for the number of epochs that was best for it."""
     made = engine(others={"data": None})
     ended = run(desk, made, selection="refit: true")
     assert (ended.winner, ended.refit) == (0, True)
@@ -196,7 +196,7 @@ def test_a_refit_needs_no_finalists(desk):
 
 
 def test_a_refit_that_fails_leaves_the_trials_own_model(desk):
-    """The study is finished all the same, and says what failed."""
+    """The study is finished all the same, and its reason names what failed."""
 
     def no_refit(job):
         if retraining_of(job) == "refit":
@@ -226,7 +226,7 @@ def test_models_of_all_finalists_are_kept(desk):
     assert desk.models() == [0, 1, 2]
 
 
-def test_a_pause_is_heard_between_trainings(desk):
+def test_a_pause_is_obeyed_between_trainings(desk):
     """The study is paused, and what was trained is kept."""
     study = desk.study(trials=4, selection="finalists: 3, seeds: 3")
     supervisor = desk.supervisor(engine(), study=study)

@@ -53,7 +53,7 @@ def make_planner(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY)
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_budget_gives_exactly_that_many_trials(desk, workers):
-    """N trials of budget are N trials, each begun and ended once, at most as many at a time as there are slots."""
+    """N trials of budget are N trials, each started and ended once, at most as many at a time as there are slots."""
     engine = FakeEngine(scores(3.0, 2.0, 1.0, 4.0), workers=workers)
     events = desk.run(engine, trials=11, fleet="3")
     assert [trial.number for trial in desk.trials()] == list(range(11))
@@ -64,7 +64,7 @@ def test_a_budget_gives_exactly_that_many_trials(desk, workers):
     assert len(desk.records(TrialStarted)) == len(desk.records(TrialFinished)) == 11
 
 
-def test_a_seat_that_gets_free_is_taken_at_once(desk):
+def test_a_free_slot_is_filled_at_once(desk):
     """A trial that ends early makes room for the next one while the others of its fleet go on."""
     heard = []
 
@@ -107,8 +107,8 @@ def _deadly(number):
     return script
 
 
-def test_trials_that_sat_in_a_fleet_are_taken_up_after_a_pause(desk):
-    """A study that is paused while a fleet trains runs the seated trials again, under their own numbers."""
+def test_trials_of_a_fleet_continue_after_a_pause(desk):
+    """A study that is paused while a fleet trains runs its trials again, under their own numbers."""
     supervisor = None
 
     def on_event(event):
@@ -150,20 +150,20 @@ def test_a_study_without_fleets_has_a_reason(made, reason):
 
 
 def test_folds_and_large_data_train_alone():
-    """Folds have data of their own each, and data beyond memory is read batch by batch."""
+    """Each fold has other data, and data beyond memory is read batch by batch."""
     assert "fold" in make_planner(study(), summary=replace(SUMMARY, folds=3)).ineligible_reason
     many = replace(SUMMARY, rows={"train": 10**9, "validation": 4, "test": 0})
     assert "memory" in make_planner(study(), summary=many).ineligible_reason
 
 
 def test_other_families_and_code_train_alone():
-    """Only the `mlp` family has programs of its own."""
+    """Only the `mlp` family has programs."""
     assert find_ineligible_reason(study()) == ""
     assert "mlp" in find_ineligible_reason(study_of("study: it\ndata: {source: sklearn:digits}\nmodel: cnn\n"))
 
 
 def test_a_trial_that_does_not_fit_goes_alone_and_the_others_together():
-    """One optimizer that looks at whole layers keeps its own trials out, and no others."""
+    """One optimizer that looks at whole layers keeps its trials out, and no others."""
     found = make_planner(study(", optimizer: [adam, lamb]"))
     found.add(0, {"epochs": 3, "optimizer": "lamb"})
     found.add(1, {"epochs": 3, "optimizer": "adam"})
@@ -184,7 +184,7 @@ def test_a_trial_outside_the_sample_gets_a_new_program():
     assert slots >= 1
 
 
-def test_seats_follow_the_sampler_and_the_memory():
+def test_slots_follow_the_sampler_and_the_memory():
     """TPE has few trials under way, random search many, a number is taken as it is, and memory bounds all."""
     slots = {}
     for sampler in ("tpe", "random"):

@@ -77,7 +77,7 @@ class Timed(FakeEngine):
 
 @pytest.mark.parametrize("kind", ["died", "stall", "memory"])
 def test_a_lost_worker_costs_an_attempt_and_no_trial(desk, kind):
-    """The trial is tried again under its number, with its values and seed; trial, MLflow and `trials` say why."""
+    """The trial is tried again under its number, with its values and seed; its reason is recorded everywhere."""
     engine = FakeEngine(dies(2, kind))
     events = desk.run(engine, trials=2)
     assert [job.number for job in engine.jobs] == [0, 0, 0, 1]
@@ -119,7 +119,7 @@ def test_an_error_is_not_tried_again(desk):
 
 
 def test_attempts_are_counted_over_a_kill_of_the_supervisor(desk):
-    """A trial that kills its worker each time comes to its end, however often the study is begun again."""
+    """A trial that kills its worker each time comes to its end, however often the study is started again."""
 
     class KilledError(BaseException):
         pass
@@ -144,15 +144,15 @@ def test_the_time_limit_is_one_for_all_attempts(desk, monkeypatch):
     assert desk.trials()[0].state == "failed"
 
 
-def test_an_attempt_tells_no_epoch_twice(desk):
+def test_an_attempt_records_no_epoch_twice(desk):
     """Epochs that an earlier attempt reported are sent with the same time, so that MLflow stores them once."""
     desk.run(FakeEngine(dies(2)), trials=1)
     points = {(epoch, at_ms) for record in desk.records(EpochsRecorded) for epoch, at_ms, _ in record.epochs}
     assert sorted(epoch for epoch, _ in points) == [0, 1, 2]
 
 
-def test_a_fleet_that_dies_says_so(desk):
-    """Its trials go on in smaller ones, and the person who watches is told why."""
+def test_a_fleet_that_dies_has_an_event(desk):
+    """Its trials continue in smaller fleets, and the event has the reason."""
     tries = []
 
     def script(job):
@@ -171,15 +171,15 @@ def test_a_fleet_that_dies_says_so(desk):
 # Pause, stop, cancel -----------------------------------------------------------------------------------------
 
 
-def ask_at_first_epoch(desk, supervisor, control_request):
-    """Ask for something, as another process does, when the first trial has trained an epoch; return what was said."""
-    said, asked = [], False
+def request_at_first_epoch(desk, supervisor, control_request):
+    """Request an action as another process does, when the first trial has trained an epoch; return the events."""
+    events, is_requested = [], False
     for event in supervisor.run():
-        said.append(event)
-        if isinstance(event, EpochEnded) and not asked:
-            asked = True
+        events.append(event)
+        if isinstance(event, EpochEnded) and not is_requested:
+            is_requested = True
             desk.queue.set_control_request("it", control_request)
-    return said
+    return events
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +192,7 @@ def _read_requests_at_once(monkeypatch):
 def test_a_pause_puts_running_trials_back(desk, fleet):
     """The study is paused at once; running it again goes on with the same trials and the same budget."""
     engine = FakeEngine(scores(1.0))
-    last = ask_at_first_epoch(desk, desk.supervisor(engine, trials=5, fleet=fleet), "pause")[-1]
+    last = request_at_first_epoch(desk, desk.supervisor(engine, trials=5, fleet=fleet), "pause")[-1]
     assert (last.state, last.is_requested) == ("paused", True)
     assert last.trials["running"] == len(engine.stopped) * (1 if fleet == "off" else 2)
     assert desk.queue.get("it").state == "paused"
@@ -203,7 +203,7 @@ def test_a_pause_puts_running_trials_back(desk, fleet):
 def test_a_stop_lets_running_trials_finish(desk, fleet):
     """No further trial begins, those under way end well, and the study ends with its winner."""
     engine = FakeEngine(scores(2.0, 1.0))
-    said = ask_at_first_epoch(desk, desk.supervisor(engine, trials=9, fleet=fleet), "stop")
+    said = request_at_first_epoch(desk, desk.supervisor(engine, trials=9, fleet=fleet), "stop")
     begun = [event.number for event in said if isinstance(event, TrialBegan)]
     assert len(begun) < 9
     assert (said[-1].state, said[-1].reason) == ("finished", "stopped on request")
@@ -212,9 +212,9 @@ def test_a_stop_lets_running_trials_finish(desk, fleet):
     assert desk.queue.find_control_request("it") is None
 
 
-def test_a_stop_is_heard_when_the_last_trials_run_already(desk):
-    """Whoever asks gets an answer; the reason that the study ends for stays what it was."""
-    said = ask_at_first_epoch(desk, desk.supervisor(FakeEngine(scores(1.0), workers=2), trials=1), "stop")
+def test_a_stop_is_obeyed_while_the_last_trials_run(desk):
+    """The request is answered; the reason of the study's end does not change."""
+    said = request_at_first_epoch(desk, desk.supervisor(FakeEngine(scores(1.0), workers=2), trials=1), "stop")
     assert desk.queue.find_control_request("it") is None
     assert said[-1].state == "finished"
     assert said[-1].reason != "stopped on request"
@@ -225,7 +225,7 @@ def test_a_cancel_ends_running_trials(desk, fleet):
     """What runs is cancelled, in Optuna, in the study's state and in MLflow; what was finished stays."""
     engine = FakeEngine(scores(1.0))
     supervisor = desk.supervisor(engine, trials=5, fleet=fleet)
-    last = ask_at_first_epoch(desk, supervisor, "cancel")[-1]
+    last = request_at_first_epoch(desk, supervisor, "cancel")[-1]
     assert (last.state, set(last.trials)) == ("cancelled", {"cancelled"})
     assert {trial.reason for trial in desk.trials()} == {"the study was cancelled"}
     assert {record.state for record in desk.records(TrialFinished)} == {"cancelled"}
@@ -247,7 +247,7 @@ def test_a_cancel_keeps_what_was_finished(desk):
     assert (last.state, last.winner) == ("cancelled", 0)
 
 
-def test_a_wish_is_heard_while_models_are_written(desk, monkeypatch):
+def test_a_request_is_obeyed_while_models_are_written(desk, monkeypatch):
     """A pause that comes at the end, while the winner is scored, is no defect: the study is paused."""
     monkeypatch.setattr(Recorder, "find_missing_models", lambda self: (0,))
     monkeypatch.setattr(
@@ -268,27 +268,29 @@ def test_models_that_were_written_before_a_kill_are_recorded(desk):
     assert [record.number for record in desk.records(ModelKept)] == [0]
 
 
-def test_asking_waits_until_it_is_done(desk, store, monkeypatch):
-    """A verb returns when the supervisor has done what was asked, with how the study stands then."""
+def test_a_control_request_waits_until_it_is_done(desk, store, monkeypatch):
+    """`request_control` returns when the supervisor has obeyed, with the status of the study."""
     monkeypatch.setattr(control.StudyReader, "load_study", lambda self, name: None)
     supervisor = desk.supervisor(FakeEngine(scores(1.0)), trials=5)
-    told = []
-    asking = None
+    statuses = []
+    requester = None
     for event in supervisor.run():
-        if isinstance(event, EpochEnded) and asking is None:
-            asking = threading.Thread(target=lambda: told.append(control.request_control(desk.home, "it", "pause")))
-            asking.start()
+        if isinstance(event, EpochEnded) and requester is None:
+            requester = threading.Thread(
+                target=lambda: statuses.append(control.request_control(desk.home, "it", "pause"))
+            )
+            requester.start()
             while desk.queue.find_control_request("it") is None:
                 pass
-    asking.join(10)
-    assert told == [control.StudyStatus("it", "paused", "resume it to go on")]
+    requester.join(10)
+    assert statuses == [control.StudyStatus("it", "paused", "resume it to go on")]
 
 
 # A full disk -------------------------------------------------------------------------------------------------
 
 
 def test_a_worker_without_room_pauses_the_study(desk):
-    """A disk that is full is no trial's fault: its trial is put back, and the study says what to do."""
+    """A full disk is no trial's fault: its trial is put back, and the study's reason names the way out."""
 
     def script(job):
         going = training(job, [1.0])
@@ -332,8 +334,8 @@ def test_a_supervisor_without_room_pauses_the_study(desk, monkeypatch, error):
     assert (again.state, again.trials, again.value) == ("finished", {"complete": 4}, 1.0)
 
 
-def test_a_disk_that_is_full_from_the_start_is_said(desk, monkeypatch):
-    """Nothing begins where not even the reserve can be kept, and the message says why."""
+def test_a_disk_that_is_full_from_the_start_is_an_error(desk, monkeypatch):
+    """Nothing starts where even the reserve cannot be filled, and the message has the reason."""
 
     def full(self):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -346,7 +348,7 @@ def test_a_disk_that_is_full_from_the_start_is_said(desk, monkeypatch):
     assert desk.run(FakeEngine(scores(1.0)), trials=2)[-1].trials == {"complete": 2}
 
 
-def test_a_store_that_is_gone_is_said_without_a_traceback(desk, monkeypatch):
+def test_a_store_that_is_gone_is_an_error_without_a_traceback(desk, monkeypatch):
     """A database that cannot be reached ends the supervisor with what to do; the study goes on where it was."""
 
     def gone(self, *given, **more):

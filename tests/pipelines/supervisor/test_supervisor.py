@@ -82,7 +82,7 @@ def test_what_a_trial_is_given(desk):
 
 
 def test_a_target_ends_the_study(desk):
-    """No trial is asked for once a score is at least as good as the target."""
+    """No trial starts once a score is at least as good as the target."""
     last = desk.run(FakeEngine(scores(3.0, 2.0, 0.5, 0.1)), trials=9, budget=", target: 0.5")[-1]
     assert (last.reason, last.trials) == ("target 0.5 reached", {"complete": 3})
 
@@ -97,7 +97,7 @@ def test_patience_ends_the_study(desk):
 
 
 def test_time_ends_the_study_and_is_counted_over_pauses(desk, monkeypatch):
-    """Working time is what counts: it adds up over runs, and no trial is asked for when it is used up."""
+    """Working time is what counts: it adds up over runs, and no trial starts when it is used up."""
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(study_control, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
@@ -179,7 +179,7 @@ def test_each_error_costs_one_trial(desk, kind):
 
 
 def test_ten_failures_from_the_start_end_the_study(desk):
-    """A study that cannot work says so after ten trials, with the reason of the last."""
+    """A study that cannot work ends after ten trials, with the reason of the last."""
     last = desk.run(FakeEngine(scores(Ends("error", "loss became nan"))), trials=50)[-1]
     assert (last.state, last.trials, last.winner) == ("failed", {"failed": 10}, None)
     assert last.reason == "the first 10 trials all failed, the last one with: loss became nan"
@@ -192,8 +192,8 @@ def test_ten_failures_after_a_success_do_not(desk):
     assert (last.state, last.trials) == ("finished", {"complete": 1, "failed": 13})
 
 
-def test_a_study_without_a_result_failed_and_says_why(desk):
-    """Where the budget ends before ten failures, the reason of the last failure is told too."""
+def test_a_study_without_a_result_failed_with_a_reason(desk):
+    """Where the budget ends before ten failures, the reason of the last failure is added."""
     last = desk.run(FakeEngine(scores(Ends("error", "too big"))), trials=3)[-1]
     assert (last.state, last.reason) == ("failed", "3 trials, and none completed; the last one failed: too big")
     [closed] = desk.records(StudyClosed)
@@ -216,7 +216,7 @@ def test_a_trial_whose_model_is_too_large_is_no_failure(desk):
 
 
 def test_a_fatal_error_ends_the_study(desk):
-    """A trial whose code says that none can succeed has failed, with the study; what runs beside it is put back."""
+    """A trial with a fatal error has failed, with the study; trials that run beside it are put back."""
 
     def script(job):
         if job.number != 1:
@@ -312,7 +312,7 @@ def test_equal_scores_keep_the_earlier_models(desk):
 
 
 def test_the_winner_is_scored_on_the_test_rows(desk):
-    """Where there are test rows the winner's scores on them are said and recorded."""
+    """Where there are test rows the winner's scores on them are in the events and recorded."""
     summary = DataSummary(**{**vars(SUMMARY), "rows": {"train": 8, "validation": 4, "test": 2}})
     last = desk.run(FakeEngine(scores(1.0), test_scores={"test_loss": 0.75}), trials=1, summary=summary)[-1]
     assert last.test == {"test_loss": 0.75}
@@ -320,15 +320,15 @@ def test_the_winner_is_scored_on_the_test_rows(desk):
 
 
 def test_a_winner_that_cannot_be_scored_on_the_test_rows_is_a_winner(desk):
-    """The study is finished all the same, and says what is missing."""
+    """The study is finished all the same, and its reason names what is missing."""
     summary = DataSummary(**{**vars(SUMMARY), "rows": {"train": 8, "validation": 4, "test": 2}})
     last = desk.run(FakeEngine(scores(1.0)), trials=1, summary=summary)[-1]
     assert (last.state, last.winner, last.test) == ("finished", 0, {})
     assert last.reason.startswith("1 trial; the winner has no scores on the test rows: test failed: ValueError")
 
 
-def test_what_is_said(desk):
-    """The search begins, each trial begins, each epoch and each end is told, and the study's end comes last."""
+def test_the_events_of_a_study(desk):
+    """The search, each trial, each epoch and each end have an event, and the study's end comes last."""
     events = desk.run(FakeEngine(scores(2.0)), trials=1)
     kinds = [type(event).__name__ for event in events]
     expected = ["SearchStarted", "TrialBegan", *["EpochEnded"] * 3, "TrialEnded", "Delivering", "StudyEnded"]
@@ -339,7 +339,7 @@ def test_what_is_said(desk):
 
 
 def test_a_study_left_by_another_store_is_not_taken_up(desk):
-    """Files of a trial's number that were there before it began are another store's, and say nothing of it."""
+    """Files of a trial's number that were there before it began are another store's, and are removed."""
     stale = TrialResult("complete", 0.001, 0, {"val_loss": 0.001}, (), 1, 1.0)
     leave_files(desk.home.trial("it", 0), stale)
     first = desk.supervisor(FakeEngine(scores(2.0)), trials=1)
@@ -377,7 +377,7 @@ def test_paused_trials_are_finished_by_the_next_supervisor(desk, workers):
 
 
 def test_a_pause_before_anything_ran(desk):
-    """A pause asked for before the first trial leaves a study without trials that goes on later."""
+    """A pause requested before the first trial leaves a study without trials that goes on later."""
     first = desk.supervisor(FakeEngine(scores(1.0)), trials=2)
     first.pause()
     assert list(first.run())[-1].state == "paused"
@@ -500,7 +500,7 @@ def test_a_kill_between_the_result_and_its_record(desk):
 
 
 def test_a_failure_that_was_recorded_is_not_tried_again(desk, monkeypatch):
-    """What MLflow was told is final, even if the supervisor dies before Optuna is told."""
+    """What is recorded for MLflow is final, even if the supervisor dies before Optuna has it."""
 
     def die(self, ended):
         raise Killed
@@ -531,7 +531,7 @@ def test_a_defect_ends_the_supervisor_and_frees_the_study(desk):
 
 
 def test_a_study_that_another_supervisor_holds_is_left_alone(desk):
-    """Nothing is asked, written or delivered while another supervisor works on the study."""
+    """Nothing is requested, written or delivered while another supervisor works on the study."""
     supervisor = desk.supervisor(FakeEngine(scores(1.0)), trials=1)
     lease = desk.queue.claim("it", "elsewhere/1/1/1", 60.0)
     with pytest.raises(StudyBusyError, match="process 1 on elsewhere"):
@@ -564,8 +564,8 @@ def test_a_lost_lease_ends_the_supervisor_at_its_next_write(desk):
     assert desk.delivery.calls[-1] == "stop"
 
 
-def test_a_lost_lease_asks_for_no_trial(desk):
-    """A trial asked for without the lease would hold a slot that nobody fills."""
+def test_a_lost_lease_starts_no_trial(desk):
+    """A trial started without the lease would hold a place in the budget that nobody fills."""
 
     def lose(event):
         if isinstance(event, TrialEnded):
