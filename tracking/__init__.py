@@ -1,1 +1,1 @@
-"""What is kept and shown: the store, the outbox, and the MLflow projection of both."""
+"""Store of studies, outbox, reports, and the projection to MLflow."""

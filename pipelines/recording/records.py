@@ -112,7 +112,7 @@ def build_trial_finished(
         model=str(folder / MLFLOW_MODEL) if keeps_model else None,
         best_so_far=best_so_far,
         tags={"kerastudy.trainer": trial.trainer} if trial.trainer else {},
-        scored_ms=max((done.at_ms for done in read_epochs(folder)), default=None),
+        score_time_ms=max((done.at_ms for done in read_epochs(folder)), default=None),
     )
 
 
@@ -132,7 +132,7 @@ def build_retraining_finished(retraining: Retraining, home: Home, *, keeps_model
         folder=str(folder / ARTIFACTS),
         model=str(folder / MLFLOW_MODEL) if keeps_model else None,
         tags={"kerastudy.trainer": retraining.trainer} if retraining.trainer else {},
-        scored_ms=max((done.at_ms for done in read_epochs(folder)), default=None),
+        score_time_ms=max((done.at_ms for done in read_epochs(folder)), default=None),
     )
 
 

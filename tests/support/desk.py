@@ -1,4 +1,4 @@
-"""A submitted study whose trials are scripted, and what can be seen of it from outside: no TensorFlow, no MLflow."""
+"""Bench of supervisor tests: a submitted study with scripted trials, its records and files; no TensorFlow, no MLflow."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ selection: {{{selection}}}
 
 
 class FakeDelivery:
-    """Takes nothing to anywhere, so that every record stays in the outbox."""
+    """Dispatcher that delivers nothing, so that every record stays in the outbox."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -68,7 +68,7 @@ class FakeDelivery:
 
 
 class Desk:
-    """A submitted study, and what can be seen of it from outside."""
+    """A submitted study with its records, trials and files."""
 
     def __init__(self, store: Store, home: Home) -> None:
         self.store = store
@@ -101,7 +101,7 @@ class Desk:
         return Supervisor(study, summary, self.home, self.store, engine, self.delivery)
 
     def run(self, engine: FakeEngine, **choices: Any) -> list[StudyEvent]:
-        """Work until the study ends, and return all that was said."""
+        """Run the study to its end, and return its events."""
         return list(self.supervisor(engine, **choices).run())
 
     def trials(self) -> tuple[TrialSummary, ...]:
@@ -120,7 +120,7 @@ class Desk:
 
 
 def scores(*by_number: float | Exception) -> Script:
-    """Script trials by their numbers: each a score, or what it ends with; the last one goes on for ever."""
+    """Script trials by their numbers: each with a score or an error; all further trials repeat the last one."""
 
     def script(job):
         wanted = by_number[min(job.number, len(by_number) - 1)]

@@ -1,7 +1,7 @@
 """MLflow server with injected faults: a proxy on loopback in front of a real server, or in front of nothing.
 
-What goes wrong is decided request by request by `FakeMlflow.fault`. The real server is a process of its own on SQLite,
-which can be killed and started again.
+`FakeMlflow.fault` chooses the fault of each request. The real server is a separate process on SQLite, which can
+be killed and started again.
 """
 
 from __future__ import annotations

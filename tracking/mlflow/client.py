@@ -30,6 +30,7 @@ _SETTINGS: Final = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # MLflow imports GitPython, which warns where git is not installed.
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _SQLITE: Final = "sqlite:///"

@@ -42,6 +42,7 @@ def make_final_metrics(finished: TrialFinished, model_id: str | None = None) -> 
 
 def make_test_metrics(closed: StudyClosed) -> list[Metric]:
     """Return the winner's scores on the test rows, named `test_...`."""
+    # Keras may already call a metric `test_...`.
     named = {f"test_{name.removeprefix('test_')}": value for name, value in closed.test.items()}
     return [Metric(format_metric_name(name), float(value), closed.finished_ms, 0) for name, value in named.items()]
 
@@ -80,6 +81,7 @@ def format_metric_name(name: str) -> str:
 
 def format_value(value: Value) -> str:
     """Return a hyperparameter's value as text, cut to MLflow's limit."""
+    # `repr` of a float reads back as the same number.
     return (repr(value) if isinstance(value, float) else str(value))[:_LONGEST_PARAM]
 
 

@@ -57,7 +57,7 @@ class InputColumn:
 
 @dataclass(frozen=True)
 class Columns:
-    """Input columns of a model; `missing_values` are words that mean "missing", besides the empty field."""
+    """Input columns of a model; `missing_values` are words that mean "missing", like the empty field."""
 
     columns: tuple[InputColumn, ...]
     missing_values: tuple[str, ...] = ()
@@ -100,11 +100,13 @@ def write_model_folder(
     """
     described = described or describe_inputs(keras_file)
     requirements = list_installed_requirements() if requirements is None else requirements
+    # Written to another name first: a kill must not leave a folder that looks complete.
     aside = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     data = aside / _DATA
     data.mkdir(parents=True)
     shutil.copyfile(keras_file, data / "model.keras")
+    # MLflow's loader reads these two files to choose how to load the model.
     (data / "keras_module.txt").write_text("tensorflow.keras")
     (data / "save_format.txt").write_text("tf")
     if described is not None and described.columns is not None:

@@ -63,6 +63,7 @@ class KerasOnRawColumns:
         tree = keras.tree
         inputs = tree.map_structure(tf.convert_to_tensor, inputs)
         rows = int(tree.flatten(inputs)[0].shape[0])
+        # Parts of a limited size keep the memory of a large table low.
         parts = [
             self._call(tree.map_structure(lambda tensor, at=at: tensor[at : at + _ROWS_AT_ONCE], inputs))
             for at in range(0, max(rows, 1), _ROWS_AT_ONCE)

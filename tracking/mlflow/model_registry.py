@@ -187,7 +187,7 @@ def find_alias_version(client: MlflowClient, name: str, alias: str) -> Any | Non
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        # The registry has no error code of its own for an alias without a version.
+        # The registry has no separate error code for an alias without a version.
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         return None

@@ -100,6 +100,7 @@ class Registry:
             for each in found
             if each.tags.get(KEY_TAG, "").startswith(prefix) and each.tags.get("trial") == str(trial)
         ]
+        # Versions are strings, and "10" sorts before "9".
         return _parse_version(max(ours, key=lambda each: int(each.version))) if ours else None
 
     def fetch(self, version: KnownVersion, folder: Path) -> FetchedModel:
@@ -164,6 +165,7 @@ class Registry:
         Raises:
             KerastudyError: if another version has the alias by now; nothing was changed.
         """
+        # MLflow has no compare-and-swap for aliases; this check keeps the race to milliseconds.
         now = self.find_alias_version(version.name, alias)
         if (now and now.version) != (over and over.version):
             whose = f"{now} has" if now else "no version has"

@@ -143,6 +143,7 @@ class Runs:
                 for run in page:
                     key = run.data.tags.get(KEY_TAG, "")
                     if key.startswith(f"{self.make_key(study.name)}/"):
+                        # Two homes may have studies of one name in this experiment; the key tells their runs apart.
                         found.setdefault(key, []).append(run)
                 token = page.token or ""
             self._trials[study.name] = {key: _parse_run(self._keep_one(twins)) for key, twins in found.items()}
@@ -205,6 +206,7 @@ class Runs:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
                 return self._find_or_create_experiment(name)
+        # MLflow refuses runs in a deleted experiment, and its name stays taken.
         if known.lifecycle_stage == "deleted":
             self._client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)

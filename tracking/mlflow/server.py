@@ -71,7 +71,7 @@ class MlflowServer:
     Args:
         home: the home whose studies are shown.
         environ: `MLFLOW_TRACKING_URI` in it may name another database.
-        socket: the Unix socket to listen on; nobody else may enter its folder.
+        socket: the Unix socket to listen on, in a folder that no other user may enter.
         prefix: the path below which its pages and its API are served.
     """
 
@@ -93,6 +93,7 @@ class MlflowServer:
             self._failures = 0 if now - self._started_at > _STEADY_S else self._failures + 1
             end_server(self._child)
             self._child = None
+        # 2, 4, 8, ... seconds, so that a server that cannot start does not use up the CPU.
         if self._started_at and now - self._started_at < min(_LONGEST_PAUSE_S, 2.0**self._failures):
             return
         self._started_at = now
@@ -163,6 +164,7 @@ def find_free_port(host: str, preferred: int) -> int:
     """Return the preferred port if it is free, otherwise another one."""
     for port in (preferred, 0):
         with socket.socket() as probe:
+            # Without it a port stays taken for a minute after a server on it ended.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))

@@ -52,6 +52,7 @@ def make_studies_tag(opened: StudyOpened, present: str | None) -> tuple[str, str
     """
     columns = [_format_metric(opened), "tags.`state`"]
     if present is not None:
+        # All studies of an experiment share one view, and each adds its columns.
         columns = [*dict.fromkeys([*_unpack_state(present).get("selectedColumns", []), *columns])]
     state = _make_state(search="", order_by="attributes.start_time", ascending=False, columns=columns)
     return _make_tag(make_studies_view_id(opened.experiment), "Studies", opened.started_ms, state)

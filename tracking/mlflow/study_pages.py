@@ -23,6 +23,7 @@ def list_study_pages(tracking_uri: str, base: str) -> tuple[StudyPage, ...]:
         tracking_uri: see `tracking.mlflow.urls.resolve_tracking_uri`.
         base: MLflow's address in a browser, as `tracking.mlflow.server.serve` yields it.
     """
+    # MLflow takes seconds to import.
     from tracking.mlflow.client import connect
 
     client = connect(tracking_uri)

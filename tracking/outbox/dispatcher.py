@@ -65,8 +65,10 @@ class OutboxDispatcher:
         self._connect = connect
         self._longest_pause_s = longest_pause_s
         self.may_deliver = may_deliver
+        # `_closing` shortens pauses for the last flush; `_halt` ends the thread.
         self._closing = threading.Event()
         self._halt = threading.Event()
+        # Held during writes, so that `stop` does not return in the middle of one.
         self._writing = threading.Lock()
         self._is_abandoned = False
         self._is_hurried = False
@@ -137,6 +139,7 @@ class OutboxDispatcher:
             except Exception as error:  # outermost loop of the thread: only `stop` may end it
                 _log.exception("delivery to MLflow was interrupted and starts again")
                 self.last_error = _describe_error(error)
+                # A defect that repeats must not take a whole CPU core.
                 self._pause(5.0)
 
     def _deliver_until_halted(self) -> None:
@@ -166,6 +169,7 @@ class OutboxDispatcher:
         severity: Severity = "outage"
 
         def is_outage(error: BaseException) -> bool:
+            # tenacity does not pass on the result of this predicate.
             nonlocal severity
             if not isinstance(error, Exception) or isinstance(error, DeliveryEndedError):
                 return False

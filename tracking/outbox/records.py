@@ -27,7 +27,7 @@ class StudyOpened:
     Attributes:
         artifacts: folder whose files belong to the parent run (study file, space, environment, split).
         parameters: names in the space, for the leaderboard's columns.
-        columns: metrics in the leaderboard besides `metric`: further objectives.
+        columns: further metrics in the leaderboard: the other objectives.
         dataset: name, source, digest and the number of rows per part, for MLflow's dataset lineage.
     """
 
@@ -90,7 +90,7 @@ class TrialFinished:
         model: folder of the MLflow model to keep with the run; None where it is not among the best.
         best_so_far: best score of the study up to this trial, for the parent's curve.
         tags: further tags of its run.
-        scored_ms: the time of its scores, the same however often its end is recorded; `finished_ms` where None.
+        score_time_ms: the time of its scores, the same however often its end is recorded; `finished_ms` where None.
     """
 
     study: str
@@ -104,13 +104,13 @@ class TrialFinished:
     model: str | None = None
     best_so_far: float | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
-    scored_ms: int | None = None
+    score_time_ms: int | None = None
     retraining: str = ""
 
     @property
     def at_ms(self) -> int:
         """Time of its scores."""
-        return self.finished_ms if self.scored_ms is None else self.scored_ms
+        return self.finished_ms if self.score_time_ms is None else self.score_time_ms
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,7 @@ TrialRecord = TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished
 Record = StudyOpened | TrialRecord | ModelKept | ModelDisplaced | StudyClosed
 
 _KINDS: Final[Mapping[str, Callable[..., Record]]] = {
+    # The names are stored in the outbox: a renamed class cannot read its old rows.
     kind.__name__: kind
     for kind in (
         StudyOpened,

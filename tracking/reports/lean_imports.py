@@ -13,6 +13,7 @@ def hide_modules(*names: str) -> Iterator[None]:
     """Hide modules from imports in the context, as if not installed; modules that are loaded already stay visible."""
     modules: dict[str, Any] = sys.modules
     hidden = [name for name in names if name not in modules]
+    # Python raises ImportError for a module that is None in `sys.modules`.
     modules.update(dict.fromkeys(hidden))
     try:
         yield

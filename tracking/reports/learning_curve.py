@@ -152,6 +152,7 @@ def _format_ticks(ticks: Sequence[float]) -> list[str]:
     if largest >= 1e5 or largest < 1e-3:
         return [f"{tick:.3g}" for tick in ticks]
     digits = next((count for count in range(7) if abs(round(step, count) - step) < step * 1e-6), 7)
+    # Adding 0.0 turns -0.0 into 0.0.
     return [f"{tick + 0.0:.{digits}f}" for tick in ticks]
 
 

@@ -32,6 +32,7 @@ _GREY: Final = "#9aa4b2"
 _MOST_PARAMETERS: Final = 9
 _MOST_CURVES: Final = 10
 _FEWEST_FOR_IMPORTANCE: Final = 8
+# A parameter whose largest value is so many times its smallest gets a logarithmic axis.
 _LOG_RATIO: Final = 100
 
 
@@ -73,18 +74,18 @@ def write_study_plots(
         curves: metrics of each epoch, by number of the trial, for the learning curves of the best.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    scored = [row for row in rows if row.value is not None and math.isfinite(row.value)]
-    scored.sort(key=_get_score, reverse=direction == "maximize")
-    if not scored:
+    with_value = [row for row in rows if row.value is not None and math.isfinite(row.value)]
+    with_value.sort(key=_get_score, reverse=direction == "maximize")
+    if not with_value:
         return ()
     weights = compute_importances(rows, direction=direction)
-    names = _list_varied_parameters(scored, weights)[:_MOST_PARAMETERS]
-    best = {row.number: (curves or {})[row.number] for row in scored if row.number in (curves or {})}
+    names = _list_varied_parameters(with_value, weights)[:_MOST_PARAMETERS]
+    best = {row.number: (curves or {})[row.number] for row in with_value if row.number in (curves or {})}
     drawings: list[tuple[str, bool, Callable[[Path], None]]] = [
-        ("optimization-history.png", True, lambda path: _draw_progress(scored, path, metric, direction)),
+        ("optimization-history.png", True, lambda path: _draw_progress(with_value, path, metric, direction)),
         ("parameter-importances.png", bool(weights), lambda path: _draw_importances(weights, path)),
-        ("slices.png", bool(names), lambda path: _draw_slices(scored, names, path, metric)),
-        ("parallel-coordinates.png", len(names) > 1, lambda path: _draw_parallel(scored, names, path, metric)),
+        ("slices.png", bool(names), lambda path: _draw_slices(with_value, names, path, metric)),
+        ("parallel-coordinates.png", len(names) > 1, lambda path: _draw_parallel(with_value, names, path, metric)),
         ("learning-curves.png", bool(best), lambda path: _draw_curves(best, path, metric)),
     ]
     written = []
@@ -114,19 +115,19 @@ def compute_importances(rows: Sequence[TrialRow], *, direction: Direction) -> di
     Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
     Subspaces", 2023, as Optuna implements it.
     """
-    scored = [row for row in rows if row.state == "complete" and row.value is not None and math.isfinite(row.value)]
-    if len(scored) < _FEWEST_FOR_IMPORTANCE or len({row.value for row in scored}) < 2:
+    with_value = [row for row in rows if row.state == "complete" and row.value is not None and math.isfinite(row.value)]
+    if len(with_value) < _FEWEST_FOR_IMPORTANCE or len({row.value for row in with_value}) < 2:
         return {}
     import optuna
 
-    distributions = _infer_distributions(scored)
+    distributions = _infer_distributions(with_value)
     if not distributions:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = optuna.create_study(direction=direction, storage=optuna.storages.InMemoryStorage())
-        for row in scored:
+        for row in with_value:
             params = {name: value for name, value in row.params.items() if name in distributions}
             study.add_trial(
                 optuna.trial.create_trial(
@@ -141,9 +142,9 @@ def compute_importances(rows: Sequence[TrialRow], *, direction: Direction) -> di
     return {name: float(weight) for name, weight in found.items() if math.isfinite(weight)}
 
 
-def _draw_progress(scored: Sequence[TrialRow], path: Path, metric: str, direction: Direction) -> None:
+def _draw_progress(with_value: Sequence[TrialRow], path: Path, metric: str, direction: Direction) -> None:
     better = max if direction == "maximize" else min
-    ordered = sorted(scored, key=lambda row: row.number)
+    ordered = sorted(with_value, key=lambda row: row.number)
     best: list[float] = []
     for row in ordered:
         best.append(better([*best[-1:], _get_score(row)]))
@@ -168,13 +169,13 @@ def _draw_importances(weights: Mapping[str, float], path: Path) -> None:
     _save(figure, path)
 
 
-def _draw_slices(scored: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
+def _draw_slices(with_value: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
     columns = min(3, len(names))
     lines = math.ceil(len(names) / columns)
     figure = _make_figure((4 * columns, 3 * lines))
     for index, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, index + 1)
-        rows = [row for row in scored if name in row.params]
+        rows = [row for row in with_value if name in row.params]
         scale = _Scale.from_values([row.params[name] for row in rows])
         points = axes.scatter(
             [scale.locate(row.params[name]) for row in rows],
@@ -185,25 +186,25 @@ def _draw_slices(scored: Sequence[TrialRow], names: Sequence[str], path: Path, m
             linewidths=0.4,
             s=18,
         )
-        points.set_clim(-1, max(row.number for row in scored) + 1)
+        points.set_clim(-1, max(row.number for row in with_value) + 1)
         scale.set_ticks(axes)
         _label_axes(axes, title="", x=name, y=metric if index % columns == 0 else "")
     _save(figure, path)
 
 
-def _draw_parallel(scored: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
+def _draw_parallel(with_value: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
     figure = _make_figure((max(8, 1.5 * (len(names) + 1)), 4.5))
     axes = figure.add_subplot()
     from matplotlib import colormaps
 
     colours = colormaps["viridis"]
-    scales = [_Scale.from_values([row.params[name] for row in scored if name in row.params]) for name in names]
-    for rank, row in reversed(list(enumerate(scored))):
+    scales = [_Scale.from_values([row.params[name] for row in with_value if name in row.params]) for name in names]
+    for rank, row in reversed(list(enumerate(with_value))):
         heights = [
             scale.scale_to_unit(row.params[name]) if name in row.params else math.nan
             for name, scale in zip(names, scales, strict=True)
         ]
-        shade = 1 - rank / max(1, len(scored) - 1)
+        shade = 1 - rank / max(1, len(with_value) - 1)
         style: dict[str, Any] = {"color": colours(shade), "alpha": 0.2 + 0.7 * shade, "linewidth": 0.7 + 1.3 * shade}
         axes.plot(range(len(names)), heights, marker=".", **style)
     axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
@@ -274,18 +275,18 @@ class _Scale:
             _set_integer_ticks(axes)
 
 
-def _list_varied_parameters(scored: Sequence[TrialRow], weights: Mapping[str, float]) -> list[str]:
+def _list_varied_parameters(with_value: Sequence[TrialRow], weights: Mapping[str, float]) -> list[str]:
     """Return the parameters with more than one value, the most important first."""
-    names = dict.fromkeys([*weights, *(name for row in scored for name in row.params)])
-    return [name for name in names if len({str(row.params[name]) for row in scored if name in row.params}) > 1]
+    names = dict.fromkeys([*weights, *(name for row in with_value for name in row.params)])
+    return [name for name in names if len({str(row.params[name]) for row in with_value if name in row.params}) > 1]
 
 
-def _infer_distributions(scored: Sequence[TrialRow]) -> dict[str, BaseDistribution]:
+def _infer_distributions(with_value: Sequence[TrialRow]) -> dict[str, BaseDistribution]:
     import optuna
 
     found: dict[str, BaseDistribution] = {}
-    for name in _list_varied_parameters(scored, {}):
-        values = [row.params[name] for row in scored if name in row.params]
+    for name in _list_varied_parameters(with_value, {}):
+        values = [row.params[name] for row in with_value if name in row.params]
         if all(_is_number(value) for value in values):
             low, high = min(map(_to_float, values)), max(map(_to_float, values))
             found[name] = optuna.distributions.FloatDistribution(low, high, log=low > 0 and high / low >= _LOG_RATIO)

@@ -291,6 +291,7 @@ def _make_engine_options(url: sa.URL, *, begins_immediately: bool) -> dict[str, 
 
     def connect() -> sqlite3.Connection:
         level: Any = None if begins_immediately else "DEFERRED"
+        # `check_same_thread=False`: the pool moves connections between threads.
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=level, check_same_thread=False
         )
@@ -315,6 +316,7 @@ def _create_tables(engine: sa.Engine, shown: str) -> str:
     """Create missing tables, migrate, and return the store's identity; concurrent processes take turns."""
     with engine.connect().execution_options(kerastudy_writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
+            # An arbitrary number, which only has to be the same in every process.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7259306)"))
         metadata.create_all(connection)
         about = {row.key: row.value for row in connection.execute(sa.select(_about))}

@@ -1,6 +1,6 @@
 """Writer of trials into Optuna's tables, any number of trials in one transaction.
 
-Optuna's own storage looks a trial up again for each of its parameters and commits each attribute and each rung by
+Optuna's storage looks a trial up again for each of its parameters and commits each attribute and each rung by
 itself: 17 ms of CPU for a trial of ten parameters, and as many commits as rungs. Here the rows of a `FrozenTrial` are
 written all at once. The tables remain Optuna's: it creates them, checks their version and reads them.
 """
@@ -81,6 +81,7 @@ class TrialRows:
         )
         made = int(added.inserted_primary_key[0])  # type: ignore[index]
         of_study = sa.select(sa.func.max(_trials.c.trial_id)).where(_trials.c.study_id == self._study)
+        # Ids grow with each insert: a foreign trial between ours shows as an unexpected id.
         before = connection.scalar(of_study.where(_trials.c.trial_id < made))
         if before != ids.get(trial.number - 1):
             raise self._make_conflict_error(trial)

@@ -58,6 +58,7 @@ class Retrainings:
         values = asdict(retraining)
         row = {name: values.pop(name) for name in _COLUMNS}
         with self._store.write(connection) as writing:
+            # A supervisor that was killed after the training may record the same one again.
             writing.execute(sa.delete(retrainings).where(*(retrainings.c[name] == row[name] for name in _COLUMNS[:3])))
             writing.execute(sa.insert(retrainings).values(**row, details=json.dumps(values)))
 

@@ -178,6 +178,7 @@ class StudyQueue:
         unrenewed = self._watch_lease(name, ttl_s)
         lease = Lease(name, owner, uuid.uuid4().hex, 0)
         with self._store.write() as connection:
+            # The row lock is for PostgreSQL; on SQLite BEGIN IMMEDIATE has the whole database locked.
             held = _read_lease(connection, name, lock=True)
             if held.lease_token is not None and _is_alive(held.lease_owner) is not False and held != unrenewed:
                 raise _make_busy_error(name, held.lease_owner)
@@ -373,6 +374,7 @@ def _is_alive(owner: str | None) -> bool | None:
     parts = (owner or "").split("/")
     if len(parts) != 4 or (parts[0], parts[3]) != (platform.node(), _read_pid_namespace()) or not parts[1].isdigit():
         return None
+    # The system may have given the process id to another process.
     if _read_start_time(int(parts[1])) != parts[2]:
         return False
     try:
@@ -381,6 +383,7 @@ def _is_alive(owner: str | None) -> bool | None:
         return False
     if state == psutil.STATUS_ZOMBIE:
         return False
+    # A stopped process may wake up and write, so it is neither alive nor dead.
     return None if state in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP) else True
 
 

@@ -110,6 +110,7 @@ class Submissions:
 
     def store_request(self, submitter: str, key: str, request: Request, connection: sa.Connection) -> None:
         """Store a request under an idempotency key, for a week."""
+        # Expired requests are removed here, because nothing else runs regularly.
         connection.execute(sa.delete(requests).where(requests.c.created_ms < now_ms() - _REQUEST_LIFETIME_MS))
         row = {"submitter": submitter, "key": key, "digest": request.digest, "study": request.study}
         connection.execute(sa.insert(requests).values(**row, created_ms=now_ms()))

@@ -105,6 +105,7 @@ class Tokens:
         handle, secret = parts.groups() if parts else ("", "")
         with self._store.read() as connection:
             row = connection.execute(sa.select(tokens).where(tokens.c.handle == handle)).one_or_none()
+        # Also computed without a row, so that the time does not show whether the handle exists.
         right = hmac.compare_digest(_hash_secret(secret), row.digest if row is not None else _NO_DIGEST)
         return _parse_row(row) if row is not None and right else None
 

@@ -256,13 +256,13 @@ def test_one_process_searches_it(tuner, tmp_path, monkeypatch):
     """While a process searches a study, another one is refused; it can go on once that has ended or died."""
     mine = tuner(max_trials=2)
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.integrations.oracle_records.this_process", lambda: "another/1/2/3")
+        patched.setattr("pipelines.integrations.oracle_records.identify_process", lambda: "another/1/2/3")
         with pytest.raises(StudyBusyError, match='study "keras_tuner/it" is being worked on by process'):
             tuner(max_trials=2)
     tuner(max_trials=2).oracle.close()  # a cell that is run again
     mine.oracle.close()
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.integrations.oracle_records.this_process", lambda: "another/1/2/3")
+        patched.setattr("pipelines.integrations.oracle_records.identify_process", lambda: "another/1/2/3")
         tuner(max_trials=2).oracle.close()
     with StudyReader.open(Home.find(str(tmp_path / "home"))) as reader:
         assert [row.state for row in reader.list_studies()] == ["paused"]
@@ -271,7 +271,7 @@ def test_one_process_searches_it(tuner, tmp_path, monkeypatch):
 def test_another_objective_is_refused(tuner):
     """Scores of two metrics are not mixed in one study."""
     tuner().oracle.close()
-    with pytest.raises(InputError, match="was begun to minimize val_loss, and not to maximize val_accuracy"):
+    with pytest.raises(InputError, match="was started to minimize val_loss, and not to maximize val_accuracy"):
         tuner(objective="val_accuracy")
 
 

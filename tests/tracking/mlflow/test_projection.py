@@ -483,8 +483,8 @@ def test_no_tensorflow_is_needed(home, name, a_study, keras_file):
     records.write_bytes(pickle.dumps(a_study(name, models={1: keras_file}, register=f"{name}-model")))
     code = (
         "import pickle, sys, pathlib\n"
-        "from tracking.mlflow.projection import Projection\n"
-        f"target = Projection({uri(home / 'fresh')!r}, artifact_root={(home / 'fresh').as_uri()!r})\n"
+        "from tracking.mlflow.projection import MlflowProjection\n"
+        f"target = MlflowProjection({uri(home / 'fresh')!r}, artifact_root={(home / 'fresh').as_uri()!r})\n"
         f"for record in pickle.loads(pathlib.Path({str(records)!r}).read_bytes()): target.deliver([record])\n"
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'torch')))\n"
     )
