@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for the tests that want one: started with the first of them, gone after the last."""
+"""Fixtures of all tests: a real PostgreSQL server, started with the first test that needs it, ended after the last."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _LONGEST = (
     "test_failpoints.py",
     "test_end_to_end.py",
     "test_keras_tuner_oracle.py",
-    "test_promotion.py",
+    "test_promote.py",
     "test_docs.py",
-    "test_mlflow_faults.py",
+    "test_faults.py",
     "test_trial_faults.py",
     "test_contract.py",
     "test_export.py",
     "test_cli.py",
-    "test_replaying.py",
+    "test_replay.py",
     "test_user_models.py",
     "test_disk_full.py",
 )
-"""Files of minutes: begun last, one of them would keep a process busy when all others are done."""
+"""Files of minutes: started last, one of them would keep a process busy when all others are done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest; each file stays together and in order."""
+    """Start with the files that take longest; each file stays together and in order."""
     rank = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: rank.get(Path(item.path).name, len(rank)))
 

@@ -1,7 +1,7 @@
 """User model whose training fails in a chosen way: the file that a study of faults names.
 
-The hyperparameter `fault` chooses the way, `times` the number of attempts. Each attempt and each fault is recorded in the
-folder FAULTS_FOLDER. The file is copied next to the study file, so it imports nothing of the project.
+The hyperparameter `fault` chooses the way, `times` the number of attempts. Each attempt and each fault is recorded in
+the folder FAULTS_FOLDER. The file is copied next to the study file, so it imports nothing of the project.
 """
 
 import ctypes
