@@ -1,4 +1,4 @@
-"""For people who stay in KerasTuner: an oracle that searches with Optuna, prunes, records in MLflow and resumes.
+"""Oracle for KerasTuner's tuners: it searches with Optuna, prunes, records in MLflow and resumes.
 
 ::
 
@@ -7,10 +7,10 @@
     )
     tuner.search(x, y, epochs=10, validation_data=(x_val, y_val))
 
-KerasTuner's oracles see a trial only at its start and its end, and a tuner has no place to prune in. But at the end of
-each epoch its checkpointing asks the objective whether the epoch has a value: there the oracle listens, reports to
-Optuna, and ends a trial with KerasTuner's own `FailedTrialError`. Optuna's study is the truth: KerasTuner's own files
-may be gone or behind.
+KerasTuner calls an oracle only at the start and the end of a trial, and a tuner has no hook to prune in. But at the end
+of each epoch its checkpointing calls `objective.has_value`: the oracle replaces that method, reports to Optuna, and
+ends a trial with KerasTuner's `FailedTrialError`. Optuna's study is authoritative: KerasTuner's files may be missing or
+behind.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PRUNED = "pruned after epoch "
 
 
 class TrialPrunedError(keras_tuner.errors.FailedTrialError):  # type: ignore[misc]  # keras_tuner has no types
-    """Ends the training of a pruned trial."""
+    """Signal that ends the training of a pruned trial."""
 
 
 @dataclass
@@ -75,22 +75,22 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         seed: int = 0,
         **options: Any,
     ) -> None:
-        """Open the study, or go on with it.
+        """Open the study, or continue it.
 
         Args:
             objective: as KerasTuner takes it.
             max_trials: trials in total, those of earlier processes included.
-            study: the study's name in Optuna and MLflow; the same name goes on with the same study.
+            study: the study's name in Optuna and MLflow; the same name continues the same study.
             home: folder of the database; see `Home`.
             sampler: Optuna's sampler.
             pruner: Optuna's pruner.
             epochs: the most that a trial trains, for the pruner's rungs.
             startup_trials: random trials before TPE and the median pruner begin.
             seed: of the sampler.
-            options: what else `keras_tuner.Oracle` takes: `hyperparameters`, `tune_new_entries`, ...
+            options: other options of `keras_tuner.Oracle`: `hyperparameters`, `tune_new_entries`, ...
 
         Raises:
-            InputError: if KerasTuner is told to run distributed, or the study has another objective.
+            InputError: if KerasTuner is configured to run distributed, or the study has another objective.
             StudyBusyError: if another process searches the study.
         """
         if os.environ.get("KERASTUNER_ORACLE_IP"):
@@ -111,13 +111,13 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Send MLflow what it has not got yet, as far as it is there, and let others search; safe to call twice."""
+        """Deliver the waiting records to MLflow if it is reachable, and release the study; safe to call twice."""
         self._recorder.stop()
         self._lease.release(self._search.trials)
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]  # keras_tuner has no types
     def create_trial(self, tuner_id: str) -> Trial:
-        """Return the next trial; its hyperparameters answer from Optuna what its model asks for anew."""
+        """Return the next trial; Optuna suggests the values of hyperparameters that only its model requests."""
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED:
             self._recorder.record_end(self._search.trials)
@@ -133,9 +133,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Return the trial's values of all active hyperparameters that are known so far."""
-        asked = self._search.ask()
-        assert asked is not None
-        number, _ = asked
+        next_trial = self._search.ask()
+        assert next_trial is not None
+        number, _ = next_trial
         self._running[trial_id] = _RunningTrial(number, time.monotonic())
         return {"status": TrialStatus.RUNNING, "values": self._collect_known(number).values}
 
@@ -147,7 +147,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]  # keras_tuner has no types
     def end_trial(self, trial: Trial) -> None:
-        """Take a trial's end, unless it is to be tried again."""
+        """Record a trial's end, unless KerasTuner tries it again."""
         try:
             super().end_trial(trial)
         finally:
@@ -158,7 +158,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
                 self._running.pop(trial.trial_id, None)
 
     def reload(self) -> None:
-        """Read KerasTuner's files of the project, and of its trials what Optuna knows."""
+        """Read KerasTuner's files of the project, and its trials from Optuna."""
         super().reload()
         self._restore()
 
@@ -172,7 +172,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         return hp
 
     def _make_hyperparameters(self, number: int, known: keras_tuner.HyperParameters) -> TrialHyperParameters:
-        """Return hyperparameters that hold what is known, and put to Optuna what the model asks besides."""
+        """Return hyperparameters with the known values; Optuna suggests those of further requests."""
 
         def draw(hyperparameter: Any) -> Value:
             request = make_request(hyperparameter)
@@ -180,40 +180,40 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
                 return request.default
             return self._search.suggest_value(number, request)
 
-        asking = TrialHyperParameters({}, draw)
-        asking._hps, asking._space, asking.values = known._hps, known._space, dict(known.values)
-        return asking
+        hp = TrialHyperParameters({}, draw)
+        hp._hps, hp._space, hp.values = known._hps, known._space, dict(known.values)
+        return hp
 
     def _restore(self) -> None:
-        """Make KerasTuner's trials of Optuna's; those that were cut off are run again first."""
+        """Rebuild KerasTuner's trials from Optuna's; interrupted ones run again first."""
         interrupted = {number for number, _ in self._search.resume_interrupted()}
-        for kept in (self.trials, self.start_order, self.end_order, self._retry_queue, self.ongoing_trials):
-            kept.clear()
-        for scored in self._search.trials:
-            trial_id = f"{scored.number:0{len(str(self.max_trials))}d}"
-            self.trials[trial_id] = self._make_trial(scored, trial_id)
+        for collection in (self.trials, self.start_order, self.end_order, self._retry_queue, self.ongoing_trials):
+            collection.clear()
+        for summary in self._search.trials:
+            trial_id = f"{summary.number:0{len(str(self.max_trials))}d}"
+            self.trials[trial_id] = self._make_trial(summary, trial_id)
             self.start_order.append(trial_id)
-            if scored.number in interrupted:
+            if summary.number in interrupted:
                 self._retry_queue.insert(0, trial_id)
             else:
                 self.end_order.append(trial_id)
 
-    def _make_trial(self, scored: TrialSummary, trial_id: str) -> Trial:
-        if scored.state == "running":  # its values are asked of Optuna again, which gives the same
+    def _make_trial(self, summary: TrialSummary, trial_id: str) -> Trial:
+        if summary.state == "running":  # Optuna suggests the same values again
             return Trial(
-                self._make_hyperparameters(scored.number, self._collect_known(scored.number)),
+                self._make_hyperparameters(summary.number, self._collect_known(summary.number)),
                 trial_id,
                 TrialStatus.RUNNING,
             )
         hp = self.hyperparameters.copy()
-        hp.values = dict(scored.params)
-        complete = scored.state == "complete"
-        trial = Trial(hp, trial_id, TrialStatus.COMPLETED if complete else TrialStatus.FAILED, scored.reason)
-        trial.score, trial.best_step = scored.value if complete else None, (scored.best_epoch or 1) - 1
+        hp.values = dict(summary.params)
+        complete = summary.state == "complete"
+        trial = Trial(hp, trial_id, TrialStatus.COMPLETED if complete else TrialStatus.FAILED, summary.reason)
+        trial.score, trial.best_step = summary.value if complete else None, (summary.best_epoch or 1) - 1
         return trial
 
     def _watch_epochs(self) -> None:
-        """Hear of each epoch through the objective."""
+        """Replace the objective's `has_value`, the only call at the end of each epoch."""
         has_value = self.objective.has_value
 
         def record_epoch(logs: Mapping[str, Any]) -> bool:
@@ -242,7 +242,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             raise TrialPrunedError(f"{_PRUNED}{epoch + 1}")
 
     def _check_consecutive_failures(self) -> None:
-        """Raise as KerasTuner does, but take a pruned trial for no failure."""
+        """Raise as KerasTuner does, but do not count pruned trials as failures."""
         failed = [self.trials[trial_id].status == TrialStatus.FAILED for trial_id in self.end_order]
         pruned = [self._is_pruned(self.trials[trial_id]) for trial_id in self.end_order]
         last = [one and not other for one, other in zip(failed, pruned, strict=True)][-self._failure_limit :]
@@ -261,7 +261,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         running = self._running.pop(trial.trial_id)
         complete = trial.status == TrialStatus.COMPLETED
         at_best = trial.best_step if trial.best_step < len(running.epochs) else None
-        scored = TrialSummary(
+        summary = TrialSummary(
             number=running.number,
             state="complete" if complete else "pruned" if running.pruned else "failed",
             value=float(trial.score) if complete else running.best if running.pruned else None,
@@ -271,8 +271,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             reason=_find_reason(trial, running),
             metrics=running.epochs[at_best][2] if complete and at_best is not None else {},
         )
-        self._recorder.record_trial_end(scored, running.epochs, [*self._search.trials, scored])
-        self._search.tell(scored)
+        self._recorder.record_trial_end(summary, running.epochs, [*self._search.trials, summary])
+        self._search.tell(summary)
 
 
 def _find_reason(trial: Trial, running: _RunningTrial) -> str:

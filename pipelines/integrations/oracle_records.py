@@ -1,6 +1,6 @@
-"""What the queue and MLflow are told of a study that KerasTuner's own tuner runs.
+"""Queue entry and MLflow records of a study that a KerasTuner tuner runs.
 
-In the queue it stands beside the others as `keras_tuner/<name>`, so that it is listed, and held by one process alone.
+In the queue its name is `keras_tuner/<name>`, so that it is listed with the others, and one process alone holds it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_queue_name(study: str) -> str:
 
 
 def make_record_name(queued: str) -> str:
-    """Return what MLflow and the outbox call a study, of a tuner or of a study file, that the queue knows."""
+    """Return the name in MLflow and the outbox of a study in the queue, of a tuner or of a study file."""
     return queued.removeprefix(_SPACE)
 
 
@@ -49,18 +49,18 @@ def read_goal(record: StudyRecord) -> tuple[Objective, int] | None:
     """Return objective and number of trials of a tuner's study; None for one that has a study file."""
     if not record.name.startswith(_SPACE):
         return None
-    said = json.loads(record.document)
-    return Objective(said["metric"], said["direction"]), said["trials"]
+    goal = json.loads(record.document)
+    return Objective(goal["metric"], goal["direction"]), goal["trials"]
 
 
 class OracleLease:
-    """Holds a tuner's study in the queue while a process searches it."""
+    """Lease on a tuner's study in the queue while a process searches it."""
 
     def __init__(self, study: str, objective: Objective, trials: int, store: Store) -> None:
-        """Submit the study, or go on with it.
+        """Submit the study, or continue it.
 
         Raises:
-            InputError: if it was begun with another objective.
+            InputError: if it was started with another objective.
             StudyBusyError: if another process searches it.
         """
         self._name = make_queue_name(study)
@@ -71,7 +71,7 @@ class OracleLease:
         goal = read_goal(known) if known else None
         if goal and goal[0] != objective:
             before = f"{goal[0].direction} {goal[0].metric}"
-            message = f"was begun to {before}, and not to {objective.direction} {objective.metric}"
+            message = f"was started to {before}, and not to {objective.direction} {objective.metric}"
             raise InputError(f'study "{study}" {message}; take another name')
         document = json.dumps({"metric": objective.metric, "direction": objective.direction, "trials": trials})
         self._queue.enqueue(self._name, document, self._name)
@@ -83,14 +83,14 @@ class OracleLease:
         self._is_held = True
 
     def record_progress(self, trials: Sequence[TrialSummary]) -> None:
-        """Note how the study stands."""
+        """Record the state of the study in the queue."""
         best = find_best(trials, self._objective)
         counts = count_by_state(trials)
         value = best.value if best else None
         self._queue.set_result(self._name, winner=best.number if best else None, best_value=value, counts=counts)
 
     def release(self, trials: Sequence[TrialSummary]) -> None:
-        """Note how the study ended, and let others search it; safe to call twice."""
+        """Record the end of the search, and release the study to other processes; safe to call twice."""
         if not self._is_held:
             return
         self._is_held = False
@@ -102,7 +102,7 @@ class OracleLease:
 
 
 class OracleRecorder:
-    """Writes the rows of one study, and delivers them while it is open."""
+    """Recorder of one study: adds records to the outbox, and delivers them while it is open."""
 
     def __init__(self, study: str, objective: Objective, spec: SearchSpec, home: Home, store: Store) -> None:
         self._study = study
@@ -114,7 +114,7 @@ class OracleRecorder:
         self._delivery: OutboxDispatcher | None = None
 
     def record_start(self, parameters: Sequence[str]) -> None:
-        """Record that the study goes on, unless that is recorded, and begin to deliver."""
+        """Record the start of the study, unless it is recorded, and start the delivery."""
         if self._delivery is not None:
             return
         opened = StudyOpened(
@@ -127,7 +127,7 @@ class OracleRecorder:
             artifacts="",
             dataset_name=self._study,
             dataset_source="",
-            dataset_digest="",  # the data is the tuner's own
+            dataset_digest="",  # only the tuner has the data
             dataset_rows={},
             tags={"model": "keras_tuner", "sampler": self._spec.sampler, "pruner": self._spec.pruner},
         )
@@ -140,7 +140,7 @@ class OracleRecorder:
         self._delivery.start()
 
     def record_trial_start(self, number: int, values: Mapping[str, Value]) -> None:
-        """Record that a trial begins, with the values that are known."""
+        """Record the start of a trial, with the values that are known."""
         self._outbox.add([TrialStarted(self._study, number, dict(values), now_ms())])
 
     def record_trial_end(
@@ -193,7 +193,7 @@ class OracleRecorder:
         self.stop()
 
     def stop(self) -> None:
-        """Deliver what waits, for a while, and end delivery."""
+        """Deliver the waiting records, for a while, and end the delivery."""
         if self._delivery is not None:
             self._delivery.stop(_FLUSH_S)
             self._delivery = None

@@ -1,7 +1,7 @@
 """One study in Optuna: its next trials, their results, and the trials that a crash interrupted.
 
 A trial's number is its slot in the budget. The supervisor is the only writer, so a trial found RUNNING at the start
-was interrupted by a crash or a pause. It runs again under its own number, with the same values. So no crash can lose
+was interrupted by a crash or a pause. It runs again under the same number, with the same values. So no crash can lose
 a trial or add one.
 
 Optuna works in memory, on a study that is filled from the database when it opens. The database is written in one
@@ -213,7 +213,7 @@ class OptunaSearch:
     def _store_values(self, trial: optuna.Trial, values: Mapping[str, Value]) -> None:
         """Store values with a trial under the space's names, for readers of the running trial.
 
-        Optuna's own names differ from the space's: an indexed parameter has `#idx` behind its name there.
+        Optuna's names differ from the space's: an indexed parameter has `#idx` behind its name there.
         """
         before = self._get_frozen(trial).user_attrs.get(VALUES, {})
         after = {**before, **values}
@@ -229,7 +229,7 @@ class OptunaSearch:
     def _write(self, *trials: optuna.Trial) -> None:
         """Write trials from memory to the database, in one transaction."""
         frozen = [self._get_frozen(trial) for trial in trials]
-        # TrialRows writes rows directly, without this check of Optuna's own storage.
+        # TrialRows writes rows directly, without this check of Optuna's storage.
         for trial in frozen:
             for name, drawn_from in trial.distributions.items():
                 check_distribution_compatibility(self._distributions.setdefault(name, drawn_from), drawn_from)

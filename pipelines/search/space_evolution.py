@@ -1,10 +1,10 @@
-"""A study whose space has changed: which earlier trials still fit, and the Optuna study that goes on with them.
+"""Changes of a study's space: a new Optuna study that continues with the earlier trials that still fit.
 
-Optuna lets no categorical change its choices within a study, so a changed space gets an Optuna study of its own, the
-next generation. It begins with every earlier trial under its own number: those that fit the new space with their
-scores, as knowledge for the sampler; the others as failed, so that nothing is learned from them. A trial fits if the
-new space could have drawn it: each parameter had one of its values, and what the space has dropped had the value that
-the model now takes by itself.
+Optuna lets no categorical change its choices within a study, so a changed space gets a new Optuna study, the next
+generation. It starts with every earlier trial under its number: those that fit the new space with their scores, as
+knowledge for the sampler; the others as failed, so that the sampler learns nothing from them. A trial fits if the new
+space could have drawn it: each parameter had one of its values, and each dropped parameter had the default of the
+model.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Change:
     """One change of a study's space.
 
     Attributes:
-        differences: what changed, a line for each parameter.
-        kept: trials before the change that fit the new space; `before` is how many there were.
+        differences: one line for each changed parameter.
+        kept: number of trials before the change that fit the new space, out of `before`.
     """
 
     differences: tuple[str, ...]
@@ -42,15 +42,15 @@ class Change:
 
 
 def find_current_name(storage: optuna.storages.BaseStorage, study: str) -> str:
-    """Return the name in Optuna of a study's latest generation; the study's own name where there is one only."""
+    """Return the name in Optuna of a study's latest generation; the name of the study if it is the first."""
     return list_generations(storage, study)[-1]
 
 
 def list_generations(storage: optuna.storages.BaseStorage, study: str) -> tuple[str, ...]:
-    """Return the names in Optuna of a study's generations, first to last: the first has the study's own name.
+    """Return the names in Optuna of a study's generations, first to last: the first has the name of the study.
 
-    A generation counts once its change is noted in it, which is the last thing that is written: one that a kill left
-    half made does not.
+    A generation counts once its change is recorded in it, which is written last: one that a kill left incomplete does
+    not count.
     """
     made = {
         each.study_name: each
@@ -61,7 +61,7 @@ def list_generations(storage: optuna.storages.BaseStorage, study: str) -> tuple[
 
 
 def compare_spaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what changed from one space, as `Space.to_dict` writes it, to another: a line for each parameter."""
+    """Return the changes from one space, as `Space.to_dict` writes it, to another: a line for each parameter."""
     return tuple(
         f"{name}: {_format_parameter(before.get(name, 'none'))} -> {_format_parameter(after.get(name, 'none'))}"
         for name in dict.fromkeys([*before, *after])
@@ -70,17 +70,17 @@ def compare_spaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple
 
 
 def evolve_study(store: Store, study: Study, before: Mapping[str, Any]) -> Change:
-    """Make the Optuna study that goes on with a study's new space, and return what changed.
+    """Create the Optuna study that continues with a study's new space, and return the change.
 
     `study` has the new space; `before` is the old one as `Space.to_dict` wrote it.
     """
     storage = store.open_optuna_storage()
     try:
         old = optuna.load_study(study_name=find_current_name(storage, study.name), storage=storage)
-    except KeyError:  # submitted, and not begun yet
+    except KeyError:  # submitted, and not started yet
         return Change(compare_spaces(before, study.space.to_dict()), 0, 0)
     name = f"{study.name}{_MARK}{_parse_generation(old.study_name) + 1}"
-    if name in optuna.study.get_all_study_names(storage):  # left half made by a kill
+    if name in optuna.study.get_all_study_names(storage):  # left incomplete by a kill
         optuna.delete_study(study_name=name, storage=storage)
     named = frozenset(before) | study.space.parameters.keys()
     trials = [_carry_over(trial, study, named) for trial in old.get_trials(deepcopy=False)]
@@ -93,7 +93,7 @@ def evolve_study(store: Store, study: Study, before: Mapping[str, Any]) -> Chang
 
 
 def read_changes(study: optuna.Study) -> tuple[Change, ...]:
-    """Return how a study's space changed, first to last."""
+    """Return the changes of a study's space, first to last."""
     return tuple(
         Change(tuple(each["differences"]), each["kept"], each["before"]) for each in study.user_attrs.get(CHANGES, [])
     )
@@ -105,11 +105,11 @@ def _parse_generation(name: str) -> int:
 
 
 def _carry_over(trial: FrozenTrial, study: Study, named: frozenset[str]) -> FrozenTrial:
-    """Return the trial as the new space sees it; one that was never run takes up no budget."""
+    """Return the trial as a trial of the new space; one without a result takes up no budget."""
     result = trial.user_attrs.get(RESULT)
     if result is None or not trial.state.is_finished():
         return optuna.trial.create_trial(
-            state=TrialState.FAIL, user_attrs={REJECTED: "the space changed before the trial was over"}
+            state=TrialState.FAIL, user_attrs={REJECTED: "the space changed before the trial ended"}
         )
     values = _redraw(study, result["params"], named)
     if values is None:
@@ -128,9 +128,9 @@ def _carry_over(trial: FrozenTrial, study: Study, named: frozenset[str]) -> Froz
 
 
 def _redraw(study: Study, params: Mapping[str, Value], named: frozenset[str]) -> dict[str, Value] | None:
-    """Return what the new space would have drawn to give a trial its values; None where it could not.
+    """Return the draw of the new space that gives a trial its values; None where there is none.
 
-    `named` are the names that either space declares: what a model's own code asks for besides is not looked at.
+    `named` are the names that either space declares: hyperparameters that only the model's code requests do not count.
     """
     space = study.space
     drawn: dict[str, Value] = {}
@@ -147,15 +147,15 @@ def _redraw(study: Study, params: Mapping[str, Value], named: frozenset[str]) ->
 
 
 def _find_default(study: Study, name: str) -> Value:
-    """Return the value that the model takes for what the space does not name; None where that is not known."""
+    """Return the model's default for a parameter that the space does not declare; None where it is unknown."""
     if study.has_user_model:
         return None
-    asked = catalogue.find_family(study.spec.model).find(name)
-    return asked.default if asked else None
+    known = catalogue.find_family(study.spec.model).find(name)
+    return known.default if known else None
 
 
 def _format_parameter(written: Any) -> str:
-    """Return a parameter, or the constraints, as a study file has them in one line; nothing where there is none."""
+    """Return a parameter, or the constraints, in the one-line form of a study file."""
     if isinstance(written, dict):
         return f"{{{', '.join(f'{key}: {_format_parameter(value)}' for key, value in written.items())}}}"
     if isinstance(written, list):

@@ -1,4 +1,4 @@
-"""When a study asks for no further trial, and how it ended: rules over what is known of it."""
+"""Rules over a study's trials: the reasons to start no further trial, and the outcome of the study."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def find_stop_reason(
     best: TrialSummary | None,
     elapsed_s: float,
 ) -> str:
-    """Return why no further trial is asked for; empty while there is no reason."""
+    """Return the reason to start no further trial; empty while there is none."""
     if len(trials) >= budget.trials:
         return "1 trial" if budget.trials == 1 else f"{budget.trials} trials"
     if budget.time is not None and elapsed_s >= budget.time:
@@ -37,7 +37,7 @@ def find_stop_reason(
 
 
 def explain_total_failure(trials: Sequence[TrialSummary]) -> str:
-    """Return what is wrong with a study whose first trials all failed; empty where that is not so."""
+    """Return a message if all of a study's first trials failed; empty otherwise."""
     ended = [trial for trial in trials if trial.state != "running"]
     if len(ended) < _FIRST_FAILURES or any(trial.state != "failed" for trial in ended):
         return ""
@@ -45,7 +45,7 @@ def explain_total_failure(trials: Sequence[TrialSummary]) -> str:
 
 
 def decide_outcome(trials: Sequence[TrialSummary], best: TrialSummary | None, why: str) -> tuple[StudyState, str]:
-    """Return how a study ended that came to its end because of `why`."""
+    """Return state and reason of a study that ended because of `why`."""
     if best is not None:
         return "finished", why
     ended = [trial for trial in trials if trial.state != "running"]

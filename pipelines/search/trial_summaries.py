@@ -79,7 +79,7 @@ def summarize_trial(trial: FrozenTrial) -> TrialSummary:
     """Return the summary of a trial: its result where it has ended, its values so far while it runs."""
     attrs = trial.user_attrs
     attempts = read_failed_attempts(attrs)
-    # RESULT is written before Optuna's own state: a kill between the two leaves a running trial with a result.
+    # RESULT is written before Optuna's state: a kill between the two leaves a running trial with a result.
     if RESULT in attrs and trial.state.is_finished():
         result = {**attrs[RESULT], "goals": tuple(attrs[RESULT].get("goals", ()))}
         return TrialSummary(trial.number, **result, failed_attempts=attempts)

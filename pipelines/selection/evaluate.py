@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.engines.base import Channel, Job
-from pipelines.selection.jobs import EVALUATE_MODEL
+from pipelines.selection.jobs import EVALUATE_MODEL, Evaluation
 from pipelines.selection.model_locations import find_winning_model
-from pipelines.spec.schema import TrainingSpec
 from pipelines.study.study import Study
 from pipelines.training.jobs import EVALUATE_USER_MODEL
-from pipelines.training.messages import PastTrial, UserModelEvaluation
+from pipelines.training.messages import UserModelEvaluation
 from pipelines.training.trial_folder import TEST_FILE
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A trial whose model is evaluated on the test rows, from raw columns."""
-
-    trial: PastTrial
-    training: TrainingSpec
 
 
 def make_evaluation_job(study: Study, home: Home, number: int) -> Job[Any, Mapping[str, float]]:

@@ -1,7 +1,7 @@
-"""Which of a study's best trials wins: by the mean over further trainings of each, which the search did not choose by.
+"""Choice of the winner among a study's best trials, by the mean score over further trainings of each.
 
 The best of many scores is partly luck: a trial wins a search by its hyperparameters and by the seed that it happened to
-have. So the trainings of the search itself do not count here.
+have. So the trainings of the search itself do not count here: only those that it did not choose by.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CONFIDENCE: Final = 0.95
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial that was trained again to choose the winner.
+    """A trial with further trainings, among which the winner is chosen.
 
     Attributes:
         scores: the objective of each of these trainings.
@@ -71,7 +71,7 @@ def rank_finalists(
 ) -> tuple[Finalist, ...]:
     """Return a study's finalists by their means, the best first; one whose trainings all failed is left out.
 
-    Of equal means the one with the better score in the search comes first. Empty where nothing was trained again.
+    Of equal means the one with the better score in the search comes first. Empty where there are no retrainings.
     """
     if not selection.finalists:
         return ()

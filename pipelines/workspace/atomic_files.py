@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk leaves either the old file or the whole new one."""
+"""Atomic files: a kill or a full disk leaves either the old file or the whole new one."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from pathlib import Path
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text file aside, sync it, then rename it into place."""
+    """Write a text file under a temporary name, sync it, then rename it into place."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = make_temporary_path(file)
-    aside.write_text(text, encoding="utf-8")
-    move_into_place(aside, file)
+    temporary = make_temporary_path(file)
+    temporary.write_text(text, encoding="utf-8")
+    move_into_place(temporary, file)
 
 
 def make_temporary_path(file: Path) -> Path:
-    """Return the name under which a file is written before it is renamed; it keeps the suffix."""
+    """Return the path of a file before it is renamed; it has the same suffix, from which Keras infers the format."""
     return file.with_name(f"saving-{file.name}")
 
 
-def move_into_place(aside: Path, file: Path) -> None:
-    """Sync a written file to disk and rename it."""
-    with aside.open("rb") as written:
+def move_into_place(temporary: Path, file: Path) -> None:
+    """Sync a temporary file to disk and rename it."""
+    # Without the sync a power cut can leave the new name with no content.
+    with temporary.open("rb") as written:
         os.fsync(written.fileno())
-    aside.replace(file)
+    temporary.replace(file)

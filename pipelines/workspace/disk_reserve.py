@@ -1,4 +1,4 @@
-"""Room on the disk that a study keeps back, so that it can still write down why it pauses when the disk is full."""
+"""Reserve of disk space, so that a study can still record why it pauses when the disk is full."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FILE = "reserve"
 
 
 class DiskReserve:
-    """A file that only takes up room.
+    """A file that only takes up space.
 
     Args:
         folder: the study's folder.
@@ -20,7 +20,7 @@ class DiskReserve:
         self._file = folder / _FILE
 
     def fill(self) -> None:
-        """Take the room.
+        """Take the space.
 
         Raises:
             OSError: if there is none.
@@ -31,5 +31,5 @@ class DiskReserve:
             os.fsync(file.fileno())
 
     def release(self) -> None:
-        """Give the room back."""
+        """Give the space back."""
         self._file.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""Where things are kept: one folder, `.kerastudy/` unless `--home` or `KERASTUDY_HOME` say otherwise.
+"""Home: the folder of all files, `.kerastudy/` unless `--home` or `KERASTUDY_HOME` names another.
 
 ::
 
     kerastudy.db          the store: Optuna's tables, the queue, the outbox
-    mlflow.db, mlruns/    MLflow's own, unless MLFLOW_TRACKING_URI points elsewhere
+    mlflow.db, mlruns/    MLflow's files, unless MLFLOW_TRACKING_URI points elsewhere
     studies/<study>/      study.json, data/, trials/<number>/, retrainings/<number>/<name>/, report/
-    programs/             what JAX compiled, for later studies
+    programs/             programs that JAX compiled, for later studies
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Home:
 
     @classmethod
     def find(cls, folder: str | None, environment: Mapping[str, str] = os.environ) -> Home:
-        """Return the home in `folder`, or where the environment says.
+        """Return the home in `folder`, or in the folder that the environment names.
 
         Raises:
             InputError: if there is a file of that name.
@@ -42,13 +42,13 @@ class Home:
         return cls(chosen, environment.get("KERASTUDY_STORE") or str(chosen))
 
     def make_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment of a process that is to work on this home, whatever service `environ` names."""
+        """Return the environment of a process that works on this home, even if `environ` names a service."""
         ours = {"KERASTUDY_HOME": str(self.folder), "KERASTUDY_STORE": self.store}
         return {name: value for name, value in {**environ, **ours}.items() if name != "KERASTUDY_URL"}
 
     @property
     def is_initialized(self) -> bool:
-        """Return whether a study was ever submitted here."""
+        """Whether a study was ever submitted here."""
         return "://" in self.store or (Path(self.store) / "kerastudy.db").exists()
 
     @property
@@ -77,9 +77,9 @@ class Home:
         return self.study(name) / "retrainings" / f"{number:04d}" / retraining
 
     def worker_log(self, name: str, number: int) -> Path:
-        """Return the file of what a trial's worker printed."""
+        """Return the file of the output of a trial's worker."""
         return self.trial(name, number) / "artifacts" / "worker.log"
 
     def report(self, name: str) -> Path:
-        """Return the folder of what MLflow shows for the study as a whole."""
+        """Return the folder of the files that MLflow shows for the study as a whole."""
         return self.study(name) / "report"

@@ -13,8 +13,8 @@ from weights_alone import leave_weights_alone
 
 from pipelines.data.prepared_folder import load_part, load_raw
 from pipelines.models.raw_predict import predict_raw
-from pipelines.selection.evaluate import Evaluation, evaluate_model, make_evaluation_job, read_test_scores
-from pipelines.selection.jobs import EVALUATE_MODEL
+from pipelines.selection.evaluate import evaluate_model, make_evaluation_job, read_test_scores
+from pipelines.selection.jobs import EVALUATE_MODEL, Evaluation
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import TrialJob
 from pipelines.training.trial import train_trial
