@@ -16,7 +16,7 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Channel, Engine, Job
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.base import WrittenFile
-from pipelines.export.jobs import VERIFY_EXPORT, WRITE_FORMATS
+from pipelines.export.jobs import VERIFY_EXPORT, WRITE_FORMATS, ExportJob
 from pipelines.export.model_card import ModelOrigin, render_model_card
 from pipelines.export.parity import Parity
 from pipelines.export.registry import FORMATS, check_formats
@@ -53,20 +53,6 @@ class ExportResult:
     files: tuple[Parity, ...]
     test: Mapping[str, float]
     made: str = ""
-
-
-@dataclass(frozen=True)
-class ExportJob:
-    """Job of the worker that writes the files.
-
-    Attributes:
-        expected: file for the Keras model's predictions, which the verification reads.
-    """
-
-    trial: PastTrial
-    folder: str
-    formats: tuple[str, ...]
-    expected: str
 
 
 @dataclass(frozen=True)

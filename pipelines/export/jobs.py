@@ -11,12 +11,25 @@ from pipelines.engines.base import JobFunction
 if TYPE_CHECKING:
     from pipelines.export.base import WrittenFile
     from pipelines.export.compare_models import ComparisonJob, ModelComparison
-    from pipelines.export.export import ExportJob
     from pipelines.export.parity import Parity
     from pipelines.export.verify import VerificationJob
     from pipelines.spec.schema import GoalSpec
     from pipelines.study.objective import Goal
     from pipelines.training.messages import PastTrial, TrialJob, TrialOutcome
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """Job of the worker that writes the files.
+
+    Attributes:
+        expected: file for the Keras model's predictions, which the verification reads.
+    """
+
+    trial: PastTrial
+    folder: str
+    formats: tuple[str, ...]
+    expected: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import pytest
 
 from pipelines.data.prepared_folder import load_part, load_raw, load_summary
 from pipelines.engines.base import Channel
-from pipelines.export.export import ExportJob, write_formats
+from pipelines.export.export import write_formats
+from pipelines.export.jobs import ExportJob
 from pipelines.export.verify import VerificationJob, verify_export
 from pipelines.models.raw_predict import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
