@@ -1,4 +1,4 @@
-"""Bench of supervisor tests: a submitted study with scripted trials, its records and files; no TensorFlow, no MLflow."""
+"""Bench of supervisor tests: a submitted study with scripted trials, its records and files; without TensorFlow."""
 
 from __future__ import annotations
 
