@@ -119,7 +119,7 @@ def test_what_was_set_aside_is_tried_again(desk, home):
     """A record that MLflow refused gets another chance."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
     rows = desk.outbox.read_next_rows("it", 100)
-    desk.outbox.record_error(rows, "no", attempts=3, pause=True)
+    desk.outbox.record_error(rows, "no", attempts=3, set_aside=True)
     assert synced(home) == [SyncResult("it", len(rows), 0, "")]
 
 
