@@ -403,7 +403,7 @@ def run_until(folder, home, signal_number=None, *, trial=0):
 
 @pytest.mark.slow
 def test_a_study_survives_an_interrupt_and_a_kill(folder, tmp_path):
-    """Ctrl-C parks with exit code 130, kill -9 cannot be answered; then the same command meets the same budget."""
+    """Ctrl-C pauses with exit code 130, kill -9 cannot be answered; then the same command meets the same budget."""
     home = Home(tmp_path / "home", str(tmp_path / "home"))
     (folder / "interrupted.yaml").write_text(INTERRUPTED)
     assert run_until(folder, home, signal.SIGINT, trial=0) == 130

@@ -1,4 +1,4 @@
-"""What importing the front doors costs, and the layers that import-linter holds."""
+"""Cost of importing the entry points, and the layers that import-linter checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"tensorflow", "keras", "keras_tuner", "mlflow", "pandas", "sklearn", "matplotlib", "jax", "ray"}
 
 
-@pytest.mark.parametrize("module", ["pipelines.cli", "pipelines.study.load", "search_spaces.space"])
+@pytest.mark.parametrize("module", ["kerastudy", "pipelines.cli", "pipelines.study.load", "search_spaces.space"])
 def test_front_modules_import_nothing_heavy(module: str) -> None:
     """The command line, the study-file loader and the space language start without the heavy libraries."""
     assert _loaded_by(f"import {module}") & HEAVY == set()

@@ -35,7 +35,7 @@ def test_each_name_is_documented(name: str) -> None:
 
 def test_unknown_names_list_the_choices() -> None:
     """A name that the package does not have is an AttributeError that lists those that it has."""
-    with pytest.raises(AttributeError, match="no attribute 'load'; it has .*load_study"):
+    with pytest.raises(AttributeError, match=r"no attribute 'load'; it has .*load_study"):
         kerastudy.load  # noqa: B018
 
 

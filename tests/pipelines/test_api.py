@@ -7,7 +7,7 @@ from fake_channel import FakeChannel
 from weights_alone import leave_weights_alone
 
 from pipelines.api import StudyResult
-from pipelines.data.prepare import load_raw
+from pipelines.data.prepared_folder import load_raw
 from pipelines.models.raw_predict import predict_raw
 from pipelines.queries.views import BestTrial, TrialRow
 from pipelines.spec.schema import TrainingSpec
@@ -17,7 +17,7 @@ from pipelines.workspace.home import Home
 
 
 def test_the_best_model_of_a_fleet_is_loaded(tmp_path, mixed_data):
-    """A parked study's best trial may have left its weights alone: its model is written when it is loaded."""
+    """A paused study's best trial may have left its weights alone: its model is written when it is loaded."""
     home = Home(tmp_path, "")
     home.study("it").mkdir(parents=True)
     home.data("it").symlink_to(mixed_data)
@@ -32,6 +32,6 @@ def test_the_best_model_of_a_fleet_is_loaded(tmp_path, mixed_data):
     before = leave_weights_alone(home.trial("it", 2))
     best = TrialRow(2, "complete", (0.5,), values, 1, 1.0, "", {})
     winner = BestTrial("it", best, "val_loss", "minimize", {}, str(home.trial("it", 2) / "model.keras"))
-    result = StudyResult("it", home, "parked", "", (best,), winner)
+    result = StudyResult("it", home, "paused", "", (best,), winner)
     raw = load_raw(mixed_data, "validation")
     np.testing.assert_array_equal(predict_raw(result.load_model(), raw), predict_raw(before, raw))
