@@ -93,7 +93,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A job failed, by its own exception or by the end of its worker.
+    """A job failed, by an exception or by the end of its worker.
 
     Attributes:
         reason: one line for users.

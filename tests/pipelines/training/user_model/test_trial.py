@@ -176,7 +176,7 @@ def test_a_fit_of_its_own(job, digits):
 
 
 def test_declared_values_replace_those_of_its_fit(job):
-    """A hyperparameter that the space declares and `fit` requests has the space's value, and is not passed to `fit` too."""
+    """A hyperparameter that the space declares and `fit` requests has the space's value, and is not passed twice."""
     values = {"batch_size": 128, "epochs": 1}
     its = job("TunedFit", values=values, requested=values)
     check(its)
