@@ -161,7 +161,7 @@ def _check_store(ended: _EndedStudy, store: Store) -> Iterator[str]:
         yield f"further trainings are missing: {sorted(missing)}"
     waiting = Outbox(store).read_backlog(ended.name)
     if waiting.pending or waiting.set_aside:
-        yield f"{waiting.pending} rows wait for MLflow, {waiting.paused} were set aside: {waiting.last_error}"
+        yield f"{waiting.pending} rows wait for MLflow, {waiting.set_aside} were set aside: {waiting.last_error}"
 
 
 def _check_disk(ended: _EndedStudy) -> Iterator[str]:
