@@ -35,7 +35,7 @@ from search_spaces.values import Value
 from search_spaces.yaml_writer import to_yaml
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import ModelDisplaced, ModelKept, Record, TrialStarted
-from tracking.reports.plots import Curve, TrialRow, read_history
+from tracking.reports.plots import Curve, PlottedTrial, read_history
 from tracking.reports.study_report import StudyReport, draw_plots, write_page, write_retrainings_csv
 from tracking.store.database import Store, now_ms
 from tracking.store.retrainings import Retraining, Retrainings
@@ -281,10 +281,10 @@ class Recorder:
         return read_history(self._home.trial(self._study.name, number) / ARTIFACTS / "history.csv")
 
 
-def _make_row(trial: TrialSummary) -> TrialRow | None:
+def _make_row(trial: TrialSummary) -> PlottedTrial | None:
     if trial.state == "running":
         return None
-    return TrialRow(
+    return PlottedTrial(
         number=trial.number,
         state=trial.state,
         value=trial.value,

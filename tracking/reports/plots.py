@@ -37,7 +37,7 @@ _LOG_RATIO: Final = 100
 
 
 @dataclass(frozen=True)
-class TrialRow:
+class PlottedTrial:
     """One trial as a row of a table; `params` holds active hyperparameters only."""
 
     number: int
@@ -57,7 +57,7 @@ def read_history(path: Path) -> Curve:
 
 
 def write_study_plots(
-    rows: Sequence[TrialRow],
+    rows: Sequence[PlottedTrial],
     folder: Path,
     *,
     metric: str,
@@ -109,7 +109,7 @@ def load_libraries(*, lean: bool) -> None:
         import optuna.importance  # noqa: F401
 
 
-def compute_importances(rows: Sequence[TrialRow], *, direction: Direction) -> dict[str, float]:
+def compute_importances(rows: Sequence[PlottedTrial], *, direction: Direction) -> dict[str, float]:
     """Return the importance of each parameter (PED-ANOVA), largest first; empty where it is unknown.
 
     Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
@@ -142,7 +142,7 @@ def compute_importances(rows: Sequence[TrialRow], *, direction: Direction) -> di
     return {name: float(weight) for name, weight in found.items() if math.isfinite(weight)}
 
 
-def _draw_progress(with_value: Sequence[TrialRow], path: Path, metric: str, direction: Direction) -> None:
+def _draw_progress(with_value: Sequence[PlottedTrial], path: Path, metric: str, direction: Direction) -> None:
     better = max if direction == "maximize" else min
     ordered = sorted(with_value, key=lambda row: row.number)
     best: list[float] = []
@@ -169,7 +169,7 @@ def _draw_importances(weights: Mapping[str, float], path: Path) -> None:
     _save(figure, path)
 
 
-def _draw_slices(with_value: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
+def _draw_slices(with_value: Sequence[PlottedTrial], names: Sequence[str], path: Path, metric: str) -> None:
     columns = min(3, len(names))
     lines = math.ceil(len(names) / columns)
     figure = _make_figure((4 * columns, 3 * lines))
@@ -192,7 +192,7 @@ def _draw_slices(with_value: Sequence[TrialRow], names: Sequence[str], path: Pat
     _save(figure, path)
 
 
-def _draw_parallel(with_value: Sequence[TrialRow], names: Sequence[str], path: Path, metric: str) -> None:
+def _draw_parallel(with_value: Sequence[PlottedTrial], names: Sequence[str], path: Path, metric: str) -> None:
     figure = _make_figure((max(8, 1.5 * (len(names) + 1)), 4.5))
     axes = figure.add_subplot()
     from matplotlib import colormaps
@@ -275,13 +275,13 @@ class _Scale:
             _set_integer_ticks(axes)
 
 
-def _list_varied_parameters(with_value: Sequence[TrialRow], weights: Mapping[str, float]) -> list[str]:
+def _list_varied_parameters(with_value: Sequence[PlottedTrial], weights: Mapping[str, float]) -> list[str]:
     """Return the parameters with more than one value, the most important first."""
     names = dict.fromkeys([*weights, *(name for row in with_value for name in row.params)])
     return [name for name in names if len({str(row.params[name]) for row in with_value if name in row.params}) > 1]
 
 
-def _infer_distributions(with_value: Sequence[TrialRow]) -> dict[str, BaseDistribution]:
+def _infer_distributions(with_value: Sequence[PlottedTrial]) -> dict[str, BaseDistribution]:
     import optuna
 
     found: dict[str, BaseDistribution] = {}
@@ -324,7 +324,7 @@ def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png")
 
 
-def _get_score(row: TrialRow) -> float:
+def _get_score(row: PlottedTrial) -> float:
     return math.nan if row.value is None else row.value
 
 

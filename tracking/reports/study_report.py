@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from search_spaces.values import Direction, Value
-from tracking.reports.plots import Curve, TrialRow, write_study_plots
+from tracking.reports.plots import Curve, PlottedTrial, write_study_plots
 from tracking.store.retrainings import Retraining
 
 _MOST_ROWS: Final = 200
@@ -38,7 +38,7 @@ class StudyReport:
     metric: str
     direction: Direction
     outcome: str
-    rows: Sequence[TrialRow]
+    rows: Sequence[PlottedTrial]
     space: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[int, Curve] = field(default_factory=dict)
@@ -62,7 +62,7 @@ def write_page(folder: Path, report: StudyReport, plots: Sequence[Path]) -> Path
     return page
 
 
-def write_trials_csv(path: Path, rows: Sequence[TrialRow]) -> None:
+def write_trials_csv(path: Path, rows: Sequence[PlottedTrial]) -> None:
     """Write one line a trial; parameters as `params_<name>`, empty where a trial has no such parameter."""
     names = _list_parameters(rows)
     with path.open("w", newline="", encoding="utf-8") as lines:
@@ -85,7 +85,7 @@ def write_retrainings_csv(path: Path, retrainings: Sequence[Retraining]) -> None
             writer.writerow([*line, scores, each.reason])
 
 
-def rank_trials(rows: Sequence[TrialRow], direction: Direction) -> list[TrialRow]:
+def rank_trials(rows: Sequence[PlottedTrial], direction: Direction) -> list[PlottedTrial]:
     """Return the trials by score, the best first; then pruned trials by score, then trials without one by number."""
     sign = -1 if direction == "maximize" else 1
     return sorted(
@@ -119,5 +119,5 @@ def _read_picture(path: Path) -> dict[str, str]:
     return {"title": title, "data": base64.b64encode(path.read_bytes()).decode()}
 
 
-def _list_parameters(rows: Sequence[TrialRow]) -> list[str]:
+def _list_parameters(rows: Sequence[PlottedTrial]) -> list[str]:
     return list(dict.fromkeys(name for row in sorted(rows, key=lambda row: row.number) for name in row.params))

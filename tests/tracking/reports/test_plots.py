@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tracking.reports.plots import TrialRow, compute_importances, read_history, write_study_plots
+from tracking.reports.plots import PlottedTrial, compute_importances, read_history, write_study_plots
 
 
 def rows(count):
@@ -19,8 +19,8 @@ def rows(count):
         if optimizer == "sgd":
             params["momentum"] = (number % 5) / 5
         score = 1 - (math.log10(rate) + 2.5) ** 2 / 10
-        made.append(TrialRow(number, "complete", score, params, 3, 1.5))
-    return [*made, TrialRow(count, "failed", None, {"learning_rate": 1.0}, reason="it broke")]
+        made.append(PlottedTrial(number, "complete", score, params, 3, 1.5))
+    return [*made, PlottedTrial(count, "failed", None, {"learning_rate": 1.0}, reason="it broke")]
 
 
 def test_a_history_is_read_as_it_was_written(tmp_path):
@@ -42,7 +42,7 @@ def test_a_study_is_drawn(tmp_path):
     assert all(path.stat().st_size > 1000 for path in written)
 
 
-@pytest.mark.parametrize("trials", [[], [TrialRow(0, "failed", None)], [TrialRow(0, "complete", 0.5, {"a": 1})]])
+@pytest.mark.parametrize("trials", [[], [PlottedTrial(0, "failed", None)], [PlottedTrial(0, "complete", 0.5, {"a": 1})]])
 def test_a_study_with_little_to_show_is_no_error(tmp_path, trials):
     """Pictures that would be empty are left out."""
     stems = [path.stem for path in write_study_plots(trials, tmp_path, metric="m", direction="minimize")]
@@ -59,7 +59,7 @@ def test_importance_finds_what_matters():
 def test_importance_of_few_or_equal_trials_is_unknown():
     """With too few trials there are no importances."""
     assert compute_importances(rows(4), direction="maximize") == {}
-    same = [TrialRow(number, "complete", 1.0, {"a": number}) for number in range(20)]
+    same = [PlottedTrial(number, "complete", 1.0, {"a": number}) for number in range(20)]
     assert compute_importances(same, direction="maximize") == {}
 
 

@@ -3,15 +3,15 @@
 import csv
 import re
 
-from tracking.reports.plots import TrialRow
+from tracking.reports.plots import PlottedTrial
 from tracking.reports.study_report import StudyReport, draw_plots, rank_trials, write_page
 
 ROWS = (
-    TrialRow(0, "complete", 0.5, {"learning_rate": 0.1, "optimizer": "adam"}, 3, 1.25),
-    TrialRow(
+    PlottedTrial(0, "complete", 0.5, {"learning_rate": 0.1, "optimizer": "adam"}, 3, 1.25),
+    PlottedTrial(
         1, "failed", None, {"learning_rate": 0.2, "optimizer": "sgd"}, reason="ValueError: <script>alert(1)</script>"
     ),
-    TrialRow(2, "complete", 0.7, {"learning_rate": 0.3, "optimizer": "sgd", "momentum": 0.9}, 4, 2.0),
+    PlottedTrial(2, "complete", 0.7, {"learning_rate": 0.3, "optimizer": "sgd", "momentum": 0.9}, 4, 2.0),
 )
 
 
