@@ -1,8 +1,7 @@
-"""The Optuna side of a study: slots, what comes back after a crash, grids, rungs and pruning; on a real database."""
+"""One study in Optuna: slots, resumed trials, initial values, grids and pruning; on a real database."""
 
 from __future__ import annotations
 
-import math
 import random
 
 import optuna
@@ -12,8 +11,7 @@ from optuna.trial import TrialState
 from small_studies import space_of
 
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
-from pipelines.search.samplers import compute_rungs
-from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_best, summarize_trials
+from pipelines.search.trial_summaries import TrialSummary, summarize_trials
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
 from search_spaces.errors import KerastudyError
@@ -102,7 +100,7 @@ def test_an_interrupted_trial_comes_back_with_its_number_and_values(search):
     assert again.ask()[0] == 3
 
 
-def test_an_interrupted_trial_can_be_told(search):
+def test_an_interrupted_trial_can_end(search):
     """A trial that came back ends like any other."""
     search().ask()
     again = search()
@@ -112,7 +110,7 @@ def test_an_interrupted_trial_can_be_told(search):
     assert list(search().resume_interrupted()) == []
 
 
-def test_a_kill_while_a_trial_is_asked_for_leaves_nothing(search, monkeypatch):
+def test_a_kill_while_a_trial_starts_leaves_nothing(search, monkeypatch):
     """A kill between two values of a trial: nobody was given it, and its number goes to the next one."""
     space = space_of(first=RATE, second=RATE)
     cut_at(monkeypatch, optuna.Trial, "suggest_float", call=2, after=True)
@@ -135,7 +133,7 @@ def test_a_trial_half_drawn_keeps_what_was_drawn(search, storage):
     assert list(search(space).resume_interrupted()) == [(number, values)]
 
 
-def test_what_own_code_asked_for_survives_a_kill(search):
+def test_requested_values_survive_a_kill(search):
     """An interrupted trial is run again with the answers that its model's code got, whatever it asks first now."""
     units, layers = (
         HyperparameterRequest("units", "int", 8, 1, 4096),
@@ -288,7 +286,7 @@ def test_equal_points_are_each_tried(search):
     assert [each["rate"] == 0.5 for each in asked] == [False, True, True, False]
 
 
-def test_points_that_wait_in_the_store_are_asked_for(search, storage):
+def test_points_that_wait_in_the_store_are_used(search, storage):
     """An earlier version left points waiting in the store: they are tried under their numbers, and not once more."""
     space = with_points({"rate": 0.5, "units": 3})
     search(space)
@@ -342,7 +340,7 @@ def test_a_kill_while_a_point_is_rejected_costs_nothing(search, monkeypatch):
     assert len(it.trials) == len(it.trials) == before + 1
 
 
-def test_a_constraint_that_nothing_keeps_is_said(search, monkeypatch):
+def test_a_constraint_that_no_point_satisfies_is_reported(search, monkeypatch):
     """After many rejected draws the search gives up, and leaves no trial under way."""
     monkeypatch.setattr("pipelines.search.optuna_search._REDRAWS", 5)
     it = search(ordered("first > second + 8"))
@@ -396,24 +394,6 @@ def test_a_grid_survives_a_resume(search, monkeypatch, after):
 
 
 # Rungs and pruning -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pruner", "epochs", "expected"),
-    [
-        ("none", 30, set()),
-        ("median", 30, {2, 5, 8, 11, 14, 17, 20, 23, 26, 29}),
-        ("median", 5, {0, 1, 2, 3, 4}),
-        ("median", 1, {0}),
-        ("hyperband", 30, {0, 2, 8, 26}),
-        ("hyperband", 27, {0, 2, 8, 26}),
-        ("hyperband", 243, {0, 2, 8, 26, 80, 242}),
-        ("hyperband", 1, {0}),
-    ],
-)
-def test_rungs(pruner, epochs, expected):
-    """Hyperband compares after 1, 3, 9, ... epochs, the median pruner after each tenth; counted from 0."""
-    assert compute_rungs(pruner, epochs) == expected
 
 
 @pytest.mark.parametrize(("direction", "bad"), [("minimize", 9.0), ("maximize", -9.0)])
@@ -474,7 +454,7 @@ def test_a_rung_may_be_reached_again_after_a_crash(search):
 # Telling and reading -----------------------------------------------------------------------------------------
 
 
-def test_everything_told_is_read_back(search, in_optuna):
+def test_every_result_is_read_back(search, in_optuna):
     """What a trial ended with is in the database in full, and Optuna has its own state and value of it."""
     it = search()
     params = [it.ask()[1] for _ in range(3)]
@@ -492,8 +472,8 @@ def test_everything_told_is_read_back(search, in_optuna):
     assert in_optuna()[0].value == 0.5
 
 
-def test_the_result_is_stored_before_optuna_is_told(search, monkeypatch):
-    """A kill between the two leaves a trial that is still under way, not one without a result."""
+def test_the_result_is_stored_before_optunas_state(search, monkeypatch):
+    """A kill between the two leaves a running trial, not one without a result."""
     it = search()
     number, values = it.ask()
     cut_at(monkeypatch, optuna.Study, "tell")
@@ -504,16 +484,16 @@ def test_the_result_is_stored_before_optuna_is_told(search, monkeypatch):
     assert list(again.resume_interrupted()) == [(number, values)]
 
 
-def test_trials_under_way_and_waiting_are_told_apart(search, storage):
-    """A trial under way is listed as running; a point that waits is not listed."""
+def test_running_trials_are_listed_and_waiting_points_are_not(search, storage):
+    """A started trial is listed as running; a point that waits is not listed."""
     it = search(with_points({"rate": 0.5, "units": 3}))
     it.ask()
     study = optuna.load_study(study_name="it", storage=storage)
     assert [(trial.number, trial.state) for trial in summarize_trials(study)] == [(0, "running")]
 
 
-def test_a_trial_under_way_is_listed_with_the_values_it_has(search, storage):
-    """While a trial runs, other processes read its values under our names: steps as values, fixed ones, own code's."""
+def test_a_running_trial_is_listed_with_its_values_so_far(search, storage):
+    """While a trial runs, other processes read its values under the names of the space, requested ones too."""
     space = space_of(rate={"type": "float", "low": 0.001, "high": 0.1, "log": True, "step": 10}, epochs=3)
     it = search(space)
     number, values = it.ask()
@@ -523,30 +503,6 @@ def test_a_trial_under_way_is_listed_with_the_values_it_has(search, storage):
     [seen] = summarize_trials(optuna.load_study(study_name="it", storage=storage))
     assert (seen.state, dict(seen.params)) == ("running", expected)
     assert it.trials == (seen,)
-
-
-def test_best_of_takes_complete_trials_only_and_the_earlier_of_equals():
-    """Pruned, failed and running trials are no winners, however good their scores."""
-    trials = [
-        TrialSummary(0, "pruned", 0.0, {}),
-        complete(1, 0.5),
-        complete(2, 0.25),
-        complete(3, 0.25),
-        TrialSummary(4, "failed", None, {}),
-        TrialSummary(5, "running", None, {}),
-    ]
-    assert find_best(trials, LOSS).number == 2
-    assert find_best(trials, Objective("m", "maximize")).number == 1
-    assert find_best(trials[:1], LOSS) is None
-    assert find_best([], LOSS) is None
-    assert find_best([complete(0, math.pi)], LOSS).number == 0
-
-
-def test_count_by_state_names_states_that_occur():
-    """Counts are sorted by state; states without trials are left out."""
-    trials = [complete(0, 1.0), TrialSummary(1, "failed", None, {}), complete(2, 1.0)]
-    assert count_by_state(trials) == {"complete": 2, "failed": 1}
-    assert list(count_by_state(trials)) == ["complete", "failed"]
 
 
 # Shared structure --------------------------------------------------------------------------------------------
@@ -573,7 +529,7 @@ def test_trials_in_a_row_share_their_structure(search, sampler):
     assert all(len({each["rate"] for each in row}) == 4 for row in rows)
 
 
-def test_structure_is_not_shared_unless_asked_for(search):
+def test_structure_is_not_shared_by_default(search):
     """By default each trial draws everything."""
     asked = ask_up_to(search(space_of(**SHAPED)), 6)
     assert len({values["units"] for _, values in asked}) > 3

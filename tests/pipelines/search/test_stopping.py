@@ -1,0 +1,53 @@
+"""Rules for the end of a study: budget, target, patience, total failure, and the outcome."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.search.stopping import decide_outcome, find_stop_reason
+from pipelines.search.trial_summaries import TrialSummary
+from pipelines.spec.schema import BudgetSpec
+from pipelines.study.objective import Objective
+
+LOSS = Objective("val_loss", "minimize")
+
+
+def complete(number, value):
+    return TrialSummary(number, "complete", value, {}, best_epoch=1)
+
+
+def failed(number):
+    return TrialSummary(number, "failed", None, {}, reason="the shapes do not fit")
+
+
+@pytest.mark.parametrize(
+    ("budget", "elapsed_s", "reason"),
+    [
+        ({"trials": 3}, 0.0, "3 trials"),
+        ({"trials": 9, "time": 60}, 61.0, "time budget of 60 s used up"),
+        ({"trials": 9, "target": 0.25}, 0.0, "target 0.25 reached"),
+        ({"trials": 9, "patience": 2}, 0.0, "no better score in 2 trials"),
+        ({"trials": 9, "time": 60, "target": 0.125, "patience": 3}, 59.0, ""),
+    ],
+)
+def test_a_study_ends_for_the_first_reason_that_holds(budget, elapsed_s, reason):
+    """Trials, time, target and patience each end a study; none does before its limit."""
+    trials = [complete(0, 0.25), complete(1, 0.5), complete(2, 0.5)]
+    assert find_stop_reason(BudgetSpec(**budget), LOSS, trials, trials[0], elapsed_s) == reason
+
+
+def test_a_study_ends_if_its_first_trials_all_fail():
+    """Ten failures without any other result end a study; nine do not."""
+    trials = [failed(number) for number in range(10)]
+    budget = BudgetSpec(trials=50)
+    assert find_stop_reason(budget, LOSS, trials[:9], None, 0.0) == ""
+    reason = "the first 10 trials all failed, the last one with: the shapes do not fit"
+    assert find_stop_reason(budget, LOSS, trials, None, 0.0) == reason
+    assert decide_outcome(trials, None, reason) == ("failed", reason)
+
+
+def test_a_study_without_a_winner_fails():
+    """A study with a best trial is finished; without one it fails, and the reason names the last trial."""
+    assert decide_outcome([complete(0, 0.5)], complete(0, 0.5), "1 trial") == ("finished", "1 trial")
+    state, reason = decide_outcome([failed(0)], None, "1 trial")
+    assert (state, reason) == ("failed", "1 trial, and none completed; the last one failed: the shapes do not fit")
