@@ -225,12 +225,11 @@ class StudyReader:
         Raises:
             InputError: if there is no study of that name.
         """
-        from tracking.reports.plots import TrialRow as StudiedTrial
-        from tracking.reports.plots import compute_importances
+        from tracking.reports.plots import PlottedTrial, compute_importances
 
         record = self._records.find_record(name)
         complete = [
-            StudiedTrial(trial.number, "complete", trial.value, trial.params)
+            PlottedTrial(trial.number, "complete", trial.value, trial.params)
             for trial in self._records.list_trials(record)
             if trial.state == "complete"
         ]
