@@ -110,20 +110,20 @@ ANSWERED = """
 import json, sys
 import mlflow, pandas as pd, tensorflow as tf
 
-address, asked, summary = sys.argv[1], json.loads(sys.argv[2]), json.loads(open(sys.argv[3]).read())
+address, rows, summary = sys.argv[1], json.loads(sys.argv[2]), json.loads(open(sys.argv[3]).read())
 mlflow.set_tracking_uri(address)
 loaded = mlflow.pyfunc.load_model("models:/mixed@champion")
 network = mlflow.tensorflow.load_model("models:/mixed@champion")
 
 def tensor(column):
-    values = [row[column["column"]] for row in asked]
+    values = [row[column["column"]] for row in rows]
     if column["dtype"] == "string":
         return tf.constant(["" if value is None else value for value in values])
     return tf.constant([float("nan") if value is None else value for value in values], tf.float32)
 
 print(json.dumps({
     "keras": network({column["name"]: tensor(column) for column in summary["raw"]}).numpy().tolist(),
-    "pyfunc": loaded.predict(pd.DataFrame(asked)).tolist(),
+    "pyfunc": loaded.predict(pd.DataFrame(rows)).tolist(),
     "example": loaded.predict(loaded.input_example).shape,
     "columns": loaded.metadata.get_input_schema().input_names(),
 }))
@@ -145,7 +145,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def _no_server_of_the_environment():
-    """Let MLflow be under the home, whatever the environment says."""
+    """Let MLflow be under the home, whatever the environment names."""
     with pytest.MonkeyPatch.context() as patched:
         patched.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield
@@ -153,7 +153,7 @@ def _no_server_of_the_environment():
 
 @pytest.fixture(scope="module")
 def mixed(folder, home, _no_server_of_the_environment):
-    """The study `mixed`, run: everything that its supervisor said."""
+    """The study `mixed`, run: all events of its supervisor."""
     with supervise(study_of(MIXED, folder), home) as supervisor:
         return list(supervisor.run())
 

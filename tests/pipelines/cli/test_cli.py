@@ -144,7 +144,7 @@ def test_a_reader_may_stop_early(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["run", "s.yml"], 's.yml: there is no such file; did you mean "s.yaml"?'),
         (["run", "."], ".: expected a file, got a folder; name the YAML file in it"),
@@ -166,16 +166,16 @@ def test_a_reader_may_stop_early(tmp_path):
          "got a file; name another --home"),
     ],
 )  # fmt: skip
-def test_bad_input_is_an_error_and_nothing_is_written(call, tmp_path, arguments, said):
+def test_bad_input_is_an_error_and_nothing_is_written(call, tmp_path, arguments, message):
     """Bad input ends with code 2 and its problem alone, before any home is made."""
     (tmp_path / "s.yaml").write_text(HEAD)
-    said = said.format(home=tmp_path / ".kerastudy", folder=tmp_path)
-    assert call(*arguments) == (2, "", f"{said}\n")
+    message = message.format(home=tmp_path / ".kerastudy", folder=tmp_path)
+    assert call(*arguments) == (2, "", f"{message}\n")
     assert written(tmp_path) == ["s.yaml"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             ["run", "s.yaml", "--trials", "0"],
@@ -191,12 +191,12 @@ def test_bad_input_is_an_error_and_nothing_is_written(call, tmp_path, arguments,
         (["schema", "x"], "unexpected extra argument (x)"),
     ],
 )
-def test_bad_usage(call, tmp_path, arguments, said):
+def test_bad_usage(call, tmp_path, arguments, message):
     """A command that cannot be understood ends with code 2, the usage, and the nearest right word."""
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("Usage: kerastudy")
-    assert said in err
+    assert message in err
     assert written(tmp_path) == []
 
 
@@ -212,12 +212,12 @@ def test_bad_data_is_an_error_and_nothing_is_left(tmp_path):
     with tempfile.TemporaryDirectory() as temporary:  # tmp_path is too long for the workers' socket
         ended = kerastudy("--home", "home", "run", "s.yaml", cwd=tmp_path, TMPDIR=temporary)
         assert list(Path(temporary).iterdir()) == []
-    said = (
+    message = (
         "s.yaml:2:16: data.source: column \"a\" mixes types: '0' at line 2 is a number, 'seven' at line 9 is not (1 of "
         "40 values are no numbers, at line 9); correct them, name them in data.missing_values, or set "
         "data.columns.a.type to string\n"
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", said)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", message)
     assert written(tmp_path) == ["d.csv", "s.yaml"]
 
 
@@ -227,8 +227,8 @@ def test_a_long_temporary_folder_is_an_error(tmp_path):
     long = tmp_path / ("x" * 60) / ("y" * 60)
     long.mkdir(parents=True)
     ended = kerastudy("--home", "home", "run", "s.yaml", cwd=tmp_path, TMPDIR=str(long))
-    said = f"the temporary folder's path is too long: {long}; set TMPDIR to another\n"
-    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", said)
+    message = f"the temporary folder's path is too long: {long}; set TMPDIR to another\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", message)
 
 
 @pytest.mark.parametrize("verb", ["run", "validate"])
@@ -265,17 +265,17 @@ def test_a_defect_shows_its_traceback(call, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [(KerastudyError("it failed"), 1, "it failed\n"), (KeyboardInterrupt(), 130, "\n")],
 )
-def test_failures_and_interrupts_have_codes(call, monkeypatch, error, code, said):
+def test_failures_and_interrupts_have_codes(call, monkeypatch, error, code, message):
     """A study or an export that failed exits with 1, an interrupt with 130."""
 
     def fail():
         raise error
 
     monkeypatch.setattr("pipelines.study.load.build_schema", fail)
-    assert call("schema") == (code, "", said)
+    assert call("schema") == (code, "", message)
 
 
 # A study, run ------------------------------------------------------------------------------------------------
@@ -325,20 +325,20 @@ def test_a_finished_study_is_not_run_again(call, finished):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (["space.units=[8, 32]"], "another space"),
         (["objective.metric=val_loss", "data.split.seed=3"], "another data, objective"),
         (["training.early_stopping=null"], "another training"),
     ],
 )
-def test_another_study_of_the_same_name_is_refused(call, finished, changes, said):
+def test_another_study_of_the_same_name_is_refused(call, finished, changes, message):
     """A study of the same name that searches something else is an error; the prepared data is not changed."""
     before = (finished.home / "studies" / "cancer" / "data" / "summary.json").read_bytes()
     options = [part for change in changes for part in ("--set", change)]
     code, out, err = call("--home", finished.home, "run", finished.file, *options)
     assert (code, out) == (2, "")
-    assert err.startswith(f'{finished.file}:1:8: study: study "cancer" exists already with {said}; give this one')
+    assert err.startswith(f'{finished.file}:1:8: study: study "cancer" exists already with {message}; give this one')
     assert (finished.home / "studies" / "cancer" / "data" / "summary.json").read_bytes() == before
 
 
@@ -414,7 +414,7 @@ def test_an_unknown_study(call, finished, verb):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--to", "."], ". exists already: choose another folder with --to, or remove it first"),
         (["--to", "out", "--trial", "7"], "cancer has no trial 7; its trials are 0 to 2"),
@@ -429,23 +429,23 @@ def test_an_unknown_study(call, finished, verb):
         (["--to", "out", "--format", ""], f'unknown format ""; the choices are: {FORMATS}'),
     ],
 )
-def test_an_export_that_cannot_be(call, finished, tmp_path, options, said):
+def test_an_export_that_cannot_be(call, finished, tmp_path, options, message):
     """An export to an existing folder, of an unknown trial or in an unknown format writes nothing."""
-    assert call("--home", finished.home, "export", "cancer", *options) == (2, "", f"{said}\n")
+    assert call("--home", finished.home, "export", "cancer", *options) == (2, "", f"{message}\n")
     assert written(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["cancr", "0"], 'there is no study "cancr" in {home}; did you mean "cancer"? The choices are: cancer'),
         (["cancer", "7"], "cancer has no trial 7; its trials are 0 to 2"),
         (["cancer", "0", "--to", "."], ". exists already: choose another folder with --to, or remove it first"),
     ],
 )
-def test_a_replay_that_cannot_be(call, finished, tmp_path, words, said):
+def test_a_replay_that_cannot_be(call, finished, tmp_path, words, message):
     """A replay of an unknown trial, or into an existing folder, trains nothing and writes nothing."""
-    assert call("--home", finished.home, "replay", *words) == (2, "", f"{said.format(home=finished.home)}\n")
+    assert call("--home", finished.home, "replay", *words) == (2, "", f"{message.format(home=finished.home)}\n")
     assert written(tmp_path) == []
 
 

@@ -78,7 +78,7 @@ def everything(client):
 
 
 def test_a_better_model_gets_the_alias_and_the_reason_is_kept(home, client):
-    """Both are scored on the test rows; the version says over whom it was promoted, when, and how they compared."""
+    """Both are scored on the test rows; tags of the version name the other version, the time and the scores."""
     done = promote_trial(home, "strong", None, None, force=False)
     compared = done.comparison
     assert (done.is_promoted, done.version, done.alias, done.notes) == (True, "2", "champion", ())
@@ -99,7 +99,7 @@ def test_a_better_model_gets_the_alias_and_the_reason_is_kept(home, client):
 
 
 def test_a_worse_model_changes_nothing_unless_forced(home, client):
-    """The alias stays and the answer says what to do; by force it moves, and that is noted."""
+    """The alias stays and the reason names the way on; by force it moves, and a tag states that."""
     client.set_registered_model_alias("shop", "champion", "2")
     before = everything(client)
     done = promote_trial(home, "weak", None, None, force=False)
@@ -135,8 +135,10 @@ def test_a_holder_that_cannot_be_asked_is_said_to_be_so(home, client, tmp_path, 
     foreign = str(client.create_model_version("shop", source=folder.as_uri(), await_creation_for=0).version)
     client.set_registered_model_alias("shop", "champion", foreign)
     done = promote_trial(home, "strong", None, None, force=False)
-    said = "it cannot be loaded here, or does not predict: ValueError" if content else "it has no file data/model.keras"
-    assert said in done.reason and f"version {foreign} cannot be compared" in done.reason
+    message = (
+        "it cannot be loaded here, or does not predict: ValueError" if content else "it has no file data/model.keras"
+    )
+    assert message in done.reason and f"version {foreign} cannot be compared" in done.reason
     assert (done.is_promoted, aliases(client)["champion"]) == (False, foreign)
     assert promote_trial(home, "strong", None, None, force=True).is_promoted
     shutil.rmtree(folder)
@@ -170,7 +172,7 @@ def test_an_alias_that_moved_meanwhile_is_left_alone(home, client):
 
 
 def test_what_a_reader_of_a_comparison_must_know(home):
-    """Validation rows, other data, and another metric than the study's are said to be that."""
+    """Validation rows, other data, and another metric than the study's are named in notes."""
     shown = ModelComparison("validation", 9, "accuracy", "maximize", {"accuracy": 0.5}, {"accuracy": 0.5})
     with promote.StudyReader.open(home) as reader:
         best, study = reader.find_best_trial("strong"), reader.load_study("strong")

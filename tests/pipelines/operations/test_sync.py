@@ -1,4 +1,4 @@
-"""MLflow kept in step without training: what waits is delivered, and a study is told anew from the home alone."""
+"""Delivery without training: waiting records, and a study's runs rebuilt from the home alone."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_what_mlflow_refuses_is_left_and_told(desk, home):
 
 
 def test_an_mlflow_that_is_away_is_given_up(desk, home, nowhere):
-    """After a while without success the number of records and the last error are told; nothing is lost."""
+    """After a while without success the result has the number of records and the last error; nothing is lost."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
     waiting = desk.outbox.count_pending("it")
     (done,) = synced(home, patience_s=1)
@@ -157,7 +157,7 @@ def test_a_delivery_can_be_ended(desk, home, nowhere):
 
 
 def test_progress_is_shown(desk, home):
-    """Who watches is told how much is left."""
+    """The monitor receives the number of records left."""
 
     class Seen(SyncMonitor):
         def show(self, step):
@@ -171,7 +171,7 @@ def test_progress_is_shown(desk, home):
 
 
 def test_a_study_that_somebody_works_on_is_left_alone(desk, home):
-    """Named, it is refused; among others it is passed over, and said to be busy."""
+    """By name it is an error; among all studies it is skipped, with a result that marks it busy."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
     desk.outbox.add([ModelDisplaced("free", 1)])
     waiting = desk.outbox.count_pending("it")
@@ -232,7 +232,7 @@ def mixed(job):
 
 
 def comparable(picture):
-    """Return a picture without identifiers, times of ends, and the one tag that is not told anew."""
+    """Return a picture without identifiers, times of ends, and the one tag that is not rebuilt."""
     runs, *others = drop_ids(picture, times=False)
     for _, _, _, tags, *_ in runs.values():
         tags.pop("kerastudy.why_alone", None)
@@ -240,17 +240,17 @@ def comparable(picture):
     return {name: shown[:-1] for name, shown in runs.items()}, *others
 
 
-def assert_told_alike(home, another_mlflow, *, ended_once=True):
-    """Check that a study told anew looks as it did, here and in an empty MLflow, and that twice is as once.
+def assert_rebuilt_equal(home, another_mlflow, *, ended_once=True):
+    """Check that a rebuilt study looks as before, in the same and in an empty MLflow, also when it is rebuilt twice.
 
-    Of a study that ended several times the earlier ends are not told.
+    Of a study that ended several times the earlier ends are not rebuilt.
     """
     before = read_picture(make_socket_client(home), "it")
     assert rebuilt(home).left == 0
     assert read_picture(make_socket_client(home), "it") == before
     client = another_mlflow()
-    told = rebuilt(home)
-    assert (told.left, told.reason) == (0, "")
+    done = rebuilt(home)
+    assert (done.left, done.reason) == (0, "")
     anew = read_picture(client, "it")
     if ended_once:
         assert comparable(anew) == comparable(before)
@@ -260,15 +260,15 @@ def assert_told_alike(home, another_mlflow, *, ended_once=True):
         assert told_runs == runs
     assert rebuilt(home).left == 0
     assert read_picture(client, "it") == anew
-    return told, client
+    return done, client
 
 
 def test_a_finished_study_is_told_anew(desk, home, another_mlflow):
     """Runs, params, curves, scores, notes, files, models and the registered winner are what they were; twice too."""
     desk.run(FakeEngine(mixed), trials=6, pruner="hyperband", keep=2)
     synced(home)
-    told, client = assert_told_alike(home, another_mlflow)
-    assert (told.trials, told.notes) == (6, ())
+    done, client = assert_rebuilt_equal(home, another_mlflow)
+    assert (done.trials, done.notes) == (6, ())
     version = client.get_model_version_by_alias("it", "champion")
     _, children = list_runs(client, "it")
     assert version.run_id == children[4].info.run_id
@@ -282,7 +282,7 @@ def test_a_study_with_folds_is_told_anew(desk, home, another_mlflow):
     summary = DataSummary(**{**vars(SUMMARY), "folds": 2})
     desk.run(FakeEngine(scores(3.0, 2.0)), trials=2, summary=summary)
     synced(home)
-    _, client = assert_told_alike(home, another_mlflow)
+    _, client = assert_rebuilt_equal(home, another_mlflow)
     assert {"fold_1/val_loss", "val_loss"} <= set(list_runs(client, "it")[1][0].data.metrics)
 
 
@@ -295,8 +295,8 @@ def test_further_trainings_are_told_anew(desk, home, another_mlflow):
 
     desk.run(FakeEngine(luck, others={"data": None}), trials=2, selection="finalists: 2, seeds: 2, refit: true")
     synced(home)
-    told, client = assert_told_alike(home, another_mlflow)
-    assert told.trials == 2
+    done, client = assert_rebuilt_equal(home, another_mlflow)
+    assert done.trials == 2
     _, children = list_runs(client, "it")
     executed = list_retraining_runs(client, "it")
     names = ["it-t000-seed-1", "it-t000-seed-2", "it-t001-refit", "it-t001-seed-1", "it-t001-seed-2"]
@@ -314,15 +314,15 @@ def test_a_paused_study_is_told_anew(desk, home, another_mlflow):
     list(supervisor.run())
     assert desk.queue.get("it").state == "paused"
     synced(home)
-    assert rebuilt(home).left == 0  # some of their epochs were not told yet
-    _, client = assert_told_alike(home, another_mlflow)
+    assert rebuilt(home).left == 0  # some of their epochs are not in MLflow yet
+    _, client = assert_rebuilt_equal(home, another_mlflow)
     parent, children = list_runs(client, "it")
     assert parent.info.status == "SCHEDULED"
     assert {run.info.status for run in children.values()} == {"FINISHED", "SCHEDULED"}
 
 
 def test_a_study_whose_supervisor_was_killed_is_told_anew(desk, home, another_mlflow):
-    """What it has reached is told, and that nobody works on it."""
+    """Its results so far are rebuilt, and its state: no process works on it."""
     engine = FakeEngine(scores(3.0, 2.0))
 
     class KilledError(BaseException):
@@ -336,15 +336,15 @@ def test_a_study_whose_supervisor_was_killed_is_told_anew(desk, home, another_ml
     with pytest.raises(KilledError):
         desk.run(engine, trials=4)
     client = another_mlflow()
-    told = rebuilt(home)
-    assert (told.trials, told.left) == (3, 0)
+    done = rebuilt(home)
+    assert (done.trials, done.left) == (3, 0)
     parent, children = list_runs(client, "it")
     assert (parent.info.status, "nobody works on it" in parent.data.tags["mlflow.note.content"]) == ("SCHEDULED", True)
     assert [run.info.status for run in children.values()] == ["FINISHED", "FINISHED", "SCHEDULED"]
 
 
 def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
-    """Trials of earlier generations are told as they ended then, with their own times."""
+    """Trials of earlier generations are rebuilt as they ended then, with their times."""
     desk.run(FakeEngine(scores(3.0, 2.0, 2.5)), trials=3, keep=1)
     narrow = FILE.replace("high: 1.0", "high: 0.02")
     study = study_of(
@@ -357,8 +357,8 @@ def test_a_study_in_a_changed_space_is_told_anew(desk, home, another_mlflow):
     first = read_picture(make_socket_client(home), "it")
     assert rebuilt(home).left == 0
     assert comparable(read_picture(make_socket_client(home), "it")) == comparable(first)
-    told, client = assert_told_alike(home, another_mlflow, ended_once=False)
-    assert told.trials == 5
+    done, client = assert_rebuilt_equal(home, another_mlflow, ended_once=False)
+    assert done.trials == 5
     _, children = list_runs(client, "it")
     ends = [run.info.end_time for run in children.values()]
     assert ends == sorted(set(ends))
@@ -398,7 +398,7 @@ def test_what_waits_is_not_doubled(desk, home, nowhere):
 
 
 def test_a_trial_that_lost_its_files_is_told_as_far_as_it_goes(desk, home, another_mlflow):
-    """Where a curve, a result or a model cannot be read, the rest is told, and what is missing is named."""
+    """If a curve, a result or a model cannot be read, the rest is rebuilt, and a note names the missing part."""
     desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=3)
     synced(home)
     shutil.rmtree(home.trial("it", 0))
@@ -406,23 +406,23 @@ def test_a_trial_that_lost_its_files_is_told_as_far_as_it_goes(desk, home, anoth
         file.unlink()
     (home.trial("it", 1) / "result.json").write_text('{"state": ')
     client = another_mlflow()
-    told = rebuilt(home)
-    assert told.left == 0
-    assert [note.partition(":")[0] for note in told.notes] == ["trial 0", "trial 0", "trial 1", "trial 1"]
+    done = rebuilt(home)
+    assert done.left == 0
+    assert [note.partition(":")[0] for note in done.notes] == ["trial 0", "trial 0", "trial 1", "trial 1"]
     _, children = list_runs(client, "it")
     assert [run.data.metrics["best_val_loss"] for run in children.values()] == [3.0, 2.0, 1.0]
     assert ["val_loss" in run.data.metrics for run in children.values()] == [False, False, True]
 
 
-def test_a_study_that_has_not_begun_is_refused(desk, home):
-    """There is nothing to tell of it."""
+def test_a_study_that_has_not_started_is_refused(desk, home):
+    """There is nothing to rebuild."""
     desk.supervisor(FakeEngine(scores(1.0)))
-    with pytest.raises(InputError, match="has not begun"):
+    with pytest.raises(InputError, match="has not started"):
         rebuilt(home)
 
 
 def test_a_study_whose_data_is_gone_is_refused(desk, home):
-    """Its data says what the study's runs are shown with."""
+    """The runs show facts of its data."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
     shutil.rmtree(home.data("it"))
     with pytest.raises(InputError, match=r"is gone: name the --home"):
@@ -430,7 +430,7 @@ def test_a_study_whose_data_is_gone_is_refused(desk, home):
 
 
 def test_times_are_those_of_the_store(desk, home, another_mlflow):
-    """Trials begin and end when Optuna says, epochs when the worker said."""
+    """Trials have the times of Optuna, epochs those of the worker."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
     synced(home)
     client = another_mlflow()
