@@ -143,7 +143,7 @@ class Runs:
                 for run in page:
                     key = run.data.tags.get(KEY_TAG, "")
                     if key.startswith(f"{self.make_key(study.name)}/"):
-                        # Two homes may have studies of one name in this experiment; the key tells their runs apart.
+                        # Two homes may have studies of one name in this experiment; their keys differ.
                         found.setdefault(key, []).append(run)
                 token = page.token or ""
             self._trials[study.name] = {key: _parse_run(self._keep_one(twins)) for key, twins in found.items()}
