@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +23,17 @@ When = tuple[Condition, ...]
 _ODD = re.compile(r"[^A-Za-z0-9_./: -]")
 _LARGEST = 1e300
 _MIDDLE = 1.96  # standard deviations to both sides hold 95 % of a normal distribution
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range of numbers, both ends included."""
+
+    low: float
+    high: float
+    whole: bool = False
+    log: bool = False
+    step: float | None = None
 
 
 class Reader:
@@ -171,24 +182,15 @@ class Reader:
         return self._add_default(Categorical(name, choices, when=when), path, default)
 
     def make_range(
-        self,
-        name: str,
-        path: KeyPath,
-        low: float,
-        high: float,
-        *,
-        whole: bool = False,
-        log: bool = False,
-        step: float | None = None,
-        default: object = None,
-        when: When = (),
+        self, name: str, path: KeyPath, values: Range, *, default: object = None, when: When = ()
     ) -> Parameter:
-        """Return the parameter with these ends; it is fixed where they are one value."""
+        """Return the parameter of a range; it is fixed where the range has one value."""
+        low, high, log, step = values.low, values.high, values.log, values.step
         reach = (high / low if log and low > 0 else high - low) if step is not None else math.inf
         if low == high or (step is not None and 0 < reach < step):
             return Fixed(name, low, when)
         parameter: Float | Int
-        if whole:
+        if values.whole:
             parameter = Int(
                 name, _make_whole(low), _make_whole(high), log, None if step is None else _make_whole(step), when=when
             )
@@ -206,8 +208,9 @@ class Reader:
         if log:
             if q != 1 or not whole:
                 self.note(path, f"multiples of {q} on a logarithmic scale have no equivalent: {name} takes all values")
-            ends = (math.ceil(low), math.floor(high)) if whole else (low, high)
-            return self.make_range(name, path, *ends, whole=whole, log=True, when=when)
+            if whole:
+                low, high = math.ceil(low), math.floor(high)
+            return self.make_range(name, path, Range(low, high, whole, log=True), when=when)
         step, exact_low, exact_high = (Fraction(str(number)) for number in (q, low, high))
         first, last = math.ceil(exact_low / step) * step, math.floor(exact_high / step) * step
         if first > last:
@@ -217,7 +220,7 @@ class Reader:
             self.note(path, message)
         is_every_int = whole and q == 1
         ends = float(first), float(last)
-        return self.make_range(name, path, *ends, whole=whole, step=None if is_every_int else q, when=when)
+        return self.make_range(name, path, Range(*ends, whole, step=None if is_every_int else q), when=when)
 
     def make_normal(
         self, name: str, path: KeyPath, mu: float, sigma: float, *, log: bool, q: float | None, when: When = ()
@@ -232,7 +235,7 @@ class Reader:
         )
         if q is not None:
             return self.make_multiples(name, path, low, high, q, log=log, when=when)
-        return self.make_range(name, path, low, high, log=log, when=when)
+        return self.make_range(name, path, Range(low, high, log=log), when=when)
 
     def compute_power(self, path: KeyPath, exponent: float) -> float:
         """Return e to the power of an exponent, without the noise in its last digits.

@@ -11,7 +11,7 @@ from typing import Any
 from search_spaces.errors import suggest_choice
 from search_spaces.foreign.base import ExportResult, ImportResult
 from search_spaces.foreign.exporter import Losses
-from search_spaces.foreign.importer import Reader, parse_number
+from search_spaces.foreign.importer import Range, Reader, parse_number
 from search_spaces.parameters import Categorical, Fixed, Int, Parameter
 from search_spaces.space import Space
 from search_spaces.values import Value, describe, format_value, is_number
@@ -115,7 +115,7 @@ def _read_range(reader: Reader, name: str, path: KeyPath, *, whole: bool) -> Par
     if log and step is not None:
         reader.note((*path, "step"), f"additive steps on a logarithmic scale have no equivalent: {name} has none")
         step = None
-    return reader.make_range(name, path, low, high, whole=whole, log=log, step=step)
+    return reader.make_range(name, path, Range(low, high, whole, log, step))
 
 
 def _write_parameter(parameter: Parameter, losses: Losses) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from search_spaces.conditions import Condition
 from search_spaces.errors import suggest_choice
 from search_spaces.foreign.base import ExportResult, ImportResult
 from search_spaces.foreign.exporter import Losses
-from search_spaces.foreign.importer import Reader, When, make_valid_name
+from search_spaces.foreign.importer import Range, Reader, When, make_valid_name
 from search_spaces.parameters import MAX_CHOICES, UNSET, Categorical, Fixed, Int, Parameter, has_default
 from search_spaces.space import Space
 from search_spaces.values import Value, describe, format_value, is_number
@@ -115,7 +115,7 @@ def _read_range(reader: Reader, path: KeyPath, name: str, when: When, *, whole: 
     if whole and sampling == "linear" and step == 1:
         step = None
     default, log = config.get("default"), sampling == "log"
-    return reader.make_range(name, path, low, high, whole=whole, log=log, step=step, default=default, when=when)
+    return reader.make_range(name, path, Range(low, high, whole, log, step), default=default, when=when)
 
 
 def _read_conditions(reader: Reader, path: KeyPath, kinds: Mapping[str, str]) -> When:

@@ -16,7 +16,7 @@ from search_spaces.conditions import Condition
 from search_spaces.errors import InputError, suggest_choice
 from search_spaces.foreign.base import ExportResult, ImportResult
 from search_spaces.foreign.exporter import Losses, steps_are_multiples
-from search_spaces.foreign.importer import Reader, When, make_valid_name
+from search_spaces.foreign.importer import Range, Reader, When, make_valid_name
 from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
 from search_spaces.space import Space
 from search_spaces.values import Value, describe
@@ -140,9 +140,9 @@ def _read_range(reader: Reader, name: str, path: KeyPath, kind: str, when: When)
         return reader.make_normal(name, path, first, second, log=log, q=rest[0] if rest else None, when=when)
     if kind == "randint":
         low, upper = (int(reader.read_number((*path, index), whole=True)) for index in (0, 1))
-        return reader.make_range(name, path, low, upper - 1, whole=True, when=when)
+        return reader.make_range(name, path, Range(low, upper - 1, whole=True), when=when)
     if not rest:
-        return reader.make_range(name, path, first, second, log=log, when=when)
+        return reader.make_range(name, path, Range(first, second, log=log), when=when)
     return reader.make_multiples(name, path, first, second, rest[0], log=log, when=when)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from search_spaces.errors import InputError, suggest_choice
 from search_spaces.foreign.base import ExportResult, ImportResult
 from search_spaces.foreign.exporter import Losses
-from search_spaces.foreign.importer import Reader
+from search_spaces.foreign.importer import Range, Reader
 from search_spaces.parameters import Categorical, Fixed, Int, Parameter
 from search_spaces.space import Space
 from search_spaces.values import describe
@@ -91,7 +91,7 @@ def _read(reader: Reader, written: str) -> Parameter | None:
     low, high = (reader.read_number((*path, key), whole=whole) for key in ("low", "high"))
     step = None if attributes.get(step_key) is None else reader.read_number((*path, step_key), whole=whole)
     log = log or attributes.get("log") is True
-    return reader.make_range(name, path, low, high, whole=whole, log=log, step=None if whole and step == 1 else step)
+    return reader.make_range(name, path, Range(low, high, whole, log, None if whole and step == 1 else step))
 
 
 def _write_parameter(parameter: Parameter, losses: Losses) -> dict[str, Any]:

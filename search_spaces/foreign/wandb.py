@@ -13,7 +13,7 @@ from typing import Any
 from search_spaces.errors import suggest_choice
 from search_spaces.foreign.base import ExportResult, ImportResult
 from search_spaces.foreign.exporter import Losses, steps_are_multiples
-from search_spaces.foreign.importer import Reader
+from search_spaces.foreign.importer import Range, Reader
 from search_spaces.parameters import Categorical, Fixed, Float, Int, Parameter
 from search_spaces.space import Space
 from search_spaces.values import describe
@@ -101,7 +101,7 @@ def _read(reader: Reader, written: str, path: KeyPath) -> Parameter | None:
         return reader.make_normal(name, path, mu, sigma, log="log" in kind, q=q)
     if kind in _BETA:
         reader.note((*path, "distribution"), f"a beta distribution has no equivalent: {name} is even from 0 to 1")
-        return reader.make_range(name, path, 0.0, 1.0, step=None if q is None else float(q))
+        return reader.make_range(name, path, Range(0.0, 1.0, step=None if q is None else float(q)))
     return _read_range(reader, name, path, kind, q)
 
 
@@ -117,7 +117,7 @@ def _read_range(reader: Reader, name: str, path: KeyPath, kind: str, q: float | 
         low, high = reader.compute_power(path, low), reader.compute_power(path, high)
     if q is not None:
         return reader.make_multiples(name, path, low, high, q, log=log)
-    return reader.make_range(name, path, low, high, whole=whole, log=log)
+    return reader.make_range(name, path, Range(low, high, whole, log))
 
 
 def _infer_distribution(entry: Mapping[str, Any]) -> str | None:
