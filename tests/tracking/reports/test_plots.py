@@ -42,7 +42,9 @@ def test_a_study_is_drawn(tmp_path):
     assert all(path.stat().st_size > 1000 for path in written)
 
 
-@pytest.mark.parametrize("trials", [[], [PlottedTrial(0, "failed", None)], [PlottedTrial(0, "complete", 0.5, {"a": 1})]])
+@pytest.mark.parametrize(
+    "trials", [[], [PlottedTrial(0, "failed", None)], [PlottedTrial(0, "complete", 0.5, {"a": 1})]]
+)
 def test_a_study_with_little_to_show_is_no_error(tmp_path, trials):
     """Pictures that would be empty are left out."""
     stems = [path.stem for path in write_study_plots(trials, tmp_path, metric="m", direction="minimize")]
