@@ -204,8 +204,8 @@ def _make_scripted(study: Study, home: Home, delivers: bool) -> Iterator[Supervi
         best = 1 + (job.number * 0.618) % 1
         return (yield from training(job, [best + 2, best, best + 1]))
 
-    home.data(study.name).mkdir(parents=True, exist_ok=True)
-    (home.data(study.name) / "split.csv").write_text("row,part\n")
+    home.locate_data(study.name).mkdir(parents=True, exist_ok=True)
+    (home.locate_data(study.name) / "split.csv").write_text("row,part\n")
     with Store.open(home.store) as store:
         enqueue(study, SUMMARY, store)
         connect = make_home_sink_factory(home.folder, {}, namespace=store.identity)
