@@ -251,8 +251,8 @@ def _trials_of(records: Sequence[Record]) -> Sequence[int]:
 def _run(study: Study, home: Home, store: Store, engine: InstantEngine, spent: Spent, memory: list[float]) -> float:
     """Run the study until MLflow has everything, and return how long it took."""
     enqueue(study, SUMMARY, store)
-    home.data(study.name).mkdir(parents=True)
-    (home.data(study.name) / "split.csv").write_text("row,part\n")
+    home.locate_data(study.name).mkdir(parents=True)
+    (home.locate_data(study.name) / "split.csv").write_text("row,part\n")
     uri, root = urls.make_home_tracking_uri(home.folder), urls.get_artifact_folder(home.folder).as_uri()
 
     def delivery() -> OutboxDispatcher:

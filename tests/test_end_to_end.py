@@ -197,7 +197,7 @@ def test_a_loss_that_is_no_number_is_that_trials_failure(mixed, home):
     [failed] = [event for event in mixed if isinstance(event, TrialEnded) and event.state == "failed"]
     assert failed.number == 2
     assert failed.reason in ("loss became nan in epoch 1", "loss became inf in epoch 1")
-    assert "TrialError" in (home.trial("mixed", 2) / "artifacts" / "traceback.txt").read_text()
+    assert "TrialError" in (home.locate_trial("mixed", 2) / "artifacts" / "traceback.txt").read_text()
 
 
 def test_mlflow_has_one_run_for_the_study_and_one_for_each_trial(shown):
@@ -222,7 +222,7 @@ def test_mlflow_has_the_active_hyperparameters(shown):
 def test_mlflow_has_every_epoch(shown, home, mixed):
     """A point for each epoch and metric, the same as in the trial's own file, and the best of them."""
     for number in (0, 1):
-        with (home.trial("mixed", number) / "artifacts" / "history.csv").open() as file:
+        with (home.locate_trial("mixed", number) / "artifacts" / "history.csv").open() as file:
             rows = list(csv.DictReader(file))
         for metric in ("loss", "val_loss", "val_accuracy"):
             expected = [(int(row["epoch"]), float(row[metric])) for row in rows]
@@ -243,7 +243,7 @@ def test_mlflow_has_the_files(shown):
 
 def test_mlflow_has_the_data(shown, home):
     """Parent and children name the data set that they saw."""
-    summary = json.loads((home.data("mixed") / "summary.json").read_text())
+    summary = json.loads((home.locate_data("mixed") / "summary.json").read_text())
     for run in (shown.parent, *shown.trials):
         [used] = run.inputs.dataset_inputs
         assert used.dataset.name == "mixed"
@@ -257,7 +257,7 @@ def test_mlflow_has_the_winners_model(shown, mixed, home):
     assert [model.name for model in models] == [winner.info.run_name]
     version = shown.client.get_model_version_by_alias("mixed", "champion")
     assert version.run_id == winner.info.run_id
-    kept = [file.parent.name for file in home.study("mixed").glob("trials/*/model.keras")]
+    kept = [file.parent.name for file in home.locate_study("mixed").glob("trials/*/model.keras")]
     assert kept == [f"{mixed[-1].winner:04d}"]
     assert winner.data.metrics["test_accuracy"] == mixed[-1].test["test_accuracy"]
 
@@ -265,7 +265,7 @@ def test_mlflow_has_the_winners_model(shown, mixed, home):
 @pytest.fixture(scope="module")
 def answered(mixed, home):
     """What the registered winner answers where `mlflow.pyfunc` loads it, and what the Keras model does."""
-    summary, uri = home.data("mixed") / "summary.json", urls.resolve_tracking_uri(home.folder, {})
+    summary, uri = home.locate_data("mixed") / "summary.json", urls.resolve_tracking_uri(home.folder, {})
     command = [sys.executable, "-c", ANSWERED, uri, json.dumps(ASKED), str(summary)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
@@ -363,16 +363,16 @@ def test_a_fleet_whose_worker_is_killed_goes_on_where_it_was(folder, home, _no_s
     killed_at, begun = 0, time.monotonic()
     with supervise(study_of(FLEET, folder), home) as supervisor:
         for event in supervisor.run():
-            checkpoints = list((home.study("fleet") / "trials").glob("*/fold-0.checkpoint"))
+            checkpoints = list((home.locate_study("fleet") / "trials").glob("*/fold-0.checkpoint"))
             if isinstance(event, EpochEnded) and not killed_at and len(checkpoints) == 3:
                 os.kill(supervisor._engine._busy["fleet-1"].process.pid, signal.SIGKILL)
                 killed_at = event.epoch
     assert event.trials == {"complete": 3}, (killed_at, time.monotonic() - begun)
-    logs = [file.read_text() for file in sorted(home.study("fleet").glob("fleet-*.log"))]
+    logs = [file.read_text() for file in sorted(home.locate_study("fleet").glob("fleet-*.log"))]
     assert sum(log.count("resumes after epoch") for log in logs) == 3
     shown = Shown(home, "fleet")
     assert [[step for step, _ in shown.curve(run, "val_loss")] for run in shown.trials] == [list(range(300))] * 3
-    assert not list((home.study("fleet") / "trials").glob("*/*checkpoint*"))
+    assert not list((home.locate_study("fleet") / "trials").glob("*/*checkpoint*"))
 
 
 # Signals -----------------------------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ def run_until(folder, home, signal_number=None, *, trial=0):
         )
     try:
         if signal_number is not None:
-            epochs = home.trial("interrupted", trial) / "fold-0-epochs.jsonl"
+            epochs = home.locate_trial("interrupted", trial) / "fold-0-epochs.jsonl"
             deadline = time.monotonic() + 180
             while not (epochs.exists() and epochs.read_text().count('"epoch"') >= 2):
                 assert process.poll() is None, (folder / "output.txt").read_text()

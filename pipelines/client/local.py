@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
 
-_POLL_S = 0.5
-_PIECE_BYTES = 1 << 16
+_POLL_S = 0.5  # a log is read by eye
+_PIECE_BYTES = 1 << 16  # a log of gigabytes is never in memory as a whole
 
 
 class LocalClient:
@@ -55,6 +55,8 @@ class LocalClient:
             check_source_paths(study.spec.data, study.base)
         except InputError as error:
             raise study.locate_problems(error) from None
+        # One transaction: a study without its submission would wait for ever, since a service starts submitted ones
+        # only.
         with Store.open(self.home.store) as store, store.write() as connection:
             is_new = submit_study(study, StudyQueue(store), connection)
             Submissions(store).put(study.name, getpass.getuser(), priority, connection)
@@ -100,8 +102,10 @@ class LocalClient:
         position = 0
         while True:
             # The state is read before the file: what is written between the two is yielded all the same.
+            # `interrupted` ends it too: unlike a service, a home has no process that resumes the study.
             is_over = not follow or self.read_study(name).state in (*ENDED_STATES, "paused", "interrupted")
             while file.exists():
+                # Opened for each piece: a resumed study may have replaced the file.
                 with file.open("rb") as stream:
                     stream.seek(position)
                     piece = stream.read(_PIECE_BYTES)
@@ -116,16 +120,16 @@ class LocalClient:
     def _find_log(self, name: str, trial: int | None) -> Path:
         if trial is None:
             self.read_study(name)  # an unknown study is an error with the nearest name
-            return self.home.study(name) / LOG_FILE
+            return self.home.locate_study(name) / LOG_FILE
         if trial not in {each.number for each in self.list_trials(name)}:
             raise UnknownError(f"{name} has no trial {trial}")
-        return self.home.worker_log(name, trial)
+        return self.home.locate_worker_log(name, trial)
 
     def export(
         self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False
     ) -> ExportResult:
         """Write a model of a study to a new folder; see `export_study`."""
-        from pipelines.operations.export import export_study
+        from pipelines.operations.export import export_study  # loads NumPy and the formats
 
         return export_study(self.home, name, trial, formats, target, ensemble=ensemble)
 
@@ -137,7 +141,7 @@ class LocalClient:
 
     def replay(self, name: str, trial: int, target: Path | None, report: Callable[[str], None]) -> ReplayResult:
         """Train a trial again and compare it with its record; `report` is called with each step."""
-        from pipelines.operations.replay.replay import replay
+        from pipelines.operations.replay.replay import replay  # loads pandas
 
         return replay(self.home, name, trial, target, report)
 

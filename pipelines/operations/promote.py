@@ -130,7 +130,7 @@ def promote_trial(
         number = reader.find_complete_trial(study, trial)
         checked, best = reader.load_study(study), reader.find_best_trial(study)
         (row,) = (each for each in reader.list_trials(study) if each.number == number)
-    candidate = _Candidate(home, checked, row, best.metric, load_summary(home.data(study)), engine)
+    candidate = _Candidate(home, checked, row, best.metric, load_summary(home.locate_data(study)), engine)
     from tracking.mlflow.promotion import Registry  # MLflow takes seconds to import
 
     with Store.open(home.store) as store:
@@ -213,7 +213,7 @@ def _list_notes(candidate: _Candidate, comparison: ModelComparison, holder: Know
 
 def _register(candidate: _Candidate, registry: Registry) -> KnownVersion:
     """Register the trial's model as a version."""
-    spec, data = candidate.study.spec, candidate.home.data(candidate.study.name)
+    spec, data = candidate.study.spec, candidate.home.locate_data(candidate.study.name)
     records.write_mlflow_model(candidate.folder, data, overwrite=False)
     value = candidate.trial.values[0] if candidate.trial.values else ""
     tags = {"metric": candidate.metric, "value": str(value), "dataset_digest": candidate.summary.digest}

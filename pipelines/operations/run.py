@@ -48,7 +48,7 @@ def find_finished(study: Study, home: Home, *, evolve: bool = False) -> StudyEnd
     known = find_known_study(study, home, evolve=evolve)
     if known is None or known.state != "finished" or sum(known.counts.values()) < study.spec.budget.trials:
         return None
-    prepared = home.data(study.name) / "summary.json"
+    prepared = home.locate_data(study.name) / "summary.json"
     if known.document != serialize_study(study) or not prepared.exists():
         return None
     if any(file.stat().st_mtime > prepared.stat().st_mtime for file in list_source_files(study.spec.data, study.base)):
@@ -83,7 +83,7 @@ def supervise(
         if not find_ineligible_reason(study):
             engine.warm("jax")
         with checking or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
-            checked = check_study(study, home.study(study.name), engine, known)
+            checked = check_study(study, home.locate_study(study.name), engine, known)
         with Store.open(home.store) as store:
             enqueue(study, checked.summary, store, evolve=evolve)
             yield _make_supervisor(study, checked.summary, home, store, engine)
@@ -111,7 +111,7 @@ def supervise_cancellation(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a supervisor that cancels a study that no process works on; it trains nothing."""
     with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
         yield _make_supervisor(
-            study, load_summary(home.data(study.name)), home, store, engine, control_request="cancel"
+            study, load_summary(home.locate_data(study.name)), home, store, engine, control_request="cancel"
         )
 
 

@@ -156,7 +156,7 @@ def _sync(home: Home, store: Store, name: str, patience_s: float, monitor: SyncM
 
 
 def _backfill(home: Home, store: Store, record: StudyRecord) -> Backfill:
-    data = home.data(record.name)
+    data = home.locate_data(record.name)
     if not (data / "summary.json").exists():
         raise InputError(f"{data} is gone: name the --home that {record.name} was run with")
     outbox = Outbox(store)

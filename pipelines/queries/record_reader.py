@@ -116,7 +116,7 @@ class RecordReader:
 
     def locate_folder(self, record: StudyRecord) -> str:
         """Return the folder of a study's files."""
-        return _OF_THE_TUNER if read_goal(record) else str(self._home.study(record.name))
+        return _OF_THE_TUNER if read_goal(record) else str(self._home.locate_study(record.name))
 
     def read_objective(self, study: Study, record: StudyRecord) -> Objective:
         """Return a study's objective; before its data is read, as far as its file states it.
@@ -129,7 +129,7 @@ class RecordReader:
             return study.user_objective or Objective(
                 written.metric if written else "", (written.direction if written else None) or "minimize"
             )
-        file = self._home.data(study.name) / "summary.json"
+        file = self._home.locate_data(study.name) / "summary.json"
         if not file.exists():
             raise InputError(f"{file.parent} is gone: name the --home that {study.name} was run with")
         return study.resolve_objective(json.loads(file.read_text(encoding="utf-8"))["task"]["kind"])

@@ -127,7 +127,7 @@ class _TrialBackfill:
         """Return whether a trial's model is kept; one outside of today's space keeps the model that it has."""
         if number in self._ranked:
             return number in self._kept
-        return (self._home.trial(self._context.name, number) / MLFLOW_MODEL).exists()
+        return (self._home.locate_trial(self._context.name, number) / MLFLOW_MODEL).exists()
 
     def backfill_ended(self, generation: optuna.Study) -> Iterator[Record]:
         """Yield the records of the trials that ended in a generation of the space."""
@@ -155,12 +155,12 @@ class _TrialBackfill:
             if each.name == ENSEMBLE or each.number not in params:
                 continue
             study, number = each.study, each.number
-            folder = self._home.retraining(study, number, each.name)
+            folder = self._home.locate_retraining(study, number, each.name)
             yield TrialStarted(study, number, dict(params[number]), each.started_ms, retraining=each.name)
             folds = count_folds(each.name, self._folds)
             yield from build_epochs_recorded(study, number, read_epochs(folder), folds, retraining=each.name)
             if each.name == REFIT:
-                write_mlflow_model(folder, self._home.data(study), overwrite=False)
+                write_mlflow_model(folder, self._home.locate_data(study), overwrite=False)
             self.latest_ms = max(self.latest_ms, each.ended_ms)
             yield build_retraining_finished(each, self._home, keeps_model=each.name == REFIT)
 
@@ -186,7 +186,7 @@ class _TrialBackfill:
 
     def _read_epochs(self, trial: TrialSummary) -> Sequence[EpochDone]:
         """Return the epochs that a trial reported; where their file is lost, those of its result."""
-        epochs = read_epochs(self._home.trial(self._context.name, trial.number))
+        epochs = read_epochs(self._home.locate_trial(self._context.name, trial.number))
         if not epochs and self._folds == 1:
             epochs = self._read_mean(trial)
         if not epochs and trial.state == "complete":
@@ -196,16 +196,16 @@ class _TrialBackfill:
     def _read_mean(self, trial: TrialSummary) -> tuple[EpochDone, ...]:
         """Return the curve in a trial's result: with folds, the mean over them."""
         try:
-            result = read_result(self._home.trial(self._context.name, trial.number))
+            result = read_result(self._home.locate_trial(self._context.name, trial.number))
         except (ValueError, TypeError, KeyError) as error:
             self.notes.append(f"trial {trial.number}: its result cannot be read: {error}")
             return ()
         return result.epochs if result else ()
 
     def _write_model(self, trial: TrialSummary) -> None:
-        folder = self._home.trial(self._context.name, trial.number)
+        folder = self._home.locate_trial(self._context.name, trial.number)
         try:
-            write_mlflow_model(folder, self._home.data(self._context.name), overwrite=False)
+            write_mlflow_model(folder, self._home.locate_data(self._context.name), overwrite=False)
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             self.notes.append(f"trial {trial.number}: its model cannot be read: {error}")
         # A fleet writes weights only, and the kept models are written from them when the study ends.

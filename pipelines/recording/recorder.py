@@ -91,13 +91,13 @@ class Recorder:
     def record_study_start(self) -> None:
         """Record that a study starts or continues, with the files that describe it."""
         name, summary = self._study.name, self._context.summary
-        folder = self._home.report(name)
+        folder = self._home.locate_report(name)
         write_text(folder / "study.yaml", to_yaml(self._study.document.data))
         write_text(folder / "space.yaml", to_yaml(self._study.space.to_dict()))
         write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
         write_text(folder / "code.json", json.dumps(hash_code(self._study), indent=2) + "\n")
         write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
-        shutil.copyfile(self._home.data(name) / "split.csv", folder / "split.csv")
+        shutil.copyfile(self._home.locate_data(name) / "split.csv", folder / "split.csv")
         opened = build_study_opened(self._context, started_ms=now_ms())
         self._add([opened])
 
@@ -142,7 +142,7 @@ class Recorder:
         keeps, displaced = self._select_models(trial)
         if keeps:
             name = self._study.name
-            write_mlflow_model(self._home.trial(name, trial.number), self._home.data(name))
+            write_mlflow_model(self._home.locate_trial(name, trial.number), self._home.locate_data(name))
         finished = build_trial_finished(
             self._context, trial, keeps_model=keeps, best_so_far=best_so_far, finished_ms=now_ms()
         )
@@ -155,8 +155,8 @@ class Recorder:
     def record_retraining_end(self, retraining: Retraining, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
         """Record the end of a retraining: the retraining and its records for MLflow in one transaction."""
         if keeps_model:
-            folder = self._home.retraining(retraining.study, retraining.number, retraining.name)
-            write_mlflow_model(folder, self._home.data(retraining.study))
+            folder = self._home.locate_retraining(retraining.study, retraining.number, retraining.name)
+            write_mlflow_model(folder, self._home.locate_data(retraining.study))
         rows = self._build_epochs(retraining.number, unsent, retraining.name)
         with self._store.write() as connection:
             self._check(connection)
@@ -183,12 +183,12 @@ class Recorder:
 
     def draw_plots(self) -> None:
         """Draw the plots of the study's report, once no further trial will end."""
-        self._plots = draw_plots(self._home.report(self._study.name), self._make_report(self._search.trials))
+        self._plots = draw_plots(self._home.locate_report(self._study.name), self._make_report(self._search.trials))
 
     def record_study_end(self, outcome: StudyOutcome) -> None:
         """Record that a study ended or was paused: its report, its record for MLflow, and its state in the queue."""
         spec, trials = self._context.spec, self._search.trials
-        folder = self._home.report(spec.study)
+        folder = self._home.locate_report(spec.study)
         if self._plots is None and outcome.state in ("finished", "failed"):  # a requested end does not wait for plots
             self.draw_plots()
         write_page(folder, self._make_report(trials, outcome), self._plots or ())
@@ -223,14 +223,14 @@ class Recorder:
         return build_epochs_recorded(self._study.name, number, epochs, folds, mean=mean, retraining=retraining)
 
     def _has_weights(self, trial: TrialSummary) -> bool:
-        return (self._home.trial(self._study.name, trial.number) / WEIGHTS_FILE).exists()
+        return (self._home.locate_trial(self._study.name, trial.number) / WEIGHTS_FILE).exists()
 
     def _has_model(self, trial: TrialSummary) -> bool:
-        return (self._home.trial(self._study.name, trial.number) / MODEL_FILE).exists()
+        return (self._home.locate_trial(self._study.name, trial.number) / MODEL_FILE).exists()
 
     def _build_late_model(self, number: int) -> Record:
-        folder = self._home.trial(self._study.name, number)
-        write_mlflow_model(folder, self._home.data(self._study.name), overwrite=False)
+        folder = self._home.locate_trial(self._study.name, number)
+        write_mlflow_model(folder, self._home.locate_data(self._study.name), overwrite=False)
         return ModelKept(self._study.name, number, str(folder / ARTIFACTS), str(folder / MLFLOW_MODEL))
 
     def _select_models(self, trial: TrialSummary) -> tuple[bool, list[int]]:
@@ -242,7 +242,7 @@ class Recorder:
         stay = {kept.number for kept in self._kept}
         gone = [other.number for other in candidates if other.number not in stay]
         for number in gone:
-            folder = self._home.trial(self._study.name, number)
+            folder = self._home.locate_trial(self._study.name, number)
             (folder / MODEL_FILE).unlink(missing_ok=True)
             shutil.rmtree(folder / MLFLOW_MODEL, ignore_errors=True)
         return trial.number not in gone, [number for number in gone if number != trial.number]
@@ -250,7 +250,7 @@ class Recorder:
     def _make_report(self, trials: Sequence[TrialSummary], outcome: StudyOutcome | None = None) -> StudyReport:
         """Return the contents of the report; without an outcome, only those of its plots matter."""
         test, finalists = (outcome.test, outcome.finalists) if outcome else ({}, ())
-        summary = json.loads((self._home.report(self._study.name) / "data.json").read_text(encoding="utf-8"))
+        summary = json.loads((self._home.locate_report(self._study.name) / "data.json").read_text(encoding="utf-8"))
         facts = {
             "data": f"{summary['source']}, {summary['digest'][:12]}",
             "rows": ", ".join(f"{count} {part}" for part, count in summary["rows"].items()),
@@ -278,7 +278,7 @@ class Recorder:
         )
 
     def _read_curve(self, number: int) -> Curve:
-        return read_history(self._home.trial(self._study.name, number) / ARTIFACTS / "history.csv")
+        return read_history(self._home.locate_trial(self._study.name, number) / ARTIFACTS / "history.csv")
 
 
 def _make_row(trial: TrialSummary) -> PlottedTrial | None:

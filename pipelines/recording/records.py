@@ -48,7 +48,7 @@ def build_study_opened(
         direction=objective.direction,
         parameters=(*context.study.space.parameters, *dict.fromkeys(undeclared)),
         started_ms=started_ms,
-        artifacts=str(context.home.report(spec.study)),
+        artifacts=str(context.home.locate_report(spec.study)),
         dataset_name=spec.study,
         dataset_source=summary.source,
         dataset_digest=summary.digest,
@@ -99,7 +99,7 @@ def build_trial_finished(
     """
     if trial.state == "running":
         raise ValueError(f"trial {trial.number} has not ended")
-    folder = context.home.trial(context.name, trial.number)
+    folder = context.home.locate_trial(context.name, trial.number)
     return TrialFinished(
         study=context.name,
         number=trial.number,
@@ -118,7 +118,7 @@ def build_trial_finished(
 
 def build_retraining_finished(retraining: Retraining, home: Home, *, keeps_model: bool) -> TrialFinished:
     """Return the record of a retraining that ended."""
-    folder = home.retraining(retraining.study, retraining.number, retraining.name)
+    folder = home.locate_retraining(retraining.study, retraining.number, retraining.name)
     best = {f"best_{name}": value for name, value in retraining.metrics.items()}
     return TrialFinished(
         study=retraining.study,
@@ -171,7 +171,7 @@ def build_study_closed(
         winner=best.number if best else None,
         best_value=best.value if best else None,
         trials=count_by_state(trials),
-        artifacts=str(context.home.report(spec.study)),
+        artifacts=str(context.home.locate_report(spec.study)),
         register=context.study.registered_name if is_finished else None,
         alias=spec.export.alias if is_finished else None,
         test=dict(outcome.test),

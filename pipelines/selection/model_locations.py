@@ -23,28 +23,28 @@ def find_winning_model(study: Study, home: Home, number: int) -> PastTrial:
 
 def locate_refit(home: Home, study: str, number: int) -> PastTrial:
     """Return the location of a trial's refit."""
-    return PastTrial(str(home.retraining(study, number, REFIT)), str(home.data_anew(study, 1)))
+    return PastTrial(str(home.locate_retraining(study, number, REFIT)), str(home.locate_retraining_data(study, 1)))
 
 
 def is_refitted(study: Study, home: Home, number: int) -> bool:
     """Return whether the study file requests a refit, and the trial has one on training and validation rows."""
-    folder = home.retraining(study.name, number, REFIT)
+    folder = home.locate_retraining(study.name, number, REFIT)
     return study.spec.selection.refit and (folder / RESULT_FILE).exists()
 
 
 def find_ensemble(study: Study, home: Home, number: int) -> PastTrial | None:
     """Return the location of the ensemble of a winner; None where there is none that beats it."""
-    folder = home.retraining(study.name, number, ENSEMBLE)
+    folder = home.locate_retraining(study.name, number, ENSEMBLE)
     is_made = study.spec.selection.ensemble and (folder / MODEL_FILE).exists()
-    return PastTrial(str(folder), str(home.data(study.name))) if is_made else None
+    return PastTrial(str(folder), str(home.locate_data(study.name))) if is_made else None
 
 
 def make_models_job(home: Home, study: str, numbers: Iterable[int]) -> Job[Sequence[PastTrial], None]:
     """Return the job that writes the models of trials of which only the weights are stored."""
     trials = tuple(locate_trial(home, study, number) for number in numbers)
-    return Job("models", WRITE_MODELS, trials, home.study(study) / "models.log")
+    return Job("models", WRITE_MODELS, trials, home.locate_study(study) / "models.log")
 
 
 def locate_trial(home: Home, study: str, number: int) -> PastTrial:
     """Return the location of a trial of a study."""
-    return PastTrial(str(home.trial(study, number)), str(home.data(study)))
+    return PastTrial(str(home.locate_trial(study, number)), str(home.locate_data(study)))

@@ -194,7 +194,7 @@ class StudyService:
         """
         if trial not in {each.number for each in self._reader.list_trials(study)}:
             raise UnknownError(f"{study} has no trial {trial}")
-        return self._home.worker_log(study, trial)
+        return self._home.locate_worker_log(study, trial)
 
     @property
     def home(self) -> Home:

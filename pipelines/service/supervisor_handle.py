@@ -31,7 +31,7 @@ class SupervisorHandle:
     """
 
     def __init__(self, request: SupervisorRequest) -> None:
-        self._folder = request.home.study(request.study)
+        self._folder = request.home.locate_study(request.study)
         self._folder.mkdir(parents=True, exist_ok=True)
         take_failure(self._folder)  # of an earlier process
         self.log = self._folder / LOG_FILE

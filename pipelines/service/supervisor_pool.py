@@ -190,7 +190,7 @@ class SupervisorPool:
         attempts.not_before = time.monotonic() + min(_LONGEST_PAUSE_S, 2.0 ** (attempts.failed - 1))
         if attempts.failed >= _MAX_ATTEMPTS:
             del self._attempts[name]
-            log = self._home.study(name) / LOG_FILE
+            log = self._home.locate_study(name) / LOG_FILE
             reason = f"its supervisor {how}, {_MAX_ATTEMPTS} times without a step forward; see {log}"
             self._queue.set_state(name, "paused", reason)
 

@@ -42,7 +42,7 @@ def main() -> None:
         status = 0
     except Exception as error:  # the process's outermost boundary
         failure = SupervisorFailure.from_error(error)
-        write_failure(request.home.study(request.study), failure)
+        write_failure(request.home.locate_study(request.study), failure)
         print(failure.message, file=sys.stderr, flush=True)
         if failure.kind == "defect":
             traceback.print_exc()

@@ -43,7 +43,7 @@ class StudyContext:
     @classmethod
     def from_study(cls, study: Study, summary: DataSummary, home: Home) -> StudyContext:
         """Return the context of a study whose data and models are checked."""
-        requests = read_requests(home.study(study.name)) if study.has_user_model else ()
+        requests = read_requests(home.locate_study(study.name)) if study.has_user_model else ()
         return cls(study, summary, home, study.resolve_objective(summary.task.kind), requests)
 
     @property

@@ -47,7 +47,7 @@ def record_events(home: Home, study: str, events: Iterable[StudyEvent]) -> Itera
 
     A full disk costs events, and nothing else.
     """
-    folder = home.study(study)
+    folder = home.locate_study(study)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG_FILE).open("a", encoding="utf-8") as log, (folder / EVENTS_FILE).open("ab") as file:
         _cut_broken_line(folder / EVENTS_FILE)
@@ -91,7 +91,7 @@ class _EventWriter:
 
 def read_events_after(home: Home, study: str, position: int) -> tuple[StoredEvent, ...]:
     """Return the next events after a position, of up to a megabyte; an incomplete line is left for the next call."""
-    file = home.study(study) / EVENTS_FILE
+    file = home.locate_study(study) / EVENTS_FILE
     try:
         with file.open("rb") as stream:
             stream.seek(position)

@@ -98,7 +98,7 @@ class FinalSelection:
             return
         self._divide_data(1)
         training = self._jobs.make_job(winner, REFIT)
-        data = str(self._context.home.data_anew(self._context.name, 1))
+        data = str(self._context.home.locate_retraining_data(self._context.name, 1))
         training.job = replace(training.job, data=data, refit_epochs=epochs)
         yield from self._jobs.run([training])
 
@@ -118,7 +118,7 @@ class FinalSelection:
         parts = tuple(sorted(finalist.number for finalist in self.finalists))
         stored = self._find_stored(ENSEMBLE)
         if stored is None or stored.parts != parts:
-            folder = home.retraining(context.name, winner.number, ENSEMBLE)
+            folder = home.locate_retraining(context.name, winner.number, ENSEMBLE)
             trials = tuple(locate_trial(home, context.name, number) for number in parts)
             payload = EnsembleJob(trials, parts.index(winner.number), str(folder))
             stored = self._evaluate_ensemble(Job("ensemble", BUILD_ENSEMBLE, payload, folder / "worker.log"), winner)
@@ -149,10 +149,10 @@ class FinalSelection:
     def _divide_data(self, folds: int) -> None:
         """Prepare the study's data in another division, unless that is done."""
         context, study = self._context, self._context.study
-        folder = context.home.data_anew(context.name, folds)
+        folder = context.home.locate_retraining_data(context.name, folds)
         digest = context.summary.digest
         payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, digest, folds_again=folds)
-        log = context.home.study(context.name) / f"{folder.name}.log"
+        log = context.home.locate_study(context.name) / f"{folder.name}.log"
         run_job(self._engine, Job("data", PREPARE_DATA, payload, log), self._keep_alive)
 
     def _list_stored(self) -> tuple[Retraining, ...]:

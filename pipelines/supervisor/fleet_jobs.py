@@ -66,8 +66,8 @@ class FleetJobs:
             Job(
                 name,
                 TRAIN_FLEET,
-                make_fleet_job(context, context.home.data(context.name), envelope, slots),
-                context.home.study(context.name) / f"{name}.log",
+                make_fleet_job(context, context.home.locate_data(context.name), envelope, slots),
+                context.home.locate_study(context.name) / f"{name}.log",
                 stall_s=context.spec.limits.stall,
                 memory_bytes=self._study.memory_bytes,
                 backend="jax",

@@ -79,12 +79,12 @@ class RetrainingJobs:
         """Return a retraining of a trial, not yet started."""
         context, home = self._context, self._context.home
         folds = context.spec.selection.folds
-        data = home.data(context.name) if folds is None else home.data_anew(context.name, folds)
+        data = home.locate_data(context.name) if folds is None else home.locate_retraining_data(context.name, folds)
         job = replace(
             make_trial_job(context, trial.number, trial.params),
             seed=derive_retraining_seed(context.spec.search.seed, trial.number, name),
             data=str(data),
-            folder=str(home.retraining(context.name, trial.number, name)),
+            folder=str(home.locate_retraining(context.name, trial.number, name)),
         )
         return RetrainingJob(trial.number, name, dict(trial.params), job)
 
@@ -121,7 +121,7 @@ class RetrainingJobs:
         limits = self._context.spec.limits
         training.started_ms, training.started = now_ms(), time.monotonic()
         self._recorder.record_retraining_start(training.number, training.retraining, training.params)
-        folder = self._context.home.retraining(self._context.name, training.number, training.retraining)
+        folder = self._context.home.locate_retraining(self._context.name, training.number, training.retraining)
         self._engine.submit(
             Job(
                 training.name,
@@ -153,7 +153,7 @@ class RetrainingJobs:
         return None
 
     def _record_end(self, training: RetrainingJob, result: TrialResult | None, reason: str) -> RetrainingEnded:
-        folder = self._context.home.retraining(self._context.name, training.number, training.retraining)
+        folder = self._context.home.locate_retraining(self._context.name, training.number, training.retraining)
         retraining = Retraining(
             study=self._context.name,
             number=training.number,
@@ -185,7 +185,7 @@ class RetrainingJobs:
         if context.spec.selection.folds is None or training.retraining == REFIT:
             return (result.value,)
         best: dict[int, float] = {}
-        for done in read_epochs(context.home.retraining(context.name, training.number, training.retraining)):
+        for done in read_epochs(context.home.locate_retraining(context.name, training.number, training.retraining)):
             value = done.metrics.get(context.objective.metric)
             if value is not None and (done.fold not in best or context.objective.is_better(value, best[done.fold])):
                 best[done.fold] = value

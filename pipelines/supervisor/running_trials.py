@@ -236,7 +236,7 @@ class RunningTrials:
             write_text(self._folder(number) / ARTIFACTS / "traceback.txt", traceback)
 
     def _folder(self, number: int) -> Path:
-        return self._context.home.trial(self._context.name, number)
+        return self._context.home.locate_trial(self._context.name, number)
 
 
 def _summarize(running: RunningTrial, state: TrialState, reason: str, seconds: float | None = None) -> TrialSummary:

@@ -118,7 +118,7 @@ class SearchLoop:
                 return None
             number, values = drawn
             # Files under the number of a new trial can only come from another store.
-            shutil.rmtree(self._context.home.trial(self._context.name, number), ignore_errors=True)
+            shutil.rmtree(self._context.home.locate_trial(self._context.name, number), ignore_errors=True)
         self._planner.add(number, values)
         return []
 

@@ -59,7 +59,7 @@ class Supervisor:
         self._engine = engine
         self._delivery = delivery
         self._control = StudyControl(store, study.name, control_request)
-        self._reserve = DiskReserve(home.study(study.name))
+        self._reserve = DiskReserve(home.locate_study(study.name))
         self._started = time.monotonic()
         self._end: StudyEnd | None = None
 

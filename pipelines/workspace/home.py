@@ -56,30 +56,30 @@ class Home:
         """Return the folder of compiled programs; it can be removed at any time."""
         return self.folder / "programs"
 
-    def study(self, name: str) -> Path:
+    def locate_study(self, name: str) -> Path:
         """Return the folder of a study."""
         return self.folder / "studies" / name
 
-    def data(self, name: str) -> Path:
+    def locate_data(self, name: str) -> Path:
         """Return the folder of a study's prepared data."""
-        return self.study(name) / "data"
+        return self.locate_study(name) / "data"
 
-    def trial(self, name: str, number: int) -> Path:
+    def locate_trial(self, name: str, number: int) -> Path:
         """Return the folder of a trial."""
-        return self.study(name) / "trials" / f"{number:04d}"
+        return self.locate_study(name) / "trials" / f"{number:04d}"
 
-    def data_anew(self, name: str, folds: int) -> Path:
+    def locate_retraining_data(self, name: str, folds: int) -> Path:
         """Return the folder of a study's data prepared in another division; see `DataJob.folds_again`."""
-        return self.study(name) / f"data-{folds}-folds" if folds > 1 else self.study(name) / "data-refit"
+        return self.locate_study(name) / f"data-{folds}-folds" if folds > 1 else self.locate_study(name) / "data-refit"
 
-    def retraining(self, name: str, number: int, retraining: str) -> Path:
+    def locate_retraining(self, name: str, number: int, retraining: str) -> Path:
         """Return the folder of a retraining of a trial."""
-        return self.study(name) / "retrainings" / f"{number:04d}" / retraining
+        return self.locate_study(name) / "retrainings" / f"{number:04d}" / retraining
 
-    def worker_log(self, name: str, number: int) -> Path:
+    def locate_worker_log(self, name: str, number: int) -> Path:
         """Return the file of the output of a trial's worker."""
-        return self.trial(name, number) / "artifacts" / "worker.log"
+        return self.locate_trial(name, number) / "artifacts" / "worker.log"
 
-    def report(self, name: str) -> Path:
+    def locate_report(self, name: str) -> Path:
         """Return the folder of the files that MLflow shows for the study as a whole."""
-        return self.study(name) / "report"
+        return self.locate_study(name) / "report"

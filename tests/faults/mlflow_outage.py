@@ -99,7 +99,7 @@ def outage(folder: Path, *, before_s: float, away_s: float, after_s: float) -> O
             (folder / "run.log").open("wb") as log,
             subprocess.Popen(command, cwd=folder, env=settings, stdout=log, stderr=subprocess.STDOUT) as study,
         ):
-            _wait_until(lambda: any(home.study(NAME).glob("trials/*/fold-0-epochs.jsonl")), study)
+            _wait_until(lambda: any(home.locate_study(NAME).glob("trials/*/fold-0-epochs.jsonl")), study)
             began = time.time()
             _wait_until(lambda: time.time() > began + before_s, study)
             server.kill()
@@ -130,7 +130,7 @@ def outage(folder: Path, *, before_s: float, away_s: float, after_s: float) -> O
         epochs={name: _summary([ms for at, ms in took if start <= at < end]) for name, (start, end) in phases.items()},
         backlog=backlog,
         empty_s=empty - back,
-        trials=len(list(home.study(NAME).glob("trials/*"))),
+        trials=len(list(home.locate_study(NAME).glob("trials/*"))),
         broken=broken,
     )
 
@@ -138,7 +138,7 @@ def outage(folder: Path, *, before_s: float, away_s: float, after_s: float) -> O
 def _epochs(home: Home) -> list[tuple[float, float]]:
     """Return when each epoch of each trial ended, and the milliseconds it took; the first of a trial is left out."""
     took = []
-    for folder in sorted(home.study(NAME).glob("trials/*")):
+    for folder in sorted(home.locate_study(NAME).glob("trials/*")):
         ends = [done.at_ms for done in read_epochs(folder)]
         took += [(end / 1000, float(end - start)) for start, end in itertools.pairwise(ends)]
     return took

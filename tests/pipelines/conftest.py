@@ -104,8 +104,8 @@ def home(store, tmp_path):
     (tmp_path / "d.csv").write_text("a,y\n1,0\n")
     (tmp_path / "s.yaml").write_text(STORED_STUDY)
     made = Home(tmp_path / "home", str(tmp_path / "home"))
-    made.data("s").mkdir(parents=True)
-    (made.data("s") / "summary.json").write_text(json.dumps({"task": {"kind": "binary"}}))
+    made.locate_data("s").mkdir(parents=True)
+    (made.locate_data("s") / "summary.json").write_text(json.dumps({"task": {"kind": "binary"}}))
     study = load_study(tmp_path / "s.yaml")
     StudyQueue(store).enqueue(
         "s", serialize_study(study), study.compute_fingerprint().with_data("d").format(), folder=tmp_path

@@ -94,9 +94,9 @@ class Desk:
     ) -> Supervisor:
         study = study or self.study(**choices)
         enqueue(study, summary, self.store)
-        self.home.data("it").mkdir(parents=True, exist_ok=True)
-        (self.home.data("it") / "split.csv").write_text("row,part\n")
-        (self.home.data("it") / "summary.json").write_text(json.dumps(asdict(summary)))
+        self.home.locate_data("it").mkdir(parents=True, exist_ok=True)
+        (self.home.locate_data("it") / "split.csv").write_text("row,part\n")
+        (self.home.locate_data("it") / "summary.json").write_text(json.dumps(asdict(summary)))
         self.delivery = FakeDelivery(self.outbox)
         return Supervisor(study, summary, self.home, self.store, engine, self.delivery)
 
@@ -116,7 +116,7 @@ class Desk:
         return [record for record in rows if isinstance(record, kind)]
 
     def models(self) -> list[int]:
-        return sorted(int(file.parent.name) for file in self.home.study("it").glob("trials/*/model.keras"))
+        return sorted(int(file.parent.name) for file in self.home.locate_study("it").glob("trials/*/model.keras"))
 
 
 def scores(*by_number: float | Exception) -> Script:

@@ -48,8 +48,8 @@ def trained_home(folder, mixed_data, prepare_data):
 
 def train_one(home, study, data, model, values, user_model=None):
     """Train trial 0 of a study."""
-    home.study(study).mkdir(parents=True)
-    home.data(study).symlink_to(data)
+    home.locate_study(study).mkdir(parents=True)
+    home.locate_data(study).symlink_to(data)
     job = TrialJob(
         study=study,
         number=0,
@@ -59,7 +59,7 @@ def train_one(home, study, data, model, values, user_model=None):
         model=model,
         training=TrainingSpec(),
         data=str(data),
-        folder=str(home.trial(study, 0)),
+        folder=str(home.locate_trial(study, 0)),
         metric="val_loss",
         direction="minimize",
         rungs=frozenset(),

@@ -73,7 +73,7 @@ class _EndedStudy:
 
     def result(self, number: int) -> TrialResult | None:
         """Return the result that the worker wrote of a trial."""
-        return read_result(self.home.trial(self.name, number))
+        return read_result(self.home.locate_trial(self.name, number))
 
 
 def find_broken_promises(
@@ -133,7 +133,7 @@ def _read_study(record: StudyRecord, home: Home, store: Store) -> _EndedStudy:
         numbers, trials = [], ()
     finally:
         storage.engine.dispose()
-    summary = home.data(study.name) / "summary.json"
+    summary = home.locate_data(study.name) / "summary.json"
     task = json.loads(summary.read_text())["task"]["kind"] if summary.exists() else "regression"
     retrainings = Retrainings(store).list(study.name)
     return _EndedStudy(study, record, study.resolve_objective(task), numbers, trials, retrainings, home)
@@ -166,7 +166,7 @@ def _check_store(ended: _EndedStudy, store: Store) -> Iterator[str]:
 
 def _check_disk(ended: _EndedStudy) -> Iterator[str]:
     for trial in ended.trials:
-        folder = ended.home.trial(ended.name, trial.number)
+        folder = ended.home.locate_trial(ended.name, trial.number)
         if trial.state in ("complete", "pruned") and (result := ended.result(trial.number)) is None:
             if trial.best_epoch is not None:
                 yield f"trial {trial.number} left no result"
@@ -180,7 +180,7 @@ def _check_disk(ended: _EndedStudy) -> Iterator[str]:
     complete = [trial for trial in ended.trials if trial.state == "complete" and trial.fits]
     ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
     kept = {trial.number for trial in ranked[: ended.study.spec.models_kept]}
-    found = {int(file.parent.name) for file in ended.home.study(ended.name).glob(f"trials/*/{MODEL_FILE}")}
+    found = {int(file.parent.name) for file in ended.home.locate_study(ended.name).glob(f"trials/*/{MODEL_FILE}")}
     if kept != found:
         yield f"models are there of trials {sorted(found)}, the best are {sorted(kept)}"
 
@@ -259,7 +259,7 @@ def _check_run(trial: TrialSummary, run: Run, ended: _EndedStudy, client: Mlflow
     if set(curves) != {name for done in result.epochs for name in done.metrics}:
         yield f"it has curves of {sorted(curves)}"
     # The first record of an epoch stays, even if an attempt from the beginning had other values.
-    told = {done.epoch: done.metrics for done in read_epochs(ended.home.trial(ended.name, trial.number))}
+    told = {done.epoch: done.metrics for done in read_epochs(ended.home.locate_trial(ended.name, trial.number))}
     for name in curves:
         points = client.get_metric_history(run.info.run_id, name)
         found = sorted((point.step, point.value) for point in points)
@@ -324,9 +324,9 @@ def _check_best_model(ended: _EndedStudy) -> Iterator[str]:
     if (best := ended.best) is None:
         yield "no trial is complete"
         return
-    data = ended.home.data(ended.name)
+    data = ended.home.locate_data(ended.name)
     try:
-        model = keras.models.load_model(ended.home.trial(ended.name, best.number) / MODEL_FILE)
+        model = keras.models.load_model(ended.home.locate_trial(ended.name, best.number) / MODEL_FILE)
         predictions = predict_raw(model, load_raw(data, "validation"))
     except Exception as error:  # whatever keeps a model from being used is this promise broken
         yield f"the best model cannot be used: {type(error).__name__}: {error}"

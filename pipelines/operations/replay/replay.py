@@ -90,7 +90,7 @@ def replay(
         trial = reader.find_ended_trial(study, number)
     if checked.has_user_model:
         split_reference(checked.spec.model, checked.base, "model")
-    recorded = read_recorded_trial(trial, home.trial(study, number))
+    recorded = read_recorded_trial(trial, home.locate_trial(study, number))
     started = time.monotonic()
     with (
         _make_scratch(target) as scratch,
@@ -111,11 +111,11 @@ def replay(
         )
         report("comparing")
         compared = (
-            *compare_outcomes(recorded.outcome, now, home.trial(study, number), folder, engine),
+            *compare_outcomes(recorded.outcome, now, home.locate_trial(study, number), folder, engine),
             *compare_configurations(checked, recorded, now),
             *data.compared,
-            *compare_code(checked, fingerprint, home.report(study)),
-            *compare_environments(home.report(study)),
+            *compare_code(checked, fingerprint, home.locate_report(study)),
+            *compare_environments(home.locate_report(study)),
         )
         replayed = ReplayResult(
             study=study,
@@ -155,7 +155,7 @@ class _Data:
 
 def _prepare(study: Study, home: Home, scratch: Path, engine: Engine) -> _Data:
     """Prepare a study's data anew; if its source has changed, the study's prepared copy is used for the training."""
-    source, kept, report = study.spec.data.source, home.data(study.name), home.report(study.name)
+    source, kept, report = study.spec.data.source, home.locate_data(study.name), home.locate_report(study.name)
     has_copy = (kept / "summary.json").exists()
     try:
         summary = prepare_data(study, scratch, engine)

@@ -67,7 +67,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
     ) -> Response:
         """Return a study's log as text, or that of one of its trials."""
         if trial is None:
-            file = service.home.study(study) / LOG_FILE
+            file = service.home.locate_study(study) / LOG_FILE
         else:
             file = await asyncio.to_thread(service.find_worker_log, study, trial)
 

@@ -40,7 +40,7 @@ def test_the_wait_ends_with_the_study(home, store):
 def test_the_log_ends_with_the_status(home, store):
     """The log of an ended study is yielded in full, and its status last."""
     StudyQueue(store).set_state("s", "failed", "no trial completed")
-    (home.study("s") / LOG_FILE).write_text("first\nsecond\n")
+    (home.locate_study("s") / LOG_FILE).write_text("first\nsecond\n")
     *pieces, status = submission.follow(LocalClient(home), "s")
     assert status.state == "failed"
     assert "".join(pieces) == "first\nsecond\n"

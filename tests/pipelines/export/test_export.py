@@ -89,12 +89,12 @@ def find_parity(exported, study, name):
 @pytest.mark.parametrize("study", list(WRITTEN))
 def test_a_trial_is_compared_with_another_model(home, study):
     """A model of any kind is scored on the held-out rows: as good as itself, and not comparable with another kind."""
-    trial = PastTrial(str(home.trial(study, 0)), str(home.data(study)))
+    trial = PastTrial(str(home.locate_trial(study, 0)), str(home.locate_data(study)))
     other = "images" if study != "images" else "table"
-    own, others = (str(home.trial(each, 0) / "model.keras") for each in (study, other))
+    own, others = (str(home.locate_trial(each, 0) / "model.keras") for each in (study, other))
     alike = compare_models(ComparisonJob(trial, None, own), FakeChannel())
     assert (alike.scores, alike.is_as_good, alike.incompatibility) == (alike.rival_scores, True, "")
-    assert alike.metric in alike.scores and alike.rows == load_summary(home.data(study)).rows[alike.part]
+    assert alike.metric in alike.scores and alike.rows == load_summary(home.locate_data(study)).rows[alike.part]
     apart = compare_models(ComparisonJob(trial, own, others), FakeChannel())
     assert (apart.scores, apart.rival_scores, apart.is_as_good) == (alike.scores, {}, False)
     assert apart.incompatibility.startswith("it takes ")
@@ -102,7 +102,7 @@ def test_a_trial_is_compared_with_another_model(home, study):
 
 def make_odd_rows(home):
     """Return the odd rows by the names that the model has for its inputs."""
-    names = {column.column: column.name for column in load_summary(home.data("table")).raw}
+    names = {column.column: column.name for column in load_summary(home.locate_data("table")).raw}
     given = {"age": ODD["age"], "a b": ODD["a_b"], "x/y": ODD["x_y"], "dense": ODD["dense"], "city": ODD["city"]}
     rows = {names[column]: values for column, values in given.items()}
     rows[names["\u00e9"]] = [0.2, 0.4, math.nan]
@@ -117,7 +117,7 @@ def test_every_format_is_verified(exported, home, study, name):
     """Each format's file is there, was compared on every held-out row, scored and timed."""
     parity, folder = find_parity(exported, study, name)
     assert (folder / parity.file).exists()
-    assert parity.rows == load_summary(home.data(study)).rows["test"]
+    assert parity.rows == load_summary(home.locate_data(study)).rows["test"]
     assert parity.size_bytes > 1000
     assert parity.largest_difference <= EXACT.get(name, 0.2)
     assert parity.agreement >= (1.0 if name in EXACT else 1 - 1 / parity.rows)
@@ -144,7 +144,7 @@ def test_the_formats_agree_on_rows_unlike_any_seen(exported, home, name):
     """Gaps and a category that training never saw give the Keras model's prediction in every format."""
     parity, folder = find_parity(exported, "table", name)
     raw = make_odd_rows(home)
-    expected = predict_raw(keras.models.load_model(home.trial("table", 0) / "model.keras"), raw)
+    expected = predict_raw(keras.models.load_model(home.locate_trial("table", 0) / "model.keras"), raw)
     assert np.isfinite(expected).all()
     assert expected.shape == (3, 1)
     got = FORMATS[name].load(folder, WrittenFile(parity.file, parity.part, parity.preprocessing_file))(raw)
@@ -172,7 +172,7 @@ def test_the_card_describes_the_model(exported, home):
     """The card names data, digest, split, space, budget, score, importances, limits, environment and every file."""
     card = (exported[0] / "table" / "README.md").read_text()
     for fact in (
-        load_summary(home.data("table")).digest, "20% validation, 10% test, seed 1", "type int, low 4, high 8",
+        load_summary(home.locate_data("table")).digest, "20% validation, 10% test, seed 1", "type int, low 4, high 8",
         "3 trials", "the winner", "test_loss 0.6", "| `units` | 75.0% |", "## Limits", f"Keras {keras.__version__}",
         "minimize `val_loss`", "`city`",
     ):  # fmt: skip
@@ -193,7 +193,7 @@ def test_example_rows_are_rows_that_servers_take(exported, home):
     """The example names every raw column in each row, in plain JSON."""
     rows = json.loads((exported[0] / "table" / "input_example.json").read_text())["instances"]
     assert len(rows) == 3
-    assert all(set(row) == {column.name for column in load_summary(home.data("table")).raw} for row in rows)
+    assert all(set(row) == {column.name for column in load_summary(home.locate_data("table")).raw} for row in rows)
 
 
 def test_the_signature_names_inputs_and_outputs(exported, home):
@@ -204,7 +204,7 @@ def test_the_signature_names_inputs_and_outputs(exported, home):
     assert signature["output"] == {
         "shape": [1], "meaning": "probability of the second class", "classes": ["no", "yes"], "targets": ["bought"],
     }  # fmt: skip
-    images = describe_signature(load_summary(home.data("images")))
+    images = describe_signature(load_summary(home.locate_data("images")))
     assert images["output"]["shape"] == [3]
     assert images["output"]["meaning"] == "probability of each class"
 
@@ -213,7 +213,7 @@ def test_the_serving_signature_names_the_raw_columns(exported, home):
     """A SavedModel's signature takes every raw column by its name, with any number of rows."""
     serve = tf.saved_model.load(str(exported[0] / "table" / "saved_model")).signatures["serving_default"]
     taken = serve.structured_input_signature[1]
-    for column in load_summary(home.data("table")).raw:
+    for column in load_summary(home.locate_data("table")).raw:
         assert taken[column.name].dtype.name == column.dtype
         assert taken[column.name].shape.as_list() == [None, *column.shape]
     assert len(taken) == 6
@@ -252,7 +252,7 @@ def test_a_file_that_kills_its_runtime_is_not_equal(home, tmp_path):
     (tmp_path / "model.tflite").write_bytes((tmp_path / "out" / "model.tflite").read_bytes()[:100])
     expected = tmp_path / "expected.npz"
     np.savez(expected, rows=np.zeros((16, 1)), odd=np.zeros((16, 1)))
-    trial = PastTrial(str(home.trial("table", 0)), str(home.data("table")))
+    trial = PastTrial(str(home.locate_trial("table", 0)), str(home.locate_data("table")))
     payload = VerificationJob(trial, str(tmp_path), "litert", WrittenFile("model.tflite"), str(expected))
     job = Job("proof", "pipelines.export.verify:verify_export", payload, tmp_path / "log", fresh=True)
     with closing(LocalEngine(1)) as engine, pytest.raises(JobError, match=r"proof failed: .*killed"):
@@ -363,7 +363,7 @@ def test_a_trial_without_a_model_is_refused(home, tmp_path):
 def test_weights_alone_are_enough(home, mixed_data, tmp_path):
     """A trial that a fleet trained left its weights alone; its model is written when it is exported."""
     train_one(home, "fleet", mixed_data, "mlp", {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1})
-    before = leave_weights_alone(home.trial("fleet", 0))
+    before = leave_weights_alone(home.locate_trial("fleet", 0))
     [parity] = export_trial(ExportSource.from_home(home, "fleet", 0), ["keras"], tmp_path / "out", InlineEngine())
     assert parity.agreement == 1.0
     raw = load_raw(mixed_data, "test")

@@ -205,7 +205,7 @@ def submitted(tmp_path_factory, engine):
     folder = tmp_path_factory.mktemp("submitted")
     study = study_in(folder, HEAD + "space: {depth: 1, units: [4, 8], epochs: 1}\n", d__csv=table())
     home = Home(folder / "home", str(folder / "home"))
-    checked = check_study(study, home.study("s"), engine)
+    checked = check_study(study, home.locate_study("s"), engine)
     with Store.open(home.store) as store:
         enqueue(study, checked.summary, store)
     return study, home, checked
@@ -216,7 +216,7 @@ def test_a_check_gives_the_data_and_both_ends_of_the_space(submitted):
     _, home, checked = submitted
     assert sum(checked.summary.rows.values()) == 40
     assert (checked.smallest.parameters, checked.largest.parameters) == (4 * 2 + 4 + 4 + 1, 8 * 2 + 8 + 8 + 1)
-    assert sorted(path.name for path in home.study("s").iterdir()) == ["data", "prepare.log"]
+    assert sorted(path.name for path in home.locate_study("s").iterdir()) == ["data", "prepare.log"]
 
 
 def test_the_same_study_is_known(submitted):
@@ -238,7 +238,7 @@ def test_a_refused_study_leaves_others_alone(tmp_path, engine, monkeypatch):
 
     monkeypatch.setattr("pipelines.operations.check.prepare_data", fails)
     with pytest.raises(InputError):
-        check_study(study_in(tmp_path, HEAD, d__csv=table()), Home.find(str(tmp_path / "home")).study("s"), engine)
+        check_study(study_in(tmp_path, HEAD, d__csv=table()), Home.find(str(tmp_path / "home")).locate_study("s"), engine)
     assert others.is_dir()
     assert not (others.parent / "s").exists()
 
@@ -253,17 +253,17 @@ def test_other_data_under_the_same_name_is_refused_and_replaces_nothing(submitte
     """Data that changed since a study began is refused at its key; what the study has prepared stays."""
     study, home, checked = submitted
     known = find_known_study(study, home)
-    before = {path: path.read_bytes() for path in home.data("s").rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in home.locate_data("s").rglob("*") if path.is_file()}
     file = study.base / "d.csv"
     kept = file.read_text()
     try:
         file.write_text(table(lambda row: (row + 1) % 2))
         with pytest.raises(InputError, match=r"s\.yaml:4:11: data\.source: the data has changed since the study began"):
-            check_study(study, home.study("s"), engine, known)
+            check_study(study, home.locate_study("s"), engine, known)
     finally:
         file.write_text(kept)
-    assert {path: path.read_bytes() for path in home.data("s").rglob("*") if path.is_file()} == before
-    assert check_study(study, home.study("s"), engine, known).summary == checked.summary
+    assert {path: path.read_bytes() for path in home.locate_data("s").rglob("*") if path.is_file()} == before
+    assert check_study(study, home.locate_study("s"), engine, known).summary == checked.summary
 
 
 def test_another_study_under_the_same_name_is_refused(submitted, tmp_path):

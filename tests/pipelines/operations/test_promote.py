@@ -185,7 +185,7 @@ def test_what_a_reader_of_a_comparison_must_know(home):
         "val_loss cannot be computed from predictions: accuracy decides",
         "version 7 was trained on other data, or split otherwise: it may have seen some of these rows",
     ]
-    same = replace(holder, dataset=load_summary(home.data("strong")).digest)
+    same = replace(holder, dataset=load_summary(home.locate_data("strong")).digest)
     assert len(list(promote._notes(candidate, shown, same))) == 3
     unknown = replace(holder, dataset="")
     assert "trained on data that is not known here" in list(promote._notes(candidate, shown, unknown))[3]

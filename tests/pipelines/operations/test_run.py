@@ -25,8 +25,8 @@ def finish(store, trials=5):
 def test_a_finished_study_has_nothing_left(home, study, store):
     """A study whose budget is used up gives its end."""
     finish(store)
-    (home.trial("s", 0)).mkdir(parents=True)
-    (home.trial("s", 0) / "test.json").write_text('{"test_auc": 0.5}')
+    (home.locate_trial("s", 0)).mkdir(parents=True)
+    (home.locate_trial("s", 0) / "test.json").write_text('{"test_auc": 0.5}')
     ended = find_finished(study, home)
     assert ended is not None
     assert (ended.state, ended.winner, ended.value, ended.metric) == ("finished", 0, 0.75, "val_accuracy")
@@ -42,7 +42,7 @@ def test_a_study_may_have_something_left(home, study, store, tmp_path):
     assert find_finished(study, home) is not None
     assert find_finished(load_study(tmp_path / "s.yaml", ["budget.trials=6"]), home) is None
     assert find_finished(load_study(tmp_path / "s.yaml", ["export.alias=other"]), home) is None
-    newer = (home.data("s") / "summary.json").stat().st_mtime + 5
+    newer = (home.locate_data("s") / "summary.json").stat().st_mtime + 5
     os.utime(tmp_path / "d.csv", (newer, newer))
     assert find_finished(study, home) is None
     os.utime(tmp_path / "d.csv", (1, 1))

@@ -401,10 +401,10 @@ def test_a_trial_that_lost_its_files_is_told_as_far_as_it_goes(desk, home, anoth
     """If a curve, a result or a model cannot be read, the rest is rebuilt, and a note names the missing part."""
     desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=3)
     synced(home)
-    shutil.rmtree(home.trial("it", 0))
-    for file in home.trial("it", 1).glob("fold-*-epochs.jsonl"):
+    shutil.rmtree(home.locate_trial("it", 0))
+    for file in home.locate_trial("it", 1).glob("fold-*-epochs.jsonl"):
         file.unlink()
-    (home.trial("it", 1) / "result.json").write_text('{"state": ')
+    (home.locate_trial("it", 1) / "result.json").write_text('{"state": ')
     client = another_mlflow()
     done = rebuilt(home)
     assert done.left == 0
@@ -424,7 +424,7 @@ def test_a_study_that_has_not_started_is_refused(desk, home):
 def test_a_study_whose_data_is_gone_is_refused(desk, home):
     """The runs show facts of its data."""
     desk.run(FakeEngine(scores(3.0)), trials=1)
-    shutil.rmtree(home.data("it"))
+    shutil.rmtree(home.locate_data("it"))
     with pytest.raises(InputError, match=r"is gone: name the --home"):
         rebuilt(home)
 

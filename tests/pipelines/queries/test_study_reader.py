@@ -88,7 +88,7 @@ def test_trials_in_each_state(home, search):
         assert trials[1].metrics == {"val_accuracy": 0.75, "val_loss": 0.5}
         best = reader.find_best_trial("s")
         assert (best.trial.number, best.metric, best.test) == (1, "val_accuracy", {})
-        assert best.model == str(home.trial("s", 1) / "model.keras")
+        assert best.model == str(home.locate_trial("s", 1) / "model.keras")
         assert (reader.find_complete_trial("s", None), reader.find_complete_trial("s", 3)) == (1, 3)
         for number, message in ((0, "trial 0 of s is failed"), (2, "is pruned"), (4, "is running"), (9, "are 0 to 4")):
             with pytest.raises(InputError, match=message):
@@ -100,7 +100,7 @@ def test_the_direction_decides_which_is_best(home, store, tmp_path):
     (tmp_path / "s.yaml").write_text(STORED_STUDY.replace("study: s", "study: low") + "objective: {metric: val_loss}\n")
     study = load_study(tmp_path / "s.yaml")
     StudyQueue(store).enqueue("low", serialize_study(study), "d", folder=tmp_path)
-    shutil.copytree(home.data("s"), home.data("low"))
+    shutil.copytree(home.locate_data("s"), home.locate_data("low"))
     search = OptunaSearch(
         store.open_optuna_storage(),
         "low",
@@ -146,7 +146,7 @@ def test_undelivered_records_are_counted(home, store):
 
 def test_lost_data_is_an_error(home):
     """The error about lost data names the missing folder."""
-    shutil.rmtree(home.data("s"))
+    shutil.rmtree(home.locate_data("s"))
     with (
         StudyReader.open(home) as reader,
         pytest.raises(InputError, match="data is gone: name the --home that s was run"),

@@ -48,8 +48,8 @@ def recorder(desk):
         )
         context = StudyContext.from_study(study, DataSummary(**{**vars(SUMMARY), "folds": folds}), desk.home)
         made = Recorder(context, desk.store, search, check)
-        desk.home.data("it").mkdir(parents=True, exist_ok=True)
-        (desk.home.data("it") / "split.csv").write_text("row,part\n0,train\n")
+        desk.home.locate_data("it").mkdir(parents=True, exist_ok=True)
+        (desk.home.locate_data("it") / "split.csv").write_text("row,part\n0,train\n")
         made.record_study_start()
         return made
 
@@ -72,7 +72,7 @@ class Trial:
 def test_the_files_of_an_opened_study(desk, recorder):
     """The study's run gets the file as it was checked, the space in full, environment, code, data and split."""
     recorder()
-    folder = desk.home.report("it")
+    folder = desk.home.locate_report("it")
     again = study_of((folder / "study.yaml").read_text())
     assert again.spec == desk.study().spec
     assert parse_space(read_document(folder / "space.yaml"), ()) == desk.study().space
@@ -85,7 +85,7 @@ def test_the_files_of_an_opened_study(desk, recorder):
 def test_folds_have_metrics_of_their_own_and_a_mean(desk, recorder):
     """Each fold's epochs carry the fold's number; without it stands the mean of the folds."""
     made = recorder(folds=2)
-    folder = desk.home.trial("it", 0)
+    folder = desk.home.locate_trial("it", 0)
     folder.mkdir(parents=True)
     unsent = [epoch(0, 0, 1.0), epoch(0, 1, 3.0)]
     trial = TrialSummary(0, "pruned", 2.0, {}, 1)
@@ -126,7 +126,7 @@ def test_models_that_fleets_left_unwritten(desk, recorder):
     """Of the best trials those are missing that left their weights alone; what is written then is recorded."""
     made = recorder()
     for number in range(5):  # the best three of them are kept
-        folder = desk.home.trial("it", number)
+        folder = desk.home.locate_trial("it", number)
         folder.mkdir(parents=True)
         if number == 4:
             write_model(folder)
@@ -135,10 +135,10 @@ def test_models_that_fleets_left_unwritten(desk, recorder):
         made.record_trial_end(TrialSummary(number, "complete", 5.0 - number, {}, 1), [], best_so_far=None)
     made.record_trial_end(TrialSummary(5, "pruned", 0.1, {}, 1), [], best_so_far=None)
     assert sorted(made.find_missing_models()) == [2, 3]
-    write_model(desk.home.trial("it", 2))
+    write_model(desk.home.locate_trial("it", 2))
     made.record_written_models()
     [kept] = desk.records(ModelKept)
-    folder = desk.home.trial("it", 2)
+    folder = desk.home.locate_trial("it", 2)
     assert kept == ModelKept("it", 2, str(folder / "artifacts"), str(folder / "mlflow_model"))
     assert (folder / "mlflow_model" / "data" / "model.keras").read_bytes() == (folder / MODEL_FILE).read_bytes()
     assert made.find_missing_models() == (3,)
@@ -147,7 +147,7 @@ def test_models_that_fleets_left_unwritten(desk, recorder):
 def test_models_are_recorded_again_after_a_crash(desk, recorder):
     """A kill between a model's file and its record loses nothing: all that is kept is recorded, however often."""
     made = recorder()
-    folder = desk.home.trial("it", 0)
+    folder = desk.home.locate_trial("it", 0)
     folder.mkdir(parents=True)
     (folder / WEIGHTS_FILE).write_bytes(b"")
     made.record_trial_end(TrialSummary(0, "complete", 1.0, {}, 1), [], best_so_far=None)
@@ -161,12 +161,12 @@ def test_a_displaced_trial_keeps_its_weights(desk, recorder):
     """Its model and what MLflow has of it go; the weights stay, so that it can still be exported."""
     made = recorder()
     for number in range(4):
-        folder = desk.home.trial("it", number)
+        folder = desk.home.locate_trial("it", number)
         folder.mkdir(parents=True)
         (folder / WEIGHTS_FILE).write_bytes(b"")
         write_model(folder)
         made.record_trial_end(TrialSummary(number, "complete", 5.0 - number, {}, 1), [], best_so_far=None)
-    assert sorted(file.name for file in desk.home.trial("it", 0).iterdir()) == [WEIGHTS_FILE]
+    assert sorted(file.name for file in desk.home.locate_trial("it", 0).iterdir()) == [WEIGHTS_FILE]
 
 
 def test_nothing_is_stored_without_the_lease(desk, recorder):
@@ -200,7 +200,7 @@ def test_nothing_is_stored_without_the_lease(desk, recorder):
 def test_the_report_of_a_study(desk):
     """The closed study's folder holds its trials as a table and a page with its result."""
     desk.run(FakeEngine(scores(3.0, Ends("error", "loss became nan in epoch 1"), 2.0)), trials=3)
-    folder = desk.home.report("it")
+    folder = desk.home.locate_report("it")
     with (folder / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["number"], row["state"]) for row in rows] == [("0", "complete"), ("1", "failed"), ("2", "complete")]
@@ -213,7 +213,7 @@ def test_the_report_of_a_study(desk):
 def test_the_report_of_a_study_without_a_result(desk):
     """A study of which nothing completed has a report of that."""
     desk.run(FakeEngine(scores(Ends("error", "no way"))), trials=2)
-    assert "no way" in (desk.home.report("it") / "report.html").read_text()
+    assert "no way" in (desk.home.locate_report("it") / "report.html").read_text()
     assert [record.model for record in desk.records(TrialFinished)] == [None, None]
 
 

@@ -26,11 +26,11 @@ SMALL = {"units": 4, "depth": 1, "batch_size": 16, "epochs": 1}
 
 def train(home, data, metric):
     """Train the trial 0 of a study whose data is prepared already."""
-    home.study("it").mkdir(parents=True)
-    home.data("it").symlink_to(data)
+    home.locate_study("it").mkdir(parents=True)
+    home.locate_data("it").symlink_to(data)
     job = TrialJob(
-        "it", 0, SMALL, frozenset(), 3, "mlp", TrainingSpec(), str(data), str(home.trial("it", 0)), metric, "minimize",
-        frozenset(),
+        "it", 0, SMALL, frozenset(), 3, "mlp", TrainingSpec(), str(data), str(home.locate_trial("it", 0)), metric,
+        "minimize", frozenset(),
     )  # fmt: skip
     train_trial(job, FakeChannel())
 
@@ -41,7 +41,7 @@ def evaluate_winner(home, data):
     assert job.function == EVALUATE_MODEL
     assert isinstance(job.payload, Evaluation)
     scores = evaluate_model(job.payload, FakeChannel())
-    model = keras.models.load_model(home.trial("it", 0) / "model.keras")
+    model = keras.models.load_model(home.locate_trial("it", 0) / "model.keras")
     return scores, predict_raw(model, load_raw(data, "test")), np.asarray(load_part(data, "test").y)
 
 
@@ -57,7 +57,7 @@ def test_a_classifier_is_scored_on_the_test_rows(home, mixed_data):
     assert scores["test_accuracy"] == pytest.approx(np.mean((predicted[:, 0] > 0.5) == truth))
     assert all(name.startswith("test_") for name in scores)
     assert read_test_scores(STUDY, home, 0) == scores
-    assert json.loads((home.trial("it", 0) / "test.json").read_text()) == scores
+    assert json.loads((home.locate_trial("it", 0) / "test.json").read_text()) == scores
 
 
 def test_a_regression_is_scored_in_the_targets_own_units(home, prepare_data):
@@ -72,7 +72,7 @@ def test_a_regression_is_scored_in_the_targets_own_units(home, prepare_data):
 def test_a_trial_that_left_its_weights_alone_is_scored(home, mixed_data):
     """The winner of a fleet gets its model when it is scored."""
     train(home, mixed_data, "val_loss")
-    leave_weights_alone(home.trial("it", 0))
+    leave_weights_alone(home.locate_trial("it", 0))
     scores, predicted, truth = evaluate_winner(home, mixed_data)
     assert scores["test_accuracy"] == pytest.approx(np.mean((predicted[:, 0] > 0.5) == truth))
 

@@ -28,13 +28,13 @@ def home(tmp_path):
 
 def test_a_trial_wins_with_the_model_of_its_refit(home):
     """The refit of a winner takes the place of its model, as long as the study file requests it."""
-    assert find_winning_model(REFITTED, home, 3).folder == str(home.trial("it", 3))
-    refit = home.retraining("it", 3, REFIT)
+    assert find_winning_model(REFITTED, home, 3).folder == str(home.locate_trial("it", 3))
+    refit = home.locate_retraining("it", 3, REFIT)
     refit.mkdir(parents=True)
     (refit / "result.json").write_text("{}")
     assert is_refitted(REFITTED, home, 3)
     assert find_winning_model(REFITTED, home, 3).folder == str(refit)
-    assert find_winning_model(STUDY, home, 3).folder == str(home.trial("it", 3))
+    assert find_winning_model(STUDY, home, 3).folder == str(home.locate_trial("it", 3))
 
 
 def test_a_study_without_an_ensemble_has_none(home):
@@ -44,14 +44,14 @@ def test_a_study_without_an_ensemble_has_none(home):
 
 def test_models_are_written_by_one_job(home, mixed_data):
     """The job for several trials writes the model of each that is named."""
-    home.study("it").mkdir(parents=True)
-    home.data("it").symlink_to(mixed_data)
-    folder = str(home.trial("it", 0))
+    home.locate_study("it").mkdir(parents=True)
+    home.locate_data("it").symlink_to(mixed_data)
+    folder = str(home.locate_trial("it", 0))
     job = TrialJob(
         "it", 0, SMALL, frozenset(), 3, "mlp", TrainingSpec(), str(mixed_data), folder, "val_loss", "minimize",
         frozenset(),
     )  # fmt: skip
     train_trial(job, FakeChannel())
-    leave_weights_alone(home.trial("it", 0))
+    leave_weights_alone(home.locate_trial("it", 0))
     run_job(InlineEngine(), make_models_job(home, "it", [0]))
-    assert (home.trial("it", 0) / "model.keras").exists()
+    assert (home.locate_trial("it", 0) / "model.keras").exists()

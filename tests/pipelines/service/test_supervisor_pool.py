@@ -17,8 +17,8 @@ def test_a_study_that_cannot_begin_keeps_no_other_waiting(service, monkeypatch):
     """A folder that cannot be made costs that study its tries, and is its reason in the end; others have their turn."""
     monkeypatch.setattr(supervisor_pool, "_LONGEST_PAUSE_S", 0.0)
     submit(service, "stuck")
-    service.home.study("stuck").parent.mkdir(parents=True)
-    service.home.study("stuck").write_text("no folder")
+    service.home.locate_study("stuck").parent.mkdir(parents=True)
+    service.home.locate_study("stuck").write_text("no folder")
     submit(service, "next")
     try:
         service.supervisors.step()

@@ -28,7 +28,7 @@ def test_what_happens_is_passed_on_and_kept(home):
     assert [each.kind for each in kept] == ["trial-began", "trial-ended", "study-ended"]
     assert kept[1].content["value"] == 0.5
     assert kept[1].content["is_best"] is True
-    assert (home.study("s") / LOG_FILE).read_text().endswith("s finished: 1 trial\n")
+    assert (home.locate_study("s") / LOG_FILE).read_text().endswith("s finished: 1 trial\n")
 
 
 def test_a_reader_goes_on_after_any_id(home):
@@ -42,7 +42,7 @@ def test_a_reader_goes_on_after_any_id(home):
 def test_a_torn_line_is_left_out_and_mended(home):
     """A kill in the middle of a line costs that line; the next life begins a new one."""
     tell(home, STORY[0])
-    file = home.study("s") / EVENTS_FILE
+    file = home.locate_study("s") / EVENTS_FILE
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"event": "trial-en')
     assert len(read_events_after(home, "s", 0)) == 1

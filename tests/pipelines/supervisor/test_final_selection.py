@@ -181,7 +181,7 @@ def test_a_refit_trains_on_all_rows_for_the_epochs_that_were_best(desk):
     kept = [record for record in desk.records(TrialFinished) if record.retraining == "refit"]
     assert [Path(record.model).parent.name for record in kept] == ["refit"]
     with StudyReader(desk.home, desk.store) as reader:
-        assert Path(reader.find_best_trial("it").model) == desk.home.retraining("it", 2, "refit") / "model.keras"
+        assert Path(reader.find_best_trial("it").model) == desk.home.locate_retraining("it", 2, "refit") / "model.keras"
     again = engine(others={"data": None})
     assert run(desk, again, selection="finalists: 3, seeds: 3, refit: true").refit
     assert not again.jobs

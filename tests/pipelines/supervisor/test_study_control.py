@@ -264,7 +264,7 @@ def test_models_that_were_written_before_a_kill_are_recorded(desk):
     """A kill between a fleet's models on disk and their rows leaves nothing to write, and something to record."""
     for event in desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1).run():
         if isinstance(event, TrialEnded):
-            (desk.home.trial("it", 0) / WEIGHTS_FILE).write_bytes(b"")
+            (desk.home.locate_trial("it", 0) / WEIGHTS_FILE).write_bytes(b"")
     assert [record.number for record in desk.records(ModelKept)] == [0]
 
 
@@ -329,7 +329,7 @@ def test_a_supervisor_without_room_pauses_the_study(desk, monkeypatch, error):
         last = desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=4)[-1]
     assert (last.state, last.trials) == ("paused", {"complete": 2, "running": 1})
     assert desk.queue.get("it").state == "paused"
-    assert not (desk.home.study("it") / "reserve").exists()
+    assert not (desk.home.locate_study("it") / "reserve").exists()
     again = desk.run(FakeEngine(scores(3.0, 2.0, 1.0)), trials=4)[-1]
     assert (again.state, again.trials, again.value) == ("finished", {"complete": 4}, 1.0)
 

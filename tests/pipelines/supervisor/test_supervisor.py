@@ -78,7 +78,7 @@ def test_what_a_trial_is_given(desk):
     assert one.seed != two.seed
     assert (one.metric, one.direction) == ("val_loss", "minimize")
     assert one.rungs == {0, 1, 2}
-    assert Path(one.folder) == desk.home.trial("it", 0)
+    assert Path(one.folder) == desk.home.locate_trial("it", 0)
 
 
 def test_a_target_ends_the_study(desk):
@@ -173,7 +173,7 @@ def test_each_error_costs_one_trial(desk, kind):
     failed = desk.trials()[0]
     assert (failed.state, failed.value, failed.reason) == ("failed", None, "first line; second line")
     assert (events[-1].state, events[-1].winner) == ("finished", 1)
-    assert (desk.home.trial("it", 0) / "artifacts" / "traceback.txt").read_text() == "Traceback: here"
+    assert (desk.home.locate_trial("it", 0) / "artifacts" / "traceback.txt").read_text() == "Traceback: here"
     [record] = [record for record in desk.records(TrialFinished) if record.number == 0]
     assert (record.state, record.reason, record.metrics) == ("failed", "first line; second line", {})
 
@@ -231,7 +231,7 @@ def test_a_fatal_error_ends_the_study(desk):
     assert (last.state, last.reason) == ("failed", why)
     assert [trial.state for trial in desk.trials()] == ["complete", "failed", "running"]
     assert desk.trials()[1].reason == "FatalError: no licence (model.py, line 3)"
-    assert (desk.home.trial("it", 1) / "artifacts" / "traceback.txt").read_text() == "Traceback: here"
+    assert (desk.home.locate_trial("it", 1) / "artifacts" / "traceback.txt").read_text() == "Traceback: here"
     assert engine.stopped == ["trial-2"]
     assert desk.run(FakeEngine(scores(1.0), test_scores={}), trials=9)[-1].trials == {"complete": 8, "failed": 1}
 
@@ -296,7 +296,7 @@ def test_exactly_the_best_models_are_kept(desk, workers):
     engine = FakeEngine(scores(5.0, 4.0, 6.0, 1.0, 4.5, 2.0), workers=workers)
     desk.run(engine, trials=6, keep=2)
     assert desk.models() == [3, 5]
-    folders = sorted(folder.parent.name for folder in desk.home.study("it").glob("trials/*/mlflow_model"))
+    folders = sorted(folder.parent.name for folder in desk.home.locate_study("it").glob("trials/*/mlflow_model"))
     assert folders == ["0003", "0005"]
     kept = {record.number for record in desk.records(TrialFinished) if record.model is not None}
     displaced = [record.number for record in desk.records(ModelDisplaced)]
@@ -341,7 +341,7 @@ def test_the_events_of_a_study(desk):
 def test_a_study_left_by_another_store_is_not_taken_up(desk):
     """Files of a trial's number that were there before it began are another store's, and are removed."""
     stale = TrialResult("complete", 0.001, 0, {"val_loss": 0.001}, (), 1, 1.0)
-    leave_files(desk.home.trial("it", 0), stale)
+    leave_files(desk.home.locate_trial("it", 0), stale)
     first = desk.supervisor(FakeEngine(scores(2.0)), trials=1)
     next(event for event in first.run() if isinstance(event, EpochEnded))
     first._control.release()

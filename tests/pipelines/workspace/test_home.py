@@ -47,5 +47,9 @@ def test_paths_of_a_study(tmp_path):
     """A study's data, trials and report lie below its own folder; trials sort by number."""
     home = Home(tmp_path, str(tmp_path))
     study = tmp_path / "studies" / "s"
-    assert (home.study("s"), home.data("s"), home.report("s")) == (study, study / "data", study / "report")
-    assert home.trial("s", 7) == Path(study / "trials" / "0007")
+    assert (home.locate_study("s"), home.locate_data("s"), home.locate_report("s")) == (
+        study,
+        study / "data",
+        study / "report",
+    )
+    assert home.locate_trial("s", 7) == Path(study / "trials" / "0007")

@@ -89,7 +89,7 @@ RESULT = {"state", "epochs", "loss", "val_loss", "best epoch", "score", "weights
 def run(text: str, base: Path, home: Home, engine: LocalEngine) -> None:
     """Run a study to its end, as the command does, without MLflow."""
     study = study_of(text, base)
-    checked = check_study(study, home.study(study.name), engine)
+    checked = check_study(study, home.locate_study(study.name), engine)
     with Store.open(home.store) as store:
         enqueue(study, checked.summary, store)
         for _ in Supervisor(study, checked.summary, home, store, engine, FakeDelivery(Outbox(store))).run():
@@ -233,11 +233,11 @@ def test_another_trainer_is_within_rounding(copied):
 
 def test_another_result_and_another_package_are_reported(copied):
     """Another epoch counts, with its difference; another version is reported and does not count."""
-    file = copied.trial("family", 0) / "result.json"
+    file = copied.locate_trial("family", 0) / "result.json"
     result = json.loads(file.read_text())
     result["epochs"][1]["metrics"]["val_loss"] += 0.5
     file.write_text(json.dumps(result))
-    versions = copied.report("family") / "environment.json"
+    versions = copied.locate_report("family") / "environment.json"
     versions.write_text(json.dumps(json.loads(versions.read_text()) | {"numpy": "0.1", "gone": "1.0"}))
     replayed = replay(copied, "family", 0)
     curve, environment = compared(replayed)["val_loss"], compared(replayed, "environment")
@@ -261,7 +261,7 @@ def test_a_trial_keeps_its_own_seed(copied):
 
 def test_a_changed_row_is_named_and_the_copy_is_trained_on(family, source):
     """The digest differs, the row is named, and the training is that of the study's own prepared data."""
-    split = (family.report("family") / "split.csv").read_text()
+    split = (family.locate_report("family") / "split.csv").read_text()
     line = int(re.search(r"line (\d+),validation", split)[1])
     lines = source.read_text().splitlines()
     lines[line - 1] = re.sub(r"^[^,]*,[^,]*", "99,7.5", lines[line - 1])
@@ -282,7 +282,7 @@ def test_a_missing_source_is_reported(copied, source, tmp_path):
     assert "there is no file or folder mixed.csv" in compared(replayed, "data")["source"].note
     assert replayed.trained_on == "the study's own copy, since its source cannot be prepared"
     assert replayed.agreement == "equal"
-    shutil.rmtree(copied.data("family"))
+    shutil.rmtree(copied.locate_data("family"))
     with pytest.raises(ConflictError, match="the data that the study prepared is gone from"):
         replay(copied, "family", 0)
 
@@ -295,7 +295,7 @@ def test_changed_code_is_reported(own, base, tmp_path):
     (base / "model.py").write_text(CODE + "# more\n")
     try:
         replayed = replay(home, "own", 1)
-        (home.report("own") / "code.json").unlink()
+        (home.locate_report("own") / "code.json").unlink()
         older = replay(home, "own", 1)
     finally:
         (base / "model.py").write_text(CODE)

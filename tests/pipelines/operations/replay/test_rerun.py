@@ -33,10 +33,10 @@ def again(desk, tmp_path):
 
     def make(script, *, trainer="graph", fleet="off", report_epoch=lambda done: None, **changes):
         trial = desk.trials()[0]
-        past = read_recorded_trial(replace(trial, trainer=trainer), desk.home.trial("it", 0)).outcome
+        past = read_recorded_trial(replace(trial, trainer=trainer), desk.home.locate_trial("it", 0)).outcome
         engine = FakeEngine(script)
         study = desk.study(fleet=fleet)
-        data, folder = desk.home.data("it"), tmp_path / "again"
+        data, folder = desk.home.locate_data("it"), tmp_path / "again"
         context = StudyContext.from_study(study, load_summary(data), desk.home)
         recorded = RecordedTrial(trial, replace(past, **changes))
         return train_again(context, recorded, data, folder, engine, report_epoch), engine
@@ -53,7 +53,7 @@ def test_a_trial_is_what_it_was_but_for_its_folder(desk, again):
     assert job == replace(was, folder=job.folder, rungs=frozenset(), most_parameters=None, most_model_bytes=None)
     assert job.seed == compute_trial_seed(3, 0)
     assert (outcome.state, outcome.best_epoch, outcome.value) == ("complete", 2, 1.0)
-    assert outcome.epochs == read_recorded_trial(desk.trials()[0], desk.home.trial("it", 0)).outcome.epochs
+    assert outcome.epochs == read_recorded_trial(desk.trials()[0], desk.home.locate_trial("it", 0)).outcome.epochs
 
 
 def test_a_trial_keeps_its_recorded_configuration(desk, again):
@@ -144,7 +144,7 @@ def test_a_rejected_trial_has_its_limit_again(desk, again):
 def test_the_epochs_of_a_failed_trial_are_those_it_reported(desk):
     """A trial without a result has the lines of its epochs file."""
     desk.run(FakeEngine(scores(Ends("error", "ValueError: no"))))
-    folder = desk.home.trial("it", 0)
+    folder = desk.home.locate_trial("it", 0)
     folder.mkdir(parents=True, exist_ok=True)
     locate_epochs_file(folder, 0).write_text(
         '{"epoch": 0, "of": 3, "fold": 0, "at_ms": 1, "metrics": {"val_loss": 2.0}}\n'
@@ -156,10 +156,10 @@ def test_the_epochs_of_a_failed_trial_are_those_it_reported(desk):
 def test_a_pruned_trial_without_its_files_is_refused(desk):
     """The epoch after which it was pruned is unknown."""
     desk.run(FakeEngine(scores(1.0)))
-    shutil.rmtree(desk.home.trial("it", 0))
+    shutil.rmtree(desk.home.locate_trial("it", 0))
     pruned = replace(desk.trials()[0], state="pruned")
     with pytest.raises(ConflictError, match="its number of epochs is unknown"):
-        read_recorded_trial(pruned, desk.home.trial("it", 0))
+        read_recorded_trial(pruned, desk.home.locate_trial("it", 0))
 
 
 def test_a_complete_trial_without_its_files_has_its_score(desk):
