@@ -54,6 +54,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     from pipelines import api
 
+    # Stored, so that Python finds it the next time without this function.
     value = globals()[name] = getattr(api, name)
     return value
 

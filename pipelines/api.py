@@ -66,11 +66,12 @@ class StudyResult:
 
     def load_model(self) -> Any:
         """Return the winner's `keras.Model`, which takes raw columns by name; imports Keras."""
-        import keras
+        import keras  # takes five seconds: only a result that is used pays for it
 
         from pipelines.selection.model_locations import locate_refit, locate_trial
         from pipelines.training.write_models import ensure_model_file
 
+        # The refit saw the validation rows too, and is the model that the study delivers.
         locate = locate_refit if self.winner.refit else locate_trial
         return keras.models.load_model(ensure_model_file(locate(self.home, self.study, self.best.number)))
 
@@ -148,12 +149,14 @@ def run_study(
         StudyBusyError: if another process works on it.
         StudyFailedError: if no trial completed.
     """
+    # Not at the top: a worker may import the user's script, and with it this module, but runs no study.
     from pipelines.operations.run import run_to_end, supervise
     from pipelines.queries.study_reader import StudyReader
 
     chosen = Home.find(str(home) if home is not None else None)
     with supervise(study, chosen) as supervisor:
         ended = run_to_end(supervisor, listen)
+    # A result without a model would fail later and further away, at `load_model`.
     if ended.winner is None:
         raise StudyFailedError(f"no trial of {study.name} completed: {ended.reason}")
     with StudyReader.open(chosen) as reader:

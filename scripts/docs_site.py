@@ -27,13 +27,16 @@ PAGES_OUTSIDE = {
 }
 # Other linked files, such as example studies, are copied into this folder of the site.
 FILES_OUTSIDE = "repository"
+# No colon: an address with a scheme is left alone. A fragment is outside of the group, and stays.
 _LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
+# Code is copied as it is: `](` in a program is no link.
 _FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the pages outside `docs/`, and the files that any page links to."""
     for path, uri in PAGES_OUTSIDE.items():
+        # A generated file may stand anywhere in the site, whereas MkDocs reads pages from one folder alone.
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
     linked = {path for page in files.documentation_pages() for path in _linked_files(page)}
     for path in sorted(linked):
@@ -54,6 +57,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 def _rewritten(prose: str, path: str, start: str) -> str:
     def rewrite(link: re.Match[str]) -> str:
+        # A page or file without a place in the site keeps its link, and the strict build reports it.
         uri = _site_uri(_resolved(path, link[1]))
         return posixpath.relpath(uri, start or ".") if uri else link[1]
 
@@ -83,5 +87,6 @@ def _site_uri(path: str) -> str | None:
         return path.removeprefix("docs/")
     if path in PAGES_OUTSIDE:
         return PAGES_OUTSIDE[path]
+    # A page that is missing in the table above must not be copied as a plain file: its links would break.
     is_file = not path.endswith(".md") and (ROOT / path).is_file()
     return f"{FILES_OUTSIDE}/{path}" if is_file else None

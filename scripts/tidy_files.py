@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _tracked() -> list[str]:
+    # `-z`: git quotes names that are not ASCII otherwise.
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True)
     return [name for name in listed.stdout.split("\0") if name]
 

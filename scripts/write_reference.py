@@ -39,6 +39,7 @@ _WORDS: Mapping[Any, str] = {
     type(None): "null",
     Any: "what the space language allows",
 }
+# The marks themselves are kept, so that the page can be filled again.
 _PART = re.compile(r"(<!-- generated: (\S+)(?: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -65,6 +66,7 @@ def fill_page(page: str) -> str:
 def write_keys(section: str) -> str:
     """Return the table of a section's keys; `section` is a dotted path, empty for the file itself."""
     model = _find_section(section)
+    # pydantic strips units from `field.annotation`; the hints still have them.
     hints = typing.get_type_hints(model, include_extras=True)
     rows = []
     for name, field in model.model_fields.items():
@@ -131,6 +133,7 @@ def write_command(_: str) -> str:
     parts = []
     for name in cli.commands.commands:
         verb = cli.commands.get_command(context, name)
+        # In the order of registration, related verbs together; click's `--help` sorts them by name.
         if verb is not None and not verb.hidden:
             parts.append(_format_verb(name, verb, context))
     return "\n\n".join(parts)
@@ -164,6 +167,7 @@ def _describe_type(annotation: Any, field: FieldInfo) -> str:
 def _format_type(annotation: Any) -> str:
     if annotation in _WORDS:
         return _WORDS[annotation]
+    # Any class that is not in the table is a section: units and plain types are listed above.
     if isinstance(annotation, type):
         return "section"
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
@@ -236,6 +240,7 @@ def _format_verb(name: str, verb: click.Command, context: click.Context) -> str:
 
 
 def _format_help(verb: click.Command) -> str:
+    # click marks paragraphs that it must not fold with a backspace character.
     return "\n".join(line.strip() for line in (verb.help or "").replace("\b", "").splitlines()).strip()
 
 
@@ -253,6 +258,7 @@ def _format_value(value: object) -> str:
 
 def _make_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
+    # An unescaped bar would end the cell.
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 

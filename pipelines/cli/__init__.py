@@ -21,6 +21,7 @@ _NO_DEFECT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT
 """Errors of the machine and not of the code: rights, space, an impossible path."""
 
 
+# click folds help at 80 columns by default, which leaves too few for the meanings of long options.
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--home", metavar="FOLDER", help="Where all state is kept; default: KERASTUDY_HOME or .kerastudy.")
 @click.version_option(package_name="kerastudy", message="%(version)s")
@@ -83,9 +84,12 @@ def command() -> None:
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     try:
+        # click's standalone mode would end the process itself: with 1 after Ctrl-C, where shells expect 130.
         status = commands.main(prog_name="kerastudy", standalone_mode=False)
+        # Here, where a closed pipe is caught, and not at the end of the process.
         sys.stdout.flush()
     except click.exceptions.Abort:
+        # 128 and the number of SIGINT, as shells count; click turns a Ctrl-C into Abort.
         sys.exit(130)
     except click.ClickException as error:
         error.show()
@@ -96,6 +100,7 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
+        # Otherwise the flush at the end of the process fails in the same way, and prints a warning.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:

@@ -29,9 +29,9 @@ from pipelines.supervisor.events import StudyEnded
 from pipelines.workspace.home import Home
 from tracking.mlflow import urls
 
-INTERRUPTED = 130
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
 _LINE_EVERY_S = 10.0
-_SYNC_S = 120.0
+_SYNC_S = 120.0  # the default of `kerastudy sync --wait`
 
 
 def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
@@ -41,6 +41,7 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
         InputError: if its data or model cannot be used, or a study of this name searches something else.
     """
     console = Console()
+    # First: the check below starts a worker and takes seconds, and a finished study needs none.
     if (ended := find_finished(study, home, evolve=evolve)) is not None:
         console.print("nothing is left to do; for more trials: --trials N, or budget.trials", highlight=False)
         if ended.undelivered:
@@ -51,6 +52,8 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
         return 0
     checking = console.status("reading the data, trying the smallest and the largest model")
     supervising = supervise(study, home, checking, evolve=evolve, own_process=True)
+    # The signals are handled once the check is over: a Ctrl-C before that has nothing to put back, and ends the
+    # process.
     with supervising as supervisor, _handle_signals(supervisor.pause), choose_display(console) as display:
         ended = run_to_end(supervisor, display.show)
     _print_end(console, ended, home)
@@ -66,6 +69,7 @@ def validate_in_foreground(study: Study, *, as_json: bool) -> None:
         InputError: if the data or the model cannot be used.
     """
     engine = LocalEngine(1, user_code=study.has_user_model)
+    # Not in the home: a check leaves nothing that a later run would take for prepared data.
     with tempfile.TemporaryDirectory(prefix="kerastudy-") as folder, closing(engine):
         checked = check_study(study, Path(folder) / "study", engine, timed=True)
     if as_json:
@@ -107,7 +111,9 @@ def rebuild_in_foreground(home: Home, study: str, wait_s: float, *, as_json: boo
 @contextmanager
 def show_status(text: str) -> Iterator[Callable[[str], None]]:
     """Show a line on standard error, if it is a terminal; yield a function that replaces the line."""
+    # On standard error, so that `--json` output can be read by another program.
     with Console(stderr=True).status(text) as line:
+        # rich reads square brackets as markup, and steps may hold file names.
         yield lambda step: line.update(escape(step))
 
 
@@ -127,6 +133,7 @@ class _DeliveryDisplay(sync.SyncMonitor):
             self._line.update(escape(text))
         elif time.monotonic() - self._printed_at > _LINE_EVERY_S:
             self._printed_at = time.monotonic()
+            # A log gets a line each ten seconds, not one for each record.
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def cancel(self) -> None:
@@ -159,6 +166,7 @@ def ui_in_foreground(home: Home, host: str, port: int) -> None:
     console = Console(highlight=False)
     with _handle_signals(stopped.set):
         with console.status("starting the MLflow UI"):
+            # Entered by hand: the status line ends once the UI answers, and the UI goes on.
             serving = serve(home.folder, os.environ, host=host, port=port)
             address = serving.__enter__()
         try:
@@ -174,6 +182,7 @@ def ui_in_foreground(home: Home, host: str, port: int) -> None:
 
 def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
     def write(line: str) -> None:
+        # A reason may hold square brackets, which rich reads as markup; a broken line cannot be copied as a command.
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     renamed = {"running": "to be run again"} if ended.state == "paused" else {}
@@ -186,6 +195,7 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
         write(f"best: {format_trial_name(ended.winner)} with {ended.metric} {ended.value:.6g}{mean}{test}")
         if ended.ensemble is not None:
             write(f"the finalists' mean has {ended.ensemble:.6g}: kerastudy export {ended.study} --ensemble writes it")
+    # The printed commands must work as they are in this terminal, wherever `--home` pointed.
     option = "" if home.folder == Home.find(None).folder else f" --home {home.folder}"
     if ended.undelivered:
         error = f" ({ended.undelivered_error})" if ended.undelivered_error else ""
@@ -203,6 +213,7 @@ def _handle_signals(action: Callable[[], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(number: int, frame: FrameType | None) -> None:
+        # Before the action, which may take long: a second Ctrl-C must end the process in any case.
         for each, handler in before.items():
             signal.signal(each, handler)
         action()

@@ -88,11 +88,14 @@ def serve(
     The service's file has the settings that are not given here. Ctrl-C and SIGTERM end it; running studies are put back
     into its queue and are resumed after the next start.
     """
+    # FastAPI and uvicorn are loaded by this verb alone.
     from pipelines.service.config import read_config
     from pipelines.service.server import serve as serve_home
 
+    # A flag that is not given is False, which must not override `tls_in_front: true` of the file.
     given = {"host": host, "port": port, "studies": studies, "tls_in_front": tls_in_front or None}
     spec = read_config(config, home.folder)
+    # No second validation: click has checked the numbers within the same bounds.
     spec = spec.model_copy(update={key: value for key, value in given.items() if value is not None})
     serve_home(home, spec, lambda line: print(line, flush=True))
 
@@ -110,6 +113,7 @@ def login(url: str | None, token_file: Path | None) -> None:
     if not url.startswith(("http://", "https://")):
         raise InputError(f"expected the address of a service, such as http://127.0.0.1:8080, got {url or 'none'}")
     if token_file is not None:
+        # No option takes the token itself: arguments are visible to every user of the machine.
         token = token_file.read_text(encoding="utf-8").strip()
     else:
         token = click.prompt("Token", hide_input=True).strip()

@@ -52,7 +52,9 @@ def pass_client(command: _Command) -> _Command:
 
 
 def _open_client(home: str | None) -> StudyClient:
+    # A `--home` that is written on the command line wins over the environment.
     if home is None and os.environ.get("KERASTUDY_URL"):
+        # Imported by choice: a home needs no HTTP client, and a service none of the store.
         from pipelines.client.http import HttpClient
 
         if (remote := HttpClient.from_environment()) is not None:
@@ -73,6 +75,7 @@ class WholeNumber(click.ParamType):  # type: ignore[type-arg]  # a type with an 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number of a text."""
         text = str(value)
+        # `int` would also accept " 7", "+7" and "1_000".
         number = int(text) if text.removeprefix("-").isdecimal() else None
         if number is None or number < self._least or (self._most is not None and number > self._most):
             above = f"of at least {self._least}" if self._most is None else f"from {self._least} to {self._most}"

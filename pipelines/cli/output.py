@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 _AGREEMENTS = {"equal": "equal to the last bit", "rounding": "within rounding", "different": "different"}
 _TRAINED = {"": "", "fleet": " in a fleet", "user": " by the model's own fit"}
-_DIGEST = re.compile(r"[0-9a-f]{32,}")
-_MOST_INPUTS = 12
+_DIGEST = re.compile(r"[0-9a-f]{32,}")  # of a file or a data set: its first characters are enough to see a change
+_MOST_INPUTS = 12  # more lines would push the rest of the check out of a terminal of 24 lines
 _NAMED_COLUMNS = 3
 
 
@@ -165,10 +165,12 @@ def print_trials(trials: Sequence[TrialRow]) -> None:
 def print_csv(trials: Sequence[TrialRow]) -> None:
     """Print trials as CSV, a column for each hyperparameter; inactive ones are empty."""
     names, values = _list_param_names(trials), _list_value_columns(trials)
+    # The csv module's default is CR LF, which shell tools keep in the last column.
     writer = csv.writer(sys.stdout, lineterminator="\n")
     fixed = ["number", "state", *values, "best_epoch", "seconds"]
     writer.writerow([*fixed, *(f"params_{name}" for name in names), "reason"])
     for trial in trials:
+        # Unlike a table's cells, numbers are not rounded.
         active = [_format_csv_cell(trial.params.get(name)) for name in names]
         of_trial = ["" if value is None else value for value in _pad(trial.values, len(values))]
         writer.writerow([trial.number, trial.state, *of_trial, trial.best_epoch, trial.seconds, *active, trial.reason])
@@ -186,6 +188,7 @@ def _pad(values: Sequence[float], count: int) -> list[float | None]:
 
 def print_best(best: BestTrial) -> None:
     """Print the best trial."""
+    # The first objective stands with the epoch below; a study with one objective lists none here.
     others = zip(best.objectives[1:], best.trial.values[1:], strict=True)
     rows = {
         "study": best.study,
@@ -346,6 +349,7 @@ def _format_inputs(encodings: Mapping[str, str]) -> list[str]:
     alike: dict[str, list[str]] = {}
     for name, meaning in encodings.items():
         alike.setdefault(meaning, []).append(name)
+    # A thousand columns usually have a handful of encodings.
     lines = [f"{len(names)} {meaning} ({_list_first(names)})" for meaning, names in alike.items()]
     rest = [f"and {len(lines) - _MOST_INPUTS} more encodings"] if len(lines) > _MOST_INPUTS else []
     return lines[:_MOST_INPUTS] + rest
@@ -375,6 +379,7 @@ def _list_param_names(trials: Sequence[TrialRow]) -> list[str]:
 
 
 def _make_table(*headings: str) -> Table:
+    # No box: plain columns can be cut by awk and pasted into a mail.
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, no_wrap=heading != "reason")
@@ -397,5 +402,6 @@ def _print_pairs(rows: Mapping[str, str]) -> None:
 
 def _convert_to_plain(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        # `asdict` converts nested ones too; anything else is a defect and must not become a string unnoticed.
         return dataclasses.asdict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

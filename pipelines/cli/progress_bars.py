@@ -20,7 +20,7 @@ from pipelines.supervisor.event_text import (
     format_trial_name,
 )
 
-_ROOMY = 90
+_ROOMY = 90  # columns; below that, full bars would push the score out of the line
 
 
 class StudyDisplay(Protocol):
@@ -51,6 +51,7 @@ class PlainLines:
     def show(self, event: events.StudyEvent) -> None:
         """Print an event, unless logs leave it out."""
         if (line := self._lines.format_event(event)) is not None:
+            # A reason may hold square brackets, and a line that rich breaks is two lines of a log.
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
@@ -78,6 +79,7 @@ class ProgressBars:
             TextColumn("epoch {task.completed:.0f}/{task.total:.0f}  {task.fields[note]}"),
         )
         bars = Group(self._trials, self._score_line, self._epochs)
+        # The bars vanish at the end, so that the terminal keeps only the printed lines.
         self._live = Live(bars, console=console, refresh_per_second=5, transient=True)
         self._running: dict[int, TaskID] = {}
         self._progress: StudyProgress | None = None
@@ -88,9 +90,11 @@ class ProgressBars:
         if isinstance(event, events.SearchStarted):
             self._begin(event)
         elif isinstance(event, events.TrialBegan):
+            # A trial that begins again after a failed attempt still has its old bar.
             self._drop(event.number)
             total = event.params.get("epochs")
             self._running[event.number] = self._epochs.add_task(
+                # Without a number of epochs the bar pulses until the first epoch reports one.
                 format_trial_name(event.number), total=total if isinstance(total, int) else None, note=""
             )
         elif isinstance(event, events.EpochEnded):
@@ -102,6 +106,7 @@ class ProgressBars:
         elif (line := format_event(event)) is not None:
             if isinstance(event, events.TrialTriedAgain):
                 self._drop(event.number)
+            # A `Text` is not read as markup; through the live console, it is printed above the bars.
             self._live.console.print(Text(line, style="dim"))
 
     def _begin(self, event: events.SearchStarted) -> None:

@@ -15,6 +15,7 @@ from search_spaces.errors import InputError
 if TYPE_CHECKING:
     from pipelines.client.submission import StudyClient
 
+# Written out: the registry takes half a second to import, and `--help` a tenth. A test compares the two.
 _EXPORT_FORMATS = "keras, keras_int8, saved_model, litert, litert_float16, litert_dynamic, litert_int8, onnx, openvino"
 
 
@@ -103,6 +104,7 @@ def export(
     if at_most or at_least:
         if trial is not None or ensemble:
             raise InputError("expected one way to choose a model: --trial, --ensemble, or bounds of objectives")
+        # Chosen here and not by the service: both clients return the whole Pareto front.
         trial = find_pareto_trial(
             client.find_best_trial(study), _parse_bounds("--at-most", at_most), _parse_bounds("--at-least", at_least)
         )
@@ -139,6 +141,7 @@ def promote(client: StudyClient, study: str, trial: int | None, alias: str | Non
 
     done = client.promote(study, trial, alias, force=force)
     (output.print_json if as_json else output.print_promotion)(done)
+    # So that a script can promote and deploy with `&&`.
     sys.exit(0 if done.is_promoted else 1)
 
 

@@ -74,5 +74,6 @@ def import_space(file: Path, from_format: str | None) -> None:
 
 
 def _print_with_notes(exported: ExportResult) -> None:
+    # On standard error: the text itself is usually redirected into a file.
     print_notes(exported.notes)
     click.echo(exported.text, nl=False)

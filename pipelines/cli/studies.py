@@ -45,11 +45,13 @@ def run(
     from pipelines.engines.local_engine import LocalEngine
     from pipelines.study.load import load_study
 
+    # Appended, so they win over `--set`: the last override of a key counts.
     if trials is not None:
         overrides = (*overrides, f"budget.trials={trials}")
     if workers is not None:
         overrides = (*overrides, f"resources.workers={workers}")
     study = load_study(file, overrides)
+    # Before the seconds of loading, so that a study with a wrong setting can be stopped at once.
     print_notes(study.list_notes())
     # TensorFlow takes seconds to load: a worker process does that while this one imports the rest.
     LocalEngine(user_code=study.has_user_model).warm("tensorflow")
@@ -98,6 +100,7 @@ def _print_log(client: StudyClient, study: str) -> int:
     from pipelines.client import submission
 
     for part in submission.follow(client, study):
+        # The last part is the status; all before it are text.
         if isinstance(part, str):
             click.echo(part, nl=False)
         else:
@@ -152,6 +155,7 @@ def resume(client: LocalClient | HttpClient, study: str, as_json: bool) -> None:
     from pipelines.cli.foreground import run_in_foreground
     from pipelines.operations.control import load_resumable
 
+    # A home has no process that could go on with the study, so this one does.
     sys.exit(run_in_foreground(load_resumable(client.home, study), client.home))
 
 

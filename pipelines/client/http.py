@@ -36,8 +36,9 @@ from tracking.store.tokens import Scope, Token
 URL = "KERASTUDY_URL"
 TOKEN = "KERASTUDY_TOKEN"
 _CONFIG = "KERASTUDY_CONFIG"
+# Seconds without a byte, not in all: a large download may take much longer.
 _PATIENCE = httpx.Timeout(60.0, connect=10.0)
-_EXPORT_S = 1800.0
+_EXPORT_S = 1800.0  # the service ends an export after as long
 _Answer = TypeVar("_Answer")
 
 
@@ -51,6 +52,7 @@ class HttpClient:
 
     def __init__(self, url: str, token: str) -> None:
         self._url = url.rstrip("/")
+        # `trust_env=False`: with it, httpx would send the token through a proxy that the environment names.
         self._client = httpx.Client(
             base_url=self._url, headers={"Authorization": f"Bearer {token}"}, timeout=_PATIENCE, trust_env=False
         )
@@ -67,6 +69,7 @@ class HttpClient:
             return None
         if not url.startswith(("http://", "https://")):
             raise InputError(f"{URL}: expected an address such as http://127.0.0.1:8080, got {url}")
+        # Stored tokens are looked up by URL, so that none is sent to another service.
         token = environ.get(TOKEN, "").strip() or _read_tokens(environ).get(url)
         if not token:
             raise InputError(f"there is no token for {url}: run kerastudy login, or set {TOKEN}")
@@ -134,11 +137,13 @@ class HttpClient:
             InputError: if the service refuses it.
         """
 
+        # httpx sends a generator in chunks, without a length; the service counts the bytes as they arrive.
         def read_chunks() -> Iterator[bytes]:
             with file.open("rb") as stream:
                 while chunk := stream.read(1 << 20):
                     yield chunk
 
+        # In parts, since a data file may be larger than memory.
         answer = self._request("PUT", f"/v1/uploads/{file.name}", content=read_chunks())
         return _parse(UploadedFile, answer.json())
 
@@ -148,6 +153,7 @@ class HttpClient:
         after: str | None = None
         while True:
             page = self._request(
+                # The service's largest page.
                 "GET", "/v1/studies", params={"limit": "500", **({"after": after} if after else {})}
             ).json()
             found += (_parse(ListedStudy, each) for each in page["studies"])
@@ -175,6 +181,7 @@ class HttpClient:
 
     def control(self, name: str, control_request: ControlRequest) -> StudyStatus:
         """Pause, stop or cancel a study; return its status afterwards."""
+        # The service waits up to two minutes for a cancellation.
         return _parse(StudyStatus, self._request("POST", f"/v1/studies/{name}:{control_request}", timeout=120.0).json())
 
     def resume(self, name: str) -> StudyStatus:
@@ -185,8 +192,10 @@ class HttpClient:
         """Yield a study's log, or a trial's, piece by piece; with `follow`, until the study ends."""
         params = {"follow": str(follow).lower(), **({} if trial is None else {"trial": str(trial)})}
         path = f"/v1/studies/{name}/logs"
+        # A log that is followed may be silent for hours; one that is not comes at once.
         patience = httpx.Timeout(60.0, read=None if follow else 60.0)
         with self._report_unreachable(), self._client.stream("GET", path, params=params, timeout=patience) as answer:
+            # The body of a streamed answer is not read yet, and the error is in it.
             if not answer.is_success:
                 answer.read()
                 raise _read_error(answer)
@@ -217,6 +226,7 @@ class HttpClient:
         params |= {"ensemble": "true"} if ensemble else {}
         path = f"/v1/studies/{name}:export"
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, on the same disk: the rename at the end is atomic, and a broken download leaves no folder.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
             archive = Path(scratch) / "export.zip"
             with (
@@ -291,6 +301,7 @@ def login(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Toke
     with HttpClient(url, token) as remote:
         mine = remote.read_own_token()
     file = _locate_file(environ)
+    # The umask makes the file private from its first byte; a chmod afterwards would leave a moment to read it.
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = os.umask(0o077)
     try:
@@ -308,6 +319,7 @@ def _locate_file(environ: Mapping[str, str]) -> Path:
 def _read_tokens(environ: Mapping[str, str]) -> dict[str, str]:
     file = _locate_file(environ)
     try:
+        # As ssh treats its keys: a token that others could read counts as lost.
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
             raise InputError(f"others can read {file}, which holds tokens: chmod 600 it")
         stored: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
@@ -332,6 +344,7 @@ def _read_error(answer: httpx.Response) -> KerastudyError:
         errors, message = [], f"the service answered {answer.status_code}: {answer.text[:200]}"
     if answer.status_code == 401:
         return InputError(f"{message}; run kerastudy login, or set {TOKEN}")
+    # Refusals that the user can mend: exit code 2. The rest is the service's failure: 1.
     if answer.status_code in (403, 404, 409, 413, 422):
         return InputError(errors or message)
     return KerastudyError(message)

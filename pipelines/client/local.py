@@ -105,7 +105,6 @@ class LocalClient:
             # `interrupted` ends it too: unlike a service, a home has no process that resumes the study.
             is_over = not follow or self.read_study(name).state in (*ENDED_STATES, "paused", "interrupted")
             while file.exists():
-                # Opened for each piece: a resumed study may have replaced the file.
                 with file.open("rb") as stream:
                     stream.seek(position)
                     piece = stream.read(_PIECE_BYTES)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
 
-_POLL_S = 1.0
-_MAX_SILENCE_S = 60.0
+_POLL_S = 1.0  # a study takes minutes; each poll is a request to the service
+_MAX_SILENCE_S = 60.0  # a restart takes seconds, or half a minute on a busy machine
 
 
 class StudyClient(Protocol):
@@ -125,6 +125,7 @@ def wait(client: StudyClient, name: str) -> StudyStatus:
     while True:
         try:
             view = client.read_study(name)
+        # It is a KerastudyError too, but an answer: waiting would not change it.
         except InputError:
             raise
         except KerastudyError:
@@ -144,5 +145,6 @@ def follow(client: StudyClient, name: str) -> Iterator[str | StudyStatus]:
         InputError: if there is no such study.
         KerastudyError: if the service does not answer.
     """
+    # A log also ends when the service stops, so the wait below decides whether the study is over.
     yield from client.read_log(name, None, follow=True)
     yield wait(client, name)
