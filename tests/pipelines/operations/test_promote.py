@@ -163,10 +163,10 @@ def test_mlflow_that_is_away_is_said_to_be_so(home, monkeypatch):
 
 
 def test_an_alias_that_moved_meanwhile_is_left_alone(home, client):
-    """What was compared with another holder justifies nothing."""
+    """A comparison with another version does not allow the promotion."""
     registry = Registry(urls.resolve_tracking_uri(home.folder, {}), "")
     ours, before = registry.find_alias_version("shop", "challenger"), everything(client)
-    with pytest.raises(KerastudyError, match=r"^version 1 .* holds the alias champion of shop by now: promote again"):
+    with pytest.raises(KerastudyError, match=r"^version 1 .* has the alias champion of shop by now: promote again"):
         registry.move_alias(ours, "champion", ours, "{}", "words")
     assert everything(client) == before
 
@@ -176,7 +176,8 @@ def test_what_a_reader_of_a_comparison_must_know(home):
     shown = ModelComparison("validation", 9, "accuracy", "maximize", {"accuracy": 0.5}, {"accuracy": 0.5})
     with promote.StudyReader.open(home) as reader:
         best, study = reader.find_best_trial("strong"), reader.load_study("strong")
-    candidate = promote._candidate(home, study, best, best.trial)
+    summary = load_summary(home.data("strong"))
+    candidate = promote._Candidate(home, study, best.trial, best.metric, summary)
     assert candidate.model == locate_refit(home, "strong", best.trial.number)
     holder = KnownVersion("shop", "7", "weak", "0", "another digest")
     assert list(promote._notes(candidate, shown, holder)) == [
