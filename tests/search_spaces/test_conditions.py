@@ -65,7 +65,7 @@ def test_a_text_that_looks_like_a_comparison_can_be_meant():
         ),
     ],
 )
-def test_what_is_no_condition_is_told(written, keys, message):
+def test_what_is_no_condition_is_reported(written, keys, message):
     """A fault names the parent that it stands at."""
     faults = []
     read_when(written, faults)
@@ -99,5 +99,5 @@ def test_when_a_condition_holds(operator, operand, passing, failing):
     ],
 )
 def test_a_condition_in_words(condition, words):
-    """Messages tell a condition as a person would."""
+    """Messages describe a condition in plain words."""
     assert str(condition) == words

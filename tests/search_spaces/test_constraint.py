@@ -1,4 +1,4 @@
-"""The language of constraints: what it says, and what it does not let in."""
+"""The language of constraints: what it can express, and what it refuses."""
 
 from __future__ import annotations
 

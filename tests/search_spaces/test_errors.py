@@ -50,7 +50,7 @@ def test_the_closest_name(got, meant):
 
 
 def test_few_choices_are_listed():
-    """All choices are told, in order, whether or not one is close."""
+    """All choices are reported, in order, whether or not one is close."""
     assert suggest_choice("dpeth", ["l2", "depth"]) == 'did you mean "depth"? The choices are: depth, l2'
     assert suggest_choice("zzz", ["l2", "depth"]) == "the choices are: depth, l2"
     assert suggest_choice("zzz", []) == "there are no choices here"
@@ -64,5 +64,5 @@ def test_many_choices_are_listed_only_where_none_is_close():
 
 
 def test_the_examples_hold():
-    """The examples in the docstrings say what the functions do."""
+    """The examples in the docstrings are true."""
     assert doctest.testmod(errors).failed == 0

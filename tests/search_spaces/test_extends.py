@@ -34,12 +34,12 @@ def extending(tmp_path):
 
 @pytest.fixture
 def problems(extending, tmp_path):
-    def told(*lines, **others):
+    def reported(*lines, **others):
         with pytest.raises(InputError) as caught:
             extending(*lines, **others)
         return [str(problem).replace(f"{tmp_path}/", "") for problem in caught.value.problems]
 
-    return told
+    return reported
 
 
 def test_everything_is_taken_over(extending):
@@ -102,8 +102,8 @@ def test_parameters_are_dropped(extending):
     assert [constraint.text for constraint in space.constraints] == ["momentum < 0.99"]
 
 
-def test_own_points_replace_inherited_ones(extending):
-    """A space that says where to start does not start elsewhere first."""
+def test_new_points_replace_inherited_ones(extending):
+    """A space with starting points does not start elsewhere first."""
     assert extending("start_from: [{depth: 2}]").start_from == ({"depth": 2},)
 
 
@@ -143,8 +143,8 @@ def test_circles_are_refused(tmp_path):
     (tmp_path / "two.yaml").write_text("a: 1\nextends: [mlp, ./one.yaml]")
     with pytest.raises(InputError) as caught:
         parse_space(read_document(tmp_path / "one.yaml"), ())
-    told = str(caught.value).replace(f"{tmp_path}/", "")
-    assert told == (
+    reported = str(caught.value).replace(f"{tmp_path}/", "")
+    assert reported == (
         "two.yaml:2:16: extends[1]: the space extends itself: one.yaml -> two.yaml -> one.yaml; "
         "remove one of the `extends`"
     )
@@ -160,7 +160,7 @@ def test_extending_has_an_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "reported"),
     [
         ("drop: [" + "a, " * 201 + "]", "f:1:1: drop: expected at most 200 names of parameters, got 201"),
         ("constraints: [" + "a < 1, " * 201 + "]", "f:1:1: constraints: expected at most 200 constraints, got 201"),
@@ -168,11 +168,11 @@ def test_extending_has_an_end(tmp_path):
         ("d: 100\n" + "\n".join(f"p{i}: {{value: 1, repeat: d}}" for i in range(9)), "f:1:1: expected at most 500"),
     ],
 )
-def test_lists_have_an_end(lines, told):
+def test_lists_have_an_end(lines, reported):
     """What would take long to check is refused by its length."""
     with pytest.raises(InputError) as caught:
         parse_space(parse_document(lines, "f"), ())
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(reported)
 
 
 def test_a_mistake_in_an_extended_file_is_shown_there(problems):
@@ -189,7 +189,7 @@ def test_a_mistake_in_an_override_is_shown_there(problems):
     ]
 
 
-def test_an_override_that_can_never_be_active_is_told(problems):
+def test_an_override_that_can_never_be_active_is_reported(problems):
     """What a person gives must be of use: a value for an optimizer that is not on offer is not."""
     assert problems("optimizer: adam", "momentum: 0.5") == [
         's.yaml:4:3: space.momentum: can never hold: optimizer is never the text "sgd"; the choices are: adam'
@@ -197,7 +197,7 @@ def test_an_override_that_can_never_be_active_is_told(problems):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reported"),
     [
         (
             "extends: mpl",
@@ -207,10 +207,10 @@ def test_an_override_that_can_never_be_active_is_told(problems):
         ("extends: [mlp, bad.yaml]", "{folder}/bad.yaml:2:1: a: the key stands here a second time"),
     ],
 )
-def test_what_cannot_be_extended(tmp_path, line, told):
-    """An unknown name, a missing file and a broken file are told apart."""
+def test_what_cannot_be_extended(tmp_path, line, reported):
+    """An unknown name, a missing file and a broken file give different messages."""
     (tmp_path / "bad.yaml").write_text("a: 1\na: 2")
     document = parse_document(f"space: {{ {line} }}".replace("{ ", "{ ", 1), "s.yaml")
     with pytest.raises(InputError) as caught:
         parse_space(document, folder=tmp_path)
-    assert str(caught.value).startswith(told.format(folder=tmp_path))
+    assert str(caught.value).startswith(reported.format(folder=tmp_path))

@@ -219,7 +219,7 @@ def test_a_default_that_is_no_value_is_left_out(asker):
     assert make_optuna_defaults([make_request(each) for each in hp.space], {}) == {"a": 2}
 
 
-def test_what_is_asked_of_a_copy_keeps_its_default(asker):
+def test_a_request_to_a_copy_keeps_its_default(asker):
     """So KerasTuner's `tunable=False` works: new requests on a copy are not searched, known values hold."""
 
     class Untunable(keras_tuner.HyperModel):
@@ -232,7 +232,7 @@ def test_what_is_asked_of_a_copy_keeps_its_default(asker):
     assert "new" not in hp.values
 
 
-def test_asked_again_the_same():
+def test_a_repeated_request_has_the_same_value():
     """A trial that starts again in another process gets the same values."""
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="it")

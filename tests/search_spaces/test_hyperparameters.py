@@ -1,4 +1,4 @@
-"""A hypermodel that asks KerasTuner's questions is answered with a trial's values."""
+"""Hyperparameters of a trial: a hypermodel gets the values of the trial."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from search_spaces.hyperparameters import TrialHyperParameters
 
 
 def build(hp):
-    """Ask in the ways of a published guide; return what was answered."""
+    """Request hyperparameters as in a published guide; return the values."""
     answers = {
         "units": hp.Int("units", 32, 512, step=32),
         "dropout": hp.Boolean("dropout"),
@@ -35,7 +35,7 @@ def test_given_values_are_the_answers():
 
 
 def test_what_is_not_given_takes_its_default():
-    """A question without a given value is answered with its own default, an inactive one with None."""
+    """A request without a given value gets its default, an inactive one None."""
     hp = TrialHyperParameters({"units": 64})
     assert build(hp) == {
         **{"units": 64, "dropout": False, "rate": 1e-4, "kind": "mlp", "epochs": 5},
@@ -57,8 +57,8 @@ def test_asking_twice_gives_the_same():
     assert build(hp) == build(hp)
 
 
-def test_what_was_asked_is_known():
-    """The names that the code asked for are recorded with what it declared, inactive ones too."""
+def test_requests_are_recorded():
+    """The requested names are recorded with their declarations, inactive ones too."""
     hp = TrialHyperParameters({})
     build(hp)
     assert hp.requested == {
@@ -87,7 +87,7 @@ def test_undeclared_questions_can_be_drawn():
     assert drawn == ["dropout", "rate", "epochs", "head/units"]
 
 
-def test_values_come_in_the_type_asked_for():
+def test_values_have_the_requested_type():
     """A whole 32.0 suits an Int and a 1 a Float; true and false suit a Choice, which KerasTuner keeps as 1 and 0."""
     hp = TrialHyperParameters({"i": 32.0, "f": 1, "c": True, "s": 0.5})
     assert repr(hp.Int("i", 1, 64)) == "32"
@@ -97,7 +97,7 @@ def test_values_come_in_the_type_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("value", "ask", "told"),
+    ("value", "ask", "reported"),
     [
         (
             "8",
@@ -121,15 +121,15 @@ def test_values_come_in_the_type_asked_for():
         ),
     ],
 )
-def test_a_value_of_another_type_is_refused(value, ask, told):
-    """A value that the code could not use is named with what the code asks for."""
+def test_a_value_of_another_type_is_refused(value, ask, reported):
+    """The message on a value of another type names the requested type."""
     with pytest.raises(InputError) as caught:
         ask(TrialHyperParameters({"x": value}))
-    assert str(caught.value) == told
+    assert str(caught.value) == reported
 
 
 def test_a_copy_answers_alike_and_alone():
-    """A copy has the answers so far and the given values, and what is asked of it is not asked of the first."""
+    """A copy has the values so far and the given ones; requests to it do not reach the first."""
     hp = TrialHyperParameters({"a": 3, "b": 4})
     hp.Int("a", 1, 9)
     other = hp.copy()

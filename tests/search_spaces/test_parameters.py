@@ -149,8 +149,8 @@ def test_what_cannot_be_is_refused(make, message):
     assert str(caught.value) == message
 
 
-def test_all_faults_are_told():
-    """Every fault of a parameter is told, not only the first."""
+def test_all_faults_are_reported():
+    """Every fault of a parameter is reported, not only the first."""
     with pytest.raises(InputError) as caught:
         Float("x", "a", math.nan, log="no")
     assert [problem.path for problem in caught.value.problems] == ["x.low", "x.high", "x.log"]
@@ -179,7 +179,7 @@ def test_conditions_that_cannot_hold_together_are_found(parameter, tests, holds)
 
 
 def test_why_a_value_does_not_fit():
-    """What keeps a parameter from taking a value is said in its own terms."""
+    """The reason why a parameter cannot take a value is in the terms of its kind."""
     assert find_value_fault(Float("x", 0, 1), 0.5) is None
     assert find_value_fault(Int("x", 0, 9), 0.5) == "expected a whole number, got 0.5; use `type: float` for fractions"
     choices = Categorical("x", ("relu", "tanh"))

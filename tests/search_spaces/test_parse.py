@@ -27,7 +27,7 @@ def space_with(*lines):
 
 
 def test_every_form_is_read():
-    """A list is a categorical, a single value is fixed, and a mapping says its type."""
+    """A list is a categorical, a single value is fixed, and a mapping names its type."""
     space = parsed(
         space_with(
             "rate: {type: float, low: 1e-4, high: 1, log: true, default: 0.01}",
@@ -103,7 +103,7 @@ def test_layers_depend_on_their_own_layer():
 
 
 def test_a_later_start_of_a_repeat_is_kept():
-    """A condition on the number of layers that asks for more than the layer's own number holds."""
+    """A condition on the number of layers that needs more than the number of the layer holds."""
     space = parsed(
         space_with(
             "depth: {type: int, low: 1, high: 3}",
@@ -115,7 +115,7 @@ def test_a_later_start_of_a_repeat_is_kept():
 
 
 def test_without_a_space_the_familys_holds():
-    """A study file that says nothing of the space gets its model's shipped space; a model without one gets none."""
+    """A study file without a space gets its model's shipped space; a model without one gets none."""
     for text in ("study: x", "space: {}", "space:"):
         assert "learning_rate" in parsed(text, family_space="mlp").names
         assert parsed(text) == Space()
@@ -144,7 +144,7 @@ FLOAT = "type: float, low: 0, high: 1"
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "reported"),
     [
         (["a: {type: float, low: 2, high: 1}"], "2:3: space.a: low < high must hold, got low=2, high=1; swap them"),
         (
@@ -295,9 +295,9 @@ FLOAT = "type: float, low: 0, high: 1"
         (["a: 1", "extends: [3]"], "3:13: space.extends[0]: expected names of spaces, got 3"),
     ],
 )
-def test_every_mistake_has_its_place(lines, told):
+def test_every_mistake_has_its_place(lines, reported):
     """A mistake is shown once, with file, line, column and key, what was expected and got, and what to do."""
-    assert problems(space_with(*lines))[:1] == [f"s.yaml:{told}"]
+    assert problems(space_with(*lines))[:1] == [f"s.yaml:{reported}"]
     assert len(problems(space_with(*lines))) == (2 if lines == ["a: [yes, no]"] else 1)
 
 
@@ -307,9 +307,9 @@ def test_a_space_is_a_mapping():
     assert problems("space: []") == ["s.yaml:1:1: space: expected a mapping, got a list"]
 
 
-def test_all_mistakes_are_told_in_order():
-    """Mistakes of every kind are told in one go, in the order of the file."""
-    told = problems(
+def test_all_mistakes_are_reported_in_order():
+    """Mistakes of every kind are reported in one go, in the order of the file."""
+    reported = problems(
         space_with(
             "a: {type: float, low: 2, high: 1}",
             "b: {value: 1, when: {missing: 1}}",
@@ -319,7 +319,7 @@ def test_all_mistakes_are_told_in_order():
             "d: [1, 2]",
         )
     )
-    assert [line.split(": ")[0] + " " + line.split(": ")[1] for line in told] == [
+    assert [line.split(": ")[0] + " " + line.split(": ")[1] for line in reported] == [
         "s.yaml:2:3 space.a",
         "s.yaml:3:33 space.b.when.missing",
         "s.yaml:4:3 space.c",
@@ -329,8 +329,8 @@ def test_all_mistakes_are_told_in_order():
 
 
 def test_what_depends_on_a_mistake_is_no_mistake():
-    """A parameter, a constraint and a point that need one with a mistake are not told along with it."""
-    told = problems(
+    """A parameter, a constraint and a point that need one with a mistake are not reported along with it."""
+    reported = problems(
         space_with(
             "a: {type: int, low: 2, high: 1}",
             "b: {value: 1, when: {a: 1}}",
@@ -340,7 +340,7 @@ def test_what_depends_on_a_mistake_is_no_mistake():
             "start_from: [{a: 1}]",
         )
     )
-    assert [line.split(":")[1] for line in told] == ["2"]
+    assert [line.split(":")[1] for line in reported] == ["2"]
 
 
 def test_a_space_is_written_in_full_and_read_back():

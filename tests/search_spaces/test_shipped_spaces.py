@@ -27,8 +27,8 @@ def test_these_are_shipped():
     assert list_shipped() == NAMES
 
 
-def test_an_unknown_name_is_told():
-    """A name that is not shipped is told with the nearest that is."""
+def test_an_unknown_name_is_reported():
+    """A name that is not shipped is reported with the nearest that is."""
     with pytest.raises(InputError, match=r'no shipped space is called "cnm".*did you mean "cnn"'):
         read_shipped("cnm")
 
@@ -42,7 +42,7 @@ def test_a_shipped_space_says_where_its_ranges_come_from(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_family_takes_every_value(name):
-    """The family that a space is for asks for each of its parameters, and can use every bound and choice."""
+    """The family of a space requests each of its parameters, and can use every bound and choice."""
     family = FAMILIES[FAMILY_OF[name]]
     for parameter in shipped(name).declared:
         asked = family.find(parameter.name)

@@ -81,7 +81,7 @@ def test_broken_constraints_are_named():
 
 
 def test_a_space_can_be_sent_and_compared():
-    """Spaces survive pickling and compare by what they say."""
+    """Spaces survive pickling and compare by value."""
     space = Space((OPTIMIZER, MOMENTUM), (Constraint("momentum < 0.9"),), ({"optimizer": "sgd"},))
     assert space.find_violations({"momentum": 0.95}) == ("momentum < 0.9",)
     assert pickle.loads(pickle.dumps(space)) == space
@@ -178,11 +178,12 @@ def test_too_many_parameters():
 )
 def test_known_points_must_be_points(point, message):
     """A known point names parameters, gives them values they take, only where they exist, and keeps constraints."""
-    (told,) = faults(OPTIMIZER, MOMENTUM, DEPTH, constraints=(Constraint("depth < 3"),), start_from=(point,))
-    assert told.startswith(message)
+    (reported,) = faults(OPTIMIZER, MOMENTUM, DEPTH, constraints=(Constraint("depth < 3"),), start_from=(point,))
+    assert reported.startswith(message)
 
 
 def test_constraints_and_points_are_checked_along_with_conditions():
-    """What is wrong in different parts of a space is told at once."""
-    told = faults(DEPTH, Fixed("x", 1, (when("y", 1),)), constraints=(Constraint("z < 1"),), start_from=({"depth": 9},))
-    assert [fault.split(":")[0] for fault in told] == ["x.when.y", "constraints[0]", "start_from[0].depth"]
+    """What is wrong in different parts of a space is reported at once."""
+    fixed = Fixed("x", 1, (when("y", 1),))
+    reported = faults(DEPTH, fixed, constraints=(Constraint("z < 1"),), start_from=({"depth": 9},))
+    assert [fault.split(":")[0] for fault in reported] == ["x.when.y", "constraints[0]", "start_from[0].depth"]

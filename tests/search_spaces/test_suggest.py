@@ -156,7 +156,7 @@ def test_the_grid_takes_every_step():
     assert [point["a"] for point in generate_grid(space, resolution=3)] == list(range(0, 101, 10))
 
 
-def test_a_huge_grid_is_made_as_it_is_asked_for():
+def test_a_huge_grid_is_made_point_by_point():
     """A grid of 5^40 points gives its first at once."""
     space = parse_space_dict({f"x{i}": {"type": "float", "low": 0, "high": 1} for i in range(40)})
     first, second = itertools.islice(generate_grid(space), 2)

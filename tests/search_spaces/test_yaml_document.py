@@ -98,7 +98,7 @@ def test_python_data_is_taken():
 
 @pytest.mark.parametrize("data", [[1], {1: 2}, {"a": {1}}, {"a": object()}])
 def test_python_data_must_be_what_a_file_can_hold(data):
-    """What no file could say is refused."""
+    """What no file can hold is refused."""
     with pytest.raises(InputError):
         make_document(data)
 

@@ -47,7 +47,7 @@ def test_types_are_plain():
 
 
 def test_numbers_that_are_not_finite_are_read():
-    """`.inf` and `.nan` are numbers; who needs a finite one says so at its place."""
+    """`.inf` and `.nan` are numbers; a check for finite ones is left to the parser of the key."""
     low, high, none = parse_document("a: [-.inf, .INF, .NaN]", "f").data["a"]
     assert (low, high) == (-math.inf, math.inf)
     assert math.isnan(none)

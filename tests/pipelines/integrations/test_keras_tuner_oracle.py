@@ -1,4 +1,4 @@
-"""KerasTuner's own tuner with our oracle: Optuna's values, pruning, MLflow, and a search that goes on."""
+"""OptunaOracle in a KerasTuner tuner: Optuna's values, pruning, MLflow, and a search that goes on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tracking.store.study_queue import StudyBusyError
 pytestmark = [
     # KerasTuner 1.4 calls methods of `threading` that Python deprecates.
     pytest.mark.filterwarnings("ignore:(currentThread|getName):DeprecationWarning"),
-    # TensorBoard, which KerasTuner imports, still asks for pkg_resources and old NumPy names.
+    # TensorBoard, which KerasTuner imports, still imports pkg_resources and old NumPy names.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard.*"),
 ]
 X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
@@ -32,7 +32,7 @@ Y = X.sum(axis=1, keepdims=True)
 
 
 def build(hp):
-    """Two architectures; the one with a layer has a parameter of its own."""
+    """Two architectures; the one with a layer has a parameter more."""
     model = keras.Sequential([keras.Input((4,))])
     kind = hp.Choice("kind", ["plain", "layered"])
     with hp.conditional_scope("kind", ["layered"]):
@@ -96,7 +96,7 @@ def test_one_line_gives_optuna_and_mlflow(tuner, tmp_path):
 
 @pytest.mark.parametrize("loses_files", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_search_goes_on(tuner, tmp_path, loses_files):
-    """More trials go on with the same study, whether or not KerasTuner's own files are still there."""
+    """More trials go on with the same study, whether or not KerasTuner's files are still there."""
     first = [trial.hyperparameters.values for trial in search(tuner(max_trials=2))]
     if loses_files:
         shutil.rmtree(tmp_path / "project")
@@ -128,7 +128,7 @@ def test_files_that_are_behind(tuner, tmp_path):
 
 @pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_trial_that_was_cut_off(tuner, tmp_path, number):
-    """It is run again under its own number with the values that it had, and none is lost or added."""
+    """It is run again under its number with the values that it had, and none is lost or added."""
 
     class Killed(BaseException):
         pass
@@ -214,7 +214,7 @@ def test_a_score_that_is_not_finite_fails(tuner, tmp_path):
 
 
 def test_new_entries(tuner, tmp_path):
-    """What only training asks for is searched from the trial that first asks; with `tune_new_entries` off it is not."""
+    """A request of training alone is searched from the first one on; with `tune_new_entries` off it is not."""
 
     class TunedFit(keras_tuner.HyperModel):
         def build(self, hp):
@@ -244,7 +244,9 @@ def test_it_is_listed_like_other_studies(tuner, tmp_path):
         assert (row.metric, row.best, row.best_trial) == ("val_loss", best.score, int(best.trial_id))
         view = reader.read_study(row.name)
         assert (view.direction, view.trials, view.waiting_for_mlflow) == ("minimize", {"complete": 2}, 0)
-        assert [each.params for each in reader.list_trials(row.name)] == [trial.hyperparameters.values for trial in trials]
+        assert [each.params for each in reader.list_trials(row.name)] == [
+            trial.hyperparameters.values for trial in trials
+        ]
         assert reader.find_best_trial(row.name).trial.params == best.hyperparameters.values
         with pytest.raises(InputError, match="get_best_models"):
             reader.load_study(row.name)
@@ -276,7 +278,7 @@ def test_another_objective_is_refused(tuner):
 
 
 def test_distributed_tuning_is_refused(tmp_path, monkeypatch):
-    """An oracle that many processes share is KerasTuner's own business."""
+    """Oracles that many processes share are left to KerasTuner."""
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     with pytest.raises(InputError, match="one tuner in one process"):
         OptunaOracle("val_loss", study="it", home=str(tmp_path / "home"))

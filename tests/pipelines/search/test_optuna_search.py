@@ -90,7 +90,7 @@ def test_trials_are_numbered_from_zero_without_gaps(search):
 
 
 def test_an_interrupted_trial_comes_back_with_its_number_and_values(search):
-    """What a crash cut off is run again in its own slot with the values it was asked with; what ended is not."""
+    """A trial that a crash interrupted runs again in its slot with the same values; one that ended does not."""
     it = search()
     asked = [it.ask() for _ in range(3)]
     it.tell(complete(1, 0.5))
@@ -134,7 +134,7 @@ def test_a_trial_half_drawn_keeps_what_was_drawn(search, storage):
 
 
 def test_requested_values_survive_a_kill(search):
-    """An interrupted trial is run again with the answers that its model's code got, whatever it asks first now."""
+    """An interrupted trial is run again with the values that its model got, whatever it requests first now."""
     units, layers = (
         HyperparameterRequest("units", "int", 8, 1, 4096),
         HyperparameterRequest("layers", "int", 2, 1, 4096),
@@ -162,7 +162,7 @@ def test_a_trial_takes_two_transactions(search, storage):
 
 
 def test_a_second_writer_is_noticed(search):
-    """Where another process has taken a number or ended a trial, nothing is written and the error says what to do."""
+    """Where another process has taken a number or ended a trial, nothing is written and the error names the remedy."""
     one, other = search(), search()
     other.tell(complete(other.ask()[0], 1.0))
     with pytest.raises(KerastudyError, match=r"trial 0 .* another process .* run the study again"):
@@ -302,7 +302,7 @@ def test_points_that_wait_in_the_store_are_used(search, storage):
 
 
 def test_points_that_wait_take_up_no_budget(search):
-    """A point counts when it is asked for, not when it is enqueued."""
+    """A point counts once it is drawn, not once it is enqueued."""
     assert len(search(with_points({"rate": 0.5, "units": 3})).trials) == 0
 
 
@@ -328,7 +328,7 @@ def test_rejected_points_take_up_no_budget(search):
 
 
 def test_a_kill_while_a_point_is_rejected_costs_nothing(search, monkeypatch):
-    """A rejected point that a kill left half told is rejected once, and is no interrupted trial."""
+    """A rejected point that a kill left half recorded is rejected once, and is no interrupted trial."""
     cut_at(monkeypatch, optuna.Study, "tell")
     with pytest.raises(Cut):
         [search(ordered()).ask() for _ in range(30)]
@@ -455,7 +455,7 @@ def test_a_rung_may_be_reached_again_after_a_crash(search):
 
 
 def test_every_result_is_read_back(search, in_optuna):
-    """What a trial ended with is in the database in full, and Optuna has its own state and value of it."""
+    """The result of a trial is in the database in full, and Optuna has its state and value."""
     it = search()
     params = [it.ask()[1] for _ in range(3)]
     metrics = {"val_loss": 0.5, "loss": 0.25}

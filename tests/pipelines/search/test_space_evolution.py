@@ -74,7 +74,7 @@ def test_a_widened_range_and_a_new_choice_keep_every_trial(store, begun):
 
 
 def test_the_sampler_can_go_on(store, begun):
-    """Trials of the new space can be asked for beside the old ones, with the new choices."""
+    """Trials of the new space can start beside the old ones, with the new choices."""
     space = study_with({**SPACE, "optimizer": ["adam", "sgd", "lion"]}).space
     _, study = evolved(store, optimizer=["adam", "sgd", "lion"])
     study.sampler = optuna.samplers.TPESampler(seed=1, n_startup_trials=0)
@@ -94,7 +94,7 @@ def test_a_narrowed_range_leaves_out_what_no_longer_fits(store, begun):
 
 
 def test_a_dropped_parameter_keeps_the_trials_at_the_models_own_value(store, begun):
-    """Without a parameter the model takes its own default; trials that had another value no longer fit."""
+    """Without a parameter the model uses its default; trials that had another value no longer fit."""
     change, study = evolved(store, units=None)
     assert change.kept == 1  # the family's units are 64
     assert study.best_trial.number == 1

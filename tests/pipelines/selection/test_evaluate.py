@@ -60,7 +60,7 @@ def test_a_classifier_is_scored_on_the_test_rows(home, mixed_data):
     assert json.loads((home.locate_trial("it", 0) / "test.json").read_text()) == scores
 
 
-def test_a_regression_is_scored_in_the_targets_own_units(home, prepare_data):
+def test_a_regression_is_scored_in_the_units_of_the_target(home, prepare_data):
     """A standardised target is scaled back before it is scored."""
     data = prepare_data(source="mixed.csv", target="x/y", task="regression", split={"seed": 1, "test": 0.2})
     train(home, data, "val_loss")

@@ -41,5 +41,5 @@ def test_what_is_written_reaches_the_disk_before_the_name(tmp_path, monkeypatch)
 
 
 def test_a_file_written_aside_keeps_its_suffix(tmp_path):
-    """Keras tells a format by the suffix, also while the file is written aside."""
+    """Keras infers a format from the suffix, also under the temporary name."""
     assert make_temporary_path(tmp_path / "model.keras") == tmp_path / "saving-model.keras"

@@ -44,7 +44,7 @@ def test_a_home_cannot_be_a_file(tmp_path, below):
 
 
 def test_paths_of_a_study(tmp_path):
-    """A study's data, trials and report lie below its own folder; trials sort by number."""
+    """A study's data, trials and report lie below its folder; trials sort by number."""
     home = Home(tmp_path, str(tmp_path))
     study = tmp_path / "studies" / "s"
     assert (home.locate_study("s"), home.locate_data("s"), home.locate_report("s")) == (

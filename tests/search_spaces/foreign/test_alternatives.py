@@ -12,7 +12,7 @@ def on(parent, *values):
 
 
 def brought(*parameters):
-    """Return the parameters under names of their own, and the notes."""
+    """Return the parameters under separate names, and the notes."""
     notes = []
     declared = [DeclaredParameter(parameter, (index,)) for index, parameter in enumerate(parameters)]
     found = separate_names(declared, lambda path, message: notes.append((path, message)))
@@ -27,7 +27,7 @@ def test_the_first_of_two_under_the_same_conditions_is_taken():
 
 
 def test_conditions_that_differ_in_two_parents_are_kept_apart():
-    """No list of conditions holds where either of two pairs holds: the second gets a name of its own."""
+    """No list of conditions holds where either of two pairs holds: the second gets another name."""
     parents = Categorical("a", (1, 2)), Categorical("b", (1, 2))
     found, notes = brought(*parents, Fixed("x", 1, (on("a", 1), on("b", 1))), Fixed("x", 1, (on("a", 2), on("b", 2))))
     assert [parameter.name for parameter in found] == ["a", "b", "x", "x_2"]

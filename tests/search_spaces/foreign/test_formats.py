@@ -24,13 +24,13 @@ QUIET = settings(deadline=None, derandomize=True, max_examples=40)
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_is_known_by_its_looks(name):
-    """What a format writes is recognised as that format, and by no format that is asked before it."""
+    """What a format writes is recognised as that format, and by no format before it."""
     space = parse_space_dict({"lr": {"type": "float", "low": 0.1, "high": 1.0}, "epochs": 3})
     found = detect_format(parse_document(FORMATS[name].write(space).text, "some file"))
     assert found is FORMATS[name]
 
 
-def test_an_unknown_file_is_told_what_was_looked_for():
+def test_an_unknown_file_is_reported_with_the_formats():
     """A file of no known format gets an error that lists the formats tried."""
     with pytest.raises(InputError) as caught:
         detect_format(parse_document("a: 1", "what.yaml"))
@@ -39,13 +39,13 @@ def test_an_unknown_file_is_told_what_was_looked_for():
 
 
 @pytest.mark.parametrize("text", ["study: mine\nmodel: mlp", "lr: {type: float, low: 0.1, high: 1.0}", "extends: mlp"])
-def test_our_own_files_are_told_from_others(text):
-    """A file that is ours already says so."""
+def test_our_own_files_are_recognised(text):
+    """The message on a study file states that it needs no import."""
     with pytest.raises(InputError, match="kerastudy's own way"):
         detect_format(parse_document(text, "mine.yaml"))
 
 
-def test_an_unknown_name_is_told_the_nearest():
+def test_an_unknown_name_is_reported_with_the_nearest():
     """A format that does not exist is an error with the nearest name."""
     with pytest.raises(InputError, match='did you mean "keras-tuner"'):
         find_format("kerastuner")
@@ -57,7 +57,7 @@ SMALL = st.integers(-50, 50)
 
 @st.composite
 def parameters(draw, name):
-    """Draw a parameter that every format can say: steps from a multiple on, and choices of one type."""
+    """Draw a parameter that every format can express: steps from a multiple on, and choices of one type."""
     kind = draw(
         st.sampled_from(["float", "log", "stepped", "int", "intlog", "intstep", "texts", "numbers", "bools", "fixed"])
     )

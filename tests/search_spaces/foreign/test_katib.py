@@ -51,7 +51,7 @@ def one(kind, feasible):
 
 
 def test_an_experiment_becomes_a_space():
-    """Texts become the numbers that they are; the objective is told as a study file writes it."""
+    """Texts become the numbers that they are; the objective is noted in the form of a study file."""
     result = imported(katib, EXPERIMENT)
     assert result.space.declared == (
         Float("lr", 0.001, 0.1, log=True),
@@ -88,7 +88,7 @@ def test_an_experiment_becomes_a_space():
     ],
 )
 def test_what_has_no_equivalent_is_replaced_and_named(kind, feasible, expected, noted):
-    """The nearest thing stands in, and the note says what was lost."""
+    """The nearest thing stands in, and the note names the loss."""
     parameter, notes = one(kind, feasible)
     assert parameter == expected
     assert noted in notes
@@ -121,7 +121,7 @@ def test_leading_dashes_of_a_name_go():
         ),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(entry, message):
+def test_what_cannot_be_read_is_reported_with_its_place(entry, message):
     """An entry that cannot be understood is an error with line and path."""
     found = refusal(katib, f"spec:\n  parameters:\n    - {entry}\n", "experiment.yaml")
     assert found.startswith("experiment.yaml:3:")
@@ -129,7 +129,7 @@ def test_what_cannot_be_read_is_told_with_its_place(entry, message):
 
 
 def test_the_export_is_an_experiment():
-    """Every value is text, fixed values are lists of one, and what Katib cannot say is named."""
+    """Every value is text, fixed values are lists of one, and a note names what Katib cannot express."""
     space = parse_space_dict(
         {
             "units": {"type": "int", "low": 16, "high": 64, "log": True, "default": 32},

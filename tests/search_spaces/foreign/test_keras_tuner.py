@@ -55,7 +55,7 @@ def test_every_kind_has_its_equivalent():
 
 
 def test_reverse_log_is_named():
-    """A reverse logarithmic scale becomes an even one, and a note says so with its place."""
+    """A reverse logarithmic scale becomes an even one, and a note has its place."""
     result = read(number("Float", "momentum", 0.1, 0.99, step=2, sampling="reverse_log"))
     assert result.space.declared == (Float("momentum", 0.1, 0.99),)
     assert "foreign.yaml:1:" in notes_of(result)
@@ -101,7 +101,7 @@ def test_one_name_with_one_range_under_two_conditions_is_one_parameter():
 
 
 def test_one_name_with_several_ranges_gets_several_names():
-    """What a name means under another condition gets a name of its own, and what depends on it follows."""
+    """What a name means under another condition gets another name, and its children follow."""
     mlp, cnn = parent("model", "mlp"), parent("model", "cnn")
     result = read(
         hp("Choice", "model", values=["mlp", "cnn"], ordered=False),
@@ -141,7 +141,7 @@ def test_odd_names_are_changed():
     assert '"net (1)" cannot be a name here' in notes_of(result)
 
 
-def test_what_cannot_be_read_is_told_with_its_place():
+def test_what_cannot_be_read_is_reported_with_its_place():
     """All problems are found in one go, each with line, path and what was expected."""
     text = """{"space": [
       {"class_name": "Integer", "config": {"name": "a"}},
@@ -156,7 +156,7 @@ def test_what_cannot_be_read_is_told_with_its_place():
     assert "space[3].config.conditions: expected a list" in message
 
 
-def test_a_condition_that_never_holds_is_told_with_its_place():
+def test_a_condition_that_never_holds_is_reported_with_its_place():
     """A condition on a value that the parent never has is a problem of the file."""
     items = [hp("Choice", "net", values=["a", "b"]), number("Int", "n", 1, 2, parent("net", "c"), step=1)]
     message = refusal(keras_tuner, as_json({"space": items}))
@@ -175,7 +175,7 @@ WHOLE = {
 
 
 def test_a_space_comes_back_the_same():
-    """What both can say survives the way there and back: ranges, steps, scales, defaults, conditions."""
+    """What both can express survives the way there and back: ranges, steps, scales, defaults, conditions."""
     space = parse_space_dict(WHOLE)
     result = keras_tuner.write(space)
     assert there_and_back(keras_tuner, space) == space

@@ -55,7 +55,7 @@ def test_every_bounded_type_has_its_equivalent(entry, expected):
     ],
 )
 def test_what_has_no_equivalent_is_replaced_and_named(entry, expected, noted):
-    """The nearest thing stands in, and the note says what was lost."""
+    """The nearest thing stands in, and the note names the loss."""
     parameter, notes = one(*entry)
     assert parameter == expected
     assert noted in notes
@@ -84,7 +84,7 @@ def test_nested_choices_become_conditions():
 
 
 def test_nested_names_that_are_not_unique_get_their_parents_in_front():
-    """What several choices call the same is told apart by the way to it; different ranges on one way by a number."""
+    """A name that several choices share is distinguished by the path to it; different ranges on one way by a number."""
     layer = given("choice", {"_name": "empty"}, {"_name": "conv", "size": given("choice", 3, 5)})
     other = given(
         "choice", {"_name": "pool", "size": given("choice", 2, 3)}, {"_name": "conv", "size": given("choice", 3, 5)}
@@ -113,7 +113,7 @@ def test_an_experiment_file_holds_the_space():
         (3, "expected a mapping"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(entry, message):
+def test_what_cannot_be_read_is_reported_with_its_place(entry, message):
     """An entry that cannot be understood is an error with line and path."""
     found = refusal(nni, f'{{\n"it": {as_json(entry)}}}', "search_space.json")
     assert found.startswith("search_space.json:2:")
@@ -137,7 +137,7 @@ def test_conditions_on_choices_come_back():
 
 
 def test_other_conditions_are_named():
-    """A second condition, and one on a range, cannot be nested: the parameter is drawn anyway, and a note says so."""
+    """A second condition, and one on a range, cannot be nested: the parameter is drawn anyway, with a note."""
     more = {"width": {"type": "int", "low": 1, "high": 2, "when": {"depth": ">= 2", "schedule": "cosine"}}}
     result = nni.write(parse_space_dict({**NESTED, **more}))
     sgd = json.loads(result.text)["optimizer"]["_value"][1]
@@ -164,9 +164,9 @@ def test_a_space_in_another_file_is_named():
     """An experiment may name a file with its space; that is the file to import."""
     text = "searchSpaceFile: search_space.json\ntrialCommand: python3 train.py\n"
     assert nni.recognises(parse_document(text, "config.yml"))
-    said = refusal(nni, text, "config.yml")
-    assert said.startswith("config.yml:1:18: searchSpaceFile: the space of this experiment is in another file")
-    assert "search_space.json" in said
+    message = refusal(nni, text, "config.yml")
+    assert message.startswith("config.yml:1:18: searchSpaceFile: the space of this experiment is in another file")
+    assert "search_space.json" in message
 
 
 def test_a_choice_of_null_can_have_parameters_below():

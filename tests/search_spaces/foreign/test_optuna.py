@@ -82,7 +82,7 @@ def test_a_single_value_is_fixed():
         ("{broken", 'expected a mapping such as {"name": "FloatDistribution"'),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(entry, message):
+def test_what_cannot_be_read_is_reported_with_its_place(entry, message):
     """A distribution that cannot be understood is an error with line and path."""
     found = refusal(optuna, f'{{\n"it": {as_json(entry)}}}', "space.json")
     assert found.startswith("space.json:2:")

@@ -70,7 +70,7 @@ def test_every_bounded_distribution_has_its_equivalent(entry, expected):
     ],
 )
 def test_what_has_no_equivalent_is_replaced_and_named(entry, expected, noted):
-    """The nearest thing stands in, and the note says what was lost."""
+    """The nearest thing stands in, and the note names the loss."""
     parameter, notes = one(entry)
     assert parameter == expected
     assert noted in notes
@@ -91,7 +91,7 @@ def test_nested_parameters_get_dotted_names():
 
 
 def test_the_metric_is_a_hint_for_the_study_file():
-    """Metric, goal and target are told as a study file writes them, and what belongs to the search is named."""
+    """Metric, goal and target are noted as a study file writes them, and what belongs to the search is named."""
     text = "method: bayes\nmetric: {name: val_loss, goal: minimize, target: 0.1}\nparameters: {a: {min: 1, max: 2}}"
     notes = notes_of(imported(wandb, text))
     assert "`objective: {metric: val_loss, direction: minimize}` and `budget: {target: 0.1}`" in notes
@@ -113,7 +113,7 @@ def test_the_metric_is_a_hint_for_the_study_file():
         ("3", "expected a mapping such as {min: 0.001, max: 0.1}, got 3"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(entry, message):
+def test_what_cannot_be_read_is_reported_with_its_place(entry, message):
     """An entry that cannot be understood is an error with line and path."""
     found = refusal(wandb, f"parameters:\n  it: {entry}\n", "sweep.yaml")
     assert found.startswith("sweep.yaml:2:")
