@@ -90,7 +90,7 @@ def test_a_server_that_comes_back_gets_everything(tmp_path, a_study):
             servers = [child for child in psutil.Process().children(recursive=True) if f"{port}" in child.cmdline()]
             assert servers
     assert not any(child.is_running() for child in servers)
-    assert (shown.study, shown.leadershown.startswith(f"http://127.0.0.1:{port}/#/experiments/")) == ("late", True)
+    assert (shown.study, shown.leaderboard.startswith(f"http://127.0.0.1:{port}/#/experiments/")) == ("late", True)
 
 
 def test_a_taken_port_is_no_obstacle():

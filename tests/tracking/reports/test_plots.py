@@ -73,9 +73,9 @@ def test_importance_needs_no_sklearn(lean, expected):
     """
     code = f"""
 import sys
-from tracking.reports.plots import TrialRow, compute_importances, load_libraries
+from tracking.reports.plots import PlottedTrial, compute_importances, load_libraries
 load_libraries(lean={lean})
-rows = [TrialRow(at, "complete", at / 40, {{"a": at / 40, "b": float(at % 3)}}) for at in range(40)]
+rows = [PlottedTrial(at, "complete", at / 40, {{"a": at / 40, "b": float(at % 3)}}) for at in range(40)]
 loaded = "sklearn" in sys.modules
 known = set(compute_importances(rows, direction="maximize")) == {{"a", "b"}}
 import sklearn
