@@ -93,8 +93,8 @@ class ProgressBars:
             # A trial that begins again after a failed attempt still has its old bar.
             self._drop(event.number)
             total = event.params.get("epochs")
+            # Without a number of epochs the bar pulses until the first epoch reports one.
             self._running[event.number] = self._epochs.add_task(
-                # Without a number of epochs the bar pulses until the first epoch reports one.
                 format_trial_name(event.number), total=total if isinstance(total, int) else None, note=""
             )
         elif isinstance(event, events.EpochEnded):

@@ -152,8 +152,8 @@ class HttpClient:
         found: list[ListedStudy] = []
         after: str | None = None
         while True:
+            # 500 is the service's largest page.
             page = self._request(
-                # The service's largest page.
                 "GET", "/v1/studies", params={"limit": "500", **({"after": after} if after else {})}
             ).json()
             found += (_parse(ListedStudy, each) for each in page["studies"])

@@ -201,7 +201,7 @@ def _describe_result(comparison: ModelComparison, holder: KnownVersion | None) -
 
 def _list_notes(candidate: _Candidate, comparison: ModelComparison, holder: KnownVersion | None) -> Iterator[str]:
     if comparison.part == "validation":
-        yield f"{candidate.study.name} has no test part: these are the validation rows, that its search used"
+        yield f"{candidate.study.name} has no test part: these are the validation rows that its search used"
         if is_refitted(candidate.study, candidate.home, candidate.trial.number):
             yield f"the model of trial {candidate.trial.number} was trained on these rows too"
     if comparison.metric != candidate.metric.removeprefix("val_"):

@@ -237,8 +237,9 @@ def test_a_refused_study_leaves_others_alone(tmp_path, engine, monkeypatch):
         raise InputError("no")
 
     monkeypatch.setattr("pipelines.operations.check.prepare_data", fails)
+    folder = Home.find(str(tmp_path / "home")).locate_study("s")
     with pytest.raises(InputError):
-        check_study(study_in(tmp_path, HEAD, d__csv=table()), Home.find(str(tmp_path / "home")).locate_study("s"), engine)
+        check_study(study_in(tmp_path, HEAD, d__csv=table()), folder, engine)
     assert others.is_dir()
     assert not (others.parent / "s").exists()
 

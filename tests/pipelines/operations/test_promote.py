@@ -176,17 +176,17 @@ def test_what_a_reader_of_a_comparison_must_know(home):
     shown = ModelComparison("validation", 9, "accuracy", "maximize", {"accuracy": 0.5}, {"accuracy": 0.5})
     with promote.StudyReader.open(home) as reader:
         best, study = reader.find_best_trial("strong"), reader.load_study("strong")
-    summary = load_summary(home.data("strong"))
+    summary = load_summary(home.locate_data("strong"))
     candidate = promote._Candidate(home, study, best.trial, best.metric, summary)
     assert candidate.model == locate_refit(home, "strong", best.trial.number)
     holder = KnownVersion("shop", "7", "weak", "0", "another digest")
-    assert list(promote._notes(candidate, shown, holder)) == [
-        "strong has no test part: these are the validation rows, that its search used",
+    assert list(promote._list_notes(candidate, shown, holder)) == [
+        "strong has no test part: these are the validation rows that its search used",
         f"the model of trial {best.trial.number} was trained on these rows too",
         "val_loss cannot be computed from predictions: accuracy decides",
         "version 7 was trained on other data, or split otherwise: it may have seen some of these rows",
     ]
     same = replace(holder, dataset=load_summary(home.locate_data("strong")).digest)
-    assert len(list(promote._notes(candidate, shown, same))) == 3
+    assert len(list(promote._list_notes(candidate, shown, same))) == 3
     unknown = replace(holder, dataset="")
-    assert "trained on data that is not known here" in list(promote._notes(candidate, shown, unknown))[3]
+    assert "trained on data that is not known here" in list(promote._list_notes(candidate, shown, unknown))[3]
