@@ -26,6 +26,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+# A limit that also refuses infinity, NaN, and whole numbers too large for a float.
 _LARGEST = 1e300
 _EQUALITY: Mapping[str, Operator] = {"==": "in", "!=": "not in"}
 
@@ -83,6 +84,7 @@ def write_when(conditions: tuple[Condition, ...]) -> dict[str, Any]:
     for parent in dict.fromkeys(condition.parent for condition in conditions):
         tests = [condition for condition in conditions if condition.parent == parent]
         only = tests[0]
+        # A value that looks like a comparison is written behind `in`, or it would be read as one.
         if len(tests) == 1 and only.operator == "in" and not (len(only.operand) == 1 and _looks_like_comparison(only)):
             written[parent] = only.operand[0] if len(only.operand) == 1 else list(only.operand)
         else:
@@ -97,6 +99,7 @@ def _read_tests(parent: str, test: object, faults: list[Fault]) -> list[Conditio
         return [found for key, operand in test.items() for found in _read_test(parent, key, operand, faults, (key,))]
     if isinstance(test, list):
         return _read_test(parent, "in", test, faults, ())
+    # Text such as ">= 2" is a comparison; as a value of the parent it is written in a list.
     if isinstance(test, str) and (found := _COMPARISON.fullmatch(test)):
         return _read_test(parent, found[1], _parse_operand(found[2]), faults, ())
     return _read_test(parent, "in", [test], faults, ())

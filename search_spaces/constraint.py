@@ -19,6 +19,7 @@ from typing import Any, Literal
 from search_spaces.errors import InputError, suggest_choice
 from search_spaces.values import Value, describe, is_number, is_same
 
+# Chosen. It limits how deep the recursion below can go.
 MAX_CHARACTERS = 300
 Kind = Literal["number", "truth", "other"]
 
@@ -34,6 +35,7 @@ _ORDER: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+# As YAML writes them; Python's True, False and None are constants, and pass too.
 _WORDS: Mapping[str, Value] = {"true": True, "false": False, "null": None}
 _EXAMPLE = 'such as "units_2 <= units_1"'
 
@@ -92,6 +94,7 @@ class Constraint:
                 return ast.parse(text.strip(), mode="eval").body
         except SyntaxError as error:
             message = f'expected an expression {_EXAMPLE}, got "{text}": {error.msg}'
+        # Some versions of Python raise these for null bytes and for deep nesting.
         except (ValueError, RecursionError, MemoryError):
             message = f'expected an expression {_EXAMPLE}, got "{text}"'
         raise ConstraintError(message)
@@ -134,6 +137,7 @@ def _find_kind_of_constant(value: object) -> Kind:
         return "other"
     if isinstance(value, bool):
         return "truth"
+    # The product of two such numbers is still finite.
     if is_number(value) and math.isfinite(value) and abs(value) <= 1e150:
         return "number"
     raise ConstraintError("expected numbers between -1e150 and 1e150, quoted text, true, false or null")
@@ -173,10 +177,12 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Any:
         operand = _evaluate(node.operand, values)
         return not operand if isinstance(node.op, ast.Not) else -operand
     if isinstance(node, ast.BoolOp):
+        # A generator: in `x != 0 and y / x < 2` the second part must not be evaluated where x is 0.
         parts = (_evaluate(part, values) for part in node.values)
         return all(parts) if isinstance(node.op, ast.And) else any(parts)
     assert isinstance(node, ast.Compare)
     operands = [_evaluate(part, values) for part in (node.left, *node.comparators)]
+    # A chain such as `a < b < c` compares neighbours; `zip` ends at the last pair.
     return all(_compare(sign, one, other) for sign, one, other in zip(node.ops, operands, operands[1:], strict=False))
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 _MOST_COMPARED = 100
+# difflib takes a time that grows with the square of the length, and a got name may be any text.
 _LONGEST_COMPARED = 100
 _MOST_LISTED = 20
 
@@ -119,6 +120,7 @@ def find_closest(got: str, choices: Iterable[str]) -> str | None:
     got, by_lower = got.lower()[:_LONGEST_COMPARED], {name.lower(): name for name in sorted(choices)}
     # A comparison is slow; of very many names those of another length are the least likely.
     likely = sorted(by_lower, key=lambda name: abs(len(name) - len(got)))[:_MOST_COMPARED]
+    # The most certain first: another case or initials, then a slip of the pen, then a beginning.
     close = [name for name in by_lower if name == got or _is_abbreviation(got, name)]
     close += difflib.get_close_matches(got, likely, n=1, cutoff=0.6)
     close += [name for name in by_lower if len(got) > 1 and name.startswith(got)]

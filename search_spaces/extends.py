@@ -19,6 +19,7 @@ from search_spaces.values import describe
 from search_spaces.yaml_document import Document, KeyPath
 from search_spaces.yaml_reader import read_document
 
+# Chosen. Ten files that each extend the next one twice are a thousand spaces, without any cycle.
 _MOST_EXTENDED = 100
 _LONGEST_LIST = 200
 _TRAPS: Mapping[str, str] = {"yes": "true", "on": "true", "no": "false", "off": "false"}
@@ -58,6 +59,7 @@ class Entry(Item):
 
     def make_problem(self, message: str, *keys: str | int) -> Problem:
         """Return a problem with the parameter, or with the part at `keys` of its full form."""
+        # A key that was taken over is in another file; the override is what the reader can change.
         if keys and keys[0] in self.places and keys[0] not in self.kept:
             document, path = self.places[str(keys[0])]
             return document.make_problem((*path, *keys[1:]), message)
@@ -97,6 +99,7 @@ def _take(written: SpaceSource, document: Document, at: KeyPath, folder: Path, c
     inherited = len(chain) > 1
     for extended, path in _read_texts(written, document, (*at, "extends"), content.get("extends"), "names of spaces"):
         _extend(written, document, path, extended, folder, chain)
+    # Before this file's parameters, so that it can drop a parameter and declare it anew.
     for name, path in _read_texts(written, document, (*at, "drop"), content.get("drop"), "names of parameters"):
         _drop(written, document, path, name)
     for name, value in content.items():
@@ -107,6 +110,7 @@ def _take(written: SpaceSource, document: Document, at: KeyPath, folder: Path, c
             before = written.parameters.get(name)
             written.parameters[name] = entry if before is None else _override(before, entry, value)
     _take_items(written, written.constraints, document, (*at, "constraints"), inherited)
+    # Constraints add up, because each must hold; points are a list to try, which this file replaces.
     if "start_from" in content:
         written.start_from.clear()
         _take_items(written, written.start_from, document, (*at, "start_from"), inherited)
@@ -141,6 +145,7 @@ def _extend(
 ) -> None:
     written.extended += 1
     if written.extended > _MOST_EXTENDED:
+        # Reported once, not for each further space.
         if written.extended == _MOST_EXTENDED + 1:
             message = f"more than {_MOST_EXTENDED} spaces extend each other, which no study needs"
             written.problems.append(document.make_problem(path, message))
@@ -174,6 +179,7 @@ def _identify(document: Document, folder: Path) -> str:
     path = Path(document.file)
     try:
         return str(path.resolve()) if path.is_file() else str((folder / document.file).resolve())
+    # A name too long for the system, or one with a null byte.
     except (OSError, ValueError):
         return document.file
 
@@ -187,6 +193,7 @@ def _drop(written: SpaceSource, document: Document, path: KeyPath, name: str) ->
 def _make_entry(
     written: SpaceSource, value: object, document: Document, path: KeyPath, inherited: bool
 ) -> Entry | None:
+    # A key without a value is more often a forgotten line than a null.
     if value is None:
         message = "expected a value, a list or a mapping, got nothing; `{value: null}` is a fixed null"
         written.problems.append(document.make_problem(path, message))

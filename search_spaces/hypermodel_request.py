@@ -72,6 +72,7 @@ Known = MutableMapping[str, BaseDistribution]
 
 def make_request(hyperparameter: Any) -> HyperparameterRequest:
     """Return a KerasTuner hyperparameter, or one of a subclass, as plain values."""
+    # By the classes' names: an import of KerasTuner imports Keras, which takes seconds.
     kinds = {"Int": "int", "Float": "float", "Choice": "choice", "Boolean": "boolean", "Fixed": "fixed"}
     kind: Any = next(kinds[cls.__name__] for cls in type(hyperparameter).__mro__ if cls.__name__ in kinds)
     name, default = hyperparameter.name, hyperparameter.default
@@ -108,6 +109,7 @@ def make_optuna_defaults(requests: Iterable[HyperparameterRequest], known: Known
             continue
         name, distribution = _claim_name(request, known)
         drawn = _convert_for_optuna(request, request.default)
+        # Optuna would use a value outside of the range after a mere warning; its test of a value is private.
         is_value = drawn is not None and distribution._contains(distribution.to_internal_repr(drawn))
         if not is_value or defaults.setdefault(name, drawn) != drawn:
             torn.add(name)
@@ -160,6 +162,7 @@ def _make_distribution(request: HyperparameterRequest) -> BaseDistribution:
     if request.kind == "int":
         step = int(request.step or 1)
         low = int(request.low)
+        # Optuna cuts a `high` that no step reaches, and warns of it.
         return IntDistribution(low, low + (int(request.high) - low) // step * step, log=log, step=step)
     if request.step is None:
         return FloatDistribution(request.low, request.high, log=log)
@@ -170,6 +173,7 @@ def _count_steps(request: HyperparameterRequest) -> int:
     step = request.step or 1.0
     if request.sampling == "linear":
         return int((Decimal(str(request.high)) - Decimal(str(request.low))) // Decimal(str(step)))
+    # log(1000, 10) is 2.9999999999999996; KerasTuner adds the same 1e-8.
     return int(math.log(request.high / request.low, step) + 1e-8)
 
 

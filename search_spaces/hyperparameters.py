@@ -44,6 +44,7 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
 
         A hyperparameter that only a copy requests has its default: KerasTuner's `tunable=False` relies on that.
         """
+        # KerasTuner's `copy` makes a plain `HyperParameters`, which would forget the given values.
         other = TrialHyperParameters(self.given)
         known = keras_tuner.HyperParameters.from_config(self.get_config())
         other._hps, other._space, other.values = known._hps, known._space, known.values

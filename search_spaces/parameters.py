@@ -22,12 +22,16 @@ from search_spaces.values import Value, describe, format_value, is_number, is_sa
 from search_spaces.yaml_document import format_path
 
 RESERVED = ("extends", "drop", "constraints", "start_from")
+# Chosen: Optuna stores the whole list again with each trial.
 MAX_CHOICES = 1000
+# Optuna stores whole numbers as floats, in which each one up to here is exact.
 EXACT = 2**53
 _LARGEST = 1e150  # so that the quotient of two bounds is finite
+# All of these characters are valid in the name of a parameter in MLflow.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_./: -]{0,98}[A-Za-z0-9_])?")
 
 
+# An enum, because type checkers narrow to its member.
 class Unset(Enum):
     """Type of `UNSET`, a default that was not given, where null is a value."""
 
@@ -58,6 +62,7 @@ class Float:
     when: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
+        # Before `float`, which would turn true and text into numbers.
         _refuse(self.name, self.when, _find_numeric_faults(self))
         for key in ("low", "high", "step", "default"):
             value = getattr(self, key)
@@ -76,6 +81,7 @@ class Float:
             return None
         if self.log:
             return _count_log_steps(self.low, self.high, self.step) + 1
+        # In decimal digits, as the file has them: in floating point 0.7 // 0.1 is 6.
         return int((_to_decimal(self.high) - _to_decimal(self.low)) // _to_decimal(self.step)) + 1
 
     def get_value(self, index: int) -> float:
@@ -84,6 +90,7 @@ class Float:
         if index == 0:
             return self.low
         if self.log:
+            # Twelve digits leave the noise out: 1e-6 * 10**2 is 9.999999999999999e-05.
             return min(self.high, float(f"{self.low * self.step**index:.12g}"))
         return float(_to_decimal(self.low) + index * _to_decimal(self.step))
 
@@ -101,6 +108,7 @@ class Float:
         """Return whether the parameter can take `value`."""
         if not is_number(value) or not self.low <= value <= self.high:
             return False
+        # Not exactly: a value that Optuna drew went through floating point.
         return self.step is None or math.isclose(
             self.get_value(self.find_index(value)), value, rel_tol=1e-9, abs_tol=1e-300
         )
@@ -293,6 +301,7 @@ def _list_candidates(parameter: Parameter, tests: tuple[Condition, ...]) -> Iter
         else:
             yield from _list_near(parameter, anchor)
     if isinstance(parameter, Float) and parameter.step is None:
+        # Between two neighbouring marks no test changes its result, so one value stands for all.
         marks = [parameter.low, *(anchor for anchor in anchors if parameter.contains(anchor)), parameter.high]
         yield from ((one + other) / 2 for one, other in itertools.pairwise(marks))
 
@@ -300,6 +309,7 @@ def _list_candidates(parameter: Parameter, tests: tuple[Condition, ...]) -> Iter
 def _list_near(parameter: Float | Int, anchor: float) -> Iterator[Value]:
     bounded = min(max(anchor, parameter.low), parameter.high)
     index, last = parameter.find_index(bounded), (parameter.count or 1) - 1
+    # An anchor may lie between two values, and `find_index` may be one off.
     for step in range(-2, 3):
         if 0 <= index + step <= last:
             yield parameter.get_value(index + step)
@@ -311,6 +321,7 @@ def _refuse(name: object, when: object, faults: Iterable[Fault]) -> None:
         found.append(Fault(("when",), "expected a tuple of Conditions"))
     else:
         tests = [(condition.parent, condition.operator) for condition in when]
+        # `when` maps each comparison to one operand, so a second one could not be written.
         twice = next((test for test in tests if tests.count(test) > 1), None)
         if twice:
             found.append(Fault(("when", twice[0]), f'expected each comparison once, got "{twice[1]}" twice'))
@@ -345,6 +356,7 @@ def _find_range_faults(parameter: Float | Int) -> list[Fault]:
         return [Fault((), f"low < high must hold, got low={low}, high={high}{hint}")]
     if parameter.log and low <= 0:
         return [Fault(("low",), f"log needs low > 0, got low={low}; raise low, or remove log")]
+    # The quotient high / low must be finite.
     if parameter.log and low < 1 / _LARGEST:
         return [Fault(("low",), f"expected low of at least {1 / _LARGEST:g}, got {low}")]
     if step is None:
@@ -354,6 +366,7 @@ def _find_range_faults(parameter: Float | Int) -> list[Fault]:
             return [Fault(("step",), f"with log the step multiplies: expected a step above 1, got {step}")]
         if step > high / low:
             return [Fault(("step",), f"the step is larger than the range: {low} x {step} > {high}")]
+        # The number of steps is a quotient by log(step).
         return [Fault(("step",), "the step is too close to 1")] if math.log(step) < 1e-9 else []
     if step <= 0:
         return [Fault(("step",), f"expected a step above 0, got {step}")]
@@ -442,6 +455,7 @@ def _to_decimal(value: float) -> Decimal:
 
 
 def _count_log_steps(low: float, high: float, step: float) -> int:
+    # The quotient of two logarithms may fall just short of a whole number.
     return math.floor(math.log(high / low) / math.log(step) + 1e-9)
 
 
@@ -456,6 +470,7 @@ def _divide_evenly(points: int) -> tuple[float, ...]:
 
 
 def _interpolate(low: float, high: float, share: float, log: bool) -> float:
+    # `exp` and `log` would miss the ends by their rounding.
     if share in (0, 1):
         return high if share else low
     value = low * math.exp(share * math.log(high / low)) if log else low + share * (high - low)

@@ -49,6 +49,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "categorical": ("choices",),
     "fixed": ("value",),
 }
+# Keys and types as other tools name them, for hints alone.
 _OTHER_TOOLS: Mapping[str, str] = {
     **dict.fromkeys(("min", "min_value", "minimum", "lower"), "low"),
     **dict.fromkeys(("max", "max_value", "maximum", "upper"), "high"),
@@ -81,6 +82,7 @@ def parse_space(
         InputError: with every problem found.
     """
     if not document.get(at):
+        # An empty list, 0 or false is a slip, no space that was left out.
         if document.get(at) not in (None, {}):
             raise InputError(document.make_problem(at, f"expected a mapping, got {describe(document.get(at))}"))
         if family_space is None:
@@ -152,6 +154,7 @@ class _Builder:
                 self._add(made, found)
             for layer in self._make_layers(name, found, single):
                 self._add(made, _ParsedParameter(layer, found.entry))
+            # `Space` refuses so many; to make all the others would only take time.
             if len(made) > MAX_PARAMETERS:
                 break
         return made
@@ -290,6 +293,7 @@ class _Builder:
         return sound
 
     def _is_failed(self, name: str) -> bool:
+        # A layer is as invalid as the parameter that is repeated: units_3 for units.
         layered = re.fullmatch(r"(.+)_[0-9]+", name)
         return name in self._failed or (layered is not None and layered[1] in self._failed)
 
@@ -352,6 +356,7 @@ def _make_layer_conditions(when: tuple[Condition, ...], by: str, number: int, al
     """Return the conditions of one layer; those on parameters repeated alike are on the same layer's."""
     own = tuple(replace(test, parent=f"{test.parent}_{number}") if test.parent in alike else test for test in when)
     least = [test for test in own if test.parent == by and test.operator == ">="]
+    # A parameter may have each comparison with a parent once, so two `>=` become one.
     reached = max([number, *(test.operand[0] for test in least if is_number(test.operand[0]))])
     return (*(test for test in own if test not in least), Condition(by, ">=", (reached,)))
 

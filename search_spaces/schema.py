@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from search_spaces.parameters import EXACT, MAX_CHOICES
 
+# The limit in `search_spaces.parameters`.
 _LARGEST: Final = 1e150
 _VALUE: Final = {
     "type": ["number", "string", "boolean", "null"],
@@ -71,6 +72,7 @@ def make_space_schema() -> dict[str, Any]:
         "additionalProperties": {
             "description": "A parameter: a value (fixed), a list (choices), or a mapping.",
             "anyOf": [
+                # Without null, which more often is a forgotten value: `{value: null}` is a fixed null.
                 {**_VALUE, "type": ["number", "string", "boolean"], "description": "A fixed value."},
                 _CHOICES,
                 _make_number("float", "number"),
@@ -101,6 +103,7 @@ def _make_number(kind: str, json_type: str) -> dict[str, Any]:
     return {
         **_make_mapping(kind, keys, ("type", "low", "high")),
         "if": {"properties": {"log": {"const": True}}, "required": ["log"]},
+        # With `log` the step is a factor.
         "then": {"properties": {"low": {"exclusiveMinimum": 0}, "step": {"exclusiveMinimum": 1}}},
     }
 

@@ -46,8 +46,10 @@ __all__ = [
     "Value",
 ]
 
+# Chosen: the checks of conditions take a time that grows with the square of the parameters.
 MAX_PARAMETERS = 500
 MAX_CONSTRAINTS = 200
+# Chosen: nobody corrects more in one go.
 _MAX_FAULTS = 50
 
 
@@ -66,6 +68,7 @@ class Space:
     start_from: tuple[Mapping[str, Value], ...] = ()
 
     def __post_init__(self) -> None:
+        # The other checks find parameters by name, so the names come first.
         faults = _find_size_faults(self) or _find_name_faults(self.declared)
         if not faults:
             faults = [*_find_condition_faults(self.declared), *_find_constraint_faults(self), *_find_point_faults(self)]
@@ -97,6 +100,7 @@ class Space:
                 names.append(name)
                 if isinstance(parameter, Fixed):
                     known[name] = parameter.value
+                # Without a value its children stay inactive.
                 elif name in values:
                     known[name] = values[name]
         return tuple(names)
@@ -259,6 +263,7 @@ def _make_cycle_fault(declared: tuple[Parameter, ...], ordered: tuple[Parameter,
     name = next(parameter.name for parameter in declared if parameter.name not in placed)
     way = [name]
     while True:
+        # A parameter that is not placed has a parent that is not, so the way meets itself.
         name = next(test.parent for test in by_name[name].when if test.parent not in placed)
         if name in way:
             cycle = [*way[way.index(name) :], name]

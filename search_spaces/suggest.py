@@ -24,7 +24,9 @@ from search_spaces.space import Space
 from search_spaces.values import Value, is_number
 
 INDEX = "#idx"
+# Chosen, to end the search for an extreme that no point may reach.
 _TRIES = 20_000
+# A float's noise is 1e-16 of its size: with such a step still only 1e-9 of the step.
 _FINEST = Decimal("1e-7")
 _POINTS = 9
 _LONGEST_STEPS = 1000
@@ -171,6 +173,7 @@ def _generate_combinations(
         values_of: function for the values of a parameter, in the order of the tries.
         tries: number of values that are tried before the search ends.
     """
+    # A stack instead of recursion: a space may have 500 parameters.
     chosen: list[tuple[int, Iterator[Value]]] = []
     values: dict[str, Value] = {}
     position: int | None = 0

@@ -14,6 +14,7 @@ Value = float | int | str | bool | None
 Direction = Literal["minimize", "maximize"]
 """A direction of an objective, in Optuna's words."""
 
+# The line breaks by which ruamel counts lines; `str.splitlines` breaks at more characters.
 LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 

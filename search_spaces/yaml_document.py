@@ -11,6 +11,7 @@ from search_spaces.values import describe
 
 KeyPath = tuple[str | int, ...]
 
+# Chosen, far beyond any study file and far within Python's limit of recursion.
 MAX_DEPTH = 40
 
 
@@ -61,6 +62,7 @@ class Document:
         """Return the data at `path`."""
         found: Any = self.data
         for part in path:
+            # A range, so that no negative index finds anything.
             known = found if isinstance(found, dict) else range(len(found)) if isinstance(found, list) else ()
             if part not in known:
                 return default
@@ -127,6 +129,7 @@ def _copy_plain(value: object, file: str, path: KeyPath = ()) -> Any:
         return {key: _copy_plain(item, file, (*path, key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_copy_plain(item, file, (*path, index)) for index, item in enumerate(value)]
+    # Exact types: YAML's writer knows no subclass, such as NumPy's float64.
     if value is None or type(value) in (str, int, float, bool):
         return value
     message = f"expected a mapping, list, text, number, true, false or null, got {type(value).__name__}"

@@ -35,6 +35,7 @@ from search_spaces.yaml_document import MAX_DEPTH, Document, KeyPath, format_pat
 MAX_BYTES = 256_000
 MAX_ITEMS = 5_000
 
+# The core schema of YAML 1.2: ruamel finds types when it makes nodes, and events have text alone.
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL_FLOAT = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -55,6 +56,7 @@ def read_document(path: Path) -> Document:
     file = str(path)
     try:
         with path.open("rb") as stream:
+            # One byte more shows that the file is too large, without a read of all of it.
             raw = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{file}: there is no such file{_suggest_file(path)}") from None
@@ -68,6 +70,7 @@ def read_document(path: Path) -> Document:
             file, 1, 1, f"the file is larger than {MAX_BYTES // 1000} kB, which no study needs; is it the data?"
         )
     try:
+        # Editors on Windows write a byte order mark.
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8", "replace")
@@ -131,6 +134,7 @@ class _Builder:
 
     def build(self) -> Document:
         for count, event in enumerate(self._read_events()):
+            # An entry of a mapping is two events: its key and its value.
             if count > 2 * MAX_ITEMS:
                 raise self._make_error(event, f"there are more than {MAX_ITEMS} keys and items, which no study needs")
             self._take(event)
@@ -239,6 +243,7 @@ class _Builder:
             return _CONSTANTS[text]
         try:
             if _INT.fullmatch(text):
+                # `int(text, 0)` refuses leading zeros, which are decimal in YAML 1.2.
                 return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
             if _FLOAT.fullmatch(text):
                 return float(text)
@@ -266,6 +271,7 @@ class _Builder:
 
 
 def _reword(error: MarkedYAMLError) -> str:
+    # ruamel's errors have no codes, and its words are about the parser's states, not about what to change.
     problem = str(error.problem or "this is not valid YAML")
     if "cannot start any token" in problem and "\\t" in problem:
         return "a tab stands where spaces are expected; indent with spaces"
@@ -285,6 +291,7 @@ def _reword(error: MarkedYAMLError) -> str:
 def _find_json_error(text: str) -> json.JSONDecodeError | None:
     """Return the error of the text as JSON; None if it is JSON."""
     try:
+        # As floats, because Python refuses a whole number of more than 4,300 digits.
         json.loads(text, parse_int=float)
     except json.JSONDecodeError as error:
         return error

@@ -19,6 +19,7 @@ def to_yaml(data: object) -> str:
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it as None
     writer.width = 120
     writer.allow_unicode = True
+    # ruamel writes an alias for an object that occurs twice, and the reader refuses aliases.
     writer.representer.ignore_aliases = lambda _: True
     writer.representer.add_representer(float, _represent_float)
     writer.representer.add_representer(str, _represent_text)

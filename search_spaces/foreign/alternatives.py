@@ -13,6 +13,7 @@ from search_spaces.conditions import Condition
 from search_spaces.parameters import Parameter
 from search_spaces.yaml_document import KeyPath
 
+# Chosen: each parameter is compared with all others of its name.
 _MOST_ALIKE = 100
 _Note = Callable[[KeyPath, str], None]
 
@@ -61,6 +62,7 @@ def _join_conditions(one: tuple[Condition, ...], other: tuple[Condition, ...]) -
     if mine.keys() != theirs.keys():
         return None
     differing = [parent for parent in mine if mine[parent] != theirs[parent]]
+    # Lists of values for two parents would also allow mixtures of the two alternatives.
     if len(differing) > 1:
         return None
     joined = {parent: tuple(dict.fromkeys((*mine[parent], *theirs[parent]))) for parent in mine}
@@ -76,6 +78,7 @@ def _rename_variants(
     for name, alike in variants.items():
         renamed[name] = [(alike[0], alike[0])]
         for found in alike[1:]:
+            # One of these numbers is free: there is one more of them than names.
             number = next(number for number in range(2, len(taken) + 3) if f"{name}_{number}" not in taken)
             new = f"{name}_{number}"
             taken.add(new)

@@ -52,5 +52,6 @@ def steps_are_multiples(parameter: Float | Int) -> bool:
     return (
         parameter.step is not None
         and not parameter.log
+        # Through `str`: as binary fractions 0.3 is no multiple of 0.1.
         and Fraction(str(parameter.low)) % Fraction(str(parameter.step)) == 0
     )

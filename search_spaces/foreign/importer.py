@@ -21,6 +21,7 @@ from search_spaces.yaml_document import Document, KeyPath
 When = tuple[Condition, ...]
 
 _ODD = re.compile(r"[^A-Za-z0-9_./: -]")
+# A limit that also refuses infinity and NaN.
 _LARGEST = 1e300
 _MIDDLE = 1.96  # standard deviations to both sides hold 95 % of a normal distribution
 
@@ -186,6 +187,7 @@ class Reader:
     ) -> Parameter:
         """Return the parameter of a range; it is fixed where the range has one value."""
         low, high, log, step = values.low, values.high, values.log, values.step
+        # With `log` the step is a factor, and so is the distance between the ends.
         reach = (high / low if log and low > 0 else high - low) if step is not None else math.inf
         if low == high or (step is not None and 0 < reach < step):
             return Fixed(name, low, when)
@@ -211,6 +213,7 @@ class Reader:
             if whole:
                 low, high = math.ceil(low), math.floor(high)
             return self.make_range(name, path, Range(low, high, whole, log=True), when=when)
+        # Through `str`, so that 0.3 is three steps of 0.1.
         step, exact_low, exact_high = (Fraction(str(number)) for number in (q, low, high))
         first, last = math.ceil(exact_low / step) * step, math.floor(exact_high / step) * step
         if first > last:
@@ -229,6 +232,7 @@ class Reader:
         ends = [mu - _MIDDLE * sigma, mu + _MIDDLE * sigma]
         if log:
             ends = [self.compute_power(path, end) for end in ends]
+        # Six digits: these ends are an approximation, and more digits would look exact.
         low, high = (float(f"{end:.6g}") for end in ends)
         self.note(
             path, f"a normal distribution has no equivalent: {name} is even over its middle 95 %, {low} to {high}"
@@ -270,6 +274,7 @@ class Reader:
 
 def make_valid_name(written: str) -> str:
     """Return a name with every character replaced that parameter names cannot hold."""
+    # Stripped again after the cut to 100 characters, which may leave a separator at the end.
     name = _ODD.sub("_", written).strip(" ./:-")[:100].strip(" ./:-")
     return f"{name or 'parameter'}_" if name in ("", *RESERVED) else name
 
@@ -278,6 +283,7 @@ def parse_number(text: str) -> int | float | None:
     """Return the number that a text stands for, None if it is not a number."""
     for read in (int, float):
         try:
+            # Python also reads 1_000 as a number.
             return read(text) if "_" not in text and len(text) < 400 else None
         except ValueError:
             continue

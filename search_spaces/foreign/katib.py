@@ -110,6 +110,7 @@ def _read_range(reader: Reader, name: str, path: KeyPath, *, whole: bool) -> Par
     if distribution.endswith("ormal"):
         message = f"a normal distribution has no equivalent: {name} is even over its range"
         reader.note((*path, "distribution"), message + (", on a logarithmic scale" if log else ""))
+    # Katib's step is added, on every scale: 1 means no more than "whole numbers".
     if whole and step == 1:
         step = None
     if log and step is not None:

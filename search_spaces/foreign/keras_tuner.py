@@ -44,6 +44,7 @@ def read(document: Document) -> ImportResult:
     reader = Reader(document)
     path = (*_find_base(document), "space")
     declared = reader.read_items(path)
+    # First of all, because a condition's values have the type of its parent, which may follow.
     kinds: dict[str, str] = {}
     for item in declared:
         if isinstance(item, dict) and isinstance(item.get("config"), dict):
@@ -51,6 +52,7 @@ def read(document: Document) -> ImportResult:
     for index in range(len(declared)):
         reader.take((*path, index), partial(_read, reader, (*path, index), kinds))
     values = document.get((*_find_base(document), "values"))
+    # Only trial.json has a point that was tried; in other files the values are the defaults.
     return reader.make_result(values if "trial_id" in document.data and isinstance(values, dict) else None)
 
 
@@ -63,6 +65,7 @@ def write(space: Space) -> ExportResult:
     values: dict[str, Value] = {}
     for parameter in space.declared:
         if space.is_active(parameter, values):
+            # KerasTuner's default of a range is its lowest value, and of a choice its first.
             start = parameter.bounds[0]
             values[parameter.name] = getattr(parameter, "default", start) if has_default(parameter) else start
     known = {item["config"]["name"] for item in declared if item}
@@ -112,6 +115,7 @@ def _read_range(reader: Reader, path: KeyPath, name: str, when: When, *, whole: 
     if sampling == "reverse_log":
         reader.note((*path, "sampling"), f"reverse_log has no equivalent: {name} is drawn evenly from {low} to {high}")
         step = None
+    # KerasTuner gives an Int without a step a step of 1.
     if whole and sampling == "linear" and step == 1:
         step = None
     default, log = config.get("default"), sampling == "log"
@@ -167,6 +171,7 @@ def _write_parameter(
         kind = "Boolean" if set(map(format_value, parameter.choices)) == {"true", "false"} else "Choice"
         config |= {} if kind == "Boolean" and default is None else {"default": default}
         if kind == "Choice":
+            # KerasTuner refuses `ordered` for text.
             numeric = all(is_number(convert(choice)) for choice in parameter.choices)
             config |= {"values": [convert(choice) for choice in parameter.choices], "ordered": numeric}
     else:

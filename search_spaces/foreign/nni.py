@@ -139,6 +139,7 @@ def _read_range(reader: Reader, name: str, path: KeyPath, kind: str, when: When)
     if "normal" in kind:
         return reader.make_normal(name, path, first, second, log=log, q=rest[0] if rest else None, when=when)
     if kind == "randint":
+        # NNI's randint leaves its upper end out.
         low, upper = (int(reader.read_number((*path, index), whole=True)) for index in (0, 1))
         return reader.make_range(name, path, Range(low, upper - 1, whole=True), when=when)
     if not rest:
@@ -153,6 +154,7 @@ def _choose_nests(space: Space, losses: Losses) -> dict[str, Condition | None]:
     for parameter in space.declared:
         chosen = {test: space.parameters[test.parent] for test in parameter.when}
         listed = {test: len(parent.when) for test, parent in chosen.items() if isinstance(parent, Categorical)}
+        # A parent with more conditions stands deeper.
         nest = max(listed, key=listed.__getitem__, default=None)
         times = sum(nest.holds(choice) for choice in chosen[nest].bounds) * copies[nest.parent] if nest else 1
         if times > _MOST_COPIES:

@@ -109,10 +109,12 @@ def _read_range(reader: Reader, name: str, path: KeyPath, kind: str, q: float | 
     log, whole = "log" in kind, kind == "int_uniform"
     low, high = (reader.read_number((*path, key), whole=whole) for key in ("min", "max"))
     if log and not kind.endswith("_values"):
+        # Both ends between 0 and 1 are more likely learning rates or shares than exponents.
         if 0 < low < high <= 1:
             ends = f"{reader.compute_power(path, low)} to {reader.compute_power(path, high)}"
             message = f"min and max are exponents of e here, {ends}; was log_uniform_values meant?"
             reader.note((*path, "distribution"), message)
+        # inv_log_uniform is even in log(1/x), so the exponents change sign.
         low, high = (-high, -low) if kind == "inv_log_uniform" else (low, high)
         low, high = reader.compute_power(path, low), reader.compute_power(path, high)
     if q is not None:
@@ -127,6 +129,7 @@ def _infer_distribution(entry: Mapping[str, Any]) -> str | None:
         return "constant"
     if not {"min", "max"} <= entry.keys():
         return None
+    # As W&B does it.
     return "int_uniform" if all(isinstance(entry[key], int) for key in ("min", "max")) else "uniform"
 
 
