@@ -19,6 +19,7 @@ def check_address(spec: ServiceSpec) -> None:
     Raises:
         InputError: if other machines can reach the address, and neither the service nor a proxy uses TLS.
     """
+    # A token read on its way is as good as a login, so a warning would not be enough.
     if spec.host not in LOCAL and not _is_loopback(spec.host) and spec.tls is None and not spec.tls_in_front:
         raise InputError(
             f"{spec.host} can be reached from elsewhere, and tokens would cross the network in the clear: set `tls`, "
@@ -28,6 +29,7 @@ def check_address(spec: ServiceSpec) -> None:
 
 def make_url(spec: ServiceSpec) -> str:
     """Return the URL at which a client on this machine reaches a service, with a name that the service answers to."""
+    # Nobody can connect to 0.0.0.0 everywhere, and `Host: 0.0.0.0` is refused.
     name = _ANYWHERE.get(spec.host, spec.host)
     host = f"[{name}]" if ":" in name else name
     return f"{'https' if spec.tls else 'http'}://{host}:{spec.port}"
@@ -35,6 +37,7 @@ def make_url(spec: ServiceSpec) -> str:
 
 def list_hosts(spec: ServiceSpec) -> set[str]:
     """Return the names and addresses that the service answers to."""
+    # A service that listens everywhere knows no name of its machine but those that the operator lists.
     return {*LOCAL, *spec.hosts, *(() if spec.host in _ANYWHERE else (spec.host,))}
 
 
@@ -45,6 +48,7 @@ def find_mlflow_url(spec: ServiceSpec, tracking_uri: str) -> str:
     """
     if not tracking_uri:
         return ""
+    # The URL is shown to everybody with a token.
     return spec.mlflow_url or str(httpx.URL(tracking_uri).copy_with(userinfo=b""))
 
 

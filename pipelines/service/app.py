@@ -39,10 +39,12 @@ def make_app(studies: StudyService, models: ModelService, streams: StreamLimit, 
         title="kerastudy",
         version=version,
         description="Submit studies, watch their trials, export the best model.",
+        # FastAPI's pages would load scripts from a content network; `patch_fastapi` below replaces them.
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         responses=RESPONSES,
+        # Its defence is against forged requests of web pages; `SecurityMiddleware` refuses those on every route.
         strict_content_type=False,
     )
     add_error_handlers(app)

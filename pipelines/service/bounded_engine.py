@@ -25,6 +25,7 @@ class BoundedEngine(LocalEngine):
         self._deadline = time.monotonic() + limit_s
         self._stopped = stopped
 
+    # The one method that every wait for a job calls, several times a second: no further thread has to watch the clock.
     def events(self, timeout_s: float) -> Sequence[Event]:
         """Return what happened, waiting up to `timeout_s` for the first event.
 

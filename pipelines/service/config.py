@@ -95,6 +95,7 @@ def read_config(file: Path | None, home: Path) -> ServiceSpec:
         InputError: with every problem of the file.
     """
     if file is None:
+        # A file that was named must exist, and the one in the home need not.
         file = home / FILE_NAME
         if not file.exists():
             return ServiceSpec()
@@ -120,6 +121,7 @@ def _find_missing_files(document: Document, spec: ServiceSpec) -> list[Problem]:
             problems.append(document.make_problem(("data", index), message))
     for index, reference in enumerate(spec.code):
         try:
+            # Checked at the start, not at a study's submission: its submitter could do nothing about it.
             split_reference(reference, Path("/"), "code")
         except InputError as error:
             problems.append(document.make_problem(("code", index), error.problems[0].message))

@@ -12,11 +12,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipelines.service.config import ServiceSpec
 
-_HEADERS_S = 10.0
-_IDLE_S = 30
-_SHUTDOWN_S = 5
-_MAX_CONNECTIONS = 1000
-_MAX_HEADER_BYTES = 32 * 1024
+_HEADERS_S = 10.0  # headers fit into a few packets; without a limit, idle connections use up all that are allowed
+_IDLE_S = 30  # seconds between two requests of one connection
+_SHUTDOWN_S = 5  # seconds for requests to end; streams and exports are ended before
+_MAX_CONNECTIONS = 1000  # chosen; uvicorn answers 503 above it
+_MAX_HEADER_BYTES = 32 * 1024  # twice h11's default: cookies of other services on this host are sent along
 
 
 def make_uvicorn_config(app: Any, spec: ServiceSpec) -> uvicorn.Config:
@@ -25,10 +25,13 @@ def make_uvicorn_config(app: Any, spec: ServiceSpec) -> uvicorn.Config:
         app,
         host=spec.host,
         port=spec.port,
+        # A class and not "auto", which would take httptools where it is installed, without these limits.
         http=HeaderTimeoutProtocol,
         ws="none",
+        # The application starts nothing; `service.server` starts and ends what it needs.
         lifespan="off",
         log_config=None,
+        # Monitors poll, and would fill the log.
         access_log=False,
         server_header=False,
         # Of a proxy in front only the scheme would matter, and nothing here depends on it.
@@ -67,6 +70,7 @@ class HeaderTimeoutProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _start_timer(self) -> None:
+        # Closed without an answer: a client that sends a header a byte at a time does not wait for one.
         self._timer = self.loop.call_later(_HEADERS_S, self.transport.abort)
 
     def _stop_timer(self) -> None:
@@ -92,10 +96,12 @@ class ServiceServer(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         """Start to listen."""
         await super().startup(sockets)
+        # False if the address is taken: then no token is made and nothing is printed.
         if self.started:
             self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start the shutdown."""
+        # Before uvicorn's, which waits for open requests: a followed log ends only here.
         self._on_exit()
         super().handle_exit(sig, frame)

@@ -18,6 +18,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 def render_metrics(store: Store, home: Home) -> bytes:
     """Return the counts in Prometheus's text format."""
+    # The package's global registry would keep the labels of studies that have ended.
     registry = CollectorRegistry()
     queue = StudyQueue(store)
     studies = Gauge("kerastudy_studies", "Studies by state.", ["state"], registry=registry)
@@ -25,6 +26,7 @@ def render_metrics(store: Store, home: Home) -> bytes:
         studies.labels(state).set(count)
     trials = Gauge("kerastudy_trials", "Trials of running studies by state.", ["study", "state"], registry=registry)
     reader = StudyReader(home, store)
+    # Running ones only: a label for each study ever run would grow without end.
     for record in queue.list(states=("running",)):
         for state, count in reader.read_study(record.name).trials.items():
             trials.labels(record.name, state).set(count)

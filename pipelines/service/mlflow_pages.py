@@ -48,6 +48,7 @@ class MlflowPages:
             httpx.HTTPError: if it does not answer at all.
         """
         name = path.removeprefix(PAGES).rstrip("/")
+        # In a thread: a query of the store would hold up all other requests.
         experiment, study = await anyio.to_thread.run_sync(self._reader.locate_in_mlflow, name)
         answer = await self._client.get(_ASK, params={"experiment_name": experiment})
         if answer.status_code == 404:
@@ -64,6 +65,7 @@ class MlflowPages:
 def make_external_client(address: str, environ: Mapping[str, str] = os.environ) -> httpx.AsyncClient:
     """Return an HTTP client of an MLflow server elsewhere, with the password or token of MLflow's client."""
     user, password, token = (environ.get(name, "") for name in _ENV)
+    # As MLflow's client does: a user's name wins over a token.
     headers = {"Authorization": f"Bearer {token}"} if token and not user else {}
     auth = httpx.BasicAuth(user, password) if user else None
     return httpx.AsyncClient(base_url=address, headers=headers, auth=auth, timeout=30.0)

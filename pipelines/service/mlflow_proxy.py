@@ -19,11 +19,13 @@ from search_spaces.errors import KerastudyError, UnknownError
 from tracking.store.tokens import Token
 
 _NO_ANSWER = "MLflow does not answer"
-_PATIENCE = httpx.Timeout(120.0, connect=5.0)
+_PATIENCE = httpx.Timeout(120.0, connect=5.0)  # MLflow takes seconds to order 10,000 runs by a metric
 _CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+# Headers of one connection (RFC 9110, 7.6.1), which a proxy must not forward.
 _OF_ONE_CONNECTION = frozenset(
     b"connection,keep-alive,proxy-authenticate,proxy-authorization,te,trailer,transfer-encoding,upgrade".split(b",")
 )
+# MLflow needs neither the token nor the browser's origin, which was checked before and is foreign to its socket.
 _NOT_PASSED_ON = _OF_ONE_CONNECTION | {b"host", b"authorization", b"origin", b"cookie", b"content-length"}
 _NOT_PASSED_BACK = _OF_ONE_CONNECTION | {b"date", b"server", b"set-cookie"}
 
@@ -44,6 +46,7 @@ class MlflowProxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request, and its answer back."""
+        # First: these pages also exist where this service runs no MLflow.
         if self._pages is not None and scope["path"].startswith(PAGES):
             await _redirect_to_page(self._pages, scope["path"], send)
             return
@@ -62,14 +65,17 @@ class MlflowProxy:
         headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _NOT_PASSED_ON]
         length = [(name, value) for name, value in scope["headers"] if name.lower() == b"content-length"]
         has_body = bool(length) or any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"])
+        # Not decoded: MLflow decodes it once, and so sees the path that the list of routes was compared with.
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         request = client.build_request(
             scope["method"],
+            # Absolute: joined to the client's base, the path would get the prefix twice.
             httpx.URL("http://localhost").copy_with(raw_path=target),
             headers=[*headers, *length],
             content=_stream_body(receive) if has_body else None,
         )
         try:
+            # Streamed: an artifact may be larger than memory.
             answer = await client.send(request, stream=True)
         except httpx.HTTPError:
             await _send_problem(send, 503, f"{_NO_ANSWER}; the service starts it again")
@@ -77,15 +83,18 @@ class MlflowProxy:
         try:
             kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _NOT_PASSED_BACK]
             await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
+            # Raw: the header of the compression is forwarded too.
             async for chunk in answer.aiter_raw():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
+            # Also when the client has gone: otherwise the pool of connections runs out.
             await answer.aclose()
 
 
 def make_socket_client(socket: Path) -> httpx.AsyncClient:
     """Return an HTTP client of the MLflow that listens on a socket."""
+    # A socket of the file system has a folder's rights; a port on loopback is open to every user of the machine.
     transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=_CONNECTIONS)
     return httpx.AsyncClient(transport=transport, base_url=f"http://localhost{MLFLOW}", timeout=_PATIENCE)
 
@@ -103,6 +112,7 @@ async def _redirect_to_page(pages: MlflowPages, path: str, send: Send) -> None:
 
 
 async def _send_redirect(send: Send, location: str) -> None:
+    # Not to be stored: in a rebuilt MLflow, the experiment has another number.
     headers = [(b"location", location.encode()), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": 307, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
@@ -134,6 +144,7 @@ async def _send_problem(send: Send, status: int, detail: str) -> None:
     body = encode_problem_detail(status, detail)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     if status == 503:
+        # The service starts MLflow again within seconds.
         headers.append((b"retry-after", b"3"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

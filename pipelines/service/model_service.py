@@ -25,8 +25,8 @@ from pipelines.workspace.home import Home
 from tracking.store.database import Store
 from tracking.store.tokens import Token
 
-_MAX_AT_ONCE = 2
-_LIMIT_S = 1800.0
+_MAX_AT_ONCE = 2  # each loads TensorFlow and a model; studies train on the same machine
+_LIMIT_S = 1800.0  # chosen: a large model in all formats takes minutes
 
 
 class ModelService:
@@ -77,6 +77,7 @@ class ModelService:
             TooMuchError: if too many exports run.
             KerastudyError: if MLflow does not answer, or at the time limit.
         """
+        # Two owners: the name under which the study registers may be another submitter's, and others deploy from it.
         self._ownership.require_study(study, token)
         check_alias(alias)
         self._ownership.require_registered_model(self._reader.load_study(study).registered_name, token)
@@ -87,6 +88,7 @@ class ModelService:
     @contextmanager
     def _acquire_slot(self) -> Iterator[None]:
         """Count one request, up to the end of its download: archives are as large as models."""
+        # Refused, not queued: a waiting request would hold a thread that short requests need.
         if not self._slots.acquire(blocking=False):
             raise TooMuchError(f"{_MAX_AT_ONCE} exports run already: send the request again in a while")
         try:
@@ -105,6 +107,7 @@ class ModelService:
         finally:
             with self._lock:
                 self._engines -= 1
+                # Under the lock: another engine may be starting with this server.
                 if self._engines == 0:
                     stop_servers()
 
@@ -112,6 +115,7 @@ class ModelService:
 def _archive(folder: Path) -> Path:
     """Replace a folder by a ZIP archive beside it and return the archive."""
     archive = folder.with_name(f"{folder.name}.zip")
+    # On disk and not in memory: a model may be gigabytes.
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for each in sorted(path for path in folder.rglob("*") if path.is_file()):
             file.write(each, Path(folder.name) / each.relative_to(folder))

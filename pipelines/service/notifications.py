@@ -28,11 +28,11 @@ from tracking.store.database import Store, now_ms
 from tracking.store.submissions import Submission, Submissions
 
 SIGNATURE = "X-Kerastudy-Signature"
-_ATTEMPTS = 5
+_ATTEMPTS = 5  # with pauses of 1, 2, 4 and 8 seconds
 _TIMEOUT_S = 10.0
-_COMMAND_S = 60.0
+_COMMAND_S = 60.0  # a command that hangs would hold up all later notifications
 _LOOK_EVERY_S = 1.0
-_STALE_MS = 86_400_000
+_STALE_MS = 86_400_000  # a day: after a long stop of the service, nobody needs last week's news
 _OF_STATE: Mapping[str, NotificationKind] = {"finished": "finished", "failed": "failed"}
 _log = logging.getLogger("kerastudy.service")
 
@@ -70,6 +70,7 @@ class Notifier:
                     return
                 if (notification := _make_notification(submission, event)) is not None:
                     self._send(notification)
+                # After sending: a kill in between sends it twice, the other way round it would be lost.
                 self._submissions.record_notified(submission.study, event.id)
 
     def _run(self) -> None:
@@ -91,11 +92,13 @@ class Notifier:
                 stop=stop_after_attempt(_ATTEMPTS),
                 wait=wait_exponential(max=30.0),
                 retry=retry_if_exception_type(_DeliveryError),
+                # tenacity's sleep cannot be ended by `stop`.
                 sleep=self._sleep,
             )
             try:
                 tries(_send_to, receiver, json.dumps(notification).encode())
             except RetryError as error:
+                # Dropped, so that one dead receiver does not hold up the others for ever.
                 why = error.last_attempt.exception()
                 _log.warning(
                     "the notification %s of %s was dropped: %s", notification["kind"], notification["study"], why
@@ -118,8 +121,11 @@ def _send_to(receiver: NotifySpec, body: bytes) -> None:
     try:
         if receiver.webhook is not None:
             headers = {"Content-Type": "application/json", **_sign(receiver.secret_file, body)}
+            # No redirects, which is httpx's default: they could lead the body to an internal address.
             httpx.post(receiver.webhook, content=body, headers=headers, timeout=_TIMEOUT_S).raise_for_status()
         elif receiver.command is not None:
+            # A list and no shell, and the names of studies on standard input: nothing of theirs is ever parsed as a
+            # command.
             subprocess.run(receiver.command, input=body, timeout=_COMMAND_S, check=True, capture_output=True)
     except (httpx.HTTPError, OSError, subprocess.SubprocessError) as error:
         raise _DeliveryError(str(error)) from error
@@ -129,5 +135,7 @@ def _sign(secret_file: str | None, body: bytes) -> dict[str, str]:
     """Return the header that proves the sender and the time: `t=SECONDS,v1=HEX` over `SECONDS.BODY`."""
     if secret_file is None:
         return {}
+    # Read each time, so that a changed secret needs no restart; editors end a file with a line feed.
     secret, at = Path(secret_file).read_bytes().strip(), str(int(time.time()))
+    # The time is signed too, so that a receiver can refuse an old notification that is sent again.
     return {SIGNATURE: f"t={at},v1={hmac.new(secret, at.encode() + b'.' + body, hashlib.sha256).hexdigest()}"}

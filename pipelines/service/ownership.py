@@ -28,8 +28,10 @@ class Ownership:
             ForbiddenError: if it belongs to another submitter and the token is not an admin's.
         """
         require_scope(token, "submit")
+        # For its error: an unknown study is reported as unknown, and not as somebody else's.
         self._queue.get(name)
         submission = self._submissions.find(name)
+        # A study of `kerastudy run` has no submission, and so no owner but the operator.
         owner = submission.submitter if submission else ""
         if owner != token.name and not token.has_scope("admin"):
             whose = f"a study of {owner}" if owner else "not a study of this service's submitters"
@@ -42,6 +44,7 @@ class Ownership:
             ForbiddenError: if it belongs to another submitter and the token is not an admin's.
         """
         with self._store.read() as connection:
+            # The first study that registered under a name stands for its owner; see `StudyService.submit`.
             first = find_registered_name(connection, name)
             owner = None if first is None else self.find_other_owner(first, token, connection)
         if owner is not None:

@@ -23,7 +23,7 @@ UPLOADS = "uploads"
 """First part of an uploaded file's path in a study: `uploads/<name>`."""
 
 _SOURCES = ("source", "validation_source", "test_source")
-_MAX_LISTED = 100
+_MAX_LISTED = 100  # names that are compared for the nearest one
 
 
 def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Document:
@@ -46,6 +46,7 @@ def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Docum
     ]
     if problems:
         raise InputError(problems)
+    # The caller's document stays as it was written.
     data = copy.deepcopy(document.data)
     for keys, path in changed:
         part: Any = data if len(keys) == 1 else data[str(keys[0])]
@@ -82,8 +83,10 @@ def _resolve_allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Pa
 
 def _resolve_code(written: str, allowed: Sequence[str]) -> str:
     """Return the entry of the list that is named: in full, or by the end of its path."""
+    # With the slash: `evil.py:build` must not match the entry `/code/not-evil.py:build`.
     meant = [entry for entry in allowed if entry == written or entry.endswith(f"/{written}")]
     if len(meant) == 1:
+        # The entry and never what was written: relative to the home, that could be another file.
         return meant[0]
     known = [entry.rpartition("/")[2] for entry in allowed]
     message = f"{written} is not on this service's list of code; {suggest_choice(written, known)}"
@@ -101,9 +104,12 @@ def _resolve_data(written: str, spec: ServiceSpec, uploads: Path) -> str:
     for place, root in places:
         try:
             path = place.resolve()
+            # Compared after links and `..` are resolved: a link in a data folder may point to /etc. The root is no data
+            # set.
             if path.is_relative_to(root) and path != root and path.exists():
                 return str(path)
         except (OSError, ValueError):  # an impossible file name
             continue
+    # Only what lies at the top of the data folders is ever named: an answer must not map the disk.
     near = [entry.name for root in roots for entry in sorted(root.iterdir())[:_MAX_LISTED] if entry.name[:1] != "."]
     raise InputError(f"this service has no data called {written}; {suggest_choice(written, near)}")

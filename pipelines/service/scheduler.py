@@ -61,6 +61,7 @@ def choose_next_study(
         last_started_ms: when a submitter's latest study was begun.
     """
     studies = Counter(each.submitter for each in running)
+    # Passed over, not waited for: a submitter at the limit must not hold up the others.
     left = {submitter: _count_remaining_trials(quota, submitter, running) for submitter, quota in quotas.items()}
     ready = [each for each in waiting if left.get(each.submitter, 1) > 0]
     if not ready:
@@ -85,6 +86,7 @@ def order_waiting(
     for each in sorted(waiting, key=lambda each: (each.submitted_ms, each.study), reverse=True):
         queues.setdefault((each.submitter, each.priority), []).append(each)
     # The first study of each submitter in each priority. Its rank is out of date once the submitter has had a turn.
+    # A heap: sorting all waiting studies again after each turn would be quadratic.
     heads = [(_rank(queue[-1], studies, started), key) for key, queue in queues.items()]
     heapq.heapify(heads)
     ordered = []
@@ -96,6 +98,7 @@ def order_waiting(
             continue
         chosen = queue.pop()
         ordered.append(chosen.study)
+        # Starts that are imagined one after the other, each later than all real ones.
         now += 1
         started[chosen.submitter] = now
         if queue:
@@ -113,4 +116,5 @@ def _rank(
 
 def _count_remaining_trials(quota: int, submitter: str, running: Sequence[RunningStudy]) -> int:
     used = [each.trials_at_once for each in running if each.submitter == submitter]
+    # A running study without a number may use all of the quota.
     return 0 if None in used else quota - sum(trials for trials in used if trials is not None)

@@ -31,16 +31,17 @@ MLFLOW = "/mlflow"
 OPEN = ("/", "/healthz", "/openapi.json", "/docs")
 """Paths without a token: the health of the service, and the description of its routes."""
 
-_MAX_BYTES = 1 << 20
-_MAX_MLFLOW_BYTES = 1 << 30
-_CHUNK_S = 20.0
-_LONGEST_BODY_S = 60.0
-_CHECKS_AT_ONCE = 20
+_MAX_BYTES = 1 << 20  # a study file has 256 kB at most
+_MAX_MLFLOW_BYTES = 1 << 30  # an admin's artifact may be a model
+_CHUNK_S = 20.0  # a part that takes longer is an idle connection
+_LONGEST_BODY_S = 60.0  # for small bodies: a byte every 19 seconds would last for months otherwise
+_CHECKS_AT_ONCE = 20  # threads of their own pool, since exports may hold all of the shared one
 _HOST = re.compile(r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
+# Not for MLflow's pages: their scripts may be cached, and MLflow sends its `X-Frame-Options`.
 _HEADERS_OF_OURS = (
     (b"cache-control", b"no-store"),
     (b"x-frame-options", b"DENY"),
@@ -72,6 +73,7 @@ class SecurityMiddleware:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
+            # No route has a WebSocket, and a page of another site can open one without a preflight request.
             await send({"type": "websocket.close", "code": 1008})
             return
         answer = _SecuredResponse(send, scope["path"])
@@ -80,6 +82,7 @@ class SecurityMiddleware:
             await answer.send_problem(*refused)
             return
         if not _is_open(scope["path"]):
+            # After the refusals above, which cost no query of the store.
             token = await self._check_token(scope["path"], headers.get("authorization", ""))
             if token is None:
                 await answer.send_unauthorized()
@@ -96,15 +99,19 @@ class SecurityMiddleware:
 
     def _find_refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Return status and reason of a refusal that depends on no token; None for a request that may pass."""
+        # Against DNS rebinding: a page whose name suddenly leads to this address counts as same-origin in its browser.
         if _parse_host_name(headers.get("host", "")) not in self._hosts:
             return 421, "this service does not answer to that host; its operator can add it to `hosts`"
         origin = headers.get("origin")
+        # Browsers send it with all requests of scripts and forms that change something; other clients need not.
         if origin is not None and _parse_host_name(urlsplit(origin).netloc) not in self._hosts:
             return 403, "requests from pages of other sites are refused"
+        # A link from a mail or a chat to a page of the service is welcome; its answer goes to no script.
         goes_there = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site") == "cross-site" and not goes_there:
             return 403, "requests from pages of other sites are refused"
         length, limit = headers.get("content-length"), self._find_body_limit(scope)
+        # `int` raises for more than 4,300 digits. A body without a length is counted as it arrives.
         if length is not None and (not length.isdecimal() or len(length) > 18 or int(length) > limit):
             return 413, f"the body is larger than the {limit:,} bytes that are allowed here"
         return None
@@ -116,6 +123,7 @@ class SecurityMiddleware:
         return _MAX_MLFLOW_BYTES if _is_mlflow(path) else _MAX_BYTES
 
     async def _check_token(self, path: str, authorization: str) -> Token | None:
+        # Basic only for MLflow: browsers repeat it on their own, so a foreign page could use it for the API.
         kind, _, written = authorization.partition(" ")
         if kind.lower() == "basic" and _is_mlflow(path):  # the only login that every browser has
             written = _decode_password(written)
@@ -137,6 +145,7 @@ class _LimitedBody:
 
     async def receive(self) -> Message:
         """Return the next part."""
+        # No time limit: Starlette waits here for hours for the client of a stream to leave.
         if self._is_whole:  # only the end of the connection can follow
             return await self._receive()
         try:
@@ -147,6 +156,7 @@ class _LimitedBody:
         self._is_whole = not message.get("more_body", False)
         if self._size > self._limit:
             raise await self._refuse(413, f"the body is larger than the {self._limit:,} bytes that are allowed here")
+        # An upload may take hours on a slow line, as long as parts arrive.
         is_small = self._limit <= _MAX_BYTES
         if is_small and not self._is_whole and time.monotonic() - self._began > _LONGEST_BODY_S:
             raise await self._refuse(408, "the body did not arrive in time")
@@ -177,6 +187,7 @@ class _SecuredResponse:
         """Send a part of the answer, unless the middleware has answered already."""
         if self.is_given:
             return
+        # Headers of the application win, such as MLflow's for its scripts.
         if message["type"] == "http.response.start":
             self.has_begun = True
             present = {name.lower() for name, _ in message.get("headers", ())}
@@ -205,6 +216,7 @@ def _read_headers(scope: Scope) -> dict[str, str]:
     """Return the headers by name; one that occurs twice gets an invalid value."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
+        # Of two values, a proxy in front may read one and this service the other.
         key = name.decode("latin-1").lower()
         found[key] = value.decode("latin-1") if key not in found else "\0"
     return found
@@ -214,6 +226,7 @@ def _parse_host_name(host: str) -> str:
     """Return the host name in `name:port`; empty where it is invalid."""
     found = _HOST.match(host)
     rest = host[found.end() :] if found else ""
+    # Whole: "localhost@evil" and "localhost.evil" must not pass as localhost.
     if found is None or (rest and not re.fullmatch(r":\d{1,5}", rest)):
         return ""
     return found[0].lower().strip("[]")
@@ -221,6 +234,7 @@ def _parse_host_name(host: str) -> str:
 
 def _decode_password(written: str) -> str:
     try:
+        # The name before the colon is free; only the token counts.
         return base64.b64decode(written, validate=True).decode().partition(":")[2]
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return ""

@@ -37,7 +37,7 @@ from tracking.store.tokens import Tokens
 
 FIRST_TOKEN = "admin"
 
-_STEP_S = 0.5
+_STEP_S = 0.5  # a submitted study starts within this time; a step is a few queries
 _RETRY_S = 5.0
 _log = logging.getLogger("kerastudy.service")
 
@@ -56,6 +56,7 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
     """
     check_address(spec)
     with ExitStack() as stack:
+        # Before the store is opened: a second service would start the same studies again.
         stack.enter_context(_lock_home(home))
         store = stack.enter_context(Store.open(home.store))
         supervisors = SupervisorPool(home, store, spec.studies, spec.workers)
@@ -83,6 +84,7 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
 
         def print_start() -> None:
             _print_addresses(home, spec, mlflow_url, print_line)
+            # Only once the service listens: a wrong port must not use up the one chance to see a token.
             _create_first_token(home, Tokens(store), spec, print_line)
             print_line("Ctrl-C ends it; running studies go on after the next start.")
 
@@ -104,6 +106,7 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
 def _lock_home(home: Home) -> Iterator[None]:
     """Hold the home's lock, so that no second service serves it."""
     home.folder.mkdir(parents=True, exist_ok=True)
+    # "a+" keeps the number of the process that holds the lock. The system drops the lock at a kill.
     with (home.folder / "service.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,6 +154,7 @@ class _UpkeepThread:
     def stop(self) -> None:
         """Put running studies back into the queue and end MLflow's UI."""
         self._stopped.set()
+        # First, or a step could start a study that nobody ends.
         self._thread.join()
         self._supervisors.stop()
         if self._mlflow is not None:
@@ -164,6 +168,7 @@ class _UpkeepThread:
                     self._mlflow.ensure_running()
             except Exception:  # a store that is away comes back
                 _log.exception("a round of the service failed; the next one follows")
+                # An outage would otherwise fill the log with two tracebacks a second.
                 self._stopped.wait(_RETRY_S)
             self._stopped.wait(_STEP_S)
 
@@ -196,6 +201,7 @@ def _create_first_token(home: Home, tokens: Tokens, spec: ServiceSpec, print_lin
     if tokens.list():
         return
     file = home.folder / f"{FIRST_TOKEN}.token"
+    # A kill before the next line loses it; `kerastudy --home FOLDER token create` makes another.
     token = tokens.create(FIRST_TOKEN, "admin")
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
         opened.write(f"{token}\n")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from pipelines.service.errors import TooMuchError
 
-_MAX_STREAMS = 200
+_MAX_STREAMS = 200  # of 1,000 connections, so that short requests always find one
 
 
 class StreamLimit:
@@ -40,6 +40,7 @@ class StreamLimit:
         Raises:
             TooMuchError: if too many are open.
         """
+        # Again: since the route's check, others may have begun.
         self.check_capacity()
         self._count += 1
         try:

@@ -74,10 +74,14 @@ class StudyService:
             raise InputError(
                 f"priority: expected a whole number from -{_MAX_PRIORITY} to {_MAX_PRIORITY}, got {priority}"
             )
+        # Of what was written, before paths are resolved: a key stands for a request and not for its meaning here.
         request = hashlib.sha256(repr((document.data, priority)).encode()).hexdigest()
+        # Outside of the transaction, which locks the store for every supervisor: reading files takes long.
         study = self._check_document(document)
+        # One transaction for key, owner and names: of fifty equal requests at once, one makes the study.
         with self._store.write() as connection:
             if key is not None and (known := self._submissions.find_request(token.name, key, connection)) is not None:
+                # Silence would leave a client believing that its second study runs.
                 if known.digest != request:
                     raise ConflictError(f'the idempotency key "{key}" was used for another request: choose another one')
                 return known.study, False
@@ -97,6 +101,7 @@ class StudyService:
             self._submissions.put(study.name, token.name, priority, connection)
             if key is not None:
                 self._submissions.store_request(token.name, key, Request(request, study.name), connection)
+        # After the commit: until then another request could store the old order again.
         self._supervisors.forget_order()
         return study.name, is_new
 
@@ -110,6 +115,7 @@ class StudyService:
         if any(problem.path.startswith("space.extends") for problem in refused):
             raise InputError(refused)  # further checks would read what it extends
         try:
+            # Without code once a path was refused: whether a file exists elsewhere is not shown.
             study = check_document(document, self._home.folder, with_code=not refused)
         except InputError as error:
             raise InputError([*refused, *error.problems]) from None
@@ -148,6 +154,7 @@ class StudyService:
         # A study that was cut off is still stored as running: the process that was killed could not change it.
         stored = {"running" if state == "interrupted" else state for state in states}
         found: list[ListedStudy] = []
+        # One more than shown: with it there is a next page. With filters, how many rows are needed is unknown.
         chunk = limit + 1 if submitter is None and not states else MAX_IN_A_PAGE
         while True:
             records = self._queue.list(states=stored, after=after, limit=chunk)
@@ -176,6 +183,7 @@ class StudyService:
         place = None
         if submission is not None and view.state in ("queued", "interrupted"):
             waiting = self._supervisors.list_waiting()
+            # None in the moment between a turn and the claim by its supervisor.
             place = waiting.index(name) + 1 if name in waiting else None
         of_service = {"submitter": submission.submitter, "priority": submission.priority} if submission else {}
         page = f"{PAGES}{name}" if self._spec.mlflow or find_external_server(self._home.folder, os.environ) else ""
@@ -213,6 +221,7 @@ class StudyService:
             KerastudyError: if the process that works on it does not answer, or the study cannot be cancelled.
         """
         self._ownership.require_study(name, token)
+        # A process that has not claimed the study yet would start it after it was paused.
         self._supervisors.withdraw(name)
         self._supervisors.forget_order()
         if (status := control.request_control(self._home, name, control_request)) is not None:
@@ -230,6 +239,7 @@ class StudyService:
             ForbiddenError: if it belongs to another submitter.
         """
         self._ownership.require_study(name, token)
+        # For its errors: the study is loaded again by its supervisor.
         control.load_resumable(self._home, name)
         record = self._queue.get(name)
         if record.state == "finished":
@@ -238,6 +248,8 @@ class StudyService:
             return control.StudyStatus(name, record.state, record.reason)
         with self._store.write() as connection:
             before = self._submissions.find(name, connection)
+            # A study of `kerastudy run` gets a submission here: no service starts one without. Others keep their
+            # submitter.
             self._submissions.put(name, token.name, before.priority if before else 0, connection)
             self._queue.set_state(name, "queued", connection=connection)
         self._supervisors.forget_order()

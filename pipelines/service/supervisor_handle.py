@@ -17,6 +17,7 @@ from pipelines.service.supervisor_messages import (
 )
 
 # Not `-m`: workers import the main module of the process that starts them, and this one takes a second to import.
+# -P: a file in the current folder that is called like a library must not be imported.
 _COMMAND = [sys.executable, "-P", "-c", "from pipelines.service.supervisor_process import main; main()"]
 LOG_FILE = "supervisor.log"
 
@@ -73,6 +74,7 @@ class SupervisorHandle:
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end of the process; return whether it came in time."""
         try:
+            # The deadline of several processes may have passed, and one that has ended must still be collected.
             self._process.wait(max(0.1, timeout_s))
         except subprocess.TimeoutExpired:
             return False

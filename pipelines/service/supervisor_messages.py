@@ -66,6 +66,7 @@ class SupervisorFailure:
     @classmethod
     def from_error(cls, error: BaseException) -> SupervisorFailure:
         """Return the failure that an exception stands for."""
+        # Names and not pickled exceptions: the file outlives the version of kerastudy that wrote it.
         kinds: dict[type[BaseException], FailureKind] = {
             ConflictError: "conflict",
             InputError: "input",
@@ -121,6 +122,7 @@ def take_failure(study_folder: Path) -> SupervisorFailure | None:
     file = study_folder / _FILE
     try:
         content = file.read_bytes()
+        # Read once: the next failure must not be mistaken for this one.
         file.unlink()
         return _failure.validate_json(content)
     except (OSError, ValidationError):  # no file, or one that a full disk cut short

@@ -24,11 +24,11 @@ from tracking.store.study_queue import StudyQueue, StudyRecord
 from tracking.store.submissions import Submission, Submissions
 from tracking.store.tokens import Tokens
 
-_MAX_ATTEMPTS = 5
+_MAX_ATTEMPTS = 5  # with pauses of 1, 2, 4 and 8 seconds
 _LONGEST_PAUSE_S = 60.0
-_GRACE_S = 60.0
-_CANCEL_S = 120.0
-_ORDER_AGE_S = 1.0
+_GRACE_S = 60.0  # trials are put back within seconds; the rest is for a busy machine
+_CANCEL_S = 120.0  # the process loads Optuna and MLflow, and delivers the last records
+_ORDER_AGE_S = 1.0  # clients poll their place in the queue
 _WAITING_STATES = ("queued", "running")
 
 
@@ -70,6 +70,7 @@ class SupervisorPool:
 
     def step(self) -> None:
         """Collect the processes that have ended, and start the studies whose turn it is."""
+        # A copy: entries are removed inside.
         for name, process in list(self._processes.items()):
             if process.has_ended:
                 del self._processes[name]
@@ -118,6 +119,7 @@ class SupervisorPool:
             KerastudyError: if it fails otherwise, or takes too long.
         """
         process = SupervisorHandle(self._make_request(name, "cancel"))
+        # Registered, so that a step does not start the study meanwhile, and `stop` ends the process too.
         self._cancelling[name] = process
         try:
             if not process.wait(_CANCEL_S):
@@ -135,6 +137,7 @@ class SupervisorPool:
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + _GRACE_S
+        # One deadline for all, after all were requested to end: one after the other, each would take its time.
         for process in processes:
             if not process.wait(deadline - time.monotonic()):
                 process.kill()  # the next service finds the study cut off, and goes on
@@ -157,6 +160,7 @@ class SupervisorPool:
             submission = submitted.get(record.name)
             if record.name in self._cancelling:
                 continue
+            # A holder without a process of ours is a `kerastudy run` on the same home; it takes a place too.
             if record.name in self._processes or record.holder is not None:
                 submitter = submission.submitter if submission else ""
                 running.append(RunningStudy(record.name, submitter, submission.trials_at_once if submission else None))
@@ -185,6 +189,7 @@ class SupervisorPool:
         attempts = self._attempts.setdefault(name, _Attempts())
         counts = StudyReader(self._home, self._store).read_study(name).trials
         trials = sum(count for state, count in counts.items() if state != "running")
+        # A trial that ended since the last failure is a step forward, so a long study may fail often.
         attempts.failed = 1 if trials > attempts.trials else attempts.failed + 1
         attempts.trials = trials
         attempts.not_before = time.monotonic() + min(_LONGEST_PAUSE_S, 2.0 ** (attempts.failed - 1))
@@ -198,5 +203,6 @@ class SupervisorPool:
 def _describe_waiting(record: StudyRecord, submission: Submission) -> WaitingStudy:
     resources = load_record(record).spec.resources
     slots = 1 if resources.fleet == "off" else resources.fleet
+    # A fleet's size is known only once its data is read.
     at_once = None if slots == "auto" else (resources.workers or cores()) * slots
     return WaitingStudy(record.name, submission.submitter, submission.priority, submission.submitted_ms, at_once)

@@ -42,6 +42,7 @@ def main() -> None:
         status = 0
     except Exception as error:  # the process's outermost boundary
         failure = SupervisorFailure.from_error(error)
+        # A file: the service that started this process may be gone, and the next one reads it.
         write_failure(request.home.locate_study(request.study), failure)
         print(failure.message, file=sys.stderr, flush=True)
         if failure.kind == "defect":
@@ -63,19 +64,23 @@ class _ServiceLink:
         self.has_stopped = False
         self.on_stop: Callable[[], None] | None = None
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the service, which then ends this process
+        # Before the thread below, which sends this signal.
         signal.signal(signal.SIGTERM, self._handle_stop)
         threading.Thread(target=self._watch, name="service", daemon=True).start()
 
     def _handle_stop(self, number: int, frame: object) -> None:
         self.has_stopped = True
+        # No supervisor holds the study yet, so nothing is to be put back.
         if self.on_stop is None:
             raise SystemExit(0)
         self.on_stop()
 
     @staticmethod
     def _watch() -> None:
+        # The service sends nothing more: only the end of the pipe ends this, also after kill -9.
         while os.read(0, 1024):
             pass
+        # A signal, since its handler runs in the main thread, where the supervisor does.
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -96,8 +101,10 @@ def run_study(request: SupervisorRequest, service: _ServiceLink) -> None:
             study = limit_resources(load_record(queue.get(name)), request.max_trials, request.max_workers)
             ended = _supervise(study, request.home, service)
         except InputError as error:
+            # Here and not in the service, which may have been stopped meanwhile.
             queue.set_state(name, "failed" if is_unchecked(queue.get(name)) else "paused", str(error))
             raise
+        # A study that a person has paused stays paused.
         if ended.state == "paused" and service.has_stopped:
             queue.set_state(name, "queued", SERVICE_STOPPED)
 
@@ -124,11 +131,13 @@ def limit_resources(study: Study, max_trials: int | None, max_workers: int | Non
     if max_trials is not None and fleet != "off":
         slots = max_trials // workers
         fleet = "off" if slots < 2 else slots if fleet == "auto" else min(fleet, slots)
+    # Resources are no part of a study's fingerprint, so it is the same study.
     limited = resources.model_copy(update={"workers": workers, "fleet": fleet})
     return Study(study.spec.model_copy(update={"resources": limited}), study.space, study.base, study.document)
 
 
 def _supervise(study: Study, home: Home, service: _ServiceLink) -> StudyEnded:
+    # The worker server imports TensorFlow while this process reads the store.
     LocalEngine(user_code=study.has_user_model).warm("tensorflow")
     with supervise(study, home, own_process=True) as supervisor:
         service.on_stop = supervisor.pause

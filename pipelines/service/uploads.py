@@ -31,6 +31,7 @@ class Upload:
     """
 
     def __init__(self, folder: Path, name: str, max_bytes: int, max_total_bytes: int) -> None:
+        # All that is kept of a name that a client chose.
         self._suffix = Path(name).suffix.lower()
         if self._suffix not in SUFFIXES:
             raise InputError(f'expected a name that ends in {", ".join(sorted(SUFFIXES))}, got "{name}"')
@@ -38,6 +39,7 @@ class Upload:
         self._max_bytes = max_bytes
         self._max_total_bytes = max_total_bytes
         self._folder = folder
+        # Hidden: a part of a file is not counted below.
         self._aside = folder / f".{secrets.token_hex(8)}"
         self._file = self._aside.open("wb")
         self._digest = hashlib.sha256()
@@ -65,8 +67,11 @@ class Upload:
         if self._size == 0:
             raise InputError("the file is empty")
         self._file.flush()
+        # Before the rename: after a power cut, a name must not stand for half a file.
         os.fsync(self._file.fileno())
+        # By its digest, so nobody can replace another's file, and the same file twice takes no room.
         target = self._folder / f"{self._digest.hexdigest()[:32]}{self._suffix}"
+        # Two uploads that each fit could be too large together.
         with _one_at_a_time:
             taken = sum(each.stat().st_size for each in self._folder.iterdir() if each.name[:1] != ".")
             if not target.exists() and taken + self._size > self._max_total_bytes:

@@ -30,6 +30,7 @@ def make_model_router(service: ModelService) -> APIRouter:
         """Download a trial's model as a ZIP archive, each format proven equal to the Keras model."""
         stack = ExitStack()
         try:
+            # A context that outlives this function: the answer is sent after it has returned.
             archive = stack.enter_context(service.export(study, trial, format or (), ensemble=ensemble))
         except BaseException:
             stack.close()

@@ -10,15 +10,18 @@ from starlette.exceptions import HTTPException
 
 from tracking.store.tokens import Token
 
+# No slash and no leading dot: the name becomes a folder of the home.
 StudyName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["breast-cancer"])]
 TrialNumber = Annotated[int, Path(ge=0, le=10_000_000)]
 
+# For the description alone, which offers a login in `/docs`: the middleware has checked the token before.
 _bearer = HTTPBearer(auto_error=False, description="A token of this service: kerastudy token create NAME")
 
 
 def _read_token(request: Request, _: Annotated[object, Security(_bearer)]) -> Token:
     """Return the token that `SecurityMiddleware` has checked."""
     token = request.scope.get("kerastudy.token")
+    # Reached only if a route is served without the middleware: no token is then no access.
     if not isinstance(token, Token):
         raise HTTPException(401, "a bearer token is needed")
     return token

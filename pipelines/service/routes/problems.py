@@ -16,6 +16,7 @@ from pipelines.service.problem_details import MEDIA_TYPE, make_problem_detail
 from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
 from tracking.store.study_queue import LeaseLostError, StudyBusyError
 
+# Looked up along an error's base classes, so the order here does not matter.
 _STATUSES: dict[type[BaseException], int] = {
     UnknownError: 404,
     ConflictError: 409,
@@ -23,6 +24,7 @@ _STATUSES: dict[type[BaseException], int] = {
     LeaseLostError: 409,
     InputError: 422,
     ForbiddenError: 403,
+    # Too many at once as well: clients must see a refusal there, not the 5xx of a service that is down.
     TooMuchError: 413,
     KerastudyError: 503,
 }
@@ -80,10 +82,12 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def answer_http_exception(request: Request, error: HTTPException) -> Response:
         response = make_response(error.status_code, str(error.detail))
+        # Such as `Allow` with 405.
         response.headers.update(error.headers or {})
         return response
 
     @app.exception_handler(Exception)
+    # Starlette raises the error again after this answer, and uvicorn logs its traceback.
     async def answer_defect(request: Request, error: Exception) -> Response:
         return make_response(500, "this is a defect in kerastudy; the service's log has the details")
 

@@ -17,8 +17,9 @@ from pipelines.service.study_service import StudyService
 from pipelines.supervisor.event_log import LOG_FILE, StoredEvent, read_events_after
 from tracking.store.study_queue import ENDED_STATES
 
-_POLL_S = 0.5
+_POLL_S = 0.5  # a follower costs a query of the store each time
 _CHUNK_BYTES = 1 << 16
+# Not `interrupted`: the service starts such a study again, and the stream goes on.
 _IDLE_STATES = (*ENDED_STATES, "paused")
 
 
@@ -47,6 +48,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
         with streams.acquire():
             while streams.are_open:
                 # Read the state first: events that are written in between are then in the next round.
+                # Queries and file reads in threads: in the event loop, one slow disk would hold up all requests.
                 idle = await asyncio.to_thread(is_idle, study)
                 found: tuple[StoredEvent, ...] = await asyncio.to_thread(
                     read_events_after, service.home, study, position
@@ -56,6 +58,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
                     yield ServerSentEvent(id=str(each.id), event=each.kind, data=each.content)
                 if not found and (idle or not follow):
                     return
+                # A client that lags behind gets the next part at once.
                 await asyncio.sleep(0 if found else _POLL_S)
 
     @router.get("/logs", response_class=PlainTextResponse)
@@ -83,6 +86,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
                         return
                     await asyncio.sleep(_POLL_S)
 
+        # Counted within the generator: it begins when the answer does, and ends when the client has gone.
         return StreamingResponse(read_text(), media_type="text/plain; charset=utf-8")
 
     return router
