@@ -24,7 +24,7 @@ def start_server(module: str) -> None:
         if module not in _servers:
             _servers[module] = forkserver.ForkServer()
             _servers[module].set_forkserver_preload([module])
-    _servers[module].ensure_running()
+    _servers[module].ensure_running()  # it has a lock already
 
 
 def stop_servers() -> None:

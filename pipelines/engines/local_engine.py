@@ -30,14 +30,15 @@ from pipelines.engines.fork_server import ForkedProcess, start_server
 from pipelines.engines.local_worker import WorkerSettings, serve
 from search_spaces.errors import KerastudyError
 
-_JOBS_PER_WORKER = 25
-_STARTS = 5
-_MOST_GROWTH_BYTES = 10**9
-_CHECK_EVERY_S = 0.5
+_JOBS_PER_WORKER = 25  # about 200 MB of growth
+_STARTS = 5  # chosen; attempts to start a worker whose server was killed
+_MOST_GROWTH_BYTES = 10**9  # chosen: room for compiled programs
+_CHECK_EVERY_S = 0.5  # each check reads the memory of every busy worker from /proc
 
 
 def cores() -> int:
     """Return the number of cores that this process may use, the default number of workers."""
+    # `cpu_count` includes cores that a cpuset or `taskset` takes away.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -172,6 +173,7 @@ class LocalEngine:
                 time.sleep(_CHECK_EVERY_S)  # a server that is being killed still counts as running
                 continue
             finally:
+                # A copy of this end that stayed open would hide the worker's death.
                 theirs.close()
             return _Worker(process, ours, backend)
         raise KerastudyError(f"the process that workers are forked from was killed {_STARTS} times")
@@ -240,7 +242,7 @@ class _Worker:
     job: Job[Any, Any] | None = None
     started_at: float = 0.0
     active_at: float = 0.0
-    awaits_answer: bool = False
+    awaits_answer: bool = False  # the job is silent while the supervisor prepares an answer
     watch: psutil.Process | None = field(default=None)
 
     def start_job(self, job: Job[Any, Any]) -> None:
@@ -254,6 +256,7 @@ class _Worker:
         """Whether, after a job, another worker should get the next one."""
         if self.backend == "tensorflow":
             return self.jobs_done >= _JOBS_PER_WORKER
+        # Measured after its first job, when it has loaded everything once.
         self.size_bytes = self.size_bytes or self._measure_resident_bytes()
         return self._measure_resident_bytes() > self.size_bytes + _MOST_GROWTH_BYTES
 

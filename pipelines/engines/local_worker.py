@@ -28,7 +28,7 @@ from search_spaces.errors import InputError, KerastudyError
 
 Message = tuple[Literal["beat", "report", "request", "finished", "failed"], Any]
 
-_BEAT_S = 1.0
+_BEAT_S = 1.0  # a batch may take less than a millisecond: a message for each would slow it down
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,12 @@ class WorkerSettings:
 
 def serve(connection: Connection, setting: WorkerSettings) -> None:
     """Run jobs from `connection` until it closes; the body of a worker process."""
+    # Ctrl-C reaches the whole process group; the supervisor decides what happens to its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     os.chdir(setting.folder)
+    # Both: `tempfile` may have cached its folder, and libraries in C++ read the variable.
     tempfile.tempdir = os.environ["TMPDIR"] = str(setting.temporary)
     importlib.import_module(setting.preload)  # a no-op, unless the fork server failed to import it
     if setting.backend == "tensorflow":
@@ -94,6 +96,7 @@ class PipeChannel:
         try:
             return self._connection.recv()
         except (EOFError, OSError):
+            # The supervisor is gone. User code could catch an exception, and the training would continue.
             os._exit(1)
 
     def _send(self, message: Message) -> None:
@@ -117,6 +120,7 @@ def _run_logged(job: Job[Any, Any], channel: PipeChannel) -> Message:
             return "finished", job.function.load()(job.payload, channel)
         except InputError as error:
             return "failed", ("input", str(error), "", error.problems)
+        # `sys.exit` in user code ends the job, not the worker.
         except BaseException as error:
             text = traceback.format_exc()
             print(text, file=sys.stderr)
@@ -155,6 +159,7 @@ def _redirect_output(log: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # What Python still buffers belongs to this job's log.
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()
@@ -171,6 +176,7 @@ def _limit_memory(limit_bytes: int | None) -> Iterator[None]:
     """
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if limit_bytes is not None:
+        # What the backend has allocated already does not count.
         resource.setrlimit(resource.RLIMIT_DATA, (_measure_data_bytes() + limit_bytes, before[1]))
     try:
         yield
@@ -189,6 +195,7 @@ def _measure_data_bytes() -> int:
 def _set_up_tensorflow(threads: int) -> None:
     import tensorflow as tf
 
+    # Before the first operation, which starts the thread pools.
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
@@ -207,9 +214,10 @@ def _set_up_jax(threads: int, programs: Path | None) -> None:
     if programs is not None:
         set_option: Callable[[str, Any], None] = jax.config.update
         set_option("jax_compilation_cache_dir", str(programs))
+        # By default JAX stores only programs that took a second to compile.
         set_option("jax_persistent_cache_min_compile_time_secs", 0.0)
         set_option("jax_persistent_cache_min_entry_size_bytes", -1)
-    jax.devices()
+    jax.devices()  # starts XLA, which reads the variables once
 
 
 def _end_with_supervisor() -> None:

@@ -10,6 +10,7 @@ from pipelines.engines.attempts import RetryPolicy
 from pipelines.engines.base import Engine, Failed, Finished, Job, Payload, Reported, Requested, Result
 from search_spaces.errors import InputError, KerastudyError
 
+# Only of a killed worker: another attempt over its time or its memory would end the same way.
 _RETRY_POLICY = RetryPolicy(3, kinds=frozenset({"died"}))
 
 

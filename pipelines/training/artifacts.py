@@ -69,7 +69,7 @@ def read_trial(past: PastTrial) -> tuple[TrialJob, int]:
         folder=past.folder,
         metric=written["objective"]["metric"],
         direction=written["objective"]["direction"],
-        rungs=frozenset(),
+        rungs=frozenset(),  # a trial that is read back is never pruned
     )
     return job, written["fold"]
 
@@ -92,10 +92,12 @@ def _describe(job: TrialJob, fold: int, requested: Mapping[str, Any], drawn: Map
         "seed": job.seed,
         "params": {**job.values, **drawn},
         "per_layer": sorted(job.per_layer),
+        # An inactive conditional hyperparameter has the value None.
         "requested": {name: value for name, value in requested.items() if value is not None},
         "training": job.training.model_dump(mode="json"),
         "objective": {"metric": job.metric, "direction": job.direction},
         "fold": fold,
         "keras": keras.version(),
+        # Bit-equal results need the same number of threads.
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
     }

@@ -26,6 +26,7 @@ class Rows:
 
 def shuffle_rows(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
     """Return the order [row] in which an epoch, counted from 0, goes over the rows."""
+    # A new generator for each epoch: a resumed training draws the same order without drawing those before it.
     return np.random.default_rng([seed, epoch]).permutation(rows).astype(np.int32)
 
 
@@ -57,6 +58,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """Return one batch."""
+        # The arrays are files mapped into memory: only the rows of this batch are read.
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         x = {name: values[chosen] for name, values in self._part.x.items()}
         if self._weights is None:

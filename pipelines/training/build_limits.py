@@ -15,7 +15,7 @@ import keras
 
 from pipelines.training.errors import ModelTooLargeError
 
-_AGAIN_S = 1.0
+_AGAIN_S = 1.0  # seconds between two signals after the limit
 
 
 class TimeIsUp(BaseException):  # no error; and an `except Exception` in user code must not catch it
@@ -33,6 +33,7 @@ def limit_weights(most: int | None, reason: str) -> Iterator[None]:
         yield
         return
     made = 0
+    # Keras has no hook for new weights. Its layers create them by this method, before they allocate anything.
     add = keras.layers.Layer.add_weight
 
     def add_weight(layer: keras.layers.Layer, shape: Any = None, *args: Any, **keywords: Any) -> Any:
@@ -68,10 +69,12 @@ def limit_seconds(seconds: float) -> Iterator[None]:
     began = time.monotonic()
     handler = signal.signal(signal.SIGALRM, end)
     # The timer repeats, since a library may swallow an exception raised in its callback.
+    # A time of 0 would turn the timer off.
     left_before, _ = signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), _AGAIN_S)
     try:
         yield
     finally:
+        # An outer limit that is overdue by now must still fire.
         left = max(1e-3, left_before - (time.monotonic() - began)) if left_before else 0.0
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, handler)

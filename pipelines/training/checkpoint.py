@@ -21,9 +21,9 @@ import numpy as np
 from pipelines.workspace.atomic_files import make_temporary_path, move_into_place
 from tracking.testing.failpoints import hit
 
-_LEAST_S = 1.0
-_SHARE = 20
-_DIGEST = 64
+_LEAST_S = 1.0  # seconds from one checkpoint to the next, at least
+_SHARE = 20  # a checkpoint takes at most a twentieth of the time
+_DIGEST = 64  # hexadecimal digits of a SHA-256
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Checkpoint:
 
 def remove_checkpoints(folder: Path) -> None:
     """Remove the checkpoints of a trial that has ended."""
+    # The pattern includes previous checkpoints, and those that a kill left under a temporary name.
     for file in folder.glob("*fold-*.checkpoint*"):
         file.unlink(missing_ok=True)
 
@@ -65,6 +66,7 @@ class CheckpointStore:
     def __init__(self, folder: Path, fold: int, identity: object) -> None:
         self._file = folder / f"fold-{fold}.checkpoint"
         self._previous = folder / f"fold-{fold}.checkpoint-before"
+        # repr and not hash(): Python salts the hash of a text per process. For the same reason there is no set in it.
         self._identity = hashlib.sha256(repr(identity).encode()).hexdigest()
         self._next_s = time.monotonic() + _LEAST_S
 
@@ -91,6 +93,7 @@ class CheckpointStore:
         aside.write_bytes(hashlib.sha256(data).hexdigest().encode() + data)
         hit("checkpoint-aside")
         if self._file.exists():
+            # A kill before the next rename leaves only the previous checkpoint, which `read` finds.
             self._file.replace(self._previous)
             hit("checkpoint-moved-back")
         move_into_place(aside, self._file)
@@ -107,9 +110,11 @@ class CheckpointStore:
         except OSError:
             return None
         digest, data = content[:_DIGEST], content[_DIGEST:]
+        # Compared before NumPy parses anything: a truncated archive raises one of many errors there.
         if hashlib.sha256(data).hexdigest().encode() != digest:
             return None
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            # `savez` keeps the order of its arguments: the description comes first.
             first, *others = (arrays[name] for name in arrays.files)
         about = json.loads(first.tobytes())
         if about["identity"] != self._identity:

@@ -58,6 +58,7 @@ class EpochMonitor:
         self._best_value = math.inf * self._sign
         self._best_weights: Sequence[Any] | None = None
         self._pruned = False
+        # Apart from the best: an epoch better by less than `min_delta` is the best, but does not renew the patience.
         self._improved_at = (-1, math.inf * self._sign)
 
     @property
@@ -80,7 +81,7 @@ class EpochMonitor:
         self._history = list(plain["history"])
         self._best_epoch, self._best_value = plain["best_epoch"], plain["best_value"]
         self._best_weights = best_weights
-        epoch, value = plain["improved_at"]
+        epoch, value = plain["improved_at"]  # a pair, which JSON turned into a list
         self._improved_at = (epoch, value)
 
     def observe(self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Sequence[Any]]) -> bool:
@@ -139,6 +140,7 @@ class EpochMonitor:
     def _check(self, epoch: int, metrics: Mapping[str, float]) -> float:
         if self._metric not in metrics:
             raise NoObjectiveError(f"training reported no {self._metric}, only {', '.join(sorted(metrics))}")
+        # Any other metric may be not finite: `update` leaves it out.
         for name in ("loss", "val_loss", self._metric):
             if not math.isfinite(metrics.get(name, 0.0)):
                 raise TrialError(f"{name} became {metrics[name]} in epoch {epoch + 1}")

@@ -15,7 +15,7 @@ from pipelines.training.keras_state import capture, restore
 from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
 
-VALIDATION_BATCH = 1024
+VALIDATION_BATCH = 1024  # rows; no gradients are stored, so it can be larger than in training
 
 
 def train_with_fit(
@@ -36,13 +36,13 @@ def train_with_fit(
     monitor = EpochMonitor(schedule, metric, direction, listener)
     batches = TrainingBatches(rows.train, compute_row_weights(rows), schedule.batch_size, schedule.seed)
     done = restore(model, monitor, checkpoints)
-    if done >= schedule.epochs:
+    if done >= schedule.epochs:  # the earlier attempt was killed after its last epoch
         return finish_training(model, monitor)
     model.fit(
         batches,
         initial_epoch=done,
         epochs=schedule.epochs,
-        shuffle=False,
+        shuffle=False,  # the batches are shuffled already; Keras would change their order once more
         validation_data=(dict(rows.validation.x), rows.validation.y),
         validation_batch_size=max(schedule.batch_size, VALIDATION_BATCH),
         callbacks=[_EpochCallback(monitor, listener, batches, checkpoints)],
@@ -88,7 +88,9 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras h
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Update the monitor, and stop where it stops."""
+        # A metric may be an array, such as one number per class.
         metrics = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
         self.model.stop_training = self._monitor.observe(epoch, metrics, self.model.get_weights)
+        # A training that stops has its result written next: a checkpoint would only cost time.
         if self._checkpoints and not self.model.stop_training:
             self._checkpoints.offer(lambda: capture(self.model, self._monitor))

@@ -29,7 +29,8 @@ from search_spaces.values import Direction
 AdaptInputs = Callable[[Mapping[str, Any]], Any]
 """Converts a batch's inputs by name to the form that a model takes."""
 
-_CALL_S = 0.5
+_CALL_S = 0.5  # seconds; a call that takes less is followed by one of twice the steps
+# A model that overrides one of these trains in another way than this trainer.
 _OF_KERAS = ("fit", "train_step", "test_step", "make_train_function", "make_test_function")
 
 
@@ -68,6 +69,7 @@ def train_in_graph(
     batch_size = max(schedule.batch_size, VALIDATION_BATCH)
     validate = _Steps(model.test_step, _make_tensors(rows.validation, None, adapt_inputs), batch_size, listener)
     _create_variables(model, train.rows)
+    # int32 as in the signature, which accepts no other type.
     in_order = np.arange(rows.validation.rows, dtype=np.int32)
     for epoch in range(restore(model, monitor, checkpoints), schedule.epochs):
         metrics = _run(model, train, shuffle_rows(schedule.seed, epoch, rows.train.rows))
@@ -105,6 +107,7 @@ class _Steps:
         self._listener = listener
         self._steps_a_call = 1
 
+        # Without a signature TensorFlow would trace the loop again for each number of batches.
         @tf.function(input_signature=[tf.TensorSpec([None, batch_size], tf.int32)])  # type: ignore[untyped-decorator]
         def over(batches: Any) -> None:
             for index in tf.range(tf.shape(batches)[0]):
@@ -141,6 +144,7 @@ def _run(model: keras.Model, steps: _Steps, order: np.ndarray[Any, Any]) -> dict
 
 
 def _make_tensors(part: Part, weights: np.ndarray[Any, Any] | None, adapt_inputs: AdaptInputs) -> _Rows:
+    # Reads the mapped files into memory, once.
     x = {name: tf.convert_to_tensor(np.asarray(values)) for name, values in part.x.items()}
     y = tf.convert_to_tensor(np.asarray(part.y))
     return _Rows(x, y, None if weights is None else tf.convert_to_tensor(weights), adapt_inputs)

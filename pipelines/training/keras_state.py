@@ -36,4 +36,5 @@ def capture(model: keras.Model, monitor: EpochMonitor) -> Checkpoint:
 
 def _list_variables(model: keras.Model) -> list[Any]:
     model.optimizer.build(model.trainable_variables)  # an optimizer has no variables before its first step
+    # `variables` and not `weights`: only the former hold the seeds of dropout.
     return [*model.variables, *model.optimizer.variables]

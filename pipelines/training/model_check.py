@@ -19,7 +19,7 @@ from pipelines.training.model_size import estimate_training_memory, limit_model_
 from pipelines.training.trainer import choose_trainer
 from pipelines.training.trial import BuiltTrial, build_trial
 
-_TIMED_STEPS = 8
+_TIMED_STEPS = 8  # chosen: a whole epoch of a large table takes minutes
 
 
 def build_models(jobs: tuple[TrialJob, ...], channel: Channel) -> tuple[ModelCheck, ...]:
@@ -41,6 +41,7 @@ def time_models(jobs: tuple[TrialJob, ...], channel: Channel) -> tuple[ModelChec
 
 
 def _check(job: TrialJob, *, timed: bool) -> ModelCheck:
+    # With `free_memory` Keras collects garbage, a quarter of a second with TensorFlow loaded.
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(job.seed)
     try:
@@ -76,6 +77,7 @@ def _time_epochs(trial: BuiltTrial) -> tuple[float, float]:
         train(trial.model, few, two, metric="val_loss", direction="minimize", listener=stopwatch)
     first_s, *rest = stopwatch.epochs_s or [0.0]
     usual_s = rest[0] if rest else first_s
+    # The first epoch contains a usual one; the rest is tracing and compiling.
     return max(0.0, first_s - usual_s), usual_s * steps / timed
 
 

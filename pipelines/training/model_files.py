@@ -37,6 +37,7 @@ def write_deployment_model(job: TrialJob, fold: int, core: keras.Model, *, with_
 def save_model(model: keras.Model, file: Path) -> None:
     """Save a model; a kill leaves either the old file or the whole new one."""
     aside = make_temporary_path(file)
+    # Keras empties an existing file before it writes: on a full disk neither model would be left.
     model.save(aside)
     hit("model-aside")
     move_into_place(aside, file)
@@ -61,5 +62,6 @@ def load_weights(file: Path) -> list[np.ndarray[Any, Any]]:
 def summarize_model(model: keras.Model) -> str:
     """Return Keras's summary of a model."""
     lines: list[str] = []
+    # By default the width is that of the terminal, and the summary would differ from run to run.
     model.summary(print_fn=lines.append, line_length=110)
     return "\n".join(lines)

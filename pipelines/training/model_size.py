@@ -13,8 +13,8 @@ from pipelines.training.build_limits import limit_weights
 from pipelines.training.errors import ModelTooLargeError
 from pipelines.training.messages import TrialJob
 
-_BYTES_PER_NUMBER = 4
-_USUAL_SLOTS = 2
+_BYTES_PER_NUMBER = 4  # float32
+_USUAL_SLOTS = 2  # numbers per weight: the two moments of Adam
 _SLACK = 4  # code may create layers that its model does not use
 
 
@@ -91,4 +91,5 @@ def _list_outputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
 
 
 def _count_numbers(shapes: Iterable[tuple[int | None, ...]]) -> int:
+    # An open dimension, such as the length of a text, counts as 1: its size is known with the data only.
     return sum(prod(size or 1 for size in shape) for shape in shapes)

@@ -41,6 +41,7 @@ def make_schedule(job: TrialJob, fold: int, *, epochs: int, batch_size: int) -> 
         batch_size=batch_size,
         patience=stopping.patience if stopping else None,
         min_delta=stopping.min_delta if stopping else 0.0,
+        # Keras seeds NumPy too, which refuses 2^32 and above.
         seed=(job.seed + fold) % 2**32,
         keeps_last=refits,
     )

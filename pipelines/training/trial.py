@@ -72,7 +72,7 @@ def train_and_measure_trial(job: TrialJob, channel: Channel, measure: Measure) -
     except ModelFatalError as error:
         return TrialOutcome("fatal", reason=str(error), traceback=traceback.format_exc())
     except TrialError as error:
-        traceback.print_exc()
+        traceback.print_exc()  # the worker's output is the trial's log
         return TrialOutcome("failed", reason=str(error), traceback=traceback.format_exc())
 
 
@@ -114,6 +114,7 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
     refuse_large_model(job, trial.model, trial.schedule.batch_size)
     listener = _ChannelListener(job, fold, trial.schedule.epochs, channel)
     trainer, train = choose_trainer(trial.model, trial.rows, by_fit=job.by_fit)
+    # With the trainer in it: a fleet's checkpoint of the same trial has another form.
     checkpoints = CheckpointStore(Path(job.folder), fold, (trainer, job.values, trial.schedule, job.training))
     if (checkpoint := checkpoints.read()) is not None:
         listener.repeat(checkpoint.history)
@@ -156,7 +157,9 @@ def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, chan
 
 
 def _reset_keras(job: TrialJob, fold: int) -> None:
+    # With `free_memory` Keras collects garbage, a quarter of a second with TensorFlow loaded.
     keras.backend.clear_session(free_memory=False)
+    # NumPy refuses seeds of 2^32 and above.
     keras.utils.set_random_seed((job.seed + fold) % 2**32)
 
 
@@ -229,6 +232,7 @@ class _ChannelListener:
         """Report the epoch; at a rung of the first fold, request whether to prune, unless it is the last epoch."""
         done = self._log.add(epoch, self._of, metrics)
         self._channel.report(done)
+        # Pruning after the last epoch would save nothing, and lose a trained model.
         is_last = self._folds == 1 and epoch + 1 == self._of
         if self._fold > 0 or is_last or epoch not in self._job.rungs:
             return False
@@ -295,6 +299,7 @@ def _write_user_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
     if result.state != "complete":
         return
     if best.model.built:
+        # Before the model, whose serialization may fail.
         save_weights(best.model.get_weights(), folder / USER_MODEL_WEIGHTS_FILE)
     try:
         model = compose_user_model(load_preprocessing(Path(job.data), best.number), best.model)

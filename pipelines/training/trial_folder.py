@@ -60,6 +60,7 @@ def read_epochs(folder: Path) -> tuple[EpochDone, ...]:
     """Return the epochs that a trial reported, fold by fold; for each epoch, those of its last attempt."""
     return tuple(
         epoch
+        # By number: as text, fold-10 comes before fold-2.
         for file in sorted(folder.glob("fold-*-epochs.jsonl"), key=lambda file: int(file.name.split("-")[1]))
         for epoch in {done.epoch: done for done in parse_epochs(file)}.values()
     )

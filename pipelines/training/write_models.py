@@ -28,6 +28,7 @@ def write_models(trials: Sequence[PastTrial], channel: Channel) -> None:
     Raises:
         RebuildError: if some could not be written; all others are.
     """
+    # One trial's damaged file must not cost the models of the others.
     problems = []
     for trial in trials:
         try:

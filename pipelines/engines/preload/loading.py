@@ -32,6 +32,7 @@ def load_tensorflow(*unneeded: str) -> None:
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # oneDNN adds in another order, and scores would differ between machines with and without it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)

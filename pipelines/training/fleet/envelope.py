@@ -92,5 +92,6 @@ def merge_envelopes(one: Envelope, other: Envelope) -> Envelope:
         if isinstance(ours, tuple):
             found[name] = tuple(sorted({*ours, *theirs}))
         else:
+            # Of two Booleans, `max` is "or".
             found[name] = min(ours, theirs) if name == "least_batch" else max(ours, theirs)
     return Envelope(**found)

@@ -103,6 +103,7 @@ class Fleet(Generic[Key]):
                 monitor.restore(checkpoint.monitor, checkpoint.best_weights)
                 state = jax.tree.unflatten(jax.tree.structure(state), checkpoint.state)
             self._keys[at], self._slots[key] = key, _Slot(member, schedule, rates, monitor, monitor.epochs)
+            # A SeedSequence mixes the bits: neighbouring seeds give unrelated keys.
             self._random_keys[at] = np.random.SeedSequence(schedule.seed).generate_state(2)
             begun.append((state, make_numbers(self._program, member)))
         self._write(free, begun)
@@ -138,6 +139,7 @@ class Fleet(Generic[Key]):
         """Return the state of a trial in a slot, for `admit`."""
         plain, best = self._slots[key].monitor.capture()
         at = self._keys.index(key)
+        # Copies: `np.asarray` may be a view of a buffer that the next step overwrites.
         return Checkpoint(plain, best, [np.array(np.asarray(leaf)[at]) for leaf in jax.tree.leaves(self._state)])
 
     def release(self, key: Key) -> None:
@@ -157,8 +159,6 @@ class Fleet(Generic[Key]):
     def _iterate_taken(self) -> Iterator[tuple[int, Key]]:
         return ((at, key) for at, key in enumerate(self._keys) if key is not None)
 
-    # State ----------------------------------------------------------------------------------------------------
-
     def _initialize(self, member: Member, seed: int) -> State:
         """Return the state of a member before its first step, without the members' axis."""
         layout, envelope = self._program.layout, self._program.envelope
@@ -177,6 +177,7 @@ class Fleet(Generic[Key]):
 
     def _write(self, slots: list[int], begun: list[tuple[State, dict[str, Any]]]) -> None:
         """Write the initial states of members into their slots; the first one fills the others too."""
+        # Any valid state will do for the others: free slots do no steps, and taken ones are left out below.
         fill = [begun[slots.index(at)] if at in slots else begun[0] for at in range(len(self._keys))]
         states = jax.tree.map(lambda *each: np.stack(each), *[state for state, _ in fill])
         numbers = jax.tree.map(lambda *each: np.stack(each), *[given for _, given in fill])
@@ -184,6 +185,7 @@ class Fleet(Generic[Key]):
             self._state = jax.tree.map(jnp.asarray, states)
             self._numbers = numbers
             return
+        # A choice over all slots, since writing to some would compile a program for each number of them.
         new = np.isin(np.arange(len(self._keys)), slots)
         self._state = _replace_states(new, states, self._state)
         self._numbers = jax.tree.map(
@@ -192,15 +194,15 @@ class Fleet(Generic[Key]):
 
     def _weights_at(self, at: int) -> tuple[FloatArray, FloatArray]:
         assert self._state is not None
+        # Copies, as in `capture`.
         return np.array(np.asarray(self._state.weights)[at]), np.array(np.asarray(self._state.moving)[at])
-
-    # One epoch ------------------------------------------------------------------------------------------------
 
     def _train(self) -> None:
         assert self._state is not None
         program, size = self._program, len(self._keys)
         plans = {at: self._plan(self._slots[key]) for at, key in self._iterate_taken()}
         longest = max(len(plan["last"]) for plan in plans.values())
+        # All slots run as many calls as the longest epoch needs; the others have no steps in the last ones.
         self._sums = program.start_epoch(size)
         for start in range(0, longest, program.steps_at_once):
             parts = {
@@ -213,6 +215,7 @@ class Fleet(Generic[Key]):
         """Return the steps of a slot's epoch."""
         rows, batch_size = self._program.rows, slot.member.batch_size
         batches = -(-rows // batch_size)
+        # The schedule counts optimizer steps, so each epoch continues where the one before it ended.
         rates = slot.rates[slot.epoch * batches : (slot.epoch + 1) * batches]
         return plan_epoch(batch_size, self._program.step_rows, slot.schedule.seed, slot.epoch, rates, rows)
 

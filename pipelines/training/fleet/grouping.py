@@ -23,9 +23,11 @@ COMPILE_S = 4.0
 ALONE_S = 1.0
 """Seconds of the graph trainer to build and trace one trial's graph."""
 
+# Rough costs on one core, good enough to compare divisions: seconds of a step in a fleet and of one in the graph
+# trainer; of a unit and row, and of a weight and step.
 _STEP_S, _ALONE_STEP_S = 12e-6, 350e-6
 _UNIT_S, _WEIGHT_S, _FLOPS_PER_S = 4e-9, 2.5e-9, 6.6e10
-_MOST_PROGRAMS = 4
+_MOST_PROGRAMS = 4  # a worker holds as many; see `job`
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ def _estimate_alone_epoch_s(member: Member, sizes: Sizes) -> float:
 
 def _estimate_products_s(envelope: Envelope, rows: int, sizes: Sizes) -> float:
     """Return the seconds of one core of a step's units, and of its products of rows and weights."""
+    # 6: a multiplication and an addition in each of three products, for the output and for the gradients of weights and
+    # rows.
     return rows * (envelope.depth * envelope.width * _UNIT_S + 6 * count_weights(envelope, sizes) / _FLOPS_PER_S)
 
 
@@ -130,6 +134,7 @@ def _list_divisions(
         envelope = _find_part_envelope(whole, some)
         epochs = Counter[tuple[int, int]]()
         for member in some:
+            # All members of one depth and batch size cost the same.
             epochs[member.depth, member.batch_size] += member.epochs
         return COMPILE_S + share * sum(
             count * estimate_epoch_s(envelope, *kind, sizes) for kind, count in epochs.items()
@@ -138,6 +143,7 @@ def _list_divisions(
     found = []
     ways: tuple[Callable[[Member], int], ...] = (lambda m: m.width, lambda m: m.depth, lambda m: m.batch_size)
     for size in ways:
+        # The largest limit would leave nothing for the second part.
         for limit in sorted({_round_up(size(member)) for member in part})[:-1]:
             small = tuple(member for member in part if size(member) <= limit)
             large = tuple(member for member in part if size(member) > limit)
@@ -148,6 +154,7 @@ def _list_divisions(
 
 def _find_part_envelope(whole: Envelope, part: Sequence[Member]) -> Envelope:
     """Return the envelope with the sizes of a part, and with every other choice of the whole."""
+    # Every other choice of the whole: the members are a sample, and later trials of these sizes have other choices.
     own = find_envelope(part)
     return replace(
         whole,

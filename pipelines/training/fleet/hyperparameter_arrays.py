@@ -61,6 +61,7 @@ def compute_learning_rates(member: Member, per_layer: frozenset[str], train_rows
     total = steps * member.epochs
     if not callable(schedule):
         return np.full(total, schedule, np.float32)
+    # The whole training at once: the program needs no code for schedules.
     rates: npt.NDArray[np.float32] = np.asarray(schedule(ops.arange(total)), np.float32)
     return rates
 
@@ -86,6 +87,7 @@ def plan_epoch(
     whole, rest = divmod(rows, batch_size)
     each = math.ceil(batch_size / step_rows)
     sizes = [(batch_size, each)] * whole + [(rest, math.ceil(rest / step_rows))] * (rest > 0)
+    # The number of rows is the index of the empty row that `Program` puts behind the data.
     chosen = np.full((whole, each * step_rows), rows, np.int32)
     chosen[:, :batch_size] = order[: whole * batch_size].reshape(whole, batch_size)
     final = np.full(math.ceil(rest / step_rows) * step_rows, rows, np.int32)

@@ -29,7 +29,7 @@ from tracking.testing.failpoints import hit
 _programs: dict[str, Program] = {}
 """Programs of this process by everything that they depend on: compiling one takes seconds."""
 
-_MOST_PROGRAMS = 4
+_MOST_PROGRAMS = 4  # as many as `grouping` gives a study
 
 
 def train_fleet(job: FleetJob, channel: Channel) -> None:
@@ -66,6 +66,7 @@ class FleetRunner:
 
     def fill_slots(self) -> bool:
         """Report trials that ended and admit others in their place; return whether any slot is taken."""
+        # Again where a new trial is over the ceiling: its slot is still free.
         while self._needs_trials or self._ended:
             given: tuple[TrialJob, ...] = self._channel.request(SlotsFree(self._fleet.free, dict(self._ended)))
             self._ended.clear()
@@ -88,6 +89,7 @@ class FleetRunner:
         for number, ended in self._fleet.take_ended(pruned).items():
             self._ended[number] = self._end(self._trials.pop(number), ended)
         for number in self._find_overdue():
+            # Its time includes that of the other slots, which a CPU trains in turn.
             self._fleet.release(number)
             del self._trials[number]
             self._ended[number] = TrialOutcome("failed", reason=f"over its time limit of {self._job.trial_s:g} s")
@@ -158,15 +160,18 @@ class FleetRunner:
             trainer="fleet",
         )
         folder = Path(trial.job.folder)
+        # `write_result` comes last: its file proves that all others are whole.
         write_artifacts(trial.job, 0, trial.job.values, result)
         if result.state == "complete":
             save_weights(ended.weights, folder / WEIGHTS_FILE)
         write_result(folder, result)
+        # Many trials may end with one epoch, and writing their files takes a while.
         self._channel.beat()
         return TrialOutcome("completed", result)
 
 
 def _load_program(job: FleetJob) -> Program:
+    # A text, because settings with lists have no hash.
     key = repr((job.envelope, job.data, job.training))
     if key not in _programs:
         while len(_programs) >= _MOST_PROGRAMS:

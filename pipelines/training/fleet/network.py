@@ -23,7 +23,7 @@ from pipelines.training.fleet.envelope import Envelope
 Tree = Mapping[str, Any]
 
 _ACROSS_UNITS = frozenset({"softmax", "log_softmax", "sparsemax"})
-_FAR_BELOW = -1e9
+_FAR_BELOW = -1e9  # its exponential is 0; with -inf a softmax can be NaN
 _MOMENTUM, _EPSILON = 0.99, 1e-3  # the defaults of `keras.layers.BatchNormalization`
 
 
@@ -48,6 +48,7 @@ class Network:
         """
         x = inputs = self._join_inputs(tree, x, codes)
         if self.envelope.depth:
+            # Outside of `cond`, whose branches must return the same shapes: the first layer changes the width.
             x, moving = self._layer(tree, given, 1, x, moving, batch)
         for layer in range(2, self.envelope.depth + 1):
             deeper = partial(self._layer, tree, given, layer, batch=batch)
@@ -75,6 +76,7 @@ class Network:
     def _activate(self, chosen: Any, units: Any, h: Any) -> Any:
         branches = [_select_activation(name, units) for name in self.envelope.activations]
         h = branches[0](h) if len(branches) == 1 else jax.lax.switch(chosen, branches, h)
+        # After the activation: some are not 0 at 0, such as the sigmoid.
         return jnp.where(units, h, 0.0)
 
     def _normalize(
@@ -82,6 +84,7 @@ class Network:
     ) -> tuple[Any, Any]:
         mean, variance = moving[0, layer - 1], moving[1, layer - 1]
         if batch is not None:
+            # Empty places must count neither for the mean nor for the variance.
             rows = batch.rows[:, None]
             count = jnp.sum(batch.rows)
             mean = jnp.sum(h * rows, axis=0) / count
@@ -123,6 +126,7 @@ def _drop(h: Any, rate: Any, layer: int, batch: Batch) -> Any:
     rows = batch.first.astype("uint32") + jnp.arange(h.shape[0], dtype="uint32")
     places = (rows[:, None] << 16) | jnp.arange(h.shape[1], dtype="uint32")
     drawn = _hash(places, *(batch.key[at] for at in range(len(batch.key))), layer)
+    # 24 bits: float32 holds no more, and rounding up could give 1.
     uniform = (drawn >> 8).astype("float32") * 2.0**-24
     return jnp.where(uniform >= rate, h / (1.0 - rate), 0.0)
 
@@ -136,6 +140,7 @@ def _hash(places: Any, *keys: Any) -> Any:
     """
     key = jnp.uint32(0)
     for part in keys:
+        # 0x9E3779B9 is 2^32 divided by the golden ratio: it keeps a key of zeros from staying zero.
         key = _mix(key + jnp.uint32(0x9E3779B9) ^ jnp.uint32(part))
     return _mix(_mix(places ^ key) + key)
 

@@ -73,6 +73,7 @@ class _Kind:
         flags = dict(kind.flags)
         # An accumulator starts at one here, and is scaled to the member's initial value.
         start = {_ACCUMULATOR: 1.0} if _ACCUMULATOR in self.arguments else {}
+        # Any learning rate: each step sets it.
         self._optimizer = OPTIMIZER_CLASSES[kind.name](learning_rate=1.0, **flags, **start)
         if "momentum" in self.arguments:
             self._optimizer.momentum = TracedNumber(0.0)  # a plain 0.0 would remove momentum from the compiled step
@@ -104,6 +105,7 @@ class _Kind:
         own = [
             value for variable, value in zip(optimizer.variables, after, strict=True) if not self._is_known(variable)
         ]
+        # Padded to the most slots of any kind, since branches return the same shapes.
         slots = [value for value in own if value.ndim] + slots[at_slot:]
         for at, value in enumerate(value for value in own if not value.ndim):
             scalars = scalars.at[at].set(value)
@@ -120,6 +122,7 @@ def clip_gradients(given: Mapping[str, Any], gradients: Mapping[str, Any]) -> di
     whole = jnp.sqrt(sum(squares.values()))
 
     def clip(name: str, value: Any) -> Any:
+        # The formulas of Keras; `clip` may differ between members, so all of them are computed.
         norm = jnp.sqrt(squares[name])
         choices = (
             value,

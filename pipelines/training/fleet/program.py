@@ -31,7 +31,7 @@ from pipelines.training.fleet.weight_layout import Layout
 Numbers: TypeAlias = Mapping[str, Any]
 """A member's numbers by name; see `make_numbers`."""
 
-_SCORE_ROWS = 4096
+_SCORE_ROWS = 4096  # chosen: bounds the memory of the layers' outputs
 _MOST_STEPS_AT_ONCE = 512
 _AT_ONCE_ON_A_CPU = 1
 """Members that a CPU trains at once: one by one, each runs only its own layers and branches."""
@@ -116,13 +116,14 @@ class Program:
 
     def start_epoch(self, members: int) -> EpochSums:
         """Return the sums at the start of an epoch."""
+        # One more row: empty places write their prediction there.
         return EpochSums(jnp.zeros(members), jnp.zeros((members, self.rows + 1, self.layout.outputs)))
-
-    # All members ----------------------------------------------------------------------------------------------
 
     def _run_all(
         self, state: State, sums: EpochSums, numbers: Numbers, plan: Numbers, data: Any
     ) -> tuple[State, EpochSums]:
+        # One bound for all where members run at once: with a bound for each, JAX would select the whole state in each
+        # step.
         most = jnp.max(plan["steps"]) if _count_at_once(len(plan["steps"])) > 1 else None
 
         def one(of_member: Any) -> tuple[State, EpochSums]:
@@ -147,8 +148,6 @@ class Program:
         together = _count_at_once(len(jax.tree.leaves(members)[0]))
         return jax.lax.map(one, members, batch_size=together if together > 1 else None)
 
-    # One member -----------------------------------------------------------------------------------------------
-
     def _run(
         self, state: State, sums: EpochSums, numbers: Numbers, plan: Numbers, steps: Any, data: Any
     ) -> tuple[State, EpochSums]:
@@ -166,13 +165,16 @@ class Program:
         x, codes, y, weights = (each[chosen] for each in data)
         rows = (chosen < self.rows).astype("float32")
         batch = Batch(rows, its["first"], jnp.append(key, state.steps.astype("uint32")))
+        # 0 in the steps beyond a member's last.
         batch_rows = jnp.maximum(its["batch_rows"], 1.0)
 
         def objective(tree: Numbers) -> Any:
             out, moving = self._network(tree, numbers, x, codes, state.moving, batch)
             predictions = self._predict(out)
             weighted = self._compute_loss(numbers, y, out, predictions) * weights
+            # `where` and no product: 0 times NaN is NaN.
             loss = jnp.sum(jnp.where(rows > 0, weighted, 0.0)) / batch_rows
+            # A batch of several steps has one penalty.
             return loss + its["last"] * self._compute_penalty(tree, numbers), (predictions, moving)
 
         tree = self.layout.unflatten(state.weights)
@@ -187,12 +189,14 @@ class Program:
         def continue_batch() -> State:
             return state._replace(gradient=gradient) if self.adds_up else state
 
+        # As Keras: an epoch's loss weighs each batch by its rows.
         sums = EpochSums(sums.loss + loss * its["batch_rows"], sums.predictions.at[chosen].set(predictions))
         return jax.lax.cond(its["last"], finish_batch, continue_batch), sums
 
     def _update(self, state: State, numbers: Numbers, gradient: Any, rate: Any) -> State:
         """Return the state after an optimizer step with a batch's gradient."""
         if self.envelope.clipped:
+            # By tensor, as Keras clips; in the vector all tensors would be one.
             gradient = self.layout.flatten(clip_gradients(numbers, self.layout.unflatten(gradient)))
         optimizer_state = (state.slots, state.scalars)
         weights, (slots, scalars) = self.optimizers.step(
@@ -200,6 +204,7 @@ class Program:
         )
         average = state.average
         if self.envelope.averaged:
+            # The average starts with the first step's weights, not with the initial ones.
             momentum = jnp.where(state.steps > 0, numbers["ema_momentum"], 0.0)
             average = momentum * average + (1.0 - momentum) * weights
         return State(weights, slots, scalars, state.moving, average, jnp.zeros_like(state.gradient), state.steps + 1)

@@ -31,4 +31,5 @@ def count_steps(batch_size: int, rows: int, step_rows: int) -> int:
 def count_most_steps(envelope: Envelope, rows: int) -> int:
     """Return the number of steps in an epoch of the trial that takes most."""
     step_rows = count_step_rows(envelope)
+    # Not monotonic in the batch size: the last step of a batch may be nearly empty.
     return max(count_steps(size, rows, step_rows) for size in range(envelope.least_batch, envelope.batch + 1))

@@ -105,6 +105,7 @@ class Layout:
                 found += [moving[0, layer - 1, :units], moving[1, layer - 1, :units]]
             taken = np.arange(units)
         found += [arrays["kernel_out" if member.units else "kernel_linear"][taken], arrays["bias_out"]]
+        # Copies: a slice would keep the whole vector in memory.
         return [np.array(array) for array in found]
 
     def count_parameters(self, member: Member) -> tuple[int, int]:

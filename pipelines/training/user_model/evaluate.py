@@ -26,6 +26,7 @@ def evaluate_user_model(payload: UserModelEvaluation, channel: Channel) -> Mappi
     folder, data = Path(payload.folder), Path(payload.data)
     config = json.loads((folder / ARTIFACTS / "config.json").read_text(encoding="utf-8"))
     user = load_user_model(payload.model, Path(payload.base))
+    # Every requested value, drawn ones included: no supervisor draws values here.
     model = user.build(TrialHyperParameters(config["requested"]))
     if not model.compiled or not (folder / USER_MODEL_WEIGHTS_FILE).exists():
         return {}

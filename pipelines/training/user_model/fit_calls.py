@@ -26,7 +26,7 @@ from pipelines.training.keras_state import capture, restore
 from pipelines.training.schedule import FIT_ARGUMENTS, Schedule
 from search_spaces.values import Direction
 
-_VALIDATION_BATCH = 1024
+_VALIDATION_BATCH = 1024  # rows; no gradients are stored, so it can be larger than in training
 
 
 class UserModelListener(EpochListener, Protocol):
@@ -94,6 +94,7 @@ def run_user_fit(
             return fitted
         return _replace_score(fitted, _extract_metrics(results, fit), fit)
     metrics = _extract_metrics(results, fit)
+    # No epoch was seen: the returned score counts as a single one.
     listener.expect_epochs(1)
     listener.record_epoch(0, metrics)
     return FitResult((metrics,), 0, metrics[fit.metric], pruned=False)
@@ -129,6 +130,7 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras h
         self, model: keras.Model, fit: UserFit, listener: UserModelListener, checkpoints: CheckpointStore | None
     ) -> None:
         super().__init__()
+        # Not `self.model`: a custom loop may never set it.
         self._built = model
         self._fit = fit
         self._listener = listener
@@ -142,6 +144,7 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras h
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Pass on the number of epochs."""
         if epochs := (self.params or {}).get("epochs"):
+            # Keras counts the resumed epochs among `epochs`; each further `fit` call of a loop adds to those before it.
             self._listener.expect_epochs(self._epochs - self.done + int(epochs))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -207,6 +210,7 @@ def _extract_metrics(results: Any, fit: UserFit) -> dict[str, float]:
         return {name: sum(each[name] for each in many) / len(many) for name in many[0] if all(name in m for m in many)}
     if isinstance(results, keras.callbacks.History):
         return _extract_best_epoch(results, fit)
+    # A Boolean is an int in Python, and no score.
     if isinstance(results, int | float | np.number) and not isinstance(results, bool):
         metrics = {fit.metric: float(results)}
     elif isinstance(results, dict):

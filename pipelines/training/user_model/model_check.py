@@ -34,8 +34,8 @@ from search_spaces.hypermodel_request import HyperparameterRequest, make_request
 from search_spaces.hyperparameters import TrialHyperParameters
 from search_spaces.values import Value
 
-_MOST_BUILDS = 40
-_ROWS = 64
+_MOST_BUILDS = 40  # chosen; exploring also ends after LONGEST_S
+_ROWS = 64  # two steps of the default batch size: the first compiles, the second is timed
 _BYTES_PER_WEIGHT = 4 * 4  # itself, its gradient, and two of the optimizer's
 
 LONGEST_S = 60.0
@@ -63,6 +63,7 @@ def check_user_model(jobs: tuple[TrialJob, ...], channel: Channel) -> UserModelC
         raise InputError(Problem(str(error), "model")) from error
     with suppress(TimeIsUp), limit_seconds(LONGEST_S):
         _explore(large, user_model, seen, channel)
+        # Inside the limit: when time is up, a name that was not seen yet proves nothing.
         _refuse_unrequested(small.model, user_model, seen)
     return UserModelCheck(tuple(seen.requests), smallest, largest)
 
@@ -125,6 +126,7 @@ def _check(job: TrialJob, choose: Callable[[HyperparameterRequest], Value], seen
     except ModelRefusedError as refusal:
         return _make_refusal(str(refusal))
     seen.record(trial.hp)
+    # By all values: names that only the code declares may differ where the space has one point.
     key = (frozenset(trial.hp.values.items()), frozenset(trial.fit.arguments.items()))
     if key in seen.checks:  # the smallest is the largest as well
         return seen.checks[key]

@@ -76,6 +76,7 @@ class UserModelTrial:
     @property
     def can_train_in_graph(self) -> bool:
         """Whether the graph trainer can train it: only the model is custom, not its training."""
+        # Class weights are found by class index, and a user model's targets may be one-hot.
         is_stock = self.model.built and not self.fit.user.has_custom_fit and self.rows.class_weight is None
         return is_stock and can_train_in_graph(self.model, self.rows)
 
@@ -120,6 +121,7 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
     undeclared = Undeclared(user_model, choose, {})
     hp = TrialHyperParameters(job.values, undeclared.answer)
     model = user.build(hp)
+    # The space may set epochs and batch size although the code never requests them.
     values = {**hp.values, **job.values}
     schedule = make_schedule(
         job,
