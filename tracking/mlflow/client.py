@@ -42,6 +42,7 @@ _OUTAGES: Final = frozenset(
         "REQUEST_LIMIT_EXCEEDED",
         "RESOURCE_EXHAUSTED",
         "CANCELLED",
+        # Credentials can be renewed while the study runs.
         "PERMISSION_DENIED",
         "CUSTOMER_UNAUTHORIZED",
         "UNAUTHENTICATED",
@@ -49,6 +50,7 @@ _OUTAGES: Final = frozenset(
         "ENDPOINT_NOT_FOUND",
     }
 )
+# The fault may be the server's or the record's.
 _UNCLEAR: Final = frozenset({"INTERNAL_ERROR", "INVALID_STATE", "ABORTED", "RESOURCE_CONFLICT"})
 # Answers of the artifact store, or of a web server in front of it.
 _STATUS_OUTAGES: Final = frozenset({401, 403, 404, 408, 425, 429, 502, 503, 504, 507})
@@ -61,6 +63,7 @@ def connect(tracking_uri: str, check: Callable[[], None] | None = None) -> Mlflo
 
     `check` is called before each request, and raises to prevent it.
     """
+    # Before the import: MLflow reads some of them while it is imported.
     for name, value in _SETTINGS.items():
         os.environ[name] = value
     # MLflow configures its log handlers on import, and alembic's when it creates its tables.
@@ -99,8 +102,11 @@ def classify_error(error: Exception) -> Severity:
     from requests.exceptions import HTTPError, RequestException, RetryError
 
     if isinstance(error, MlflowException):
+        # MLflow lets 500 be retried, so it comes as a RetryError; yet the server answered, and may refuse this record
+        # alone.
         if isinstance(error.__context__, RetryError) and "too many 500 error" in str(error):
             return "unclear"
+        # MLflow wraps errors of the connection under a code that has other causes too.
         if isinstance(error.__context__, RequestException | OSError):
             return "outage"
         if error.error_code in _OUTAGES:
@@ -109,6 +115,7 @@ def classify_error(error: Exception) -> Severity:
     if isinstance(error, HTTPError) and error.response is not None:
         status = error.response.status_code
         return "outage" if status in _STATUS_OUTAGES else "unclear" if status >= 500 else "refused"
+    # A file of the record is missing on this machine, which no wait repairs.
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return "refused"
     if type(error).__module__.partition(".")[0] in _CLOUDS:

@@ -31,6 +31,7 @@ def _create(file: Path) -> None:
     aside = file.with_name(f"{_ASIDE}{os.getpid()}-{file.name}")
     try:
         _write_tables(aside)
+        # A hard link fails where the file exists; a rename would replace another process's database.
         with suppress(FileExistsError):
             os.link(aside, file)
     finally:
@@ -43,6 +44,7 @@ def _write_tables(file: Path) -> None:
 
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)  # one connection is one database
     _initialize_tables(engine)  # type: ignore[no-untyped-call]
+    # VACUUM is refused inside a transaction.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("VACUUM INTO :file"), {"file": str(file)})
     engine.dispose()

@@ -12,8 +12,8 @@ from search_spaces.values import Value
 from tracking.outbox.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished
 
 NOTE: Final = "mlflow.note.content"
-_LONGEST_TAG: Final = 5000
-_LONGEST_PARAM: Final = 6000
+_LONGEST_TAG: Final = 5000  # characters; MLflow 3.17 allows 8,000, older servers no more than this
+_LONGEST_PARAM: Final = 6000  # characters
 _ODD_IN_A_NAME: Final = re.compile(r"[^\w\-. :/]")
 
 

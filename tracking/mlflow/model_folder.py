@@ -118,6 +118,7 @@ def write_model_folder(
     if described is not None and described.example is not None:
         description["saved_input_example_info"] = _write_example(aside, described.example, described.columns)
     (aside / "MLmodel").write_text(_dump_yaml(description))
+    # A rename cannot replace a folder with files in it; a kill in between leaves no folder, never half of one.
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
 
@@ -145,6 +146,7 @@ def list_installed_requirements() -> tuple[str, ...]:
 
 def _describe_input(declared: dict[str, Any]) -> TensorDescription | None:
     dtype = declared.get("dtype")
+    # Keras writes a dtype policy as a mapping.
     if isinstance(dtype, dict):
         dtype = dtype.get("config", {}).get("name")
     shape = declared.get("batch_shape") or [None, None]
@@ -167,6 +169,7 @@ def _describe_model(folder: Path, described: ModelDescription | None, requiremen
         "model_uuid": uuid.uuid4().hex,
         **({} if described is None else {"signature": _make_signature(described)}),
         **({} if described is None or described.task is None else {"metadata": {TASK: _copy_as_plain(described.task)}}),
+        # MLflow writes it without a time zone.
         "utc_time_created": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" "),
     }
 

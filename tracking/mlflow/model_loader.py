@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+# Keras, TensorFlow and pandas are imported where they are used: kerastudy imports this module only for its path.
 _MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>"})
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 _ROWS_AT_ONCE = 1024
@@ -58,6 +59,7 @@ class KerasOnRawColumns:
         import keras
         import tensorflow as tf
 
+        # `reduce_retracing` makes the number of rows unknown, instead of a further trace for each number.
         if self._call is None:
             self._call = tf.function(lambda rows: self._model(rows, training=False), reduce_retracing=True)
         tree = keras.tree
@@ -66,6 +68,7 @@ class KerasOnRawColumns:
         # Parts of a limited size keep the memory of a large table low.
         parts = [
             self._call(tree.map_structure(lambda tensor, at=at: tensor[at : at + _ROWS_AT_ONCE], inputs))
+            # At least once, so that no rows give an output of the right shape.
             for at in range(0, max(rows, 1), _ROWS_AT_ONCE)
         ]
         return tree.map_structure(lambda *some: np.concatenate([np.asarray(part) for part in some]), *parts)
@@ -79,6 +82,7 @@ class KerasOnRawColumns:
         tensors = {}
         for column in self._columns:
             name, kind = column["name"], column["kind"]
+            # pandas' nullable types hold NA, which NumPy's have no value for: they go value by value below.
             if kind != "string" and table[name].dtype.kind in "biuf" and isinstance(table[name].dtype, np.dtype):
                 tensors[column["input"]] = tf.constant(_round_to_float32(table[name].to_numpy()), tf.float32)
                 continue
@@ -149,6 +153,7 @@ def _make_tensor(values: Any, wanted: Any) -> Any:
     import tensorflow as tf
 
     values = np.asarray(values)
+    # One value a row, where the model has [row, 1].
     if len(wanted.shape) == 2 and values.ndim == 1:
         values = values[:, np.newaxis]
     if wanted.dtype == "string":
@@ -156,10 +161,12 @@ def _make_tensor(values: Any, wanted: Any) -> Any:
     return tf.constant(values.astype(wanted.dtype))
 
 
+# MLflow calls the function of this name in the loader's module.
 def _load_pyfunc(path: str) -> KerasOnRawColumns:
     import keras
 
     folder = Path(path)
+    # Predictions need neither the optimizer nor the loss.
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     file = folder / "columns.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"columns": [], "missing_values": []}

@@ -90,6 +90,7 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
             model_type="keras",
         )
     hit("model-created")
+    # READY comes last, so an upload that a kill interrupted is repeated.
     if model.status != LoggedModelStatus.READY:
         _upload(client, model.model_id, run.run_id, saved)
         client.finalize_logged_model(model.model_id, "READY")
@@ -176,6 +177,7 @@ def register_trial(client: MlflowClient, run: TrialRun, registration: Registrati
             description=registration.description,
             await_creation_for=0,
         )
+        # An earlier request that arrived late may have made a twin, which this search deletes.
         version = _find_version(client, name, run) or version
     hit("version-created")
     _link_back(client, model, name, str(version.version))
@@ -203,6 +205,7 @@ def _set_alias(client: MlflowClient, study_key: str, version: RegisteredVersion,
         return CHALLENGER if CHALLENGER in ours.aliases else ""
     is_same_study = holder is None or is_free or holder.tags.get(KEY_TAG, "").startswith(f"{study_key}/")
     chosen = alias if is_same_study else CHALLENGER
+    # The alias before its tag: after a kill in between, the next delivery sets the alias again.
     client.set_registered_model_alias(name, chosen, number)
     client.set_model_version_tag(name, number, _ALIAS_SET_TAG, str(ended_ms))
     return chosen
@@ -227,6 +230,7 @@ def _keep_one(client: MlflowClient, twins: Sequence[Any]) -> Any:
 
 
 def _delete(client: MlflowClient, model: Any) -> None:
+    # MLflow only marks the model as deleted; its files stay.
     client.delete_logged_model(model.model_id)
     location = urlsplit(str(model.artifact_location))
     if location.scheme == "file":
@@ -249,6 +253,7 @@ def _upload(client: MlflowClient, model_id: str, run_id: str, saved: Path) -> No
         else:
             write_model_folder(saved, folder)
         description = Model.load(str(folder))
+        # `log_model_artifacts` only uploads; `log_model` would write these three.
         description.run_id = run_id
         description.model_id = model_id
         description.artifact_path = f"models:/{model_id}"

@@ -52,8 +52,10 @@ from tracking.testing.failpoints import hit
 # A pruned trial is a success of the pruner; KILLED stands for a cancelled one.
 _TRIAL_STATUS: Final = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 _STUDY_STATUS: Final = {"finished": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+# MLflow's limits for one request: 1,000 entries in all, among them 100 parameters and 100 tags.
 _METRICS_A_BATCH: Final = 1000
 _PARAMS_A_BATCH: Final = 100
+# Of 64 characters; MLflow accepts at most 36.
 _DIGEST_LENGTH: Final = 16
 
 
@@ -197,6 +199,7 @@ class MlflowProjection:
         ended_ms = self._runs.load_trials(study)[run.key].end_ms or ends[0].finished_ms
         finished = replace(ends[-1], finished_ms=ended_ms)
         metrics += make_final_metrics(finished)
+        # A new run has the tags since its creation.
         self._log(run.run_id, metrics=metrics, params=params, tags={} if is_new else tags)
         hit("run-logged")
         self._runs.end_run(study, run, _TRIAL_STATUS[finished.state], finished.state, ended_ms)
@@ -332,6 +335,7 @@ class MlflowProjection:
         points = metrics or []
         rows = [Param(format_metric_name(name), value) for name, value in (params or {}).items()]
         labels = [RunTag(name, value) for name, value in shorten_tags(tags or {}).items()]
+        # 200 less, for the parameters and the tags of the same request.
         self._client.log_batch(run_id, points[: _METRICS_A_BATCH - 200], rows[:_PARAMS_A_BATCH], labels)
         for start in range(_METRICS_A_BATCH - 200, len(points), _METRICS_A_BATCH):
             self._client.log_batch(run_id, metrics=points[start : start + _METRICS_A_BATCH])

@@ -82,6 +82,7 @@ class Registry:
         self._namespace = namespace
         with self._translate_errors():
             self._client = client.connect(tracking_uri)
+            # A client connects with its first request, so a wrong address shows here.
             self._client.search_registered_models(max_results=1)
 
     def find_alias_version(self, name: str, alias: str) -> KnownVersion | None:
@@ -174,6 +175,7 @@ class Registry:
         tags = {_COMPARISON_TAG: comparison, _AT_TAG: at, _OVER_TAG: over.version if over else "none"}
         with self._translate_errors():
             before = self._client.get_model_version(version.name, version.version)
+            # The alias moves last: the version that it names then has the reason already.
             for tag, value in shorten_tags(tags).items():
                 self._client.set_model_version_tag(version.name, version.version, tag, value)
             description = "\n\n".join(part for part in (before.description, f"{words} ({at})") if part)

@@ -22,6 +22,7 @@ from tracking.mlflow import urls
 
 _LOG_NAME: Final = "mlflow-server.log"
 _LONGEST_PAUSE_S: Final = 60.0
+# A server that ran longer did not fail at its start.
 _STEADY_S: Final = 60.0
 # The shell reads a pipe that this process holds open. Should this process be killed, the pipe closes and the shell ends
 # the server's whole session.
@@ -119,6 +120,7 @@ def make_command(tracking_uri: str, artifacts: Path, host: str, port: int) -> li
         "--artifacts-destination": str(artifacts),
         "--host": host,
         "--port": str(port),
+        # MLflow's default is 15 processes; one worker without job execution is two, of 490 MB in all.
         "--workers": "1",
     }
     return [sys.executable, "-m", "mlflow", "server", *(part for option in options.items() for part in option)]

@@ -81,6 +81,7 @@ def _make_state(*, search: str, order_by: str, ascending: bool, columns: Sequenc
 
 def _make_tag(identifier: str, name: str, created_ms: int, state: dict[str, Any]) -> tuple[str, str]:
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    # Not the present time: a second delivery must write the same tag.
     view = {"name": name, "createdAt": created_ms, "updatedAt": created_ms, "state": _PACKED + packed}
     return TAG_PREFIX + identifier, json.dumps(view)
 

@@ -24,6 +24,7 @@ from tracking.testing.failpoints import hit
 # Attempts before a row is set aside. An outage costs none.
 _ATTEMPTS: Final = {"refused": 3, "unclear": 30}
 _MOST_ATTEMPTS: Final = max(_ATTEMPTS.values())
+# Chosen: each chance costs a refused row one more request.
 _SECOND_CHANCE_S: Final = 300.0
 _WINDOW_ROWS: Final = 400
 # More trials in a batch save requests; but a failure repeats the whole batch.
@@ -81,11 +82,13 @@ class OutboxDispatcher:
     def start(self) -> None:
         """Start the thread; rows that were set aside earlier get another chance."""
         self._outbox.retry_set_aside(self._study)
+        # A daemon, so that a request that hangs cannot hold up the end of the process.
         self._thread = threading.Thread(target=self._run, name="mlflow-delivery", daemon=True)
         self._thread.start()
 
     def hurry(self) -> None:
         """End the wait of `stop`; safe to call from a signal handler."""
+        # No event: it has a lock, which the interrupted thread may hold at this moment.
         self._is_hurried = True
 
     def stop(self, flush_s: float) -> Backlog:
@@ -97,6 +100,7 @@ class OutboxDispatcher:
         self._closing.set()
         deadline = time.monotonic() + flush_s
         if flush_s > 0 and self._is_running():
+            # One attempt each: the flush must not spend its time on them.
             self._outbox.retry_set_aside(self._study, attempts=_MOST_ATTEMPTS - 1)
         while self._is_running() and not self._is_hurried and time.monotonic() < deadline:
             if not self._outbox.count_pending(self._study):
@@ -153,6 +157,7 @@ class OutboxDispatcher:
                 is_settled = self._deliver(sink, together)
                 if self._halt.is_set():
                     return
+                # Later rows need the earlier ones, so all are read again.
                 if not is_settled:
                     break
             # A pause after a few rows: rows that are added meanwhile are delivered together.
@@ -181,6 +186,7 @@ class OutboxDispatcher:
 
         try:
             self._make_retrying(is_outage)(sink.deliver, [row.record for row in rows])
+        # `_halt` ends the attempts with a RetryError.
         except (tenacity.RetryError, DeliveryEndedError):
             self._check()
             return False
@@ -220,6 +226,7 @@ class OutboxDispatcher:
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_outage),
+            # The random part separates processes that lost MLflow at the same moment.
             wait=tenacity.wait_exponential(multiplier=0.2, max=self._longest_pause_s) + tenacity.wait_random(0, 0.3),
             stop=tenacity.stop_when_event_set(self._halt),
             sleep=self._pause,

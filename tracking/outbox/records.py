@@ -193,6 +193,7 @@ def encode_record(record: Record) -> tuple[str, str]:
 def decode_record(kind: str, payload: str) -> Record:
     """Return the record from what `encode_record` returned."""
     values: dict[str, Any] = json.loads(payload)
+    # JSON has no tuples, and a record that is read must equal the one that was written.
     if "parameters" in values:
         values["parameters"] = tuple(values["parameters"])
     for listed in ("columns", "pareto_front"):

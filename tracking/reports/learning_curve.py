@@ -30,7 +30,9 @@ _BLUE: Final = "#1f6feb"
 _GREY: Final = "#9aa4b2"
 _KINDS: Final = (("", "training", _GREY), ("val_", "validation", _BLUE))
 _LEGEND: Final = (92, 38)
+# Dots of 4.8 pixels touch each other where more stand in the 282 pixels of a plot.
 _MOST_MARKERS: Final = 60
+# A diverged loss would flatten the rest of the curve; the comparison leaves NaN out too.
 _LARGEST: Final = 1e100
 
 
@@ -53,6 +55,7 @@ def draw_learning_curve(path: Path, epochs: Curve, metric: str) -> None:
     pen = ImageDraw.Draw(picture)
     for panel in panels:
         panel.draw_text(pen)
+    # Level 1: the default takes a third longer, of some 10 ms, and saves an eighth of 22 kB.
     picture.save(path, format="PNG", compress_level=1)
 
 
@@ -67,6 +70,7 @@ class _Panel:
         values = {column: [metrics.get(column, math.nan) for metrics in epochs] for column, _, _ in drawn}
         shown = [value for column in values.values() for value in column if abs(value) < _LARGEST]
         low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
+        # Equal but for rounding: an axis of 1e-12 would show noise.
         is_flat = high - low <= 1e-9 * max(abs(low), abs(high))
         room = 0.06 * (high - low) if not is_flat else 0.05 * abs(high) or 0.5
         self._across, self._up = (0.0, max(1.0, len(epochs) - 1)), (low - room, high + room)

@@ -29,8 +29,10 @@ Curve = Sequence[Mapping[str, float]]
 _DPI: Final = 100
 _BLUE: Final = "#1f6feb"
 _GREY: Final = "#9aa4b2"
+# Three rows of three slices.
 _MOST_PARAMETERS: Final = 9
 _MOST_CURVES: Final = 10
+# Chosen: with fewer trials each further one changes the shares.
 _FEWEST_FOR_IMPORTANCE: Final = 8
 # A parameter whose largest value is so many times its smallest gets a logarithmic axis.
 _LOG_RATIO: Final = 100
@@ -199,6 +201,7 @@ def _draw_parallel(with_value: Sequence[PlottedTrial], names: Sequence[str], pat
 
     colours = colormaps["viridis"]
     scales = [_Scale.from_values([row.params[name] for row in with_value if name in row.params]) for name in names]
+    # The best trial last, so that its line lies on top.
     for rank, row in reversed(list(enumerate(with_value))):
         heights = [
             scale.scale_to_unit(row.params[name]) if name in row.params else math.nan
@@ -277,6 +280,7 @@ class _Scale:
 
 def _list_varied_parameters(with_value: Sequence[PlottedTrial], weights: Mapping[str, float]) -> list[str]:
     """Return the parameters with more than one value, the most important first."""
+    # Values are compared as text, because true equals 1.
     names = dict.fromkeys([*weights, *(name for row in with_value for name in row.params)])
     return [name for name in names if len({str(row.params[name]) for row in with_value if name in row.params}) > 1]
 

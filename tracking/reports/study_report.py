@@ -97,6 +97,7 @@ def _render_page(report: StudyReport, plots: Sequence[Path]) -> str:
     # Jinja2 is imported when a study ends, not before one can start.
     from jinja2 import Environment, PackageLoader
 
+    # Escaped, because names and reasons come from study files and user code.
     environment = Environment(loader=PackageLoader("tracking", "reports"), autoescape=True, keep_trailing_newline=True)
     ranked = rank_trials(report.rows, report.direction)
     best = next((row for row in ranked if row.state == "complete" and report.winner in (None, row.number)), None)

@@ -61,6 +61,7 @@ studies = sa.Table(
     sa.Column("lease_token", sa.String(40)),
     sa.Column("lease_renewals", sa.BigInteger, nullable=False),
     sa.Column("winner", sa.Integer),
+    # 53 bits, so that every database returns the same number.
     sa.Column("best_value", sa.Float(53)),
     sa.Column("counts", sa.Text, nullable=False),
     sa.Column("control_request", sa.String(10)),
@@ -121,6 +122,7 @@ retrainings = sa.Table(
 # Statements that bring a database to a version from the one before, by version. New tables need none. A database of
 # a version before the first one here is refused: it was written before the first release.
 _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
+# Chosen: with less, any error of a write counts as a full disk.
 _LEAST_ROOM_BYTES: Final = 256 * 1024
 
 outbox = sa.Table(
@@ -245,6 +247,7 @@ def classify_store_error(error: BaseException, folder: Path) -> Literal["full", 
     """
     causes: list[BaseException] = []
     cause: BaseException | None = error
+    # A chain of causes may be a circle.
     while cause is not None and cause not in causes:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
@@ -286,10 +289,12 @@ def _resolve_url(url_or_home: str | Path) -> sa.URL:
 
 def _make_engine_options(url: sa.URL, *, begins_immediately: bool) -> dict[str, Any]:
     if url.get_backend_name() != "sqlite":
+        # A server or a proxy closes idle connections; a dead one is replaced before it is used.
         return {"pool_pre_ping": True}
     path = url.database or ""
 
     def connect() -> sqlite3.Connection:
+        # None leaves BEGIN to `_emit_begin`. Optuna's engine has no such listener, and Python's driver begins for it.
         level: Any = None if begins_immediately else "DEFERRED"
         # `check_same_thread=False`: the pool moves connections between threads.
         connection = sqlite3.connect(
@@ -318,6 +323,7 @@ def _create_tables(engine: sa.Engine, shown: str) -> str:
         if engine.dialect.name == "postgresql":
             # An arbitrary number, which only has to be the same in every process.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7259306)"))
+        # Under the lock, because PostgreSQL's `CREATE TABLE` fails if two sessions create one table at once.
         metadata.create_all(connection)
         about = {row.key: row.value for row in connection.execute(sa.select(_about))}
         if not about:

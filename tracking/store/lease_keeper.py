@@ -11,6 +11,7 @@ from tracking.store.database import Store
 from tracking.store.study_queue import Lease, StudyQueue, identify_process
 
 LEASE_TTL_S: Final = 60.0
+# Six renewals in a lease: a busy machine may miss some.
 RENEW_EVERY_S = 10.0
 
 

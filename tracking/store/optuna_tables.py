@@ -15,7 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
+from optuna.storages._rdb import models  # private: no public way writes a trial at once
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.errors import KerastudyError
@@ -71,6 +71,7 @@ class TrialRows:
                     connection.execute(sa.insert(table), rows)
             # Last, because SQLite takes the write lock with the first statement that writes, not before.
             self._check(connection)
+        # Only now: a transaction that failed leaves no rows behind.
         self._ids = ids
 
     def _insert(self, connection: sa.Connection, trial: FrozenTrial, ids: dict[int, int]) -> int:

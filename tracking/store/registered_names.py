@@ -13,6 +13,7 @@ def claim_registered_name(connection: sa.Connection, name: str, study: str) -> s
     known = connection.execute(owner).scalar_one_or_none()
     if known is not None:
         return str(known)
+    # Where two transactions found the name free on PostgreSQL, the primary key refuses the second.
     connection.execute(sa.insert(registered_names).values(name=name, study=study))
     return study
 

@@ -151,6 +151,7 @@ class StudyQueue:
         query = sa.select(studies).order_by(*order).limit(limit)
         if states:
             query = query.where(studies.c.state.in_(states))
+        # By place, not by OFFSET, which would skip studies where earlier ones have left the states meanwhile.
         if after is not None:
             query = query.where(
                 sa.tuple_(*order) > sa.tuple_(sa.literal(self.get(after).created_ms), sa.literal(after))
@@ -182,6 +183,7 @@ class StudyQueue:
             held = _read_lease(connection, name, lock=True)
             if held.lease_token is not None and _is_alive(held.lease_owner) is not False and held != unrenewed:
                 raise _make_busy_error(name, held.lease_owner)
+            # A request that is still there was meant for an earlier supervisor.
             values = {**_make_lease_row(lease), "control_request": None}
             connection.execute(sa.update(studies).where(studies.c.name == name).values(**values))
         hit("lease-claimed")
@@ -400,6 +402,7 @@ def _read_start_time(pid: int) -> str:
     except (OSError, IndexError):
         pass
     try:
+        # Systems without /proc.
         return f"{psutil.Process(pid).create_time():.2f}"
     except psutil.Error:
         return ""

@@ -48,6 +48,7 @@ class Submissions:
 
     def put(self, study: str, submitter: str, priority: int, connection: sa.Connection) -> bool:
         """Add a submission, or change the priority of the present one; return whether it is new."""
+        # SQLAlchemy has an upsert for each database, and none for all.
         changed = connection.execute(
             sa.update(submissions).where(submissions.c.study == study).values(priority=priority)
         ).rowcount

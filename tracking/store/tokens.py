@@ -21,6 +21,7 @@ from tracking.store.database import Store, now_ms, tokens
 Scope = Literal["read", "submit", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
+# The lengths of `token_hex(6)` and `token_urlsafe(32)`.
 _TOKEN = re.compile(r"ks_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _NO_DIGEST = hashlib.sha256(b"").hexdigest()
 
@@ -76,6 +77,7 @@ class Tokens:
         try:
             with self._store.write() as connection:
                 connection.execute(sa.insert(tokens).values(**row))
+        # The database decides, because two processes may create one name at once.
         except sa.exc.IntegrityError:
             message = f'there is a token "{name}" already: remove it first, or choose another name'
             raise ConflictError(message) from None
