@@ -218,6 +218,7 @@ def _find_extreme(space: Space, *, largest_first: bool) -> dict[str, Value]:
             )
         return values[::-1] if largest_first else values
 
+    # Constraints that the bounded search cannot satisfy must not leave a caller without any values.
     unconstrained = next(_generate_combinations(replace(space, constraints=(), start_from=()), order_values))
     return next(_generate_combinations(space, order_values, tries=_TRIES), unconstrained)
 

@@ -150,7 +150,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         """Record a trial's end, unless KerasTuner tries it again."""
         try:
             super().end_trial(trial)
-        finally:
+        finally:  # KerasTuner raises after too many failures in a row; this last one must be recorded too
             ended = self.trials[trial.trial_id]
             if ended.status in (TrialStatus.COMPLETED, TrialStatus.FAILED):
                 self._record_end(ended)
@@ -238,6 +238,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         if running.best is None or epoch not in self._search.rungs:
             return
         if self._search.should_prune(running.number, epoch, running.best):
+            # The next call of the tuner is `end_trial`, where only this mark distinguishes a pruned trial from a failed one.
             running.pruned = True
             raise TrialPrunedError(f"{_PRUNED}{epoch + 1}")
 

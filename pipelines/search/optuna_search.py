@@ -126,6 +126,7 @@ class OptunaSearch:
                 self._reject(trial, violation)
                 self._write(trial)
                 continue
+            # A kill while a trial starts can leave it without some of its values; they are drawn now.
             if self._get_frozen(trial) != frozen:
                 self._write(trial)
             yield started
@@ -194,6 +195,7 @@ class OptunaSearch:
     def tell(self, ended: TrialSummary) -> None:
         """Record how a trial ended."""
         trial = self._running.pop(ended.number)
+        # The result is set before the state: a finished trial then always has one.
         trial.set_user_attr(RESULT, ended.to_result())
         if ended.state == "complete":
             for name, excess in self.objective.compute_excesses(ended.values).items():

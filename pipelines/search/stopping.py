@@ -9,7 +9,7 @@ from pipelines.spec.schema import BudgetSpec
 from pipelines.study.objective import Objective
 from tracking.outbox.records import StudyState
 
-_FIRST_FAILURES = 10
+_FIRST_FAILURES = 10  # more would waste hours on a mistake in the study file; fewer could be bad luck
 
 
 def find_stop_reason(

@@ -30,6 +30,7 @@ def make_evaluation_job(study: Study, home: Home, number: int) -> Job[Any, Mappi
 
 def evaluate_model(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
     """Return the model's metrics on the test rows, by Keras's names with `test_` before them."""
+    # Imported here, not above: Keras is loaded in workers only, and the supervisor imports this module.
     import keras
     import numpy as np
 

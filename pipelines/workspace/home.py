@@ -37,12 +37,14 @@ class Home:
             InputError: if there is a file of that name.
         """
         chosen = Path(folder or environment.get("KERASTUDY_HOME") or ".kerastudy").absolute()
+        # The folder may not exist yet: a file anywhere on its path would fail much later, with a message of the system.
         if next(path for path in (chosen, *chosen.parents) if path.exists()).is_file():
             raise InputError(f"{chosen}: expected a folder to keep studies in, got a file; name another --home")
         return cls(chosen, environment.get("KERASTUDY_STORE") or str(chosen))
 
     def make_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a process that works on this home, even if `environ` names a service."""
+        # KERASTUDY_URL would send the process's commands to that service instead of this home.
         ours = {"KERASTUDY_HOME": str(self.folder), "KERASTUDY_STORE": self.store}
         return {name: value for name, value in {**environ, **ours}.items() if name != "KERASTUDY_URL"}
 

@@ -188,6 +188,7 @@ class Reader:
         """Return the parameter of a range; it is fixed where the range has one value."""
         low, high, log, step = values.low, values.high, values.log, values.step
         # With `log` the step is a factor, and so is the distance between the ends.
+        # A step beyond the range leaves its lowest value alone, which `Int` and `Float` refuse as a range.
         reach = (high / low if log and low > 0 else high - low) if step is not None else math.inf
         if low == high or (step is not None and 0 < reach < step):
             return Fixed(name, low, when)
