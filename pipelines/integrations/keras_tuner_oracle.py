@@ -238,7 +238,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         if running.best is None or epoch not in self._search.rungs:
             return
         if self._search.should_prune(running.number, epoch, running.best):
-            # The next call of the tuner is `end_trial`, where only this mark distinguishes a pruned trial from a failed one.
+            # In `end_trial`, the next call of the tuner, only this mark distinguishes a pruned trial from a failed one.
             running.pruned = True
             raise TrialPrunedError(f"{_PRUNED}{epoch + 1}")
 
