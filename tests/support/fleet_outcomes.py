@@ -1,4 +1,4 @@
-"""Outcomes of trials in fleets, and tolerances between outcomes: "What is equal, and how close" in docs/architecture.md."""
+"""Outcomes of trials in fleets, and tolerances between them: see "Equality and its tolerances" in docs/architecture.md."""
 
 from __future__ import annotations
 
