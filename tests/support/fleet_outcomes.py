@@ -1,4 +1,4 @@
-"""Outcomes of trials in fleets, and the tolerances between them (docs/architecture.md, "Equality and its tolerances")."""
+"""Outcomes of trials in fleets, and tolerances between them (docs/architecture.md: "Equality and its tolerances")."""
 
 from __future__ import annotations
 
