@@ -108,6 +108,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         self._running: dict[str, _RunningTrial] = {}
         self._restore()
         self._watch_epochs()
+        # KerasTuner does not call its oracle when a search ends by an error or by Ctrl-C.
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -143,6 +144,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         """Score a trial; a score that is not finite is none."""
         super().score_trial(trial)
         if not math.isfinite(trial.score):
+            # KerasTuner takes NaN for a failure; an infinite score it would rank.
             trial.score = math.nan
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]  # keras_tuner has no types
@@ -194,6 +196,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             self.trials[trial_id] = self._make_trial(summary, trial_id)
             self.start_order.append(trial_id)
             if summary.number in interrupted:
+                # KerasTuner takes trials from the end, so the earliest stays there.
                 self._retry_queue.insert(0, trial_id)
             else:
                 self.end_order.append(trial_id)
@@ -224,6 +227,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         self.objective.has_value = record_epoch
 
     def _record_epoch(self, metrics: Mapping[str, float], found: bool) -> None:
+        # One tuner in one process has one trial at a time.
         trial = next(iter(self.ongoing_trials.values()), None)
         running = self._running.get(trial.trial_id) if trial else None
         if running is None:
@@ -256,6 +260,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         return int(self.max_consecutive_failed_trials)
 
     def _is_pruned(self, trial: Trial) -> bool:
+        # The message is a traceback, or after a restart the reason that Optuna has.
         return TrialPrunedError.__name__ in str(trial.message) or str(trial.message).startswith(_PRUNED)
 
     def _record_end(self, trial: Trial) -> None:
@@ -272,6 +277,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             reason=_find_reason(trial, running),
             metrics=running.epochs[at_best][2] if complete and at_best is not None else {},
         )
+        # The rows for MLflow first, then Optuna: a trial that is still RUNNING there runs again after a kill.
         self._recorder.record_trial_end(summary, running.epochs, [*self._search.trials, summary])
         self._search.tell(summary)
 

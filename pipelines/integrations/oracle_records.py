@@ -30,7 +30,9 @@ from tracking.outbox.records import (
 from tracking.store.database import Store, now_ms
 from tracking.store.study_queue import StudyQueue, StudyRecord, identify_process
 
+# Chosen, as for the study of a study file.
 _FLUSH_S = 120.0
+# A day, because nothing renews this lease; a holder that is seen to be dead loses it at once.
 _LEASE_TTL_S = 86_400.0
 _SPACE = "keras_tuner/"
 
@@ -74,6 +76,7 @@ class OracleLease:
             message = f"was started to {before}, and not to {objective.direction} {objective.metric}"
             raise InputError(f'study "{study}" {message}; take another name')
         document = json.dumps({"metric": objective.metric, "direction": objective.direction, "trials": trials})
+        # The name stands in for the digest: the number of trials may grow, and is amended.
         self._queue.enqueue(self._name, document, self._name)
         self._queue.amend(self._name, document, self._name)
         # A cell of a notebook that is run again makes a second oracle in the process that holds the first.

@@ -134,6 +134,7 @@ class _TrialBackfill:
         objective = self._context.objective
         frozen = {trial.number: trial for trial in generation.get_trials(deepcopy=False)}
         ended = [trial for trial in summarize_trials(generation) if trial.state != "running"]
+        # Trials below this number were carried over; the generation that trained them has their records.
         carried = changes[-1].before if (changes := read_changes(generation)) else 0
         best = find_best([trial for trial in ended if trial.number < carried], objective)
         new = [trial for trial in ended if trial.number >= carried]
@@ -152,6 +153,7 @@ class _TrialBackfill:
         """Yield the records of retrainings, in the order in which they ended."""
         params = {trial.number: trial.params for trial in self._latest}
         for each in sorted(retrainings, key=lambda retraining: retraining.ended_ms):
+            # An ensemble is no training, and has no run.
             if each.name == ENSEMBLE or each.number not in params:
                 continue
             study, number = each.study, each.number
@@ -206,6 +208,7 @@ class _TrialBackfill:
         folder = self._home.locate_trial(self._context.name, trial.number)
         try:
             write_mlflow_model(folder, self._home.locate_data(self._context.name), overwrite=False)
+        # One broken file costs its model, not the backfill.
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             self.notes.append(f"trial {trial.number}: its model cannot be read: {error}")
         # A fleet writes weights only, and the kept models are written from them when the study ends.
@@ -227,6 +230,7 @@ def _find_outcome(
     context: StudyContext, record: StudyRecord, trials: Sequence[TrialSummary], retrainings: Sequence[Retraining]
 ) -> StudyOutcome:
     """Return the state of a study: ended, paused, or interrupted because its supervisor was killed."""
+    # A study that is still "running" here was left by a supervisor that was killed.
     is_at_rest = record.state in get_args(StudyState) and record.state != "running"
     state: StudyState = record.state if is_at_rest else "paused"  # type: ignore[assignment]
     reason = record.reason if is_at_rest else _INTERRUPTED

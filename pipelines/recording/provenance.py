@@ -28,6 +28,7 @@ def describe_environment() -> dict[str, str | int]:
     versions: dict[str, str | int] = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
+            # From the installed metadata: an import of TensorFlow alone takes 5 s.
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue

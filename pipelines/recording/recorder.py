@@ -42,6 +42,7 @@ from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue
 from tracking.testing.failpoints import hit
 
+# Chosen: one transaction a second for all running trials, however short their epochs are.
 _FLUSH_EVERY_S = 1.0
 
 
@@ -118,6 +119,7 @@ class Recorder:
             [row for trial in running for row in self._build_epochs(trial.number, trial.unsent, trial.retraining)]
         )
         hit("epochs-recorded")
+        # Only now: if the transaction fails, the epochs are still there.
         for trial in running:
             trial.unsent.clear()
 
@@ -140,6 +142,7 @@ class Recorder:
         if self._folds > 1 and curve:
             rows += self._build_epochs(trial.number, curve, mean=True)
         keeps, displaced = self._select_models(trial)
+        # The model's files first: the row names them, and may be delivered at once.
         if keeps:
             name = self._study.name
             write_mlflow_model(self._home.locate_trial(name, trial.number), self._home.locate_data(name))
@@ -195,6 +198,7 @@ class Recorder:
         if retrainings := self._retrainings.list(spec.study):
             write_retrainings_csv(folder / "retrainings.csv", retrainings)
         closed = build_study_closed(self._context, outcome, trials, finished_ms=now_ms())
+        # One transaction follows: the queue must not have an end that MLflow never gets.
         hit("study-closing")
         with self._store.write() as connection:
             self._check(connection)
@@ -241,6 +245,7 @@ class Recorder:
         self._kept = select_kept(candidates, self._objective, self._study.spec.models_kept)
         stay = {kept.number for kept in self._kept}
         gone = [other.number for other in candidates if other.number not in stay]
+        # The best models alone are stored, or a study of thousands would fill the disk.
         for number in gone:
             folder = self._home.locate_trial(self._study.name, number)
             (folder / MODEL_FILE).unlink(missing_ok=True)

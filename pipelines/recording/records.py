@@ -46,6 +46,7 @@ def build_study_opened(
         experiment=spec.tracking.experiment or spec.study,
         metric=objective.metric,
         direction=objective.direction,
+        # A model may request one name under several conditions.
         parameters=(*context.study.space.parameters, *dict.fromkeys(undeclared)),
         started_ms=started_ms,
         artifacts=str(context.home.locate_report(spec.study)),
@@ -172,6 +173,7 @@ def build_study_closed(
         best_value=best.value if best else None,
         trials=count_by_state(trials),
         artifacts=str(context.home.locate_report(spec.study)),
+        # A paused or cancelled study must not move the alias of a registered model.
         register=context.study.registered_name if is_finished else None,
         alias=spec.export.alias if is_finished else None,
         test=dict(outcome.test),

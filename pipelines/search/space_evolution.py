@@ -88,6 +88,7 @@ def evolve_study(store: Store, study: Study, before: Mapping[str, Any]) -> Chang
     change = Change(compare_spaces(before, study.space.to_dict()), kept, len(trials))
     made = optuna.create_study(storage=storage, study_name=name, directions=old.directions)
     made.add_trials(trials)
+    # Last: only now does the generation count.
     made.set_user_attr(CHANGES, [*old.user_attrs.get(CHANGES, []), asdict(change)])
     return change
 

@@ -28,6 +28,7 @@ def find_stop_reason(
         return failures
     if best is None or best.value is None:
         return ""
+    # Not `is_better(best, target)`: a score that equals the target reaches it.
     if budget.target is not None and not objective.is_better(budget.target, best.value):
         return f"target {budget.target:g} reached"
     since = sum(trial.number > best.number and trial.state in ("complete", "pruned") for trial in trials)

@@ -15,6 +15,7 @@ from pipelines.study.objective import Objective
 from search_spaces.values import Value
 from tracking.outbox.records import TrialState
 
+# Keys in Optuna's database: under other ones the results of earlier studies are not found.
 VALUES = "kerastudy:values"
 RESULT = "kerastudy:result"
 FAILED_ATTEMPTS = "kerastudy:failed_attempts"

@@ -45,6 +45,7 @@ def evaluate_model(payload: Evaluation, channel: Channel) -> Mapping[str, float]
     scores = {}
     for metric in build_metrics(load_summary(data).task, payload.training):
         metric.update_state(np.asarray(load_part(data, "test").y), predictions)
+        # Some metrics, such as an F1 score without an average, are one number a class.
         scores[f"test_{metric.name}"] = float(np.mean(metric.result()))
     write_text(Path(payload.trial.folder) / TEST_FILE, json.dumps(scores))
     return scores

@@ -83,11 +83,13 @@ def rank_finalists(
             scores[retraining.number] += retraining.scores
     sign = 1.0 if objective.direction == "minimize" else -1.0
     finalists = [_make_finalist(number, tuple(of_trial)) for number, of_trial in scores.items() if of_trial]
+    # The finalists have the order of the search, which a stable sort leaves to equal means.
     return tuple(sorted(finalists, key=lambda finalist: sign * finalist.mean))
 
 
 def derive_retraining_seed(seed: int, number: int, name: str) -> int:
     """Return the seed of a retraining: it depends on the study's seed, the trial's number and the name alone."""
+    # A hash, so that neighbours have unrelated seeds; Keras accepts seeds of 32 bits.
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()[:4], "big")
 
 

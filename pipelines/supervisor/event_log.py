@@ -23,6 +23,7 @@ from tracking.store.database import now_ms
 EVENTS_FILE = "events.jsonl"
 LOG_FILE = "study.log"
 _EPOCH_EVERY_S = 1.0
+# Chosen: far more than one line, and little enough to hold in memory for each reader.
 _MOST_BYTES = 1 << 20
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -138,4 +139,5 @@ def _cut_broken_line(file: Path) -> None:
         stream.seek(max(0, size - _MOST_BYTES))
         tail = stream.read()
         if tail and not tail.endswith(b"\n"):
+            # The writer's handle appends, so it continues at the new end.
             stream.truncate(size - len(tail) + tail.rfind(b"\n") + 1)

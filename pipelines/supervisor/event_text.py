@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from pipelines.supervisor import events
 
+# Chosen: a log of short epochs must stay readable.
 _EPOCH_LINE_EVERY_S = 10.0
 
 
@@ -99,6 +100,7 @@ def format_opening(event: events.SearchStarted) -> str:
     return (
         f"{event.study}: {event.data.task.kind}, rows: {rows}\n"
         f"{event.objective.direction} {event.objective.metric} {over}, {format_count(event.workers, 'worker')}"
+        # `chr(10)`: before Python 3.12 an f-string's expression cannot hold a backslash.
         f"{f'{chr(10)}trials train {event.trained}' if event.trained else ''}"
     )
 

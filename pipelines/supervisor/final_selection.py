@@ -79,7 +79,9 @@ class FinalSelection:
 
     def _choose(self, candidates: list[TrialSummary]) -> Iterator[StudyEvent]:
         selection = self._context.spec.selection
+        # By name first, so that a pause leaves all finalists with about as many scores.
         wanted = [(trial, name) for name in list_retrainings(selection) for trial in candidates]
+        # One that failed is tried again by a further run.
         done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
         due = [self._jobs.make_job(trial, name) for trial, name in wanted if (trial.number, name) not in done]
         if due:
@@ -94,6 +96,7 @@ class FinalSelection:
     def _refit(self, winner: TrialSummary) -> Iterator[StudyEvent]:
         epochs = self._compute_best_epochs(winner)
         stored = self._find_stored(REFIT)
+        # A further retraining may have changed the best number of epochs.
         if stored is not None and stored.epochs == epochs:
             return
         self._divide_data(1)
@@ -133,6 +136,7 @@ class FinalSelection:
             study=self._context.name,
             number=winner.number,
             name=ENSEMBLE,
+            # Nothing is drawn.
             seed=0,
             state="complete" if is_better else "failed",
             value=value,

@@ -61,6 +61,7 @@ class FleetJobs:
         context = self._context
         self._started += 1
         name = f"fleet-{self._started}"
+        # Taken now, because another fleet may start while this one's program is compiled.
         self._running[name] = _Fleet(envelope, self._planner.take(envelope, slots))
         self._engine.submit(
             Job(
@@ -68,6 +69,7 @@ class FleetJobs:
                 TRAIN_FLEET,
                 make_fleet_job(context, context.home.locate_data(context.name), envelope, slots),
                 context.home.locate_study(context.name) / f"{name}.log",
+                # No time limit for the job: the fleet ends each trial at the trial's limit.
                 stall_s=context.spec.limits.stall,
                 memory_bytes=self._study.memory_bytes,
                 backend="jax",

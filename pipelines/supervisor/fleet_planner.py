@@ -33,9 +33,11 @@ from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolation, find_largest, find_smallest, suggest
 from search_spaces.values import Value
 
+# Chosen: enough to meet each choice of an ordinary space.
 _SAMPLES = 128
 _TPE_IN_FLIGHT = 4
 _RANDOM_SLOTS = 16
+# Chosen, because what a slot needs is only estimated.
 _SHARE_OF_MEMORY = 0.5
 
 Trial = tuple[int, Mapping[str, Value]]
@@ -150,6 +152,7 @@ class FleetPlanner:
         group.slots = max(1, math.ceil(min(group.slots, len(trials)) / 2))
         for number, values in trials:
             self._failures[number] = self._failures.get(number, 0) + 1
+            # After three halvings the trial itself may be the cause.
             if len(trials) == 1 or self._failures[number] > 3:
                 self._singles.append(((number, values), f"its fleet failed: {reason}"))
             else:
@@ -184,6 +187,7 @@ def find_ineligible_reason(study: Study) -> str:
         return "limits.model_memory is compared with each trial's model"
     if spec.objectives and any(goal.metric in MEASURED_OF_FILES for goal in spec.objectives):
         return "objectives measure each model's file, and a fleet leaves weights"
+    # Looked up and not imported, which takes seconds.
     if importlib.util.find_spec("jax") is None:
         return 'JAX is not installed; install the extra "jax"'
     return ""
@@ -193,6 +197,7 @@ def _check_data(study: Study, summary: DataSummary) -> str:
     if summary.folds > 1:
         return "cross-validation trains each fold on data of its own"
     sizes = _estimate_sizes(summary, 1)
+    # 4 bytes a float32.
     if 4 * sizes.inputs * sum(summary.rows.values()) > MOST_BYTES:
         return "the data does not fit in memory"
     return ""
@@ -207,6 +212,7 @@ def _check_member(member: Member) -> str:
 def _estimate_sizes(summary: DataSummary, trials: int) -> Sizes:
     features = summary.features
     image = math.prod(features.image) if features.image else 0
+    # The width that `pipelines.models.mlp` gives an embedded column.
     embedded = sum(min(50, round(1.6 * count**0.56)) for _, count in features.codes)
     return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
 
@@ -233,6 +239,7 @@ def _compute_room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory
 
 def _sample_space(study: Study) -> list[Member]:
     """Return a sample of the space's trials, its ends among them."""
+    # A fixed seed, so that a study that continues has the same programs.
     drawer = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     points: list[Mapping[str, Value]] = [find_smallest(study.space), find_largest(study.space)]
     for _ in range(_SAMPLES):

@@ -23,6 +23,7 @@ from search_spaces.values import Value
 from tracking.store.database import now_ms
 from tracking.store.retrainings import Retraining
 
+# The lease is renewed and requests are read between two ticks.
 _TICK_S = 0.5
 
 
@@ -110,11 +111,13 @@ class RetrainingJobs:
                     if isinstance(event, Finished | Failed):
                         del running[event.job]
                         if ended is None:
+                            # Before the others, because it continues from its last checkpoint.
                             waiting.insert(0, training_of)
                         else:
                             yield ended
                 self._recorder.flush_epochs(running.values())
         finally:
+            # Also where the caller closes this generator: no worker may train for nobody.
             self._study.stop_jobs()
 
     def _start(self, training: RetrainingJob) -> None:
@@ -141,6 +144,7 @@ class RetrainingJobs:
         elif isinstance(event, Requested):
             request = event.message
             is_known = isinstance(request, HyperparameterRequest)
+            # Anything else is a rung, and a retraining is not pruned.
             self._engine.answer(event.job, training.params.get(request.name, request.default) if is_known else False)
         elif isinstance(event, Finished):
             return self._record_end(training, event.result.result, event.result.reason)
@@ -176,6 +180,7 @@ class RetrainingJobs:
         if not keeps:  # the winner is chosen by its scores alone
             (folder / MODEL_FILE).unlink(missing_ok=True)
         self._recorder.record_retraining_end(retraining, training.unsent, keeps_model=keeps)
+        # After the record: before it, a kill would lose the whole training.
         remove_checkpoints(folder)
         return _make_event(retraining)
 

@@ -158,6 +158,7 @@ class RunningTrials:
     def recover(self, number: int, values: Mapping[str, Value]) -> TrialEnded | None:
         """Record the end of a trial that had ended before a crash; return None for one that had not."""
         folder = self._folder(number)
+        # All of its epochs: which were recorded is unknown, and MLflow stores a repeated point once.
         running = RunningTrial(number, values, values, time.monotonic(), list(read_epochs(folder)))
         if (result := read_result(folder)) is not None:
             return self._record_result(running, result)
@@ -218,6 +219,7 @@ class RunningTrials:
         hit("trial-end-due")
         self._recorder.record_trial_end(summary, running.unsent, best_so_far=best, curve=curve)
         hit("trial-end-recorded")
+        # Before Optuna has the end: a trial that has ended is not looked at again.
         remove_checkpoints(self._folder(summary.number))
         hit("checkpoints-removed")
         self._search.tell(summary)

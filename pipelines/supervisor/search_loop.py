@@ -22,6 +22,7 @@ from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.suggest import ConstraintViolation
 from search_spaces.values import Value
 
+# The lease is renewed and requests are read between two ticks.
 _TICK_S = 0.5
 
 
@@ -88,6 +89,7 @@ class SearchLoop:
     def _fill_workers(self) -> Iterator[StudyEvent]:
         """Give every idle worker a trial or a fleet, drawing trials while none waits."""
         while self._engine.idle and not self._control.is_halted:
+            # First: for these a fleet takes no further trials (`FleetPlanner.should_end`).
             if (single := self._planner.pop_single()) is not None:
                 (number, values), reason = single
                 yield from self._start(number, values, reason)

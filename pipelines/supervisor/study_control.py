@@ -92,6 +92,7 @@ class StudyControl:
         Raises:
             LeaseLostError: if another supervisor took the study over.
         """
+        # With each renewal, so that a kill costs at most ten seconds of the working time.
         if self._lease.renew_if_due():
             self.count_time()
         now = time.monotonic()
@@ -123,6 +124,7 @@ class StudyControl:
         return self._queue.get(self._study).elapsed_s + time.monotonic() - self._counted_at
 
     def _obey(self, control_request: ControlRequest) -> None:
+        # A pause and a cancellation stay in the queue until the study is claimed again.
         if control_request != "stop":
             self.halt = control_request
             return

@@ -24,6 +24,7 @@ from tracking.outbox.records import StudyState
 from tracking.store.study_queue import StudyQueue
 from tracking.testing.failpoints import hit
 
+# Chosen. What is not delivered then, `kerastudy sync` delivers.
 _FLUSH_S = 120.0
 _SHORT_FLUSH_S = 5.0
 _PAUSED = "resume it to go on"
@@ -90,6 +91,7 @@ class StudyEnd:
         try:
             if missing := recorder.find_missing_models():
                 job = make_models_job(self._context.home, self._context.name, missing)
+                # The plots are drawn here while a worker writes the models.
                 run_job(self._study.engine, job, self._control.keep_alive_unless_halted, on_start=recorder.draw_plots)
                 hit("models-written")
         except JobError as error:
@@ -126,6 +128,7 @@ class StudyEnd:
     def _flush(self, state: StudyState) -> Iterator[StudyEvent]:
         yield Delivering(self._outbox.count_pending(self._context.name), self._delivery.last_error)
         self.is_flushing = True
+        # A person who paused or cancelled the study should not wait for MLflow, and neither should one without MLflow.
         is_patient = state == "finished" and not self._delivery.last_error
         self._delivery.stop(_FLUSH_S if is_patient else _SHORT_FLUSH_S)
 

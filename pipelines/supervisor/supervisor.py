@@ -117,6 +117,7 @@ class Supervisor:
             yield end.pause_for_full_disk()
 
     def _open(self) -> OpenStudy:
+        # First, so that a full disk shows before anything else is written.
         self._reserve.fill()
         context = StudyContext.from_study(self._study, self._summary, self._home)
         study = OpenStudy.open(context, self._store, self._engine, self._control)

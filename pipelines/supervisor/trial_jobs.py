@@ -15,6 +15,7 @@ from pipelines.training.fleet.messages import FleetJob
 from pipelines.training.messages import TrialJob
 from search_spaces.values import Value
 
+# The rest is for this process and the system.
 _SHARE_OF_MEMORY = 0.9
 
 
@@ -65,6 +66,7 @@ def make_fleet_job(context: StudyContext, data: Path, envelope: Envelope, slots:
 
 def compute_trial_seed(seed: int, number: int) -> int:
     """Return the seed of a trial: it depends only on the study's seed and the trial's number."""
+    # A hash, so that neighbours have unrelated seeds; Keras accepts seeds of 32 bits.
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
 
 

@@ -24,4 +24,5 @@ def move_into_place(temporary: Path, file: Path) -> None:
     # Without the sync a power cut can leave the new name with no content.
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
+    # The folder is not synced: a power cut may bring the old file back, which is whole too.
     temporary.replace(file)

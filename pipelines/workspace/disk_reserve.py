@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Chosen: the records and the page of a pause take less.
 _BYTES = 2 * 2**20
 _FILE = "reserve"
 
@@ -27,6 +28,8 @@ class DiskReserve:
         """
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("wb") as file:
+            # Written, because a file that is only extended takes no space, and synced, because some systems allocate
+            # late.
             file.write(bytes(_BYTES))
             os.fsync(file.fileno())
 

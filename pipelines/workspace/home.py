@@ -51,6 +51,7 @@ class Home:
     @property
     def is_initialized(self) -> bool:
         """Whether a study was ever submitted here."""
+        # A look into a database on a server would need a connection.
         return "://" in self.store or (Path(self.store) / "kerastudy.db").exists()
 
     @property
