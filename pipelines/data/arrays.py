@@ -22,7 +22,7 @@ from pipelines.data.tabular_files import convert_frame
 from pipelines.spec.code_references import describe_error, load_function, split_reference
 from search_spaces.errors import InputError, Problem, suggest_choice
 
-MOST_ELEMENTS = 2_000_000
+MOST_ELEMENTS = 2_000_000  # chosen; stops an endless generator, whose length `tf.data` does not know
 
 
 def read_npz(path: Path, name: str, key: str, part: GivenPart | None = None) -> RawData:
@@ -79,6 +79,7 @@ def convert_result(result: object, name: str, key: str, part: GivenPart | None =
         return convert_frame(result, name, key, part)
     if isinstance(result, (tuple, list)) and len(result) == 2:
         return convert_pair(result[0], result[1], name, key, part)
+    # By attribute: importing TensorFlow for the class of a `tf.data.Dataset` takes seconds.
     if hasattr(result, "element_spec"):
         x, y = _materialise(result, name, key)
         return convert_pair(x, y, name, key, part)
@@ -106,6 +107,7 @@ def convert_pair(x: object, y: object, name: str, key: str, part: GivenPart | No
     if array.ndim == 0 or array.dtype.kind not in "biuf":
         message = f"expected x of {name} to be an array of numbers, got {array.dtype} of shape {array.shape}"
         raise InputError(Problem(message, key))
+    # A list of numbers is one feature.
     array = array[:, None] if array.ndim == 1 else array
     _check_length(len(array), len(labels), name, key)
     if array.size == 0:

@@ -21,6 +21,7 @@ def load_sklearn(name: str, key: str, prefers: InputKind) -> RawData:
     """
     if name not in SKLEARN_SETS:
         raise InputError(Problem(f'scikit-learn has no data set "{name}"; {suggest_choice(name, SKLEARN_SETS)}', key))
+    # Takes over a second to import, and other sources do without it.
     from sklearn import datasets
 
     source = f"sklearn:{name}"
@@ -41,6 +42,7 @@ def load_keras(name: str, key: str) -> RawData:
     """
     if name not in KERAS_SETS:
         raise InputError(Problem(f'Keras has no data set "{name}"; {suggest_choice(name, KERAS_SETS)}', key))
+    # Takes five seconds to import, and other sources do without it.
     import keras
 
     source = f"keras:{name}"

@@ -36,6 +36,7 @@ ColumnKind = Literal["numeric", "boolean", "string", "date"]
 MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none", "<na>"})
 MIXED_FROM = 0.1
 _ISO_DATE = r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
+# Such as 1.234,5: as text, numbers would become categories without a word.
 _COMMA_NUMBER = r"[-+]?\d[\d.]*(?:,\d+)*,\d+(?:\.\d*)?|[-+]?\d[\d.]*"
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 
@@ -80,6 +81,7 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
         try:
             kind, values = read_values(select_column(table, name), name, raw, spec)
         except InputError as error:
+            # Go on with the other columns: all problems are reported at once.
             problems += error.problems
             continue
         chosen = spec.columns.get(name)
@@ -141,11 +143,13 @@ def make_input_names(columns: list[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
+    # Plain names first: they stay as they are, whatever a cleaned name turns into.
     for column in sorted(columns, key=lambda name: (not _is_plain(name), columns.index(name))):
         plain = column if _is_plain(column) else re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", column)).strip("_")
         if not plain or not plain[0].isalpha() or plain == "self":
             plain = f"column_{plain}" if plain else "column"
         name, count = plain, 2
+        # By lower case: TensorFlow's signatures do not distinguish the case.
         while name.lower() in taken:
             name, count = f"{plain}_{count}", count + 1
         taken.add(name.lower())
@@ -175,6 +179,7 @@ def _find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind 
     types = pd.api.types
     tests: list[tuple[ColumnKind, bool]] = [
         ("string", isinstance(series.dtype, (pd.CategoricalDtype, pd.StringDtype))),
+        # Before numbers: pandas counts Booleans among them.
         ("boolean", types.is_bool_dtype(series.dtype)),
         ("numeric", types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype)),
         ("date", types.is_datetime64_any_dtype(series.dtype)),
@@ -220,12 +225,14 @@ def _convert_to_text(value: object) -> str:
         return value
     if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return ""
+    # pandas stores whole numbers with gaps as floats: a category 3 must not become 3.0.
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _convert_values(series: pd.Series, kind: ColumnKind) -> Array:
     if kind == "date":
         return _count_days(pd.Series(pd.to_datetime(series, utc=True)))
+    # By pandas' nullable type, whose missing value NumPy cannot convert by itself.
     values = pd.to_numeric(series, errors="coerce").astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
     return _drop_unrepresentable(values)
 
@@ -273,6 +280,7 @@ def _explain_mixed_types(known: pd.Series, fits: Array, kind: str, name: str, ra
 def _parse_text(cells: pd.Series, kind: ColumnKind, name: str, raw: RawData, key: str) -> Array:
     """Return text as the declared or inferred type, float64 with NaN for missing."""
     missing = mark_missing_words(cells)
+    # "nan" becomes NaN below, as a number and as a Boolean.
     filled = cells.where(~missing, "nan")
     if kind == "boolean":
         values = filled.str.lower().map(_BOOLEANS).to_numpy(dtype=np.float64)

@@ -26,10 +26,10 @@ ONE_HOT_MOST = 50
 EMBEDDING_MOST = 2_000
 HASH_CODES = 4_096
 HEAVY_SKEW = 2.0
-HEAVY_DISTINCT = 10
-IDENTIFIER_ROWS = 50
+HEAVY_DISTINCT = 10  # fewer distinct values are grades or counts, with no tail to compress
+IDENTIFIER_ROWS = 50  # in fewer rows names may differ by chance
 IDENTIFIER_SHARE = 0.9
-DAY_CYCLES = (365.2425, 7.0, 1.0)
+DAY_CYCLES = (365.2425, 7.0, 1.0)  # days: a mean Gregorian year, a week, a day
 StringEncoding = Literal["one_hot", "embedding", "hash"]
 
 
@@ -146,6 +146,7 @@ def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
 
 def mark_missing(values: Array, training: Sequence[Array]) -> Array:
     """Return per feature of [row, ...] whether it is missing in a row that any fold trains on."""
+    # With folds, the training rows of all folds: the model's inputs must not differ between them.
     rows = np.unique(np.concatenate(training))
     return ~np.isfinite(values[rows]).all(axis=0)  # type: ignore[no-any-return]
 
@@ -171,6 +172,7 @@ def _plan_number(index: int, column: Column, training: Sequence[Array]) -> Numbe
 
 
 def _plan_string(index: int, values: Array, training: Sequence[Array], chosen: StringEncoding | None) -> StringPlan:
+    # The fold with most categories decides: all folds share the shape of the model's input.
     most = max(len(list_categories(values[rows])) for rows in training)
     encoding: StringEncoding = chosen or (
         "one_hot" if most <= ONE_HOT_MOST else "embedding" if most <= EMBEDDING_MOST else "hash"
@@ -195,4 +197,5 @@ def _calculate_skew(values: Array) -> float:
 
 def _choose_log_unit(values: Array) -> float:
     """Return the unit of the logarithmic scale: the 5 % quantile of the absolute values other than 0."""
+    # Nearly all values are then beyond one unit, where log(1 + x) is logarithmic; below it is linear.
     return float(np.quantile(np.abs(values[values != 0]), 0.05))

@@ -32,6 +32,7 @@ def calculate_fingerprint(
             digest.update(file.name.encode())
             digest.update(file.read_bytes())
     if raw is not None:
+        # A loader may read anything: only its rows show whether they changed.
         update_digest(digest, raw.table, raw.array, raw.labels)
     return digest.hexdigest()
 

@@ -35,6 +35,7 @@ def read_images(
     Raises:
         InputError: if there are no pictures, one cannot be read, or sizes differ and no size is set.
     """
+    # Sorted, since the order of a folder differs between file systems.
     classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     files = [(index, file) for index, label in enumerate(classes) for file in _list_pictures(folder / label)]
     if not files:
@@ -43,6 +44,7 @@ def read_images(
     empty = sorted(set(range(len(classes))) - {index for index, _ in files})
     if empty:
         raise InputError(Problem(f'{name} has no pictures of class "{classes[empty[0]]}"', key))
+    # All are opened before any is converted: one picture in colour decides the channels of all.
     opened = [_open_picture(file, folder, key) for _, file in files]
     mode = "L" if all(grey for _, grey in opened) else "RGB"
     pictures = [picture.convert(mode) for picture, _ in opened]
@@ -79,6 +81,7 @@ def _open_picture(file: Path, folder: Path, key: str) -> tuple[Image.Image, bool
 def _match_sizes(pictures: list[Image.Image], names: list[str], size: tuple[int, int] | None) -> list[Image.Image]:
     if size is not None:
         height, width = size
+        # Pillow counts the width first, Keras the height.
         return [picture.resize((width, height), Image.Resampling.BILINEAR) for picture in pictures]
     for picture, name in zip(pictures, names, strict=True):
         if picture.size != pictures[0].size:

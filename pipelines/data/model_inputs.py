@@ -19,7 +19,7 @@ from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription,
 
 _FILE: Final = "model_inputs.json"
 _EXAMPLE_ROWS: Final = 3
-_MOST_EXAMPLE_VALUES: Final = 10_000
+_MOST_EXAMPLE_VALUES: Final = 10_000  # an image of 100 x 100; the example is stored as text
 
 
 def write_model_inputs(
@@ -42,6 +42,7 @@ def write_model_inputs(
         "missing_values": list(missing_values),
         "example": _make_column_example(summary, rows) if columns else _make_array_example(rows),
     }
+    # NaN is no JSON: MLflow and other readers would refuse it.
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / _FILE).write_text(text + "\n", encoding="utf-8")
 

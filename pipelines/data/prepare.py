@@ -67,6 +67,7 @@ def prepare(
     """
     sources = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
     by_contents = all(resolve_source_path(source, base) is not None for source in sources)
+    # Files are compared by content, without parsing them; a named set or a loader has to be loaded for it.
     raw = None if by_contents else load(spec, base, prefers)
     fingerprint = calculate_fingerprint(spec, base, prefers, raw, folds_again)
     if read_fingerprint(folder) == fingerprint:
@@ -77,6 +78,7 @@ def prepare(
     declared = split_rows(raw, labels, spec)
     split = declared if folds_again is None else divide_again(declared, labels, spec, folds_again)
     content = _read_content(table, raw, spec, split, prefers)
+    # Beside the folder, since a rename works within one file system only.
     aside = folder.with_name(folder.name + ".partial")
     _write_rows(aside, raw, content, labels, split)
     summary = _make_summary(spec, content, labels, split)
@@ -153,6 +155,7 @@ def _convert_to_float32(array: Array) -> Array:
     """Return floats as float32, NaN for what it cannot hold; whole numbers keep their small type."""
     if array.dtype.kind != "f":
         return array.astype(np.uint8) if array.dtype.kind == "b" else array
+    # A plain conversion would turn larger values into infinity.
     limit = np.finfo(np.float32).max
     return np.where(np.abs(array) <= limit, array, np.nan).astype(np.float32)
 
@@ -184,7 +187,7 @@ def _write_rows(folder: Path, raw: RawData, content: _Content, labels: Labels, s
 
 
 def _write_fold(folder: Path, content: _Content, labels: Labels, split: Split, fold: int) -> None:
-    from pipelines.data import preprocessing
+    from pipelines.data import preprocessing  # loads TensorFlow, which a finished folder is read without
 
     folder.mkdir()
     training = split.select_rows("train", fold)
@@ -213,6 +216,7 @@ def _write_features(folder: Path, part: str, model: keras.Model, raw: Mapping[st
     }
 
     def write(start: int, name: str, values: Array) -> None:
+        # Chunk by chunk into the file: an encoded table may be larger than memory.
         arrays[name][start : start + len(values)] = values
 
     preprocessing.apply(model, raw, write)
@@ -229,6 +233,7 @@ def _write_raw(folder: Path, part: str, raw: Mapping[str, Array], content: _Cont
 
 def _replace_folder(folder: Path, aside: Path) -> None:
     _flush(aside)
+    # A folder can be renamed over an empty one only. A kill in between leaves none, and the data is prepared again.
     shutil.rmtree(folder, ignore_errors=True)
     hit("data-prepared")
     aside.replace(folder)
@@ -251,6 +256,7 @@ def _write_split(path: Path, raw: RawData, split: Split) -> None:
 
 def _calculate_digest(content: _Content, labels: Labels, split: Split) -> str:
     digest = hashlib.sha256()
+    # Fixed types: NumPy's text is as wide as the longest word, and its integers depend on the platform.
     update_digest(digest, content.array, labels.y, split.part.astype("<U10"), split.fold.astype(np.int64))
     update_digest(digest, pd.DataFrame({column.input: column.values for column in content.columns}))
     return digest.hexdigest()
@@ -276,12 +282,14 @@ def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
     """Return the task with the statistics of training rows; of all rows but the test part with folds."""
     y = labels.y[split.part != "test"] if split.trains_on_all else labels.y[split.part == "train"]
     if labels.classes:
+        # `minlength`: a class may have no row among these.
         counts = np.bincount(y, minlength=len(labels.classes))
         return Task(labels.kind, labels.targets, labels.classes, class_counts=tuple(int(count) for count in counts))
     width = y.shape[1]
     if not spec.scale_target:
         return Task(labels.kind, labels.targets, target_mean=(0.0,) * width, target_scale=(1.0,) * width)
     mean, scale = y.mean(axis=0, dtype=np.float64), y.std(axis=0, dtype=np.float64)
+    # A target may be constant in the training rows, and not in all rows.
     scale = np.where(scale > 0, scale, 1.0)
     return Task(labels.kind, labels.targets, target_mean=tuple(mean.tolist()), target_scale=tuple(scale.tolist()))
 

@@ -23,7 +23,7 @@ from pipelines.data.columns import Column
 from pipelines.data.encoding import NumberPlan, Plan, StringPlan, calculate_median, list_categories
 
 NAME = "columns.preprocessing"
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 64 * 2**20  # chosen: memory of a chunk's values and their copies
 
 
 def build_table(plan: Plan, columns: Sequence[Column], rows: Array) -> keras.Model:
@@ -87,6 +87,7 @@ def apply(model: keras.Model, raw: Mapping[str, Array], write: Any) -> None:
         write: called as `write(start, name, values)` with the outputs of the rows from `start` on.
     """
     rows = len(next(iter(raw.values())))
+    # Times 8: a guess at the copies that the layers make of a row.
     row_bytes = sum(max(8, values[:1].nbytes) for values in raw.values()) * 8
     chunk = max(1, min(8192, _CHUNK_BYTES // row_bytes))
     for start in range(0, rows, chunk):
@@ -108,6 +109,7 @@ def _make_input(name: str, shape: tuple[int, ...], dtype: str) -> Any:
 
 def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array) -> list[Any]:
     """Return the dense features of columns of numbers, given as one tensor [row, column] and its training values."""
+    # The median and not the mean: one far outlier would move it.
     fill = np.array([calculate_median(values[:, index]) for index in range(len(plans))])
     filled_values = np.where(np.isfinite(values), values, fill)
     finite = ops.isfinite(stacked)
@@ -123,6 +125,7 @@ def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array) ->
         parts.append(ops.cast(ops.logical_not(ops.take(finite, marked, axis=1)), "float32"))
     for cycle in sorted({cycle for plan in plans for cycle in plan.cycles}):
         dates = [index for index, plan in enumerate(plans) if cycle in plan.cycles]
+        # The remainder first: float32 has few digits left for the angle of 20,000 days.
         angle = ops.mod(ops.take(filled, dates, axis=1), cycle) * (2 * np.pi / cycle)
         parts += [ops.sin(angle), ops.cos(angle)]
     return parts
@@ -141,6 +144,7 @@ def _standardise(tensor: Any, mean: Array, spread: Array, name: str) -> Any:
 
     The mean is subtracted first: float32 loses a date's hours if 20,000 days are scaled before they are centred.
     """
+    # A spread below float32's resolution of the mean is rounding: such a column is constant.
     scale = 1 / np.where(spread > np.maximum(np.abs(mean) * 1e-7, 1e-30), spread, 1.0)
     centred = _rescale(tensor, np.ones(len(mean)), -mean, f"{name}.centred")
     return _rescale(centred, scale, np.zeros(len(mean)), name)
@@ -168,4 +172,5 @@ def _calculate_moments(array: Array, rows: Array) -> tuple[Array, Array]:
         piece = array[rows[start : start + 1024]].reshape(-1, channels).astype(np.float64)
         count, total, squares = count + len(piece), total + piece.sum(axis=0), squares + (piece**2).sum(axis=0)
     mean = total / count
+    # Rounding can make the difference negative.
     return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))

@@ -136,4 +136,5 @@ def _describe_kind(part: RawData) -> str:
 
 def _stack_tables(tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
     known = [table for table in tables if table is not None]
+    # Columns by name: a second file may have them in another order.
     return pd.concat([table[list(known[0].columns)] for table in known], ignore_index=True) if known else None

@@ -12,6 +12,7 @@ from search_spaces.errors import InputError, Problem, suggest_choice
 FORMS = "a .csv, .tsv, .parquet or .npz file, an image folder, sklearn:<name>, keras:<name> or loader.py:function"
 SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".pq", ".npz"})
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+# No slash behind the colon, which would make it a path.
 _LOADER = re.compile(r"\.py:[^/\\]*$")
 
 
@@ -46,6 +47,7 @@ def find_source(written: str, base: Path, key: str) -> Path | None:
         return None
     if not path.exists():
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        # A folder of data may hold millions of files; the hint needs a few.
         beside = [name for name in beside if not name.startswith(".")][:50]
         raise InputError(Problem(f"there is no file or folder {written}; {suggest_choice(path.name, beside)}", key))
     if not os.access(path, os.R_OK):

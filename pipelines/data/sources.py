@@ -38,6 +38,7 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
     sources = [_Source(written, part, spec, base) for part, written in named if written is not None]
     parts: list[RawData] = []
     for source in sources:
+        # A dictionary of parts or a set of Keras has test rows already.
         given = {origin.part for part in parts for origin in part.origins}
         if source.part is not None and source.part in given:
             message = f"{spec.source} already has {source.part} rows; remove this key"

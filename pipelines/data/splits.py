@@ -20,7 +20,7 @@ from pipelines.data.targets import Labels
 from pipelines.spec.data_spec import DataSpec, SplitSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
 
-RARE_ROWS = 10
+RARE_ROWS = 10  # chosen; smaller classes could lose all their rows to the other parts
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Split:
             return np.flatnonzero(self.part != "test")
         if self.folds == 1 or part == "test":
             return np.flatnonzero(self.part == part)
+        # Test rows have the fold -1 and train nothing.
         chosen = (self.fold == fold) if part == "validation" else (self.fold != fold) & (self.fold >= 0)
         return np.flatnonzero(chosen)
 
@@ -110,6 +111,7 @@ def _read_column(raw: RawData, name: str) -> Array:
 
 def _split_by_shares(raw: RawData, labels: Labels, split: SplitSpec) -> Split:
     random = np.random.default_rng(split.seed)
+    # <U10: NumPy would cut "validation" off at the longest word so far.
     part = np.where(raw.given == "", "train", raw.given).astype("<U10")
     free = np.flatnonzero(raw.given == "")
     strata, notes = _assign_strata(labels, free, split, random)
@@ -128,6 +130,7 @@ def _split_by_shares(raw: RawData, labels: Labels, split: SplitSpec) -> Split:
 
 def _split_into_folds(raw: RawData, labels: Labels, split: SplitSpec, folds: int) -> Split:
     given_test = bool((raw.given == "test").any())
+    # `model_copy` does not validate: a share of 0 would be refused.
     whole = split.model_copy(update={"folds": None, "validation": 0.0, "test": 0.0 if given_test else split.test})
     part = _split_by_shares(raw, labels, whole).part
     return Split(part, _assign_folds(np.flatnonzero(part == "train"), labels, split, folds, "data.split.folds"), folds)
@@ -150,6 +153,7 @@ def _assign_folds(left: Array, labels: Labels, split: SplitSpec, folds: int, key
             )
             raise InputError(Problem(message, key))
         strata = labels.y.astype(np.int64)
+    # Dealing out rows in the order of their classes spreads each class evenly over the folds.
     ordered = _shuffle_within(left, strata[left], random)
     fold = np.full(len(labels.y), -1)
     fold[ordered] = np.arange(len(ordered)) % folds
@@ -183,6 +187,7 @@ def _pick_rows(rows: Array, strata: Array, count: int, random: np.random.Generat
 
 def _shuffle_within(rows: Array, strata: Array, random: np.random.Generator) -> Array:
     shuffled = random.permutation(len(rows))
+    # Stable: the order within a class stays random.
     return rows[shuffled[np.argsort(strata[shuffled], kind="stable")]]
 
 

@@ -39,13 +39,14 @@ def read_csv(path: Path, name: str, key: str, part: GivenPart | None = None) -> 
         sep=delimiter,
         header=0,
         names=header,
-        index_col=False,
+        index_col=False,  # else pandas takes a surplus first field as the index
         dtype=object,
         na_filter=False,
         encoding="utf-8-sig",
         skip_blank_lines=True,
         low_memory=False,
     )
+    # Two parsers read the file: places of errors come from the first, cells from the second.
     if len(table) != len(lines):
         message = f"{name} has {len(lines)} rows, but pandas reads {len(table)}; check its quotes"
         raise InputError(Problem(message, key))
@@ -85,6 +86,7 @@ def _scan_csv(path: Path, key: str) -> tuple[str, list[str], list[int]]:
     # utf-8-sig: spreadsheets begin a file with a byte order mark.
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next((line for line in file if line.strip()), "")
+        # By the header alone: cells may contain any of the marks, as in 1,5.
         delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
         file.seek(0)
         reader = csv.reader(file, delimiter=delimiter)
@@ -92,6 +94,7 @@ def _scan_csv(path: Path, key: str) -> tuple[str, list[str], list[int]]:
         lines: list[int] = []
         end = 0
         for fields in reader:
+            # A quoted field may contain line breaks, so a row can be several lines.
             start, end = end + 1, reader.line_num
             if not fields or (len(fields) == 1 and not fields[0].strip()):
                 continue

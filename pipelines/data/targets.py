@@ -29,8 +29,8 @@ from search_spaces.errors import InputError, Problem, suggest_choice
 
 MOST_CLASS_NUMBERS = 100
 ROWS_A_CLASS_NUMBER = 5
-MOST_CLASSES = 10_000
-MOST_MIXED_CLASSES = 20
+MOST_CLASSES = 10_000  # chosen; the output layer has a unit for each
+MOST_MIXED_CLASSES = 20  # classes such as 1, 2 and "3+" are fewer
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,7 @@ def _read_outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: 
         if np.ptp(values) == 0:
             message = f'the target "{name}" is the same in every row ({values[0]:g}); there is nothing to learn'
             raise InputError(Problem(message, "data.target"))
+        # The labels are float32, where such a value is infinity and the loss NaN.
         if np.abs(values).max() > np.finfo(np.float32).max:
             raise InputError(Problem(f'the target "{name}" holds values beyond 3e38; rescale it', "data.target"))
         columns.append(values)
@@ -204,6 +205,7 @@ def _read_outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: 
 
 
 def _parse_numbers(name: str, column: _Cells, raw: RawData) -> Array:
+    # A declared regression accepts Booleans, which are words elsewhere.
     words = [{"true": "1", "false": "0"}.get(str(word).lower(), str(word)) for word in column.text]
     values = pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
@@ -216,6 +218,7 @@ def _parse_numbers(name: str, column: _Cells, raw: RawData) -> Array:
 
 def _read_classes(name: str, column: _Cells, kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
     if column.numbers is not None:
+        # By value and not as text, where 10 comes before 9.
         values, index = np.unique(column.numbers, return_inverse=True)
         classes = tuple(str(int(value)) if value.is_integer() else str(value) for value in values.tolist())
     else:

@@ -18,4 +18,5 @@ def build_hypermodel(name: str, context: ModelContext) -> keras_tuner.HyperModel
     Raises:
         InputError: if there is no such family.
     """
+    # By the catalogue first: its error lists the families and the nearest name.
     return _FAMILIES[find_family(name).name](context)

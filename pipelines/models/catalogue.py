@@ -236,6 +236,7 @@ class Family:
         by_name = {parameter.name: parameter for parameter in self.parameters}
         if parameter_name in by_name:
             return by_name[parameter_name]
+        # Layers are counted from 1, and `units_01` is no layer.
         layered = re.fullmatch(r"(.+)_[1-9]\d*", parameter_name)
         found = by_name.get(layered[1]) if layered else None
         return found if found is not None and found.per_layer else None

@@ -52,6 +52,7 @@ def _strip_compilation(core: keras.Model, names: list[str]) -> keras.Model:
         return core
     if len(names) == 1:
         return keras.Model(core.inputs[0], core.outputs[0], name=f"trained.{core.name}")
+    # A user model may name its inputs in any order.
     by_name = {taken.name: taken for taken in core.inputs}
     if set(by_name) != set(names):
         raise ValueError(f"the model takes {', '.join(sorted(by_name))}, the data gives {', '.join(names)}")

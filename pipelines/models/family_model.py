@@ -38,11 +38,13 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
             "epochs": requests.get_value("epochs"),
             "class_weight": calculate_class_weights(self.context.task, self.context.training),
         }
+        # KerasTuner's tuners pass arguments of their `search`, which come first.
         return model.fit(*args, **{**defaults, **kwargs})
 
 
 def compile_model(model: keras.Model, requests: HyperparameterRequests, context: ModelContext) -> keras.Model:
     """Compile `model` with the trial's optimizer and the study's loss and metrics; return it."""
+    # Schedules are declared in epochs, and Keras counts steps.
     steps = context.steps_per_epoch(requests.get_value("batch_size"))
     model.compile(
         optimizer=build_optimizer(requests, steps, requests.get_value("epochs")),

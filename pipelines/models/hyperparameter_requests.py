@@ -56,6 +56,7 @@ class HyperparameterRequests:
 
 def _request_value(hp: keras_tuner.HyperParameters, name: str, parameter: Hyperparameter, default: Value) -> Any:
     if parameter.kind == "categorical":
+        # KerasTuner's `Choice` of Booleans returns 1 and 0.
         if parameter.choices == (True, False):
             return hp.Boolean(name, default=default)
         return hp.Choice(name, list(parameter.choices), default=default)

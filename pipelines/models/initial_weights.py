@@ -26,7 +26,7 @@ _VARIANCE_SCALING: Mapping[str, tuple[float, str, str]] = {
     "lecun_normal": (1.0, "fan_in", "truncated_normal"),
     "variance_scaling": (1.0, "fan_in", "truncated_normal"),
 }
-_STDDEV = 0.05
+_STDDEV = 0.05  # default of Keras's random_normal, random_uniform and truncated_normal
 _EMBEDDING_LIMIT = 0.05
 _TRUNCATED_STDDEV = 0.87962566103423978
 """Standard deviation of a standard normal that is cut off at -2 and 2."""
@@ -46,7 +46,9 @@ def draw_kernel(initializer: str, shape: tuple[int, ...], seed: int, layer: str)
         scale, mode, distribution = _VARIANCE_SCALING[initializer]
         variance = scale / max(1.0, _calculate_fan(mode, shape))
         if distribution == "uniform":
+            # A uniform distribution from -a to a has the variance a^2 / 3.
             return _draw_uniform(random, math.sqrt(3.0 * variance), shape)
+        # Cutting off narrows the distribution; Keras corrects it by the same division.
         return _draw_truncated_normal(random, math.sqrt(variance) / _TRUNCATED_STDDEV, shape)
     if initializer == "orthogonal":
         return _draw_orthogonal(random, shape)

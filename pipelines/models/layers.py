@@ -56,6 +56,7 @@ def predict(task: Task, loss: str, options: KernelOptions, x: Any) -> Any:
     Probabilities [row, 1] for a binary and [row, class] for a multiclass task. For regression, values [row, output]
     in the unit of the target: the network works on standardised values, and a `Rescaling` layer converts them.
     """
+    # Probabilities and not logits: the exported model's output needs no further step.
     activation = {"binary": "sigmoid", "multiclass": "softmax"}.get(task.kind)
     dense = keras.layers.Dense(
         task.outputs,

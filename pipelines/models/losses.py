@@ -44,6 +44,7 @@ LOSS_CLASSES: Mapping[str, type[keras.losses.Loss]] = {
 POSITIVE_LOSSES = frozenset({"poisson", "mean_squared_logarithmic_error"})
 """Regression losses that are defined for predictions above 0 only."""
 
+# Their value depends on where the target is 0, which standardising moves.
 _TARGET_UNIT_LOSSES = POSITIVE_LOSSES | {"mean_absolute_percentage_error"}
 _INTEGER_LABEL_LOSSES = frozenset({"sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"})
 _LOGIT_LOSSES = frozenset({"binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"})
@@ -139,7 +140,9 @@ class StandardisedLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the inner loss per row; both arguments are [row, output] in the unit of the target."""
         mean, scale = ops.cast(self.mean, y_pred.dtype), ops.cast(self.scale, y_pred.dtype)
+        # A target of the shape [row] would broadcast to [row, row].
         y_true = ops.reshape(y_true, ops.shape(y_pred))
+        # `call` and not the loss itself, which would reduce the rows before they are weighted.
         return self.inner.call((y_true - mean) / scale, (y_pred - mean) / scale)
 
 

@@ -82,6 +82,7 @@ _DEFAULT_METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "multi_output_regression": ("root_mean_squared_error", "mean_absolute_error"),
 }
 
+# All others are minimised, the losses among them.
 _HIGHER_IS_BETTER = frozenset(
     {
         *("accuracy", "binary_accuracy", "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy"),
@@ -176,6 +177,7 @@ def explain_unreported_metric(metric: str, reported: Collection[str], known: Ite
         known: metrics that it could report if they were declared.
     """
     known = set(known)
+    # Misspelt names are searched among all that could be reported, not only among what is.
     close = find_closest(metric, {*reported, *known, *(f"val_{name}" for name in known)})
     message = f'training never reports "{metric}"; {suggest_choice(metric, reported)}'
     if close is not None and close not in reported:
@@ -233,6 +235,7 @@ def calculate_class_weights(task: Task, training: TrainingSpec) -> dict[int, flo
         if name not in task.classes
     ]
     weights = {index: declared.get(name, 1.0) for index, name in enumerate(task.classes)}
+    # Weights of 0 alone would give a loss of 0 from the first step on.
     if not problems and not any(weights.values()):
         problems = [Problem("expected at least one class with a weight above 0", "training.class_weight")]
     if problems:

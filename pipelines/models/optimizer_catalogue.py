@@ -64,6 +64,7 @@ OPTIMIZERS: Mapping[str, Mapping[str, tuple[str, Value]]] = {
         "ftrl_beta": ("beta", 0.0),
         **_DECAY,
     },
+    # `beta_1` and `beta_2` are those of its inner AdamW, for the weights that Muon leaves to it.
     "muon": {
         **_RATE,
         "momentum": ("momentum", 0.95),
@@ -79,7 +80,7 @@ OPTIMIZERS: Mapping[str, Mapping[str, tuple[str, Value]]] = {
 CLIPS: Mapping[str, str] = {"norm": "clipnorm", "value": "clipvalue", "global_norm": "global_clipnorm"}
 """Per clip the argument of Keras's optimizers that gets `clip_threshold`; the choice `none` has no argument."""
 
-_TINY = 1e-30
+_TINY = 1e-30  # in place of 0, since `least` is inclusive
 
 OPTIMIZER_PARAMETERS: tuple[Hyperparameter, ...] = (
     Hyperparameter(

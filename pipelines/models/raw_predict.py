@@ -11,11 +11,12 @@ import tensorflow as tf
 
 from pipelines.data.array_types import Array
 
-BATCH_ROWS = 1024
+BATCH_ROWS = 1024  # rows; bounds the memory of the layers' outputs
 
 
 def predict_raw(model: keras.Model, raw: Mapping[str, Array]) -> Array:
     """Return the model's predictions [row, output] for raw columns, in batches."""
+    # Called directly: `predict` would trace a graph first, which pays for many rows only.
     return np.concatenate([np.asarray(model(batch, training=False)) for batch in iterate_batches(raw)])
 
 

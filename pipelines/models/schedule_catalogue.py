@@ -20,7 +20,7 @@ SCHEDULES: Mapping[str, tuple[str, ...]] = {
 }
 """Per schedule its hyperparameters; all schedules have `warmup_epochs` in addition."""
 
-_TINY = 1e-30
+_TINY = 1e-30  # in place of 0, since `least` is inclusive
 
 SCHEDULE_PARAMETERS: tuple[Hyperparameter, ...] = (
     Hyperparameter(

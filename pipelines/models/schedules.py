@@ -27,6 +27,7 @@ def build_schedule(requests: HyperparameterRequests, learning_rate: float, steps
     return Warmup(rate, warmup_epochs * steps_per_epoch) if warmup_epochs else rate
 
 
+# Registered, because the estimate of memory copies an optimizer by its configuration.
 @keras.saving.register_keras_serializable(package="kerastudy")
 class Warmup(schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has no types
     """A linear rise from 0 over `steps`, followed by `after`, which starts at its step 0.
@@ -43,6 +44,7 @@ class Warmup(schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has
         """Return the learning rate at `step`, counted from 0."""
         step = ops.cast(step, "float32")
         rising = self._compute_rate_after(ops.zeros_like(step)) * (step + 1) / self.steps
+        # Both are computed, so the schedule behind the warm-up must not see a negative step.
         return ops.where(step < self.steps, rising, self._compute_rate_after(ops.maximum(step - self.steps, 0.0)))
 
     def _compute_rate_after(self, step: Any) -> Any:
@@ -61,6 +63,7 @@ class Warmup(schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has
 
 
 def _build_decay(name: str, values: dict[str, Any], rate: float, total: int, steps_per_epoch: int) -> Rate:
+    # Drops and restarts need several periods in a training; a smooth decay needs one.
     share = 3 if name in {"piecewise", "cosine_restarts"} else 1
     decay_steps = values["decay_epochs"] * steps_per_epoch or max(1, round(total / share))
     if name == "exponential":

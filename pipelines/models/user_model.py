@@ -23,6 +23,7 @@ from pipelines.data.prepared import Task
 from pipelines.spec.code_references import describe_error, load_object, split_reference
 from search_spaces.errors import InputError, KerastudyError, Problem
 
+# Keras colours parts of its messages for a terminal.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _ONE_HOT_LOSSES = frozenset(
     {
@@ -104,6 +105,7 @@ def load_user_model(reference: str, base: Path) -> LoadedUserModel:
     found = load_object(reference, base, "model")
     file, name = split_reference(reference, base, "model")
     hypermodel = _convert_to_hypermodel(found, name, file)
+    # An instance may also get its `fit` by assignment.
     has_custom_fit = type(hypermodel).fit is not keras_tuner.HyperModel.fit or "fit" in vars(hypermodel)
     return LoadedUserModel(hypermodel, file, has_custom_fit)
 
@@ -124,6 +126,7 @@ def encode_targets(model: keras.Model, task: Task, y: Array) -> Array:
 def _shorten_error(text: str) -> str:
     """Return an error's text without Keras's colours and its list of arguments."""
     message, _, place = text.partition("\n\nArguments received by")
+    # `describe_error` puts the place at the end, behind the arguments.
     place = place[place.rindex(" (") :] if place.endswith(")") and ".py, line" in place else ""
     return " ".join(_COLOURS.sub("", message).split())[:500] + place
 

@@ -96,6 +96,7 @@ def describe_error(error: BaseException, path: Path) -> str:
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg} ({path.name}, line {error.lineno})"
+    # The innermost frame in the user's file: those below it are in libraries.
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"{message} ({path.name}, line {lines[-1]})" if lines else message
 

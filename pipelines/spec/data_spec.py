@@ -69,6 +69,7 @@ class DataSpec(Section):
     task: Literal["auto", "binary", "multiclass", "regression", "multi_output_regression"] = Field(
         "auto", description="Kind of prediction; inferred from the target when left at `auto`."
     )
+    # Sections are frozen and may be shared; Pydantic copies defaults such as lists.
     split: SplitSpec = Field(default=SplitSpec(), description="Split of the rows.")
     drop: list[str] = Field(default=[], description="Columns to leave out, such as identifiers.")
     columns: dict[str, ColumnSpec] = Field(default={}, description="Settings of single columns.")

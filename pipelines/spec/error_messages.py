@@ -59,6 +59,7 @@ def list_spec_problems(document: Document, error: ValidationError, model: type[B
     """Return one problem for each key of the document that a model refused."""
     found: dict[Keys, ErrorDetails] = {}
     for detail in error.errors(include_url=False):
+        # Each member of a union that does not fit is an error at the same key; the first one is shown.
         found.setdefault(_locate_keys(model, detail["loc"]), detail)
     return [
         _make_problem(model, document, keys, detail)
@@ -77,6 +78,7 @@ def split_keys(data: Any, dotted: str) -> Keys:
     rest = re.sub(r"\[(\d+)\]", r".\1", dotted)
     while rest:
         whole = [key for key in data if f"{rest}.".startswith(f"{key}.")] if isinstance(data, dict) else []
+        # The longest: with columns `a` and `a.b`, `a.b.type` is meant for the second.
         name = max(whole, key=len, default=rest.partition(".")[0])
         rest = rest[len(name) + 1 :]
         key = int(name) if isinstance(data, list) and name.isdecimal() else name
@@ -118,6 +120,7 @@ def _suggest_change(model: type[BaseModel], document: Document, keys: Keys, deta
         return f"; {hint.partition('?')[0]}?" if hint.startswith("did you mean") else ""
     if kind == "bool_type" and isinstance(got, str) and got.lower() in _MEANT_TRUE + _MEANT_FALSE:
         return f"; write {str(got.lower() in _MEANT_TRUE).lower()}"
+    # Only a quoted number: an unquoted text that looks like one has another problem.
     if isinstance(got, str) and kind in _NUMBERS and keys not in document.unquoted and _is_number(got):
         return "; remove the quotes"
     if kind == "string_type" and isinstance(got, (int, float)):
@@ -142,6 +145,7 @@ def _locate_keys(model: type[BaseModel], location: Sequence[str | int]) -> Keys:
     for part in location:
         members = _list_members(current)
         if len(members) > 1:
+            # Pydantic appends to the name, as in dict[str,float].
             current = next((member for member in members if str(part).startswith(_make_label(member))), None)
         elif isinstance(member := members[0] if members else None, type) and issubclass(member, BaseModel):
             keys.append(part)

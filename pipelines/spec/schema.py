@@ -247,6 +247,7 @@ class StudySpec(Section):
     objective: ObjectiveSpec | None = Field(None, description="The objective; chosen by the task when left out.")
     objectives: list[GoalSpec] | None = Field(
         None,
+        # For editors only: the validator below has a message that names the key to use instead.
         json_schema_extra={"minItems": 2, "maxItems": _MOST_OBJECTIVES},
         description="Several objectives instead of one: trials are scored on the first, a metric of training. No "
         "trial of the Pareto front is worse than another in all objectives.",
@@ -260,6 +261,7 @@ class StudySpec(Section):
     tracking: TrackingSpec = Field(default=TrackingSpec(), description="Tracking in MLflow.")
     export: ExportSpec = Field(default=ExportSpec(), description="Export and registration of the winner.")
 
+    # `info.data` holds the fields above the validated one: the order of the fields matters to these validators.
     @field_validator("objectives")
     @classmethod
     def _check_objectives(cls, goals: list[GoalSpec] | None, info: ValidationInfo) -> list[GoalSpec] | None:

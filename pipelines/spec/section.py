@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from search_spaces.values import describe
 
 _ALIAS = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
+# MLflow takes these aliases for versions, in any case.
 _VERSION = re.compile(r"latest|v\d+", re.IGNORECASE)
 
 NAME_MEANS = "a name of up to 100 letters, digits, dots, dashes and underscores that begins with a letter or digit"
@@ -39,4 +40,5 @@ Alias = Annotated[
 class Section(BaseModel):
     """A part of a study file: immutable, strict about types, and with no unknown keys."""
 
+    # Strict, since pydantic would turn "3" into 3 and 1 into true.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

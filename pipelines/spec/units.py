@@ -27,9 +27,11 @@ def parse_seconds(written: object) -> float:
     """
     if isinstance(written, (int, float)) and not isinstance(written, bool):
         seconds: float = written
+    # All of the text must be numbers with units, in any order.
     elif isinstance(written, str) and _DURATION.sub("", written).strip() == "" and written.strip():
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(written))
     else:
+        # 12:30 is a time of day to some readers and minutes to others.
         clock = _CLOCK.fullmatch(written) if isinstance(written, str) else None
         hint = f'; write "{clock[1]}h{clock[2]}m" or "{clock[1]}m{clock[2]}s"' if clock else ""
         raise ValueError(f'expected a duration such as 90, "30s", "5m" or "1h30m", got {describe(written)}{hint}')
@@ -47,6 +49,7 @@ def parse_bytes(written: object) -> int:
     Raises:
         ValueError: if it is not a positive size written in one of these ways.
     """
+    # Whole numbers; NaN and infinity do not equal their floor division.
     if isinstance(written, (int, float)) and not isinstance(written, bool) and written == written // 1:
         size = written
     elif isinstance(written, str) and (found := _SIZE.fullmatch(written.strip())):

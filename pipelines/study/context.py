@@ -71,6 +71,7 @@ class StudyContext:
         """Most epochs that a trial can train."""
         return compute_most_epochs(self.study, self.requests)
 
+    # Possible in a frozen dataclass: it writes to `__dict__`.
     @cached_property
     def user_model(self) -> UserModel | None:
         """Facts of the user model for its trials; None for a shipped family."""

@@ -111,6 +111,7 @@ def _find_incompatibilities(document: Document, family: catalogue.Family, space:
     Of a space with problems only the names are checked.
     """
     written = document.data.get("space")
+    # Without a space the names alone are known, so that a misspelt name is reported beside other problems.
     names = list(space.parameters if space else written if isinstance(written, dict) else ())
     problems: list[Problem] = []
     for name in names:
@@ -151,6 +152,7 @@ def _override_document(document: Document, overrides: Sequence[str]) -> Document
 
 def _parse_value(written: str, where: str) -> object:
     try:
+        # As in a file, so that `--set x=1e-3` is a number there too.
         data = parse_document(f"value: {written}", where).data
     except InputError as error:
         raise InputError(f"{where}: {error.problems[0].message}") from None
@@ -162,6 +164,7 @@ def _parse_value(written: str, where: str) -> object:
 def build_schema() -> Mapping[str, Any]:
     """Return the JSON Schema of study files."""
     whole = StudySpec.model_json_schema(by_alias=True)
+    # The space has another grammar than pydantic's, and names are known to the catalogue only.
     properties = {**whole["properties"], "space": make_space_schema()}
     properties["model"] = {**properties["model"], "anyOf": [{"enum": list(catalogue.FAMILIES)}, {"pattern": ":"}]}
     trains = whole["$defs"]["TrainingSpec"]["properties"]

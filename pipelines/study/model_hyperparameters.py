@@ -30,6 +30,7 @@ def read_requests(folder: Path) -> tuple[HyperparameterRequest, ...]:
     if not file.exists():
         return ()
     read = json.loads(file.read_text(encoding="utf-8"))
+    # JSON turned the tuple into a list, which has no hash.
     return tuple(HyperparameterRequest(**{**each, "choices": tuple(each["choices"])}) for each in read)
 
 

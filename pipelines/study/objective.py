@@ -169,6 +169,7 @@ def _resolve_goals(spec: StudySpec, first: Direction) -> tuple[Goal, ...]:
     return tuple(
         Goal(
             goal.metric,
+            # The first is the score, whose direction is resolved with the task.
             first if place == 0 else goal.direction or objectives.find_direction(goal.metric) or "minimize",
             (goal.format or "keras") if goal.metric in MEASURED_OF_FILES else "",
             goal.at_most,
@@ -195,6 +196,7 @@ def _check_goal(task: TaskKind, training: TrainingSpec, goal: GoalSpec, place: i
 
 def _make_unreported_problem(training: TrainingSpec, objective: ObjectiveSpec) -> Problem:
     """Return the problem with an objective that no task's training reports."""
+    # The declared metrics may not fit every task, and are added below.
     bare = TrainingSpec(metrics=[])
     reported = {name for kind in get_args(TaskKind) for name in objectives.list_reported_metrics(kind, bare)}
     declared = {name for metric in training.metrics for name in (metric, f"val_{metric}")}

@@ -21,4 +21,5 @@ def sort_problems(document: Document, problems: Sequence[Problem]) -> list[Probl
         place = problem.place
         return (place is None or place.file != document.file, *((place.line, place.column) if place else (0, 0)))
 
+    # One cause may be found by two checks.
     return sorted(dict.fromkeys(problems), key=order)

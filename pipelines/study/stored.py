@@ -95,6 +95,7 @@ def explain_difference(study: Study, known: StudyRecord) -> Problem:
     return study.document.make_problem(("study",), message)
 
 
+# A service reads its studies again and again. The text is part of the key, so nothing can be stale.
 @lru_cache(maxsize=4096)
 def _load(name: str, document: str, folder: str) -> Study:
     return check_document(parse_document(document, name), Path(folder))

@@ -116,9 +116,11 @@ class Study:
 
         The budget, limits, resources and the steps after the search are no part of it: they may change between runs.
         """
+        # After validation: a key that is left out equals its default.
         spec = self.spec.model_dump(mode="json", include={"study", "data", "model", "objective", "training"})
         if self.spec.objectives is not None:
             spec["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
+        # The file alone: what it imports may change without notice.
         code = split_reference(self.spec.model, self.base, "model")[0].read_bytes() if self.has_user_model else b""
         return StudyFingerprint(_digest([spec, code.hex()]), _digest(self.space.to_dict()))
 
@@ -129,4 +131,5 @@ class Study:
 
 
 def _digest(content: object) -> str:
+    # 128 bits: enough against chance.
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
