@@ -1,7 +1,5 @@
 """Public Python API of kerastudy: load or make a study, run it, use its result.
 
-::
-
     import kerastudy
 
     if __name__ == "__main__":  # workers import this file
