@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from pipelines.data.array_types import Array
 from search_spaces.errors import KerastudyError
 
+# Named arrays and no tensors: every runtime takes NumPy.
 Predict = Callable[[Mapping[str, Array]], Array]
 """Predictions [row, output] for raw columns."""
 
@@ -34,6 +35,7 @@ class Tolerance:
             predictions' range; `difference` if None.
     """
 
+    # Relative to 1 for small predictions: probabilities near 0 differ by much of their size, and decide nothing.
     difference: float | None
     agreement: float = 1.0
     score: float = 0.0

@@ -76,6 +76,7 @@ class ModelComparison:
     def is_as_good(self) -> bool:
         """Return whether the trial's model is at least as good."""
         ours, theirs = (scores.get(self.metric, math.nan) for scores in (self.scores, self.rival_scores))
+        # NaN, for a missing score, is never as good: both comparisons are false.
         return ours <= theirs if self.direction == "minimize" else ours >= theirs
 
 
@@ -93,6 +94,7 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     rows, y = load_held_out(job.trial), load_held_out_targets(job.trial)
     with register_user_classes(folder):
         file = ensure_model_file(job.trial) if job.model is None else Path(job.model)
+        # Safe mode for the trial's model too: its registered file comes from MLflow, as the rival's does.
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
         scores = _compute_scores(predict_raw(model, rows), y, scoring)
         channel.beat()
@@ -114,12 +116,14 @@ def _score_rival(
     if job.rival is None:
         return {}, ""
     try:
+        # `compile=False`: the rival's loss or optimizer may be code that is not here, and scores need neither.
         rival = keras.saving.load_model(job.rival, compile=False, safe_mode=True)
         if incompatibility := _find_incompatibility(rival, job.rival_task, summary):
             return {}, incompatibility
         predictions = predict_raw(rival, {taken.name: rows[taken.name] for taken in rival.inputs})
         return _compute_scores(predictions, y, scoring), ""
     except Exception as error:  # a foreign file may raise any exception
+        # A foreign file must not fail the comparison: the trial's model has scores all the same.
         message = str(error).strip().splitlines() or [""]
         return {}, f"it cannot be loaded here, or does not predict: {type(error).__name__}: {message[0][:300]}"
 
@@ -138,8 +142,10 @@ def _find_incompatibility(rival: keras.Model, rival_task: Mapping[str, Any] | No
     outputs = tuple(rival.output.shape[1:])
     if outputs != (task.outputs,):
         return f"it gives {list(outputs)} numbers for a row, {[task.outputs]} are expected"
+    # Other classes in the same number would go unnoticed: the model predicts, and every prediction is wrong.
     ours = {"kind": task.kind, "classes": list(task.classes), "targets": list(task.targets)}
     for key, expected in ours.items():
+        # A model without metadata is compared by its inputs and outputs alone.
         if rival_task is not None and rival_task.get(key) != expected:
             return f"it predicts {key} {rival_task.get(key)}, and this study {expected}"
     return ""
@@ -159,4 +165,5 @@ def _compute_scores(predictions: Array, y: Array, scoring: Scoring) -> dict[str,
         name: compute_score(predictions, y, Scoring(scoring.task, scoring.training, name, minimize=True))
         for name in dict.fromkeys(named)
     }
+    # JSON, in which the scores are stored with the version, has no infinity and no NaN.
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

@@ -42,6 +42,7 @@ def convert_model(deployed: SourceModel, convert: Callable[[Any], _Result], form
     try:
         return Conversion(convert_quietly(convert, deployed.model))
     except Exception:  # converters raise exceptions of any kind
+        # First: if the network fails too, nothing in the preprocessing is to be searched.
         result = convert_network(deployed, convert, form)
         culprit = _find_failing_layer(deployed.preprocessing, convert)
         note = f"{culprit} has no {form} form: the file holds the network alone"
@@ -66,6 +67,7 @@ def convert_network(deployed: SourceModel, convert: Callable[[Any], _Result], fo
 def write_preprocessing(deployed: SourceModel, folder: Path) -> str:
     """Write the preprocessing, unless another format has written it, and return the file's name."""
     file = folder / PREPROCESSING_FILE
+    # Several formats of one export share this file.
     if not file.exists():
         deployed.preprocessing.save(file)
     return file.name
@@ -110,6 +112,7 @@ def _find_failing_layer(model: Any, convert: Callable[[Any], Any]) -> str:
     # Layers on words first: most formats lack them, and each conversion takes a second.
     for layer in sorted(iterate_leaves(model), key=lambda layer: not _is_text_layer(layer)):
         try:
+            # Converters report operators and not layers, so each layer is tried alone.
             alone = keras.Model(layer.input, layer.output)
         except (AttributeError, ValueError):  # a layer that is used more than once has no single input
             continue
@@ -131,6 +134,7 @@ def iterate_leaves(model: Any) -> Iterator[Any]:
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
+        # A subclassed model has no graph of layers, and is tried as a whole.
         if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
             yield from iterate_leaves(layer)
         else:

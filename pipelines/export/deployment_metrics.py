@@ -38,6 +38,7 @@ def measure_deployment(trained: TrialJob, goals: tuple[Goal, ...], channel: Chan
         TrialError: if there is no model on raw columns.
         Exception: whatever a format raises that cannot hold the model.
     """
+    # Again, in the worker: a resumed study may run where the extras are not installed.
     check_formats([goal.format for goal in goals])
     folder = Path(trained.folder)
     if not (folder / MODEL_FILE).exists():
@@ -57,6 +58,7 @@ def measure_deployment(trained: TrialJob, goals: tuple[Goal, ...], channel: Chan
                 values[wanted["size_mb"]] = measure_size(target, written.file, written.preprocessing_file) / 1e6
             if "latency_ms" in wanted:
                 predict = FORMATS[name].load(target, written)
+                # One row: the case of a request to a deployed model; batches would hide the overhead of a call.
                 [one_row] = measure_latency(predict, rows, channel.beat, batches=(1,))
                 values[wanted["latency_ms"]] = one_row.median_ms
     return values

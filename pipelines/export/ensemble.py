@@ -53,16 +53,20 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
     task = load_summary(data).task
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
     scoring = choose_scoring(task, training, config["objective"]["metric"], config["objective"]["direction"])
+    # On the validation rows: the test rows choose nothing.
     ours, winners = (compute_score(each, y, scoring) for each in predictions)
     if ours is None or winners is None:
         raise EnsembleError(f"the models give {predictions[1].shape[1:]} numbers a row, the task has {task.outputs}")
     folder = Path(job.folder)
+    # Not when equal: an ensemble takes the time of all its members.
     if (ours < winners) if scoring.minimize else (ours > winners):
         (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
+        # Laid out like a trial's folder, so that the export treats it as one.
         shutil.copyfile(winner / ARTIFACTS / "config.json", folder / ARTIFACTS / "config.json")
         (folder / ARTIFACTS / "model_summary.txt").write_text(summarize_model(ensemble) + "\n", encoding="utf-8")
         save_model(ensemble, folder / MODEL_FILE)
     else:
+        # Of an earlier run of the final selection, with other finalists.
         (folder / MODEL_FILE).unlink(missing_ok=True)
     return ours, winners, scoring.metric
 
@@ -77,6 +81,7 @@ def average_models(models: Sequence[Any]) -> Any:
     }
     outputs = []
     for index, model in enumerate(models):
+        # Keras refuses two layers of one name in a model, and the members may share theirs.
         model.name = f"member_{index}"
         outputs.append(model({tensor.name: inputs[tensor.name] for tensor in model.inputs}))
     return keras.Model(inputs, keras.layers.Average()(outputs), name="ensemble")

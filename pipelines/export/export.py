@@ -104,9 +104,11 @@ def export_trial(
             "tracking.keep_models keep theirs, and those that were trained in a fleet"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
+    # On the target's disk, since a rename is atomic only there.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         folder = Path(scratch) / "export"
         folder.mkdir()
+        # A format that was named twice is written once.
         parities = _write_and_verify(engine, trial, folder, tuple(dict.fromkeys(formats)))
         _describe(folder, trial, parities, origin)
         folder.rename(target)
@@ -117,6 +119,7 @@ def _write_and_verify(engine: Engine, trial: PastTrial, folder: Path, formats: t
     """Write each format in one job, and verify each file in another."""
     log, expected = Path(trial.folder) / "export.log", str(folder.with_name("expected.npz"))
     try:
+        # `fresh`: the verification below must not find what this job has imported or registered.
         job = Job("export", WRITE_FORMATS, ExportJob(trial, str(folder), formats, expected), log, fresh=True)
         written = run_job(engine, job)
         return tuple(
@@ -129,6 +132,7 @@ def _write_and_verify(engine: Engine, trial: PastTrial, folder: Path, formats: t
 
 def _describe(folder: Path, trial: PastTrial, parities: tuple[Parity, ...], origin: ModelOrigin | None) -> None:
     """Write the results of the verification, the sidecar files and the model card."""
+    # `HttpClient.export` reads this file from the archive.
     parity = json.dumps([asdict(each) for each in parities], indent=2)
     (folder / "parity.json").write_text(parity + "\n", encoding="utf-8")
     summary, config = load_summary(Path(trial.data)), read_trial_config(Path(trial.folder))
@@ -163,6 +167,7 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[WrittenFile, ...]:
         deployed = load_source_model(
             ensure_model_file(job.trial), Path(job.trial.data), read_trial_config(trial)["fold"]
         )
+        # Stored, not computed again by each verification: the Keras model need not be loaded there.
         expected = predict_raw(deployed.model, rows)
         expected_odd = predict_raw(deployed.model, odd) if odd else expected[:0]
         np.savez(job.expected, rows=expected, odd=expected_odd)
@@ -175,5 +180,6 @@ def write_formats(job: ExportJob, channel: Channel) -> tuple[WrittenFile, ...]:
 
 
 def _verify_file(engine: Engine, job: VerificationJob, log: Path) -> Parity:
+    # A fresh worker for each file: what one registers could hide that another does not load alone.
     parity: Parity = run_job(engine, Job(f"proof {job.format}", VERIFY_EXPORT, job, log, fresh=True))
     return parity

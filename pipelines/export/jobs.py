@@ -47,6 +47,7 @@ class EnsembleJob:
     folder: str
 
 
+# By name: the process that submits a job must not import Keras to name its function.
 WRITE_FORMATS: JobFunction[ExportJob, tuple[WrittenFile, ...]] = JobFunction("pipelines.export.export:write_formats")
 VERIFY_EXPORT: JobFunction[VerificationJob, Parity] = JobFunction("pipelines.export.verify:verify_export")
 COMPARE_MODELS: JobFunction[ComparisonJob, ModelComparison] = JobFunction(

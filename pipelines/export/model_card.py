@@ -166,6 +166,7 @@ def _render_search(origin: ModelOrigin) -> str:
 def _render_finalists(finalists: Sequence[Finalist]) -> str:
     if not finalists:
         return ""
+    # With one finalist, the retrainings measured and chose nothing.
     among = f"chosen among {len(finalists)} trials " if len(finalists) > 1 else ""
     return f"- Mean of further retrainings {among}by which nothing else was chosen: {finalists[0].describe()}"
 
@@ -186,6 +187,7 @@ def _render_limits(summary: DataSummary, parities: Sequence[Parity]) -> str:
 
 
 def _render_environment(config: Mapping[str, Any]) -> str:
+    # Of this process, which has the packages of the worker that wrote the files.
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
     return (
         f"- Trained with Keras {config['keras']}, seed {config['seed']}"
@@ -196,6 +198,7 @@ def _render_environment(config: Mapping[str, Any]) -> str:
 
 
 def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    # An unescaped bar in a column's name would end the cell.
     cells = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
 

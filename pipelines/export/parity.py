@@ -16,9 +16,9 @@ from pipelines.export.base import Part, Predict, Tolerance
 from pipelines.spec.schema import TrainingSpec
 
 _BATCHES = (1, 32)
-_WARM_UP = 5
+_WARM_UP = 5  # the first calls trace and allocate
 _MOST_CALLS = 200
-_FEWEST_CALLS = 20
+_FEWEST_CALLS = 20  # also for a model that takes seconds; the p99 is then about the slowest call
 _CALLS_S = 1.0
 
 
@@ -93,12 +93,15 @@ def find_violation(
     if allowed is not None and difference > allowed:
         return f"differs from the Keras model by {difference:g}, {allowed:g} is allowed"
     same, rows = compute_agreement(got, expected, scoring.task, tolerance), len(expected)
+    # The small constant is for the rounding of shares.
     if rows * (1 - same) > max(1.0, rows * (1 - tolerance.agreement)) + 1e-9:
         return f"decides as the Keras model does on {same:.1%} of {rows} rows, {tolerance.agreement:.0%} is expected"
     if scores is None:
         return ""
+    # Of few rows, one that is decided otherwise may be a large share of a score.
     one_row = 1 / rows if scoring.task.classes else 0.0
     worse = scores[0] - scores[1] if scoring.minimize else scores[1] - scores[0]
+    # 1e-4: metrics such as AUC have thresholds, where a difference in the last bit counts a row otherwise.
     if worse > max(tolerance.score, 1e-4) * abs(scores[1]) + one_row:
         return f"has a {scoring.metric} of {scores[0]:.6g}, the Keras model {scores[1]:.6g} on the same {rows} rows"
     return ""
@@ -106,6 +109,7 @@ def find_violation(
 
 def compute_largest_difference(got: Array, expected: Array) -> float:
     """Return the largest difference between two predictions; NaN where a prediction is NaN."""
+    # In float64, whatever precision a runtime answers in.
     return float(np.max(np.abs(got.astype(np.float64) - expected), initial=0.0))
 
 
@@ -121,6 +125,7 @@ def compute_agreement(got: Array, expected: Array, task: Task, tolerance: Tolera
     if task.classes and expected.shape[1] > 1:  # a user model may have two outputs for two classes
         same = np.argmax(got, axis=1) == np.argmax(expected, axis=1)
     elif task.classes:
+        # 0.5 as Keras's binary metrics take it.
         same = (got >= 0.5) == (expected >= 0.5)
     else:
         allowed = compute_allowed_difference(expected, tolerance)
@@ -139,9 +144,11 @@ def compute_score(predictions: Array, y: Array, scoring: Scoring) -> float | Non
 
     name = scoring.metric
     if name == "loss":
+        # Without label smoothing, which belongs to the training and not to a score.
         return float(np.mean(build_loss_with_smoothing(scoring.task, scoring.training, 0.0)(y, predictions)))
     metric = {each.name: each for each in build_metrics(scoring.task, scoring.training)}[name]
     metric.update_state(y, predictions)
+    # Some metrics give a number for each class.
     return float(np.mean(metric.result()))
 
 
@@ -172,6 +179,7 @@ def _measure_batch(predict: Predict, rows: Mapping[str, Array], batch: int, beat
         started = time.perf_counter()
         predict(rows)
         times.append(time.perf_counter() - started)
+        # Calls may take longer in all than a worker may be silent.
         beat()
     median, p99 = np.percentile(times, [50, 99]) * 1000
     return Latency(batch, round(float(median), 3), round(float(p99), 3))
@@ -179,6 +187,7 @@ def _measure_batch(predict: Predict, rows: Mapping[str, Array], batch: int, beat
 
 def _repeat_rows(raw: Mapping[str, Array], rows: int) -> dict[str, Array]:
     """Return the first rows, repeated where there are fewer."""
+    # A test part may have fewer rows than a batch.
     return {name: values[np.arange(rows) % len(values)] for name, values in raw.items()}
 
 

@@ -15,6 +15,7 @@ from pipelines.export.formats.saved_model import SavedModel
 from pipelines.spec.schema import GoalSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
 
+# The tolerances of the formats that round were chosen: what most users would still call the same model.
 FORMATS: Mapping[str, Format] = {
     each.name: each
     for each in (
@@ -75,4 +76,5 @@ def check_goals(goals: Sequence[GoalSpec], _: Channel) -> None:
 
 
 def _is_installed(module: str) -> bool:
+    # Found and not imported: the runtimes take long to load.
     return importlib.util.find_spec(module) is not None

@@ -25,6 +25,7 @@ raw = {
 ```
 """
 
+# Braces are doubled, since `format` fills the texts. `tolist`, since Keras refuses NumPy arrays of strings.
 _KERAS = """
 ```python
 import keras
@@ -119,5 +120,6 @@ def _render_section(parity: Parity) -> str:
 
 
 def _choose_recipe(name: str) -> str:
+    # All formats of a family are loaded alike.
     family = name.partition("_")[0]
     return {"keras": _KERAS, "saved": _SAVED_MODEL, "litert": _LITERT, "onnx": _ONNX, "openvino": _OPENVINO}[family]

@@ -37,6 +37,7 @@ def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
     """
     count = min(_EXAMPLE_ROWS, len(next(iter(rows.values()))))
     examples = [{name: _to_plain(values[row]) for name, values in rows.items()} for row in range(count)]
+    # NaN is no JSON, though Python writes it: one that was overlooked fails here, and not at a server.
     text = json.dumps({"instances": examples}, ensure_ascii=False, allow_nan=False)
     (folder / EXAMPLE_FILE).write_text(text + "\n", encoding="utf-8")
 
@@ -72,6 +73,7 @@ def list_requirements(parities: Sequence[Parity]) -> list[str]:
 
 
 def _list_runtime_packages(parity: Parity) -> set[str]:
+    # tf2onnx writes a file, and nobody needs it to load one.
     return {package for package in FORMATS[parity.format].packages.values() if package != "tf2onnx"}
 
 

@@ -11,7 +11,7 @@ from pipelines.data.prepared_folder import load_part
 from pipelines.export.base import SourceModel
 from pipelines.models.user_model import make_model_input
 
-_CALIBRATION_ROWS = 500
+_CALIBRATION_ROWS = 500  # LiteRT's guide advises 100 to 500
 
 
 def load_source_model(file: Path, data: Path, fold: int) -> SourceModel:
@@ -25,6 +25,7 @@ def load_source_model(file: Path, data: Path, fold: int) -> SourceModel:
     model = keras.models.load_model(file)
     preprocessing, core = (layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
     train = load_part(data, "train", fold)
+    # A fixed seed, so that an export gives the same files again.
     chosen = np.random.default_rng(0).permutation(train.rows)[:_CALIBRATION_ROWS]
     return SourceModel(
         model=model,
@@ -45,9 +46,11 @@ def _build_named_network(preprocessing: keras.Model, core: keras.Model) -> keras
         if _has_named_inputs(core, inputs)
         else make_model_input(inputs)
     )
+    # `training=False`: the exported graph must not hold dropout.
     return keras.Model(inputs, core(given, training=False), name="network")
 
 
 def _has_named_inputs(core: keras.Model, inputs: dict[str, object]) -> bool:
     taken = getattr(core, "inputs", None) or ()
+    # Private to Keras, which has no public way to see whether a model takes a mapping.
     return isinstance(getattr(core, "_inputs_struct", None), dict) and {each.name for each in taken} <= set(inputs)

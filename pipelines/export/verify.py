@@ -32,8 +32,8 @@ from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import ARTIFACTS
 from search_spaces.errors import InputError, KerastudyError
 
-_MOST_ROWS = 20_000
-_ODD_ROWS = 32
+_MOST_ROWS = 20_000  # chosen: it bounds the time of the slowest runtime
+_ODD_ROWS = 32  # chosen: each column gets a gap in tables of up to 32 columns
 UNSEEN_WORD = "never seen in training"
 
 
@@ -74,12 +74,15 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
     config = read_trial_config(Path(job.trial.folder))
     summary = load_summary(Path(job.trial.data))
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
+    # From the trial's config and not the study file, which may have changed since.
     scoring = choose_scoring(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
     y = load_held_out_targets(job.trial)
     keras_score = compute_score(expected, y, scoring)
+    # Predictions of another shape have no score, and `find_violation` reports the shape.
     score = compute_score(got, y, scoring) if got.shape == expected.shape else None
     scores = None if score is None or keras_score is None else (score, keras_score)
     reason = find_violation(got, expected, scoring, chosen.tolerance, scores)
+    # Odd rows have no score: their targets belong to the values before.
     if not reason and odd:
         reason = find_violation(got_odd, expected_odd, scoring, chosen.tolerance, None)
     if reason:
@@ -129,11 +132,13 @@ def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
     Empty for arrays and images, which have no such values.
     """
     summary = load_summary(Path(trial.data))
+    # An array's or an image's column has a shape.
     if any(column.shape for column in summary.raw):
         return {}
     rows = {name: values[:_ODD_ROWS].copy() for name, values in load_held_out(trial).items()}
     for index, column in enumerate(summary.raw):
         values = rows[column.name]
+        # One column in each row, so that a difference can be traced to its column.
         spoilt = np.arange(len(values)) % len(summary.raw) == index
         if column.dtype == "string":
             values[spoilt] = [UNSEEN_WORD if row % 2 else "" for row in np.flatnonzero(spoilt)]
@@ -163,6 +168,7 @@ def register_user_classes(trial: Path) -> Iterator[None]:
             known = load_callables_beside(config["model"], Path(config["base"]), "model")
         except InputError:
             known = {}
+    # A scope and no registration: the next file in this process must not see these classes.
     with keras.saving.custom_object_scope(dict(known)):
         yield
 

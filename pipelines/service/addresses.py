@@ -37,7 +37,6 @@ def make_url(spec: ServiceSpec) -> str:
 
 def list_hosts(spec: ServiceSpec) -> set[str]:
     """Return the names and addresses that the service answers to."""
-    # A service that listens everywhere knows no name of its machine but those that the operator lists.
     return {*LOCAL, *spec.hosts, *(() if spec.host in _ANYWHERE else (spec.host,))}
 
 

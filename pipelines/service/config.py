@@ -95,7 +95,6 @@ def read_config(file: Path | None, home: Path) -> ServiceSpec:
         InputError: with every problem of the file.
     """
     if file is None:
-        # A file that was named must exist, and the one in the home need not.
         file = home / FILE_NAME
         if not file.exists():
             return ServiceSpec()

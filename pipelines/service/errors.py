@@ -27,6 +27,5 @@ def require_scope(token: Token, scope: Scope) -> None:
     Raises:
         ForbiddenError: if it does not.
     """
-    # 403 and not 404: every token may read all studies, so there is nothing to hide.
     if not token.has_scope(scope):
         raise ForbiddenError(f'the token "{token.name}" has the scope {token.scope}; this needs {scope}')

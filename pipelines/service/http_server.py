@@ -28,7 +28,6 @@ def make_uvicorn_config(app: Any, spec: ServiceSpec) -> uvicorn.Config:
         # A class and not "auto", which would take httptools where it is installed, without these limits.
         http=HeaderTimeoutProtocol,
         ws="none",
-        # The application starts nothing; `service.server` starts and ends what it needs.
         lifespan="off",
         log_config=None,
         # Monitors poll, and would fill the log.

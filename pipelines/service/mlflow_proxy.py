@@ -46,7 +46,6 @@ class MlflowProxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request, and its answer back."""
-        # First: these pages also exist where this service runs no MLflow.
         if self._pages is not None and scope["path"].startswith(PAGES):
             await _redirect_to_page(self._pages, scope["path"], send)
             return
@@ -144,7 +143,6 @@ async def _send_problem(send: Send, status: int, detail: str) -> None:
     body = encode_problem_detail(status, detail)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     if status == 503:
-        # The service starts MLflow again within seconds.
         headers.append((b"retry-after", b"3"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

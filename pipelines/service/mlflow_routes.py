@@ -81,7 +81,6 @@ def has_location(method: str, path: str) -> bool:
 def _has_match(routes: re.Pattern[str], method: str, path: str) -> bool:
     # `<path>` would match `x/../../other`, and the server behind may resolve that to a route that is not listed.
     is_plain = ".." not in path.split("/") and "\\" not in path and "\0" not in path
-    # A HEAD is a GET without its body.
     method = "GET" if method == "HEAD" else method
     # `fullmatch`: a prefix of a listed route must not open what is below it.
     return is_plain and routes.fullmatch(f"{method} {path.rstrip('/') or '/'}") is not None

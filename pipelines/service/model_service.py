@@ -115,7 +115,6 @@ class ModelService:
 def _archive(folder: Path) -> Path:
     """Replace a folder by a ZIP archive beside it and return the archive."""
     archive = folder.with_name(f"{folder.name}.zip")
-    # On disk and not in memory: a model may be gigabytes.
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for each in sorted(path for path in folder.rglob("*") if path.is_file()):
             file.write(each, Path(folder.name) / each.relative_to(folder))

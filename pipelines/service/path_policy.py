@@ -23,7 +23,7 @@ UPLOADS = "uploads"
 """First part of an uploaded file's path in a study: `uploads/<name>`."""
 
 _SOURCES = ("source", "validation_source", "test_source")
-_MAX_LISTED = 100  # names that are compared for the nearest one
+_MAX_LISTED = 100
 
 
 def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Document:
@@ -46,7 +46,6 @@ def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Docum
     ]
     if problems:
         raise InputError(problems)
-    # The caller's document stays as it was written.
     data = copy.deepcopy(document.data)
     for keys, path in changed:
         part: Any = data if len(keys) == 1 else data[str(keys[0])]

@@ -98,7 +98,6 @@ def order_waiting(
             continue
         chosen = queue.pop()
         ordered.append(chosen.study)
-        # Starts that are imagined one after the other, each later than all real ones.
         now += 1
         started[chosen.submitter] = now
         if queue:
@@ -116,5 +115,4 @@ def _rank(
 
 def _count_remaining_trials(quota: int, submitter: str, running: Sequence[RunningStudy]) -> int:
     used = [each.trials_at_once for each in running if each.submitter == submitter]
-    # A running study without a number may use all of the quota.
     return 0 if None in used else quota - sum(trials for trials in used if trials is not None)

@@ -187,7 +187,6 @@ class _SecuredResponse:
         """Send a part of the answer, unless the middleware has answered already."""
         if self.is_given:
             return
-        # Headers of the application win, such as MLflow's for its scripts.
         if message["type"] == "http.response.start":
             self.has_begun = True
             present = {name.lower() for name, _ in message.get("headers", ())}
@@ -234,7 +233,6 @@ def _parse_host_name(host: str) -> str:
 
 def _decode_password(written: str) -> str:
     try:
-        # The name before the colon is free; only the token counts.
         return base64.b64decode(written, validate=True).decode().partition(":")[2]
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return ""

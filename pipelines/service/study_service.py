@@ -81,7 +81,6 @@ class StudyService:
         # One transaction for key, owner and names: of fifty equal requests at once, one makes the study.
         with self._store.write() as connection:
             if key is not None and (known := self._submissions.find_request(token.name, key, connection)) is not None:
-                # Silence would leave a client believing that its second study runs.
                 if known.digest != request:
                     raise ConflictError(f'the idempotency key "{key}" was used for another request: choose another one')
                 return known.study, False
@@ -183,7 +182,6 @@ class StudyService:
         place = None
         if submission is not None and view.state in ("queued", "interrupted"):
             waiting = self._supervisors.list_waiting()
-            # None in the moment between a turn and the claim by its supervisor.
             place = waiting.index(name) + 1 if name in waiting else None
         of_service = {"submitter": submission.submitter, "priority": submission.priority} if submission else {}
         page = f"{PAGES}{name}" if self._spec.mlflow or find_external_server(self._home.folder, os.environ) else ""

@@ -28,7 +28,7 @@ _MAX_ATTEMPTS = 5  # with pauses of 1, 2, 4 and 8 seconds
 _LONGEST_PAUSE_S = 60.0
 _GRACE_S = 60.0  # trials are put back within seconds; the rest is for a busy machine
 _CANCEL_S = 120.0  # the process loads Optuna and MLflow, and delivers the last records
-_ORDER_AGE_S = 1.0  # clients poll their place in the queue
+_ORDER_AGE_S = 1.0
 _WAITING_STATES = ("queued", "running")
 
 
@@ -70,7 +70,6 @@ class SupervisorPool:
 
     def step(self) -> None:
         """Collect the processes that have ended, and start the studies whose turn it is."""
-        # A copy: entries are removed inside.
         for name, process in list(self._processes.items()):
             if process.has_ended:
                 del self._processes[name]

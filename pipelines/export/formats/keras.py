@@ -18,6 +18,7 @@ class KerasFile:
     about = "Keras's file"
     packages: Mapping[str, str] = {}
     extra = ""
+    # The same operations on the same weights: only the order of sums may differ.
     tolerance = Tolerance(difference=1e-6)
     _file = "model.keras"
 
@@ -45,6 +46,7 @@ class KerasInt8File(KerasFile):
 
     name = "keras_int8"
     about = "Keras's file with 8-bit weights in dense and embedding layers"
+    # Chosen: one row in twenty may be decided otherwise for a file of a quarter of the size.
     tolerance = Tolerance(difference=None, agreement=0.95, score=0.05, value=0.05)
     _file = "model_int8.keras"
 
@@ -69,6 +71,7 @@ def _quantize_layer(layer: Any) -> bool:
     """Quantise a layer; return whether it has such a form."""
     try:
         layer.quantize("int8")
+    # Keras's answer for a layer without an 8-bit form.
     except NotImplementedError:
         return False
     return True

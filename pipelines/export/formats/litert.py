@@ -75,6 +75,7 @@ class LiteRT:
 
 
 def _is_table(model: Any) -> bool:
+    # Images have four dimensions with that of the rows; their values fit 16 bits.
     return any(len(given.shape) < 4 for given in model.inputs)
 
 
@@ -98,8 +99,10 @@ def _load_signature(file: Path) -> Callable[[Mapping[str, Array]], dict[str, Arr
         warnings.simplefilter(
             "ignore"
         )  # TensorFlow's interpreter is deprecated in favour of the package ai-edge-litert
+        # Not ai-edge-litert: TensorFlow is here anyway, and its interpreter reads the same files.
         interpreter = tf.lite.Interpreter(str(file))
     run = interpreter.get_signature_runner()
+    # Strings are passed as they are; numbers must have exactly the type of the input.
     dtypes = {name: about["dtype"] for name, about in run.get_input_details().items()}
 
     def call(given: Mapping[str, Array]) -> dict[str, Array]:
@@ -118,15 +121,18 @@ def _convert(model: Any, kind: Kind, calibration: Mapping[str, Array]) -> bytes:
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory(prefix="kerastudy-litert-") as folder:
+        # By way of a SavedModel, whose signature has the names of the inputs.
         model.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if kind != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if kind == "float16":
+            # Without it, `Optimize.DEFAULT` makes 8-bit weights.
             converter.target_spec.supported_types = [tf.float16]
         if kind == "int8" and calibration:
             wanted = [taken.name for taken in model.inputs]
             converter.representative_dataset = lambda: _iterate_rows({name: calibration[name] for name in wanted})
+            # The second set lets an operator without an 8-bit form stay in float32; the first alone would refuse it.
             converter.target_spec.supported_ops = [
                 tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
                 tf.lite.OpsSet.TFLITE_BUILTINS,
@@ -137,4 +143,5 @@ def _convert(model: Any, kind: Kind, calibration: Mapping[str, Array]) -> bytes:
 
 def _iterate_rows(values: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
     for row in range(len(next(iter(values.values())))):
+        # One row at a time: the inputs of the interpreter that calibrates have a batch of one.
         yield {name: array[row : row + 1] for name, array in values.items()}

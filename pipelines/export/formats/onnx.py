@@ -16,7 +16,7 @@ from pipelines.data.array_types import Array
 from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import convert_model, prepend_preprocessing, write_preprocessing
 
-_OPSET = 18
+_OPSET = 18  # the newest that tf2onnx 1.17 writes
 
 
 class OnnxFile:
@@ -43,10 +43,12 @@ class OnnxFile:
         """Load the file with ONNX Runtime."""
         import onnxruntime
 
+        # Named, so that a build for GPUs is compared in the same arithmetic.
         session = onnxruntime.InferenceSession(str(folder / written.file), providers=["CPUExecutionProvider"])
         taken = {given.name for given in session.get_inputs()}
 
         def predict(given: Mapping[str, Array]) -> Array:
+            # Unlike Keras, ONNX Runtime refuses inputs that the graph does not use.
             answer: Array = session.run(None, {name: values for name, values in given.items() if name in taken})[0]
             return answer
 
@@ -68,6 +70,7 @@ def _convert_log1p(graph: Any, node: Any, name: str, arguments: Any) -> None:
     import numpy as np
 
     taken = node.input[0]
+    # Preprocessed numbers are float32.
     one = graph.make_const(f"{name}_one", np.array(1.0, np.float32))
     shape, dtype = graph.get_shape(taken), graph.get_dtype(taken)
     total = graph.make_node("Add", [taken, one.output[0]], shapes=[shape], dtypes=[dtype])
@@ -107,6 +110,7 @@ def _convert(model: Any) -> bytes:
         )
     data: bytes = made.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    # Constants that became inputs: see the module's docstring.
     if unknown := {given.name for given in session.get_inputs()} - {given.name for given in model.inputs}:
         raise ValueError(f"these are no inputs of the model: {', '.join(sorted(unknown))}")
     return data

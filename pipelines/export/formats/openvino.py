@@ -30,6 +30,7 @@ class OpenVino:
         import openvino
 
         made = convert_model(deployed, _convert, "OpenVINO")
+        # By default, OpenVINO would halve the weights to 16 bits without a word.
         openvino.save_model(made.result, folder / "openvino" / "model.xml", compress_to_fp16=False)
         preprocessing_file = write_preprocessing(deployed, folder) if made.part == "network" else ""
         return WrittenFile("openvino", made.part, preprocessing_file, made.note)
@@ -38,6 +39,7 @@ class OpenVino:
         """Load the folder for the CPU, without rounding to 16 bits."""
         import openvino
 
+        # On processors with bfloat16, the CPU plugin computes in it unless float32 is named.
         compiled = openvino.Core().compile_model(
             folder / written.file / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
         )
@@ -59,5 +61,6 @@ def _convert(model: Any) -> Any:
     with tempfile.TemporaryDirectory(prefix="kerastudy-openvino-") as folder:
         model.export(folder, format="tf_saved_model", verbose=False)
         made = openvino.convert_model(folder)
+        # A check: some operators convert, and fail only when they are compiled.
         openvino.Core().compile_model(made, "CPU")
     return made

@@ -16,7 +16,6 @@ from pipelines.service.problem_details import MEDIA_TYPE, make_problem_detail
 from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
 from tracking.store.study_queue import LeaseLostError, StudyBusyError
 
-# Looked up along an error's base classes, so the order here does not matter.
 _STATUSES: dict[type[BaseException], int] = {
     UnknownError: 404,
     ConflictError: 409,
@@ -82,7 +81,6 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def answer_http_exception(request: Request, error: HTTPException) -> Response:
         response = make_response(error.status_code, str(error.detail))
-        # Such as `Allow` with 405.
         response.headers.update(error.headers or {})
         return response
 

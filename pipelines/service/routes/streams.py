@@ -17,7 +17,7 @@ from pipelines.service.study_service import StudyService
 from pipelines.supervisor.event_log import LOG_FILE, StoredEvent, read_events_after
 from tracking.store.study_queue import ENDED_STATES
 
-_POLL_S = 0.5  # a follower costs a query of the store each time
+_POLL_S = 0.5
 _CHUNK_BYTES = 1 << 16
 # Not `interrupted`: the service starts such a study again, and the stream goes on.
 _IDLE_STATES = (*ENDED_STATES, "paused")
@@ -58,7 +58,6 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
                     yield ServerSentEvent(id=str(each.id), event=each.kind, data=each.content)
                 if not found and (idle or not follow):
                     return
-                # A client that lags behind gets the next part at once.
                 await asyncio.sleep(0 if found else _POLL_S)
 
     @router.get("/logs", response_class=PlainTextResponse)

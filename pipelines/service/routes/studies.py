@@ -122,7 +122,6 @@ def make_trial_router(service: StudyService) -> APIRouter:
         """List a study's trials by number."""
         rows = service.reader.list_trials(study)
         found = [each for each in rows if each.number > after and state in (None, each.state)]
-        # Cut here: the trials that have ended are in memory already, see `RecordReader`.
         has_more = len(found) > limit
         return TrialPage(trials=found[:limit], next=found[limit - 1].number if has_more else None)
 
@@ -150,14 +149,12 @@ def make_upload_router(service: StudyService) -> APIRouter:
     async def put_upload(name: Annotated[str, Path(max_length=200)], caller: Caller, request: Request) -> UploadedFile:
         """Keep a data file; a study names it by the `source` of the answer."""
         require_scope(caller, "submit")
-        # Refused before a byte of the body is read.
         upload = service.start_upload(name)
         try:
             async for chunk in request.stream():  # raises when the client disconnects
                 await asyncio.to_thread(upload.add, chunk)
             return await asyncio.to_thread(upload.keep)
         finally:
-            # Also after an error or a lost connection, where it removes the part that arrived.
             await asyncio.to_thread(upload.close)
 
     return router

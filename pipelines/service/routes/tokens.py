@@ -34,7 +34,6 @@ def make_token_router(tokens: Tokens) -> APIRouter:
     @router.get("/v1/tokens")
     def list_tokens(caller: Caller) -> list[Token]:
         """List all tokens, without their secrets."""
-        # Names of tokens are names of people.
         require_scope(caller, "admin")
         return list(tokens.list())
 
