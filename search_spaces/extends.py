@@ -110,8 +110,8 @@ def _take(written: SpaceSource, document: Document, at: KeyPath, folder: Path, c
             before = written.parameters.get(name)
             written.parameters[name] = entry if before is None else _override(before, entry, value)
     _take_items(written, written.constraints, document, (*at, "constraints"), inherited)
-    # Constraints add up, because each must hold; points are a list to try, which this file replaces.
-    if "start_from" in content:  # points of an extended space need not suit this one
+    # Constraints add up, because each must hold; points of an extended space need not suit this one.
+    if "start_from" in content:
         written.start_from.clear()
         _take_items(written, written.start_from, document, (*at, "start_from"), inherited)
 

@@ -234,6 +234,7 @@ class _Builder:
         entry = found.entry
         parent = single[by].parameter if isinstance(by, str) and by in single else None
         if parent is None or (isinstance(by, str) and "repeat" in single[by].entry.content):
+            # Otherwise its problem is reported already, or it lapsed with its parent in an extended space.
             if not (isinstance(by, str) and (by in self._failed or entry.inherited)):
                 hint = (
                     suggest_choice(by, set(single) - {str(entry.path[-1])}) if isinstance(by, str) else "write a name"
@@ -378,6 +379,7 @@ def _remove_lapsed(made: Mapping[str, _ParsedParameter]) -> dict[str, _ParsedPar
     """Remove inherited conditions and parameters that no longer fit: lost values of a parent, lost parents."""
     fitted = dict(made)
     changed = True
+    # Until nothing changes: a parameter that goes may be the parent of another.
     while changed:
         changed = False
         parameters = {name: found.parameter for name, found in fitted.items()}
@@ -418,6 +420,7 @@ def _restrict_conditions(
 
 def _sort_problems(problems: Iterable[Problem]) -> list[Problem]:
     """Return problems in the order of the file, those of other files behind, none of them twice."""
+    # Each layer of a repeated parameter reports the same problem.
     unique = list(dict.fromkeys(problems))
     files = list(dict.fromkeys(found.place.file for found in unique if found.place))
 

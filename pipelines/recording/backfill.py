@@ -93,6 +93,7 @@ def backfill_study(
     displaced = [ModelDisplaced(context.name, trial.number) for trial in latest if trials.is_displaced(trial)]
     rows += trials.backfill_retrainings(retrainings)
     end = _build_closed(context, _find_outcome(context, record, latest, retrainings), latest, previous.closed)
+    # Where no record has the time, the last end of a trial stands in: it is the same in every backfill.
     end = replace(end, finished_ms=end.finished_ms or trials.latest_ms or opened.started_ms)
     return Backfill((opened, *rows, *displaced, end), count, tuple(trials.notes))
 

@@ -64,5 +64,6 @@ def _hash_files(*files: Path) -> str:
 
 @lru_cache
 def _hash_kerastudy() -> str:
+    # Hashed once a process, which runs the code that it read at its start.
     root = Path(__file__).parents[2]
     return _hash_files(*sorted(file for package in OURS for file in (root / package).rglob("*.py")))

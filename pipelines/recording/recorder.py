@@ -87,6 +87,7 @@ class Recorder:
         self._flushed_at = 0.0
         self._folds = context.summary.folds
         self._plots: tuple[Path, ...] | None = None
+        # From Optuna, because a study that continues has models of earlier runs.
         self._kept = select_kept(search.trials, context.objective, study.spec.models_kept)
 
     def record_study_start(self) -> None:
@@ -95,6 +96,7 @@ class Recorder:
         folder = self._home.locate_report(name)
         write_text(folder / "study.yaml", to_yaml(self._study.document.data))
         write_text(folder / "space.yaml", to_yaml(self._study.space.to_dict()))
+        # At each start, because a study may continue in another environment.
         write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
         write_text(folder / "code.json", json.dumps(hash_code(self._study), indent=2) + "\n")
         write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
@@ -241,6 +243,7 @@ class Recorder:
         """Return whether a trial's model is kept, and the trials whose models are displaced; delete those models."""
         if trial.state != "complete":
             return False, []
+        # A trial whose end is recorded again after a kill counts once.
         candidates = [*(kept for kept in self._kept if kept.number != trial.number), trial]
         self._kept = select_kept(candidates, self._objective, self._study.spec.models_kept)
         stay = {kept.number for kept in self._kept}

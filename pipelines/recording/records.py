@@ -54,6 +54,7 @@ def build_study_opened(
         dataset_source=summary.source,
         dataset_digest=summary.digest,
         dataset_rows=summary.rows,
+        # The names under which `collect_best_metrics` records them.
         columns=tuple(goal.name if goal.metric in MEASURES else f"best_{goal.name}" for goal in objective.goals[1:]),
         tags={"model": spec.model, "sampler": spec.search.sampler, "pruner": spec.search.pruner},
     )
@@ -194,6 +195,7 @@ def collect_best_metrics(trial: TrialSummary, objective: Objective) -> dict[str,
         return {}
     measures = {
         goal.name: value
+        # A pruned trial has a best epoch, and no further objectives.
         for goal, value in zip(objective.goals[1:], trial.goals, strict=False)
         if goal.metric in MEASURES
     }

@@ -131,6 +131,7 @@ class FinalSelection:
     def _evaluate_ensemble(self, job: Job[EnsembleJob, tuple[float, float, str]], winner: TrialSummary) -> Retraining:
         started_ms, started = now_ms(), time.monotonic()
         value, winners_value, metric = run_job(self._engine, job, self._keep_alive)
+        # Stored in either case, so that a further run does not build it again.
         is_better = self._context.objective.is_better(value, winners_value)
         return Retraining(
             study=self._context.name,

@@ -87,6 +87,7 @@ class FleetJobs:
             pruned = [number for number, (epoch, best) in reached if self._search.should_prune(number, epoch, best)]
             self._engine.answer(event.job, frozenset(pruned))
         elif isinstance(event, Requested) and isinstance(event.message, SlotsFree):
+            # Before any draw below, so that the sampler knows these scores.
             for number, outcome in event.message.ended.items():
                 fleet.training.discard(number)
                 yield self._trials.complete(number, outcome)

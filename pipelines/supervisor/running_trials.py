@@ -112,6 +112,7 @@ class RunningTrials:
         """Record an epoch that a trial's worker reported."""
         running = self._running[number]
         running.unsent.append(done)
+        # By their number: a trial's values are only added to.
         if self._context.user_model is not None and running.recorded_params != len(running.params):
             running.recorded_params = len(running.params)
             self._recorder.record_parameters(number, running.params)
@@ -141,6 +142,7 @@ class RunningTrials:
     def handle_worker_failure(self, number: int, event: Failed) -> TrialEnded | TrialTriedAgain:
         """Record the failure of a trial's job: the files in its folder decide whether the trial had ended before."""
         running = self._running.pop(number)
+        # The worker may have been lost after it wrote the result.
         if (result := read_result(self._folder(number))) is not None:
             return self._record_result(running, result)
         self._write_traceback(number, event.traceback)
@@ -168,6 +170,7 @@ class RunningTrials:
 
     def cancel(self, number: int, values: Mapping[str, Value]) -> TrialEnded:
         """Record that a trial ends because its study was cancelled, unless it had ended before."""
+        # An interrupted trial may not have been started in this run.
         running = self._running.pop(number, None) or RunningTrial(number, values, values, time.monotonic())
         if (result := read_result(self._folder(number))) is not None:
             return self._record_result(running, result)
@@ -224,6 +227,7 @@ class RunningTrials:
         hit("checkpoints-removed")
         self._search.tell(summary)
         hit("trial-reported")
+        # By identity: of trials with equal scores one is the best.
         is_best = self.best is summary
         return TrialEnded(summary.number, summary.state, summary.value, summary.reason, summary.seconds, is_best)
 

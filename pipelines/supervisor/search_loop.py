@@ -93,6 +93,7 @@ class SearchLoop:
             if (single := self._planner.pop_single()) is not None:
                 (number, values), reason = single
                 yield from self._start(number, values, reason)
+            # A further fleet would compile its program for too few trials.
             elif self._planner.has_enough(len(self._fleets)):
                 return
             elif (group := self._planner.choose_fleet()) is not None:
@@ -165,6 +166,7 @@ class SearchLoop:
     # Handling events -------------------------------------------------------------------------------------------
 
     def _handle(self, event: Event) -> Iterator[StudyEvent]:
+        # A full disk ends the work of all trials, and costs none of them an attempt.
         if isinstance(event, Failed) and event.kind == "disk":
             self._control.full_disk = event.reason
         elif event.job in self._fleets:

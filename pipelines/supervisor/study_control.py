@@ -65,6 +65,7 @@ class StudyControl:
 
     def release(self) -> None:
         """Count the working time and end the lease."""
+        # After a lost lease the stored time is another supervisor's.
         with suppress(LeaseLostError):
             self.count_time()
         self._lease.release()

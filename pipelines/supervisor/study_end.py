@@ -62,6 +62,7 @@ class StudyEnd:
                 test = dict(self._score_winner(selection.winner))
         except JobError as error:
             notes += f"; the winner has no scores on the test rows: {error}"
+        # `_find_outcome` reads what was requested.
         except HaltedError:
             pass
         hit("winner-tested")

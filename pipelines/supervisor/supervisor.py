@@ -107,6 +107,7 @@ class Supervisor:
             yield from search.run()
             if not self._control.full_disk:
                 yield from end.run()
+        # Of any type, because SQLite, Optuna and files report a full disk in many.
         except Exception as error:
             self._raise_unless_full(error)
             self._control.full_disk = str(error)
