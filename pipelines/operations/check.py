@@ -27,7 +27,7 @@ from search_spaces.suggest import find_largest, find_smallest
 from search_spaces.values import Value
 from tracking.store.study_queue import StudyRecord
 
-_QUOTED_LINES = 20
+_QUOTED_LINES = 20  # a traceback of TensorFlow's with its last frames
 _SMALLEST = "the smallest model of the space"
 
 
@@ -57,13 +57,17 @@ def check_study(
     """
     # The log is quoted before its folder is removed.
     with _place_problems(study), _clean_up_on_failure(folder), _quote_log():
+        # First, and in this process: a misspelt path is answered at once, without a worker.
         check_source_paths(study.spec.data, study.base)
         folder.mkdir(parents=True, exist_ok=True)
         _check_formats(study, folder, engine)
+        # A resumed study must search the data that its trials were scored on.
         fingerprint = read_fingerprint(known) if known else None
         expected = (fingerprint.data or None) if fingerprint else None
         summary = prepare_data(study, folder, engine, expected)
+        # For its error: only the data's task shows whether the metric fits.
         study.resolve_objective(summary.task.kind)
+        # Also when all went well, below: the models of a check are of no use to a trial.
         with _clean_up_on_failure(folder / "check"):
             small, large = (
                 _check_user_model(study, folder, engine)
@@ -111,6 +115,7 @@ def _check_user_model(study: Study, folder: Path, engine: Engine) -> tuple[Model
     loose = [
         each.name for each in find_undeclared(check.requested, study.space.parameters) if study.searches_undeclared
     ]
+    # Only here is known what the model's code requests: its text is not analysed.
     if loose and study.spec.search.sampler == "grid":
         message = f"a grid needs every range in the space: declare {', '.join(loose)}, or write undeclared: fix"
         raise InputError(Problem(message, "search.sampler"))
@@ -124,9 +129,11 @@ def _check_extremes(
     ends = find_smallest(study.space), find_largest(study.space)
     small, large = (_make_trial(study, folder, values) for values in ends)
     limits = study.spec.limits
+    # The largest one within the ceilings only: a search rejects trials above them, too.
     jobs = (small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory))
     log = folder / "check" / "worker.log"
     try:
+        # Within a trial's limit of memory: a model that does not fit fails here, and not after hours.
         return run_job(engine, Job("check", function, jobs, log, memory_bytes=limits.memory))
     except JobError as error:
         raise _explain_memory(ends[1], limits.memory) if error.kind == "memory" else error from None
@@ -146,6 +153,7 @@ def _refuse_if_all_are_too_large(study: Study, smallest_model: ModelCheck) -> No
 
 
 def _explain_memory(values: Mapping[str, Value], limit: int | None) -> InputError:
+    # Whole numbers are sizes. `type` and no `isinstance`, to which True is a whole number too.
     sizes = ", ".join([f"{name}={value}" for name, value in values.items() if type(value) is int][:8])
     message = f"the largest model of the space ({sizes}) does not fit into memory; lower their upper bounds"
     if limit is not None:
@@ -168,6 +176,7 @@ def _make_trial(study: Study, folder: Path, values: Mapping[str, Value]) -> Tria
         folder=str(folder / "check"),
         metric=objective.metric if objective else "",
         direction=objective.direction if objective else "minimize",
+        # No pruning: these trials only train for an epoch, if at all.
         rungs=frozenset(),
     )
 
@@ -199,6 +208,7 @@ def _clean_up_on_failure(folder: Path) -> Iterator[None]:
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
+    # Also after Ctrl-C.
     except BaseException:
         if made:
             shutil.rmtree(folder, ignore_errors=True)

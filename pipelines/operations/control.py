@@ -14,8 +14,8 @@ from search_spaces.errors import ConflictError, KerastudyError
 from tracking.store.database import Store
 from tracking.store.study_queue import ENDED_STATES, ControlRequest, StudyQueue, StudyRecord
 
-_PATIENCE_S = 20.0
-_POLL_S = 0.2
+_PATIENCE_S = 20.0  # a supervisor reads requests each second, and puts trials back within a few
+_POLL_S = 0.2  # a person waits
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def request_control(home: Home, name: str, control_request: ControlRequest) -> S
             raise ConflictError(f"{name} is {record.state}: there is nothing to {control_request}")
         if holder is None:
             return _control_idle(queue, record, control_request)
+        # By way of the store: the supervisor may run in a container, where a signal would not reach it.
         queue.set_control_request(name, control_request)
         until = time.monotonic() + _PATIENCE_S
         while time.monotonic() < until:
@@ -86,6 +87,7 @@ def load_resumable(home: Home, name: str) -> Study:
     with Store.open(home.store) as store:
         queue = StudyQueue(store)
         record = queue.get(name)
+        # A holder that cannot be seen from here may be dead: the supervisor watches its lease before it starts.
         if (holder := queue.find_holder(name)) is not None and queue.find_unseen_holder(name) is None:
             raise ConflictError(f"{name} is not paused: {holder} works on it")
         if record.state == "cancelled":
@@ -96,6 +98,7 @@ def load_resumable(home: Home, name: str) -> Study:
 def _control_idle(queue: StudyQueue, record: StudyRecord, control_request: ControlRequest) -> StudyStatus | None:
     """Change the state of a study that no process works on."""
     name = record.name
+    # A study that has begun has trials and MLflow runs that must be ended too.
     if control_request == "cancel" and not is_unchecked(record):
         return None
     if control_request == "cancel":  # it has no trials and nothing in MLflow: no supervisor is needed
@@ -106,6 +109,7 @@ def _control_idle(queue: StudyQueue, record: StudyRecord, control_request: Contr
             f"nobody works on {name}: kerastudy resume {name} resumes it, kerastudy cancel {name} ends it, "
             f"and kerastudy best {name} shows what it has found"
         )
+    # A reason that is there, such as a full disk, is not replaced.
     if record.state != "paused":
         queue.set_state(name, "paused", "resume it to go on")
         record = queue.get(name)
@@ -115,4 +119,5 @@ def _control_idle(queue: StudyQueue, record: StudyRecord, control_request: Contr
 def _is_done(record: StudyRecord, control_request: ControlRequest) -> bool:
     if record.state in ENDED_STATES or record.owner is None:
         return True
+    # A stop takes as long as the running trials: it is done for this command once the supervisor has read it.
     return control_request == "stop" and record.control_request is None

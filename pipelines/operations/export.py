@@ -50,11 +50,13 @@ def export_study(
         InputError: if study, trial or format are unknown, a format cannot be written here, or the target exists.
         ExportError: if a file cannot be written, or differs from the Keras model.
     """
+    # First: otherwise an error would end minutes of work.
     check_target(target)
     check_formats(formats or ())
     if ensemble and trial is not None:
         raise InputError("expected a trial or the ensemble, got both; leave one out")
     with StudyReader.open(home) as reader:
+        # Closed before the export, which takes minutes: an open reader holds a connection.
         number = reader.find_complete_trial(study, trial)
         checked = reader.load_study(study)
         origin = _describe_origin(reader, checked, number)
@@ -69,6 +71,7 @@ def export_study(
             raise ConflictError(f"{study} has no ensemble that beats its winner{hint}")
         of, made = found, "the mean of the finalists' models"
     chosen = formats or checked.spec.export.formats
+    # Test scores are of the delivered model: another trial's, or an ensemble's, would be a second choice on test rows.
     test = origin.test if of == find_winning_model(checked, home, number) else {}
     origin = replace(origin, test=test, made=made)
     with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
@@ -88,6 +91,7 @@ def _describe_origin(reader: StudyReader, study: Study, number: int) -> ModelOri
         study=study.name,
         trial=number,
         study_file="study.json",
+        # Stored in one line; a person reads this one.
         document=json.dumps(json.loads(serialize_study(study)), indent=2, ensure_ascii=False) + "\n",
         model=study.spec.model,
         split=_describe_split(study.spec.data.split),

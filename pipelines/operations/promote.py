@@ -149,6 +149,7 @@ def _promote(candidate: _Candidate, registry: Registry, alias: str, *, force: bo
     done = PromotionResult(study, number, name, alias, False, own.version if own else "", str(holder or ""), None, "")
     if own is not None and holder is not None and own.version == holder.version:
         return replace(done, is_promoted=True, reason=f"{own} has models:/{name}@{alias} already")
+    # Before anything is changed: a trial that loses leaves no version behind.
     comparison = _compare(candidate, registry, own, holder)
     done = replace(done, comparison=comparison, notes=tuple(_list_notes(candidate, comparison, holder)))
     result = _describe_result(comparison, holder)
@@ -158,6 +159,7 @@ def _promote(candidate: _Candidate, registry: Registry, alias: str, *, force: bo
         own = _register(candidate, registry)
     is_forced = "" if holder is None or comparison.is_as_good else "by force, though "
     words = f"Promoted to {alias}: {is_forced}{result}"
+    # With the holder of the comparison: `move_alias` refuses if another process has moved the alias meanwhile.
     registry.move_alias(own, alias, holder, json.dumps(asdict(comparison), ensure_ascii=False), words)
     reason = f"models:/{name}@{alias} is version {own.version} now, {is_forced}{result}"
     return replace(done, is_promoted=True, version=own.version, reason=reason)
@@ -171,15 +173,18 @@ def _compare(
 
     incompatibility, rival = "", None
     with tempfile.TemporaryDirectory(prefix="kerastudy-promote-") as scratch:
+        # The registered file, which is what the alias would deliver.
         model = None if own is None else str(registry.fetch(own, Path(scratch) / "own").keras_file)
         try:
             rival = None if holder is None else registry.fetch(holder, Path(scratch) / "holder")
+        # No end of the promotion: a person may still promote with --force.
         except RefusedError as error:
             incompatibility = str(error)
         theirs = (str(rival.keras_file), rival.task) if rival else (None, None)
         payload = ComparisonJob(candidate.model, model, *theirs)
         job = Job("comparison", COMPARE_MODELS, payload, candidate.folder / "promote.log")
         with nullcontext(candidate.engine) if candidate.engine else closing(LocalEngine(1)) as engine:
+            # `fresh`: a worker that has loaded a stranger's file runs nothing else.
             comparison: ModelComparison = run_job(engine, replace(job, fresh=True))
     return replace(comparison, incompatibility=incompatibility) if incompatibility else comparison
 
@@ -214,6 +219,7 @@ def _list_notes(candidate: _Candidate, comparison: ModelComparison, holder: Know
 def _register(candidate: _Candidate, registry: Registry) -> KnownVersion:
     """Register the trial's model as a version."""
     spec, data = candidate.study.spec, candidate.home.locate_data(candidate.study.name)
+    # An MLflow model that a delivery has written is kept: its files may be uploading now.
     records.write_mlflow_model(candidate.folder, data, overwrite=False)
     value = candidate.trial.values[0] if candidate.trial.values else ""
     tags = {"metric": candidate.metric, "value": str(value), "dataset_digest": candidate.summary.digest}

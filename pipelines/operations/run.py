@@ -51,6 +51,7 @@ def find_finished(study: Study, home: Home, *, evolve: bool = False) -> StudyEnd
     prepared = home.locate_data(study.name) / "summary.json"
     if known.document != serialize_study(study) or not prepared.exists():
         return None
+    # Reading the data to compare its digest would take as long as the check that is to be saved.
     if any(file.stat().st_mtime > prepared.stat().st_mtime for file in list_source_files(study.spec.data, study.base)):
         return None
     with StudyReader.open(home) as reader:
@@ -78,13 +79,17 @@ def supervise(
     Raises:
         InputError: if its data or model cannot be used, or a study of this name searches something else.
     """
+    # Before the engine starts: another search under this name is refused at once.
     known = find_known_study(study, home, evolve=evolve)
     with closing(LocalEngine(study.spec.resources.workers, home.programs, user_code=study.has_user_model)) as engine:
         if not find_ineligible_reason(study):
+            # JAX takes seconds to load; the server does that while the data is prepared.
             engine.warm("jax")
+        # The check waits for a worker, so the plots' libraries load in this process meanwhile.
         with checking or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
             checked = check_study(study, home.locate_study(study.name), engine, known)
         with Store.open(home.store) as store:
+            # Only now: a study that cannot be used leaves no record.
             enqueue(study, checked.summary, store, evolve=evolve)
             yield _make_supervisor(study, checked.summary, home, store, engine)
 
@@ -103,12 +108,14 @@ def _load_in_background(load: Callable[[], None]) -> Iterator[None]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     yield
+    # Before anything else imports the same modules, which could find them half loaded.
     thread.join()
 
 
 @contextmanager
 def supervise_cancellation(study: Study, home: Home) -> Iterator[Supervisor]:
     """Yield a supervisor that cancels a study that no process works on; it trains nothing."""
+    # A supervisor takes an engine; this one never starts a worker.
     with closing(LocalEngine(1)) as engine, Store.open(home.store) as store:
         yield _make_supervisor(
             study, load_summary(home.locate_data(study.name)), home, store, engine, control_request="cancel"

@@ -45,6 +45,7 @@ def find_space(name: str) -> Space:
     Raises:
         InputError: if there is none, or it has problems.
     """
+    # Shipped names win, so a file in the current folder does not change what a name means.
     if name in list_shipped():
         return parse_space(read_shipped(name), ())
     file = Path(name)
@@ -85,6 +86,7 @@ def import_space_file(file: Path, format_name: str | None) -> ExportResult:
     Raises:
         InputError: if it cannot be read.
     """
+    # Before the file is read: an unknown format is the first thing to mend.
     known = None if format_name is None else find_format(format_name)
     document = read_document(file)
     known = known or detect_format(document)

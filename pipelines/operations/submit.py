@@ -42,13 +42,16 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
     fingerprint = study.compute_fingerprint().with_data(summary.digest)
     known = queue.find(study.name)
     document = serialize_study(study)
+    # `continues` also compares the data's digest, which is known here and not in `submit_study`.
     if known is not None and not fingerprint.continues(read_fingerprint(known)) and not failed_before_start(known):
         if not (evolve and differs_in_space_alone(study, known)):
             raise InputError(explain_difference(study, known))
+        # Before the record names the new space: a kill in between leaves an evolution that the next run makes anew.
         evolve_study(store, study, json.loads(known.document)["space"])
     if known is not None:
         queue.amend(study.name, document, fingerprint.format())
     with store.write() as connection:
+        # The owner is not compared here: on a home, all studies are the operator's.
         claim_registered_name(connection, study.registered_name, study.name)
     queued = queue.enqueue(study.name, document, fingerprint.format(), folder=study.base)
     hit("study-enqueued")
@@ -69,6 +72,7 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
             was cancelled.
     """
     document, known = serialize_study(study), queue.find(study.name, connection=connection)
+    # Without a digest of the data: that marks a study which its supervisor has still to check.
     unchecked = study.compute_fingerprint().format()
     if known is None:
         queue.enqueue(study.name, document, unchecked, folder=study.base, connection=connection)
@@ -84,8 +88,10 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
             return False
         message = f'study "{study.name}" is running with other settings: pause it first, or wait for its end'
         raise ConflictError(study.document.make_problem(("study",), message))
+    # The same file again requests nothing new; a paused study is resumed by it.
     if known.document == document and known.state in ("finished", "failed") and not failed_before_start(known):
         return False
+    # A checked study keeps its data's digest: its supervisor compares the data with it.
     digest = unchecked if failed_before_start(known) else known.digest
     queue.amend(study.name, document, digest, connection=connection)
     queue.set_state(study.name, "queued", connection=connection)

@@ -24,8 +24,8 @@ from tracking.store.lease_keeper import LeaseKeeper
 from tracking.store.retrainings import Retrainings
 from tracking.store.study_queue import StudyBusyError, StudyQueue, StudyRecord
 
-_POLL_S = 0.1
-_PATIENCE_DIVISOR = 4
+_POLL_S = 0.1  # a query of the store; the display shows it
+_PATIENCE_DIVISOR = 4  # MLflow is most likely down: each study would cost the whole patience
 # Before the first delivery MLflow's modules are loaded, which takes long on a busy machine.
 _MAX_LOAD_S = 60.0
 
@@ -97,11 +97,13 @@ def sync(home: Home, studies: Sequence[str], patience_s: float, monitor: SyncMon
         StudyBusyError: if another process works on a study that was named.
     """
     with _open_store(home) as store:
+        # All names first: a misspelt one must not stop the delivery halfway.
         for name in studies:
             StudyQueue(store).get(name)
         for name in studies or Outbox(store).list_studies():
             try:
                 done = _sync(home, store, make_record_name(name), patience_s, monitor)
+            # Of all studies, a busy one is skipped: its process delivers its records itself.
             except StudyBusyError as error:
                 if studies:
                     raise
@@ -134,7 +136,10 @@ def rebuild(home: Home, name: str, patience_s: float, monitor: SyncMonitor) -> R
         with _hold(store, name) as leases:
             backfill = _backfill(home, store, StudyQueue(store).get(name))
             with store.write() as connection:
+                # In the same transaction: a lease that was lost meanwhile must not replace the records of its new
+                # holder.
                 leases.verify(connection)
+                # Stored before the delivery, so a kill in between is made good by `sync`.
                 Outbox(store).add_or_replace(name, backfill.records, connection)
             done = _deliver(home, store, name, leases, patience_s, monitor)
     return RebuildResult(name, backfill.trials, done.delivered, done.left, done.reason, backfill.notes)
@@ -149,6 +154,7 @@ def _open_store(home: Home) -> Iterator[Store]:
 
 
 def _sync(home: Home, store: Store, name: str, patience_s: float, monitor: SyncMonitor) -> SyncResult:
+    # Without the lease: a study that is up to date may be running.
     if not Outbox(store).read_backlog(name).rows:
         return SyncResult(name, 0, 0, "")
     with _hold(store, name) as leases:
@@ -191,12 +197,14 @@ def _deliver(
             and not monitor.is_cancelled
         ):
             monitor.show(SyncProgress(name, now.rows, delivery.last_error))
+            # A delivery may take longer than a lease.
             leases.renew_if_due()
             is_loading = not (delivery.is_connected or delivery.last_error) and time.monotonic() < loaded_by
             if now.rows < fewest or is_loading:
                 fewest, delivered_at = now.rows, time.monotonic()
             time.sleep(_POLL_S)
     finally:
+        # Zero: all waiting was done above, with the display.
         left = delivery.stop(0.0)
     return SyncResult(
         name, before - left.rows, left.rows, (left.last_error or delivery.last_error) if left.rows else ""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.storages import RDBStorage
 
-_STUDIES_AT_HAND = 16
+_STUDIES_AT_HAND = 16  # chosen: more than a team watches at once
 _OF_THE_TUNER = "of KerasTuner's own tuner"
 
 
@@ -67,12 +67,14 @@ class RecordReader:
         """
         record = self._queue.find(name)
         if record is None:
+            # A list of all names costs a query, and only errors pay for it.
             hint = suggest_choice(name, [each.name for each in self._queue.list()])
             raise UnknownError(f'there is no study "{name}" in {self._place}; {hint}')
         return record
 
     def derive_state(self, record: StudyRecord) -> str:
         """Return a study's state: a killed supervisor leaves `running` behind, which is `interrupted`."""
+        # Derived and not stored: the process that was killed could not change its state.
         was_killed = record.state == "running" and record.holder is None
         return "interrupted" if was_killed else record.state
 
@@ -88,14 +90,17 @@ class RecordReader:
 
     def load_optuna_study(self, record: StudyRecord) -> optuna.Study | None:
         """Return the study in Optuna; None for one that was submitted and has not started."""
+        # Optuna has no study of it yet, and importing Optuna takes most of a second.
         if is_unchecked(record):
             return None
         try:
+            # An evolved study continues in a new study of Optuna's, under another name.
             return self._load(find_current_name(self._optuna, record.name))
         except KeyError:
             return None
 
     def _load_from_optuna(self, name: str) -> optuna.Study:
+        # Lazy: a list of studies that have ended needs the queue alone.
         import optuna
 
         return optuna.load_study(study_name=name, storage=self._optuna)
@@ -129,6 +134,7 @@ class RecordReader:
             return study.user_objective or Objective(
                 written.metric if written else "", (written.direction if written else None) or "minimize"
             )
+        # The task decides the default metric, and is known once the data is prepared.
         file = self._home.locate_data(study.name) / "summary.json"
         if not file.exists():
             raise InputError(f"{file.parent} is gone: name the --home that {study.name} was run with")

@@ -65,6 +65,7 @@ class StudyReader:
         Raises:
             InputError: if there is none; nothing is created.
         """
+        # SQLite would create the file, and a misspelt home would look like an empty one.
         if not home.is_initialized:
             raise InputError(f"there are no studies in {home.folder}: run one first, or name another --home")
         return cls(home, Store.open(home.store))
@@ -109,6 +110,7 @@ class StudyReader:
             best_trial=best.number if best else None,
             best_params=best.params if best else {},
             seconds=record.elapsed_s,
+            # Rows that MLflow has refused are set aside, and are not there either.
             waiting_for_mlflow=waiting.pending + waiting.set_aside,
             mlflow_error=waiting.last_error,
             tracking_uri=urls.resolve_tracking_uri(self._home.folder, os.environ),
@@ -123,6 +125,7 @@ class StudyReader:
         """
         record = self._records.find_record(name)
         if read_goal(record):
+            # The queue's name has a prefix, so that a study file and KerasTuner's own tuner may use one name.
             tuned = record.name.partition("/")[2]
             return tuned, tuned
         spec = load_record(record).spec
@@ -151,6 +154,7 @@ class StudyReader:
         best = find_winner(record, trials, objective)
         if best is None:
             raise ConflictError(f"no trial of {name} is complete yet; see: kerastudy trials {name}")
+        # All that is known of a trial of KerasTuner's own tuner: its files are not in this home.
         found = BestTrial(
             study=name,
             trial=TrialRow.from_summary(best),
@@ -163,6 +167,7 @@ class StudyReader:
             return found
         study = load_record(record)
         ensemble = self._find_ensemble(study, best.number)
+        # Empty for one objective, whose front is the best trial.
         pareto_front = find_pareto_front(trials, objective) if objective.goals else []
         return replace(
             found,
@@ -270,6 +275,7 @@ class StudyReader:
             winner=number,
             value=record.best_value,
             test={} if number is None else read_test_scores(study, self._home, number),
+            # From the record: the event must be the same whenever a finished study is run again.
             trials=record.counts,
             seconds=record.elapsed_s,
             undelivered=waiting.pending + waiting.set_aside,

@@ -172,6 +172,7 @@ class BestTrial:
     pareto_front: tuple[TrialRow, ...] = ()
 
 
+# On the client's side of HTTP: the same code serves a home and a service.
 def find_pareto_trial(best: BestTrial, at_most: Mapping[str, float], at_least: Mapping[str, float]) -> int:
     """Return the number of the first trial of a study's Pareto front that keeps these bounds.
 
@@ -185,6 +186,7 @@ def find_pareto_trial(best: BestTrial, at_most: Mapping[str, float], at_least: M
     for name in (*at_most, *at_least):
         if name not in names:
             raise InputError(f'{best.study} has no objective "{name}"; {suggest_choice(name, names)}')
+    # In the order of the first objective, so the first one within the bounds is the best.
     for trial in best.pareto_front:
         value = dict(zip(names, trial.values, strict=True))
         if all(value[name] <= most for name, most in at_most.items()) and all(

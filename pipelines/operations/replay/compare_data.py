@@ -21,7 +21,8 @@ from pipelines.data.prepared import DataSummary
 from pipelines.data.raw import PARTS, PartName
 from pipelines.operations.replay.comparison import ItemComparison, compare_arrays, compare_mappings, compare_values
 
-_MOST_PLACES = 10
+_MOST_PLACES = 10  # named rows; the count has the rest
+# float32 sums of means and variances, in another order on another machine.
 _SHARE, _ABSOLUTE = 1e-5, 1e-6
 
 
@@ -34,9 +35,11 @@ def compare_data(report: Path, kept: Path, anew: Path, summary: DataSummary) -> 
         anew: the folder of the data prepared anew.
         summary: its summary.
     """
+    # By way of JSON: tuples become lists, as in the record.
     recorded, now = _read_json(report / "data.json"), json.loads(json.dumps(asdict(summary)))
     same_split = _compare_split(report / "split.csv", anew / "split.csv")
     digest = compare_values("data", "digest", recorded.get("digest"), summary.digest)
+    # With another split, rows have other places, and each would differ.
     is_known = digest.agreement == "different" and same_split.agreement == "equal" and kept.exists()
     yield digest
     yield compare_mappings("data", "rows", recorded.get("rows"), now["rows"])
@@ -100,6 +103,7 @@ def _group_rows(file: Path, folds: int) -> Mapping[tuple[PartName, int], list[st
     for fold in range(folds):
         for part in PARTS:
             chosen = table["part"] == part
+            # The test rows are the same in each fold.
             if folds > 1 and part != "test":
                 chosen = (table["part"] != "test") & ((table["fold"] == fold) == (part == "validation"))
             within[part, fold] = table["row"][chosen].tolist()
@@ -115,6 +119,7 @@ def _find_different_rows(kept: Path, anew: Path, part: PartName) -> list[int]:
     if (kept / f"{part}.raw.parquet").exists() and (anew / f"{part}.raw.parquet").exists():
         table, other = (pd.read_parquet(folder / f"{part}.raw.parquet") for folder in (kept, anew))
         for name in table.columns.intersection(other.columns):
+            # Missing values are equal to each other here, which pandas denies.
             equal = (table[name] == other[name]) | (table[name].isna() & other[name].isna())
             apart = apart | ~equal.to_numpy(dtype=bool)
     found: list[int] = np.flatnonzero(apart).tolist()
@@ -123,6 +128,7 @@ def _find_different_rows(kept: Path, anew: Path, part: PartName) -> list[int]:
 
 def _find_differences(one: Array, other: Array) -> Array:
     """Return per row whether two arrays of as many rows differ there."""
+    # Another number of columns changes every row.
     if one.shape != other.shape:
         return np.ones(len(one), dtype=bool)
     same = one == other
@@ -137,6 +143,7 @@ def _compare_prepared(kept: Path, anew: Path) -> ItemComparison:
     ours, theirs = ({str(file.relative_to(folder)) for file in folder.rglob("*.npy")} for folder in (kept, anew))
     if ours != theirs:
         return ItemComparison("data", "prepared rows", "different", note="they consist of other files")
+    # Mapped from the disk: the two copies may be larger than memory.
     pairs = [(np.load(kept / name, mmap_mode="r"), np.load(anew / name, mmap_mode="r")) for name in sorted(ours)]
     recorded, now = [one for one, _ in pairs], [other for _, other in pairs]
     return compare_arrays("data", "prepared rows", recorded, now, share=_SHARE, absolute=_ABSOLUTE)

@@ -26,6 +26,7 @@ from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.study import Study
 from pipelines.supervisor.trial_jobs import compute_trial_seed
 
+# A reason names the attempt, and a replay has one.
 _ATTEMPTS = re.compile(r" \(attempt \d+ of \d+\)$")
 
 
@@ -42,6 +43,7 @@ def compare_outcomes(
         engine: runs the job that compares the weights.
     """
     tolerance = tolerance_for(past.trainer, now.trainer)
+    # The first item: a trial that failed then and now is equal without any epoch.
     yield compare_values("result", "state", past.state, now.state, "" if past.state == now.state else now.reason)
     if past.state == "failed" or past.was_rejected:
         reasons = (_ATTEMPTS.sub("", outcome.reason) for outcome in (past, now))
@@ -62,6 +64,7 @@ def compare_outcomes(
 def compare_configurations(study: Study, trial: RecordedTrial, now: TrainingOutcome) -> Iterator[ItemComparison]:
     """Compare the seeds, values and settings of two trainings."""
     past = trial.outcome
+    # The study's seed may be changed in its file; it is no part of the fingerprint.
     used, seed = past.config.get("seed"), compute_trial_seed(study.spec.search.seed, trial.number)
     note = "" if used in (None, seed) else "the study's seed has changed since; the trial's recorded one was used"
     yield compare_values("trial", "seed", used, seed, note)

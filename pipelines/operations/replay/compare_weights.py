@@ -39,12 +39,14 @@ def _load_weights(folder: Path) -> list[Array] | None:
 
     from pipelines.training.model_files import load_weights
 
+    # Weights first: they are plain arrays, and a model has to be built to be loaded.
     for name in (WEIGHTS_FILE, USER_MODEL_WEIGHTS_FILE):
         if (folder / name).exists():
             return load_weights(folder / name)
     if not (folder / MODEL_FILE).exists():
         return None
     deployed: Any = keras.models.load_model(folder / MODEL_FILE)
+    # `compose` names it so; the other layers are the preprocessing.
     [network] = [layer for layer in deployed.layers if layer.name.startswith("trained.")]
     weights: list[Array] = network.get_weights()
     return weights

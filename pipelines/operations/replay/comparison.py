@@ -15,8 +15,9 @@ from pipelines.data.array_types import Array
 
 Agreement = Literal["equal", "rounding", "different", "unknown"]
 Topic = Literal["result", "trial", "data", "code", "environment"]
+# Unknown last: what is missing must not hide a difference.
 _WORST_FIRST: tuple[Agreement, ...] = ("different", "rounding", "equal", "unknown")
-_MOST_NAMED = 6
+_MOST_NAMED = 6  # keys in a note; the mappings themselves are in the result
 _LONGEST_SHOWN = 60
 
 
@@ -55,12 +56,14 @@ class Tolerance:
 
 
 ONE_FLEET_TO_ANOTHER = Tolerance(1e-5, 1e-6, 1e-5, 2e-6)
+# Sums are in another order under JAX and TensorFlow.
 FLEET_TO_OTHERS = Tolerance(1e-4, 1e-5, 1e-4, 1e-4)
 AMONG_OTHERS = Tolerance(2e-4, 2e-5, 1e-3, 1e-4)
 
 
 def tolerance_for(one: str, other: str) -> Tolerance:
     """Return the tolerance between a trial by one trainer and the same trial by another; names as in `TrialResult`."""
+    # By the number of fleets among the two: none, one, both.
     fleets = (one, other).count("fleet")
     return (AMONG_OTHERS, FLEET_TO_OTHERS, ONE_FLEET_TO_ANOTHER)[fleets]
 
@@ -84,6 +87,7 @@ def compare_mappings(
     """Compare two mappings of plain values as one item; the note names the keys that differ."""
     if recorded is None:
         return ItemComparison(topic, name, "unknown", None, dict(now), note="not recorded")
+    # A key whose value is None differs from a missing one.
     names = [
         key for key in {**recorded, **now} if recorded.get(key) != now.get(key) or (key in recorded) != (key in now)
     ]
@@ -138,7 +142,9 @@ def compare_arrays(
 def _compare_metric(
     name: str, recorded: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]], tolerance: Tolerance
 ) -> ItemComparison:
+    # Not strict: the number of epochs is compared on its line.
     both = list(zip(recorded, now, strict=False))
+    # A metric that one side lacks is another training, whatever its other numbers are.
     lone = next((at for at, (one, other) in enumerate(both) if (name in one) != (name in other)), None)
     if lone is not None:
         whose = "recorded" if name in both[lone][0] else "there now"
@@ -169,13 +175,16 @@ def _compare_pair(recorded: Array, now: Array, share: float, absolute: float) ->
     largest = float(apart.max(initial=0.0))
     if largest == 0:
         return "equal", 0.0
+    # NaN would make every comparison false; `_measure_distance` has dealt with it.
     allowed = absolute + share * np.nan_to_num(np.abs(ours), nan=0.0, posinf=0.0)
     return ("rounding" if bool((apart <= allowed).all()) else "different"), largest
 
 
 def _measure_distance(ours: Array, theirs: Array) -> Array:
     """Return absolute differences: 0 for the same infinity or two NaN, infinite for one of them."""
+    # A loss that was NaN then and is NaN now is the same result.
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    # Infinity minus infinity.
     with np.errstate(invalid="ignore"):
         apart = np.abs(ours - theirs)
     filled: Array = np.where(same, 0.0, np.where(np.isfinite(apart), apart, np.inf))
@@ -183,6 +192,7 @@ def _measure_distance(ours: Array, theirs: Array) -> Array:
 
 
 def _drop_infinite(largest: float) -> float | None:
+    # JSON has no infinity.
     return largest if np.isfinite(largest) else None
 
 

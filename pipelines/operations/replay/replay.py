@@ -89,6 +89,7 @@ def replay(
         checked, fingerprint = reader.load_study(study), reader.read_fingerprint(study)
         trial = reader.find_ended_trial(study, number)
     if checked.has_user_model:
+        # For its error, before the data is prepared: the code may be gone.
         split_reference(checked.spec.model, checked.base, "model")
     recorded = read_recorded_trial(trial, home.locate_trial(study, number))
     started = time.monotonic()
@@ -129,6 +130,7 @@ def replay(
             folder=None if target is None else str(target),
         )
         if target is not None:
+            # Before the rename, so that a folder at the target is always complete.
             write_text(folder / "replay.json", json.dumps(asdict(replayed), indent=2, ensure_ascii=False) + "\n")
             folder.rename(target)
     return replayed
@@ -139,6 +141,7 @@ def _make_scratch(target: Path | None) -> Iterator[Path]:
     """Yield a temporary folder on the disk of the target."""
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
+    # On the target's disk: only there is the rename at the end atomic.
     beside = {"prefix": "kerastudy-replay-"} if target is None else {"prefix": f".{target.name}-", "dir": target.parent}
     with tempfile.TemporaryDirectory(**beside) as folder:
         yield Path(folder)
@@ -160,6 +163,7 @@ def _prepare(study: Study, home: Home, scratch: Path, engine: Engine) -> _Data:
     try:
         summary = prepare_data(study, scratch, engine)
     except (InputError, JobError) as error:
+        # Data that is gone does not prevent a replay, as long as the study's copy is there.
         reason = "; ".join((error.reason if isinstance(error, JobError) else str(error)).splitlines())
         if not has_copy:
             raise ConflictError(f"{reason}; and the data that the study prepared is gone from {kept}") from error
@@ -167,6 +171,7 @@ def _prepare(study: Study, home: Home, scratch: Path, engine: Engine) -> _Data:
         return _Data(kept, "the study's own copy, since its source cannot be prepared", (gone,))
     anew = scratch / "data"
     compared = tuple(compare_data(report, kept, anew, summary))
+    # The first item is the digest of the raw values.
     if compared[0].agreement != "different":
         return _Data(anew, f"data prepared anew from {source}", compared)
     if has_copy:

@@ -90,6 +90,7 @@ def read_recorded_trial(trial: TrialSummary, folder: Path) -> RecordedTrial:
         ConflictError: if it was pruned, and its number of epochs is unknown.
     """
     result = read_result(folder)
+    # A trial that failed has no result, but a line for each epoch that it reported.
     epochs = tuple(done.metrics for done in (read_epochs(folder) if result is None else result.epochs))
     outcome = TrainingOutcome(
         trial.state, trial.reason, trial.trainer, epochs, trial.best_epoch, trial.value, _read_config(folder)
@@ -125,10 +126,12 @@ def train_again(
     if program is None:
         work = Job("replay", TRAIN_TRIAL, job, log)
     else:
+        # No limits of time: this machine may be slower than the one then.
         fleet = replace(make_fleet_job(context, data, *program), per_layer=job.per_layer, trial_s=None)
         work = Job("replay", TRAIN_FLEET, fleet, log, backend="jax")
     work = replace(work, stall_s=context.spec.limits.stall, memory_bytes=memory_bytes)
     outcome = _run(engine, work, RecordedResponder(job, trial.summary.params, report_epoch))
+    # Of no use after the training, and as large as the model and its optimizer.
     remove_checkpoints(folder)
     return _summarize_end(outcome, folder)
 
@@ -136,9 +139,12 @@ def train_again(
 def _make_job(context: StudyContext, trial: RecordedTrial, data: Path, folder: Path) -> TrialJob:
     """Return the job of a trial as its worker received it, with other folders."""
     params, outcome = trial.summary.params, trial.outcome
+    # A user model requests the rest itself while it is built; see `RecordedResponder.answer`.
     names = context.initial_values.parameters if context.study.has_user_model else params
+    # Epochs count from 0: the last recorded one is where it was pruned.
     rungs = frozenset({len(outcome.epochs) - 1} if outcome.state == "pruned" and outcome.epochs else ())
     job = make_trial_job(context, trial.number, {name: params[name] for name in names if name in params}, rungs=rungs)
+    # A trial that was trained is trained again, even if the limits are lower now.
     if not outcome.was_rejected:
         job = replace(job, most_parameters=None, most_model_bytes=None)
     # The study's seed and space may have changed since: the trial's recorded configuration counts.
@@ -165,6 +171,7 @@ def _find_program(
     fleets = FleetPlanner(context.study, context.summary, trials=trials, workers=workers, memory_bytes=memory_bytes)
     program = fleets.find_program(job.values)
     if program is None and trainer == "fleet":
+        # Its fleet cannot be known: the smallest program that holds it, with one slot.
         return find_envelope([build_member(job.values, job.per_layer)]), 1
     return program
 
@@ -184,6 +191,7 @@ class RecordedResponder(Responder):
 
     def record(self, message: Any) -> None:
         """Report an epoch."""
+        # A fleet reports all of its trials at once; this one has a single trial.
         if isinstance(message, FleetEpoch):
             message = message.epochs.get(self._job.number)
         if isinstance(message, EpochDone):
@@ -196,9 +204,11 @@ class RecordedResponder(Responder):
             return () if self.outcome else (self._job,)
         if isinstance(message, RungsReached):
             return frozenset(message.best)
+        # Stop: the only rung is the last one.
         if isinstance(message, RungReached):
             return True
         if isinstance(message, HyperparameterRequest):
+            # A hyperparameter that was not searched has no recorded value, and had its default.
             return self._params.get(message.name, message.default)
         return super().answer(message)
 
@@ -209,9 +219,11 @@ def _run(engine: Engine, work: Job[Any, TrialOutcome | None], responder: Recorde
     except InputError as error:
         return TrialOutcome("failed", reason="; ".join(str(error).splitlines()))
     except JobError as error:
+        # No outcome of the training: a full disk can be mended, and the replay repeated.
         if error.kind == "disk":
             raise
         return TrialOutcome("failed", reason="; ".join(error.reason.splitlines()))
+    # A fleet's job returns nothing: its trials end by messages.
     return outcome or responder.outcome or TrialOutcome("failed", reason="its fleet ended without its result")
 
 
