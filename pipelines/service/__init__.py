@@ -1,1 +1,1 @@
-"""What a team keeps running: studies are submitted to it, queued, run, watched, controlled and exported."""
+"""Service of a team: studies are submitted, queued, run, watched, controlled and exported over HTTP."""

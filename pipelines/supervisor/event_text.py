@@ -44,10 +44,10 @@ class StudyProgress:
 
     def estimate_left_s(self) -> float | None:
         """Return the seconds left at the pace so far; None before the first trial has ended."""
-        ended_here = self.ended - self.started.done
-        if ended_here == 0:
+        ended_now = self.ended - self.started.done
+        if ended_now == 0:
             return None
-        return (time.monotonic() - self._started_at) / ended_here * (self.started.budget - self.ended)
+        return (time.monotonic() - self._started_at) / ended_now * (self.started.budget - self.ended)
 
     def format_line(self) -> str:
         """Return the state of the study in one line."""
