@@ -10,7 +10,7 @@ from pipelines.data.jobs import DataJob
 from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.events import RetrainingEnded, StudyEnded
 from pipelines.workspace.home import Home
-from tracking.outbox.records import StudyClosed, TrialFinished, TrialStarted
+from tracking.outbox.records import StudyClosed, TrialFinished
 from tracking.store.database import Store
 from tracking.store.retrainings import Retrainings
 
@@ -77,26 +77,6 @@ def test_without_finalists_the_best_trial_wins(desk):
     assert len(made.jobs) == 4
 
 
-def test_each_training_has_a_seed_of_its_own_and_no_rungs(desk):
-    """A further training differs from its trial in seed and folder; it is stored, and recorded for MLflow."""
-    made = engine()
-    run(desk, made)
-    again = [job for job in made.jobs if retraining_of(job)]
-    searched = {job.number: job for job in made.jobs if not retraining_of(job)}
-    assert len(again) == 9
-    assert len({job.seed for job in made.jobs}) == 13
-    assert all(job.values == searched[job.number].values and not job.rungs for job in again)
-    stored = Retrainings(desk.store).list("it")
-    assert [(each.number, each.name) for each in stored] == [
-        (number, f"seed-{seed}") for number in (0, 1, 2) for seed in (1, 2, 3)
-    ]
-    assert {each.seed for each in stored} == {job.seed for job in again}
-    told = [record for record in desk.records(TrialStarted) if record.retraining]
-    assert {(record.number, record.retraining) for record in told} == {(each.number, each.name) for each in stored}
-    ends = [record for record in desk.records(TrialFinished) if record.retraining]
-    assert all(record.best_so_far is None and record.state == "complete" for record in ends)
-
-
 def test_what_was_trained_is_not_trained_again(desk):
     """A study that was cut off goes on with the trainings that are missing."""
 
@@ -128,28 +108,6 @@ def test_more_seeds_add_trainings(desk):
     ended = run(desk, made)
     assert sorted((job.number, retraining_of(job)) for job in made.jobs) == [(n, "seed-3") for n in (0, 1, 2)]
     assert ended.finalists[0].scores == (0.4, 0.5, 0.6)
-
-
-def test_a_training_that_lost_its_worker_goes_on(desk):
-    """A worker's death costs an attempt; an error costs the training, and its trial is ranked by the others."""
-    tries = []
-
-    def unlucky(job):
-        name = retraining_of(job)
-        if (job.number, name) == (2, "seed-1"):
-            tries.append(job)
-            if len(tries) == 1:
-                raise Ends("died", "killed by signal 9")
-        if (job.number, name) == (2, "seed-2"):
-            raise Ends("error", "ValueError: no")
-        return (yield from script(job))
-
-    ended = run(desk, engine(unlucky))
-    assert len(tries) == 2
-    assert ended.finalists[0].scores == (0.4, 0.6)
-    assert "seed-2 of trial 2 failed: ValueError: no" in ended.reason
-    [failed] = [each for each in Retrainings(desk.store).list("it") if each.state == "failed"]
-    assert (failed.number, failed.name, failed.value, failed.reason) == (2, "seed-2", None, "ValueError: no")
 
 
 @pytest.mark.parametrize(("fail", "left", "winner"), [({2}, [1, 0], 1), ({0, 1, 2}, [], 0)])

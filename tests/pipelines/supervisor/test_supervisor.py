@@ -12,17 +12,14 @@ import optuna
 import pytest
 import sqlalchemy as sa
 from desk import FILE, SUMMARY, Desk, scores
-from fake_engine import Ends, FakeEngine, leave_files, training
+from fake_engine import Ends, FakeEngine, training
 from small_studies import study_of
 
-from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Finished, Reported
 from pipelines.search.optuna_search import OptunaSearch
 from pipelines.study.model_hyperparameters import compute_most_epochs
 from pipelines.supervisor import study_control
 from pipelines.supervisor.events import EpochEnded, SearchStarted, TrialBegan, TrialEnded, Watching
-from pipelines.supervisor.trial_jobs import compute_trial_seed
-from pipelines.training.messages import TrialOutcome, TrialResult
 from pipelines.workspace.home import Home
 from tracking.outbox.records import (
     EpochsRecorded,
@@ -68,65 +65,6 @@ def test_a_budget_gives_exactly_that_many_trials(desk, workers):
     assert (last.winner, last.value) == (3, 1.0)
 
 
-def test_what_a_trial_is_given(desk):
-    """A worker gets the values, the seed of its number, the objective, and the rungs of the pruner."""
-    engine = FakeEngine(scores(1.0))
-    desk.run(engine, trials=2, pruner="median")
-    one, two = engine.jobs
-    assert set(one.values) == {"learning_rate", "epochs"}
-    assert (one.seed, two.seed) == (compute_trial_seed(3, 0), compute_trial_seed(3, 1))
-    assert one.seed != two.seed
-    assert (one.metric, one.direction) == ("val_loss", "minimize")
-    assert one.rungs == {0, 1, 2}
-    assert Path(one.folder) == desk.home.locate_trial("it", 0)
-
-
-def test_a_target_ends_the_study(desk):
-    """No trial starts once a score is at least as good as the target."""
-    last = desk.run(FakeEngine(scores(3.0, 2.0, 0.5, 0.1)), trials=9, budget=", target: 0.5")[-1]
-    assert (last.reason, last.trials) == ("target 0.5 reached", {"complete": 3})
-
-
-def test_patience_ends_the_study(desk):
-    """Trials that finish without a better score are counted from the best one; failures are not."""
-    engine = FakeEngine(scores(3.0, 1.0, Ends("error", "no"), 2.0, 5.0, 5.0))
-    last = desk.run(engine, trials=20, budget=", patience: 2")[-1]
-    assert last.reason == "no better score in 2 trials"
-    assert last.trials == {"complete": 4, "failed": 1}
-    assert last.winner == 1
-
-
-def test_time_ends_the_study_and_is_counted_over_pauses(desk, monkeypatch):
-    """Working time is what counts: it adds up over runs, and no trial starts when it is used up."""
-    clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(study_control, "time", SimpleNamespace(monotonic=lambda: clock.now))
-
-    def on_event(event):
-        clock.now += 15.0  # three epochs and the end: a minute each trial
-
-    first = desk.supervisor(FakeEngine(scores(1.0), on_event=on_event), trials=50, budget=", time: 150s")
-    for event in first.run():
-        if isinstance(event, TrialEnded):
-            first.pause()
-    assert event.state == "paused"
-    clock.now += 10_000.0  # the pause
-    last = desk.run(FakeEngine(scores(1.0), on_event=on_event), trials=50, budget=", time: 150s")[-1]
-    assert last.reason == "time budget of 150 s used up"
-    assert last.trials == {"complete": 3}
-    assert desk.queue.get("it").elapsed_s == pytest.approx(180.0)
-
-
-def test_a_grid_ends_the_study(desk):
-    """A grid with fewer points than the budget ends when each was tried."""
-    study = study_of(
-        FILE.format(fleet="off", trials=50, pruner="none", sampler="grid", budget="", keep=1, selection="").replace(
-            "{type: float, low: 1e-4, high: 1.0, log: true}", "[0.1, 0.2, 0.3]"
-        )
-    )
-    last = desk.run(FakeEngine(scores(1.0)), study=study)[-1]
-    assert (last.reason, last.trials) == ("every point of the grid was tried", {"complete": 3})
-
-
 def test_a_larger_budget_goes_on(desk):
     """The same study with a larger budget runs the difference."""
     desk.run(FakeEngine(scores(1.0)), trials=2)
@@ -165,19 +103,6 @@ def test_both_directions(desk, direction, winner):
 # Failures ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["input", "error"])
-def test_each_error_costs_one_trial(desk, kind):
-    """A trial whose code raises an error fails with the stated reason on one line, and the study goes on."""
-    script = scores(Ends(kind, "first line\nsecond line", "Traceback: here"), 1.0)
-    events = desk.run(FakeEngine(script), trials=2)
-    failed = desk.trials()[0]
-    assert (failed.state, failed.value, failed.reason) == ("failed", None, "first line; second line")
-    assert (events[-1].state, events[-1].winner) == ("finished", 1)
-    assert (desk.home.locate_trial("it", 0) / "artifacts" / "traceback.txt").read_text() == "Traceback: here"
-    [record] = [record for record in desk.records(TrialFinished) if record.number == 0]
-    assert (record.state, record.reason, record.metrics) == ("failed", "first line; second line", {})
-
-
 def test_ten_failures_from_the_start_end_the_study(desk):
     """A study that cannot work ends after ten trials, with the reason of the last."""
     last = desk.run(FakeEngine(scores(Ends("error", "loss became nan"))), trials=50)[-1]
@@ -190,61 +115,6 @@ def test_ten_failures_after_a_success_do_not(desk):
     """One trial that worked shows that the study can work."""
     last = desk.run(FakeEngine(scores(1.0, Ends("error", "no"))), trials=14)[-1]
     assert (last.state, last.trials) == ("finished", {"complete": 1, "failed": 13})
-
-
-def test_a_study_without_a_result_failed_with_a_reason(desk):
-    """Where the budget ends before ten failures, the reason of the last failure is added."""
-    last = desk.run(FakeEngine(scores(Ends("error", "too big"))), trials=3)[-1]
-    assert (last.state, last.reason) == ("failed", "3 trials, and none completed; the last one failed: too big")
-    [closed] = desk.records(StudyClosed)
-    assert (closed.state, closed.winner, closed.register) == ("failed", None, None)
-
-
-def test_a_trial_whose_model_is_too_large_is_no_failure(desk):
-    """A trial that was not trained because of a ceiling counts as pruned, without a score."""
-
-    def script(job):
-        if job.number == 0:
-            return TrialOutcome("rejected", reason="not trained: too many parameters")
-        return (yield from training(job, [1.0]))
-
-    last = desk.run(FakeEngine(script), trials=2)[-1]
-    assert (last.trials, last.winner) == ({"complete": 1, "pruned": 1}, 1)
-    assert (desk.trials()[0].value, desk.trials()[0].reason) == (None, "not trained: too many parameters")
-    [record] = [record for record in desk.records(TrialFinished) if record.number == 0]
-    assert (record.state, record.metrics, record.model) == ("pruned", {}, None)
-
-
-def test_a_fatal_error_ends_the_study(desk):
-    """A trial with a fatal error has failed, with the study; trials that run beside it are put back."""
-
-    def script(job):
-        if job.number != 1:
-            return (yield from training(job, [1.0] * (2 if job.number == 0 else 9)))
-        yield from training(job, [1.0, 1.0, 1.0])
-        shutil.rmtree(job.folder)
-        return TrialOutcome("fatal", reason="FatalError: no licence (model.py, line 3)", traceback="Traceback: here")
-
-    engine = FakeEngine(script, workers=2, test_scores={})
-    last = desk.run(engine, trials=9)[-1]
-    why = "trial 1 ended the search: FatalError: no licence (model.py, line 3)"
-    assert (last.state, last.reason) == ("failed", why)
-    assert [trial.state for trial in desk.trials()] == ["complete", "failed", "running"]
-    assert desk.trials()[1].reason == "FatalError: no licence (model.py, line 3)"
-    assert (desk.home.locate_trial("it", 1) / "artifacts" / "traceback.txt").read_text() == "Traceback: here"
-    assert engine.stopped == ["trial-2"]
-    assert desk.run(FakeEngine(scores(1.0), test_scores={}), trials=9)[-1].trials == {"complete": 8, "failed": 1}
-
-
-def test_a_worker_that_dies_after_its_result_costs_nothing(desk):
-    """A result on disk is the trial's result, whatever became of the worker that wrote it."""
-
-    def script(job):
-        yield from training(job, [1.0])
-        raise Ends("died", "killed by SIGKILL")
-
-    last = desk.run(FakeEngine(script), trials=1)[-1]
-    assert (last.state, last.trials, last.value) == ("finished", {"complete": 1}, 1.0)
 
 
 def test_pruned_trials_are_neither_failed_nor_winners(desk):
@@ -311,22 +181,6 @@ def test_equal_scores_keep_the_earlier_models(desk):
     assert (desk.models(), last.winner) == ([0, 1], 0)
 
 
-def test_the_winner_is_scored_on_the_test_rows(desk):
-    """Where there are test rows the winner's scores on them are in the events and recorded."""
-    summary = DataSummary(**{**vars(SUMMARY), "rows": {"train": 8, "validation": 4, "test": 2}})
-    last = desk.run(FakeEngine(scores(1.0), test_scores={"test_loss": 0.75}), trials=1, summary=summary)[-1]
-    assert last.test == {"test_loss": 0.75}
-    assert desk.records(StudyClosed)[0].test == {"test_loss": 0.75}
-
-
-def test_a_winner_that_cannot_be_scored_on_the_test_rows_is_a_winner(desk):
-    """The study is finished all the same, and its reason names what is missing."""
-    summary = DataSummary(**{**vars(SUMMARY), "rows": {"train": 8, "validation": 4, "test": 2}})
-    last = desk.run(FakeEngine(scores(1.0)), trials=1, summary=summary)[-1]
-    assert (last.state, last.winner, last.test) == ("finished", 0, {})
-    assert last.reason.startswith("1 trial; the winner has no scores on the test rows: test failed: ValueError")
-
-
 def test_the_events_of_a_study(desk):
     """The search, each trial, each epoch and each end have an event, and the study's end comes last."""
     events = desk.run(FakeEngine(scores(2.0)), trials=1)
@@ -336,16 +190,6 @@ def test_the_events_of_a_study(desk):
     epochs = [event for event in events if isinstance(event, EpochEnded)]
     assert [(event.epoch, event.of, event.value) for event in epochs] == [(1, 3, 4.0), (2, 3, 2.0), (3, 3, 3.0)]
     assert events[-1].undelivered == len(desk.records())
-
-
-def test_a_study_left_by_another_store_is_not_taken_up(desk):
-    """Files of a trial's number that were there before it began are another store's, and are removed."""
-    stale = TrialResult("complete", 0.001, 0, {"val_loss": 0.001}, (), 1, 1.0)
-    leave_files(desk.home.locate_trial("it", 0), stale)
-    first = desk.supervisor(FakeEngine(scores(2.0)), trials=1)
-    next(event for event in first.run() if isinstance(event, EpochEnded))
-    first._control.release()
-    assert desk.run(FakeEngine(scores(2.0)), trials=1)[-1].value == 2.0
 
 
 # Pauses ------------------------------------------------------------------------------------------------------
@@ -596,14 +440,6 @@ def test_the_lease_is_renewed_while_trials_run(desk, monkeypatch):
 
 
 # Small parts -------------------------------------------------------------------------------------------------
-
-
-def test_a_trials_seed_depends_on_the_study_and_the_number_alone():
-    """Seeds are fixed by the study's seed and the trial's number, and fit what seeds may be."""
-    assert compute_trial_seed(1, 2) == compute_trial_seed(1, 2)
-    seeds = {compute_trial_seed(seed, number) for seed in range(5) for number in range(50)}
-    assert len(seeds) == 250
-    assert all(0 <= seed < 2**32 for seed in seeds)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,89 @@
+"""Retrainings of finalists: seeds and lost workers, with scripted trainings on a real database."""
+
+from pathlib import Path
+
+import pytest
+from desk import Desk
+from fake_engine import Ends, FakeEngine, training
+
+from pipelines.workspace.home import Home
+from tracking.outbox.records import TrialFinished, TrialStarted
+from tracking.store.database import Store
+from tracking.store.retrainings import Retrainings
+
+SEARCHED = [0.1, 0.3, 0.2, 0.9]
+
+
+AGAIN = {0: [0.8, 0.9, 1.0], 2: [0.4, 0.5, 0.6], 1: [0.7, 0.7, 0.7]}
+
+
+@pytest.fixture
+def desk(tmp_path):
+    with Store.open(tmp_path) as store:
+        yield Desk(store, Home(tmp_path, str(tmp_path)))
+
+
+def retraining_of(job):
+    """Return the name of the retraining that a job is; empty for a trial of the search."""
+    folder = Path(job.folder)
+    return folder.name if folder.parent.parent.name == "retrainings" else ""
+
+
+def script(job):
+    """Reach the scores above: the best one in the second of three epochs, or of those of a refit in the last."""
+    name = retraining_of(job)
+    if name == "refit":
+        return (yield from training(job, [2.0 - epoch / 10 for epoch in range(job.refit_epochs)]))
+    wanted = AGAIN[job.number][int(name.removeprefix("seed-")) - 1] if name else SEARCHED[job.number]
+    return (yield from training(job, [wanted + 2, wanted, wanted + 1]))
+
+
+def engine(of=script, **choices):
+    return FakeEngine(of, workers=2, test_scores={}, **choices)
+
+
+def run(desk, made=None, **choices):
+    """Run the study and return its last word."""
+    return desk.run(made or engine(), **{"trials": 4, "selection": "finalists: 3, seeds: 3", **choices})[-1]
+
+
+def test_each_training_has_a_seed_of_its_own_and_no_rungs(desk):
+    """A further training differs from its trial in seed and folder; it is stored, and recorded for MLflow."""
+    made = engine()
+    run(desk, made)
+    again = [job for job in made.jobs if retraining_of(job)]
+    searched = {job.number: job for job in made.jobs if not retraining_of(job)}
+    assert len(again) == 9
+    assert len({job.seed for job in made.jobs}) == 13
+    assert all(job.values == searched[job.number].values and not job.rungs for job in again)
+    stored = Retrainings(desk.store).list("it")
+    assert [(each.number, each.name) for each in stored] == [
+        (number, f"seed-{seed}") for number in (0, 1, 2) for seed in (1, 2, 3)
+    ]
+    assert {each.seed for each in stored} == {job.seed for job in again}
+    told = [record for record in desk.records(TrialStarted) if record.retraining]
+    assert {(record.number, record.retraining) for record in told} == {(each.number, each.name) for each in stored}
+    ends = [record for record in desk.records(TrialFinished) if record.retraining]
+    assert all(record.best_so_far is None and record.state == "complete" for record in ends)
+
+
+def test_a_training_that_lost_its_worker_goes_on(desk):
+    """A worker's death costs an attempt; an error costs the training, and its trial is ranked by the others."""
+    tries = []
+
+    def unlucky(job):
+        name = retraining_of(job)
+        if (job.number, name) == (2, "seed-1"):
+            tries.append(job)
+            if len(tries) == 1:
+                raise Ends("died", "killed by signal 9")
+        if (job.number, name) == (2, "seed-2"):
+            raise Ends("error", "ValueError: no")
+        return (yield from script(job))
+
+    ended = run(desk, engine(unlucky))
+    assert len(tries) == 2
+    assert ended.finalists[0].scores == (0.4, 0.6)
+    assert "seed-2 of trial 2 failed: ValueError: no" in ended.reason
+    [failed] = [each for each in Retrainings(desk.store).list("it") if each.state == "failed"]
+    assert (failed.number, failed.name, failed.value, failed.reason) == (2, "seed-2", None, "ValueError: no")

@@ -1,0 +1,80 @@
+"""End of a study: kept models written, the winner scored, the state recorded; with scripted trials."""
+
+from __future__ import annotations
+
+import pytest
+from desk import SUMMARY, Desk, scores
+from fake_engine import Ends, FakeEngine
+
+from pipelines.data.prepared import DataSummary
+from pipelines.engines.base import Job
+from pipelines.recording.recorder import Recorder
+from pipelines.supervisor.events import TrialEnded
+from pipelines.training.trial_folder import WEIGHTS_FILE
+from pipelines.workspace.home import Home
+from tracking.outbox.records import (
+    ModelKept,
+    StudyClosed,
+)
+
+
+@pytest.fixture
+def desk(store, tmp_path):
+    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    """Leave the report unwritten: its pictures take longer than the studies here."""
+    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
+
+
+def test_a_study_without_a_result_failed_with_a_reason(desk):
+    """Where the budget ends before ten failures, the reason of the last failure is added."""
+    last = desk.run(FakeEngine(scores(Ends("error", "too big"))), trials=3)[-1]
+    assert (last.state, last.reason) == ("failed", "3 trials, and none completed; the last one failed: too big")
+    [closed] = desk.records(StudyClosed)
+    assert (closed.state, closed.winner, closed.register) == ("failed", None, None)
+
+
+def test_the_winner_is_scored_on_the_test_rows(desk):
+    """Where there are test rows the winner's scores on them are in the events and recorded."""
+    summary = DataSummary(**{**vars(SUMMARY), "rows": {"train": 8, "validation": 4, "test": 2}})
+    last = desk.run(FakeEngine(scores(1.0), test_scores={"test_loss": 0.75}), trials=1, summary=summary)[-1]
+    assert last.test == {"test_loss": 0.75}
+    assert desk.records(StudyClosed)[0].test == {"test_loss": 0.75}
+
+
+def test_a_winner_that_cannot_be_scored_on_the_test_rows_is_a_winner(desk):
+    """The study is finished all the same, and its reason names what is missing."""
+    summary = DataSummary(**{**vars(SUMMARY), "rows": {"train": 8, "validation": 4, "test": 2}})
+    last = desk.run(FakeEngine(scores(1.0)), trials=1, summary=summary)[-1]
+    assert (last.state, last.winner, last.test) == ("finished", 0, {})
+    assert last.reason.startswith("1 trial; the winner has no scores on the test rows: test failed: ValueError")
+
+
+@pytest.fixture(autouse=True)
+def _read_requests_at_once(monkeypatch):
+    """Let the supervisor read requests whenever it can, and not once a second: trials here end at once."""
+    monkeypatch.setattr("pipelines.supervisor.study_control._READ_REQUESTS_EVERY_S", -1.0)
+
+
+def test_a_request_is_obeyed_while_models_are_written(desk, monkeypatch):
+    """A pause that comes at the end, while the winner is scored, is no defect: the study is paused."""
+    monkeypatch.setattr(Recorder, "find_missing_models", lambda self: (0,))
+    monkeypatch.setattr(
+        "pipelines.supervisor.study_end.make_models_job", lambda *given: Job("models", "", None, desk.home.folder)
+    )
+    supervisor = desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1)
+    for event in supervisor.run():
+        if isinstance(event, TrialEnded):
+            desk.queue.set_control_request("it", "pause")
+    assert (event.state, event.trials) == ("paused", {"complete": 1})
+
+
+def test_models_that_were_written_before_a_kill_are_recorded(desk):
+    """A kill between a fleet's models on disk and their rows leaves nothing to write, and something to record."""
+    for event in desk.supervisor(FakeEngine(scores(1.0), test_scores={}), trials=1).run():
+        if isinstance(event, TrialEnded):
+            (desk.home.locate_trial("it", 0) / WEIGHTS_FILE).write_bytes(b"")
+    assert [record.number for record in desk.records(ModelKept)] == [0]
