@@ -1,20 +1,18 @@
 """Content of MLflow after the delivery of a study's records, on a real SQLite backend."""
 
 import csv
-import itertools
 from dataclasses import replace
 
 import mlflow
-import mlflow_picture
 import pytest
 from mlflow_picture import drop_ids
+from projected import connect, deliver, list_runs, read_picture, uri
 
 from search_spaces.errors import KerastudyError
 from tracking.mlflow.formatting import format_run_name
 from tracking.mlflow.projection import MlflowProjection
 from tracking.outbox.records import (
     EpochsRecorded,
-    ModelDisplaced,
     ModelKept,
     ParametersDrawn,
     StudyClosed,
@@ -24,27 +22,6 @@ from tracking.outbox.records import (
 )
 
 NOON = 1_750_000_000_000
-_names = (f"study-{number}.x" for number in itertools.count())
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("mlflow")
-
-
-@pytest.fixture(scope="module")
-def projection(home):
-    return connect(home)
-
-
-@pytest.fixture
-def client(projection, home):
-    return mlflow.MlflowClient(uri(home))
-
-
-@pytest.fixture
-def name():
-    return next(_names)
 
 
 @pytest.fixture
@@ -55,29 +32,6 @@ def files(tmp_path):
     (folder / "history.csv").write_text("epoch,loss\n0,1.0\n")
     (folder / "plots" / "a.png").write_bytes(b"png")
     return str(folder)
-
-
-def uri(home):
-    return f"sqlite:///{home / 'mlflow.db'}"
-
-
-def connect(home, **options):
-    return MlflowProjection(uri(home), artifact_root=(home / "artifacts").as_uri(), **options)
-
-
-def deliver(projection, records):
-    for record in records:
-        projection.deliver([record])
-
-
-def list_runs(client, study):
-    """Return a study's parent and its children by number."""
-    return mlflow_picture.list_runs(client, f"{study}-experiment")
-
-
-def read_picture(client, study):
-    """Return all that MLflow shows of a study, for comparing."""
-    return mlflow_picture.read_picture(client, f"{study}-experiment")
 
 
 def test_trials_are_children_of_their_study(projection, client, name, a_study):
@@ -193,56 +147,6 @@ def test_together_or_one_by_one_is_the_same(client, home, tmp_path, a_study, fil
     assert shown[0] == shown[1]
 
 
-@pytest.mark.parametrize("cut", ["create_run", "log_batch", "set_terminated"])
-@pytest.mark.parametrize("call", [2, 4])
-def test_a_kill_between_requests_leaves_one_run_a_trial(client, home, name, a_study, monkeypatch, cut, call):
-    """Whichever request was the last that MLflow took, delivering again completes the same runs."""
-    records = a_study(name)
-    first = connect(home)
-    first.deliver(records[:1])
-    real, calls = getattr(first._client, cut), itertools.count(1)
-
-    def take_and_die(*args, **kwargs):
-        answer = real(*args, **kwargs)
-        if next(calls) == call:
-            raise ConnectionResetError
-        return answer
-
-    monkeypatch.setattr(first._client, cut, take_and_die)
-    with pytest.raises(ConnectionResetError):
-        first.deliver(records[1:])
-    first.deliver(records[1:])  # the same process tries again
-    connect(home).deliver(records)
-    parent, children = list_runs(client, name)
-    assert (parent.info.status, len(children)) == ("FINISHED", 4)
-    assert [run.info.status for run in children.values()] == ["FINISHED", "FINISHED", "FINISHED", "FAILED"]
-
-
-def test_runs_are_looked_for_once(client, home, name, a_study, monkeypatch):
-    """A process loads a study's runs once, in pages, and not again for each trial."""
-    records = a_study(name)
-    connect(home).deliver(records[:-4])
-    monkeypatch.setattr("tracking.mlflow.runs._RUNS_A_PAGE", 2)
-    later, requests = connect(home), []
-    real = later._client.search_runs
-    monkeypatch.setattr(
-        later._client, "search_runs", lambda *args, **more: requests.append(more) or real(*args, **more)
-    )
-    later.deliver(records[:-1])
-    assert [each["max_results"] for each in requests] == [20, 2, 2]
-    assert len(list_runs(client, name)[1]) == 4
-
-
-def test_two_stores_do_not_share_runs(client, home, name, a_study):
-    """Studies of the same name from two homes have separate runs."""
-    for namespace in ("home-a", "home-b"):
-        deliver(connect(home, namespace=namespace), a_study(name))
-    experiment = client.get_experiment_by_name(f"{name}-experiment")
-    runs = client.search_runs([experiment.experiment_id])
-    assert len(runs) == 10
-    assert len({run.data.tags["kerastudy.key"] for run in runs}) == 10
-
-
 def test_a_paused_study_waits(projection, client, name, a_study):
     """In a pause, the study and its running trials are SCHEDULED; they are RUNNING again when it continues."""
     records = a_study(name)
@@ -271,23 +175,6 @@ def test_a_cancelled_study_is_killed(projection, client, name, a_study):
     assert "no result" in parent.data.tags["mlflow.note.content"]
 
 
-def test_models_are_named_as_their_run(projection, client, name, a_study, keras_file):
-    """The best trials' models are logged, finished, linked with their run, and carry its scores once."""
-    deliver(projection, a_study(name, models={0: keras_file, 1: keras_file}))
-    parent, children = list_runs(client, name)
-    models = {model.name: model for model in client.search_logged_models([parent.info.experiment_id])}
-    plain = name.replace(".", "-")
-    assert set(models) == {f"{plain}-t000", f"{plain}-t001"}
-    model = models[f"{plain}-t001"]
-    assert (model.status.name, model.source_run_id) == ("READY", children[1].info.run_id)
-    assert [output.model_id for output in children[1].outputs.model_outputs] == [model.model_id]
-    assert model.params == children[1].data.params
-    assert {metric.key: metric.value for metric in model.metrics} == {"best_val_accuracy": 0.8, "best_epoch": 1}
-    assert len(client.get_metric_history(children[1].info.run_id, "best_val_accuracy")) == 1
-    description = mlflow.models.Model.load(model.artifact_location.removeprefix("file://"))
-    assert (description.model_id, description.run_id) == (model.model_id, children[1].info.run_id)
-
-
 def test_a_model_that_was_written_late_is_kept_as_any_other(tmp_path, a_study, files, keras_file):
     """Logged after its run has ended, a model is shown as if it had been there in time: no time or status changes."""
     shown = []
@@ -307,27 +194,6 @@ def test_a_model_that_was_written_late_is_kept_as_any_other(tmp_path, a_study, f
     assert shown[0] == shown[1]
 
 
-def test_a_displaced_model_goes(projection, client, name, a_study, keras_file, home):
-    """A model that fell out of the best is deleted with its files; the run stays; twice is no error."""
-    records = a_study(name, models={0: keras_file, 1: keras_file})
-    displaced = ModelDisplaced(name, 0)
-    deliver(projection, [*records[:-1], displaced, displaced, records[-1]])
-    parent, children = list_runs(client, name)
-    left = client.search_logged_models([parent.info.experiment_id])
-    assert [model.source_run_id for model in left] == [children[1].info.run_id]
-    assert len(list((home / "artifacts" / f"{name}-experiment" / "models").iterdir())) == 1
-
-
-def test_a_model_that_was_registered_stays(projection, client, name, a_study, keras_file):
-    """A version can be loaded as long as it is there, also when its trial is no longer among the best."""
-    deliver(projection, a_study(name, models={1: keras_file}, register=f"{name}-model"))
-    deliver(projection, [ModelDisplaced(name, 1)])
-    version = client.get_model_version_by_alias(f"{name}-model", "champion")
-    [model] = client.search_logged_models([list_runs(client, name)[0].info.experiment_id])
-    assert version.source == f"models:/{model.model_id}"
-    assert client.list_logged_model_artifacts(model.model_id)
-
-
 def test_a_model_that_is_gone_holds_nothing_up(projection, client, name, a_study, tmp_path):
     """A trial whose model was displaced before its delivery is recorded without one."""
     gone = str(tmp_path / "gone")
@@ -336,74 +202,6 @@ def test_a_model_that_is_gone_holds_nothing_up(projection, client, name, a_study
     parent, _ = list_runs(client, name)
     assert parent.info.status == "FINISHED"
     assert not client.search_logged_models([parent.info.experiment_id])
-
-
-def test_the_winner_is_registered(projection, client, name, a_study, keras_file):
-    """The winner becomes a version with the alias, tags, and links to its run and model, and back."""
-    deliver(projection, a_study(name, models={1: keras_file}, register=f"{name}-model"))
-    parent, children = list_runs(client, name)
-    version = client.get_model_version_by_alias(f"{name}-model", "champion")
-    (model,) = client.search_logged_models([parent.info.experiment_id])
-    assert (version.run_id, version.source) == (children[1].info.run_id, f"models:/{model.model_id}")
-    assert (version.tags["study"], version.tags["trial"], version.tags["value"]) == (name, "1", "0.8")
-    assert f'"name": "{name}-model"' in model.tags["mlflow.modelVersions"]
-    assert f"version {version.version}" in parent.data.tags["mlflow.note.content"]
-
-
-def test_a_study_that_goes_on_registers_its_new_winner(projection, client, name, a_study, keras_file):
-    """A later, better winner is a new version and takes the alias over."""
-    records = a_study(name, models={0: keras_file, 1: keras_file}, register=f"{name}-model")
-    earlier = StudyClosed(name, "finished", "", NOON + 9, 0, 0.5, {}, "", f"{name}-model", "champion")
-    deliver(projection, [*records[:5], earlier, records[0], *records[5:]])
-    _, children = list_runs(client, name)
-    assert len(client.search_model_versions(f"name = '{name}-model'")) == 2
-    assert client.get_model_version_by_alias(f"{name}-model", "champion").run_id == children[1].info.run_id
-
-
-def test_an_alias_of_another_study_stays(projection, client, name, a_study, keras_file):
-    """Of two studies under one name the first keeps the alias; the other's winner is the challenger."""
-    first, second = (a_study(f"{name}{part}", models={1: keras_file}, register=f"{name}-model") for part in "ab")
-    deliver(projection, [*first, *second])
-    before = aliases_of(client, f"{name}-model")
-    assert before == {"champion": (f"{name}a", "1"), "challenger": (f"{name}b", "1")}
-    parent, _ = list_runs(client, f"{name}b")
-    assert "version 2](" in parent.data.tags["mlflow.note.content"]
-    assert parent.data.tags["mlflow.note.content"].endswith("(challenger)")
-    noted = read_picture(client, f"{name}b")
-    deliver(projection, [second[-1], first[-1], second[-1]])
-    assert (aliases_of(client, f"{name}-model"), read_picture(client, f"{name}b")) == (before, noted)
-
-
-def test_an_end_that_is_told_again_takes_no_alias_back(projection, client, name, a_study, keras_file):
-    """A change of aliases by hand after a study's end stays after another delivery; a later end counts."""
-    first, second = (a_study(f"{name}{part}", models={0: keras_file, 1: keras_file}, register="own") for part in "ab")
-    deliver(projection, [*first, *second])
-    client.set_registered_model_alias("own", "champion", "2")
-    client.delete_registered_model_alias("own", "challenger")
-    deliver(projection, [first[-1], second[-1]])
-    assert aliases_of(client, "own") == {"champion": (f"{name}b", "1")}
-    deliver(projection, [replace(first[-1], finished_ms=first[-1].finished_ms + 1, winner=0)])
-    assert aliases_of(client, "own") == {"champion": (f"{name}b", "1"), "challenger": (f"{name}a", "0")}
-    deliver(projection, [replace(second[-1], finished_ms=second[-1].finished_ms + 1, winner=0)])
-    assert aliases_of(client, "own")["champion"] == (f"{name}b", "0")
-
-
-def test_a_refitted_winner_is_its_studys_own(projection, client, name, a_study, keras_file):
-    """The key of a retraining is longer than a trial's; its study still moves its alias to it."""
-    first = a_study(name, models={1: keras_file}, register=f"{name}-model")
-    deliver(projection, first)
-    again = TrialStarted(name, 1, {}, NOON + 70_000, retraining="refit")
-    model = TrialFinished(name, 1, "complete", 0.9, {}, "", NOON + 80_000, "", keras_file, retraining="refit")
-    deliver(projection, [again, model, replace(first[-1], retraining="refit", finished_ms=NOON + 90_000)])
-    version = client.get_model_version_by_alias(f"{name}-model", "champion")
-    assert (str(version.version), version.tags["kerastudy.key"]) == ("2", f"{name}/1/refit")
-
-
-def aliases_of(client, model):
-    """Return which study's trial holds each alias of a registered model."""
-    held = client.get_registered_model(model).aliases
-    versions = {alias: client.get_model_version(model, number) for alias, number in held.items()}
-    return {alias: (version.tags["study"], version.tags["trial"]) for alias, version in versions.items()}
 
 
 def test_large_trials_are_split_over_requests(projection, client, name, a_study):
@@ -448,29 +246,6 @@ def test_rows_left_behind_find_their_study(home, client, name, a_study):
     deliver(later, records[3:])
     _, children = list_runs(client, name)
     assert len(children) == 4
-
-
-def test_a_deleted_run_is_made_anew(projection, client, name, a_study):
-    """A run that a person deleted in the UI fails one attempt, and is there again with the next."""
-    records = a_study(name)
-    deliver(projection, records[:3])
-    _, children = list_runs(client, name)
-    client.delete_run(children[0].info.run_id)
-    with pytest.raises(mlflow.MlflowException):
-        projection.deliver([records[3]])
-    deliver(projection, records[3:])
-    parent, children = list_runs(client, name)
-    assert (parent.info.status, len(children)) == ("FINISHED", 4)
-
-
-def test_a_deleted_experiment_is_restored(client, home, name, a_study):
-    """An experiment that a person deleted comes back with its runs when the study continues."""
-    records = a_study(name)
-    deliver(connect(home), records[:3])
-    client.delete_experiment(list_runs(client, name)[0].info.experiment_id)
-    deliver(connect(home), records)
-    parent, children = list_runs(client, name)
-    assert (parent.info.status, len(children)) == ("FINISHED", 4)
 
 
 def test_no_tensorflow_is_needed(home, name, a_study, keras_file):
