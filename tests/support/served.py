@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -81,3 +82,19 @@ def run_service(folder: Path, **spec: object) -> Iterator[RunningService]:
                 server.should_exit = True
                 server.force_exit = True
                 thread.join()
+
+
+def submit(service: RunningService, who: dict[str, str], text: str | bytes, **more: Any) -> httpx.Response:
+    """Submit a study file with a token's header."""
+    return service.client.post("/v1/studies", content=text, headers={**who, **more.pop("headers", {})}, **more)
+
+
+def detail(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """Return a problem detail, having made sure that it is one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    found: dict[str, Any] = answer.json()
+    assert found["status"] == status
+    assert found["title"]
+    assert found["detail"]
+    return found

@@ -12,7 +12,6 @@ import tempfile
 import time
 from io import StringIO
 from pathlib import Path
-from typing import get_args
 
 import jsonschema
 import psutil
@@ -22,10 +21,8 @@ from mlflow import MlflowClient
 from mlflow_picture import drop_ids, read_picture
 
 from pipelines import cli
-from pipelines.cli import results
 from pipelines.operations.replay.comparison import ItemComparison
 from pipelines.operations.replay.replay import ReplayResult
-from pipelines.spec.schema import ExportFormat
 from search_spaces.errors import KerastudyError
 from tracking.mlflow import urls
 from tracking.outbox.outbox import Outbox
@@ -497,11 +494,6 @@ def test_an_export(call, finished, tmp_path):
     assert "type fixed" not in card
     assert json.loads((tmp_path / "deep" / "out" / "study.json").read_text())["study"] == "cancer"
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
-
-
-def test_the_help_of_export_names_every_format():
-    """The help lists the formats in the order of their registry."""
-    assert results._EXPORT_FORMATS.split(", ") == list(get_args(ExportFormat))
 
 
 def test_validate(call, finished, tmp_path):

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import asdict
-from typing import get_args
 
 import keras
 import numpy as np
@@ -31,7 +30,6 @@ from pipelines.export.export import FORMATS, ExportError, ExportSource, export_t
 from pipelines.export.sidecar_files import describe_signature
 from pipelines.export.verify import VerificationJob
 from pipelines.models.raw_predict import predict_raw
-from pipelines.spec.schema import ExportFormat
 from pipelines.training.messages import PastTrial
 from search_spaces.errors import InputError
 
@@ -161,11 +159,6 @@ def test_the_preprocessing_stays_with_the_network_where_the_format_can_hold_it(e
     assert openvino.preprocessing_file == "preprocessing.keras"
     assert "(StringLookup) has no OpenVINO form" in openvino.note
     assert openvino.note in (folder / "README.md").read_text()
-
-
-def test_the_study_file_takes_every_format():
-    """The study file's formats are those that there are."""
-    assert get_args(ExportFormat) == tuple(FORMATS)
 
 
 def test_the_card_describes_the_model(exported, home):
@@ -303,15 +296,6 @@ def test_other_weights_are_not_exported(home, tmp_path, monkeypatch):
     monkeypatch.setattr(type(FORMATS["onnx"]), "write", write_others)
     with pytest.raises(ExportError, match="onnx differs from the Keras model"):
         export_trial(ExportSource.from_home(home, "images", 0), ["onnx"], tmp_path / "out", InlineEngine())
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("name", "module"), [("onnx", "tf2onnx"), ("onnx", "onnxruntime"), ("openvino", "openvino")])
-def test_a_missing_runtime_names_its_extra(home, tmp_path, monkeypatch, name, module):
-    """A format whose packages are not installed is refused before anything is done, with what to install."""
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError, match=rf'"{name}" needs {module}.*pip install "kerastudy\[{name}\]"'):
-        export_trial(ExportSource.from_home(home, "table", 0), ["keras", name], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
 
 

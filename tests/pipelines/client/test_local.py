@@ -1,0 +1,45 @@
+"""The client of a home on this machine."""
+
+from __future__ import annotations
+
+import getpass
+
+import pytest
+
+from pipelines.client import local
+from pipelines.client.local import LocalClient
+from pipelines.supervisor.event_log import LOG_FILE
+from search_spaces.errors import InputError, UnknownError
+from tracking.store.study_queue import StudyQueue
+from tracking.store.submissions import Submissions
+
+
+def test_a_submission_waits_for_a_service(home, study, store):
+    """The study is in the queue, as a submission of this user."""
+    with LocalClient(home) as client:
+        assert client.submit(study, priority=3)[0] == "s"
+    submission = Submissions(store).find("s")
+    assert (submission.submitter, submission.priority) == (getpass.getuser(), 3)
+
+
+def test_a_log_is_read_piece_by_piece(home, monkeypatch):
+    """The pieces together are the file; a trial that does not exist is an error."""
+    monkeypatch.setattr(local, "_PIECE_BYTES", 4)
+    home.locate_study("s").mkdir(parents=True, exist_ok=True)
+    (home.locate_study("s") / LOG_FILE).write_text("trial 0 ended\n")
+    client = LocalClient(home)
+    assert "".join(client.read_log("s", None, follow=False)) == "trial 0 ended\n"
+    with pytest.raises(UnknownError, match="s has no trial 4"):
+        list(client.read_log("s", 4, follow=False))
+
+
+def test_following_ends_with_the_study(home, store):
+    """A paused study has no process that could write more."""
+    StudyQueue(store).set_state("s", "paused")
+    assert list(LocalClient(home).read_log("s", None, follow=True)) == []
+
+
+def test_a_home_takes_no_uploads(home, study):
+    """Its files are on this machine already."""
+    with pytest.raises(InputError, match="there is no service to send files to"):
+        LocalClient(home).upload_data(study)

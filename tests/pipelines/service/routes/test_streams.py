@@ -1,0 +1,41 @@
+"""Routes that follow a study: its events in order, and its log until its end."""
+
+from __future__ import annotations
+
+import json
+
+from served import detail, study_text, submit
+
+from pipelines.supervisor.event_log import record_events
+from pipelines.supervisor.events import StudyEnded, TrialBegan
+from tracking.store.study_queue import StudyQueue
+
+
+def events_of(answer):
+    """Return the events of a stream: identifier, name, data."""
+    found = []
+    for block in answer.text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if fields:
+            found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def test_events_come_in_order_and_go_on_after_an_id(service, ann):
+    """The stream of a study that is over ends with its end; `Last-Event-ID` takes up a broken one."""
+    submit(service, ann, study_text())
+    end = StudyEnded("s", "finished", "done", "val_loss", 0, 0.5, {}, {"complete": 1}, 1.0, 0, "")
+    list(record_events(service.home, "s", [TrialBegan(0, {}), TrialBegan(1, {}), end]))
+    StudyQueue(service.store).set_state("s", "finished")
+    whole = events_of(service.client.get("/v1/studies/s/events", headers=ann))
+    assert [(kind, data.get("number")) for _, kind, data in whole] == [
+        ("trial-began", 0),
+        ("trial-began", 1),
+        ("study-ended", None),
+    ]
+    rest = service.client.get("/v1/studies/s/events", headers={**ann, "Last-Event-ID": str(whole[0][0])})
+    assert events_of(rest) == whole[1:]
+    log = service.client.get("/v1/studies/s/logs", params={"follow": True}, headers=ann)
+    assert log.text.endswith("s finished: done\n")
+    detail(service.client.get("/v1/studies/nope/events", headers=ann), 404)
+    detail(service.client.get("/v1/studies/nope/logs", headers=ann), 404)
