@@ -62,6 +62,5 @@ def load_weights(file: Path) -> list[np.ndarray[Any, Any]]:
 def summarize_model(model: keras.Model) -> str:
     """Return Keras's summary of a model."""
     lines: list[str] = []
-    # By default the width is that of the terminal, and the summary would differ from run to run.
     model.summary(print_fn=lines.append, line_length=110)
     return "\n".join(lines)

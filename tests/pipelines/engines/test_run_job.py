@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from pipelines.engines.base import Failed, Finished, Job, JobFunction, Reported, Requested
-from pipelines.engines.fork_server import ForkedProcess
-from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.run_job import JobError, Responder, run_job
 
 JOB = Job("it", JobFunction("nowhere:it"), None, Path("it.log"))
@@ -76,26 +74,3 @@ def test_a_responder_receives_reports_and_answers_requests():
     assert (recorded, engine.answers) == ([1], [20])
     with pytest.raises(AssertionError, match="unexpected request 2"):
         run_job(Sends(), JOB)
-
-
-def test_a_fork_server_that_is_killed_costs_nothing(tmp_path, monkeypatch):
-    """A server that dies while it forks a worker is started again."""
-    start, started = ForkedProcess.start, []
-
-    def killed_twice(process):
-        started.append(process)
-        if len(started) <= 2:
-            raise EOFError
-        start(process)
-
-    monkeypatch.setattr(ForkedProcess, "start", killed_twice)
-    engine = LocalEngine(1)
-    try:
-        engine.submit(Job("it", JobFunction("operator:is_"), 1, tmp_path / "it.log"))
-        events = []
-        while not events:
-            events = engine.events(0.5)
-        assert isinstance(events[0], Finished)
-    finally:
-        engine.close()
-    assert len(started) == 3

@@ -1,13 +1,11 @@
 """The catalogue: families, their parameters, and that it costs no Keras import."""
 
-import inspect
 import subprocess
 import sys
 
 import pytest
 
 from pipelines.models.catalogue import ACTIVATIONS, FAMILIES, KERNEL_INITIALIZERS, find_family
-from pipelines.models.optimizer_catalogue import OPTIMIZERS
 from search_spaces.errors import InputError
 
 EVERY_PARAMETER = [
@@ -78,14 +76,3 @@ def test_every_initializer_is_kerass_and_fits_any_kernel(initializer):
     found = keras.initializers.get(initializer)
     assert found((3, 4)).shape == (3, 4)
     assert found((3, 3, 2, 4)).shape == (3, 3, 2, 4)
-
-
-def test_optimizers_stand_with_kerass_own_defaults():
-    """Where a space is silent, an optimizer's argument has the default that Keras gives it."""
-    from pipelines.models.optimizers import OPTIMIZER_CLASSES
-
-    for name, arguments in OPTIMIZERS.items():
-        signature = inspect.signature(OPTIMIZER_CLASSES[name]).parameters
-        ours = dict(arguments.values())
-        theirs = {argument: signature[argument].default or 0.0 for argument in ours}
-        assert ours == theirs, name

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.study.load import build_schema, check_document, load_study
 from pipelines.study.objective import Objective
-from search_spaces.errors import InputError, Problem
+from search_spaces.errors import InputError
 from search_spaces.yaml_document import make_document
 
 HEAD = "study: s\ndata: {source: d.csv}\nmodel: mlp\n"
@@ -184,75 +184,10 @@ def test_the_objective_follows_from_the_task(tmp_path):
         study.resolve_objective("regression")
 
 
-@pytest.mark.parametrize(
-    ("model", "metric", "noted"),
-    [
-        ("mlp", "accuracy", True),
-        ("mlp", "loss", True),
-        ("mlp", "val_accuracy", False),
-        ("m.py:build", "accuracy", True),
-        ("m.py:build", "my_score, direction: maximize", False),
-    ],
-)
-def test_an_objective_on_the_training_rows_is_noted(tmp_path, model, metric, noted):
-    """It is allowed, and seldom meant; of a metric that Keras does not know nobody can say."""
-    (tmp_path / "m.py").write_text("")
-    (tmp_path / "s.yaml").write_text(HEAD.replace("mlp", model) + f"objective: {{metric: {metric}}}\n")
-    notes = [str(note).removeprefix(f"{tmp_path}/") for note in load_study(tmp_path / "s.yaml").list_notes()]
-    assert bool(notes) == noted
-    for note in notes:
-        assert note.startswith(f's.yaml:4:21: objective.metric: "{metric}" is what Keras reports for the training rows')
-        assert note.endswith(f'"val_{metric}" is the same for the validation rows')
-
-
 def test_scores_are_compared_by_direction():
     """Less is better where the objective is minimised, more where it is maximised."""
     assert Objective("val_loss", "minimize").is_better(0.1, 0.2)
     assert not Objective("val_accuracy", "maximize").is_better(0.1, 0.2)
-
-
-def test_what_is_found_later_is_placed_in_the_file(tmp_path):
-    """A problem that only the data shows gets the place of its key, also below columns with dots in their names."""
-    (tmp_path / "s.yaml").write_text(
-        "study: s\nmodel: mlp\ndata:\n  source: d.csv\n  columns:\n    a.b: {type: date}\n"
-    )
-    study = load_study(tmp_path / "s.yaml")
-    found = study.locate_problems(
-        InputError([Problem("late", "data.columns.a.b.type"), Problem("early", "data.source")])
-    )
-    assert str(found).replace(f"{tmp_path}{os.sep}", "").splitlines() == [
-        "s.yaml:4:11: data.source: early",
-        "s.yaml:6:17: data.columns.a.b.type: late",
-    ]
-
-
-@pytest.mark.parametrize(("constraint", "noted"), [("depth > 5", True), ("depth > 2", False)])
-def test_constraints_that_no_point_keeps_are_noted(tmp_path, constraint, noted):
-    """A study that could never ask for a trial is told of before it is run."""
-    space = f"space:\n  depth: {{type: int, low: 1, high: 3}}\n  constraints: [{constraint}]\n"
-    (tmp_path / "s.yaml").write_text(HEAD + space)
-    notes = [str(note).removeprefix(f"{tmp_path}/") for note in load_study(tmp_path / "s.yaml").list_notes()]
-    assert bool(notes) == noted
-    for note in notes:
-        assert note.endswith(
-            "no point was found that keeps them all, such as depth > 5; the study fails where there is none"
-        )
-        assert "space.constraints" in note
-
-
-def test_the_identity_holds_what_a_resumed_study_must_keep(tmp_path):
-    """Budget, limits and resources may change between runs; data, model, space and objective may not."""
-
-    def identity(text):
-        (tmp_path / "s.yaml").write_text(text)
-        return load_study(tmp_path / "s.yaml").compute_fingerprint()
-
-    assert identity(HEAD) == identity(HEAD + "budget: {trials: 99}\nresources: {workers: 3}\nlimits: {memory: 4GB}\n")
-    others = ["space: {depth: 2}\n", "objective: {metric: val_loss}\n", "training: {early_stopping: null}\n"]
-    assert (
-        len({identity(HEAD), identity(HEAD.replace("d.csv", "e.csv")), *(identity(HEAD + each) for each in others)})
-        == 5
-    )
 
 
 def test_the_schema_is_one():

@@ -11,9 +11,9 @@ from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.spec.schema import TrainingSpec
-from pipelines.training.batches import Rows, shuffle_rows
+from pipelines.training.batches import Rows
 from pipelines.training.fit_trainer import train_with_fit
-from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
+from pipelines.training.graph_trainer import train_in_graph
 from pipelines.training.schedule import Schedule
 from search_spaces.hyperparameters import TrialHyperParameters
 
@@ -171,30 +171,3 @@ def test_batches_are_recorded(trainer):
         listener=listener,
     )
     assert listener.batches >= 2
-
-
-def test_the_order_of_rows_is_the_seeds_and_the_epochs():
-    """Each epoch has a different order, the same for the same seed, and each row is in it once."""
-    orders = [shuffle_rows(seed, epoch, 50).tolist() for seed in (1, 2) for epoch in (0, 1)]
-    assert all(sorted(order) == list(range(50)) for order in orders)
-    assert len({tuple(order) for order in orders}) == 4
-    assert shuffle_rows(2, 1, 50).tolist() == orders[3]
-
-
-def test_a_model_with_its_own_step_is_left_to_fit():
-    """A model with custom steps, or with `run_eagerly`, does not train in a graph."""
-
-    class Own(keras.Model):
-        def train_step(self, data):
-            return {"loss": 0.0}
-
-    inputs = keras.Input((WIDTH,))
-    outputs = keras.layers.Dense(1)(inputs)
-    stock, own = keras.Model(inputs, outputs), Own(inputs, outputs)
-    for model in (stock, own):
-        model.compile(loss="mse")
-    rows = rows_of(BINARY)
-    assert can_train_in_graph(stock, rows)
-    assert not can_train_in_graph(own, rows)
-    stock.compile(loss="mse", run_eagerly=True)
-    assert not can_train_in_graph(stock, rows)

@@ -1,0 +1,62 @@
+"""Digests of a study's data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.data.fingerprint import FORMAT, calculate_fingerprint, read_fingerprint, update_digest
+from pipelines.spec.data_spec import DataSpec
+
+
+def digest(*values):
+    made = hashlib.sha256()
+    update_digest(made, *values)
+    return made.hexdigest()
+
+
+def test_files_count_by_their_content(tmp_path):
+    """Where and when a file was written does not matter; content and settings do."""
+    for name, text in (("one", "a,y\n1,2\n"), ("two", "a,y\n1,2\n"), ("three", "a,y\n1,3\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "d.csv").write_text(text)
+    spec = DataSpec(source="d.csv", target="y")
+    one, two, three = (calculate_fingerprint(spec, tmp_path / name, "dense", None) for name in ("one", "two", "three"))
+    assert one == two
+    others = [
+        three,
+        calculate_fingerprint(spec, tmp_path / "one", "image", None),
+        calculate_fingerprint(spec, tmp_path / "one", "dense", None, folds_again=3),
+        calculate_fingerprint(DataSpec(source="d.csv", target="a"), tmp_path / "one", "dense", None),
+    ]
+    assert len({one, *others}) == 5
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.zeros(4), np.zeros((2, 2))),
+        (np.zeros(4, np.float32), np.zeros(4, np.int32)),
+        (pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"b": [1, 2]})),
+        (pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [2, 1]})),
+    ],
+)
+def test_values_of_another_form_differ(one, other):
+    """Shape, type, name and order are part of a digest."""
+    assert digest(one) == digest(one.copy())
+    assert digest(one) != digest(other)
+
+
+def test_a_folder_that_cannot_be_read_has_no_fingerprint(tmp_path):
+    """Neither has one of another version, so that it is prepared again."""
+    assert read_fingerprint(tmp_path) is None
+    file = tmp_path / "summary.json"
+    for text in ("{", json.dumps({"format": FORMAT + 1, "fingerprint": "it"})):
+        file.write_text(text)
+        assert read_fingerprint(tmp_path) is None
+    file.write_text(json.dumps({"format": FORMAT, "fingerprint": "it"}))
+    assert read_fingerprint(tmp_path) == "it"

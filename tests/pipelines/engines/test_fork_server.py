@@ -1,0 +1,30 @@
+"""Workers from fork servers, where a server is lost."""
+
+from __future__ import annotations
+
+from pipelines.engines.base import Finished, Job, JobFunction
+from pipelines.engines.fork_server import ForkedProcess
+from pipelines.engines.local_engine import LocalEngine
+
+
+def test_a_fork_server_that_is_killed_costs_nothing(tmp_path, monkeypatch):
+    """A server that dies while it forks a worker is started again."""
+    start, started = ForkedProcess.start, []
+
+    def killed_twice(process):
+        started.append(process)
+        if len(started) <= 2:
+            raise EOFError
+        start(process)
+
+    monkeypatch.setattr(ForkedProcess, "start", killed_twice)
+    engine = LocalEngine(1)
+    try:
+        engine.submit(Job("it", JobFunction("operator:is_"), 1, tmp_path / "it.log"))
+        events = []
+        while not events:
+            events = engine.events(0.5)
+        assert isinstance(events[0], Finished)
+    finally:
+        engine.close()
+    assert len(started) == 3

@@ -1,0 +1,52 @@
+"""Division of a study's trials into programs, and whether fleets pay."""
+
+from __future__ import annotations
+
+from pipelines.training.fleet.grouping import (
+    Sizes,
+    count_fleets_at_once,
+    estimate_alone_s,
+    estimate_fleet_s,
+    plan_programs,
+)
+from pipelines.training.fleet.member import build_member
+
+
+def members(**choices):
+    widths, batches = choices.get("units", [16]), choices.get("batch_size", [32])
+    return [
+        build_member({"units": width, "batch_size": batch, "depth": 2, "epochs": 50}, frozenset())
+        for width in widths
+        for batch in batches
+    ]
+
+
+def test_every_trial_has_a_program_that_holds_it():
+    """Whatever the division, no trial of the space is without a program."""
+    some = members(units=[8, 16, 60, 130, 512], batch_size=[16, 64, 256])
+    programs = plan_programs(some, Sizes(rows=20_000, inputs=30, outputs=2, trials=500))
+    assert 1 < len(programs) <= 4
+    assert all(any(program.holds(member) for program in programs) for member in some)
+
+
+def test_a_program_more_has_to_pay():
+    """A short study shares one program; a long one over wide networks gets several."""
+    some = members(units=[16, 256])
+    short, long = (Sizes(rows=200, inputs=30, outputs=1, trials=trials) for trials in (4, 2000))
+    assert len(plan_programs(some, short)) == 1
+    assert len(plan_programs(some, long)) > 1
+
+
+def test_fleets_pay_for_many_small_trials_and_not_for_one():
+    """What decides is the time of one core, compiling included."""
+    some = members()
+    many, one = (Sizes(rows=400, inputs=30, outputs=1, trials=trials) for trials in (64, 1))
+    assert estimate_fleet_s(some, many) < estimate_alone_s(some, many)
+    assert estimate_fleet_s(some, one) > estimate_alone_s(some, one)
+
+
+def test_a_second_fleet_has_to_train_for_as_long_as_it_takes_to_compile():
+    """A short study stays with one fleet, however many workers there are; a long one uses them all."""
+    some = members()
+    short, long = (Sizes(rows=400, inputs=30, outputs=1, trials=trials) for trials in (8, 5000))
+    assert [count_fleets_at_once(some, sizes, 4) for sizes in (short, long)] == [1, 4]

@@ -1,0 +1,36 @@
+"""Batches of training rows: their order and their weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.data.prepared import Part
+from pipelines.training.batches import Rows, TrainingBatches, compute_row_weights, shuffle_rows
+
+
+def test_the_order_of_rows_is_the_seeds_and_the_epochs():
+    """Each epoch has a different order, the same for the same seed, and each row is in it once."""
+    orders = [shuffle_rows(seed, epoch, 50).tolist() for seed in (1, 2) for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+    assert shuffle_rows(2, 1, 50).tolist() == orders[3]
+
+
+def test_a_row_weighs_as_its_class():
+    """Without class weights there are no row weights."""
+    part = Part({"dense": np.zeros((4, 2), "float32")}, np.array([0, 2, 1, 2], "int32"))
+    assert compute_row_weights(Rows(part, part, None)) is None
+    weights = compute_row_weights(Rows(part, part, {0: 0.5, 1: 1.0, 2: 3.0}))
+    assert weights.tolist() == [0.5, 3.0, 1.0, 3.0]
+
+
+def test_an_epoch_of_batches_goes_over_each_row_once():
+    """Inputs, targets and weights of a batch belong to the same rows; the last batch may be smaller."""
+    numbers = np.arange(10, dtype="float32")
+    batches = TrainingBatches(Part({"dense": numbers[:, None]}, numbers), numbers, batch_size=4, seed=3)
+    batches.start_epoch(1)
+    seen = [batches[index] for index in range(len(batches))]
+    assert [len(y) for _, y, _ in seen] == [4, 4, 2]
+    assert np.concatenate([y for _, y, _ in seen]).tolist() == shuffle_rows(3, 1, 10).tolist()
+    for x, y, weights in seen:
+        assert x["dense"][:, 0].tolist() == y.tolist() == weights.tolist()
