@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
-from textwrap import indent
 
-import guides
 import keras
 import numpy as np
-import optuna
 import pytest
+from user_model_jobs import CLASS, DENSE, HEAD, SHORT, Supervised, check, problems
 
 from pipelines.data.prepared_folder import load_part, load_raw, load_summary
-from pipelines.engines.base import Channel
 from pipelines.export.export import write_formats
 from pipelines.export.jobs import ExportJob
 from pipelines.export.verify import VerificationJob, verify_export
 from pipelines.models.raw_predict import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
-from pipelines.spec.schema import TrainingSpec
 from pipelines.training import checkpoint
-from pipelines.training.messages import PastTrial, RungReached, TrialJob, UserModel, UserModelEvaluation
+from pipelines.training.messages import PastTrial, UserModelEvaluation
 from pipelines.training.trial import train_trial
 from pipelines.training.trial_folder import MODEL_FILE
 from pipelines.training.user_model.evaluate import evaluate_user_model
-from pipelines.training.user_model.model_check import check_user_model
-from search_spaces.errors import InputError
-from search_spaces.hypermodel_request import HyperparameterRequest, suggest_value
 
-GUIDES = Path(guides.__file__)
-HEAD = "import keras, keras_tuner\nfrom keras import layers\n"
-DENSE = """
-def build(hp):
-    model = keras.Sequential([layers.Flatten(), layers.Dense(hp.Int("units", 4, 8)), layers.Dense(10, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-"""
 ITS_STEPS_AND_FIT = f"""{DENSE}
 class Steps(keras.Model):
     def __init__(self):
@@ -72,82 +56,6 @@ class Odd(keras_tuner.HyperModel):
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 """
-CLASS = f"{HEAD}class Model(keras_tuner.HyperModel):\n{indent(DENSE.replace('(hp)', '(self, hp)'), '    ')}"
-
-
-class Supervised(Channel):
-    """Channel that answers from an Optuna trial, and prunes on demand."""
-
-    def __init__(self, prunes: bool = False) -> None:
-        self.trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)).ask()
-        self.prunes = prunes
-        self.reported = []
-        self.requested = []
-        self.known = {}
-
-    def beat(self):
-        """Do nothing."""
-
-    def report(self, message):
-        self.reported.append(message)
-
-    def request(self, message):
-        self.requested.append(message)
-        if isinstance(message, RungReached):
-            return self.prunes
-        assert isinstance(message, HyperparameterRequest)
-        return suggest_value(message, self.trial, self.known)
-
-
-@pytest.fixture(scope="module")
-def digits(prepare_data):
-    """Prepared data: 8 x 8 pictures, few enough to train on in a moment."""
-    return prepare_data("any", source="sklearn:digits", split={"validation": 0.1, "test": 0.1, "seed": 1})
-
-
-@pytest.fixture
-def job(digits, tmp_path):
-    """Return a function that makes a job of the model that a file's text, or a guide, defines."""
-
-    def make(model, text="", *, declared=(), requested=(), searches=True, values=None, **changes):
-        base = GUIDES.parent
-        if text:
-            base = tmp_path
-            (tmp_path / "model.py").write_text(HEAD + text if not text.startswith("import") else text)
-        names = frozenset({*declared, *(values or {})})
-        plain = TrialJob(
-            study="it",
-            number=3,
-            values=values or {},
-            per_layer=frozenset(),
-            seed=11,
-            model=f"{'model' if text else 'guides'}.py:{model}",
-            training=TrainingSpec(early_stopping=None),
-            data=str(digits),
-            folder=str(tmp_path / "trial"),
-            metric="val_loss",
-            direction="minimize",
-            rungs=frozenset(),
-            user_model=UserModel(
-                str(base), names, frozenset(requested), searches, bounds={n: (v,) for n, v in (values or {}).items()}
-            ),
-        )
-        return replace(plain, **changes)
-
-    return make
-
-
-def check(job):
-    return check_user_model((job, job), Supervised())
-
-
-def problems(job):
-    with pytest.raises(InputError) as caught:
-        check(job)
-    return [(problem.path, problem.message) for problem in caught.value.problems]
-
-
-SHORT = {"epochs": 1, "batch_size": 128}
 
 
 def test_conditional_architecture(job):
@@ -327,99 +235,6 @@ def test_a_model_that_is_no_graph_of_layers(job):
     ).keys() == {"test_loss"}
 
 
-RETURNS = CLASS + "    def fit(self, hp, model, x, y, **kwargs):\n        return {}\n"
-
-
-@pytest.mark.parametrize(
-    ("returned", "value"),
-    [
-        ("0.5", 0.5),
-        ("{'val_loss': 0.25, 'other': 3}", 0.25),
-        ("[0.5, {'val_loss': 1.5}]", 1.0),
-        ("__import__('numpy').float32(0.5)", 0.5),
-    ],
-)
-def test_what_fit_may_return(job, returned, value):
-    """A number, a dictionary with the objective, and the mean of a list of such are scores."""
-    channel = Supervised()
-    result = train_trial(job("Model", RETURNS.format(returned)), channel).result
-    assert result.value == value
-    assert [done.metrics["val_loss"] for done in channel.reported] == [value]
-
-
-@pytest.mark.parametrize(
-    ("returned", "path", "expected"),
-    [
-        ("None", "model", "fit in model.py must return Keras's history, a dictionary of metrics, a number"),
-        ("'0.5'", "model", "got str"),
-        ("{'accuracy': 0.5}", "objective.metric", "fit in model.py returned no val_loss, only accuracy"),
-        ("[]", "model", "got list"),
-    ],
-)
-def test_what_fit_may_not_return(job, returned, path, expected):
-    """Anything else is an error that the check finds."""
-    ((at, message),) = problems(job("Model", RETURNS.format(returned)))
-    assert at == path
-    assert expected in message
-
-
-def test_a_score_that_is_not_finite(job):
-    """It fails the trial with its reason, and is no error of the study file."""
-    its = job("Model", RETURNS.format("float('inf')"))
-    check(its)
-    outcome = train_trial(its, Supervised())
-    assert (outcome.kind, outcome.reason) == ("failed", "val_loss became inf")
-
-
-def test_the_mean_of_histories(job):
-    """A list of histories, as of several executions, is no new score: the best epoch of all is."""
-    fit = "    def fit(self, hp, model, x, y, **kw):\n        return [model.fit(x, y, **kw), model.fit(x, y, **kw)]\n"
-    channel = Supervised()
-    result = train_trial(job("Model", CLASS + fit), channel).result
-    assert [done.epoch for done in channel.reported] == [0, 1]
-    assert result.value == min(done.metrics["val_loss"] for done in channel.reported)
-
-
-@pytest.mark.parametrize(
-    ("text", "changes", "path", "expected"),
-    [
-        ("def build(hp):\n    return 1 / 0\n", {}, "model", "ZeroDivisionError: division by zero (model.py, line 4)"),
-        ("def build(hp):\n    return hp\n", {}, "model", "expected model.py to build a Keras model, got TrialHyper"),
-        ("def build(hp):\n    return keras.Sequential([layers.Dense(1)])\n", {}, "model", "is not compiled"),
-        ("build = 3\n", {}, "model", "expected build to be a function of hp or a keras_tuner.HyperModel, got int"),
-        (
-            "build = keras_tuner.applications.HyperResNet\n",
-            {"metric": "x"},
-            "model",
-            "build() raises ValueError: You must specify `classes`",
-        ),
-        (DENSE, {"metric": "val_f1"}, "objective.metric", "training reported no val_f1, only accuracy, loss, val_acc"),
-        (
-            DENSE,
-            {"values": {**SHORT, "unit": 3}},
-            "space.unit",
-            'model.py:build never requests "unit"; did you mean "units"?',
-        ),
-        (DENSE, {"values": {**SHORT, "units": "many"}}, "space.units", "the model requests a whole number"),
-        (DENSE.replace("10,", "7,"), {"values": SHORT}, "model", "Error"),
-    ],
-)
-def test_what_the_check_finds(job, text, changes, path, expected):
-    """Each mistake names its key, and the user's file and line where there is one."""
-    ((at, message), *_) = problems(job("build", text, **changes))
-    assert at == path
-    assert expected in message
-    assert "\n" not in message
-
-
-def test_a_class_that_needs_arguments(job):
-    """The message shows how to write an instance instead."""
-    text = "class Model(keras_tuner.HyperModel):\n    def __init__(self, classes):\n        super().__init__()\n"
-    assert problems(job("Model", text)) == [
-        ("model", "Model needs classes; write `model = Model(...)` in model.py and name that")
-    ]
-
-
 def test_errors_in_a_trial(job):
     """What only some values raise fails that trial, with the file and line in its reason."""
     text = DENSE.replace("    model.compile", '    assert hp.get("units") < 7, "too wide"\n    model.compile')
@@ -432,26 +247,6 @@ def test_an_epoch_without_the_objective(job):
     outcome = train_trial(job("build", DENSE, values=SHORT, metric="val_f1"), Supervised())
     reason = "training reported no val_f1, only accuracy, loss, val_accuracy, val_loss"
     assert (outcome.kind, outcome.reason) == ("failed", reason)
-
-
-BRANCHES = """
-def build(hp):
-    model = keras.Sequential([layers.Flatten()])
-    if hp.Choice("kind", ["plain", "deep", "odd"]) == "odd":
-        model.add(layers.Dense(hp.Int("odd_units", 4, 8)))
-    for index in range(hp.Int("depth", 0, 2)):
-        model.add(layers.Dense(hp.Int(f"units_{index}", 4, 8)))
-    model.add(layers.Dense(10, "softmax"))
-    model.compile("adam", "sparse_categorical_crossentropy")
-    return model
-"""
-
-
-def test_names_behind_branches_are_found(job):
-    """A name that the code requests in one branch or at one depth only is known, and is no error in a space."""
-    its = job("build", BRANCHES, values={**SHORT, "odd_units": 5, "units_1": 4})
-    names = {request.name for request in check(its).requested}
-    assert names == {"kind", "odd_units", "depth", "units_0", "units_1"}
 
 
 def test_folds(prepare_data, job):
@@ -503,54 +298,6 @@ def test_a_fatal_error_is_told_apart_from_a_failed_trial(job, error):
     assert problems(job("build", in_build)) == [("model", ended.reason)]
     in_fit = f"{CLASS}\n    def fit(self, hp, model, *args, **kwargs):\n        raise {raising}\n"
     assert train_trial(job("Model", in_fit.removeprefix(HEAD)), Supervised()).kind == "fatal"
-
-
-WIDE = """
-import time
-
-def build(hp):
-    units = hp.Int("units", 4, 10**12)
-    if units > 4:
-        WAIT
-    model = keras.Sequential([layers.Flatten(), layers.Dense(units), layers.Dense(10, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy")
-    hp.Boolean("more")
-    return model
-"""
-
-
-def test_a_largest_model_beyond_memory_is_not_tried(job):
-    """Ranges in the code may be larger than any machine: the check refuses the largest model, without an error."""
-    found = check(job("build", WIDE.replace("WAIT", "pass")))
-    assert found.smallest.parameters > 0
-    assert "parameters, which do not fit into memory" in found.largest.refused
-    assert {request.name for request in found.requested} == {"units", "more"}
-
-
-def test_a_largest_model_that_takes_minutes_is_not_tried(job, monkeypatch):
-    """Training it ends in time, and so does the search for names that the code may request; neither is an error."""
-    monkeypatch.setattr("pipelines.training.user_model.model_check.LONGEST_S", 0.5)
-    its = job("build", WIDE.replace("WAIT", "time.sleep(60)"), declared=["unheard_of"])
-    assert check(its).largest.refused == "trying it took longer than 0.5 s"
-
-
-def test_a_largest_model_above_a_ceiling_is_not_trained(job):
-    """What no trial may train is not tried either."""
-    its = job("build", DENSE)
-    large = replace(its, most_parameters=600)
-    found = check_user_model((its, large), Supervised())
-    assert found.smallest.parameters == 64 * 4 + 4 + 4 * 10 + 10
-    assert "limits.parameters allows 600" in found.largest.refused
-
-
-def test_a_fit_that_calls_nothing_back_is_one_epoch(job):
-    """Nobody knows how often it goes over the rows: the check estimates one epoch and no more, a trial shows one."""
-    text = f"{CLASS}\n    def fit(self, hp, model, *args, **kwargs):\n        return 0.5\n".removeprefix(HEAD)
-    its = job("Model", text)
-    assert (check(its).smallest.epochs, check(its).smallest.epoch_s) == (1, 0.0)
-    channel = Supervised()
-    train_trial(its, channel)
-    assert [(done.epoch, done.of) for done in channel.reported] == [(0, 1)]
 
 
 AUGMENTED = """
