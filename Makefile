@@ -8,6 +8,8 @@ LOCKED := requirements-dev.lock
 BENCH := benchmarks/.venv
 BENCH_STAMP := $(BENCH)/.installed
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Many short processes import the same modules: they compile them once.
+unexport PYTHONDONTWRITEBYTECODE
 
 # One process more than the two cores of a small machine: tests wait for servers and workers about a third of their time.
 PYTEST_WORKERS ?= 3

@@ -1,11 +1,7 @@
 """Public Python API of kerastudy: load or make a study, run it, use its result.
 
-    import kerastudy
-
-    if __name__ == "__main__":  # workers import this file
-        result = kerastudy.run_study(kerastudy.load_study("studies/breast-cancer.yaml"))
-        print(result.best.values, result.best.params)
-        model = result.load_model()
+Example: `result = kerastudy.run_study(kerastudy.load_study("studies/breast-cancer.yaml"))`, then `result.best.values`
+and `result.load_model()`. Keep it below `if __name__ == "__main__":` in a script, since workers import the script.
 """
 
 from __future__ import annotations

@@ -58,5 +58,6 @@ fetch "$bin/python" -m pip --disable-pip-version-check install -qq --retries 2 -
 . "$here/index_settings.sh"
 export VIRTUAL_ENV
 VIRTUAL_ENV=$(cd "$venv" && pwd)
-fetch "$bin/python" -m uv pip sync --quiet --require-hashes "$lock"
+# Compiled once here: without this, where PYTHONDONTWRITEBYTECODE is set, each process would compile TensorFlow anew.
+fetch "$bin/python" -m uv pip sync --quiet --compile-bytecode --require-hashes "$lock"
 fetch "$bin/python" -m uv pip install --quiet --no-deps --no-build-isolation --no-index --editable .
