@@ -190,22 +190,25 @@ def test_studies_of_several_clients_through_a_kill(service):
     """Clients at once, a study cancelled in the queue, the service killed: each study ends as was requested, once."""
     made = service.client.post("/v1/tokens", json={"name": "ann"}).json()["token"]
     ann = {"Authorization": f"Bearer {made}"}
+    service.submit(study_text("endless", epochs=1_000_000))  # the others wait for it, however slow the machine is
+    service.wait("endless", "running")
     with ThreadPoolExecutor(3) as clients:
-        assert set(clients.map(service.submit, [study_text("s0", epochs=40)] * 3)) == {"s0"}
+        assert set(clients.map(service.submit, [study_text("s0", epochs=400)] * 3)) == {"s0"}
     assert service.client.post("/v1/studies", content=study_text("s1"), headers=ann).status_code == 202
     unwanted = service.submit(study_text("unwanted"))
+    assert service.control(unwanted, "cancel") == "cancelled"
+    assert service.control("s1", "pause") == "paused"
     with follow_events(service, "s0") as events:
+        assert service.control("endless", "pause") == "paused"
         service.wait("s0", "running")
         while "trial-began" not in events:
             time.sleep(0.05)
-        assert service.control(unwanted, "cancel") == "cancelled"
-        assert service.control("s1", "pause") == "paused"
         service.end(signal.SIGKILL)  # the supervisor process notices, and puts its trials back
         with Store.open(service.home) as store:
             assert StudyQueue(store).get("s0").state in ("queued", "running")
         service.start()
         assert service.wait("s0", "finished", "failed") == "finished"
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not events or events[-1] != "study-ended":
             assert time.monotonic() < deadline, events
             time.sleep(0.1)
@@ -214,6 +217,7 @@ def test_studies_of_several_clients_through_a_kill(service):
     trials = service.client.get("/v1/studies/s0/trials").json()["trials"]
     assert [each["state"] for each in trials] == ["complete"] * 2
     assert "s0 finished: 2 trials" in service.client.get("/v1/studies/s0/logs").text
+    assert service.control("endless", "cancel") == "cancelled"
 
 
 def test_sigterm_puts_studies_back(service):

@@ -16,7 +16,7 @@ from pipelines.data.raw import RawData
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.spec.data_spec import DataSpec
 
-FORMAT = 1
+FORMAT = 2
 """Version of a prepared folder's files: a folder of another version is prepared again."""
 
 
@@ -28,8 +28,12 @@ def calculate_fingerprint(
     digest = hashlib.sha256(f"{FORMAT} {prefers}{again} {spec.model_dump_json()}".encode())
     for source in (spec.source, spec.validation_source, spec.test_source):
         path = resolve_source_path(source, base) if source is not None else None
-        for file in _list_files(path) if path is not None else []:
-            digest.update(file.name.encode())
+        if path is None:
+            continue
+        for file in _list_files(path):
+            # The folder of a picture is its label.
+            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+            digest.update(name.encode())
             digest.update(file.read_bytes())
     if raw is not None:
         # A loader may read anything: only its rows show whether they changed.

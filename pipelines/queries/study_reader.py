@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pipelines.integrations.oracle_records import read_goal
 from pipelines.queries.record_reader import RecordReader, find_winner, load_record
@@ -35,10 +35,6 @@ from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.store.study_queue import StudyQueue, StudyRecord
-
-if TYPE_CHECKING:
-    pass
-
 
 _ENDED = ("complete", "pruned", "failed")
 

@@ -86,7 +86,8 @@ class _EventWriter:
             return True
         now = time.monotonic()
         is_due = now - self._epochs_at.get(event.number, 0.0) > _EPOCH_EVERY_S
-        self._epochs_at[event.number] = now
+        if is_due:
+            self._epochs_at[event.number] = now
         return is_due
 
 

@@ -57,7 +57,7 @@ def limit_seconds(seconds: float) -> Iterator[None]:
     Only a process's main thread can be ended so; in another one there is no limit.
 
     Raises:
-        TookTooLong: at the limit.
+        TimeIsUp: at the limit.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

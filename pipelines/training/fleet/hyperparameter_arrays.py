@@ -20,7 +20,7 @@ from pipelines.training.fleet.program import Program
 from search_spaces.hyperparameters import TrialHyperParameters
 
 Plan = dict[str, npt.NDArray[Any]]
-"""The steps of an epoch; see `epoch_plan`."""
+"""The steps of an epoch; see `plan_epoch`."""
 
 
 def make_numbers(program: Program, member: Member) -> dict[str, Any]:

@@ -36,6 +36,18 @@ def test_files_count_by_their_content(tmp_path):
     assert len({one, *others}) == 5
 
 
+def test_a_picture_that_changes_its_folder_is_other_data(tmp_path):
+    """The folder of a picture is its label: the same files below other folders have another fingerprint."""
+    fingerprints = set()
+    for name, label in (("one", "cat"), ("two", "dog")):
+        folder = tmp_path / name / "pictures"
+        for each in ("cat", "dog"):
+            (folder / each).mkdir(parents=True)
+        (folder / label / "1.png").write_bytes(b"the same picture")
+        fingerprints.add(calculate_fingerprint(DataSpec(source="pictures"), tmp_path / name, "image", None))
+    assert len(fingerprints) == 2
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

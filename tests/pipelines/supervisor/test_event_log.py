@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.supervisor import event_log
 from pipelines.supervisor.event_log import EVENTS_FILE, LOG_FILE, read_events_after, record_events
 from pipelines.supervisor.events import EpochEnded, StudyEnded, TrialBegan, TrialEnded
 from pipelines.workspace.home import Home
@@ -64,6 +65,14 @@ def test_epochs_are_thinned(home):
     epochs = [EpochEnded(0, epoch, 1000, 0.5) for epoch in range(1, 1001)]
     assert tell(home, *epochs) == epochs
     assert len(read_events_after(home, "s", 0)) == 1
+
+
+def test_short_epochs_are_recorded_once_a_second(home, monkeypatch):
+    """Epochs of half a second do not hide each other for ever."""
+    clock = iter(range(1000))
+    monkeypatch.setattr(event_log.time, "monotonic", lambda: 100 + next(clock) * 0.5)
+    tell(home, *(EpochEnded(0, epoch, 20, 0.5) for epoch in range(1, 21)))
+    assert 5 <= len(read_events_after(home, "s", 0)) <= 10
 
 
 def test_there_is_nothing_before_the_beginning(home):
