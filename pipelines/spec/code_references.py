@@ -12,13 +12,14 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from search_spaces.errors import InputError, Problem, suggest_choice
 
-OURS = ("search_spaces", "tracking", "pipelines")
+OURS = ("kerastudy", "search_spaces", "tracking", "pipelines")
 
 
 def load_function(reference: str, base: Path, key: str) -> Callable[..., Any]:
@@ -107,7 +108,7 @@ def _load_module(path: Path, reference: str, key: str) -> ModuleType:
     name = f"kerastudy_user_{content[:16]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
     if spec is None or spec.loader is None:
         raise InputError(Problem(f"{reference} cannot be imported", key))
     if str(path.parent) not in sys.path:
@@ -122,6 +123,18 @@ def _load_module(path: Path, reference: str, key: str) -> ModuleType:
         del sys.modules[name]
         raise InputError(Problem(f"{path.name} cannot be imported: {describe_error(error, path)}", key)) from error
     return module
+
+
+class _SourceLoader(SourceFileLoader):
+    """Loader that compiles the source each time.
+
+    Cached bytecode counts as fresh where time in seconds and size are equal: an edit within a second that keeps the
+    size would go unnoticed. It would also be written into the user's folder.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the compiled source."""
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _refuse_hidden_packages(folder: Path, key: str) -> None:
