@@ -11,7 +11,7 @@ from fake_engine import FakeEngine
 from fake_mlflow import FakeMlflow, mlflow_process
 from mlflow_picture import drop_ids, list_runs, points, read_picture
 
-from pipelines.operations.sync import Watch, sync
+from pipelines.operations.sync import SyncMonitor, sync
 from pipelines.training.trial_folder import read_epochs
 from pipelines.workspace.home import Home
 from tracking.mlflow import client as mlflow_connection
@@ -256,7 +256,7 @@ def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_pa
     *_, ended = desk.run(FakeEngine(scores(3.0, 2.0, 1.0), on_event=on_event), trials=12)
     assert (ended.state, ended.trials) == ("finished", {"complete": 12})
     assert waiting[0] > 12
-    assert [done.left for done in sync(home, [], 60, Watch())] in ([], [0])
+    assert [done.left for done in sync(home, [], 60, SyncMonitor())] in ([], [0])
     parent, children = list_runs(client, "it")
     assert parent.info.status == "FINISHED"
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 12
