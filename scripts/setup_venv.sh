@@ -13,14 +13,15 @@ suitable() {
 }
 
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3 python}; do
+    local candidate candidates=(python3.13 python3.12 python3.11 python3 python)
+    if [ -n "${PYTHON:-}" ]; then candidates=("$PYTHON"); fi
+    for candidate in "${candidates[@]}"; do
         if suitable "$candidate"; then
             echo "$candidate"
             return
         fi
     done
-    echo "kerastudy needs Python 3.11, 3.12 or 3.13 with its venv module; looked for: ${PYTHON:-python3.13, python3.12, python3.11, python3, python}." >&2
+    echo "kerastudy needs Python 3.11, 3.12 or 3.13 with its venv module; looked for: ${candidates[*]}." >&2
     echo "Install one (Debian: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python ..." >&2
     return 1
 }

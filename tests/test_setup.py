@@ -127,7 +127,7 @@ def test_wrong_content_is_refused(clone: Path, index: LocalIndex, address: str) 
     assert "Set-up stopped" in refused.stderr
 
 
-@pytest.mark.parametrize("known", [("python3.99",), ("false",)])
+@pytest.mark.parametrize("known", [("python3.99",), ("false",), ("no such/python 3",)])
 def test_an_unsuitable_python_is_named(known: tuple[str], tmp_path: Path) -> None:
     """Without a supported Python, the message names what was looked for and how to choose one."""
     refused = subprocess.run(

@@ -310,7 +310,10 @@ def test_a_larger_budget_resumes(finished):
 
 def test_nothing_temporary_stays(finished):
     """After a run there is the study file and the home."""
-    assert sorted(path.name for path in finished.file.parent.iterdir()) == ["cancer.yaml", "home"]
+    left = {path.name for path in finished.file.parent.iterdir()}
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:  # coverage leaves a temporary folder of multiprocessing behind
+        left = {name for name in left if not name.startswith("pymp-")}
+    assert left == {"cancer.yaml", "home"}
     assert not (finished.home / "studies" / "cancer" / "check").exists()
 
 
