@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from desk import Desk
-from fake_engine import Ends, FakeEngine, training
+from fake_engine import Ends
+from scripted_finalists import engine, retraining_of, run, script
 
 from pipelines.data.jobs import DataJob
 from pipelines.queries.study_reader import StudyReader
@@ -14,41 +15,11 @@ from tracking.outbox.records import StudyClosed, TrialFinished
 from tracking.store.database import Store
 from tracking.store.retrainings import Retrainings
 
-SEARCHED = [0.1, 0.3, 0.2, 0.9]
-"""Scores in the search: less is better, so the trials 0, 2 and 1 are the finalists."""
-
-AGAIN = {0: [0.8, 0.9, 1.0], 2: [0.4, 0.5, 0.6], 1: [0.7, 0.7, 0.7]}
-"""Scores of further trainings: the trial 2 has the best mean, 0.5."""
-
 
 @pytest.fixture
 def desk(tmp_path):
     with Store.open(tmp_path) as store:
         yield Desk(store, Home(tmp_path, str(tmp_path)))
-
-
-def retraining_of(job):
-    """Return the name of the retraining that a job is; empty for a trial of the search."""
-    folder = Path(job.folder)
-    return folder.name if folder.parent.parent.name == "retrainings" else ""
-
-
-def script(job):
-    """Reach the scores above: the best one in the second of three epochs, or of those of a refit in the last."""
-    name = retraining_of(job)
-    if name == "refit":
-        return (yield from training(job, [2.0 - epoch / 10 for epoch in range(job.refit_epochs)]))
-    wanted = AGAIN[job.number][int(name.removeprefix("seed-")) - 1] if name else SEARCHED[job.number]
-    return (yield from training(job, [wanted + 2, wanted, wanted + 1]))
-
-
-def engine(of=script, **choices):
-    return FakeEngine(of, workers=2, test_scores={}, **choices)
-
-
-def run(desk, made=None, **choices):
-    """Run the study and return its last word."""
-    return desk.run(made or engine(), **{"trials": 4, "selection": "finalists: 3, seeds: 3", **choices})[-1]
 
 
 def test_the_mean_of_further_trainings_decides(desk):

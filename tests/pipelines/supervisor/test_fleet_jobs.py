@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from desk import Desk, scores
+from desk import scores
 from fake_engine import Ends, FakeEngine, training
 
 from pipelines.supervisor.events import FleetDivided, TrialBegan, TrialEnded
-from pipelines.workspace.home import Home
 from tracking.outbox.records import TrialFinished, TrialStarted
-
-
-@pytest.fixture
-def desk(store, tmp_path):
-    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
 
 
 @pytest.fixture(autouse=True)
@@ -94,12 +88,6 @@ def test_trials_of_a_fleet_continue_after_a_pause(desk):
     last = desk.run(again, trials=5, fleet="2")[-1]
     assert last.trials == {"complete": 5}
     assert [trial.number for trial in desk.trials()] == list(range(5))
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
 
 
 def test_a_fleet_that_dies_has_an_event(desk):

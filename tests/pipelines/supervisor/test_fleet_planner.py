@@ -5,19 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from desk import SUMMARY, Desk, scores
+from desk import SUMMARY, scores
 from fake_engine import FakeEngine
 from small_studies import study_of
 
 from pipelines.supervisor.fleet_planner import FleetPlanner, find_ineligible_reason
-from pipelines.workspace.home import Home
 
 MEMORY = 10**10
-
-
-@pytest.fixture
-def desk(store, tmp_path):
-    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
 
 
 @pytest.fixture(autouse=True)

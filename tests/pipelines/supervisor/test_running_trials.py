@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from desk import Desk, scores
+from desk import scores
 from fake_engine import Ends, FakeEngine, training
 from small_studies import study_of
 
 from pipelines.engines.base import Job
 from pipelines.supervisor.events import TrialTriedAgain
 from pipelines.training.messages import TrialOutcome
-from pipelines.workspace.home import Home
 from tracking.outbox.records import (
     EpochsRecorded,
     TrialFinished,
 )
-
-
-@pytest.fixture
-def desk(store, tmp_path):
-    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
 
 
 @pytest.mark.parametrize("kind", ["input", "error"])

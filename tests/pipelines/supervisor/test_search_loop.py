@@ -6,25 +6,13 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from desk import FILE, Desk, scores
+from desk import FILE, scores
 from fake_engine import Ends, FakeEngine, leave_files, training
 from small_studies import study_of
 
 from pipelines.supervisor import study_control
 from pipelines.supervisor.events import EpochEnded, TrialEnded
 from pipelines.training.messages import TrialOutcome, TrialResult
-from pipelines.workspace.home import Home
-
-
-@pytest.fixture
-def desk(store, tmp_path):
-    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
 
 
 def test_a_target_ends_the_study(desk):

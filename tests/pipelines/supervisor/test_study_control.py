@@ -7,28 +7,15 @@ import threading
 
 import pytest
 import sqlalchemy as sa
-from desk import Desk, scores
+from desk import scores
 from fake_engine import Ends, FakeEngine, training
 
 from pipelines.operations import control
 from pipelines.recording.recorder import Recorder
 from pipelines.supervisor.events import EpochEnded, TrialBegan, TrialEnded
 from pipelines.workspace.disk_reserve import DiskReserve
-from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
 from tracking.outbox.records import StudyClosed, TrialFinished
-
-
-@pytest.fixture
-def desk(store, tmp_path):
-    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
-
 
 # Pause, stop, cancel -----------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from desk import SUMMARY, Desk, scores
+from desk import SUMMARY, scores
 from fake_engine import Ends, FakeEngine
 
 from pipelines.data.prepared import DataSummary
@@ -11,22 +11,10 @@ from pipelines.engines.base import Job
 from pipelines.recording.recorder import Recorder
 from pipelines.supervisor.events import TrialEnded
 from pipelines.training.trial_folder import WEIGHTS_FILE
-from pipelines.workspace.home import Home
 from tracking.outbox.records import (
     ModelKept,
     StudyClosed,
 )
-
-
-@pytest.fixture
-def desk(store, tmp_path):
-    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
 
 
 def test_a_study_without_a_result_failed_with_a_reason(desk):

@@ -35,17 +35,6 @@ from tracking.store.database import studies as studies_table
 from tracking.store.study_queue import LeaseLostError, StudyBusyError, StudyQueue
 
 
-@pytest.fixture
-def desk(store, tmp_path):
-    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
-
-
 def ended(events):
     return [event for event in events if isinstance(event, TrialEnded)]
 

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-from desk import Desk, scores
+from desk import scores
 from fake_engine import FakeEngine
 
 from pipelines.supervisor.trial_jobs import compute_trial_seed
-from pipelines.workspace.home import Home
-
-
-@pytest.fixture
-def desk(store, tmp_path):
-    return Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """Leave the report unwritten: its pictures take longer than the studies here."""
-    monkeypatch.setattr("pipelines.recording.recorder.draw_plots", lambda folder, report: ())
 
 
 def test_what_a_trial_is_given(desk):
