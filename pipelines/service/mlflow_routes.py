@@ -30,7 +30,6 @@ GET 2.0/mlflow/experiments/get-by-name
 GET 2.0/mlflow/experiments/search
 POST 2.0/mlflow/experiments/search
 POST 2.0/mlflow/experiments/search-datasets
-GET 2.0/mlflow/get-artifact
 GET 2.0/mlflow/logged-models/<name>
 GET 2.0/mlflow/logged-models/<name>/artifacts/directories
 GET 2.0/mlflow/logged-models/<name>/artifacts/files

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 
 import httpx
 import pytest
 
+from pipelines.service import mlflow_routes
 from pipelines.service.mlflow_proxy import MlflowProxy
 from pipelines.service.mlflow_routes import has_location, is_read_only
 from tracking.store.tokens import Token
@@ -103,6 +105,12 @@ def test_every_listed_route_exists(routes: list[tuple[str, str]]) -> None:
     """Most routes of MLflow are closed; the list holds none that this MLflow does not have."""
     closed = [route for route in routes if not is_read_only(*route)]
     assert len(closed) > 250
+    known = {
+        (method, re.sub(r"<[^>]+>|\{[^}]+\}", "<>", path).replace("/ajax-api/", "/api/")) for method, path in routes
+    }
+    listed = (mlflow_routes._PAGES + mlflow_routes._API.replace(" ", " /api/")).split("\n")
+    wanted = {tuple(re.sub(r"<\w+>", "<>", route).split(" ")) for route in listed if route}
+    assert wanted - known == set()
 
 
 @pytest.mark.parametrize("scope", ["read", "submit"])
