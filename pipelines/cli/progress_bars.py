@@ -111,7 +111,7 @@ class ProgressBars:
 
     def _begin(self, event: events.SearchStarted) -> None:
         self._progress = StudyProgress(event)
-        self._live.console.print(format_opening(event), highlight=False)
+        self._live.console.print(Text(format_opening(event)))  # a note may hold square brackets
         self._all = self._trials.add_task("trials", total=event.budget, completed=event.done, note="")
         self._update()
 

@@ -21,7 +21,8 @@ def find_stop_reason(
 ) -> str:
     """Return the reason to start no further trial; empty while there is none."""
     if len(trials) >= budget.trials:
-        return "1 trial" if budget.trials == 1 else f"{budget.trials} trials"
+        # More than the budget after an earlier run with a larger one.
+        return "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
     if budget.time is not None and elapsed_s >= budget.time:
         return f"time budget of {budget.time:g} s used up"
     if failures := explain_total_failure(trials):

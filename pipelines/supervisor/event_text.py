@@ -56,7 +56,9 @@ class StudyProgress:
     def format_distance(self) -> str:
         """Return the number of trials that have ended, and the expected time for the others."""
         left_s = self.estimate_left_s()
-        done = f"{self.ended} of {format_count(self.started.budget, 'trial')}"
+        budget = format_count(self.started.budget, "trial")
+        is_over = self.ended > self.started.budget  # after an earlier run with a larger budget
+        done = format_count(self.ended, "trial") if is_over else f"{self.ended} of {budget}"
         return (
             done if left_s is None or self.ended >= self.started.budget else f"{done}, {format_duration(left_s)} left"
         )
@@ -93,16 +95,24 @@ class EventLines:
 
 
 def format_opening(event: events.SearchStarted) -> str:
-    """Return the facts that are known when the search starts, in two or three lines."""
+    """Return the facts that are known when the search starts, in lines; those of the data for a new study only."""
     rows = ", ".join(f"{count} {part}" for part, count in event.data.rows.items() if count)
+    search = f"{event.objective.direction} {event.objective.metric} {_format_budget(event)}"
+    lines = [
+        f"{event.study}: {event.data.task.kind}, rows: {rows}",
+        # A study that continues has shown the notes of its preparation.
+        *(f"note: {note}" for note in event.data.notes if not event.done),
+        f"{search}, {format_count(event.workers, 'worker')}",
+        *([f"trials train {event.trained}"] if event.trained else []),
+    ]
+    return "\n".join(lines)
+
+
+def _format_budget(event: events.SearchStarted) -> str:
     budget = format_count(event.budget, "trial")
-    over = f"going on after {event.done} of {budget}" if event.done else f"over {budget}"
-    return (
-        f"{event.study}: {event.data.task.kind}, rows: {rows}\n"
-        f"{event.objective.direction} {event.objective.metric} {over}, {format_count(event.workers, 'worker')}"
-        # `chr(10)`: before Python 3.12 an f-string's expression cannot hold a backslash.
-        f"{f'{chr(10)}trials train {event.trained}' if event.trained else ''}"
-    )
+    if event.done > event.budget:  # a smaller budget than that of an earlier run takes no trial back
+        return f"over {budget}: {event.done} have ended already"
+    return f"going on after {event.done} of {budget}" if event.done else f"over {budget}"
 
 
 def format_trial_end(event: events.TrialEnded) -> str:

@@ -24,6 +24,7 @@ def failed(number):
     ("budget", "elapsed_s", "reason"),
     [
         ({"trials": 3}, 0.0, "3 trials"),
+        ({"trials": 1}, 0.0, "3 trials"),
         ({"trials": 9, "time": 60}, 61.0, "time budget of 60 s used up"),
         ({"trials": 9, "target": 0.25}, 0.0, "target 0.25 reached"),
         ({"trials": 9, "patience": 2}, 0.0, "no better score in 2 trials"),

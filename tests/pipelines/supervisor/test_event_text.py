@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import replace
 
 import pytest
 from study_events import search_started, trial_ended
@@ -57,6 +58,21 @@ def test_the_opening_of_a_resumed_study_counts_earlier_trials():
     assert format_opening(search_started(4, done=1)).endswith(
         "maximize val_accuracy going on after 1 of 4 trials, 2 workers"
     )
+
+
+def test_a_budget_below_the_trials_of_an_earlier_run_is_no_share():
+    """More trials than the budget are a count: the study continues after none of its trials."""
+    started = search_started(budget=1, done=4, best=0.8)
+    assert format_opening(started).endswith("maximize val_accuracy over 1 trial: 4 have ended already, 2 workers")
+    assert StudyProgress(started).format_distance() == "4 trials"
+
+
+def test_the_opening_has_the_notes_of_a_new_studys_data():
+    """What data preparation chose for the user stands in the opening once: a study that continues has shown it."""
+    started = search_started()
+    noted = replace(started, data=replace(started.data, notes=('"empty" is left out: it has no value',)))
+    assert format_opening(noted).splitlines()[1] == 'note: "empty" is left out: it has no value'
+    assert "note:" not in format_opening(replace(noted, done=1))
 
 
 def test_a_trial_may_have_neither_value_nor_time():
