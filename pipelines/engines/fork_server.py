@@ -57,7 +57,7 @@ class _Popen(popen_forkserver.Popen):
         content = io.BytesIO()
         set_spawning_popen(self)
         try:
-            reduction.dump(spawn.get_preparation_data(process_obj.name), content)
+            reduction.dump(_describe_parent(process_obj.name), content)
             reduction.dump(process_obj, content)
         finally:
             set_spawning_popen(None)
@@ -70,6 +70,16 @@ class _Popen(popen_forkserver.Popen):
         with open(to_child, "wb", closefd=True) as pipe:  # noqa: PTH123  # a file descriptor
             pipe.write(content.getbuffer())
         self.pid = forkserver.read_signed(self.sentinel)
+
+
+def _describe_parent(name: str) -> dict[str, Any]:
+    """Return what the child takes over from this process, without its main module.
+
+    Importing that would run a script without `__main__` guard once more in each worker; no job needs it, since code of
+    a script or a notebook comes in a pickle.
+    """
+    whole = spawn.get_preparation_data(name)
+    return {key: value for key, value in whole.items() if not key.startswith("init_main_")}
 
 
 def _close(*descriptors: int) -> None:

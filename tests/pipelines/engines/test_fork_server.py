@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 from pipelines.engines.base import Finished, Job, JobFunction
 from pipelines.engines.fork_server import ForkedProcess
 from pipelines.engines.local_engine import LocalEngine
@@ -28,3 +31,22 @@ def test_a_fork_server_that_is_killed_costs_nothing(tmp_path, monkeypatch):
     finally:
         engine.close()
     assert len(started) == 3
+
+
+def test_a_worker_leaves_the_main_script_alone(tmp_path, monkeypatch):
+    """A script without a `__main__` guard is not run again in its workers."""
+    script = tmp_path / "script.py"
+    script.write_text("raise SystemExit('run again')\n")
+    main = ModuleType("__main__")
+    main.__file__ = str(script)
+    main.__spec__ = None
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    engine = LocalEngine(1)
+    try:
+        engine.submit(Job("it", JobFunction("operator:is_"), 1, tmp_path / "it.log"))
+        events = []
+        while not events:
+            events = engine.events(0.5)
+        assert isinstance(events[0], Finished)
+    finally:
+        engine.close()
