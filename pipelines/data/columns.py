@@ -16,6 +16,7 @@ infinity and what exceeds float32 as missing), or text with "" for missing.
 from __future__ import annotations
 
 import datetime
+import keyword
 import numbers
 import re
 from collections.abc import Iterator
@@ -139,14 +140,14 @@ def make_input_names(columns: list[str]) -> dict[str, str]:
     """Return each column's name in the exported model.
 
     TensorFlow's signatures accept letters, digits and underscores after a first letter, ignore case, and refuse
-    `self`; Keras refuses slashes.
+    `self` and Python's keywords; Keras refuses slashes.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
     # Plain names first: they stay as they are, whatever a cleaned name turns into.
     for column in sorted(columns, key=lambda name: (not _is_plain(name), columns.index(name))):
         plain = column if _is_plain(column) else re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", column)).strip("_")
-        if not plain or not plain[0].isalpha() or plain == "self":
+        if not plain or not plain[0].isalpha() or _is_reserved(plain):
             plain = f"column_{plain}" if plain else "column"
         name, count = plain, 2
         # By lower case: TensorFlow's signatures do not distinguish the case.
@@ -158,7 +159,12 @@ def make_input_names(columns: list[str]) -> dict[str, str]:
 
 
 def _is_plain(name: str) -> bool:
-    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "self"
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and not _is_reserved(name)
+
+
+def _is_reserved(name: str) -> bool:
+    # The inputs of a signature are parameters of a Python function.
+    return name == "self" or keyword.iskeyword(name)
 
 
 def _find_unknown_names(table: pd.DataFrame, spec: DataSpec) -> Iterator[Problem]:

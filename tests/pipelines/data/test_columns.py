@@ -1,6 +1,7 @@
 """What each column of a table holds, and the complaints about those that are unclear."""
 
 import datetime
+import keyword
 import re
 
 import numpy as np
@@ -178,3 +179,11 @@ def test_input_names():
     assert names["dense"] == "dense"
     assert all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) and name != "self" for name in names.values())
     assert len({name.lower() for name in names.values()}) == 9
+
+
+def test_a_column_may_be_called_by_a_keyword_of_python():
+    """The inputs of a signature are parameters of a function, which no keyword can be; other names stay."""
+    names = make_input_names(["class", "column_class", "lambda", "None", "Class", "kind"])
+    assert [names[name] for name in ("column_class", "kind")] == ["column_class", "kind"]
+    assert not any(keyword.iskeyword(name) for name in names.values())
+    assert len({name.lower() for name in names.values()}) == 6
