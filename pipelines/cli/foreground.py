@@ -26,6 +26,7 @@ from pipelines.operations.run import find_finished, run_to_end, supervise
 from pipelines.study.study import Study
 from pipelines.supervisor.event_text import format_count, format_duration, format_metrics, format_trial_name
 from pipelines.supervisor.events import StudyEnded
+from pipelines.training.trial_folder import has_model
 from pipelines.workspace.home import Home
 from tracking.mlflow import urls
 
@@ -203,7 +204,8 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
         write(f"not in MLflow yet: {waiting}{error}; kept, and sent by: kerastudy sync {ended.study}{option}")
     if ended.winner is not None:
         write(f"next: kerastudy best {ended.study}{option}")
-        write(f"      kerastudy export {ended.study} --to FOLDER{option}")
+        if ended.refit or has_model(home.locate_trial(ended.study, ended.winner)):
+            write(f"      kerastudy export {ended.study} --to FOLDER{option}")
     write(f"{'      ' if ended.winner is not None else 'next: '}kerastudy ui{option}")
 
 

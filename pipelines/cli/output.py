@@ -198,7 +198,7 @@ def print_best(best: BestTrial) -> None:
         **_format_selection(best),
         **{name: f"{value:.6g}" for name, value in best.test.items()},
         **{f"  {name}": format_cell(value) for name, value in best.trial.params.items()},
-        "model": best.model,
+        "model": f"none: {best.no_model}" if best.no_model else best.model,
     }
     _print_pairs(rows)
     if best.pareto_front:

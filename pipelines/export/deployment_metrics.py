@@ -18,7 +18,7 @@ from pipelines.study.objective import Goal
 from pipelines.training.errors import TrialError
 from pipelines.training.messages import PastTrial, TrialJob, TrialOutcome
 from pipelines.training.trial import train_and_measure_trial
-from pipelines.training.trial_folder import MODEL_FILE
+from pipelines.training.trial_folder import MODEL_FILE, explain_missing_model
 
 
 def train_and_measure(job: tuple[TrialJob, tuple[Goal, ...]], channel: Channel) -> TrialOutcome:
@@ -42,7 +42,7 @@ def measure_deployment(trained: TrialJob, goals: tuple[Goal, ...], channel: Chan
     check_formats([goal.format for goal in goals])
     folder = Path(trained.folder)
     if not (folder / MODEL_FILE).exists():
-        raise TrialError("there is no model on raw columns to measure; see model_note.txt")
+        raise TrialError(f"there is no model to measure: {explain_missing_model(folder)}")
     past = PastTrial(trained.folder, trained.data)
     rows = load_held_out(past)
     values: dict[str, float] = {}

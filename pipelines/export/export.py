@@ -31,7 +31,7 @@ from pipelines.export.verify import (
 )
 from pipelines.selection.model_locations import locate_trial
 from pipelines.training.messages import PastTrial
-from pipelines.training.trial_folder import has_model
+from pipelines.training.trial_folder import explain_missing_model, has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
@@ -99,10 +99,8 @@ def export_trial(
     check_formats(formats)
     trial = source.location
     if not has_model(Path(trial.folder)):
-        raise InputError(
-            f"trial {source.number} of {source.study} has no model on disk: only complete trials among the best "
-            "tracking.keep_models keep theirs, and those that were trained in a fleet"
-        )
+        reason = explain_missing_model(Path(trial.folder))
+        raise InputError(f"trial {source.number} of {source.study} has no model on disk: {reason}")
     target.parent.mkdir(parents=True, exist_ok=True)
     # On the target's disk, since a rename is atomic only there.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:

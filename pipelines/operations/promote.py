@@ -30,7 +30,7 @@ from pipelines.selection.model_locations import find_winning_model, is_refitted
 from pipelines.spec.section import parse_alias
 from pipelines.study.study import Study
 from pipelines.training.messages import PastTrial
-from pipelines.training.trial_folder import has_model
+from pipelines.training.trial_folder import explain_missing_model, has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.mlflow import urls
@@ -142,10 +142,7 @@ def _promote(candidate: _Candidate, registry: Registry, alias: str, *, force: bo
     study, number, name = candidate.study.name, candidate.trial.number, candidate.name
     own, holder = registry.find_version(name, study, number), registry.find_alias_version(name, alias)
     if own is None and not has_model(candidate.folder):
-        raise InputError(
-            f"trial {number} of {study} has no model: only complete trials among the best tracking.keep_models keep "
-            "theirs, and those that were trained in a fleet"
-        )
+        raise InputError(f"trial {number} of {study} has no model: {explain_missing_model(candidate.folder)}")
     done = PromotionResult(study, number, name, alias, False, own.version if own else "", str(holder or ""), None, "")
     if own is not None and holder is not None and own.version == holder.version:
         return replace(done, is_promoted=True, reason=f"{own} has models:/{name}@{alias} already")

@@ -148,7 +148,8 @@ class BestTrial:
 
     Attributes:
         test: metrics of the delivered model on the test rows.
-        model: that model's file.
+        model: that model's file; empty where there is none.
+        no_model: why there is none.
         finalists: the finalists with their retrainings, the winner first; empty for a study without retrainings.
         refit: whether that model was trained on training and validation rows together.
         ensemble: score of the finalists' models averaged, if it beats the winner's on the validation rows.
@@ -170,6 +171,7 @@ class BestTrial:
     ensemble_of: tuple[int, ...] = ()
     objectives: tuple[ObjectiveName, ...] = ()
     pareto_front: tuple[TrialRow, ...] = ()
+    no_model: str = ""
 
 
 # On the client's side of HTTP: the same code serves a home and a service.

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.recording.records import StudyOutcome
 from pipelines.search.stopping import decide_outcome
 from pipelines.search.trial_summaries import TrialSummary, count_by_state
 from pipelines.selection.evaluate import make_evaluation_job
-from pipelines.selection.model_locations import make_models_job
+from pipelines.selection.model_locations import find_winning_model, make_models_job
 from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent
 from pipelines.supervisor.final_selection import FinalSelection
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.study_control import HaltedError
+from pipelines.training.trial_folder import explain_missing_model, has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.outbox.dispatcher import OutboxDispatcher
@@ -59,6 +61,7 @@ class StudyEnd:
                 notes = self._write_models()
             if not (self._control.halt or self._control.fatal):
                 notes += yield from self._choose(selection)
+                notes += self._explain_missing_model(selection.winner)
                 test = dict(self._score_winner(selection.winner))
         except JobError as error:
             notes += f"; the winner has no scores on the test rows: {error}"
@@ -109,6 +112,13 @@ class StudyEnd:
         except (JobError, InputError) as error:
             return f"; the winner could not be chosen as selection asks for: {error}"
         return "".join(f"; {note}" for note in selection.notes)
+
+    def _explain_missing_model(self, winner: TrialSummary | None) -> str:
+        """Return an addition to the study's reason where its winner has a score, and no model."""
+        if winner is None:
+            return ""
+        folder = Path(find_winning_model(self._context.study, self._context.home, winner.number).folder)
+        return "" if has_model(folder) else f"; the winner has no model: {explain_missing_model(folder)}"
 
     def _score_winner(self, winner: TrialSummary | None) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which nothing has read before."""

@@ -28,6 +28,9 @@ USER_MODEL_WEIGHTS_FILE = "user_model_weights.npz"
 TEST_FILE = "test.json"
 """The winner's metrics on the test rows."""
 
+MODEL_NOTE_FILE = "model_note.txt"
+"""Artifact of a complete trial without a model: the reason, in one line."""
+
 RESULT_FILE = "result.json"
 """The trial's `TrialResult`, written after all its other files.
 
@@ -80,3 +83,18 @@ def parse_epochs(file: Path) -> tuple[EpochDone, ...]:
 def has_model(folder: Path) -> bool:
     """Return whether a trial's folder holds its model, or the weights to rebuild it from."""
     return (folder / MODEL_FILE).exists() or (folder / WEIGHTS_FILE).exists()
+
+
+def explain_missing_model(folder: Path) -> str:
+    """Return why the folder of a complete trial holds no model."""
+    file = folder / ARTIFACTS / MODEL_NOTE_FILE
+    if file.exists():
+        return " ".join(file.read_text(encoding="utf-8").split())
+    return (
+        "only complete trials among the best tracking.keep_models keep theirs, and those that were trained in a fleet"
+    )
+
+
+def write_model_note(folder: Path, reason: str) -> None:
+    """Write why a complete trial has no model; `explain_missing_model` returns it."""
+    write_text(folder / ARTIFACTS / MODEL_NOTE_FILE, reason + "\n")

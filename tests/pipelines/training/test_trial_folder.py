@@ -9,10 +9,12 @@ from pipelines.training.messages import EpochDone, TrialResult
 from pipelines.training.trial_folder import (
     MODEL_FILE,
     WEIGHTS_FILE,
+    explain_missing_model,
     has_model,
     locate_epochs_file,
     read_epochs,
     read_result,
+    write_model_note,
     write_result,
 )
 
@@ -57,3 +59,10 @@ def test_a_model_or_its_weights_are_a_model(tmp_path):
         assert not has_model(folder)
         (folder / name).touch()
         assert has_model(folder)
+
+
+def test_the_reason_of_a_missing_model(tmp_path):
+    """It is the one that the trial wrote; else a better trial's model took its place."""
+    assert "tracking.keep_models" in explain_missing_model(tmp_path)
+    write_model_note(tmp_path, "its layer cannot be saved")
+    assert explain_missing_model(tmp_path) == "its layer cannot be saved"
