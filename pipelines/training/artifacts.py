@@ -17,13 +17,11 @@ import keras
 
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import EpochDone, PastTrial, TrialJob, TrialResult
-from pipelines.training.trial_folder import ARTIFACTS
+from pipelines.training.trial_folder import ARTIFACTS, CONFIG_FILE, read_trial_config
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.values import Value
 from tracking.reports.learning_curve import draw_learning_curve
 from tracking.testing.failpoints import hit
-
-_CONFIG_FILE = "config.json"
 
 
 def write_artifacts(
@@ -46,7 +44,7 @@ def write_artifacts(
     write_text(folder / "history.csv", _format_history(result.epochs))
     hit("history-written")
     config = json.dumps(_describe(job, fold, requested, drawn or {}), indent=2, default=str)
-    write_text(folder / _CONFIG_FILE, config + "\n")
+    write_text(folder / CONFIG_FILE, config + "\n")
     draw_learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)
 
 
@@ -56,7 +54,7 @@ def read_trial(past: PastTrial) -> tuple[TrialJob, int]:
     Raises:
         FileNotFoundError: if the trial left no configuration.
     """
-    written = json.loads((Path(past.folder) / ARTIFACTS / _CONFIG_FILE).read_text(encoding="utf-8"))
+    written = read_trial_config(Path(past.folder))
     job = TrialJob(
         study=written["study"],
         number=written["trial"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pipelines.training.messages import EpochDone, TrialResult
 from pipelines.workspace.atomic_files import write_text
@@ -12,6 +13,9 @@ from tracking.testing.failpoints import hit
 
 ARTIFACTS = "artifacts"
 """Subfolder of a trial's folder; MLflow shows its files."""
+
+CONFIG_FILE = "config.json"
+"""Artifact with the whole trial, so that its model can be rebuilt after the study file has changed."""
 
 MODEL_FILE = "model.keras"
 """Model of a complete trial on raw columns."""
@@ -52,6 +56,12 @@ def write_result(folder: Path, result: TrialResult) -> None:
     hit("result-due")
     write_text(folder / RESULT_FILE, json.dumps(asdict(result)))
     hit("result-written")
+
+
+def read_trial_config(folder: Path) -> dict[str, Any]:
+    """Return the content of a trial's `config.json`; see `artifacts`."""
+    config: dict[str, Any] = json.loads((folder / ARTIFACTS / CONFIG_FILE).read_text(encoding="utf-8"))
+    return config
 
 
 def locate_epochs_file(folder: Path, fold: int) -> Path:
