@@ -9,11 +9,16 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.context import ForkServerProcess, set_spawning_popen
 from typing import Any
 
+from pipelines.engines.search_path import SAFE_PATH, order_search_path
+
+# Of every server, in this order. `kerastudy` loads our packages, whatever the user's folders hold.
+_FIRST_MODULES = ("kerastudy", "pipelines.engines.preload.search_path")
 _servers: dict[str, forkserver.ForkServer] = {}
 _lock = threading.Lock()
 
@@ -23,8 +28,9 @@ def start_server(module: str) -> None:
     with _lock:  # a service runs engines in several threads
         if module not in _servers:
             _servers[module] = forkserver.ForkServer()
-            _servers[module].set_forkserver_preload([module])
-    _servers[module].ensure_running()  # it has a lock already
+            _servers[module].set_forkserver_preload([*_FIRST_MODULES, module])
+        with _use_safe_path():
+            _servers[module].ensure_running()
 
 
 def stop_servers() -> None:
@@ -72,13 +78,28 @@ class _Popen(popen_forkserver.Popen):
         self.pid = forkserver.read_signed(self.sentinel)
 
 
+@contextmanager
+def _use_safe_path() -> Iterator[None]:
+    """Keep the current folder out of the search path of the Python that this block starts."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
+
+
 def _describe_parent(name: str) -> dict[str, Any]:
-    """Return what the child takes over from this process, without its main module.
+    """Return what the child takes over from this process, the user's folders last, without its main module.
 
     Importing that would run a script without `__main__` guard once more in each worker; no job needs it, since code of
     a script or a notebook comes in a pickle.
     """
     whole = spawn.get_preparation_data(name)
+    whole["sys_path"] = order_search_path(whole["sys_path"])
     return {key: value for key, value in whole.items() if not key.startswith("init_main_")}
 
 

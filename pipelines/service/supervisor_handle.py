@@ -18,7 +18,8 @@ from pipelines.service.supervisor_messages import (
 
 # Not `-m`: workers import the main module of the process that starts them, and this one takes a second to import.
 # -P: a file in the current folder that is called like a library must not be imported.
-_COMMAND = [sys.executable, "-P", "-c", "from pipelines.service.supervisor_process import main; main()"]
+# `kerastudy` first, which loads our packages whatever PYTHONPATH holds.
+_COMMAND = [sys.executable, "-P", "-c", "import kerastudy, pipelines.service.supervisor_process as it; it.main()"]
 LOG_FILE = "supervisor.log"
 
 

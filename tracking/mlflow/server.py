@@ -129,8 +129,10 @@ def make_command(tracking_uri: str, artifacts: Path, host: str, port: int) -> li
 def make_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of MLflow's server."""
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # Otherwise a file in the current folder could hide a library from the server and from the processes it starts.
+    quiet |= {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "PYTHONSAFEPATH": "1"}
     # The server would take a tracking URI in its environment for a second backend.
-    merged = {**os.environ, **environ, **quiet, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    merged = {**os.environ, **environ, **quiet}
     return {name: value for name, value in merged.items() if name != "MLFLOW_TRACKING_URI"}
 
 
