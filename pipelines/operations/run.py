@@ -13,9 +13,9 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.data.source_paths import list_source_files
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.check import check_study
-from pipelines.operations.submit import enqueue
+from pipelines.operations.submit import check_evolution, enqueue
 from pipelines.queries.study_reader import StudyReader
-from pipelines.study.stored import find_known_study, serialize_study
+from pipelines.study.stored import find_known_study, is_same_study, serialize_study
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEnded, StudyEvent
 from pipelines.supervisor.fleet_planner import find_ineligible_reason
@@ -25,7 +25,7 @@ from tracking.mlflow.sink import make_home_sink_factory
 from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.reports.plots import load_libraries
 from tracking.store.database import Store
-from tracking.store.study_queue import ControlRequest
+from tracking.store.study_queue import ControlRequest, StudyRecord
 
 
 def run_to_end(supervisor: Supervisor, listen: Callable[[StudyEvent], None] = lambda event: None) -> StudyEnded:
@@ -81,6 +81,8 @@ def supervise(
     """
     # Before the engine starts: another search under this name is refused at once.
     known = find_known_study(study, home, evolve=evolve)
+    if known is not None and evolve:
+        _check_evolution_early(study, home, known)
     with closing(LocalEngine(study.spec.resources.workers, home.programs, user_code=study.has_user_model)) as engine:
         if not find_ineligible_reason(study):
             # JAX takes seconds to load; the server does that while the data is prepared.
@@ -92,6 +94,14 @@ def supervise(
             # Only now: a study that cannot be used leaves no record.
             enqueue(study, checked.summary, store, evolve=evolve)
             yield _make_supervisor(study, checked.summary, home, store, engine)
+
+
+def _check_evolution_early(study: Study, home: Home, known: StudyRecord) -> None:
+    """Check, before the data is read again, that a study can go on in another space; see `check_evolution`."""
+    prepared = home.locate_data(study.name)
+    if not is_same_study(study, known) and (prepared / "summary.json").exists():
+        with Store.open(home.store) as store:
+            check_evolution(study, known, store, load_summary(prepared).task.kind)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ import json
 
 from sqlalchemy import Connection
 
-from pipelines.data.prepared import DataSummary
-from pipelines.search.space_evolution import evolve_study
+from pipelines.data.prepared import DataSummary, TaskKind
+from pipelines.search.space_evolution import evolve_study, is_evolved_for, plan_evolution
+from pipelines.search.trial_summaries import find_best
 from pipelines.study.stored import (
     differs_in_space_alone,
     explain_cancelled,
@@ -36,16 +37,20 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
             `space_evolution`.
 
     Raises:
-        InputError: if there is a study of that name that searches something else.
+        InputError: if there is a study of that name that searches something else, or it could not go on in its new
+            space.
     """
     queue = StudyQueue(store)
     fingerprint = study.compute_fingerprint().with_data(summary.digest)
     known = queue.find(study.name)
     document = serialize_study(study)
     # `continues` also compares the data's digest, which is known here and not in `submit_study`.
-    if known is not None and not fingerprint.continues(read_fingerprint(known)) and not failed_before_start(known):
+    is_other = known is not None and not fingerprint.continues(read_fingerprint(known))
+    if known is not None and is_other and not failed_before_start(known):
         if not (evolve and differs_in_space_alone(study, known)):
             raise InputError(explain_difference(study, known))
+        check_evolution(study, known, store, summary.task.kind)
+    if known is not None and not failed_before_start(known) and (is_other or not is_evolved_for(store, study)):
         # Before the record names the new space: a kill in between leaves an evolution that the next run makes anew.
         evolve_study(store, study, json.loads(known.document)["space"])
     if known is not None:
@@ -56,6 +61,25 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
     queued = queue.enqueue(study.name, document, fingerprint.format(), folder=study.base)
     hit("study-enqueued")
     return queued
+
+
+def check_evolution(study: Study, known: StudyRecord, store: Store, task: TaskKind) -> None:
+    """Check that a study can go on in its new space; nothing is changed.
+
+    Raises:
+        InputError: if no earlier trial could win there, and no further one would start.
+    """
+    budget, trials = study.spec.budget, plan_evolution(store, study, json.loads(known.document)["space"]).summaries
+    if find_best(trials, study.resolve_objective(task)) is not None:
+        return
+    if len(trials) >= budget.trials:
+        key, used = "trials", f"its {len(trials)} trials use up a budget of {budget.trials}"
+    elif budget.time is not None and known.elapsed_s >= budget.time:
+        key, used = "time", f"its budget of {budget.time:g} s is used up"
+    else:
+        return
+    message = f"no trial of {study.name} fits the changed space, and {used}; raise budget.{key} to go on in it"
+    raise InputError(study.document.make_problem(("budget", key), f"{message} (nothing was changed)"))
 
 
 def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> bool:

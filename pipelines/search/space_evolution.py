@@ -5,25 +5,29 @@ generation. It starts with every earlier trial under its number: those that fit 
 knowledge for the sampler; the others as failed, so that the sampler learns nothing from them. A trial fits if the new
 space could have drawn it: each parameter had one of its values, and each dropped parameter had the default of the
 model.
+
+Every trial is taken from the generation that trained it, whatever the spaces in between made of it. So the path to a
+space does not matter, and a study that returns to a space has all trials of that space again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.models import catalogue
-from pipelines.search.trial_summaries import REJECTED, RESULT
+from pipelines.search.trial_summaries import REJECTED, RESULT, TrialSummary, summarize_trial, takes_up_budget
 from pipelines.study.study import Study
 from search_spaces.suggest import make_distribution, make_optuna_point
 from search_spaces.values import Value, format_value
 from tracking.store.database import Store
 
 CHANGES = "kerastudy:changes"
+_SPACES = "kerastudy:spaces"
 _MARK = "~"
 
 
@@ -69,28 +73,82 @@ def compare_spaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple
     )
 
 
-def evolve_study(store: Store, study: Study, before: Mapping[str, Any]) -> Change:
-    """Create the Optuna study that continues with a study's new space, and return the change.
+@dataclass(frozen=True)
+class Evolution:
+    """A study in a changed space, not stored yet.
+
+    Attributes:
+        change: the change.
+        trials: its earlier trials, as the new space has them.
+        spaces: its spaces so far, the new one included.
+        latest: its latest generation; None for a study that has not started yet.
+    """
+
+    change: Change
+    trials: tuple[FrozenTrial, ...] = ()
+    spaces: tuple[Mapping[str, Any], ...] = ()
+    latest: optuna.Study | None = field(default=None, repr=False)
+
+    @property
+    def summaries(self) -> tuple[TrialSummary, ...]:
+        """Summaries of the earlier trials, which take up the budget."""
+        return tuple(
+            replace(summarize_trial(trial), number=number)
+            for number, trial in enumerate(self.trials)
+            if takes_up_budget(trial)
+        )
+
+
+def plan_evolution(store: Store, study: Study, before: Mapping[str, Any]) -> Evolution:
+    """Return a study's continuation in its new space; nothing is stored.
 
     `study` has the new space; `before` is the old one as `Space.to_dict` wrote it.
     """
-    storage = store.open_optuna_storage()
+    storage, after = store.open_optuna_storage(), study.space.to_dict()
     try:
-        old = optuna.load_study(study_name=find_current_name(storage, study.name), storage=storage)
+        generations = [
+            optuna.load_study(study_name=name, storage=storage) for name in list_generations(storage, study.name)
+        ]
     except KeyError:  # submitted, and not started yet
-        return Change(compare_spaces(before, study.space.to_dict()), 0, 0)
-    name = f"{study.name}{_MARK}{_parse_generation(old.study_name) + 1}"
+        return Evolution(Change(compare_spaces(before, after), 0, 0))
+    latest = generations[-1]
+    spaces = tuple(latest.user_attrs.get(_SPACES, [before]))
+    trials = tuple(
+        _carry_over(trial, study, spaces[index].keys() | study.space.parameters.keys())
+        for index, trial in _list_trained(generations)
+    )
+    kept = sum(trial.state == TrialState.COMPLETE for trial in trials)
+    change = Change(compare_spaces(spaces[-1], after), kept, len(trials))
+    return Evolution(change, trials, (*spaces, after), latest)
+
+
+def evolve_study(store: Store, study: Study, before: Mapping[str, Any]) -> Change:
+    """Create the Optuna study that continues with a study's new space, and return the change; see `plan_evolution`."""
+    evolution = plan_evolution(store, study, before)
+    if (latest := evolution.latest) is None:
+        return evolution.change
+    storage = store.open_optuna_storage()
+    name = f"{study.name}{_MARK}{_parse_generation(latest.study_name) + 1}"
     if name in optuna.study.get_all_study_names(storage):  # left incomplete by a kill
         optuna.delete_study(study_name=name, storage=storage)
-    named = frozenset(before) | study.space.parameters.keys()
-    trials = [_carry_over(trial, study, named) for trial in old.get_trials(deepcopy=False)]
-    kept = sum(trial.state == TrialState.COMPLETE for trial in trials)
-    change = Change(compare_spaces(before, study.space.to_dict()), kept, len(trials))
-    made = optuna.create_study(storage=storage, study_name=name, directions=old.directions)
-    made.add_trials(trials)
+    made = optuna.create_study(storage=storage, study_name=name, directions=latest.directions)
+    made.add_trials(evolution.trials)
+    made.set_user_attr(_SPACES, evolution.spaces)
     # Last: only now does the generation count.
-    made.set_user_attr(CHANGES, [*old.user_attrs.get(CHANGES, []), asdict(change)])
-    return change
+    made.set_user_attr(CHANGES, [*latest.user_attrs.get(CHANGES, []), asdict(evolution.change)])
+    return evolution.change
+
+
+def is_evolved_for(store: Store, study: Study) -> bool:
+    """Return whether the latest generation of a study has its space, or it never had another one.
+
+    A kill after an evolution, and before the study's record names the new space, leaves a generation of another space.
+    """
+    storage = store.open_optuna_storage()
+    if (name := find_current_name(storage, study.name)) == study.name:
+        return True
+    spaces = optuna.load_study(study_name=name, storage=storage).user_attrs[_SPACES]
+    return not compare_spaces(spaces[-1], study.space.to_dict())
 
 
 def read_changes(study: optuna.Study) -> tuple[Change, ...]:
@@ -105,7 +163,16 @@ def _parse_generation(name: str) -> int:
     return int(number) if mark and number.isdigit() else 0
 
 
-def _carry_over(trial: FrozenTrial, study: Study, named: frozenset[str]) -> FrozenTrial:
+def _list_trained(generations: Sequence[optuna.Study]) -> Iterator[tuple[int, FrozenTrial]]:
+    """Yield every trial, in order of number, from the generation that trained it, after that generation's index."""
+    for index, generation in enumerate(generations):
+        changes = generation.user_attrs.get(CHANGES, [])
+        carried = changes[-1]["before"] if changes else 0
+        for trial in generation.get_trials(deepcopy=False)[carried:]:
+            yield index, trial
+
+
+def _carry_over(trial: FrozenTrial, study: Study, named: Set[str]) -> FrozenTrial:
     """Return the trial as a trial of the new space; one without a result takes up no budget."""
     result = trial.user_attrs.get(RESULT)
     if result is None or not trial.state.is_finished():
@@ -128,10 +195,11 @@ def _carry_over(trial: FrozenTrial, study: Study, named: frozenset[str]) -> Froz
     )
 
 
-def _redraw(study: Study, params: Mapping[str, Value], named: frozenset[str]) -> dict[str, Value] | None:
+def _redraw(study: Study, params: Mapping[str, Value], named: Set[str]) -> dict[str, Value] | None:
     """Return the draw of the new space that gives a trial its values; None where there is none.
 
-    `named` are the names that either space declares: hyperparameters that only the model's code requests do not count.
+    `named` are the names that the new space or that of the trial declares: hyperparameters that only the model's code
+    requests do not count.
     """
     space = study.space
     drawn: dict[str, Value] = {}

@@ -40,7 +40,8 @@ def find_stop_reason(
 
 def explain_total_failure(trials: Sequence[TrialSummary]) -> str:
     """Return a message if all of a study's first trials failed; empty otherwise."""
-    ended = [trial for trial in trials if trial.state != "running"]
+    # A changed space may be the remedy for those that it leaves out.
+    ended = [trial for trial in trials if trial.state != "running" and trial.fits]
     if len(ended) < _FIRST_FAILURES or any(trial.state != "failed" for trial in ended):
         return ""
     return f"the first {len(ended)} trials all failed, the last one with: {ended[-1].reason}"
@@ -55,4 +56,6 @@ def decide_outcome(trials: Sequence[TrialSummary], best: TrialSummary | None, wh
         return "failed", why
     if complete := sum(trial.state == "complete" and trial.fits for trial in ended):
         return "failed", f"{why}, and none of the {complete} complete ones keeps the bounds of the objectives"
+    if complete := sum(trial.state == "complete" for trial in ended):
+        return "failed", f"{why}, and none of the {complete} complete ones fits the space since it was changed"
     return "failed", f"{why}, and none completed; the last one {ended[-1].state}: {ended[-1].reason}"

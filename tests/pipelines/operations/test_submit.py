@@ -1,14 +1,20 @@
-"""Submission of an unchecked study: new, again, with a larger budget, after a failure, after a cancellation."""
+"""Submission of a study: new, again, with a larger budget, in another space, after a failure or a cancellation."""
 
 from __future__ import annotations
 
-import pytest
-from small_studies import STORED_STUDY
+import json
 
-from pipelines.operations.submit import submit_study
+import pytest
+from desk import FILE, SUMMARY, Desk, scores
+from fake_engine import FakeEngine
+from small_studies import STORED_STUDY, study_of
+
+from pipelines.operations.submit import enqueue, submit_study
+from pipelines.search.space_evolution import evolve_study, find_current_name
 from pipelines.study.load import load_study
 from pipelines.study.stored import is_unchecked
-from search_spaces.errors import ConflictError
+from pipelines.workspace.home import Home
+from search_spaces.errors import ConflictError, InputError
 from tracking.store.study_queue import StudyQueue
 
 
@@ -68,3 +74,54 @@ def test_conflicts_are_refused(submit, queue):
     queue.set_state("s", "cancelled")
     with pytest.raises(ConflictError, match="was cancelled"):
         submit()
+
+
+WIDE, ABOVE = "low: 1e-4, high: 1.0", "low: 2.0, high: 4.0"
+
+
+def study_over(rates, trials=3, budget=""):
+    words = {"sampler": "random", "pruner": "none", "budget": budget, "keep": 3, "fleet": "off", "selection": ""}
+    return study_of(FILE.replace(WIDE, rates).format(**words, trials=trials))
+
+
+@pytest.fixture
+def searched(store, tmp_path):
+    """A desk with a finished study of three trials, the first of them the best."""
+    desk = Desk(store, Home(tmp_path / "home", str(tmp_path / "home")))
+    desk.run(FakeEngine(scores(0.5, 0.7, 0.9)), study=study_over(WIDE))
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("trials", "budget", "refused"),
+    [
+        (3, "", "budget.trials: no trial of it fits the changed space, and its 3 trials use up a budget of 3"),
+        (2, "", "its 3 trials use up a budget of 2; raise budget.trials to go on in it"),
+        (9, ", time: 1e-9", "budget.time: .* its budget of 1e-09 s is used up; raise budget.time"),
+    ],
+)
+def test_a_space_that_no_trial_fits_needs_a_budget(searched, trials, budget, refused):
+    """A finished study stays as it is where its changed space would end it without a winner."""
+    before = searched.queue.get("it")
+    with pytest.raises(InputError, match=refused):
+        enqueue(study_over(ABOVE, trials, budget), SUMMARY, searched.store, evolve=True)
+    assert searched.queue.get("it") == before
+    assert find_current_name(searched.store.open_optuna_storage(), "it") == "it"
+
+
+def test_a_study_returns_to_a_space_with_all_that_it_found_there(searched):
+    """A study whose space changes twice, there and back, has the winner and the scores of its first space."""
+    enqueue(study_over(ABOVE, trials=4), SUMMARY, searched.store, evolve=True)
+    [*_, away] = searched.run(FakeEngine(scores(0.8)), study=study_over(ABOVE, trials=4))
+    assert (away.state, away.winner, away.value) == ("finished", 3, 0.8)
+    enqueue(study_over(WIDE, trials=4), SUMMARY, searched.store, evolve=True)
+    [*_, back] = searched.run(FakeEngine(scores(0.8)), study=study_over(WIDE, trials=4))
+    assert (back.state, back.winner, back.value) == ("finished", 0, 0.5)
+    assert back.trials == {"complete": 4}
+
+
+def test_a_kill_while_the_space_changes_leaves_the_study_in_its_space(searched):
+    """The record still names the old space: a run of it takes no trial of the generation that was left behind."""
+    evolve_study(searched.store, study_over(ABOVE), json.loads(searched.queue.get("it").document)["space"])
+    [*_, ended] = searched.run(FakeEngine(scores(0.5, 0.7, 0.9, 0.8)), study=study_over(WIDE, trials=4))
+    assert (ended.state, ended.winner, ended.value) == ("finished", 0, 0.5)

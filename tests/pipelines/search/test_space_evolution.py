@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import optuna
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines.api import make_study
-from pipelines.search.space_evolution import evolve_study, find_current_name, read_changes
+from pipelines.search.space_evolution import (
+    evolve_study,
+    find_current_name,
+    is_evolved_for,
+    plan_evolution,
+    read_changes,
+)
 from pipelines.search.trial_summaries import RESULT, find_best, summarize_trials
 from pipelines.study.objective import Objective
 from search_spaces.suggest import suggest
@@ -130,3 +138,79 @@ def test_a_generation_left_half_made_does_not_count(store, begun):
     assert find_current_name(storage, "s") == "s"
     change, study = evolved(store, units={"type": "int", "low": 8, "high": 512})
     assert (study.study_name, change.kept) == ("s~1", 3)
+
+
+def test_a_plan_stores_nothing(store, begun):
+    """What a changed space would leave is known before anything is written."""
+    narrow = study_with({**SPACE, "units": {"type": "int", "low": 8, "high": 40}})
+    planned = plan_evolution(store, narrow, study_with(SPACE).space.to_dict())
+    assert [(trial.number, trial.fits) for trial in planned.summaries] == [(0, True), (1, False), (2, True)]
+    assert find_current_name(store.open_optuna_storage(), "s") == "s"
+
+
+def test_a_generation_of_another_space_is_noticed(store, begun):
+    """A kill can leave a generation that the study's record does not know of."""
+    assert is_evolved_for(store, study_with(SPACE))
+    evolved(store, units={"type": "int", "low": 8, "high": 512})
+    assert not is_evolved_for(store, study_with(SPACE))
+    assert is_evolved_for(store, study_with({**SPACE, "units": {"type": "int", "low": 8, "high": 512}}))
+
+
+class MemoryStore:
+    """A store whose Optuna tables are in memory."""
+
+    def __init__(self):
+        self._storage = optuna.storages.InMemoryStorage()
+
+    def open_optuna_storage(self):
+        return self._storage
+
+
+VARIANTS = (
+    SPACE,
+    {**SPACE, "units": {"type": "int", "low": 40, "high": 512}},
+    {**SPACE, "optimizer": {"choices": ["sgd", "lion"]}},
+    {name: SPACE[name] for name in ("units", "epochs")},
+    {**SPACE, "epochs": 5},
+    {**SPACE, "dropout": {"type": "float", "low": 0.0, "high": 0.5}},
+)
+
+
+def train(store, study, number):
+    """Train one more trial in the study's present space, for a score of its own."""
+    current = optuna.load_study(study_name=find_current_name(store.open_optuna_storage(), "s"), storage=store._storage)
+    current.sampler = optuna.samplers.RandomSampler(seed=number)
+    trial = current.ask()
+    params = suggest(study.space, trial)
+    trial.set_user_attr(RESULT, {"state": "complete", "value": number / 8, "params": params})
+    current.tell(trial, number / 8)
+    return trial.number
+
+
+def list_results(store):
+    current = optuna.load_study(study_name=find_current_name(store.open_optuna_storage(), "s"), storage=store._storage)
+    return [(each.number, each.state, each.values, each.params) for each in current.trials]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, len(VARIANTS) - 1), min_size=1, max_size=5), st.integers(0, len(VARIANTS) - 1))
+def test_what_was_found_in_a_space_is_there_whenever_the_study_returns_to_it(path, aside):
+    """On any way through spaces no trial is lost: each has its score in its own space, and a detour changes nothing."""
+    store, trained = MemoryStore(), {}
+    optuna.create_study(storage=store._storage, study_name="s", direction="maximize")
+    present, optuna_verbosity = path[0], optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for variant in path:
+        if variant != present:
+            evolve_study(store, study_with(VARIANTS[variant]), study_with(VARIANTS[present]).space.to_dict())
+        present = variant
+        number = train(store, study_with(VARIANTS[variant]), len(trained))
+        assert number == len(trained)
+        trained[number] = variant
+        complete = {number: values for number, state, values, _ in list_results(store) if values is not None}
+        assert all(complete[number] == [number / 8] for number, home in trained.items() if home == variant)
+    before = list_results(store)
+    evolve_study(store, study_with(VARIANTS[aside]), study_with(VARIANTS[present]).space.to_dict())
+    evolve_study(store, study_with(VARIANTS[present]), study_with(VARIANTS[aside]).space.to_dict())
+    assert list_results(store) == before
+    optuna.logging.set_verbosity(optuna_verbosity)
