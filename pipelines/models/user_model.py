@@ -7,7 +7,6 @@ error inside it is reported with the user's file and line.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import Task
-from pipelines.spec.code_references import describe_error, load_object, split_reference
+from pipelines.spec.code_errors import describe_error
+from pipelines.spec.code_references import load_object, split_reference
 from search_spaces.errors import InputError, KerastudyError, Problem
 
-# Keras colours parts of its messages for a terminal.
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _ONE_HOT_LOSSES = frozenset(
     {
         *("categoricalcrossentropy", "categoricalfocalcrossentropy", "categoricalgeneralizedcrossentropy"),
@@ -88,12 +86,12 @@ class LoadedUserModel:
         except keras_tuner.errors.FailedTrialError as error:
             raise ModelRefusedError(str(error) or "the model refuses these values") from error
         except keras_tuner.errors.FatalError as error:
-            raise ModelFatalError(_shorten_error(describe_error(error, self.file))) from error
+            raise ModelFatalError(describe_error(error, self.file)) from error
         except Exception as error:
             # By name: its class is in TensorFlow, whose import takes seconds.
             if type(error).__name__ == "ResourceExhaustedError":
                 raise
-            raise ModelCodeError(_shorten_error(describe_error(error, self.file))) from error
+            raise ModelCodeError(describe_error(error, self.file)) from error
 
 
 def load_user_model(reference: str, base: Path) -> LoadedUserModel:
@@ -123,14 +121,6 @@ def encode_targets(model: keras.Model, task: Task, y: Array) -> Array:
     return one_hot
 
 
-def _shorten_error(text: str) -> str:
-    """Return an error's text without Keras's colours and its list of arguments."""
-    message, _, place = text.partition("\n\nArguments received by")
-    # `describe_error` puts the place at the end, behind the arguments.
-    place = place[place.rindex(" (") :] if place.endswith(")") and ".py, line" in place else ""
-    return " ".join(_COLOURS.sub("", message).split())[:500] + place
-
-
 def _convert_to_hypermodel(found: Any, name: str, file: Path) -> keras_tuner.HyperModel:
     if isinstance(found, keras_tuner.HyperModel):
         return found
@@ -141,7 +131,7 @@ def _convert_to_hypermodel(found: Any, name: str, file: Path) -> keras_tuner.Hyp
         try:
             return found()
         except Exception as error:
-            raised = _shorten_error(describe_error(error, file))
+            raised = describe_error(error, file)
             raise InputError(Problem(f"{name}() raises {raised}; {_suggest_instance(name, file)}", "model")) from error
     if isinstance(found, type) or not callable(found):
         kind = found.__name__ if isinstance(found, type) else type(found).__name__

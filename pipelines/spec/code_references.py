@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
-import traceback
 from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from pipelines.spec.code_errors import describe_error
 from search_spaces.errors import InputError, Problem, suggest_choice
 
 OURS = ("kerastudy", "search_spaces", "tracking", "pipelines")
@@ -90,16 +90,6 @@ def split_reference(reference: str, base: Path | None, key: str) -> tuple[Path, 
         beside = [file.name for file in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise InputError(Problem(f"there is no file {written}; {suggest_choice(path.name, beside)}", key))
     return path, name
-
-
-def describe_error(error: BaseException, path: Path) -> str:
-    """Return `ValueError: message (loader.py, line 12)` for an error raised by the code in `path`."""
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg} ({path.name}, line {error.lineno})"
-    # The innermost frame in the user's file: those below it are in libraries.
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{message} ({path.name}, line {lines[-1]})" if lines else message
 
 
 def _load_module(path: Path, reference: str, key: str) -> ModuleType:
