@@ -16,7 +16,7 @@ from pipelines.data.raw import RawData
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.spec.data_spec import DataSpec
 
-FORMAT = 2
+FORMAT = 3
 """Version of a prepared folder's files: a folder of another version is prepared again."""
 
 
@@ -37,7 +37,9 @@ def calculate_fingerprint(
             digest.update(file.read_bytes())
     if raw is not None:
         # A loader may read anything: only its rows show whether they changed.
-        update_digest(digest, raw.table, raw.array, raw.labels)
+        update_digest(digest, raw.table, raw.array, raw.labels, raw.weights)
+        if raw.examples is not None:
+            raw.examples.update_digest(digest)
     return digest.hexdigest()
 
 

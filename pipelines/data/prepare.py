@@ -17,31 +17,29 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.columns import Column, read_columns
-from pipelines.data.encoding import Plan, describe_encodings, mark_missing, note_identifiers, plan_table
+from pipelines.data.columns import read_columns
+from pipelines.data.content import Content, ExampleContent, PreprocessedContent, gather_columns
+from pipelines.data.encoding import mark_missing, note_identifiers, plan_table
+from pipelines.data.examples import Examples
 from pipelines.data.fingerprint import FORMAT, calculate_fingerprint, read_fingerprint, update_digest
 from pipelines.data.model_inputs import write_model_inputs
-from pipelines.data.prepared import DataSummary, Features, InputKind, RawColumn, Task
+from pipelines.data.prepared import DataSummary, InputKind, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import PARTS, RawData
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.data.sources import load
 from pipelines.data.splits import Split, divide_again, split_rows
-from pipelines.data.targets import Labels, read_labels, split_target
+from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target, split_weight
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 from tracking.testing.failpoints import hit
-
-if TYPE_CHECKING:
-    import keras
 
 
 def prepare(
@@ -73,21 +71,22 @@ def prepare(
     if read_fingerprint(folder) == fingerprint:
         return load_summary(folder)
     raw = raw or load(spec, base, prefers)
-    table, targets = split_target(raw, spec)
-    labels = read_labels(targets, raw, spec)
-    declared = split_rows(raw, labels, spec)
-    split = declared if folds_again is None else divide_again(declared, labels, spec, folds_again)
-    content = _read_content(table, raw, spec, split, prefers)
+    rows = _read_rows(raw, spec)
+    declared = split_rows(raw, rows.labels, spec)
+    split = declared if folds_again is None else divide_again(declared, rows.labels, spec, folds_again)
+    content = _read_content(rows, raw, spec, split, prefers)
     # Beside the folder, since a rename works within one file system only.
     aside = folder.with_name(folder.name + ".partial")
-    _write_rows(aside, raw, content, labels, split)
-    summary = _make_summary(spec, content, labels, split)
+    _write_rows(aside, raw, content, rows, split)
+    summary = _make_summary(spec, content, rows, split)
     write_model_inputs(
         aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]), spec.missing_values
     )
-    text = json.dumps({"format": FORMAT, "fingerprint": fingerprint, **dataclasses.asdict(summary)}, indent=2)
+    given = None if summary.given is None else summary.given.to_json()
+    described = {**dataclasses.asdict(dataclasses.replace(summary, given=None)), "given": given}
+    text = json.dumps({"format": FORMAT, "fingerprint": fingerprint, **described}, indent=2)
     (aside / "summary.json").write_text(text, encoding="utf-8")
-    if expected is not None and expected != _calculate_digest(content, labels, declared):
+    if expected is not None and expected != _calculate_digest(content, rows, declared):
         shutil.rmtree(aside)
         message = "the data has changed since the study began; give this study another name, or choose another --home"
         raise InputError(Problem(message, "data.source"))
@@ -96,59 +95,63 @@ def prepare(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Content:
-    """The features of all rows: columns with their plan, or one array with its output."""
+class _Rows:
+    """All rows with their targets read: a table's feature columns (None for arrays), labels and weights."""
 
-    columns: tuple[Column, ...] = ()
-    plan: Plan | None = None
-    array: Array | None = None
-    output: InputKind = "dense"
-    marked: tuple[bool, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def raw(self) -> tuple[RawColumn, ...]:
-        if self.array is None:
-            return tuple(column.raw for column in self.columns)
-        flat = self.array.ndim == 2
-        return (
-            RawColumn("features" if flat else "image", "array" if flat else "image", self.array.shape[1:], "float32"),
-        )
-
-    def select_original_rows(self, numbers: Array) -> dict[str, Array]:
-        """Return the raw inputs of some rows before they are rounded to the model's float32."""
-        if self.array is not None:
-            return {self.raw[0].name: self.array[numbers]}
-        return {column.input: column.values[numbers] for column in self.columns}
-
-    def select_rows(self, numbers: Array) -> dict[str, Array]:
-        """Return the raw inputs of some rows."""
-        if self.array is not None:
-            return {self.raw[0].name: self.array[numbers]}
-        kinds = {column.input: object if column.kind == "string" else np.float32 for column in self.columns}
-        return {column.input: column.values[numbers].astype(kinds[column.input]) for column in self.columns}
+    table: pd.DataFrame | None
+    labels: Labels
+    weights: Array | None
 
 
-def _read_content(
-    table: pd.DataFrame | None, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind
-) -> _Content:
+def _read_rows(raw: RawData, spec: DataSpec) -> _Rows:
+    if raw.examples is not None:
+        for key in ("target", "weight"):
+            if getattr(spec, key) is not None:
+                message = "this source has no columns: a model of yours gets what the loader gives; remove this key"
+                raise InputError(Problem(message, f"data.{key}"))
+        return _Rows(None, read_example_labels(raw.examples, spec), None)
+    features, targets = split_target(raw, spec)
+    table, weights = split_weight(features, raw, spec)
+    return _Rows(table, read_labels(targets, raw, spec), weights)
+
+
+def _read_content(rows: _Rows, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind) -> Content:
+    is_unchanged = prefers == "any" and spec.preprocess != "dense"
+    if spec.preprocess == "none" and prefers != "any":
+        message = "a shipped family needs preprocessed data; remove this key, or write a model of yours"
+        raise InputError(Problem(message, "data.preprocess"))
     training = [split.select_rows("train", fold) for fold in range(split.folds)]
-    if table is not None:
-        if prefers == "image":
-            message = f"the model takes images, but {spec.source} is a table; use model: mlp"
-            raise InputError(Problem(message, "data.source"))
-        features = table.drop(columns=[spec.split.column]) if spec.split.column is not None else table
-        columns, notes = read_columns(features, raw, spec)
-        plan = plan_table(columns, training, spec)
-        return _Content(tuple(columns), plan, notes=(*notes, *note_identifiers(plan, columns)))
-    if raw.array is None:
-        raise InputError(Problem("the source gives no features", "data.source"))
+    if rows.table is not None:
+        return _read_table(rows, raw, spec, training, prefers)
     for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
         raise InputError(Problem("this source has no columns; remove this key", key))
+    if raw.examples is not None:
+        return ExampleContent(raw.examples)
+    if raw.array is None:
+        raise InputError(Problem("the source gives no features", "data.source"))
+    if is_unchanged:
+        return ExampleContent(Examples(raw.array, rows.labels.y, rows.weights))
     array = _convert_to_images(_convert_to_float32(raw.array), raw, prefers)
     marked = mark_missing(array, training).tolist() if array.ndim == 2 else []
     form = prefers if prefers != "any" else "dense" if array.ndim == 2 else "image"
-    return _Content(array=array, output=form, marked=tuple(marked))
+    return PreprocessedContent(array=array, output=form, marked=tuple(marked))
+
+
+def _read_table(
+    rows: _Rows, raw: RawData, spec: DataSpec, training: Sequence[Array], prefers: InputKind
+) -> ExampleContent | PreprocessedContent:
+    table = rows.table
+    assert table is not None
+    if prefers == "image":
+        message = f"the model takes images, but {spec.source} is a table; use model: mlp"
+        raise InputError(Problem(message, "data.source"))
+    features = table.drop(columns=[spec.split.column]) if spec.split.column is not None else table
+    columns, notes = read_columns(features, raw, spec)
+    if spec.preprocess == "none":
+        examples = Examples(gather_columns(columns), rows.labels.y, rows.weights)
+        return ExampleContent(examples, tuple(columns), tuple(notes))
+    plan = plan_table(columns, training, spec)
+    return PreprocessedContent(tuple(columns), plan, notes=(*notes, *note_identifiers(plan, columns)))
 
 
 def _convert_to_float32(array: Array) -> Array:
@@ -177,58 +180,13 @@ def _convert_to_images(array: Array, raw: RawData, prefers: InputKind) -> Array:
     return array[..., None] if array.ndim == 3 else array
 
 
-def _write_rows(folder: Path, raw: RawData, content: _Content, labels: Labels, split: Split) -> None:
+def _write_rows(folder: Path, raw: RawData, content: Content, rows: _Rows, split: Split) -> None:
     # Files of an interrupted preparation may be there.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for fold in range(split.folds):
-        _write_fold(folder / f"fold-{fold}", content, labels, split, fold)
+        content.write_fold(folder / f"fold-{fold}", rows.labels, rows.weights, split, fold)
     _write_split(folder / "split.csv", raw, split)
-
-
-def _write_fold(folder: Path, content: _Content, labels: Labels, split: Split, fold: int) -> None:
-    from pipelines.data import preprocessing  # loads TensorFlow, which a finished folder is read without
-
-    folder.mkdir()
-    training = split.select_rows("train", fold)
-    if content.array is not None:
-        model = preprocessing.build_array(content.raw[0].name, content.array, training, content.output, content.marked)
-    elif content.plan is not None:
-        model = preprocessing.build_table(content.plan, content.columns, training)
-    model.save(folder / "preprocessing.keras")
-    for part in PARTS:
-        rows = split.select_rows(part, fold)
-        np.save(folder / f"{part}.y.npy", labels.y[rows])
-        raw = content.select_rows(rows)
-        _write_features(folder, part, model, raw, len(rows))
-        if part != "train":
-            _write_raw(folder, part, raw, content)
-
-
-def _write_features(folder: Path, part: str, model: keras.Model, raw: Mapping[str, Array], rows: int) -> None:
-    from pipelines.data import preprocessing
-
-    arrays = {
-        name: np.lib.format.open_memmap(
-            folder / f"{part}.{name}.npy", mode="w+", dtype=output.dtype, shape=(rows, *output.shape[1:])
-        )
-        for name, output in model.output.items()
-    }
-
-    def write(start: int, name: str, values: Array) -> None:
-        # Chunk by chunk into the file: an encoded table may be larger than memory.
-        arrays[name][start : start + len(values)] = values
-
-    preprocessing.apply(model, raw, write)
-    for array in arrays.values():
-        array.flush()
-
-
-def _write_raw(folder: Path, part: str, raw: Mapping[str, Array], content: _Content) -> None:
-    if content.array is not None:
-        np.save(folder / f"{part}.raw.npy", next(iter(raw.values())))
-    else:
-        pd.DataFrame(dict(raw)).to_parquet(folder / f"{part}.raw.parquet", index=False)
 
 
 def _replace_folder(folder: Path, aside: Path) -> None:
@@ -254,27 +212,26 @@ def _write_split(path: Path, raw: RawData, split: Split) -> None:
     table.to_csv(path, index=False)
 
 
-def _calculate_digest(content: _Content, labels: Labels, split: Split) -> str:
+def _calculate_digest(content: Content, rows: _Rows, split: Split) -> str:
     digest = hashlib.sha256()
+    content.update_digest(digest)
     # Fixed types: NumPy's text is as wide as the longest word, and its integers depend on the platform.
-    update_digest(digest, content.array, labels.y, split.part.astype("<U10"), split.fold.astype(np.int64))
-    update_digest(digest, pd.DataFrame({column.input: column.values for column in content.columns}))
+    update_digest(digest, rows.labels.y, rows.weights, split.part.astype("<U10"), split.fold.astype(np.int64))
     return digest.hexdigest()
 
 
-def _make_summary(spec: DataSpec, content: _Content, labels: Labels, split: Split) -> DataSummary:
+def _make_summary(spec: DataSpec, content: Content, rows: _Rows, split: Split) -> DataSummary:
     return DataSummary(
         source=spec.source,
-        task=_describe_task(labels, split, spec),
-        features=_describe_features(content),
+        task=_describe_task(rows.labels, split, spec),
+        features=content.features,
         raw=content.raw,
         rows={part: len(split.select_rows(part)) for part in PARTS},
         folds=split.folds,
-        digest=_calculate_digest(content, labels, split),
-        encodings=describe_encodings(content.plan, content.columns)
-        if content.plan
-        else {content.raw[0].name: "standardised"},
+        digest=_calculate_digest(content, rows, split),
+        encodings=content.encodings,
         notes=(*content.notes, *split.notes),
+        given=content.form,
     )
 
 
@@ -285,6 +242,8 @@ def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
         # `minlength`: a class may have no row among these.
         counts = np.bincount(y, minlength=len(labels.classes))
         return Task(labels.kind, labels.targets, labels.classes, class_counts=tuple(int(count) for count in counts))
+    if labels.kind == "custom":
+        return Task("custom", labels.targets)
     width = y.shape[1]
     if not spec.scale_target:
         return Task(labels.kind, labels.targets, target_mean=(0.0,) * width, target_scale=(1.0,) * width)
@@ -292,15 +251,3 @@ def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
     # A target may be constant in the training rows, and not in all rows.
     scale = np.where(scale > 0, scale, 1.0)
     return Task(labels.kind, labels.targets, target_mean=tuple(mean.tolist()), target_scale=tuple(scale.tolist()))
-
-
-def _describe_features(content: _Content) -> Features:
-    if content.plan is not None:
-        codes = tuple((content.columns[string.column].input, string.codes) for string in content.plan.coded)
-        return Features(dense=content.plan.dense, codes=codes)
-    if content.array is None:
-        return Features()
-    shape = content.array.shape[1:]
-    if content.output == "image":
-        return Features(image=(shape[0], shape[1], shape[2]))
-    return Features(dense=int(np.prod(shape)) + sum(content.marked))

@@ -1,11 +1,13 @@
 """Prepared data of a study: its description as plain values, and arrays on disk.
 
-A worker process prepares the data once per study; trials map the arrays into memory. Features have two forms, and the
-description lists those that are present:
+A worker process prepares the data once per study; trials map the arrays into memory. Preprocessed features have two
+forms, and the description lists those that are present:
 
 * a table or plain arrays: `dense` float32 [row, width], and `codes` int32 [row, column] for the columns that are
   embedded (the embedding is trained, so it belongs to the model and not to the preprocessing);
 * images: `image` float32 [row, height, width, channel].
+
+A user model may take its examples as they were given, of any form: then `DataSummary.given` describes it.
 """
 
 from __future__ import annotations
@@ -14,11 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
+from pipelines.data.example_form import ExampleForm
 
-from pipelines.data.array_types import Array
-
-TaskKind = Literal["binary", "multiclass", "regression", "multi_output_regression"]
+TaskKind = Literal["binary", "multiclass", "regression", "multi_output_regression", "custom"]
+"""Kind of prediction; `custom` where targets go to a user model as they were given."""
 InputKind = Literal["dense", "image", "any"]
 """Form of features that a model takes; "any" leaves the data in its form."""
 
@@ -29,7 +30,8 @@ class Task:
 
     Attributes:
         kind: binary and multiclass targets are int32 [row] class indexes; regression float32 [row, output].
-        classes: class names in index order; empty for regression.
+        classes: class names in index order; empty for regression. With `custom` the distinct values of the target where
+            these are few.
         targets: names of the target columns.
         target_mean: mean of the training rows per output, to scale back by; all 0 where the target is not scaled.
         target_scale: standard deviation likewise; all 1 where the target is not scaled.
@@ -45,7 +47,12 @@ class Task:
 
     @property
     def outputs(self) -> int:
-        """Width of the model's output: 1 for binary, the number of classes or of target columns otherwise."""
+        """Width of the model's output: 1 for binary, the number of classes or of target columns otherwise.
+
+        0 for a custom task, where the user model decides it.
+        """
+        if self.kind == "custom":
+            return 0
         if self.kind == "binary":
             return 1
         return len(self.classes) if self.kind == "multiclass" else len(self.targets)
@@ -97,6 +104,7 @@ class DataSummary:
         digest: SHA-256 over the raw values and the split, hex.
         encodings: per raw column a description of its encoding.
         notes: choices made for the user, such as a column left out.
+        given: form of examples that go to a user model unchanged; None for preprocessed data.
     """
 
     source: str
@@ -108,16 +116,4 @@ class DataSummary:
     digest: str
     encodings: Mapping[str, str]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Part:
-    """The rows of one part: `x` by input name, `y` in the form of `Task.kind`."""
-
-    x: Mapping[str, Array]
-    y: Array
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return int(np.shape(self.y)[0])
+    given: ExampleForm | None = None

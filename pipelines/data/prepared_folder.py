@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.prepared import DataSummary, Features, Part, RawColumn, Task
-from pipelines.data.raw import PartName
+from pipelines.data.example_form import ExampleForm
+from pipelines.data.examples import Examples, load_examples
+from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
+from pipelines.data.structures import flatten
 
 if TYPE_CHECKING:
     import keras
+
+    from pipelines.data.raw import PartName
 
 
 def load_summary(folder: Path) -> DataSummary:
@@ -35,24 +39,43 @@ def load_summary(folder: Path) -> DataSummary:
         digest=read["digest"],
         encodings=read["encodings"],
         notes=tuple(read["notes"]),
+        given=None if read["given"] is None else ExampleForm.from_json(read["given"]),
     )
 
 
-def load_part(folder: Path, part: PartName, fold: int = 0) -> Part:
-    """Return the arrays of one part, mapped into memory and read-only."""
+def load_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
+    """Return one part of preprocessed data: x by input name, y in the form of `Task.kind`; mapped into memory."""
     below = folder / f"fold-{fold}"
     names = [file.name.removeprefix(f"{part}.").removesuffix(".npy") for file in sorted(below.glob(f"{part}.*.npy"))]
     # Mapped into memory: all workers share the pages of one file.
-    x = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in names if name not in ("y", "raw")}
-    return Part(x=x, y=np.load(below / f"{part}.y.npy", mmap_mode="r"))
+    arrays = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in names if name != "raw"}
+    y, weights = arrays.pop("y"), arrays.pop("sample_weight", None)
+    return Examples(x=arrays, y=y, sample_weight=weights)
+
+
+def load_examples_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
+    """Return the examples of one part, as a user model takes them.
+
+    x and y are as they were given; of preprocessed data x is one array, or a dict of several.
+    """
+    form = load_summary(folder).given
+    if form is not None:
+        return load_examples(folder / f"fold-{fold}" / part, form)
+    prepared = load_part(folder, part, fold)
+    x = next(iter(prepared.x.values())) if len(prepared.x) == 1 else dict(prepared.x)
+    return Examples(x, prepared.y, prepared.sample_weight)
 
 
 def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -> dict[str, Array]:
     """Return the raw inputs of one part for the exported model, in the row order of `load_part`.
 
     Numbers are float32; strings are Python strings in an object array, to be passed through `tf.constant`.
+    Examples that were given keep their types.
     """
     below = folder / f"fold-{fold}"
+    if load_summary(folder).given is not None:
+        leaves = flatten(load_examples_part(folder, part, fold).x)
+        return {column.name: leaf for column, leaf in zip(load_summary(folder).raw, leaves, strict=True)}
     if (below / f"{part}.raw.npy").exists():
         name = load_summary(folder).raw[0].name
         return {name: np.load(below / f"{part}.raw.npy", mmap_mode="r").astype(np.float32)}

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
+from pipelines.data.examples import Examples, concatenate_examples
 from search_spaces.errors import InputError, Problem
 
 PartName = Literal["train", "validation", "test"]
@@ -41,13 +42,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class RawData:
-    """All rows of a study: a table, or one array of features with labels beside it.
+    """All rows of a study: a table, one array of features with labels beside it, or examples of any form.
 
     Attributes:
         origins: sources of the rows, in row order.
         table: the columns; the target is among them where `labels` is None.
         array: features [row, ...] of a source that has no columns.
         labels: one column per target.
+        weights: the weight of each row in loss and metrics, float64 [row]; None where all rows weigh alike.
+        examples: x, y and weights as a loader gave them; then there is neither table nor array.
         text: the table's cells are text as written, whose types are still to be inferred.
         class_names: names of the classes 0, 1, ... if the source has them.
     """
@@ -56,6 +59,8 @@ class RawData:
     table: pd.DataFrame | None = None
     array: Array | None = None
     labels: pd.DataFrame | None = None
+    weights: Array | None = None
+    examples: Examples | None = None
     text: bool = False
     class_names: tuple[str, ...] = ()
 
@@ -101,6 +106,10 @@ def combine(parts: Sequence[RawData]) -> RawData:
         table=_stack_tables([part.table for part in parts]),
         array=None if first.array is None else np.concatenate([p.array for p in parts if p.array is not None]),
         labels=_stack_tables([part.labels for part in parts]),
+        weights=None if first.weights is None else np.concatenate([p.weights for p in parts if p.weights is not None]),
+        examples=None
+        if first.examples is None
+        else concatenate_examples([part.examples for part in parts if part.examples is not None]),
         text=first.text,
         class_names=first.class_names,
     )
@@ -122,16 +131,23 @@ def _check_alike(first: RawData, other: RawData) -> None:
     if first.array is not None and other.array is not None and first.array.shape[1:] != other.array.shape[1:]:
         message = f"rows of {name} have shape {other.array.shape[1:]}, expected {first.array.shape[1:]}"
         raise InputError(Problem(message, key))
+    if first.examples is not None and other.examples is not None:
+        ours, theirs = first.examples.describe(), other.examples.describe()
+        # Parts may come in batches of different sizes.
+        if (ours.x, ours.y, ours.sample_weight) != (theirs.x, theirs.y, theirs.sample_weight):
+            message = f"{name} holds {theirs.describe()}, but {first.origins[0].name} {ours.describe()}"
+            raise InputError(Problem(f"{message}; expected the same", key))
     if first.class_names != other.class_names:
         message = f"classes of {name} are {list(other.class_names)}, expected {list(first.class_names)}"
         raise InputError(Problem(message, key))
 
 
 def _describe_kind(part: RawData) -> str:
+    weights = "" if part.weights is None else " and weights"
     if part.table is None:
-        return "arrays"
+        return f"arrays{weights}"
     cells = "CSV text" if part.text else "a table of typed columns"
-    return cells if part.labels is None else f"{cells} with labels beside it"
+    return f"{cells}{weights}" if part.labels is None else f"{cells} with labels{weights} beside it"
 
 
 def _stack_tables(tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:

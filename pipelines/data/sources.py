@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.arrays import call_loader, read_npz
+from pipelines.data.arrays import call_loader, flatten_examples, read_npz
 from pipelines.data.builtin_datasets import load_keras, load_sklearn
 from pipelines.data.images import read_images
 from pipelines.data.prepared import InputKind
@@ -25,7 +25,7 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
     Args:
         spec: the study file's `data`.
         base: folder that paths are relative to.
-        prefers: form of features that the model family takes, if a source has several forms.
+        prefers: form of features that the model family takes, if a source has several forms; "any" for a user model.
 
     Raises:
         InputError: if a source is missing or cannot be used; `Problem.path` names the key.
@@ -45,6 +45,8 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
             raise InputError(Problem(message, source.key))
         parts.append(_load_source(source, prefers))
     raw = combine(parts)
+    if raw.examples is not None and (prefers != "any" or spec.preprocess == "dense"):
+        raw = flatten_examples(raw)
     _check_division(raw, spec)
     return raw
 

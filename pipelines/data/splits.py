@@ -195,7 +195,8 @@ def _check_parts(split: Split, labels: Labels) -> None:
     for part in ("train", "validation"):
         if not len(split.select_rows(part)):
             raise InputError(Problem(f"there are no {part} rows", "data.split"))
-    if not labels.classes:
+    # A user model gets the targets as they were given, and may know classes that no training row has.
+    if not labels.classes or labels.kind == "custom":
         return
     for fold in range(split.folds):
         counts = np.bincount(labels.y[split.select_rows("train", fold)], minlength=len(labels.classes))

@@ -22,8 +22,10 @@ import pandas as pd
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns import clean_text, mark_missing_words
+from pipelines.data.examples import Examples
 from pipelines.data.prepared import TaskKind
 from pipelines.data.raw import RawData
+from pipelines.data.structures import flatten, name_leaves
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
 
@@ -46,6 +48,41 @@ class Labels:
     targets: tuple[str, ...]
     classes: tuple[str, ...]
     y: Array
+
+
+def read_example_labels(examples: Examples, spec: DataSpec) -> Labels:
+    """Return the labels that examples are split by; the model gets its targets unchanged.
+
+    One target of few distinct whole numbers, Booleans or words has classes, and so have one-hot rows.
+    """
+    leaves = flatten(examples.y) if examples.y is not None else []
+    names = tuple(name_leaves(examples.y, "y")) if leaves else ()
+    single = leaves[0] if len(leaves) == 1 and isinstance(leaves[0], np.ndarray) else None
+    if single is not None and (found := _find_classes(single)) is not None:
+        return Labels("custom", names, *found)
+    if spec.task not in ("auto", "regression", "multi_output_regression"):
+        message = f"{spec.task} needs a target of few distinct values, got {examples.describe().describe()}"
+        raise InputError(Problem(message, "data.task"))
+    return Labels("custom", names, (), np.zeros((examples.rows, 1), dtype=np.float32))
+
+
+def _find_classes(values: Array) -> tuple[tuple[str, ...], Array] | None:
+    """Return the distinct values of a target as text, and each row's index among them; None where it has no classes."""
+    if values.ndim == 2 and values.shape[1] > 1:
+        rows = values.astype(np.float64) if values.dtype.kind in "biuf" else None
+        if rows is None or not np.isin(rows, (0, 1)).all() or not (rows.sum(axis=1) == 1).all():
+            return None
+        return tuple(str(index) for index in range(values.shape[1])), rows.argmax(axis=1).astype(np.int32)
+    if values.ndim > 2:
+        return None
+    flat = values.reshape(-1)
+    if flat.dtype.kind == "f" and not np.equal(np.mod(flat, 1), 0).all():
+        return None
+    distinct, index = np.unique(flat.astype(str) if flat.dtype.kind == "O" else flat, return_inverse=True)
+    if len(distinct) > MOST_CLASS_NUMBERS or len(distinct) * ROWS_A_CLASS_NUMBER > len(flat) or len(distinct) < 2:
+        return None
+    words = (str(int(value)) if flat.dtype.kind in "biuf" else str(value) for value in distinct)
+    return tuple(words), index.astype(np.int32)
 
 
 def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.DataFrame]:
@@ -71,6 +108,33 @@ def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.
     if len(set(wanted)) < len(wanted):
         raise InputError(Problem("a target column is named twice", "data.target"))
     return raw.table.drop(columns=wanted), raw.table[wanted]
+
+
+def split_weight(table: pd.DataFrame | None, raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, Array | None]:
+    """Return the feature columns without the weight column, and each row's weight, float32 [row] or None.
+
+    Raises:
+        InputError: if the column is not there, or a weight is no number of at least 0.
+    """
+    weights = raw.weights
+    if spec.weight is not None:
+        if table is None or spec.weight not in table.columns:
+            columns = [] if table is None else [str(name) for name in table.columns]
+            hint = suggest_choice(spec.weight, columns) if columns else "a loader returns (x, y, sample_weight)"
+            raise InputError(Problem(f'there is no column "{spec.weight}"; {hint}', "data.weight"))
+        if weights is not None:
+            raise InputError(Problem("the loader gives sample_weight already; remove this key", "data.weight"))
+        weights = pd.to_numeric(table[spec.weight], errors="coerce").to_numpy(dtype=np.float64)
+        table = table.drop(columns=[spec.weight])
+    if weights is None:
+        return table, None
+    key = "data.weight" if spec.weight is not None else raw.origins[0].key
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(bad):
+        raise InputError(Problem(f"expected weights of at least 0, got none at {raw.format_places(bad)}", key))
+    if not weights.any():
+        raise InputError(Problem("every weight is 0; there is nothing to learn", key))
+    return table, weights.astype(np.float32)
 
 
 def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:

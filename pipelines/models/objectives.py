@@ -208,7 +208,7 @@ def find_user_model_problems(training: TrainingSpec, objective: ObjectiveSpec | 
 
 
 def calculate_class_weights(task: Task, training: TrainingSpec) -> dict[int, float] | None:
-    """Return the weight of each class by its index, for `fit`; None if all rows have the same weight.
+    """Return the weight of each class by its label, for `fit`; None if all rows have the same weight.
 
     `balanced` is rows / (classes x rows of the class), like scikit-learn's `compute_class_weight`. A class
     that is not named has weight 1.
@@ -221,26 +221,39 @@ def calculate_class_weights(task: Task, training: TrainingSpec) -> dict[int, flo
     if declared is None:
         return None
     if not task.classes:
-        raise InputError(Problem(f"a {task.kind} task has no classes to weigh", "training.class_weight"))
+        what = "a target of this form" if task.kind == "custom" else f"a {task.kind} task"
+        raise InputError(Problem(f"{what} has no classes to weigh", "training.class_weight"))
     if training.loss in WHOLE_BATCH_LOSSES:
         message = f"{training.loss} is one number for a whole batch and cannot weigh classes; remove one of the two"
         raise InputError(Problem(message, "training.class_weight"))
+    labels = _list_labels(task)
     if declared == "balanced":
         rows, classes = sum(task.class_counts), len(task.classes)
         # A class may have no training row in a fold of few rows.
-        return {index: rows / (classes * max(count, 1)) for index, count in enumerate(task.class_counts)}
+        return {label: rows / (classes * max(count, 1)) for label, count in zip(labels, task.class_counts, strict=True)}
     problems = [
         Problem(f'"{name}" is no class of the target; {suggest_choice(name, task.classes)}', "training.class_weight")
         for name in declared
         if name not in task.classes
     ]
-    weights = {index: declared.get(name, 1.0) for index, name in enumerate(task.classes)}
+    weights = {label: declared.get(name, 1.0) for label, name in zip(labels, task.classes, strict=True)}
     # Weights of 0 alone would give a loss of 0 from the first step on.
     if not problems and not any(weights.values()):
         problems = [Problem("expected at least one class with a weight above 0", "training.class_weight")]
     if problems:
         raise InputError(problems)
     return weights
+
+
+def _list_labels(task: Task) -> list[int]:
+    """Return the label of each class: its index, or the value that a user model's targets were given with."""
+    if task.kind != "custom":
+        return list(range(len(task.classes)))
+    try:
+        return [int(name) for name in task.classes]
+    except ValueError:
+        message = "targets that are words go to a model of yours as they are; give numbers, or weigh rows"
+        raise InputError(Problem(message, "training.class_weight")) from None
 
 
 def _explain_mismatch(what: str, name: str, kind: TaskKind, by_task: Mapping[TaskKind, tuple[str, ...]]) -> str:

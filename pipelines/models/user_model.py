@@ -113,9 +113,12 @@ def make_model_input(x: Mapping[str, Array]) -> Any:
     return next(iter(x.values())) if len(x) == 1 else dict(x)
 
 
-def encode_targets(model: keras.Model, task: Task, y: Array) -> Array:
-    """Return the targets for the model's loss: one column per class for a categorical loss, else unchanged."""
-    if not task.classes or not _needs_one_hot(getattr(model, "loss", None)):
+def encode_targets(model: keras.Model, task: Task, y: Any) -> Any:
+    """Return the targets for the model's loss: class indexes as one column per class for a categorical loss.
+
+    Targets that were given with the data are returned unchanged.
+    """
+    if task.kind == "custom" or not task.classes or not _needs_one_hot(getattr(model, "loss", None)):
         return y
     one_hot: Array = np.eye(len(task.classes), dtype=np.float32)[np.asarray(y)]
     return one_hot

@@ -61,8 +61,18 @@ class DataSpec(Section):
         description="A .csv, .parquet or .npz file, an image folder (one sub-folder a class), `sklearn:<name>`, "
         "`keras:<name>`, or `loader.py:function`. Paths are relative to the study file.",
     )
+    preprocess: Literal["auto", "none", "dense"] = Field(
+        "auto",
+        description="What a model of yours gets. `none`: the data as it is, a table as a dict of its columns. `dense`: "
+        "one standardised array. `auto`: a table as `dense`, all else as `none`. Shipped families need `auto` or `dense`.",
+    )
     target: str | list[str] | None = Field(
         None, description="Target column or columns of a table; several give multi-output regression."
+    )
+    weight: str | None = Field(
+        None,
+        description="Column of a table with each row's weight in the loss and in weighted metrics. A loader returns "
+        "(x, y, sample_weight) instead.",
     )
     validation_source: str | None = Field(None, description="A separate file that holds the validation rows.")
     test_source: str | None = Field(None, description="A separate file that holds the test rows.")

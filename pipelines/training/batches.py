@@ -12,16 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.data.array_types import Array
-from pipelines.data.prepared import Part
+from pipelines.data.examples import Examples
 
 
 @dataclass(frozen=True)
 class Rows:
     """Rows of a training."""
 
-    train: Part
-    validation: Part
+    train: Examples
+    validation: Examples
     class_weight: Mapping[int, float] | None
+
+    def take(self, most: int) -> Rows:
+        """Return the first rows of both parts."""
+        return Rows(self.train.take(slice(most)), self.validation.take(slice(most)), self.class_weight)
 
 
 def shuffle_rows(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
@@ -30,21 +34,27 @@ def shuffle_rows(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
     return np.random.default_rng([seed, epoch]).permutation(rows).astype(np.int32)
 
 
-def compute_row_weights(rows: Rows) -> npt.NDArray[np.float32] | None:
-    """Return each training row's weight [row] by its class; None where all rows weigh alike."""
+def compute_row_weights(rows: Rows) -> Any:
+    """Return each training row's weight, float32 [row]: its own times its class's; None where all rows weigh alike.
+
+    Weights that a user model's data has for each of its outputs are returned as they are, where classes weigh alike.
+    """
+    given = rows.train.sample_weight
     if rows.class_weight is None:
-        return None
-    table: npt.NDArray[np.float32] = np.ones(max(rows.class_weight) + 1, np.float32)
-    for index, weight in rows.class_weight.items():
-        table[index] = weight
-    weights: npt.NDArray[np.float32] = table[np.asarray(rows.train.y).reshape(-1)]
-    return weights
+        return given
+    y = np.asarray(rows.train.y)
+    # One-hot rows name their class by its place.
+    labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
+    distinct, index = np.unique(labels, return_inverse=True)
+    by_class = np.array([rows.class_weight.get(int(label), 1.0) for label in distinct], np.float32)
+    weights: npt.NDArray[np.float32] = by_class[index]
+    return weights if given is None else weights * np.asarray(given, np.float32).reshape(-1)
 
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
     """The training rows, batch by batch, for `Model.fit`."""
 
-    def __init__(self, part: Part, weights: Array | None, batch_size: int, seed: int) -> None:
+    def __init__(self, part: Examples, weights: Array | None, batch_size: int, seed: int) -> None:
         super().__init__()
         self._part = part
         self._weights = weights

@@ -43,12 +43,17 @@ def train_with_fit(
         initial_epoch=done,
         epochs=schedule.epochs,
         shuffle=False,  # the batches are shuffled already; Keras would change their order once more
-        validation_data=(dict(rows.validation.x), rows.validation.y),
+        validation_data=_make_validation(rows),
         validation_batch_size=max(schedule.batch_size, VALIDATION_BATCH),
         callbacks=[_EpochCallback(monitor, listener, batches, checkpoints)],
         verbose=0,
     )
     return finish_training(model, monitor)
+
+
+def _make_validation(rows: Rows) -> tuple[Any, ...]:
+    x, y, weights = dict(rows.validation.x), rows.validation.y, rows.validation.sample_weight
+    return (x, y) if weights is None else (x, y, weights)
 
 
 def finish_training(model: keras.Model, monitor: EpochMonitor) -> FitResult:

@@ -8,7 +8,7 @@ each batch from Python. Here the rows are tensors already and a graph goes over 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines.data.prepared import Part
+from pipelines.data.examples import Examples
+from pipelines.data.leaves import count_rows
+from pipelines.data.model_tensors import can_gather, make_tensors, measure_bytes
+from pipelines.data.structures import flatten, map_leaves
 from pipelines.training.batches import Rows, compute_row_weights, shuffle_rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
@@ -26,9 +29,6 @@ from pipelines.training.messages import MOST_BYTES
 from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
 
-AdaptInputs = Callable[[Mapping[str, Any]], Any]
-"""Converts a batch's inputs by name to the form that a model takes."""
-
 _CALL_S = 0.5  # seconds; a call that takes less is followed by one of twice the steps
 # A model that overrides one of these trains in another way than this trainer.
 _OF_KERAS = ("fit", "train_step", "test_step", "make_train_function", "make_test_function")
@@ -37,8 +37,9 @@ _OF_KERAS = ("fit", "train_step", "test_step", "make_train_function", "make_test
 def can_train_in_graph(model: keras.Model, rows: Rows) -> bool:
     """Return whether the model trains by Keras's steps, and its rows fit in memory."""
     is_stock = all(getattr(type(model), name) is getattr(keras.Model, name) for name in _OF_KERAS)
-    size = sum(values.nbytes for part in (rows.train, rows.validation) for values in part.x.values())
-    return is_stock and not model.run_eagerly and size <= MOST_BYTES
+    parts = [part for each in (rows.train, rows.validation) for part in (each.x, each.y, each.sample_weight)]
+    fits = all(map(can_gather, parts)) and sum(map(measure_bytes, parts)) <= MOST_BYTES
+    return is_stock and not model.run_eagerly and fits
 
 
 def train_in_graph(
@@ -50,24 +51,16 @@ def train_in_graph(
     direction: Direction,
     listener: EpochListener,
     checkpoints: CheckpointStore | None = None,
-    adapt_inputs: AdaptInputs = dict,
 ) -> FitResult:
     """Train and leave the model with the weights of its best epoch; see `train_with_fit`.
-
-    `adapt_inputs` converts the rows' inputs by name to the model's form.
 
     Raises:
         TrialError: if the loss or the objective is not finite, or the objective is never reported.
     """
     monitor = EpochMonitor(schedule, metric, direction, listener)
-    train = _Steps(
-        model.train_step,
-        _make_tensors(rows.train, compute_row_weights(rows), adapt_inputs),
-        schedule.batch_size,
-        listener,
-    )
+    train = _Steps(model.train_step, _make_rows(rows.train, compute_row_weights(rows)), schedule.batch_size, listener)
     batch_size = max(schedule.batch_size, VALIDATION_BATCH)
-    validate = _Steps(model.test_step, _make_tensors(rows.validation, None, adapt_inputs), batch_size, listener)
+    validate = _Steps(model.test_step, _make_rows(rows.validation, rows.validation.sample_weight), batch_size, listener)
     _create_variables(model, train.rows)
     # int32 as in the signature, which accepts no other type.
     in_order = np.arange(rows.validation.rows, dtype=np.int32)
@@ -84,18 +77,25 @@ def train_in_graph(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of a part as tensors, by input name; weights are None where all rows weigh alike."""
+    """Rows of a part as structures of tensors; y or weights are None where there are none."""
 
-    x: Mapping[str, Any]
+    x: Any
     y: Any
     weights: Any
-    adapt_inputs: AdaptInputs
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return count_rows(flatten(self.x)[0])
 
     def gather(self, chosen: Any) -> tuple[Any, ...]:
         """Return the chosen rows as a batch."""
-        x = self.adapt_inputs({name: tf.gather(values, chosen) for name, values in self.x.items()})
-        y = tf.gather(self.y, chosen)
-        return (x, y) if self.weights is None else (x, y, tf.gather(self.weights, chosen))
+        parts = (self.x, self.y, self.weights)
+        x, y, weights = (
+            None if part is None else map_leaves(lambda leaf: tf.gather(leaf, chosen), part) for part in parts
+        )
+        # Without targets a batch is x alone, as Keras's steps take it.
+        return (x,) if y is None else (x, y) if weights is None else (x, y, weights)
 
 
 class _Steps:
@@ -143,17 +143,14 @@ def _run(model: keras.Model, steps: _Steps, order: np.ndarray[Any, Any]) -> dict
     return {name: float(np.mean(value)) for name, value in model.get_metrics_result().items()}
 
 
-def _make_tensors(part: Part, weights: np.ndarray[Any, Any] | None, adapt_inputs: AdaptInputs) -> _Rows:
-    # Reads the mapped files into memory, once.
-    x = {name: tf.convert_to_tensor(np.asarray(values)) for name, values in part.x.items()}
-    y = tf.convert_to_tensor(np.asarray(part.y))
-    return _Rows(x, y, None if weights is None else tf.convert_to_tensor(weights), adapt_inputs)
+def _make_rows(part: Examples, weights: Any) -> _Rows:
+    return _Rows(make_tensors(part.x), make_tensors(part.y), make_tensors(weights))
 
 
 def _create_variables(model: keras.Model, rows: _Rows) -> None:
     """Create the variables of optimizer, loss and metrics: TensorFlow refuses new variables inside a graph's loop."""
-    x, y, *_ = rows.gather(tf.range(min(2, rows.y.shape[0])))
+    x, y, weights, *_ = (*rows.gather(tf.range(min(2, rows.count))), None, None)
     prediction = model(x, training=False)
-    model.compute_loss(x=x, y=y, y_pred=prediction, training=False)
-    model.compute_metrics(x, y, prediction, None)
+    model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weights, training=False)
+    model.compute_metrics(x, y, prediction, weights)
     model.optimizer.build(model.trainable_variables)

@@ -10,7 +10,6 @@ from math import ceil
 
 import keras
 
-from pipelines.data.prepared import Part
 from pipelines.engines.base import Channel
 from pipelines.training.batches import Rows
 from pipelines.training.errors import ModelTooLargeError, TrialError
@@ -66,8 +65,8 @@ def _time_epochs(trial: BuiltTrial) -> tuple[float, float]:
     steps = ceil(rows.train.rows / schedule.batch_size)
     timed = min(steps, _TIMED_STEPS)
     few = Rows(
-        _take_first(rows.train, timed * schedule.batch_size),
-        _take_first(rows.validation, ceil(rows.validation.rows * timed / steps)),
+        rows.train.take(slice(timed * schedule.batch_size)),
+        rows.validation.take(slice(ceil(rows.validation.rows * timed / steps))),
         rows.class_weight,
     )
     stopwatch = _Stopwatch()
@@ -97,7 +96,3 @@ class _Stopwatch:
         self.epochs_s.append(now - self._since)
         self._since = now
         return False
-
-
-def _take_first(rows: Part, count: int) -> Part:
-    return Part({name: values[:count] for name, values in rows.x.items()}, rows.y[:count])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,25 @@ def write_deployment_model(job: TrialJob, fold: int, core: keras.Model, *, with_
 
 
 def save_model(model: keras.Model, file: Path) -> None:
-    """Save a model; a kill leaves either the old file or the whole new one."""
+    """Save a model without its compilation; a kill leaves either the old file or the whole new one."""
     aside = make_temporary_path(file)
     # Keras empties an existing file before it writes: on a full disk neither model would be left.
-    model.save(aside)
+    with _hide_compilation(model):
+        model.save(aside)
     hit("model-aside")
     move_into_place(aside, file)
     hit("model-written")
+
+
+@contextmanager
+def _hide_compilation(model: keras.Model) -> Iterator[None]:
+    """Let Keras save the model without loss, metrics and optimizer: those of a user's code could not be loaded alone."""
+    compiled = model.compiled
+    model.compiled = False
+    try:
+        yield
+    finally:
+        model.compiled = compiled
 
 
 def save_weights(weights: Sequence[np.ndarray[Any, Any]], file: Path) -> None:

@@ -302,8 +302,12 @@ def _write_user_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
         # Before the model, whose serialization may fail.
         save_weights(best.model.get_weights(), folder / USER_MODEL_WEIGHTS_FILE)
     try:
-        model = compose_user_model(load_preprocessing(Path(job.data), best.number), best.model)
-        save_model(model, folder / MODEL_FILE)
+        if load_summary(Path(job.data)).given is not None:
+            # It takes the data as it is, so it is deployed as it is.
+            save_model(best.model, folder / MODEL_FILE)
+        else:
+            model = compose_user_model(load_preprocessing(Path(job.data), best.number), best.model)
+            save_model(model, folder / MODEL_FILE)
     # Any code may run in a user model's call or serialization: the trial keeps its score and its weights.
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"

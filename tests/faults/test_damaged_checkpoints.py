@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.data.prepared import Features, Part, Task
+from pipelines.data.examples import Examples
+from pipelines.data.prepared import Features, Task
 from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.spec.schema import TrainingSpec
@@ -50,7 +51,7 @@ def train_all(listener, checkpoints):
     keras.utils.set_random_seed(3)
     generator = np.random.default_rng(5)
     parts = [
-        Part(
+        Examples(
             {"dense": generator.normal(size=(rows, 4)).astype("float32")},
             generator.integers(0, 2, rows).astype("int32"),
         )

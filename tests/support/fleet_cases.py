@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.prepared import Features, Part, Task
+from pipelines.data.examples import Examples
+from pipelines.data.prepared import Features, Task
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import Rows
@@ -41,7 +42,7 @@ class Setting:
         train, validation = (self._part(random, rows) for rows in (self.train_rows, self.validation_rows))
         return Rows(train, validation, calculate_class_weights(self.task, self.training))
 
-    def _part(self, random: np.random.Generator, rows: int) -> Part:
+    def _part(self, random: np.random.Generator, rows: int) -> Examples:
         x: dict[str, Any] = {}
         signal = np.zeros((rows, self.task.outputs))
         if self.features.dense:
@@ -54,11 +55,11 @@ class Setting:
             x["image"] = random.normal(size=(rows, *self.features.image)).astype("float32")
         signal = signal + random.normal(size=signal.shape)
         if self.task.kind == "binary":
-            return Part(x, (signal[:, 0] > 0).astype("int32"))
+            return Examples(x, (signal[:, 0] > 0).astype("int32"))
         if self.task.kind == "multiclass":
-            return Part(x, signal.argmax(axis=1).astype("int32"))
+            return Examples(x, signal.argmax(axis=1).astype("int32"))
         y = np.asarray(self.task.target_mean) + np.asarray(self.task.target_scale) * signal
-        return Part(x, np.abs(y).astype("float32"))
+        return Examples(x, np.abs(y).astype("float32"))
 
 
 @dataclass(frozen=True)

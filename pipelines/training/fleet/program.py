@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from pipelines.data.prepared import Features, Part, Task
+from pipelines.data.examples import Examples
+from pipelines.data.prepared import Features, Task
 from pipelines.models.losses import build_loss_with_smoothing, build_metrics, can_use_logits
 from pipelines.models.objectives import resolve_loss
 from pipelines.spec.schema import TrainingSpec
@@ -266,7 +267,7 @@ def _count_at_once(members: int) -> int:
     return min(members, _AT_ONCE_ON_A_CPU) if jax.default_backend() == "cpu" else members
 
 
-def _put_on_device(part: Part, further: int, weights: Any) -> tuple[Any, Any, Any, Any]:
+def _put_on_device(part: Examples, further: int, weights: Any) -> tuple[Any, Any, Any, Any]:
     """Return x [row, column], codes, y and weights of a part's rows, followed by some empty ones."""
     plain = [np.asarray(part.x[name]).reshape(part.rows, -1) for name in ("dense", "image") if name in part.x]
     x = np.concatenate(plain, axis=1) if plain else np.zeros((part.rows, 0), np.float32)

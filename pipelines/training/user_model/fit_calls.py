@@ -16,17 +16,17 @@ import keras
 import keras_tuner
 import numpy as np
 
-from pipelines.data.prepared import Part, Task
-from pipelines.models.user_model import LoadedUserModel, ModelCodeError, encode_targets, make_model_input
+from pipelines.data.prepared import Task
+from pipelines.models.user_model import LoadedUserModel, ModelCodeError
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
 from pipelines.training.errors import NoObjectiveError, TrialError
+from pipelines.training.fit_trainer import VALIDATION_BATCH
 from pipelines.training.keras_state import capture, restore
 from pipelines.training.schedule import FIT_ARGUMENTS, Schedule
+from pipelines.training.user_model.fit_data import DatasetForm, FitData, make_fit_data
 from search_spaces.values import Direction
-
-_VALIDATION_BATCH = 1024  # rows; no gradients are stored, so it can be larger than in training
 
 
 class UserModelListener(EpochListener, Protocol):
@@ -50,6 +50,13 @@ class UserFit:
     metric: str
     direction: Direction
     arguments: Mapping[str, Any]
+
+    def choose_form(self, rows: Rows) -> DatasetForm | None:
+        """Return the form of a dataset for a custom `fit` whose data was one; None for arrays."""
+        # Keras's `fit` trains alike by arrays, which can be trained in one graph.
+        if not self.user.has_custom_fit or rows.train.batch_size is None:
+            return None
+        return DatasetForm(self.arguments.get("batch_size", rows.train.batch_size), self.schedule.seed)
 
 
 def select_fit_arguments(
@@ -79,12 +86,11 @@ def run_user_fit(
         ModelCodeError: if the user's code raises, or returns something else.
     """
     callback = _EpochCallback(model, fit, listener, checkpoints)
+    data = make_fit_data(rows, fit.task, model, fit.choose_form(rows))
     results: Any = None
     with fit.user.locate_errors():
         try:
-            results = fit.user.hypermodel.fit(
-                hp, model, *_prepare_part(fit, model, rows.train), **_make_keywords(fit, model, rows, callback)
-            )
+            results = fit.user.hypermodel.fit(hp, model, *data.positional, **_make_keywords(fit, data, callback))
         except _TrainingEnded:
             results = None
     if callback.has_score:
@@ -100,17 +106,13 @@ def run_user_fit(
     return FitResult((metrics,), 0, metrics[fit.metric], pruned=False)
 
 
-def _prepare_part(fit: UserFit, model: keras.Model, part: Part) -> tuple[Any, Any]:
-    return make_model_input(part.x), encode_targets(model, fit.task, part.y)
-
-
-def _make_keywords(fit: UserFit, model: keras.Model, rows: Rows, callback: _EpochCallback) -> dict[str, Any]:
-    keywords: dict[str, Any] = {"validation_data": _prepare_part(fit, model, rows.validation), "callbacks": [callback]}
-    keywords |= fit.arguments
-    if rows.class_weight:
-        keywords["class_weight"] = dict(rows.class_weight)
+def _make_keywords(fit: UserFit, data: FitData, callback: _EpochCallback) -> dict[str, Any]:
+    keywords: dict[str, Any] = {**data.keywords, "callbacks": [callback], **fit.arguments}
+    if data.is_dataset:
+        # Its batches have that size already, and Keras refuses to be given both.
+        keywords.pop("batch_size", None)
     if not fit.user.has_custom_fit:
-        batch = max(int(fit.arguments["batch_size"]), _VALIDATION_BATCH)
+        batch = max(int(fit.arguments["batch_size"]), VALIDATION_BATCH)
         keywords |= {"validation_batch_size": batch, "verbose": 0, "initial_epoch": callback.done}
     return keywords
 

@@ -19,10 +19,8 @@ import keras
 import keras_tuner
 import psutil
 
-from pipelines.data.prepared import Part
 from pipelines.engines.base import Channel
 from pipelines.models.user_model import ModelCodeError, ModelFatalError, ModelRefusedError, load_user_model
-from pipelines.training.batches import Rows
 from pipelines.training.build_limits import TimeIsUp, limit_seconds, limit_weights
 from pipelines.training.errors import ModelTooLargeError, NoObjectiveError, TrialError
 from pipelines.training.messages import ModelCheck, TrialJob, UserModel, UserModelCheck
@@ -131,9 +129,7 @@ def _check(job: TrialJob, choose: Callable[[HyperparameterRequest], Value], seen
     if key in seen.checks:  # the smallest is the largest as well
         return seen.checks[key]
     refuse_large_model(job, trial.model, trial.schedule.batch_size)
-    few = replace(
-        trial, rows=Rows(_take_first(trial.rows.train), _take_first(trial.rows.validation), trial.rows.class_weight)
-    )
+    few = replace(trial, rows=trial.rows.take(_ROWS))
     listener = _OneEpochListener()
     try:
         few.train(listener)
@@ -183,10 +179,6 @@ class _OneEpochListener:
         if self._started:  # else `fit` calls back at its end only, and all its time is the first step's
             self.seconds = time.monotonic() - self._started
         return True
-
-
-def _take_first(part: Part) -> Part:
-    return Part({name: values[:_ROWS] for name, values in part.x.items()}, part.y[:_ROWS])
 
 
 def _explore(job: TrialJob, user_model: UserModel, seen: _Observations, channel: Channel) -> None:

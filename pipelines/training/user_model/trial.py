@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from pipelines.data.prepared_folder import load_part, load_summary
+from pipelines.data.model_tensors import make_tensors
+from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.objectives import calculate_class_weights
-from pipelines.models.user_model import encode_targets, load_user_model, make_model_input
+from pipelines.models.user_model import encode_targets, load_user_model
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import FitResult
@@ -103,7 +103,6 @@ class UserModelTrial:
             direction=self.fit.direction,
             listener=listener,
             checkpoints=checkpoints,
-            adapt_inputs=make_model_input,
         )
 
 
@@ -121,20 +120,23 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
     undeclared = Undeclared(user_model, choose, {})
     hp = TrialHyperParameters(job.values, undeclared.answer)
     model = user.build(hp)
+    rows = Rows(
+        load_examples_part(data, "train", fold),
+        load_examples_part(data, "validation", fold),
+        calculate_class_weights(task, job.training),
+    )
     # The space may set epochs and batch size although the code never requests them.
     values = {**hp.values, **job.values}
     schedule = make_schedule(
         job,
         fold,
         epochs=int(values.get("epochs", DEFAULT_EPOCHS)),
-        batch_size=int(values.get("batch_size", DEFAULT_BATCH_SIZE)),
-    )
-    rows = Rows(
-        load_part(data, "train", fold), load_part(data, "validation", fold), calculate_class_weights(task, job.training)
+        # Else the batches have the size that their author gave them.
+        batch_size=int(values.get("batch_size", rows.train.batch_size or DEFAULT_BATCH_SIZE)),
     )
     if not model.built and not user.has_custom_fit:  # else its size is not known before it is trained
         with user.locate_errors():
-            model(make_model_input({name: np.asarray(values[:1]) for name, values in rows.train.x.items()}))
+            model(make_tensors(rows.train.take(slice(1)).x))
     arguments = select_fit_arguments(user, job.values, user_model.requested, schedule)
     fit = UserFit(user, task, schedule, job.metric, job.direction, arguments)
     return UserModelTrial(model, hp, undeclared, rows, schedule, fit)

@@ -114,7 +114,7 @@ def test_endless_dataset(problem, monkeypatch):
     """An infinite dataset is refused before a row is read, and one that hides its length after a bounded number."""
     import tensorflow as tf
 
-    monkeypatch.setattr(arrays, "MOST_ELEMENTS", 5)
+    monkeypatch.setattr(arrays, "MOST_ROWS", 5)
     dataset = tf.data.Dataset.from_tensor_slices((np.zeros((2, 1)), [0, 1])).repeat()
     assert "infinite" in problem(convert_result, dataset, "l", "data.source").message
     hidden = dataset.filter(lambda *_: True)

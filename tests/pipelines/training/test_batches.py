@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.data.prepared import Part
+from pipelines.data.examples import Examples
 from pipelines.training.batches import Rows, TrainingBatches, compute_row_weights, shuffle_rows
 
 
@@ -18,7 +18,7 @@ def test_the_order_of_rows_is_the_seeds_and_the_epochs():
 
 def test_a_row_weighs_as_its_class():
     """Without class weights there are no row weights."""
-    part = Part({"dense": np.zeros((4, 2), "float32")}, np.array([0, 2, 1, 2], "int32"))
+    part = Examples({"dense": np.zeros((4, 2), "float32")}, np.array([0, 2, 1, 2], "int32"))
     assert compute_row_weights(Rows(part, part, None)) is None
     weights = compute_row_weights(Rows(part, part, {0: 0.5, 1: 1.0, 2: 3.0}))
     assert weights.tolist() == [0.5, 3.0, 1.0, 3.0]
@@ -27,7 +27,7 @@ def test_a_row_weighs_as_its_class():
 def test_an_epoch_of_batches_goes_over_each_row_once():
     """Inputs, targets and weights of a batch belong to the same rows; the last batch may be smaller."""
     numbers = np.arange(10, dtype="float32")
-    batches = TrainingBatches(Part({"dense": numbers[:, None]}, numbers), numbers, batch_size=4, seed=3)
+    batches = TrainingBatches(Examples({"dense": numbers[:, None]}, numbers), numbers, batch_size=4, seed=3)
     batches.start_epoch(1)
     seen = [batches[index] for index in range(len(batches))]
     assert [len(y) for _, y, _ in seen] == [4, 4, 2]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.data.prepared import Features, Part, Task
+from pipelines.data.examples import Examples
+from pipelines.data.prepared import Features, Task
 from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.spec.schema import TrainingSpec
@@ -107,7 +108,9 @@ def trained(trainer, listener, checkpoints, *, epochs=6):
     keras.utils.set_random_seed(3)
     random = np.random.default_rng(5)
     parts = [
-        Part({"dense": random.normal(size=(rows, 4)).astype("float32")}, random.integers(0, 2, rows).astype("int32"))
+        Examples(
+            {"dense": random.normal(size=(rows, 4)).astype("float32")}, random.integers(0, 2, rows).astype("int32")
+        )
         for rows in (40, 20)
     ]
     values = {"units": 8, "dropout": 0.4, "batch_normalization": True, "schedule": "cosine", "optimizer": "adam"}

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.data.prepared import Part
+from pipelines.data.examples import Examples
 from pipelines.training.batches import Rows
 from pipelines.training.errors import TrialError
 from pipelines.training.fit_trainer import train_with_fit
@@ -38,7 +38,9 @@ def rows_of(class_weight=None, y_scale=1, *, misleading=False):
     random = np.random.default_rng(3)
     x = random.normal(size=(ROWS, 4)).astype("float32")
     y = (x[:, 0] > 0.3).astype("int32") * y_scale
-    return Rows(Part({"dense": x}, y), Part({"dense": x[:16]}, 1 - y[:16] if misleading else y[:16]), class_weight)
+    return Rows(
+        Examples({"dense": x}, y), Examples({"dense": x[:16]}, 1 - y[:16] if misleading else y[:16]), class_weight
+    )
 
 
 def model_of(learning_rate=0.5, seed=1, optimizer="sgd"):

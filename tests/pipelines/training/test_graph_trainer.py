@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from pipelines.data.prepared import Part
+from pipelines.data.examples import Examples
 from pipelines.training.batches import Rows
 from pipelines.training.graph_trainer import can_train_in_graph
 
@@ -22,7 +22,7 @@ def test_a_model_with_custom_steps_is_left_to_fit():
     stock, custom = keras.Model(inputs, outputs), WithStep(inputs, outputs)
     for model in (stock, custom):
         model.compile(loss="mse")
-    part = Part({"dense": np.zeros((8, 5), "float32")}, np.zeros(8, "int32"))
+    part = Examples({"dense": np.zeros((8, 5), "float32")}, np.zeros(8, "int32"))
     rows = Rows(part, part, None)
     assert can_train_in_graph(stock, rows)
     assert not can_train_in_graph(custom, rows)
@@ -35,6 +35,6 @@ def test_rows_that_do_not_fit_in_memory_are_left_to_fit(monkeypatch):
     inputs = keras.Input((5,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     model.compile(loss="mse")
-    part = Part({"dense": np.zeros((8, 5), "float32")}, np.zeros(8, "int32"))
+    part = Examples({"dense": np.zeros((8, 5), "float32")}, np.zeros(8, "int32"))
     monkeypatch.setattr("pipelines.training.graph_trainer.MOST_BYTES", 2 * 8 * 5 * 4 - 1)
     assert not can_train_in_graph(model, Rows(part, part, None))

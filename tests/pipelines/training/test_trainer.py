@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from pipelines.data.prepared import Part
+from pipelines.data.examples import Examples
 from pipelines.training.batches import Rows
 from pipelines.training.fit_trainer import train_with_fit
 from pipelines.training.graph_trainer import train_in_graph
@@ -17,7 +17,7 @@ def test_the_graph_trainer_is_chosen_where_it_can_train():
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     model.compile(loss="mse")
-    part = Part({"dense": np.zeros((4, 2), "float32")}, np.zeros(4, "float32"))
+    part = Examples({"dense": np.zeros((4, 2), "float32")}, np.zeros(4, "float32"))
     rows = Rows(part, part, None)
     assert choose_trainer(model, rows) == ("graph", train_in_graph)
     assert choose_trainer(model, rows, by_fit=True) == ("fit", train_with_fit)

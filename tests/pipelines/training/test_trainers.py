@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.data.prepared import Features, Part, Task
+from pipelines.data.examples import Examples
+from pipelines.data.prepared import Features, Task
 from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import calculate_class_weights
@@ -53,7 +54,7 @@ def rows_of(task, features=DENSE, class_weight=None):
             y = random.integers(0, len(task.classes), count).astype("int32")
         else:
             y = random.normal(10, 3, (count, task.outputs)).astype("float32")
-        return Part(x, y)
+        return Examples(x, y)
 
     return Rows(part(ROWS), part(VALIDATION_ROWS), class_weight)
 

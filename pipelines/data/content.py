@@ -1,0 +1,222 @@
+"""Features of a study's rows, ready to be written: preprocessed columns or arrays, or examples as they were given."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.array_types import Array
+from pipelines.data.columns import Column
+from pipelines.data.encoding import Plan, describe_encodings
+from pipelines.data.example_form import ExampleForm
+from pipelines.data.examples import Examples
+from pipelines.data.fingerprint import update_digest
+from pipelines.data.prepared import Features, InputKind, RawColumn
+from pipelines.data.raw import PARTS
+from pipelines.data.splits import Split
+from pipelines.data.structures import flatten
+from pipelines.data.targets import Labels
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class ExampleContent:
+    """Examples that a user model gets as they were given, or a table as a dict of its columns.
+
+    Attributes:
+        columns: the table's columns, if it was one.
+        notes: choices made for the user.
+    """
+
+    examples: Examples
+    columns: tuple[Column, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> ExampleForm:
+        """Form of the examples."""
+        return self.examples.describe()
+
+    @property
+    def features(self) -> Features:
+        """Inputs of a family's model."""
+        return Features()
+
+    @property
+    def raw(self) -> tuple[RawColumn, ...]:
+        """Inputs of the exported model."""
+        leaves = flatten(self.form.x)
+        if self.columns:
+            return tuple(
+                dataclasses.replace(column.raw, dtype=leaf.dtype)
+                for column, leaf in zip(self.columns, leaves, strict=True)
+            )
+        return tuple(RawColumn(leaf.name, "array", leaf.shape, leaf.dtype) for leaf in leaves)
+
+    @property
+    def encodings(self) -> Mapping[str, str]:
+        """Description of the encoding, by column."""
+        names = [column.name for column in self.columns] or [column.name for column in self.raw]
+        return {name: f"unchanged, {leaf.describe()}" for name, leaf in zip(names, flatten(self.form.x), strict=True)}
+
+    def select_original_rows(self, numbers: Array) -> dict[str, Array]:
+        """Return the raw inputs of some rows, before they are rounded to the exported model's types."""
+        if self.columns:
+            return {column.input: column.values[numbers] for column in self.columns}
+        leaves = flatten(self.examples.take(numbers).x)
+        # Ragged and sparse rows have no example in text.
+        return {
+            column.name: leaf for column, leaf in zip(self.raw, leaves, strict=True) if isinstance(leaf, np.ndarray)
+        }
+
+    def update_digest(self, digest: Any) -> None:
+        """Add the values of all rows to a digest."""
+        self.examples.update_digest(digest)
+
+    def write_fold(self, folder: Path, labels: Labels, weights: Array | None, split: Split, fold: int) -> None:
+        """Write the rows of every part of a fold."""
+        folder.mkdir()
+        for part in PARTS:
+            self.examples.take(split.select_rows(part, fold)).save(folder / part)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessedContent:
+    """Columns with their plan, or one array with the form that its preprocessing gives it."""
+
+    columns: tuple[Column, ...] = ()
+    plan: Plan | None = None
+    array: Array | None = None
+    output: InputKind = "dense"
+    marked: tuple[bool, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> None:
+        """None: a user model gets preprocessed features."""
+        return
+
+    @property
+    def raw(self) -> tuple[RawColumn, ...]:
+        """Inputs of the exported model."""
+        if self.array is None:
+            return tuple(column.raw for column in self.columns)
+        flat = self.array.ndim == 2
+        return (
+            RawColumn("features" if flat else "image", "array" if flat else "image", self.array.shape[1:], "float32"),
+        )
+
+    @property
+    def features(self) -> Features:
+        """Inputs of a family's model."""
+        if self.plan is not None:
+            codes = tuple((self.columns[string.column].input, string.codes) for string in self.plan.coded)
+            return Features(dense=self.plan.dense, codes=codes)
+        assert self.array is not None
+        shape = self.array.shape[1:]
+        if self.output == "image":
+            return Features(image=(shape[0], shape[1], shape[2]))
+        return Features(dense=int(np.prod(shape)) + sum(self.marked))
+
+    @property
+    def encodings(self) -> Mapping[str, str]:
+        """Description of the encoding, by column."""
+        if self.plan is not None:
+            return describe_encodings(self.plan, self.columns)
+        return {self.raw[0].name: "standardised"}
+
+    def select_original_rows(self, numbers: Array) -> dict[str, Array]:
+        """Return the raw inputs of some rows, before they are rounded to the exported model's types."""
+        if self.array is not None:
+            return {self.raw[0].name: self.array[numbers]}
+        return {column.input: column.values[numbers] for column in self.columns}
+
+    def select_rows(self, numbers: Array) -> dict[str, Array]:
+        """Return the raw inputs of some rows."""
+        if self.array is not None:
+            return {self.raw[0].name: self.array[numbers]}
+        kinds = {column.input: object if column.kind == "string" else np.float32 for column in self.columns}
+        return {column.input: column.values[numbers].astype(kinds[column.input]) for column in self.columns}
+
+    def update_digest(self, digest: Any) -> None:
+        """Add the values of all rows to a digest."""
+        update_digest(digest, self.array)
+        update_digest(digest, pd.DataFrame({column.input: column.values for column in self.columns}))
+
+    def write_fold(self, folder: Path, labels: Labels, weights: Array | None, split: Split, fold: int) -> None:
+        """Write the rows of every part of a fold."""
+        from pipelines.data import preprocessing  # loads TensorFlow, which a finished folder is read without
+
+        folder.mkdir()
+        training = split.select_rows("train", fold)
+        if self.array is not None:
+            model = preprocessing.build_array(self.raw[0].name, self.array, training, self.output, self.marked)
+        elif self.plan is not None:
+            model = preprocessing.build_table(self.plan, self.columns, training)
+        model.save(folder / "preprocessing.keras")
+        for part in PARTS:
+            rows = split.select_rows(part, fold)
+            np.save(folder / f"{part}.y.npy", labels.y[rows])
+            if weights is not None:
+                np.save(folder / f"{part}.sample_weight.npy", weights[rows])
+            raw = self.select_rows(rows)
+            _write_features(folder, part, model, raw, len(rows))
+            if part != "train":
+                self._write_raw(folder, part, raw)
+
+    def _write_raw(self, folder: Path, part: str, raw: Mapping[str, Array]) -> None:
+        if self.array is not None:
+            np.save(folder / f"{part}.raw.npy", next(iter(raw.values())))
+        else:
+            pd.DataFrame(dict(raw)).to_parquet(folder / f"{part}.raw.parquet", index=False)
+
+
+Content = ExampleContent | PreprocessedContent
+"""Features of all rows, with their description."""
+
+
+def gather_columns(columns: Sequence[Column]) -> dict[str, Array]:
+    """Return a table's columns by the names of the model's inputs, each in its type.
+
+    Whole numbers and Booleans without missing values are int64 and bool; other numbers float64 with NaN for missing
+    values; dates float64 days since 1970-01-01 UTC; text Python strings, "" where missing.
+    """
+    return {column.input: _convert_column(column) for column in columns}
+
+
+def _convert_column(column: Column) -> Array:
+    values = column.values
+    if column.kind == "string":
+        return values.astype(object)
+    if not np.isfinite(values).all():
+        return values.astype(np.float64)
+    if column.kind == "boolean":
+        return values.astype(bool)
+    whole = column.kind == "numeric" and bool(np.equal(np.mod(values, 1), 0).all()) and np.abs(values).max() < 2**53
+    return values.astype(np.int64 if whole else np.float64)
+
+
+def _write_features(folder: Path, part: str, model: keras.Model, raw: Mapping[str, Array], rows: int) -> None:
+    from pipelines.data import preprocessing
+
+    arrays = {
+        name: np.lib.format.open_memmap(
+            folder / f"{part}.{name}.npy", mode="w+", dtype=output.dtype, shape=(rows, *output.shape[1:])
+        )
+        for name, output in model.output.items()
+    }
+
+    def write(start: int, name: str, values: Array) -> None:
+        # Chunk by chunk into the file: an encoded table may be larger than memory.
+        arrays[name][start : start + len(values)] = values
+
+    preprocessing.apply(model, raw, write)
+    for array in arrays.values():
+        array.flush()
