@@ -284,7 +284,9 @@ class _Worker:
     def _measure_resident_bytes(self) -> int:
         try:
             self.watch = self.watch or psutil.Process(self.process.pid)
-            return int(self.watch.memory_info().rss)
+            held = self.watch.memory_info()
+            # Files that are mapped into memory, such as prepared rows, can be dropped: they are not held.
+            return int(held.rss - getattr(held, "shared", 0))
         except psutil.Error:
             return 0
 

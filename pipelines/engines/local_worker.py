@@ -119,6 +119,9 @@ def _run_logged(job: Job[Any, Any], channel: PipeChannel) -> Message:
         try:
             return "finished", job.function.load()(job.payload, channel)
         except InputError as error:
+            # A user's loader that is out of memory is an error of the limit, and not of the input.
+            if error.__cause__ is not None and _is_out_of_memory(error.__cause__):
+                return "failed", ("memory", error.problems[0].message, traceback.format_exc(), ())
             return "failed", ("input", str(error), "", error.problems)
         # `sys.exit` in user code ends the job, not the worker.
         except BaseException as error:

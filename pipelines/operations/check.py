@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.data.prepared import DataSummary
 from pipelines.data.source_paths import check_source_paths
 from pipelines.engines.base import Engine, Job, JobFunction, Result
@@ -16,6 +15,7 @@ from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.spec.units import format_bytes
 from pipelines.study.model_hyperparameters import describe_user_model, find_undeclared, write_requests
+from pipelines.study.prepared_data import prepare_study_data
 from pipelines.study.stored import (
     read_fingerprint,
 )
@@ -92,9 +92,7 @@ def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | Non
         InputError: if it cannot be used, or has another digest.
         JobError: if its job fails.
     """
-    payload = DataJob(study.spec.data, str(study.base), str(folder / "data"), study.prefers, expected)
-    job = Job("data", PREPARE_DATA, payload, folder / "prepare.log")
-    return run_job(engine, job)
+    return prepare_study_data(study, engine, folder / "data", folder / "prepare.log", expected=expected)
 
 
 def _check_formats(study: Study, folder: Path, engine: Engine) -> None:

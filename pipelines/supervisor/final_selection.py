@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.engines.base import Job
 from pipelines.engines.run_job import run_job
 from pipelines.export.jobs import BUILD_ENSEMBLE, EnsembleJob
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
 from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
 from pipelines.selection.model_locations import locate_trial
+from pipelines.study.prepared_data import prepare_study_data
 from pipelines.supervisor.events import FinalistsChosen, StudyEvent
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.retraining_jobs import RetrainingJobs
@@ -155,10 +155,15 @@ class FinalSelection:
         """Prepare the study's data in another division, unless that is done."""
         context, study = self._context, self._context.study
         folder = context.home.locate_retraining_data(context.name, folds)
-        digest = context.summary.digest
-        payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, digest, folds_again=folds)
-        log = context.home.locate_study(context.name) / f"{folder.name}.log"
-        run_job(self._engine, Job("data", PREPARE_DATA, payload, log), self._keep_alive)
+        prepare_study_data(
+            study,
+            self._engine,
+            folder,
+            context.home.locate_study(context.name) / f"{folder.name}.log",
+            expected=context.summary.digest,
+            folds_again=folds,
+            while_waiting=self._keep_alive,
+        )
 
     def _list_stored(self) -> tuple[Retraining, ...]:
         return self._retrainings.list(self._context.name)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -88,6 +89,14 @@ def test_each_bad_end_is_named(engine, tmp_path, backend, function, limits, kind
     assert reason in end.reason
     assert "\n" not in end.reason
     assert engine.idle == 2
+
+
+def test_a_mapped_file_takes_up_no_memory(engine, tmp_path):
+    """Rows that are mapped from a file can be dropped at any time, so a limit of memory leaves them out."""
+    with (tmp_path / "rows").open("wb") as file:
+        file.truncate(2 * 10**9)
+    engine.submit(replace(job("map_file", tmp_path, memory_bytes=1_500_000_000), payload=str(tmp_path / "rows")))
+    assert end_of(engine, "map_file") == Finished("map_file", 0)
 
 
 def test_the_reason_of_our_errors_is_their_message(engine, tmp_path):

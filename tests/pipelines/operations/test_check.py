@@ -190,6 +190,18 @@ def test_an_objective_whose_format_cannot_be_written_is_refused(tmp_path, monkey
     assert not (tmp_path / "home").exists()
 
 
+def test_data_that_takes_too_much_memory_is_an_error_of_its_limit(tmp_path, engine):
+    """A loader is held to the memory of a worker; the error is at that key, and nothing is kept."""
+    loader = "import numpy as np\ndef load():\n    return np.ones((10**8, 8)), np.ones(10**8)\n"
+    text = "study: s\nmodel: mlp\ndata: {source: 'loader.py:load', task: regression}\nlimits:\n  memory: 1500MB\n"
+    study = study_in(tmp_path, text, loader__py=loader)
+    with pytest.raises(
+        InputError, match=r"5:11: limits.memory: preparing loader.py:load takes more than 1.5 GB; raise"
+    ):
+        check_study(study, tmp_path / "home", engine)
+    assert not (tmp_path / "home").exists()
+
+
 def test_the_output_of_a_failed_job_is_quoted(tmp_path, engine):
     """A preparation that fails otherwise shows the end of its log, which is removed with the rest."""
     loader = "import os\n\ndef load():\n    print('got so far', flush=True)\n    os._exit(3)\n"
