@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.queries.views import BestTrial, TrialRow
+from pipelines.spec.search_guard import stop_if_importing
 from pipelines.study.load import check_document
 from pipelines.study.load import load_study as _load_study
 from pipelines.study.study import Study
@@ -149,6 +150,7 @@ def run_study(
         StudyBusyError: if another process works on it.
         StudyFailedError: if no trial completed.
     """
+    stop_if_importing("kerastudy.run_study")
     # Not at the top: a worker may import the user's script, and with it this module, but runs no study.
     from pipelines.operations.run import run_to_end, supervise
     from pipelines.queries.study_reader import StudyReader

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipelines.data.source_paths import is_loader
-from pipelines.spec.code_references import OURS
+from pipelines.spec.import_conflicts import OURS
 from pipelines.study.study import Study
 
 _PACKAGES = (

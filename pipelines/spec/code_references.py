@@ -1,8 +1,8 @@
 """References to the user's Python code: `file.py:function`, loaded by path.
 
 The name of the loaded module depends on path and content. So two studies may both have a `loader.py`, and an edited
-file is loaded again. The file's folder is appended to `sys.path`, so imports in the file find our packages first: a
-folder that holds a module named like one of our packages is refused.
+file is loaded again. The file's folder is appended to `sys.path`: an import that would find another module than the one
+beside the file is refused. A search that the file starts while it is imported is not run.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from pipelines.spec.code_errors import describe_error
+from pipelines.spec.import_conflicts import find_import_conflict
+from pipelines.spec.search_guard import SearchStarted, StoppedImport, guard_import, locate_search
 from search_spaces.errors import InputError, Problem, suggest_choice
 
-OURS = ("kerastudy", "search_spaces", "tracking", "pipelines")
+# By the name of the module.
+_stopped: dict[str, StoppedImport] = {}
 
 
 def load_function(reference: str, base: Path, key: str) -> Callable[..., Any]:
@@ -44,14 +47,26 @@ def load_object(reference: str, base: Path, key: str) -> Any:
         key: dotted key of the study file that holds the reference, for the error.
 
     Raises:
-        InputError: if the file or the name is not there, the file cannot be imported, or its folder hides our packages.
+        InputError: if the file or the name is not there, the file cannot be imported, or one of its imports would
+            find another module than the one beside it.
     """
     path, name = split_reference(reference, base, key)
     module = _load_module(path, reference, key)
     if not hasattr(module, name):
         public = [word for word, value in vars(module).items() if callable(value) and not word.startswith("_")]
-        raise InputError(Problem(f'{path.name} defines no "{name}"; {suggest_choice(name, public)}', key))
+        advice = f"; {stop}" if (stop := _stopped.get(module.__name__)) else f"; {suggest_choice(name, public)}"
+        raise InputError(Problem(f'{path.name} defines no "{name}"{advice}', key))
     return getattr(module, name)
+
+
+def find_stopped_import(reference: str, base: Path, key: str) -> StoppedImport | None:
+    """Return where a file started a search while it was imported, so that the rest of it was not run.
+
+    Raises:
+        InputError: as `load_object` does.
+    """
+    path, _ = split_reference(reference, base, key)
+    return _stopped.get(_load_module(path, reference, key).__name__)
 
 
 def load_callables_beside(reference: str, base: Path, key: str) -> dict[str, Any]:
@@ -93,7 +108,6 @@ def split_reference(reference: str, base: Path | None, key: str) -> tuple[Path, 
 
 
 def _load_module(path: Path, reference: str, key: str) -> ModuleType:
-    _refuse_hidden_packages(path.parent, key)
     content = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()
     name = f"kerastudy_user_{content[:16]}"
     if name in sys.modules:
@@ -103,11 +117,20 @@ def _load_module(path: Path, reference: str, key: str) -> ModuleType:
         raise InputError(Problem(f"{reference} cannot be imported", key))
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
+    if (conflict := find_import_conflict(path)) is not None:
+        raise InputError(Problem(str(conflict), key))
     module = importlib.util.module_from_spec(spec)
     # Before it runs: dataclasses look up their module while they are defined.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with guard_import():
+            spec.loader.exec_module(module)
+    except SearchStarted as started:
+        stop = locate_search(started)
+        if stop.file != path:  # a module that it imports, which Python discards
+            del sys.modules[name]
+            raise InputError(Problem(f"{path.name} cannot be imported: {stop}", key)) from None
+        _stopped[name] = stop
     # A user's module may fail in any way, `sys.exit()` at its top level included.
     except (Exception, SystemExit) as error:
         del sys.modules[name]
@@ -125,11 +148,3 @@ class _SourceLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         """Return the compiled source."""
         return self.source_to_code(self.get_data(self.path), self.path)
-
-
-def _refuse_hidden_packages(folder: Path, key: str) -> None:
-    for name in OURS:
-        package = folder / name
-        if (folder / f"{name}.py").is_file() or (package.is_dir() and any(package.glob("*.py"))):
-            message = f'{folder} holds a module named "{name}", a name of a package of kerastudy; rename it'
-            raise InputError(Problem(message, key))

@@ -1,10 +1,12 @@
 """User code, loaded by its path."""
 
 import sys
+from types import ModuleType
 
 import pytest
 
-from pipelines.spec.code_references import load_function
+from pipelines.spec.code_references import find_stopped_import, load_function
+from pipelines.spec.search_guard import stop_if_importing
 from search_spaces.errors import InputError
 
 
@@ -77,10 +79,56 @@ def test_file_that_cannot_be_imported(tmp_path, code, expected):
     assert not {name for name in set(sys.modules) - before if name.startswith("kerastudy_user")}
 
 
-@pytest.mark.parametrize("name", ["tracking.py", "pipelines/x.py", "search_spaces/__init__.py"])
-def test_folder_that_hides_our_packages(tmp_path, name):
-    """A folder with a module named like ours is refused: its imports would get ours."""
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_text("")
-    (tmp_path / "code.py").write_text("def load():\n    return 1\n")
-    assert "rename it" in failure("code.py:load", tmp_path)
+def write_script(folder, *lines, name="script.py"):
+    (folder / name).write_text("\n".join([*lines, ""]))
+
+
+class Tuner:
+    """A tuner that stands for KerasTuner's."""
+
+    def search(self):
+        raise AssertionError("searched")
+
+
+@pytest.fixture
+def tuner(monkeypatch):
+    """KerasTuner as a worker has it: loaded."""
+    loaded = ModuleType("keras_tuner")
+    loaded.Tuner = Tuner
+    monkeypatch.setitem(sys.modules, "keras_tuner", loaded)
+
+
+@pytest.mark.usefixtures("tuner")
+def test_a_search_at_top_level_is_not_run(tmp_path):
+    """What stands above the search is loaded; the search, and what uses its result, is not run."""
+    lines = ("from keras_tuner import Tuner", "def build(): return 7", "try:", "    tuner = Tuner().search()")
+    write_script(tmp_path, *lines, "except Exception: pass", "tuner.get_best_models()", "def load(): return 8")
+    assert load_function("script.py:build", tmp_path, "model")() == 7
+    stop = find_stopped_import("script.py:build", tmp_path, "model")
+    assert str(stop) == 'script.py, line 4 calls Tuner.search; put it below `if __name__ == "__main__":`'
+    assert failure("script.py:load", tmp_path) == f'model: script.py defines no "load"; {stop}'
+    assert Tuner.search.__name__ == "search"
+
+
+@pytest.mark.usefixtures("tuner")
+def test_a_search_in_a_function(tmp_path):
+    """A function called at the top level may hold the search; the line is that of its call."""
+    write_script(tmp_path, "from keras_tuner import Tuner", "def main():", "    Tuner().search()", "main()")
+    assert find_stopped_import("script.py:main", tmp_path, "model").line == 4
+
+
+@pytest.mark.usefixtures("tuner")
+def test_a_search_in_an_imported_module(tmp_path):
+    """A module that searches while it is imported cannot be imported, and is named."""
+    write_script(tmp_path, "from keras_tuner import Tuner", "Tuner().search()", name="kerastudy_test_searching.py")
+    write_script(tmp_path, "import kerastudy_test_searching", "def build(): return 7")
+    message = failure("script.py:build", tmp_path)
+    assert "script.py cannot be imported: kerastudy_test_searching.py, line 2 calls Tuner.search; put it" in message
+
+
+def test_a_study_of_ours_at_top_level(tmp_path):
+    """`run_study` is not run either while a file is imported; elsewhere it runs."""
+    write_script(tmp_path, "import kerastudy", "def build(): return 7", "kerastudy.run_study(None)")
+    assert load_function("script.py:build", tmp_path, "model")() == 7
+    assert "calls kerastudy.run_study;" in str(find_stopped_import("script.py:build", tmp_path, "model"))
+    stop_if_importing("kerastudy.run_study")
