@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 import threading
 import time
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,6 +20,7 @@ from pipelines.cli.progress_bars import choose_display
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations import sync
 from pipelines.operations.check import check_study
+from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.run import find_finished, run_to_end, supervise
 from pipelines.study.study import Study
 from pipelines.supervisor.event_text import format_count, format_duration, format_metrics, format_trial_name
@@ -55,7 +54,7 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
     supervising = supervise(study, home, checking, evolve=evolve, own_process=True)
     # The signals are handled once the check is over: a Ctrl-C before that has nothing to put back, and ends the
     # process.
-    with supervising as supervisor, _handle_signals(supervisor.pause), choose_display(console) as display:
+    with supervising as supervisor, handle_signals(supervisor.pause), choose_display(console) as display:
         ended = run_to_end(supervisor, display.show)
     _print_end(console, ended, home)
     if ended.is_requested:
@@ -150,7 +149,7 @@ def _show_delivery() -> Iterator[_DeliveryDisplay]:
     console = Console(stderr=True)
     with console.status("connecting to MLflow") as line:
         display = _DeliveryDisplay(console, line)
-        with _handle_signals(display.cancel):
+        with handle_signals(display.cancel):
             yield display
 
 
@@ -165,7 +164,7 @@ def ui_in_foreground(home: Home, host: str, port: int) -> None:
 
     stopped = threading.Event()
     console = Console(highlight=False)
-    with _handle_signals(stopped.set):
+    with handle_signals(stopped.set):
         with console.status("starting the MLflow UI"):
             # Entered by hand: the status line ends once the UI answers, and the UI goes on.
             serving = serve(home.folder, os.environ, host=host, port=port)
@@ -207,23 +206,3 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
         if ended.refit or has_model(home.locate_trial(ended.study, ended.winner)):
             write(f"      kerastudy export {ended.study} --to FOLDER{option}")
     write(f"{'      ' if ended.winner is not None else 'next: '}kerastudy ui{option}")
-
-
-@contextmanager
-def _handle_signals(action: Callable[[], None]) -> Iterator[None]:
-    """Call `action` at the first SIGINT or SIGTERM; a second one ends the process as usual."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        # Before the action, which may take long: a second Ctrl-C must end the process in any case.
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        action()
-
-    for number in before:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Verbs in the foreground: what Ctrl-C does."""
+"""Interruption of a study: what Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from pipelines.cli.foreground import _handle_signals
+from pipelines.operations.interrupt import handle_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -15,7 +15,7 @@ def test_the_first_signal_is_a_request_and_the_second_is_not(number):
     """The action is called once; afterwards the handlers of before are back, also for the other signal."""
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     calls = []
-    with _handle_signals(lambda: calls.append(number)):
+    with handle_signals(lambda: calls.append(number)):
         os.kill(os.getpid(), number)
         assert calls == [number]
         assert {each: signal.getsignal(each) for each in before} == before
@@ -24,6 +24,6 @@ def test_the_first_signal_is_a_request_and_the_second_is_not(number):
 def test_handlers_are_put_back_without_a_signal():
     """A verb leaves the process as it was, also after an error."""
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ValueError, match="bad"), _handle_signals(lambda: None):
+    with pytest.raises(ValueError, match="bad"), handle_signals(lambda: None):
         raise ValueError("bad")
     assert signal.getsignal(signal.SIGINT) == before
