@@ -23,7 +23,7 @@ from pipelines.operations.check import check_study
 from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.run import find_finished, run_to_end, supervise
 from pipelines.study.study import Study
-from pipelines.supervisor.event_text import format_count, format_duration, format_metrics, format_trial_name
+from pipelines.supervisor.event_text import format_count, format_end
 from pipelines.supervisor.events import StudyEnded
 from pipelines.training.trial_folder import has_model
 from pipelines.workspace.home import Home
@@ -185,16 +185,10 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
         # A reason may hold square brackets, which rich reads as markup; a broken line cannot be copied as a command.
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    renamed = {"running": "to be run again"} if ended.state == "paused" else {}
-    counts = ", ".join(f"{count} {renamed.get(state, state)}" for state, count in ended.trials.items())
-    counted_trials = f" ({counts})" if counts else ""
-    write(f"{ended.study} {ended.state}: {ended.reason}{counted_trials} after {format_duration(ended.seconds)}")
-    if ended.winner is not None:
-        test = f"; on the test rows: {format_metrics(ended.test)}" if ended.test else ""
-        mean = f" (mean {ended.finalists[0].describe()})" if ended.finalists else ""
-        write(f"best: {format_trial_name(ended.winner)} with {ended.metric} {ended.value:.6g}{mean}{test}")
-        if ended.ensemble is not None:
-            write(f"the finalists' mean has {ended.ensemble:.6g}: kerastudy export {ended.study} --ensemble writes it")
+    for line in format_end(ended):
+        write(line)
+    if ended.ensemble is not None:
+        write(f"the finalists' mean has {ended.ensemble:.6g}: kerastudy export {ended.study} --ensemble writes it")
     # The printed commands must work as they are in this terminal, wherever `--home` pointed.
     option = "" if home.folder == Home.find(None).folder else f" --home {home.folder}"
     if ended.undelivered:

@@ -155,6 +155,19 @@ def _format_delivery(event: events.Delivering) -> str:
     return f"sending {format_count(event.waiting, 'record')} to MLflow{unreachable}"
 
 
+def format_end(event: events.StudyEnded) -> list[str]:
+    """Return the end of a study in one or two lines."""
+    renamed = {"running": "to be run again"} if event.state == "paused" else {}
+    counts = ", ".join(f"{count} {renamed.get(state, state)}" for state, count in event.trials.items())
+    counted_trials = f" ({counts})" if counts else ""
+    lines = [f"{event.study} {event.state}: {event.reason}{counted_trials} after {format_duration(event.seconds)}"]
+    if event.winner is not None:
+        test = f"; on the test rows: {format_metrics(event.test)}" if event.test else ""
+        mean = f" (mean {event.finalists[0].describe()})" if event.finalists else ""
+        lines.append(f"best: {format_trial_name(event.winner)} with {event.metric} {event.value:.6g}{mean}{test}")
+    return lines
+
+
 def format_trial_name(number: int) -> str:
     """Return a trial's short name, as MLflow shows it behind the study's."""
     return f"t{number:03d}"
