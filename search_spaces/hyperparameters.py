@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import keras_tuner
 
 from search_spaces.errors import InputError, Problem
@@ -16,6 +17,7 @@ from search_spaces.values import Value, describe, is_number, is_same
 Draw = Callable[[Any], Value]
 
 
+@keras.saving.register_keras_serializable(package="kerastudy")
 class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  # keras_tuner has no types
     """Hyperparameters of one trial: given values where there are some, and the hypermodel's defaults elsewhere.
 
@@ -27,15 +29,15 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
         requested: per requested name the declaration in the code, such as `Int from 1 to 4`.
     """
 
-    def __init__(self, values: Mapping[str, Value], draw: Draw | None = None) -> None:
+    def __init__(self, values: Mapping[str, Value] | None = None, draw: Draw | None = None) -> None:
         """Make the hyperparameters of a trial.
 
         Args:
-            values: values by full name, name scopes included (`encoder/units`).
+            values: values by full name, name scopes included (`encoder/units`); none as in KerasTuner's own class.
             draw: function for the value of a hyperparameter that `values` leaves out; its default where None.
         """
         super().__init__()
-        self.given = dict(values)
+        self.given = dict(values or {})
         self.requested: dict[str, str] = {}
         self._draw = draw
 

@@ -44,6 +44,15 @@ def test_what_is_not_given_takes_its_default():
     assert hp.values.keys() == {"units", "dropout", "rate", "kind", "epochs", "head/units"}
 
 
+def test_it_stands_in_for_keras_tuners_own():
+    """Made without values, it holds the defaults, and is serialized and read back like KerasTuner's class."""
+    hp = TrialHyperParameters()
+    hp.Int("units", 4, 8)
+    again = keras_tuner.engine.hyperparameters.deserialize(keras_tuner.engine.hyperparameters.serialize(hp))
+    assert again.values == hp.values == {"units": 4}
+    assert [each.get_config() for each in again.space] == [each.get_config() for each in hp.space]
+
+
 def test_an_inactive_question_is_not_answered():
     """A value given for a hyperparameter whose condition does not hold is not used."""
     hp = TrialHyperParameters({"filters": 16, "kind": "mlp"})
