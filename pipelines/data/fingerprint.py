@@ -13,28 +13,37 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
-from pipelines.data.source_paths import resolve_source_path
+from pipelines.data.source_paths import is_loader, resolve_source_path
 from pipelines.spec.data_spec import DataSpec
 
 FORMAT = 3
 """Version of a prepared folder's files: a folder of another version is prepared again."""
 
 
-def calculate_fingerprint(
-    spec: DataSpec, base: Path, prefers: InputKind, raw: RawData | None, folds_again: int | None = None
-) -> str:
-    """Return a digest of all that prepared data depends on; of a loader's rows these are the values alone."""
+def calculate_source_fingerprint(spec: DataSpec, base: Path, prefers: InputKind, folds_again: int | None = None) -> str:
+    """Return a digest of the study file's settings and of the files that they name; of a loader its code's file."""
     again = "" if folds_again is None else f" {folds_again}"
     digest = hashlib.sha256(f"{FORMAT} {prefers}{again} {spec.model_dump_json()}".encode())
     for source in (spec.source, spec.validation_source, spec.test_source):
-        path = resolve_source_path(source, base) if source is not None else None
-        if path is None:
+        if source is None:
             continue
-        for file in _list_files(path):
+        path = base / source.rpartition(":")[0] if is_loader(source) else resolve_source_path(source, base)
+        for file in _list_files(path) if path is not None else ():
             # The folder of a picture is its label.
             name = file.relative_to(path).as_posix() if path.is_dir() else file.name
             digest.update(name.encode())
             digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def calculate_fingerprint(sources: str, raw: RawData | None) -> str:
+    """Return a digest of all that prepared data depends on.
+
+    Args:
+        sources: the result of `calculate_source_fingerprint`.
+        raw: rows that no file of the study shows, such as a loader's; None where the files show them.
+    """
+    digest = hashlib.sha256(sources.encode())
     if raw is not None:
         # A loader may read anything: only its rows show whether they changed.
         update_digest(digest, raw.table, raw.array, raw.labels, raw.weights)
@@ -66,8 +75,22 @@ def update_digest(digest: Any, *values: pd.DataFrame | Array | None) -> None:
 
 def read_fingerprint(folder: Path) -> str | None:
     """Return the fingerprint of a prepared folder; None where there is none, or it was written by another version."""
+    return _read(folder).get("fingerprint")
+
+
+def read_source_fingerprint(folder: Path) -> str | None:
+    """Return the fingerprint of a prepared folder's settings and files; None as for `read_fingerprint`."""
+    return _read(folder).get("sources")
+
+
+def read_declared_digest(folder: Path) -> str | None:
+    """Return the digest of a prepared folder's rows with the declared split; None as for `read_fingerprint`."""
+    return _read(folder).get("declared")
+
+
+def _read(folder: Path) -> dict[str, Any]:
     try:
-        read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        read: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return str(read["fingerprint"]) if read.get("format") == FORMAT else None
+        return {}
+    return read if read.get("format") == FORMAT else {}

@@ -25,6 +25,7 @@ class DataJob:
         expected: digest that the data must have with the declared split; None for any.
         folds_again: split all rows but the test rows into so many folds, in place of the declared split; with 1, train
             on all of them; None keeps the declared split.
+        rows_of: folder of the study's prepared data, whose rows are divided again; None loads them.
     """
 
     spec: DataSpec
@@ -33,6 +34,7 @@ class DataJob:
     prefers: InputKind
     expected: str | None = None
     folds_again: int | None = None
+    rows_of: str | None = None
 
 
 PREPARE_DATA: JobFunction[DataJob, DataSummary] = JobFunction("pipelines.data.jobs:prepare_data")
@@ -42,4 +44,5 @@ def prepare_data(job: DataJob, channel: Channel) -> DataSummary:
     """Prepare the data; see `prepare.prepare`."""
     from pipelines.data.prepare import prepare
 
-    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers, job.expected, job.folds_again)
+    rows_of = None if job.rows_of is None else Path(job.rows_of)
+    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers, job.expected, job.folds_again, rows_of)

@@ -7,7 +7,7 @@ A prepared folder is complete or absent: preparation writes a folder beside it a
   validation and test parts (`<part>.raw.parquet` or `<part>.raw.npy`) for comparing exported models with.
 
 The summary has a fingerprint of the study file's `data` and of the files' contents. If it matches, nothing is prepared
-again.
+again. What a loader gave is stored too (see `stored_rows`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,15 @@ from pipelines.data.columns import read_columns
 from pipelines.data.content import Content, ExampleContent, PreprocessedContent, gather_columns
 from pipelines.data.encoding import mark_missing, note_identifiers, plan_table
 from pipelines.data.examples import Examples
-from pipelines.data.fingerprint import FORMAT, calculate_fingerprint, read_fingerprint, update_digest
+from pipelines.data.fingerprint import (
+    FORMAT,
+    calculate_fingerprint,
+    calculate_source_fingerprint,
+    read_declared_digest,
+    read_fingerprint,
+    read_source_fingerprint,
+    update_digest,
+)
 from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.prepared import DataSummary, InputKind, Task
 from pipelines.data.prepared_folder import load_summary
@@ -36,6 +45,7 @@ from pipelines.data.raw import PARTS, RawData
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.data.sources import load
 from pipelines.data.splits import Split, divide_again, split_rows
+from pipelines.data.stored_rows import load_rows, save_rows
 from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target, split_weight
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -49,6 +59,7 @@ def prepare(
     prefers: InputKind,
     expected: str | None = None,
     folds_again: int | None = None,
+    rows_of: Path | None = None,
 ) -> DataSummary:
     """Return the summary of the data in `folder`; prepare it if needed.
 
@@ -59,15 +70,18 @@ def prepare(
         prefers: form of features that the model family takes.
         expected: digest that the data must have with the split of `spec`, for a study that has trials; None for any.
         folds_again: see `DataJob`.
+        rows_of: folder of a study's prepared data whose rows are used again, where `expected` is its digest.
 
     Raises:
         InputError: for any problem of the data; `Problem.path` names the key. `folder` stays unchanged.
     """
-    sources = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
-    by_contents = all(resolve_source_path(source, base) is not None for source in sources)
+    sources = calculate_source_fingerprint(spec, base, prefers, folds_again)
+    if expected is not None and _is_ready(folder, sources, expected):
+        return load_summary(folder)
     # Files are compared by content, without parsing them; a named set or a loader has to be loaded for it.
-    raw = None if by_contents else load(spec, base, prefers)
-    fingerprint = calculate_fingerprint(spec, base, prefers, raw, folds_again)
+    by_contents = _is_files_only(spec, base)
+    raw = None if by_contents else _load_again(spec, base, prefers, rows_of, expected) or load(spec, base, prefers)
+    fingerprint = calculate_fingerprint(sources, raw)
     if read_fingerprint(folder) == fingerprint:
         return load_summary(folder)
     raw = raw or load(spec, base, prefers)
@@ -82,16 +96,45 @@ def prepare(
     write_model_inputs(
         aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]), spec.missing_values
     )
-    given = None if summary.given is None else summary.given.to_json()
-    described = {**dataclasses.asdict(dataclasses.replace(summary, given=None)), "given": given}
-    text = json.dumps({"format": FORMAT, "fingerprint": fingerprint, **described}, indent=2)
-    (aside / "summary.json").write_text(text, encoding="utf-8")
-    if expected is not None and expected != _calculate_digest(content, rows, declared):
+    if not by_contents and folds_again is None:
+        save_rows(aside, raw)
+    declared_digest = _calculate_digest(content, rows, declared)
+    prints = {"format": FORMAT, "fingerprint": fingerprint, "sources": sources, "declared": declared_digest}
+    _write_summary(aside, summary, prints)
+    if expected is not None and expected != declared_digest:
         shutil.rmtree(aside)
         message = "the data has changed since the study began; give this study another name, or choose another --home"
         raise InputError(Problem(message, "data.source"))
     _replace_folder(folder, aside)
     return summary
+
+
+def _is_files_only(spec: DataSpec, base: Path) -> bool:
+    sources = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
+    return all(resolve_source_path(source, base) is not None for source in sources)
+
+
+def _is_ready(folder: Path, sources: str, expected: str) -> bool:
+    """Return whether a folder holds the data of a study that has trials, by the same settings, files and code."""
+    return read_source_fingerprint(folder) == sources and read_declared_digest(folder) == expected
+
+
+def _load_again(
+    spec: DataSpec, base: Path, prefers: InputKind, rows_of: Path | None, expected: str | None
+) -> RawData | None:
+    """Return the rows that a study's trials were scored on; None where these must be loaded."""
+    if rows_of is None or expected is None:
+        return None
+    return (
+        load_rows(rows_of) if _is_ready(rows_of, calculate_source_fingerprint(spec, base, prefers), expected) else None
+    )
+
+
+def _write_summary(folder: Path, summary: DataSummary, prints: Mapping[str, Any]) -> None:
+    given = None if summary.given is None else summary.given.to_json()
+    described = {**dataclasses.asdict(dataclasses.replace(summary, given=None)), "given": given}
+    text = json.dumps({**prints, **described}, indent=2)
+    (folder / "summary.json").write_text(text, encoding="utf-8")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ def prepare_study_data(
     *,
     expected: str | None = None,
     folds_again: int | None = None,
+    rows_of: Path | None = None,
     while_waiting: Callable[[], None] = lambda: None,
 ) -> DataSummary:
     """Prepare a study's data in `folder`, unless it is there already.
@@ -33,13 +34,15 @@ def prepare_study_data(
         log: file that takes what the job prints.
         expected: the digest that the data must have; None for any.
         folds_again: another division of the rows than the declared one; see `DataJob`.
+        rows_of: the folder whose rows are divided again; see `DataJob`.
         while_waiting: called about twice a second; what it raises ends the job.
 
     Raises:
         InputError: if the data cannot be used, has another digest, or does not fit into the memory.
         JobError: if the job fails otherwise.
     """
-    payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, expected, folds_again)
+    again = None if rows_of is None else str(rows_of)
+    payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, expected, folds_again, again)
     job = Job("data", PREPARE_DATA, payload, log, memory_bytes=study.spec.limits.memory)
     try:
         return run_job(engine, job, while_waiting)

@@ -162,6 +162,7 @@ class FinalSelection:
             context.home.locate_study(context.name) / f"{folder.name}.log",
             expected=context.summary.digest,
             folds_again=folds,
+            rows_of=context.home.locate_data(context.name),
             while_waiting=self._keep_alive,
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.data.fingerprint import FORMAT, calculate_fingerprint, read_fingerprint, update_digest
+from pipelines.data.fingerprint import FORMAT, read_fingerprint, update_digest
 from pipelines.spec.data_spec import DataSpec
 
 
@@ -25,13 +25,13 @@ def test_files_count_by_their_content(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "d.csv").write_text(text)
     spec = DataSpec(source="d.csv", target="y")
-    one, two, three = (calculate_fingerprint(spec, tmp_path / name, "dense", None) for name in ("one", "two", "three"))
+    one, two, three = (calculate_source_fingerprint(spec, tmp_path / name, "dense") for name in ("one", "two", "three"))
     assert one == two
     others = [
         three,
-        calculate_fingerprint(spec, tmp_path / "one", "image", None),
-        calculate_fingerprint(spec, tmp_path / "one", "dense", None, folds_again=3),
-        calculate_fingerprint(DataSpec(source="d.csv", target="a"), tmp_path / "one", "dense", None),
+        calculate_source_fingerprint(spec, tmp_path / "one", "image"),
+        calculate_source_fingerprint(spec, tmp_path / "one", "dense", folds_again=3),
+        calculate_source_fingerprint(DataSpec(source="d.csv", target="a"), tmp_path / "one", "dense"),
     ]
     assert len({one, *others}) == 5
 
@@ -44,7 +44,7 @@ def test_a_picture_that_changes_its_folder_is_other_data(tmp_path):
         for each in ("cat", "dog"):
             (folder / each).mkdir(parents=True)
         (folder / label / "1.png").write_bytes(b"the same picture")
-        fingerprints.add(calculate_fingerprint(DataSpec(source="pictures"), tmp_path / name, "image", None))
+        fingerprints.add(calculate_source_fingerprint(DataSpec(source="pictures"), tmp_path / name, "image"))
     assert len(fingerprints) == 2
 
 

@@ -145,8 +145,8 @@ def test_arrays_with_missing_values(base):
 def test_prepared_once(base, monkeypatch):
     """The same data and study file are prepared once; a changed file, or key, again."""
     made = []
-    write = module._write_fold
-    monkeypatch.setattr(module, "_write_fold", lambda *arguments: (made.append(1), write(*arguments)))
+    write = module._write_rows
+    monkeypatch.setattr(module, "_write_rows", lambda *arguments: (made.append(1), write(*arguments)))
     first = prepare(spec(target="label"), base, base / "ready", "dense")
     assert prepare(spec(target="label"), base, base / "ready", "dense") == first
     assert len(made) == 1

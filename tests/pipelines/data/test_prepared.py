@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.data.prepared import Part, Task
+from pipelines.data.prepared import Task
 
 
 @pytest.mark.parametrize(
@@ -14,13 +14,9 @@ from pipelines.data.prepared import Part, Task
         (Task("multiclass", ("y",), classes=("a", "b", "c")), 3),
         (Task("regression", ("y",)), 1),
         (Task("multi_output_regression", ("y", "z")), 2),
+        (Task("custom", ("y",), classes=("1", "2")), 0),
     ],
 )
 def test_a_task_has_the_width_of_its_output(task, outputs):
-    """One probability for two classes, one for each of more, one number for each target."""
+    """One probability for two classes, one for each of more, one number a target; a user model decides itself."""
     assert task.outputs == outputs
-
-
-def test_rows_are_those_of_the_targets():
-    """A part without features has rows too."""
-    assert Part({}, [[1.0], [2.0]]).rows == 2
