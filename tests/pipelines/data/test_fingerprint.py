@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.data.fingerprint import FORMAT, read_fingerprint, update_digest
+from pipelines.data.fingerprint import FORMAT, calculate_source_fingerprint, read_fingerprint, update_digest
 from pipelines.spec.data_spec import DataSpec
 
 
