@@ -83,6 +83,8 @@ def convert_result(result: object, name: str, key: str, part: GivenPart | None =
         return _combine_parts(result, name, key)
     if isinstance(result, pd.DataFrame):
         return convert_frame(result, name, key, part)
+    if isinstance(result, Examples):  # rows that came as objects, read back
+        return _wrap(result, name, key, part)
     if is_dataset(result):
         return _wrap(read_dataset(result, name, key), name, key, part)
     if isinstance(result, tuple | list) and 1 <= len(result) <= 3:
