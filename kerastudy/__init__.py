@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipelines.api import (
+        BestTrialResult,
         Categorical,
         Fixed,
         Float,
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
         StudyResult,
         load_study,
         make_study,
+        run,
         run_study,
     )
 
 __all__ = [
+    "BestTrialResult",
     "Categorical",
     "Fixed",
     "Float",
@@ -44,6 +47,7 @@ __all__ = [
     "StudyResult",
     "load_study",
     "make_study",
+    "run",
     "run_study",
 ]
 

@@ -56,7 +56,7 @@ def check_study(
         InputError: if the data or the model cannot be used; `folder` is left unchanged.
     """
     # The log is quoted before its folder is removed.
-    with _place_problems(study), _clean_up_on_failure(folder), _quote_log():
+    with _place_problems(study), clean_up_on_failure(folder), _quote_log():
         # First, and in this process: a misspelt path is answered at once, without a worker.
         check_source_paths(study.spec.data, study.base)
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,9 +66,9 @@ def check_study(
         expected = (fingerprint.data or None) if fingerprint else None
         summary = prepare_data(study, folder, engine, expected)
         # For its error: only the data's task shows whether the metric fits.
-        study.resolve_objective(summary.task.kind)
+        study.resolve_objective(summary.task.kind, is_weighted=summary.task.is_weighted)
         # Also when all went well, below: the models of a check are of no use to a trial.
-        with _clean_up_on_failure(folder / "check"):
+        with clean_up_on_failure(folder / "check"):
             small, large = (
                 _check_user_model(study, folder, engine)
                 if study.has_user_model
@@ -201,7 +201,7 @@ def _quote_log() -> Iterator[None]:
 
 
 @contextmanager
-def _clean_up_on_failure(folder: Path) -> Iterator[None]:
+def clean_up_on_failure(folder: Path) -> Iterator[None]:
     """Remove a folder that was created inside, if that fails, and the parents created for it that are empty."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:

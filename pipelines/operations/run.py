@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 
 from pipelines.data.prepared import DataSummary
@@ -13,6 +13,7 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.data.source_paths import list_source_files
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.check import check_study
+from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.submit import check_evolution, enqueue
 from pipelines.queries.study_reader import StudyReader
 from pipelines.study.stored import find_known_study, is_same_study, serialize_study
@@ -35,6 +36,45 @@ def run_to_end(supervisor: Supervisor, listen: Callable[[StudyEvent], None] = la
     if not isinstance(event, StudyEnded):
         raise AssertionError("a supervisor's last event is StudyEnded")
     return event
+
+
+def run_unless_finished(
+    receiving: AbstractContextManager[Study],
+    home: Home,
+    listen: Callable[[StudyEvent], None],
+    *,
+    evolve: bool = False,
+) -> tuple[Study, StudyEnded]:
+    """Run a study unless it has nothing left to run, and return it with its end; Ctrl-C pauses it.
+
+    Args:
+        receiving: yields the checked study; is exited once the home has it.
+        home: the home that holds it.
+        listen: is called with every event.
+        evolve: whether a study of this name may be resumed in a changed space.
+
+    Raises:
+        InputError: if its data or model cannot be used, or a study of this name searches something else.
+        StudyBusyError: if another process works on it.
+        KeyboardInterrupt: after Ctrl-C, once the study is paused.
+    """
+    interrupts: list[str] = []
+    with ExitStack() as running:
+        with receiving as study:
+            if (finished := find_finished(study, home, evolve=evolve)) is not None:
+                return study, finished
+            supervisor = running.enter_context(supervise(study, home, evolve=evolve))
+
+        def pause() -> None:
+            interrupts.append("Ctrl-C")
+            supervisor.pause()
+
+        with handle_signals(pause):
+            ended = run_to_end(supervisor, listen)
+    if interrupts:
+        # Cells and lines that follow expect a result.
+        raise KeyboardInterrupt(f"{study.name} is {ended.state}; the same call resumes it")
+    return study, ended
 
 
 def find_finished(study: Study, home: Home, *, evolve: bool = False) -> StudyEnded | None:
@@ -101,7 +141,7 @@ def _check_evolution_early(study: Study, home: Home, known: StudyRecord) -> None
     prepared = home.locate_data(study.name)
     if not is_same_study(study, known) and (prepared / "summary.json").exists():
         with Store.open(home.store) as store:
-            check_evolution(study, known, store, load_summary(prepared).task.kind)
+            check_evolution(study, known, store, load_summary(prepared).task)
 
 
 @contextmanager

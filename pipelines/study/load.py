@@ -5,6 +5,7 @@ All problems of a file are reported together, in the order of the file.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,23 +23,45 @@ from search_spaces.errors import InputError, Problem, suggest_choice
 from search_spaces.parse import RESERVED, parse_space
 from search_spaces.schema import make_space_schema
 from search_spaces.space import Space
-from search_spaces.yaml_document import Document
+from search_spaces.yaml_document import Document, make_document
 from search_spaces.yaml_reader import parse_document, read_document
 
 _MOST_HINTS = 20  # a file with more unknown names is no study file of this family
 
+Written = str | Path | Mapping[str, Any]
+"""A study file: its path, its text, or its keys."""
 
-def load_study(file: Path, overrides: Sequence[str] = ()) -> Study:
+
+def load_study(written: Written, overrides: Sequence[str] = ()) -> Study:
     """Read and check a study file.
 
     Args:
-        file: a YAML or JSON file.
+        written: a YAML or JSON file, text of one, or a mapping with its keys.
         overrides: `KEY=VALUE` pairs with dotted keys, such as `space.l2.high=1e-3`; values are YAML.
 
     Raises:
         InputError: with every problem of the file.
     """
-    return check_document(_override_document(read_document(file), overrides), file.parent.resolve(), with_code=True)
+    document, folder = read_written(written)
+    return check_document(_override_document(document, overrides), folder, with_code=True)
+
+
+def read_written(written: Written) -> tuple[Document, Path]:
+    """Return the content of a study file, and the folder that its relative paths start from.
+
+    That folder is the file's; the current one for text, which has a line break or begins with a brace, and a mapping.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    if isinstance(written, Mapping):
+        return make_document(written, str(written.get("study", "study"))), Path.cwd()
+    if isinstance(written, str) and ("\n" in written.strip() or written.lstrip().startswith("{")):
+        return parse_document(textwrap.dedent(written), "study"), Path.cwd()
+    if not isinstance(written, str | Path):
+        raise InputError(f"expected a study file's path, text or keys, got {type(written).__name__}")
+    file = Path(written)
+    return read_document(file), file.parent.resolve()
 
 
 def check_document(document: Document, base: Path, *, with_code: bool = False) -> Study:
@@ -169,5 +192,6 @@ def build_schema() -> Mapping[str, Any]:
     properties["model"] = {**properties["model"], "anyOf": [{"enum": list(catalogue.FAMILIES)}, {"pattern": ":"}]}
     trains = whole["$defs"]["TrainingSpec"]["properties"]
     trains["loss"]["anyOf"][0]["enum"] = objectives.list_losses()
-    trains["metrics"]["items"]["enum"] = objectives.list_metrics()
+    for key in ("metrics", "weighted_metrics"):
+        trains[key]["items"]["enum"] = objectives.list_metrics()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "properties": properties}

@@ -4,7 +4,7 @@
 
     kerastudy.db          the store: Optuna's tables, the queue, the outbox
     mlflow.db, mlruns/    MLflow's files, unless MLFLOW_TRACKING_URI points elsewhere
-    studies/<study>/      study.json, data/, trials/<number>/, retrainings/<number>/<name>/, report/
+    studies/<study>/      study.json, data/, objects/, trials/<number>/, retrainings/<number>/<name>/, report/
     programs/             programs that JAX compiled, for later studies
 """
 
@@ -66,6 +66,10 @@ class Home:
     def locate_data(self, name: str) -> Path:
         """Return the folder of a study's prepared data."""
         return self.locate_study(name) / "data"
+
+    def locate_objects(self, name: str) -> Path:
+        """Return the folder of the model and the data that a study got as Python objects."""
+        return self.locate_study(name) / "objects"
 
     def locate_trial(self, name: str, number: int) -> Path:
         """Return the folder of a trial."""

@@ -1,0 +1,1 @@
+"""Models and data that came from Python as objects: their digests and their files."""

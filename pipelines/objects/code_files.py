@@ -1,0 +1,89 @@
+"""Files of code that came as an object: a pickle, and the Python file that loads it and that a study names.
+
+The Python file holds the digest of what the code does, so a study tells changed code by its text, as of any other file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipelines.objects.digest import digest_object
+from pipelines.objects.pickles import name_python, pickle_code
+from search_spaces.errors import InputError
+
+_TEXT = '''"""Code that `kerastudy.run` received as an object. Written by kerastudy: the code itself is in {pickle}.
+
+Digest of what it does: {digest}
+"""
+
+from pipelines.objects.pickles import load_pickle
+
+globals().update(load_pickle(__file__, python="{python}"))
+'''
+_PYTHON = re.compile(r'load_pickle\(__file__, python="([0-9.]+)"\)')
+
+
+@dataclass(frozen=True)
+class CodeFiles:
+    """Files of one object of code.
+
+    Attributes:
+        stem: the files' name without its suffix.
+        name: the object's name in the Python file.
+        text: the Python file.
+        pickle: the pickle beside it.
+    """
+
+    stem: str
+    name: str
+    text: str
+    pickle: bytes
+
+    @property
+    def reference(self) -> str:
+        """Return the reference of a study file to the code."""
+        return f"{self.stem}.py:{self.name}"
+
+    def write_text(self, folder: Path) -> None:
+        """Write the Python file."""
+        (folder / f"{self.stem}.py").write_text(self.text, encoding="utf-8")
+
+    def write_pickle(self, folder: Path) -> None:
+        """Write the pickle."""
+        (folder / f"{self.stem}.pkl").write_bytes(self.pickle)
+
+
+def make_code_files(stem: str, value: Any) -> CodeFiles:
+    """Return the files of a function, class or instance.
+
+    Raises:
+        InputError: if it uses what cannot be sent to a worker process.
+    """
+    name = _choose_name(value, stem)
+    content = pickle_code(name, value)
+    try:
+        digest = digest_object(value)
+    # Whatever the `__reduce__` of a captured object raises.
+    except Exception as error:
+        message = f"{name} uses what cannot be compared with a later run: {type(error).__name__}: {error}"
+        raise InputError(f'{message}; write the code to a file and pass "file.py:{name}"') from error
+    text = _TEXT.format(pickle=f"{stem}.pkl", digest=digest, python=name_python())
+    return CodeFiles(stem, name, text, content)
+
+
+def read_python(folder: Path, stem: str) -> str | None:
+    """Return the version of Python that wrote code into a folder; None where there is none."""
+    file = folder / f"{stem}.py"
+    found = _PYTHON.search(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return found and found[1]
+
+
+def _choose_name(value: Any, otherwise: str) -> str:
+    while isinstance(value, partial):
+        value = value.func
+    name = str(getattr(value, "__name__", type(value).__name__))
+    return name if name.isidentifier() else otherwise

@@ -1,0 +1,165 @@
+"""Pickles of user code, written into a study's folder and read from there by the workers.
+
+A pickle runs code while it is read. So one is only read by the Python file that was written beside it: a study file
+names that Python file, as it names any other code.
+"""
+
+from __future__ import annotations
+
+import io
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import cloudpickle
+
+from pipelines.objects.captured import is_user_code, list_parts, list_user_folders, list_user_modules
+from search_spaces.errors import InputError
+
+_DEEPEST = 12  # chosen: levels of an object that are searched for what cannot be pickled
+
+
+def pickle_code(name: str, value: Any) -> bytes:
+    """Return the pickle of a function, class or instance, with all user code that it uses.
+
+    Args:
+        name: the name that `load_pickle` returns it under.
+        value: the object.
+
+    Raises:
+        InputError: if it uses what cannot be pickled.
+    """
+    with _pickle_user_modules_by_value():
+        pickler, _ = _dump(value, name)
+        # Once more, now that the classes are known: Keras loads a model's layers by their names.
+        classes = {each.__name__: each for each in reversed(pickler.found) if each.__name__.isidentifier()}
+        content = {
+            "names": {**classes, name: value},
+            "registered": _list_registered(pickler.found),
+            # Of modules that the code imports only when it runs.
+            "folders": list_user_folders(),
+        }
+        return _dump(content, name)[1]
+
+
+def load_pickle(code: str, python: str) -> dict[str, Any]:
+    """Return the objects of the pickle beside a Python file, by name, and register their classes with Keras.
+
+    Args:
+        code: path of the Python file that was written with the pickle.
+        python: the version of Python that wrote it, such as `3.11`.
+
+    Raises:
+        InputError: if this is another version of Python, or the pickle cannot be read.
+    """
+    file = Path(code).with_suffix(".pkl")
+    if python != name_python():
+        message = f"its code was sent from Python {python}, and this is Python {name_python()}; use Python {python}"
+        raise InputError(message)
+    with file.open("rb") as opened:
+        content = cloudpickle.load(opened)
+    # Behind all others, as the folder of a study file's code.
+    sys.path += [folder for folder in content["folders"] if folder not in sys.path]
+    for package, name, value in content["registered"]:
+        import keras
+
+        keras.saving.register_keras_serializable(package, name)(value)
+    names: dict[str, Any] = content["names"]
+    return names
+
+
+def name_python() -> str:
+    """Return the version of Python as far as bytecode depends on it."""
+    return ".".join(platform.python_version_tuple()[:2])
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Pickler that lists the functions and classes that it pickles by value."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.found: list[Any] = []
+
+    def reducer_override(self, value: Any) -> Any:
+        """Return how to pickle a value."""
+        # cloudpickle would send what is left to read of an open text file.
+        if isinstance(value, io.TextIOWrapper) and value not in (sys.stdout, sys.stderr):
+            raise TypeError("cannot pickle an open file")
+        if isinstance(value, type | FunctionType) and is_user_code(value) and value not in self.found:
+            self.found.append(value)
+        return super().reducer_override(value)
+
+
+def _dump(value: Any, name: str) -> tuple[_Pickler, bytes]:
+    file = io.BytesIO()
+    pickler = _Pickler(file)
+    try:
+        pickler.dump(value)
+    # Whatever an object's own `__reduce__` raises.
+    except Exception as error:
+        path, found = _find_unsendable(value, name)
+        raise _explain(path, found, error) from error
+    return pickler, file.getvalue()
+
+
+def _explain(path: list[str], found: Any, error: Exception) -> InputError:
+    kind = type(found)
+    name = kind.__name__ if kind.__module__ in ("builtins", "_thread", "_io") else f"{kind.__module__}.{kind.__name__}"
+    what = f"{path[0]} uses {path[-1]}, of type {name}," if len(path) > 1 else f"{path[0]}, of type {name},"
+    # The names on the way, where the last one alone may be anything's.
+    way = f" (by way of {', '.join(path[1:-1])})" if len(path) > 2 else ""
+    hint = f'make it inside {path[0]}, or write the code to a file and pass "file.py:{path[0]}"'
+    return InputError(f"{what} which cannot be sent to a worker process{way}: {error}; {hint}")
+
+
+def _find_unsendable(value: Any, name: str) -> tuple[list[str], Any]:
+    """Return the way to the deepest part of a value that cannot be pickled, and that part."""
+    path, seen = [name], {id(value)}
+    while len(path) < _DEEPEST:
+        parts = [(word, each) for word, each in list_parts(value) if id(each) not in seen and not _is_sendable(each)]
+        if not parts:
+            break
+        word, value = parts[0]
+        seen.add(id(value))
+        if word.startswith((".", "[")):
+            path[-1] += word
+        else:
+            path.append(word)
+    return path, value
+
+
+def _is_sendable(value: Any) -> bool:
+    try:
+        _Pickler(io.BytesIO()).dump(value)
+    except Exception:
+        return False
+    return True
+
+
+def _list_registered(found: list[Any]) -> list[tuple[str, str, Any]]:
+    """Return the classes and functions that the user has registered with Keras: package, name and object."""
+    # Without Keras in this process nothing can be registered, and importing it takes seconds.
+    if "keras" not in sys.modules:
+        return []
+    import keras
+
+    names = {each: keras.saving.get_registered_name(each) for each in found}
+    registered = {each: name for each, name in names.items() if keras.saving.get_registered_object(name) is each}
+    return [(*name.split(">", 1), each) for each, name in registered.items() if ">" in name]
+
+
+@contextmanager
+def _pickle_user_modules_by_value() -> Iterator[None]:
+    known = cloudpickle.list_registry_pickle_by_value()
+    added: list[ModuleType] = [each for each in list_user_modules() if each.__name__ not in known]
+    for each in added:
+        cloudpickle.register_pickle_by_value(each)
+    try:
+        yield
+    finally:
+        for each in added:
+            cloudpickle.unregister_pickle_by_value(each)
