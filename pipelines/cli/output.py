@@ -225,12 +225,10 @@ def _format_selection(best: BestTrial) -> dict[str, str]:
 def print_check(study: str, parameters: Sequence[str], checked: StudyCheck) -> None:
     """Print the results of a study's check."""
     summary = checked.summary
-    task = summary.task
-    classes = f", {len(task.classes)} classes" if task.classes else ""
     rows = {
         "study": f"{study}: ok",
         "rows": ", ".join(f"{count} {part}" for part, count in summary.rows.items()),
-        "task": f"{task.kind} on {', '.join(task.targets)}{classes}",
+        "task": summary.describe_task(),
         "inputs": "\n".join([str(len(summary.raw)), *_format_inputs(summary.encodings), *summary.notes]),
         "features": _format_features(summary.features),
         "space": ", ".join(parameters),

@@ -122,7 +122,8 @@ class PreprocessedContent:
         assert self.array is not None
         shape = self.array.shape[1:]
         if self.output == "image":
-            return Features(image=(shape[0], shape[1], shape[2]))
+            # Sequences of a user model, and whatever else has other axes than a picture, have no such description.
+            return Features(image=(shape[0], shape[1], shape[2])) if len(shape) == 3 else Features()
         return Features(dense=int(np.prod(shape)) + sum(self.marked))
 
     @property

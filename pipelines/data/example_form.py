@@ -34,6 +34,14 @@ class ExampleForm:
         """Return all leaves of x and y in one phrase."""
         return "; ".join(f"{place}: {_describe(form)}" for place, form in (("x", self.x), ("y", self.y)) if form)
 
+    def describe_inputs(self) -> str:
+        """Return the leaves of x in one phrase."""
+        return _describe(self.x)
+
+    def describe_targets(self) -> str:
+        """Return the leaves of y in one phrase."""
+        return "no targets" if self.y is None else f"targets as given: {_describe(self.y)}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the form as values that JSON has."""
         return {**{place: to_json(getattr(self, place)) for place in PLACES}, "batch_size": self.batch_size}

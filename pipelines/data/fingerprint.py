@@ -16,7 +16,7 @@ from pipelines.data.raw import RawData
 from pipelines.data.source_paths import is_loader, resolve_source_path
 from pipelines.spec.data_spec import DataSpec
 
-FORMAT = 3
+FORMAT = 4
 """Version of a prepared folder's files: a folder of another version is prepared again."""
 
 
@@ -28,7 +28,9 @@ def calculate_source_fingerprint(spec: DataSpec, base: Path, prefers: InputKind,
         if source is None:
             continue
         path = base / source.rpartition(":")[0] if is_loader(source) else resolve_source_path(source, base)
-        for file in _list_files(path) if path is not None else ():
+        if path is None:
+            continue
+        for file in _list_files(path):
             # The folder of a picture is its label.
             name = file.relative_to(path).as_posix() if path.is_dir() else file.name
             digest.update(name.encode())

@@ -42,11 +42,12 @@ from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.prepared import DataSummary, InputKind, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import PARTS, RawData
+from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.data.sources import load
 from pipelines.data.splits import Split, divide_again, split_rows
 from pipelines.data.stored_rows import load_rows, save_rows
-from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target, split_weight
+from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 from tracking.testing.failpoints import hit
@@ -88,11 +89,13 @@ def prepare(
     rows = _read_rows(raw, spec)
     declared = split_rows(raw, rows.labels, spec)
     split = declared if folds_again is None else divide_again(declared, rows.labels, spec, folds_again)
+    if rows.weighting is not None:
+        rows.weighting.check_parts(split, None if folds_again is None else "selection.folds")
     content = _read_content(rows, raw, spec, split, prefers)
     # Beside the folder, since a rename works within one file system only.
     aside = folder.with_name(folder.name + ".partial")
     _write_rows(aside, raw, content, rows, split)
-    summary = _make_summary(spec, content, rows, split)
+    summary = _make_summary(spec, raw, content, rows, split)
     write_model_inputs(
         aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]), spec.missing_values
     )
@@ -143,7 +146,13 @@ class _Rows:
 
     table: pd.DataFrame | None
     labels: Labels
-    weights: Array | None
+    weighting: RowWeights | None
+
+    @property
+    def weights(self) -> Array | None:
+        """Each row's weight float32 [row]; None where all weigh alike, or examples hold their own."""
+        values = None if self.weighting is None else self.weighting.values
+        return values if isinstance(values, np.ndarray) else None
 
 
 def _read_rows(raw: RawData, spec: DataSpec) -> _Rows:
@@ -152,10 +161,10 @@ def _read_rows(raw: RawData, spec: DataSpec) -> _Rows:
             if getattr(spec, key) is not None:
                 message = "this source has no columns: a model of yours gets what the loader gives; remove this key"
                 raise InputError(Problem(message, f"data.{key}"))
-        return _Rows(None, read_example_labels(raw.examples, spec), None)
+        return _Rows(None, read_example_labels(raw.examples, spec), read_example_weights(raw))
     features, targets = split_target(raw, spec)
-    table, weights = split_weight(features, raw, spec)
-    return _Rows(table, read_labels(targets, raw, spec), weights)
+    table, weighting = split_weight(features, raw, spec)
+    return _Rows(table, read_labels(targets, raw, spec), weighting)
 
 
 def _read_content(rows: _Rows, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind) -> Content:
@@ -169,15 +178,23 @@ def _read_content(rows: _Rows, raw: RawData, spec: DataSpec, split: Split, prefe
     for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
         raise InputError(Problem("this source has no columns; remove this key", key))
     if raw.examples is not None:
-        return ExampleContent(raw.examples)
+        return ExampleContent(raw.examples, notes=_note_examples(raw.examples, spec))
     if raw.array is None:
         raise InputError(Problem("the source gives no features", "data.source"))
     if is_unchanged:
-        return ExampleContent(Examples(raw.array, rows.labels.y, rows.weights))
-    array = _convert_to_images(_convert_to_float32(raw.array), raw, prefers)
+        examples = Examples(raw.array, rows.labels.y, rows.weights)
+        return ExampleContent(examples, notes=_note_examples(examples, spec))
+    array = _convert_to_float32(raw.array)
+    if prefers == "any":
+        # Its axes stay as they are: the last one is the channel of pictures and sequences.
+        form: InputKind = "dense" if array.ndim == 2 else "image"
+        notes: tuple[str, ...] = (
+            f"the model gets x standardised by each entry of its last axis (data.preprocess: {spec.preprocess})",
+        )
+    else:
+        array, form, notes = _convert_to_images(array, raw, prefers), prefers, ()
     marked = mark_missing(array, training).tolist() if array.ndim == 2 else []
-    form = prefers if prefers != "any" else "dense" if array.ndim == 2 else "image"
-    return PreprocessedContent(array=array, output=form, marked=tuple(marked))
+    return PreprocessedContent(array=array, output=form, marked=tuple(marked), notes=notes)
 
 
 def _read_table(
@@ -192,9 +209,21 @@ def _read_table(
     columns, notes = read_columns(features, raw, spec)
     if spec.preprocess == "none":
         examples = Examples(gather_columns(columns), rows.labels.y, rows.weights)
-        return ExampleContent(examples, tuple(columns), tuple(notes))
+        return ExampleContent(examples, tuple(columns), (*notes, *_note_examples(examples, spec)))
     plan = plan_table(columns, training, spec)
-    return PreprocessedContent(tuple(columns), plan, notes=(*notes, *note_identifiers(plan, columns)))
+    notes += note_identifiers(plan, columns)
+    if prefers == "any":
+        advice = "" if spec.preprocess == "dense" else "; none gives it each column as it is"
+        notes.append(f"the model gets the columns as standardised numbers (data.preprocess: {spec.preprocess}{advice})")
+    return PreprocessedContent(tuple(columns), plan, notes=tuple(notes))
+
+
+def _note_examples(examples: Examples, spec: DataSpec) -> tuple[str, ...]:
+    form = examples.describe()
+    goes = f"x goes to the model unchanged: {form.describe_inputs()} (data.preprocess: {spec.preprocess})"
+    if not form.is_dataset:
+        return (goes,)
+    return (goes, "the dataset was read once: what it draws at random is the same in every epoch and trial")
 
 
 def _convert_to_float32(array: Array) -> Array:
@@ -263,17 +292,18 @@ def _calculate_digest(content: Content, rows: _Rows, split: Split) -> str:
     return digest.hexdigest()
 
 
-def _make_summary(spec: DataSpec, content: Content, rows: _Rows, split: Split) -> DataSummary:
+def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: _Rows, split: Split) -> DataSummary:
+    weighting = () if rows.weighting is None else (rows.weighting.describe(raw),)
     return DataSummary(
         source=spec.source,
-        task=_describe_task(rows.labels, split, spec),
+        task=dataclasses.replace(_describe_task(rows.labels, split, spec), is_weighted=bool(weighting)),
         features=content.features,
         raw=content.raw,
         rows={part: len(split.select_rows(part)) for part in PARTS},
         folds=split.folds,
         digest=_calculate_digest(content, rows, split),
         encodings=content.encodings,
-        notes=(*content.notes, *split.notes),
+        notes=(*weighting, *content.notes, *split.notes),
         given=content.form,
     )
 

@@ -36,6 +36,7 @@ class Task:
         target_mean: mean of the training rows per output, to scale back by; all 0 where the target is not scaled.
         target_scale: standard deviation likewise; all 1 where the target is not scaled.
         class_counts: training rows per class, in index order; empty for regression.
+        is_weighted: whether rows have weights.
     """
 
     kind: TaskKind
@@ -44,6 +45,7 @@ class Task:
     target_mean: tuple[float, ...] = ()
     target_scale: tuple[float, ...] = ()
     class_counts: tuple[int, ...] = ()
+    is_weighted: bool = False
 
     @property
     def outputs(self) -> int:
@@ -117,3 +119,10 @@ class DataSummary:
     encodings: Mapping[str, str]
     notes: tuple[str, ...] = ()
     given: ExampleForm | None = None
+
+    def describe_task(self) -> str:
+        """Return the kind of prediction and the targets in one phrase."""
+        if self.task.kind == "custom" and self.given is not None:
+            return self.given.describe_targets()
+        classes = f", {len(self.task.classes)} classes" if self.task.classes else ""
+        return f"{self.task.kind} on {', '.join(self.task.targets)}{classes}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from pipelines.data.prepared import DataSummary
 from pipelines.supervisor import events
 
 # Chosen: a log of short epochs must stay readable.
@@ -99,13 +100,17 @@ def format_opening(event: events.SearchStarted) -> str:
     rows = ", ".join(f"{count} {part}" for part, count in event.data.rows.items() if count)
     search = f"{event.objective.direction} {event.objective.metric} {_format_budget(event)}"
     lines = [
-        f"{event.study}: {event.data.task.kind}, rows: {rows}",
+        f"{event.study}: {_name_task(event.data)}, rows: {rows}",
         # A study that continues has shown the notes of its preparation.
         *(f"note: {note}" for note in event.data.notes if not event.done),
         f"{search}, {format_count(event.workers, 'worker')}",
         *([f"trials train {event.trained}"] if event.trained else []),
     ]
     return "\n".join(lines)
+
+
+def _name_task(data: DataSummary) -> str:
+    return data.describe_task() if data.task.kind == "custom" else data.task.kind
 
 
 def _format_budget(event: events.SearchStarted) -> str:
