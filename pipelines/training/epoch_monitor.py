@@ -28,12 +28,22 @@ class EpochListener(Protocol):
 
 @dataclass(frozen=True)
 class FitResult:
-    """A training that ended: every epoch's metrics, and the best one; the model holds the best epoch's weights."""
+    """A training that ended: every epoch's metrics, and the best one; the model holds the best epoch's weights.
+
+    Attributes:
+        score_metrics: metrics of a score that is no epoch's, such as a mean of several trainings; None for an epoch's.
+    """
 
     history: tuple[Mapping[str, float], ...]
     best_epoch: int
     best_value: float
     pruned: bool
+    score_metrics: Mapping[str, float] | None = None
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Metrics of the score, the objective among them."""
+        return self.history[self.best_epoch] if self.score_metrics is None else self.score_metrics
 
 
 class EpochMonitor:
@@ -65,6 +75,15 @@ class EpochMonitor:
     def epochs(self) -> int:
         """Number of epochs scored."""
         return len(self._history)
+
+    @property
+    def history(self) -> Sequence[Mapping[str, float]]:
+        """Finite metrics of each epoch."""
+        return self._history
+
+    def renew_patience(self) -> None:
+        """Count the epochs without an improvement from here on: another part of the training begins."""
+        self._improved_at = (len(self._history) - 1, self._improved_at[1])
 
     def capture(self) -> tuple[Mapping[str, Any], Sequence[Any]]:
         """Return the state as plain values, and the weights of the best epoch; for `restore`."""

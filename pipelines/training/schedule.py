@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import TrialJob
 
 FIT_ARGUMENTS = ("batch_size", "epochs")
@@ -45,3 +46,8 @@ def make_schedule(job: TrialJob, fold: int, *, epochs: int, batch_size: int) -> 
         seed=(job.seed + fold) % 2**32,
         keeps_last=refits,
     )
+
+
+def is_stopping_requested(training: TrainingSpec) -> bool:
+    """Return whether the study file itself asks for early stopping, which is on by default."""
+    return training.early_stopping is not None and "early_stopping" in training.model_fields_set

@@ -43,7 +43,13 @@ from pipelines.training.model_files import save_model, save_weights, summarize_m
 from pipelines.training.model_size import limit_model_size, refuse_large_model
 from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trainer import choose_trainer
-from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, USER_MODEL_WEIGHTS_FILE, write_result
+from pipelines.training.trial_folder import (
+    ARTIFACTS,
+    MODEL_FILE,
+    USER_MODEL_WEIGHTS_FILE,
+    write_model_note,
+    write_result,
+)
 from pipelines.training.user_model.trial import build_user_model_trial, request_from_supervisor
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import KerastudyError
@@ -94,7 +100,11 @@ def _train_folds(job: TrialJob, channel: Channel, measure: Measure) -> TrialResu
 
 @dataclass(frozen=True)
 class _Fold:
-    """Training of one fold."""
+    """Training of one fold.
+
+    Attributes:
+        no_model: why the trained model is not known; `model` is not trained then.
+    """
 
     number: int
     model: keras.Model
@@ -103,6 +113,7 @@ class _Fold:
     epochs: tuple[EpochDone, ...]
     trainer: TrainerName
     drawn: Mapping[str, Value] = field(default_factory=dict)
+    no_model: str = ""
 
 
 def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
@@ -142,7 +153,7 @@ def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, chan
     if checkpoints is not None and (checkpoint := checkpoints.read()) is not None:
         listener.repeat(checkpoint.history)
     try:
-        fitted = (trial.train_in_graph if in_graph else trial.train)(listener, checkpoints)
+        done = (trial.train_in_graph if in_graph else trial.train)(listener, checkpoints)
     except (KerastudyError, MemoryError):
         raise
     except Exception as error:
@@ -152,8 +163,18 @@ def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, chan
         print(f"trial {job.number} is trained by Model.fit, since in one graph it fails: {error!r}"[:500], flush=True)
         _reset_keras(job, fold)
         return _train_user_model_fold(job, user_model, fold, channel, by_fit=True)
-    drawn = dict(trial.undeclared.drawn)
-    return _Fold(fold, trial.model, dict(trial.hp.values), fitted, tuple(listener.epochs), trainer, drawn)
+    for remark in done.remarks:
+        print(f"trial {job.number}: {remark}", flush=True)
+    return _Fold(
+        fold,
+        trial.model if done.model is None else done.model,
+        dict(trial.hp.values),
+        done.fitted,
+        tuple(listener.epochs),
+        trainer,
+        dict(trial.undeclared.drawn),
+        done.no_model,
+    )
 
 
 def _reset_keras(job: TrialJob, fold: int) -> None:
@@ -247,7 +268,7 @@ def _find_best_fold(job: TrialJob, folds: Sequence[_Fold]) -> _Fold:
 
 
 def _combine_folds(folds: Sequence[_Fold], *, seconds: float) -> TrialResult:
-    at_best = [fold.fitted.history[fold.fitted.best_epoch] for fold in folds]
+    at_best = [fold.fitted.metrics for fold in folds]
     return TrialResult(
         state="pruned" if folds[0].fitted.pruned else "complete",
         value=_average([fold.fitted.best_value for fold in folds]),
@@ -298,6 +319,9 @@ def _write_user_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
     write_text(folder / ARTIFACTS / "model_summary.txt", summarize_model(best.model) + "\n")
     if result.state != "complete":
         return
+    if best.no_model:
+        write_model_note(folder, best.no_model)
+        return
     if best.model.built:
         # Before the model, whose serialization may fail.
         save_weights(best.model.get_weights(), folder / USER_MODEL_WEIGHTS_FILE)
@@ -310,5 +334,4 @@ def _write_user_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
             save_model(model, folder / MODEL_FILE)
     # Any code may run in a user model's call or serialization: the trial keeps its score and its weights.
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        write_text(folder / ARTIFACTS / "model_note.txt", f"This model cannot be deployed on raw columns: {reason}\n")
+        write_model_note(folder, f"its model cannot be saved: {type(error).__name__}: {error}")

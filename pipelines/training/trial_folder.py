@@ -95,6 +95,12 @@ def has_model(folder: Path) -> bool:
     return (folder / MODEL_FILE).exists() or (folder / WEIGHTS_FILE).exists()
 
 
+def locate_fit_folder(folder: Path, fold: int, folds: int) -> Path:
+    """Return the path of the folder with the files that a custom `fit` writes; MLflow shows them as artifacts."""
+    fit = folder / ARTIFACTS / "fit"
+    return fit if folds == 1 else fit / f"fold-{fold + 1}"
+
+
 def explain_missing_model(folder: Path) -> str:
     """Return why the folder of a complete trial holds no model."""
     file = folder / ARTIFACTS / MODEL_NOTE_FILE

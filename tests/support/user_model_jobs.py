@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.engines.base import Channel
 from pipelines.training.messages import RungReached
+from pipelines.training.trial import train_trial
 from pipelines.training.user_model.model_check import check_user_model
 from search_spaces.errors import InputError
 from search_spaces.hypermodel_request import HyperparameterRequest, suggest_value
@@ -60,3 +61,23 @@ def problems(job):
 
 
 SHORT = {"epochs": 1, "batch_size": 128}
+
+
+def write_fit(*lines):
+    """Return the text of a hypermodel with a `fit` of these lines, in which `one(model)` trains for two epochs."""
+    body = "\n        ".join(lines)
+    return f"""{CLASS}
+    def fit(self, hp, model, x, y, validation_data, callbacks, **kwargs):
+        data = dict(validation_data=validation_data, callbacks=callbacks, batch_size=128, verbose=0)
+        def one(model, **more):
+            return model.fit(x, y, **{{**data, "epochs": 2, **more}})
+        {body}
+"""
+
+
+def train(job, text, **changes):
+    """Train a trial of a hypermodel; return its job, its result and the losses that its epochs reported."""
+    its, channel = job("Model", text, **changes), Supervised()
+    outcome = train_trial(its, channel)
+    assert outcome.result is not None, outcome.reason
+    return its, outcome.result, [done.metrics["val_loss"] for done in channel.reported]

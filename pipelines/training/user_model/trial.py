@@ -20,12 +20,19 @@ from pipelines.models.objectives import calculate_class_weights
 from pipelines.models.user_model import encode_targets, load_user_model
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
-from pipelines.training.epoch_monitor import FitResult
 from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
 from pipelines.training.keras_state import can_capture
 from pipelines.training.messages import TrialJob, UserModel
-from pipelines.training.schedule import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS, Schedule, make_schedule
-from pipelines.training.user_model.fit_calls import UserFit, UserModelListener, run_user_fit, select_fit_arguments
+from pipelines.training.schedule import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_EPOCHS,
+    Schedule,
+    is_stopping_requested,
+    make_schedule,
+)
+from pipelines.training.trial_folder import locate_fit_folder
+from pipelines.training.user_model.fit_calls import UserFitResult, run_user_fit
+from pipelines.training.user_model.user_fit import UserFit, UserModelListener, has_custom_fit, select_fit_arguments
 from search_spaces.hypermodel_request import HyperparameterRequest, make_request
 from search_spaces.hyperparameters import TrialHyperParameters, convert_value
 from search_spaces.values import Value
@@ -71,20 +78,20 @@ class UserModelTrial:
     @property
     def can_resume(self) -> bool:
         """Whether it can resume from a checkpoint: a custom `fit` or custom steps have state that is not visible."""
-        return can_capture(self.model) and not self.fit.user.has_custom_fit
+        return can_capture(self.model) and not self.fit.has_custom_fit
 
     @property
     def can_train_in_graph(self) -> bool:
         """Whether the graph trainer can train it: only the model is custom, not its training."""
         # Class weights are found by class index, and a user model's targets may be one-hot.
-        is_stock = self.model.built and not self.fit.user.has_custom_fit and self.rows.class_weight is None
+        is_stock = self.model.built and not self.fit.has_custom_fit and self.rows.class_weight is None
         return is_stock and can_train_in_graph(self.model, self.rows)
 
-    def train(self, listener: UserModelListener, checkpoints: CheckpointStore | None = None) -> FitResult:
+    def train(self, listener: UserModelListener, checkpoints: CheckpointStore | None = None) -> UserFitResult:
         """Train with the hypermodel's `fit`; see `run_user_fit`."""
         return run_user_fit(self.fit, self.hp, self.model, self.rows, listener, checkpoints)
 
-    def train_in_graph(self, listener: UserModelListener, checkpoints: CheckpointStore | None = None) -> FitResult:
+    def train_in_graph(self, listener: UserModelListener, checkpoints: CheckpointStore | None = None) -> UserFitResult:
         """Train with the graph trainer, where it `can_train_in_graph`; user code may still fail in a graph.
 
         Raises:
@@ -95,7 +102,7 @@ class UserModelTrial:
             for part in (self.rows.train, self.rows.validation)
         )
         rows = Rows(train, validation, None)
-        return train_in_graph(
+        fitted = train_in_graph(
             self.model,
             rows,
             self.schedule,
@@ -104,6 +111,7 @@ class UserModelTrial:
             listener=listener,
             checkpoints=checkpoints,
         )
+        return UserFitResult(fitted, self.model)
 
 
 def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choose: Choose) -> UserModelTrial:
@@ -137,9 +145,21 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
     if not model.built and not user.has_custom_fit:  # else its size is not known before it is trained
         with user.locate_errors():
             model(make_tensors(rows.train.take(slice(1)).x))
+    is_custom = has_custom_fit(user, model)
+    if is_custom:
+        schedule = _leave_to_code(schedule, job)
     arguments = select_fit_arguments(user, job.values, user_model.requested, schedule)
-    fit = UserFit(user, task, schedule, job.metric, job.direction, arguments)
+    folder = locate_fit_folder(Path(job.folder), fold, load_summary(data).folds) if is_custom else None
+    fit = UserFit(user, task, schedule, job.metric, job.direction, arguments, is_custom, folder)
     return UserModelTrial(model, hp, undeclared, rows, schedule, fit)
+
+
+def _leave_to_code(schedule: Schedule, job: TrialJob) -> Schedule:
+    """Return the schedule of a custom `fit`: its code decides how long it trains, unless the study file asks."""
+    if job.refit_epochs is not None:
+        # Epochs of the whole `fit`; the space's value, if any, is that of one call.
+        return replace(schedule, epochs=job.refit_epochs)
+    return schedule if is_stopping_requested(job.training) else replace(schedule, patience=None)
 
 
 def request_from_supervisor(channel: Channel) -> Choose:

@@ -1,0 +1,135 @@
+"""Callback that follows a hypermodel's `fit`: its models, their epochs, whichever loop runs them.
+
+A custom training loop may call the callbacks as Keras does, or only at the ends of epochs, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipelines.training.checkpoint import CheckpointStore
+from pipelines.training.epoch_monitor import EpochListener, EpochMonitor
+from pipelines.training.keras_state import capture, restore
+from pipelines.training.user_model.model_training import ModelTraining
+from pipelines.training.user_model.user_fit import UserFit, UserModelListener
+
+
+class TrainingEndedError(BaseException):  # no error; and an `except Exception` in user code must not catch it
+    """End of a training that continues after its trial was pruned."""
+
+
+class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """Callback that counts the epochs and updates a monitor for each model.
+
+    Attributes:
+        trainings: one for each model that was trained with this callback, in order.
+        epochs: finite metrics of each scored epoch, over all trainings.
+        done: epochs of an earlier attempt that are not trained again.
+        is_pruned: whether the trial was pruned.
+    """
+
+    def __init__(
+        self, model: keras.Model, fit: UserFit, listener: UserModelListener, checkpoints: CheckpointStore | None
+    ) -> None:
+        super().__init__()
+        self._given = model
+        self._fit = fit
+        self._listener = listener
+        self._checkpoints = checkpoints
+        self._starts_call = False
+        self.trainings: list[ModelTraining] = []
+        self.epochs: list[Mapping[str, float]] = []
+        self.is_pruned = False
+        monitor = self._make_monitor()
+        self.done = restore(model, monitor, checkpoints)
+        if self.done:
+            self.epochs += monitor.history
+            self.trainings.append(ModelTraining(model, monitor))
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Find the training that starts or goes on."""
+        self._end_if_pruned()
+        self._starts_call = True
+        training = self._find_training()
+        if training.is_over():
+            training = self._add_training(training.model)
+        if isinstance(getattr(training.model, "history", None), keras.callbacks.History):
+            training.start_call()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Pass on the number of epochs, once a call's first epoch is known."""
+        of = (self.params or {}).get("epochs")
+        if self._starts_call and of:
+            self._listener.expect_epochs(len(self.epochs) + int(of) - epoch)
+        self._starts_call = False
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Record the batch."""
+        self._listener.record_batch()
+
+    def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Record the batch."""
+        self._listener.record_batch()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Update the model's monitor; all calls and models of a `fit` count their epochs through."""
+        self._end_if_pruned()
+        training = self._find_training()
+        metrics = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
+        if self._fit.metric not in metrics and self._fit.has_custom_fit:
+            self._listener.record_batch()  # it may return the score at its end
+            stops = False
+        else:
+            stops = training.observe(len(self.epochs), metrics)
+            self.epochs.append(training.monitor.history[-1])
+        if stops or self._fit.is_short:
+            training.model.stop_training = True
+        elif self._checkpoints is not None:
+            self._checkpoints.offer(lambda: capture(training.model, training.monitor))
+
+    def find_owner(self, history: Any) -> ModelTraining | None:
+        """Return the training that a history of Keras belongs to; None where this callback did not follow it."""
+        return next((training for training in self.trainings if training.owns(history)), None)
+
+    def mark_pruned(self) -> None:
+        """Record that the trial is pruned."""
+        self.is_pruned = True
+
+    def _find_training(self) -> ModelTraining:
+        # A custom loop may never set the model.
+        model = self._given if self.model is None else self.model
+        known = (training for training in reversed(self.trainings) if training.model is model)
+        return next(known, None) or self._add_training(model)
+
+    def _add_training(self, model: keras.Model) -> ModelTraining:
+        self.trainings.append(ModelTraining(model, self._make_monitor()))
+        return self.trainings[-1]
+
+    def _make_monitor(self) -> EpochMonitor:
+        fit = self._fit
+        return EpochMonitor(fit.schedule, fit.metric, fit.direction, _PruningListener(self, self._listener))
+
+    def _end_if_pruned(self) -> None:
+        if self.is_pruned:
+            raise TrainingEndedError
+
+
+class _PruningListener:
+    """Listener that numbers the epochs of all trainings, and marks the callback when the trial is pruned."""
+
+    def __init__(self, callback: EpochCallback, listener: EpochListener) -> None:
+        self._callback = callback
+        self._listener = listener
+
+    def record_batch(self) -> None:
+        self._listener.record_batch()
+
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        pruned = self._listener.record_epoch(len(self._callback.epochs), metrics)
+        if pruned:
+            self._callback.mark_pruned()
+        return pruned
