@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from pipelines.data.array_types import Array
+from pipelines.data.structures import Structure
 from search_spaces.errors import KerastudyError
 
+Outputs = tuple[Array, ...]
+"""Predictions, one array [row, ...] for each output of the model, in the order of Keras's `flatten`."""
+
 # Named arrays and no tensors: every runtime takes NumPy.
-Predict = Callable[[Mapping[str, Array]], Array]
-"""Predictions [row, output] for raw columns."""
+Predict = Callable[[Mapping[str, Array]], Outputs]
+"""Predictions for raw columns."""
 
 Part = Literal["model", "network"]
 """Content of a file: the whole model on raw columns, or the network alone, with the preprocessing in another file."""
@@ -43,15 +49,50 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """The decision that an output stands for.
+
+    Attributes:
+        kind: the index of the largest number in the last axis (`class`), whether a number is at least `threshold`, or
+            the number itself.
+        meaning: the numbers in words.
+    """
+
+    kind: Literal["class", "threshold", "value"] = "value"
+    threshold: float = 0.5
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class OutputTensor:
+    """One output of a model.
+
+    Attributes:
+        name: its name in the files; `output_0` where the model has one output without a name.
+        shape: shape of one row; None for an axis whose length differs.
+        dtype: Keras's name of the type.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    reading: Reading = Reading()
+
+
+@dataclass(frozen=True)
 class SourceModel:
     """A trial's model in the forms that a format converts.
 
     Attributes:
-        model: takes raw columns by name.
-        preprocessing: its first half, from raw columns to the inputs of the network.
-        network: its second half; its inputs have the names of the outputs of `preprocessing`.
-        file: the file of `model`.
+        model: takes raw columns by name, and returns its outputs by name, or its only output.
+        preprocessing: its first half, from raw columns to the inputs of the network; None where it has none.
+        network: its second half; its inputs have the names of the outputs of `preprocessing`. `model` where that is
+            None.
+        file: the file of the model, as its trial left it.
         calibration: training rows as inputs of the network.
+        outputs: in the order of `Outputs`.
+        source: the model in `file`, whose ends have structures of their own; `model` where None.
+        takes: see `WrittenFile`.
     """
 
     model: Any
@@ -59,6 +100,19 @@ class SourceModel:
     network: Any
     file: Path
     calibration: Mapping[str, Array]
+    outputs: tuple[OutputTensor, ...] = (OutputTensor("output_0", (None,), "float32"),)
+    source: Any = None
+    takes: Structure = None
+
+    @property
+    def original(self) -> Any:
+        """The model whose predictions every file must give, in the order of `Outputs`."""
+        return self.model if self.source is None else self.source
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in their order."""
+        return tuple(each.name for each in self.outputs)
 
 
 @dataclass(frozen=True)
@@ -69,12 +123,22 @@ class WrittenFile:
         file: name of the file or folder in the export's folder.
         preprocessing_file: name of the file with the preprocessing; empty where `part` is the whole model.
         note: a restriction that users must know; empty where there is none.
+        outputs: names of the model's outputs, in the order of `Outputs`.
+        takes: the structure of a Keras model's input, with names of raw inputs for leaves; None for a dict by name.
     """
 
     file: str
     part: Part = "model"
     preprocessing_file: str = ""
     note: str = ""
+    outputs: tuple[str, ...] = ("output_0",)
+    takes: Structure = None
+
+    def order_outputs(self, answers: Mapping[str, Any]) -> Outputs:
+        """Return a runtime's answers in the order of the model's outputs; a single one has any name."""
+        if len(self.outputs) == 1:
+            return (np.asarray(next(iter(answers.values()))),)
+        return tuple(np.asarray(answers[name]) for name in self.outputs)
 
 
 class Format(Protocol):

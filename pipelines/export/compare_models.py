@@ -6,7 +6,6 @@ its safe mode. It predicts from the raw columns that it has as inputs.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,15 +16,10 @@ from pipelines.data.array_types import Array
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Channel
-from pipelines.export.parity import Scoring, choose_scoring, compute_score
-from pipelines.export.verify import (
-    find_held_out_part,
-    load_held_out,
-    load_held_out_targets,
-    read_trial_config,
-    register_user_classes,
-)
-from pipelines.spec.schema import TrainingSpec
+from pipelines.export.base import Outputs
+from pipelines.export.held_out import MOST_ROWS, find_held_out_part, load_held_out
+from pipelines.export.scoring import Deciding, make_scorer
+from pipelines.export.verify import register_user_classes
 from pipelines.training.messages import PastTrial
 from search_spaces.values import Direction
 
@@ -56,8 +50,8 @@ class ModelComparison:
 
     Attributes:
         part: the part of the data; the validation part, by which the search chose, where there is no test part.
-        metric: the deciding metric: the study's objective, or the task's first metric where the objective needs more
-            than predictions.
+        metric: the deciding metric: the study's objective, or another one where the objective needs more than
+            predictions; empty for a user model whose predictions have no score.
         direction: direction of the deciding metric.
         scores: the finite metrics of the trial's model.
         rival_scores: those of the rival; empty where it was not compared.
@@ -81,51 +75,63 @@ class ModelComparison:
 
 
 def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
-    """Score both models on the held-out rows; a job."""
+    """Score both models on the held-out rows; a job.
+
+    Both are scored by what the trial's model was trained with.
+
+    Raises:
+        KerastudyError: if the code of a user model is not there, or raises.
+    """
     import keras
 
-    from pipelines.models.raw_predict import predict_raw
+    from pipelines.models.raw_predict import predict_outputs
     from pipelines.training.write_models import ensure_model_file
 
     folder = Path(job.trial.folder)
-    summary, config = load_summary(Path(job.trial.data)), read_trial_config(folder)
-    training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
-    scoring = choose_scoring(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
-    rows, y = load_held_out(job.trial), load_held_out_targets(job.trial)
+    rows, part = load_held_out(job.trial), find_held_out_part(job.trial)
     with register_user_classes(folder):
         file = ensure_model_file(job.trial) if job.model is None else Path(job.model)
         # Safe mode for the trial's model too: its registered file comes from MLflow, as the rival's does.
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
-        scores = _compute_scores(predict_raw(model, rows), y, scoring)
+        predictions = predict_outputs(model, rows)
         channel.beat()
-        rival_scores, incompatibility = _score_rival(job, rows, y, scoring, summary)
-    direction: Direction = "minimize" if scoring.minimize else "maximize"
-    return ModelComparison(
-        find_held_out_part(job.trial), len(y), scoring.metric, direction, scores, rival_scores, incompatibility
-    )
+        rivals, incompatibility = _predict_rival(job, rows, predictions)
+    channel.beat()
+    scorer = make_scorer(job.trial, part, MOST_ROWS)
+    scores, rival_scores = scorer.score(predictions), scorer.score(rivals) if rivals else {}
+    deciding = scorer.choose(scores) or Deciding("", minimize=True)
+    if not deciding.metric:
+        incompatibility = (
+            incompatibility or "the model has no score: its code does not compile it, or tests it by itself"
+        )
+    direction: Direction = "minimize" if deciding.minimize else "maximize"
+    rows_compared = len(predictions[0])
+    return ModelComparison(part, rows_compared, deciding.metric, direction, scores, rival_scores, incompatibility)
 
 
-def _score_rival(
-    job: ComparisonJob, rows: Mapping[str, Array], y: Array, scoring: Scoring, summary: DataSummary
-) -> tuple[dict[str, float], str]:
-    """Return the rival's metrics, or the reason why there are none."""
+def _predict_rival(job: ComparisonJob, rows: Mapping[str, Array], expected: Outputs) -> tuple[Outputs, str]:
+    """Return the rival's predictions, or the reason why there are none."""
     import keras
 
-    from pipelines.models.raw_predict import predict_raw
+    from pipelines.models.raw_predict import predict_outputs
 
     if job.rival is None:
-        return {}, ""
+        return (), ""
     try:
         # `compile=False`: the rival's loss or optimizer may be code that is not here, and scores need neither.
         rival = keras.saving.load_model(job.rival, compile=False, safe_mode=True)
+        summary = load_summary(Path(job.trial.data))
         if incompatibility := _find_incompatibility(rival, job.rival_task, summary):
-            return {}, incompatibility
-        predictions = predict_raw(rival, {taken.name: rows[taken.name] for taken in rival.inputs})
-        return _compute_scores(predictions, y, scoring), ""
+            return (), incompatibility
+        rivals = predict_outputs(rival, {taken.name: rows[taken.name] for taken in rival.inputs})
     except Exception as error:  # a foreign file may raise any exception
         # A foreign file must not fail the comparison: the trial's model has scores all the same.
         message = str(error).strip().splitlines() or [""]
-        return {}, f"it cannot be loaded here, or does not predict: {type(error).__name__}: {message[0][:300]}"
+        return (), f"it cannot be loaded here, or does not predict: {type(error).__name__}: {message[0][:300]}"
+    gives, should_give = ([str(list(each.shape[1:])) for each in many] for many in (rivals, expected))
+    if gives != should_give:
+        return (), f"it gives {' and '.join(gives)} numbers for a row, {' and '.join(should_give)} are expected"
+    return rivals, ""
 
 
 def _find_incompatibility(rival: keras.Model, rival_task: Mapping[str, Any] | None, summary: DataSummary) -> str:
@@ -139,9 +145,6 @@ def _find_incompatibility(rival: keras.Model, rival_task: Mapping[str, Any] | No
     if others:
         return f"it takes {_quote_names(others)} in another form than this study's data has"
     task = summary.task
-    outputs = tuple(rival.output.shape[1:])
-    if outputs != (task.outputs,):
-        return f"it gives {list(outputs)} numbers for a row, {[task.outputs]} are expected"
     # Other classes in the same number would go unnoticed: the model predicts, and every prediction is wrong.
     ours = {"kind": task.kind, "classes": list(task.classes), "targets": list(task.targets)}
     for key, expected in ours.items():
@@ -154,16 +157,3 @@ def _find_incompatibility(rival: keras.Model, rival_task: Mapping[str, Any] | No
 def _quote_names(names: list[str]) -> str:
     shown = ", ".join(f'"{name}"' for name in names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
-
-
-def _compute_scores(predictions: Array, y: Array, scoring: Scoring) -> dict[str, float]:
-    """Return the deciding metric first, then the loss and the other metrics of the task."""
-    from pipelines.models.losses import build_metrics
-
-    named = [scoring.metric, "loss", *(metric.name for metric in build_metrics(scoring.task, scoring.training))]
-    found = {
-        name: compute_score(predictions, y, Scoring(scoring.task, scoring.training, name, minimize=True))
-        for name in dict.fromkeys(named)
-    }
-    # JSON, in which the scores are stored with the version, has no infinity and no NaN.
-    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

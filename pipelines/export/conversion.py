@@ -29,7 +29,7 @@ class Conversion(Generic[_Result]):
 
 
 def convert_model(deployed: SourceModel, convert: Callable[[Any], _Result], form: str) -> Conversion[_Result]:
-    """Convert the whole model, or the network where the preprocessing has no such form.
+    """Convert the whole model, or the network where there is preprocessing that has no such form.
 
     Args:
         deployed: the model.
@@ -39,6 +39,8 @@ def convert_model(deployed: SourceModel, convert: Callable[[Any], _Result], form
     Raises:
         FormatError: if the network cannot be converted either; names the layer.
     """
+    if deployed.preprocessing is None:
+        return Conversion(convert_network(deployed, convert, form))
     try:
         return Conversion(convert_quietly(convert, deployed.model))
     except Exception:  # converters raise exceptions of any kind

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.engines.base import Channel
+from pipelines.export.held_out import load_held_out
 from pipelines.export.parity import measure_latency, measure_size
 from pipelines.export.registry import FORMATS, check_formats
 from pipelines.export.source_model import load_source_model
-from pipelines.export.verify import load_held_out, read_trial_config, register_user_classes
+from pipelines.export.verify import register_user_classes
 from pipelines.study.objective import Goal
 from pipelines.training.errors import TrialError
 from pipelines.training.messages import PastTrial, TrialJob, TrialOutcome
 from pipelines.training.trial import train_and_measure_trial
-from pipelines.training.trial_folder import MODEL_FILE, explain_missing_model
+from pipelines.training.trial_folder import MODEL_FILE, explain_missing_model, read_trial_config
 
 
 def train_and_measure(job: tuple[TrialJob, tuple[Goal, ...]], channel: Channel) -> TrialOutcome:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.engines.base import Channel
 from pipelines.export.jobs import EnsembleJob
-from pipelines.export.parity import choose_scoring, compute_score
-from pipelines.export.verify import read_trial_config, register_user_classes
-from pipelines.spec.schema import TrainingSpec
-from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE
+from pipelines.export.scoring import make_scorer
+from pipelines.export.verify import register_user_classes
+from pipelines.training.messages import PastTrial
+from pipelines.training.trial_folder import ARTIFACTS, CONFIG_FILE, MODEL_FILE, USER_MODEL_WEIGHTS_FILE
 from search_spaces.errors import KerastudyError
+
+if TYPE_CHECKING:
+    import keras
+
+    from pipelines.data.prepared import DataSummary
+
+_MEMBER: Final = "member_"
 
 
 class EnsembleError(KerastudyError):
@@ -26,62 +30,98 @@ class EnsembleError(KerastudyError):
 def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float, str]:
     """Return the scores of the ensemble and of the winner, and the metric's name; save the ensemble if it wins.
 
-    The scores are on the validation rows. The metric is the objective, or the task's first metric where the objective
-    needs more than predictions.
+    The scores are on the validation rows. The metric is the objective, or another one where the objective needs more
+    than predictions.
 
     Raises:
-        EnsembleError: if the models' outputs are not the task's.
+        EnsembleError: if predictions have no score, or an output cannot be averaged.
+        KerastudyError: if the code of a user model is not there, or raises.
     """
     import keras
 
-    from pipelines.data.prepared_folder import load_part, load_raw, load_summary
-    from pipelines.models.raw_predict import predict_raw
-    from pipelines.training.model_files import save_model, summarize_model
+    from pipelines.data.prepared_folder import load_raw, load_summary
+    from pipelines.data.raw_inputs import arrange_names, make_pack
+    from pipelines.models.raw_predict import predict_outputs
     from pipelines.training.write_models import ensure_model_file
 
-    winner = Path(job.trials[job.winner].folder)
-    data = Path(job.trials[0].data)
-    config = read_trial_config(winner)
-    with register_user_classes(winner):
+    trial, folder = job.trials[job.winner], Path(job.folder)
+    data = Path(trial.data)
+    with register_user_classes(Path(trial.folder)):
         models = []
-        for trial in job.trials:
-            models.append(keras.models.load_model(ensure_model_file(trial), compile=False))
+        for member in job.trials:
+            models.append(keras.models.load_model(ensure_model_file(member), compile=False))
             channel.beat()
-        ensemble = average_models(models)
-        raw, y = load_raw(data, "validation"), np.asarray(load_part(data, "validation").y)
-        predictions = [predict_raw(model, raw) for model in (ensemble, models[job.winner])]
-    task = load_summary(data).task
-    training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
-    scoring = choose_scoring(task, training, config["objective"]["metric"], config["objective"]["direction"])
-    # On the validation rows: the test rows choose nothing.
-    ours, winners = (compute_score(each, y, scoring) for each in predictions)
-    if ours is None or winners is None:
-        raise EnsembleError(f"the models give {predictions[1].shape[1:]} numbers a row, the task has {task.outputs}")
-    folder = Path(job.folder)
-    # Not when equal: an ensemble takes the time of all its members.
-    if (ours < winners) if scoring.minimize else (ours > winners):
-        (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
-        # Laid out like a trial's folder, so that the export treats it as one.
-        shutil.copyfile(winner / ARTIFACTS / "config.json", folder / ARTIFACTS / "config.json")
-        (folder / ARTIFACTS / "model_summary.txt").write_text(summarize_model(ensemble) + "\n", encoding="utf-8")
-        save_model(ensemble, folder / MODEL_FILE)
-    else:
-        # Of an earlier run of the final selection, with other finalists.
-        (folder / MODEL_FILE).unlink(missing_ok=True)
-    return ours, winners, scoring.metric
+        summary = load_summary(data)
+        ensemble, pack = average_models(models, summary), make_pack(arrange_names(summary))
+        # On the validation rows: the test rows choose nothing.
+        raw = load_raw(data, "validation")
+        ours, winners = (predict_outputs(model, raw, pack) for model in (ensemble, models[job.winner]))
+        channel.beat()
+        scorer = make_scorer(trial, "validation", len(ours[0]))
+        our_scores, winner_scores = scorer.score(ours), scorer.score(winners)
+        deciding = scorer.choose(winner_scores)
+        if deciding is None or not all(deciding.metric in scores for scores in (our_scores, winner_scores)):
+            raise EnsembleError(f"the models' predictions have no {deciding.metric if deciding else 'score'}")
+        value, winners_value = our_scores[deciding.metric], winner_scores[deciding.metric]
+        # Not when equal: an ensemble takes the time of all its members.
+        if (value < winners_value) if deciding.minimize else (value > winners_value):
+            _write_ensemble(folder, ensemble, trial)
+        else:
+            # Of an earlier run of the final selection, with other finalists.
+            (folder / MODEL_FILE).unlink(missing_ok=True)
+    return value, winners_value, deciding.metric
 
 
-def average_models(models: Sequence[Any]) -> Any:
-    """Return a Keras model of the same inputs whose output is the mean of the models' outputs."""
+def _write_ensemble(folder: Path, ensemble: keras.Model, winner: PastTrial) -> None:
+    """Write the ensemble, laid out like a trial's folder, so that the export treats it as one."""
+    from pipelines.training.model_files import save_model, summarize_model
+
+    (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
+    for file in (Path(ARTIFACTS) / CONFIG_FILE, USER_MODEL_WEIGHTS_FILE):
+        # The weights of a user model, whose compiled loss scores the ensemble's predictions.
+        if (Path(winner.folder) / file).exists():
+            shutil.copyfile(Path(winner.folder) / file, folder / file)
+    (folder / ARTIFACTS / "model_summary.txt").write_text(summarize_model(ensemble) + "\n", encoding="utf-8")
+    save_model(ensemble, folder / MODEL_FILE)
+
+
+def average_models(models: Sequence[keras.Model], summary: DataSummary) -> keras.Model:
+    """Return a Keras model that takes what each of a study's models takes, and gives the means of their outputs.
+
+    Raises:
+        EnsembleError: if an output holds no floats.
+    """
     import keras
 
-    inputs = {
-        tensor.name: keras.Input(shape=tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
-        for tensor in models[0].inputs
-    }
+    from pipelines.data.raw_inputs import arrange_names, make_pack
+    from pipelines.export.symbolic_inputs import make_symbolic_inputs
+
+    inputs = make_pack(arrange_names(summary))(make_symbolic_inputs(models[0], summary))
     outputs = []
     for index, model in enumerate(models):
         # Keras refuses two layers of one name in a model, and the members may share theirs.
-        model.name = f"member_{index}"
-        outputs.append(model({tensor.name: inputs[tensor.name] for tensor in model.inputs}))
-    return keras.Model(inputs, keras.layers.Average()(outputs), name="ensemble")
+        model.name = f"{_MEMBER}{index}"
+        # `training=False`: a user model may hold dropout.
+        outputs.append(model(inputs, training=False))
+    return keras.Model(inputs, average_outputs(outputs), name="ensemble")
+
+
+def list_members(model: keras.Model) -> list[keras.Model]:
+    """Return the models that `average_models` has averaged; empty for another model."""
+    return [layer for layer in model.layers if layer.name.startswith(_MEMBER)]
+
+
+def average_outputs(outputs: Sequence[Any]) -> Any:
+    """Return the means of the outputs of several models, in the structure of each; one model's as they are.
+
+    Raises:
+        EnsembleError: if an output holds no floats.
+    """
+    import keras
+
+    if len(outputs) == 1:
+        return outputs[0]
+    for leaf in keras.tree.flatten(outputs[0]):
+        if "float" not in str(leaf.dtype):
+            raise EnsembleError(f"an output of the models holds {leaf.dtype}, which has no mean")
+    return keras.tree.map_structure(lambda *leaves: keras.layers.Average()(list(leaves)), *outputs)

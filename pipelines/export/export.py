@@ -13,25 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipelines.data.prepared_folder import load_summary
-from pipelines.engines.base import Channel, Engine, Job
+from pipelines.engines.base import Engine, Job
 from pipelines.engines.run_job import JobError, run_job
-from pipelines.export.base import WrittenFile
 from pipelines.export.jobs import VERIFY_EXPORT, WRITE_FORMATS, ExportJob
 from pipelines.export.model_card import ModelOrigin, render_model_card
 from pipelines.export.parity import Parity
 from pipelines.export.registry import FORMATS, check_formats
 from pipelines.export.sidecar_files import write_sidecar_files
-from pipelines.export.verify import (
-    ExportError,
-    VerificationJob,
-    load_held_out,
-    make_odd_rows,
-    read_trial_config,
-    register_user_classes,
-)
+from pipelines.export.verify import ExportError, VerificationJob, WrittenModel
 from pipelines.selection.model_locations import locate_trial
 from pipelines.training.messages import PastTrial
-from pipelines.training.trial_folder import explain_missing_model, has_model
+from pipelines.training.trial_folder import explain_missing_model, has_model, read_trial_config
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 
@@ -107,34 +99,39 @@ def export_trial(
         folder = Path(scratch) / "export"
         folder.mkdir()
         # A format that was named twice is written once.
-        parities = _write_and_verify(engine, trial, folder, tuple(dict.fromkeys(formats)))
-        _describe(folder, trial, parities, origin)
+        written, parities = _write_and_verify(engine, trial, folder, tuple(dict.fromkeys(formats)))
+        _describe(folder, trial, written, parities, origin)
         folder.rename(target)
     return parities
 
 
-def _write_and_verify(engine: Engine, trial: PastTrial, folder: Path, formats: tuple[str, ...]) -> tuple[Parity, ...]:
+def _write_and_verify(
+    engine: Engine, trial: PastTrial, folder: Path, formats: tuple[str, ...]
+) -> tuple[WrittenModel, tuple[Parity, ...]]:
     """Write each format in one job, and verify each file in another."""
     log, expected = Path(trial.folder) / "export.log", str(folder.with_name("expected.npz"))
     try:
         # `fresh`: the verification below must not find what this job has imported or registered.
         job = Job("export", WRITE_FORMATS, ExportJob(trial, str(folder), formats, expected), log, fresh=True)
         written = run_job(engine, job)
-        return tuple(
-            _verify_file(engine, VerificationJob(trial, str(folder), name, file, expected), log)
-            for name, file in zip(formats, written, strict=True)
+        parities = tuple(
+            _verify_file(engine, VerificationJob(trial, str(folder), name, file, expected, written), log)
+            for name, file in zip(formats, written.files, strict=True)
         )
     except JobError as error:
         raise ExportError(str(error)) from None
+    return written, parities
 
 
-def _describe(folder: Path, trial: PastTrial, parities: tuple[Parity, ...], origin: ModelOrigin | None) -> None:
+def _describe(
+    folder: Path, trial: PastTrial, written: WrittenModel, parities: tuple[Parity, ...], origin: ModelOrigin | None
+) -> None:
     """Write the results of the verification, the sidecar files and the model card."""
     # `HttpClient.export` reads this file from the archive.
     parity = json.dumps([asdict(each) for each in parities], indent=2)
     (folder / "parity.json").write_text(parity + "\n", encoding="utf-8")
     summary, config = load_summary(Path(trial.data)), read_trial_config(Path(trial.folder))
-    write_sidecar_files(folder, summary, parities)
+    write_sidecar_files(folder, summary, written.outputs, parities)
     if origin is not None:
         (folder / "README.md").write_text(render_model_card(origin, summary, config, parities), encoding="utf-8")
         (folder / origin.study_file).write_text(origin.document, encoding="utf-8")
@@ -148,33 +145,6 @@ def check_target(target: Path) -> None:
     """
     if target.exists():
         raise InputError(f"{target} exists already: choose another folder with --to, or remove it first")
-
-
-def write_formats(job: ExportJob, channel: Channel) -> tuple[WrittenFile, ...]:
-    """Write every format, the Keras model's predictions, and example rows; a job."""
-    import numpy as np
-
-    from pipelines.export.sidecar_files import write_example
-    from pipelines.export.source_model import load_source_model
-    from pipelines.models.raw_predict import predict_raw
-    from pipelines.training.write_models import ensure_model_file
-
-    trial = Path(job.trial.folder)
-    rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
-    with register_user_classes(trial):
-        deployed = load_source_model(
-            ensure_model_file(job.trial), Path(job.trial.data), read_trial_config(trial)["fold"]
-        )
-        # Stored, not computed again by each verification: the Keras model need not be loaded there.
-        expected = predict_raw(deployed.model, rows)
-        expected_odd = predict_raw(deployed.model, odd) if odd else expected[:0]
-        np.savez(job.expected, rows=expected, odd=expected_odd)
-        written = []
-        for name in job.formats:
-            written.append(FORMATS[name].write(deployed, Path(job.folder)))
-            channel.beat()
-    write_example(Path(job.folder), rows)
-    return tuple(written)
 
 
 def _verify_file(engine: Engine, job: VerificationJob, log: Path) -> Parity:

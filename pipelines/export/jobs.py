@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from pipelines.engines.base import JobFunction
 
 if TYPE_CHECKING:
-    from pipelines.export.base import WrittenFile
     from pipelines.export.compare_models import ComparisonJob, ModelComparison
     from pipelines.export.parity import Parity
-    from pipelines.export.verify import VerificationJob
+    from pipelines.export.verify import VerificationJob, WrittenModel
     from pipelines.spec.schema import GoalSpec
     from pipelines.study.objective import Goal
     from pipelines.training.messages import PastTrial, TrialJob, TrialOutcome
@@ -48,7 +47,7 @@ class EnsembleJob:
 
 
 # By name: the process that submits a job must not import Keras to name its function.
-WRITE_FORMATS: JobFunction[ExportJob, tuple[WrittenFile, ...]] = JobFunction("pipelines.export.export:write_formats")
+WRITE_FORMATS: JobFunction[ExportJob, WrittenModel] = JobFunction("pipelines.export.write_formats:write_formats")
 VERIFY_EXPORT: JobFunction[VerificationJob, Parity] = JobFunction("pipelines.export.verify:verify_export")
 COMPARE_MODELS: JobFunction[ComparisonJob, ModelComparison] = JobFunction(
     "pipelines.export.compare_models:compare_models"

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.prepared import Task
-from pipelines.export.base import Part, Predict, Tolerance
-from pipelines.spec.schema import TrainingSpec
+from pipelines.export.base import Outputs, OutputTensor, Part, Predict, Reading, Tolerance
+from pipelines.export.scoring import Deciding
 
 _BATCHES = (1, 32)
 _WARM_UP = 5  # the first calls trace and allocate
@@ -40,7 +39,8 @@ class Parity:
         largest_difference: between any two predictions, those for rows with gaps and unseen words included.
         agreement: share of the rows with the same decision (class, or the value within tolerance).
         part: `network` if the file starts behind the preprocessing, which is then in `preprocessing_file`.
-        metric: metric of the scores; the study's objective if it can be computed from predictions.
+        metric: metric of the scores; the study's objective if it can be computed from predictions. Empty where there
+            are no scores, as for a user model that is not compiled.
         score: the file's score on those rows.
         keras_score: the Keras model's score on the same rows.
         latency: of this file, on the machine and with the threads of the export.
@@ -63,105 +63,139 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """Metric of predictions, with what is needed to compute it."""
+class Scores:
+    """The deciding metric of a file's and of the Keras model's predictions for the same rows."""
 
-    task: Task
-    training: TrainingSpec
-    metric: str
-    minimize: bool
+    deciding: Deciding
+    file: float
+    keras: float
 
 
 def find_violation(
-    got: Array, expected: Array, scoring: Scoring, tolerance: Tolerance, scores: tuple[float, float] | None
+    got: Outputs,
+    expected: Outputs,
+    outputs: Sequence[OutputTensor],
+    tolerance: Tolerance,
+    *,
+    scores: Scores | None = None,
+    noise: Sequence[float] | None = None,
 ) -> str:
     """Return why predictions are out of tolerance; empty where they are not.
 
     Args:
-        got: predictions of the file, [row, output].
+        got: predictions of the file.
         expected: those of the Keras model.
-        scoring: the task, and the direction of the score.
+        outputs: the model's outputs, in their order.
         tolerance: the allowed differences.
-        scores: the file's and the Keras model's; None where predictions cannot be scored.
+        scores: None where predictions cannot be scored.
+        noise: for each output of a model that draws random numbers, its mean difference from itself; None for others.
     """
-    if got.shape != expected.shape:
-        return f"gives {list(got.shape)} numbers, {list(expected.shape)} are expected"
-    difference = compute_largest_difference(got, expected)
+    if [each.shape for each in got] != [each.shape for each in expected]:
+        return f"gives {_describe_shapes(got)} numbers, {_describe_shapes(expected)} are expected"
+    for index, output in enumerate(outputs):
+        pair = got[index], expected[index]
+        if noise is None:
+            reason = _find_difference(*pair, output.reading, tolerance)
+        else:
+            reason = _find_difference_beyond_noise(*pair, tolerance, noise[index])
+        if reason:
+            return reason if len(outputs) == 1 else f"{reason} (output {output.name})"
+    return (
+        "" if scores is None or noise is not None else _find_worse_score(scores, outputs, tolerance, len(expected[0]))
+    )
+
+
+def _describe_shapes(arrays: Outputs) -> str:
+    return " and ".join(str(list(each.shape)) for each in arrays)
+
+
+def _find_difference(got: Array, expected: Array, reading: Reading, tolerance: Tolerance) -> str:
+    difference = compute_largest_difference((got,), (expected,))
     if not np.isfinite(difference):
         return f"differs from the Keras model by {difference:g}"
     allowed = compute_allowed_difference(expected, tolerance)
     if allowed is not None and difference > allowed:
         return f"differs from the Keras model by {difference:g}, {allowed:g} is allowed"
-    same, rows = compute_agreement(got, expected, scoring.task, tolerance), len(expected)
+    same, rows = _compute_agreement(got, expected, reading, tolerance), len(expected)
     # The small constant is for the rounding of shares.
     if rows * (1 - same) > max(1.0, rows * (1 - tolerance.agreement)) + 1e-9:
         return f"decides as the Keras model does on {same:.1%} of {rows} rows, {tolerance.agreement:.0%} is expected"
-    if scores is None:
-        return ""
-    # Of few rows, one that is decided otherwise may be a large share of a score.
-    one_row = 1 / rows if scoring.task.classes else 0.0
-    worse = scores[0] - scores[1] if scoring.minimize else scores[1] - scores[0]
-    # 1e-4: metrics such as AUC have thresholds, where a difference in the last bit counts a row otherwise.
-    if worse > max(tolerance.score, 1e-4) * abs(scores[1]) + one_row:
-        return f"has a {scoring.metric} of {scores[0]:.6g}, the Keras model {scores[1]:.6g} on the same {rows} rows"
     return ""
 
 
-def compute_largest_difference(got: Array, expected: Array) -> float:
+def _find_difference_beyond_noise(got: Array, expected: Array, tolerance: Tolerance, noise: float) -> str:
+    """Return why predictions differ by more than two draws of one model do; empty where they do not."""
+    difference = compute_mean_difference(got, expected)
+    values = np.asarray(expected, np.float64)
+    rounding = (tolerance.value or 0.0) * float(np.ptp(values)) + (compute_allowed_difference(values, tolerance) or 0.0)
+    # Chosen: a mean over rows and numbers is steady, and another distribution is further away than half of its spread.
+    if difference <= 1.5 * noise + rounding:
+        return ""
+    return (
+        f"differs from the Keras model by {difference:g} on average; that draws random numbers, and differs from "
+        f"itself by {noise:g}"
+    )
+
+
+def _find_worse_score(scores: Scores, outputs: Sequence[OutputTensor], tolerance: Tolerance, rows: int) -> str:
+    # Of few rows, one that is decided otherwise may be a large share of a score.
+    one_row = 1 / rows if any(output.reading.kind != "value" for output in outputs) else 0.0
+    worse = scores.file - scores.keras if scores.deciding.minimize else scores.keras - scores.file
+    # 1e-4: metrics such as AUC have thresholds, where a difference in the last bit counts a row otherwise.
+    if worse <= max(tolerance.score, 1e-4) * abs(scores.keras) + one_row:
+        return ""
+    return (
+        f"has a {scores.deciding.metric} of {scores.file:.6g}, the Keras model {scores.keras:.6g} on the same "
+        f"{rows} rows"
+    )
+
+
+def compute_largest_difference(got: Outputs, expected: Outputs) -> float:
     """Return the largest difference between two predictions; NaN where a prediction is NaN."""
-    # In float64, whatever precision a runtime answers in.
-    return float(np.max(np.abs(got.astype(np.float64) - expected), initial=0.0))
+    return max((float(np.max(_subtract(*pair), initial=0.0)) for pair in zip(got, expected, strict=True)), default=0.0)
+
+
+def compute_mean_difference(got: Array, expected: Array) -> float:
+    """Return the mean difference between predictions."""
+    return float(np.mean(_subtract(got, expected))) if expected.size else 0.0
 
 
 def compute_allowed_difference(expected: Array, tolerance: Tolerance) -> float | None:
     """Return the largest difference that counts as equal, in the predictions' unit; None where any difference does."""
     if tolerance.difference is None:
         return None
-    return tolerance.difference * max(1.0, float(np.max(np.abs(expected))))
+    if expected.dtype.kind not in "biuf":
+        return 0.0
+    return tolerance.difference * max(1.0, float(np.max(np.abs(expected), initial=0.0)))
 
 
-def compute_agreement(got: Array, expected: Array, task: Task, tolerance: Tolerance) -> float:
-    """Return the share of rows with the same decision."""
-    if task.classes and expected.shape[1] > 1:  # a user model may have two outputs for two classes
-        same = np.argmax(got, axis=1) == np.argmax(expected, axis=1)
-    elif task.classes:
-        # 0.5 as Keras's binary metrics take it.
-        same = (got >= 0.5) == (expected >= 0.5)
+def compute_agreement(got: Outputs, expected: Outputs, outputs: Sequence[OutputTensor], tolerance: Tolerance) -> float:
+    """Return the share of rows with the same decision, in the output where it is smallest."""
+    triples = zip(got, expected, outputs, strict=True)
+    return min(_compute_agreement(ours, theirs, output.reading, tolerance) for ours, theirs, output in triples)
+
+
+def _compute_agreement(got: Array, expected: Array, reading: Reading, tolerance: Tolerance) -> float:
+    if not expected.size:
+        return 1.0
+    if reading.kind == "class" and expected.shape[-1] > 1:
+        same = np.argmax(got, axis=-1) == np.argmax(expected, axis=-1)
+    elif reading.kind == "threshold":
+        same = (got >= reading.threshold) == (expected >= reading.threshold)
     else:
-        allowed = compute_allowed_difference(expected, tolerance)
-        same = np.abs(got - expected) <= (np.ptp(expected, axis=0) * tolerance.value if tolerance.value else allowed)
+        allowed: Any = compute_allowed_difference(expected, tolerance) or 0.0
+        if tolerance.value and expected.dtype.kind in "biuf":
+            allowed = np.ptp(expected.astype(np.float64), axis=0) * tolerance.value
+        same = _subtract(got, expected) <= allowed
     return float(np.mean(same))
 
 
-def compute_score(predictions: Array, y: Array, scoring: Scoring) -> float | None:
-    """Return the score of predictions [row, output] for targets as the prepared data holds them.
-
-    None for a user model whose output is not the task's.
-    """
-    if predictions.shape != (len(y), scoring.task.outputs):
-        return None
-    from pipelines.models.losses import build_loss_with_smoothing, build_metrics
-
-    name = scoring.metric
-    if name == "loss":
-        # Without label smoothing, which belongs to the training and not to a score.
-        return float(np.mean(build_loss_with_smoothing(scoring.task, scoring.training, 0.0)(y, predictions)))
-    metric = {each.name: each for each in build_metrics(scoring.task, scoring.training)}[name]
-    metric.update_state(y, predictions)
-    # Some metrics give a number for each class.
-    return float(np.mean(metric.result()))
-
-
-def choose_scoring(task: Task, training: TrainingSpec, objective: str, direction: str) -> Scoring:
-    """Return the scoring by the objective, or by the task's first metric if that needs more than predictions."""
-    from pipelines.models.losses import build_metrics
-    from pipelines.models.objectives import find_direction
-
-    name = objective.removeprefix("val_")
-    known = [metric.name for metric in build_metrics(task, training)]
-    if name == "loss" or name in known:
-        return Scoring(task, training, name, direction == "minimize")
-    return Scoring(task, training, known[0], find_direction(known[0]) == "minimize")
+def _subtract(got: Array, expected: Array) -> Array:
+    """Return the size of each difference; for text 0 where it is equal, and infinity elsewhere."""
+    if expected.dtype.kind not in "biuf":
+        return np.where(np.asarray(got) == expected, 0.0, np.inf)
+    # In float64, whatever precision a runtime answers in.
+    return np.abs(got.astype(np.float64) - expected)
 
 
 def measure_latency(

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import DataSummary
+from pipelines.export.base import OutputTensor
 from pipelines.export.parity import Parity
 from pipelines.export.registry import FORMATS
 from pipelines.export.serve_recipe import render_serve_recipe
@@ -20,9 +21,11 @@ EXAMPLE_FILE = "input_example.json"
 _EXAMPLE_ROWS = 3
 
 
-def write_sidecar_files(folder: Path, summary: DataSummary, parities: Sequence[Parity]) -> None:
+def write_sidecar_files(
+    folder: Path, summary: DataSummary, outputs: Sequence[OutputTensor], parities: Sequence[Parity]
+) -> None:
     """Write `signature.json`, `requirements.txt` and `SERVE.md`."""
-    signature = json.dumps(describe_signature(summary), indent=2, ensure_ascii=False)
+    signature = json.dumps(describe_signature(summary, outputs), indent=2, ensure_ascii=False)
     (folder / "signature.json").write_text(signature + "\n", encoding="utf-8")
     (folder / "requirements.txt").write_text(
         "".join(f"{line}\n" for line in list_requirements(parities)), encoding="utf-8"
@@ -42,21 +45,23 @@ def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
     (folder / EXAMPLE_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def describe_signature(summary: DataSummary) -> dict[str, Any]:
-    """Return the model's signature: its raw inputs, and the meaning of its output."""
+def describe_signature(summary: DataSummary, outputs: Sequence[OutputTensor]) -> dict[str, Any]:
+    """Return the model's signature: its raw inputs, and its outputs with their meaning, in their order.
+
+    A model with one output has it as `output` too.
+    """
+    described = [
+        {"name": each.name, "shape": list(each.shape), "dtype": each.dtype, "meaning": each.reading.meaning}
+        for each in outputs
+    ]
+    names = {"classes": list(summary.task.classes), "targets": list(summary.task.targets)}
+    only = {key: described[0][key] for key in ("shape", "meaning")} if len(described) == 1 else None
     return {
         "inputs": [asdict(column) for column in summary.raw],
         "task": summary.task.kind,
-        "output": {
-            "shape": [summary.task.outputs],
-            "meaning": "probability of the second class"
-            if summary.task.kind == "binary"
-            else "probability of each class"
-            if summary.task.classes
-            else "value of each target",
-            "classes": list(summary.task.classes),
-            "targets": list(summary.task.targets),
-        },
+        **({} if only is None else {"output": {**only, **names}}),
+        "outputs": described,
+        **names,
         "missing": {"float32": "NaN", "string": "the empty string"},
     }
 

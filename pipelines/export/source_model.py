@@ -1,14 +1,29 @@
-"""A trial's model, loaded for the export: whole, and split into its preprocessing and its network."""
+"""A trial's model, loaded for the export: whole, and split into its preprocessing and its network.
+
+Formats know flat inputs and outputs only. So a model whose input or output is a structure is wrapped in one that takes
+and gives tensors by name.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from pipelines.data.prepared_folder import load_part
-from pipelines.export.base import SourceModel
+from pipelines.data.array_types import Array
+from pipelines.data.leaves import take_rows
+from pipelines.data.prepared import DataSummary
+from pipelines.data.prepared_folder import load_examples_part, load_part, load_summary
+from pipelines.data.raw_inputs import arrange_names, make_pack
+from pipelines.data.structures import Structure, flatten
+from pipelines.export.base import OutputTensor, SourceModel
+from pipelines.export.ensemble import average_outputs, list_members
+from pipelines.export.symbolic_inputs import make_symbolic_inputs
 from pipelines.models.user_model import make_model_input
 
 _CALIBRATION_ROWS = 500  # LiteRT's guide advises 100 to 500
@@ -18,39 +33,131 @@ def load_source_model(file: Path, data: Path, fold: int) -> SourceModel:
     """Return the model in `file`, and training rows of the fold that it was trained on.
 
     Args:
-        file: a model that `compose` or `compose_user_model` made.
+        file: a model that `compose`, `compose_user_model` or `average_models` made, or one that takes its data as it
+            was given.
         data: the folder of its prepared data.
         fold: the fold whose training rows it saw.
     """
-    model = keras.models.load_model(file)
-    preprocessing, core = (layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
-    train = load_part(data, "train", fold)
-    # A fixed seed, so that an export gives the same files again.
-    chosen = np.random.default_rng(0).permutation(train.rows)[:_CALIBRATION_ROWS]
+    model, summary = keras.models.load_model(file), load_summary(data)
+    if summary.given is not None:
+        return _make_whole(model, summary, file, _load_given_rows(data, summary, fold))
+    halves = [_split_layers(member) for member in list_members(model) or [model]]
+    preprocessing = halves[0].preprocessing
+    if any(_differs(preprocessing, other.preprocessing) for other in halves[1:]):
+        return _make_whole(model, summary, file, {})
+    network = _build_named_network(preprocessing, [half.core for half in halves])
+    names = [each.name for each in network.outputs]
     return SourceModel(
-        model=model,
+        model=_name_outputs({taken.name: taken for taken in model.inputs}, model.output, names),
         preprocessing=preprocessing,
-        network=_build_named_network(preprocessing, core),
+        network=network.model,
         file=file,
-        calibration={name: np.asarray(values[np.sort(chosen)]) for name, values in train.x.items()},
+        calibration=_load_prepared_rows(data, fold),
+        outputs=network.outputs,
+        source=model,
     )
 
 
-def _build_named_network(preprocessing: keras.Model, core: keras.Model) -> keras.Model:
-    """Return the network with inputs of the same names as the outputs of its preprocessing."""
+def describe_outputs(outputs: Structure, layers: Sequence[str] = ()) -> tuple[OutputTensor, ...]:
+    """Return the outputs of a model by their keys, or by the layers that give them.
+
+    Args:
+        outputs: symbolic outputs, in their structure.
+        layers: names of these layers, for a list of outputs.
+    """
+    leaves = keras.tree.flatten_with_path(outputs)
+    names: list[str] = []
+    for index, (path, _) in enumerate(leaves):
+        is_listed = len(leaves) == len(layers) > 1 and not any(isinstance(key, str) for key in path)
+        name = re.sub(r"\W", "_", layers[index] if is_listed else "_".join(map(str, path)), flags=re.ASCII)
+        name = name if name[:1].isalpha() else f"output_{name or index}"
+        while name in names:
+            name += "_"
+        names.append(name)
+    return tuple(
+        OutputTensor(name, tuple(leaf.shape[1:]), str(leaf.dtype))
+        for name, (_, leaf) in zip(names, leaves, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """A deployed model's preprocessing, and the model behind it."""
+
+    preprocessing: keras.Model
+    core: keras.Model
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A model with tensors by name at both ends, and its outputs in their order."""
+
+    model: keras.Model
+    outputs: tuple[OutputTensor, ...]
+
+
+def _split_layers(model: keras.Model) -> _Halves:
+    preprocessing, core = (layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
+    return _Halves(preprocessing, core)
+
+
+def _differs(preprocessing: keras.Model, other: keras.Model) -> bool:
+    """Return whether two models were trained on other folds, each with preprocessing of its own."""
+    if preprocessing.to_json() != other.to_json():
+        return True
+    pairs = zip(preprocessing.get_weights(), other.get_weights(), strict=True)
+    return not all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+
+
+def _make_whole(model: keras.Model, summary: DataSummary, file: Path, calibration: Mapping[str, Array]) -> SourceModel:
+    """Return a model that is not split."""
+    takes, inputs = arrange_names(summary), make_symbolic_inputs(model, summary)
+    # `training=False`: the exported graph must not hold dropout.
+    named = _name_call(inputs, model(make_pack(takes)(inputs), training=False), model)
+    return SourceModel(named.model, None, named.model, file, calibration, named.outputs, model, takes)
+
+
+def _build_named_network(preprocessing: keras.Model, cores: Sequence[keras.Model]) -> _Named:
+    """Return the mean of the networks with inputs of the same names as the outputs of their preprocessing."""
     inputs = {
         name: keras.Input(made.shape[1:], dtype=made.dtype, name=name) for name, made in preprocessing.output.items()
     }
-    given = (
-        {taken.name: inputs[taken.name] for taken in core.inputs}
-        if _has_named_inputs(core, inputs)
-        else make_model_input(inputs)
-    )
-    # `training=False`: the exported graph must not hold dropout.
-    return keras.Model(inputs, core(given, training=False), name="network")
+    answers = [core(_select_inputs(core, inputs), training=False) for core in cores]
+    return _name_call(inputs, average_outputs(answers), cores[0])
 
 
-def _has_named_inputs(core: keras.Model, inputs: dict[str, object]) -> bool:
+def _select_inputs(core: keras.Model, inputs: Mapping[str, Any]) -> Any:
     taken = getattr(core, "inputs", None) or ()
     # Private to Keras, which has no public way to see whether a model takes a mapping.
-    return isinstance(getattr(core, "_inputs_struct", None), dict) and {each.name for each in taken} <= set(inputs)
+    if isinstance(getattr(core, "_inputs_struct", None), dict) and {each.name for each in taken} <= set(inputs):
+        return {each.name: inputs[each.name] for each in taken}
+    return make_model_input(inputs)
+
+
+def _name_call(inputs: Mapping[str, Any], answer: Structure, core: keras.Model) -> _Named:
+    """Return the model of a call of `core`; its outputs have the names that `core` gives them."""
+    outputs = describe_outputs(answer, getattr(core, "output_names", None) or ())
+    return _Named(_name_outputs(inputs, answer, [each.name for each in outputs]), outputs)
+
+
+def _name_outputs(inputs: Mapping[str, Any], answer: Structure, names: Sequence[str]) -> keras.Model:
+    leaves = keras.tree.flatten(answer)
+    # A single output has the name that the format gives it, unless the model has it in a dict.
+    is_bare = len(leaves) == 1 and not isinstance(answer, Mapping)
+    return keras.Model(inputs, leaves[0] if is_bare else dict(zip(names, leaves, strict=True)), name="network")
+
+
+def _load_prepared_rows(data: Path, fold: int) -> Mapping[str, Array]:
+    train = load_part(data, "train", fold)
+    return {name: np.asarray(values[_choose_rows(train.rows)]) for name, values in train.x.items()}
+
+
+def _load_given_rows(data: Path, summary: DataSummary, fold: int) -> Mapping[str, Array]:
+    train = load_examples_part(data, "train", fold)
+    chosen, leaves = _choose_rows(train.rows), flatten(train.x)
+    return {column.name: take_rows(leaf, chosen) for column, leaf in zip(summary.raw, leaves, strict=True)}
+
+
+def _choose_rows(rows: int) -> Array:
+    # A fixed seed, so that an export gives the same files again.
+    return np.sort(np.random.default_rng(0).permutation(rows)[:_CALIBRATION_ROWS])

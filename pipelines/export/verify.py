@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.prepared_folder import load_summary
 from pipelines.engines.base import Channel
-from pipelines.export.base import Predict, WrittenFile
+from pipelines.export.base import Outputs, OutputTensor, Predict, WrittenFile
+from pipelines.export.held_out import MOST_ROWS, find_held_out_part, load_held_out, make_odd_rows
 from pipelines.export.parity import (
     Parity,
-    choose_scoring,
+    Scores,
     compute_agreement,
     compute_largest_difference,
-    compute_score,
     find_violation,
     measure_latency,
     measure_size,
 )
 from pipelines.export.registry import FORMATS
+from pipelines.export.scoring import Deciding, make_scorer
 from pipelines.spec.code_references import load_callables_beside
-from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import PastTrial
-from pipelines.training.trial_folder import ARTIFACTS
+from pipelines.training.trial_folder import read_trial_config
 from search_spaces.errors import InputError, KerastudyError
-
-_MOST_ROWS = 20_000  # chosen: it bounds the time of the slowest runtime
-_ODD_ROWS = 32  # chosen: each column gets a gap in tables of up to 32 columns
-UNSEEN_WORD = "never seen in training"
 
 
 class ExportError(KerastudyError):
     """A format could not be written, or does not give the Keras model's predictions; the target was not written."""
+
+
+@dataclass(frozen=True)
+class WrittenModel:
+    """Result of the job that writes a model's files.
+
+    Attributes:
+        files: one for each format.
+        outputs: the model's outputs, with their readings.
+        scores: the Keras model's scores on the held-out rows.
+        deciding: the metric that a file must keep; None where predictions have no score.
+        unscored: why they have none; empty where that goes without saying.
+        precision: why its arithmetic may differ between runtimes; empty for float32.
+    """
+
+    files: tuple[WrittenFile, ...]
+    outputs: tuple[OutputTensor, ...]
+    scores: Mapping[str, float] = field(default_factory=dict)
+    deciding: Deciding | None = None
+    unscored: str = ""
+    precision: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,8 @@ class VerificationJob:
 
     Attributes:
         folder: the export's folder.
-        expected: file with the Keras model's predictions.
+        expected: file with the Keras model's predictions, see `save_expected`.
+        model: facts of the Keras model.
     """
 
     trial: PastTrial
@@ -55,6 +72,41 @@ class VerificationJob:
     format: str
     written: WrittenFile
     expected: str
+    model: WrittenModel
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The Keras model's predictions.
+
+    Attributes:
+        rows: for the held-out rows.
+        odd: for the odd rows; empty arrays where there are none.
+        noise: for each output, its mean difference from a second prediction of the same rows; None where the model
+            gives the same numbers again.
+    """
+
+    rows: Outputs
+    odd: Outputs
+    noise: tuple[float, ...] | None = None
+
+    def save(self, file: str) -> None:
+        """Write the predictions; `load_expected` reads them."""
+        np.savez(
+            file,
+            noise=np.asarray(() if self.noise is None else self.noise),
+            **{f"rows_{index}": each for index, each in enumerate(self.rows)},
+            **{f"odd_{index}": each for index, each in enumerate(self.odd)},
+        )
+
+
+def load_expected(file: str) -> Expected:
+    """Return the predictions that `Expected.save` wrote."""
+    with np.load(file) as kept:
+        count = sum(name.startswith("rows_") for name in kept.files)
+        rows, odd = (tuple(kept[f"{name}_{index}"] for index in range(count)) for name in ("rows", "odd"))
+        noise = tuple(float(each) for each in kept["noise"])
+    return Expected(rows, odd, noise or None)
 
 
 def verify_export(job: VerificationJob, channel: Channel) -> Parity:
@@ -63,94 +115,64 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
     Raises:
         ExportError: if it cannot be loaded, or differs by more than its format allows.
     """
-    chosen, folder = FORMATS[job.format], Path(job.folder)
+    chosen, folder, outputs = FORMATS[job.format], Path(job.folder), job.model.outputs
     rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
-    with register_user_classes(Path(job.trial.folder)), np.load(job.expected) as kept:
-        expected, expected_odd = kept["rows"], kept["odd"]
+    expected = load_expected(job.expected)
+    with register_user_classes(Path(job.trial.folder)):
         predict = _load_file(job, folder)
         got = _predict_with(predict, rows, job.format)
-        got_odd = _predict_with(predict, odd, job.format) if odd else expected_odd
+        got_odd = _predict_with(predict, odd, job.format) if odd else expected.odd
     channel.beat()
-    config = read_trial_config(Path(job.trial.folder))
-    summary = load_summary(Path(job.trial.data))
-    training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
-    # From the trial's config and not the study file, which may have changed since.
-    scoring = choose_scoring(summary.task, training, config["objective"]["metric"], config["objective"]["direction"])
-    y = load_held_out_targets(job.trial)
-    keras_score = compute_score(expected, y, scoring)
-    # Predictions of another shape have no score, and `find_violation` reports the shape.
-    score = compute_score(got, y, scoring) if got.shape == expected.shape else None
-    scores = None if score is None or keras_score is None else (score, keras_score)
-    reason = find_violation(got, expected, scoring, chosen.tolerance, scores)
+    scores = _score(job, got, expected.rows)
+    channel.beat()
+    reason = find_violation(got, expected.rows, outputs, chosen.tolerance, scores=scores, noise=expected.noise)
     # Odd rows have no score: their targets belong to the values before.
     if not reason and odd:
-        reason = find_violation(got_odd, expected_odd, scoring, chosen.tolerance, None)
+        reason = find_violation(got_odd, expected.odd, outputs, chosen.tolerance, noise=expected.noise)
     if reason:
-        raise ExportError(f"{job.format} {reason}")
+        raise ExportError(f"{job.format} {reason}{f'; {job.model.precision}' if job.model.precision else ''}")
     return Parity(
         format=job.format,
         file=job.written.file,
-        rows=len(expected),
+        rows=len(expected.rows[0]),
         largest_difference=max(
-            compute_largest_difference(got, expected), compute_largest_difference(got_odd, expected_odd)
+            compute_largest_difference(got, expected.rows), compute_largest_difference(got_odd, expected.odd)
         ),
-        agreement=compute_agreement(got, expected, summary.task, chosen.tolerance),
+        agreement=compute_agreement(got, expected.rows, outputs, chosen.tolerance),
         size_bytes=measure_size(folder, job.written.file, job.written.preprocessing_file),
         part=job.written.part,
         preprocessing_file=job.written.preprocessing_file,
-        metric=scoring.metric if scores else "",
-        score=score,
-        keras_score=keras_score,
+        metric=scores.deciding.metric if scores else "",
+        score=scores.file if scores else None,
+        keras_score=scores.keras if scores else None,
         latency=measure_latency(predict, rows, channel.beat),
-        note=job.written.note,
+        note="; ".join(_list_notes(job, expected)),
     )
 
 
-def load_held_out(trial: PastTrial) -> dict[str, Array]:
-    """Return the raw rows of the comparison: of the test part, or of the validation part where that is empty."""
-    from pipelines.data.prepared_folder import load_raw  # loads pandas
-
-    raw = load_raw(Path(trial.data), find_held_out_part(trial))
-    return {name: values[:_MOST_ROWS] for name, values in raw.items()}
-
-
-def load_held_out_targets(trial: PastTrial) -> Array:
-    """Return the targets of the rows that `load_held_out` returns."""
-    from pipelines.data.prepared_folder import load_part  # loads pandas
-
-    return np.asarray(load_part(Path(trial.data), find_held_out_part(trial)).y[:_MOST_ROWS])
+def _score(job: VerificationJob, got: Outputs, expected: Outputs) -> Scores | None:
+    """Return the file's and the Keras model's scores by the deciding metric; None where they have none."""
+    deciding, scores = job.model.deciding, job.model.scores
+    # Predictions of another shape have no score, and `find_violation` reports the shape.
+    if deciding is None or [each.shape for each in got] != [each.shape for each in expected]:
+        return None
+    # The model of a scorer takes seconds to build and to trace.
+    if not all(np.array_equal(*pair) for pair in zip(got, expected, strict=True)):
+        scores = make_scorer(job.trial, find_held_out_part(job.trial), MOST_ROWS).score(got)
+    return Scores(deciding, scores.get(deciding.metric, math.nan), job.model.scores[deciding.metric])
 
 
-def find_held_out_part(trial: PastTrial) -> Literal["test", "validation"]:
-    """Return the part that the search did not train on: the test part, or the validation part where that is empty."""
-    return "test" if load_summary(Path(trial.data)).rows.get("test") else "validation"
-
-
-def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
-    """Return a few held-out rows of a table, each with one missing value or one word that is not in the training rows.
-
-    Empty for arrays and images, which have no such values.
-    """
-    summary = load_summary(Path(trial.data))
-    # An array's or an image's column has a shape.
-    if any(column.shape for column in summary.raw):
-        return {}
-    rows = {name: values[:_ODD_ROWS].copy() for name, values in load_held_out(trial).items()}
-    for index, column in enumerate(summary.raw):
-        values = rows[column.name]
-        # One column in each row, so that a difference can be traced to its column.
-        spoilt = np.arange(len(values)) % len(summary.raw) == index
-        if column.dtype == "string":
-            values[spoilt] = [UNSEEN_WORD if row % 2 else "" for row in np.flatnonzero(spoilt)]
-        else:
-            values[spoilt] = np.nan
-    return rows
-
-
-def read_trial_config(trial: Path) -> dict[str, Any]:
-    """Return the content of a trial's `config.json`."""
-    config: dict[str, Any] = json.loads((trial / ARTIFACTS / "config.json").read_text(encoding="utf-8"))
-    return config
+def _list_notes(job: VerificationJob, expected: Expected) -> Iterator[str]:
+    if job.written.note:
+        yield job.written.note
+    if expected.noise is not None:
+        noise = ", ".join(f"{each:.2g}" for each in expected.noise)
+        yield (
+            f"the Keras model draws random numbers when it predicts and differs from itself by {noise} on average, so "
+            "it was compared by the mean difference"
+        )
+    if job.model.unscored:
+        yield job.model.unscored
 
 
 @contextmanager
@@ -180,7 +202,7 @@ def _load_file(job: VerificationJob, folder: Path) -> Predict:
         raise ExportError(f"{job.format} cannot be loaded again: {type(error).__name__}: {error}") from error
 
 
-def _predict_with(predict: Predict, raw: Mapping[str, Array], name: str) -> Array:
+def _predict_with(predict: Predict, raw: Mapping[str, Array], name: str) -> Outputs:
     try:
         return predict(raw)
     except Exception as error:  # a runtime raises exceptions of any kind

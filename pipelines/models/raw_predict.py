@@ -7,21 +7,51 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from pipelines.data.array_types import Array
+from pipelines.data.leaves import take_rows
+from pipelines.data.model_tensors import make_tensors
+from pipelines.data.raw_inputs import Pack
 
 BATCH_ROWS = 1024  # rows; bounds the memory of the layers' outputs
 
 
-def predict_raw(model: keras.Model, raw: Mapping[str, Array]) -> Array:
-    """Return the model's predictions [row, output] for raw columns, in batches."""
+def predict_raw(model: keras.Model, raw: Mapping[str, Array], pack: Pack = dict) -> Array:
+    """Return the predictions [row, ...] of a model with one output for raw columns, in batches."""
+    (only,) = predict_outputs(model, raw, pack)
+    return only
+
+
+def predict_outputs(model: keras.Model, raw: Mapping[str, Array], pack: Pack = dict) -> tuple[Array, ...]:
+    """Return the predictions of a model for raw columns, in batches.
+
+    Args:
+        model: the model.
+        raw: its inputs by name.
+        pack: converts them to the structure that the model takes.
+
+    Returns:
+        The model's outputs in the order of Keras's `flatten`.
+    """
     # Called directly: `predict` would trace a graph first, which pays for many rows only.
-    return np.concatenate([np.asarray(model(batch, training=False)) for batch in iterate_batches(raw)])
+    return join_batches(keras.tree.flatten(model(pack(batch), training=False)) for batch in iterate_batches(raw))
+
+
+def join_batches(batches: Iterator[list[Any]]) -> tuple[Array, ...]:
+    """Return the rows of each output, given batch by batch."""
+    parts = [[_convert_to_numpy(output) for output in outputs] for outputs in batches]
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
 def iterate_batches(raw: Mapping[str, Array], rows: int = BATCH_ROWS) -> Iterator[dict[str, Any]]:
     """Yield raw columns as tensors; Keras refuses NumPy arrays of strings."""
-    count = len(next(iter(raw.values())))
+    # Not `len`, which sparse and ragged rows have not.
+    count = int(next(iter(raw.values())).shape[0])
     for start in range(0, count, rows):
-        yield {name: tf.convert_to_tensor(values[start : start + rows]) for name, values in raw.items()}
+        yield make_tensors({name: take_rows(values, slice(start, start + rows)) for name, values in raw.items()})
+
+
+def _convert_to_numpy(output: Any) -> Array:
+    array = np.asarray(output)
+    # bfloat16, which NumPy cannot store or compare.
+    return array.astype(np.float32) if array.dtype.kind == "V" else array

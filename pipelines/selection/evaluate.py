@@ -12,7 +12,6 @@ from pipelines.selection.jobs import EVALUATE_MODEL, Evaluation
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.study.study import Study
 from pipelines.training.jobs import EVALUATE_USER_MODEL
-from pipelines.training.messages import UserModelEvaluation
 from pipelines.training.trial_folder import TEST_FILE
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
@@ -23,8 +22,7 @@ def make_evaluation_job(study: Study, home: Home, number: int) -> Job[Any, Mappi
     trial = find_winning_model(study, home, number)
     log = Path(trial.folder) / "test.log"
     if study.has_user_model:
-        payload = UserModelEvaluation(study.spec.model, str(study.base), trial.data, trial.folder)
-        return Job("test", EVALUATE_USER_MODEL, payload, log)
+        return Job("test", EVALUATE_USER_MODEL, trial, log)
     return Job("test", EVALUATE_MODEL, Evaluation(trial, study.spec.training), log)
 
 
@@ -35,18 +33,18 @@ def evaluate_model(payload: Evaluation, channel: Channel) -> Mapping[str, float]
     import numpy as np
 
     from pipelines.data.prepared_folder import load_part, load_raw, load_summary
-    from pipelines.models.losses import build_metrics
+    from pipelines.models.losses import score_predictions
     from pipelines.models.raw_predict import predict_raw
     from pipelines.training.write_models import ensure_model_file
 
     data = Path(payload.trial.data)
     model = keras.models.load_model(ensure_model_file(payload.trial))
     predictions = predict_raw(model, load_raw(data, "test"))
-    scores = {}
-    for metric in build_metrics(load_summary(data).task, payload.training):
-        metric.update_state(np.asarray(load_part(data, "test").y), predictions)
-        # Some metrics, such as an F1 score without an average, are one number a class.
-        scores[f"test_{metric.name}"] = float(np.mean(metric.result()))
+    rows = load_part(data, "test")
+    found = score_predictions(
+        load_summary(data).task, payload.training, np.asarray(rows.y), predictions, rows.sample_weight
+    )
+    scores = {f"test_{name}": value for name, value in found.items()}
     write_text(Path(payload.trial.folder) / TEST_FILE, json.dumps(scores))
     return scores
 

@@ -12,7 +12,6 @@ from pipelines.training.messages import (
     TrialJob,
     TrialOutcome,
     UserModelCheck,
-    UserModelEvaluation,
 )
 
 TRAIN_TRIAL: JobFunction[TrialJob, TrialOutcome] = JobFunction("pipelines.training.trial:train_trial")
@@ -26,7 +25,7 @@ TIME_MODELS: JobFunction[tuple[TrialJob, ...], tuple[ModelCheck, ...]] = JobFunc
 CHECK_USER_MODEL: JobFunction[tuple[TrialJob, ...], UserModelCheck] = JobFunction(
     "pipelines.training.user_model.model_check:check_user_model"
 )
-EVALUATE_USER_MODEL: JobFunction[UserModelEvaluation, Mapping[str, float]] = JobFunction(
+EVALUATE_USER_MODEL: JobFunction[PastTrial, Mapping[str, float]] = JobFunction(
     "pipelines.training.user_model.evaluate:evaluate_user_model"
 )
 WRITE_MODELS: JobFunction[Sequence[PastTrial], None] = JobFunction("pipelines.training.write_models:write_models")

@@ -186,23 +186,7 @@ class UserModelCheck:
 
 @dataclass(frozen=True)
 class PastTrial:
-    """A trial of a shipped family that has ended: its folder, and the folder of its prepared data."""
+    """A trial that has ended: its folder, and the folder of its prepared data."""
 
     folder: str
     data: str
-
-
-@dataclass(frozen=True)
-class UserModelEvaluation:
-    """A trial of a user model, to score on the test rows.
-
-    Attributes:
-        base: folder that the model's file is relative to.
-        data: folder that data preparation wrote.
-        folder: the trial's folder.
-    """
-
-    model: str
-    base: str
-    data: str
-    folder: str

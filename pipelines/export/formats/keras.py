@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipelines.data.array_types import Array
-from pipelines.export.base import FormatError, Predict, SourceModel, Tolerance, WrittenFile
+from pipelines.export.base import FormatError, Outputs, Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import iterate_leaves
 
 
@@ -24,19 +25,20 @@ class KerasFile:
 
     def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
         """Write the file."""
-        deployed.model.save(folder / self._file)
-        return WrittenFile(self._file)
+        shutil.copyfile(deployed.file, folder / self._file)
+        return WrittenFile(self._file, takes=deployed.takes)
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the file."""
         import keras
 
-        from pipelines.models.raw_predict import predict_raw
+        from pipelines.data.raw_inputs import make_pack
+        from pipelines.models.raw_predict import predict_outputs
 
-        model = keras.models.load_model(folder / written.file)
+        model, pack = keras.models.load_model(folder / written.file), make_pack(written.takes)
 
-        def predict(raw: Mapping[str, Array]) -> Array:
-            return predict_raw(model, raw)
+        def predict(raw: Mapping[str, Array]) -> Outputs:
+            return predict_outputs(model, raw, pack)
 
         return predict
 
@@ -64,7 +66,7 @@ class KerasInt8File(KerasFile):
             weighty = [f'"{layer.name}" ({type(layer).__name__})' for layer in iterate_leaves(model) if layer.weights]
             raise FormatError(f"Keras has no 8-bit form of any layer of this model: {', '.join(weighty)}")
         model.save(folder / self._file)
-        return WrittenFile(self._file)
+        return WrittenFile(self._file, takes=deployed.takes)
 
 
 def _quantize_layer(layer: Any) -> bool:

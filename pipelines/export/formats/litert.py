@@ -12,11 +12,12 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.data.array_types import Array
-from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
+from pipelines.export.base import Outputs, Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import (
     Conversion,
     convert_model,
@@ -52,19 +53,21 @@ class LiteRT:
         """
         if self._kind == "int8" or (self._kind == "float16" and _is_table(deployed.model)):
             convert = lambda model: _convert(model, self._kind, deployed.calibration)  # noqa: E731
-            made = Conversion(convert_network(deployed, convert, f"LiteRT {self._kind}"), "network", _NARROW)
+            made = Conversion(convert_network(deployed, convert, f"LiteRT {self._kind}"))
+            if deployed.preprocessing is not None:
+                made = replace(made, part="network", note=_NARROW)
         else:
             made = convert_model(deployed, lambda model: _convert(model, self._kind, {}), "LiteRT")
         (folder / self._file).write_bytes(made.result)
         preprocessing_file = _write_preprocessing(deployed, folder) if made.part == "network" else ""
-        return WrittenFile(self._file, made.part, preprocessing_file, made.note)
+        return WrittenFile(self._file, made.part, preprocessing_file, made.note, deployed.output_names)
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the file; predictions come from its signature."""
         run = _load_signature(folder / written.file)
 
-        def predict(given: Mapping[str, Array]) -> Array:
-            return next(iter(run(given).values()))
+        def predict(given: Mapping[str, Array]) -> Outputs:
+            return written.order_outputs(run(given))
 
         if written.preprocessing_file == _PREPROCESSING_FILE:
             prepare = _load_signature(folder / written.preprocessing_file)

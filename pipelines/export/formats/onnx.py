@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.array_types import Array
-from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
+from pipelines.export.base import Outputs, Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import convert_model, prepend_preprocessing, write_preprocessing
 
 _OPSET = 18  # the newest that tf2onnx 1.17 writes
@@ -37,7 +37,7 @@ class OnnxFile:
         made = convert_model(deployed, _convert, "ONNX")
         (folder / "model.onnx").write_bytes(made.result)
         preprocessing_file = write_preprocessing(deployed, folder) if made.part == "network" else ""
-        return WrittenFile("model.onnx", made.part, preprocessing_file, made.note)
+        return WrittenFile("model.onnx", made.part, preprocessing_file, made.note, deployed.output_names)
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the file with ONNX Runtime."""
@@ -46,11 +46,12 @@ class OnnxFile:
         # Named, so that a build for GPUs is compared in the same arithmetic.
         session = onnxruntime.InferenceSession(str(folder / written.file), providers=["CPUExecutionProvider"])
         taken = {given.name for given in session.get_inputs()}
+        names = [given.name for given in session.get_outputs()]
 
-        def predict(given: Mapping[str, Array]) -> Array:
+        def predict(given: Mapping[str, Array]) -> Outputs:
             # Unlike Keras, ONNX Runtime refuses inputs that the graph does not use.
-            answer: Array = session.run(None, {name: values for name, values in given.items() if name in taken})[0]
-            return answer
+            answers = session.run(names, {name: values for name, values in given.items() if name in taken})
+            return written.order_outputs(dict(zip(names, answers, strict=True)))
 
         return prepend_preprocessing(
             predict, folder / written.preprocessing_file if written.preprocessing_file else None
@@ -94,8 +95,9 @@ def _convert(model: Any) -> bytes:
             return_initialized_tables=True,
             return_tensors_to_rename=True,
         )
-        # TensorFlow writes the names of a graph's inputs in lower case.
-        names = {given.name.lower(): given.name for given in model.inputs}
+        # TensorFlow writes the names of a graph's ends in lower case.
+        known = (*(given.name for given in model.inputs), *(model.output if isinstance(model.output, dict) else ()))
+        names = {name.lower(): name for name in known}
         renamed = {tensor: names.get(name, name) for tensor, name in renamed.items()}
         # As tf2onnx's command converts a SavedModel; the package has no public function for it.
         made, _ = convert._convert_common(

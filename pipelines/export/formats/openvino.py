@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.array_types import Array
-from pipelines.export.base import Predict, SourceModel, Tolerance, WrittenFile
+from pipelines.export.base import Outputs, Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import convert_model, prepend_preprocessing, write_preprocessing
 
 
@@ -33,7 +33,7 @@ class OpenVino:
         # By default, OpenVINO would halve the weights to 16 bits without a word.
         openvino.save_model(made.result, folder / "openvino" / "model.xml", compress_to_fp16=False)
         preprocessing_file = write_preprocessing(deployed, folder) if made.part == "network" else ""
-        return WrittenFile("openvino", made.part, preprocessing_file, made.note)
+        return WrittenFile("openvino", made.part, preprocessing_file, made.note, deployed.output_names)
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the folder for the CPU, without rounding to 16 bits."""
@@ -45,9 +45,9 @@ class OpenVino:
         )
         taken = {name for given in compiled.inputs for name in given.names}
 
-        def predict(given: Mapping[str, Array]) -> Array:
-            answer: Array = compiled({name: values for name, values in given.items() if name in taken})[0]
-            return answer
+        def predict(given: Mapping[str, Array]) -> Outputs:
+            answers = compiled({name: values for name, values in given.items() if name in taken})
+            return written.order_outputs({name: values for port, values in answers.items() for name in port.names})
 
         return prepend_preprocessing(
             predict, folder / written.preprocessing_file if written.preprocessing_file else None

@@ -91,4 +91,5 @@ def test_capitals_in_the_names_of_columns_stay(tmp_path, name):
     raw = {"Age": np.array([1, 2, 3], np.float32), "City_Code": np.array([0, 0, 1e-3], np.float32)}
     written = FORMATS[name].write(SourceModel(model, model, model, Path(), {}), tmp_path)
     assert written.part == "model"
-    np.testing.assert_allclose(FORMATS[name].load(tmp_path, written)(raw), predict_raw(model, raw), atol=1e-6)
+    [got] = FORMATS[name].load(tmp_path, written)(raw)
+    np.testing.assert_allclose(got, predict_raw(model, raw), atol=1e-6)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fake_channel import FakeChannel
 
-from pipelines.data.prepared_folder import load_raw
+from pipelines.data.prepared_folder import load_raw, load_summary
 from pipelines.export.ensemble import average_models, evaluate_ensemble
 from pipelines.export.jobs import EnsembleJob
 from pipelines.models.raw_predict import predict_raw
@@ -39,7 +39,7 @@ def test_the_average_is_one_model_on_raw_columns(trials, mixed_data, tmp_path):
     models = [loaded(trial) for trial in trials]
     raw = load_raw(mixed_data, "validation")
     expected = np.mean([predict_raw(model, raw) for model in models], axis=0)
-    average_models(models).save(tmp_path / "model.keras")
+    average_models(models, load_summary(mixed_data)).save(tmp_path / "model.keras")
     got = predict_raw(keras.models.load_model(tmp_path / "model.keras"), raw)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 

@@ -24,11 +24,10 @@ from pipelines.engines.base import Job
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export import parity as parity_module
-from pipelines.export.base import WrittenFile
+from pipelines.export.base import OutputTensor, WrittenFile
 from pipelines.export.compare_models import ComparisonJob, compare_models
 from pipelines.export.export import FORMATS, ExportError, ExportSource, export_trial
-from pipelines.export.sidecar_files import describe_signature
-from pipelines.export.verify import VerificationJob
+from pipelines.export.verify import Expected, VerificationJob, WrittenModel
 from pipelines.models.raw_predict import predict_raw
 from pipelines.training.messages import PastTrial
 from search_spaces.errors import InputError
@@ -145,7 +144,7 @@ def test_the_formats_agree_on_rows_unlike_any_seen(exported, home, name):
     expected = predict_raw(keras.models.load_model(home.locate_trial("table", 0) / "model.keras"), raw)
     assert np.isfinite(expected).all()
     assert expected.shape == (3, 1)
-    got = FORMATS[name].load(folder, WrittenFile(parity.file, parity.part, parity.preprocessing_file))(raw)
+    [got] = FORMATS[name].load(folder, WrittenFile(parity.file, parity.part, parity.preprocessing_file))(raw)
     np.testing.assert_allclose(got, expected, atol=EXACT.get(name, 0.2))
 
 
@@ -197,9 +196,12 @@ def test_the_signature_names_inputs_and_outputs(exported, home):
     assert signature["output"] == {
         "shape": [1], "meaning": "probability of the second class", "classes": ["no", "yes"], "targets": ["bought"],
     }  # fmt: skip
-    images = describe_signature(load_summary(home.locate_data("images")))
+    images = json.loads((exported[0] / "images" / "signature.json").read_text())
     assert images["output"]["shape"] == [3]
     assert images["output"]["meaning"] == "probability of each class"
+    assert images["outputs"] == [
+        {"name": "output_0", "shape": [3], "dtype": "float32", "meaning": "probability of each class"}
+    ]
 
 
 def test_the_serving_signature_names_the_raw_columns(exported, home):
@@ -244,9 +246,10 @@ def test_a_file_that_kills_its_runtime_is_not_equal(home, tmp_path):
     export_trial(ExportSource.from_home(home, "table", 0), ["litert"], tmp_path / "out", InlineEngine())
     (tmp_path / "model.tflite").write_bytes((tmp_path / "out" / "model.tflite").read_bytes()[:100])
     expected = tmp_path / "expected.npz"
-    np.savez(expected, rows=np.zeros((16, 1)), odd=np.zeros((16, 1)))
+    Expected((np.zeros((16, 1)),), (np.zeros((16, 1)),)).save(str(expected))
     trial = PastTrial(str(home.locate_trial("table", 0)), str(home.locate_data("table")))
-    payload = VerificationJob(trial, str(tmp_path), "litert", WrittenFile("model.tflite"), str(expected))
+    facts = WrittenModel((), (OutputTensor("output_0", (1,), "float32"),))
+    payload = VerificationJob(trial, str(tmp_path), "litert", WrittenFile("model.tflite"), str(expected), facts)
     job = Job("proof", "pipelines.export.verify:verify_export", payload, tmp_path / "log", fresh=True)
     with closing(LocalEngine(1)) as engine, pytest.raises(JobError, match=r"proof failed: .*killed"):
         run_job(engine, job)
@@ -256,7 +259,7 @@ def test_a_file_that_kills_its_runtime_is_not_equal(home, tmp_path):
 def test_a_file_that_differs_is_not_exported(home, tmp_path, monkeypatch, name):
     """A file whose predictions are another model's is an error, and leaves nothing behind."""
     real = type(FORMATS[name]).load
-    upside_down = lambda self, folder, written: lambda raw: 1 - real(self, folder, written)(raw)  # noqa: E731
+    upside_down = lambda self, folder, written: lambda raw: (1 - real(self, folder, written)(raw)[0],)  # noqa: E731
     monkeypatch.setattr(type(FORMATS[name]), "load", upside_down)
     with pytest.raises(ExportError, match=f"{name} (differs from|decides as) the Keras model"):
         export_trial(ExportSource.from_home(home, "table", 0), [name], tmp_path / "out", InlineEngine())

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from user_model_jobs import CLASS, DENSE, HEAD, SHORT, Supervised, check, problems
 
-from pipelines.data.prepared_folder import load_part, load_raw, load_summary
-from pipelines.export.export import write_formats
+from pipelines.data.prepared_folder import load_examples_part, load_raw, load_summary
+from pipelines.data.raw_inputs import arrange_names, make_pack
 from pipelines.export.jobs import ExportJob
 from pipelines.export.verify import VerificationJob, verify_export
+from pipelines.export.write_formats import write_formats
 from pipelines.models.raw_predict import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
 from pipelines.training import checkpoint
-from pipelines.training.messages import PastTrial, UserModelEvaluation
+from pipelines.training.messages import PastTrial
 from pipelines.training.trial import train_trial
 from pipelines.training.trial_folder import MODEL_FILE
 from pipelines.training.user_model.evaluate import evaluate_user_model
@@ -202,11 +203,10 @@ def test_the_model_takes_raw_rows(job, digits):
     """The file that is left joins preprocessing and the person's model, and predicts as it does on test rows."""
     its = job("build", DENSE, values={**SHORT, "epochs": 2})
     train_trial(its, Supervised())
-    predictions = predict_raw(keras.models.load_model(Path(its.folder) / MODEL_FILE), load_raw(digits, "test"))
-    accuracy = np.mean(np.argmax(predictions, axis=1) == load_part(digits, "test").y)
-    scores = evaluate_user_model(
-        UserModelEvaluation(its.model, its.user_model.base, its.data, its.folder), Supervised()
-    )
+    pack = make_pack(arrange_names(load_summary(digits)))
+    predictions = predict_raw(keras.models.load_model(Path(its.folder) / MODEL_FILE), load_raw(digits, "test"), pack)
+    accuracy = np.mean(np.argmax(predictions, axis=1) == load_examples_part(digits, "test").y)
+    scores = evaluate_user_model(PastTrial(its.folder, its.data), Supervised())
     assert scores.keys() == {"test_loss", "test_accuracy"}
     assert accuracy == pytest.approx(scores["test_accuracy"])
 
@@ -230,9 +230,7 @@ def test_a_model_that_is_no_graph_of_layers(job):
     its = job("build", SUBCLASSED, values=SHORT)
     assert check(its).smallest.parameters > 0
     assert train_trial(its, Supervised()).result.state == "complete"
-    assert evaluate_user_model(
-        UserModelEvaluation(its.model, its.user_model.base, its.data, its.folder), Supervised()
-    ).keys() == {"test_loss"}
+    assert evaluate_user_model(PastTrial(its.folder, its.data), Supervised()).keys() == {"test_loss"}
 
 
 def test_errors_in_a_trial(job):
@@ -282,7 +280,10 @@ def test_a_layer_class_of_its_own_is_exported(job, tmp_path):
     past, out, expected = PastTrial(its.folder, its.data), str(tmp_path / "out"), str(tmp_path / "expected.npz")
     formats = ("keras", "saved_model")
     written = write_formats(ExportJob(past, out, formats, expected), Supervised())
-    proofs = (VerificationJob(past, out, name, file, expected) for name, file in zip(formats, written, strict=True))
+    proofs = (
+        VerificationJob(past, out, name, file, expected, written)
+        for name, file in zip(formats, written.files, strict=True)
+    )
     assert [verify_export(proof, Supervised()).agreement for proof in proofs] == [1.0, 1.0]
 
 

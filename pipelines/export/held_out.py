@@ -1,0 +1,54 @@
+"""Rows on which exported files are compared: held-out rows, and odd ones, with gaps and unseen words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pipelines.data.array_types import Array
+from pipelines.data.leaves import take_rows
+from pipelines.data.prepared_folder import load_summary
+from pipelines.training.messages import PastTrial
+from pipelines.training.trial_folder import read_trial_config
+
+MOST_ROWS = 20_000  # chosen; bounds the time of the slowest runtime
+UNSEEN_WORD = "never seen in training"
+_ODD_ROWS = 32  # chosen: each column gets a gap in tables of up to 32 columns
+
+
+def load_held_out(trial: PastTrial) -> dict[str, Array]:
+    """Return the raw rows of the comparison: of the test part, or of the validation part where that is empty."""
+    from pipelines.data.prepared_folder import load_raw  # loads pandas
+
+    # The trial's own fold: it was trained on validation rows of the others.
+    raw = load_raw(Path(trial.data), find_held_out_part(trial), read_trial_config(Path(trial.folder))["fold"])
+    return {name: take_rows(values, slice(MOST_ROWS)) for name, values in raw.items()}
+
+
+def find_held_out_part(trial: PastTrial) -> Literal["test", "validation"]:
+    """Return the part that the search did not train on: the test part, or the validation part where that is empty."""
+    return "test" if load_summary(Path(trial.data)).rows.get("test") else "validation"
+
+
+def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
+    """Return a few held-out rows of a table, each with one missing value or one word that is not in the training rows.
+
+    Empty for arrays and images, which have no such values, and for data that goes to a user model as it is, which may
+    refuse them.
+    """
+    summary = load_summary(Path(trial.data))
+    # An array's or an image's column has a shape.
+    if summary.given is not None or any(column.shape for column in summary.raw):
+        return {}
+    rows = {name: values[:_ODD_ROWS].copy() for name, values in load_held_out(trial).items()}
+    for index, column in enumerate(summary.raw):
+        values = rows[column.name]
+        # One column in each row, so that a difference can be traced to its column.
+        spoilt = np.arange(len(values)) % len(summary.raw) == index
+        if column.dtype == "string":
+            values[spoilt] = [UNSEEN_WORD if row % 2 else "" for row in np.flatnonzero(spoilt)]
+        else:
+            values[spoilt] = np.nan
+    return rows

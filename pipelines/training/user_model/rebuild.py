@@ -1,0 +1,63 @@
+"""User model of a past trial: built again by its code, with the trial's values and weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+
+from pipelines.data.examples import Examples
+from pipelines.data.model_tensors import make_tensors
+from pipelines.data.prepared_folder import load_examples_part, load_summary
+from pipelines.data.raw import PartName
+from pipelines.models.user_model import LoadedUserModel, encode_targets, load_user_model
+from pipelines.training.messages import PastTrial
+from pipelines.training.model_files import load_weights
+from pipelines.training.trial_folder import USER_MODEL_WEIGHTS_FILE, read_trial_config
+from search_spaces.hyperparameters import TrialHyperParameters
+
+
+@dataclass(frozen=True)
+class RebuiltModel:
+    """A trained user model, compiled as its code compiles it, and the data that it was trained on.
+
+    Attributes:
+        user: its code.
+        fold: the fold that it was trained on.
+    """
+
+    model: keras.Model
+    user: LoadedUserModel
+    data: Path
+    fold: int
+
+    def load_rows(self, part: PartName) -> Examples:
+        """Return the rows of a part as the model takes them, with targets for its loss."""
+        rows = load_examples_part(self.data, part, self.fold)
+        return replace(rows, y=encode_targets(self.model, load_summary(self.data).task, rows.y))
+
+
+def rebuild_user_model(trial: PastTrial) -> RebuiltModel | None:
+    """Return the trained model of a trial; None where it left no weights, or its `build` does not compile it.
+
+    Raises:
+        InputError: if the code is not there.
+        ModelCodeError: if the code raises.
+    """
+    folder, data = Path(trial.folder), Path(trial.data)
+    config = read_trial_config(folder)
+    if not (folder / USER_MODEL_WEIGHTS_FILE).exists():
+        return None
+    # Names count from one in each model: else a metric without a name would be `auc_2` here, and `auc` in training.
+    keras.backend.clear_session(free_memory=False)
+    user = load_user_model(config["model"], Path(config["base"]))
+    # Every requested value, drawn ones included: no supervisor draws values here.
+    model = user.build(TrialHyperParameters(config["requested"]))
+    if not model.compiled:
+        return None
+    with user.locate_errors():
+        # Creates its weights.
+        model(make_tensors(load_examples_part(data, "train", config["fold"]).take(slice(1)).x))
+        model.set_weights(load_weights(folder / USER_MODEL_WEIGHTS_FILE))
+    return RebuiltModel(model, user, data, config["fold"])
