@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
+from pipelines.data.division import Division
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
 from pipelines.data.source_paths import is_loader, resolve_source_path
@@ -20,9 +21,11 @@ FORMAT = 4
 """Version of a prepared folder's files: a folder of another version is prepared again."""
 
 
-def calculate_source_fingerprint(spec: DataSpec, base: Path, prefers: InputKind, folds_again: int | None = None) -> str:
+def calculate_source_fingerprint(
+    spec: DataSpec, base: Path, prefers: InputKind, division: Division | None = None
+) -> str:
     """Return a digest of the study file's settings and of the files that they name; of a loader its code's file."""
-    again = "" if folds_again is None else f" {folds_again}"
+    again = "" if division is None else f" {division}"
     digest = hashlib.sha256(f"{FORMAT} {prefers}{again} {spec.model_dump_json()}".encode())
     for source in (spec.source, spec.validation_source, spec.test_source):
         if source is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.data.division import Division
 from pipelines.data.prepared import DataSummary, InputKind
 from pipelines.engines.base import JobFunction
 from pipelines.spec.data_spec import DataSpec
@@ -23,8 +24,7 @@ class DataJob:
         folder: folder of the prepared data.
         prefers: form of features that the model is meant for.
         expected: digest that the data must have with the declared split; None for any.
-        folds_again: split all rows but the test rows into so many folds, in place of the declared split; with 1, train
-            on all of them; None keeps the declared split.
+        division: division of the rows in place of the declared split; None keeps that.
         rows_of: folder of the study's prepared data, whose rows are divided again; None loads them.
     """
 
@@ -33,7 +33,7 @@ class DataJob:
     folder: str
     prefers: InputKind
     expected: str | None = None
-    folds_again: int | None = None
+    division: Division | None = None
     rows_of: str | None = None
 
 
@@ -45,4 +45,4 @@ def prepare_data(job: DataJob, channel: Channel) -> DataSummary:
     from pipelines.data.prepare import prepare
 
     rows_of = None if job.rows_of is None else Path(job.rows_of)
-    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers, job.expected, job.folds_again, rows_of)
+    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers, job.expected, job.division, rows_of)

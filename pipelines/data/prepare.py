@@ -27,6 +27,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns import read_columns
 from pipelines.data.content import Content, ExampleContent, PreprocessedContent, gather_columns
+from pipelines.data.division import Division
 from pipelines.data.encoding import mark_missing, note_identifiers, plan_table
 from pipelines.data.examples import Examples
 from pipelines.data.fingerprint import (
@@ -59,7 +60,7 @@ def prepare(
     folder: Path,
     prefers: InputKind,
     expected: str | None = None,
-    folds_again: int | None = None,
+    division: Division | None = None,
     rows_of: Path | None = None,
 ) -> DataSummary:
     """Return the summary of the data in `folder`; prepare it if needed.
@@ -70,13 +71,13 @@ def prepare(
         folder: folder of the prepared data; replaced if it holds other data.
         prefers: form of features that the model family takes.
         expected: digest that the data must have with the split of `spec`, for a study that has trials; None for any.
-        folds_again: see `DataJob`.
+        division: see `DataJob`.
         rows_of: folder of a study's prepared data whose rows are used again, where `expected` is its digest.
 
     Raises:
         InputError: for any problem of the data; `Problem.path` names the key. `folder` stays unchanged.
     """
-    sources = calculate_source_fingerprint(spec, base, prefers, folds_again)
+    sources = calculate_source_fingerprint(spec, base, prefers, division)
     if expected is not None and _is_ready(folder, sources, expected):
         return load_summary(folder)
     # Files are compared by content, without parsing them; a named set or a loader has to be loaded for it.
@@ -88,9 +89,9 @@ def prepare(
     raw = raw or load(spec, base, prefers)
     rows = _read_rows(raw, spec)
     declared = split_rows(raw, rows.labels, spec)
-    split = declared if folds_again is None else divide_again(declared, rows.labels, spec, folds_again)
+    split = declared if division is None else divide_again(declared, rows.labels, spec, division)
     if rows.weighting is not None:
-        rows.weighting.check_parts(split, None if folds_again is None else "selection.folds")
+        rows.weighting.check_parts(split, None if division is None else "selection.folds")
     content = _read_content(rows, raw, spec, split, prefers)
     # Beside the folder, since a rename works within one file system only.
     aside = folder.with_name(folder.name + ".partial")
@@ -99,7 +100,7 @@ def prepare(
     write_model_inputs(
         aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]), spec.missing_values
     )
-    if not by_contents and folds_again is None:
+    if not by_contents and division is None:
         save_rows(aside, raw)
     declared_digest = _calculate_digest(content, rows, declared)
     prints = {"format": FORMAT, "fingerprint": fingerprint, "sources": sources, "declared": declared_digest}
@@ -310,7 +311,7 @@ def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: _Rows, s
 
 def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
     """Return the task with the statistics of training rows; of all rows but the test part with folds."""
-    y = labels.y[split.part != "test"] if split.trains_on_all else labels.y[split.part == "train"]
+    y = labels.y[split.select_rows("train")] if split.trains_on_all else labels.y[split.part == "train"]
     if labels.classes:
         # `minlength`: a class may have no row among these.
         counts = np.bincount(y, minlength=len(labels.classes))

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
+from pipelines.data.division import Division
 from pipelines.data.raw import PARTS, RawData
 from pipelines.data.tabular_files import select_column
 from pipelines.data.targets import Labels
@@ -28,7 +29,8 @@ class Split:
     """The part and fold of each row.
 
     Attributes:
-        part: [row] `train`, `validation` or `test`; with folds `train` for every row that is not `test`.
+        part: [row] `train`, `validation` or `test`; with folds `train` for every row that is not `test`. `left out`
+            is no part: see `Division.holds_out`.
         fold: [row] the fold that the row validates; -1 for test rows, and everywhere without folds.
         folds: number of folds; 1 without cross-validation.
         notes: measures for classes with too few rows.
@@ -44,7 +46,7 @@ class Split:
     def select_rows(self, part: str, fold: int = 0) -> Array:
         """Return the row numbers of a part, in the source's order."""
         if self.trains_on_all and part == "train":
-            return np.flatnonzero(self.part != "test")
+            return np.flatnonzero((self.part == "train") | (self.part == "validation"))
         if self.folds == 1 or part == "test":
             return np.flatnonzero(self.part == part)
         # Test rows have the fold -1 and train nothing.
@@ -68,18 +70,22 @@ def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
     return split
 
 
-def divide_again(split: Split, labels: Labels, spec: DataSpec, folds: int) -> Split:
-    """Return another split of all rows but the test rows, which stay test rows.
+def divide_again(split: Split, labels: Labels, spec: DataSpec, division: Division) -> Split:
+    """Return another split of the rows.
 
     Args:
         split: the declared split.
         labels: the labels of all rows.
         spec: the study file's `data`.
-        folds: number of folds; with 1 training uses all of these rows, the validation rows included.
+        division: the other division.
 
     Raises:
-        InputError: if there are too few rows for so many folds.
+        InputError: if there are too few rows for it.
     """
+    if division.holds_out:
+        split = _hold_out(split, labels, spec.split)
+    if (folds := division.folds) is None:
+        return split
     if folds == 1:
         # Trainers need some validation rows, even if these are trained on: the first fold's.
         first = split.select_rows("validation") if split.folds > 1 else ()
@@ -91,6 +97,18 @@ def divide_again(split: Split, labels: Labels, spec: DataSpec, folds: int) -> Sp
     again = Split(part, fold, folds, split.notes)
     _check_parts(again, labels)
     return again
+
+
+def _hold_out(split: Split, labels: Labels, spec: SplitSpec) -> Split:
+    """Return the split with half of the validation rows, of the first fold with folds, in place of the test rows."""
+    rows = split.select_rows("validation")
+    if len(rows) < 2:
+        raise InputError(Problem(f"2 validation rows are needed to hold one out, got {len(rows)}", "selection.refit"))
+    strata = labels.y[rows] if spec.stratify and labels.classes else np.zeros(len(rows), dtype=np.int64)
+    part = np.where(split.part == "test", "left out", "train").astype("<U10")
+    part[rows] = "validation"
+    part[_pick_rows(rows, strata, len(rows) // 2, np.random.default_rng(spec.seed))] = "test"
+    return Split(part, np.full(len(part), -1), 1, split.notes)
 
 
 def _read_column(raw: RawData, name: str) -> Array:

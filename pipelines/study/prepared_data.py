@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pipelines.data.division import Division
 from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.data.prepared import DataSummary
 from pipelines.engines.base import Engine, Job
@@ -21,7 +22,7 @@ def prepare_study_data(
     log: Path,
     *,
     expected: str | None = None,
-    folds_again: int | None = None,
+    division: Division | None = None,
     rows_of: Path | None = None,
     while_waiting: Callable[[], None] = lambda: None,
 ) -> DataSummary:
@@ -33,7 +34,7 @@ def prepare_study_data(
         folder: the folder to prepare it in.
         log: file that takes what the job prints.
         expected: the digest that the data must have; None for any.
-        folds_again: another division of the rows than the declared one; see `DataJob`.
+        division: another division of the rows than the declared one; see `DataJob`.
         rows_of: the folder whose rows are divided again; see `DataJob`.
         while_waiting: called about twice a second; what it raises ends the job.
 
@@ -42,7 +43,7 @@ def prepare_study_data(
         JobError: if the job fails otherwise.
     """
     again = None if rows_of is None else str(rows_of)
-    payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, expected, folds_again, again)
+    payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, expected, division, again)
     job = Job("data", PREPARE_DATA, payload, log, memory_bytes=study.spec.limits.memory)
     try:
         return run_job(engine, job, while_waiting)

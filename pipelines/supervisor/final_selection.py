@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pipelines.data.division import Division
 from pipelines.engines.base import Job
 from pipelines.engines.run_job import run_job
 from pipelines.export.jobs import BUILD_ENSEMBLE, EnsembleJob
@@ -161,7 +162,7 @@ class FinalSelection:
             folder,
             context.home.locate_study(context.name) / f"{folder.name}.log",
             expected=context.summary.digest,
-            folds_again=folds,
+            division=Division(folds),
             rows_of=context.home.locate_data(context.name),
             while_waiting=self._keep_alive,
         )

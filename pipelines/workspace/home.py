@@ -76,7 +76,7 @@ class Home:
         return self.locate_study(name) / "trials" / f"{number:04d}"
 
     def locate_retraining_data(self, name: str, folds: int) -> Path:
-        """Return the folder of a study's data prepared in another division; see `DataJob.folds_again`."""
+        """Return the folder of a study's data prepared in another division; see `Division`."""
         return self.locate_study(name) / f"data-{folds}-folds" if folds > 1 else self.locate_study(name) / "data-refit"
 
     def locate_retraining(self, name: str, number: int, retraining: str) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.data.division import Division
 from pipelines.data.fingerprint import FORMAT, calculate_source_fingerprint, read_fingerprint, update_digest
 from pipelines.spec.data_spec import DataSpec
 
@@ -30,7 +31,7 @@ def test_files_count_by_their_content(tmp_path):
     others = [
         three,
         calculate_source_fingerprint(spec, tmp_path / "one", "image"),
-        calculate_source_fingerprint(spec, tmp_path / "one", "dense", folds_again=3),
+        calculate_source_fingerprint(spec, tmp_path / "one", "dense", division=Division(3)),
         calculate_source_fingerprint(DataSpec(source="d.csv", target="a"), tmp_path / "one", "dense"),
     ]
     assert len({one, *others}) == 5

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.data.division import Division
 from pipelines.data.raw import PARTS, Origin, RawData
 from pipelines.data.splits import divide_again, split_rows
 from pipelines.data.targets import Labels
@@ -186,7 +187,7 @@ def test_divided_again(own_folds, folds):
     """The test rows stay; of all others each validates one fold, or all of them are trained on."""
     declared, labels = spec(seed=4, folds=own_folds), classes(60, 40)
     split = split_rows(rows_of(100), labels, declared)
-    again = divide_again(split, labels, declared, folds)
+    again = divide_again(split, labels, declared, Division(folds))
     others = np.flatnonzero(split.part != "test")
     assert (again.select_rows("test") == split.select_rows("test")).all()
     assert again.folds == folds
@@ -205,4 +206,33 @@ def test_too_many_folds_again_are_refused(problem):
     """The key to blame is that of the selection."""
     labels = classes(60, 3)
     split = split_rows(rows_of(63), labels, spec(test=0.0))
-    assert problem(lambda: divide_again(split, labels, spec(test=0.0), 5)).path == "selection.folds"
+    assert problem(lambda: divide_again(split, labels, spec(test=0.0), Division(5))).path == "selection.folds"
+
+
+@pytest.mark.parametrize("folds", [None, 3])
+@pytest.mark.parametrize("labels", [classes(60, 40), numbers(100)])
+def test_rows_held_out_to_compare_a_refit(folds, labels):
+    """Both divisions test on the same half of the validation rows; one of them trains on the other half too."""
+    declared = spec(seed=4, folds=folds)
+    split = split_rows(rows_of(100), labels, declared)
+    own = divide_again(split, labels, declared, Division(holds_out=True))
+    refit = divide_again(split, labels, declared, Division(1, holds_out=True))
+    assert (own.folds, refit.folds) == (1, 1)
+    held_out, validation = own.select_rows("test"), own.select_rows("validation")
+    assert len(held_out) == len(split.select_rows("validation")) // 2
+    assert (np.sort([*held_out, *validation]) == split.select_rows("validation")).all()
+    assert (own.select_rows("train") == split.select_rows("train")).all()
+    assert (refit.select_rows("test") == held_out).all()
+    assert (refit.select_rows("train") == np.sort([*own.select_rows("train"), *validation])).all()
+    used = {*held_out, *refit.select_rows("train"), *refit.select_rows("validation")}
+    assert used.isdisjoint(split.select_rows("test")), "the test rows compare nothing"
+    if labels.classes:
+        differences = np.bincount(labels.y[held_out]) - np.bincount(labels.y[validation])
+        assert np.abs(differences).max() <= 2, "either half has its share of each class"
+
+
+def test_a_single_validation_row_cannot_be_held_out(problem):
+    """Without rows for it there is no comparison, and the error names the setting."""
+    labels, declared = numbers(8), spec(test=0.0, validation=0.1)
+    split = split_rows(rows_of(8), labels, declared)
+    assert problem(lambda: divide_again(split, labels, declared, Division(holds_out=True))).path == "selection.refit"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipelines.data.division import Division
 from pipelines.data.prepare import prepare
 from pipelines.data.prepared_folder import load_examples_part
 from pipelines.spec.data_spec import DataSpec
@@ -16,7 +17,7 @@ def test_a_study_goes_on_with_the_rows_that_it_began_with(tmp_path, problem):
     first = prepare(spec, tmp_path, folder, "any")
     rows = {part: np.array(load_examples_part(folder, part).x) for part in ("train", "validation")}
     assert prepare(spec, tmp_path, folder, "any", first.digest) == first
-    prepare(spec, tmp_path, tmp_path / "whole", "any", first.digest, folds_again=1, rows_of=folder)
+    prepare(spec, tmp_path, tmp_path / "whole", "any", first.digest, division=Division(1), rows_of=folder)
     whole = load_examples_part(tmp_path / "whole", "train").x
     assert sorted(whole[:, 0]) == sorted(np.concatenate([rows["train"], rows["validation"]])[:, 0])
     # Changed code may mean other data.
@@ -29,5 +30,5 @@ def test_rows_for_a_family_are_kept_too(tmp_path):
     (tmp_path / "loader.py").write_text(CODE)
     spec, folder = DataSpec(source="loader.py:load"), tmp_path / "ready"
     first = prepare(spec, tmp_path, folder, "dense")
-    whole = prepare(spec, tmp_path, tmp_path / "whole", "dense", first.digest, folds_again=1, rows_of=folder)
+    whole = prepare(spec, tmp_path, tmp_path / "whole", "dense", first.digest, division=Division(1), rows_of=folder)
     assert whole.rows["train"] == first.rows["train"] + first.rows["validation"]

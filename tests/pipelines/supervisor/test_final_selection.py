@@ -7,6 +7,7 @@ from desk import Desk
 from fake_engine import Ends
 from scripted_finalists import engine, retraining_of, run, script
 
+from pipelines.data.division import Division
 from pipelines.data.jobs import DataJob
 from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.events import RetrainingEnded, StudyEnded
@@ -102,7 +103,7 @@ def test_a_refit_trains_on_all_rows_for_the_epochs_that_were_best(desk):
     [refit] = [job for job in made.jobs if retraining_of(job) == "refit"]
     assert (refit.number, refit.refit_epochs) == (2, 2), "the second epoch was best in each training"
     [divided] = [job.payload for job in made.other_jobs if isinstance(job.payload, DataJob)]
-    assert (divided.folds_again, divided.folder) == (1, refit.data)
+    assert (divided.division, divided.folder) == (Division(1), refit.data)
     assert divided.expected == "ab" * 32, "the data must be what the study was begun with"
     assert ended.refit
     [closed] = desk.records(StudyClosed)
