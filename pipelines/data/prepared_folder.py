@@ -101,4 +101,5 @@ def _read_task(read: Mapping[str, Any]) -> Task:
         target_mean=tuple(read["target_mean"]),
         target_scale=tuple(read["target_scale"]),
         class_counts=tuple(read["class_counts"]),
+        is_weighted=read["is_weighted"],
     )

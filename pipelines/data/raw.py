@@ -6,7 +6,7 @@ Nothing is decided here: a CSV's cells are still text (`text`), and labels have 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 
 from pipelines.data.array_types import Array
 from pipelines.data.examples import Examples, concatenate_examples
+from pipelines.data.structures import Structure, map_leaves
 from search_spaces.errors import InputError, Problem
 
 PartName = Literal["train", "validation", "test"]
@@ -31,6 +32,7 @@ class Origin:
         numbers: per row its number (counted from 1) or file name, as an editor shows it.
         key: dotted key of the study file that names the source, for errors.
         part: the part that the rows were given for; None if they are still to be split.
+        lacks_weights: whether the rows were given without weights, and others with.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Origin:
     word: str
     numbers: Sequence[int] | Sequence[str]
     part: GivenPart | None = None
+    lacks_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ def combine(parts: Sequence[RawData]) -> RawData:
     """
     if len(parts) == 1:
         return parts[0]
+    parts = _complete_weights(parts)
     for part in parts[1:]:
         _check_alike(parts[0], part)
     first = parts[0]
@@ -113,6 +117,24 @@ def combine(parts: Sequence[RawData]) -> RawData:
         text=first.text,
         class_names=first.class_names,
     )
+
+
+def _complete_weights(parts: Sequence[RawData]) -> list[RawData]:
+    """Return the parts with weights of 1 where others have weights, as Keras scores validation rows without any."""
+    given = next((each for each in map(_get_weights, parts) if each is not None), None)
+    return [part if given is None or _get_weights(part) is not None else _weigh_alike(part, given) for part in parts]
+
+
+def _get_weights(part: RawData) -> Structure:
+    return part.weights if part.examples is None else part.examples.sample_weight
+
+
+def _weigh_alike(part: RawData, like: Structure) -> RawData:
+    origins = tuple(replace(origin, lacks_weights=True) for origin in part.origins)
+    ones = map_leaves(lambda leaf: np.ones((part.rows, *leaf.shape[1:]), leaf.dtype), like)
+    if part.examples is None:
+        return replace(part, origins=origins, weights=ones)
+    return replace(part, origins=origins, examples=replace(part.examples, sample_weight=ones))
 
 
 def _check_alike(first: RawData, other: RawData) -> None:

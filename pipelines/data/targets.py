@@ -110,33 +110,6 @@ def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.
     return raw.table.drop(columns=wanted), raw.table[wanted]
 
 
-def split_weight(table: pd.DataFrame | None, raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, Array | None]:
-    """Return the feature columns without the weight column, and each row's weight, float32 [row] or None.
-
-    Raises:
-        InputError: if the column is not there, or a weight is no number of at least 0.
-    """
-    weights = raw.weights
-    if spec.weight is not None:
-        if table is None or spec.weight not in table.columns:
-            columns = [] if table is None else [str(name) for name in table.columns]
-            hint = suggest_choice(spec.weight, columns) if columns else "a loader returns (x, y, sample_weight)"
-            raise InputError(Problem(f'there is no column "{spec.weight}"; {hint}', "data.weight"))
-        if weights is not None:
-            raise InputError(Problem("the loader gives sample_weight already; remove this key", "data.weight"))
-        weights = pd.to_numeric(table[spec.weight], errors="coerce").to_numpy(dtype=np.float64)
-        table = table.drop(columns=[spec.weight])
-    if weights is None:
-        return table, None
-    key = "data.weight" if spec.weight is not None else raw.origins[0].key
-    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-    if len(bad):
-        raise InputError(Problem(f"expected weights of at least 0, got none at {raw.format_places(bad)}", key))
-    if not weights.any():
-        raise InputError(Problem("every weight is 0; there is nothing to learn", key))
-    return table, weights.astype(np.float32)
-
-
 def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
     """Return the task and each row's label.
 

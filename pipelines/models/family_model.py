@@ -10,7 +10,7 @@ import keras_tuner
 from pipelines.models.catalogue import find_family
 from pipelines.models.context import ModelContext
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.losses import build_loss, build_metrics
+from pipelines.models.losses import build_loss, build_metrics, build_weighted_metrics
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.models.optimizers import build_optimizer
 
@@ -50,5 +50,6 @@ def compile_model(model: keras.Model, requests: HyperparameterRequests, context:
         optimizer=build_optimizer(requests, steps, requests.get_value("epochs")),
         loss=build_loss(requests, context.task, context.training),
         metrics=build_metrics(context.task, context.training),
+        weighted_metrics=build_weighted_metrics(context.task, context.training),
     )
     return model

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from pipelines.data.prepared import Task
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.objectives import SMOOTHED_LOSSES, resolve_loss, resolve_metrics
+from pipelines.models.objectives import SMOOTHED_LOSSES, resolve_loss, resolve_metrics, resolve_weighted_metrics
 from pipelines.spec.schema import TrainingSpec
 
 LOSS_CLASSES: Mapping[str, type[keras.losses.Loss]] = {
@@ -125,7 +126,34 @@ def build_metrics(task: Task, training: TrainingSpec) -> list[keras.metrics.Metr
     Raises:
         InputError: if a declared metric does not fit the task.
     """
-    return [_build_metric(name, task) for name in resolve_metrics(task.kind, training)]
+    return [_build_metric(name, task, name) for name in resolve_metrics(task.kind, training)]
+
+
+def build_weighted_metrics(task: Task, training: TrainingSpec) -> list[keras.metrics.Metric]:
+    """Return the metrics that every epoch reports with the weights of rows, named as Keras names them.
+
+    Raises:
+        InputError: as `build_metrics` does.
+    """
+    names = resolve_weighted_metrics(task.kind, training, is_weighted=task.is_weighted)
+    return [_build_metric(name, task, reported) for reported, name in names.items()]
+
+
+def score_predictions(
+    task: Task, training: TrainingSpec, y: Any, predictions: Any, weights: Any = None
+) -> dict[str, float]:
+    """Return all metrics of predictions for some rows by name; `weights` [row] are None where all rows weigh alike.
+
+    Raises:
+        InputError: as `build_metrics` does.
+    """
+    plain, weighted = build_metrics(task, training), build_weighted_metrics(task, training)
+    for metric in plain:
+        metric.update_state(y, predictions)
+    for metric in weighted:
+        metric.update_state(y, predictions, sample_weight=weights)
+    # Some metrics, such as an F1 score without an average, are one number a class.
+    return {metric.name: float(np.mean(metric.result())) for metric in (*plain, *weighted)}
 
 
 class StandardisedLoss(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
@@ -202,12 +230,12 @@ def _build_classification_loss(
     return ClassLabelLoss(inner, outputs, margin=name in _MARGIN_LOSSES)
 
 
-def _build_metric(name: str, task: Task) -> keras.metrics.Metric:
+def _build_metric(name: str, task: Task, reported: str) -> keras.metrics.Metric:
     if name == "accuracy":
         if task.kind == "binary":
-            return keras.metrics.BinaryAccuracy(name=name)
-        return keras.metrics.SparseCategoricalAccuracy(name=name)
-    metric = _METRIC_CLASSES[name](name=name, **_select_metric_arguments(name, task))
+            return keras.metrics.BinaryAccuracy(name=reported)
+        return keras.metrics.SparseCategoricalAccuracy(name=reported)
+    metric = _METRIC_CLASSES[name](name=reported, **_select_metric_arguments(name, task))
     if not task.classes or name in _INTEGER_LABEL_METRICS:
         return metric
     return ClassLabelMetric(metric, task.outputs)

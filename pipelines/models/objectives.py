@@ -90,6 +90,7 @@ _HIGHER_IS_BETTER = frozenset(
         *("r2_score", "cosine_similarity"),
     }
 )
+_WEIGHTED = "weighted_"
 _METRIC_NAMES = frozenset(name for names in METRICS.values() for name in names)
 
 
@@ -103,9 +104,10 @@ def list_metrics() -> list[str]:
     return sorted(_METRIC_NAMES)
 
 
-def find_default_objective(kind: TaskKind) -> tuple[str, Direction]:
-    """Return the default objective of a task: metric and direction."""
-    metric = f"val_{_DEFAULT_METRICS[kind][0]}"
+def find_default_objective(kind: TaskKind, *, is_weighted: bool = False) -> tuple[str, Direction]:
+    """Return the default objective of a task, metric and direction; it weighs rows that have weights."""
+    # Else a best epoch would be chosen by a score that contradicts the loss.
+    metric = f"val_{_WEIGHTED if is_weighted else ''}{_DEFAULT_METRICS[kind][0]}"
     return metric, "minimize" if kind in {"regression", "multi_output_regression"} else "maximize"
 
 
@@ -128,41 +130,66 @@ def resolve_metrics(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
     Raises:
         InputError: if a declared metric does not fit the task; all of them at once.
     """
-    problems = [
-        Problem(_explain_mismatch("metric", name, kind, METRICS), f"training.metrics[{position}]")
-        for position, name in enumerate(training.metrics)
-        if name not in METRICS[kind]
-    ]
-    if problems:
-        raise InputError(problems)
+    _check_metrics(kind, "metrics", training.metrics)
     return tuple(dict.fromkeys((*_DEFAULT_METRICS[kind], *training.metrics)))
 
 
-def list_reported_metrics(kind: TaskKind, training: TrainingSpec) -> tuple[str, ...]:
+def resolve_weighted_metrics(kind: TaskKind, training: TrainingSpec, *, is_weighted: bool) -> Mapping[str, str]:
+    """Return the metrics that weigh rows, by the names that Keras reports them under.
+
+    These are the declared ones, after the task's defaults where rows have weights.
+
+    Raises:
+        InputError: if a declared metric does not fit the task; all of them at once.
+    """
+    _check_metrics(kind, "weighted_metrics", training.weighted_metrics)
+    names = dict.fromkeys((*(_DEFAULT_METRICS[kind] if is_weighted else ()), *training.weighted_metrics))
+    plain = resolve_metrics(kind, training)
+    # Keras's rule: only where both have the name is it prefixed.
+    return {f"{_WEIGHTED}{name}" if name in plain else name: name for name in names}
+
+
+def check_weights_act(training: TrainingSpec, *, is_weighted: bool) -> None:
+    """Check that training can use the weights of rows that have some, and uses none of rows that have not.
+
+    Raises:
+        InputError: if it cannot.
+    """
+    if is_weighted and training.loss in WHOLE_BATCH_LOSSES:
+        message = f"{training.loss} is one number for a whole batch and cannot weigh rows; use another loss"
+        raise InputError(Problem(message, "training.loss"))
+    if training.weighted_metrics and not is_weighted and training.class_weight is None:
+        message = "the rows have no weights; name their column as data.weight, or move these names to training.metrics"
+        raise InputError(Problem(message, "training.weighted_metrics"))
+
+
+def list_reported_metrics(kind: TaskKind, training: TrainingSpec, *, is_weighted: bool = False) -> tuple[str, ...]:
     """Return every name that an epoch of training reports: loss and metrics, on training and validation rows.
 
     Raises:
         InputError: as `resolve_metrics` does.
     """
-    names = ("loss", *resolve_metrics(kind, training))
+    weighted = resolve_weighted_metrics(kind, training, is_weighted=is_weighted)
+    names = ("loss", *resolve_metrics(kind, training), *weighted)
     return (*names, *(f"val_{name}" for name in names))
 
 
 def find_direction(metric: str) -> Direction | None:
-    """Return the direction of `metric`, with or without `val_`; None for an unknown name."""
-    name = metric.removeprefix("val_")
-    return _resolve_direction(name) if name in {"loss", *_METRIC_NAMES} else None
+    """Return the direction of `metric`, with or without `val_` and `weighted_`; None for an unknown name."""
+    return _resolve_direction(metric) if _strip_prefixes(metric) in {"loss", *_METRIC_NAMES} else None
 
 
-def resolve_objective(kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None) -> tuple[str, Direction]:
+def resolve_objective(
+    kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None, *, is_weighted: bool = False
+) -> tuple[str, Direction]:
     """Return the objective that trials are scored on: metric and direction.
 
     Raises:
         InputError: if training does not report the declared metric.
     """
     if objective is None:
-        return find_default_objective(kind)
-    reported = list_reported_metrics(kind, training)
+        return find_default_objective(kind, is_weighted=is_weighted)
+    reported = list_reported_metrics(kind, training, is_weighted=is_weighted)
     if objective.metric not in reported:
         raise InputError(explain_unreported_metric(objective.metric, reported, METRICS[kind]))
     return objective.metric, objective.direction or _resolve_direction(objective.metric)
@@ -177,6 +204,13 @@ def explain_unreported_metric(metric: str, reported: Collection[str], known: Ite
         known: metrics that it could report if they were declared.
     """
     known = set(known)
+    bare = metric.removeprefix("val_")
+    if bare.startswith(_WEIGHTED) and (name := _strip_prefixes(metric)) in known:
+        message = (
+            f'training does not report "{metric}"; name the rows\' weights as data.weight, and add "{name}" to '
+            "training.metrics and to training.weighted_metrics"
+        )
+        return Problem(message, "objective.metric")
     # Misspelt names are searched among all that could be reported, not only among what is.
     close = find_closest(metric, {*reported, *known, *(f"val_{name}" for name in known)})
     message = f'training never reports "{metric}"; {suggest_choice(metric, reported)}'
@@ -197,8 +231,8 @@ def resolve_user_objective(objective: ObjectiveSpec | None) -> tuple[str, Direct
 def find_user_model_problems(training: TrainingSpec, objective: ObjectiveSpec | None) -> list[Problem]:
     """Return the problems of a study file's training and objective with a user model."""
     problems = []
-    for key, written in (("loss", training.loss), ("metrics", training.metrics)):
-        if written:
+    for key in ("loss", "metrics", "weighted_metrics"):
+        if getattr(training, key):
             message = f"a user model trains with the {key} of its compile() call; remove this key"
             problems.append(Problem(message, f"training.{key}"))
     if objective and objective.direction is None and find_direction(objective.metric) is None:
@@ -263,5 +297,19 @@ def _explain_mismatch(what: str, name: str, kind: TaskKind, by_task: Mapping[Tas
     return f'{what} "{name}" does not fit a {kind} task; {suggest_choice(name, by_task[kind])}'
 
 
+def _check_metrics(kind: TaskKind, key: str, declared: Iterable[str]) -> None:
+    problems = [
+        Problem(_explain_mismatch("metric", name, kind, METRICS), f"training.{key}[{position}]")
+        for position, name in enumerate(declared)
+        if name not in METRICS[kind]
+    ]
+    if problems:
+        raise InputError(problems)
+
+
 def _resolve_direction(metric: str) -> Direction:
-    return "maximize" if metric.removeprefix("val_") in _HIGHER_IS_BETTER else "minimize"
+    return "maximize" if _strip_prefixes(metric) in _HIGHER_IS_BETTER else "minimize"
+
+
+def _strip_prefixes(metric: str) -> str:
+    return metric.removeprefix("val_").removeprefix(_WEIGHTED)

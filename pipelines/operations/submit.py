@@ -6,7 +6,7 @@ import json
 
 from sqlalchemy import Connection
 
-from pipelines.data.prepared import DataSummary, TaskKind
+from pipelines.data.prepared import DataSummary, Task
 from pipelines.search.space_evolution import evolve_study, is_evolved_for, plan_evolution
 from pipelines.search.trial_summaries import find_best
 from pipelines.study.stored import (
@@ -49,7 +49,7 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
     if known is not None and is_other and not failed_before_start(known):
         if not (evolve and differs_in_space_alone(study, known)):
             raise InputError(explain_difference(study, known))
-        check_evolution(study, known, store, summary.task.kind)
+        check_evolution(study, known, store, summary.task)
     if known is not None and not failed_before_start(known) and (is_other or not is_evolved_for(store, study)):
         # Before the record names the new space: a kill in between leaves an evolution that the next run makes anew.
         evolve_study(store, study, json.loads(known.document)["space"])
@@ -63,14 +63,14 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
     return queued
 
 
-def check_evolution(study: Study, known: StudyRecord, store: Store, task: TaskKind) -> None:
+def check_evolution(study: Study, known: StudyRecord, store: Store, task: Task) -> None:
     """Check that a study can go on in its new space; nothing is changed.
 
     Raises:
         InputError: if no earlier trial could win there, and no further one would start.
     """
     budget, trials = study.spec.budget, plan_evolution(store, study, json.loads(known.document)["space"]).summaries
-    if find_best(trials, study.resolve_objective(task)) is not None:
+    if find_best(trials, study.resolve_objective(task.kind, is_weighted=task.is_weighted)) is not None:
         return
     if len(trials) >= budget.trials:
         key, used = "trials", f"its {len(trials)} trials use up a budget of {budget.trials}"

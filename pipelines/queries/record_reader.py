@@ -134,11 +134,13 @@ class RecordReader:
             return study.user_objective or Objective(
                 written.metric if written else "", (written.direction if written else None) or "minimize"
             )
-        # The task decides the default metric, and is known once the data is prepared.
+        # The data decides the default metric.
         file = self._home.locate_data(study.name) / "summary.json"
         if not file.exists():
             raise InputError(f"{file.parent} is gone: name the --home that {study.name} was run with")
-        return study.resolve_objective(json.loads(file.read_text(encoding="utf-8"))["task"]["kind"])
+        task = json.loads(file.read_text(encoding="utf-8"))["task"]
+        # An earlier version had no weights.
+        return study.resolve_objective(task["kind"], is_weighted=task.get("is_weighted", False))
 
 
 def load_record(record: StudyRecord) -> Study:

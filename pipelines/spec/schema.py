@@ -47,6 +47,11 @@ class TrainingSpec(Section):
         default=[],
         description="Keras metrics by name, reported in addition to the task's metrics.",
     )
+    weighted_metrics: list[str] = Field(
+        default=[],
+        description="Keras metrics by name that weigh rows as the loss does. Where rows have weights, the task's metrics "
+        "are among them.",
+    )
     early_stopping: EarlyStoppingSpec | None = Field(
         default=EarlyStoppingSpec(), description="`null` turns early stopping off."
     )

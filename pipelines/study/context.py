@@ -44,7 +44,13 @@ class StudyContext:
     def from_study(cls, study: Study, summary: DataSummary, home: Home) -> StudyContext:
         """Return the context of a study whose data and models are checked."""
         requests = read_requests(home.locate_study(study.name)) if study.has_user_model else ()
-        return cls(study, summary, home, study.resolve_objective(summary.task.kind), requests)
+        return cls(
+            study,
+            summary,
+            home,
+            study.resolve_objective(summary.task.kind, is_weighted=summary.task.is_weighted),
+            requests,
+        )
 
     @property
     def name(self) -> str:

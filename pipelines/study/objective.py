@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from pipelines.data.prepared import TaskKind
+from pipelines.data.source_paths import is_loader
 from pipelines.models import objectives
 from pipelines.spec.code_references import is_reference
 from pipelines.spec.schema import MEASURED_OF_FILES, MEASURES, GoalSpec, ObjectiveSpec, StudySpec, TrainingSpec
@@ -23,6 +24,8 @@ from search_spaces.yaml_document import Document
 
 _Section = TypeVar("_Section", bound=Section)
 _OBJECTIVE = "objective.metric"
+_KINDS = tuple(objectives.LOSSES)
+"""The tasks of shipped families."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +102,17 @@ class Objective:
         )
 
 
-def resolve_objective(spec: StudySpec, task: TaskKind) -> Objective:
-    """Return the objective of a shipped family's study, filling in what the file leaves to the task.
+def resolve_objective(spec: StudySpec, task: TaskKind, *, is_weighted: bool) -> Objective:
+    """Return the objective of a shipped family's study, filling in what the file leaves to the data.
 
     Raises:
-        InputError: if training on this task cannot use the loss, or never reports a metric.
+        InputError: if training on this data cannot use the loss, or never reports a metric.
     """
     objectives.resolve_loss(task, spec.training)
-    metric, direction = objectives.resolve_objective(task, spec.training, spec.score_objective)
+    objectives.check_weights_act(spec.training, is_weighted=is_weighted)
+    metric, direction = objectives.resolve_objective(task, spec.training, spec.score_objective, is_weighted=is_weighted)
     for place, goal in enumerate(spec.objectives or ()):
-        _check_goal(task, spec.training, goal, place)
+        _check_goal(task, spec.training, goal, place, is_weighted=is_weighted)
     return Objective(metric, direction, _resolve_goals(spec, direction))
 
 
@@ -133,11 +137,21 @@ def find_objective_problems(document: Document) -> list[Problem]:
         own = objectives.find_user_model_problems(training, objective)
         return [_move_problem(each, at) for each in own]
     task = document.get(("data", "task"), "auto")
-    kinds: tuple[TaskKind, ...] = (task,) if task in get_args(TaskKind) else get_args(TaskKind)
-    fewest = min((_find_training_problems(kind, training, objective, goals) for kind in kinds), key=len)
+    kinds: tuple[TaskKind, ...] = (task,) if task in _KINDS else _KINDS
+    has_weights = _read_has_weights(document)
+    fewest = min((_find_training_problems(kind, training, objective, goals, has_weights) for kind in kinds), key=len)
     if objective and len(kinds) > 1:
-        fewest = [each if each.path != _OBJECTIVE else _make_unreported_problem(training, objective) for each in fewest]
+        unreported = _make_unreported_problem(training, objective, has_weights)
+        fewest = [each if each.path != _OBJECTIVE else unreported for each in fewest]
     return [_move_problem(each, at) for each in fewest]
+
+
+def _read_has_weights(document: Document) -> bool | None:
+    """Return whether rows have weights; None where the source decides."""
+    source = document.get(("data", "source"))
+    if document.get(("data", "weight")) is not None:
+        return True
+    return None if isinstance(source, str) and (is_loader(source) or source.lower().endswith(".npz")) else False
 
 
 def _read_objectives(document: Document) -> tuple[ObjectiveSpec | None, Sequence[GoalSpec]]:
@@ -179,7 +193,7 @@ def _resolve_goals(spec: StudySpec, first: Direction) -> tuple[Goal, ...]:
     )
 
 
-def _check_goal(task: TaskKind, training: TrainingSpec, goal: GoalSpec, place: int) -> None:
+def _check_goal(task: TaskKind, training: TrainingSpec, goal: GoalSpec, place: int, *, is_weighted: bool) -> None:
     """Check that training reports a further objective, unless it is a measure of the model.
 
     Raises:
@@ -188,18 +202,22 @@ def _check_goal(task: TaskKind, training: TrainingSpec, goal: GoalSpec, place: i
     if place == 0 or goal.metric in MEASURES:
         return
     try:
-        objectives.resolve_objective(task, training, ObjectiveSpec(metric=goal.metric))
+        objectives.resolve_objective(task, training, ObjectiveSpec(metric=goal.metric), is_weighted=is_weighted)
     except InputError as error:
         message = f"{error.problems[0].message}; of the trained model there are {', '.join(MEASURES)}"
         raise InputError(Problem(message, f"objectives[{place}].metric")) from None
 
 
-def _make_unreported_problem(training: TrainingSpec, objective: ObjectiveSpec) -> Problem:
+def _make_unreported_problem(training: TrainingSpec, objective: ObjectiveSpec, has_weights: bool | None) -> Problem:
     """Return the problem with an objective that no task's training reports."""
     # The declared metrics may not fit every task, and are added below.
     bare = TrainingSpec(metrics=[])
-    reported = {name for kind in get_args(TaskKind) for name in objectives.list_reported_metrics(kind, bare)}
-    declared = {name for metric in training.metrics for name in (metric, f"val_{metric}")}
+    is_weighted = has_weights is not False
+    reported = {
+        name for kind in _KINDS for name in objectives.list_reported_metrics(kind, bare, is_weighted=is_weighted)
+    }
+    named = (*training.metrics, *training.weighted_metrics)
+    declared = {name for metric in named for name in (metric, f"val_{metric}")}
     known = {name for names in objectives.METRICS.values() for name in names}
     return objectives.explain_unreported_metric(objective.metric, reported | declared, known)
 
@@ -209,15 +227,25 @@ def _read_optional(section: type[_Section], value: object) -> _Section | None:
 
 
 def _find_training_problems(
-    kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None, goals: Sequence[GoalSpec]
+    kind: TaskKind,
+    training: TrainingSpec,
+    objective: ObjectiveSpec | None,
+    goals: Sequence[GoalSpec],
+    has_weights: bool | None,
 ) -> list[Problem]:
     problems: list[Problem] = []
+    is_weighted = has_weights is not False
     checks: list[Callable[[], object]] = [
         lambda: objectives.resolve_loss(kind, training),
         lambda: objectives.resolve_metrics(kind, training),
-        lambda: objectives.resolve_objective(kind, training, objective),
+        lambda: objectives.resolve_weighted_metrics(kind, training, is_weighted=is_weighted),
+        lambda: objectives.resolve_objective(kind, training, objective, is_weighted=is_weighted),
     ]
-    checks += [partial(_check_goal, kind, training, goal, place) for place, goal in enumerate(goals)]
+    checks += [
+        partial(_check_goal, kind, training, goal, place, is_weighted=is_weighted) for place, goal in enumerate(goals)
+    ]
+    if has_weights is not None:
+        checks.append(lambda: objectives.check_weights_act(training, is_weighted=is_weighted))
     for check in checks:
         try:
             check()

@@ -71,16 +71,16 @@ class Study:
             return frozenset()
         return catalogue.find_family(self.spec.model).find_per_layer(self.space.parameters)
 
-    def resolve_objective(self, task: TaskKind) -> Objective:
-        """Return the objective, filling in what the file leaves to the task.
+    def resolve_objective(self, task: TaskKind, *, is_weighted: bool = False) -> Objective:
+        """Return the objective, filling in what the file leaves to the data: to the task, and to weights of rows.
 
         Raises:
-            InputError: if training on this task cannot use the loss, or never reports a metric.
+            InputError: if training on this data cannot use the loss, or never reports a metric.
         """
         if (user_objective := self.user_objective) is not None:
             return user_objective
         try:
-            return resolve_objective(self.spec, task)
+            return resolve_objective(self.spec, task, is_weighted=is_weighted)
         except InputError as error:
             raise self.locate_problems(error) from None
 

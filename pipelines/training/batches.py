@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pipelines.data.array_types import Array
 from pipelines.data.examples import Examples
+from pipelines.data.structures import flatten, map_leaves
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,25 @@ def shuffle_rows(seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
 
 
 def compute_row_weights(rows: Rows) -> Any:
-    """Return each training row's weight, float32 [row]: its own times its class's; None where all rows weigh alike.
+    """Return each training row's weight: its own times its class's; None where all rows weigh alike.
 
-    Weights that a user model's data has for each of its outputs are returned as they are, where classes weigh alike.
+    In the structure of the rows' own weights, else float32 [row] in that of the targets.
     """
     given = rows.train.sample_weight
     if rows.class_weight is None:
         return given
-    y = np.asarray(rows.train.y)
+    # Only a single target has classes to weigh.
+    [target] = flatten(rows.train.y)
+    y = np.asarray(target)
     # One-hot rows name their class by its place.
     labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
     distinct, index = np.unique(labels, return_inverse=True)
     by_class = np.array([rows.class_weight.get(int(label), 1.0) for label in distinct], np.float32)
     weights: npt.NDArray[np.float32] = by_class[index]
-    return weights if given is None else weights * np.asarray(given, np.float32).reshape(-1)
+    if given is None:
+        return map_leaves(lambda _: weights, rows.train.y)
+    # A row's weights may have further axes, such as one of time.
+    return map_leaves(lambda own: (weights * np.asarray(own, np.float32).T).T, given)
 
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types

@@ -134,9 +134,10 @@ def _read_study(record: StudyRecord, home: Home, store: Store) -> _EndedStudy:
     finally:
         storage.engine.dispose()
     summary = home.locate_data(study.name) / "summary.json"
-    task = json.loads(summary.read_text())["task"]["kind"] if summary.exists() else "regression"
+    task = json.loads(summary.read_text())["task"] if summary.exists() else {"kind": "regression", "is_weighted": False}
+    objective = study.resolve_objective(task["kind"], is_weighted=task["is_weighted"])
     retrainings = Retrainings(store).list(study.name)
-    return _EndedStudy(study, record, study.resolve_objective(task), numbers, trials, retrainings, home)
+    return _EndedStudy(study, record, objective, numbers, trials, retrainings, home)
 
 
 def _check_store(ended: _EndedStudy, store: Store) -> Iterator[str]:

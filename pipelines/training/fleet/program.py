@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines.data.examples import Examples
 from pipelines.data.prepared import Features, Task
-from pipelines.models.losses import build_loss_with_smoothing, build_metrics, can_use_logits
+from pipelines.models.losses import build_loss_with_smoothing, build_metrics, build_weighted_metrics, can_use_logits
 from pipelines.models.objectives import resolve_loss
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.batches import Rows, compute_row_weights
@@ -90,13 +90,13 @@ class Program:
         self._network = Network(envelope)
         self._task = task
         self._training = training
-        self._metrics = build_metrics(task, training)
-        _create_variables(self._metrics, task)
-        self._empty = [[np.asarray(variable) for variable in metric.variables] for metric in self._metrics]
+        self._metrics = _Metrics(build_metrics(task, training), task)
+        self._weighted_metrics = _Metrics(build_weighted_metrics(task, training), task)
         self._chunk = min(self._validation_rows, _SCORE_ROWS)
         # One empty row at the end: places in a batch without a row point at it.
         self._train_data = _put_on_device(rows.train, 1, compute_row_weights(rows))
-        self._validation_data = _put_on_device(rows.validation, -self._validation_rows % self._chunk, None)
+        further = -self._validation_rows % self._chunk
+        self._validation_data = _put_on_device(rows.validation, further, rows.validation.sample_weight)
         self._compiled_run = compile_function(self._run_all, (0, 1))
         self._compiled_score = compile_function(self._score_all, (0,), called_seldom=True)
 
@@ -111,8 +111,8 @@ class Program:
 
     def score(self, state: State, sums: EpochSums, numbers: Numbers) -> tuple[State, dict[str, Any]]:
         """End an epoch; return the state and the metrics [member] by name."""
-        y = self._train_data[2]
-        done: tuple[State, dict[str, Any]] = self._compiled_score(state, sums, numbers, y, self._validation_data)
+        targets = self._train_data[2:]
+        done: tuple[State, dict[str, Any]] = self._compiled_score(state, sums, numbers, targets, self._validation_data)
         return done
 
     def start_epoch(self, members: int) -> EpochSums:
@@ -135,11 +135,11 @@ class Program:
         return done
 
     def _score_all(
-        self, state: State, sums: EpochSums, numbers: Numbers, train_y: Any, validation: Any
+        self, state: State, sums: EpochSums, numbers: Numbers, targets: Any, validation: Any
     ) -> tuple[State, dict[str, Any]]:
         def one(of_member: Any) -> tuple[State, dict[str, Any]]:
             state, sums, numbers = of_member
-            return self._score(state, sums, numbers, train_y, validation)
+            return self._score(state, sums, numbers, targets, validation)
 
         done: tuple[State, dict[str, Any]] = self._map_members(one, (state, sums, numbers))
         return done
@@ -211,23 +211,25 @@ class Program:
         return State(weights, slots, scalars, state.moving, average, jnp.zeros_like(state.gradient), state.steps + 1)
 
     def _score(
-        self, state: State, sums: EpochSums, numbers: Numbers, train_y: Any, validation: Any
+        self, state: State, sums: EpochSums, numbers: Numbers, targets: Any, validation: Any
     ) -> tuple[State, dict[str, Any]]:
         if self.envelope.averaged:
             state = state._replace(weights=jnp.where(numbers["averaged"], state.average, state.weights))
         tree = self.layout.unflatten(state.weights)
-        x, codes, y, _ = validation
+        x, codes, y, weights = validation
 
         def out_of(part: tuple[Any, Any]) -> Any:
             return self._network(tree, numbers, part[0], part[1], state.moving, None)[0]
 
         chunks = [part.reshape(len(x) // self._chunk, self._chunk, part.shape[1]) for part in (x, codes)]
         out = jax.lax.map(out_of, tuple(chunks)).reshape(-1, self.layout.outputs)[: self._validation_rows]
-        y = y[: self._validation_rows]
+        y, weights = y[: self._validation_rows], weights[: self._validation_rows]
         predictions = self._predict(out)
-        loss = jnp.mean(self._compute_loss(numbers, y, out, predictions)) + self._compute_penalty(tree, numbers)
-        trained = self._compute_metrics(train_y[: self.rows], sums.predictions[: self.rows])
-        validated = self._compute_metrics(y, predictions)
+        loss = jnp.mean(self._compute_loss(numbers, y, out, predictions) * weights)
+        loss += self._compute_penalty(tree, numbers)
+        train_y, train_weights = (each[: self.rows] for each in targets)
+        trained = self._compute_metrics(train_y, sums.predictions[: self.rows], train_weights)
+        validated = self._compute_metrics(y, predictions, weights)
         metrics = {"loss": sums.loss / self.rows, **trained, "val_loss": loss}
         return state, metrics | {f"val_{name}": value for name, value in validated.items()}
 
@@ -255,10 +257,26 @@ class Program:
         squared = sum(jnp.sum(jnp.square(kernel)) for kernel in kernels)
         return numbers["l1"] * absolute + numbers["l2"] * squared
 
-    def _compute_metrics(self, y: Any, predictions: Any) -> dict[str, Any]:
+    def _compute_metrics(self, y: Any, predictions: Any, weights: Any) -> dict[str, Any]:
+        return {
+            **self._metrics.compute(y, predictions),
+            **self._weighted_metrics.compute(y, predictions, sample_weight=weights),
+        }
+
+
+class _Metrics:
+    """Metrics of the predictions of all rows of a part."""
+
+    def __init__(self, metrics: Sequence[keras.metrics.Metric], task: Task) -> None:
+        self._metrics = metrics
+        _create_variables(metrics, task)
+        self._empty = [[np.asarray(variable) for variable in metric.variables] for metric in metrics]
+
+    def compute(self, *rows: Any, **weights: Any) -> dict[str, Any]:
+        """Return the value of each metric by its name."""
         found = {}
         for metric, empty in zip(self._metrics, self._empty, strict=True):
-            state = metric.stateless_update_state(empty, y, predictions)
+            state = metric.stateless_update_state(empty, *rows, **weights)
             found[metric.name] = jnp.mean(metric.stateless_result(state))
         return found
 
