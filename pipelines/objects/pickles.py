@@ -7,6 +7,7 @@ names that Python file, as it names any other code.
 from __future__ import annotations
 
 import io
+import linecache
 import platform
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ def pickle_code(name: str, value: Any) -> bytes:
             "registered": _list_registered(pickler.found),
             # Of modules that the code imports only when it runs.
             "folders": list_user_folders(),
+            # TensorFlow compiles functions from their source, and the script may be edited later.
+            "sources": _read_sources(pickler.found),
         }
         return _dump(content, name)[1]
 
@@ -62,6 +65,9 @@ def load_pickle(code: str, python: str) -> dict[str, Any]:
         raise InputError(message)
     with file.open("rb") as opened:
         content = cloudpickle.load(opened)
+    for name, lines in content["sources"].items():
+        # Without a time: lines that are never compared with a file.
+        linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
     # Behind all others, as the folder of a study file's code.
     sys.path += [folder for folder in content["folders"] if folder not in sys.path]
     for package, name, value in content["registered"]:
@@ -150,6 +156,12 @@ def _list_registered(found: list[Any]) -> list[tuple[str, str, Any]]:
     names = {each: keras.saving.get_registered_name(each) for each in found}
     registered = {each: name for each, name in names.items() if keras.saving.get_registered_object(name) is each}
     return [(*name.split(">", 1), each) for each, name in registered.items() if ">" in name]
+
+
+def _read_sources(found: list[Any]) -> dict[str, list[str]]:
+    """Return the lines of the files and notebook cells that functions were defined in, as far as they are known."""
+    files = {each.__code__.co_filename for each in found if isinstance(each, FunctionType)}
+    return {file: lines for file in sorted(files) if (lines := linecache.getlines(file))}
 
 
 @contextmanager

@@ -68,3 +68,17 @@ def test_a_syntax_error_names_its_own_file(tmp_path):
     """It may be in a module that the file imports."""
     error = raise_in(tmp_path, "def f(:", "parts.py")
     assert describe_error(error, tmp_path / "model.py").endswith("(parts.py, line 1)")
+
+
+def test_code_that_came_as_an_object_has_its_place_elsewhere(tmp_path):
+    """Of code from standard input, a notebook or a script, the innermost frame that is no library's is named."""
+    (tmp_path / "model.pkl").touch()
+
+    def fail(name: str) -> str:
+        with pytest.raises(ValueError, match="Expecting property name") as caught:
+            exec(compile("\nimport json\njson.loads('{')\n", name, "exec"))
+        return describe_error(caught.value, tmp_path / "model.py")
+
+    assert fail("<stdin>").endswith("(<stdin>, line 3)")
+    assert fail("/tmp/ipykernel_7/812.py").endswith("(notebook cell, line 3)")
+    assert fail(str(tmp_path.parent / "script.py")).endswith("(script.py, line 3)")
