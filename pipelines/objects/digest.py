@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -114,16 +113,19 @@ class _Digester:
         return _hash(b"object", *map(self.digest, parts))
 
     def _digest_keras(self, value: Any) -> bytes:
-        """Return the digest of a layer, model, optimizer or other object of Keras.
+        """Return the digest of a layer, model, initializer or other object of Keras.
 
-        Its pickle is a file with the time of writing, and its name counts the objects made before it.
+        Its pickle may be a file with the time of writing, its name counts the objects made before it, and an
+        initializer draws its seed.
         """
         try:
             config = value.get_config()
         except NotImplementedError:  # a class without `get_config` of its own
             config = None
         weights = value.get_weights() if hasattr(value, "get_weights") else []
-        return _hash(b"keras", *map(self.digest, (type(value), _drop_numbers(config), weights)))
+        # Of losses and metrics; Huber's config leaves `delta` out.
+        arguments = getattr(value, "_fn_kwargs", None)
+        return _hash(b"keras", *map(self.digest, (type(value), _drop_numbers(config), weights, arguments)))
 
 
 def _hash(*parts: bytes) -> bytes:
@@ -136,9 +138,10 @@ def _hash(*parts: bytes) -> bytes:
 
 
 def _is_keras_object(value: Any) -> bool:
-    # By its name: importing Keras takes seconds, and code that has such an object has imported it.
-    keras = sys.modules.get("keras")
-    return keras is not None and any(base.__name__ == "KerasSaveable" for base in type(value).__mro__)
+    # By the names of modules: importing Keras takes seconds, and code that has such an object has imported it.
+    return hasattr(value, "get_config") and any(
+        base.__module__.partition(".")[0] == "keras" for base in type(value).__mro__
+    )
 
 
 def _drop_numbers(config: Any) -> Any:

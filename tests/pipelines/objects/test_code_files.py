@@ -1,0 +1,65 @@
+"""Files of code that came as an object."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from pipelines.objects.code_files import make_code_files, read_python
+from pipelines.objects.pickles import name_python
+from pipelines.spec.code_references import load_object
+from search_spaces.errors import InputError
+
+
+def build(hp):
+    """Return a value in place of a model."""
+    return hp + 1
+
+
+class Hypermodel:
+    """A class in place of a hypermodel."""
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (build, "build"),
+        (Hypermodel, "Hypermodel"),
+        (Hypermodel(), "Hypermodel"),
+        (functools.partial(functools.partial(build), 1), "build"),
+        (lambda hp: hp, "model"),
+    ],
+)
+def test_names(value, name):
+    """A study names the code as its author does; what has no name is the model."""
+    assert make_code_files("model", value).reference == f"model.py:{name}"
+
+
+def test_the_files_are_code_like_any_other(tmp_path):
+    """A reference finds the object, and the text depends on what the code does alone."""
+    files = make_code_files("model", build)
+    files.write_text(tmp_path)
+    files.write_pickle(tmp_path)
+    assert load_object(files.reference, tmp_path, "model")(1) == 2
+    assert make_code_files("model", build).text == files.text
+    assert make_code_files("model", Hypermodel).text != files.text
+    assert read_python(tmp_path, "model") == name_python()
+    assert read_python(tmp_path, "data") is None
+
+
+def test_code_that_cannot_be_compared_is_refused():
+    """A value that no digest can be made of would let changed code pass."""
+
+    class Odd:
+        def __reduce_ex__(self, protocol):
+            raise_once.append(1)
+            if len(raise_once) > 2:
+                raise RuntimeError("no more")
+            return (int, ())
+
+    raise_once: list[int] = []
+    names: dict = {"__name__": "__main__", "odd": Odd()}
+    exec("def build(hp): return odd", names)
+    with pytest.raises(InputError, match="build uses what cannot be compared with a later run: RuntimeError: no more"):
+        make_code_files("model", names["build"])
