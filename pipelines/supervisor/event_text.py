@@ -152,16 +152,21 @@ def format_event(event: events.StudyEvent) -> str | None:
         return f"{names} are trained again to choose the winner: {format_count(event.trainings, 'training')} to go"
     if isinstance(event, events.RetrainingEnded):
         return format_retraining_end(event)
+    if isinstance(event, events.RefitComparing):
+        to_go = f"{format_count(event.trainings, 'training')} to go"
+        return f"{format_trial_name(event.number)} is trained again to compare it with a refit: {to_go}"
+    if isinstance(event, events.RefitCompared):
+        return f"{format_trial_name(event.number)} is compared with a refit: {event.reason}"
     return _format_delivery(event) if isinstance(event, events.Delivering) and event.waiting else None
 
 
 def _format_delivery(event: events.Delivering) -> str:
-    unreachable = f" (MLflow does not answer: {event.error})" if event.error else ""
-    return f"sending {format_count(event.waiting, 'record')} to MLflow{unreachable}"
+    error = f" ({event.error})" if event.error else ""
+    return f"sending {format_count(event.waiting, 'record')} to MLflow{error}"
 
 
 def format_end(event: events.StudyEnded) -> list[str]:
-    """Return the end of a study in one or two lines."""
+    """Return the end of a study in one to three lines."""
     renamed = {"running": "to be run again"} if event.state == "paused" else {}
     counts = ", ".join(f"{count} {renamed.get(state, state)}" for state, count in event.trials.items())
     counted_trials = f" ({counts})" if counts else ""
@@ -170,6 +175,8 @@ def format_end(event: events.StudyEnded) -> list[str]:
         test = f"; on the test rows: {format_metrics(event.test)}" if event.test else ""
         mean = f" (mean {event.finalists[0].describe()})" if event.finalists else ""
         lines.append(f"best: {format_trial_name(event.winner)} with {event.metric} {event.value:.6g}{mean}{test}")
+    if event.refit_reason:
+        lines.append(event.refit_reason)
     return lines
 
 

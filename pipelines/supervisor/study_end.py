@@ -72,7 +72,15 @@ class StudyEnd:
         state, reason = self._find_outcome()
         reason += notes
         self._study.recorder.record_study_end(
-            StudyOutcome(state, reason, selection.winner, test, selection.finalists, selection.winning_retraining)
+            StudyOutcome(
+                state,
+                reason,
+                selection.winner,
+                test,
+                selection.finalists,
+                selection.winning_retraining,
+                selection.refit_reason,
+            )
         )
         self._control.count_time()
         yield from self._flush(state)
@@ -140,7 +148,7 @@ class StudyEnd:
         yield Delivering(self._outbox.count_pending(self._context.name), self._delivery.last_error)
         self.is_flushing = True
         # A person who paused or cancelled the study should not wait for MLflow, and neither should one without MLflow.
-        is_patient = state == "finished" and not self._delivery.last_error
+        is_patient = state == "finished" and not self._delivery.is_away
         self._delivery.stop(_FLUSH_S if is_patient else _SHORT_FLUSH_S)
 
     def _describe(
@@ -163,6 +171,7 @@ class StudyEnd:
             is_requested=bool(self._control.halt),
             finalists=selection.finalists if selection else (),
             refit=bool(selection and selection.winning_retraining),
+            refit_reason=selection.refit_reason if selection else "",
             ensemble=selection.ensemble.value if selection and selection.ensemble else None,
         )
 

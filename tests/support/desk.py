@@ -54,6 +54,7 @@ class FakeDelivery:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self.last_error = ""
+        self.is_away = False
         self.calls: list[str] = []
 
     def start(self) -> None:

@@ -6,6 +6,7 @@ outbox retries already.
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -42,18 +43,23 @@ _OUTAGES: Final = frozenset(
         "REQUEST_LIMIT_EXCEEDED",
         "RESOURCE_EXHAUSTED",
         "CANCELLED",
-        # Credentials can be renewed while the study runs.
-        "PERMISSION_DENIED",
-        "CUSTOMER_UNAUTHORIZED",
-        "UNAUTHENTICATED",
+    }
+)
+# The fault may be the server's or the record's.
+_UNCLEAR: Final = frozenset(
+    {
+        *("INTERNAL_ERROR", "INVALID_STATE", "ABORTED", "RESOURCE_CONFLICT"),
+        # All that this user may do, or one thing; credentials can be renewed while the study runs.
+        *("PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"),
         # Answer of a proxy while the server behind it starts.
         "ENDPOINT_NOT_FOUND",
     }
 )
-# The fault may be the server's or the record's.
-_UNCLEAR: Final = frozenset({"INTERNAL_ERROR", "INVALID_STATE", "ABORTED", "RESOURCE_CONFLICT"})
-# Answers of the artifact store, or of a web server in front of it.
-_STATUS_OUTAGES: Final = frozenset({401, 403, 404, 408, 425, 429, 502, 503, 504, 507})
+# Answers of the artifact store, or of a web server in front of it: to everything, or to one file.
+_STATUS_OUTAGES: Final = frozenset({408, 425, 429, 502, 503, 504, 507})
+_STATUS_UNCLEAR: Final = frozenset({401, 403, 404})
+# The fault of one file's name.
+_REFUSED_NAMES: Final = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 # Libraries of cloud storage: they raise many types of errors, and most are temporary.
 _CLOUDS: Final = frozenset({"azure", "boto3", "botocore", "google", "s3transfer", "urllib3"})
 
@@ -114,9 +120,12 @@ def classify_error(error: Exception) -> Severity:
         return "unclear" if error.error_code in _UNCLEAR else "refused"
     if isinstance(error, HTTPError) and error.response is not None:
         status = error.response.status_code
-        return "outage" if status in _STATUS_OUTAGES else "unclear" if status >= 500 else "refused"
+        is_unclear = status >= 500 or status in _STATUS_UNCLEAR
+        return "outage" if status in _STATUS_OUTAGES else "unclear" if is_unclear else "refused"
     # A file of the record is missing on this machine, which no wait repairs.
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        return "refused"
+    if isinstance(error, OSError) and error.errno in _REFUSED_NAMES:
         return "refused"
     if type(error).__module__.partition(".")[0] in _CLOUDS:
         return "unclear"

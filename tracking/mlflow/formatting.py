@@ -1,8 +1,13 @@
-"""Formats of records in MLflow: names of runs, metrics by epoch, tags, and notes for people."""
+"""Formats of records in MLflow: names of runs, metrics by epoch, tags, and notes for people.
+
+Metrics have the study's names here; see `names`. MLflow would show an infinity as 1.8e308, so only finite values are
+metrics.
+"""
 
 from __future__ import annotations
 
-import re
+import hashlib
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,7 +19,7 @@ from tracking.outbox.records import EpochsRecorded, StudyClosed, StudyOpened, Tr
 NOTE: Final = "mlflow.note.content"
 _LONGEST_TAG: Final = 5000  # characters; MLflow 3.17 allows 8,000, older servers no more than this
 _LONGEST_PARAM: Final = 6000  # characters
-_ODD_IN_A_NAME: Final = re.compile(r"[^\w\-. :/]")
+_ENDING: Final = 100  # characters, at most, of the end of a text that was cut
 
 
 def format_run_name(study: str, number: int, retraining: str = "") -> str:
@@ -24,27 +29,31 @@ def format_run_name(study: str, number: int, retraining: str = "") -> str:
 
 def make_epoch_metrics(recorded: EpochsRecorded) -> list[Metric]:
     """Return the metrics of some epochs."""
-    return [
-        Metric(format_metric_name(name), float(value), at_ms, epoch)
-        for epoch, at_ms, values in recorded.epochs
-        for name, value in values.items()
-    ]
+    return [point for epoch, at_ms, values in recorded.epochs for point in make_metrics(values, at_ms, epoch)]
 
 
 def make_final_metrics(finished: TrialFinished, model_id: str | None = None) -> list[Metric]:
     """Return the scores of a trial at its best epoch, linked to a model."""
     step = int(finished.metrics.get("best_epoch", 0))
-    return [
-        Metric(format_metric_name(name), float(value), finished.at_ms, step, model_id=model_id)
-        for name, value in finished.metrics.items()
-    ]
+    return make_metrics(finished.metrics, finished.at_ms, step, model_id)
 
 
 def make_test_metrics(closed: StudyClosed) -> list[Metric]:
     """Return the winner's scores on the test rows, named `test_...`."""
     # Keras may already call a metric `test_...`.
     named = {f"test_{name.removeprefix('test_')}": value for name, value in closed.test.items()}
-    return [Metric(format_metric_name(name), float(value), closed.finished_ms, 0) for name, value in named.items()]
+    return make_metrics(named, closed.finished_ms)
+
+
+def make_metrics(
+    values: Mapping[str, float | None], at_ms: int, step: int = 0, model_id: str | None = None
+) -> list[Metric]:
+    """Return the values that are finite as metrics."""
+    return [
+        Metric(name, float(value), at_ms, step, model_id=model_id)
+        for name, value in values.items()
+        if value is not None and math.isfinite(value)
+    ]
 
 
 def make_trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
@@ -74,17 +83,22 @@ def format_outcome(opened: StudyOpened, closed: StudyClosed) -> str:
     return f"{closed.state.capitalize()}: {best}; trials: {counts or 'none'}{ending}"
 
 
-def format_metric_name(name: str) -> str:
-    """Return a name that MLflow accepts: letters, digits, blanks and - _ . : / are allowed."""
-    return _ODD_IN_A_NAME.sub("_", name)
-
-
 def format_value(value: Value) -> str:
-    """Return a hyperparameter's value as text, cut to MLflow's limit."""
+    """Return a hyperparameter's value as text within MLflow's limit."""
     # `repr` of a float reads back as the same number.
-    return (repr(value) if isinstance(value, float) else str(value))[:_LONGEST_PARAM]
+    return _shorten(repr(value) if isinstance(value, float) else str(value), _LONGEST_PARAM)
 
 
 def shorten_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return tags cut to MLflow's limit."""
-    return {name: str(value)[:_LONGEST_TAG] for name, value in tags.items()}
+    """Return tags within MLflow's limit."""
+    return {name: _shorten(str(value), _LONGEST_TAG) for name, value in tags.items()}
+
+
+def _shorten(text: str, longest: int) -> str:
+    """Return a text that databases store; the end of one that was cut differs where the texts differ."""
+    # PostgreSQL stores no NUL, and no database half of a surrogate pair.
+    storable = text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+    if len(storable) <= longest:
+        return storable
+    digest = hashlib.sha256(storable.encode()).hexdigest()[:16]
+    return f"{storable[: longest - _ENDING]} ... ({len(storable)} characters, SHA-256 {digest})"

@@ -10,29 +10,29 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from search_spaces.errors import KerastudyError
 from tracking.mlflow import client, model_registry, shared_views, urls
 from tracking.mlflow.formatting import (
     NOTE,
-    format_metric_name,
     format_outcome,
     format_value,
     make_epoch_metrics,
     make_final_metrics,
+    make_metrics,
     make_test_metrics,
     make_trial_tags,
-    shorten_tags,
 )
 from tracking.mlflow.model_registry import TrialRun
+from tracking.mlflow.refusals import Refusals
+from tracking.mlflow.run_log import RunLog
 from tracking.mlflow.runs import Runs, StudyRun
 from tracking.outbox.records import (
     EpochsRecorded,
@@ -52,9 +52,6 @@ from tracking.testing.failpoints import hit
 # A pruned trial is a success of the pruner; KILLED stands for a cancelled one.
 _TRIAL_STATUS: Final = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 _STUDY_STATUS: Final = {"finished": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
-# MLflow's limits for one request: 1,000 entries in all, among them 100 parameters and 100 tags.
-_METRICS_A_BATCH: Final = 1000
-_PARAMS_A_BATCH: Final = 100
 # Of 64 characters; MLflow accepts at most 36.
 _DIGEST_LENGTH: Final = 16
 
@@ -79,7 +76,8 @@ class MlflowProjection:
             check: called before each request; raises to prevent it.
         """
         self._client = client.connect(tracking_uri, check)
-        self._check = check or (lambda: None)
+        self._refusals = Refusals()
+        self._log = RunLog(self._client, self._refusals, check or (lambda: None))
         self._runs = Runs(self._client, artifact_root, namespace)
         self._opened: dict[str, StudyOpened] = {}
         self._notes: dict[str, float | None] = {}
@@ -107,8 +105,10 @@ class MlflowProjection:
 
         Raises:
             KerastudyError: if the study of a record was never opened.
+            RefusedPartsError: if MLflow refused parts of them, and took all others.
             MlflowException: if MLflow fails; see `classify_error`.
         """
+        self._refusals.clear()
         try:
             for of_trials, group in itertools.groupby(records, lambda record: isinstance(record, TrialRecord)):
                 if of_trials:
@@ -116,6 +116,7 @@ class MlflowProjection:
                 else:
                     for record in group:
                         self._record(record)
+            self._refusals.raise_found()
         except Exception:
             # The run may have been deleted, or the server replaced: look everything up again.
             self._runs.forget()
@@ -145,11 +146,12 @@ class MlflowProjection:
         study = self._get_study(opened.study)
         self._client.update_run(study.run_id, status="RUNNING")
         tags = {**opened.tags, "state": "running", "kerastudy.state": "running", "kerastudy.metric": opened.metric}
-        self._log(study.run_id, tags={**tags, "kerastudy.direction": opened.direction})
-        self._log_dataset(study.run_id, opened)
-        self._seed_views(study)
+        self._log.log(study, tags={**tags, "kerastudy.direction": opened.direction})
+        self._log_dataset(study, opened)
+        with self._refusals.collect(f"the views of {study.name}"):
+            self._seed_views(study)
         self._write_note(study, "Running: no result yet")
-        self._upload(study.run_id, opened.artifacts)
+        self._log.upload(study, opened.artifacts)
 
     def _record_trials(self, records: Sequence[TrialRecord]) -> None:
         by_run: dict[tuple[str, int, str], list[TrialRecord]] = {}
@@ -191,16 +193,17 @@ class MlflowProjection:
             for name, value in each.params.items()
         }
         if started is not None:
-            self._log_dataset(run.run_id, study.opened)
+            self._log_dataset(run, study.opened)
+        known = study.opened.parameters
         if not ends:
-            self._log(run.run_id, metrics=metrics, params=params)
+            self._log.log(run, metrics=metrics, params=params, known=known)
             return run, None
         # After a crash between the rows for MLflow and Optuna's a trial has several ends; the first was delivered.
         ended_ms = self._runs.load_trials(study)[run.key].end_ms or ends[0].finished_ms
         finished = replace(ends[-1], finished_ms=ended_ms)
         metrics += make_final_metrics(finished)
         # A new run has the tags since its creation.
-        self._log(run.run_id, metrics=metrics, params=params, tags={} if is_new else tags)
+        self._log.log(run, metrics=metrics, params=params, tags={} if is_new else tags, known=known)
         hit("run-logged")
         self._runs.end_run(study, run, _TRIAL_STATUS[finished.state], finished.state, ended_ms)
         return run, finished
@@ -208,8 +211,13 @@ class MlflowProjection:
     def _add_files(self, finished: TrialFinished, run: TrialRun) -> None:
         self._upload_trial_files(run, finished.folder)
         if finished.model is not None and Path(finished.model).exists():
-            model_id = model_registry.log_trial_model(self._client, run, Path(finished.model))
-            self._log(run.run_id, metrics=make_final_metrics(finished, model_id))
+            with self._refusals.collect(f"the model of {run.name}"):
+                model_id = model_registry.log_trial_model(self._client, run, Path(finished.model))
+                self._log.log(run, metrics=make_final_metrics(finished, model_id))
+
+    def _upload_trial_files(self, run: TrialRun, folder: str) -> None:
+        self._log.upload(run, folder, run.artifacts)
+        hit("artifacts-uploaded")
 
     def _keep_model(self, kept: ModelKept) -> None:
         """Log the model of a trial that has ended, with its scores; the run's end and status stay."""
@@ -218,7 +226,7 @@ class MlflowProjection:
         run, _ = self._runs.find_or_create_trial(self._get_study(kept.study), kept.number)
         self._upload_trial_files(run, kept.folder)
         model_id = model_registry.log_trial_model(self._client, run, Path(kept.model))
-        self._log(run.run_id, metrics=self._load_scores(run.run_id, model_id))
+        self._log.log_named(run, self._load_scores(run.run_id, model_id))
 
     def _load_scores(self, run_id: str, model_id: str) -> list[Metric]:
         """Return a trial's recorded scores, linked to a model; MLflow stores a repeated point once."""
@@ -228,15 +236,16 @@ class MlflowProjection:
 
     def _record_progress(self, study: StudyRun, ended: Sequence[tuple[TrialFinished, TrialRun]]) -> None:
         """Log the study's curve, one step a trial, and write the best score so far to its note."""
-        metric, points, best = study.opened.metric, [], None
+        metric, best = study.opened.metric, None
+        points: list[Metric] = []
         for finished, run in ended:
             if finished.best_so_far is None:
                 continue
-            points.append(Metric("best_so_far", finished.best_so_far, finished.at_ms, finished.number))
+            points += make_metrics({"best_so_far": finished.best_so_far}, finished.at_ms, finished.number)
             if finished.value is not None and finished.value == finished.best_so_far:
-                points.append(Metric(format_metric_name(f"best_{metric}"), finished.value, finished.at_ms, 0))
+                points += make_metrics({f"best_{metric}": finished.value}, finished.at_ms)
                 best = finished, run
-        self._log(study.run_id, metrics=points)
+        self._log.log(study, metrics=points)
         if best is not None and self._notes.get(study.name) != best[0].value:
             finished, run = best
             self._write_note(
@@ -252,29 +261,27 @@ class MlflowProjection:
         delivered = winner
         if closed.winner is not None and closed.retraining:
             delivered = self._runs.find_or_create_trial(study, closed.winner, closed.retraining)[0]
-        registered = self._register(study, closed, delivered)
+        registered = None
+        with self._refusals.collect(f"the registered model {closed.register}"):
+            registered = self._register(study, closed, delivered)
         metrics = make_test_metrics(closed)
         if delivered is not None and metrics:
-            self._log(delivered.run_id, metrics=metrics)
+            self._log.log(delivered, metrics=metrics)
         self._tag_pareto_front(study, closed)
-        if closed.best_value is not None:
-            name = format_metric_name(f"best_{study.opened.metric}")
-            metrics = [*metrics, Metric(name, closed.best_value, closed.finished_ms, 0)]
-        metrics += [
-            Metric(format_metric_name(name), value, closed.finished_ms, 0) for name, value in closed.metrics.items()
-        ]
+        scores = {f"best_{study.opened.metric}": closed.best_value, **closed.metrics}
+        metrics += make_metrics(scores, closed.finished_ms)
         tags = {"state": closed.state, "kerastudy.state": closed.state, "kerastudy.reason": closed.reason}
         # A pause with running trials may have left a count of them, which must become 0 at the end.
         states = {"running": 0, **closed.trials}
         counts = {f"kerastudy.trials.{state}": str(count) for state, count in states.items()}
-        self._log(study.run_id, metrics=metrics, tags={**tags, **counts})
+        self._log.log(study, metrics=metrics, tags={**tags, **counts})
         self._write_note(study, format_outcome(study.opened, closed), winner=winner, registered=registered)
         self._settle_children(study, closed)
         if closed.state == "paused":
             self._client.update_run(study.run_id, status="SCHEDULED")
         else:
             self._client.set_terminated(study.run_id, _STUDY_STATUS[closed.state], closed.finished_ms)
-        self._upload(study.run_id, closed.artifacts)
+        self._log.upload(study, closed.artifacts)
 
     def _register(
         self, study: StudyRun, closed: StudyClosed, winner: TrialRun | None
@@ -321,28 +328,7 @@ class MlflowProjection:
                 self._client.set_terminated(run.run_id, "KILLED", closed.finished_ms)
         self._runs.forget(study.name)
 
-    def _log(
-        self,
-        run_id: str,
-        *,
-        metrics: list[Metric] | None = None,
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """Log in as few requests as MLflow's limits allow; in none if there is nothing to log."""
-        if not (metrics or params or tags):
-            return
-        points = metrics or []
-        rows = [Param(format_metric_name(name), value) for name, value in (params or {}).items()]
-        labels = [RunTag(name, value) for name, value in shorten_tags(tags or {}).items()]
-        # 200 less, for the parameters and the tags of the same request.
-        self._client.log_batch(run_id, points[: _METRICS_A_BATCH - 200], rows[:_PARAMS_A_BATCH], labels)
-        for start in range(_METRICS_A_BATCH - 200, len(points), _METRICS_A_BATCH):
-            self._client.log_batch(run_id, metrics=points[start : start + _METRICS_A_BATCH])
-        for start in range(_PARAMS_A_BATCH, len(rows), _PARAMS_A_BATCH):
-            self._client.log_batch(run_id, params=rows[start : start + _PARAMS_A_BATCH])
-
-    def _log_dataset(self, run_id: str, opened: StudyOpened) -> None:
+    def _log_dataset(self, run: StudyRun | TrialRun, opened: StudyOpened) -> None:
         if not opened.dataset_digest:  # the data is unknown
             return
         dataset = Dataset(
@@ -352,19 +338,9 @@ class MlflowProjection:
             source=json.dumps({"uri": opened.dataset_source}),
             profile=json.dumps({"rows": dict(opened.dataset_rows)}),
         )
-        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-
-    def _upload(self, run_id: str, folder: str) -> None:
-        if folder and Path(folder).is_dir():
-            self._client.log_artifacts(run_id, folder)
-
-    def _upload_trial_files(self, run: TrialRun, folder: str) -> None:
-        """Upload a trial's files to the known location of its run; `log_artifacts` would load the run first."""
-        if folder and Path(folder).is_dir():
-            self._check()
-            repository = get_artifact_repository(run.artifacts, tracking_uri=self._client.tracking_uri)
-            repository.log_artifacts(folder)  # type: ignore[no-untyped-call]
-            hit("artifacts-uploaded")
+        with self._refusals.collect(f"the dataset of {run.name}"):
+            inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+            self._client.log_inputs(run.run_id, inputs)
 
     def _seed_views(self, study: StudyRun) -> None:
         name = shared_views.TAG_PREFIX + shared_views.make_studies_view_id(study.opened.experiment)
@@ -394,4 +370,4 @@ class MlflowProjection:
             page = urls.make_registered_model_url("", registered.name, registered.version)
             alias = f" ({registered.alias})" if registered.alias else ""
             linked.append(f"[Model {registered.name}, version {registered.version}]({page}){alias}")
-        self._client.set_tag(study.run_id, NOTE, f"**{headline}**\n\n{' · '.join(linked)}")
+        self._log.log(study, tags={NOTE: f"**{headline}**\n\n{' · '.join(linked)}"})

@@ -12,11 +12,13 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tracking.mlflow.names import encode_name, encode_names
 from tracking.mlflow.urls import make_view_id
 from tracking.outbox.records import StudyOpened
 
 TAG_PREFIX: Final = "mlflow.sharedViewState."
 _PACKED: Final = "deflate;"
+_LONGEST_TAG: Final = 5000  # characters; MLflow 3.17 allows 20,000, older servers no more than this
 
 
 def make_leaderboard_view_id(study: str) -> str:
@@ -31,16 +33,21 @@ def make_studies_view_id(experiment: str) -> str:
 
 def make_leaderboard_tag(opened: StudyOpened, parent_run_id: str) -> tuple[str, str]:
     """Return the tag that holds a study's leaderboard: its trials by score, with their active parameters."""
-    further = [f"metrics.`{name}`" for name in opened.columns]
+    further = [f"metrics.`{encode_name(name)}`" for name in opened.columns]
     pareto = ["tags.`kerastudy.pareto_front`"] if further else []
-    columns = [_format_metric(opened), *further, *pareto, "tags.`state`", *map(_format_param, opened.parameters)]
-    state = _make_state(
-        search=f"tags.mlflow.parentRunId = '{parent_run_id}'",
-        order_by=_format_metric(opened),
-        ascending=opened.direction == "minimize",
-        columns=columns,
-    )
-    return _make_tag(make_leaderboard_view_id(opened.study), f"Leaderboard {opened.study}", opened.started_ms, state)
+    columns = [_format_metric(opened), *further, *pareto, "tags.`state`", *_format_params(opened)]
+    view_id, name = make_leaderboard_view_id(opened.study), f"Leaderboard {opened.study}"
+    while True:
+        state = _make_state(
+            search=f"tags.mlflow.parentRunId = '{parent_run_id}'",
+            order_by=_format_metric(opened),
+            ascending=opened.direction == "minimize",
+            columns=columns,
+        )
+        tag = _make_tag(view_id, name, opened.started_ms, state)
+        if len(tag[1]) <= _LONGEST_TAG:
+            return tag
+        columns = columns[: len(columns) * 9 // 10]  # a person can add those of further hyperparameters
 
 
 def make_studies_tag(opened: StudyOpened, present: str | None) -> tuple[str, str]:
@@ -59,11 +66,12 @@ def make_studies_tag(opened: StudyOpened, present: str | None) -> tuple[str, str
 
 
 def _format_metric(opened: StudyOpened) -> str:
-    return f"metrics.`best_{opened.metric}`"
+    return f"metrics.`{encode_name(f'best_{opened.metric}')}`"
 
 
-def _format_param(name: str) -> str:
-    return f"params.`{name}`"
+def _format_params(opened: StudyOpened) -> list[str]:
+    names = encode_names(opened.parameters)
+    return [f"params.`{names[name]}`" for name in opened.parameters]
 
 
 def _make_state(*, search: str, order_by: str, ascending: bool, columns: Sequence[str]) -> dict[str, Any]:

@@ -10,26 +10,32 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import tenacity
 
 from tracking.outbox.outbox import Backlog, Outbox, Row
 from tracking.outbox.records import TrialRecord
-from tracking.outbox.sink import DeliveryEndedError, RecordSink, Severity, SinkFactory
+from tracking.outbox.sink import DeliveryEndedError, RecordSink, RefusedPartsError, Severity, SinkFactory
 from tracking.store.database import Store
 from tracking.testing.failpoints import hit
 
 # Attempts before a row is set aside. An outage costs none.
 _ATTEMPTS: Final = {"refused": 3, "unclear": 30}
 _MOST_ATTEMPTS: Final = max(_ATTEMPTS.values())
+_FAILURES: Final[Mapping[Severity, str]] = {
+    "outage": "MLflow does not answer",
+    "unclear": "MLflow answers with an error",
+    "refused": "a record was refused",
+}
 # Chosen: each chance costs a refused row one more request.
 _SECOND_CHANCE_S: Final = 300.0
 _WINDOW_ROWS: Final = 400
 # More trials in a batch save requests; but a failure repeats the whole batch.
 _TRIALS_TOGETHER: Final = 10
 _POLL_S: Final = 0.5
+_LONGEST_MESSAGE: Final = 500
 _LEAVING_S: Final = 2.0
 _log = logging.getLogger(__name__)
 # Without a handler Python would print tracebacks over the progress bars; the interfaces choose a handler.
@@ -77,6 +83,8 @@ class OutboxDispatcher:
         self._most_attempts = dict(_ATTEMPTS)
         self._second_chance_at = time.monotonic() + _SECOND_CHANCE_S
         self.last_error = ""
+        # Whether the last attempt found MLflow away: a refusal is an answer.
+        self.is_away = False
         self.is_connected = False
 
     def start(self) -> None:
@@ -142,12 +150,12 @@ class OutboxDispatcher:
                 return
             except Exception as error:  # outermost loop of the thread: only `stop` may end it
                 _log.exception("delivery to MLflow was interrupted and starts again")
-                self.last_error = _describe_error(error)
+                self.last_error = _describe_error(error, "unclear")
                 # A defect that repeats must not take a whole CPU core.
                 self._pause(5.0)
 
     def _deliver_until_halted(self) -> None:
-        sink = self._make_retrying(_is_retried)(self._connect, self._check)
+        sink = self._make_retrying(self._is_connect_retried)(self._connect, self._check)
         self.is_connected = True
         for opened in self._outbox.list_opened(self._study):
             sink.remember(opened)
@@ -180,7 +188,8 @@ class OutboxDispatcher:
                 return False
             severity = sink.classify_error(error)
             if severity == "outage":
-                message = _describe_error(error)
+                self.is_away = True
+                message = self.last_error = _describe_error(error, severity)
                 self._write(lambda: self._outbox.record_error(rows[:1], message, attempts=rows[0].attempts))
             return severity == "outage"
 
@@ -196,13 +205,14 @@ class OutboxDispatcher:
         self._write(lambda: self._outbox.acknowledge(rows))
         hit("rows-acknowledged")
         self._most_attempts = dict(_ATTEMPTS)
-        self.last_error = ""
+        self.last_error, self.is_away = "", False
         return True
 
     def _count_failure(self, rows: Sequence[Row], error: Exception, severity: Severity) -> bool:
         """Record a failure and return whether it was the last one allowed, so that the rows are set aside."""
         attempts = rows[0].attempts + 1
-        message = self.last_error = _describe_error(error)
+        message = self.last_error = _describe_error(error, severity)
+        self.is_away = False
         is_last = attempts >= self._most_attempts[severity]
         self._write(lambda: self._outbox.record_error(rows, message, attempts=attempts, set_aside=is_last))
         if not is_last:
@@ -220,18 +230,19 @@ class OutboxDispatcher:
             self._write(lambda: self._outbox.retry_set_aside(self._study, attempts=_MOST_ATTEMPTS - 1))
 
     def _make_retrying(self, is_outage: Callable[[BaseException], bool]) -> tenacity.Retrying:
-        def record_last_error(state: tenacity.RetryCallState) -> None:
-            if state.outcome is not None:
-                self.last_error = _describe_error(state.outcome.exception())
-
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_outage),
             # The random part separates processes that lost MLflow at the same moment.
             wait=tenacity.wait_exponential(multiplier=0.2, max=self._longest_pause_s) + tenacity.wait_random(0, 0.3),
             stop=tenacity.stop_when_event_set(self._halt),
             sleep=self._pause,
-            before_sleep=record_last_error,
         )
+
+    def _is_connect_retried(self, error: BaseException) -> bool:
+        if isinstance(error, DeliveryEndedError):
+            return False
+        self.is_away, self.last_error = True, _describe_error(error, "outage")
+        return True
 
     def _pause(self, seconds: float) -> None:
         """Sleep; once `stop` was called, only briefly, so that the flush tries often."""
@@ -260,10 +271,9 @@ def group_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield together
 
 
-def _is_retried(error: BaseException) -> bool:
-    return not isinstance(error, DeliveryEndedError)
-
-
-def _describe_error(error: BaseException | None) -> str:
+def _describe_error(error: BaseException, severity: Severity) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:500]
+    first = lines[0] if lines else ""
+    if isinstance(error, RefusedPartsError):
+        return first[:_LONGEST_MESSAGE]
+    return f"{_FAILURES[severity]}: {type(error).__name__}: {first}"[:_LONGEST_MESSAGE]

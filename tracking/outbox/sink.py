@@ -15,6 +15,10 @@ class DeliveryEndedError(Exception):
     """This process may deliver no more: it was stopped, or another process works on the study now."""
 
 
+class RefusedPartsError(Exception):
+    """The destination refused parts of records, and took all others; the message is for a person."""
+
+
 class RecordSink(Protocol):
     """Destination of records, such as MLflow."""
 

@@ -69,8 +69,8 @@ def test_a_server_that_hangs_is_an_outage(monkeypatch):
     [
         (503, "<html>starting</html>", "outage"),
         (429, '{"error_code": "REQUEST_LIMIT_EXCEEDED"}', "outage"),
-        (401, "who are you", "outage"),
-        (403, '{"error_code": "PERMISSION_DENIED"}', "outage"),
+        (401, "who are you", "unclear"),
+        (403, '{"error_code": "PERMISSION_DENIED"}', "unclear"),
         (502, "<html>bad gateway</html>", "outage"),
         (500, '{"error_code": "INTERNAL_ERROR"}', "unclear"),
         (400, '{"error_code": "INVALID_PARAMETER_VALUE"}', "refused"),
@@ -98,6 +98,7 @@ def test_a_parameter_with_another_value_is_refused(tmp_path):
     [
         (OSError(28, "No space left on device"), "outage"),
         (ConnectionResetError(), "outage"),
+        (OSError(36, "File name too long"), "refused"),
         (FileNotFoundError(), "refused"),
         (ValueError(), "refused"),
     ],

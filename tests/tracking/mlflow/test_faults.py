@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -15,6 +16,7 @@ from pipelines.operations.sync import SyncMonitor, sync
 from pipelines.training.trial_folder import read_epochs
 from pipelines.workspace.home import Home
 from tracking.mlflow import client as mlflow_connection
+from tracking.mlflow.names import decode_name
 from tracking.mlflow.projection import MlflowProjection
 from tracking.mlflow.sink import make_sink_factory
 from tracking.outbox.dispatcher import OutboxDispatcher
@@ -188,6 +190,19 @@ def test_a_file_that_is_refused_costs_nothing_else(fake, client, store, records)
     assert running.stop(60) == Backlog(0, 0, "")
     deliver(lambda: MlflowProjection(fake.address, namespace="small"), of(told, "small"))
     assert drop_ids(read_picture(client, "large")) == drop_ids(read_picture(client, "small"))
+
+
+def test_odd_names_of_files_arrive(fake, client, records, tmp_path):
+    """A server takes a file's name as a part of a URL: each file arrives under a name that means itself there."""
+    for name in ("a#1.csv", "b?.csv", "50%41.csv", "line\nbreak.csv", "C:"):
+        (tmp_path / "artifacts" / name).write_text(name)
+    deliver(lambda: MlflowProjection(fake.address), [*records("odd")[:9]])
+    _, children = list_runs(client, "odd")
+    kept = [item.path for item in client.list_artifacts(children[0].info.run_id)]
+    assert sorted(map(decode_name, kept)) == sorted(path.name for path in (tmp_path / "artifacts").iterdir())
+    for path in kept:
+        read = Path(client.download_artifacts(children[0].info.run_id, path, str(tmp_path))).read_text()
+        assert path in ("history.csv", "curve.png") or read == decode_name(path)
 
 
 def test_stopping_leaves_a_request_that_hangs(store, a_study):

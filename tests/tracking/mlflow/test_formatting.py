@@ -1,8 +1,8 @@
 """Formats of records in MLflow."""
 
-import pytest
+import math
 
-from tracking.mlflow.formatting import format_metric_name, format_run_name, format_value, shorten_tags
+from tracking.mlflow.formatting import format_run_name, format_value, make_metrics, shorten_tags
 
 
 def test_names_of_runs_sort_by_number():
@@ -14,14 +14,23 @@ def test_names_of_runs_sort_by_number():
     ]
 
 
-@pytest.mark.parametrize(("name", "expected"), [("val_auc", "val_auc"), ("fold_1/loss", "fold_1/loss"), ("a@b", "a_b")])
-def test_metric_names_fit_mlflow(name, expected):
-    """Characters that MLflow refuses become underscores."""
-    assert format_metric_name(name) == expected
-
-
 def test_values_are_exact_and_limited():
-    """A float reads back as the same number; long texts are cut to MLflow's limits."""
+    """A float reads back as the same number; a text beyond MLflow's limits is cut, and two such texts stay two."""
     assert float(format_value(0.1 + 0.2)) == 0.1 + 0.2
-    assert len(format_value("x" * 10_000)) == 6000
-    assert len(shorten_tags({"a": "x" * 10_000})["a"]) == 5000
+    long = [format_value("x" * 10_000 + end) for end in ("", "a", "b")]
+    assert len(set(long)) == 3
+    assert long[0].endswith("(10000 characters, SHA-256 e4ee97ec252749d2)")
+    assert max(map(len, long)) <= 6000
+    assert len(shorten_tags({"a": "x" * 10_000})["a"]) <= 5000
+    assert format_value("x" * 6000) == "x" * 6000
+
+
+def test_texts_that_no_database_stores():
+    """NUL and halves of surrogate pairs, as in names of files that are not UTF-8, are written as escapes."""
+    assert format_value("a\0b\udcff") == "a\\x00b\\udcff"
+
+
+def test_values_that_are_not_finite_are_no_metrics():
+    """MLflow would show an infinity as the largest number."""
+    given = {"a": 1.0, "b": math.inf, "c": -math.inf, "d": math.nan, "e": None}
+    assert [(point.key, point.value) for point in make_metrics(given, 1)] == [("a", 1.0)]

@@ -217,7 +217,7 @@ def test_large_trials_are_split_over_requests(projection, client, name, a_study)
 
 
 def test_odd_names_and_values_arrive(projection, client, name, a_study):
-    """Names that MLflow refuses are made plain, long texts are cut, values that are no number are kept."""
+    """Names that MLflow refuses are encoded, long texts are cut, values that are not finite are left out."""
     opened = a_study(name)[0]
     metrics = {"f1 (macro)@k": 0.5, "loss": float("nan"), "huge": float("inf")}
     records = [
@@ -228,11 +228,10 @@ def test_odd_names_and_values_arrive(projection, client, name, a_study):
     ]
     deliver(projection, records)
     _, children = list_runs(client, name)
-    assert children[0].data.metrics["f1 _macro__k"] == 0.5
-    assert children[0].data.metrics["loss"] != children[0].data.metrics["loss"]
-    assert len(children[0].data.params["lr schedule"]) == 6000
+    assert children[0].data.metrics == {"f1 _u0028_macro_u0029__u0040_k": 0.5}
+    assert 5900 < len(children[0].data.params["lr schedule"]) <= 6000
     assert (children[0].data.params["none"], children[0].data.params["yes"]) == ("None", "True")
-    assert len(children[0].data.tags["kerastudy.reason"]) == 5000
+    assert 4900 < len(children[0].data.tags["kerastudy.reason"]) <= 5000
 
 
 def test_rows_left_behind_find_their_study(home, client, name, a_study):
