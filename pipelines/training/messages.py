@@ -177,11 +177,13 @@ class UserModelCheck:
 
     Attributes:
         requested: every hyperparameter that the code requested.
+        notes: what was decided for the user, and what will fail later.
     """
 
     requested: tuple[HyperparameterRequest, ...]
     smallest: ModelCheck
     largest: ModelCheck
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipelines.data.prepared_folder import load_part, load_preprocessing, load_summary
+from pipelines.data.prepared_folder import load_part, load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.build import build_hypermodel
-from pipelines.models.compose import compose_user_model
 from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
 from pipelines.models.objectives import calculate_class_weights
@@ -39,7 +38,7 @@ from pipelines.training.messages import (
     TrialResult,
     UserModel,
 )
-from pipelines.training.model_files import save_model, save_weights, summarize_model, write_deployment_model
+from pipelines.training.model_files import save_weights, summarize_model, write_deployment_model
 from pipelines.training.model_size import limit_model_size, refuse_large_model
 from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trainer import choose_trainer
@@ -50,6 +49,7 @@ from pipelines.training.trial_folder import (
     write_model_note,
     write_result,
 )
+from pipelines.training.user_model.model_file import ModelFileError, save_user_model
 from pipelines.training.user_model.trial import build_user_model_trial, request_from_supervisor
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import KerastudyError
@@ -326,12 +326,7 @@ def _write_user_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
         # Before the model, whose serialization may fail.
         save_weights(best.model.get_weights(), folder / USER_MODEL_WEIGHTS_FILE)
     try:
-        if load_summary(Path(job.data)).given is not None:
-            # It takes the data as it is, so it is deployed as it is.
-            save_model(best.model, folder / MODEL_FILE)
-        else:
-            model = compose_user_model(load_preprocessing(Path(job.data), best.number), best.model)
-            save_model(model, folder / MODEL_FILE)
-    # Any code may run in a user model's call or serialization: the trial keeps its score and its weights.
-    except Exception as error:
-        write_model_note(folder, f"its model cannot be saved: {type(error).__name__}: {error}")
+        save_user_model(best.model, job, best.number, folder / MODEL_FILE)
+    except ModelFileError as error:
+        # The trial keeps its score and its weights.
+        write_model_note(folder, f"its model cannot be saved: {error}")

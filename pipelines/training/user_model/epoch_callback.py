@@ -41,6 +41,7 @@ class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras ha
         self._listener = listener
         self._checkpoints = checkpoints
         self._starts_call = False
+        self._planned = 0
         self.trainings: list[ModelTraining] = []
         self.epochs: list[Mapping[str, float]] = []
         self.is_pruned = False
@@ -64,7 +65,10 @@ class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras ha
         """Pass on the number of epochs, once a call's first epoch is known."""
         of = (self.params or {}).get("epochs")
         if self._starts_call and of:
-            self._listener.expect_epochs(len(self.epochs) + int(of) - epoch)
+            # A short training cuts the calls before: theirs are counted as planned.
+            before = self._planned if self._fit.is_short else len(self.epochs)
+            self._planned = before + int(of) - epoch
+            self._listener.expect_epochs(self._planned)
         self._starts_call = False
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:

@@ -94,7 +94,7 @@ def test_a_largest_model_beyond_memory_is_not_tried(job):
 
 def test_a_largest_model_that_takes_minutes_is_not_tried(job, monkeypatch):
     """Training it ends in time, and so does the search for names that the code may request; neither is an error."""
-    monkeypatch.setattr("pipelines.training.user_model.model_check.LONGEST_S", 0.5)
+    monkeypatch.setattr("pipelines.training.user_model.short_training.LONGEST_S", 0.5)
     its = job("build", WIDE.replace("WAIT", "time.sleep(60)"), declared=["unheard_of"])
     assert check(its).largest.refused == "trying it took longer than 0.5 s"
 

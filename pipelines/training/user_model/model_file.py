@@ -1,0 +1,163 @@
+"""File of a trained user model that Keras loads again: one that it cannot load is no model to hand over."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipelines.data.model_tensors import make_tensors
+from pipelines.data.prepared_folder import load_examples_part, load_preprocessing, load_raw, load_summary
+from pipelines.models.compose import compose_user_model
+from pipelines.models.raw_predict import iterate_batches
+from pipelines.spec.code_errors import describe_error
+from pipelines.spec.code_references import load_callables_beside, split_reference
+from pipelines.training.messages import TrialJob
+from pipelines.training.model_files import save_model
+from search_spaces.errors import KerastudyError
+
+_ROWS = 2
+_REGISTER = "@keras.saving.register_keras_serializable()"
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_UNSERIALIZABLE = re.compile(r"Object (\w+) was created by passing")
+
+
+class ModelFileError(KerastudyError):
+    """A model cannot be saved, or not loaded again; the message has the layer, the reason and what to do."""
+
+
+def save_user_model(model: keras.Model, job: TrialJob, fold: int, file: Path) -> None:
+    """Save a trained user model, with its preprocessing where it has one, and load and call the file once.
+
+    Raises:
+        ModelFileError: if that fails; no file is left.
+    """
+    base = Path(job.user_model.base) if job.user_model else Path()
+    code, _ = split_reference(job.model, base, "model")
+    try:
+        deployed, rows = _prepare_deployment(model, Path(job.data), fold)
+        save_model(deployed, file)
+        # As the export loads it, with the classes of the user's file.
+        with keras.saving.custom_object_scope(load_callables_beside(job.model, base, "model")):
+            loaded = keras.saving.load_model(file, compile=False)
+        _compare(deployed, loaded, rows)
+    # Any code may run in a user model's call or serialization.
+    except Exception as error:
+        reason = error if isinstance(error, ModelFileError) else _explain(error, model, file, code)
+        file.unlink(missing_ok=True)
+        raise ModelFileError(str(reason)) from error
+
+
+def list_unregistered(file: Path, job: TrialJob) -> list[str]:
+    """Return classes and functions of the user that a model's file needs and that Keras finds by no name, in words."""
+    code = split_reference(job.model, Path(job.user_model.base) if job.user_model else Path(), "model")[0].name
+    found = dict.fromkeys(
+        f"{part.kind} {part.name} of {part.place}" for part in _walk(_read_config(file)) if part.is_unregistered
+    )
+    return [f"{what} is registered by no name; decorate it in {code} with {_REGISTER}" for what in found]
+
+
+def _prepare_deployment(model: keras.Model, data: Path, fold: int) -> tuple[keras.Model, Any]:
+    """Return the model as it is deployed, and a few of its inputs."""
+    if load_summary(data).given is not None:
+        # It takes the data as it is, so it is deployed as it is.
+        return model, make_tensors(load_examples_part(data, "validation", fold).take(slice(_ROWS)).x)
+    raw = {name: values[:_ROWS] for name, values in load_raw(data, "validation", fold).items()}
+    return compose_user_model(load_preprocessing(data, fold), model), next(iter(iterate_batches(raw)))
+
+
+def _compare(deployed: keras.Model, loaded: keras.Model, rows: Any) -> None:
+    expected, got, again = (_predict(model, rows) for model in (deployed, loaded, deployed))
+    # A model that draws at random differs from itself.
+    if all(map(_is_close, expected, again)) and not all(map(_is_close, expected, got)):
+        raise ModelFileError("its file gives other outputs than the model: Keras saves no state outside its weights")
+
+
+def _predict(model: keras.Model, rows: Any) -> list[np.ndarray[Any, Any]]:
+    return [np.asarray(output) for output in keras.tree.flatten(model(rows, training=False))]
+
+
+def _is_close(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    if one.dtype.kind not in "fiub":
+        return bool(np.array_equal(one, other))
+    return one.shape == other.shape and np.allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True)
+
+
+def _explain(error: Exception, model: keras.Model, file: Path, code: Path) -> str:
+    """Return the reason of a failure with the layer that caused it, and what to do."""
+    if (named := _UNSERIALIZABLE.search(str(error))) is not None:
+        advice = f"give it a get_config that returns the arguments of its __init__, and decorate it with {_REGISTER}"
+        return f"{_name_layer(model, named[1])} has no get_config; {advice}"
+    written = list(_walk(_read_config(file))) if file.exists() else []
+    for part in written:
+        if part.kind == "lambda":
+            advice = f"write a layer class, or a function with {_REGISTER}"
+            return f"{part.place} holds a Python lambda, which Keras does not load; {advice}"
+    # Keras puts the whole configuration before the reason.
+    reason = ValueError(str(error).rpartition("Exception encountered: ")[2])
+    text = describe_error(reason, code).partition(": ")[2]
+    owner = next((part for part in written if part.name in text), None)
+    return f"{owner.kind} {owner.name} of {owner.place}: {text}" if owner else f"{type(error).__name__}: {text}"
+
+
+def _name_layer(model: keras.Model, class_name: str) -> str:
+    if type(model).__name__ == class_name:
+        return f"the model's class {class_name}"
+    layers = (layer for layer in model._flatten_layers() if type(layer).__name__ == class_name)
+    return f'layer "{layer.name}" ({class_name})' if (layer := next(layers, None)) is not None else class_name
+
+
+def _read_config(file: Path) -> Any:
+    with zipfile.ZipFile(file) as archive:
+        return json.loads(archive.read("config.json"))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A class, function or lambda of the user in a model's configuration.
+
+    Attributes:
+        place: the layer that holds it.
+        is_unregistered: whether Keras finds it by no name.
+    """
+
+    kind: str
+    name: str
+    place: str
+    is_unregistered: bool = True
+
+
+def _walk(node: Any, place: str = "the model") -> Iterator[_Part]:
+    """Yield the parts of a configuration that are the user's."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _walk(each, place)
+    if not isinstance(node, dict):
+        return
+    config = node.get("config")
+    if "class_name" in node and isinstance(config, dict) and isinstance(config.get("name"), str):
+        place = f'layer "{config["name"]}"'
+    # Keras writes the bytes of a lambda, as a function of a Lambda layer or as an argument of any other.
+    if node.get("class_name") == "__lambda__" or (node.keys() == {"value"} and isinstance(node["value"], list)):
+        yield _Part("lambda", "lambda", place)
+    elif node.get("class_name") == "function":
+        yield _Part("function", str(config), place, is_unregistered=">" not in str(config))
+    elif node.get("registered_name") and not _is_installed(node.get("module")):
+        name = str(node["class_name"])
+        yield _Part("class", name, place, is_unregistered=node["registered_name"] == name)
+    for value in node.values():
+        yield from _walk(value, place)
+
+
+def _is_installed(module: str | None) -> bool:
+    """Return whether a class's module can be imported wherever its package is installed."""
+    file = getattr(sys.modules.get(module or ""), "__file__", None)
+    return file is not None and not _INSTALLED.isdisjoint(Path(file).parts)
