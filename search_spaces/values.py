@@ -5,8 +5,10 @@ The one home of both types: every package imports them from here.
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Literal, TypeGuard
+from collections.abc import Mapping
+from typing import Any, Literal, TypeGuard
 
 Value = float | int | str | bool | None
 """A hyperparameter's value; None is a value too, written as null."""
@@ -32,6 +34,15 @@ def make_key(value: Value) -> tuple[bool, Value]:
 def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value is a number; true and false are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def replace_not_finite(value: Any) -> Any:
+    """Return plain values with None in place of infinities and NaN, for which JSON has no form."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: replace_not_finite(each) for key, each in value.items()}
+    return [replace_not_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def format_value(value: Value) -> str:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from math import nan
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, WithJsonSchema
 
 from pipelines.search.space_evolution import Change
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.selection.finalists import Finalist
 from search_spaces.errors import ConflictError, InputError, suggest_choice
 from search_spaces.values import Value
+
+
+def _read_null(value: Any) -> Any:
+    return nan if value is None else value
+
+
+_SCHEMA = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})
+Measure = Annotated[float, BeforeValidator(_read_null), _SCHEMA]
+"""A metric's value; one that is not finite is null in an answer of a service."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ class TrialRow:
     best_epoch: int | None
     seconds: float | None
     reason: str
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, Measure]
     failed_attempts: tuple[str, ...] = ()
 
     @classmethod
@@ -163,7 +175,7 @@ class BestTrial:
     trial: TrialRow
     metric: str
     direction: str
-    test: Mapping[str, float]
+    test: Mapping[str, Measure]
     model: str
     finalists: tuple[Finalist, ...] = ()
     refit: bool = False

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, TextIO
 from pipelines.supervisor.event_text import EventLines
 from pipelines.supervisor.events import EpochEnded, SearchStarted, StudyEnded, StudyEvent
 from pipelines.workspace.home import Home
+from search_spaces.values import replace_not_finite
 from tracking.store.database import now_ms
 
 EVENTS_FILE = "events.jsonl"
@@ -113,7 +114,7 @@ def read_events_after(home: Home, study: str, position: int) -> tuple[StoredEven
 
 def _encode_event(event: StudyEvent) -> bytes:
     content = {"event": _WORDS.sub("-", type(event).__name__).lower(), "at": now_ms(), **_describe_event(event)}
-    return json.dumps(content, default=str).encode() + b"\n"
+    return json.dumps(replace_not_finite(content), default=str, allow_nan=False).encode() + b"\n"
 
 
 def _describe_event(event: StudyEvent) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from dataclasses import replace
 from io import StringIO
 
@@ -81,6 +82,13 @@ def test_trials_as_json(capsys):
     assert set(read[0]) == known
     assert (read[0]["values"], read[1]["values"]) == ([0.987654321], [])
     assert read[0]["params"] == {"optimizer": "sgd", "nesterov": True, "learning_rate": 1e-4}
+
+
+def test_numbers_that_are_not_finite_are_null(capsys):
+    """JSON has neither infinities nor NaN; the text of a number stays."""
+    output.print_json([replace(DONE, metrics={"a": math.inf, "b": math.nan, "c": 1.5}), {"Infinity": [-math.inf]}])
+    first, second = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert (first["metrics"], second) == ({"a": None, "b": None, "c": 1.5}, {"Infinity": [None]})
 
 
 def test_what_has_no_json_form_is_a_defect():

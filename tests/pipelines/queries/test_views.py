@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from pydantic import TypeAdapter
 
 from pipelines.queries.views import BestTrial, ObjectiveName, TrialRow, find_pareto_trial
 from search_spaces.errors import ConflictError, InputError
@@ -27,6 +30,15 @@ def best():
 def test_the_first_trial_within_the_bounds_is_chosen(best, at_most, at_least, number):
     """A bound itself is allowed."""
     assert find_pareto_trial(best, at_most, at_least) == number
+
+
+def test_a_score_that_is_not_finite_is_null_in_an_answer():
+    """A service writes null for it, and a client reads NaN."""
+    reader = TypeAdapter(TrialRow)
+    row = TrialRow(7, "complete", (0.1,), {}, 1, 1.0, "", {"val_loss": 0.1, "val_big": float("inf")})
+    written = reader.dump_json(row)
+    assert b'"val_big":null' in written
+    assert math.isnan(reader.validate_json(written).metrics["val_big"])
 
 
 def test_bounds_that_cannot_be_kept_are_errors(best):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.supervisor import event_log
@@ -30,6 +32,13 @@ def test_what_happens_is_passed_on_and_kept(home):
     assert kept[1].content["value"] == 0.5
     assert kept[1].content["is_best"] is True
     assert (home.locate_study("s") / LOG_FILE).read_text().endswith("s finished: 1 trial\n")
+
+
+def test_scores_that_are_not_finite(home):
+    """A line is JSON that any program reads: null for a number that is not finite."""
+    tell(home, replace(ENDED, test={"test_loss": float("inf"), "test_auc": 0.5}))
+    assert read_events_after(home, "s", 0)[0].content["test"] == {"test_loss": None, "test_auc": 0.5}
+    assert "Infinity" not in (home.locate_study("s") / EVENTS_FILE).read_text()
 
 
 def test_a_reader_goes_on_after_any_id(home):
