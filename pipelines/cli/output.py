@@ -20,7 +20,6 @@ from pipelines.supervisor.event_text import (
     format_metrics,
     format_trial_name,
 )
-from search_spaces.values import replace_not_finite
 
 if TYPE_CHECKING:
     from pipelines.client.submission import SubmissionResult
@@ -45,9 +44,8 @@ _NAMED_COLUMNS = 3
 
 
 def print_json(value: Any) -> None:
-    """Print a dataclass, or a sequence or mapping of plain values, as JSON; a number that is not finite is null."""
-    plain = replace_not_finite(json.loads(json.dumps(value, default=_convert_to_plain)))
-    print(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print a dataclass, or a sequence or mapping of plain values, as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=_convert_to_plain))
 
 
 def print_studies(studies: Sequence[StudyRow]) -> None:
@@ -236,6 +234,7 @@ def print_check(study: str, parameters: Sequence[str], checked: StudyCheck) -> N
         "space": ", ".join(parameters),
         "smallest": _format_model_check(checked.smallest),
         "largest": _format_model_check(checked.largest),
+        **({"notes": "\n".join(checked.notes)} if checked.notes else {}),
     }
     _print_pairs(rows)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 from pipelines.data.prepared import DataSummary
 from pipelines.data.source_paths import check_source_paths
@@ -14,7 +15,7 @@ from pipelines.engines.base import Engine, Job, JobFunction, Result
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.spec.units import format_bytes
-from pipelines.study.model_hyperparameters import describe_user_model, find_undeclared, write_requests
+from pipelines.study.model_hyperparameters import describe_user_model, find_undeclared, write_notes, write_requests
 from pipelines.study.prepared_data import prepare_study_data
 from pipelines.study.stored import (
     read_fingerprint,
@@ -23,21 +24,29 @@ from pipelines.study.study import Study
 from pipelines.training.jobs import BUILD_MODELS, CHECK_USER_MODEL, TIME_MODELS
 from pipelines.training.messages import ModelCheck, TrialJob
 from search_spaces.errors import InputError, Problem
+from search_spaces.parameters import Float, Int
+from search_spaces.space import Space
 from search_spaces.suggest import find_largest, find_smallest
 from search_spaces.values import Value
 from tracking.store.study_queue import StudyRecord
 
 _QUOTED_LINES = 20  # a traceback of TensorFlow's with its last frames
+_POINTS, _SPREAD = 2, 5  # chosen; each costs a training, and only where two have failed
 _SMALLEST = "the smallest model of the space"
 
 
 @dataclass(frozen=True)
 class StudyCheck:
-    """Results of a study's check: its data, and the smallest and the largest model of its space."""
+    """Results of a study's check: its data, and the smallest and the largest model of its space.
+
+    Attributes:
+        notes: what was decided for a user model, and what will fail later.
+    """
 
     summary: DataSummary
     smallest: ModelCheck
     largest: ModelCheck
+    notes: tuple[str, ...] = ()
 
 
 def check_study(
@@ -69,14 +78,14 @@ def check_study(
         study.resolve_objective(summary.task.kind, is_weighted=summary.task.is_weighted)
         # Also when all went well, below: the models of a check are of no use to a trial.
         with clean_up_on_failure(folder / "check"):
-            small, large = (
+            small, large, notes = (
                 _check_user_model(study, folder, engine)
                 if study.has_user_model
-                else _check_models(study, folder, engine, timed=timed)
+                else (*_check_models(study, folder, engine, timed=timed), ())
             )
             shutil.rmtree(folder / "check", ignore_errors=True)
         _refuse_if_all_are_too_large(study, small)
-    return StudyCheck(summary, small, large)
+    return StudyCheck(summary, small, large, notes)
 
 
 def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | None = None) -> DataSummary:
@@ -107,9 +116,9 @@ def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) ->
     return small, large
 
 
-def _check_user_model(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck]:
+def _check_user_model(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck, tuple[str, ...]]:
     """Check a user model, and store the hyperparameters that its code requests."""
-    check = _check_extremes(study, folder, engine, CHECK_USER_MODEL)
+    check = _check_extremes(study, folder, engine, CHECK_USER_MODEL, *_draw_points(study.space))
     loose = [
         each.name for each in find_undeclared(check.requested, study.space.parameters) if study.searches_undeclared
     ]
@@ -118,17 +127,36 @@ def _check_user_model(study: Study, folder: Path, engine: Engine) -> tuple[Model
         message = f"a grid needs every range in the space: declare {', '.join(loose)}, or write undeclared: fix"
         raise InputError(Problem(message, "search.sampler"))
     write_requests(folder, check.requested)
-    return check.smallest, check.largest
+    write_notes(folder, check.notes)
+    return check.smallest, check.largest, check.notes
+
+
+def _draw_points(space: Space) -> list[dict[str, Value]]:
+    """Return a few points between the extremes, which are tried where both extremes fail."""
+    random, points = Random(0), list[dict[str, Value]]()
+    for _ in range(_POINTS * 10):
+        values: dict[str, Value] = {}
+        for name, parameter in space.parameters.items():
+            if space.is_active(parameter, values):
+                is_range = isinstance(parameter, Int | Float)
+                values[name] = random.choice(parameter.spread(_SPREAD) if is_range else parameter.bounds)
+        if not space.find_violations(values):
+            points.append(values)
+    return points[:_POINTS]
 
 
 def _check_extremes(
-    study: Study, folder: Path, engine: Engine, function: JobFunction[tuple[TrialJob, ...], Result]
+    study: Study,
+    folder: Path,
+    engine: Engine,
+    function: JobFunction[tuple[TrialJob, ...], Result],
+    *others: Mapping[str, Value],
 ) -> Result:
     ends = find_smallest(study.space), find_largest(study.space)
-    small, large = (_make_trial(study, folder, values) for values in ends)
+    small, large, *points = (_make_trial(study, folder, values) for values in (*ends, *others))
     limits = study.spec.limits
     # The largest one within the ceilings only: a search rejects trials above them, too.
-    jobs = (small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory))
+    jobs = (small, replace(large, most_parameters=limits.parameters, most_model_bytes=limits.model_memory), *points)
     log = folder / "check" / "worker.log"
     try:
         # Within a trial's limit of memory: a model that does not fit fails here, and not after hours.

@@ -1,4 +1,4 @@
-"""Hyperparameters of a user model: its requests, seen when the study was checked and stored in the study's folder."""
+"""Facts of a user model: its requests and notes, seen when the study was checked and stored in the study's folder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from search_spaces.space import Space
 from search_spaces.suggest import find_largest
 
 _FILE = "hyperparameter_requests.json"
+_NOTES_FILE = "model_notes.json"
 
 
 def write_requests(folder: Path, requests: Sequence[HyperparameterRequest]) -> None:
@@ -32,6 +33,17 @@ def read_requests(folder: Path) -> tuple[HyperparameterRequest, ...]:
     read = json.loads(file.read_text(encoding="utf-8"))
     # JSON turned the tuple into a list, which has no hash.
     return tuple(HyperparameterRequest(**{**each, "choices": tuple(each["choices"])}) for each in read)
+
+
+def write_notes(folder: Path, notes: Sequence[str]) -> None:
+    """Write the notes of a user model's check to a study's folder."""
+    write_text(folder / _NOTES_FILE, json.dumps(list(notes), indent=2) + "\n")
+
+
+def read_notes(folder: Path) -> tuple[str, ...]:
+    """Return the notes in a study's folder; none for a shipped family."""
+    file = folder / _NOTES_FILE
+    return tuple(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else ()
 
 
 def find_undeclared(

@@ -131,7 +131,7 @@ def _describe_event(event: StudyEvent) -> dict[str, Any]:
         "best": event.best,
         "workers": event.workers,
         "trained": event.trained,
-        "notes": list(event.data.notes),
+        "notes": [*event.data.notes, *event.notes],
     }
 
 

@@ -102,7 +102,7 @@ def format_opening(event: events.SearchStarted) -> str:
     lines = [
         f"{event.study}: {_name_task(event.data)}, rows: {rows}",
         # A study that continues has shown the notes of its preparation.
-        *(f"note: {note}" for note in event.data.notes if not event.done),
+        *(f"note: {note}" for note in (*event.data.notes, *event.notes) if not event.done),
         f"{search}, {format_count(event.workers, 'worker')}",
         *([f"trials train {event.trained}"] if event.trained else []),
     ]

@@ -20,6 +20,7 @@ class SearchStarted:
         done: trials of the budget that earlier runs have used.
         best: best score of those; None where there is none.
         trained: the way in which trials train, in words.
+        notes: of the check of a user model.
     """
 
     study: str
@@ -30,6 +31,7 @@ class SearchStarted:
     best: float | None
     workers: int
     trained: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
 from pipelines.export.jobs import TRAIN_AND_MEASURE
 from pipelines.search.stopping import find_stop_reason
+from pipelines.study.model_hyperparameters import read_notes
 from pipelines.supervisor.events import SearchStarted, StudyEvent, TrialBegan, TrialTriedAgain
 from pipelines.supervisor.fleet_jobs import FleetJobs
 from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
@@ -62,6 +63,7 @@ class SearchLoop:
             best=best.value if best else None,
             workers=self._engine.workers,
             trained=self._planner.describe(),
+            notes=read_notes(self._context.home.locate_study(self._context.name)),
         )
 
     def run(self) -> Iterator[StudyEvent]:
