@@ -20,6 +20,7 @@ from pipelines.supervisor.event_text import (
     format_metrics,
     format_trial_name,
 )
+from search_spaces.values import replace_not_finite
 
 if TYPE_CHECKING:
     from pipelines.client.submission import SubmissionResult
@@ -44,8 +45,9 @@ _NAMED_COLUMNS = 3
 
 
 def print_json(value: Any) -> None:
-    """Print a dataclass, or a sequence or mapping of plain values, as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_convert_to_plain))
+    """Print a dataclass, or a sequence or mapping of plain values, as JSON; a number that is not finite is null."""
+    plain = replace_not_finite(json.loads(json.dumps(value, default=_convert_to_plain)))
+    print(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_studies(studies: Sequence[StudyRow]) -> None:
