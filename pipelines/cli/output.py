@@ -216,8 +216,8 @@ def print_best(best: BestTrial) -> None:
 def _format_selection(best: BestTrial) -> dict[str, str]:
     """Return the choice of the winner, if there were retrainings."""
     rows = {f"  {format_trial_name(each.number)}": each.describe() for each in best.finalists}
-    if best.refit:
-        rows["  refit"] = "the model was trained on training and validation rows together"
+    if best.refit_reason:
+        rows["  refit"] = best.refit_reason.removeprefix("refit ")
     if best.ensemble is not None:
         parts = ", ".join(map(format_trial_name, best.ensemble_of))
         rows["  ensemble"] = f"the mean of {parts} has {best.ensemble:.6g}: export it with --ensemble"

@@ -18,3 +18,13 @@ class Division:
 
     folds: int | None = None
     holds_out: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name in that of the folder that holds the rows so divided.
+
+        >>> [Division(5).name, Division(1).name, Division(1, holds_out=True).name, Division(holds_out=True).name]
+        ['5-folds', 'refit', 'refit-held-out', 'held-out']
+        """
+        of_folds = [] if self.folds is None else ["refit" if self.folds == 1 else f"{self.folds}-folds"]
+        return "-".join([*of_folds, *(["held-out"] if self.holds_out else [])])

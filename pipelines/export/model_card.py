@@ -32,6 +32,7 @@ class ModelOrigin:
             where unknown.
         finalists: the finalists with their retrainings, the winner first; empty for a study without retrainings.
         made: how the model was made from the trial's, such as a refit; empty for the trial's model.
+        refit: why the winner's refit is delivered, or is not; empty where none was compared.
     """
 
     study: str
@@ -51,6 +52,7 @@ class ModelOrigin:
     importances: Mapping[str, float] = field(default_factory=dict)
     finalists: Sequence[Finalist] = ()
     made: str = ""
+    refit: str = ""
 
 
 def render_model_card(
@@ -148,6 +150,7 @@ def _render_search(origin: ModelOrigin) -> str:
         f"- Budget: {origin.budget}; trials: {trials}",
         f"- Score of this trial on the validation rows, which chose it among the trials: {score}",
         _render_finalists(origin.finalists),
+        f"- {origin.refit[:1].upper()}{origin.refit[1:]}" if origin.refit else "",
         f"- On the test rows, which nothing was chosen by: {test}" if test else "",
     ]
     importances = [(f"`{name}`", f"{share:.1%}") for name, share in origin.importances.items()]

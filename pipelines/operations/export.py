@@ -72,8 +72,9 @@ def export_study(
         of, made = found, "the mean of the finalists' models"
     chosen = formats or checked.spec.export.formats
     # Test scores are of the delivered model: another trial's, or an ensemble's, would be a second choice on test rows.
-    test = origin.test if of == find_winning_model(checked, home, number) else {}
-    origin = replace(origin, test=test, made=made)
+    is_delivered = of == find_winning_model(checked, home, number)
+    test = origin.test if is_delivered else {}
+    origin = replace(origin, test=test, made=made, refit=origin.refit if is_delivered else "")
     with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
         files = export_trial(ExportSource(study, number, of), chosen, target, used, origin)
     return ExportResult(study, number, str(target), files, test, made)
@@ -109,6 +110,7 @@ def _describe_origin(reader: StudyReader, study: Study, number: int) -> ModelOri
         test=best.test if is_winner else {},
         importances=reader.compute_importances(study.name),
         finalists=best.finalists if is_winner else (),
+        refit=best.refit_reason if is_winner else "",
     )
 
 

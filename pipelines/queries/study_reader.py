@@ -22,6 +22,7 @@ from pipelines.search.trial_summaries import (
 from pipelines.selection.evaluate import read_test_scores
 from pipelines.selection.finalists import ENSEMBLE, Finalist, rank_finalists
 from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_refitted
+from pipelines.selection.refit import explain_refit
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.objective import Objective
 from pipelines.study.stored import read_fingerprint
@@ -175,6 +176,7 @@ class StudyReader:
             objectives=tuple(ObjectiveName(goal.name, goal.direction) for goal in objective.goals),
             pareto_front=tuple(map(TrialRow.from_summary, pareto_front)),
             refit=is_refitted(study, self._home, best.number),
+            refit_reason=self._explain_refit(study, best.number),
             ensemble=ensemble.value if ensemble else None,
             ensemble_of=ensemble.parts if ensemble else (),
         )
@@ -190,6 +192,12 @@ class StudyReader:
             return None
         found = Retrainings(self._store).list(study.name)
         return next((each for each in found if (each.number, each.name) == (number, ENSEMBLE)), None)
+
+    def _explain_refit(self, study: Study, number: int) -> str:
+        if not study.spec.selection.refit:
+            return ""
+        found = Retrainings(self._store).list(study.name)
+        return explain_refit(found, number, is_refitted=is_refitted(study, self._home, number))
 
     def find_complete_trial(self, name: str, number: int | None) -> int:
         """Return the number of a complete trial: the given one, or the best.
@@ -280,6 +288,7 @@ class StudyReader:
             undelivered_error=waiting.last_error,
             finalists=self._list_finalists(study, objective, self._records.list_trials(record)),
             refit=number is not None and is_refitted(study, self._home, number),
+            refit_reason="" if number is None else self._explain_refit(study, number),
             ensemble=ensemble.value if ensemble else None,
         )
 

@@ -164,6 +164,7 @@ class BestTrial:
         no_model: why there is none.
         finalists: the finalists with their retrainings, the winner first; empty for a study without retrainings.
         refit: whether that model was trained on training and validation rows together.
+        refit_reason: why that is so, or why it is not, in one line; empty where no refit was compared.
         ensemble: score of the finalists' models averaged, if it beats the winner's on the validation rows.
         ensemble_of: numbers of the trials of these models.
         objectives: names of several objectives; empty for one objective.
@@ -179,6 +180,7 @@ class BestTrial:
     model: str
     finalists: tuple[Finalist, ...] = ()
     refit: bool = False
+    refit_reason: str = ""
     ensemble: float | None = None
     ensemble_of: tuple[int, ...] = ()
     objectives: tuple[ObjectiveName, ...] = ()

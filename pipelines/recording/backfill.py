@@ -30,6 +30,7 @@ from pipelines.search.trial_summaries import TrialSummary, find_best, select_kep
 from pipelines.selection.evaluate import read_test_scores
 from pipelines.selection.finalists import ENSEMBLE, REFIT, count_folds, rank_finalists
 from pipelines.selection.model_locations import is_refitted
+from pipelines.selection.refit import COMPARISON, explain_refit
 from pipelines.study.context import StudyContext
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import WEIGHTS_FILE, read_epochs, read_result
@@ -154,8 +155,8 @@ class _TrialBackfill:
         """Yield the records of retrainings, in the order in which they ended."""
         params = {trial.number: trial.params for trial in self._latest}
         for each in sorted(retrainings, key=lambda retraining: retraining.ended_ms):
-            # An ensemble is no training, and has no run.
-            if each.name == ENSEMBLE or each.number not in params:
+            # A decision on ensemble or refit is no training, and has no run.
+            if each.name in (ENSEMBLE, COMPARISON) or each.number not in params:
                 continue
             study, number = each.study, each.number
             folder = self._home.locate_retraining(study, number, each.name)
@@ -165,7 +166,8 @@ class _TrialBackfill:
             if each.name == REFIT:
                 write_mlflow_model(folder, self._home.locate_data(study), overwrite=False)
             self.latest_ms = max(self.latest_ms, each.ended_ms)
-            yield build_retraining_finished(each, self._home, keeps_model=each.name == REFIT)
+            keeps_model = each.name == REFIT and each.state == "complete"
+            yield build_retraining_finished(each, self._home, keeps_model=keeps_model)
 
     def _backfill_start(self, trial: TrialSummary, frozen: FrozenTrial) -> Iterator[Record]:
         study = self._context.name
@@ -239,13 +241,15 @@ def _find_outcome(
     if state != "finished":
         return StudyOutcome(state, reason, best)
     best = next((trial for trial in trials if trial.number == record.winner), best)
+    is_refit = best is not None and is_refitted(study, home, best.number)
     return StudyOutcome(
         state,
         reason,
         best,
         read_test_scores(study, home, best.number) if best else {},
         rank_finalists(trials, retrainings, context.spec.selection, context.objective),
-        REFIT if best and is_refitted(study, home, best.number) else "",
+        REFIT if is_refit else "",
+        explain_refit(retrainings, best.number, is_refitted=is_refit) if best and study.spec.selection.refit else "",
     )
 
 

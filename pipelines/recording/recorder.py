@@ -171,11 +171,11 @@ class Recorder:
             self._retrainings.put(retraining, connection)
         hit("retraining-recorded")
 
-    def record_ensemble(self, ensemble: Retraining) -> None:
-        """Store the ensemble of the finalists; its scores go into the study's report."""
+    def record_decision(self, decision: Retraining) -> None:
+        """Store a decision on ensemble or refit, which is no training; its scores go into the study's report."""
         with self._store.write() as connection:
             self._check(connection)
-            self._retrainings.put(ensemble, connection)
+            self._retrainings.put(decision, connection)
 
     def find_missing_models(self) -> tuple[int, ...]:
         """Return the trials whose model is kept but not written yet: a fleet writes only weights."""
@@ -267,6 +267,7 @@ class Recorder:
             "objective": f"{self._objective.direction} {self._objective.metric}, at each trial's best epoch",
             "search": f"{self._study.spec.search.sampler} sampler, {self._study.spec.search.pruner} pruner",
             **{name: f"{value:.6g}" for name, value in test.items()},
+            **({"refit": outcome.refit_reason.removeprefix("refit ")} if outcome and outcome.refit_reason else {}),
             **{name: str(value) for name, value in describe_environment().items()},
         }
         return StudyReport(

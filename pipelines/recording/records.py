@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.data.model_inputs import read_model_description
+from pipelines.data.model_inputs import describe_user_model, read_model_description
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_pareto_front
 from pipelines.selection.finalists import Finalist
 from pipelines.spec.schema import MEASURES
@@ -14,7 +15,8 @@ from pipelines.study.context import StudyContext
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone
-from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs, read_model_outputs
+from pipelines.training.user_model.model_code import is_portable, read_requirements, write_portable_model
 from pipelines.workspace.home import Home
 from search_spaces.values import Value
 from tracking.mlflow.model_folder import write_model_folder
@@ -148,6 +150,7 @@ class StudyOutcome:
         test: the winner's metrics on the test rows.
         finalists: the candidates for the winner, the winner first; empty where nothing was retrained.
         retraining: the retraining whose model wins; empty for the trial's own.
+        refit_reason: why the winner's refit is delivered, or is not; empty where none was compared.
     """
 
     state: StudyState
@@ -156,6 +159,7 @@ class StudyOutcome:
     test: Mapping[str, float] = field(default_factory=dict)
     finalists: Sequence[Finalist] = ()
     retraining: str = ""
+    refit_reason: str = ""
 
 
 def build_study_closed(
@@ -211,5 +215,16 @@ def write_mlflow_model(folder: Path, data: Path, *, overwrite: bool = True) -> N
         data: the study's prepared data.
         overwrite: whether to replace an MLflow model that is there.
     """
-    if (folder / MODEL_FILE).exists() and (overwrite or not (folder / MLFLOW_MODEL).exists()):
-        write_model_folder(folder / MODEL_FILE, folder / MLFLOW_MODEL, read_model_description(data))
+    target = folder / MLFLOW_MODEL
+    if target.exists() and not overwrite:
+        return
+    description, outputs = read_model_description(data), read_model_outputs(folder)
+    if description is not None and outputs is not None:
+        description = describe_user_model(description, outputs)
+    if is_portable(folder):
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            source = Path(scratch) / "portable"
+            write_portable_model(folder, data, source)
+            write_model_folder(source, target, description, requirements=read_requirements(source))
+    elif (folder / MODEL_FILE).exists():
+        write_model_folder(folder / MODEL_FILE, target, description)

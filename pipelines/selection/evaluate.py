@@ -1,17 +1,18 @@
-"""Evaluation of a winner's model on the test rows, which the search never saw: its job, payload and scores."""
+"""Evaluation of models on rows that the search never saw: the winner's on the test rows, others on rows held out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.engines.base import Channel, Job
-from pipelines.selection.jobs import EVALUATE_MODEL, Evaluation
+from pipelines.selection.jobs import EVALUATE_MODEL, EVALUATE_MODELS, Evaluation
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.study.study import Study
 from pipelines.training.jobs import EVALUATE_USER_MODEL
+from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import TEST_FILE
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
@@ -26,27 +27,55 @@ def make_evaluation_job(study: Study, home: Home, number: int) -> Job[Any, Mappi
     return Job("test", EVALUATE_MODEL, Evaluation(trial, study.spec.training), log)
 
 
+def make_comparison_job(
+    study: Study, trials: Sequence[PastTrial], log: Path
+) -> Job[Any, Sequence[Mapping[str, float]]]:
+    """Return the job that evaluates several models, each on the test part of its own data."""
+    if study.has_user_model:
+        return Job("compare-refit", EVALUATE_MODELS, tuple(trials), log)
+    return Job("compare-refit", EVALUATE_MODELS, tuple(Evaluation(each, study.spec.training) for each in trials), log)
+
+
+def evaluate_models(payload: Sequence[Evaluation | PastTrial], channel: Channel) -> Sequence[Mapping[str, float]]:
+    """Return what `evaluate_model` and `evaluate_user_model` return for each model, and a family's loss too."""
+    from pipelines.training.user_model.evaluate import evaluate_user_model
+
+    scores = []
+    for each in payload:
+        channel.beat()
+        is_family = isinstance(each, Evaluation)
+        scores.append(_evaluate(each, with_loss=True) if is_family else evaluate_user_model(each, channel))
+    return scores
+
+
 def evaluate_model(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
     """Return the model's metrics on the test rows, by Keras's names with `test_` before them."""
+    scores = _evaluate(payload)
+    write_text(Path(payload.trial.folder) / TEST_FILE, json.dumps(scores))
+    return scores
+
+
+def _evaluate(payload: Evaluation, *, with_loss: bool = False) -> dict[str, float]:
     # Imported here, not above: Keras is loaded in workers only, and the supervisor imports this module.
     import keras
     import numpy as np
 
     from pipelines.data.prepared_folder import load_part, load_raw, load_summary
-    from pipelines.models.losses import score_predictions
+    from pipelines.models.losses import build_loss_with_smoothing, score_predictions
     from pipelines.models.raw_predict import predict_raw
     from pipelines.training.write_models import ensure_model_file
 
     data = Path(payload.trial.data)
     model = keras.models.load_model(ensure_model_file(payload.trial))
     predictions = predict_raw(model, load_raw(data, "test"))
-    rows = load_part(data, "test")
-    found = score_predictions(
-        load_summary(data).task, payload.training, np.asarray(rows.y), predictions, rows.sample_weight
-    )
-    scores = {f"test_{name}": value for name, value in found.items()}
-    write_text(Path(payload.trial.folder) / TEST_FILE, json.dumps(scores))
-    return scores
+    rows, task = load_part(data, "test"), load_summary(data).task
+    y = np.asarray(rows.y)
+    found = score_predictions(task, payload.training, y, predictions, rows.sample_weight)
+    if with_loss:
+        # Without label smoothing and penalties on weights, which belong to the training and not to a score.
+        loss = build_loss_with_smoothing(task, payload.training, 0.0)
+        found["loss"] = float(np.mean(loss(y, predictions, sample_weight=rows.sample_weight)))
+    return {f"test_{name}": value for name, value in found.items()}
 
 
 def read_test_scores(study: Study, home: Home, number: int) -> Mapping[str, float]:

@@ -21,6 +21,9 @@ from tracking.store.retrainings import Retraining
 REFIT: Final = "refit"
 """The retraining that trains the winner on training and validation rows together."""
 
+COMPARED: Final = "compare-"
+"""How the names of the retrainings begin that compare a refit with the trial's own way of training."""
+
 ENSEMBLE: Final = "ensemble"
 """The finalists' models averaged; kept with the winner."""
 
@@ -61,7 +64,7 @@ def list_retrainings(selection: SelectionSpec) -> tuple[str, ...]:
 
 def count_folds(retraining: str, folds: int) -> int:
     """Return how many folds a retraining trains, where the study's trials train so many."""
-    if retraining == REFIT:
+    if retraining == REFIT or retraining.startswith(COMPARED):
         return 1
     return int(retraining.removeprefix("folds-")) if retraining.startswith("folds-") else folds
 

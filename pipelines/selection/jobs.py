@@ -1,8 +1,8 @@
-"""Job that scores a winner on the test rows."""
+"""Jobs that score models on rows that the search never saw."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,4 +23,7 @@ class Evaluation:
 
 EVALUATE_MODEL: JobFunction[Evaluation, Mapping[str, float]] = JobFunction(
     "pipelines.selection.evaluate:evaluate_model"
+)
+EVALUATE_MODELS: JobFunction[Sequence[Evaluation | PastTrial], Sequence[Mapping[str, float]]] = JobFunction(
+    "pipelines.selection.evaluate:evaluate_models"
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from pipelines.engines.base import Job
 from pipelines.selection.finalists import ENSEMBLE, REFIT
+from pipelines.selection.refit import REFIT_ROWS
 from pipelines.study.study import Study
 from pipelines.training.jobs import WRITE_MODELS
 from pipelines.training.messages import PastTrial
-from pipelines.training.trial_folder import MODEL_FILE, RESULT_FILE
+from pipelines.training.trial_folder import MODEL_FILE, RESULT_FILE, USER_MODEL_WEIGHTS_FILE
 from pipelines.workspace.home import Home
 
 
@@ -23,13 +25,21 @@ def find_winning_model(study: Study, home: Home, number: int) -> PastTrial:
 
 def locate_refit(home: Home, study: str, number: int) -> PastTrial:
     """Return the location of a trial's refit."""
-    return PastTrial(str(home.locate_retraining(study, number, REFIT)), str(home.locate_retraining_data(study, 1)))
+    data = home.locate_retraining_data(study, REFIT_ROWS.name)
+    return PastTrial(str(home.locate_retraining(study, number, REFIT)), str(data))
 
 
 def is_refitted(study: Study, home: Home, number: int) -> bool:
-    """Return whether the study file requests a refit, and the trial has one on training and validation rows."""
+    """Return whether the study file requests a refit, and the trial has one that was found as good as its own model."""
     folder = home.locate_retraining(study.name, number, REFIT)
     return study.spec.selection.refit and (folder / RESULT_FILE).exists()
+
+
+def discard_model(folder: Path) -> None:
+    """Remove the model of a retraining; its log and its curve stay, which MLflow may still have to get."""
+    # The result first: without it, the model is none that a study delivers.
+    for name in (RESULT_FILE, MODEL_FILE, USER_MODEL_WEIGHTS_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def find_ensemble(study: Study, home: Home, number: int) -> PastTrial | None:

@@ -21,6 +21,7 @@ class SearchStarted:
         best: best score of those; None where there is none.
         trained: the way in which trials train, in words.
         notes: of the check of a user model.
+        combinations: how many combinations there are to try, in words; empty where nothing follows from their number.
     """
 
     study: str
@@ -32,6 +33,7 @@ class SearchStarted:
     workers: int
     trained: str = ""
     notes: tuple[str, ...] = ()
+    combinations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,23 @@ class RetrainingEnded:
 
 
 @dataclass(frozen=True)
+class RefitComparing:
+    """The winner's way of training is compared with that of a refit, by so many trainings."""
+
+    number: int
+    trainings: int
+
+
+@dataclass(frozen=True)
+class RefitCompared:
+    """The comparison of the winner with a refit ended; `reason` states the scores and the decision in one line."""
+
+    number: int
+    is_as_good: bool
+    reason: str
+
+
+@dataclass(frozen=True)
 class Delivering:
     """The study ended; its last records are delivered to MLflow.
 
@@ -135,6 +154,7 @@ class StudyEnded:
         undelivered: records that wait for MLflow; `kerastudy sync` delivers them.
         finalists: the candidates that were retrained, the winner first; empty where nothing was retrained.
         refit: the winner was retrained on training and validation rows, and that model wins.
+        refit_reason: why that is so, or why it is not, in one line; empty where no refit was compared.
         ensemble: score of the finalists' models averaged, where it beats the winner's on the validation rows.
     """
 
@@ -152,6 +172,7 @@ class StudyEnded:
     is_requested: bool = False
     finalists: tuple[Finalist, ...] = ()
     refit: bool = False
+    refit_reason: str = ""
     ensemble: float | None = None
 
 
@@ -165,6 +186,8 @@ StudyEvent = (
     | TrialEnded
     | FinalistsChosen
     | RetrainingEnded
+    | RefitComparing
+    | RefitCompared
     | Delivering
     | StudyEnded
 )

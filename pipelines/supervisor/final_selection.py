@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pipelines.data.division import Division
 from pipelines.engines.base import Job
@@ -15,10 +14,12 @@ from pipelines.engines.run_job import run_job
 from pipelines.export.jobs import BUILD_ENSEMBLE, EnsembleJob
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
 from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
-from pipelines.selection.model_locations import locate_trial
+from pipelines.selection.model_locations import is_refitted, locate_trial
+from pipelines.selection.refit import explain_refit
 from pipelines.study.prepared_data import prepare_study_data
 from pipelines.supervisor.events import FinalistsChosen, StudyEvent
 from pipelines.supervisor.open_study import OpenStudy
+from pipelines.supervisor.refit import Refit
 from pipelines.supervisor.retraining_jobs import RetrainingJobs
 from tracking.store.database import now_ms
 from tracking.store.retrainings import Retraining, Retrainings
@@ -38,6 +39,7 @@ class FinalSelection:
     """
 
     def __init__(self, study: OpenStudy) -> None:
+        self._study = study
         self._context = study.context
         self._engine = study.engine
         self._recorder = study.recorder
@@ -57,7 +59,15 @@ class FinalSelection:
     @property
     def winning_retraining(self) -> str:
         """Retraining of the winner whose model wins; empty where the trial's own model does."""
-        return REFIT if self._context.spec.selection.refit and self._find_stored(REFIT) is not None else ""
+        winner, context = self.winner, self._context
+        return REFIT if winner and is_refitted(context.study, context.home, winner.number) else ""
+
+    @property
+    def refit_reason(self) -> str:
+        """Why the winner's refit is delivered, or is not; empty where none was compared."""
+        if self.winner is None:
+            return ""
+        return explain_refit(self._list_stored(), self.winner.number, is_refitted=bool(self.winning_retraining))
 
     def run(self) -> Iterator[StudyEvent]:
         """Run the retrainings that the study file requests.
@@ -73,7 +83,8 @@ class FinalSelection:
         if selection.finalists:
             yield from self._choose(self._best[: selection.finalists])
         if selection.refit:
-            yield from self._refit(self.winner)
+            epochs = self._compute_best_epochs(self.winner)
+            yield from Refit(self._study, self._jobs, self._divide_data, self.winner, epochs).run()
         if selection.ensemble and len(self.finalists) > 1:
             self.ensemble = self._build_ensemble(self.winner)
         hit("winner-chosen")
@@ -84,27 +95,16 @@ class FinalSelection:
         wanted = [(trial, name) for name in list_retrainings(selection) for trial in candidates]
         # One that failed is tried again by a further run.
         done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
-        due = [self._jobs.make_job(trial, name) for trial, name in wanted if (trial.number, name) not in done]
+        division = None if selection.folds is None else Division(selection.folds)
+        due = [self._jobs.make_job(trial, name, division) for trial, name in wanted if (trial.number, name) not in done]
         if due:
-            if selection.folds is not None:
-                self._divide_data(selection.folds)
+            if division is not None:
+                self._divide_data(division)
             yield FinalistsChosen(tuple(trial.number for trial in candidates), len(due))
             yield from self._jobs.run(due)
         self.finalists = rank_finalists(self._best, self._list_stored(), selection, self._context.objective)
         if self.finalists:
             self.winner = next(trial for trial in candidates if trial.number == self.finalists[0].number)
-
-    def _refit(self, winner: TrialSummary) -> Iterator[StudyEvent]:
-        epochs = self._compute_best_epochs(winner)
-        stored = self._find_stored(REFIT)
-        # A further retraining may have changed the best number of epochs.
-        if stored is not None and stored.epochs == epochs:
-            return
-        self._divide_data(1)
-        training = self._jobs.make_job(winner, REFIT)
-        data = str(self._context.home.locate_retraining_data(self._context.name, 1))
-        training.job = replace(training.job, data=data, refit_epochs=epochs)
-        yield from self._jobs.run([training])
 
     def _compute_best_epochs(self, winner: TrialSummary) -> int:
         """Return the best number of epochs for the winner: the mean over its retrainings, or else its own."""
@@ -120,13 +120,13 @@ class FinalSelection:
         """Return the ensemble of the finalists if it beats the winner on the validation rows."""
         context, home = self._context, self._context.home
         parts = tuple(sorted(finalist.number for finalist in self.finalists))
-        stored = self._find_stored(ENSEMBLE)
+        stored = self._find_ensemble()
         if stored is None or stored.parts != parts:
             folder = home.locate_retraining(context.name, winner.number, ENSEMBLE)
             trials = tuple(locate_trial(home, context.name, number) for number in parts)
             payload = EnsembleJob(trials, parts.index(winner.number), str(folder))
             stored = self._evaluate_ensemble(Job("ensemble", BUILD_ENSEMBLE, payload, folder / "worker.log"), winner)
-            self._recorder.record_ensemble(stored)
+            self._recorder.record_decision(stored)
         return stored if stored.state == "complete" else None
 
     def _evaluate_ensemble(self, job: Job[EnsembleJob, tuple[float, float, str]], winner: TrialSummary) -> Retraining:
@@ -152,17 +152,17 @@ class FinalSelection:
             parts=tuple(sorted(finalist.number for finalist in self.finalists)),
         )
 
-    def _divide_data(self, folds: int) -> None:
+    def _divide_data(self, division: Division) -> None:
         """Prepare the study's data in another division, unless that is done."""
         context, study = self._context, self._context.study
-        folder = context.home.locate_retraining_data(context.name, folds)
+        folder = context.home.locate_retraining_data(context.name, division.name)
         prepare_study_data(
             study,
             self._engine,
             folder,
             context.home.locate_study(context.name) / f"{folder.name}.log",
             expected=context.summary.digest,
-            division=Division(folds),
+            division=division,
             rows_of=context.home.locate_data(context.name),
             while_waiting=self._keep_alive,
         )
@@ -170,9 +170,6 @@ class FinalSelection:
     def _list_stored(self) -> tuple[Retraining, ...]:
         return self._retrainings.list(self._context.name)
 
-    def _find_stored(self, name: str) -> Retraining | None:
-        """Return the winner's stored retraining of a name if it is complete, or its ensemble in any state."""
-        if self.winner is None:
-            return None
-        found = (each for each in self._list_stored() if (each.number, each.name) == (self.winner.number, name))
-        return next((each for each in found if each.state == "complete" or name == ENSEMBLE), None)
+    def _find_ensemble(self) -> Retraining | None:
+        number = self.winner.number if self.winner else None
+        return next((each for each in self._list_stored() if (each.number, each.name) == (number, ENSEMBLE)), None)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from pipelines.data.division import Division
 from pipelines.engines.attempts import RetryPolicy
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
 from pipelines.search.trial_summaries import TrialSummary
-from pipelines.selection.finalists import REFIT, derive_retraining_seed
+from pipelines.selection.finalists import COMPARED, REFIT, count_folds, derive_retraining_seed
+from pipelines.selection.model_locations import discard_model
 from pipelines.supervisor.events import RetrainingEnded
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.trial_jobs import make_trial_job
@@ -40,6 +42,7 @@ class RetrainingJob:
         started: the same by the monotonic clock, in seconds.
         spent_s: seconds of each failed attempt.
         unsent: epochs that are not recorded for MLflow yet.
+        find_defect: returns why a model with a score is worth nothing; empty for one that is sound.
     """
 
     number: int
@@ -50,6 +53,7 @@ class RetrainingJob:
     started: float = 0.0
     spent_s: list[float] = field(default_factory=list)
     unsent: list[EpochDone] = field(default_factory=list)
+    find_defect: Callable[[float], str] = lambda value: ""
 
     @property
     def name(self) -> str:
@@ -76,16 +80,27 @@ class RetrainingJobs:
         self._policy = RetryPolicy(limits.attempts)  # each attempt has the whole time limit
         self.notes: list[str] = []
 
-    def make_job(self, trial: TrialSummary, name: str) -> RetrainingJob:
-        """Return a retraining of a trial, not yet started."""
+    def make_job(
+        self, trial: TrialSummary, name: str, division: Division | None = None, epochs: int | None = None
+    ) -> RetrainingJob:
+        """Return a retraining of a trial, not yet started.
+
+        Args:
+            trial: the trial.
+            name: name of the retraining within it.
+            division: rows that it trains on; None for those of the trial.
+            epochs: train exactly so many epochs; None trains as the trial.
+        """
         context, home = self._context, self._context.home
-        folds = context.spec.selection.folds
-        data = home.locate_data(context.name) if folds is None else home.locate_retraining_data(context.name, folds)
+        data = home.locate_data(context.name)
+        if division is not None:
+            data = home.locate_retraining_data(context.name, division.name)
         job = replace(
             make_trial_job(context, trial.number, trial.params),
             seed=derive_retraining_seed(context.spec.search.seed, trial.number, name),
             data=str(data),
             folder=str(home.locate_retraining(context.name, trial.number, name)),
+            refit_epochs=epochs,
         )
         return RetrainingJob(trial.number, name, dict(trial.params), job)
 
@@ -147,7 +162,10 @@ class RetrainingJobs:
             # Anything else is a rung, and a retraining is not pruned.
             self._engine.answer(event.job, training.params.get(request.name, request.default) if is_known else False)
         elif isinstance(event, Finished):
-            return self._record_end(training, event.result.result, event.result.reason)
+            result, reason = event.result.result, event.result.reason
+            if result is not None and (reason := training.find_defect(result.value)):
+                result = None
+            return self._record_end(training, result, reason)
         elif isinstance(event, Failed):
             if event.kind == "disk":
                 raise OSError(errno.ENOSPC, event.reason)
@@ -176,8 +194,11 @@ class RetrainingJobs:
         )
         if result is None:
             self.notes.append(f"{training.retraining} of trial {training.number} failed: {reason}")
-        keeps = training.retraining == REFIT
-        if not keeps:  # the winner is chosen by its scores alone
+        keeps = training.retraining == REFIT and result is not None
+        if training.retraining == REFIT and not keeps:
+            discard_model(folder)
+        # A finalist is chosen by its scores alone; the models that compare a refit are scored afterwards.
+        elif not keeps and not training.retraining.startswith(COMPARED):
             (folder / MODEL_FILE).unlink(missing_ok=True)
         self._recorder.record_retraining_end(retraining, training.unsent, keeps_model=keeps)
         # After the record: before it, a kill would lose the whole training.
@@ -187,7 +208,7 @@ class RetrainingJobs:
     def _read_scores(self, training: RetrainingJob, result: TrialResult) -> tuple[float, ...]:
         """Return the objective of each training in a retraining: of each fold where finalists are ranked by folds."""
         context = self._context
-        if context.spec.selection.folds is None or training.retraining == REFIT:
+        if count_folds(training.retraining, 1) == 1:
             return (result.value,)
         best: dict[int, float] = {}
         for done in read_epochs(context.home.locate_retraining(context.name, training.number, training.retraining)):

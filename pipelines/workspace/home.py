@@ -75,9 +75,9 @@ class Home:
         """Return the folder of a trial."""
         return self.locate_study(name) / "trials" / f"{number:04d}"
 
-    def locate_retraining_data(self, name: str, folds: int) -> Path:
-        """Return the folder of a study's data prepared in another division; see `Division`."""
-        return self.locate_study(name) / f"data-{folds}-folds" if folds > 1 else self.locate_study(name) / "data-refit"
+    def locate_retraining_data(self, name: str, division: str) -> Path:
+        """Return the folder of a study's data prepared in another division; see `Division.name`."""
+        return self.locate_study(name) / f"data-{division}"
 
     def locate_retraining(self, name: str, number: int, retraining: str) -> Path:
         """Return the folder of a retraining of a trial."""

@@ -21,7 +21,9 @@ from mlflow.exceptions import MlflowException
 from pipelines.queries.record_reader import load_record
 from pipelines.search.space_evolution import find_current_name
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_best, rank_trials, summarize_trials
-from pipelines.selection.finalists import REFIT, list_retrainings, rank_finalists
+from pipelines.selection.finalists import ENSEMBLE, REFIT, list_retrainings, rank_finalists
+from pipelines.selection.model_locations import is_refitted
+from pipelines.selection.refit import COMPARED_TRAININGS, COMPARISON
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.training.messages import TrialResult
@@ -65,11 +67,18 @@ class _EndedStudy:
 
     @property
     def expected_retrainings(self) -> set[tuple[int, str]]:
-        """Return the retrainings that must exist: of each finalist, and the winner's refit."""
+        """Return the retrainings that must exist: of each finalist, those that compare a refit, and one that won."""
         selection = self.study.spec.selection
         finalists = rank_trials(self.trials, self.objective)[: selection.finalists]
         expected = {(trial.number, name) for trial in finalists for name in list_retrainings(selection)}
-        return expected | ({(self.best.number, REFIT)} if selection.refit and self.best else set())
+        if selection.refit and self.best:
+            expected |= {(self.best.number, training.name) for training in COMPARED_TRAININGS}
+            won = (self.best.number, COMPARISON, "complete")
+            ended = {(each.number, each.name, each.state) for each in self.retrainings}
+            # A refit that does worse on its own rows than the trial on others has failed.
+            if won in ended and (self.best.number, REFIT, "failed") not in ended:
+                expected.add((self.best.number, REFIT))
+        return expected
 
     def result(self, number: int) -> TrialResult | None:
         """Return the result that the worker wrote of a trial."""
@@ -202,7 +211,8 @@ def _check_mlflow(ended: _EndedStudy, client: MlflowClient) -> Iterator[str]:
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     executed = [run for run in runs if run.data.tags.get("kerastudy.kind") == "retraining"]
     names = sorted(str(run.info.run_name) for run in executed)
-    if names != sorted(format_run_name(ended.name, each.number, each.name) for each in ended.retrainings):
+    trained = [each for each in ended.retrainings if each.name not in (COMPARISON, ENSEMBLE)]
+    if names != sorted(format_run_name(ended.name, each.number, each.name) for each in trained):
         yield f"MLflow has the further trainings {names}"
     if unended := [run.info.run_name for run in executed if run.info.status != "FINISHED"]:
         yield f"MLflow has further trainings that are not FINISHED: {unended}"
@@ -219,7 +229,8 @@ def _check_mlflow(ended: _EndedStudy, client: MlflowClient) -> Iterator[str]:
         if (run := by_number.get(trial.number)) is not None:
             yield from (f"trial {trial.number} in MLflow: {each}" for each in _check_run(trial, run, ended, client))
     yield from _check_study_curve(ended, parent, client)
-    refitted = {int(run.data.tags["number"]): run for run in executed if str(run.info.run_name).endswith(REFIT)}
+    refits = {int(run.data.tags["number"]): run for run in executed if str(run.info.run_name).endswith(f"-{REFIT}")}
+    refitted = {number: run for number, run in refits.items() if is_refitted(ended.study, ended.home, number)}
     yield from _check_registered(ended, {**by_number, **refitted}, client)
     logged = client.search_logged_models([experiment.experiment_id])
     of_runs = Counter(model.source_run_id for model in logged)

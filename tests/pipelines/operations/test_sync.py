@@ -14,6 +14,7 @@ import pytest
 from desk import FILE, SUMMARY, Desk, scores
 from fake_engine import Ends, FakeEngine
 from mlflow_picture import drop_ids, list_retraining_runs, list_runs, read_picture
+from scripted_finalists import compared
 from small_studies import study_of
 
 from pipelines.data.prepared import DataSummary
@@ -287,23 +288,27 @@ def test_a_study_with_folds_is_told_anew(desk, home, another_mlflow):
 
 
 def test_further_trainings_are_told_anew(desk, home, another_mlflow):
-    """Their runs are below their trials', and the refit's model is the one that is registered."""
+    """Their runs are below their trials', as are those that compare a refit, whose model is the one registered."""
 
     def luck(job):
         again = "retrainings" in job.folder
         return (yield from scores(*([3.0, 1.0] if again else [1.0, 2.0]))(job))
 
-    desk.run(FakeEngine(luck, others={"data": None}), trials=2, selection="finalists: 2, seeds: 2, refit: true")
+    others = compared(own=9.0, refit=9.0)
+    desk.run(FakeEngine(luck, others=others), trials=2, selection="finalists: 2, seeds: 2, refit: true")
     synced(home)
     done, client = assert_rebuilt_equal(home, another_mlflow)
     assert done.trials == 2
     _, children = list_runs(client, "it")
     executed = list_retraining_runs(client, "it")
-    names = ["it-t000-seed-1", "it-t000-seed-2", "it-t001-refit", "it-t001-seed-1", "it-t001-seed-2"]
-    assert [run.info.run_name for run in executed] == names
-    assert executed[0].data.tags["mlflow.parentRunId"] == children[0].info.run_id
-    assert executed[2].data.tags["mlflow.parentRunId"] == children[1].info.run_id
-    assert client.get_model_version_by_alias("it", "champion").run_id == executed[2].info.run_id
+    by_name = {run.info.run_name: run for run in executed}
+    ways = [f"compare-{way}-{index}" for way in ("own", "refit") for index in (1, 2, 3)]
+    seeds = ["it-t000-seed-1", "it-t000-seed-2", "it-t001-seed-1", "it-t001-seed-2"]
+    assert sorted(by_name) == sorted([*seeds, "it-t001-refit", *(f"it-t001-{way}" for way in ways)])
+    assert {name: run.data.tags["mlflow.parentRunId"] for name, run in by_name.items()} == {
+        name: children[int("t001" in name)].info.run_id for name in by_name
+    }
+    assert client.get_model_version_by_alias("it", "champion").run_id == by_name["it-t001-refit"].info.run_id
 
 
 def test_a_paused_study_is_told_anew(desk, home, another_mlflow):

@@ -7,12 +7,10 @@ from desk import Desk
 from fake_engine import Ends
 from scripted_finalists import engine, retraining_of, run, script
 
-from pipelines.data.division import Division
-from pipelines.data.jobs import DataJob
 from pipelines.queries.study_reader import StudyReader
 from pipelines.supervisor.events import RetrainingEnded, StudyEnded
 from pipelines.workspace.home import Home
-from tracking.outbox.records import StudyClosed, TrialFinished
+from tracking.outbox.records import StudyClosed
 from tracking.store.database import Store
 from tracking.store.retrainings import Retrainings
 
@@ -94,49 +92,6 @@ def test_a_trial_whose_trainings_all_fail_cannot_win(desk, fail, left, winner):
     ended = run(desk, engine(unlucky))
     assert [finalist.number for finalist in ended.finalists] == left
     assert ended.winner == winner
-
-
-def test_a_refit_trains_on_all_rows_for_the_epochs_that_were_best(desk):
-    """The winner is trained once more on another division of the same data, and that model wins."""
-    made = engine(others={"data": None})
-    ended = run(desk, made, selection="finalists: 3, seeds: 3, refit: true")
-    [refit] = [job for job in made.jobs if retraining_of(job) == "refit"]
-    assert (refit.number, refit.refit_epochs) == (2, 2), "the second epoch was best in each training"
-    [divided] = [job.payload for job in made.other_jobs if isinstance(job.payload, DataJob)]
-    assert (divided.division, divided.folder) == (Division(1), refit.data)
-    assert divided.expected == "ab" * 32, "the data must be what the study was begun with"
-    assert ended.refit
-    [closed] = desk.records(StudyClosed)
-    assert (closed.winner, closed.retraining) == (2, "refit")
-    kept = [record for record in desk.records(TrialFinished) if record.retraining == "refit"]
-    assert [Path(record.model).parent.name for record in kept] == ["refit"]
-    with StudyReader(desk.home, desk.store) as reader:
-        assert Path(reader.find_best_trial("it").model) == desk.home.locate_retraining("it", 2, "refit") / "model.keras"
-    again = engine(others={"data": None})
-    assert run(desk, again, selection="finalists: 3, seeds: 3, refit: true").refit
-    assert not again.jobs
-
-
-def test_a_refit_needs_no_finalists(desk):
-    """The best trial is trained for the number of epochs that was best for it."""
-    made = engine(others={"data": None})
-    ended = run(desk, made, selection="refit: true")
-    assert (ended.winner, ended.refit) == (0, True)
-    assert made.jobs[-1].refit_epochs == 2
-
-
-def test_a_refit_that_fails_leaves_the_trials_own_model(desk):
-    """The study is finished all the same, and its reason names what failed."""
-
-    def no_refit(job):
-        if retraining_of(job) == "refit":
-            raise Ends("error", "no")
-        return (yield from script(job))
-
-    ended = run(desk, engine(no_refit, others={"data": None}), selection="refit: true")
-    assert (ended.state, ended.winner, ended.refit) == ("finished", 0, False)
-    assert "refit of trial 0 failed: no" in ended.reason
-    assert desk.records(StudyClosed)[0].retraining == ""
 
 
 @pytest.mark.parametrize(("ours", "offered"), [(0.15, 0.15), (0.2, None), (0.3, None)])
