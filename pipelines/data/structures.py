@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from keyword import iskeyword
 from typing import Any, Literal
 
 Structure = Any
@@ -62,7 +63,8 @@ def name_leaves(structure: Structure, root: str) -> list[str]:
         cleaned = re.sub(r"\W", "_", "_".join(str(step) for step in steps), flags=re.ASCII)
         # A signature's name begins with a letter.
         name = cleaned if cleaned[:1].isalpha() else f"{root}_{cleaned}"
-        while name in names:
+        # TensorFlow makes Python parameters of the inputs.
+        while name in names or iskeyword(name):
             name += "_"
         names.append(name)
     return names

@@ -48,7 +48,13 @@ def test_names_are_safe_and_unique(structure):
 
 @pytest.mark.parametrize(
     ("structure", "names"),
-    [(1, ["x"]), ([1, 2], ["x_0", "x_1"]), ({"a": 1, "b c": (2, 3)}, ["a", "b_c_0", "b_c_1"]), ({"": 1}, ["x_"])],
+    [
+        (1, ["x"]),
+        ([1, 2], ["x_0", "x_1"]),
+        ({"a": 1, "b c": (2, 3)}, ["a", "b_c_0", "b_c_1"]),
+        ({"": 1}, ["x_"]),
+        ({"class": 1}, ["class_"]),
+    ],
 )
 def test_names_show_the_place(structure, names):
     """A name is the way to the leaf."""
