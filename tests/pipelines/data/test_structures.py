@@ -53,7 +53,7 @@ def test_names_are_safe_and_unique(structure):
         ([1, 2], ["x_0", "x_1"]),
         ({"a": 1, "b c": (2, 3)}, ["a", "b_c_0", "b_c_1"]),
         ({"": 1}, ["x_"]),
-        ({"class": 1}, ["class_"]),
+        ({"class": 1, "class_": 2}, ["class_", "class__"]),
     ],
 )
 def test_names_show_the_place(structure, names):
