@@ -45,7 +45,7 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import PARTS, RawData
 from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
 from pipelines.data.source_paths import resolve_source_path
-from pipelines.data.sources import load
+from pipelines.data.sources import load, note_stopped_imports
 from pipelines.data.splits import Split, divide_again, split_rows
 from pipelines.data.stored_rows import load_rows, save_rows
 from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target
@@ -97,6 +97,7 @@ def prepare(
     aside = folder.with_name(folder.name + ".partial")
     _write_rows(aside, raw, content, rows, split)
     summary = _make_summary(spec, raw, content, rows, split)
+    summary = dataclasses.replace(summary, notes=(*summary.notes, *note_stopped_imports(spec, base)))
     write_model_inputs(
         aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]), spec.missing_values
     )

@@ -13,8 +13,9 @@ from pipelines.data.builtin_datasets import load_keras, load_sklearn
 from pipelines.data.images import read_images
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import GivenPart, RawData, combine
-from pipelines.data.source_paths import find_source, is_loader
+from pipelines.data.source_paths import find_source, is_loader, resolve_source_path
 from pipelines.data.tabular_files import read_csv, read_parquet
+from pipelines.spec.code_references import find_stopped_import
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 
@@ -49,6 +50,14 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
         raw = flatten_examples(raw)
     _check_division(raw, spec)
     return raw
+
+
+def note_stopped_imports(spec: DataSpec, base: Path) -> tuple[str, ...]:
+    """Return a note for each loader whose file starts a search, which is not run."""
+    written = (spec.source, spec.validation_source, spec.test_source)
+    loaders = [each for each in written if each and is_loader(each) and resolve_source_path(each, base) is None]
+    stops = [find_stopped_import(each, base, "data") for each in loaders]
+    return tuple(dict.fromkeys(str(stop) for stop in stops if stop is not None))
 
 
 @dataclass(frozen=True)

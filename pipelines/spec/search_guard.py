@@ -30,7 +30,8 @@ class StoppedImport(NamedTuple):
 
     def __str__(self) -> str:
         """Return what was not run, and where to write it."""
-        return f'{self.file.name}, line {self.line} calls {self.call}; put it below `if __name__ == "__main__":`'
+        place = f"{self.file.name}, line {self.line} calls {self.call}"
+        return f'{place}: neither that nor what follows is run; put it below `if __name__ == "__main__":`'
 
 
 def stop_if_importing(call: str) -> None:

@@ -17,6 +17,7 @@ import psutil
 
 from pipelines.engines.base import Channel
 from pipelines.models.user_model import ModelFatalError, load_user_model
+from pipelines.spec.code_references import find_stopped_import
 from pipelines.training.build_limits import TimeIsUp, limit_seconds, limit_weights
 from pipelines.training.errors import ModelTooLargeError
 from pipelines.training.messages import TrialJob, UserModel, UserModelCheck
@@ -56,6 +57,8 @@ def check_user_model(jobs: tuple[TrialJob, ...], channel: Channel) -> UserModelC
     for name, tried in (("smallest", smallest), ("largest", largest)):
         if tried.error:
             seen.note(f"the {name} model of the space fails, as each trial with its values will: {tried.error}")
+    if (stop := find_stopped_import(small.model, Path(require_user_model(small).base), "model")) is not None:
+        seen.note(str(stop))
     user_model = replace(require_user_model(large), requested=seen.names)
     with suppress(TimeIsUp), limit_seconds(short_training.LONGEST_S):
         _explore(large, user_model, seen, channel)
