@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.engines.base import Backend, Job
+from search_spaces.error_text import shorten_message
 from search_spaces.errors import InputError, KerastudyError
 
 Message = tuple[Literal["beat", "report", "request", "finished", "failed"], Any]
@@ -132,9 +133,8 @@ def _run_logged(job: Job[Any, Any], channel: PipeChannel) -> Message:
 
 
 def _one_line(error: BaseException) -> str:
-    text = str(error).strip() or "no message"
-    first = next(line for line in text.splitlines() if line.strip())[:500]
-    return first if isinstance(error, KerastudyError) else f"{type(error).__name__}: {first}"
+    text = shorten_message(str(error)) or "no message"
+    return text if isinstance(error, KerastudyError) else f"{type(error).__name__}: {text}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
