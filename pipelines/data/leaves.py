@@ -101,7 +101,7 @@ def take_rows(value: Any, rows: Array | slice) -> Any:
         import tensorflow as tf
 
         return value[rows] if isinstance(rows, slice) else tf.gather(value, rows)
-    if hasattr(value, "dense_shape"):  # a `tf.SparseTensor`, as `load_leaf` gives it
+    if hasattr(value, "dense_shape"):  # a `tf.SparseTensor`, as a model takes it
         return _make_sparse_tensor(_convert_sparse_tensor(value)[rows])
     if isinstance(rows, slice) or isinstance(value, np.ndarray) or hasattr(value, "tocsr"):
         return value[rows]
@@ -151,29 +151,36 @@ def save_leaf(stem: Path, value: Any) -> None:
 
 
 def load_leaf(stem: Path, leaf: Leaf) -> Any:
-    """Return a leaf as a model takes it: numbers are mapped into memory, read-only."""
+    """Return a leaf that `save_leaf` wrote: numbers are mapped into memory, read-only."""
     if leaf.form == "array":
         return np.load(_add_suffix(stem, ".npy"), mmap_mode="r")
     if leaf.form == "text":
         import pandas as pd
 
         text = pd.read_parquet(_add_suffix(stem, ".text.parquet"))["text"].to_numpy(dtype=object)
-        text = text.reshape(-1, *leaf.shape) if leaf.shape else text
-        if not leaf.shape:
-            return text
-        import tensorflow as tf  # Keras takes an array of Python strings only where it has one axis
-
-        return tf.constant(text.tolist(), dtype=tf.string, shape=text.shape)
+        return text.reshape(-1, *leaf.shape)
     if leaf.form == "sparse":
         from scipy import sparse
 
         matrix = sparse.load_npz(_add_suffix(stem, ".sparse.npz"))
-        return _make_sparse_tensor(matrix) if _add_suffix(stem, ".tensor").exists() else matrix
+        return SparseRows(matrix, _add_suffix(stem, ".tensor").exists())
     import tensorflow as tf
 
     with np.load(_add_suffix(stem, ".ragged.npz")) as file:
         splits = [file[f"splits_{index}"] for index in range(len(file.files) - 1)]
         return tf.RaggedTensor.from_nested_row_splits(tf.constant(file["flat"]), splits)
+
+
+def convert_for_model(value: Any) -> Any:
+    """Return a leaf as a model takes it: sparse rows in their author's form, text as a tensor where it has axes."""
+    if isinstance(value, SparseRows):
+        return _make_sparse_tensor(value.matrix) if value.is_tensor else value.matrix
+    # Keras takes an array of Python strings only where it has one axis.
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O" and value.ndim > 1:
+        import tensorflow as tf
+
+        return tf.constant(value.tolist(), dtype=tf.string, shape=value.shape)
+    return value
 
 
 def update_leaf_digest(digest: Any, value: Any) -> None:

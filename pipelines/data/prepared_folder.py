@@ -12,6 +12,7 @@ import numpy as np
 from pipelines.data.array_types import Array
 from pipelines.data.example_form import ExampleForm
 from pipelines.data.examples import Examples, load_examples
+from pipelines.data.leaves import convert_for_model
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.data.structures import flatten
 
@@ -60,7 +61,7 @@ def load_examples_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
     """
     form = load_summary(folder).given
     if form is not None:
-        return load_examples(folder / f"fold-{fold}" / part, form)
+        return load_examples(folder / f"fold-{fold}" / part, form).map(convert_for_model)
     prepared = load_part(folder, part, fold)
     x = next(iter(prepared.x.values())) if len(prepared.x) == 1 else dict(prepared.x)
     return Examples(x, prepared.y, prepared.sample_weight)
