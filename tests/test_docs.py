@@ -193,6 +193,41 @@ def test_the_python_page_runs_as_shown(tmp_path: Path) -> None:
     assert (tmp_path / "wine-model" / "model.keras").exists()
 
 
+def test_the_notebook_page_leads_to_an_exported_model(tmp_path: Path) -> None:
+    """The cells up to the export run on standard input, and once more as cells do: the study is finished by then."""
+    page = _text(ROOT / "docs/notebook.md")
+    before_training, again = page.partition("## Tune the training")[0], "\nprint(kerastudy.run(**keys).state)\n"
+    keys = 'keys = {"study": "digits", "model": build, "data": (x, y), "objective": "val_accuracy"}\n'
+    keys += 'keys |= {"budget": 3, "space": {"epochs": 3, "batch_size": [16, 32]}}\n'
+    printed = _run_cells(before_training, tmp_path, after=f"{keys}{again}")
+    assert re.search(r"^digits finished: 3 trials", printed, re.MULTILINE)
+    assert re.search(r"^keras 0\.0$", printed, re.MULTILINE)
+    assert printed.endswith("finished\n")
+    assert printed.count("maximize val_accuracy over") == 1
+    assert (tmp_path / "digits-model" / "model.keras").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_notebook_page_runs_as_shown(tmp_path: Path) -> None:
+    """Every cell of the page runs after those above it."""
+    printed = _run_cells(_text(ROOT / "docs/notebook.md"), tmp_path)
+    assert re.findall(r"^(\S+) finished:", printed, re.MULTILINE) == [
+        *("digits", "digits-shifted", "digits-cautious", "flowers")
+    ]
+
+
+def _run_cells(page: str, folder: Path, after: str = "") -> str:
+    """Run the Python blocks of a page on standard input, which no worker can import; return what they print."""
+    program = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)) + after
+    environment = os.environ | {"KERASTUDY_HOME": str(folder / "home"), "MLFLOW_TRACKING_URI": ""}
+    done = subprocess.run(
+        [sys.executable, "-"], input=program, env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def _write_shown_code(page: Path, folder: Path) -> None:
     """Write each Python block that opens with its file's name."""
     for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", _text(page), re.DOTALL):
