@@ -1,6 +1,6 @@
 """Files of code that came as an object: a pickle, and the Python file that loads it and that a study names.
 
-The Python file holds the digest of what the code does, so a study tells changed code by its text, as of any other file.
+The Python file holds the digest of what the code does, so changed code shows in its text, as that of any other file.
 """
 
 from __future__ import annotations
