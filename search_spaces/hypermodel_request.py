@@ -24,8 +24,9 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
-from search_spaces.suggest import can_draw_steps
-from search_spaces.values import Value
+from search_spaces.distribution_values import list_grid, list_values
+from search_spaces.suggest import MOST_COUNTED, can_draw_steps
+from search_spaces.values import Value, format_value
 
 Kind = Literal["int", "float", "choice", "boolean", "fixed"]
 Sampling = Literal["linear", "log", "reverse_log"]
@@ -61,6 +62,28 @@ class HyperparameterRequest:
         if self.kind in ("int", "float"):
             return (self._convert_number(self.low), self._convert_number(self.high))
         return (False, True) if self.kind == "boolean" else self.choices
+
+    def describe(self) -> str:
+        """Return the declaration in the code, in words."""
+        kind = self.kind.capitalize()
+        if self.kind in ("int", "float"):
+            low, high = self._convert_number(self.low), self._convert_number(self.high)
+            every = self.step is None or (self.kind, self.step, self.sampling) == ("int", 1, "linear")
+            step = "" if every else f" in steps of {'x ' if self.sampling != 'linear' else ''}{self.step:g}"
+            return f"{kind} from {low} to {high}{step}{'' if self.sampling == 'linear' else f', {self.sampling}'}"
+        if self.kind == "choice":
+            return f"{kind} of {', '.join(map(format_value, self.choices))}"
+        return f"{kind} at {format_value(self.default)}" if self.kind == "fixed" else kind
+
+    def list_values(self, *, grid: bool = False) -> tuple[Value, ...] | None:
+        """Return all values, or those of a grid; None where they cannot be counted."""
+        if not self.is_drawn:
+            return (self.default,)
+        list_all = list_grid if grid else list_values
+        found = list_all(self.name + _choose_suffix(self), _make_distribution(self))
+        if found is None or len(found) > MOST_COUNTED:
+            return None
+        return tuple(_convert_for_model(self, each) for each in found)
 
     def _convert_number(self, value: float) -> float | int:
         return int(value) if self.kind == "int" else float(value)

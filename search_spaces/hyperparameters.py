@@ -12,6 +12,7 @@ import keras
 import keras_tuner
 
 from search_spaces.errors import InputError, Problem
+from search_spaces.hypermodel_request import make_request
 from search_spaces.values import Value, describe, is_number, is_same
 
 Draw = Callable[[Any], Value]
@@ -55,7 +56,7 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
 
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
         name = hyperparameter.name
-        self.requested.setdefault(name, _describe_declaration(hyperparameter))
+        self.requested.setdefault(name, make_request(hyperparameter).describe())
         if self.is_active(hyperparameter) and name not in self.values:
             if name in self.given:
                 self.values[name] = convert_value(hyperparameter, self.given[name])
@@ -63,19 +64,6 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
                 self.values[name] = self._draw(hyperparameter)
         # A given value holds against a default that `merge` or a tuner would write over it.
         return super()._register(hyperparameter, overwrite=overwrite and name not in self.given)
-
-
-def _describe_declaration(hyperparameter: Any) -> str:
-    """Return the declaration in the code, in words."""
-    kind = _find_kind(hyperparameter)
-    if kind in ("Int", "Float"):
-        every = hyperparameter.step is None or (kind, hyperparameter.step) == ("Int", 1)
-        step = "" if every else f" in steps of {hyperparameter.step}"
-        scale = "" if hyperparameter.sampling == "linear" else f", {hyperparameter.sampling}"
-        return f"{kind} from {hyperparameter.min_value} to {hyperparameter.max_value}{step}{scale}"
-    if kind == "Choice":
-        return f"Choice of {', '.join(str(value) for value in hyperparameter.values)}"
-    return f"Fixed at {hyperparameter.value}" if kind == "Fixed" else kind
 
 
 def convert_value(hyperparameter: Any, value: Value) -> Value:
@@ -101,7 +89,7 @@ def convert_value(hyperparameter: Any, value: Value) -> Value:
         return next(alike, value)
     expected = {"Int": "a whole number", "Float": "a number", "Boolean": "true or false"}[kind]
     message = (
-        f"the model requests {expected} ({_describe_declaration(hyperparameter)}), the space gives {describe(value)}"
+        f"the model requests {expected} ({make_request(hyperparameter).describe()}), the space gives {describe(value)}"
     )
     raise InputError(Problem(message, f"space.{hyperparameter.name}"))
 

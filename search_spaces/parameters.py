@@ -11,13 +11,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import Enum
 from functools import cached_property
 from typing import Any, Final, TypeGuard
 
 from search_spaces.conditions import Condition, write_when
 from search_spaces.errors import Fault, InputError, Problem, suggest_choice
+from search_spaces.steps import count_log_steps, divide_evenly, interpolate, spread_indexes, to_decimal
 from search_spaces.values import Value, describe, format_value, is_number, is_same, make_key
 from search_spaces.yaml_document import format_path
 
@@ -80,9 +80,9 @@ class Float:
         if self.step is None:
             return None
         if self.log:
-            return _count_log_steps(self.low, self.high, self.step) + 1
+            return count_log_steps(self.low, self.high, self.step) + 1
         # In decimal digits, as the file has them: in floating point 0.7 // 0.1 is 6.
-        return int((_to_decimal(self.high) - _to_decimal(self.low)) // _to_decimal(self.step)) + 1
+        return int((to_decimal(self.high) - to_decimal(self.low)) // to_decimal(self.step)) + 1
 
     def get_value(self, index: int) -> float:
         """Return the value after `index` steps (with a `step` only)."""
@@ -92,7 +92,7 @@ class Float:
         if self.log:
             # Twelve digits leave the noise out: 1e-6 * 10**2 is 9.999999999999999e-05.
             return min(self.high, float(f"{self.low * self.step**index:.12g}"))
-        return float(_to_decimal(self.low) + index * _to_decimal(self.step))
+        return float(to_decimal(self.low) + index * to_decimal(self.step))
 
     def find_index(self, value: float) -> int:
         """Return the number of steps to the value nearest to `value` (with a `step` only)."""
@@ -116,8 +116,8 @@ class Float:
     def spread(self, points: int) -> tuple[float, ...]:
         """Return up to `points` values from the smallest to the largest, evenly spread (on a log scale with `log`)."""
         if self.count is not None:
-            return tuple(self.get_value(index) for index in _spread_indexes(self.count, points))
-        return tuple(_interpolate(self.low, self.high, share, self.log) for share in _divide_evenly(points))
+            return tuple(self.get_value(index) for index in spread_indexes(self.count, points))
+        return tuple(interpolate(self.low, self.high, share, self.log) for share in divide_evenly(points))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameter in the full form of a study file."""
@@ -149,7 +149,7 @@ class Int:
     def count(self) -> int:
         """Number of values."""
         if self.log and self.step is not None:
-            return _count_log_steps(self.low, self.high, self.step) + 1
+            return count_log_steps(self.low, self.high, self.step) + 1
         return (self.high - self.low) // (self.step or 1) + 1
 
     def get_value(self, index: int) -> int:
@@ -175,9 +175,9 @@ class Int:
     def spread(self, points: int) -> tuple[int, ...]:
         """Return up to `points` values from the smallest to the largest, evenly spread (on a log scale with `log`)."""
         if self.log and self.step is None and self.count > points:
-            steps = (round(_interpolate(self.low, self.high, share, log=True)) for share in _divide_evenly(points))
+            steps = (round(interpolate(self.low, self.high, share, log=True)) for share in divide_evenly(points))
             return tuple(dict.fromkeys(steps))
-        return tuple(self.get_value(index) for index in _spread_indexes(self.count, points))
+        return tuple(self.get_value(index) for index in spread_indexes(self.count, points))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameter in the full form of a study file."""
@@ -284,9 +284,27 @@ def find_value_fault(parameter: Parameter, value: object) -> str | None:
         return f"{parameter.name} cannot be {describe(value)}; {hint}"
     if fault := _find_number_fault(value, whole=isinstance(parameter, Int)):
         return fault
+    assert is_number(value)
+    return f"expected a value {describe_range(parameter)}, got {describe(value)}{_hint_at_nearest(parameter, value)}"
+
+
+def describe_range(parameter: Float | Int) -> str:
+    """Return the values of a number in words, such as `from 8 to 64, each 2 times the one before`."""
     low, high = parameter.bounds
-    steps = f" in steps of {parameter.step}" if parameter.step is not None else ""
-    return f"expected a value from {low} to {high}{steps}, got {describe(value)}"
+    if parameter.step is None:
+        return f"from {low} to {high}"
+    steps = f", each {parameter.step:g} times the one before" if parameter.log else f" in steps of {parameter.step}"
+    return f"from {low} to {high}{steps}"
+
+
+def _hint_at_nearest(parameter: Float | Int, value: float) -> str:
+    """Return the two values around one that lies between steps; empty for any other."""
+    low, last = parameter.low, (parameter.count or 1) - 1
+    if parameter.step is None or not low < value < parameter.get_value(last):
+        return ""
+    index = parameter.find_index(value)
+    index -= parameter.get_value(index) > value
+    return f"; the nearest are {parameter.get_value(index)} and {parameter.get_value(index + 1)}"
 
 
 def _list_candidates(parameter: Parameter, tests: tuple[Condition, ...]) -> Iterator[Value]:
@@ -448,33 +466,6 @@ def _find_value_fault(value: object) -> str | None:
 
 def _is_value(value: object) -> TypeGuard[Value]:
     return value is None or isinstance(value, (str, bool, int, float))
-
-
-def _to_decimal(value: float) -> Decimal:
-    return Decimal(str(value))
-
-
-def _count_log_steps(low: float, high: float, step: float) -> int:
-    # The quotient of two logarithms may fall just short of a whole number.
-    return math.floor(math.log(high / low) / math.log(step) + 1e-9)
-
-
-def _spread_indexes(count: int, points: int) -> tuple[int, ...]:
-    if count <= points:
-        return tuple(range(count))
-    return tuple(dict.fromkeys(round(share * (count - 1)) for share in _divide_evenly(points)))
-
-
-def _divide_evenly(points: int) -> tuple[float, ...]:
-    return tuple(index / (points - 1) for index in range(points)) if points > 1 else (0.5,)
-
-
-def _interpolate(low: float, high: float, share: float, log: bool) -> float:
-    # `exp` and `log` would miss the ends by their rounding.
-    if share in (0, 1):
-        return high if share else low
-    value = low * math.exp(share * math.log(high / low)) if log else low + share * (high - low)
-    return min(max(value, low), high)
 
 
 def _number_to_dict(kind: str, parameter: Float | Int) -> dict[str, Any]:

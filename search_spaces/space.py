@@ -25,6 +25,7 @@ from search_spaces.parameters import (
     Parameter,
     Unset,
     can_hold,
+    describe_range,
     find_value_fault,
     has_default,
     is_numeric,
@@ -232,9 +233,7 @@ def _describe_mismatch(parent: Parameter, value: Value) -> str:
     if trap and any(isinstance(bound, bool) for bound in parent.bounds):
         return f"{parent.name} is never {describe(value)}; write {trap}"
     if isinstance(parent, (Int, Float)) and is_number(value):
-        low, high = parent.bounds
-        steps = f" in steps of {parent.step}" if parent.step is not None else ""
-        return f"{parent.name} is never {format_value(value)}, it goes from {low} to {high}{steps}"
+        return f"{parent.name} is never {format_value(value)}, it goes {describe_range(parent)}"
     return f"{parent.name} is never {describe(value)}; {suggest_choice(str(value), map(format_value, parent.bounds))}"
 
 

@@ -24,12 +24,18 @@ from search_spaces.space import Space
 from search_spaces.values import Value, is_number
 
 INDEX = "#idx"
-# Chosen, to end the search for an extreme that no point may reach.
+# Chosen, to end the search for an extreme that no point may reach, and the counting of points.
 _TRIES = 20_000
 # A float's noise is 1e-16 of its size: with such a step still only 1e-9 of the step.
 _FINEST = Decimal("1e-7")
 _POINTS = 9
 _LONGEST_STEPS = 1000
+
+GRID_RESOLUTION = 5
+"""Values of a range in a grid; chosen: four ranges make 625 points."""
+
+MOST_COUNTED = 10_000
+"""Points of a space up to which they are counted; chosen, as a study seldom tries more."""
 
 
 class ConstraintViolation(Exception):  # noqa: N818  # an outcome of a draw, not a failure
@@ -96,13 +102,45 @@ def make_optuna_point(space: Space, point: Mapping[str, Value]) -> dict[str, Val
     return given
 
 
-def generate_grid(space: Space, *, resolution: int = 5) -> Iterator[dict[str, Value]]:
+def generate_grid(space: Space, *, resolution: int = GRID_RESOLUTION) -> Iterator[dict[str, Value]]:
     """Yield every distinct combination of active values that satisfies the constraints; first parameters vary slowest.
 
     A range contributes `resolution` values, spread evenly (on a logarithmic scale for `log`); all of its values where
     there are no more, or where it has a step and at most 1000 of them.
     """
-    return _generate_combinations(space, lambda parameter: _list_grid_values(parameter, resolution))
+    return _generate_combinations(space, lambda parameter: list_grid_values(parameter, resolution))
+
+
+def list_grid_values(parameter: Parameter, resolution: int = GRID_RESOLUTION) -> tuple[Value, ...]:
+    """Return the values of a parameter that a grid of so many values a range tries; see `generate_grid`."""
+    if isinstance(parameter, (Categorical, Fixed)):
+        return parameter.bounds
+    stepped = parameter.step is not None and (parameter.count or 0) <= _LONGEST_STEPS
+    return parameter.spread(_LONGEST_STEPS if stepped else resolution)
+
+
+def count_points(space: Space, *, grid: bool = False) -> int | None:
+    """Return the number of distinct points that keep the constraints; None where there are too many to count.
+
+    Args:
+        space: the space; a fixed parameter and one whose condition does not hold add no points.
+        grid: whether to count the points of its grid alone.
+    """
+    values: dict[str, tuple[Value, ...]] = {}
+    for parameter in space.declared:
+        is_range = isinstance(parameter, (Int, Float))
+        if is_range and not grid and (parameter.count is None or parameter.count > MOST_COUNTED):
+            return None
+        values[parameter.name] = list_grid_values(parameter, GRID_RESOLUTION if grid else MOST_COUNTED)
+    tries = 0
+
+    def list_untried(parameter: Parameter) -> tuple[Value, ...]:
+        nonlocal tries
+        tries += len(values[parameter.name])
+        return values[parameter.name] if tries <= _TRIES else ()
+
+    found = sum(1 for _ in _generate_combinations(space, list_untried))
+    return found if tries <= _TRIES and found <= MOST_COUNTED else None
 
 
 def find_smallest(space: Space) -> dict[str, Value]:
@@ -156,13 +194,6 @@ def can_draw_steps(low: float, last: float, step: float) -> bool:
     return (end - first) % size == 0 and size >= _FINEST * max(abs(first), abs(end))
 
 
-def _list_grid_values(parameter: Parameter, resolution: int) -> tuple[Value, ...]:
-    if isinstance(parameter, (Categorical, Fixed)):
-        return parameter.bounds
-    stepped = parameter.step is not None and (parameter.count or 0) <= _LONGEST_STEPS
-    return parameter.spread(_LONGEST_STEPS if stepped else resolution)
-
-
 def _generate_combinations(
     space: Space, values_of: Callable[[Parameter], tuple[Value, ...]], tries: float = math.inf
 ) -> Iterator[dict[str, Value]]:
@@ -211,7 +242,7 @@ def _find_extreme(space: Space, *, largest_first: bool) -> dict[str, Value]:
 
     def order_values(parameter: Parameter) -> tuple[Value, ...]:
         if isinstance(parameter, (Int, Float)):
-            values = _list_grid_values(parameter, _POINTS)
+            values = list_grid_values(parameter, _POINTS)
         else:
             values = tuple(
                 sorted(parameter.bounds, key=lambda value: _rank_choice(value, children.get(parameter.name, ())))

@@ -36,8 +36,11 @@ from pipelines.search.trial_summaries import (
     summarize_trial,
     takes_up_budget,
 )
+from pipelines.search.tried_points import ListValues, TriedPoints
+from pipelines.search.untried_sampler import UntriedSampler
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
+from search_spaces.distribution_values import list_grid, list_values
 from search_spaces.hypermodel_request import HyperparameterRequest, make_optuna_defaults, suggest_value
 from search_spaces.space import Space
 from search_spaces.suggest import ConstraintViolation, generate_grid, make_optuna_point, suggest
@@ -58,6 +61,8 @@ class SearchSettings:
         initial_space: the part of the space that a trial starts with; all of it where None.
         undeclared: hyperparameters that the model's code is known to request and the space does not declare; their
             defaults are tried first.
+        draws_on_request: whether the model's code requests values while a trial runs.
+        repeats: whether the only point of a study that searches nothing is tried again, with other seeds.
     """
 
     space: Space
@@ -66,6 +71,8 @@ class SearchSettings:
     epochs: int
     initial_space: Space | None = None
     undeclared: Sequence[HyperparameterRequest] = ()
+    draws_on_request: bool = False
+    repeats: bool = False
 
 
 class OptunaSearch:
@@ -93,7 +100,6 @@ class OptunaSearch:
             storage=self._memory,
             study_name=name,
             directions=directions,
-            sampler=make_sampler(spec, len(known)),
             pruner=make_pruner(spec, settings.epochs),
         )
         self._study.add_trials(known)
@@ -105,13 +111,17 @@ class OptunaSearch:
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
         # Optuna's pruners compare one score.
         self.rungs = frozenset() if self.objective.goals else compute_rungs(spec.pruner, settings.epochs)
-        self._sampler = self._study.sampler
+        self._sampler = make_sampler(spec, len(known))
+        self._tried = _collect_tried(known, list_grid if spec.sampler == "grid" else list_values)
+        self._study.sampler = self._untried_sampler = UntriedSampler(self._sampler, self._tried)
+        self._draws_on_request, self._repeats = settings.draws_on_request, settings.repeats
         # A grid has its order already.
         self._share = 1 if spec.sampler == "grid" else spec.share_structure
-        self._grid = generate_grid(self._space) if spec.sampler == "grid" else None
+        # Where code requests the values, the sampler walks the grid, because only trials show which points there are.
+        self._grid = generate_grid(self._space) if spec.sampler == "grid" and not settings.draws_on_request else None
         # `fixed_params` is where Optuna stores an enqueued point, without the values drawn in addition.
-        self._tried = Counter(_make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
-        if self._grid is None:
+        self._asked = Counter(_make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
+        if spec.sampler != "grid":
             self._enqueue_known_points()
 
     @property
@@ -135,7 +145,7 @@ class OptunaSearch:
             yield started
 
     def ask(self) -> tuple[int, Mapping[str, Value]] | None:
-        """Return number and values of the next trial; None where a grid is done.
+        """Return number and values of the next trial; None where every point is taken, see `is_exhausted`.
 
         Points that break a constraint of the space are rejected before any training, and drawn again.
 
@@ -143,10 +153,11 @@ class OptunaSearch:
             ConstraintViolation: if no point that keeps the constraints was found.
             KerastudyError: if another process has written trials of the study.
         """
-        if self._grid is not None and not self._enqueue_next_of_grid(self._grid):
-            return None
         drawn: list[optuna.Trial] = []
         while True:
+            if not self._has_point():
+                self._write(*drawn)
+                return None
             self._share_structure()
             drawn.append(self._study.ask())
             hit("trial-drawn")
@@ -163,6 +174,11 @@ class OptunaSearch:
                 hit("trial-rows-added")
                 return started
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every point was tried or is being tried; if not, running trials may still draw the last ones."""
+        return self._grid is not None or self._tried.is_exhausted
+
     def suggest_value(self, number: int, request: HyperparameterRequest) -> Value:
         """Return a trial's value of a hyperparameter that its model's code requests."""
         trial = self._running[number]
@@ -173,6 +189,7 @@ class OptunaSearch:
         else:
             value = suggest_value(request, trial, self._distributions)
         self._store_values(trial, {request.name: value})
+        self._tried.update(self._get_frozen(trial))
         if len(self._get_frozen(trial).params) > drawn:
             self._write(trial)
         return value
@@ -208,10 +225,12 @@ class OptunaSearch:
         else:
             self._study.tell(trial, state=OptunaState.PRUNED if ended.state == "pruned" else OptunaState.FAIL)
         self._write(trial)
+        _add_end(self._tried, self._get_frozen(trial))
         self._summaries[ended.number] = summarize_trial(self._get_frozen(trial))
 
     def _start_trial(self, trial: optuna.Trial) -> tuple[int, Mapping[str, Value]]:
         values = suggest(self._initial_space, trial)
+        (self._tried.update if self._draws_on_request else self._tried.close)(self._get_frozen(trial))
         self._running[trial.number] = trial
         self._store_values(trial, values)
         return trial.number, values
@@ -230,6 +249,7 @@ class OptunaSearch:
     def _reject(self, trial: optuna.Trial, violation: ConstraintViolation) -> None:
         trial.set_user_attr(REJECTED, str(violation))
         self._study.tell(trial, state=OptunaState.FAIL)
+        self._tried.close(self._get_frozen(trial))
         self._summaries.pop(trial.number, None)
 
     def _write(self, *trials: optuna.Trial) -> None:
@@ -258,7 +278,7 @@ class OptunaSearch:
         }
         with warnings.catch_warnings():  # Optuna calls this sampler experimental
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self._study.sampler = (
+            self._untried_sampler.sampler = (
                 optuna.samplers.PartialFixedSampler(structure, self._sampler) if structure else self._sampler
             )
 
@@ -269,21 +289,41 @@ class OptunaSearch:
             points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
         for point in points:
             text = _make_text(point)
-            if self._tried[text]:
-                self._tried[text] -= 1
+            if self._asked[text]:
+                self._asked[text] -= 1
             else:
                 self._study.enqueue_trial(point)
 
-    def _enqueue_next_of_grid(self, points: Iterator[Mapping[str, Value]]) -> bool:
-        """Enqueue the next point of the grid unless one waits already; return whether one waits now."""
-        if self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
+    def _has_point(self) -> bool:
+        """Return whether there is a point for a further trial; of a grid, enqueue the next one."""
+        if self._repeats or self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
             return True
-        for point in points:
+        if self._grid is None:
+            return self._tried.has_room
+        for point in self._grid:
             next_point = make_optuna_point(self._space, point)
-            if not self._tried[_make_text(next_point)]:
+            if not self._asked[_make_text(next_point)]:
                 self._study.enqueue_trial(next_point)
                 return True
         return False
+
+
+def _collect_tried(known: Sequence[FrozenTrial], list_values: ListValues) -> TriedPoints:
+    tried = TriedPoints(list_values)
+    for trial in known:
+        if trial.state.is_finished():
+            _add_end(tried, trial)
+        elif trial.state == OptunaState.RUNNING:
+            tried.update(trial)
+    return tried
+
+
+def _add_end(tried: TriedPoints, trial: FrozenTrial) -> None:
+    # Without values a failed trial shows nothing: its code may have failed before it requested any.
+    if trial.params or trial.state != OptunaState.FAIL:
+        tried.close(trial)
+    else:
+        tried.forget(trial)
 
 
 def _make_text(point: object) -> str:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import optuna
 
+from pipelines.search.untried_sampler import FirstValueSampler
 from pipelines.spec.schema import SearchSpec
+from search_spaces.distribution_values import list_grid
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -25,6 +27,8 @@ def make_sampler(spec: SearchSpec, known: int) -> BaseSampler:
     # A resumed study must not draw the same points again, so the seed moves on with the trials.
     # A large prime keeps the seeds of two studies apart; NumPy's seeds have 32 bits.
     seed = (spec.seed * 1_000_003 + known) % 2**32
+    if spec.sampler == "grid":
+        return FirstValueSampler(list_grid)
     if spec.sampler == "tpe":
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=spec.startup_trials)
     return optuna.samplers.RandomSampler(seed=seed)

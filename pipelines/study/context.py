@@ -7,6 +7,7 @@ from functools import cached_property
 
 from pipelines.data.prepared import DataSummary
 from pipelines.spec.schema import StudySpec
+from pipelines.study.combinations import Combinations, count_combinations
 from pipelines.study.model_hyperparameters import (
     compute_most_epochs,
     describe_user_model,
@@ -78,6 +79,16 @@ class StudyContext:
         return compute_most_epochs(self.study, self.requests)
 
     # Possible in a frozen dataclass: it writes to `__dict__`.
+    @cached_property
+    def combinations(self) -> Combinations:
+        """Combinations of hyperparameters that its trials can have."""
+        return count_combinations(self.study, self.requests)
+
+    @property
+    def most_trials(self) -> int:
+        """Most trials that its search can take: those of the budget, or fewer where its space has fewer."""
+        return self.combinations.limit_trials(self.spec.budget.trials)
+
     @cached_property
     def user_model(self) -> UserModel | None:
         """Facts of the user model for its trials; None for a shipped family."""

@@ -53,6 +53,8 @@ class OpenStudy:
                 context.most_epochs,
                 context.initial_values,
                 context.undeclared,
+                draws_on_request=context.study.has_user_model,
+                repeats=not context.combinations.searches,
             ),
             check=control.verify,
         )

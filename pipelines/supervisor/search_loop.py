@@ -45,7 +45,7 @@ class SearchLoop:
         self._planner = FleetPlanner(
             study.context.study,
             study.context.summary,
-            trials=study.context.spec.budget.trials - study.ended_trials,
+            trials=study.context.most_trials - study.ended_trials,
             workers=study.engine.workers,
             memory_bytes=study.memory_bytes,
         )
@@ -58,12 +58,13 @@ class SearchLoop:
             study=self._context.name,
             data=self._context.summary,
             objective=self._context.objective,
-            budget=self._context.spec.budget.trials,
+            budget=self._context.most_trials,
             done=self._study.ended_trials,
             best=best.value if best else None,
             workers=self._engine.workers,
             trained=self._planner.describe(),
             notes=read_notes(self._context.home.locate_study(self._context.name)),
+            combinations=self._context.combinations.describe(self._context.study),
         )
 
     def run(self) -> Iterator[StudyEvent]:
@@ -143,8 +144,9 @@ class SearchLoop:
         except ConstraintViolation as violation:
             control.stop_reason = f"no further point keeps the constraints: {violation}"
             return None
-        if drawn is None:
-            control.stop_reason = "every point of the grid was tried"
+        if drawn is None and self._search.is_exhausted:
+            what = "the grid" if self._context.spec.search.sampler == "grid" else "the space"
+            control.stop_reason = f"every combination of {what} was tried"
         return drawn
 
     def _start(self, number: int, values: Mapping[str, Value], reason: str) -> Iterator[StudyEvent]:

@@ -100,7 +100,8 @@ def test_values_are_spread_on_their_own_scale(parameter, points, values):
         ),
         (
             lambda: Int("x", 0, 9, step=5, default=4),
-            "x.default: the default is outside of the range: expected a value from 0 to 5 in steps of 5, got 4",
+            "x.default: the default is outside of the range: expected a value from 0 to 5 in steps of 5, got 4; "
+            "the nearest are 0 and 5",
         ),
         (lambda: Int("x", 1, 2.5), "x.high: expected a whole number, got 2.5; use `type: float` for fractions"),
         (lambda: Int("x", 1, 2.0), "x.high: expected a whole number, got 2.0; write 2"),

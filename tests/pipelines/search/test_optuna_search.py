@@ -183,7 +183,7 @@ def test_a_resumed_search_knows_what_the_first_knew(search, in_optuna, pruner):
     it = search(ordered(), pruner=pruner, startup_trials=2)
     rng = random.Random(1)
     under_way = []
-    for _ in range(60):
+    for _ in range(30):
         if len(under_way) < 3:
             under_way.append(it.ask()[0])
         number = under_way.pop(rng.randrange(len(under_way)))
@@ -349,6 +349,75 @@ def test_a_constraint_that_no_point_satisfies_is_reported(search, monkeypatch):
     assert len(it.trials) == 0
     assert it.trials == ()
     assert list(search(ordered("first > second + 8")).resume_interrupted()) == []
+
+
+# Finite spaces -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "grid"])
+def test_no_combination_is_tried_twice(search, sampler):
+    """Every sampler tries each combination that keeps the constraints once, over a restart too, and then ends."""
+    space = space_of(
+        kind=["a", "b"],
+        units={"type": "int", "low": 8, "high": 64, "log": True, "step": 2, "when": {"kind": "a"}},
+        share={"type": "float", "low": 0.1, "high": 0.5, "step": 0.2},
+        constraints=["units < 64 or share < 0.2"],
+        epochs=3,
+    )
+    asked = ask_up_to(search(space, sampler=sampler, startup_trials=2), 5)
+    again = search(space, sampler=sampler, startup_trials=2)
+    asked += ask_all(again)
+    assert len(asked) == len(set(as_texts(asked))) == 4 * 3 - 2 + 3
+    assert again.is_exhausted
+    assert search(space, sampler=sampler).ask() is None
+
+
+def test_trials_that_share_their_structure_differ(search):
+    """Where no real number can differ, the structure does."""
+    asked = ask_all(search(space_of(units=[8, 16], depth=[1, 2, 3]), share_structure=4))
+    assert len(asked) == len(set(as_texts(asked))) == 6
+
+
+def test_known_points_are_tried_as_often_as_they_are_listed(search):
+    """A point that `start_from` lists twice is trained twice; the sampler adds none of them again."""
+    asked = ask_all(search(space_of(units=[8, 16, 32], start_from=[{"units": 16}, {"units": 16}])))
+    assert [values["units"] for _, values in asked[:2]] == [16, 16]
+    assert sorted(values["units"] for _, values in asked[2:]) == [8, 32]
+
+
+def test_only_a_study_that_searches_nothing_repeats_its_point(storage):
+    """Its trials differ by their seeds, if that is wanted; without it the first trial is the last."""
+
+    def count(name, *, repeats):
+        settings = SearchSettings(space_of(units=8), LOSS, SearchSpec(sampler="random"), 3, repeats=repeats)
+        search = OptunaSearch(storage, name, settings)
+        return sum(search.ask() is not None for _ in range(3))
+
+    assert (count("a", repeats=True), count("b", repeats=False)) == (3, 1)
+
+
+def test_values_that_code_requests_are_not_repeated(storage):
+    """Points that only the code shows are tried once each, by several trials at a time, and in a grid in order."""
+
+    def run(name, **spec):
+        settings = SearchSettings(space_of(epochs=3), LOSS, SearchSpec(**spec), 3, draws_on_request=True)
+        search = OptunaSearch(storage, name, settings)
+        points = []
+        while (asked := search.ask()) is not None:
+            kind = search.suggest_value(asked[0], HyperparameterRequest("kind", "choice", "a", choices=("a", "b")))
+            other = search.ask()
+            if kind == "a":
+                units = search.suggest_value(asked[0], HyperparameterRequest("units", "int", 4, 4, 8, step=2))
+            points.append((kind, units if kind == "a" else None))
+            search.tell(complete(asked[0], 1.0))
+            if other is not None:
+                search.tell(TrialSummary(other[0], "failed", None, {}))
+        assert search.is_exhausted
+        return points
+
+    expected = [("a", 4), ("a", 6), ("a", 8), ("b", None)]
+    assert sorted(run("r", sampler="random"), key=str) == sorted(expected, key=str)
+    assert run("g", sampler="grid") == expected
 
 
 # Grid --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from small_studies import study_of
 
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.load import load_study
 from pipelines.study.model_hyperparameters import (
     compute_most_epochs,
@@ -89,6 +90,7 @@ def search_of(study, storage, asked=(UNITS, RATE, KIND)):
             epochs=3,
             initial_space=select_initial_values(study, asked),
             undeclared=find_undeclared(asked, study.space.parameters),
+            draws_on_request=True,
         ),
     )
 
@@ -111,10 +113,11 @@ def test_the_first_trial_has_the_defaults(storage):
 def test_a_declared_range_replaces_the_code_s(storage):
     """The space's values are given, not the code's, and no parameter exists that was not asked for."""
     search = search_of(own("{units: [100, 200], rate: 0.5}"), storage)
-    for _ in range(5):
+    for _ in range(2):
         number, _ = search.ask()
         assert search.suggest_value(number, UNITS) in (100, 200)
         assert search.suggest_value(number, RATE) == 0.5
+        search.tell(TrialSummary(number, "complete", 1.0, {}))
     study = optuna.load_study(study_name="it", storage=storage)
     assert {name for trial in study.trials for name in trial.params} == {"units"}
 
@@ -124,8 +127,11 @@ def test_a_trial_that_was_cut_off_gets_the_same_values(storage):
     study = own("{units: [8, 16, 24, 32]}")
     other = HyperparameterRequest("kind", "choice", "x", choices=("x", "y", "z"))
     first = search_of(study, storage)
-    numbers = [first.ask()[0] for _ in range(6)]
-    before = {number: [first.suggest_value(number, each) for each in (UNITS, RATE, other, KIND)] for number in numbers}
+    before = {}
+    for _ in range(6):
+        number, _ = first.ask()
+        before[number] = [first.suggest_value(number, each) for each in (UNITS, RATE, other, KIND)]
+    numbers = sorted(before)
     again = search_of(study, storage)
     cut_off = dict(again.resume_interrupted())
     assert sorted(cut_off) == numbers

@@ -58,7 +58,7 @@ def test_a_grid_ends_the_study(desk):
         )
     )
     last = desk.run(FakeEngine(scores(1.0)), study=study)[-1]
-    assert (last.reason, last.trials) == ("every point of the grid was tried", {"complete": 3})
+    assert (last.reason, last.trials) == ("every combination of the grid was tried", {"complete": 3})
 
 
 def test_a_fatal_error_ends_the_study(desk):

@@ -1,0 +1,88 @@
+"""Number of combinations in a study's space, and the cuts of its grid, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from pipelines.study.model_hyperparameters import find_undeclared
+from pipelines.study.study import Study
+from search_spaces.hypermodel_request import HyperparameterRequest
+from search_spaces.parameters import Categorical, Fixed
+from search_spaces.suggest import MOST_COUNTED, count_points, list_grid_values
+from search_spaces.values import Value
+
+
+@dataclass(frozen=True)
+class Combinations:
+    """Combinations of hyperparameters that a study can try.
+
+    Attributes:
+        count: their number; None where it is too large to be counted, as with real numbers.
+        is_exact: False where code decides which hyperparameters a trial has: then there may be fewer.
+        searches: whether any hyperparameter is searched.
+        cuts: a line for each range of which a grid tries only some values.
+    """
+
+    count: int | None
+    is_exact: bool
+    searches: bool
+    cuts: tuple[str, ...] = ()
+
+    def limit_trials(self, trials: int) -> int:
+        """Return how many of so many trials there can be: fewer where the combinations are known to be fewer."""
+        return min(trials, self.count) if self.searches and self.is_exact and self.count else trials
+
+    def describe(self, study: Study) -> tuple[str, ...]:
+        """Return in lines how many there are and what follows for the trials; no line where nothing follows."""
+        trials, is_grid = study.spec.budget.trials, study.spec.search.sampler == "grid"
+        if not self.searches:
+            return (f"nothing is searched: {trials} trials differ by their seeds alone",) if trials > 1 else ()
+        if self.count is None:
+            return self.cuts
+        number = f"{'' if self.is_exact else 'at most '}{self.count:,} combination{'s' if self.count > 1 else ''}"
+        end = ": the search ends when each was tried" if self.count < trials else ""
+        if is_grid and self.count > trials:
+            end = f": the first {trials} are tried (budget.trials)"
+        return (f"the {'grid' if is_grid else 'space'} has {number}{end}", *self.cuts)
+
+
+def count_combinations(study: Study, requests: Sequence[HyperparameterRequest]) -> Combinations:
+    """Return the combinations of a study's space and of what its user model's code requests besides.
+
+    Args:
+        study: the study.
+        requests: hyperparameters that the code requested when it was checked; none for a shipped family.
+    """
+    is_grid = study.spec.search.sampler == "grid"
+    undeclared = find_undeclared(requests, study.space.parameters) if study.searches_undeclared else ()
+    declared = count_points(study.space, grid=is_grid)
+    sizes: dict[str, int | None] = {}
+    for request in undeclared:  # one name may have several ranges, each under a condition of the code
+        values, before = request.list_values(grid=is_grid), sizes.get(request.name, 0)
+        sizes[request.name] = None if values is None or before is None else before + len(values)
+    known = [size for size in (declared, *sizes.values()) if size is not None]
+    count = prod(known) if len(known) == len(sizes) + 1 else None
+    return Combinations(
+        count if count is not None and count <= MOST_COUNTED else None,
+        is_exact=not study.has_user_model,
+        searches=bool(undeclared) or not all(isinstance(each, Fixed) for each in study.space.declared),
+        cuts=tuple(_list_cuts(study, undeclared)) if is_grid else (),
+    )
+
+
+def _list_cuts(study: Study, undeclared: Sequence[HyperparameterRequest]) -> Iterator[str]:
+    for parameter in study.space.declared:
+        values = list_grid_values(parameter)
+        if not isinstance(parameter, (Categorical, Fixed)) and parameter.count != len(values):
+            yield _format_cut(parameter.name, values)
+    for request in undeclared:
+        tried, every = request.list_values(grid=True), request.list_values()
+        if tried is not None and (every is None or len(every) > len(tried)):
+            yield _format_cut(request.name, tried)
+
+
+def _format_cut(name: str, values: Sequence[Value]) -> str:
+    listed = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
+    return f"the grid cuts {name} into {listed}; give it a step or a list for other values"
