@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,7 @@ _DPI: Final = 100
 _BLUE: Final = "#1f6feb"
 _GREY: Final = "#9aa4b2"
 # Three rows of three slices.
+_LONGEST_LABEL: Final = 40  # characters
 _MOST_PARAMETERS: Final = 9
 _MOST_CURVES: Final = 10
 # Chosen: with fewer trials each further one changes the shares.
@@ -80,7 +82,9 @@ def write_study_plots(
     with_value.sort(key=_get_score, reverse=direction == "maximize")
     if not with_value:
         return ()
-    weights = compute_importances(rows, direction=direction)
+    labels = _make_labels(name for row in rows for name in row.params)
+    weights = {labels[name]: weight for name, weight in compute_importances(rows, direction=direction).items()}
+    with_value = [replace(row, params={labels[name]: each for name, each in row.params.items()}) for row in with_value]
     names = _list_varied_parameters(with_value, weights)[:_MOST_PARAMETERS]
     best = {row.number: (curves or {})[row.number] for row in with_value if row.number in (curves or {})}
     drawings: list[tuple[str, bool, Callable[[Path], None]]] = [
@@ -91,11 +95,32 @@ def write_study_plots(
         ("learning-curves.png", bool(best), lambda path: _draw_curves(best, path, metric)),
     ]
     written = []
-    for name, has_content, draw in drawings:
-        if has_content:
-            draw(folder / name)
-            written.append(folder / name)
+    with _draw_any_text():
+        for name, has_content, draw in drawings:
+            if has_content:
+                draw(folder / name)
+                written.append(folder / name)
     return tuple(written)
+
+
+def _make_labels(names: Iterable[str]) -> dict[str, str]:
+    """Return a short label for each name; of two that are cut to the same, one gets a number."""
+    labels: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        whole = " ".join(name.split())
+        short = whole if len(whole) <= _LONGEST_LABEL else f"{whole[: _LONGEST_LABEL - 3]}..."
+        labels[name] = short if short not in labels.values() else f"{short} ({len(labels)})"
+    return labels
+
+
+@contextmanager
+def _draw_any_text() -> Iterator[None]:
+    """Draw names as they are: matplotlib takes two dollar signs for a formula, and warns of letters that it lacks."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def load_libraries(*, lean: bool) -> None:

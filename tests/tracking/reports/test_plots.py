@@ -51,6 +51,17 @@ def test_a_study_with_little_to_show_is_no_error(tmp_path, trials):
     assert stems == (["optimization-history"] if trials and trials[0].value is not None else [])
 
 
+def test_names_of_any_text(tmp_path):
+    """Names are drawn as they are, a formula's marks included, and cut where they are long; nothing is warned of."""
+    names = ["$x_{$", "y" * 300, "y" * 300 + "z", "\U0001f600\n\t", "", "a"]
+    trials = [
+        PlottedTrial(number, "complete", number / 10, dict.fromkeys(names, number / 7) | {"c": "$v_{$"}, 1, 1.5)
+        for number in range(12)
+    ]
+    curves = {0: [{"$m_{$": 0.1}, {"$m_{$": 0.2}]}
+    assert len(write_study_plots(trials, tmp_path, metric="$m_{$", direction="minimize", curves=curves)) == 5
+
+
 def test_importance_finds_what_matters():
     """The parameter that alone decides the score is the most important, conditional ones included."""
     weights = compute_importances(rows(40), direction="maximize")
