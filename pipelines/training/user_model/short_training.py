@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 
+from pipelines.data.prepared_folder import load_summary
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError, load_user_model
 from pipelines.training.build_limits import TimeIsUp, limit_seconds
 from pipelines.training.errors import NoObjectiveError, TrialError
@@ -22,6 +23,7 @@ from pipelines.training.messages import ModelCheck, TrialJob, UserModel
 from pipelines.training.model_size import estimate_training_memory, refuse_large_model
 from pipelines.training.schedule import FIT_ARGUMENTS, is_stopping_requested
 from pipelines.training.user_model.fit_calls import UserFitResult
+from pipelines.training.user_model.input_notes import note_input_layers
 from pipelines.training.user_model.model_file import ModelFileError, list_unregistered, save_user_model
 from pipelines.training.user_model.observations import Observations
 from pipelines.training.user_model.trial import UserModelTrial, build_user_model_trial
@@ -102,10 +104,11 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
         seen.record(trial.hp)
         # By all values: names that only the code declares may differ where the space has one point.
         key = (frozenset(trial.hp.values.items()), frozenset(trial.fit.arguments.items()))
-        if key in seen.checks:  # the smallest is the largest as well
+        # The smallest may be the largest as well; what a custom `fit` requests is not known before it runs.
+        if key in seen.checks and not trial.fit.has_custom_fit:
             return TriedPoint(seen.checks[key])
         refuse_large_model(job, trial.model, trial.schedule.batch_size)
-        listener = _Stopwatch()
+        listener, is_first = _Stopwatch(), not seen.checks
         try:
             done = _shorten(trial, is_short=is_short).train(listener)
         except NoObjectiveError as error:
@@ -116,7 +119,7 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
             seen.record(trial.hp)
         model = trial.model if done is None or done.model is None else done.model
         seen.checks[key] = _summarize(trial, model, time.monotonic() - started, listener)
-        if len(seen.checks) == 1:
+        if is_first:
             seen.note(*_list_notes(job, trial, done))
     return TriedPoint(seen.checks[key])
 
@@ -145,6 +148,7 @@ def _list_notes(job: TrialJob, trial: UserModelTrial, done: UserFitResult | None
     notes, file = [], trial.fit.user.file.name
     if trial.fit.has_custom_fit and job.training.early_stopping and not is_stopping_requested(job.training):
         notes.append(f"early stopping is off, since {file} trains by its own fit; training.early_stopping turns it on")
+    notes += note_input_layers(trial.model, load_summary(Path(job.data)))
     if done is None:
         return notes
     notes += done.remarks
@@ -157,6 +161,7 @@ def _list_notes(job: TrialJob, trial: UserModelTrial, done: UserFitResult | None
 
 def _try_to_save(job: TrialJob, model: keras.Model) -> list[str]:
     file = Path(job.folder) / "trial.keras"
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
         save_user_model(model, job, 0, file)
         return [f"models load in kerastudy alone: {reason}" for reason in list_unregistered(file, job)]
