@@ -75,7 +75,7 @@ def validate_in_foreground(study: Study, *, as_json: bool) -> None:
     if as_json:
         output.print_json(checked)
     else:
-        output.print_check(study.name, tuple(study.space.parameters), checked)
+        output.print_check(study.name, checked)
 
 
 def sync_in_foreground(home: Home, studies: Sequence[str], wait_s: float, *, as_json: bool) -> int:

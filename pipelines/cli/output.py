@@ -224,7 +224,7 @@ def _format_selection(best: BestTrial) -> dict[str, str]:
     return rows
 
 
-def print_check(study: str, parameters: Sequence[str], checked: StudyCheck) -> None:
+def print_check(study: str, checked: StudyCheck) -> None:
     """Print the results of a study's check."""
     summary = checked.summary
     rows = {
@@ -233,7 +233,7 @@ def print_check(study: str, parameters: Sequence[str], checked: StudyCheck) -> N
         "task": summary.describe_task(),
         "inputs": "\n".join([str(len(summary.raw)), *_format_inputs(summary.encodings), *summary.notes]),
         "features": _format_features(summary.features),
-        "space": ", ".join(parameters),
+        "space": "\n".join(checked.space),
         "smallest": _format_model_check(checked.smallest),
         "largest": _format_model_check(checked.largest),
         **({"notes": "\n".join(checked.notes)} if checked.notes else {}),

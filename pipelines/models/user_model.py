@@ -65,6 +65,8 @@ class LoadedUserModel:
             ModelFatalError: if it raises KerasTuner's `FatalError`.
         """
         with self.locate_errors():
+            # KerasTuner's tuners call it first, so that `build` may take what it declares by `hp.get`.
+            self.hypermodel.declare_hyperparameters(hp)
             model = self.hypermodel.build(hp)
         if not isinstance(model, keras.Model):
             message = f"expected {self.file.name} to build a Keras model, got {type(model).__name__}; return the model"

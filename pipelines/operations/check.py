@@ -15,8 +15,9 @@ from pipelines.engines.base import Engine, Job, JobFunction, Result
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.spec.units import format_bytes
-from pipelines.study.model_hyperparameters import describe_user_model, find_undeclared, write_notes, write_requests
+from pipelines.study.model_hyperparameters import describe_user_model, read_requests, write_notes, write_requests
 from pipelines.study.prepared_data import prepare_study_data
+from pipelines.study.space_summary import summarize_space
 from pipelines.study.stored import (
     read_fingerprint,
 )
@@ -41,12 +42,14 @@ class StudyCheck:
 
     Attributes:
         notes: what was decided for a user model, and what will fail later.
+        space: summary of the hyperparameters that trials have, in lines.
     """
 
     summary: DataSummary
     smallest: ModelCheck
     largest: ModelCheck
     notes: tuple[str, ...] = ()
+    space: tuple[str, ...] = ()
 
 
 def check_study(
@@ -85,7 +88,8 @@ def check_study(
             )
             shutil.rmtree(folder / "check", ignore_errors=True)
         _refuse_if_all_are_too_large(study, small)
-    return StudyCheck(summary, small, large, notes)
+    requests = read_requests(folder) if study.has_user_model else ()
+    return StudyCheck(summary, small, large, notes, summarize_space(study, requests))
 
 
 def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | None = None) -> DataSummary:
@@ -119,13 +123,6 @@ def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) ->
 def _check_user_model(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck, tuple[str, ...]]:
     """Check a user model, and store the hyperparameters that its code requests."""
     check = _check_extremes(study, folder, engine, CHECK_USER_MODEL, *_draw_points(study.space))
-    loose = [
-        each.name for each in find_undeclared(check.requested, study.space.parameters) if study.searches_undeclared
-    ]
-    # Only here is known what the model's code requests: its text is not analysed.
-    if loose and study.spec.search.sampler == "grid":
-        message = f"a grid needs every range in the space: declare {', '.join(loose)}, or write undeclared: fix"
-        raise InputError(Problem(message, "search.sampler"))
     write_requests(folder, check.requested)
     write_notes(folder, check.notes)
     return check.smallest, check.largest, check.notes

@@ -223,7 +223,9 @@ def checked(encodings, notes=(), largest=None) -> StudyCheck:
 def test_a_checked_study_lists_its_columns(capsys):
     """A few columns are listed, aligned; notes follow."""
     encodings = {"age": "numeric: standardised", "a column with a long name": "string: one-hot"}
-    output.print_check("s", ("depth", "units"), checked(encodings, ('column "id" is left out',)))
+    output.print_check(
+        "s", replace(checked(encodings, ('column "id" is left out',)), space=("depth, units", "4 of them"))
+    )
     assert printed(capsys) == [
         "study     s: ok",
         "rows      70 train, 20 validation, 10 test",
@@ -234,6 +236,7 @@ def test_a_checked_study_lists_its_columns(capsys):
         '          column "id" is left out',
         "features  dense (1)",
         "space     depth, units",
+        "          4 of them",
         "smallest  1,234 parameters, about 2.0 MB to train, about 3.0s for 20 epochs",
         "largest   1,234 parameters, about 2.0 MB to train, about 3.0s for 20 epochs",
     ]
@@ -242,7 +245,7 @@ def test_a_checked_study_lists_its_columns(capsys):
 def test_many_columns_are_grouped(capsys):
     """Columns that are encoded alike share a line where there are many."""
     encodings = {**{f"n{number}": "numeric: standardised" for number in range(29)}, "city": "string: embedding"}
-    output.print_check("s", ("depth",), checked(encodings))
+    output.print_check("s", checked(encodings))
     assert printed(capsys)[3:6] == [
         "inputs    30",
         "          29 numeric: standardised (n0, n1, n2 and 26 more)",
@@ -252,7 +255,7 @@ def test_many_columns_are_grouped(capsys):
 
 def test_many_encodings_are_cut(capsys):
     """Columns that all differ do not fill the screen."""
-    output.print_check("s", ("depth",), checked({f"c{number}": f"one-hot of {number}" for number in range(40)}))
+    output.print_check("s", checked({f"c{number}": f"one-hot of {number}" for number in range(40)}))
     lines = printed(capsys)
     assert lines[15] == "          1 one-hot of 11 (c11)"
     assert lines[16] == "          and 28 more encodings"
@@ -261,7 +264,7 @@ def test_many_encodings_are_cut(capsys):
 
 def test_a_refused_model_has_its_reason(capsys):
     """A model that the user's code does not build is listed with the reason."""
-    output.print_check("s", ("depth",), checked({"a": "b"}, largest=ModelCheck(0, 0, 0.0, 0.0, 0, refused="too deep")))
+    output.print_check("s", checked({"a": "b"}, largest=ModelCheck(0, 0, 0.0, 0.0, 0, refused="too deep")))
     assert printed(capsys)[-1] == "largest   not tried: too deep"
 
 

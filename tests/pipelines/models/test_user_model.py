@@ -6,6 +6,7 @@ import pytest
 from pipelines.data.prepared import Task
 from pipelines.models.user_model import ModelCodeError, encode_targets, load_user_model
 from search_spaces.errors import InputError
+from search_spaces.hyperparameters import TrialHyperParameters
 
 CODE = """
 import keras, keras_tuner
@@ -31,6 +32,15 @@ def fails(hp):
     raise ValueError("no layers")
 
 number = 5
+
+class Declares(Model):
+    def declare_hyperparameters(self, hp):
+        hp.Int("units", 4, 8, default=6)
+
+    def build(self, hp):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(hp.get("units"))])
+        model.compile(loss="mse")
+        return model
 """
 
 
@@ -53,6 +63,13 @@ def test_what_is_no_hypermodel_is_refused(load, name, message):
     """A class that needs arguments, and an object that is no hypermodel, are refused."""
     with pytest.raises(InputError, match=message):
         load(name)
+
+
+def test_declared_hyperparameters_are_there_in_build(load):
+    """As in KerasTuner's tuners `declare_hyperparameters` is called before `build`, for every model."""
+    hp = TrialHyperParameters({"units": 5})
+    assert load("Declares").build(hp).output_shape == (None, 5)
+    assert [each.name for each in hp.space] == ["units"]
 
 
 def test_errors_have_the_users_file_and_line(load):
