@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import DataSummary
+from pipelines.data.raw_inputs import arrange_names
+from pipelines.data.structures import flatten
 from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, TensorDescription
 
 _FILE: Final = "model_inputs.json"
@@ -33,12 +36,19 @@ def write_model_inputs(
         rows: raw inputs, [row, ...] each; the first few become the example.
         missing_values: words that mean "missing" in this data.
     """
-    columns = [] if any(column.shape for column in summary.raw) else list(summary.raw)
+    # An array, of whatever shape, is no column.
+    columns = [] if any(column.kind in ("array", "image") for column in summary.raw) else list(summary.raw)
+    # A ragged or sparse input has no form in a signature.
+    plain = summary.given is None or all(leaf.form in ("array", "text") for leaf in flatten(summary.given.x))
+    tensors = [] if columns or not plain else list(summary.raw)
     content = {
         "task": {"kind": summary.task.kind, "classes": summary.task.classes, "targets": summary.task.targets},
         "outputs": summary.task.outputs,
-        "tensors": [] if columns else [{"name": each.name, "shape": each.shape} for each in summary.raw],
-        "columns": [{"name": each.column, "input": each.name, "kind": each.kind} for each in columns],
+        "tensors": [{"name": each.name, "dtype": each.dtype, "shape": each.shape} for each in tensors],
+        "columns": [
+            {"name": each.column, "input": each.name, "kind": each.kind, "dtype": each.dtype} for each in columns
+        ],
+        "takes": arrange_names(summary),
         "missing_values": list(missing_values),
         "example": _make_column_example(summary, rows) if columns else _make_array_example(rows),
     }
@@ -54,13 +64,32 @@ def read_model_description(folder: Path) -> ModelDescription | None:
     except FileNotFoundError:
         return None
     columns = tuple(InputColumn(**column) for column in read["columns"])
+    # Only a user model's own output is not known from the task.
+    outputs = (TensorDescription("", "float32", (read["outputs"],)),) if read["outputs"] else ()
     return ModelDescription(
-        inputs=tuple(TensorDescription(each["name"], "float32", tuple(each["shape"])) for each in read["tensors"]),
-        output=TensorDescription("", "float32", (read["outputs"],)),
+        inputs=_read_tensors(read["tensors"]),
+        outputs=outputs,
         columns=Columns(columns, tuple(read["missing_values"])) if columns else None,
         example=read["example"] or None,
         task=read["task"],
+        takes=read["takes"],
     )
+
+
+def describe_user_model(described: ModelDescription, outputs: Sequence[Mapping[str, Any]]) -> ModelDescription:
+    """Return the description of a study's models with the outputs that one of them has.
+
+    Args:
+        described: what `read_model_description` returns.
+        outputs: name, shape and type of each.
+    """
+    found = _read_tensors(outputs)
+    # MLflow's name of a single output would be the key of an answer that is no dict.
+    return replace(described, outputs=found if len(found) != 1 else (replace(found[0], name=""),))
+
+
+def _read_tensors(read: Sequence[Mapping[str, Any]]) -> tuple[TensorDescription, ...]:
+    return tuple(TensorDescription(each["name"], each["dtype"], tuple(each["shape"])) for each in read)
 
 
 def _make_column_example(summary: DataSummary, rows: Mapping[str, Array]) -> dict[str, list[Any]]:

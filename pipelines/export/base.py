@@ -88,21 +88,23 @@ class SourceModel:
         preprocessing: its first half, from raw columns to the inputs of the network; None where it has none.
         network: its second half; its inputs have the names of the outputs of `preprocessing`. `model` where that is
             None.
-        file: the file of the model, as its trial left it.
+        file: the file of the model, as its trial left it; None where no file can hold it.
         calibration: training rows as inputs of the network.
         outputs: in the order of `Outputs`.
         source: the model in `file`, whose ends have structures of their own; `model` where None.
         takes: see `WrittenFile`.
+        write_portable: writes the model with its code and a loader to a new folder; None where its file loads alone.
     """
 
     model: Any
     preprocessing: Any
     network: Any
-    file: Path
+    file: Path | None
     calibration: Mapping[str, Array]
     outputs: tuple[OutputTensor, ...] = (OutputTensor("output_0", (None,), "float32"),)
     source: Any = None
     takes: Structure = None
+    write_portable: Callable[[Path], None] | None = None
 
     @property
     def original(self) -> Any:

@@ -19,8 +19,8 @@ from pipelines.engines.base import Channel
 from pipelines.export.base import Outputs
 from pipelines.export.held_out import MOST_ROWS, find_held_out_part, load_held_out
 from pipelines.export.scoring import Deciding, make_scorer
-from pipelines.export.verify import register_user_classes
 from pipelines.training.messages import PastTrial
+from pipelines.training.user_model.classes import register_user_classes
 from search_spaces.values import Direction
 
 if TYPE_CHECKING:
@@ -85,14 +85,14 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     import keras
 
     from pipelines.models.raw_predict import predict_outputs
-    from pipelines.training.write_models import ensure_model_file
+    from pipelines.training.deployed_model import load_deployed_model
 
     folder = Path(job.trial.folder)
     rows, part = load_held_out(job.trial), find_held_out_part(job.trial)
     with register_user_classes(folder):
-        file = ensure_model_file(job.trial) if job.model is None else Path(job.model)
         # Safe mode for the trial's model too: its registered file comes from MLflow, as the rival's does.
-        model = keras.saving.load_model(file, compile=False, safe_mode=True)
+        is_registered = job.model is not None
+        model = keras.saving.load_model(job.model, compile=False) if is_registered else load_deployed_model(job.trial)
         predictions = predict_outputs(model, rows)
         channel.beat()
         rivals, incompatibility = _predict_rival(job, rows, predictions)

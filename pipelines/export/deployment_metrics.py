@@ -14,12 +14,12 @@ from pipelines.export.held_out import load_held_out
 from pipelines.export.parity import measure_latency, measure_size
 from pipelines.export.registry import FORMATS, check_formats
 from pipelines.export.source_model import load_source_model
-from pipelines.export.verify import register_user_classes
 from pipelines.study.objective import Goal
 from pipelines.training.errors import TrialError
 from pipelines.training.messages import PastTrial, TrialJob, TrialOutcome
 from pipelines.training.trial import train_and_measure_trial
-from pipelines.training.trial_folder import MODEL_FILE, explain_missing_model, read_trial_config
+from pipelines.training.trial_folder import explain_missing_model, has_model
+from pipelines.training.user_model.classes import register_user_classes
 
 
 def train_and_measure(job: tuple[TrialJob, tuple[Goal, ...]], channel: Channel) -> TrialOutcome:
@@ -42,13 +42,13 @@ def measure_deployment(trained: TrialJob, goals: tuple[Goal, ...], channel: Chan
     # Again, in the worker: a resumed study may run where the extras are not installed.
     check_formats([goal.format for goal in goals])
     folder = Path(trained.folder)
-    if not (folder / MODEL_FILE).exists():
+    if not has_model(folder):
         raise TrialError(f"there is no model to measure: {explain_missing_model(folder)}")
     past = PastTrial(trained.folder, trained.data)
     rows = load_held_out(past)
     values: dict[str, float] = {}
     with register_user_classes(folder), tempfile.TemporaryDirectory() as scratch:
-        deployed = load_source_model(folder / MODEL_FILE, Path(trained.data), read_trial_config(folder)["fold"])
+        deployed = load_source_model(past)
         for name in dict.fromkeys(goal.format for goal in goals):
             target = Path(scratch) / name
             target.mkdir()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pipelines.engines.base import Channel
 from pipelines.export.jobs import EnsembleJob
 from pipelines.export.scoring import make_scorer
-from pipelines.export.verify import register_user_classes
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import ARTIFACTS, CONFIG_FILE, MODEL_FILE, USER_MODEL_WEIGHTS_FILE
+from pipelines.training.user_model.classes import register_user_classes
 from search_spaces.errors import KerastudyError
 
 if TYPE_CHECKING:
@@ -37,19 +37,17 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
         EnsembleError: if predictions have no score, or an output cannot be averaged.
         KerastudyError: if the code of a user model is not there, or raises.
     """
-    import keras
-
     from pipelines.data.prepared_folder import load_raw, load_summary
     from pipelines.data.raw_inputs import arrange_names, make_pack
     from pipelines.models.raw_predict import predict_outputs
-    from pipelines.training.write_models import ensure_model_file
+    from pipelines.training.deployed_model import load_deployed_model
 
     trial, folder = job.trials[job.winner], Path(job.folder)
     data = Path(trial.data)
     with register_user_classes(Path(trial.folder)):
         models = []
         for member in job.trials:
-            models.append(keras.models.load_model(ensure_model_file(member), compile=False))
+            models.append(load_deployed_model(member))
             channel.beat()
         summary = load_summary(data)
         ensemble, pack = average_models(models, summary), make_pack(arrange_names(summary))

@@ -67,10 +67,11 @@ def make_scorer(trial: PastTrial, part: PartName, rows: int) -> Scorer:
     )
     if "base" in config:
         rebuilt = rebuild_user_model(trial)
-        return CompiledScorer(rebuilt, part, rows, objective) if rebuilt is not None else NoScorer()
-    y = np.asarray(load_part(Path(trial.data), part).y[:rows])
+        is_compiled = rebuilt is not None and rebuilt.model.compiled
+        return CompiledScorer(rebuilt, part, rows, objective) if rebuilt is not None and is_compiled else NoScorer()
+    few = load_part(Path(trial.data), part).take(slice(rows))
     training = TrainingSpec.model_validate_json(json.dumps(config["training"]))
-    return TaskScorer(load_summary(Path(trial.data)).task, training, y, objective)
+    return TaskScorer(load_summary(Path(trial.data)).task, training, np.asarray(few.y), objective, few.sample_weight)
 
 
 class NoScorer:
@@ -91,37 +92,39 @@ class TaskScorer:
 
     Attributes:
         y: targets as the prepared data holds them.
+        weights: weight of each row [row]; None where all weigh alike.
     """
 
     task: Task
     training: TrainingSpec
     y: Array
     objective: Deciding
+    weights: Array | None = None
 
     def score(self, predictions: Outputs) -> Mapping[str, float]:
         """Return the loss, without label smoothing, and the metrics."""
-        from pipelines.models.losses import build_loss_with_smoothing, build_metrics
+        from pipelines.models.losses import build_loss_with_smoothing, score_predictions
 
         if [each.shape for each in predictions] != [(len(self.y), self.task.outputs)]:
             return {}
         # Label smoothing belongs to the training and not to a score.
-        loss = build_loss_with_smoothing(self.task, self.training, 0.0)(self.y, predictions[0])
-        scores = {"loss": float(np.mean(loss))}
-        for metric in build_metrics(self.task, self.training):
-            metric.update_state(self.y, predictions[0])
-            # Some metrics give a number for each class.
-            scores[metric.name] = float(np.mean(metric.result()))
-        return _keep_finite(scores)
+        loss = build_loss_with_smoothing(self.task, self.training, 0.0)
+        return _keep_finite(
+            {
+                "loss": float(np.mean(loss(self.y, predictions[0], sample_weight=self.weights))),
+                **score_predictions(self.task, self.training, self.y, predictions[0], self.weights),
+            }
+        )
 
     def choose(self, scores: Mapping[str, float]) -> Deciding | None:
-        """Return the objective, or the task's first metric if that needs more than predictions."""
-        from pipelines.models.losses import build_metrics
-        from pipelines.models.objectives import find_direction
+        """Return the objective, or the task's default one if that needs more than predictions."""
+        from pipelines.models.objectives import find_default_objective, list_reported_metrics
 
-        names = [metric.name for metric in build_metrics(self.task, self.training)]
-        if self.objective.metric not in ("loss", *names):
-            return Deciding(names[0], find_direction(names[0]) == "minimize")
-        return self.objective
+        is_weighted = self.task.is_weighted
+        if self.objective.metric in list_reported_metrics(self.task.kind, self.training, is_weighted=is_weighted):
+            return self.objective
+        metric, direction = find_default_objective(self.task.kind, is_weighted=is_weighted)
+        return Deciding(metric.removeprefix("val_"), direction == "minimize")
 
 
 class CompiledScorer:
@@ -134,16 +137,14 @@ class CompiledScorer:
         self._objective = objective
         # A test step of the code may ask more of the model than its predictions.
         self._is_stock = _has_stock_steps(self.model)
-        self._mean: Any = None
 
     def score(self, predictions: Outputs) -> Mapping[str, float]:
         """Return what `Model.evaluate` returns for a model that predicts this."""
         import keras
 
-        if not self._is_stock or not self.model.compiled:
+        if not self._is_stock:
             return {}
         self.model.test_step = self._score_batch
-        self._mean = keras.metrics.Mean()
         x, y, weight = self._rows.x, self._rows.y, self._rows.sample_weight
         with self._user.locate_errors():
             one_row = self.model(self._rows.take(slice(1)).x, training=False)
@@ -164,10 +165,11 @@ class CompiledScorer:
         (x, predictions), y, weight = keras.utils.unpack_x_y_sample_weight(data)
         # Called for the losses that layers add, which belong to the rows and not to the predictions.
         self.model(x, training=False)
-        # Private: Keras's call of a `compute_loss` that may be written for an earlier version.
+        # As Keras's own step, whose parts are private.
         loss = self.model._compute_loss(x=x, y=y, y_pred=predictions, sample_weight=weight, training=False)
-        self._mean.update_state(loss, sample_weight=keras.ops.shape(keras.tree.flatten(x)[0])[0])
-        return {**self.model.compute_metrics(x, y, predictions, sample_weight=weight), "loss": self._mean.result()}
+        self.model._loss_tracker.update_state(loss, sample_weight=keras.ops.shape(keras.tree.flatten(x)[0])[0])
+        metrics: Mapping[str, Any] = self.model.compute_metrics(x, y, predictions, sample_weight=weight)
+        return metrics
 
 
 def _has_stock_steps(model: keras.Model) -> bool:

@@ -6,9 +6,9 @@ and gives tensors by name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,59 +24,50 @@ from pipelines.data.structures import Structure, flatten
 from pipelines.export.base import OutputTensor, SourceModel
 from pipelines.export.ensemble import average_outputs, list_members
 from pipelines.export.symbolic_inputs import make_symbolic_inputs
+from pipelines.models.model_outputs import describe_outputs
 from pipelines.models.user_model import make_model_input
+from pipelines.training.deployed_model import load_deployed_model
+from pipelines.training.messages import PastTrial
+from pipelines.training.trial_folder import MODEL_FILE, read_trial_config
+from pipelines.training.user_model.model_code import is_portable, write_portable_model
 
 _CALIBRATION_ROWS = 500  # LiteRT's guide advises 100 to 500
 
 
-def load_source_model(file: Path, data: Path, fold: int) -> SourceModel:
-    """Return the model in `file`, and training rows of the fold that it was trained on.
+def load_source_model(trial: PastTrial) -> SourceModel:
+    """Return the model of a trial or of an ensemble, and training rows of the fold that it was trained on.
 
-    Args:
-        file: a model that `compose`, `compose_user_model` or `average_models` made, or one that takes its data as it
-            was given.
-        data: the folder of its prepared data.
-        fold: the fold whose training rows it saw.
+    Raises:
+        KerastudyError: if there is no model, or the code that builds it is not there or raises.
     """
-    model, summary = keras.models.load_model(file), load_summary(data)
+    folder, data = Path(trial.folder), Path(trial.data)
+    model, summary = load_deployed_model(trial), load_summary(data)
+    fold = read_trial_config(folder)["fold"]
+    file = folder / MODEL_FILE if (folder / MODEL_FILE).exists() else None
+    return replace(
+        _split_model(model, summary, data, fold),
+        file=file,
+        write_portable=partial(write_portable_model, folder, data) if is_portable(folder) else None,
+    )
+
+
+def _split_model(model: keras.Model, summary: DataSummary, data: Path, fold: int) -> SourceModel:
     if summary.given is not None:
-        return _make_whole(model, summary, file, _load_given_rows(data, summary, fold))
+        return _make_whole(model, summary, _load_given_rows(data, summary, fold))
     halves = [_split_layers(member) for member in list_members(model) or [model]]
     preprocessing = halves[0].preprocessing
     if any(_differs(preprocessing, other.preprocessing) for other in halves[1:]):
-        return _make_whole(model, summary, file, {})
+        return _make_whole(model, summary, {})
     network = _build_named_network(preprocessing, [half.core for half in halves])
     names = [each.name for each in network.outputs]
     return SourceModel(
         model=_name_outputs({taken.name: taken for taken in model.inputs}, model.output, names),
         preprocessing=preprocessing,
         network=network.model,
-        file=file,
+        file=None,
         calibration=_load_prepared_rows(data, fold),
         outputs=network.outputs,
         source=model,
-    )
-
-
-def describe_outputs(outputs: Structure, layers: Sequence[str] = ()) -> tuple[OutputTensor, ...]:
-    """Return the outputs of a model by their keys, or by the layers that give them.
-
-    Args:
-        outputs: symbolic outputs, in their structure.
-        layers: names of these layers, for a list of outputs.
-    """
-    leaves = keras.tree.flatten_with_path(outputs)
-    names: list[str] = []
-    for index, (path, _) in enumerate(leaves):
-        is_listed = len(leaves) == len(layers) > 1 and not any(isinstance(key, str) for key in path)
-        name = re.sub(r"\W", "_", layers[index] if is_listed else "_".join(map(str, path)), flags=re.ASCII)
-        name = name if name[:1].isalpha() else f"output_{name or index}"
-        while name in names:
-            name += "_"
-        names.append(name)
-    return tuple(
-        OutputTensor(name, tuple(leaf.shape[1:]), str(leaf.dtype))
-        for name, (_, leaf) in zip(names, leaves, strict=True)
     )
 
 
@@ -109,12 +100,12 @@ def _differs(preprocessing: keras.Model, other: keras.Model) -> bool:
     return not all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 
-def _make_whole(model: keras.Model, summary: DataSummary, file: Path, calibration: Mapping[str, Array]) -> SourceModel:
+def _make_whole(model: keras.Model, summary: DataSummary, calibration: Mapping[str, Array]) -> SourceModel:
     """Return a model that is not split."""
     takes, inputs = arrange_names(summary), make_symbolic_inputs(model, summary)
     # `training=False`: the exported graph must not hold dropout.
     named = _name_call(inputs, model(make_pack(takes)(inputs), training=False), model)
-    return SourceModel(named.model, None, named.model, file, calibration, named.outputs, model, takes)
+    return SourceModel(named.model, None, named.model, None, calibration, named.outputs, model, takes)
 
 
 def _build_named_network(preprocessing: keras.Model, cores: Sequence[keras.Model]) -> _Named:
@@ -136,7 +127,8 @@ def _select_inputs(core: keras.Model, inputs: Mapping[str, Any]) -> Any:
 
 def _name_call(inputs: Mapping[str, Any], answer: Structure, core: keras.Model) -> _Named:
     """Return the model of a call of `core`; its outputs have the names that `core` gives them."""
-    outputs = describe_outputs(answer, getattr(core, "output_names", None) or ())
+    described = describe_outputs(answer, getattr(core, "output_names", None) or ())
+    outputs = tuple(OutputTensor(*each) for each in described)
     return _Named(_name_outputs(inputs, answer, [each.name for each in outputs]), outputs)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,8 @@ from pipelines.export.parity import (
 )
 from pipelines.export.registry import FORMATS
 from pipelines.export.scoring import Deciding, make_scorer
-from pipelines.spec.code_references import load_callables_beside
 from pipelines.training.messages import PastTrial
-from pipelines.training.trial_folder import read_trial_config
-from search_spaces.errors import InputError, KerastudyError
+from search_spaces.errors import KerastudyError
 
 
 class ExportError(KerastudyError):
@@ -92,12 +90,10 @@ class Expected:
 
     def save(self, file: str) -> None:
         """Write the predictions; `load_expected` reads them."""
-        np.savez(
-            file,
-            noise=np.asarray(() if self.noise is None else self.noise),
-            **{f"rows_{index}": each for index, each in enumerate(self.rows)},
-            **{f"odd_{index}": each for index, each in enumerate(self.odd)},
-        )
+        arrays: dict[str, Any] = {"noise": np.asarray(() if self.noise is None else self.noise)}
+        arrays |= {f"rows_{index}": each for index, each in enumerate(self.rows)}
+        arrays |= {f"odd_{index}": each for index, each in enumerate(self.odd)}
+        np.savez(file, **arrays)
 
 
 def load_expected(file: str) -> Expected:
@@ -118,7 +114,7 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
     chosen, folder, outputs = FORMATS[job.format], Path(job.folder), job.model.outputs
     rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
     expected = load_expected(job.expected)
-    with register_user_classes(Path(job.trial.folder)):
+    with _prepare_loading(job, folder):
         predict = _load_file(job, folder)
         got = _predict_with(predict, rows, job.format)
         got_odd = _predict_with(predict, odd, job.format) if odd else expected.odd
@@ -175,24 +171,14 @@ def _list_notes(job: VerificationJob, expected: Expected) -> Iterator[str]:
         yield job.model.unscored
 
 
-@contextmanager
-def register_user_classes(trial: Path) -> Iterator[None]:
-    """Register the classes of a user model with Keras, such as layers, so that it can load the model.
+def _prepare_loading(job: VerificationJob, folder: Path) -> AbstractContextManager[None]:
+    """Return what is in force while a file is loaded: nothing, but for a lone file that needs classes of its code."""
+    from pipelines.training.user_model.classes import register_user_classes
+    from pipelines.training.user_model.model_code import needs_code
 
-    Most models need no such class, so code that is gone is no error.
-    """
-    import keras
-
-    config = read_trial_config(trial)
-    known: Mapping[str, Any] = {}
-    if "base" in config:
-        try:
-            known = load_callables_beside(config["model"], Path(config["base"]), "model")
-        except InputError:
-            known = {}
-    # A scope and no registration: the next file in this process must not see these classes.
-    with keras.saving.custom_object_scope(dict(known)):
-        yield
+    file = folder / job.written.file
+    is_lone = file.suffix == ".keras" and file.is_file() and needs_code(file)
+    return register_user_classes(Path(job.trial.folder)) if is_lone else nullcontext()
 
 
 def _load_file(job: VerificationJob, folder: Path) -> Predict:

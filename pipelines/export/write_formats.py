@@ -18,9 +18,10 @@ from pipelines.export.readings import read_by_loss, read_by_task
 from pipelines.export.registry import FORMATS
 from pipelines.export.scoring import Deciding, make_scorer
 from pipelines.export.sidecar_files import write_example
-from pipelines.export.verify import Expected, WrittenModel, register_user_classes
+from pipelines.export.verify import Expected, WrittenModel
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import read_trial_config
+from pipelines.training.user_model.classes import register_user_classes
 from search_spaces.errors import KerastudyError
 
 if TYPE_CHECKING:
@@ -30,13 +31,10 @@ if TYPE_CHECKING:
 def write_formats(job: ExportJob, channel: Channel) -> WrittenModel:
     """Write every format, the Keras model's predictions, and example rows; a job."""
     from pipelines.export.source_model import load_source_model
-    from pipelines.training.write_models import ensure_model_file
 
     folder, target = Path(job.trial.folder), Path(job.folder)
     with register_user_classes(folder):
-        deployed = load_source_model(
-            ensure_model_file(job.trial), Path(job.trial.data), read_trial_config(folder)["fold"]
-        )
+        deployed = load_source_model(job.trial)
         expected = predict_expected(deployed, job.trial)
         expected.save(job.expected)
         precision = describe_precision(deployed.model)

@@ -50,10 +50,12 @@ def _strip_compilation(core: keras.Model, names: list[str]) -> keras.Model:
     """Return the same layers uncompiled; a model that is no graph of layers is returned unchanged."""
     if not getattr(core, "inputs", None) or not getattr(core, "outputs", None):
         return core
+    # A `Sequential` model has one output, and no structure of outputs before it is called as a layer.
+    outputs = core.outputs[0] if isinstance(core, keras.Sequential) else core.output
     if len(names) == 1:
-        return keras.Model(core.inputs[0], core.outputs[0], name=f"trained.{core.name}")
+        return keras.Model(core.inputs[0], outputs, name=f"trained.{core.name}")
     # A user model may name its inputs in any order.
     by_name = {taken.name: taken for taken in core.inputs}
     if set(by_name) != set(names):
         raise ValueError(f"the model takes {', '.join(sorted(by_name))}, the data gives {', '.join(names)}")
-    return keras.Model(by_name, core.outputs[0], name=f"trained.{core.name}")
+    return keras.Model(by_name, outputs, name=f"trained.{core.name}")

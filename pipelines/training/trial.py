@@ -38,18 +38,16 @@ from pipelines.training.messages import (
     TrialResult,
     UserModel,
 )
-from pipelines.training.model_files import save_weights, summarize_model, write_deployment_model
+from pipelines.training.model_files import summarize_model, write_deployment_model
 from pipelines.training.model_size import limit_model_size, refuse_large_model
 from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trainer import choose_trainer
 from pipelines.training.trial_folder import (
     ARTIFACTS,
-    MODEL_FILE,
-    USER_MODEL_WEIGHTS_FILE,
     write_model_note,
     write_result,
 )
-from pipelines.training.user_model.model_file import ModelFileError, save_user_model
+from pipelines.training.user_model.deployment import write_user_model
 from pipelines.training.user_model.trial import build_user_model_trial, request_from_supervisor
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import KerastudyError
@@ -322,11 +320,4 @@ def _write_user_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:
     if best.no_model:
         write_model_note(folder, best.no_model)
         return
-    if best.model.built:
-        # Before the model, whose serialization may fail.
-        save_weights(best.model.get_weights(), folder / USER_MODEL_WEIGHTS_FILE)
-    try:
-        save_user_model(best.model, job, best.number, folder / MODEL_FILE)
-    except ModelFileError as error:
-        # The trial keeps its score and its weights.
-        write_model_note(folder, f"its model cannot be saved: {error}")
+    write_user_model(best.model, job, best.number, best.config)

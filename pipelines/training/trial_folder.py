@@ -29,6 +29,18 @@ Its `MODEL_FILE` is written from them when it is needed; see `write_models`.
 USER_MODEL_WEIGHTS_FILE = "user_model_weights.npz"
 """Weights of a complete trial's model, where it is a user model."""
 
+MODEL_CODE = "model_code"
+"""Folder with the code of a complete trial's user model, its hyperparameters and a loader."""
+
+MODEL_OUTPUTS_FILE = "model_outputs.json"
+"""Artifact with name, shape and type of each output of a complete trial's user model."""
+
+CODE_NOTE_FILE = "model_code_note.txt"
+"""Artifact of a complete trial whose code is not kept: the reason, in one line."""
+
+CODE_DESCRIPTION = "model.json"
+"""File in that folder, written after all others."""
+
 TEST_FILE = "test.json"
 """The winner's metrics on the test rows."""
 
@@ -92,7 +104,29 @@ def parse_epochs(file: Path) -> tuple[EpochDone, ...]:
 
 def has_model(folder: Path) -> bool:
     """Return whether a trial's folder holds its model, or the weights to rebuild it from."""
-    return (folder / MODEL_FILE).exists() or (folder / WEIGHTS_FILE).exists()
+    return (folder / MODEL_FILE).exists() or (folder / WEIGHTS_FILE).exists() or has_model_code(folder)
+
+
+def has_model_code(folder: Path) -> bool:
+    """Return whether a trial's folder holds the code and the weights that rebuild a user model."""
+    return (folder / MODEL_CODE / CODE_DESCRIPTION).exists() and (folder / USER_MODEL_WEIGHTS_FILE).exists()
+
+
+def read_model_outputs(folder: Path) -> list[dict[str, Any]] | None:
+    """Return name, shape and type of each output of a user model, from its trial's folder; None where it has none."""
+    file = folder / ARTIFACTS / MODEL_OUTPUTS_FILE
+    outputs: list[dict[str, Any]] | None = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return outputs
+
+
+def is_without_file(folder: Path) -> bool:
+    """Return whether no file can hold the model of a complete trial, so that only its code rebuilds it."""
+    return has_model_code(folder) and (folder / ARTIFACTS / MODEL_NOTE_FILE).exists()
+
+
+def locate_model(folder: Path) -> Path:
+    """Return the path of a trial's model: its file, or the folder with its code where no file can hold it."""
+    return folder / (MODEL_CODE if is_without_file(folder) else MODEL_FILE)
 
 
 def locate_fit_folder(folder: Path, fold: int, folds: int) -> Path:

@@ -4,6 +4,9 @@ MLflow's `save_model` needs the loaded model, and the process that records trial
 `mlflow.tensorflow.load_model` as if MLflow had saved it. Its `python_function` flavour has a small loader in the folder
 (`model_loader`), because MLflow's passes strings to Keras as NumPy arrays, which Keras refuses.
 
+A model that needs its code comes as a folder with a loader, `load_model.py`, which both flavours then use. MLflow would
+pickle the classes of the code instead, and a pickle can run anything.
+
 The columns of a table are `any` in the signature. MLflow's typed columns refuse what ordinary DataFrames hold (whole
 numbers and booleans for `double`, nothing but NaN for `string`), and turn a missing string of JSON's `inputs` into the
 word "None". The loader knows each column's kind, and names the column of a value that it refuses.
@@ -29,30 +32,50 @@ from ruamel.yaml import YAML
 
 from tracking.mlflow import model_loader
 
-COLUMNS_FILE: Final = "columns.json"
+INPUTS_FILE: Final = "inputs.json"
 TASK: Final = "kerastudy.task"
 _DATA: Final = "data"
 _CODE: Final = "code"
 _LOADER: Final = "kerastudy_pyfunc"
-_DTYPES: Final = {"float32": "float32", "int32": "int32", "string": "str"}
+_MODEL_LOADER: Final = "load_model.py"
+_DTYPES: Final = frozenset(
+    {
+        *("float16", "float32", "float64", "int8", "int16", "int32", "int64"),
+        *("uint8", "uint16", "uint32", "uint64", "bool", "string"),
+    }
+)
 
 
 @dataclass(frozen=True)
 class TensorDescription:
-    """One input or the output of the exported model; `shape` is that of one row."""
+    """One input or output of the exported model.
+
+    Attributes:
+        name: its name; empty for the only output of a model.
+        dtype: numpy's name of the type, or `string`.
+        shape: that of one row; None for an axis whose length differs.
+    """
 
     name: str
-    dtype: Literal["float32", "int32", "string"]
-    shape: tuple[int, ...]
+    dtype: str
+    shape: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class InputColumn:
-    """One column of a table: its name in the source, the exported model's input for it, and the kind of its values."""
+    """One column of a table.
+
+    Attributes:
+        name: its name in the source.
+        input: the exported model's input for it.
+        kind: the kind of its values.
+        dtype: type of that input.
+    """
 
     name: str
     input: str
     kind: Literal["numeric", "boolean", "string", "date"]
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -69,48 +92,55 @@ class ModelDescription:
 
     Attributes:
         inputs: input tensors; empty where `columns` describes the input.
-        output: the only output.
+        outputs: in the order of Keras's `flatten`; empty where they are unknown.
         columns: input columns of a model of a table.
+        takes: the structure of the model's input with the names of `inputs` for leaves; None for a dict by name.
         example: one or more rows for each input or column, as lists; MLflow's input example.
         task: the task, as plain values; MLflow stores it in the model's metadata.
     """
 
     inputs: tuple[TensorDescription, ...] = ()
-    output: TensorDescription | None = None
+    outputs: tuple[TensorDescription, ...] = ()
     columns: Columns | None = None
+    takes: Any = None
     example: Mapping[str, Sequence[Any]] | None = None
     task: Mapping[str, Any] | None = None
 
 
 def write_model_folder(
-    keras_file: Path,
+    model: str | Path,
     folder: Path,
     described: ModelDescription | None = None,
     *,
     requirements: Sequence[str] | None = None,
 ) -> None:
-    """Write an MLflow model around a `.keras` file; an earlier one in `folder` is replaced.
+    """Write an MLflow model around a Keras model; an earlier one in `folder` is replaced.
 
     Args:
-        keras_file: model with raw inputs.
+        model: `.keras` file of a model with raw inputs, or a folder with such a model, its code and `load_model.py`.
         folder: folder to write.
         described: inputs and output; read from the file if None.
         requirements: pip requirements to load the model with, such as `keras==3.15.1`; this environment's Keras and
             TensorFlow if None.
     """
-    described = described or describe_inputs(keras_file)
+    model = Path(model)
+    described = described or (None if model.is_dir() else describe_inputs(model))
     requirements = list_installed_requirements() if requirements is None else requirements
     # Written to another name first: a kill must not leave a folder that looks complete.
     aside = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     data = aside / _DATA
-    data.mkdir(parents=True)
-    shutil.copyfile(keras_file, data / "model.keras")
+    if model.is_dir():
+        shutil.copytree(model, data, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        data.mkdir(parents=True)
+        shutil.copyfile(model, data / "model.keras")
     # MLflow's loader reads these two files to choose how to load the model.
     (data / "keras_module.txt").write_text("tensorflow.keras")
     (data / "save_format.txt").write_text("tf")
-    if described is not None and described.columns is not None:
-        (data / COLUMNS_FILE).write_text(json.dumps(asdict(described.columns), ensure_ascii=False), encoding="utf-8")
+    if described is not None:
+        text = json.dumps(_describe_for_loader(described), ensure_ascii=False)
+        (data / INPUTS_FILE).write_text(text, encoding="utf-8")
     (aside / _CODE).mkdir()
     shutil.copyfile(Path(model_loader.__file__), aside / _CODE / f"{_LOADER}.py")
     _write_environment(aside, requirements)
@@ -155,8 +185,22 @@ def _describe_input(declared: dict[str, Any]) -> TensorDescription | None:
     return TensorDescription(declared["name"], dtype, tuple(shape[1:]))
 
 
+def _describe_for_loader(described: ModelDescription) -> dict[str, Any]:
+    """Return what `model_loader` reads."""
+    columns = described.columns or Columns(())
+    return {
+        **asdict(columns),
+        "tensors": {each.name: each.dtype for each in described.inputs},
+        "takes": described.takes,
+        "outputs": [each.name for each in described.outputs],
+    }
+
+
 def _describe_model(folder: Path, described: ModelDescription | None, requirements: Sequence[str]) -> dict[str, Any]:
-    keras = {"code": None, "data": _DATA, "model_type": "keras", "save_format": "tf"}
+    keras: dict[str, Any] = {"code": None, "data": _DATA, "model_type": "keras", "save_format": "tf"}
+    if (folder / _DATA / _MODEL_LOADER).exists():
+        # MLflow calls `load_model` of this module's `models`.
+        keras |= {"code": _CODE, "keras_module": _LOADER}
     pyfunc = {"code": _CODE, "data": _DATA, "loader_module": _LOADER, "python_version": platform.python_version()}
     return {
         "flavors": {
@@ -167,11 +211,16 @@ def _describe_model(folder: Path, described: ModelDescription | None, requiremen
         "mlflow_version": version("mlflow"),
         "model_size_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "model_uuid": uuid.uuid4().hex,
-        **({} if described is None else {"signature": _make_signature(described)}),
+        **({} if described is None or not _has_inputs(described) else {"signature": _make_signature(described)}),
         **({} if described is None or described.task is None else {"metadata": {TASK: _copy_as_plain(described.task)}}),
         # MLflow writes it without a time zone.
         "utc_time_created": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" "),
     }
+
+
+def _has_inputs(described: ModelDescription) -> bool:
+    # Ragged and sparse inputs have no form in a signature.
+    return bool(described.inputs or described.columns)
 
 
 def _make_signature(described: ModelDescription) -> dict[str, Any]:
@@ -179,13 +228,15 @@ def _make_signature(described: ModelDescription) -> dict[str, Any]:
         inputs = [{"type": "any", "name": column.name, "required": True} for column in described.columns.columns]
     else:
         inputs = [_describe_tensor(tensor, name=tensor.name) for tensor in described.inputs]
-    outputs = None if described.output is None else json.dumps([_describe_tensor(described.output)])
-    return {"inputs": json.dumps(inputs), "outputs": outputs, "params": None}
+    named = len(described.outputs) > 1
+    outputs = [_describe_tensor(each, **({"name": each.name} if named else {})) for each in described.outputs]
+    return {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs) if outputs else None, "params": None}
 
 
 def _describe_tensor(tensor: TensorDescription, **extra: str) -> dict[str, Any]:
     """Return one field of MLflow's signature; the first dimension is the row's."""
-    spec = {"dtype": _DTYPES[tensor.dtype], "shape": [-1, *tensor.shape]}
+    shape = [-1, *(-1 if length is None else length for length in tensor.shape)]
+    spec = {"dtype": "str" if tensor.dtype == "string" else tensor.dtype, "shape": shape}
     return {**extra, "type": "tensor", "tensor-spec": spec}
 
 

@@ -5,7 +5,9 @@ This file is copied into that folder and runs wherever the model is loaded, with
 """
 
 import datetime
+import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,36 @@ _EXPECTED = {"numeric": "a number", "boolean": "true or false", "date": "a date 
 
 
 class KerasOnRawColumns:
-    """Keras model that predicts from a table, or from a dict of columns or tensors."""
+    """Keras model that predicts from a table, or from a dict of columns or tensors.
 
-    def __init__(self, model: Any, columns: list[dict[str, str]], missing_values: list[str]) -> None:
-        """Use a Keras model, the columns of its table (empty for tensors) and further words for "missing"."""
+    Args:
+        model: the model.
+        columns: columns of its table; empty for tensors.
+        missing_values: further words for "missing".
+        tensors: types of its tensors by name; those of the model's inputs where None.
+        takes: the structure of its input with names for leaves; None for a dict by name.
+        outputs: names of its outputs in the order of Keras's `flatten`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        columns: list[dict[str, str]],
+        missing_values: list[str],
+        tensors: dict[str, str] | None = None,
+        takes: Any = None,
+        outputs: list[str] | None = None,
+    ) -> None:
         self._model = model
         self._columns = columns
         self._missing = frozenset(missing_values)
+        self._tensors = tensors
+        self._takes = takes
+        self._outputs = outputs or []
         self._call: Any = None
 
     def predict(self, model_input: Any, params: Any = None) -> Any:
-        """Return the predictions [row, output].
+        """Return the predictions [row, ...]; a dict of them by name where the model has several outputs.
 
         Raises:
             MlflowException: if a column is missing, or a value is of another kind than its column; MLflow's server
@@ -43,13 +64,28 @@ class KerasOnRawColumns:
                 tensors = self._make_tensors(_make_table(model_input))
             except ValueError as error:
                 raise MlflowException.invalid_parameter_value(str(error)) from None
-            return self._predict(tensors)
+            return self.predict_tensors(tensors)
         if isinstance(model_input, pd.DataFrame):
-            model_input = {name: model_input[name].to_numpy() for name in model_input.columns}
+            model_input = {name: _stack(model_input[name]) for name in model_input.columns}
         if not isinstance(model_input, dict):
-            return self._predict(model_input)
+            return self._name_outputs(self._predict(model_input))
+        if self._takes is not None and self._tensors:
+            given = {name: _convert(model_input[name], dtype) for name, dtype in self._tensors.items()}
+            return self.predict_tensors(given)
         wanted = {tensor.name: tensor for tensor in self._model.inputs}
-        return self._predict({name: _make_tensor(model_input[name], tensor) for name, tensor in wanted.items()})
+        return self.predict_tensors({name: _make_tensor(model_input[name], tensor) for name, tensor in wanted.items()})
+
+    def predict_tensors(self, tensors: dict[str, Any]) -> Any:
+        """Return the predictions for tensors by the names of the raw inputs."""
+        return self._name_outputs(self._predict(tensors if self._takes is None else _arrange(self._takes, tensors)))
+
+    def _name_outputs(self, answer: Any) -> Any:
+        import keras
+
+        leaves = keras.tree.flatten(answer)
+        if len(leaves) == 1 or len(leaves) != len(self._outputs):
+            return leaves[0] if len(leaves) == 1 else answer
+        return dict(zip(self._outputs, leaves, strict=True))
 
     def _predict(self, inputs: Any) -> Any:
         """Return the model's outputs for any number of rows.
@@ -82,16 +118,17 @@ class KerasOnRawColumns:
         tensors = {}
         for column in self._columns:
             name, kind = column["name"], column["kind"]
+            dtype = column.get("dtype", "float32")
             # pandas' nullable types hold NA, which NumPy's have no value for: they go value by value below.
             if kind != "string" and table[name].dtype.kind in "biuf" and isinstance(table[name].dtype, np.dtype):
-                tensors[column["input"]] = tf.constant(_round_to_float32(table[name].to_numpy()), tf.float32)
+                tensors[column["input"]] = _convert_numbers(table[name].to_numpy(), dtype, name)
                 continue
             values = [None if absent else value for value, absent in zip(table[name], table[name].isna(), strict=True)]
             if kind == "string":
                 tensors[column["input"]] = tf.constant([self._parse_text(value) for value in values], tf.string)
             else:
                 numbers = [self._parse_number(value, kind, name, row) for row, value in enumerate(values)]
-                tensors[column["input"]] = tf.constant(_round_to_float32(numbers), tf.float32)
+                tensors[column["input"]] = _convert_numbers(numbers, dtype, name)
         return tensors
 
     def _parse_text(self, value: Any) -> str:
@@ -143,10 +180,49 @@ def _count_days(date: Any) -> float:
     return float((at - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1))
 
 
+def _convert_numbers(numbers: Any, dtype: str, name: str) -> Any:
+    """Return numbers as a tensor of the model's type for a column."""
+    import tensorflow as tf
+
+    if dtype.startswith("float"):
+        return tf.constant(_round_to_float32(numbers), tf.float32)
+    values = np.array(numbers, dtype=np.float64)
+    # Of a column that had no gap in training, which a whole number or a Boolean cannot express.
+    bad = np.flatnonzero(~np.isfinite(values) | (values != np.round(values)))
+    if len(bad):
+        raise ValueError(f'column "{name}": expected a whole number, got {values[bad[0]]!r} in row {bad[0]}')
+    return tf.constant(values.astype(dtype))
+
+
 def _round_to_float32(numbers: Any) -> Any:
     """Return the numbers with NaN for those that float32 cannot hold."""
     values = np.array(numbers, dtype=np.float64)
     return np.where(np.abs(values) <= np.finfo(np.float32).max, values, np.nan).astype(np.float32)
+
+
+def _stack(column: Any) -> Any:
+    """Return a column of a table as an array; its cells may be arrays."""
+    values = column.to_numpy()
+    is_nested = values.dtype == object and len(values) and not isinstance(values[0], str)
+    return np.array(list(values)) if is_nested else values
+
+
+def _convert(values: Any, dtype: str) -> Any:
+    """Return values as a tensor, as training converts arrays of a type: floats become Keras's own."""
+    import keras
+    import tensorflow as tf
+
+    if dtype == "string":
+        return tf.constant(np.asarray(values).astype(str))
+    if not hasattr(values, "nested_row_splits"):  # no ragged tensor
+        values = tf.constant(np.asarray(values, dtype=dtype))
+    return tf.cast(values, keras.config.floatx()) if values.dtype.is_floating else values
+
+
+def _arrange(names: Any, tensors: dict[str, Any]) -> Any:
+    if isinstance(names, dict):
+        return {key: _arrange(each, tensors) for key, each in names.items()}
+    return [_arrange(each, tensors) for each in names] if isinstance(names, list) else tensors[names]
 
 
 def _make_tensor(values: Any, wanted: Any) -> Any:
@@ -161,13 +237,30 @@ def _make_tensor(values: Any, wanted: Any) -> Any:
     return tf.constant(values.astype(wanted.dtype))
 
 
+def load_model(path: str | Path, custom_objects: Any = None, **keywords: Any) -> Any:
+    """Return the Keras model of a folder by the loader in it; `mlflow.tensorflow` names the file in that folder."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    file = folder / "load_model.py"
+    spec = importlib.util.spec_from_file_location(f"load_model_of_{folder.parent.name}", file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} cannot be imported")
+    loader = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loader)
+    return loader.load_model(folder)
+
+
+# `mlflow.tensorflow` loads a model that needs its code by `load_model` of this name.
+sys.modules[f"{__name__}.models"] = sys.modules[__name__]
+
+
 # MLflow calls the function of this name in the loader's module.
 def _load_pyfunc(path: str) -> KerasOnRawColumns:
     import keras
 
     folder = Path(path)
+    has_code = (folder / "load_model.py").exists()
     # Predictions need neither the optimizer nor the loss.
-    model = keras.saving.load_model(folder / "model.keras", compile=False)
-    file = folder / "columns.json"
+    model = load_model(folder) if has_code else keras.saving.load_model(folder / "model.keras", compile=False)
+    file = folder / "inputs.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"columns": [], "missing_values": []}
-    return KerasOnRawColumns(model, known["columns"], known["missing_values"])
+    return KerasOnRawColumns(model, **known)

@@ -1,4 +1,8 @@
-"""Formats of Keras: `.keras` files, which `keras.models.load_model` loads without kerastudy."""
+"""Formats of Keras, which load without kerastudy: `.keras` files, or folders for models that need their code.
+
+A folder holds the code with a loader, and the file that the loader gives the classes of the code; or, where no file can
+hold the model, the weights and the hyperparameters that the code builds it with.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 from pipelines.data.array_types import Array
 from pipelines.export.base import FormatError, Outputs, Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import iterate_leaves
+from pipelines.training.user_model.model_code import needs_code
 
 
 class KerasFile:
@@ -24,23 +29,38 @@ class KerasFile:
     _file = "model.keras"
 
     def write(self, deployed: SourceModel, folder: Path) -> WrittenFile:
-        """Write the file."""
-        shutil.copyfile(deployed.file, folder / self._file)
-        return WrittenFile(self._file, takes=deployed.takes)
+        """Write the file, or the folder.
+
+        Raises:
+            FormatError: if no file can hold the model, and its code cannot be taken along.
+        """
+        if deployed.write_portable is not None:
+            deployed.write_portable(folder / self.name)
+            return self._describe_folder(deployed)
+        shutil.copyfile(_require_file(deployed), folder / self._file)
+        note = "it needs classes of its model's code, which must be registered with Keras before it is loaded"
+        return WrittenFile(self._file, note=note if needs_code(folder / self._file) else "", takes=deployed.takes)
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
-        """Load the file."""
+        """Load the file, or the folder by the loader in it."""
         import keras
 
         from pipelines.data.raw_inputs import make_pack
         from pipelines.models.raw_predict import predict_outputs
+        from pipelines.training.user_model.portable import load_portable_model
 
-        model, pack = keras.models.load_model(folder / written.file), make_pack(written.takes)
+        at, pack = folder / written.file, make_pack(written.takes)
+        model = load_portable_model(at) if at.is_dir() else keras.models.load_model(at)
 
         def predict(raw: Mapping[str, Array]) -> Outputs:
             return predict_outputs(model, raw, pack)
 
         return predict
+
+    def _describe_folder(self, deployed: SourceModel) -> WrittenFile:
+        what = "its classes are in its code" if deployed.file else "no file can hold it"
+        note = f"{what}: load_model.py in the folder {self.name} loads it"
+        return WrittenFile(self.name, note=note, takes=deployed.takes)
 
 
 class KerasInt8File(KerasFile):
@@ -56,17 +76,27 @@ class KerasInt8File(KerasFile):
         """Write the file.
 
         Raises:
-            FormatError: if Keras quantises no layer of the model; names those with weights.
+            FormatError: if Keras quantises no layer of the model, whose weights it names; or if no file can hold it.
         """
         import keras
 
-        model = keras.models.load_model(deployed.file)  # a copy, since quantising changes it in place
+        model = keras.models.load_model(_require_file(deployed))  # a copy, since quantising changes it in place
         # Not `Model.quantize`: it also changes the layers inside a user's layer, which then cannot be loaded again.
         if not [layer for layer in iterate_leaves(model) if _quantize_layer(layer)]:
             weighty = [f'"{layer.name}" ({type(layer).__name__})' for layer in iterate_leaves(model) if layer.weights]
             raise FormatError(f"Keras has no 8-bit form of any layer of this model: {', '.join(weighty)}")
+        if deployed.write_portable is not None:
+            deployed.write_portable(folder / self.name)
+            model.save(folder / self.name / "model.keras")
+            return self._describe_folder(deployed)
         model.save(folder / self._file)
         return WrittenFile(self._file, takes=deployed.takes)
+
+
+def _require_file(deployed: SourceModel) -> Path:
+    if deployed.file is None:
+        raise FormatError("no file of Keras can hold this model")
+    return deployed.file
 
 
 def _quantize_layer(layer: Any) -> bool:

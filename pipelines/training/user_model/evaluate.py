@@ -22,7 +22,7 @@ def evaluate_user_model(trial: PastTrial, channel: Channel) -> Mapping[str, floa
         ModelCodeError: if the user's code raises.
     """
     rebuilt = rebuild_user_model(trial)
-    if rebuilt is None:
+    if rebuilt is None or not rebuilt.model.compiled:
         return {}
     test = rebuilt.load_rows("test")
     with rebuilt.user.locate_errors():

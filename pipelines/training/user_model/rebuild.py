@@ -15,6 +15,7 @@ from pipelines.models.user_model import LoadedUserModel, encode_targets, load_us
 from pipelines.training.messages import PastTrial
 from pipelines.training.model_files import load_weights
 from pipelines.training.trial_folder import USER_MODEL_WEIGHTS_FILE, read_trial_config
+from pipelines.training.user_model.model_code import locate_code
 from search_spaces.hyperparameters import TrialHyperParameters
 
 
@@ -39,7 +40,7 @@ class RebuiltModel:
 
 
 def rebuild_user_model(trial: PastTrial) -> RebuiltModel | None:
-    """Return the trained model of a trial; None where it left no weights, or its `build` does not compile it.
+    """Return the trained model of a trial as its code builds it; None where it left no weights.
 
     Raises:
         InputError: if the code is not there.
@@ -51,11 +52,9 @@ def rebuild_user_model(trial: PastTrial) -> RebuiltModel | None:
         return None
     # Names count from one in each model: else a metric without a name would be `auc_2` here, and `auc` in training.
     keras.backend.clear_session(free_memory=False)
-    user = load_user_model(config["model"], Path(config["base"]))
+    user = load_user_model(*locate_code(folder))
     # Every requested value, drawn ones included: no supervisor draws values here.
     model = user.build(TrialHyperParameters(config["requested"]))
-    if not model.compiled:
-        return None
     with user.locate_errors():
         # Creates its weights.
         model(make_tensors(load_examples_part(data, "train", config["fold"]).take(slice(1)).x))

@@ -23,14 +23,14 @@ def test_a_table_is_description_by_its_columns(prepare_data, tmp_path):
     )
     assert description.columns == Columns(
         (
-            InputColumn("the city", "the_city", "string"),
+            InputColumn("the city", "the_city", "string", "string"),
             InputColumn("income", "income", "numeric"),
             InputColumn("member", "member", "boolean"),
             InputColumn("since", "since", "date"),
         ),
         ("?",),
     )
-    assert (description.inputs, description.output) == ((), TensorDescription("", "float32", (1,)))
+    assert (description.inputs, description.outputs) == ((), (TensorDescription("", "float32", (1,)),))
     assert description.task == {"kind": "binary", "classes": ["0", "1"], "targets": ["bought"]}
     given = [list(row) for row in zip(*description.example.values(), strict=True)]
     known = [[row[0] if row[0] not in ("", "?") else None, row[1], True, row[4]] for row in rows if row[1] != ""]

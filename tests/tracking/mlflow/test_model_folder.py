@@ -79,7 +79,7 @@ def test_what_a_file_does_not_declare_is_left_open(tmp_path, layers):
 def test_a_given_signature_and_requirements_are_written(tmp_path, keras_file):
     """What the caller knows, the output among it, is written as MLflow writes it."""
     described = ModelDescription(
-        (TensorDescription("image", "float32", (8, 8, 1)),), TensorDescription("y", "float32", (10,))
+        (TensorDescription("image", "float32", (8, 8, 1)),), (TensorDescription("", "float32", (10,)),)
     )
     write_model_folder(keras_file, tmp_path / "model", described, requirements=["keras==3.15.1", "numpy"])
     description = description_of(tmp_path / "model")

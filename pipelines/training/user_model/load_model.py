@@ -1,0 +1,131 @@
+"""Loader of the Keras model in this folder; it runs without kerastudy, and runs the code of the model.
+
+    from load_model import load_model
+    model = load_model()
+
+`model.json` describes the model, `code/` holds the Python files that define it, and `hyperparameters.json` the values
+that its code is called with. `model.keras` is loaded with the classes of the code; without that file the code builds
+the model, and its weights are those of `weights.npz`.
+"""
+
+# Copied beside each such model. Keras and TensorFlow are imported where they are used: for its path this module is
+# imported where neither is.
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+def load_model(folder: str | Path | None = None) -> Any:
+    """Return the model, uncompiled or as its code compiles it.
+
+    Args:
+        folder: the folder with its files; that of this file where None.
+    """
+    import keras
+
+    root = Path(folder) if folder is not None else Path(__file__).parent
+    about = json.loads((root / "model.json").read_text(encoding="utf-8"))
+    code = _import_code(root / "code", about["file"])
+    if not (root / "model.keras").exists():
+        return _rebuild(root, about, code)
+    with keras.saving.custom_object_scope(list_classes(code, root / "code")):
+        return keras.saving.load_model(root / "model.keras", compile=False)
+
+
+def make_input(about: dict[str, Any], raw: dict[str, Any]) -> Any:
+    """Return inputs by name, such as arrays, in the structure that the model takes."""
+    return dict(raw) if about["takes"] is None else _arrange(about["takes"], raw)
+
+
+def list_classes(code: ModuleType, folder: Path) -> dict[str, Any]:
+    """Return the classes and functions of a module, and of the modules in a folder that it imports, by name."""
+    modules = [each for each in list(sys.modules.values()) if _lies_in(each, folder)]
+    return {name: value for module in (*modules, code) for name, value in vars(module).items() if callable(value)}
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file) and Path(str(file)).is_relative_to(folder)
+
+
+def _rebuild(root: Path, about: dict[str, Any], code: ModuleType) -> Any:
+    """Return the model that the code builds, with its weights and, where it has one, its preprocessing."""
+    import keras
+    import keras_tuner
+    import numpy as np
+
+    hp = keras_tuner.HyperParameters()
+    hp.values = json.loads((root / "hyperparameters.json").read_text(encoding="utf-8"))
+    found = getattr(code, about["name"])
+    hypermodel = found() if isinstance(found, type) else found
+    core = hypermodel.build(hp) if hasattr(hypermodel, "build") else hypermodel(hp)
+    preprocessing = None
+    if (root / "preprocessing.keras").exists():
+        preprocessing = keras.saving.load_model(root / "preprocessing.keras")
+    given = {each["name"]: _make_row(each["shape"], each["dtype"]) for each in about["inputs"]}
+    # Called once, since a model without a declared input has no weights before.
+    core(make_input(about, given) if preprocessing is None else _choose_input(preprocessing(given)), training=False)
+    with np.load(root / "weights.npz") as arrays:
+        core.set_weights([arrays[name] for name in arrays.files])
+    if preprocessing is None:
+        return core
+    inputs = {each.name: keras.Input(each.shape[1:], dtype=each.dtype, name=each.name) for each in preprocessing.inputs}
+    return keras.Model(inputs, core(_choose_input(preprocessing(inputs)), training=False), name="deployed")
+
+
+def _choose_input(prepared: dict[str, Any]) -> Any:
+    return next(iter(prepared.values())) if len(prepared) == 1 else prepared
+
+
+def _arrange(names: Any, raw: dict[str, Any]) -> Any:
+    if isinstance(names, dict):
+        return {key: _arrange(each, raw) for key, each in names.items()}
+    if isinstance(names, list):
+        return [_arrange(each, raw) for each in names]
+    return raw[names]
+
+
+def _make_row(shape: list[int | None], dtype: str) -> Any:
+    import numpy as np
+    import tensorflow as tf
+
+    axes = [1, *(1 if length is None else length for length in shape)]
+    if dtype == "string":
+        return tf.fill(axes, "")
+    return tf.constant(np.zeros(axes, "float32" if dtype.startswith("float") else dtype))
+
+
+def _import_code(folder: Path, file: str) -> ModuleType:
+    """Return the module of a file; what it imports comes from its own folder first."""
+    spec = importlib.util.spec_from_file_location(f"model_code_{abs(hash(str(folder)))}", folder / file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{folder / file} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    with _search_first(folder):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _search_first(folder: Path) -> Iterator[None]:
+    """Search a folder first for imports; modules of the same names that are loaded already stay what they are."""
+    names = {path.name.removesuffix(".py") for path in folder.iterdir()} - sys.stdlib_module_names
+    others = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in names}
+    for name in others:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        # Behind all others from now on: functions may import when they are called.
+        sys.path.append(str(folder))
+        sys.modules.update(others)

@@ -1,0 +1,170 @@
+"""Code of a trial's user model, kept with the trial: what builds its model again, here or where kerastudy is not.
+
+The study's files may change after a trial has ended. So each complete trial keeps a copy of the code that built its
+model, with the hyperparameters, and a loader that needs kerastudy as little as an exported model does.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pipelines.data.prepared import DataSummary
+from pipelines.data.raw_inputs import arrange_names
+from pipelines.spec.code_references import find_stopped_import, split_reference
+from pipelines.spec.import_conflicts import OURS
+from pipelines.spec.imported_code import ImportedCode, list_imported_code
+from pipelines.training.trial_folder import (
+    CODE_DESCRIPTION,
+    MODEL_CODE,
+    MODEL_FILE,
+    USER_MODEL_WEIGHTS_FILE,
+    has_model_code,
+    is_without_file,
+    read_trial_config,
+)
+from pipelines.training.user_model import load_model
+from pipelines.workspace.atomic_files import write_text
+from search_spaces.errors import KerastudyError
+
+CODE = "code"
+LOADER = "load_model.py"
+HYPERPARAMETERS = "hyperparameters.json"
+WEIGHTS = "weights.npz"
+PREPROCESSING = "preprocessing.keras"
+
+
+class CodeNotKeptError(KerastudyError):
+    """The code of a user model cannot be taken along; the message has the reason and what to do."""
+
+
+def write_model_code(folder: Path, reference: str, base: Path, values: Mapping[str, Any], summary: DataSummary) -> None:
+    """Write the code of a user model into its trial's folder, for `load_model`.
+
+    Args:
+        folder: the trial's folder.
+        reference: the code, as the study names it.
+        base: folder that the reference is relative to.
+        values: all hyperparameters that the code requested.
+        summary: the study's data.
+
+    Raises:
+        CodeNotKeptError: if the code runs only where kerastudy is.
+    """
+    target = folder / MODEL_CODE
+    shutil.rmtree(target, ignore_errors=True)
+    file, name = split_reference(reference, base, "model")
+    code = list_imported_code(file)
+    _check_code(reference, base, code)
+    for path, source in code.files.items():
+        (target / CODE / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target / CODE / path)
+    shutil.copyfile(load_model.__file__, target / LOADER)
+    described = {
+        "file": file.name,
+        "name": name,
+        "takes": arrange_names(summary),
+        "inputs": [{"name": each.name, "shape": list(each.shape), "dtype": each.dtype} for each in summary.raw],
+        "requirements": _list_requirements(code.packages),
+    }
+    # An inactive conditional hyperparameter has the value None.
+    active = {name: value for name, value in values.items() if value is not None}
+    for path, content in ((HYPERPARAMETERS, active), (CODE_DESCRIPTION, described)):
+        write_text(target / path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_portable_model(folder: Path, data: Path, target: Path) -> None:
+    """Write a trial's model with its code to a new folder, which `load_model` in it loads without kerastudy.
+
+    Args:
+        folder: the trial's folder; it holds `MODEL_CODE`.
+        data: the study's prepared data.
+        target: the folder to write.
+    """
+    shutil.copytree(folder / MODEL_CODE, target)
+    if (folder / MODEL_FILE).exists():
+        shutil.copyfile(folder / MODEL_FILE, target / MODEL_FILE)
+        return
+    shutil.copyfile(folder / USER_MODEL_WEIGHTS_FILE, target / WEIGHTS)
+    preprocessing = data / f"fold-{read_trial_config(folder)['fold']}" / PREPROCESSING
+    if preprocessing.exists():
+        shutil.copyfile(preprocessing, target / PREPROCESSING)
+
+
+def locate_code(folder: Path) -> tuple[str, Path]:
+    """Return the reference to the code of a trial's user model, and the folder that it is relative to.
+
+    It is the study's own file while that is what the trial was trained with, else the trial's copy.
+    """
+    config = read_trial_config(folder)
+    base, kept = Path(config["base"]), folder / MODEL_CODE
+    if not (kept / CODE_DESCRIPTION).exists():
+        return config["model"], base
+    written, _, name = str(config["model"]).rpartition(":")
+    copy, original = kept / CODE / Path(written).name, base / written
+    # The study's first: a worker finds the modules beside it, and not those of the copy.
+    if original.is_file() and original.read_bytes() == copy.read_bytes():
+        return config["model"], base
+    return f"{copy.name}:{name}", copy.parent
+
+
+def is_portable(folder: Path) -> bool:
+    """Return whether a trial's model needs its code where it is loaded, and the code is there."""
+    if not has_model_code(folder):
+        return False
+    return is_without_file(folder) or ((folder / MODEL_FILE).exists() and needs_code(folder / MODEL_FILE))
+
+
+def needs_code(file: Path) -> bool:
+    """Return whether a `.keras` file names classes or functions that no installed package of Keras has."""
+    if not zipfile.is_zipfile(file):  # damaged, which its loading reports
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(_is_foreign(each) for each in _iterate_objects(json.loads(archive.read("config.json"))))
+
+
+def read_requirements(folder: Path) -> tuple[str, ...]:
+    """Return the pinned packages that the code of a model needs, from a folder with its description."""
+    return tuple(json.loads((folder / CODE_DESCRIPTION).read_text(encoding="utf-8"))["requirements"])
+
+
+def _check_code(reference: str, base: Path, code: ImportedCode) -> None:
+    if (stopped := find_stopped_import(reference, base, "model")) is not None:
+        raise CodeNotKeptError(f'{stopped}; put that under `if __name__ == "__main__":`')
+    if ours := sorted(code.packages.intersection(OURS)):
+        raise CodeNotKeptError(f"its code needs {ours[0]}, which is kerastudy's; write the model to a file of its own")
+
+
+@lru_cache
+def _list_distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def _list_requirements(packages: frozenset[str]) -> list[str]:
+    known = _list_distributions()
+    names = {known[package][0] for package in (*packages, "keras", "keras_tuner", "tensorflow") if package in known}
+    return [f"{name}=={importlib.metadata.version(name)}" for name in sorted(names)]
+
+
+def _iterate_objects(content: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(content, dict):
+        if "class_name" in content and "config" in content:
+            yield content
+        content = list(content.values())
+    for each in content if isinstance(content, list) else ():
+        yield from _iterate_objects(each)
+
+
+def _is_foreign(written: Mapping[str, Any]) -> bool:
+    name, module = str(written["class_name"]), written.get("module")
+    # Such as `__tensor__`, a value, and no class.
+    if name.startswith("__"):
+        return name == "__lambda__"
+    is_keras = module == "builtins" or str(module).partition(".")[0] in ("keras", "keras_hub", "keras_nlp", "keras_cv")
+    return not is_keras or ">" in str(written.get("registered_name"))
