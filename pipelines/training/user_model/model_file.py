@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ def save_user_model(model: keras.Model, job: TrialJob, fold: int, file: Path) ->
     code, _ = split_reference(job.model, base, "model")
     try:
         deployed, rows = _prepare_deployment(model, Path(job.data), fold)
-        save_model(deployed, file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they warn of, as a lambda, is tried below
+            save_model(deployed, file)
         # As the export loads it, with the classes of the user's file.
         with keras.saving.custom_object_scope(load_callables_beside(job.model, base, "model")):
             loaded = keras.saving.load_model(file, compile=False)

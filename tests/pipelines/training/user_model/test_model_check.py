@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from user_model_jobs import DENSE, SHORT, Supervised, check, problems
+from user_model_jobs import DENSE, SHORT, Supervised, check, problems, write_fit
 
+from pipelines.models.user_model import ModelCodeError
+from pipelines.spec.schema import TrainingSpec
+from pipelines.training.trial import train_trial
 from pipelines.training.user_model.model_check import check_user_model
+from search_spaces.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -106,3 +110,66 @@ def test_a_largest_model_above_a_ceiling_is_not_trained(job):
     found = check_user_model((its, large), Supervised())
     assert found.smallest.parameters == 64 * 4 + 4 + 4 * 10 + 10
     assert "limits.parameters allows 600" in found.largest.refused
+
+
+def test_code_runs_to_its_end(job):
+    """What is requested after a second training, or in one branch of `fit`, is found; nothing is cut off for good."""
+    text = write_fit(
+        "first = one(model)",
+        "second = one(model)",
+        "if hp.Choice('kind', ['plain', 'noisy']) == 'noisy':",
+        "    hp.Float('noise', 0.1, 0.2)",
+        "return [first, second] if hp.Boolean('both') else second",
+    )
+    found = check(job("Model", text, declared=["both", "noise"]))
+    assert {"kind", "noise", "both"} <= {request.name for request in found.requested}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("history = one(model)", "history.history['loss'][1]", "return history"),  # two epochs
+        ("assert len(x) > 64, 'too few rows'", "return one(model)"),
+        ("return one(model, epochs=kwargs['epochs'])",),
+    ],
+)
+def test_code_that_needs_a_whole_training(job, lines):
+    """It fails where it is shortened, and is trained once as a trial trains it."""
+    found = check(job("Model", write_fit(*lines), values={"epochs": 2}))
+    assert found.smallest.refused == ""
+
+
+CORNER = DENSE.replace("    model.compile", "    assert hp.get('units') BAD, 'no such width'\n    model.compile")
+
+
+@pytest.mark.parametrize(
+    ("bad", "noted"), [("> 4", ["smallest"]), ("< 8", ["largest"]), ("not in (4, 8)", ["smallest", "largest"])]
+)
+def test_a_corner_that_fails_is_a_note(job, bad, noted):
+    """A trial that draws it fails alone; the study is checked by the points that work."""
+    its = job("build", CORNER.replace("BAD", bad))
+    found = check_user_model((its, its, replace(its, values={"units": 6})), Supervised())
+    reason = "AssertionError: no such width (model.py, line 6)"
+    assert [note for note in found.notes if "fails" in note] == [
+        f"the {name} model of the space fails, as each trial with its values will: {reason}" for name in noted
+    ]
+    with pytest.raises(ModelCodeError, match="no such width"):
+        train_trial(replace(its, values={"units": 4 if "smallest" in noted else 8}), Supervised())
+
+
+def test_code_that_fails_everywhere_is_refused(job):
+    """With what it raises at the smallest model, whichever other points were tried."""
+    its = job("build", CORNER.replace("BAD", "> 9"))
+    with pytest.raises(InputError, match="no such width"):
+        check_user_model((its, its, replace(its, values={"units": 6})), Supervised())
+
+
+def test_notes_on_a_custom_fit(job):
+    """Early stopping that is off, models that are trained beside the given one, and one that is never trained."""
+    folds = write_fit("return [one(self.build(hp)) for _ in range(2)]")
+    others = write_fit("data.pop('callbacks')", "return min(one(self.build(hp)).history['val_loss'])")
+    stopping, kept = check(job("Model", folds, training=TrainingSpec())).notes[:2]
+    assert stopping.startswith("early stopping is off, since model.py trains by its own fit")
+    assert kept == "fit in model.py trains 2 models; the best one that counts for the score is kept"
+    (note, *_) = check(job("Model", others)).notes
+    assert note.startswith("the study will have scores and no model: fit in model.py did not train the model")
