@@ -9,21 +9,27 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
+from pipelines.objects.captured import is_user_code, list_parts
 from pipelines.objects.digest import digest_object
+from pipelines.objects.keras_settings import read_keras_settings
 from pipelines.objects.pickles import name_python, pickle_code
 from search_spaces.errors import InputError
 
 _TEXT = '''"""Code that `kerastudy.run` received as an object. Written by kerastudy: the code itself is in {pickle}.
 
-Digest of what it does: {digest}
+Digests of what it does and what it uses:
+
+{digests}
 """
 
 from pipelines.objects.pickles import load_pickle
 
 globals().update(load_pickle(__file__, python="{python}"))
 '''
+_DIGEST = re.compile(r"^    (.+): ([0-9a-f]{32})$", re.MULTILINE)
 _PYTHON = re.compile(r'load_pickle\(__file__, python="([0-9.]+)"\)')
 
 
@@ -66,12 +72,13 @@ def make_code_files(stem: str, value: Any) -> CodeFiles:
     name = _choose_name(value, stem)
     content = pickle_code(name, value)
     try:
-        digest = digest_object(value)
+        digests = {name: digest_object(value), **_digest_parts(value)}
     # Whatever the `__reduce__` of a captured object raises.
     except Exception as error:
         message = f"{name} uses what cannot be compared with a later run: {type(error).__name__}: {error}"
         raise InputError(f'{message}; write the code to a file and pass "file.py:{name}"') from error
-    text = _TEXT.format(pickle=f"{stem}.pkl", digest=digest, python=name_python())
+    lines = "\n".join(f"    {each}: {digest}" for each, digest in digests.items())
+    text = _TEXT.format(pickle=f"{stem}.pkl", digests=lines, python=name_python())
     return CodeFiles(stem, name, text, content)
 
 
@@ -80,6 +87,24 @@ def read_python(folder: Path, stem: str) -> str | None:
     file = folder / f"{stem}.py"
     found = _PYTHON.search(file.read_text(encoding="utf-8")) if file.is_file() else None
     return found and found[1]
+
+
+def list_changes(before: str, now: str) -> list[str]:
+    """Return the names of what differs between two Python files of one object; the object alone where nothing else."""
+    one, other = dict(_DIGEST.findall(before)), dict(_DIGEST.findall(now))
+    changed = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return changed[1:] or changed
+
+
+def _digest_parts(value: Any) -> dict[str, str]:
+    """Return the digests of what an object uses, so that a change can be named."""
+    while isinstance(value, partial):
+        value = value.func
+    parts = dict(list_parts(value)) if isinstance(value, FunctionType | type) or is_user_code(type(value)) else {}
+    digests = {name: digest_object(each) for name, each in sorted(parts.items())}
+    if settings := read_keras_settings():
+        digests["settings of Keras"] = digest_object(settings)
+    return digests
 
 
 def _choose_name(value: Any, otherwise: str) -> str:

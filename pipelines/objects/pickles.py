@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import linecache
+import multiprocessing
 import platform
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from typing import Any
 import cloudpickle
 
 from pipelines.objects.captured import is_user_code, list_parts, list_user_folders, list_user_modules
+from pipelines.objects.keras_settings import read_keras_settings, set_keras_settings
 from search_spaces.errors import InputError
 
 _DEEPEST = 12  # chosen: levels of an object that are searched for what cannot be pickled
@@ -41,6 +43,7 @@ def pickle_code(name: str, value: Any) -> bytes:
         content = {
             "names": {**classes, name: value},
             "registered": _list_registered(pickler.found),
+            "settings": read_keras_settings(),
             # Of modules that the code imports only when it runs.
             "folders": list_user_folders(),
             # TensorFlow compiles functions from their source, and the script may be edited later.
@@ -70,10 +73,17 @@ def load_pickle(code: str, python: str) -> dict[str, Any]:
         linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
     # Behind all others, as the folder of a study file's code.
     sys.path += [folder for folder in content["folders"] if folder not in sys.path]
-    for package, name, value in content["registered"]:
+    if content["registered"]:
         import keras
 
-        keras.saving.register_keras_serializable(package, name)(value)
+        for name, value in content["registered"]:
+            if ">" in name:
+                keras.saving.register_keras_serializable(*name.split(">", 1))(value)
+            else:
+                keras.saving.get_custom_objects()[name] = value
+    # In the user's own process, where a model is loaded, they are the user's.
+    if multiprocessing.parent_process() is not None:
+        set_keras_settings(content["settings"])
     names: dict[str, Any] = content["names"]
     return names
 
@@ -146,16 +156,15 @@ def _is_sendable(value: Any) -> bool:
     return True
 
 
-def _list_registered(found: list[Any]) -> list[tuple[str, str, Any]]:
-    """Return the classes and functions that the user has registered with Keras: package, name and object."""
+def _list_registered(found: list[Any]) -> list[tuple[str, Any]]:
+    """Return the classes and functions that the user has registered with Keras, with their names there."""
     # Without Keras in this process nothing can be registered, and importing it takes seconds.
     if "keras" not in sys.modules:
         return []
     import keras
 
-    names = {each: keras.saving.get_registered_name(each) for each in found}
-    registered = {each: name for each, name in names.items() if keras.saving.get_registered_object(name) is each}
-    return [(*name.split(">", 1), each) for each, name in registered.items() if ">" in name]
+    registered = keras.saving.get_custom_objects().items()
+    return [(name, each) for each in found for name, value in registered if value is each]
 
 
 def _read_sources(found: list[Any]) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pipelines.data.datasets import is_dataset
 from pipelines.data.source_paths import resolve_source_path
-from pipelines.objects.code_files import CodeFiles, make_code_files, read_python
+from pipelines.objects.code_files import CodeFiles, list_changes, make_code_files, read_python
 from pipelines.objects.data_files import REFERENCE, ReceivedData, read_data, read_digest
 from pipelines.objects.pickles import name_python
 from pipelines.operations.check import clean_up_on_failure
@@ -228,7 +228,10 @@ def _is_known(study: Study, objects: ReceivedObjects, place: Path, home: Home, *
                 f"read; go on with Python {before}, or give this study another name"
             )
             raise InputError(Problem(message, "study"))
-    known = find_known_study(study, home, evolve=evolve)
+    try:
+        known = find_known_study(study, home, evolve=evolve)
+    except InputError as error:
+        raise _name_changes(error, objects.model, place) from None
     if known is None or failed_before_start(known):
         return False
     loader = objects.loader
@@ -236,6 +239,15 @@ def _is_known(study: Study, objects: ReceivedObjects, place: Path, home: Home, *
         message = "the function that makes the data has changed since the study began; give this study another name"
         raise InputError(Problem(message, "data"))
     return all((place / name).exists() for name in _list_files(objects))
+
+
+def _name_changes(error: InputError, model: CodeFiles | None, place: Path) -> InputError:
+    """Return the error of a study that is another one, with what in its code has changed."""
+    file = place / f"{model.stem}.py" if model else None
+    if model is None or file is None or not file.exists() or file.read_text(encoding="utf-8") == model.text:
+        return error
+    changed = ", ".join(list_changes(file.read_text(encoding="utf-8"), model.text))
+    return InputError([replace(each, message=f"{each.message} (changed: {changed})") for each in error.problems])
 
 
 def _check_data(data: ReceivedData, value: Any, place: Path) -> None:

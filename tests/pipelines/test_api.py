@@ -1,19 +1,26 @@
-"""What `run_study` returns, where the tests of the command do not reach."""
+"""The Python API where the tests of the command and of the pages do not reach."""
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import contextmanager
+
 import numpy as np
+import pytest
 from fake_channel import FakeChannel
 from weights_alone import leave_weights_alone
 
-from pipelines.api import StudyResult
+from pipelines.api import Int, Space, StudyFailedError, StudyResult, load_study, run
 from pipelines.data.prepared_folder import load_raw
 from pipelines.models.raw_predict import predict_raw
 from pipelines.queries.views import BestTrial, TrialRow
 from pipelines.spec.schema import TrainingSpec
+from pipelines.supervisor.events import StudyEnded, TrialEnded
 from pipelines.training.messages import TrialJob
 from pipelines.training.trial import train_trial
 from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
 
 
 def test_the_best_model_of_a_fleet_is_loaded(tmp_path, mixed_data):
@@ -35,3 +42,87 @@ def test_the_best_model_of_a_fleet_is_loaded(tmp_path, mixed_data):
     result = StudyResult("it", home, "paused", "", (best,), winner)
     raw = load_raw(mixed_data, "validation")
     np.testing.assert_array_equal(predict_raw(result.load_model(), raw), predict_raw(before, raw))
+
+
+def test_trials_as_a_frame():
+    """A row for each trial, with the objective, hyperparameters and metrics as columns; a failed one has its reason."""
+    best = TrialRow(1, "complete", (0.5,), {"units": 4}, 1, 1.5, "", {"val_loss": 0.5, "loss": 0.25})
+    failed = TrialRow(0, "failed", (), {"rate": 0.1}, None, None, "no", {})
+    winner = BestTrial("it", best, "val_loss", "minimize", {}, "")
+    result = StudyResult("it", Home.find("home"), "finished", "", (failed, best), winner)
+    frame = result.to_frame()
+    assert frame.loc[1].drop("rate").to_dict() == {
+        **{"state": "complete", "val_loss": 0.5, "units": 4.0, "loss": 0.25, "seconds": 1.5, "reason": ""}
+    }
+    assert frame.loc[0, "reason"] == "no"
+    assert (result.best.value, result.best.params) == (0.5, {"units": 4})
+
+
+class FakeSupervisor:
+    """A supervisor of a study without any trial that completes."""
+
+    def __init__(self):
+        self.is_paused = False
+
+    def pause(self):
+        self.is_paused = True
+
+    def run(self):
+        yield TrialEnded(0, "failed", None, "bad [luck]", 1.0, is_best=False)
+        state, reason = ("paused", "paused on request") if self.is_paused else ("finished", "1 trial")
+        yield StudyEnded("it", state, reason, "val_loss", None, None, {}, {"failed": 1}, 2.0, 0, "")
+
+
+@pytest.fixture
+def supervised(monkeypatch, tmp_path):
+    """Replace the supervision of studies; return the studies that were supervised."""
+    studies = []
+
+    @contextmanager
+    def supervise(study, home, *, evolve):
+        studies.append((study, home, evolve))
+        yield FakeSupervisor()
+
+    monkeypatch.setattr("pipelines.operations.run.supervise", supervise)
+    monkeypatch.setenv("KERASTUDY_HOME", str(tmp_path / "home"))
+    return studies
+
+
+def test_run_completes_a_study_file(supervised, capsys):
+    """Short forms stand for sections; events are lines; a study without a result is an error."""
+    text = "study: it\ndata: {source: 'sklearn:iris'}\nmodel: mlp\n"
+    with pytest.raises(StudyFailedError, match="no trial of it completed: 1 trial"):
+        run(text, budget=7, objective="val_loss", space=Space((Int("units", 2, 4),)), search={"seed": 3}, evolve=True)
+    ((study, _, evolve),) = supervised
+    assert (study.spec.budget.trials, study.spec.objective.metric, study.spec.search.seed) == (7, "val_loss", 3)
+    assert list(study.space.parameters) == ["units"]
+    assert evolve
+    assert capsys.readouterr().out.splitlines()[-1] == "it finished: 1 trial (1 failed) after 2.0s"
+
+
+def test_listening_takes_the_place_of_printing(supervised, capsys):
+    """Who listens prints what she wants."""
+    events = []
+    with pytest.raises(StudyFailedError):
+        run({"study": "it", "data": {"source": "sklearn:iris"}, "model": "mlp"}, listen=events.append)
+    assert [type(event) for event in events] == [TrialEnded, StudyEnded]
+    assert capsys.readouterr().out == ""
+
+
+def test_ctrl_c_pauses_and_is_raised_again(supervised):
+    """Cells below must not go on without a result."""
+
+    def interrupt(event):
+        if isinstance(event, TrialEnded):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="it is paused; the same call resumes it"):
+        run({"study": "it", "data": {"source": "sklearn:iris"}, "model": "mlp"}, listen=interrupt)
+
+
+def test_a_checked_study_stays_as_it_was_checked(supervised):
+    """Its keys are those of `make_study`."""
+    study = load_study({"study": "it", "data": {"source": "sklearn:iris"}, "model": "mlp"})
+    with pytest.raises(InputError, match=r"a checked study cannot be changed; pass its keys \(budget\) to make_study"):
+        run(study, budget=3)
+    assert supervised == []

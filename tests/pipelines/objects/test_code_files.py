@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from pipelines.objects.code_files import make_code_files, read_python
+from pipelines.objects.code_files import list_changes, make_code_files, read_python
 from pipelines.objects.pickles import name_python
 from pipelines.spec.code_references import load_object
 from search_spaces.errors import InputError
@@ -48,13 +48,28 @@ def test_the_files_are_code_like_any_other(tmp_path):
     assert read_python(tmp_path, "data") is None
 
 
+def test_a_change_is_named():
+    """Of what the code uses, else of the code itself."""
+
+    def text(code: str) -> str:
+        names: dict = {"__name__": "__main__"}
+        exec(code, names)
+        return make_code_files("model", names["build"]).text
+
+    before = text("a = b = 1\ndef build(hp): return a, b")
+    assert list_changes(before, text("a, b = 1, 2\ndef build(hp): return a, b")) == ["b"]
+    assert list_changes(before, text("a = b = 1\ndef build(hp): return b, a")) == ["build"]
+    assert list_changes(before, text("a = b = 1\ndef build(hp): return a")) == ["b"]
+    assert list_changes(before, before) == []
+
+
 def test_code_that_cannot_be_compared_is_refused():
     """A value that no digest can be made of would let changed code pass."""
 
     class Odd:
         def __reduce_ex__(self, protocol):
             raise_once.append(1)
-            if len(raise_once) > 2:
+            if len(raise_once) > 2:  # after both pickles
                 raise RuntimeError("no more")
             return (int, ())
 

@@ -107,6 +107,7 @@ def test_a_changed_object_is_refused(begin, receive):
     before = snapshot(study.base)
     changed = failure(receive, study="it", model=define_build("def build(hp): return 2"), data=(X, Y))
     assert changed.startswith('study: study "it" exists already and the code in model.py has changed since')
+    assert changed.endswith("(changed: build)")
     same = define_build("# as before\ndef build(hp): return 1")
     assert "data: the data has changed since the study began" in failure(
         receive, study="it", model=same, data=(X + 1, Y)
