@@ -53,7 +53,8 @@ class TrainingSpec(Section):
         "are among them.",
     )
     early_stopping: EarlyStoppingSpec | None = Field(
-        default=EarlyStoppingSpec(), description="`null` turns early stopping off."
+        default=EarlyStoppingSpec(),
+        description="`null` turns early stopping off. Left out, it is off where a model of yours has its own `fit`.",
     )
     class_weight: Literal["balanced"] | dict[str, Weight] | None = Field(
         None, description="`balanced`, or a weight for each class by its name; null gives all rows the same weight."
