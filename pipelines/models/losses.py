@@ -136,7 +136,7 @@ def build_weighted_metrics(task: Task, training: TrainingSpec) -> list[keras.met
         InputError: as `build_metrics` does.
     """
     names = resolve_weighted_metrics(task.kind, training, is_weighted=task.is_weighted)
-    return [_build_metric(name, task, reported) for reported, name in names.items()]
+    return [_build_metric(name, task, reported, weighs=True) for reported, name in names.items()]
 
 
 def score_predictions(
@@ -230,12 +230,14 @@ def _build_classification_loss(
     return ClassLabelLoss(inner, outputs, margin=name in _MARGIN_LOSSES)
 
 
-def _build_metric(name: str, task: Task, reported: str) -> keras.metrics.Metric:
+def _build_metric(name: str, task: Task, reported: str, *, weighs: bool = False) -> keras.metrics.Metric:
     if name == "accuracy":
         if task.kind == "binary":
             return keras.metrics.BinaryAccuracy(name=reported)
         return keras.metrics.SparseCategoricalAccuracy(name=reported)
-    metric = _METRIC_CLASSES[name](name=reported, **_select_metric_arguments(name, task))
+    # By default it counts in whole numbers, and would cut off the fractions of weights.
+    counts = {"dtype": "float32"} if weighs and name == "mean_iou" else {}
+    metric = _METRIC_CLASSES[name](name=reported, **_select_metric_arguments(name, task), **counts)
     if not task.classes or name in _INTEGER_LABEL_METRICS:
         return metric
     return ClassLabelMetric(metric, task.outputs)

@@ -54,12 +54,16 @@ class Setting:
         if self.features.image:
             x["image"] = random.normal(size=(rows, *self.features.image)).astype("float32")
         signal = signal + random.normal(size=signal.shape)
+        weights = random.uniform(0, 4, rows).astype("float32") if self.task.is_weighted else None
+        return Examples(x, self._make_targets(signal), weights)
+
+    def _make_targets(self, signal: Any) -> Any:
         if self.task.kind == "binary":
-            return Examples(x, (signal[:, 0] > 0).astype("int32"))
+            return (signal[:, 0] > 0).astype("int32")
         if self.task.kind == "multiclass":
-            return Examples(x, signal.argmax(axis=1).astype("int32"))
+            return signal.argmax(axis=1).astype("int32")
         y = np.asarray(self.task.target_mean) + np.asarray(self.task.target_scale) * signal
-        return Examples(x, np.abs(y).astype("float32"))
+        return np.abs(y).astype("float32")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from pipelines.data import prepare as module
 from pipelines.data import preprocessing
 from pipelines.data.prepare import prepare
-from pipelines.data.prepared_folder import load_part, load_preprocessing, load_raw, load_summary
+from pipelines.data.prepared_folder import load_examples_part, load_part, load_preprocessing, load_raw, load_summary
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 
@@ -245,6 +245,58 @@ def test_notes(base):
     assert 'column "empty" is left out' in summary.notes[0]
     assert 'column "code" differs' in summary.notes[1]
     assert set(summary.encodings) == {"a b", "colour", "born", "fits", "code"}
+
+
+def test_weights_follow_their_rows(base):
+    """Each fold's parts have the weights of their rows, which are no feature and change no split."""
+    table = pd.read_csv(base / "data.csv", keep_default_na=False)
+    plain = prepare(spec(target="label", split={"folds": 2, "test": 0.2}), base, base / "plain", "dense")
+    # The place of each row, so that its weight can be found again.
+    table["w"] = np.arange(60) / 4
+    table.to_csv(base / "data.csv", index=False)
+    summary = prepare(spec(target="label", weight="w", split={"folds": 2, "test": 0.2}), base, base / "ready", "dense")
+    assert "w" not in summary.encodings
+    assert summary.task == dataclasses.replace(plain.task, is_weighted=True)
+    assert summary.notes[0].startswith('rows are weighted by column "w" (0 to 14.75, mean 7.375)')
+    divided = pd.read_csv(base / "ready" / "split.csv")
+    assert divided.equals(pd.read_csv(base / "plain" / "split.csv"))
+    for fold in range(2):
+        expected = {
+            "train": (divided["fold"] != fold) & (divided["part"] != "test"),
+            "validation": divided["fold"] == fold,
+            "test": divided["part"] == "test",
+        }
+        for part, rows in expected.items():
+            assert load_part(base / "ready", part, fold).sample_weight.tolist() == (np.flatnonzero(rows) / 4).tolist()
+
+
+def test_a_user_model_gets_weights_as_they_are(base):
+    """Weights of a loader keep their structure beside the examples."""
+    (base / "l.py").write_text(
+        "import numpy as np\n"
+        "def load():\n"
+        "    x = np.arange(40.0)\n"
+        "    return {'a': x}, {'p': x, 'q': x}, {'p': np.ones(40), 'q': x}\n"
+    )
+    summary = prepare(spec("l.py:load"), base, base / "ready", "any")
+    assert summary.task.is_weighted
+    assert any("weighted by the sample_weight of l.py:load (0 to 39" in note for note in summary.notes)
+    train = load_examples_part(base / "ready", "train")
+    assert train.sample_weight["q"].tolist() == train.x["a"].tolist()
+
+
+def test_a_part_without_weight(base, problem):
+    """A division where all rows of a part weigh 0 is refused before anything is written."""
+    table = pd.read_csv(base / "data.csv", keep_default_na=False)
+    table["w"] = np.where(np.arange(60) == 7, 1.0, 0.0)
+    table["part"] = np.where(np.arange(60) < 40, "train", "validation")
+    table.to_csv(base / "data.csv", index=False)
+    found = problem(prepare, spec(target="label", weight="w", split={"column": "part"}), base, base / "ready", "dense")
+    assert (found.path, found.message) == (
+        "data.weight",
+        'every validation row weighs 0 by column "w"; correct the weights, or split otherwise',
+    )
+    assert not list(base.glob("ready*"))
 
 
 def test_summary_is_plain(base):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.models.losses import LOSS_CLASSES, build_loss, build_metrics
+from pipelines.models.losses import LOSS_CLASSES, build_loss, build_metrics, build_weighted_metrics, score_predictions
 from pipelines.models.objectives import LOSSES, METRICS, SMOOTHED_LOSSES
 from pipelines.spec.schema import TrainingSpec
 
@@ -129,6 +129,36 @@ def test_classification_metrics_equal_hand_counts(kind, name, expected, tasks):
     metric.reset_state()
     metric.update_state(labels, predicted)
     assert float(metric.result()) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_row_that_weighs_three_counts_as_three_rows(kind, tasks, rows):
+    """Weighted metrics of whole weights equal plain metrics of repeated rows; plain metrics ignore weights."""
+    _, target = rows(kind)
+    random = np.random.default_rng(0)
+    predicted = random.uniform(0.1, 0.9, (len(target), tasks[kind].outputs)).astype("float32")
+    if kind == "multiclass":
+        predicted /= predicted.sum(axis=1, keepdims=True)
+    weights = random.integers(0, 4, len(target))
+    names = list(METRICS[kind])
+    found = score_predictions(
+        tasks[kind], TrainingSpec(metrics=names, weighted_metrics=names), target, predicted, weights.astype("float32")
+    )
+    every = TrainingSpec(metrics=names)
+    plain = score_predictions(tasks[kind], every, target, predicted)
+    repeated = score_predictions(tasks[kind], every, target.repeat(weights, axis=0), predicted.repeat(weights, axis=0))
+    assert found == pytest.approx({**plain, **{f"weighted_{name}": repeated[name] for name in names}}, rel=1e-4)
+
+
+def test_weighted_metrics_have_the_names_that_keras_gives_them(tasks):
+    """The prefix distinguishes a metric that is reported in both forms; others keep their names."""
+    training = TrainingSpec(metrics=["recall"], weighted_metrics=["recall", "precision", "accuracy"])
+    model = keras.Sequential([keras.layers.Dense(1, activation="sigmoid")])
+    plain, weighted = ["accuracy", "auc", "recall"], ["recall", "precision", "accuracy"]
+    model.compile("sgd", "binary_crossentropy", metrics=plain, weighted_metrics=weighted, run_eagerly=True)
+    keras_names = model.evaluate(np.ones((4, 1)), np.array([0, 1, 0, 1]), return_dict=True, verbose=0).keys()
+    ours = [*build_metrics(tasks["binary"], training), *build_weighted_metrics(tasks["binary"], training)]
+    assert {metric.name for metric in ours} == keras_names - {"loss"}
 
 
 def test_wrapped_metrics_keep_their_state_where_keras_finds_it(tasks):

@@ -1,5 +1,7 @@
 """Losses, metrics, objectives and class weights by name."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from pipelines.data.prepared import Task
@@ -7,12 +9,14 @@ from pipelines.models.objectives import (
     LOSSES,
     METRICS,
     calculate_class_weights,
+    check_weights_act,
     find_default_objective,
     find_direction,
     list_reported_metrics,
     resolve_loss,
     resolve_metrics,
     resolve_objective,
+    resolve_weighted_metrics,
 )
 from pipelines.spec.schema import ObjectiveSpec, TrainingSpec
 from search_spaces.errors import InputError
@@ -64,12 +68,46 @@ def test_reported_metrics_are_the_loss_and_all_metrics_on_both_parts():
         ("loss", "minimize"),
         ("val_root_mean_squared_error", "minimize"),
         ("val_false_positives", "minimize"),
+        ("val_weighted_auc", "maximize"),
+        ("weighted_mean_absolute_error", "minimize"),
         ("speed", None),
     ],
 )
 def test_the_direction_of_a_metric_is_known(metric, direction):
     """A metric's direction need not be written; of an unknown name nothing is claimed."""
     assert find_direction(metric) == direction
+
+
+def test_rows_with_weights_are_scored_by_weight():
+    """Where rows have weights, the task's metrics are reported with them too, and the default objective uses them."""
+    assert find_default_objective("binary", is_weighted=True) == ("val_weighted_accuracy", "maximize")
+    assert find_default_objective("regression", is_weighted=True) == (
+        "val_weighted_root_mean_squared_error",
+        "minimize",
+    )
+    training = TrainingSpec(metrics=["recall"], weighted_metrics=["precision", "recall"])
+    assert list_reported_metrics("multiclass", training, is_weighted=True) == (
+        *("loss", "accuracy", "recall", "weighted_accuracy", "precision", "weighted_recall"),
+        *("val_loss", "val_accuracy", "val_recall", "val_weighted_accuracy", "val_precision", "val_weighted_recall"),
+    )
+    written = ObjectiveSpec(metric="val_weighted_recall")
+    assert resolve_objective("multiclass", training, written, is_weighted=True) == ("val_weighted_recall", "maximize")
+
+
+@pytest.mark.parametrize(
+    ("training", "is_weighted", "message"),
+    [
+        ({"loss": "dice"}, True, "training.loss: dice is one number for a whole batch and cannot weigh rows"),
+        ({"weighted_metrics": ["auc"]}, False, "training.weighted_metrics: the rows have no weights; name their"),
+        ({"loss": "dice"}, False, None),
+        ({"weighted_metrics": ["auc"], "class_weight": "balanced"}, False, None),
+        ({"weighted_metrics": ["auc"]}, True, None),
+    ],
+)
+def test_weights_that_cannot_act_are_refused(training, is_weighted, message):
+    """Weights need a loss that is a mean over rows, and weighted metrics need weights."""
+    with pytest.raises(InputError, match=message) if message else nullcontext():
+        check_weights_act(TrainingSpec(**training), is_weighted=is_weighted)
 
 
 def test_every_shipped_metric_has_a_direction():
@@ -99,6 +137,14 @@ def test_an_objective_may_turn_its_direction_round():
         (
             lambda: resolve_metrics("regression", TrainingSpec(metrics=["r2_score", "accuracy"])),
             r'training.metrics\[1\]: metric "accuracy" does not fit a regression task',
+        ),
+        (
+            lambda: resolve_weighted_metrics("binary", TrainingSpec(weighted_metrics=["acuracy"]), is_weighted=True),
+            r'training.weighted_metrics\[0\]: there is no metric "acuracy"; did you mean "accuracy"',
+        ),
+        (
+            lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_weighted_recall")),
+            r'does not report "val_weighted_recall"; name the rows\' weights as data.weight, and add "recall" to',
         ),
         (
             lambda: resolve_objective("binary", TrainingSpec(), ObjectiveSpec(metric="val_acuracy")),

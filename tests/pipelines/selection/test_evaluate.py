@@ -69,6 +69,16 @@ def test_a_regression_is_scored_in_the_units_of_the_target(home, prepare_data):
     assert scores["test_mean_absolute_error"] == pytest.approx(np.mean(np.abs(predicted - truth)), rel=1e-4)
 
 
+def test_test_rows_weigh_as_much_as_they_say(home, prepare_data):
+    """Weighted metrics weigh the test rows; the others count each row once."""
+    data = prepare_data(source="mixed.csv", target="bought", weight="x/y", split={"seed": 1, "test": 0.3})
+    train(home, data, "val_weighted_accuracy")
+    scores, predicted, truth = evaluate_winner(home, data)
+    hits, weights = (predicted[:, 0] > 0.5) == truth, load_part(data, "test").sample_weight
+    assert scores["test_accuracy"] == pytest.approx(np.mean(hits))
+    assert scores["test_weighted_accuracy"] == pytest.approx(np.average(hits, weights=weights), rel=1e-5)
+
+
 def test_a_trial_that_left_its_weights_alone_is_scored(home, mixed_data):
     """The winner of a fleet gets its model when it is scored."""
     train(home, mixed_data, "val_loss")

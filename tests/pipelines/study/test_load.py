@@ -184,6 +184,20 @@ def test_the_objective_follows_from_the_task(tmp_path):
         study.resolve_objective("regression")
 
 
+def test_the_objective_of_rows_with_weights_is_weighted(tmp_path):
+    """A default objective weighs rows as the loss does; a declared one may do either."""
+    (tmp_path / "s.yaml").write_text(HEAD)
+    study = load_study(tmp_path / "s.yaml")
+    assert study.resolve_objective("binary", is_weighted=True) == Objective("val_weighted_accuracy", "maximize")
+    for source, metric in (("d.npz", "val_weighted_auc"), ("l.py:load", "val_accuracy")):
+        (tmp_path / "s.yaml").write_text(HEAD.replace("d.csv", f'"{source}"') + f"objective: {{metric: {metric}}}\n")
+        study = load_study(tmp_path / "s.yaml")
+        assert study.resolve_objective("binary", is_weighted=True) == Objective(metric, "maximize")
+    (tmp_path / "s.yaml").write_text(HEAD.replace("d.csv", "d.npz") + "training: {loss: dice}\n")
+    with pytest.raises(InputError, match=r"s\.yaml:4:18: training\.loss: dice is one number for a whole batch"):
+        load_study(tmp_path / "s.yaml").resolve_objective("binary", is_weighted=True)
+
+
 def test_scores_are_compared_by_direction():
     """Less is better where the objective is minimised, more where it is maximised."""
     assert Objective("val_loss", "minimize").is_better(0.1, 0.2)

@@ -149,6 +149,7 @@ def test_a_trial_that_was_cut_off_gets_the_same_values(storage):
         ("model: model:build", 'study.yaml:3:8: model: expected "file.py:function", got "model:build"'),
         ("model: model.py:build\ntraining: {loss: mse}", "training.loss: a user model trains with the loss"),
         ("model: model.py:build\ntraining: {metrics: [auc]}", "training.metrics: a user model"),
+        ("model: model.py:build\ntraining: {weighted_metrics: [auc]}", "training.weighted_metrics: a user model"),
         ("model: model.py:build\nobjective: {metric: my_own}", "add direction: minimize or maximize"),
         ("model: model.py:build\nsearch: {undeclared: drop}", "search.undeclared: expected"),
     ],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pipelines.data.examples import Examples
+from pipelines.data.structures import map_leaves
 from pipelines.training.batches import Rows, TrainingBatches, compute_row_weights, shuffle_rows
 
 
@@ -22,6 +24,24 @@ def test_a_row_weighs_as_its_class():
     assert compute_row_weights(Rows(part, part, None)) is None
     weights = compute_row_weights(Rows(part, part, {0: 0.5, 1: 1.0, 2: 3.0}))
     assert weights.tolist() == [0.5, 3.0, 1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("y", "given", "expected"),
+    [
+        (np.array([0, 1, 1]), np.array([2.0, 2.0, 0.0]), [1.0, 6.0, 0.0]),
+        (np.array([[1, 0], [0, 1], [0, 1]]), np.array([[2.0], [2.0], [0.0]]), [[1.0], [6.0], [0.0]]),
+        (np.array([[0], [1], [1]]), np.array([[2.0, 1.0]] * 3), [[1.0, 0.5], [6.0, 3.0], [6.0, 3.0]]),
+        ({"out": np.array([0, 1, 1])}, {"out": np.array([2, 2, 0])}, {"out": [1.0, 6.0, 0.0]}),
+        ({"out": np.array([0, 1, 1])}, None, {"out": [0.5, 3.0, 3.0]}),
+    ],
+)
+def test_a_row_weighs_its_own_weight_times_its_class_s(y, given, expected):
+    """Weights keep their form: those of the rows, else that of the targets."""
+    part = Examples(np.zeros((3, 1)), y, given)
+    found = compute_row_weights(Rows(part, part, {0: 0.5, 1: 3.0}))
+    assert map_leaves(np.ndarray.tolist, found) == expected
+    assert compute_row_weights(Rows(part, part, None)) is given
 
 
 def test_an_epoch_of_batches_goes_over_each_row_once():

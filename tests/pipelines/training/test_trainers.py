@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -40,6 +42,7 @@ class Quiet:
 
 
 def rows_of(task, features=DENSE, class_weight=None):
+    """Return rows, with weights where the task says so."""
     random = np.random.default_rng(5)
 
     def part(count):
@@ -54,7 +57,7 @@ def rows_of(task, features=DENSE, class_weight=None):
             y = random.integers(0, len(task.classes), count).astype("int32")
         else:
             y = random.normal(10, 3, (count, task.outputs)).astype("float32")
-        return Examples(x, y)
+        return Examples(x, y, random.uniform(0, 4, count).astype("float32") if task.is_weighted else None)
 
     return Rows(part(ROWS), part(VALIDATION_ROWS), class_weight)
 
@@ -131,6 +134,24 @@ def test_class_weights_train_alike():
         train_in_graph, BINARY, {"units": 8}, training=TrainingSpec(class_weight={"no": 1.0, "yes": 7.0})
     )
     assert plain.history[0]["loss"] != pytest.approx(weighted.history[0]["loss"], rel=0.05)
+
+
+@pytest.mark.parametrize("task", [MULTICLASS, REGRESSION], ids=lambda task: task.kind)
+def test_weights_of_rows_train_alike(task):
+    """Rows weigh as much as they say, times their class, in the loss and the weighted metrics of every trainer."""
+    training = TrainingSpec(
+        weighted_metrics=["mean_squared_error"], class_weight={"a": 1.0, "b": 7.0} if task.classes else None
+    )
+    assert_same(replace(task, is_weighted=True), {"units": 8}, training=training, epochs=2)
+
+
+def test_the_loss_of_validation_rows_is_weighted():
+    """It is the sum of weight times loss over the number of rows, as Keras has it."""
+    task = replace(REGRESSION, is_weighted=True)
+    model, fitted = trained(train_in_graph, task, {"depth": 0}, epochs=1)
+    rows = rows_of(task).validation
+    squares = ((model.predict(rows.x, verbose=0) - rows.y) / 3.0)[:, 0] ** 2
+    assert fitted.history[0]["val_loss"] == pytest.approx(np.mean(squares * rows.sample_weight), rel=1e-4)
 
 
 def test_embedded_columns_train_alike():

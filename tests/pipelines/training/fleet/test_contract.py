@@ -128,9 +128,10 @@ def structures():
 
 
 def metrics(task):
-    """Return a run that reports every metric of a task."""
-    training = TrainingSpec(metrics=list(METRICS[task.kind]))
-    setting = Setting(task, training=training, train_rows=24, validation_rows=16)
+    """Return a run that reports every metric of a task, with the weights of rows and without."""
+    names = list(METRICS[task.kind])
+    training = TrainingSpec(metrics=names, weighted_metrics=names)
+    setting = Setting(replace(task, is_weighted=True), training=training, train_rows=24, validation_rows=16)
     linear = trial(depth=0, epochs=1, batch_size=24, optimizer="sgd")
     return FleetRun(setting, {"all": linear}, slots=1)
 
@@ -141,7 +142,7 @@ def losses(task):
     for loss in LOSSES[task.kind]:
         if loss not in WHOLE_BATCH_LOSSES:
             training = TrainingSpec(loss=loss, class_weight=WEIGHTS.get(task.kind))
-            setting = Setting(task, training=training, train_rows=24, validation_rows=16)
+            setting = Setting(replace(task, is_weighted=True), training=training, train_rows=24, validation_rows=16)
             smoothing = 0.2 if loss in SMOOTHED_LOSSES else 0.0
             linear = trial(depth=0, epochs=1, batch_size=24, optimizer="sgd", label_smoothing=smoothing)
             runs[f"{task.kind}_{loss}"] = FleetRun(setting, {"linear": linear}, slots=1, compiled=False)
@@ -151,7 +152,13 @@ def losses(task):
 RUNS = {
     "optimizers": FleetRun(Setting(REGRESSION, train_rows=24), OPTIMIZERS),
     "steps": FleetRun(
-        Setting(REGRESSION, Features(dense=2, codes=(("city", 7),), image=(3, 2, 1)), train_rows=24), STEPS, slots=5
+        Setting(
+            replace(REGRESSION, is_weighted=True),
+            Features(dense=2, codes=(("city", 7),), image=(3, 2, 1)),
+            train_rows=24,
+        ),
+        STEPS,
+        slots=5,
     ),
     "activations": FleetRun(Setting(MULTICLASS, train_rows=24, per_layer=PER_LAYER), activations(), slots=7),
     "structures": FleetRun(
@@ -258,7 +265,8 @@ def test_its_weights_make_the_stock_model_score_what_the_fleet_reported(fleets, 
     model.run_eagerly = True
     model.set_weights(outcome.weights)
     validation = setting.rows().validation
-    scores = model.evaluate(dict(validation.x), validation.y, verbose=0, return_dict=True)
+    x, y, weights = dict(validation.x), validation.y, validation.sample_weight
+    scores = model.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
     expected_metrics = outcome.history[outcome.best_epoch]
     expected = {name: expected_metrics[f"val_{name}"] for name in scores}
     assert scores == pytest.approx(expected, rel=AS_OTHER_TRAINERS.rel, abs=AS_OTHER_TRAINERS.metric)
