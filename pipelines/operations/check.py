@@ -135,8 +135,8 @@ def _draw_points(space: Space) -> list[dict[str, Value]]:
         values: dict[str, Value] = {}
         for name, parameter in space.parameters.items():
             if space.is_active(parameter, values):
-                is_range = isinstance(parameter, Int | Float)
-                values[name] = random.choice(parameter.spread(_SPREAD) if is_range else parameter.bounds)
+                choices = parameter.spread(_SPREAD) if isinstance(parameter, Int | Float) else parameter.bounds
+                values[name] = random.choice(choices)
         if not space.find_violations(values):
             points.append(values)
     return points[:_POINTS]

@@ -49,5 +49,5 @@ def make_schedule(job: TrialJob, fold: int, *, epochs: int, batch_size: int) -> 
 
 
 def is_stopping_requested(training: TrainingSpec) -> bool:
-    """Return whether the study file itself asks for early stopping, which is on by default."""
+    """Return whether the study file itself requests early stopping, which is on by default."""
     return training.early_stopping is not None and "early_stopping" in training.model_fields_set

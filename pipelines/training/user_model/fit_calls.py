@@ -100,14 +100,14 @@ def _find_model(
     if trained.include(given):
         # Others that are trained before it, or beside it, serve it.
         followed = [each for each in followed if each.model is given]
-    scored = [score_training(each) for each in followed if each.monitor.epochs]
+    scores = [score_training(each) for each in followed if each.monitor.epochs]
     # Its own epoch's score, or the mean of several trainings, such as folds.
-    if len(scored) > 1 or (scored and _is_close(scored[0].value, score.value)):
-        found = combine_scores(scored, fit)
+    if len(scores) > 1 or (scores and _is_close(scores[0].value, score.value)):
+        found = combine_scores(scores, fit)
         return replace(found, metrics={**found.metrics, **score.metrics})
     # Else the score belongs to no epoch, but to the model as `fit` left it.
     last = given if trained.include(given) else followed[-1].model if followed else None
-    left = scored[0].last_metrics if scored else {}
+    left = scores[0].last_metrics if scores else {}
     return replace(score, model=last, metrics={**left, **score.metrics})
 
 

@@ -1,4 +1,4 @@
-"""What the check of a user model has seen: the hyperparameters that its code requests, and their conditions."""
+"""Observations of a user model's check: the hyperparameters that its code requests, and their conditions."""
 
 from __future__ import annotations
 

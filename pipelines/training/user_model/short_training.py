@@ -107,6 +107,7 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
         # The smallest may be the largest as well; what a custom `fit` requests is not known before it runs.
         if key in seen.checks and not trial.fit.has_custom_fit:
             return TriedPoint(seen.checks[key])
+        seen.note(*_note_stopping(job, trial))
         refuse_large_model(job, trial.model, trial.schedule.batch_size)
         listener, is_first = _Stopwatch(), not seen.checks
         try:
@@ -143,12 +144,16 @@ def _summarize(trial: UserModelTrial, model: keras.Model, first_s: float, listen
     )
 
 
+def _note_stopping(job: TrialJob, trial: UserModelTrial) -> list[str]:
+    if not trial.fit.has_custom_fit or not job.training.early_stopping or is_stopping_requested(job.training):
+        return []
+    file = trial.fit.user.file.name
+    return [f"early stopping is off, since {file} trains by its own fit; training.early_stopping turns it on"]
+
+
 def _list_notes(job: TrialJob, trial: UserModelTrial, done: UserFitResult | None) -> list[str]:
     """Return what holds for every trial of the study, as far as one shows it."""
-    notes, file = [], trial.fit.user.file.name
-    if trial.fit.has_custom_fit and job.training.early_stopping and not is_stopping_requested(job.training):
-        notes.append(f"early stopping is off, since {file} trains by its own fit; training.early_stopping turns it on")
-    notes += note_input_layers(trial.model, load_summary(Path(job.data)))
+    notes = list(note_input_layers(trial.model, load_summary(Path(job.data))))
     if done is None:
         return notes
     notes += done.remarks

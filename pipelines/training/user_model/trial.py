@@ -155,7 +155,7 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
 
 
 def _leave_to_code(schedule: Schedule, job: TrialJob) -> Schedule:
-    """Return the schedule of a custom `fit`: its code decides how long it trains, unless the study file asks."""
+    """Return the schedule of a custom `fit`: its code decides how long it trains, unless the study file requests it."""
     if job.refit_epochs is not None:
         # Epochs of the whole `fit`; the space's value, if any, is that of one call.
         return replace(schedule, epochs=job.refit_epochs)
