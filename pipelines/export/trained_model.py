@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from pipelines.objects.keras_settings import keep_keras_settings
 from pipelines.training.deployed_model import load_deployed_model
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import explain_missing_model, has_model
@@ -20,4 +21,6 @@ def load_trained_model(trial: PastTrial) -> keras.Model:
     """
     if not has_model(Path(trial.folder)):
         raise InputError(f"this trial has no model: {explain_missing_model(Path(trial.folder))}")
-    return load_deployed_model(trial)
+    # Code of a study from memory sets what its notebook had set; this process is another one's.
+    with keep_keras_settings():
+        return load_deployed_model(trial)

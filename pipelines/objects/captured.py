@@ -99,12 +99,21 @@ def list_parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield type(value).__name__, type(value)
 
 
+def list_imports(code: CodeType) -> set[str]:
+    """Return the names of the modules that a function imports when it is called; relative ones not."""
+    return {step.argval for step in _iterate_steps(code) if step.opname == "IMPORT_NAME" and step.argval}
+
+
 def _list_global_names(code: CodeType) -> set[str]:
-    names = {step.argval for step in dis.get_instructions(code) if step.opname in _GLOBAL_OPERATIONS}
+    return {step.argval for step in _iterate_steps(code) if step.opname in _GLOBAL_OPERATIONS}
+
+
+def _iterate_steps(code: CodeType) -> Iterator[dis.Instruction]:
+    """Yield the instructions of code and of the functions in it."""
+    yield from dis.get_instructions(code)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            names |= _list_global_names(constant)
-    return names
+            yield from _iterate_steps(constant)
 
 
 def _locate_module(module: ModuleType) -> str | None:

@@ -6,16 +6,19 @@ The Python file holds the digest of what the code does, so changed code shows in
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from pipelines.objects import kerastudy_pickle
 from pipelines.objects.captured import is_user_code, list_parts
 from pipelines.objects.digest import digest_object
 from pipelines.objects.keras_settings import read_keras_settings
-from pipelines.objects.pickles import name_python, pickle_code
+from pipelines.objects.kerastudy_pickle import name_python
+from pipelines.objects.pickles import PickledCode, pickle_code
 from search_spaces.errors import InputError
 
 _TEXT = '''"""Code that `kerastudy.run` received as an object. Written by kerastudy: the code itself is in {pickle}.
@@ -25,10 +28,17 @@ Digests of what it does and what it uses:
 {digests}
 """
 
-from pipelines.objects.pickles import load_pickle
+from pathlib import Path
+from runpy import run_path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:  # what the code imports
+{imports}
+
+load_pickle = run_path(str(Path(__file__).with_name("{loader}")))["load_pickle"]
 globals().update(load_pickle(__file__, python="{python}"))
 '''
+LOADER = "kerastudy_pickle.py"
 _DIGEST = re.compile(r"^    (.+): ([0-9a-f]{32})$", re.MULTILINE)
 _PYTHON = re.compile(r'load_pickle\(__file__, python="([0-9.]+)"\)')
 
@@ -47,7 +57,7 @@ class CodeFiles:
     stem: str
     name: str
     text: str
-    pickle: bytes
+    pickle: PickledCode
 
     @property
     def reference(self) -> str:
@@ -55,12 +65,13 @@ class CodeFiles:
         return f"{self.stem}.py:{self.name}"
 
     def write_text(self, folder: Path) -> None:
-        """Write the Python file."""
+        """Write the Python file, and the loader that it runs."""
+        shutil.copyfile(kerastudy_pickle.__file__, folder / LOADER)
         (folder / f"{self.stem}.py").write_text(self.text, encoding="utf-8")
 
     def write_pickle(self, folder: Path) -> None:
         """Write the pickle."""
-        (folder / f"{self.stem}.pkl").write_bytes(self.pickle)
+        (folder / f"{self.stem}.pkl").write_bytes(self.pickle.content)
 
 
 def make_code_files(stem: str, value: Any) -> CodeFiles:
@@ -70,16 +81,28 @@ def make_code_files(stem: str, value: Any) -> CodeFiles:
         InputError: if it uses what cannot be sent to a worker process.
     """
     name = _choose_name(value, stem)
-    content = pickle_code(name, value)
+    pickle = pickle_code(name, value)
     try:
         digests = {name: digest_object(value), **_digest_parts(value)}
     # Whatever the `__reduce__` of a captured object raises.
     except Exception as error:
         message = f"{name} uses what cannot be compared with a later run: {type(error).__name__}: {error}"
         raise InputError(f'{message}; write the code to a file and pass "file.py:{name}"') from error
-    lines = "\n".join(f"    {each}: {digest}" for each, digest in digests.items())
-    text = _TEXT.format(pickle=f"{stem}.pkl", digests=lines, python=name_python())
-    return CodeFiles(stem, name, text, content)
+    text = _TEXT.format(
+        pickle=f"{stem}.pkl",
+        digests="\n".join(f"    {each}: {digest}" for each, digest in digests.items()),
+        imports="\n".join(f"    import {module}" for module in sorted({"cloudpickle", *pickle.modules})),
+        loader=LOADER,
+        python=name_python(),
+    )
+    return CodeFiles(stem, name, text, pickle)
+
+
+def list_companions(file: Path) -> list[Path]:
+    """Return the files that a Python file of `CodeFiles` needs beside it; none for any other file."""
+    pickle = file.with_suffix(".pkl")
+    is_ours = pickle.is_file() and _PYTHON.search(file.read_text(encoding="utf-8"))
+    return [pickle, file.with_name(LOADER)] if is_ours else []
 
 
 def read_python(folder: Path, stem: str) -> str | None:

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-_DEFAULTS = {"dtype_policy": "float32", "floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+from pipelines.objects.kerastudy_pickle import set_keras_settings
+
+_DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "dtype_policy": "float32"}
 
 
-def read_keras_settings() -> dict[str, str | float]:
+def read_keras_settings() -> dict[str, Any]:
     """Return the settings of this process that differ from Keras's defaults; none where Keras is not loaded."""
     # Importing it takes seconds, and a process without it has made no settings.
+    return {name: value for name, value in _read_all().items() if value != _DEFAULTS[name]}
+
+
+@contextmanager
+def keep_keras_settings() -> Iterator[None]:
+    """Leave the settings as they are, whatever the code in this block sets."""
+    before = _read_all()
+    try:
+        yield
+    finally:
+        set_keras_settings(before)
+
+
+def _read_all() -> dict[str, Any]:
     if "keras" not in sys.modules:
         return {}
     from keras import config
 
-    found = {
+    return {
         "floatx": config.floatx(),
         "epsilon": config.epsilon(),
         "image_data_format": config.image_data_format(),
         "dtype_policy": config.dtype_policy().name,
     }
-    return {name: value for name, value in found.items() if value != _DEFAULTS[name]}
-
-
-def set_keras_settings(settings: Mapping[str, str | float]) -> None:
-    """Make settings that `read_keras_settings` returned in another process."""
-    if settings:
-        from keras import config
-
-        for name, value in settings.items():
-            getattr(config, f"set_{name}")(value)

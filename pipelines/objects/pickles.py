@@ -1,32 +1,39 @@
-"""Pickles of user code, written into a study's folder and read from there by the workers.
-
-A pickle runs code while it is read. So one is only read by the Python file that was written beside it: a study file
-names that Python file, as it names any other code.
-"""
+"""Pickles of user code, for the folder of a study; `kerastudy_pickle` loads them."""
 
 from __future__ import annotations
 
 import io
 import linecache
-import multiprocessing
-import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
 
-from pipelines.objects.captured import is_user_code, list_parts, list_user_folders, list_user_modules
-from pipelines.objects.keras_settings import read_keras_settings, set_keras_settings
+from pipelines.objects.captured import is_user_code, list_imports, list_parts, list_user_folders, list_user_modules
+from pipelines.objects.keras_settings import read_keras_settings
 from search_spaces.errors import InputError
 
 _DEEPEST = 12  # chosen: levels of an object that are searched for what cannot be pickled
 
 
-def pickle_code(name: str, value: Any) -> bytes:
+@dataclass(frozen=True)
+class PickledCode:
+    """A pickle of code.
+
+    Attributes:
+        content: the pickle, for `load_pickle`.
+        modules: modules that the code imports: installed ones, and the user's that a function imports when it runs.
+    """
+
+    content: bytes
+    modules: tuple[str, ...]
+
+
+def pickle_code(name: str, value: Any) -> PickledCode:
     """Return the pickle of a function, class or instance, with all user code that it uses.
 
     Args:
@@ -49,64 +56,27 @@ def pickle_code(name: str, value: Any) -> bytes:
             # TensorFlow compiles functions from their source, and the script may be edited later.
             "sources": _read_sources(pickler.found),
         }
-        return _dump(content, name)[1]
-
-
-def load_pickle(code: str, python: str) -> dict[str, Any]:
-    """Return the objects of the pickle beside a Python file, by name, and register their classes with Keras.
-
-    Args:
-        code: path of the Python file that was written with the pickle.
-        python: the version of Python that wrote it, such as `3.11`.
-
-    Raises:
-        InputError: if this is another version of Python, or the pickle cannot be read.
-    """
-    file = Path(code).with_suffix(".pkl")
-    if python != name_python():
-        message = f"its code was sent from Python {python}, and this is Python {name_python()}; use Python {python}"
-        raise InputError(message)
-    with file.open("rb") as opened:
-        content = cloudpickle.load(opened)
-    for name, lines in content["sources"].items():
-        # Without a time: lines that are never compared with a file.
-        linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
-    # Behind all others, as the folder of a study file's code.
-    sys.path += [folder for folder in content["folders"] if folder not in sys.path]
-    if content["registered"]:
-        import keras
-
-        for name, value in content["registered"]:
-            if ">" in name:
-                keras.saving.register_keras_serializable(*name.split(">", 1))(value)
-            else:
-                keras.saving.get_custom_objects()[name] = value
-    # In the user's own process, where a model is loaded, they are the user's.
-    if multiprocessing.parent_process() is not None:
-        set_keras_settings(content["settings"])
-    names: dict[str, Any] = content["names"]
-    return names
-
-
-def name_python() -> str:
-    """Return the version of Python as far as bytecode depends on it."""
-    return ".".join(platform.python_version_tuple()[:2])
+        return PickledCode(_dump(content, name)[1], _list_modules(pickler))
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Pickler that lists the functions and classes that it pickles by value."""
+    """Pickler that lists what it pickles: by value functions and classes, by name what comes from modules."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self.found: list[Any] = []
+        self.modules: set[str] = set()
 
     def reducer_override(self, value: Any) -> Any:
         """Return how to pickle a value."""
         # cloudpickle would send what is left to read of an open text file.
         if isinstance(value, io.TextIOWrapper) and value not in (sys.stdout, sys.stderr):
             raise TypeError("cannot pickle an open file")
-        if isinstance(value, type | FunctionType) and is_user_code(value) and value not in self.found:
-            self.found.append(value)
+        if isinstance(value, type | FunctionType | ModuleType):
+            if not is_user_code(value):
+                self.modules.add(value.__name__ if isinstance(value, ModuleType) else str(value.__module__))
+            elif not isinstance(value, ModuleType) and value not in self.found:
+                self.found.append(value)
         return super().reducer_override(value)
 
 
@@ -165,6 +135,13 @@ def _list_registered(found: list[Any]) -> list[tuple[str, Any]]:
 
     registered = keras.saving.get_custom_objects().items()
     return [(name, each) for each in found for name, value in registered if value is each]
+
+
+def _list_modules(pickler: _Pickler) -> tuple[str, ...]:
+    """Return the top-level names of the modules that pickled code imports, without Python's own."""
+    functions = [each for each in pickler.found if isinstance(each, FunctionType)]
+    names = {*pickler.modules, *(name for each in functions for name in list_imports(each.__code__))}
+    return tuple(sorted({name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"__main__"}))
 
 
 def _read_sources(found: list[Any]) -> dict[str, list[str]]:

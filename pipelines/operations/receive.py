@@ -19,7 +19,7 @@ from pipelines.data.datasets import is_dataset
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.objects.code_files import CodeFiles, list_changes, make_code_files, read_python
 from pipelines.objects.data_files import REFERENCE, ReceivedData, read_data, read_digest
-from pipelines.objects.pickles import name_python
+from pipelines.objects.kerastudy_pickle import name_python
 from pipelines.operations.check import clean_up_on_failure
 from pipelines.spec.code_references import is_reference, split_reference
 from pipelines.study.load import Written, check_document, read_written

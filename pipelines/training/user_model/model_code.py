@@ -17,6 +17,7 @@ from typing import Any
 
 from pipelines.data.prepared import DataSummary
 from pipelines.data.raw_inputs import arrange_names
+from pipelines.objects.code_files import list_companions
 from pipelines.spec.code_references import find_stopped_import, split_reference
 from pipelines.spec.import_conflicts import OURS
 from pipelines.spec.imported_code import ImportedCode, list_imported_code
@@ -65,6 +66,8 @@ def write_model_code(folder: Path, reference: str, base: Path, values: Mapping[s
     for path, source in code.files.items():
         (target / CODE / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target / CODE / path)
+        for each in list_companions(source):
+            shutil.copyfile(each, (target / CODE / path).with_name(each.name))
     shutil.copyfile(load_model.__file__, target / LOADER)
     described = {
         "file": file.name,

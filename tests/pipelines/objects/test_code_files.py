@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
-from pipelines.objects.code_files import list_changes, make_code_files, read_python
-from pipelines.objects.pickles import name_python
+from pipelines.objects.code_files import list_changes, list_companions, make_code_files, read_python
+from pipelines.objects.kerastudy_pickle import name_python
 from pipelines.spec.code_references import load_object
+from pipelines.spec.imported_code import list_imported_code
 from search_spaces.errors import InputError
 
 
@@ -46,6 +51,25 @@ def test_the_files_are_code_like_any_other(tmp_path):
     assert make_code_files("model", Hypermodel).text != files.text
     assert read_python(tmp_path, "model") == name_python()
     assert read_python(tmp_path, "data") is None
+
+
+def test_the_files_need_no_kerastudy(tmp_path):
+    """The code of a model goes where the model goes: its packages are named, its loader and its pickle come with it."""
+    names: dict = {"__name__": "__main__", "np": np}
+    exec("def build(hp):\n    import keras_tuner, json\n    return float(np.sqrt(hp))", names)
+    files = make_code_files("model", names["build"])
+    files.write_text(tmp_path)
+    files.write_pickle(tmp_path)
+    found = list_imported_code(tmp_path / "model.py")
+    assert set(found.files) == {"model.py"}
+    assert found.packages == {"cloudpickle", "keras_tuner", "numpy"}
+    assert list_companions(tmp_path / "model.py") == [tmp_path / "model.pkl", tmp_path / "kerastudy_pickle.py"]
+    assert list_companions(tmp_path / "kerastudy_pickle.py") == []
+    program = "import sys; sys.modules['pipelines'] = None; import model; print(model.build(9))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if "site-packages" in each)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "3.0\n", done.stderr
 
 
 def test_a_change_is_named():

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 import keras
 import pytest
 
 from pipelines.objects.code_files import list_changes, make_code_files
-from pipelines.objects.keras_settings import read_keras_settings, set_keras_settings
-from pipelines.objects.pickles import load_pickle, name_python
+from pipelines.objects.keras_settings import keep_keras_settings, read_keras_settings
+from pipelines.objects.kerastudy_pickle import load_pickle, name_python, set_keras_settings
 
 
 def build(hp):
@@ -30,18 +28,16 @@ def test_defaults_are_no_settings():
     assert read_keras_settings() == {}
 
 
-def test_settings_reach_workers_and_no_other_process(mixed, tmp_path, monkeypatch):
-    """The model is built as in the notebook; loading a result's model elsewhere leaves that process alone."""
+def test_settings_travel_with_the_code(mixed, tmp_path):
+    """A worker builds the model as the notebook does; a process that only loads a result's model keeps its own."""
     files = make_code_files("model", build)
     files.write_text(tmp_path)
     files.write_pickle(tmp_path)
-    assert read_keras_settings() == {"dtype_policy": "mixed_float16"}
     keras.config.set_dtype_policy("float32")
-    load_pickle(str(tmp_path / "model.py"), name_python())
+    with keep_keras_settings():
+        load_pickle(str(tmp_path / "model.py"), name_python())
+        assert read_keras_settings() == {"dtype_policy": "mixed_float16"}
     assert read_keras_settings() == {}
-    monkeypatch.setattr(multiprocessing, "parent_process", multiprocessing.current_process)
-    load_pickle(str(tmp_path / "model.py"), name_python())
-    assert read_keras_settings() == {"dtype_policy": "mixed_float16"}
 
 
 def test_a_changed_setting_is_changed_code(mixed):

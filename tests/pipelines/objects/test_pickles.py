@@ -17,14 +17,15 @@ import keras
 import pytest
 
 from pipelines.objects import pickles
-from pipelines.objects.pickles import load_pickle, name_python, pickle_code
+from pipelines.objects.kerastudy_pickle import load_pickle, name_python
+from pipelines.objects.pickles import pickle_code
 from search_spaces.errors import InputError
 
 
 def write(folder: Path, value, name="it") -> Path:
     """Write a pickle as `code_files` does; return the Python file beside it."""
     file = folder / "model.py"
-    file.with_suffix(".pkl").write_bytes(pickle_code(name, value))
+    file.with_suffix(".pkl").write_bytes(pickle_code(name, value).content)
     return file
 
 
@@ -48,7 +49,9 @@ def test_user_code_travels_whole(tmp_path, module, monkeypatch):
     names = {"__name__": "__main__", "module": module, "scale": module.scale, "json": json}
     exec("def build(x): return json.dumps([module.scale(x), scale(x)])", names)
     file = write(tmp_path / "..", functools.partial(names["build"], 2))
-    program = "import sys; from pipelines.objects.pickles import load_pickle as l; print(l(*sys.argv[1:])['it']())"
+    program = (
+        "import sys; from pipelines.objects.kerastudy_pickle import load_pickle as l; print(l(*sys.argv[1:])['it']())"
+    )
     ours = os.pathsep.join(each for each in sys.path if each != str(tmp_path))
     (tmp_path / "kerastudy_test_layers.py").write_text("raise SystemExit('imported')\n")
     command = [sys.executable, "-c", program, str(file), name_python()]
@@ -92,7 +95,7 @@ def test_sources_travel_too(tmp_path):
 def test_another_python_is_refused(tmp_path):
     """Bytecode differs between minor versions: the message names the one to use."""
     file = write(tmp_path, len)
-    with pytest.raises(InputError, match=r"sent from Python 3\.2, .* use Python 3\.2"):
+    with pytest.raises(ImportError, match=r"sent from Python 3\.2, .* use Python 3\.2"):
         load_pickle(str(file), "3.2")
 
 
