@@ -179,7 +179,9 @@ class SelectionSpec(Section):
 class TrackingSpec(Section):
     """Tracking in MLflow."""
 
-    experiment: str | None = Field(None, min_length=1, description="MLflow experiment; the study's name if left out.")
+    experiment: str | None = Field(
+        None, min_length=1, max_length=500, description="MLflow experiment; the study's name if left out."
+    )
     keep_models: int = Field(3, ge=1, description="Number of the best trials whose models are kept.")
 
 

@@ -10,6 +10,7 @@ of the version holds the time of that end, so that an end that is delivered agai
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -83,7 +84,7 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
         model = client.create_logged_model(
             run.experiment_id,
             # MLflow refuses these characters in a logged model's name, but not in a run's.
-            name=run.name.replace(".", "-"),
+            name=re.sub(r"[/:.%\"']", "-", run.name),
             source_run_id=run.run_id,
             tags={KEY_TAG: run.key},
             params=recorded.data.params,

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from tracking.mlflow.formatting import format_run_name, shorten_tags
 from tracking.mlflow.model_registry import KEY_TAG, TrialRun
+from tracking.mlflow.names import encode_name
 from tracking.outbox.records import StudyOpened
 from tracking.testing.failpoints import hit
 
@@ -87,7 +88,9 @@ class Runs:
 
     def make_key(self, study: str, number: int | None = None, retraining: str = "") -> str:
         """Return the key of a study's run, a trial's, or a retraining's: the value of the tag `kerastudy.key`."""
-        parts = [self._namespace, study, *([] if number is None else [str(number)]), retraining]
+        # A quotation mark would end the text of a search, and a slash begin the next part.
+        name = encode_name(study).replace("/", encode_name("/"))
+        parts = [self._namespace, name, *([] if number is None else [str(number)]), retraining]
         return "/".join(part for part in parts if part)
 
     def find_or_create_study(self, opened: StudyOpened) -> StudyRun:
@@ -135,7 +138,7 @@ class Runs:
     def load_trials(self, study: StudyRun) -> dict[str, KnownRun]:
         """Return the runs of a study's trials and retrainings by their keys; loaded once, then kept up to date."""
         if study.name not in self._trials:
-            filter_string = f"tags.`kerastudy.study` = '{study.name}' and tags.`kerastudy.kind` != 'study'"
+            filter_string = f"tags.`{KEY_TAG}` LIKE '{self.make_key(study.name)}/%'"
             found: dict[str, list[Run]] = {}
             token = None
             while token is None or token:
@@ -221,7 +224,8 @@ def _parse_run(run: Run) -> KnownRun:
 
 
 def _make_slug(name: str) -> str:
-    return re.sub(r"[^\w.-]", "_", name)
+    # The name of a folder, which two experiments may share: runs have folders of their own in it.
+    return re.sub(r"[^\w.-]|^\.", "_", name)[:100]
 
 
 def _get_user() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from mlflow.entities import Metric
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
@@ -29,6 +31,19 @@ def test_any_names_of_hyperparameters(projection, client, name, a_study):
     assert shown[encode_name("../x")] == "0"
     cut = [value for tag, value in children[0].data.tags.items() if tag.startswith("kerastudy.name")]
     assert sorted(cut) == ["x" * 300, "x" * 300 + "y"]
+
+
+def test_a_study_of_any_name(projection, client, home, a_study, keras_file):
+    """A study that a tuner names may have quotation marks, and one beside it a name that begins like it."""
+    name = 'it\'s "odd": 50%/_'
+    records = a_study(name, models={1: keras_file})
+    deliver(projection, records)
+    deliver(connect(home), [records[0], replace(records[0], study=f"{name}/2"), TrialStarted(f"{name}/2", 0, {}, NOON)])
+    deliver(connect(home), records)
+    runs = client.search_runs([client.get_experiment_by_name(f"{name}-experiment").experiment_id])
+    assert sorted(run.info.run_name for run in runs) == sorted(
+        [name, f"{name}/2", f"{name}/2-t000", *(f"{name}-t00{number}" for number in range(4))]
+    )
 
 
 def test_a_refused_parameter(projection, client, name, a_study):
