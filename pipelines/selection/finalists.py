@@ -100,7 +100,7 @@ def _make_finalist(number: int, scores: tuple[float, ...]) -> Finalist:
     mean = statistics.fmean(scores)
     if len(scores) == 1:
         return Finalist(number, mean, None, scores)
-    from scipy.stats import t  # loads for a third of a second
+    from scipy.special import stdtrit  # the t distribution of `scipy.stats`, which takes a second to load
 
-    half = float(t.ppf((1 + _CONFIDENCE) / 2, len(scores) - 1)) * statistics.stdev(scores) / math.sqrt(len(scores))
+    half = float(stdtrit(len(scores) - 1, (1 + _CONFIDENCE) / 2)) * statistics.stdev(scores) / math.sqrt(len(scores))
     return Finalist(number, mean, (mean - half, mean + half), scores)
