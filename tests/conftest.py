@@ -7,6 +7,7 @@ from pathlib import Path
 
 import postgresql as cluster
 import pytest
+from mlflow_tables import make_tables_once
 
 _LONGEST = (
     "test_service.py",
@@ -31,6 +32,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that take longest; each file stays together and in order."""
     rank = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: rank.get(Path(item.path).name, len(rank)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mlflow_tables(tmp_path_factory):
+    """MLflow's tables are made once in a process."""
+    with make_tables_once(tmp_path_factory.mktemp("tables")):
+        yield
 
 
 @pytest.fixture(scope="session")

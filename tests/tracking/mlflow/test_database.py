@@ -8,7 +8,10 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from tracking.mlflow import client
+import mlflow_tables
+import pytest
+
+from tracking.mlflow import client, database
 from tracking.mlflow.database import create_database
 
 MAKE = """
@@ -18,6 +21,12 @@ link = os.link
 os.link = lambda *files: (print("now", flush=True), time.sleep(60), link(*files))
 create_database(pathlib.Path(sys.argv[1]))
 """
+
+
+@pytest.fixture(autouse=True)
+def _own_tables(monkeypatch):
+    """Each database here has tables of its own making."""
+    monkeypatch.setattr(database, "_write_tables", mlflow_tables.write_tables)
 
 
 def test_a_kill_during_the_creation_leaves_none(tmp_path):
