@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported
+from tracking.reports.plots import load_libraries
 from tracking.testing import failpoints
 
 if TYPE_CHECKING:
@@ -133,8 +134,15 @@ def parse_name(text: str) -> str:
 
 def _load(*, scripted: bool) -> None:
     """Import the modules of a life, and start nothing: no thread may run when the process forks."""
-    for module in ("optuna.storages", "tracking.mlflow.projection", "pipelines.operations.run"):
+    for module in (
+        "optuna.storages",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "tracking.mlflow.projection",
+        "pipelines.operations.run",
+    ):
         importlib.import_module(module)
+    load_libraries(lean=scripted)
     for module in () if scripted else ("data.prepare", "training.model_check", "training.trial", "selection.evaluate"):
         importlib.import_module(f"pipelines.{module}")
 
