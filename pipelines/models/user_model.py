@@ -89,7 +89,8 @@ class LoadedUserModel:
             raise ModelRefusedError(str(error) or "the model refuses these values") from error
         except keras_tuner.errors.FatalError as error:
             raise ModelFatalError(describe_error(error, self.file)) from error
-        except Exception as error:
+        # `sys.exit` in user code ends its trial.
+        except (Exception, SystemExit) as error:
             # By name: its class is in TensorFlow, whose import takes seconds.
             if type(error).__name__ == "ResourceExhaustedError":
                 raise

@@ -14,14 +14,16 @@ _TYPED = frozenset({"<stdin>", "<string>"})
 
 
 def describe_error(error: BaseException, path: Path) -> str:
-    """Return `ValueError: message (loader.py, line 12)` for an error raised by the code in `path`, or beside it."""
+    """Return `ValueError: message (loader.py, line 12)` for an error raised by the code in `path`, or beside it.
+
+    Without a line where only libraries raised, as where Keras trains what the code has built.
+    """
     if isinstance(error, SyntaxError):
         file = Path(error.filename).name if error.filename else path.name
         return f"{type(error).__name__}: {error.msg} ({file}, line {error.lineno})"
     message = shorten_message(str(error))
     what = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    place = _find_place(error, path)
-    return f"{what} ({place})" if place else what
+    return f"{what} ({_find_place(error, path) or path.name})"
 
 
 def _find_place(error: BaseException, path: Path) -> str:

@@ -23,6 +23,7 @@ from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.models.user_model import ModelFatalError
+from pipelines.spec.code_errors import describe_error
 from pipelines.training.artifacts import write_artifacts
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
@@ -158,7 +159,8 @@ def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, chan
         # User code may work in `Model.fit` and still fail inside one graph: then `Model.fit` trains it.
         if not in_graph or type(error).__name__ == "ResourceExhaustedError":
             raise
-        print(f"trial {job.number} is trained by Model.fit, since in one graph it fails: {error!r}"[:500], flush=True)
+        reason = describe_error(error, trial.fit.user.file)
+        print(f"trial {job.number} is trained by Model.fit, since in one graph it fails: {reason}", flush=True)
         _reset_keras(job, fold)
         return _train_user_model_fold(job, user_model, fold, channel, by_fit=True)
     for remark in done.remarks:

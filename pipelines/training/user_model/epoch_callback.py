@@ -51,6 +51,10 @@ class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras ha
             self.epochs += monitor.history
             self.trainings.append(ModelTraining(model, monitor))
 
+    def __deepcopy__(self, memo: Any) -> EpochCallback:
+        """Return the callback itself: code that copies callbacks for each of its models is followed too."""
+        return self
+
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Find the training that starts or goes on."""
         self._end_if_pruned()

@@ -43,7 +43,7 @@ def test_a_long_message_keeps_its_last_line(tmp_path):
     """Its beginning stays as far as there is room."""
     described = describe_error(ValueError("first\n" + "stack " * 200 + "\nthe reason"), tmp_path / "model.py")
     assert described.startswith("ValueError: first stack")
-    assert described.endswith(" ... the reason")
+    assert described.endswith(" ... the reason (model.py)")
     assert len(described) < 530
 
 
@@ -52,7 +52,9 @@ def test_colours_and_arguments_are_left_out(tmp_path):
     error = ValueError(
         "calling Dense.call().\n\n\x1b[1mexpected 7, got 5\x1b[0m\n\nArguments received by Dense:\n  x=1"
     )
-    assert describe_error(error, tmp_path / "model.py") == "ValueError: calling Dense.call(). expected 7, got 5"
+    assert (
+        describe_error(error, tmp_path / "model.py") == "ValueError: calling Dense.call(). expected 7, got 5 (model.py)"
+    )
 
 
 def test_the_place_is_in_the_users_folder(tmp_path):
@@ -61,7 +63,7 @@ def test_the_place_is_in_the_users_folder(tmp_path):
     beside = raise_in(tmp_path, "x = 1\n1 / 0", "parts.py")
     assert describe_error(beside, tmp_path / "model.py").endswith("(parts.py, line 2)")
     installed = raise_in(tmp_path, "1 / 0", "site-packages/keras.py")
-    assert describe_error(installed, tmp_path / "model.py") == "ZeroDivisionError: division by zero"
+    assert describe_error(installed, tmp_path / "model.py") == "ZeroDivisionError: division by zero (model.py)"
 
 
 def test_a_syntax_error_names_its_own_file(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from user_model_jobs import CLASS, Supervised, train, write_fit
 
+from pipelines.models.user_model import ModelCodeError
 from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
 from pipelines.training.trial import train_trial
 
@@ -46,3 +47,11 @@ def test_a_pruned_trial_begins_no_further_phase(job):
     text = write_fit("one(model, epochs=3)", "one(model)", "raise ValueError")
     outcome = train_trial(job("Model", text, rungs=frozenset({0})), Supervised(prunes=True))
     assert (outcome.result.state, len(outcome.result.epochs)) == ("pruned", 1)
+
+
+def test_copies_of_the_callbacks_are_followed(job):
+    """Some copy the callbacks for each model, as KerasTuner's tuners do; a `sys.exit` ends its trial with its line."""
+    text = write_fit("import copy, sys", "data['callbacks'] = copy.deepcopy(callbacks)", "one(model, epochs=1)", "END")
+    assert len(train(job, text.replace("END", "return 0.5"))[2]) == 1
+    with pytest.raises(ModelCodeError, match=r"^SystemExit: 3 \(model.py, line 17\)$"):
+        train(job, text.replace("END", "sys.exit(3)"))
