@@ -38,6 +38,15 @@ class RebuiltModel:
         rows = load_examples_part(self.data, part, self.fold)
         return replace(rows, y=encode_targets(self.model, load_summary(self.data).task, rows.y))
 
+    def create_weights(self, count: int) -> None:
+        """Call the model once; train it once if it then has less than `count` weights."""
+        few = self.load_rows("train").take(slice(1))
+        x, y = make_tensors(few.x), make_tensors(few.y)
+        self.model(x)
+        # A part that only training calls, such as a generator, has no weights before.
+        if len(self.model.weights) < count and self.model.compiled:
+            self.model.train_on_batch(x, y)
+
 
 def rebuild_user_model(trial: PastTrial) -> RebuiltModel | None:
     """Return the trained model of a trial as its code builds it; None where it left no weights.
@@ -55,8 +64,8 @@ def rebuild_user_model(trial: PastTrial) -> RebuiltModel | None:
     user = load_user_model(*locate_code(folder))
     # Every requested value, drawn ones included: no supervisor draws values here.
     model = user.build(TrialHyperParameters(config["requested"]))
+    rebuilt = RebuiltModel(model, user, data, config["fold"])
     with user.locate_errors():
-        # Creates its weights.
-        model(make_tensors(load_examples_part(data, "train", config["fold"]).take(slice(1)).x))
-        model.set_weights(load_weights(folder / USER_MODEL_WEIGHTS_FILE))
-    return RebuiltModel(model, user, data, config["fold"])
+        rebuilt.create_weights(len(kept := load_weights(folder / USER_MODEL_WEIGHTS_FILE)))
+        model.set_weights(kept)
+    return rebuilt
