@@ -213,7 +213,7 @@ def test_the_notebook_page_runs_as_shown(tmp_path: Path) -> None:
     """Every cell of the page runs after those above it."""
     printed = _run_cells(_text(ROOT / "docs/notebook.md"), tmp_path)
     assert re.findall(r"^(\S+) finished:", printed, re.MULTILINE) == [
-        *("digits", "digits-shifted", "digits-cautious", "flowers")
+        *("digits", "digits-shifted", "digits-cautious", "digits-loop", "flowers")
     ]
 
 
