@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
+from pipelines.data.raw_inputs import Pack, arrange_names, make_pack
 from pipelines.engines.base import Channel
 from pipelines.export.base import Outputs
 from pipelines.export.held_out import MOST_ROWS, find_held_out_part, load_held_out
 from pipelines.export.scoring import Deciding, make_scorer
 from pipelines.training.messages import PastTrial
-from pipelines.training.user_model.classes import register_user_classes
 from search_spaces.values import Direction
 
 if TYPE_CHECKING:
@@ -82,20 +82,17 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     Raises:
         KerastudyError: if the code of a user model is not there, or raises.
     """
-    import keras
-
     from pipelines.models.raw_predict import predict_outputs
-    from pipelines.training.deployed_model import load_deployed_model
+    from pipelines.training.deployed_model import load_deployed_model, load_registered_model
 
-    folder = Path(job.trial.folder)
     rows, part = load_held_out(job.trial), find_held_out_part(job.trial)
-    with register_user_classes(folder):
-        # Safe mode for the trial's model too: its registered file comes from MLflow, as the rival's does.
-        is_registered = job.model is not None
-        model = keras.saving.load_model(job.model, compile=False) if is_registered else load_deployed_model(job.trial)
-        predictions = predict_outputs(model, rows)
-        channel.beat()
-        rivals, incompatibility = _predict_rival(job, rows, predictions)
+    pack = make_pack(arrange_names(load_summary(Path(job.trial.data))))
+    # The trial's registered file comes from MLflow, as the rival's does.
+    is_registered = job.model is not None
+    model = load_registered_model(Path(job.model or ""), job.trial) if is_registered else load_deployed_model(job.trial)
+    predictions = predict_outputs(model, rows, pack)
+    channel.beat()
+    rivals, incompatibility = _predict_rival(job, rows, pack, predictions)
     channel.beat()
     scorer = make_scorer(job.trial, part, MOST_ROWS)
     scores, rival_scores = scorer.score(predictions), scorer.score(rivals) if rivals else {}
@@ -109,33 +106,39 @@ def compare_models(job: ComparisonJob, channel: Channel) -> ModelComparison:
     return ModelComparison(part, rows_compared, deciding.metric, direction, scores, rival_scores, incompatibility)
 
 
-def _predict_rival(job: ComparisonJob, rows: Mapping[str, Array], expected: Outputs) -> tuple[Outputs, str]:
+def _predict_rival(job: ComparisonJob, rows: Mapping[str, Array], pack: Pack, expected: Outputs) -> tuple[Outputs, str]:
     """Return the rival's predictions, or the reason why there are none."""
-    import keras
-
     from pipelines.models.raw_predict import predict_outputs
+    from pipelines.training.deployed_model import load_registered_model
 
     if job.rival is None:
         return (), ""
     try:
-        # `compile=False`: the rival's loss or optimizer may be code that is not here, and scores need neither.
-        rival = keras.saving.load_model(job.rival, compile=False, safe_mode=True)
+        rival = load_registered_model(Path(job.rival), job.trial)
         summary = load_summary(Path(job.trial.data))
         if incompatibility := _find_incompatibility(rival, job.rival_task, summary):
             return (), incompatibility
-        rivals = predict_outputs(rival, {taken.name: rows[taken.name] for taken in rival.inputs})
+        # A model of a table may take fewer columns.
+        given = rows if summary.given is not None else {taken.name: rows[taken.name] for taken in rival.inputs}
+        rivals = predict_outputs(rival, given, pack)
     except Exception as error:  # a foreign file may raise any exception
         # A foreign file must not fail the comparison: the trial's model has scores all the same.
         message = str(error).strip().splitlines() or [""]
         return (), f"it cannot be loaded here, or does not predict: {type(error).__name__}: {message[0][:300]}"
-    gives, should_give = ([str(list(each.shape[1:])) for each in many] for many in (rivals, expected))
-    if gives != should_give:
-        return (), f"it gives {' and '.join(gives)} numbers for a row, {' and '.join(should_give)} are expected"
-    return rivals, ""
+    difference = _find_other_outputs(rivals, expected)
+    return () if difference else rivals, difference
+
+
+def _find_other_outputs(rivals: Outputs, expected: Outputs) -> str:
+    """Return in what the outputs of two models differ; empty where they have the same shapes."""
+    gives, should_give = (" and ".join(str(list(each.shape[1:])) for each in many) for many in (rivals, expected))
+    return "" if gives == should_give else f"it gives {gives} numbers for a row, {should_give} are expected"
 
 
 def _find_incompatibility(rival: keras.Model, rival_task: Mapping[str, Any] | None, summary: DataSummary) -> str:
     """Return why a model cannot predict for this study's rows; empty where it can."""
+    if summary.given is not None:
+        return _find_other_task(rival_task, summary)
     known = {column.name: (column.dtype, tuple(column.shape)) for column in summary.raw}
     taken = {each.name: (str(each.dtype), tuple(each.shape[1:])) for each in rival.inputs}
     lacking = sorted(name for name in taken if name not in known)
@@ -144,6 +147,11 @@ def _find_incompatibility(rival: keras.Model, rival_task: Mapping[str, Any] | No
     others = sorted(name for name, kind in taken.items() if kind != known[name])
     if others:
         return f"it takes {_quote_names(others)} in another form than this study's data has"
+    return _find_other_task(rival_task, summary)
+
+
+def _find_other_task(rival_task: Mapping[str, Any] | None, summary: DataSummary) -> str:
+    """Return in what a model's task differs from the study's."""
     task = summary.task
     # Other classes in the same number would go unnoticed: the model predicts, and every prediction is wrong.
     ours = {"kind": task.kind, "classes": list(task.classes), "targets": list(task.targets)}

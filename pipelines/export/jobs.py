@@ -46,6 +46,19 @@ class EnsembleJob:
     folder: str
 
 
+@dataclass(frozen=True)
+class RegistrationJob:
+    """A user model to load as MLflow does.
+
+    Attributes:
+        trial: a trial of a user model.
+        saved: the folder of its MLflow model.
+    """
+
+    trial: PastTrial
+    saved: str
+
+
 # By name: the process that submits a job must not import Keras to name its function.
 WRITE_FORMATS: JobFunction[ExportJob, WrittenModel] = JobFunction("pipelines.export.write_formats:write_formats")
 VERIFY_EXPORT: JobFunction[VerificationJob, Parity] = JobFunction("pipelines.export.verify:verify_export")
@@ -55,6 +68,7 @@ COMPARE_MODELS: JobFunction[ComparisonJob, ModelComparison] = JobFunction(
 BUILD_ENSEMBLE: JobFunction[EnsembleJob, tuple[float, float, str]] = JobFunction(
     "pipelines.export.ensemble:evaluate_ensemble"
 )
+PROVE_REGISTRATION: JobFunction[RegistrationJob, str] = JobFunction("pipelines.export.registration:prove_registration")
 CHECK_FORMATS: JobFunction[Sequence[GoalSpec], None] = JobFunction("pipelines.export.registry:check_goals")
 TRAIN_AND_MEASURE: JobFunction[tuple[TrialJob, tuple[Goal, ...]], TrialOutcome] = JobFunction(
     "pipelines.export.deployment_metrics:train_and_measure"

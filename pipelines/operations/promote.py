@@ -11,7 +11,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from pipelines.recording import records
 from pipelines.selection.model_locations import find_winning_model, is_refitted
 from pipelines.spec.section import parse_alias
 from pipelines.study.study import Study
+from pipelines.supervisor.registration import check_registration
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import explain_missing_model, has_model
 from pipelines.workspace.home import Home
@@ -122,7 +123,8 @@ def promote_trial(
         engine: runs the job that loads the models; a new engine if None.
 
     Raises:
-        InputError: if study or trial are unknown, the trial has no model, or MLflow accepts no such alias.
+        InputError: if study or trial are unknown, the trial has no model or one that MLflow cannot load, or MLflow
+            accepts no such alias.
         KerastudyError: if MLflow does not answer, or another process moved the alias meanwhile.
     """
     check_alias(alias)
@@ -171,19 +173,23 @@ def _compare(
     incompatibility, rival = "", None
     with tempfile.TemporaryDirectory(prefix="kerastudy-promote-") as scratch:
         # The registered file, which is what the alias would deliver.
-        model = None if own is None else str(registry.fetch(own, Path(scratch) / "own").keras_file)
+        model = None if own is None else str(registry.fetch(own, Path(scratch) / "own").model)
         try:
             rival = None if holder is None else registry.fetch(holder, Path(scratch) / "holder")
         # No end of the promotion: a person may still promote with --force.
         except RefusedError as error:
             incompatibility = str(error)
-        theirs = (str(rival.keras_file), rival.task) if rival else (None, None)
+        theirs = (str(rival.model), rival.task) if rival else (None, None)
         payload = ComparisonJob(candidate.model, model, *theirs)
         job = Job("comparison", COMPARE_MODELS, payload, candidate.folder / "promote.log")
-        with nullcontext(candidate.engine) if candidate.engine else closing(LocalEngine(1)) as engine:
+        with _use_engine(candidate) as engine:
             # `fresh`: a worker that has loaded a stranger's file runs nothing else.
             comparison: ModelComparison = run_job(engine, replace(job, fresh=True))
     return replace(comparison, incompatibility=incompatibility) if incompatibility else comparison
+
+
+def _use_engine(candidate: _Candidate) -> AbstractContextManager[Engine]:
+    return nullcontext(candidate.engine) if candidate.engine else closing(LocalEngine(1))
 
 
 def _describe_result(comparison: ModelComparison, holder: KnownVersion | None) -> str:
@@ -218,6 +224,11 @@ def _register(candidate: _Candidate, registry: Registry) -> KnownVersion:
     spec, data = candidate.study.spec, candidate.home.locate_data(candidate.study.name)
     # An MLflow model that a delivery has written is kept: its files may be uploading now.
     records.write_mlflow_model(candidate.folder, data, overwrite=False)
+    if candidate.study.has_user_model:
+        with _use_engine(candidate) as engine:
+            reason = check_registration(candidate.model, engine)
+        if reason:
+            raise InputError(f"the model of trial {candidate.trial.number} is not registered: {reason}")
     value = candidate.trial.values[0] if candidate.trial.values else ""
     tags = {"metric": candidate.metric, "value": str(value), "dataset_digest": candidate.summary.digest}
     saved, number = candidate.folder / records.MLFLOW_MODEL, candidate.trial.number

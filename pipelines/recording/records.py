@@ -10,12 +10,13 @@ from pathlib import Path
 from pipelines.data.model_inputs import describe_user_model, read_model_description
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_pareto_front
 from pipelines.selection.finalists import Finalist
+from pipelines.selection.model_locations import find_winning_model
 from pipelines.spec.schema import MEASURES
 from pipelines.study.context import StudyContext
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone
-from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs, read_model_outputs
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs, read_model_outputs, read_refusal
 from pipelines.training.user_model.model_code import is_portable, read_requirements, write_portable_model
 from pipelines.workspace.home import Home
 from search_spaces.values import Value
@@ -169,6 +170,7 @@ def build_study_closed(
     spec, best, objective = context.spec, outcome.best, context.objective
     is_finished = outcome.state == "finished"
     pareto_front = find_pareto_front(trials, objective) if objective.goals else ()
+    is_registered = is_finished and not _is_refused(context, best)
     return StudyClosed(
         study=spec.study,
         state=outcome.state,
@@ -179,13 +181,20 @@ def build_study_closed(
         trials=count_by_state(trials),
         artifacts=str(context.home.locate_report(spec.study)),
         # A paused or cancelled study must not move the alias of a registered model.
-        register=context.study.registered_name if is_finished else None,
-        alias=spec.export.alias if is_finished else None,
+        register=context.study.registered_name if is_registered else None,
+        alias=spec.export.alias if is_registered else None,
         test=dict(outcome.test),
         retraining=outcome.retraining if is_finished else "",
         metrics=_describe_interval(outcome.finalists[0]) if outcome.finalists else {},
         pareto_front=tuple(trial.number for trial in pareto_front),
     )
+
+
+def _is_refused(context: StudyContext, best: TrialSummary | None) -> bool:
+    """Return whether MLflow could not load the winner's model."""
+    if best is None:
+        return False
+    return bool(read_refusal(Path(find_winning_model(context.study, context.home, best.number).folder)))
 
 
 def _describe_interval(winner: Finalist) -> dict[str, float]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.spec.import_conflicts import OURS
 from pipelines.spec.installed_code import is_installed
 
 
@@ -38,7 +39,7 @@ def list_imported_code(file: Path) -> ImportedCode:
     while waiting:
         name, importing = waiting.pop()
         for module in _list_modules(name, importing):
-            found = _find_module(module, folders)
+            found = {} if module.partition(".")[0] in OURS else _find_module(module, folders)
             if not found:
                 packages.add(module.partition(".")[0])
             new = {path: each for path, each in found.items() if path not in files}

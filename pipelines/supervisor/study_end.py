@@ -16,8 +16,12 @@ from pipelines.selection.model_locations import find_winning_model, make_models_
 from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent
 from pipelines.supervisor.final_selection import FinalSelection
 from pipelines.supervisor.open_study import OpenStudy
+from pipelines.supervisor.registration import check_registration
 from pipelines.supervisor.study_control import HaltedError
-from pipelines.training.trial_folder import explain_missing_model, has_model
+from pipelines.training.trial_folder import (
+    explain_missing_model,
+    has_model,
+)
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.outbox.dispatcher import OutboxDispatcher
@@ -62,6 +66,7 @@ class StudyEnd:
             if not (self._control.halt or self._control.fatal):
                 notes += yield from self._choose(selection)
                 notes += self._explain_missing_model(selection.winner)
+                notes += self._prove_winner(selection.winner)
                 test = dict(self._score_winner(selection.winner))
         except JobError as error:
             notes += f"; the winner has no scores on the test rows: {error}"
@@ -127,6 +132,17 @@ class StudyEnd:
             return ""
         folder = Path(find_winning_model(self._context.study, self._context.home, winner.number).folder)
         return "" if has_model(folder) else f"; the winner has no model: {explain_missing_model(folder)}"
+
+    def _prove_winner(self, winner: TrialSummary | None) -> str:
+        """Return an addition to the study's reason where MLflow cannot load the winner's model; the families load."""
+        context = self._context
+        if winner is None or not context.study.has_user_model:
+            return ""
+        trial = find_winning_model(context.study, context.home, winner.number)
+        if not has_model(Path(trial.folder)):
+            return ""
+        reason = check_registration(trial, self._study.engine, self._control.keep_alive_unless_halted)
+        return f"; the winner's model is not registered in MLflow: {reason}" if reason else ""
 
     def _score_winner(self, winner: TrialSummary | None) -> Mapping[str, float]:
         """Return the winner's metrics on the test rows, which nothing has read before."""

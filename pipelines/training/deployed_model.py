@@ -13,6 +13,7 @@ from pipelines.training.messages import PastTrial
 from pipelines.training.model_files import save_model
 from pipelines.training.trial_folder import explain_missing_model, has_model_code, is_without_file
 from pipelines.training.user_model.classes import register_user_classes
+from pipelines.training.user_model.model_code import PREPROCESSING
 from pipelines.training.user_model.rebuild import rebuild_user_model
 from pipelines.training.write_models import ensure_model_file
 
@@ -37,9 +38,28 @@ def load_deployed_model(trial: PastTrial) -> keras.Model:
     return model
 
 
-def _rebuild(trial: PastTrial) -> keras.Model:
-    rebuilt = rebuild_user_model(trial)
-    assert rebuilt is not None, "has_model_code looks for its weights"
+def load_registered_model(model: Path, trial: PastTrial) -> keras.Model:
+    """Return a model that anybody may have put into MLflow; nothing of it is run but Keras's layers.
+
+    Args:
+        model: its `.keras` file, or a folder with the weights and hyperparameters of one that its code builds.
+        trial: a trial whose classes and whose code are used in place of the model's.
+
+    Raises:
+        Exception: whatever Keras and that code raise for it.
+    """
+    if model.is_file():
+        with register_user_classes(Path(trial.folder)):
+            return keras.saving.load_model(model, compile=False, safe_mode=True)
+    return _rebuild(trial, model)
+
+
+def _rebuild(trial: PastTrial, registered: Path | None = None) -> keras.Model:
+    rebuilt = rebuild_user_model(trial, registered)
+    if rebuilt is None:
+        raise RebuildError("the model has no weights")
+    if registered is not None and (registered / PREPROCESSING).exists():
+        return compose_user_model(keras.saving.load_model(registered / PREPROCESSING, safe_mode=True), rebuilt.model)
     if load_summary(rebuilt.data).given is not None:
         return rebuilt.model
     return compose_user_model(load_preprocessing(rebuilt.data, rebuilt.fold), rebuilt.model)

@@ -32,6 +32,9 @@ USER_MODEL_WEIGHTS_FILE = "user_model_weights.npz"
 MODEL_CODE = "model_code"
 """Folder with the code of a complete trial's user model, its hyperparameters and a loader."""
 
+REFUSAL_FILE = "not_registered.txt"
+"""Artifact of a trial whose model is not registered in MLflow: the reason, in one line."""
+
 MODEL_OUTPUTS_FILE = "model_outputs.json"
 """Artifact with name, shape and type of each output of a complete trial's user model."""
 
@@ -119,6 +122,13 @@ def read_model_outputs(folder: Path) -> list[dict[str, Any]] | None:
     return outputs
 
 
+def explain_missing_code(folder: Path) -> str:
+    """Return why a model that needs its code cannot take it along."""
+    file = folder / ARTIFACTS / CODE_NOTE_FILE
+    reason = file.read_text(encoding="utf-8").strip() if file.exists() else "its code is not in the trial's folder"
+    return f"it needs its code, which cannot go along: {reason}"
+
+
 def is_without_file(folder: Path) -> bool:
     """Return whether no file can hold the model of a complete trial, so that only its code rebuilds it."""
     return has_model_code(folder) and (folder / ARTIFACTS / MODEL_NOTE_FILE).exists()
@@ -143,6 +153,20 @@ def explain_missing_model(folder: Path) -> str:
     return (
         "only complete trials among the best tracking.keep_models keep theirs, and those that were trained in a fleet"
     )
+
+
+def write_refusal(folder: Path, reason: str) -> None:
+    """Write why the model of a trial is not registered; an empty reason removes an earlier one."""
+    if reason:
+        write_text(folder / ARTIFACTS / REFUSAL_FILE, reason + "\n")
+    else:
+        (folder / ARTIFACTS / REFUSAL_FILE).unlink(missing_ok=True)
+
+
+def read_refusal(folder: Path) -> str:
+    """Return why the model of a trial is not registered in MLflow; empty where nothing speaks against it."""
+    file = folder / ARTIFACTS / REFUSAL_FILE
+    return file.read_text(encoding="utf-8").strip() if file.exists() else ""
 
 
 def write_model_note(folder: Path, reason: str) -> None:

@@ -250,7 +250,8 @@ def load_model(path: str | Path, custom_objects: Any = None, **keywords: Any) ->
 
 
 # `mlflow.tensorflow` loads a model that needs its code by `load_model` of this name.
-sys.modules[f"{__name__}.models"] = sys.modules[__name__]
+if __name__ in sys.modules:
+    sys.modules[f"{__name__}.models"] = sys.modules[__name__]
 
 
 # MLflow calls the function of this name in the loader's module.

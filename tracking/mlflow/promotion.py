@@ -33,6 +33,7 @@ from tracking.mlflow.model_registry import (
 )
 
 _KERAS_FILE: Final = Path("data", "model.keras")
+_WEIGHTS_FILE: Final = Path("data", "weights.npz")
 _LONGEST_MESSAGE: Final = 200
 _OVER_TAG: Final = "kerastudy.promoted_over"
 _AT_TAG: Final = "kerastudy.promoted_at"
@@ -61,9 +62,15 @@ class KnownVersion:
 
 @dataclass(frozen=True)
 class FetchedModel:
-    """Downloaded files of a version: its `.keras` file, and its task if the model states one."""
+    """Downloaded files of a version.
 
-    keras_file: Path
+    Attributes:
+        model: its `.keras` file; where it has none, the folder with the weights and the hyperparameters of a model that
+            its code builds.
+        task: its task if the model states one.
+    """
+
+    model: Path
     task: Mapping[str, Any] | None
 
 
@@ -108,16 +115,19 @@ class Registry:
         """Download a version's files into a new folder.
 
         Raises:
-            RefusedError: if they are gone, or there is no Keras file among them.
+            RefusedError: if they are gone, or there is no Keras model among them.
         """
         with self._translate_errors():
             folder.mkdir(parents=True, exist_ok=True)
             uri = f"models:/{version.name}/{version.version}"
             at = Path(download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self._uri))
             described = Model.load(str(at))
-        if not (at / _KERAS_FILE).is_file():
+        task = (described.metadata or {}).get(TASK)
+        if (at / _KERAS_FILE).is_file():
+            return FetchedModel(at / _KERAS_FILE, task)
+        if not (at / _WEIGHTS_FILE).is_file():
             raise RefusedError(f"it has no file {_KERAS_FILE}")
-        return FetchedModel(at / _KERAS_FILE, (described.metadata or {}).get(TASK))
+        return FetchedModel(at / _WEIGHTS_FILE.parent, task)
 
     def register(
         self, name: str, experiment: str, study: str, trial: int, saved: Path, tags: Mapping[str, str]

@@ -13,7 +13,7 @@ import keras
 from pipelines.spec.code_references import load_callables_beside, split_reference
 from pipelines.spec.imported_code import list_imported_code
 from pipelines.training.trial_folder import read_trial_config
-from pipelines.training.user_model.model_code import locate_code
+from pipelines.training.user_model.model_code import open_code
 from search_spaces.errors import InputError
 
 
@@ -26,7 +26,8 @@ def register_user_classes(trial: Path) -> Iterator[None]:
     known: Mapping[str, Any] = {}
     if "base" in read_trial_config(trial):
         try:
-            known = list_user_classes(*locate_code(trial))
+            with open_code(trial) as code:
+                known = list_user_classes(*code)
         except InputError:
             known = {}
     # A scope and no registration: the next file in this process must not see these classes.
@@ -41,9 +42,7 @@ def list_user_classes(reference: str, base: Path) -> dict[str, Any]:
         InputError: if the file is not there, or cannot be imported.
     """
     beside = load_callables_beside(reference, base, "model")
-    found: dict[str, Any] = {}
-    for path, file in list_imported_code(split_reference(reference, base, "model")[0]).files.items():
-        module = sys.modules.get(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-        if module is not None and getattr(module, "__file__", None) == str(file):
-            found |= {name: value for name, value in vars(module).items() if callable(value)}
+    files = {str(file) for file in list_imported_code(split_reference(reference, base, "model")[0]).files.values()}
+    modules = [module for module in list(sys.modules.values()) if getattr(module, "__file__", None) in files]
+    found = {name: value for module in modules for name, value in vars(module).items() if callable(value)}
     return found | beside

@@ -23,7 +23,7 @@ from pipelines.training.trial_folder import (
     USER_MODEL_WEIGHTS_FILE,
     write_model_note,
 )
-from pipelines.training.user_model.model_code import CodeNotKeptError, write_model_code
+from pipelines.training.user_model.model_code import CodeNotKeptError, CodeOrigin, write_model_code
 from pipelines.training.user_model.model_file import ModelFileError, save_user_model
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError
@@ -42,7 +42,7 @@ def write_user_model(model: keras.Model, job: TrialJob, fold: int, values: Mappi
     if model.built:
         # First: the trial keeps its score and its weights, whatever else fails.
         save_weights(model.get_weights(), folder / USER_MODEL_WEIGHTS_FILE)
-    _keep_code(job, values)
+    _keep_code(job, values, [weight.path for weight in model.weights])
     # Of an earlier attempt, which may have failed for want of memory.
     (folder / ARTIFACTS / MODEL_NOTE_FILE).unlink(missing_ok=True)
     try:
@@ -53,10 +53,10 @@ def write_user_model(model: keras.Model, job: TrialJob, fold: int, values: Mappi
     write_text(folder / ARTIFACTS / MODEL_OUTPUTS_FILE, outputs + "\n")
 
 
-def _keep_code(job: TrialJob, values: Mapping[str, Any]) -> None:
+def _keep_code(job: TrialJob, values: Mapping[str, Any], weights: list[str]) -> None:
     folder, base = Path(job.folder), Path(job.user_model.base) if job.user_model else Path()
     try:
-        write_model_code(folder, job.model, base, values, load_summary(Path(job.data)))
+        write_model_code(folder, CodeOrigin(job.model, base, values, weights), load_summary(Path(job.data)))
     except (CodeNotKeptError, InputError) as error:
         write_text(folder / ARTIFACTS / CODE_NOTE_FILE, f"{error}\n")
 

@@ -73,7 +73,11 @@ def _rebuild(root: Path, about: dict[str, Any], code: ModuleType) -> Any:
     # Called once, since a model without a declared input has no weights before.
     core(make_input(about, given) if preprocessing is None else _choose_input(preprocessing(given)), training=False)
     with np.load(root / "weights.npz") as arrays:
-        core.set_weights([arrays[name] for name in arrays.files])
+        kept = [arrays[name] for name in arrays.files]
+    if len(core.weights) != len(kept):  # parts that only training calls, such as a generator, have no weights here
+        by_path = dict(zip(about["weights"], kept, strict=True))
+        kept = [by_path[weight.path] for weight in core.weights]
+    core.set_weights(kept)
     if preprocessing is None:
         return core
     inputs = {each.name: keras.Input(each.shape[1:], dtype=each.dtype, name=each.name) for each in preprocessing.inputs}
@@ -109,13 +113,13 @@ def _import_code(folder: Path, file: str) -> ModuleType:
         raise ImportError(f"{folder / file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    with _search_first(folder):
+    with search_first(folder):
         spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
-def _search_first(folder: Path) -> Iterator[None]:
+def search_first(folder: Path) -> Iterator[None]:
     """Search a folder first for imports; modules of the same names that are loaded already stay what they are."""
     names = {path.name.removesuffix(".py") for path in folder.iterdir()} - sys.stdlib_module_names
     others = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in names}

@@ -10,7 +10,9 @@ import importlib.metadata
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,14 +47,29 @@ class CodeNotKeptError(KerastudyError):
     """The code of a user model cannot be taken along; the message has the reason and what to do."""
 
 
-def write_model_code(folder: Path, reference: str, base: Path, values: Mapping[str, Any], summary: DataSummary) -> None:
+@dataclass(frozen=True)
+class CodeOrigin:
+    """Code of a user model, and what it was called with.
+
+    Attributes:
+        reference: the code, as the study names it.
+        base: folder that the reference is relative to.
+        values: all hyperparameters that the code requested.
+        weights: Keras's path of each weight, in the order of `get_weights`.
+    """
+
+    reference: str
+    base: Path
+    values: Mapping[str, Any]
+    weights: Sequence[str]
+
+
+def write_model_code(folder: Path, origin: CodeOrigin, summary: DataSummary) -> None:
     """Write the code of a user model into its trial's folder, for `load_model`.
 
     Args:
         folder: the trial's folder.
-        reference: the code, as the study names it.
-        base: folder that the reference is relative to.
-        values: all hyperparameters that the code requested.
+        origin: the code.
         summary: the study's data.
 
     Raises:
@@ -60,9 +77,9 @@ def write_model_code(folder: Path, reference: str, base: Path, values: Mapping[s
     """
     target = folder / MODEL_CODE
     shutil.rmtree(target, ignore_errors=True)
-    file, name = split_reference(reference, base, "model")
+    file, name = split_reference(origin.reference, origin.base, "model")
     code = list_imported_code(file)
-    _check_code(reference, base, code)
+    _check_code(origin, code)
     for path, source in code.files.items():
         (target / CODE / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target / CODE / path)
@@ -74,10 +91,11 @@ def write_model_code(folder: Path, reference: str, base: Path, values: Mapping[s
         "name": name,
         "takes": arrange_names(summary),
         "inputs": [{"name": each.name, "shape": list(each.shape), "dtype": each.dtype} for each in summary.raw],
+        "weights": list(origin.weights),
         "requirements": _list_requirements(code.packages),
     }
     # An inactive conditional hyperparameter has the value None.
-    active = {name: value for name, value in values.items() if value is not None}
+    active = {name: value for name, value in origin.values.items() if value is not None}
     for path, content in ((HYPERPARAMETERS, active), (CODE_DESCRIPTION, described)):
         write_text(target / path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
 
@@ -117,6 +135,15 @@ def locate_code(folder: Path) -> tuple[str, Path]:
     return f"{copy.name}:{name}", copy.parent
 
 
+@contextmanager
+def open_code(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the reference and the folder of `locate_code`; imports of a copy find its own modules meanwhile."""
+    reference, base = locate_code(folder)
+    is_copy = base == folder / MODEL_CODE / CODE
+    with load_model.search_first(base) if is_copy else nullcontext():
+        yield reference, base
+
+
 def is_portable(folder: Path) -> bool:
     """Return whether a trial's model needs its code where it is loaded, and the code is there."""
     if not has_model_code(folder):
@@ -137,9 +164,9 @@ def read_requirements(folder: Path) -> tuple[str, ...]:
     return tuple(json.loads((folder / CODE_DESCRIPTION).read_text(encoding="utf-8"))["requirements"])
 
 
-def _check_code(reference: str, base: Path, code: ImportedCode) -> None:
-    if (stopped := find_stopped_import(reference, base, "model")) is not None:
-        raise CodeNotKeptError(f'{stopped}; put that under `if __name__ == "__main__":`')
+def _check_code(origin: CodeOrigin, code: ImportedCode) -> None:
+    if (stopped := find_stopped_import(origin.reference, origin.base, "model")) is not None:
+        raise CodeNotKeptError(str(stopped))
     if ours := sorted(code.packages.intersection(OURS)):
         raise CodeNotKeptError(f"its code needs {ours[0]}, which is kerastudy's; write the model to a file of its own")
 

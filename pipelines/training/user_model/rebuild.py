@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pipelines.models.user_model import LoadedUserModel, encode_targets, load_us
 from pipelines.training.messages import PastTrial
 from pipelines.training.model_files import load_weights
 from pipelines.training.trial_folder import USER_MODEL_WEIGHTS_FILE, read_trial_config
-from pipelines.training.user_model.model_code import locate_code
+from pipelines.training.user_model.model_code import HYPERPARAMETERS, WEIGHTS, open_code
 from search_spaces.hyperparameters import TrialHyperParameters
 
 
@@ -48,8 +49,12 @@ class RebuiltModel:
             self.model.train_on_batch(x, y)
 
 
-def rebuild_user_model(trial: PastTrial) -> RebuiltModel | None:
+def rebuild_user_model(trial: PastTrial, registered: Path | None = None) -> RebuiltModel | None:
     """Return the trained model of a trial as its code builds it; None where it left no weights.
+
+    Args:
+        trial: the trial.
+        registered: folder with the hyperparameters and weights of another model that the same code builds.
 
     Raises:
         InputError: if the code is not there.
@@ -57,15 +62,19 @@ def rebuild_user_model(trial: PastTrial) -> RebuiltModel | None:
     """
     folder, data = Path(trial.folder), Path(trial.data)
     config = read_trial_config(folder)
-    if not (folder / USER_MODEL_WEIGHTS_FILE).exists():
+    weights, values = folder / USER_MODEL_WEIGHTS_FILE, config["requested"]
+    if registered is not None:
+        weights, values = registered / WEIGHTS, json.loads((registered / HYPERPARAMETERS).read_text(encoding="utf-8"))
+    if not weights.exists():
         return None
     # Names count from one in each model: else a metric without a name would be `auc_2` here, and `auc` in training.
     keras.backend.clear_session(free_memory=False)
-    user = load_user_model(*locate_code(folder))
+    with open_code(folder) as code:
+        user = load_user_model(*code)
     # Every requested value, drawn ones included: no supervisor draws values here.
-    model = user.build(TrialHyperParameters(config["requested"]))
+    model = user.build(TrialHyperParameters(values))
     rebuilt = RebuiltModel(model, user, data, config["fold"])
     with user.locate_errors():
-        rebuilt.create_weights(len(kept := load_weights(folder / USER_MODEL_WEIGHTS_FILE)))
+        rebuilt.create_weights(len(kept := load_weights(weights)))
         model.set_weights(kept)
     return rebuilt

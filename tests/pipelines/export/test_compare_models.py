@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import keras
+import numpy as np
 import pytest
 
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
-from pipelines.export.compare_models import ModelComparison, _find_incompatibility
+from pipelines.export.compare_models import ModelComparison, _find_incompatibility, _find_other_outputs
 
 BINARY = Task("binary", ("bought",), ("no", "yes"))
 TOLD = {"kind": "binary", "classes": ["no", "yes"], "targets": ["bought"]}
@@ -24,11 +25,11 @@ SUMMARY = DataSummary(
 )
 
 
-def rival(outputs=1, **inputs):
+def rival(**inputs):
     """Return a model that takes these inputs, of these dtypes."""
     taken = {name: keras.Input((), name=name, dtype=dtype) for name, dtype in inputs.items()}
     first = keras.layers.Reshape((1,))(next(iter(taken.values())))
-    return keras.Model(taken, keras.layers.Dense(outputs)(first))
+    return keras.Model(taken, keras.layers.Dense(1)(first))
 
 
 def test_a_rival_that_answers_for_the_same_rows_fits():
@@ -42,7 +43,6 @@ def test_a_rival_that_answers_for_the_same_rows_fits():
     [
         ({"age": "float32", "zip": "string"}, TOLD, 'it takes "zip", which this study\'s data lacks'),
         ({"age": "float32", "city": "float32"}, TOLD, 'it takes "city" in another form than this study\'s data has'),
-        ({"age": "float32", "outputs": 3}, TOLD, "it gives [3] numbers for a row, [1] are expected"),
         (
             {"age": "float32"},
             {**TOLD, "classes": ["yes", "no"]},
@@ -51,8 +51,16 @@ def test_a_rival_that_answers_for_the_same_rows_fits():
     ],
 )
 def test_an_incompatible_rival_is_not_scored(model, rival_task, reason):
-    """Other columns, another form, another output, or the same classes in another order."""
+    """Other columns, another form, or the same classes in another order."""
     assert _find_incompatibility(rival(**model), rival_task, SUMMARY) == reason
+
+
+def test_a_rival_with_other_outputs_is_not_scored():
+    """The outputs of both must have the same shapes, in the same order."""
+    one, three = np.zeros((2, 1)), np.zeros((2, 3))
+    assert _find_other_outputs((one,), (one,)) == ""
+    assert _find_other_outputs((three,), (one,)) == "it gives [3] numbers for a row, [1] are expected"
+    assert _find_other_outputs((one, three), (three, one)).startswith("it gives [1] and [3] numbers")
 
 
 @pytest.mark.parametrize(
