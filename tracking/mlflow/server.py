@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -129,8 +130,10 @@ def make_command(tracking_uri: str, artifacts: Path, host: str, port: int) -> li
 def make_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of MLflow's server."""
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    # Otherwise a file in the current folder could hide a library from the server and from the processes it starts.
-    quiet |= {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "PYTHONSAFEPATH": "1"}
+    quiet["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    # Otherwise a file in the current folder could hide a library from Python, and again from uvicorn, which searches
+    # its application's folder first.
+    quiet |= {"PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": sysconfig.get_paths()["stdlib"]}
     # The server would take a tracking URI in its environment for a second backend.
     merged = {**os.environ, **environ, **quiet}
     return {name: value for name, value in merged.items() if name != "MLFLOW_TRACKING_URI"}

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, chdir
 
 import mlflow
 import psutil
@@ -24,9 +25,13 @@ from tracking.store.database import Store
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, free_port):
-    """A study delivered through a server that was down at first, and that server's address."""
-    home = tmp_path_factory.mktemp("home")
-    with Store.open(home) as store, serve(home, {}, port=free_port) as base:
+    """A server that starts in a folder whose files have the names of libraries; its home, a store, its address."""
+    home, here = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("here")
+    for name in ("mlflow", "uvicorn", "signal"):
+        (here / f"{name}.py").write_text("raise SystemExit('the wrong one')\n")
+    with Store.open(home) as store, ExitStack() as running:
+        with chdir(here):
+            base = running.enter_context(serve(home, {}, port=free_port))
         yield home, store, base
 
 
