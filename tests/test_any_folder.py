@@ -69,7 +69,7 @@ def test_a_script_beside_a_file_named_like_a_library(folder: Path) -> None:
 
 
 def test_a_package_of_the_user_that_is_imported_already(folder: Path) -> None:
-    """A script that has imported a package named like ours is told which."""
+    """A script that has imported a package named like ours gets its name in the error."""
     (folder / "tracking.py").write_text("")
     done = run_python("-c", "import tracking, kerastudy", cwd=folder)
     assert done.stderr.splitlines()[-1] == (

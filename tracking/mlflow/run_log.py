@@ -100,7 +100,7 @@ class RunLog:
         Args:
             run: the run.
             folder: the folder; nothing is uploaded where there is none.
-            artifacts: URI of the run's artifacts; MLflow is asked for it if None.
+            artifacts: URI of the run's artifacts; requested from MLflow if None.
         """
         if not folder or not Path(folder).is_dir():
             return
