@@ -18,10 +18,10 @@ class _Steps(Sequence[float]):
 
     low: float
     step: float
-    count: int
+    size: int
 
     def __len__(self) -> int:
-        return self.count
+        return self.size
 
     @overload
     def __getitem__(self, index: int) -> float: ...
@@ -29,12 +29,13 @@ class _Steps(Sequence[float]):
     def __getitem__(self, index: slice) -> Sequence[float]: ...
     def __getitem__(self, index: int | slice) -> float | Sequence[float]:
         if isinstance(index, slice):
-            return tuple(self[each] for each in range(*index.indices(self.count)))
-        return self.low + range(self.count)[index] * self.step
+            return tuple(self[each] for each in range(*index.indices(self.size)))
+        return self.low + range(self.size)[index] * self.step
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
         """Return the number of steps to a value: the nearest, because values go through floating point."""
-        return min(max(round((value - self.low) / self.step), 0), self.count - 1)
+        steps: int = round((value - self.low) / self.step)
+        return min(max(steps, 0), self.size - 1)
 
 
 def list_values(name: str, distribution: BaseDistribution) -> Sequence[Any] | None:

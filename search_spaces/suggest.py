@@ -128,8 +128,7 @@ def count_points(space: Space, *, grid: bool = False) -> int | None:
     """
     values: dict[str, tuple[Value, ...]] = {}
     for parameter in space.declared:
-        is_range = isinstance(parameter, (Int, Float))
-        if is_range and not grid and (parameter.count is None or parameter.count > MOST_COUNTED):
+        if isinstance(parameter, (Int, Float)) and not grid and (parameter.count or math.inf) > MOST_COUNTED:
             return None
         values[parameter.name] = list_grid_values(parameter, GRID_RESOLUTION if grid else MOST_COUNTED)
     tries = 0

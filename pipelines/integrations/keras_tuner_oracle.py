@@ -21,6 +21,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import keras_tuner
@@ -28,7 +29,9 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from pipelines.integrations.oracle_records import OracleLease, OracleRecorder, make_queue_name
+from pipelines.integrations.oracle_restart import begin_generation, is_overwriting
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.space_evolution import find_current_name
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
@@ -41,6 +44,8 @@ from search_spaces.values import Direction, Value
 from tracking.store.database import Store, now_ms
 
 _PRUNED = "pruned after epoch "
+# The most that a study file may have.
+_NO_LIMIT = 1_000_000
 
 
 class TrialPrunedError(keras_tuner.errors.FailedTrialError):  # type: ignore[misc]  # keras_tuner has no types
@@ -64,11 +69,11 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
     def __init__(
         self,
         objective: Any = None,
-        max_trials: int = 10,
+        max_trials: int | None = 10,
         *,
         study: str,
         home: str | None = None,
-        sampler: Literal["tpe", "random"] = "tpe",
+        sampler: Literal["tpe", "random", "grid"] = "tpe",
         pruner: Literal["none", "median", "hyperband"] = "median",
         epochs: int = 100,
         startup_trials: int = 10,
@@ -79,10 +84,10 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
 
         Args:
             objective: as KerasTuner takes it.
-            max_trials: trials in total, those of earlier processes included.
+            max_trials: trials in total, those of earlier processes included; None for as many as there are points.
             study: the study's name in Optuna and MLflow; the same name continues the same study.
             home: folder of the database; see `Home`.
-            sampler: Optuna's sampler.
+            sampler: Optuna's sampler, or `grid` for every combination in order; none tries a combination twice.
             pruner: Optuna's pruner.
             epochs: the most that a trial trains, for the pruner's rungs.
             startup_trials: random trials before TPE and the median pruner begin.
@@ -99,13 +104,16 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         direction: Direction = "maximize" if self.objective.direction == "max" else "minimize"
         spec = SearchSpec(sampler=sampler, pruner=pruner, seed=seed, startup_trials=startup_trials)
         place = Home.find(home)
+        self._study = study
         self._store = Store.open(place.store)
         goal = Objective(self.objective.name, direction)
-        self._lease = OracleLease(study, goal, max_trials, self._store)
-        storage = self._store.open_optuna_storage()
-        self._search = OptunaSearch(storage, make_queue_name(study), SearchSettings(Space(), goal, spec, epochs))
+        self._settings = SearchSettings(Space(), goal, spec, epochs, draws_on_request=True)
+        self._lease = OracleLease(study, goal, max_trials or _NO_LIMIT, self._store)
+        self._storage = self._store.open_optuna_storage()
+        self._search = self._open(find_current_name(self._storage, make_queue_name(study)))
         self._recorder = OracleRecorder(study, goal, spec, place, self._store)
         self._running: dict[str, _RunningTrial] = {}
+        self._numbers: dict[str, int] = {}
         self._restore()
         self._watch_epochs()
         # KerasTuner does not call its oracle when a search ends by an error or by Ctrl-C.
@@ -122,21 +130,27 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED:
             self._recorder.record_end(self._search.trials)
-            self._lease.release(self._search.trials)
+            self._lease.release(self._search.trials, is_finished=True)
+        if trial.status != TrialStatus.RUNNING:
             return trial
-        known = dict(trial.hyperparameters.values)
+        known, number = dict(trial.hyperparameters.values), self._numbers[trial.trial_id]
         if trial.trial_id not in self._running:  # a retry
-            self._running[trial.trial_id] = _RunningTrial(int(trial.trial_id), time.monotonic())
-        trial.hyperparameters = self._make_hyperparameters(int(trial.trial_id), trial.hyperparameters)
+            self._running[trial.trial_id] = _RunningTrial(number, time.monotonic())
+        trial.hyperparameters = self._make_hyperparameters(number, trial.hyperparameters)
         self._recorder.record_start([each.name for each in self.hyperparameters.space])
-        self._recorder.record_trial_start(int(trial.trial_id), known)
+        self._recorder.record_trial_start(number, known)
         return trial
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Return the trial's values of all active hyperparameters that are known so far."""
         next_trial = self._search.ask()
-        assert next_trial is not None
+        if next_trial is None:
+            if not self._search.is_exhausted:  # a trial at work has yet to draw its values
+                return {"status": TrialStatus.IDLE}
+            print(f"{self._study}: every combination was tried, in {len(self._search.trials)} trials")
+            return {"status": TrialStatus.STOPPED}
         number, _ = next_trial
+        self._numbers[trial_id] = number
         self._running[trial_id] = _RunningTrial(number, time.monotonic())
         return {"status": TrialStatus.RUNNING, "values": self._collect_known(number).values}
 
@@ -164,6 +178,25 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         super().reload()
         self._restore()
 
+    def _set_project_dir(self, directory: str, project_name: str) -> None:
+        """Set the folder of KerasTuner's files, its first call of an oracle, and begin anew if that is wanted."""
+        super()._set_project_dir(directory, project_name)
+        if not self._search.trials:
+            return
+        count = f"{len(self._search.trials)} trials"
+        if is_overwriting():
+            print(f"overwrite=True: study {self._study} begins anew; the runs of its {count} so far stay in MLflow")
+            self._search = self._open(begin_generation(self._storage, make_queue_name(self._study)))
+            self._restore()
+        elif "://" not in str(directory) and not Path(directory, project_name).exists():
+            print(
+                f"study {self._study} goes on after {count}, whose models are not in {Path(directory, project_name)}; "
+                "overwrite=True begins it anew"
+            )
+
+    def _open(self, name: str) -> OptunaSearch:
+        return OptunaSearch(self._storage, name, self._settings)
+
     def _collect_known(self, number: int) -> keras_tuner.HyperParameters:
         """Return the hyperparameters that are known so far, with a trial's values of those that are active."""
         hp = self.hyperparameters.copy()
@@ -189,10 +222,14 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
     def _restore(self) -> None:
         """Rebuild KerasTuner's trials from Optuna's; interrupted ones run again first."""
         interrupted = {number for number, _ in self._search.resume_interrupted()}
+        # KerasTuner's files keep the ids that they have: with more trials new ones are padded with more zeros.
+        ids = {int(trial_id): trial_id for trial_id in self.trials if trial_id.isdecimal()}
+        self._numbers.clear()
         for collection in (self.trials, self.start_order, self.end_order, self._retry_queue, self.ongoing_trials):
             collection.clear()
-        for summary in self._search.trials:
-            trial_id = f"{summary.number:0{len(str(self.max_trials))}d}"
+        for index, summary in enumerate(self._search.trials):
+            trial_id = ids.get(index, f"{index:0{len(str(self.max_trials))}d}")
+            self._numbers[trial_id] = summary.number
             self.trials[trial_id] = self._make_trial(summary, trial_id)
             self.start_order.append(trial_id)
             if summary.number in interrupted:
@@ -266,7 +303,6 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
     def _record_end(self, trial: Trial) -> None:
         running = self._running.pop(trial.trial_id)
         complete = trial.status == TrialStatus.COMPLETED
-        at_best = trial.best_step if trial.best_step < len(running.epochs) else None
         summary = TrialSummary(
             number=running.number,
             state="complete" if complete else "pruned" if running.pruned else "failed",
@@ -275,11 +311,18 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             best_epoch=trial.best_step + 1 if complete else None,
             seconds=time.monotonic() - running.started,
             reason=_find_reason(trial, running),
-            metrics=running.epochs[at_best][2] if complete and at_best is not None else {},
+            metrics=_average_metrics(trial) if complete else {},
         )
         # The rows for MLflow first, then Optuna: a trial that is still RUNNING there runs again after a kill.
         self._recorder.record_trial_end(summary, running.epochs, [*self._search.trials, summary])
         self._search.tell(summary)
+
+
+def _average_metrics(trial: Trial) -> dict[str, float]:
+    """Return a trial's metrics at its best epoch, the mean over its trainings (`executions_per_trial`)."""
+    found = {name: history.get_history() for name, history in trial.metrics.metrics.items()}
+    means = {name: float(np.mean(points[-1].value)) for name, points in found.items() if points}
+    return {name: value for name, value in means.items() if math.isfinite(value)}
 
 
 def _find_reason(trial: Trial, running: _RunningTrial) -> str:

@@ -24,6 +24,7 @@ from tracking.outbox.records import (
     Record,
     StudyClosed,
     StudyOpened,
+    StudyState,
     TrialFinished,
     TrialStarted,
 )
@@ -92,14 +93,20 @@ class OracleLease:
         value = best.value if best else None
         self._queue.set_result(self._name, winner=best.number if best else None, best_value=value, counts=counts)
 
-    def release(self, trials: Sequence[TrialSummary]) -> None:
-        """Record the end of the search, and release the study to other processes; safe to call twice."""
+    def release(self, trials: Sequence[TrialSummary], *, is_finished: bool = False) -> None:
+        """Record the end of the search, and release the study to other processes; safe to call twice.
+
+        Args:
+            trials: the study's trials.
+            is_finished: whether no trial is left to try although there were fewer than the limit.
+        """
         if not self._is_held:
             return
         self._is_held = False
         ended = sum(trial.state != "running" for trial in trials)
         self.record_progress(trials)
-        self._queue.set_state(self._name, "finished" if ended >= self._trials else "paused", f"{ended} trials")
+        state: StudyState = "finished" if is_finished or ended >= self._trials else "paused"
+        self._queue.set_state(self._name, state, f"{ended} trials")
         if self._lease is not None:
             self._queue.release(self._lease)
 

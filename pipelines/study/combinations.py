@@ -20,7 +20,7 @@ class Combinations:
 
     Attributes:
         count: their number; None where it is too large to be counted, as with real numbers.
-        is_exact: False where code decides which hyperparameters a trial has: then there may be fewer.
+        is_exact: False where code decides which hyperparameters a trial has.
         searches: whether any hyperparameter is searched.
         cuts: a line for each range of which a grid tries only some values.
     """
@@ -41,7 +41,9 @@ class Combinations:
             return (f"nothing is searched: {trials} trials differ by their seeds alone",) if trials > 1 else ()
         if self.count is None:
             return self.cuts
-        number = f"{'' if self.is_exact else 'at most '}{self.count:,} combination{'s' if self.count > 1 else ''}"
+        number = f"{self.count:,} combination{'s' if self.count > 1 else ''}"
+        # Conditions in code show only in trials: there may be fewer, and more where the check missed a branch.
+        number = number if self.is_exact else f"about {number}, by what the check saw"
         end = ": the search ends when each was tried" if self.count < trials else ""
         if is_grid and self.count > trials:
             end = f": the first {trials} are tried (budget.trials)"

@@ -43,16 +43,26 @@ def build(hp):
     return model
 
 
+class Draws(keras_tuner.Tuner):
+    """Tuner without models: its trials only draw, and their score is the sum of the numbers."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        hp = trial.hyperparameters
+        kind = hp.Choice("kind", ["flat", "deep"])
+        return float(hp.Int("units", 2, 6, step=2) if kind == "deep" else 1)
+
+
 @pytest.fixture
 def tuner(tmp_path):
     """Return a function that makes a tuner on the same study and project."""
     oracles = []
 
-    def make(max_trials=3, hypermodel=build, project="project", objective="val_loss", **options):
+    def make(max_trials=3, hypermodel=build, project="project", objective="val_loss", of_tuner=None, **options):
         settings = {"study": "it", "home": str(tmp_path / "home"), "pruner": "none", "startup_trials": 2, "seed": 3}
         oracle = OptunaOracle(objective, max_trials, **{**settings, "epochs": 4, **options})
         oracles.append(oracle)
-        return keras_tuner.Tuner(oracle=oracle, hypermodel=hypermodel, directory=tmp_path, project_name=project)
+        kind, more = (keras_tuner.Tuner if hypermodel else Draws), of_tuner or {}
+        return kind(oracle=oracle, hypermodel=hypermodel, directory=tmp_path, project_name=project, **more)
 
     yield make
     for oracle in oracles:
@@ -232,6 +242,71 @@ def test_new_entries(tuner, tmp_path):
         {"rate": 0, "kind": "plain", "batch_size": 16}
     ] * 2
     assert all(1e-3 <= trial.hyperparameters.values["rate"] <= 1e-2 for trial in fixed)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_no_combination_is_tried_twice(tuner, capsys, tmp_path, sampler):
+    """The search ends when every combination was tried, also of hyperparameters that only trials show."""
+    trials = search(tuner(20, None, objective=None, sampler=sampler))
+    points = [tuple(trial.hyperparameters.values.items()) for trial in trials]
+    # What the code requests under a plain condition KerasTuner knows without one, and so draws it for each kind.
+    assert len(points) == len(set(points))
+    assert {value for point in points for name, value in point if name == "units"} == {2, 4, 6}
+    assert f"it: every combination was tried, in {len(points)} trials" in capsys.readouterr().out
+    with StudyReader.open(Home.find(str(tmp_path / "home"))) as reader:
+        assert [row.state for row in reader.list_studies()] == ["finished"]
+
+
+@pytest.mark.parametrize("loses_files", [False, True])
+def test_overwriting_begins_anew(tuner, tmp_path, capsys, loses_files):
+    """`overwrite=True` gives a tuner trials of its own, and their models; the earlier trials keep their numbers."""
+    search(tuner(max_trials=2))
+    if loses_files:
+        shutil.rmtree(tmp_path / "project")
+    mine = tuner(max_trials=2, of_tuner={"overwrite": True})
+    assert "study it begins anew; the runs of its 2 trials so far stay in MLflow" in capsys.readouterr().out
+    assert mine.oracle.trials == {}
+    trials = search(mine)
+    assert [trial.trial_id for trial in trials] == ["0", "1"]
+    assert mine.get_best_models()[0].evaluate(X, Y, verbose=0) == pytest.approx(min(t.score for t in trials), rel=1e-4)
+    assert {int(run.data.tags["number"]) for run in runs(tmp_path)[1] if "number" in run.data.tags} == {0, 1, 2, 3}
+    with StudyReader.open(Home.find(str(tmp_path / "home"))) as reader:
+        assert [each.number for each in reader.list_trials("keras_tuner/it")] == [2, 3]
+    # Without it the search goes on, with more trials and longer ids beside the old ones.
+    again = tuner(max_trials=11)
+    assert [trial.hyperparameters.values for trial in again.oracle.trials.values()] == [
+        trial.hyperparameters.values for trial in trials
+    ]
+    assert len(again.get_best_models(2)) == 2
+
+
+def test_models_that_are_elsewhere_are_named(tuner, tmp_path, capsys):
+    """A search that goes on without KerasTuner's files says so before it asks for models that are not there."""
+    search(tuner(max_trials=2, hypermodel=None, objective=None))
+    shutil.rmtree(tmp_path / "project")
+    tuner(max_trials=3, hypermodel=None, objective=None)
+    assert "study it goes on after 2 trials, whose models are not in" in capsys.readouterr().out
+
+
+def test_trials_are_trained_several_times_and_retried(tuner, tmp_path):
+    """`executions_per_trial` scores by the mean and `max_retries_per_trial` tries a trial again under its number."""
+    calls = []
+
+    class Fails(keras_tuner.HyperModel):
+        def build(self, hp):
+            return build(hp)
+
+        def fit(self, hp, model, *args, **kwargs):
+            calls.append(dict(hp.values))
+            if len(calls) == 1:
+                raise ValueError("once")
+            return {"val_loss": float(len(calls))}
+
+    mine = tuner(2, Fails(), max_retries_per_trial=1, of_tuner={"executions_per_trial": 2})
+    first, second = search(mine)
+    assert (first.score, second.score) == (2.5, 4.5)
+    assert calls[0] == calls[1] == calls[2] == first.hyperparameters.values
+    assert [trial.state.name for trial in optuna_study(tmp_path).trials] == ["COMPLETE", "COMPLETE"]
 
 
 def test_it_is_listed_like_other_studies(tuner, tmp_path):

@@ -67,13 +67,13 @@ def test_grids_state_their_cuts():
             "{epochs: 2}",
             (UNITS, ACTIVATION),
             "{}",
-            ["the space has at most 10 combinations"],
+            ["the space has about 10 combinations, by what the check saw"],
         ),
         (
             "{act: [relu]}",
             (UNITS, DEEP_UNITS, ACTIVATION),
             "{}",
-            ["the space has at most 7 combinations: the search ends when each was tried"],
+            ["the space has about 7 combinations, by what the check saw: the search ends when each was tried"],
         ),
         ("{}", (UNITS, RATE), "{}", []),
         (
@@ -87,7 +87,7 @@ def test_grids_state_their_cuts():
             (ACTIVATION, RATE),
             "{sampler: grid}",
             [
-                "the grid has at most 10 combinations",
+                "the grid has about 10 combinations, by what the check saw",
                 "the grid cuts rate into 0.0001, 0.001, 0.01, 0.1, 1; give it a step or a list for other values",
             ],
         ),
