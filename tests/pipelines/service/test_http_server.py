@@ -8,15 +8,23 @@ import threading
 import time
 
 import pytest
-from served import study_text
+from served import run_service, study_text
 
 from pipelines.service import http_server
 from tracking.store.study_queue import StudyQueue
 
 
-@pytest.fixture
-def ann(service):
-    return service.token("ann")
+@pytest.fixture(scope="module")
+def unharmed(tmp_path_factory):
+    """A service that many requests leave as it is."""
+    with run_service(tmp_path_factory.mktemp("unharmed")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def owner(unharmed):
+    """Header of a submitter to it."""
+    return unharmed.token("ann")
 
 
 def exchange(port, raw, *, wait_s=5.0):
@@ -59,26 +67,28 @@ def is_well(service, who):
         b"GET /v1/studies HTTP/1.1\r\nHost: testserver\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     ],
 )
-def test_nonsense_is_refused(service, ann, raw):
+def test_nonsense_is_refused(unharmed, owner, raw):
     """With a 4xx or a closed connection, and never with a success or a defect."""
-    answer = exchange(service.port, raw)
+    answer = exchange(unharmed.port, raw)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:200]
-    is_well(service, ann)
+    is_well(unharmed, owner)
 
 
 @pytest.mark.parametrize(
     "name", ["..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "a%00b", "%c0%ae", "a/b", "%", "-a", "a" * 300]
 )
 @pytest.mark.parametrize("path", ["/v1/studies/{}", "/v1/studies/{}/logs", "/v1/studies/{}:export", "/v1/uploads/{}"])
-def test_names_lead_nowhere(service, ann, name, path):
+def test_names_lead_nowhere(unharmed, owner, name, path):
     """A study's name is a name: dots, slashes and zero bytes in it find nothing, and no file is made."""
-    head = f"Host: testserver\r\nAuthorization: {ann['Authorization']}\r\n".encode()
-    before = sorted(service.home.folder.parent.rglob("*"))
+    head = f"Host: testserver\r\nAuthorization: {owner['Authorization']}\r\nConnection: close\r\n".encode()
+    before = sorted(unharmed.home.folder.parent.rglob("*"))
     for method in (b"GET", b"POST", b"PUT"):
         target = path.format(name).encode()
-        answer = exchange(service.port, method + b" " + target + b" HTTP/1.1\r\n" + head + b"Content-Length: 0\r\n\r\n")
+        answer = exchange(
+            unharmed.port, method + b" " + target + b" HTTP/1.1\r\n" + head + b"Content-Length: 0\r\n\r\n"
+        )
         assert answer.startswith(b"HTTP/1.1 4"), (method, target, answer[:200])
-    after = sorted(path for path in service.home.folder.parent.rglob("*") if path.name != "uploads")
+    after = sorted(path for path in unharmed.home.folder.parent.rglob("*") if path.name != "uploads")
     assert [path for path in after if "kerastudy.db" not in path.name] == [
         path for path in before if "kerastudy.db" not in path.name and path.name != "uploads"
     ]
