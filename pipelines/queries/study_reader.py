@@ -28,7 +28,7 @@ from pipelines.study.objective import Objective
 from pipelines.study.stored import read_fingerprint
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEnded
-from pipelines.training.trial_folder import MODEL_FILE, explain_missing_model, has_model
+from pipelines.training.trial_folder import explain_missing_model, locate_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, UnknownError
 from tracking.mlflow import urls
@@ -165,13 +165,14 @@ class StudyReader:
         study = load_record(record)
         ensemble = self._find_ensemble(study, best.number)
         folder = Path(find_winning_model(study, self._home, best.number).folder)
+        model = locate_model(folder)
         # Empty for one objective, whose front is the best trial.
         pareto_front = find_pareto_front(trials, objective) if objective.goals else []
         return replace(
             found,
             test=read_test_scores(study, self._home, best.number),
-            model=str(folder / MODEL_FILE) if has_model(folder) else "",
-            no_model="" if has_model(folder) else explain_missing_model(folder),
+            model=str(model) if model.exists() else "",
+            no_model="" if model.exists() else explain_missing_model(folder),
             finalists=self._list_finalists(study, objective, trials),
             objectives=tuple(ObjectiveName(goal.name, goal.direction) for goal in objective.goals),
             pareto_front=tuple(map(TrialRow.from_summary, pareto_front)),

@@ -139,10 +139,14 @@ def locate_model(folder: Path) -> Path:
     return folder / (MODEL_CODE if is_without_file(folder) else MODEL_FILE)
 
 
-def locate_fit_folder(folder: Path, fold: int, folds: int) -> Path:
-    """Return the path of the folder with the files that a custom `fit` writes; MLflow shows them as artifacts."""
-    fit = folder / ARTIFACTS / "fit"
-    return fit if folds == 1 else fit / f"fold-{fold + 1}"
+def locate_fit_folder(folder: Path, training: str) -> Path:
+    """Return the path of the folder with the files that a custom `fit` writes; MLflow shows them as artifacts.
+
+    Args:
+        folder: the trial's folder.
+        training: name of the training, see `name_training`; empty for the only one.
+    """
+    return folder / ARTIFACTS / "fit" / training.replace("_", "-")
 
 
 def explain_missing_model(folder: Path) -> str:
@@ -150,6 +154,8 @@ def explain_missing_model(folder: Path) -> str:
     file = folder / ARTIFACTS / MODEL_NOTE_FILE
     if file.exists():
         return " ".join(file.read_text(encoding="utf-8").split())
+    if has_model(folder):
+        return "its file is not written yet; kerastudy export writes it from the trial's weights"
     return (
         "only complete trials among the best tracking.keep_models keep theirs, and those that were trained in a fleet"
     )

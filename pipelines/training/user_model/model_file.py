@@ -108,7 +108,10 @@ def _explain(error: Exception, model: keras.Model, file: Path, code: Path) -> st
     reason = ValueError(str(error).rpartition("Exception encountered: ")[2])
     text = describe_error(reason, code).partition(": ")[2]
     owner = next((part for part in written if part.name in text), None)
-    return f"{owner.kind} {owner.name} of {owner.place}: {text}" if owner else f"{type(error).__name__}: {text}"
+    if owner is None:
+        return f"{type(error).__name__}: {text}"
+    advice = "give it a get_config with all arguments of its __init__, which passes **keywords to its base class"
+    return f"{owner.kind} {owner.name} of {owner.place}: {text}; {advice}"
 
 
 def _name_layer(model: keras.Model, class_name: str) -> str:
@@ -147,7 +150,9 @@ def _walk(node: Any, place: str = "the model") -> Iterator[_Part]:
         return
     config = node.get("config")
     if "class_name" in node and isinstance(config, dict) and isinstance(config.get("name"), str):
-        place = f'layer "{config["name"]}"'
+        # `compose_user_model` names the user's model so.
+        is_whole = config["name"].startswith("trained.")
+        place = "the model" if is_whole else f'layer "{config["name"]}"'
     # Keras writes the bytes of a lambda, as a function of a Lambda layer or as an argument of any other.
     if node.get("class_name") == "__lambda__" or (node.keys() == {"value"} and isinstance(node["value"], list)):
         yield _Part("lambda", "lambda", place)

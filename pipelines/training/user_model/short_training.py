@@ -171,7 +171,7 @@ def _try_to_save(job: TrialJob, model: keras.Model) -> list[str]:
         save_user_model(model, job, 0, file)
         return [f"models load in kerastudy alone: {reason}" for reason in list_unregistered(file, job)]
     except ModelFileError as error:
-        return [f"no trial will have a model file: {error}"]
+        return [f"Keras cannot load models like the smallest one of the space: {error}"]
     finally:
         file.unlink(missing_ok=True)
 

@@ -88,7 +88,12 @@ def test_trials_in_each_state(home, search):
         assert trials[1].metrics == {"val_accuracy": 0.75, "val_loss": 0.5}
         best = reader.find_best_trial("s")
         assert (best.trial.number, best.metric, best.test) == (1, "val_accuracy", {})
-        assert best.model == str(home.locate_trial("s", 1) / "model.keras")
+        assert best.model == ""
+        assert "tracking.keep_models" in best.no_model
+        file = home.locate_trial("s", 1) / "model.keras"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        assert reader.find_best_trial("s").model == str(file)
         assert (reader.find_complete_trial("s", None), reader.find_complete_trial("s", 3)) == (1, 3)
         for number, message in ((0, "trial 0 of s is failed"), (2, "is pruned"), (4, "is running"), (9, "are 0 to 4")):
             with pytest.raises(InputError, match=message):
