@@ -213,12 +213,16 @@ class OutboxDispatcher:
         attempts = rows[0].attempts + 1
         message = self.last_error = _describe_error(error, severity)
         self.is_away = False
-        is_last = attempts >= self._most_attempts[severity]
+        # All other parts were delivered, so neither the server is at fault nor the moment.
+        is_partial = isinstance(error, RefusedPartsError)
+        is_last = attempts >= self._most_attempts[severity] or (is_partial and len(rows) == 1)
         self._write(lambda: self._outbox.record_error(rows, message, attempts=attempts, set_aside=is_last))
         if not is_last:
-            self._pause(min(self._longest_pause_s, 0.2 * 2**attempts))
+            self._pause(0.0 if is_partial else min(self._longest_pause_s, 0.2 * 2**attempts))
             return False
         _log.error("set aside %d rows for MLflow: %s", len(rows), message, exc_info=error)
+        if is_partial:
+            return True
         # If the fault is the server's, the next rows must not wait as long as these did.
         self._most_attempts = dict.fromkeys(_ATTEMPTS, min(_ATTEMPTS.values()))
         return True

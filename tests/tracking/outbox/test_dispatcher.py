@@ -5,6 +5,7 @@ import time
 from tracking.outbox.dispatcher import OutboxDispatcher, group_rows
 from tracking.outbox.outbox import Backlog, Outbox
 from tracking.outbox.records import EpochsRecorded, ModelDisplaced, StudyOpened, TrialFinished, TrialStarted
+from tracking.outbox.sink import RefusedPartsError
 
 
 class RefusedError(Exception):
@@ -18,8 +19,9 @@ class AwayError(Exception):
 class Target:
     """Sink that takes records, except during an outage, or those that it refuses."""
 
-    def __init__(self, *, away=False, refuses=None):
+    def __init__(self, *, away=False, refuses=None, error=None):
         self.away = away
+        self.error = error or RefusedError("no such thing")
         self.refuses = refuses or (lambda record: False)
         self.delivered, self.remembered, self.tries = [], [], 0
 
@@ -31,7 +33,7 @@ class Target:
         if self.away:
             raise AwayError("connection refused")
         if any(self.refuses(record) for record in records):
-            raise RefusedError("no such thing")
+            raise self.error
         self.delivered.extend(records)
 
     def classify_error(self, error):
@@ -169,6 +171,19 @@ def test_one_bad_epoch_takes_no_others_with_it(store):
     left = running.stop(20)
     assert (left.pending, left.set_aside) == (0, 1)
     assert sorted(epoch for record in target.delivered for epoch, _, _ in record.epochs) == [0, 1, 2, 4]
+
+
+def test_rows_with_refused_parts_are_set_aside_at_once(store):
+    """A row whose other parts arrived is tried once alone, and its message is the sink's."""
+    outbox = Outbox(store)
+    outbox.add([make_finished(number) for number in range(4)])
+    target = Target(refuses=lambda record: record.number in (1, 2), error=RefusedPartsError("MLflow refused the p"))
+    running = make_dispatcher(store, target)
+    running.start()
+    left = running.stop(20)
+    assert (left.pending, left.set_aside, left.last_error) == (0, 2, "MLflow refused the p")
+    assert target.tries <= 1 + 4 + 2, "together, each alone, and once more when delivery is stopped"
+    assert not running.is_away
 
 
 def test_rows_set_aside_are_tried_again_at_the_next_start(store):
