@@ -23,7 +23,10 @@ from search_spaces.errors import InputError, Problem, suggest_choice
 STEM = "data"
 REFERENCE = f"{STEM}.py:load"
 _FORMS = f"{STEM}.json"
-_TEXT = '''"""Data that `kerastudy.run` received as an object. Written by kerastudy: its rows are in other files."""
+_TEXT = '''"""Data that `kerastudy.run` received as an object. Written by kerastudy: its rows are in other files.
+
+Digest of the rows: {digest}
+"""
 
 from pipelines.objects.data_files import load_data
 
@@ -49,7 +52,7 @@ class ReceivedData:
         """Write all rows, and the Python file that loads them."""
         forms = {part: _write_part(folder / f"{STEM}-{part or 'all'}", raw) for part, raw in self.parts.items()}
         (folder / _FORMS).write_text(json.dumps({"digest": self.digest, "parts": forms}, indent=2), encoding="utf-8")
-        (folder / f"{STEM}.py").write_text(_TEXT, encoding="utf-8")
+        (folder / f"{STEM}.py").write_text(_TEXT.format(digest=self.digest), encoding="utf-8")
 
 
 def read_data(value: Any) -> ReceivedData:
