@@ -15,6 +15,12 @@ from pipelines.training.messages import TrialJob, UserModel
 GUIDES = Path(guides.__file__)
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch):
+    """Time for a check beyond what it takes on a loaded machine."""
+    monkeypatch.setattr("pipelines.training.user_model.short_training.LONGEST_S", 600.0)
+
+
 @pytest.fixture(scope="module")
 def digits(prepare_data):
     """Prepared data: 8 x 8 pictures, few enough to train on in a moment."""

@@ -190,13 +190,12 @@ def test_a_declared_parameter_that_is_inactive_keeps_its_default(job):
     assert (channel.requested, dict(result.drawn)) == ([], {})
 
 
-def test_one_hot_targets(job):
-    """A model compiled with a categorical loss gets one column a class."""
-    text = DENSE.replace("sparse_categorical_crossentropy", "categorical_crossentropy")
-    assert train_trial(job("build", text, values=SHORT), Supervised()).result.metrics.keys() >= {
-        "accuracy",
-        "val_accuracy",
-    }
+def test_one_hot_targets(prepare_data, job):
+    """A model compiled with a categorical loss gets one column for each class of a table."""
+    data = prepare_data("any", source="sklearn:iris", split={"validation": 0.2, "test": 0.2})
+    text = DENSE.replace("sparse_categorical_crossentropy", "categorical_crossentropy").replace("10,", "3,")
+    result = train_trial(job("build", text, values=SHORT, data=str(data)), Supervised()).result
+    assert result.metrics.keys() >= {"accuracy", "val_accuracy"}
 
 
 def test_the_model_takes_raw_rows(job, digits):
