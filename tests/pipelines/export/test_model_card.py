@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.export.model_card import render_parity_table
+from study_events import DATA
+
+from pipelines.export.model_card import ModelOrigin, render_model_card, render_parity_table
 from pipelines.export.parity import Latency, Parity
 
 
@@ -20,3 +22,14 @@ def test_the_files_are_compared_in_one_table():
         "| keras | `model.keras` | 1.500 | 0.0e+00 | 100.00% | 0.75 | 2.00 / 3.50 |",
         "| onnx | `a\\|b.onnx` after `p.keras` | 0.001 | 1.0e-07 | 50.00% |  | 0.25 / 0.50 |",
     ]
+
+
+def test_the_decision_on_a_refit_is_a_line():
+    """A card states why the winner's refit is its model, or is not."""
+    origin = ModelOrigin(
+        study="s", trial=1, study_file="study.json", document="{}", model="mlp", split="", budget="", space={},
+        metric="val_loss", direction="minimize", trials={"complete": 2}, value=0.5, is_winner=True,
+        refit="refit not delivered: on validation rows held out, val_loss is 2 with the others in training",
+    )  # fmt: skip
+    card = render_model_card(origin, DATA, {"params": {}, "keras": "3", "seed": 1}, ())
+    assert "\n- Refit not delivered: on validation rows held out, val_loss is 2" in card

@@ -13,8 +13,15 @@ from weights_alone import leave_weights_alone
 
 from pipelines.data.prepared_folder import load_part, load_raw
 from pipelines.models.raw_predict import predict_raw
-from pipelines.selection.evaluate import evaluate_model, make_evaluation_job, read_test_scores
-from pipelines.selection.jobs import EVALUATE_MODEL, Evaluation
+from pipelines.selection.evaluate import (
+    evaluate_model,
+    evaluate_models,
+    make_comparison_job,
+    make_evaluation_job,
+    read_test_scores,
+)
+from pipelines.selection.jobs import EVALUATE_MODEL, EVALUATE_MODELS, Evaluation
+from pipelines.selection.model_locations import locate_trial
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import TrialJob
 from pipelines.training.trial import train_trial
@@ -58,6 +65,20 @@ def test_a_classifier_is_scored_on_the_test_rows(home, mixed_data):
     assert all(name.startswith("test_") for name in scores)
     assert read_test_scores(STUDY, home, 0) == scores
     assert json.loads((home.locate_trial("it", 0) / "test.json").read_text()) == scores
+
+
+def test_compared_models_have_a_loss_too(home, mixed_data):
+    """The objective of a study may be its loss, and models are compared by the objective; no winner's scores change."""
+    train(home, mixed_data, "val_loss")
+    winner, predicted, truth = evaluate_winner(home, mixed_data)
+    job = make_comparison_job(STUDY, [locate_trial(home, "it", 0)] * 2, home.folder / "log")
+    assert job.function == EVALUATE_MODELS
+    first, second = evaluate_models(job.payload, FakeChannel())
+    assert first == second
+    expected = -np.mean(np.log(np.where(truth, predicted[:, 0], 1 - predicted[:, 0])))
+    assert first["test_loss"] == pytest.approx(expected, rel=1e-4)
+    assert {name: value for name, value in first.items() if name != "test_loss"} == winner
+    assert read_test_scores(STUDY, home, 0) == winner
 
 
 def test_a_regression_is_scored_in_the_units_of_the_target(home, prepare_data):
