@@ -114,7 +114,7 @@ class _TrialBackfill:
     def __init__(self, context: StudyContext, latest: Sequence[TrialSummary]) -> None:
         self._context = context
         self._home = context.home
-        self._folds = context.summary.folds
+        self._folds, self._seeds = context.summary.folds, context.spec.training.seeds
         self._latest = latest
         self._kept = {trial.number for trial in select_kept(latest, context.objective, context.spec.models_kept)}
         self._ranked = {trial.number for trial in latest if trial.state == "complete" and trial.fits}
@@ -172,11 +172,11 @@ class _TrialBackfill:
     def _backfill_start(self, trial: TrialSummary, frozen: FrozenTrial) -> Iterator[Record]:
         study = self._context.name
         yield TrialStarted(study, trial.number, dict(trial.params), _to_ms(frozen.datetime_start))
-        yield from build_epochs_recorded(study, trial.number, self._read_epochs(trial), self._folds)
+        yield from build_epochs_recorded(study, trial.number, self._read_epochs(trial), self._folds, self._seeds)
 
     def _backfill_trial(self, trial: TrialSummary, frozen: FrozenTrial, best: TrialSummary | None) -> Iterator[Record]:
         yield from self._backfill_start(trial, frozen)
-        if self._folds > 1:
+        if self._folds * self._seeds > 1:
             mean = self._read_mean(trial)
             yield from build_epochs_recorded(self._context.name, trial.number, mean, self._folds, mean=True)
         keeps = trial.state == "complete" and self._keeps_model(trial.number)
@@ -192,7 +192,7 @@ class _TrialBackfill:
     def _read_epochs(self, trial: TrialSummary) -> Sequence[EpochDone]:
         """Return the epochs that a trial reported; where their file is lost, those of its result."""
         epochs = read_epochs(self._home.locate_trial(self._context.name, trial.number))
-        if not epochs and self._folds == 1:
+        if not epochs and self._folds * self._seeds == 1:
             epochs = self._read_mean(trial)
         if not epochs and trial.state == "complete":
             self.notes.append(f"trial {trial.number}: its epochs are not in its folder, and its curve stays empty")

@@ -85,7 +85,7 @@ class Recorder:
         self._search = search
         self._check = check
         self._flushed_at = 0.0
-        self._folds = context.summary.folds
+        self._folds, self._seeds = context.summary.folds, context.spec.training.seeds
         self._plots: tuple[Path, ...] | None = None
         # From Optuna, because a study that continues has models of earlier runs.
         self._kept = select_kept(search.trials, context.objective, study.spec.models_kept)
@@ -135,13 +135,13 @@ class Recorder:
     ) -> None:
         """Record a trial's end: its last epochs, its result, and the models that are kept now.
 
-        With folds, `curve` is the mean over them.
+        With folds or several seeds, `curve` is the mean over them.
         """
         rows = [
             *build_parameters_drawn(self._study, trial.number, trial.params),
             *self._build_epochs(trial.number, unsent),
         ]
-        if self._folds > 1 and curve:
+        if self._folds * self._seeds > 1 and curve:
             rows += self._build_epochs(trial.number, curve, mean=True)
         keeps, displaced = self._select_models(trial)
         # The model's files first: the row names them, and may be delivered at once.
@@ -225,8 +225,8 @@ class Recorder:
     def _build_epochs(
         self, number: int, epochs: Sequence[EpochDone], retraining: str = "", *, mean: bool = False
     ) -> list[Record]:
-        folds = count_folds(retraining, self._folds)
-        return build_epochs_recorded(self._study.name, number, epochs, folds, mean=mean, retraining=retraining)
+        folds, seeds = count_folds(retraining, self._folds), 1 if retraining else self._seeds
+        return build_epochs_recorded(self._study.name, number, epochs, folds, seeds, mean=mean, retraining=retraining)
 
     def _has_weights(self, trial: TrialSummary) -> bool:
         return (self._home.locate_trial(self._study.name, trial.number) / WEIGHTS_FILE).exists()

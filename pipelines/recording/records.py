@@ -16,6 +16,7 @@ from pipelines.study.context import StudyContext
 from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone
+from pipelines.training.trainings import name_training
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs, read_model_outputs, read_refusal
 from pipelines.training.user_model.model_code import is_portable, read_requirements, write_portable_model
 from pipelines.workspace.home import Home
@@ -71,9 +72,19 @@ def build_parameters_drawn(study: Study, number: int, params: Mapping[str, Value
 
 
 def build_epochs_recorded(
-    study: str, number: int, epochs: Sequence[EpochDone], folds: int, *, mean: bool = False, retraining: str = ""
+    study: str,
+    number: int,
+    epochs: Sequence[EpochDone],
+    folds: int,
+    seeds: int = 1,
+    *,
+    mean: bool = False,
+    retraining: str = "",
 ) -> list[Record]:
-    """Return the record of some epochs of a trial; with folds, `fold_N/` precedes names, but not in their mean."""
+    """Return the record of some epochs of a trial; with several trainings, `fold_N/` or `seed_N/` precedes names.
+
+    In their mean nothing does.
+    """
     if not epochs:
         return []
     points = tuple(
@@ -81,8 +92,8 @@ def build_epochs_recorded(
             done.epoch,
             done.at_ms,
             dict(done.metrics)
-            if folds == 1 or mean
-            else {f"fold_{done.fold + 1}/{name}": value for name, value in done.metrics.items()},
+            if folds * seeds == 1 or mean
+            else {f"{name_training(done.fold, folds, seeds)}/{name}": value for name, value in done.metrics.items()},
         )
         for done in epochs
     )

@@ -25,7 +25,7 @@ def find_stop_reason(
         return "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
     if budget.time is not None and elapsed_s >= budget.time:
         return f"time budget of {budget.time:g} s used up"
-    if failures := explain_total_failure(trials):
+    if failures := explain_total_failure(trials) or _explain_failures_in_a_row(budget, trials):
         return failures
     if best is None or best.value is None:
         return ""
@@ -36,6 +36,14 @@ def find_stop_reason(
     if budget.patience is not None and since >= budget.patience:
         return f"no better score in {since} trials"
     return ""
+
+
+def _explain_failures_in_a_row(budget: BudgetSpec, trials: Sequence[TrialSummary]) -> str:
+    """Return a message if as many trials in a row failed as the budget allows, in the order of their numbers."""
+    last = [trial for trial in trials if trial.state != "running"][-(budget.consecutive_failures or 1) :]
+    if len(last) != budget.consecutive_failures or any(trial.state != "failed" for trial in last):
+        return ""
+    return f"{len(last)} trials failed in a row, the last one with: {last[-1].reason}"
 
 
 def explain_total_failure(trials: Sequence[TrialSummary]) -> str:
@@ -52,7 +60,8 @@ def decide_outcome(trials: Sequence[TrialSummary], best: TrialSummary | None, wh
     if best is not None:
         return "finished", why
     ended = [trial for trial in trials if trial.state != "running"]
-    if not ended or explain_total_failure(trials):
+    # Failures are named already, where they ended the search.
+    if not ended or (ended[-1].reason and why.endswith(ended[-1].reason)):
         return "failed", why
     if complete := sum(trial.state == "complete" and trial.fits for trial in ended):
         return "failed", f"{why}, and none of the {complete} complete ones keeps the bounds of the objectives"

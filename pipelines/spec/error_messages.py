@@ -49,6 +49,19 @@ _EXPECTED_AT: Mapping[Keys, str] = {
 }
 """Keys that accept one of several types."""
 
+_OF_KERAS_TUNER: Mapping[str, str] = {
+    "max_trials": "budget.trials",
+    "executions_per_trial": "training.seeds",
+    "max_consecutive_failed_trials": "budget.consecutive_failures",
+    "max_retries_per_trial": "limits.attempts",
+    "max_model_size": "limits.parameters",
+    "tune_new_entries": "search.undeclared",
+    "allow_new_entries": "search.undeclared",
+    "hyperparameters": "space",
+    "project_name": "study",
+}
+"""Arguments of KerasTuner's tuners and oracles that have another name in a study file."""
+
 _BOUNDS = ("gt", "ge", "lt", "le")
 _NUMBERS = ("int_type", "float_type")
 _MEANT_TRUE = ("yes", "on", "y", "true")
@@ -91,8 +104,10 @@ def split_keys(data: Any, dotted: str) -> Keys:
 def _make_problem(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> Problem:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        message = f'unknown key "{keys[-1]}"; {suggest_choice(str(keys[-1]), _list_keys_at(model, keys[:-1]))}'
-        return document.make_key_problem(keys, message)
+        meant = _OF_KERAS_TUNER.get(str(keys[-1]))
+        hint = f"KerasTuner's {keys[-1]} is {meant} here" if meant else ""
+        hint = hint or suggest_choice(str(keys[-1]), _list_keys_at(model, keys[:-1]))
+        return document.make_key_problem(keys, f'unknown key "{keys[-1]}"; {hint}')
     if kind == "missing":
         return document.make_problem(keys, f'the key "{keys[-1]}" is missing; add it{_describe_meaning(model, keys)}')
     if kind == "value_error":

@@ -59,6 +59,13 @@ class TrainingSpec(Section):
     class_weight: Literal["balanced"] | dict[str, Weight] | None = Field(
         None, description="`balanced`, or a weight for each class by its name; null gives all rows the same weight."
     )
+    seeds: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Trainings of each trial, each with another seed: its score is their mean, its model that of the "
+        "best one. Only the first can be pruned.",
+    )
 
 
 class SearchSpec(Section):
@@ -91,6 +98,7 @@ class BudgetSpec(Section):
     time: Seconds | None = Field(None, description='Working time of the study, such as "30m", pauses not counted.')
     target: float | None = Field(None, description="Stop once a trial's score is at least this good.")
     patience: int | None = Field(None, ge=1, description="Stop after this many finished trials without a better score.")
+    consecutive_failures: int | None = Field(None, ge=1, description="Stop after this many failed trials in a row.")
 
 
 class LimitsSpec(Section):
@@ -156,7 +164,7 @@ class SelectionSpec(Section):
     refit: bool = Field(
         False,
         description="Train the winner once more on the training and validation rows together, for the best number of "
-        "epochs, and deliver that model.",
+        "epochs, and deliver that model where such models are at least as good on validation rows held out.",
     )
     ensemble: bool = Field(
         False,

@@ -183,6 +183,8 @@ def find_ineligible_reason(study: Study) -> str:
         return f"only the {FAMILY} family trains in fleets"
     if spec.training.loss in WHOLE_BATCH_LOSSES:
         return f"{spec.training.loss} is one number for a whole batch"
+    if spec.training.seeds > 1:
+        return "training.seeds trains each trial several times"
     if spec.limits.model_memory is not None:
         return "limits.model_memory is compared with each trial's model"
     if spec.objectives and any(goal.metric in MEASURED_OF_FILES for goal in spec.objectives):

@@ -95,8 +95,10 @@ class RetrainingJobs:
         data = home.locate_data(context.name)
         if division is not None:
             data = home.locate_retraining_data(context.name, division.name)
+        job = make_trial_job(context, trial.number, trial.params)
         job = replace(
-            make_trial_job(context, trial.number, trial.params),
+            job,
+            training=job.training.model_copy(update={"seeds": 1}),  # a retraining is one seed itself
             seed=derive_retraining_seed(context.spec.search.seed, trial.number, name),
             data=str(data),
             folder=str(home.locate_retraining(context.name, trial.number, name)),

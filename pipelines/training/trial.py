@@ -1,7 +1,8 @@
 """Training of one trial in a worker, and its files: the model on raw columns, the curve, the configuration.
 
-With folds, each fold is one training on its own data and preprocessing; the trial's score is the mean of the folds'
-best epochs, its model the one of the fold with the best score, and pruning looks at the first fold alone.
+With folds, each fold is one training on its own data and preprocessing, and with `training.seeds` there are as many
+further ones. The trial's score is the mean of their best epochs, its model that of the training with the best score,
+and pruning looks at the first one alone.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from pipelines.training.model_files import summarize_model, write_deployment_mod
 from pipelines.training.model_size import limit_model_size, refuse_large_model
 from pipelines.training.schedule import Schedule, make_schedule
 from pipelines.training.trainer import choose_trainer
+from pipelines.training.trainings import count_trainings, find_fold
 from pipelines.training.trial_folder import (
     ARTIFACTS,
     write_model_note,
@@ -60,7 +62,7 @@ Measure = Callable[[TrialJob], Mapping[str, float]]
 
 
 def train_trial(job: TrialJob, channel: Channel) -> TrialOutcome:
-    """Train a trial on every fold and write its files below `job.folder`."""
+    """Train a trial on every fold, with each seed, and write its files below `job.folder`."""
     return train_and_measure_trial(job, channel, lambda job: {})
 
 
@@ -84,10 +86,9 @@ def train_and_measure_trial(job: TrialJob, channel: Channel, measure: Measure) -
 def _train_folds(job: TrialJob, channel: Channel, measure: Measure) -> TrialResult:
     started = time.monotonic()
     Path(job.folder).mkdir(parents=True, exist_ok=True)
-    summary = load_summary(Path(job.data))
     folds = [_train_fold(job, 0, channel)]
     if not folds[0].fitted.pruned:
-        folds += [_train_fold(job, fold, channel) for fold in range(1, summary.folds)]
+        folds += [_train_fold(job, run, channel) for run in range(1, count_trainings(job))]
     best = _find_best_fold(job, folds)
     result = _combine_folds(folds, seconds=time.monotonic() - started)
     _write_files(job, best, result)
@@ -137,7 +138,7 @@ def _train_fold(job: TrialJob, fold: int, channel: Channel) -> _Fold:
         listener=listener,
         checkpoints=checkpoints,
     )
-    return _Fold(fold, trial.model, trial.requested, fitted, tuple(listener.epochs), trainer)
+    return _Fold(find_fold(job, fold), trial.model, trial.requested, fitted, tuple(listener.epochs), trainer)
 
 
 def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, channel: Channel, *, by_fit: bool) -> _Fold:
@@ -166,7 +167,7 @@ def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, chan
     for remark in done.remarks:
         print(f"trial {job.number}: {remark}", flush=True)
     return _Fold(
-        fold,
+        find_fold(job, fold),
         trial.model if done.model is None else done.model,
         dict(trial.hp.values),
         done.fitted,
@@ -195,13 +196,13 @@ class BuiltTrial:
 
 
 def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
-    """Build a trial's model for one fold of the data.
+    """Build a trial's model for one of its trainings; those below the number of folds have the first seed.
 
     Raises:
         InputError: if the model cannot take the data or the values.
     """
-    summary = load_summary(Path(job.data))
-    train = load_part(Path(job.data), "train", fold)
+    summary, part = load_summary(Path(job.data)), find_fold(job, fold)
+    train = load_part(Path(job.data), "train", part)
     context = ModelContext(
         features=summary.features,
         task=summary.task,
@@ -214,7 +215,7 @@ def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
     schedule = make_schedule(job, fold, epochs=int(hp.values["epochs"]), batch_size=int(hp.values["batch_size"]))
     set_initial_weights(model, str(hp.values["kernel_initializer"]), schedule.seed)
     rows = Rows(
-        train, load_part(Path(job.data), "validation", fold), calculate_class_weights(context.task, context.training)
+        train, load_part(Path(job.data), "validation", part), calculate_class_weights(context.task, context.training)
     )
     return BuiltTrial(model, dict(hp.values), rows, schedule)
 
@@ -225,7 +226,7 @@ class _ChannelListener:
     def __init__(self, job: TrialJob, fold: int, of: int, channel: Channel) -> None:
         self._job = job
         self._fold = fold
-        self._folds = load_summary(Path(job.data)).folds
+        self._trainings = count_trainings(job)
         self._of = of
         self._channel = channel
         self._log = EpochLog(Path(job.folder), fold)
@@ -254,7 +255,7 @@ class _ChannelListener:
         done = self._log.add(epoch, self._of, metrics)
         self._channel.report(done)
         # Pruning after the last epoch would save nothing, and lose a trained model.
-        is_last = self._folds == 1 and epoch + 1 == self._of
+        is_last = self._trainings == 1 and epoch + 1 == self._of
         if self._fold > 0 or is_last or epoch not in self._job.rungs:
             return False
         best = min if self._job.direction == "minimize" else max

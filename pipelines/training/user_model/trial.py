@@ -30,6 +30,7 @@ from pipelines.training.schedule import (
     is_stopping_requested,
     make_schedule,
 )
+from pipelines.training.trainings import find_fold, name_training
 from pipelines.training.trial_folder import locate_fit_folder
 from pipelines.training.user_model.fit_calls import UserFitResult, run_user_fit
 from pipelines.training.user_model.user_fit import UserFit, UserModelListener, has_custom_fit, select_fit_arguments
@@ -115,7 +116,7 @@ class UserModelTrial:
 
 
 def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choose: Choose) -> UserModelTrial:
-    """Build a trial's model for one fold of the data.
+    """Build a trial's model for one of its trainings; those below the number of folds have the first seed.
 
     Raises:
         InputError: if the code is no hypermodel, or cannot take the space's values.
@@ -129,8 +130,8 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
     hp = TrialHyperParameters(job.values, undeclared.answer)
     model = user.build(hp)
     rows = Rows(
-        load_examples_part(data, "train", fold),
-        load_examples_part(data, "validation", fold),
+        load_examples_part(data, "train", find_fold(job, fold)),
+        load_examples_part(data, "validation", find_fold(job, fold)),
         calculate_class_weights(task, job.training),
     )
     # The space may set epochs and batch size although the code never requests them.
@@ -149,9 +150,13 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
     if is_custom:
         schedule = _leave_to_code(schedule, job)
     arguments = select_fit_arguments(user, job.values, user_model.requested, schedule)
-    folder = locate_fit_folder(Path(job.folder), fold, load_summary(data).folds) if is_custom else None
+    folder = locate_fit_folder(Path(job.folder), _name_training(job, fold)) if is_custom else None
     fit = UserFit(user, task, schedule, job.metric, job.direction, arguments, is_custom, folder)
     return UserModelTrial(model, hp, undeclared, rows, schedule, fit)
+
+
+def _name_training(job: TrialJob, training: int) -> str:
+    return name_training(training, load_summary(Path(job.data)).folds, job.training.seeds)
 
 
 def _leave_to_code(schedule: Schedule, job: TrialJob) -> Schedule:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipelines.recording.records import build_epochs_recorded, collect_best_metrics
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.objective import Goal, Objective
@@ -17,6 +19,9 @@ def test_only_the_epochs_of_a_fold_have_its_name():
     assert of_fold.epochs == ((0, 5, {"fold_2/val_loss": 0.5}),)
     assert of_mean.epochs == of_trial.epochs == ((0, 5, {"val_loss": 0.5}),)
     assert build_epochs_recorded("it", 7, [], 3) == []
+    [of_seed] = build_epochs_recorded("it", 7, done, 1, 2)
+    [of_both] = build_epochs_recorded("it", 7, [replace(done[0], fold=4)], 3, 2)
+    assert (of_seed.epochs[0][2], of_both.epochs[0][2]) == ({"seed_2/val_loss": 0.5}, {"fold_2_seed_2/val_loss": 0.5})
 
 
 def test_a_measured_objective_has_its_plain_name():

@@ -47,6 +47,19 @@ def test_a_study_ends_if_its_first_trials_all_fail():
     assert decide_outcome(trials, None, reason) == ("failed", reason)
 
 
+def test_failures_in_a_row_end_a_study():
+    """So many failures in a row as the budget allows end it; running trials and an end in between do not count."""
+    budget = BudgetSpec(trials=50, consecutive_failures=3)
+    running = TrialSummary(5, "running", None, {})
+    trials = [complete(0, 0.5), failed(1), failed(2), failed(3)]
+    reason = "3 trials failed in a row, the last one with: the shapes do not fit"
+    assert find_stop_reason(budget, LOSS, trials[:3], trials[0], 0.0) == ""
+    assert find_stop_reason(budget, LOSS, [*trials, running], trials[0], 0.0) == reason
+    assert find_stop_reason(budget, LOSS, [*trials, complete(4, 0.75)], trials[0], 0.0) == ""
+    assert find_stop_reason(BudgetSpec(trials=50), LOSS, trials, trials[0], 0.0) == ""
+    assert decide_outcome(trials[1:], None, reason) == ("failed", reason)
+
+
 def test_a_study_without_a_winner_fails():
     """A study with a best trial is finished; without one it fails, and the reason names the last trial."""
     assert decide_outcome([complete(0, 0.5)], complete(0, 0.5), "1 trial") == ("finished", "1 trial")

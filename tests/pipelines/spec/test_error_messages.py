@@ -47,6 +47,17 @@ def test_every_key_is_told():
     assert sorted(paths) == ["budget.time", "budget.trials", "limits", "search.seed"]
 
 
+def test_names_of_keras_tuner_are_translated():
+    """An argument of KerasTuner's tuners is refused with the key that it has in a study file."""
+    assert found(search={"executions_per_trial": 2}, budget={"max_trials": 3}) == [
+        (
+            "search.executions_per_trial",
+            'unknown key "executions_per_trial"; KerasTuner\'s executions_per_trial is training.seeds here',
+        ),
+        ("budget.max_trials", 'unknown key "max_trials"; KerasTuner\'s max_trials is budget.trials here'),
+    ]
+
+
 def test_what_is_not_known_to_us_is_told_in_pydantics_words(monkeypatch):
     """A kind of error without a message of ours still reports what was expected and got."""
     monkeypatch.setattr("pipelines.spec.error_messages._EXPECTED", {})

@@ -265,3 +265,21 @@ def test_the_epochs_of_every_fold_are_on_disk(folded):
     _, folder, channel, _ = folded
     assert read_epochs(folder) == tuple(channel.reported)
     assert sorted(file.name for file in folder.glob("*epochs*")) == [f"fold-{fold}-epochs.jsonl" for fold in range(3)]
+
+
+# Seeds -------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_is_trained_with_several_seeds(job, trained):
+    """The score is the mean over the seeds, the first of which is the trial's own; the model is the best one's."""
+    its_job, folder = job(training=TrainingSpec(early_stopping=None, seeds=2))
+    channel = FakeChannel()
+    result = train_trial(its_job, channel).result
+    curves = {seed: [done.metrics["val_loss"] for done in read_epochs(folder) if done.fold == seed] for seed in (0, 1)}
+    assert curves[0] == [done.metrics["val_loss"] for done in trained[3].epochs]
+    assert curves[1] != curves[0]
+    assert result.value == pytest.approx((min(curves[0]) + min(curves[1])) / 2)
+    assert [done.metrics["val_loss"] for done in result.epochs] == pytest.approx(
+        np.mean([curves[0], curves[1]], axis=0)
+    )
+    assert (folder / "model.keras").exists()
