@@ -141,8 +141,8 @@ class _Part:
     is_unregistered: bool = True
 
 
-def _walk(node: Any, place: str = "the model") -> Iterator[_Part]:
-    """Yield the parts of a configuration that are the user's."""
+def _walk(node: Any, place: str = "") -> Iterator[_Part]:
+    """Yield the parts of a configuration that are the user's; `place` is the layer that holds it."""
     if isinstance(node, list):
         for each in node:
             yield from _walk(each, place)
@@ -150,8 +150,8 @@ def _walk(node: Any, place: str = "the model") -> Iterator[_Part]:
         return
     config = node.get("config")
     if "class_name" in node and isinstance(config, dict) and isinstance(config.get("name"), str):
-        # `compose_user_model` names the user's model so.
-        is_whole = config["name"].startswith("trained.")
+        # The outermost one, and that which `compose_user_model` names so, is no layer to the user.
+        is_whole = not place or config["name"].startswith("trained.")
         place = "the model" if is_whole else f'layer "{config["name"]}"'
     # Keras writes the bytes of a lambda, as a function of a Lambda layer or as an argument of any other.
     if node.get("class_name") == "__lambda__" or (node.keys() == {"value"} and isinstance(node["value"], list)):
