@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ class RowWeights:
         rest = f"; rows of {without} have none and weigh 1" if without else ""
         return f"rows are weighted by {self.name} ({span}) in the loss and in weighted metrics{rest}"
 
-    def _refuse(self, is_bad: Array, value: object, raw: RawData) -> None:
+    def _refuse(self, is_bad: Any, value: object, raw: RawData) -> None:
         found = f"got {value} at {raw.format_places(np.flatnonzero(is_bad))}"
         raise InputError(Problem(f"expected {self.name} to be finite numbers of at least 0, {found}", self.key))
 
@@ -109,8 +110,10 @@ def _wrap(values: Structure, raw: RawData) -> RowWeights | None:
     origin = next(each for each in raw.origins if not each.lacks_weights)
     weights = RowWeights(values, f"the sample_weight of {origin.name}", origin.key)
     weights.check_values(raw)
+    if raw.weights is None or raw.weights is not values:
+        return weights
     # A source gives float64, the trainers take float32.
-    return RowWeights(_convert(values)[:, 0], weights.name, weights.key) if raw.weights is values else weights
+    return RowWeights(_convert(raw.weights)[:, 0], weights.name, weights.key)
 
 
 def _check_column(table: pd.DataFrame | None, raw: RawData, spec: DataSpec) -> None:

@@ -40,11 +40,13 @@ def evaluate_models(payload: Sequence[Evaluation | PastTrial], channel: Channel)
     """Return what `evaluate_model` and `evaluate_user_model` return for each model, and a family's loss too."""
     from pipelines.training.user_model.evaluate import evaluate_user_model
 
-    scores = []
+    scores: list[Mapping[str, float]] = []
     for each in payload:
         channel.beat()
-        is_family = isinstance(each, Evaluation)
-        scores.append(_evaluate(each, with_loss=True) if is_family else evaluate_user_model(each, channel))
+        if isinstance(each, Evaluation):
+            scores.append(_evaluate(each, with_loss=True))
+        else:
+            scores.append(evaluate_user_model(each, channel))
     return scores
 
 
