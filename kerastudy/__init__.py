@@ -1,7 +1,7 @@
 """Public Python API of kerastudy: load or make a study, run it, use its result.
 
-Example: `result = kerastudy.run(model=build, data=(x, y), budget=20)`, or `kerastudy.run("studies/breast-cancer.yaml")`, then
-`result.best.value` and `result.load_model()`.
+Example: `result = kerastudy.run(model=build, data=(x, y), budget=20)`, or `kerastudy.run("studies/breast-cancer.yaml")`,
+then `result.best.value` and `result.load_model()`.
 
 Every process of kerastudy imports this package first: it loads the others from the folder that it lies in, so that a
 user's folder may hold modules named `pipelines`, `tracking` or `search_spaces`.

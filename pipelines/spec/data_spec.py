@@ -64,7 +64,8 @@ class DataSpec(Section):
     preprocess: Literal["auto", "none", "dense"] = Field(
         "auto",
         description="What a model of yours gets. `none`: the data as it is, a table as a dict of its columns. `dense`: "
-        "one standardised array. `auto`: a table as `dense`, all else as `none`. Shipped families need `auto` or `dense`.",
+        "one standardised array. `auto`: a table as `dense`, all else as `none`. Shipped families need `auto` or "
+        "`dense`.",
     )
     target: str | list[str] | None = Field(
         None, description="Target column or columns of a table; several give multi-output regression."

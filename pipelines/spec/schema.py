@@ -49,8 +49,8 @@ class TrainingSpec(Section):
     )
     weighted_metrics: list[str] = Field(
         default=[],
-        description="Keras metrics by name that weigh rows as the loss does. Where rows have weights, the task's metrics "
-        "are among them.",
+        description="Keras metrics by name that weigh rows as the loss does. Where rows have weights, the task's "
+        "metrics are among them.",
     )
     early_stopping: EarlyStoppingSpec | None = Field(
         default=EarlyStoppingSpec(),

@@ -48,7 +48,7 @@ def save_model(model: keras.Model, file: Path) -> None:
 
 @contextmanager
 def _hide_compilation(model: keras.Model) -> Iterator[None]:
-    """Let Keras save the model without loss, metrics and optimizer: those of a user's code could not be loaded alone."""
+    """Let Keras save the model without loss, metrics and optimizer: a user's own could not be loaded alone."""
     compiled = model.compiled
     model.compiled = False
     try:
