@@ -57,13 +57,24 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]  
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
         name = hyperparameter.name
         self.requested.setdefault(name, make_request(hyperparameter).describe())
-        if self.is_active(hyperparameter) and name not in self.values:
-            if name in self.given:
+        if self.is_active(hyperparameter):
+            # A value that was set since goes before the given one.
+            if name in self.given and is_same(self.values.get(name, self.given[name]), self.given[name]):
                 self.values[name] = convert_value(hyperparameter, self.given[name])
-            elif self._draw is not None:
+            elif name not in self.values and self._draw is not None:
                 self.values[name] = self._draw(hyperparameter)
         # A given value holds against a default that `merge` or a tuner would write over it.
         return super()._register(hyperparameter, overwrite=overwrite and name not in self.given)
+
+
+def make_hyperparameters(values: Mapping[str, Value]) -> TrialHyperParameters:
+    """Return hyperparameters that hold a trial's values from the start, to build its model with.
+
+    A hypermodel that is built with them gets each value in the type that it requests.
+    """
+    hp = TrialHyperParameters(values)
+    hp.values = dict(values)
+    return hp
 
 
 def convert_value(hyperparameter: Any, value: Value) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -23,6 +23,9 @@ def _read_null(value: Any) -> Any:
 _SCHEMA = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})
 Measure = Annotated[float, BeforeValidator(_read_null), _SCHEMA]
 """A metric's value; one that is not finite is null in an answer of a service."""
+
+if TYPE_CHECKING:
+    from search_spaces.hyperparameters import TrialHyperParameters
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,13 @@ class TrialRow:
     reason: str
     metrics: Mapping[str, Measure]
     failed_attempts: tuple[str, ...] = ()
+
+    @property
+    def hyperparameters(self) -> TrialHyperParameters:
+        """The trial's hyperparameters as KerasTuner's, for `build(hp)` of a hypermodel; imports Keras."""
+        from search_spaces.hyperparameters import make_hyperparameters  # takes five seconds
+
+        return make_hyperparameters(self.params)
 
     @classmethod
     def from_summary(cls, trial: TrialSummary) -> Self:

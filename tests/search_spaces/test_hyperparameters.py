@@ -6,7 +6,7 @@ import keras_tuner
 import pytest
 
 from search_spaces.errors import InputError
-from search_spaces.hyperparameters import TrialHyperParameters
+from search_spaces.hyperparameters import TrialHyperParameters, make_hyperparameters
 
 
 def build(hp):
@@ -51,6 +51,15 @@ def test_it_stands_in_for_keras_tuners_own():
     again = keras_tuner.engine.hyperparameters.deserialize(keras_tuner.engine.hyperparameters.serialize(hp))
     assert again.values == hp.values == {"units": 4}
     assert [each.get_config() for each in again.space] == [each.get_config() for each in hp.space]
+
+
+def test_values_of_a_trial_rebuild_its_model():
+    """They are there before any request, in the requested type after it, and may be changed in between."""
+    hp = make_hyperparameters({"units": 64.0, "kind": "cnn", "filters": 16})
+    assert (hp.values, hp.get("units")) == ({"units": 64.0, "kind": "cnn", "filters": 16}, 64)
+    hp.values["filters"] = 32
+    answers = build(hp)
+    assert (repr(answers["units"]), answers["kind"], answers["filters"]) == ("64", "cnn", 32)
 
 
 def test_an_inactive_question_is_not_answered():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import keras_tuner
 import pytest
 from pydantic import TypeAdapter
 
@@ -47,3 +48,10 @@ def test_bounds_that_cannot_be_kept_are_errors(best):
         find_pareto_trial(best, {"size_mb": 0.5}, {})
     with pytest.raises(InputError, match='no objective "size"; did you mean "size_mb"'):
         find_pareto_trial(best, {"size": 1.0}, {})
+
+
+def test_hyperparameters_rebuild_a_trial_s_model():
+    """A trial's values are there as KerasTuner's hyperparameters, for the `build` of its hypermodel."""
+    hp = TrialRow(7, "complete", (0.1,), {"units": 6, "act": "tanh"}, 1, 1.0, "", {}).hyperparameters
+    assert isinstance(hp, keras_tuner.HyperParameters)
+    assert (hp.get("act"), hp.Int("units", 4, 8), hp.values) == ("tanh", 6, {"units": 6, "act": "tanh"})
