@@ -81,10 +81,12 @@ def try_point(job: TrialJob, choose: Choose, seen: Observations, *, arguments: b
     try:
         try:
             return _train(replace(job, user_model=replace(base, requested=requested)), choose, seen, is_short=True)
-        except ModelCodeError:
+        except (ModelCodeError, NoObjectiveError):
             if not load_user_model(job.model, Path(base.base)).has_custom_fit:
                 raise
             return _train(replace(job, user_model=replace(base, requested=seen.names)), choose, seen, is_short=False)
+    except NoObjectiveError as error:
+        raise InputError(Problem(str(error), "objective.metric")) from error
     except ModelCodeError as error:
         return TriedPoint(refuse(f"its trials fail: {error}"), str(error))
     except ModelRefusedError as refusal:
@@ -112,14 +114,14 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
         listener, is_first = _Stopwatch(), not seen.checks
         try:
             done = _shorten(trial, is_short=is_short).train(listener)
-        except NoObjectiveError as error:
-            raise InputError(Problem(str(error), "objective.metric")) from error
+        except NoObjectiveError:
+            raise
         except TrialError:  # a loss that is not finite on a handful of rows means nothing for the study
             done = None
         finally:
             seen.record(trial.hp)
         model = trial.model if done is None or done.model is None else done.model
-        seen.checks[key] = _summarize(trial, model, time.monotonic() - started, listener)
+        seen.checks[key] = _summarize(trial, model, time.monotonic() - started, listener, is_short=is_short)
         if is_first:
             seen.note(*_list_notes(job, trial, done))
     return TriedPoint(seen.checks[key])
@@ -131,10 +133,12 @@ def _shorten(trial: UserModelTrial, *, is_short: bool) -> UserModelTrial:
     return replace(trial, rows=trial.rows.take(_ROWS), fit=replace(trial.fit, is_short=True))
 
 
-def _summarize(trial: UserModelTrial, model: keras.Model, first_s: float, listener: _Stopwatch) -> ModelCheck:
+def _summarize(
+    trial: UserModelTrial, model: keras.Model, first_s: float, listener: _Stopwatch, *, is_short: bool
+) -> ModelCheck:
     values: Mapping[str, Any] = {**trial.hp.values, **trial.hp.given}
     batch_size = int(values.get("batch_size") or trial.schedule.batch_size)
-    shares = ceil(trial.rows.train.rows / max(1, min(_ROWS, trial.rows.train.rows)))
+    shares = ceil(trial.rows.train.rows / _ROWS) if is_short else 1
     return ModelCheck(
         parameters=model.count_params() if model.built else 0,
         memory_bytes=estimate_training_memory(model, batch_size) if model.built else 0,

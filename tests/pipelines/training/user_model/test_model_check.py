@@ -131,6 +131,7 @@ def test_code_runs_to_its_end(job):
         ("history = one(model)", "history.history['loss'][1]", "return history"),  # two epochs
         ("assert len(x) > 64, 'too few rows'", "return one(model)"),
         ("return one(model, epochs=kwargs['epochs'])",),
+        ("return one(model, validation_freq=2)",),
     ],
 )
 def test_code_that_needs_a_whole_training(job, lines):
