@@ -26,6 +26,7 @@ from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import explain_missing_model, has_model, read_trial_config
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
+from search_spaces.values import replace_not_finite
 
 __all__ = ["FORMATS", "ExportError", "ExportResult", "ExportSource", "Parity", "check_target", "export_trial"]
 
@@ -128,7 +129,7 @@ def _describe(
 ) -> None:
     """Write the results of the verification, the sidecar files and the model card."""
     # `HttpClient.export` reads this file from the archive.
-    parity = json.dumps([asdict(each) for each in parities], indent=2)
+    parity = json.dumps(replace_not_finite([asdict(each) for each in parities]), indent=2, allow_nan=False)
     (folder / "parity.json").write_text(parity + "\n", encoding="utf-8")
     summary, config = load_summary(Path(trial.data)), read_trial_config(Path(trial.folder))
     write_sidecar_files(folder, summary, written.outputs, parities)

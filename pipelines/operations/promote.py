@@ -34,6 +34,7 @@ from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import explain_missing_model, has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
+from search_spaces.values import replace_not_finite
 from tracking.mlflow import urls
 from tracking.store.database import Store
 
@@ -159,7 +160,8 @@ def _promote(candidate: _Candidate, registry: Registry, alias: str, *, force: bo
     is_forced = "" if holder is None or comparison.is_as_good else "by force, though "
     words = f"Promoted to {alias}: {is_forced}{result}"
     # With the holder of the comparison: `move_alias` refuses if another process has moved the alias meanwhile.
-    registry.move_alias(own, alias, holder, json.dumps(asdict(comparison), ensure_ascii=False), words)
+    content = json.dumps(replace_not_finite(asdict(comparison)), ensure_ascii=False, allow_nan=False)
+    registry.move_alias(own, alias, holder, content, words)
     reason = f"models:/{name}@{alias} is version {own.version} now, {is_forced}{result}"
     return replace(done, is_promoted=True, version=own.version, reason=reason)
 

@@ -36,6 +36,7 @@ from pipelines.study.study import Study
 from pipelines.workspace.atomic_files import write_text
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
+from search_spaces.values import replace_not_finite
 
 Report = Callable[[str], None]
 
@@ -131,7 +132,8 @@ def replay(
         )
         if target is not None:
             # Before the rename, so that a folder at the target is always complete.
-            write_text(folder / "replay.json", json.dumps(asdict(replayed), indent=2, ensure_ascii=False) + "\n")
+            content = json.dumps(replace_not_finite(asdict(replayed)), indent=2, ensure_ascii=False, allow_nan=False)
+            write_text(folder / "replay.json", content + "\n")
             folder.rename(target)
     return replayed
 
