@@ -27,7 +27,6 @@ def stock_model(setting: Setting, trial: Trial) -> keras.Model:
 
 def stock_outcome(setting: Setting, trial: Trial, trainer: Trainer = train_with_fit) -> Outcome:
     """Train a trial by another trainer; `fit` eagerly, as these trainings are shorter than the making of a graph."""
-    keras.utils.set_random_seed(trial.seed)
     model = stock_model(setting, trial)
     model.run_eagerly = trainer is train_with_fit
     listener = _Prunes(trial.pruned_at)

@@ -7,7 +7,7 @@ and in slots that others have left. `test_trainers.py` holds the other trainers 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
+from functools import cache, reduce
 
 import pytest
 from fleet_cases import AS_ON_AN_ACCELERATOR, FleetRun, Setting, trial
@@ -92,17 +92,19 @@ ENDS = {
 
 
 def activations():
-    """Return a trial of one narrow layer for each activation."""
+    """Return a trial of narrow layers for each three activations."""
+    names = [*ACTIVATIONS, *ACTIVATIONS[:2]]
     return {
-        name: trial(
-            units_1=3 + at % 4,
-            activation_1=name,
-            use_bias=at % 3 > 0,
+        "-".join(names[at : at + 3]): trial(
+            depth=3,
+            **{f"units_{layer}": 3 + (at + layer) % 4 for layer in (1, 2, 3)},
+            **{f"activation_{layer}": names[at + layer - 1] for layer in (1, 2, 3)},
+            use_bias=at % 2 > 0,
             optimizer="sgd",
             learning_rate=0.1,
             epochs=1,
         )
-        for at, name in enumerate(ACTIVATIONS)
+        for at in range(0, len(ACTIVATIONS), 3)
     }
 
 
@@ -185,8 +187,8 @@ RUNS = {
     **{f"{task.kind}_metrics": metrics(task) for task in TASKS},
     **{name: run for task in TASKS for name, run in losses(task).items()},
 }
-for each in ("optimizers", "structures", "ends"):
-    RUNS[f"{each}_at_once"] = replace(RUNS[each], constants=AS_ON_AN_ACCELERATOR)
+AT_ONCE = {f"{name}_at_once": name for name in ("optimizers", "structures", "ends")}
+RUNS |= {name: replace(RUNS[run], constants=AS_ON_AN_ACCELERATOR) for name, run in AT_ONCE.items()}
 CASES = [(run, name) for run, fleet in RUNS.items() for name in fleet.trials]
 
 
@@ -196,10 +198,16 @@ def fleets():
     return fleet_outcomes(RUNS)
 
 
+@cache
+def stock(run, name):
+    """Return the outcome of a run's trial with `fit`, which knows nothing of fleets."""
+    return stock_outcome(RUNS[run].setting, RUNS[run].trials[name])
+
+
 @pytest.mark.parametrize(("run", "name"), CASES, ids=[f"{run}-{name}" for run, name in CASES])
 def test_a_fleet_and_fit_agree(fleets, run, name):
     """Metrics of every epoch, best epoch and weights are those of the stock Keras model."""
-    assert_alike(fleets[run][name], stock_outcome(RUNS[run].setting, RUNS[run].trials[name]))
+    assert_alike(fleets[run][name], stock(AT_ONCE.get(run, run), name))
 
 
 @pytest.mark.parametrize(
