@@ -11,19 +11,24 @@ from mlflow_tables import make_tables_once
 
 _LONGEST = (
     "test_service.py",
+    "test_contract.py",
     "test_failpoints.py",
     "test_end_to_end.py",
-    "test_keras_tuner_oracle.py",
-    "test_promote.py",
-    "test_docs.py",
-    "test_faults.py",
-    "test_trial_faults.py",
-    "test_contract.py",
-    "test_export.py",
     "test_cli.py",
+    "test_trial.py",
+    "test_faults.py",
+    "test_promote.py",
+    "test_trial_faults.py",
+    "test_keras_tuner_oracle.py",
+    "test_docs.py",
+    "test_trainers.py",
+    "test_export.py",
+    "test_local_engine.py",
+    "test_sync.py",
+    "test_distribution.py",
+    "test_independence.py",
     "test_replay.py",
-    "test_user_models.py",
-    "test_disk_full.py",
+    "test_http_server.py",
 )
 """Files of minutes: started last, one of them would keep a process busy when all others are done."""
 
