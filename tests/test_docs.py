@@ -16,6 +16,7 @@ from types import ModuleType
 
 import click
 import pytest
+from command import kerastudy_here
 from pydantic import BaseModel
 
 from pipelines import cli
@@ -235,10 +236,7 @@ def _write_shown_code(page: Path, folder: Path) -> None:
 
 
 def _kerastudy(settings: dict[str, str], *words: str) -> str:
-    command = [Path(sys.executable).with_name("kerastudy"), *words]
-    done = subprocess.run(
-        command, env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
-    )
+    done = kerastudy_here(*words, cwd=ROOT, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import guides
 import pytest
-from command import kerastudy
+from command import kerastudy, kerastudy_here
 from mlflow import MlflowClient
 
 from pipelines.workspace.home import Home
@@ -131,7 +131,7 @@ def test_a_name_that_the_code_never_asks_for(tmp_path):
     shutil.copyfile(guides.__file__, tmp_path / "guides.py")
     text = STUDY.format(model="refuses_some", space="{epochs: 1, unit: 8}", objective=LOSS, trials=1)
     (tmp_path / "study.yaml").write_text(text)
-    done = kerastudy("--home", "home", "run", "study.yaml", cwd=tmp_path)
+    done = kerastudy_here("--home", "home", "run", "study.yaml", cwd=tmp_path)
     assert done.returncode == 2
     assert (
         'study.yaml:5:26: space.unit: guides.py:refuses_some never requests "unit"; did you mean "units"?'
