@@ -1,6 +1,6 @@
 """Public Python API of kerastudy: load or make a study, run it, use its result.
 
-Example: `result = kerastudy.run(model=build, data=(x, y), budget=20)`, or `kerastudy.run("studies/breast-cancer.yaml")`,
+Example: `result = kerastudy.run(model=build, data=(x, y), budget=20)`, or `kerastudy.run("studies/digits-cnn.yaml")`,
 then `result.best.value` and `result.load_model()`.
 
 Every process of kerastudy imports this package first: it loads the others from the folder that it lies in, so that a
