@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.engines.base import Channel, Job
+from pipelines.selection.finalists import REFIT
 from pipelines.selection.jobs import EVALUATE_MODEL, EVALUATE_MODELS, Evaluation
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.study.study import Study
@@ -78,6 +79,13 @@ def _evaluate(payload: Evaluation, *, with_loss: bool = False) -> dict[str, floa
         loss = build_loss_with_smoothing(task, payload.training, 0.0)
         found["loss"] = float(np.mean(loss(y, predictions, sample_weight=rows.sample_weight)))
     return {f"test_{name}": value for name, value in found.items()}
+
+
+def list_scored_trials(home: Home, study: str) -> tuple[int, ...]:
+    """Return the numbers of the trials whose own model or refit was scored on the test rows."""
+    folder = home.locate_study(study)
+    files = (*folder.glob(f"trials/*/{TEST_FILE}"), *folder.glob(f"retrainings/*/{REFIT}/{TEST_FILE}"))
+    return tuple(sorted({int(file.relative_to(folder).parts[1]) for file in files}))
 
 
 def read_test_scores(study: Study, home: Home, number: int) -> Mapping[str, float]:

@@ -11,8 +11,9 @@ from pipelines.engines.run_job import JobError, run_job
 from pipelines.recording.records import StudyOutcome
 from pipelines.search.stopping import decide_outcome
 from pipelines.search.trial_summaries import TrialSummary, count_by_state
-from pipelines.selection.evaluate import make_evaluation_job
+from pipelines.selection.evaluate import list_scored_trials, make_evaluation_job
 from pipelines.selection.model_locations import find_winning_model, make_models_job
+from pipelines.supervisor.event_text import format_trial_name
 from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent
 from pipelines.supervisor.final_selection import FinalSelection
 from pipelines.supervisor.open_study import OpenStudy
@@ -67,6 +68,7 @@ class StudyEnd:
                 notes += yield from self._choose(selection)
                 notes += self._explain_missing_model(selection.winner)
                 notes += self._prove_winner(selection.winner)
+                notes += self._note_earlier_winners(selection.winner)
                 test = dict(self._score_winner(selection.winner))
         except JobError as error:
             notes += f"; the winner has no scores on the test rows: {error}"
@@ -144,8 +146,16 @@ class StudyEnd:
         reason = check_registration(trial, self._study.engine, self._control.keep_alive_unless_halted)
         return f"; the winner's model is not registered in MLflow: {reason}" if reason else ""
 
+    def _note_earlier_winners(self, winner: TrialSummary | None) -> str:
+        """Return an addition to the study's reason where the test rows have scored the model of another trial."""
+        earlier = list_scored_trials(self._context.home, self._context.name)
+        names = [format_trial_name(number) for number in earlier if winner and number != winner.number]
+        if not names:
+            return ""
+        return f"; the test rows have scored {', '.join(names)} before: a choice between these scores uses them up"
+
     def _score_winner(self, winner: TrialSummary | None) -> Mapping[str, float]:
-        """Return the winner's metrics on the test rows, which nothing has read before."""
+        """Return the winner's metrics on the test rows, which have chosen nothing."""
         if winner is None or not self._context.summary.rows.get("test"):
             return {}
         job = make_evaluation_job(self._context.study, self._context.home, winner.number)

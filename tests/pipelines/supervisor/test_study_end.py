@@ -41,6 +41,18 @@ def test_a_winner_that_cannot_be_scored_on_the_test_rows_is_a_winner(desk):
     assert last.reason.startswith("1 trial; the winner has no scores on the test rows: test failed: ValueError")
 
 
+def test_a_further_winner_is_a_further_look_at_the_test_rows(desk):
+    """A study that goes on may score another trial on them, which its reason states."""
+    summary = DataSummary(**{**vars(SUMMARY), "rows": {"train": 8, "validation": 4, "test": 2}})
+    engine = FakeEngine(scores(1.0, 0.5), test_scores={"test_loss": 0.75})
+    assert desk.run(engine, trials=1, summary=summary)[-1].reason == "1 trial"
+    (desk.home.locate_trial("it", 0) / "test.json").write_text("{}")
+    assert desk.run(engine, trials=1, summary=summary)[-1].reason == "1 trial"
+    last = desk.run(engine, trials=2, summary=summary)[-1]
+    assert last.winner == 1
+    assert last.reason.startswith("2 trials; the test rows have scored t000 before")
+
+
 @pytest.fixture(autouse=True)
 def _read_requests_at_once(monkeypatch):
     """Let the supervisor read requests whenever it can, and not once a second: trials here end at once."""
