@@ -173,7 +173,7 @@ def _try_to_save(job: TrialJob, model: keras.Model) -> list[str]:
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         save_user_model(model, job, 0, file)
-        return [f"models load in kerastudy alone: {reason}" for reason in list_unregistered(file, job)]
+        return [f"a model loads together with its code only: {reason}" for reason in list_unregistered(file, job)]
     except ModelFileError as error:
         return [f"Keras cannot load models like the smallest one of the space: {error}"]
     finally:
