@@ -1,4 +1,4 @@
-"""Files of user models: what Keras cannot load again is said early, and is no model."""
+"""Files of user models: what Keras cannot load again is noted early, and is no model."""
 
 from __future__ import annotations
 
