@@ -68,10 +68,12 @@ def test_a_budget_below_the_trials_of_an_earlier_run_is_no_share():
 
 
 def test_the_opening_has_the_notes_of_a_new_studys_data():
-    """What data preparation chose for the user stands in the opening once: a study that continues has shown it."""
+    """What was chosen for the user is in the opening once, of data and model: a study that continues has shown it."""
     started = search_started()
     noted = replace(started, data=replace(started.data, notes=('"empty" is left out: it has no value',)))
-    assert format_opening(noted).splitlines()[1] == 'note: "empty" is left out: it has no value'
+    noted = replace(noted, notes=("early stopping is off",))
+    expected = ['note: "empty" is left out: it has no value', "note: early stopping is off"]
+    assert format_opening(noted).splitlines()[1:3] == expected
     assert "note:" not in format_opening(replace(noted, done=1))
 
 
