@@ -120,7 +120,9 @@ class OptunaSearch:
         # Where code requests the values, the sampler walks the grid, because only trials show which points there are.
         self._grid = generate_grid(self._space) if spec.sampler == "grid" and not settings.draws_on_request else None
         # `fixed_params` is where Optuna stores an enqueued point, without the values drawn in addition.
-        self._asked = Counter(_make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
+        self._points_known = Counter(
+            _make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known
+        )
         if spec.sampler != "grid":
             self._enqueue_known_points()
 
@@ -289,8 +291,8 @@ class OptunaSearch:
             points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
         for point in points:
             text = _make_text(point)
-            if self._asked[text]:
-                self._asked[text] -= 1
+            if self._points_known[text]:
+                self._points_known[text] -= 1
             else:
                 self._study.enqueue_trial(point)
 
@@ -302,7 +304,7 @@ class OptunaSearch:
             return self._tried.has_room
         for point in self._grid:
             next_point = make_optuna_point(self._space, point)
-            if not self._asked[_make_text(next_point)]:
+            if not self._points_known[_make_text(next_point)]:
                 self._study.enqueue_trial(next_point)
                 return True
         return False

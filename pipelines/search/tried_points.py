@@ -10,6 +10,7 @@ that place is unknown until then, so it counts as a single point, which that tri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,14 +32,14 @@ class _Node:
 
     Attributes:
         name: the parameter that is drawn here; empty while no trial has drawn one.
-        size: number of its values.
+        size: number of its values; infinite for a real number.
         open: trials that are here and may draw more.
         is_leaf: a trial drew nothing more from here.
         is_done: every point from here on was tried; set once it is known.
     """
 
     name: str = ""
-    size: int = 0
+    size: float = 0
     branches: dict[int, _Node] = field(default_factory=dict)
     open: int = 0
     is_leaf: bool = False
@@ -129,10 +130,13 @@ class TriedPoints:
     ) -> _Place | None:
         node, values = place.node, self._list_values(name, distributions[name])
         node.open -= 1
-        index = None if values is None else _find_index(values, value)
-        if values is None or index is None or node.name not in ("", name):
+        if node.name not in ("", name):
             return None
-        node.name, node.size = name, len(values)
+        index = None if values is None else _find_index(values, value)
+        # Known at once: other trials need not wait to see that there is room here.
+        node.name, node.size = name, math.inf if values is None else len(values)
+        if index is None:
+            return None
         branch = node.branches.setdefault(index, _Node())
         branch.open += 1
         return _Place(branch, place.drawn + 1)
@@ -163,12 +167,12 @@ def _count_free(node: _Node, most: int) -> int:
     if not node.name:
         return 0 if node.is_leaf or node.open else 1
     wanted = most + node.open
-    found = node.size - len(node.branches)
+    found = min(wanted, node.size - len(node.branches))
     for branch in node.branches.values():
         if found >= wanted:
             break
-        found += _count_free(branch, wanted - found)
-    return max(0, min(most, found - node.open))
+        found += _count_free(branch, int(wanted - found))
+    return max(0, int(found) - node.open)
 
 
 def _is_done(node: _Node) -> bool:

@@ -131,6 +131,19 @@ def test_a_second_trial_waits_until_the_first_shows_what_is_drawn():
     assert tried.has_room
 
 
+def test_no_trial_waits_where_a_real_number_was_drawn():
+    """Once a trial has shown that a real number follows, any number of trials may be on their way to it."""
+    study, tried = make_study(optuna.samplers.RandomSampler(seed=2))
+    first = study.ask()
+    first.suggest_categorical("kind", ["a"])
+    first.suggest_float("rate", 0.0, 1.0)
+    tried.update(study.trials[0])
+    for number in (1, 2, 3):
+        assert tried.has_room
+        study.ask().suggest_categorical("kind", ["a"])
+        tried.update(study.trials[number])
+
+
 def test_a_trial_that_failed_before_it_drew_shows_nothing():
     """It leaves room for the next one, which shows the space."""
     study, tried = make_study(optuna.samplers.RandomSampler(seed=2))
