@@ -175,7 +175,8 @@ def _try_to_save(job: TrialJob, model: keras.Model) -> list[str]:
         save_user_model(model, job, 0, file)
         return [f"a model loads together with its code only: {reason}" for reason in list_unregistered(file, job)]
     except ModelFileError as error:
-        return [f"Keras cannot load models like the smallest one of the space: {error}"]
+        instead = "a trial keeps its code, hyperparameters and weights in place of a file"
+        return [f"Keras cannot load models like the smallest one of the space: {error}; {instead}"]
     finally:
         file.unlink(missing_ok=True)
 

@@ -160,5 +160,5 @@ def test_the_check_says_what_is_handed_over(job, tmp_path):
     """A note of `validate` names the layer and what there is instead of a file."""
     (tmp_path / "gates.py").write_text(BARE)
     (note,) = check(job("build", MODEL, values=SHORT)).notes
-    assert "Gate" in note and "no trial will have a model file" in note
+    assert "Gate" in note and "keeps its code, hyperparameters and weights in place of a file" in note
     sys.modules.pop("gates", None)
