@@ -36,7 +36,7 @@ from pipelines.search.trial_summaries import (
     summarize_trial,
     takes_up_budget,
 )
-from pipelines.search.tried_points import ListValues, TriedPoints
+from pipelines.search.tried_points import TriedPoints
 from pipelines.search.untried_sampler import UntriedSampler
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
@@ -112,7 +112,7 @@ class OptunaSearch:
         # Optuna's pruners compare one score.
         self.rungs = frozenset() if self.objective.goals else compute_rungs(spec.pruner, settings.epochs)
         self._sampler = make_sampler(spec, len(known))
-        self._tried = _collect_tried(known, list_grid if spec.sampler == "grid" else list_values)
+        self._tried = TriedPoints.collect(known, list_grid if spec.sampler == "grid" else list_values)
         self._study.sampler = self._untried_sampler = UntriedSampler(self._sampler, self._tried)
         self._draws_on_request, self._repeats = settings.draws_on_request, settings.repeats
         # A grid has its order already.
@@ -120,9 +120,7 @@ class OptunaSearch:
         # Where code requests the values, the sampler walks the grid, because only trials show which points there are.
         self._grid = generate_grid(self._space) if spec.sampler == "grid" and not settings.draws_on_request else None
         # `fixed_params` is where Optuna stores an enqueued point, without the values drawn in addition.
-        self._points_known = Counter(
-            _make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known
-        )
+        self._enqueued = Counter(_make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
         if spec.sampler != "grid":
             self._enqueue_known_points()
 
@@ -227,7 +225,7 @@ class OptunaSearch:
         else:
             self._study.tell(trial, state=OptunaState.PRUNED if ended.state == "pruned" else OptunaState.FAIL)
         self._write(trial)
-        _add_end(self._tried, self._get_frozen(trial))
+        self._tried.end(self._get_frozen(trial))
         self._summaries[ended.number] = summarize_trial(self._get_frozen(trial))
 
     def _start_trial(self, trial: optuna.Trial) -> tuple[int, Mapping[str, Value]]:
@@ -291,8 +289,8 @@ class OptunaSearch:
             points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
         for point in points:
             text = _make_text(point)
-            if self._points_known[text]:
-                self._points_known[text] -= 1
+            if self._enqueued[text]:
+                self._enqueued[text] -= 1
             else:
                 self._study.enqueue_trial(point)
 
@@ -304,28 +302,10 @@ class OptunaSearch:
             return self._tried.has_room
         for point in self._grid:
             next_point = make_optuna_point(self._space, point)
-            if not self._points_known[_make_text(next_point)]:
+            if not self._enqueued[_make_text(next_point)]:
                 self._study.enqueue_trial(next_point)
                 return True
         return False
-
-
-def _collect_tried(known: Sequence[FrozenTrial], list_values: ListValues) -> TriedPoints:
-    tried = TriedPoints(list_values)
-    for trial in known:
-        if trial.state.is_finished():
-            _add_end(tried, trial)
-        elif trial.state == OptunaState.RUNNING:
-            tried.update(trial)
-    return tried
-
-
-def _add_end(tried: TriedPoints, trial: FrozenTrial) -> None:
-    # Without values a failed trial shows nothing: its code may have failed before it requested any.
-    if trial.params or trial.state != OptunaState.FAIL:
-        tried.close(trial)
-    else:
-        tried.forget(trial)
 
 
 def _make_text(point: object) -> str:

@@ -11,18 +11,18 @@ that place is unknown until then, so it counts as a single point, which that tri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.distribution_values import list_values
 
 ListValues = Callable[[str, BaseDistribution], Sequence[Any] | None]
 
-# Chosen: after so many taken proposals in a row the sampler has little left to say.
+# Chosen: after so many taken proposals in a row the sampler has no other preference.
 _PROPOSALS = 10
 
 
@@ -67,6 +67,17 @@ class TriedPoints:
         # None: the trial has a real number, or draws in an order of its own; nothing equals it.
         self._places: dict[int, _Place | None] = {}
 
+    @classmethod
+    def collect(cls, trials: Iterable[FrozenTrial], list_values: ListValues = list_values) -> TriedPoints:
+        """Return the points of trials that have started or ended."""
+        tried = cls(list_values)
+        for trial in trials:
+            if trial.state.is_finished():
+                tried.end(trial)
+            elif trial.state == TrialState.RUNNING:
+                tried.update(trial)
+        return tried
+
     @property
     def is_exhausted(self) -> bool:
         """Whether every point was tried or is being tried."""
@@ -89,10 +100,14 @@ class TriedPoints:
             place.node.open -= 1
             place.node.is_leaf = True
 
-    def forget(self, trial: FrozenTrial) -> None:
-        """Remove a trial that ended before it drew anything."""
-        place = self._places.pop(trial.number, None)
-        if place is not None:
+    def end(self, trial: FrozenTrial) -> None:
+        """Add a trial that has ended, or remove it if it shows nothing.
+
+        Without values a failed trial shows nothing: its code may have failed before it requested any.
+        """
+        if trial.params or trial.state != TrialState.FAIL:
+            self.close(trial)
+        elif (place := self._places.pop(trial.number, None)) is not None:
             place.node.open -= 1
 
     def choose(self, trial: FrozenTrial, name: str, distribution: BaseDistribution, propose: Callable[[], Any]) -> Any:

@@ -73,8 +73,8 @@ class SearchSpec(Section):
 
     sampler: Literal["tpe", "random", "grid"] = Field(
         "tpe",
-        description="Optuna's sampler, or `grid` for every combination in order. None tries a combination twice, and the "
-        "search ends when all were tried.",
+        description="Optuna's sampler, or `grid` for every combination in order. None tries a combination twice, and "
+        "the search ends when all were tried.",
     )
     pruner: Literal["none", "median", "hyperband"] = Field(
         "median", description="Optuna's pruner; it sees the objective at a few epochs of each trial."

@@ -149,5 +149,6 @@ def test_a_trial_that_failed_before_it_drew_shows_nothing():
     study, tried = make_study(optuna.samplers.RandomSampler(seed=2))
     study.ask()
     tried.update(study.trials[0])
-    tried.forget(study.trials[0])
+    study.tell(0, state=optuna.trial.TrialState.FAIL)
+    tried.end(study.trials[0])
     assert tried.has_room
