@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from command import kerastudy
+from command import kerastudy, kerastudy_here
+from session_folder import make_once
 from small_studies import STORED_STUDY, write_mixed_csv
 
 from pipelines.study.load import load_study
@@ -40,7 +42,7 @@ def store(tmp_path, _empty_database):
 
 @dataclass(frozen=True)
 class FinishedStudy:
-    """A study of three trials that the command ran in two goes; read it, and leave it as it is."""
+    """A study of three trials that was run in two goes; read it, and leave it as it is."""
 
     file: Path
     home: Path
@@ -50,9 +52,15 @@ class FinishedStudy:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """Breast cancer with a small network: two trials, then one more, all through the real command."""
-    folder = tmp_path_factory.mktemp("finished")
-    file = folder / "cancer.yaml"
+    """Breast cancer with a small network: two trials through the real command, then one more in this process."""
+    folder = make_once(tmp_path_factory, "finished", _run_study)
+    first, second = pickle.loads((folder / "completed").read_bytes())
+    return FinishedStudy(folder / "study" / "cancer.yaml", folder / "study" / "home", first, second)
+
+
+def _run_study(folder):
+    (folder / "study").mkdir()
+    file = folder / "study" / "cancer.yaml"
     file.write_text(
         "study: cancer\n"
         "data: {source: 'sklearn:breast_cancer'}\n"
@@ -66,13 +74,12 @@ def finished(tmp_path_factory):
         "  batch_size: 64\n"
         "  epochs: 2\n"
         "search: {seed: 1}\n"
-        "resources: {workers: 2}\n"
+        "resources: {workers: 2, fleet: off}\n"
     )
-    first, second = (
-        kerastudy("--home", "home", "run", file.name, "--trials", trials, cwd=folder, TMPDIR=str(folder))
-        for trials in ("2", "3")
-    )
-    return FinishedStudy(file, folder / "home", first, second)
+    run = ("--home", "home", "run", file.name, "--trials")
+    first = kerastudy(*run, "2", cwd=file.parent, TMPDIR=str(file.parent))
+    second = kerastudy_here(*run, "3", cwd=file.parent)
+    (folder / "completed").write_bytes(pickle.dumps((first, second)))
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def test_the_process_leaves_with_its_work_done(tmp_path, words, code):
         f"sys.argv = {['kerastudy', '--home', str(tmp_path / 'home'), *words]!r}\n"
         "class Taken:\n    def __del__(self): print('taken apart', flush=True)\n"
         "taken = Taken()\n"
-        "threading.Thread(target=lambda: (time.sleep(5), print('finished'))).start()\n"
+        "threading.Thread(target=lambda: (time.sleep(2), print('finished'))).start()\n"
         "from pipelines import cli\n"
         "main = cli.main\n"
         "cli.main = lambda: (atexit.register(print, 'cleaned up'), main())\n"
