@@ -53,3 +53,13 @@ def test_a_model_that_was_not_trained_is_not_handed_over(job, is_built):
     assert reason.startswith("fit in model.py did not train the model that it was given")
     assert "callbacks=callbacks" in reason
     assert "data.split.folds" in reason
+
+
+def test_a_model_that_is_compiled_in_fit(job):
+    """What `build` leaves uncompiled is trained and kept as any other."""
+    text = write_fit("model.compile('adam', 'sparse_categorical_crossentropy')", "return one(model, epochs=1)")
+    bare = text.replace('        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])\n', "")
+    assert bare != text
+    its, result, losses = train(job, bare)
+    assert result.value == losses[0]
+    assert has_model(Path(its.folder))
