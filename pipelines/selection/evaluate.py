@@ -81,7 +81,7 @@ def _evaluate(payload: Evaluation, *, with_loss: bool = False) -> dict[str, floa
     return {f"test_{name}": value for name, value in found.items()}
 
 
-def list_scored_trials(home: Home, study: str) -> tuple[int, ...]:
+def list_trials_with_scores(home: Home, study: str) -> tuple[int, ...]:
     """Return the numbers of the trials whose own model or refit was scored on the test rows."""
     folder = home.locate_study(study)
     files = (*folder.glob(f"trials/*/{TEST_FILE}"), *folder.glob(f"retrainings/*/{REFIT}/{TEST_FILE}"))

@@ -11,7 +11,7 @@ from pipelines.engines.run_job import JobError, run_job
 from pipelines.recording.records import StudyOutcome
 from pipelines.search.stopping import decide_outcome
 from pipelines.search.trial_summaries import TrialSummary, count_by_state
-from pipelines.selection.evaluate import list_scored_trials, make_evaluation_job
+from pipelines.selection.evaluate import list_trials_with_scores, make_evaluation_job
 from pipelines.selection.model_locations import find_winning_model, make_models_job
 from pipelines.supervisor.event_text import format_trial_name
 from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent
@@ -148,7 +148,7 @@ class StudyEnd:
 
     def _note_earlier_winners(self, winner: TrialSummary | None) -> str:
         """Return an addition to the study's reason where the test rows have scored the model of another trial."""
-        earlier = list_scored_trials(self._context.home, self._context.name)
+        earlier = list_trials_with_scores(self._context.home, self._context.name)
         names = [format_trial_name(number) for number in earlier if winner and number != winner.number]
         if not names:
             return ""
