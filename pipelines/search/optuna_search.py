@@ -25,6 +25,7 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from pipelines.search.samplers import compute_rungs, make_pruner, make_sampler
+from pipelines.search.space_evolution import count_carried
 from pipelines.search.trial_summaries import (
     FAILED_ATTEMPTS,
     REJECTED,
@@ -112,7 +113,9 @@ class OptunaSearch:
         # Optuna's pruners compare one score.
         self.rungs = frozenset() if self.objective.goals else compute_rungs(spec.pruner, settings.epochs)
         self._sampler = make_sampler(spec, len(known))
-        self._tried = TriedPoints.collect(known, list_grid if spec.sampler == "grid" else list_values)
+        # Trials carried over from another space lack what the code requested, and stand in no order of draws.
+        carried = count_carried(stored) if settings.draws_on_request else 0
+        self._tried = TriedPoints.collect(known[carried:], list_grid if spec.sampler == "grid" else list_values)
         self._study.sampler = self._untried_sampler = UntriedSampler(self._sampler, self._tried)
         self._draws_on_request, self._repeats = settings.draws_on_request, settings.repeats
         # A grid has its order already.

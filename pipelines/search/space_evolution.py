@@ -158,6 +158,12 @@ def read_changes(study: optuna.Study) -> tuple[Change, ...]:
     )
 
 
+def count_carried(study: optuna.Study) -> int:
+    """Return how many trials of a generation were carried over from the one before; they are its first."""
+    changes = study.user_attrs.get(CHANGES, [])
+    return int(changes[-1]["before"]) if changes else 0
+
+
 def _parse_generation(name: str) -> int:
     mark, number = name.rpartition(_MARK)[1:]
     return int(number) if mark and number.isdigit() else 0
@@ -166,9 +172,7 @@ def _parse_generation(name: str) -> int:
 def _list_trained(generations: Sequence[optuna.Study]) -> Iterator[tuple[int, FrozenTrial]]:
     """Yield every trial, in order of number, from the generation that trained it, after that generation's index."""
     for index, generation in enumerate(generations):
-        changes = generation.user_attrs.get(CHANGES, [])
-        carried = changes[-1]["before"] if changes else 0
-        for trial in generation.get_trials(deepcopy=False)[carried:]:
+        for trial in generation.get_trials(deepcopy=False)[count_carried(generation) :]:
             yield index, trial
 
 
@@ -183,15 +187,16 @@ def _carry_over(trial: FrozenTrial, study: Study, named: Set[str]) -> FrozenTria
     if values is None:
         result = {**result, "fits": False, "reason": "outside the space since it was changed"}
         return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={**trial.user_attrs, RESULT: result})
-    if trial.state != TrialState.COMPLETE:
-        return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=trial.user_attrs)
     drawn = (make_distribution(study.space.parameters[name]) for name in values)
+    is_complete = trial.state == TrialState.COMPLETE
     return optuna.trial.create_trial(
-        values=trial.values,
+        state=TrialState.COMPLETE if is_complete else TrialState.FAIL,
+        values=trial.values if is_complete else None,
+        # With its point in any case, which is not to be tried again.
         params=make_optuna_point(study.space, values),
         distributions=dict(each for each in drawn if each is not None),
         user_attrs=trial.user_attrs,
-        intermediate_values=trial.intermediate_values,
+        intermediate_values=trial.intermediate_values if is_complete else {},
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.api import make_study
+from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.space_evolution import (
     evolve_study,
     find_current_name,
@@ -15,7 +16,8 @@ from pipelines.search.space_evolution import (
     plan_evolution,
     read_changes,
 )
-from pipelines.search.trial_summaries import RESULT, find_best, summarize_trials
+from pipelines.search.trial_summaries import RESULT, TrialSummary, find_best, summarize_trials
+from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
 from search_spaces.suggest import suggest
 from tracking.store.database import Store
@@ -214,3 +216,25 @@ def test_what_was_found_in_a_space_is_there_whenever_the_study_returns_to_it(pat
     evolve_study(store, study_with(VARIANTS[present]), study_with(VARIANTS[aside]).space.to_dict())
     assert list_results(store) == before
     optuna.logging.set_verbosity(optuna_verbosity)
+
+
+def test_points_of_the_old_space_are_not_tried_again(store):
+    """In the new space only what no earlier trial had is tried, whether that trial had a score or failed."""
+
+    def search(space, *, draws_on_request=False):
+        storage = store.open_optuna_storage()
+        spec = SearchSpec(sampler="random", pruner="none")
+        settings = SearchSettings(study_with(space).space, ACCURACY, spec, 3, draws_on_request=draws_on_request)
+        return OptunaSearch(storage, find_current_name(storage, "s"), settings)
+
+    before, after = ({"units": units, "epochs": 3} for units in ([8, 16], [8, 16, 32]))
+    old = search(before)
+    for state, value in (("complete", 0.5), ("failed", None)):
+        number, values = old.ask()
+        old.tell(TrialSummary(number, state, value, values))
+    evolve_study(store, study_with(after), study_with(before).space.to_dict())
+    # A model's code may have requested more than the store has of a trial: its points count as not tried.
+    assert not search(after, draws_on_request=True).is_exhausted
+    new = search(after)
+    assert new.ask()[1]["units"] == 32
+    assert new.ask() is None
