@@ -114,6 +114,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         self._recorder = OracleRecorder(study, goal, spec, place, self._store)
         self._running: dict[str, _RunningTrial] = {}
         self._numbers: dict[str, int] = {}
+        self._earlier_names: set[str] | None = None
         self._restore()
         self._watch_epochs()
         # KerasTuner does not call its oracle when a search ends by an error or by Ctrl-C.
@@ -143,6 +144,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Return the trial's values of all active hyperparameters that are known so far."""
+        self._notice_new_hyperparameters()
         next_trial = self._search.ask()
         if next_trial is None:
             if not self._search.is_exhausted:  # a trial at work has yet to draw its values
@@ -194,6 +196,14 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
                 "overwrite=True begins it anew"
             )
 
+    def _notice_new_hyperparameters(self) -> None:
+        """Let points be tried again if the code requests a hyperparameter that no trial of an earlier process had."""
+        if self._earlier_names is None:
+            return
+        if {each.name for each in self.hyperparameters.space if make_request(each).is_drawn} - self._earlier_names:
+            self._search.forget_points()
+        self._earlier_names = None  # what this process finds, its trials show
+
     def _open(self, name: str) -> OptunaSearch:
         return OptunaSearch(self._storage, name, self._settings)
 
@@ -222,6 +232,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
     def _restore(self) -> None:
         """Rebuild KerasTuner's trials from Optuna's; interrupted ones run again first."""
         interrupted = {number for number, _ in self._search.resume_interrupted()}
+        names = {name for summary in self._search.trials for name in summary.params}
+        self._earlier_names = names if self._search.trials else None
         # KerasTuner's files keep the ids that they have: with more trials new ones are padded with more zeros.
         ids = {int(trial_id): trial_id for trial_id in self.trials if trial_id.isdecimal()}
         self._numbers.clear()

@@ -182,6 +182,10 @@ class OptunaSearch:
         """Whether every point was tried or is being tried; if not, running trials may still draw the last ones."""
         return self._grid is not None or self._tried.is_exhausted
 
+    def forget_points(self) -> None:
+        """Count every point so far as not tried: code that requests more hyperparameters than before makes others."""
+        self._tried.clear()
+
     def suggest_value(self, number: int, request: HyperparameterRequest) -> Value:
         """Return a trial's value of a hyperparameter that its model's code requests."""
         trial = self._running[number]

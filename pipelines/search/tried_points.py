@@ -110,6 +110,11 @@ class TriedPoints:
         elif (place := self._places.pop(trial.number, None)) is not None:
             place.node.open -= 1
 
+    def clear(self) -> None:
+        """Remove all points; trials at work are added again with the next value that they draw."""
+        self._root = _Node()
+        self._places.clear()
+
     def choose(self, trial: FrozenTrial, name: str, distribution: BaseDistribution, propose: Callable[[], Any]) -> Any:
         """Return a value for a trial's next parameter that leads to a point that is not taken.
 

@@ -16,20 +16,12 @@ def summarize_space(study: Study, requests: Sequence[HyperparameterRequest]) -> 
     if not study.has_user_model:
         names = ", ".join(study.space.parameters)
         return (*([names] if names else []), *count_combinations(study, ()).describe(study))
-    declared = study.space.parameters
-    code: dict[str, list[str]] = {}
-    for request in requests:
-        code.setdefault(request.name, []).append(request.describe())
-    rows = {name: f"{_describe_parameter(each)} (space)" for name, each in declared.items() if name not in code}
-    for name, described in code.items():
-        in_code = " or ".join(dict.fromkeys(described))
-        rows[name] = (
-            f"{_describe_parameter(declared[name])} (space; in the code {in_code})"
-            if name in declared
-            else in_code
-            if study.searches_undeclared
-            else f"{_find_defaults(name, requests)} (fixed by search.undeclared; in the code {in_code})"
-        )
+    requested = dict.fromkeys(request.name for request in requests)
+    declared = {name: each for name, each in study.space.parameters.items() if name not in requested}
+    rows = {
+        **{name: f"{_describe_parameter(parameter)} (space)" for name, parameter in declared.items()},
+        **{name: _describe_requested(name, study, requests) for name in requested},
+    }
     width = max(map(len, rows), default=0)
     return (
         *(f"{name:<{width}}  {text}" for name, text in rows.items()),
@@ -37,11 +29,19 @@ def summarize_space(study: Study, requests: Sequence[HyperparameterRequest]) -> 
     )
 
 
+def _describe_requested(name: str, study: Study, requests: Sequence[HyperparameterRequest]) -> str:
+    """Return the values of a hyperparameter that the code requests, and of the code's own where others replace them."""
+    alike = [request for request in requests if request.name == name]
+    in_code = " or ".join(dict.fromkeys(request.describe() for request in alike))
+    if name in study.space.parameters:
+        return f"{_describe_parameter(study.space.parameters[name])} (space; in the code {in_code})"
+    if study.searches_undeclared:
+        return in_code
+    defaults = " or ".join(dict.fromkeys(format_value(request.default) for request in alike))
+    return f"{defaults} (fixed by search.undeclared; in the code {in_code})"
+
+
 def _describe_parameter(parameter: Parameter) -> str:
     if isinstance(parameter, (Categorical, Fixed)):
         return ", ".join(map(format_value, parameter.bounds))
     return f"{describe_range(parameter)}{', log' if parameter.log else ''}"
-
-
-def _find_defaults(name: str, requests: Sequence[HyperparameterRequest]) -> str:
-    return " or ".join(dict.fromkeys(format_value(each.default) for each in requests if each.name == name))

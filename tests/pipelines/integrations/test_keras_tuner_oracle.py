@@ -57,11 +57,13 @@ def tuner(tmp_path):
     """Return a function that makes a tuner on the same study and project."""
     oracles = []
 
-    def make(max_trials=3, hypermodel=build, project="project", objective="val_loss", of_tuner=None, **options):
+    def make(
+        max_trials=3, hypermodel=build, project="project", objective="val_loss", of_tuner=None, kind=None, **options
+    ):
         settings = {"study": "it", "home": str(tmp_path / "home"), "pruner": "none", "startup_trials": 2, "seed": 3}
         oracle = OptunaOracle(objective, max_trials, **{**settings, "epochs": 4, **options})
         oracles.append(oracle)
-        kind, more = (keras_tuner.Tuner if hypermodel else Draws), of_tuner or {}
+        kind, more = kind or (keras_tuner.Tuner if hypermodel else Draws), of_tuner or {}
         return kind(oracle=oracle, hypermodel=hypermodel, directory=tmp_path, project_name=project, **more)
 
     yield make
@@ -255,6 +257,20 @@ def test_no_combination_is_tried_twice(tuner, capsys, tmp_path, sampler):
     assert f"it: every combination was tried, in {len(points)} trials" in capsys.readouterr().out
     with StudyReader.open(Home.find(str(tmp_path / "home"))) as reader:
         assert [row.state for row in reader.list_studies()] == ["finished"]
+
+
+def test_new_code_opens_an_exhausted_space(tuner, tmp_path):
+    """A hyperparameter that the code requests since then is searched, although all of the old ones were tried."""
+
+    class More(Draws):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.oracle.hyperparameters.Boolean("more")
+
+    assert len(search(tuner(20, None, objective=None))) < 20
+    shutil.rmtree(tmp_path / "project")
+    trials = search(tuner(20, None, objective=None, kind=More))
+    assert {trial.hyperparameters.values.get("more") for trial in trials} == {None, False, True}
 
 
 @pytest.mark.parametrize("loses_files", [False, pytest.param(True, marks=pytest.mark.slow)])
