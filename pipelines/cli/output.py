@@ -271,14 +271,16 @@ def print_promotion(done: PromotionResult) -> None:
 def _format_parity(parity: Parity) -> Iterator[str]:
     yield (
         f"  {parity.file}: {parity.size_bytes / 1e6:.2f} MB, largest difference from the Keras model "
-        f"{parity.largest_difference:.1e} on {parity.rows} rows, decisions equal on {parity.agreement:.1%}"
+        f"{parity.largest_difference:.1e} on {parity.rows} rows"
+        + ("" if parity.agreement is None else f", decisions equal on {parity.agreement:.1%}")
     )
     score = "" if parity.score is None else f"{parity.metric} {parity.score:.6g} (Keras {parity.keras_score:.6g})"
     times = [f"{each.median_ms:.2f} ms for {format_count(each.batch, 'row')}" for each in parity.latency]
     if details := [score, *times] if score else times:
         yield f"    {', '.join(details)}"
-    if parity.part == "network":
-        yield f"    {parity.note}; {parity.preprocessing_file} goes before it"
+    if parity.note:
+        before = f"; {parity.preprocessing_file} goes before it" if parity.part == "network" else ""
+        yield f"    {parity.note}{before}"
 
 
 def print_replay(replayed: ReplayResult) -> None:

@@ -20,6 +20,15 @@ def arrange_names(summary: DataSummary) -> Structure:
     return pack(summary.given.x, iter(column.name for column in summary.raw))
 
 
+def convert_dtype(dtype: str) -> str:
+    """Return the type of a deployed model's input for data of a type, as `Model.fit` converts arrays.
+
+    >>> convert_dtype("float64"), convert_dtype("int64")
+    ('float32', 'int64')
+    """
+    return "float32" if dtype.startswith("float") else dtype
+
+
 def make_pack(names: Structure) -> Pack:
     """Return the conversion to a structure of names.
 

@@ -94,6 +94,7 @@ class SourceModel:
         source: the model in `file`, whose ends have structures of their own; `model` where None.
         takes: see `WrittenFile`.
         write_portable: writes the model with its code and a loader to a new folder; None where its file loads alone.
+        untraceable: why there is no `model`, so that only Keras's own formats hold it; empty where there is one.
     """
 
     model: Any
@@ -105,6 +106,7 @@ class SourceModel:
     source: Any = None
     takes: Structure = None
     write_portable: Callable[[Path], None] | None = None
+    untraceable: str = ""
 
     @property
     def original(self) -> Any:
@@ -127,6 +129,7 @@ class WrittenFile:
         note: a restriction that users must know; empty where there is none.
         outputs: names of the model's outputs, in the order of `Outputs`.
         takes: the structure of a Keras model's input, with names of raw inputs for leaves; None for a dict by name.
+        rows: number of rows that the file takes at once; None for any number.
     """
 
     file: str
@@ -135,6 +138,7 @@ class WrittenFile:
     note: str = ""
     outputs: tuple[str, ...] = ("output_0",)
     takes: Structure = None
+    rows: int | None = None
 
     def order_outputs(self, answers: Mapping[str, Any]) -> Outputs:
         """Return a runtime's answers in the order of the model's outputs; a single one has any name."""

@@ -97,7 +97,8 @@ def prepend_preprocessing(predict: Predict, preprocessing: Path | None) -> Predi
     if preprocessing is None:
         return predict
     prepare = load_preprocessing(preprocessing)
-    return lambda raw: predict(prepare(raw))
+    # Raw inputs that need no preparation go to the network as they are.
+    return lambda raw: predict({**raw, **prepare(raw)})
 
 
 def convert_quietly(convert: Callable[[Any], _Result], model: Any) -> _Result:

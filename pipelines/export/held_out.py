@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.leaves import take_rows
+from pipelines.data.leaves import is_ragged, take_rows
 from pipelines.data.prepared_folder import load_summary
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import read_trial_config
@@ -24,7 +24,20 @@ def load_held_out(trial: PastTrial) -> dict[str, Array]:
 
     # The trial's own fold: it was trained on validation rows of the others.
     raw = load_raw(Path(trial.data), find_held_out_part(trial), read_trial_config(Path(trial.folder))["fold"])
-    return {name: take_rows(values, slice(MOST_ROWS)) for name, values in raw.items()}
+    return {name: _convert_to_array(take_rows(values, slice(MOST_ROWS))) for name, values in raw.items()}
+
+
+def _convert_to_array(values: Any) -> Any:
+    """Return rows as the files take them: floats in the type that Keras computes in, text as Python strings."""
+    if is_ragged(values) or hasattr(values, "tocsr") or hasattr(values, "dense_shape"):
+        return values
+    array = np.asarray(values)
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    if array.dtype.kind != "O":
+        return array
+    flat = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in array.reshape(-1)]
+    return np.array(flat, dtype=object).reshape(array.shape)
 
 
 def find_held_out_part(trial: PastTrial) -> Literal["test", "validation"]:

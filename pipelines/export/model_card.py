@@ -103,7 +103,7 @@ def _render_parity_row(parity: Parity) -> tuple[str, ...]:
         f"`{parity.file}`" + (f" after `{parity.preprocessing_file}`" if parity.preprocessing_file else ""),
         f"{parity.size_bytes / 1e6:.3f}",
         f"{parity.largest_difference:.1e}",
-        f"{parity.agreement:.2%}",
+        "" if parity.agreement is None else f"{parity.agreement:.2%}",
         "" if parity.score is None else f"{parity.score:.5g}",
         *(f"{each.median_ms:.2f} / {each.p99_ms:.2f}" for each in parity.latency),
     )

@@ -37,7 +37,8 @@ class Parity:
     Attributes:
         rows: number of rows compared: of the test part if there is one, else of the validation part.
         largest_difference: between any two predictions, those for rows with gaps and unseen words included.
-        agreement: share of the rows with the same decision (class, or the value within tolerance).
+        agreement: share of the rows with the same decision (class, or the value within tolerance); None for a model
+            that draws random numbers, whose decisions differ from its own.
         part: `network` if the file starts behind the preprocessing, which is then in `preprocessing_file`.
         metric: metric of the scores; the study's objective if it can be computed from predictions. Empty where there
             are no scores, as for a user model that is not compiled.
@@ -51,7 +52,7 @@ class Parity:
     file: str
     rows: int
     largest_difference: float
-    agreement: float
+    agreement: float | None
     size_bytes: int
     part: Part = "model"
     preprocessing_file: str = ""

@@ -12,10 +12,13 @@ from typing import Any
 
 from pipelines.data.array_types import Array
 from pipelines.data.prepared import DataSummary
+from pipelines.data.raw_inputs import arrange_names, convert_dtype
 from pipelines.export.base import OutputTensor
 from pipelines.export.parity import Parity
 from pipelines.export.registry import FORMATS
 from pipelines.export.serve_recipe import render_serve_recipe
+from pipelines.training.trial_folder import CODE_DESCRIPTION
+from pipelines.training.user_model.model_code import read_requirements
 
 EXAMPLE_FILE = "input_example.json"
 _EXAMPLE_ROWS = 3
@@ -27,10 +30,10 @@ def write_sidecar_files(
     """Write `signature.json`, `requirements.txt` and `SERVE.md`."""
     signature = json.dumps(describe_signature(summary, outputs), indent=2, ensure_ascii=False)
     (folder / "signature.json").write_text(signature + "\n", encoding="utf-8")
-    (folder / "requirements.txt").write_text(
-        "".join(f"{line}\n" for line in list_requirements(parities)), encoding="utf-8"
-    )
-    (folder / "SERVE.md").write_text(render_serve_recipe(parities), encoding="utf-8")
+    lines = list_requirements(parities, folder)
+    (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    recipe = render_serve_recipe(parities, arrange_names(summary))
+    (folder / "SERVE.md").write_text(recipe, encoding="utf-8")
 
 
 def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
@@ -38,7 +41,7 @@ def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
 
     A missing number is null there, and a missing word the empty string.
     """
-    count = min(_EXAMPLE_ROWS, len(next(iter(rows.values()))))
+    count = min(_EXAMPLE_ROWS, int(next(iter(rows.values())).shape[0]))
     examples = [{name: _to_plain(values[row]) for name, values in rows.items()} for row in range(count)]
     # NaN is no JSON, though Python writes it: one that was overlooked fails here, and not at a server.
     text = json.dumps({"instances": examples}, ensure_ascii=False, allow_nan=False)
@@ -57,24 +60,29 @@ def describe_signature(summary: DataSummary, outputs: Sequence[OutputTensor]) ->
     names = {"classes": list(summary.task.classes), "targets": list(summary.task.targets)}
     only = {key: described[0][key] for key in ("shape", "meaning")} if len(described) == 1 else None
     return {
-        "inputs": [asdict(column) for column in summary.raw],
+        "inputs": [{**asdict(column), "dtype": convert_dtype(column.dtype)} for column in summary.raw],
         "task": summary.task.kind,
         **({} if only is None else {"output": {**only, **names}}),
         "outputs": described,
         **names,
-        "missing": {"float32": "NaN", "string": "the empty string"},
+        # What a user model makes of a gap is its own affair.
+        **({} if summary.given is not None else {"missing": {"float32": "NaN", "string": "the empty string"}}),
     }
 
 
-def list_requirements(parities: Sequence[Parity]) -> list[str]:
-    """Return the packages that load the files, with the versions with which they were verified."""
+def list_requirements(parities: Sequence[Parity], folder: Path) -> list[str]:
+    """Return the packages that load the files in a folder, with the versions with which they were verified."""
     keras = {"tensorflow", "keras"}  # LiteRT's interpreter comes with TensorFlow
     packages = set().union(*(_list_runtime_packages(parity) or keras for parity in parities))
     if any(
         parity.preprocessing_file for parity in parities
     ):  # the preprocessing needs TensorFlow, whatever runtime the file has
         packages |= keras
-    return [f"{name}=={metadata.version(name)}" for name in sorted({*packages, "numpy"})]
+    pinned = {f"{name}=={metadata.version(name)}" for name in {*packages, "numpy"}}
+    for parity in parities:
+        if (folder / parity.file / CODE_DESCRIPTION).exists():
+            pinned |= set(read_requirements(folder / parity.file))
+    return sorted(pinned)
 
 
 def _list_runtime_packages(parity: Parity) -> set[str]:
@@ -83,6 +91,16 @@ def _list_runtime_packages(parity: Parity) -> set[str]:
 
 
 def _to_plain(value: Any) -> Any:
+    if hasattr(value, "toarray"):
+        value = value.toarray()[0]
+    if hasattr(value, "to_list"):
+        value = value.to_list()
+    if hasattr(value, "numpy"):
+        value = value.numpy()
     if hasattr(value, "tolist"):
         value = value.tolist()
+    if isinstance(value, list):
+        return [_to_plain(each) for each in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     return None if isinstance(value, float) and math.isnan(value) else value

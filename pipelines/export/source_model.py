@@ -17,6 +17,7 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.leaves import take_rows
+from pipelines.data.model_tensors import make_tensors
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_examples_part, load_part, load_summary
 from pipelines.data.raw_inputs import arrange_names, make_pack
@@ -24,6 +25,7 @@ from pipelines.data.structures import Structure, flatten
 from pipelines.export.base import OutputTensor, SourceModel
 from pipelines.export.ensemble import average_outputs, list_members
 from pipelines.export.symbolic_inputs import make_symbolic_inputs
+from pipelines.export.text_split import split_text
 from pipelines.models.model_outputs import describe_outputs
 from pipelines.models.user_model import make_model_input
 from pipelines.training.deployed_model import load_deployed_model
@@ -102,10 +104,26 @@ def _differs(preprocessing: keras.Model, other: keras.Model) -> bool:
 
 def _make_whole(model: keras.Model, summary: DataSummary, calibration: Mapping[str, Array]) -> SourceModel:
     """Return a model that is not split."""
-    takes, inputs = arrange_names(summary), make_symbolic_inputs(model, summary)
-    # `training=False`: the exported graph must not hold dropout.
-    named = _name_call(inputs, model(make_pack(takes)(inputs), training=False), model)
-    return SourceModel(named.model, None, named.model, None, calibration, named.outputs, model, takes)
+    takes = arrange_names(summary)
+    try:
+        inputs = make_symbolic_inputs(model, summary)
+        # `training=False`: the exported graph must not hold dropout.
+        named = _name_call(inputs, model(make_pack(takes)(inputs), training=False), model)
+    # Any code may run in a user model's call: Keras's own formats need no graph of it.
+    except Exception as error:
+        reason = f"the model cannot be traced: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+        return SourceModel(None, None, None, None, calibration, (), model, takes, untraceable=reason)
+    source = SourceModel(named.model, None, named.model, None, calibration, named.outputs, model, takes)
+    split = split_text(model, inputs, takes)
+    if split is None:
+        return source
+    prepared = split.preprocessing(make_tensors(dict(calibration)))
+    return replace(
+        source,
+        preprocessing=split.preprocessing,
+        network=_name_outputs(split.inputs, split.answer, [each.name for each in named.outputs]),
+        calibration={**calibration, **{name: np.asarray(values) for name, values in prepared.items()}},
+    )
 
 
 def _build_named_network(preprocessing: keras.Model, cores: Sequence[keras.Model]) -> _Named:
@@ -113,6 +131,10 @@ def _build_named_network(preprocessing: keras.Model, cores: Sequence[keras.Model
     inputs = {
         name: keras.Input(made.shape[1:], dtype=made.dtype, name=name) for name, made in preprocessing.output.items()
     }
+    for index, core in enumerate(cores if len(cores) > 1 else ()):
+        # Keras refuses two layers of one name in a model, and networks of one family share theirs.
+        core.name = f"network_{index}"
+    # `training=False`: the exported graph must not hold dropout.
     answers = [core(_select_inputs(core, inputs), training=False) for core in cores]
     return _name_call(inputs, average_outputs(answers), cores[0])
 

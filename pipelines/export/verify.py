@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.engines.base import Channel
-from pipelines.export.base import Outputs, OutputTensor, Predict, WrittenFile
+from pipelines.export.base import Outputs, OutputTensor, Predict, Tolerance, WrittenFile
 from pipelines.export.held_out import MOST_ROWS, find_held_out_part, load_held_out, make_odd_rows
 from pipelines.export.parity import (
     Parity,
@@ -111,22 +111,22 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
     Raises:
         ExportError: if it cannot be loaded, or differs by more than its format allows.
     """
-    chosen, folder, outputs = FORMATS[job.format], Path(job.folder), job.model.outputs
+    folder, outputs, tolerance = Path(job.folder), job.model.outputs, _choose_tolerance(job)
     rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
     expected = load_expected(job.expected)
     with _prepare_loading(job, folder):
         predict = _load_file(job, folder)
-        got = _predict_with(predict, rows, job.format)
-        got_odd = _predict_with(predict, odd, job.format) if odd else expected.odd
+        got = _predict_with(predict, rows, job)
+        got_odd = _predict_with(predict, odd, job) if odd else expected.odd
     channel.beat()
     scores = _score(job, got, expected.rows)
     channel.beat()
-    reason = find_violation(got, expected.rows, outputs, chosen.tolerance, scores=scores, noise=expected.noise)
+    reason = find_violation(got, expected.rows, outputs, tolerance, scores=scores, noise=expected.noise)
     # Odd rows have no score: their targets belong to the values before.
     if not reason and odd:
-        reason = find_violation(got_odd, expected.odd, outputs, chosen.tolerance, noise=expected.noise)
+        reason = find_violation(got_odd, expected.odd, outputs, tolerance, noise=expected.noise)
     if reason:
-        raise ExportError(f"{job.format} {reason}{f'; {job.model.precision}' if job.model.precision else ''}")
+        raise ExportError(add_precision(f"{job.format} {reason}", job.model.precision))
     return Parity(
         format=job.format,
         file=job.written.file,
@@ -134,7 +134,7 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
         largest_difference=max(
             compute_largest_difference(got, expected.rows), compute_largest_difference(got_odd, expected.odd)
         ),
-        agreement=compute_agreement(got, expected.rows, outputs, chosen.tolerance),
+        agreement=compute_agreement(got, expected.rows, outputs, tolerance) if expected.noise is None else None,
         size_bytes=measure_size(folder, job.written.file, job.written.preprocessing_file),
         part=job.written.part,
         preprocessing_file=job.written.preprocessing_file,
@@ -143,6 +143,26 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
         keras_score=scores.keras if scores else None,
         latency=measure_latency(predict, rows, channel.beat),
         note="; ".join(_list_notes(job, expected)),
+    )
+
+
+def add_precision(reason: str, precision: str) -> str:
+    """Return the reason of a failure with the arithmetic of the model, where that may be the cause."""
+    return f"{reason}; {precision}: train it in float32 to export it in this format" if precision else reason
+
+
+def _choose_tolerance(job: VerificationJob) -> Tolerance:
+    """Return the format's tolerance, at least that of 16 bits where the model computes in them."""
+    tolerance = FORMATS[job.format].tolerance
+    # Keras and SavedModel run the same operations of TensorFlow; other runtimes round elsewhere.
+    if not job.model.precision or job.format.startswith(("keras", "saved_model")):
+        return tolerance
+    coarse = FORMATS["litert_float16"].tolerance
+    return Tolerance(
+        difference=None,
+        agreement=min(tolerance.agreement, coarse.agreement),
+        score=max(tolerance.score, coarse.score),
+        value=max(tolerance.value or 0.0, coarse.value or 0.0),
     )
 
 
@@ -161,6 +181,8 @@ def _score(job: VerificationJob, got: Outputs, expected: Outputs) -> Scores | No
 def _list_notes(job: VerificationJob, expected: Expected) -> Iterator[str]:
     if job.written.note:
         yield job.written.note
+    if job.model.precision and not job.format.startswith(("keras", "saved_model")):
+        yield f"{job.model.precision}, so it was compared within the rounding of 16 bits"
     if expected.noise is not None:
         noise = ", ".join(f"{each:.2g}" for each in expected.noise)
         yield (
@@ -185,11 +207,13 @@ def _load_file(job: VerificationJob, folder: Path) -> Predict:
     try:
         return FORMATS[job.format].load(folder, job.written)
     except Exception as error:  # a runtime raises exceptions of any kind
-        raise ExportError(f"{job.format} cannot be loaded again: {type(error).__name__}: {error}") from error
+        reason = f"{job.format} cannot be loaded again: {type(error).__name__}: {error}"
+        raise ExportError(add_precision(reason, job.model.precision)) from error
 
 
-def _predict_with(predict: Predict, raw: Mapping[str, Array], name: str) -> Outputs:
+def _predict_with(predict: Predict, raw: Mapping[str, Array], job: VerificationJob) -> Outputs:
     try:
         return predict(raw)
     except Exception as error:  # a runtime raises exceptions of any kind
-        raise ExportError(f"{name} does not predict: {type(error).__name__}: {error}") from error
+        reason = f"{job.format} does not predict: {type(error).__name__}: {error}"
+        raise ExportError(add_precision(reason, job.model.precision)) from error

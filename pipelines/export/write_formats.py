@@ -18,7 +18,7 @@ from pipelines.export.readings import read_by_loss, read_by_task
 from pipelines.export.registry import FORMATS
 from pipelines.export.scoring import Deciding, make_scorer
 from pipelines.export.sidecar_files import write_example
-from pipelines.export.verify import Expected, WrittenModel
+from pipelines.export.verify import Expected, WrittenModel, add_precision
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import read_trial_config
 from pipelines.training.user_model.classes import register_user_classes
@@ -37,7 +37,7 @@ def write_formats(job: ExportJob, channel: Channel) -> WrittenModel:
         deployed = load_source_model(job.trial)
         expected = predict_expected(deployed, job.trial)
         expected.save(job.expected)
-        precision = describe_precision(deployed.model)
+        precision = describe_precision(deployed.original)
         files = []
         for name in job.formats:
             files.append(_write_format(name, deployed, target, precision))
@@ -45,15 +45,17 @@ def write_formats(job: ExportJob, channel: Channel) -> WrittenModel:
     write_example(target, load_held_out(job.trial))
     scored = _score(job.trial, expected.rows)
     channel.beat()
-    outputs = _read_outputs(job.trial, scored.model, deployed.outputs)
+    outputs = _read_outputs(job.trial, scored.model, deployed.outputs or _list_outputs(expected.rows))
     return WrittenModel(tuple(files), outputs, scored.scores, scored.deciding, scored.reason, precision)
 
 
 def _write_format(name: str, deployed: SourceModel, folder: Path, precision: str) -> WrittenFile:
+    if deployed.untraceable and not name.startswith("keras"):
+        raise FormatError(f"{name}: {deployed.untraceable}")
     try:
         return FORMATS[name].write(deployed, folder)
     except FormatError as error:
-        raise FormatError(f"{error}; {precision}" if precision else str(error)) from error
+        raise FormatError(add_precision(str(error), precision)) from error
 
 
 def predict_expected(deployed: SourceModel, trial: PastTrial) -> Expected:
@@ -98,6 +100,12 @@ def _score(trial: PastTrial, predictions: Outputs) -> _Scored:
     return _Scored(scores, scorer.choose(scores), getattr(scorer, "model", None))
 
 
+def _list_outputs(predictions: Outputs) -> tuple[OutputTensor, ...]:
+    return tuple(
+        OutputTensor(f"output_{index}", each.shape[1:], str(each.dtype)) for index, each in enumerate(predictions)
+    )
+
+
 def _read_outputs(
     trial: PastTrial, compiled: keras.Model | None, outputs: tuple[OutputTensor, ...]
 ) -> tuple[OutputTensor, ...]:
@@ -114,7 +122,6 @@ def describe_precision(model: keras.Model) -> str:
         if getattr(policy, "compute_dtype", "float32") in ("float16", "bfloat16"):
             policies.setdefault(policy.name, []).append(layer.name)
     return " and ".join(
-        f'the model computes in {policy} ({len(layers)} layers, such as "{layers[0]}"), which rounds otherwise in '
-        "each runtime; train it in float32 to export it in this format"
+        f'the model computes in {policy} ({len(layers)} layers, such as "{layers[0]}")'
         for policy, layers in policies.items()
     )

@@ -1,6 +1,8 @@
 """LiteRT (formerly TensorFlow Lite), for phones and small devices: plain, float16, dynamic range and int8.
 
 Only operators that every LiteRT runtime has are used; lookups of words are among them, hashes of words are not.
+TensorFlow's interpreter has no others any more (its delegate for TensorFlow's operators, Flex, is gone), so a file with
+others could not be verified. Networks that loop over sequences get by without: for one row at a time.
 
 For a table, float16 and int8 hold the network alone: its columns span ranges that 16 bits cannot hold, let alone 8 (the
 mean of a column of incomes is infinite in float16). The preprocessing stays in float32, in another file. For images,
@@ -9,10 +11,11 @@ float16 holds the whole model. int8 is calibrated on training rows, which are st
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +32,9 @@ from pipelines.export.conversion import (
 
 _PREPROCESSING_FILE = "preprocessing.tflite"
 _NARROW = "a table's raw columns, and what int8 is calibrated on, are float32: the file holds the network alone"
+_ONE_ROW = "it takes one row at a time: LiteRT has loops over sequences for tensors of known sizes only"
+# The converter's list of operators of TensorFlow, behind pages of locations.
+_LACKING = re.compile(r"TF Select ops: ([^\n]+)")
 Kind = Literal["float32", "float16", "dynamic", "int8"]
 
 
@@ -51,20 +57,30 @@ class LiteRT:
         Raises:
             FormatError: if the network cannot be written in this format.
         """
-        if self._kind == "int8" or (self._kind == "float16" and _is_table(deployed.model)):
-            convert = lambda model: _convert(model, self._kind, deployed.calibration)  # noqa: E731
-            made = Conversion(convert_network(deployed, convert, f"LiteRT {self._kind}"))
-            if deployed.preprocessing is not None:
-                made = replace(made, part="network", note=_NARROW)
-        else:
-            made = convert_model(deployed, lambda model: _convert(model, self._kind, {}), "LiteRT")
-        (folder / self._file).write_bytes(made.result)
+        made = self._convert_model(deployed)
+        (folder / self._file).write_bytes(made.result.content)
         preprocessing_file = _write_preprocessing(deployed, folder) if made.part == "network" else ""
-        return WrittenFile(self._file, made.part, preprocessing_file, made.note, deployed.output_names)
+        notes = (made.note, _describe_one_row(deployed) if made.result.rows else "")
+        return WrittenFile(
+            self._file,
+            made.part,
+            preprocessing_file,
+            "; ".join(note for note in notes if note),
+            deployed.output_names,
+            rows=made.result.rows,
+        )
+
+    def _convert_model(self, deployed: SourceModel) -> Conversion[_Converted]:
+        kind: Kind = self._kind
+        if kind == "int8" or (kind == "float16" and _is_table(deployed.model)):
+            convert = lambda model: _convert_for_rows(model, kind, deployed.calibration)  # noqa: E731
+            made = Conversion(convert_network(deployed, convert, f"LiteRT {kind}"))
+            return made if deployed.preprocessing is None else replace(made, part="network", note=_NARROW)
+        return convert_model(deployed, lambda model: _convert_for_rows(model, kind, deployed.calibration), "LiteRT")
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the file; predictions come from its signature."""
-        run = _load_signature(folder / written.file)
+        run = _load_signature(folder / written.file, written.rows)
 
         def predict(given: Mapping[str, Array]) -> Outputs:
             return written.order_outputs(run(given))
@@ -77,6 +93,20 @@ class LiteRT:
         )
 
 
+@dataclass(frozen=True)
+class _Converted:
+    """Content of a file, and the number of rows that it takes at once; None for any number."""
+
+    content: bytes
+    rows: int | None = None
+
+
+def _describe_one_row(deployed: SourceModel) -> str:
+    open_inputs = [taken.name for taken in deployed.model.inputs if None in taken.shape[1:]]
+    lengths = ", ".join(f"{name} {list(deployed.calibration[name].shape[1:])}" for name in open_inputs)
+    return f"{_ONE_ROW}{f', and of these lengths: {lengths}' if lengths else ''}"
+
+
 def _is_table(model: Any) -> bool:
     # Images have four dimensions with that of the rows; their values fit 16 bits.
     return any(len(given.shape) < 4 for given in model.inputs)
@@ -87,14 +117,14 @@ def _write_preprocessing(deployed: SourceModel, folder: Path) -> str:
     file = folder / _PREPROCESSING_FILE
     if not file.exists():
         try:
-            file.write_bytes(convert_quietly(lambda model: _convert(model, "float32", {}), deployed.preprocessing))
+            file.write_bytes(convert_quietly(lambda model: _convert(model, "float32"), deployed.preprocessing))
         except Exception:  # converters raise exceptions of any kind
             return write_preprocessing(deployed, folder)
     return file.name
 
 
-def _load_signature(file: Path) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-    """Return a file's signature as a function of named arrays."""
+def _load_signature(file: Path, rows: int | None = None) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    """Return a file's signature as a function of named arrays; `rows` is the number that it takes at once."""
     import numpy as np
     import tensorflow as tf
 
@@ -110,22 +140,45 @@ def _load_signature(file: Path) -> Callable[[Mapping[str, Array]], dict[str, Arr
 
     def call(given: Mapping[str, Array]) -> dict[str, Array]:
         values = {
-            name: array if dtypes[name] is np.bytes_ else np.asarray(array, dtypes[name])
-            for name, array in given.items()
+            name: given[name] if dtype is np.bytes_ else np.asarray(given[name], dtype)
+            for name, dtype in dtypes.items()
         }
         answers: dict[str, Array] = run(**values)
         return answers
 
-    return call
+    def call_by_rows(given: Mapping[str, Array]) -> dict[str, Array]:
+        count = len(next(iter(given.values())))
+        parts = [call({name: values[row : row + 1] for name, values in given.items()}) for row in range(count)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    return call if rows is None else call_by_rows
 
 
-def _convert(model: Any, kind: Kind, calibration: Mapping[str, Array]) -> bytes:
+def _convert_for_rows(model: Any, kind: Kind, calibration: Mapping[str, Array]) -> _Converted:
+    """Return a Keras model as a LiteRT file for any number of rows, or for one where it has no such form."""
+    try:
+        return _Converted(_convert(model, kind, calibration))
+    except Exception:  # the converter raises exceptions of several kinds
+        if kind == "int8":
+            # The converter's calibration ends the process for the loop of an LSTM.
+            raise
+        # Loops over sequences, as of an LSTM, have a form for tensors of known sizes only.
+        return _Converted(_convert(model, kind, calibration, has_one_row=True), rows=1)
+
+
+def _convert(
+    model: Any, kind: Kind, calibration: Mapping[str, Array] | None = None, *, has_one_row: bool = False
+) -> bytes:
     """Return a Keras model with named inputs as a LiteRT file's bytes."""
     import tensorflow as tf
 
+    calibration = calibration or {}
     with tempfile.TemporaryDirectory(prefix="kerastudy-litert-") as folder:
         # By way of a SavedModel, whose signature has the names of the inputs.
-        model.export(folder, format="tf_saved_model", verbose=False)
+        if has_one_row:
+            _export_for_one_row(model, folder, calibration)
+        else:
+            model.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if kind != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -140,8 +193,29 @@ def _convert(model: Any, kind: Kind, calibration: Mapping[str, Array]) -> bytes:
                 tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
                 tf.lite.OpsSet.TFLITE_BUILTINS,
             ]
-        data: bytes = converter.convert()
+        try:
+            data: bytes = converter.convert()
+        except Exception as error:  # the converter raises exceptions of several kinds
+            if (lacking := _LACKING.search(str(error))) is not None:
+                raise ValueError(f"LiteRT has no {lacking[1].strip()}") from error
+            raise
         return data
+
+
+def _export_for_one_row(model: Any, folder: str, rows: Mapping[str, Array]) -> None:
+    """Write a SavedModel that takes one row, whose open axes have the length that they have in `rows`."""
+    import keras
+    import tensorflow as tf
+
+    spec = {}
+    for taken in model.inputs:
+        known = rows[taken.name].shape[1:] if taken.name in rows else taken.shape[1:]
+        shape = [given if length is None else length for length, given in zip(taken.shape[1:], known, strict=True)]
+        spec[taken.name] = tf.TensorSpec((1, *shape), taken.dtype, name=taken.name)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serve", lambda given: model(given, training=False), input_signature=[spec])
+    archive.write_out(folder, verbose=False)
 
 
 def _iterate_rows(values: Mapping[str, Array]) -> Iterator[dict[str, Array]]:

@@ -71,8 +71,13 @@ def rebuild_user_model(trial: PastTrial, registered: Path | None = None) -> Rebu
     keras.backend.clear_session(free_memory=False)
     with open_code(folder) as code:
         user = load_user_model(*code)
-    # Every requested value, drawn ones included: no supervisor draws values here.
-    model = user.build(TrialHyperParameters(values))
+    policy = keras.config.dtype_policy()
+    try:
+        # Every requested value, drawn ones included: no supervisor draws values here.
+        model = user.build(TrialHyperParameters(values))
+    finally:
+        # Code may set the policy of the whole process, as Keras's guide of mixed precision does.
+        keras.config.set_dtype_policy(policy)
     rebuilt = RebuiltModel(model, user, data, config["fold"])
     with user.locate_errors():
         rebuilt.create_weights(len(kept := load_weights(weights)))

@@ -4,10 +4,14 @@ import keras
 import numpy as np
 import pytest
 from fake_channel import FakeChannel
+from inline_engine import InlineEngine
 
 from pipelines.data.prepared_folder import load_raw, load_summary
+from pipelines.export import parity as parity_module
 from pipelines.export.ensemble import average_models, evaluate_ensemble
+from pipelines.export.export import ExportSource, export_trial
 from pipelines.export.jobs import EnsembleJob
+from pipelines.export.source_model import _differs
 from pipelines.models.raw_predict import predict_raw
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import PastTrial, TrialJob
@@ -51,6 +55,27 @@ def test_it_is_kept_where_it_beats_the_winner(trials, tmp_path):
     assert ours < winners
     assert (tmp_path / "ensemble" / "model.keras").exists()
     assert (tmp_path / "ensemble" / "artifacts" / "config.json").exists()
+
+
+def test_it_is_exported_like_a_trial(trials, tmp_path, monkeypatch):
+    """Its members share their preprocessing, so formats that hold the network alone hold all of them in one."""
+    monkeypatch.setattr(parity_module, "_FEWEST_CALLS", 2)
+    monkeypatch.setattr(parity_module, "_CALLS_S", 0.0)
+    folder = str(tmp_path / "ensemble")
+    evaluate_ensemble(EnsembleJob(tuple(trials), 2, folder), FakeChannel())
+    source = ExportSource("it", 2, PastTrial(folder, trials[0].data))
+    formats = ["keras", "saved_model", "litert", "litert_int8", "onnx"]
+    parities = export_trial(source, formats, tmp_path / "out", InlineEngine())
+    assert [parity.format for parity in parities] == formats
+    assert all(parity.largest_difference < 1e-5 for parity in parities if parity.format != "litert_int8")
+    assert parities[3].preprocessing_file == "preprocessing.tflite"
+
+
+def test_members_with_preprocessing_of_their_own_are_told_apart(trials):
+    """Models of several folds have it; what they share can be put before all of them."""
+    first, second = (loaded(trial).layers[-2] for trial in trials[:2])
+    assert not _differs(first, second)
+    assert _differs(first, keras.Model(second.inputs, second.output, name="other"))
 
 
 def test_it_is_not_kept_where_it_does_not(trials, tmp_path):
