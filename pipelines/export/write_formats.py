@@ -81,7 +81,7 @@ def _measure_noise(first: Outputs, second: Outputs) -> tuple[float, ...] | None:
 
 
 @dataclass(frozen=True)
-class _Scored:
+class _Scores:
     """Scores of the Keras model's predictions, or the reason why there are none."""
 
     scores: Mapping[str, float]
@@ -90,14 +90,14 @@ class _Scored:
     reason: str = ""
 
 
-def _score(trial: PastTrial, predictions: Outputs) -> _Scored:
+def _score(trial: PastTrial, predictions: Outputs) -> _Scores:
     try:
         scorer = make_scorer(trial, find_held_out_part(trial), MOST_ROWS)
         scores = scorer.score(predictions)
     # The file may be right where the code is gone.
     except KerastudyError as error:
-        return _Scored({}, None, None, f"its predictions have no score: {error}")
-    return _Scored(scores, scorer.choose(scores), getattr(scorer, "model", None))
+        return _Scores({}, None, None, f"its predictions have no score: {error}")
+    return _Scores(scores, scorer.choose(scores), getattr(scorer, "model", None))
 
 
 def _list_outputs(predictions: Outputs) -> tuple[OutputTensor, ...]:

@@ -1,4 +1,4 @@
-"""Weights that a `fit` trained: what tells a trained model from one that was only built.
+"""Weights that a `fit` trained: the difference between a trained model and one that was only built.
 
 A `fit` may train other models than the one it was given, by Keras's loop or its own, with or without callbacks.
 """
