@@ -43,10 +43,10 @@ def write_formats(job: ExportJob, channel: Channel) -> WrittenModel:
             files.append(_write_format(name, deployed, target, precision))
             channel.beat()
     write_example(target, load_held_out(job.trial))
-    scored = _score(job.trial, expected.rows)
+    result = _score(job.trial, expected.rows)
     channel.beat()
-    outputs = _read_outputs(job.trial, scored.model, deployed.outputs or _list_outputs(expected.rows))
-    return WrittenModel(tuple(files), outputs, scored.scores, scored.deciding, scored.reason, precision)
+    outputs = _read_outputs(job.trial, result.model, deployed.outputs or _list_outputs(expected.rows))
+    return WrittenModel(tuple(files), outputs, result.scores, result.deciding, result.reason, precision)
 
 
 def _write_format(name: str, deployed: SourceModel, folder: Path, precision: str) -> WrittenFile:
