@@ -382,13 +382,13 @@ def _find_range_faults(parameter: Float | Int) -> list[Fault]:
     if parameter.log:
         if step <= 1:
             return [Fault(("step",), f"with log the step multiplies: expected a step above 1, got {step}")]
-        if step > high / low:
+        if math.log(step) >= 1e-9 and count_log_steps(low, high, step) < 1:
             return [Fault(("step",), f"the step is larger than the range: {low} x {step} > {high}")]
         # The number of steps is a quotient by log(step).
         return [Fault(("step",), "the step is too close to 1")] if math.log(step) < 1e-9 else []
     if step <= 0:
         return [Fault(("step",), f"expected a step above 0, got {step}")]
-    if step > high - low:
+    if to_decimal(step) > to_decimal(high) - to_decimal(low):
         return [Fault(("step",), f"the step is larger than the range: {low} + {step} > {high}")]
     if (high - low) / step > EXACT:
         return [Fault(("step",), f"the step is too small for the range: more than {EXACT} steps from {low} to {high}")]

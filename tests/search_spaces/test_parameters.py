@@ -195,3 +195,15 @@ def test_parameters_can_be_sent():
     assert pickle.loads(pickle.dumps(parameter)) == parameter
     with pytest.raises(AttributeError):
         parameter.low = 2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "values"),
+    [
+        (lambda: Float("x", 0.2, 0.3, step=0.1), (0.2, 0.3)),
+        (lambda: Float("x", 0.1, 0.3, log=True, step=3), (0.1, 0.3)),
+    ],
+)
+def test_a_range_of_a_single_step_is_no_smaller_than_it(parameter, values):
+    """Steps are counted in the digits that are written, where 0.3 - 0.2 is 0.1 and 0.3 / 0.1 is 3."""
+    assert parameter().spread(9) == values
