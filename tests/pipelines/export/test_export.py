@@ -305,7 +305,7 @@ def test_other_weights_are_not_exported(home, tmp_path, monkeypatch):
 
 def test_predictions_that_are_no_numbers_are_not_equal(home, tmp_path, monkeypatch):
     """NaN is never within the tolerance."""
-    monkeypatch.setattr(type(FORMATS["keras"]), "load", lambda *_: lambda raw: np.full((len(raw["age"]), 1), np.nan))
+    monkeypatch.setattr(type(FORMATS["keras"]), "load", lambda *_: lambda raw: (np.full((len(raw["age"]), 1), np.nan),))
     with pytest.raises(ExportError, match="differs from the Keras model by nan"):
         export_trial(ExportSource.from_home(home, "table", 0), ["keras"], tmp_path / "out", InlineEngine())
     assert list(tmp_path.iterdir()) == []
