@@ -46,7 +46,9 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
             raise InputError(Problem(message, source.key))
         parts.append(_load_source(source, prefers))
     raw = combine(parts)
-    if raw.examples is not None and (prefers != "any" or spec.preprocess == "dense"):
+    # The classes of a named set are known, so they are numbered and encoded like a table's.
+    is_named = spec.source.startswith(("sklearn:", "keras:"))
+    if raw.examples is not None and (prefers != "any" or spec.preprocess == "dense" or is_named):
         raw = flatten_examples(raw)
     _check_division(raw, spec)
     return raw
