@@ -49,6 +49,7 @@ class Column:
     Attributes:
         name: the column's name in the source.
         input: its name in the exported model.
+        header: its name as the file has it, with blanks around; empty where it has none.
         values: float64 [row] with NaN for missing, or text [row] (dtype object) with "" for missing.
     """
 
@@ -56,11 +57,13 @@ class Column:
     input: str
     kind: ColumnKind
     values: Array
+    header: str = ""
 
     @property
     def raw(self) -> RawColumn:
         """Return the column as the exported model's input."""
-        return RawColumn(self.input, self.kind, (), "string" if self.kind == "string" else "float32", self.name)
+        dtype: Literal["string", "float32"] = "string" if self.kind == "string" else "float32"
+        return RawColumn(self.input, self.kind, (), dtype, self.name, self.header)
 
 
 def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[list[Column], list[str]]:
@@ -93,7 +96,7 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
         if not known.any():
             notes.append(f'column "{name}" is left out: it has no value in any row')
         else:
-            columns.append(Column(name, inputs[name], kind, values))
+            columns.append(Column(name, inputs[name], kind, values, raw.headers.get(name, "")))
     if problems:
         raise InputError(problems)
     if not columns:

@@ -46,7 +46,8 @@ def write_model_inputs(
         "outputs": summary.task.outputs,
         "tensors": [{"name": each.name, "dtype": each.dtype, "shape": each.shape} for each in tensors],
         "columns": [
-            {"name": each.column, "input": each.name, "kind": each.kind, "dtype": each.dtype} for each in columns
+            {"name": each.column, "input": each.name, "kind": each.kind, "dtype": each.dtype, "header": each.header}
+            for each in columns
         ],
         "takes": arrange_names(summary),
         "missing_values": list(missing_values),

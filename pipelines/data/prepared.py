@@ -87,6 +87,7 @@ class RawColumn:
         dtype: type of the exported model's input: float32 or string. A numeric, boolean (0 or 1) or missing value is
             float32, missing being NaN; a date is float32 days since 1970-01-01 UTC; a missing string is "".
         column: the column's name in the source.
+        header: that name as the file has it, where it has blanks around.
     """
 
     name: str
@@ -94,6 +95,7 @@ class RawColumn:
     shape: tuple[int, ...]
     dtype: Literal["float32", "string"]
     column: str = ""
+    header: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ Nothing is decided here: a CSV's cells are still text (`text`), and labels have 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -56,6 +56,7 @@ class RawData:
         examples: x, y and weights as a loader gave them; then there is neither table nor array.
         text: the table's cells are text as written, whose types are still to be inferred.
         class_names: names of the classes 0, 1, ... if the source has them.
+        headers: names of columns as the file has them, where these have blanks around.
     """
 
     origins: tuple[Origin, ...]
@@ -66,6 +67,7 @@ class RawData:
     examples: Examples | None = None
     text: bool = False
     class_names: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -116,6 +118,7 @@ def combine(parts: Sequence[RawData]) -> RawData:
         else concatenate_examples([part.examples for part in parts if part.examples is not None]),
         text=first.text,
         class_names=first.class_names,
+        headers=first.headers,
     )
 
 

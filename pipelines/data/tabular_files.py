@@ -38,7 +38,7 @@ def read_csv(path: Path, name: str, key: str, part: GivenPart | None = None) -> 
         path,
         sep=delimiter,
         header=0,
-        names=header,
+        names=[field.strip() for field in header],
         index_col=False,  # else pandas takes a surplus first field as the index
         dtype=object,
         na_filter=False,
@@ -50,7 +50,8 @@ def read_csv(path: Path, name: str, key: str, part: GivenPart | None = None) -> 
     if len(table) != len(lines):
         message = f"{name} has {len(lines)} rows, but pandas reads {len(table)}; check its quotes"
         raise InputError(Problem(message, key))
-    return RawData((Origin(name, key, "line", lines, part),), table=table, text=True)
+    headers = {written.strip(): written for written in header if written != written.strip()}
+    return RawData((Origin(name, key, "line", lines, part),), table=table, text=True, headers=headers)
 
 
 def read_parquet(path: Path, name: str, key: str, part: GivenPart | None = None) -> RawData:
@@ -82,7 +83,7 @@ def convert_frame(table: pd.DataFrame, name: str, key: str, part: GivenPart | No
 
 
 def _scan_csv(path: Path, key: str) -> tuple[str, list[str], list[int]]:
-    """Return the delimiter, the header and the first line of each row, after a check of each row's fields."""
+    """Return the delimiter, the header as written and each row's first line, after a check of each row's fields."""
     # utf-8-sig: spreadsheets begin a file with a byte order mark.
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next((line for line in file if line.strip()), "")
@@ -99,7 +100,7 @@ def _scan_csv(path: Path, key: str) -> tuple[str, list[str], list[int]]:
             if not fields or (len(fields) == 1 and not fields[0].strip()):
                 continue
             if header is None:
-                header = [field.strip() for field in fields]
+                header = fields
             elif len(fields) != len(header):
                 message = (
                     f"line {start} of {path.name} has {len(fields)} fields, expected {len(header)} as in the header"
@@ -109,7 +110,7 @@ def _scan_csv(path: Path, key: str) -> tuple[str, list[str], list[int]]:
                 lines.append(start)
     if header is None:
         raise InputError(Problem(f"{path.name} is empty; expected a header line and rows", key))
-    _check_header(header, path.name, key)
+    _check_header([field.strip() for field in header], path.name, key)
     return delimiter, header, lines
 
 

@@ -11,7 +11,14 @@ from pipelines.engines.base import Channel
 from pipelines.export.jobs import EnsembleJob
 from pipelines.export.scoring import make_scorer
 from pipelines.training.messages import PastTrial
-from pipelines.training.trial_folder import ARTIFACTS, CONFIG_FILE, MODEL_FILE, USER_MODEL_WEIGHTS_FILE
+from pipelines.training.trial_folder import (
+    ARTIFACTS,
+    CONFIG_FILE,
+    MODEL_CODE,
+    MODEL_FILE,
+    USER_MODEL_WEIGHTS_FILE,
+    is_without_file,
+)
 from pipelines.training.user_model.classes import register_user_classes
 from search_spaces.errors import KerastudyError
 
@@ -34,7 +41,7 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
     than predictions.
 
     Raises:
-        EnsembleError: if predictions have no score, or an output cannot be averaged.
+        EnsembleError: if predictions have no score, an output cannot be averaged, or no file can hold a model.
         KerastudyError: if the code of a user model is not there, or raises.
     """
     from pipelines.data.prepared_folder import load_raw, load_summary
@@ -44,6 +51,7 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
 
     trial, folder = job.trials[job.winner], Path(job.folder)
     data = Path(trial.data)
+    _check_members(job.trials)
     with register_user_classes(Path(trial.folder)):
         models = []
         for member in job.trials:
@@ -70,6 +78,12 @@ def evaluate_ensemble(job: EnsembleJob, channel: Channel) -> tuple[float, float,
     return value, winners_value, deciding.metric
 
 
+def _check_members(trials: Sequence[PastTrial]) -> None:
+    for trial in map(Path, (trial.folder for trial in trials)):
+        if is_without_file(trial):
+            raise EnsembleError(f"no file can hold the mean of models that only their code builds, as in {trial.name}")
+
+
 def _write_ensemble(folder: Path, ensemble: keras.Model, winner: PastTrial) -> None:
     """Write the ensemble, laid out like a trial's folder, so that the export treats it as one."""
     from pipelines.training.model_files import save_model, summarize_model
@@ -79,6 +93,9 @@ def _write_ensemble(folder: Path, ensemble: keras.Model, winner: PastTrial) -> N
         # The weights of a user model, whose compiled loss scores the ensemble's predictions.
         if (Path(winner.folder) / file).exists():
             shutil.copyfile(Path(winner.folder) / file, folder / file)
+    if (Path(winner.folder) / MODEL_CODE).exists():
+        # The file may name classes of the code.
+        shutil.copytree(Path(winner.folder) / MODEL_CODE, folder / MODEL_CODE, dirs_exist_ok=True)
     (folder / ARTIFACTS / "model_summary.txt").write_text(summarize_model(ensemble) + "\n", encoding="utf-8")
     save_model(ensemble, folder / MODEL_FILE)
 

@@ -114,9 +114,13 @@ def _render_opening(origin: ModelOrigin, summary: DataSummary) -> str:
     classes = f", one of {len(task.classes)} classes" if task.classes else ""
     rank = "the winner" if origin.is_winner else "a trial, not the winner,"
     kind = task.kind.replace("_", " ")
+    if summary.given is not None:
+        what = f"takes {summary.given.describe_inputs()} as its training did, unchanged ({summary.describe_task()})"
+    else:
+        what = f"predicts {', '.join(task.targets)}{classes} ({kind}) from raw columns, preprocessing included"
     return (
-        f"A Keras model (`{origin.model}`) that predicts {', '.join(task.targets)}{classes} ({kind}) from raw columns, "
-        f"preprocessing included. It is {rank} of the study `{origin.study}`, whose file is `{origin.study_file}`"
+        f"A Keras model (`{origin.model}`) that {what}. "
+        f"It is {rank} of the study `{origin.study}`, whose file is `{origin.study_file}`"
         + (f", {origin.made}. " if origin.made else ". ")
         + "`SERVE.md` describes how to load it."
     )
@@ -180,7 +184,7 @@ def _render_limits(summary: DataSummary, parities: Sequence[Parity]) -> str:
         "were not examined.",
         "A validation score that chose among trials is better than the model: only the test score chose nothing.",
         "A missing number is filled with the training rows' median; a word that training never saw counts as unknown."
-        if any(column.kind == "string" for column in summary.raw)
+        if summary.given is None and any(column.kind == "string" for column in summary.raw)
         else "",
         f"The files were compared on {parities[0].rows} rows; latencies are of the machine of the export."
         if parities

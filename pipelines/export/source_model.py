@@ -49,7 +49,7 @@ def load_source_model(trial: PastTrial) -> SourceModel:
     return replace(
         _split_model(model, summary, data, fold),
         file=file,
-        write_portable=partial(write_portable_model, folder, data) if is_portable(folder) else None,
+        write_portable=partial(write_portable_model, folder) if is_portable(folder) else None,
     )
 
 

@@ -244,7 +244,7 @@ def write_mlflow_model(folder: Path, data: Path, *, overwrite: bool = True) -> N
     if is_portable(folder):
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             source = Path(scratch) / "portable"
-            write_portable_model(folder, data, source)
+            write_portable_model(folder, source)
             write_model_folder(source, target, description, requirements=read_requirements(source))
     elif (folder / MODEL_FILE).exists():
         write_model_folder(folder / MODEL_FILE, target, description)

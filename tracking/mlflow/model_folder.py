@@ -20,7 +20,7 @@ import platform
 import shutil
 import uuid
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -70,12 +70,14 @@ class InputColumn:
         input: the exported model's input for it.
         kind: the kind of its values.
         dtype: type of that input.
+        header: its name as the source's file has it, where that has blanks around, which pandas keeps.
     """
 
     name: str
     input: str
     kind: Literal["numeric", "boolean", "string", "date"]
     dtype: str = "float32"
+    header: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,12 +227,19 @@ def _has_inputs(described: ModelDescription) -> bool:
 
 def _make_signature(described: ModelDescription) -> dict[str, Any]:
     if described.columns is not None:
-        inputs = [{"type": "any", "name": column.name, "required": True} for column in described.columns.columns]
+        inputs = [field for column in described.columns.columns for field in _describe_column(column)]
     else:
         inputs = [_describe_tensor(tensor, name=tensor.name) for tensor in described.inputs]
     named = len(described.outputs) > 1
     outputs = [_describe_tensor(each, **({"name": each.name} if named else {})) for each in described.outputs]
     return {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs) if outputs else None, "params": None}
+
+
+def _describe_column(column: InputColumn) -> Iterator[dict[str, Any]]:
+    # Under either name: MLflow drops columns that a signature does not have, and the loader misses one that is absent.
+    yield {"type": "any", "name": column.name, "required": not column.header}
+    if column.header:
+        yield {"type": "any", "name": column.header, "required": False}
 
 
 def _describe_tensor(tensor: TensorDescription, **extra: str) -> dict[str, Any]:

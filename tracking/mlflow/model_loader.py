@@ -112,6 +112,8 @@ class KerasOnRawColumns:
     def _make_tensors(self, table: Any) -> dict[str, Any]:
         import tensorflow as tf
 
+        written = {column["header"]: column["name"] for column in self._columns if column.get("header")}
+        table = table.rename(columns=written)
         lacking = [column["name"] for column in self._columns if column["name"] not in table]
         if lacking:
             raise ValueError(f"these columns are missing: {', '.join(lacking)}")
@@ -190,7 +192,7 @@ def _convert_numbers(numbers: Any, dtype: str, name: str) -> Any:
     # Of a column that had no gap in training, which a whole number or a Boolean cannot express.
     bad = np.flatnonzero(~np.isfinite(values) | (values != np.round(values)))
     if len(bad):
-        raise ValueError(f'column "{name}": expected a whole number, got {values[bad[0]]!r} in row {bad[0]}')
+        raise ValueError(f'column "{name}": expected a whole number, got {float(values[bad[0]])!r} in row {bad[0]}')
     return tf.constant(values.astype(dtype))
 
 

@@ -23,7 +23,7 @@ from pipelines.training.trial_folder import (
     USER_MODEL_WEIGHTS_FILE,
     write_model_note,
 )
-from pipelines.training.user_model.model_code import CodeNotKeptError, CodeOrigin, write_model_code
+from pipelines.training.user_model.model_code import CodeNotKeptError, CodeOrigin, keep_preprocessing, write_model_code
 from pipelines.training.user_model.model_file import ModelFileError, save_user_model
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError
@@ -49,6 +49,7 @@ def write_user_model(model: keras.Model, job: TrialJob, fold: int, values: Mappi
         save_user_model(model, job, fold, folder / MODEL_FILE)
     except ModelFileError as error:
         write_model_note(folder, f"its model cannot be saved: {error}")
+        keep_preprocessing(folder, Path(job.data), fold)
     outputs = json.dumps(_describe_outputs(model, job, fold), indent=2)
     write_text(folder / ARTIFACTS / MODEL_OUTPUTS_FILE, outputs + "\n")
 

@@ -100,22 +100,25 @@ def write_model_code(folder: Path, origin: CodeOrigin, summary: DataSummary) -> 
         write_text(target / path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def write_portable_model(folder: Path, data: Path, target: Path) -> None:
+def keep_preprocessing(folder: Path, data: Path, fold: int) -> None:
+    """Keep the preprocessing of a fold, where it has any, beside the code of a trial whose model no file holds."""
+    preprocessing = data / f"fold-{fold}" / PREPROCESSING
+    if preprocessing.exists() and (folder / MODEL_CODE).exists():
+        shutil.copyfile(preprocessing, folder / MODEL_CODE / PREPROCESSING)
+
+
+def write_portable_model(folder: Path, target: Path) -> None:
     """Write a trial's model with its code to a new folder, which `load_model` in it loads without kerastudy.
 
     Args:
         folder: the trial's folder; it holds `MODEL_CODE`.
-        data: the study's prepared data.
         target: the folder to write.
     """
     shutil.copytree(folder / MODEL_CODE, target)
     if (folder / MODEL_FILE).exists():
         shutil.copyfile(folder / MODEL_FILE, target / MODEL_FILE)
-        return
-    shutil.copyfile(folder / USER_MODEL_WEIGHTS_FILE, target / WEIGHTS)
-    preprocessing = data / f"fold-{read_trial_config(folder)['fold']}" / PREPROCESSING
-    if preprocessing.exists():
-        shutil.copyfile(preprocessing, target / PREPROCESSING)
+    else:
+        shutil.copyfile(folder / USER_MODEL_WEIGHTS_FILE, target / WEIGHTS)
 
 
 def locate_code(folder: Path) -> tuple[str, Path]:

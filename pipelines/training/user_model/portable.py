@@ -32,9 +32,12 @@ def load_portable_model(folder: Path) -> keras.Model:
 @contextmanager
 def search_installed_code() -> Iterator[None]:
     """Search imports in installed packages alone: a module beside the study's file must not help a model to load."""
-    path = list(sys.path)
+    path, writes_no_bytecode = list(sys.path), sys.dont_write_bytecode
     sys.path[:] = [entry for entry in path if is_installed(entry)]
+    # The folder is handed over as it was written.
+    sys.dont_write_bytecode = True
     try:
         yield
     finally:
         sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
+        sys.dont_write_bytecode = writes_no_bytecode

@@ -15,7 +15,7 @@ def test_a_table_is_description_by_its_columns(prepare_data, tmp_path):
     rows = [[f"c{row % 3}" if row % 5 else "?", 0.1 * row, row % 2, "true", "2024-05-01"] for row in range(40)]
     rows[3] = ["", "", 1, "", ""]
     with (tmp_path / "shop.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["the city", "income", "bought", "member", "since"], *rows])
+        csv.writer(file).writerows([["the city", "income ", "bought", "member", "since"], *rows])
     source = str(tmp_path / "shop.csv")
     split = {"validation": 0.5, "test": 0.0, "seed": 1}
     description = read_model_description(
@@ -24,7 +24,7 @@ def test_a_table_is_description_by_its_columns(prepare_data, tmp_path):
     assert description.columns == Columns(
         (
             InputColumn("the city", "the_city", "string", "string"),
-            InputColumn("income", "income", "numeric"),
+            InputColumn("income", "income", "numeric", header="income "),
             InputColumn("member", "member", "boolean"),
             InputColumn("since", "since", "date"),
         ),

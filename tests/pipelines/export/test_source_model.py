@@ -12,7 +12,10 @@ from fake_channel import FakeChannel
 from inline_engine import InlineEngine
 
 from pipelines.export import parity as parity_module
+from pipelines.export.compare_models import ComparisonJob, compare_models
+from pipelines.export.ensemble import evaluate_ensemble
 from pipelines.export.export import ExportError, ExportSource, export_trial
+from pipelines.export.jobs import EnsembleJob
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import PastTrial, TrialJob, UserModel
 from pipelines.training.trial import train_trial
@@ -104,6 +107,10 @@ def test_inputs_and_outputs_keep_their_names_and_order(train, tmp_path):
         "probability of the second class", "logit of each class",
     ]  # fmt: skip
     assert 'model({"Meta": tensors["Meta"], "tokens": tensors["tokens"]}' in (tmp_path / "out" / "SERVE.md").read_text()
+    itself = compare_models(ComparisonJob(trial, None, str(Path(trial.folder) / "model.keras")), FakeChannel())
+    assert itself.scores == itself.rival_scores and itself.is_as_good
+    mean = evaluate_ensemble(EnsembleJob((trial, trial), 0, str(tmp_path / "mean")), FakeChannel())
+    assert mean == (pytest.approx(mean[1], rel=1e-5), mean[1], "loss")
 
 
 def test_a_model_that_draws_random_numbers_is_compared_with_itself_first(train, tmp_path):

@@ -11,6 +11,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tracking.mlflow.model_folder import (
+    Columns,
+    InputColumn,
     ModelDescription,
     TensorDescription,
     describe_inputs,
@@ -89,6 +91,43 @@ def test_a_given_signature_and_requirements_are_written(tmp_path, keras_file):
     assert json.loads(description["signature"]["outputs"])[0]["tensor-spec"]["shape"] == [-1, 10]
     assert description["flavors"]["tensorflow"]["keras_version"] == "3.15.1"
     assert (tmp_path / "model" / "requirements.txt").read_text().split() == ["mlflow", "keras==3.15.1", "numpy"]
+
+
+def test_outputs_structures_and_open_axes_are_described(tmp_path, keras_file):
+    """Several outputs have names; an axis of any length is -1; the loader reads what the model takes."""
+    described = ModelDescription(
+        (TensorDescription("tokens", "int64", (None,)), TensorDescription("words", "string", ())),
+        (TensorDescription("zeta", "float32", (1,)), TensorDescription("alpha", "float32", (None, 3))),
+        takes=["tokens", "words"],
+    )
+    write_model_folder(keras_file, tmp_path / "model", described)
+    signature = description_of(tmp_path / "model")["signature"]
+    shapes = [field["tensor-spec"] for field in json.loads(signature["inputs"])]
+    assert shapes == [{"dtype": "int64", "shape": [-1, -1]}, {"dtype": "str", "shape": [-1]}]
+    assert [field["name"] for field in json.loads(signature["outputs"])] == ["zeta", "alpha"]
+    inputs = json.loads((tmp_path / "model" / "data" / "inputs.json").read_text())
+    assert (inputs["takes"], inputs["outputs"]) == (["tokens", "words"], ["zeta", "alpha"])
+
+
+def test_a_column_may_have_blanks_around_its_name(tmp_path, keras_file):
+    """Pandas keeps them, and the study does not: MLflow passes both names on."""
+    columns = Columns((InputColumn("age", "age", "numeric", header="age "), InputColumn("city", "city", "string")))
+    write_model_folder(keras_file, tmp_path / "model", ModelDescription(columns=columns))
+    fields = json.loads(description_of(tmp_path / "model")["signature"]["inputs"])
+    assert [(field["name"], field["required"]) for field in fields] == [("age", False), ("age ", False), ("city", True)]
+
+
+def test_a_model_with_its_code_is_loaded_by_its_loader(tmp_path):
+    """Both flavours name the loader that goes along; nothing is pickled."""
+    portable = tmp_path / "portable"
+    (portable / "code").mkdir(parents=True)
+    (portable / "load_model.py").write_text("def load_model(folder):\n    return folder\n")
+    write_model_folder(portable, tmp_path / "model", requirements=["keras==3.15.1", "keras-tuner==1.4.8"])
+    flavors = description_of(tmp_path / "model")["flavors"]
+    assert flavors["tensorflow"]["keras_module"] == flavors["python_function"]["loader_module"] == "kerastudy_pyfunc"
+    assert (tmp_path / "model" / "data" / "load_model.py").exists()
+    assert not list((tmp_path / "model").rglob("*pickle*"))
+    assert "keras-tuner==1.4.8" in (tmp_path / "model" / "requirements.txt").read_text()
 
 
 def test_writing_again_replaces(tmp_path, keras_file):

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, write_model_folder
@@ -99,3 +100,43 @@ def test_booleans_and_dates_are_read_as_for_training(tmp_path):
     for value, kind in (("maybe", "boolean"), ("soon", "date"), (ten, "numeric"), ([1], "numeric")):
         with pytest.raises(ValueError, match='column "c": expected '):
             loader._parse_number(value, kind, "c", 0)
+
+
+def two_heads(given):
+    """Return a list of outputs of whatever structure a model takes."""
+    import keras
+
+    left, (right,) = given["left"], given["right"]
+    total = keras.ops.cast(left, "float32") + right
+    return [total, total * 2]
+
+
+def test_a_structure_of_tensors_gives_outputs_by_name():
+    """Inputs by name become the model's structure, in training's types; several outputs are named in their order."""
+    takes, tensors = {"left": "a", "right": ["b"]}, {"a": "int64", "b": "float64"}
+    loader = KerasOnRawColumns(lambda given, training: two_heads(given), [], [], tensors, takes, ["zeta", "alpha"])
+    found = loader.predict({"b": np.array([[0.5], [1.0]]), "a": np.array([[1], [2]])})
+    assert list(found) == ["zeta", "alpha"]
+    assert found["alpha"].tolist() == [[3.0], [6.0]]
+    table = pd.DataFrame({"a": [[1], [2]], "b": [[0.5], [1.0]]})
+    assert loader.predict(table)["zeta"].tolist() == [[1.5], [3.0]]
+
+
+def test_columns_that_go_to_a_model_as_they_are():
+    """Each in its own type; a gap in whole numbers is refused, and blanks around a name in the file do not matter."""
+    columns = [
+        {"name": "rooms", "input": "rooms", "kind": "numeric", "dtype": "int64", "header": " rooms "},
+        {"name": "new", "input": "new", "kind": "boolean", "dtype": "bool"},
+    ]
+
+    def answer(given, training):
+        import tensorflow as tf
+
+        assert (given["rooms"].dtype, given["new"].dtype) == (tf.int64, tf.bool)
+        return tf.where(given["new"], given["rooms"], -given["rooms"])
+
+    loader = KerasOnRawColumns(answer, columns, [], takes={"rooms": "rooms", "new": "new"})
+    assert loader.predict(pd.DataFrame({" rooms ": [3, 4], "new": [True, False]})).tolist() == [3, -4]
+    assert loader.predict(pd.DataFrame({"rooms": ["3"], "new": ["no"]})).tolist() == [-3]
+    with pytest.raises(Exception, match='column "rooms": expected a whole number, got nan in row 1'):
+        loader.predict(pd.DataFrame({"rooms": [3, None], "new": [True, False]}))

@@ -94,7 +94,7 @@ def test_a_model_that_no_file_holds_is_built_by_its_code(trained, tmp_path):
     trial = trained(BARE)
     folder = Path(trial.folder)
     assert is_without_file(folder) and has_model(folder) and is_portable(folder)
-    write_portable_model(folder, Path(trial.data), tmp_path / "portable")
+    write_portable_model(folder, tmp_path / "portable")
     for file in ("gates.py", "model.py"):
         (tmp_path / file).unlink()
     expected = predict(load_deployed_model(trial), trial)
@@ -115,7 +115,7 @@ def test_a_file_gets_the_classes_of_its_code(trained, tmp_path):
     trial = trained(NAMED)
     folder = Path(trial.folder)
     assert not is_without_file(folder) and needs_code(folder / MODEL_FILE) and is_portable(folder)
-    write_portable_model(folder, Path(trial.data), tmp_path / "portable")
+    write_portable_model(folder, tmp_path / "portable")
     assert not (tmp_path / "portable" / "weights.npz").exists()
     expected = predict(load_deployed_model(trial), trial)
     keras.saving.get_custom_objects().clear()
