@@ -34,7 +34,7 @@ def search_installed_code() -> Iterator[None]:
     """Search imports in installed packages alone: a module beside the study's file must not help a model to load."""
     path, writes_no_bytecode = list(sys.path), sys.dont_write_bytecode
     sys.path[:] = [entry for entry in path if is_installed(entry)]
-    # The folder is handed over as it was written.
+    # The folder is delivered as it was written.
     sys.dont_write_bytecode = True
     try:
         yield
