@@ -94,6 +94,7 @@ class SourceModel:
         source: the model in `file`, whose ends have structures of their own; `model` where None.
         takes: see `WrittenFile`.
         write_portable: writes the model with its code and a loader to a new folder; None where its file loads alone.
+        needs_code: whether Keras needs classes of the model's code to load its file.
         untraceable: why there is no `model`, so that only Keras's own formats hold it; empty where there is one.
     """
 
@@ -106,6 +107,7 @@ class SourceModel:
     source: Any = None
     takes: Structure = None
     write_portable: Callable[[Path], None] | None = None
+    needs_code: bool = False
     untraceable: str = ""
 
     @property

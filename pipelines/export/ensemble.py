@@ -15,6 +15,7 @@ from pipelines.training.trial_folder import (
     ARTIFACTS,
     CONFIG_FILE,
     MODEL_CODE,
+    MODEL_FACTS_FILE,
     MODEL_FILE,
     USER_MODEL_WEIGHTS_FILE,
     is_without_file,
@@ -89,7 +90,7 @@ def _write_ensemble(folder: Path, ensemble: keras.Model, winner: PastTrial) -> N
     from pipelines.training.model_files import save_model, summarize_model
 
     (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
-    for file in (Path(ARTIFACTS) / CONFIG_FILE, USER_MODEL_WEIGHTS_FILE):
+    for file in (Path(ARTIFACTS) / CONFIG_FILE, Path(ARTIFACTS) / MODEL_FACTS_FILE, USER_MODEL_WEIGHTS_FILE):
         # The weights of a user model, whose compiled loss scores the ensemble's predictions.
         if (Path(winner.folder) / file).exists():
             shutil.copyfile(Path(winner.folder) / file, folder / file)

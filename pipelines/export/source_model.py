@@ -30,7 +30,7 @@ from pipelines.models.model_outputs import describe_outputs
 from pipelines.models.user_model import make_model_input
 from pipelines.training.deployed_model import load_deployed_model
 from pipelines.training.messages import PastTrial
-from pipelines.training.trial_folder import MODEL_FILE, read_trial_config
+from pipelines.training.trial_folder import MODEL_FILE, needs_code, read_trial_config
 from pipelines.training.user_model.model_code import is_portable, write_portable_model
 
 _CALIBRATION_ROWS = 500  # LiteRT's guide advises 100 to 500
@@ -50,6 +50,7 @@ def load_source_model(trial: PastTrial) -> SourceModel:
         _split_model(model, summary, data, fold),
         file=file,
         write_portable=partial(write_portable_model, folder) if is_portable(folder) else None,
+        needs_code=needs_code(folder),
     )
 
 

@@ -27,6 +27,7 @@ from pipelines.export.parity import (
 from pipelines.export.registry import FORMATS
 from pipelines.export.scoring import Deciding, make_scorer
 from pipelines.training.messages import PastTrial
+from pipelines.training.trial_folder import needs_code
 from search_spaces.errors import KerastudyError
 
 
@@ -196,11 +197,10 @@ def _list_notes(job: VerificationJob, expected: Expected) -> Iterator[str]:
 def _prepare_loading(job: VerificationJob, folder: Path) -> AbstractContextManager[None]:
     """Return what is in force while a file is loaded: nothing, but for a lone file that needs classes of its code."""
     from pipelines.training.user_model.classes import register_user_classes
-    from pipelines.training.user_model.model_code import needs_code
 
-    file = folder / job.written.file
-    is_lone = file.suffix == ".keras" and file.is_file() and needs_code(file)
-    return register_user_classes(Path(job.trial.folder)) if is_lone else nullcontext()
+    trial, file = Path(job.trial.folder), folder / job.written.file
+    is_lone = file.suffix == ".keras" and file.is_file() and needs_code(trial)
+    return register_user_classes(trial) if is_lone else nullcontext()
 
 
 def _load_file(job: VerificationJob, folder: Path) -> Predict:

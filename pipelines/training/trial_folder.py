@@ -35,8 +35,8 @@ MODEL_CODE = "model_code"
 REFUSAL_FILE = "not_registered.txt"
 """Artifact of a trial whose model is not registered in MLflow: the reason, in one line."""
 
-MODEL_OUTPUTS_FILE = "model_outputs.json"
-"""Artifact with name, shape and type of each output of a complete trial's user model."""
+MODEL_FACTS_FILE = "user_model.json"
+"""Artifact of a complete trial's user model: name, shape and type of each output, and whether its file needs code."""
 
 CODE_NOTE_FILE = "model_code_note.txt"
 """Artifact of a complete trial whose code is not kept: the reason, in one line."""
@@ -117,9 +117,19 @@ def has_model_code(folder: Path) -> bool:
 
 def read_model_outputs(folder: Path) -> list[dict[str, Any]] | None:
     """Return name, shape and type of each output of a user model, from its trial's folder; None where it has none."""
-    file = folder / ARTIFACTS / MODEL_OUTPUTS_FILE
-    outputs: list[dict[str, Any]] | None = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    outputs: list[dict[str, Any]] | None = _read_model_facts(folder).get("outputs")
     return outputs
+
+
+def needs_code(folder: Path) -> bool:
+    """Return whether Keras needs classes or functions of the user's code to load the model file of a trial."""
+    return bool(_read_model_facts(folder).get("needs_code"))
+
+
+def _read_model_facts(folder: Path) -> dict[str, Any]:
+    file = folder / ARTIFACTS / MODEL_FACTS_FILE
+    facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return facts
 
 
 def explain_missing_code(folder: Path) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 from pipelines.data.array_types import Array
 from pipelines.export.base import FormatError, Outputs, Predict, SourceModel, Tolerance, WrittenFile
 from pipelines.export.conversion import iterate_leaves
-from pipelines.training.user_model.model_code import needs_code
 
 
 class KerasFile:
@@ -39,7 +38,7 @@ class KerasFile:
             return self._describe_folder(deployed)
         shutil.copyfile(_require_file(deployed), folder / self._file)
         note = "it needs classes of its model's code, which must be registered with Keras before it is loaded"
-        return WrittenFile(self._file, note=note if needs_code(folder / self._file) else "", takes=deployed.takes)
+        return WrittenFile(self._file, note=note if deployed.needs_code else "", takes=deployed.takes)
 
     def load(self, folder: Path, written: WrittenFile) -> Predict:
         """Load the file, or the folder by the loader in it."""

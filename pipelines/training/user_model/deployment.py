@@ -17,9 +17,9 @@ from pipelines.training.model_files import save_weights
 from pipelines.training.trial_folder import (
     ARTIFACTS,
     CODE_NOTE_FILE,
+    MODEL_FACTS_FILE,
     MODEL_FILE,
     MODEL_NOTE_FILE,
-    MODEL_OUTPUTS_FILE,
     USER_MODEL_WEIGHTS_FILE,
     write_model_note,
 )
@@ -45,13 +45,13 @@ def write_user_model(model: keras.Model, job: TrialJob, fold: int, values: Mappi
     _keep_code(job, values, [weight.path for weight in model.weights])
     # Of an earlier attempt, which may have failed for want of memory.
     (folder / ARTIFACTS / MODEL_NOTE_FILE).unlink(missing_ok=True)
+    facts: dict[str, Any] = {"outputs": _describe_outputs(model, job, fold), "needs_code": False}
     try:
-        save_user_model(model, job, fold, folder / MODEL_FILE)
+        facts["needs_code"] = save_user_model(model, job, fold, folder / MODEL_FILE)
     except ModelFileError as error:
         write_model_note(folder, f"its model cannot be saved: {error}")
         keep_preprocessing(folder, Path(job.data), fold)
-    outputs = json.dumps(_describe_outputs(model, job, fold), indent=2)
-    write_text(folder / ARTIFACTS / MODEL_OUTPUTS_FILE, outputs + "\n")
+    write_text(folder / ARTIFACTS / MODEL_FACTS_FILE, json.dumps(facts, indent=2) + "\n")
 
 
 def _keep_code(job: TrialJob, values: Mapping[str, Any], weights: list[str]) -> None:

@@ -32,22 +32,18 @@ def load_model(folder: str | Path | None = None) -> Any:
 
     root = Path(folder) if folder is not None else Path(__file__).parent
     about = json.loads((root / "model.json").read_text(encoding="utf-8"))
-    code = _import_code(root / "code", about["file"])
+    code, *others = _import_code(root / "code", about["file"])
     if not (root / "model.keras").exists():
         return _rebuild(root, about, code)
-    with keras.saving.custom_object_scope(list_classes(code, root / "code")):
+    # The classes and functions of the code; of the same name, those of the first file.
+    known = {name: value for module in (*others, code) for name, value in vars(module).items() if callable(value)}
+    with keras.saving.custom_object_scope(known):
         return keras.saving.load_model(root / "model.keras", compile=False)
 
 
 def make_input(about: dict[str, Any], raw: dict[str, Any]) -> Any:
     """Return inputs by name, such as arrays, in the structure that the model takes."""
     return dict(raw) if about["takes"] is None else _arrange(about["takes"], raw)
-
-
-def list_classes(code: ModuleType, folder: Path) -> dict[str, Any]:
-    """Return the classes and functions of a module, and of the modules in a folder that it imports, by name."""
-    modules = [each for each in list(sys.modules.values()) if _lies_in(each, folder)]
-    return {name: value for module in (*modules, code) for name, value in vars(module).items() if callable(value)}
 
 
 def _lies_in(module: ModuleType, folder: Path) -> bool:
@@ -106,8 +102,8 @@ def _make_row(shape: list[int | None], dtype: str) -> Any:
     return tf.constant(np.zeros(axes, "float32" if dtype.startswith("float") else dtype))
 
 
-def _import_code(folder: Path, file: str) -> ModuleType:
-    """Return the module of a file; what it imports comes from its own folder first."""
+def _import_code(folder: Path, file: str) -> list[ModuleType]:
+    """Return the module of a file, and those that it imports from its own folder, which is searched first."""
     spec = importlib.util.spec_from_file_location(f"model_code_{abs(hash(str(folder)))}", folder / file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{folder / file} cannot be imported")
@@ -115,7 +111,7 @@ def _import_code(folder: Path, file: str) -> ModuleType:
     sys.modules[spec.name] = module
     with search_first(folder):
         spec.loader.exec_module(module)
-    return module
+        return [module, *(each for each in list(sys.modules.values()) if each is not module and _lies_in(each, folder))]
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from pipelines.training.trial_folder import (
     USER_MODEL_WEIGHTS_FILE,
     has_model_code,
     is_without_file,
+    needs_code,
     read_trial_config,
 )
 from pipelines.training.user_model import load_model
@@ -151,15 +151,7 @@ def is_portable(folder: Path) -> bool:
     """Return whether a trial's model needs its code where it is loaded, and the code is there."""
     if not has_model_code(folder):
         return False
-    return is_without_file(folder) or ((folder / MODEL_FILE).exists() and needs_code(folder / MODEL_FILE))
-
-
-def needs_code(file: Path) -> bool:
-    """Return whether a `.keras` file names classes or functions that no installed package of Keras has."""
-    if not zipfile.is_zipfile(file):  # damaged, which its loading reports
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return any(_is_foreign(each) for each in _iterate_objects(json.loads(archive.read("config.json"))))
+    return is_without_file(folder) or ((folder / MODEL_FILE).exists() and needs_code(folder))
 
 
 def read_requirements(folder: Path) -> tuple[str, ...]:
@@ -183,21 +175,3 @@ def _list_requirements(packages: frozenset[str]) -> list[str]:
     known = _list_distributions()
     names = {known[package][0] for package in (*packages, "keras", "keras_tuner", "tensorflow") if package in known}
     return [f"{name}=={importlib.metadata.version(name)}" for name in sorted(names)]
-
-
-def _iterate_objects(content: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(content, dict):
-        if "class_name" in content and "config" in content:
-            yield content
-        content = list(content.values())
-    for each in content if isinstance(content, list) else ():
-        yield from _iterate_objects(each)
-
-
-def _is_foreign(written: Mapping[str, Any]) -> bool:
-    name, module = str(written["class_name"]), written.get("module")
-    # Such as `__tensor__`, a value, and no class.
-    if name.startswith("__"):
-        return name == "__lambda__"
-    is_keras = module == "builtins" or str(module).partition(".")[0] in ("keras", "keras_hub", "keras_nlp", "keras_cv")
-    return not is_keras or ">" in str(written.get("registered_name"))

@@ -20,9 +20,10 @@ from pipelines.data.prepared_folder import load_examples_part, load_preprocessin
 from pipelines.models.compose import compose_user_model
 from pipelines.models.raw_predict import iterate_batches
 from pipelines.spec.code_errors import describe_error
-from pipelines.spec.code_references import load_callables_beside, split_reference
+from pipelines.spec.code_references import split_reference
 from pipelines.training.messages import TrialJob
 from pipelines.training.model_files import save_model
+from pipelines.training.user_model.classes import list_user_classes
 from search_spaces.errors import KerastudyError
 
 _ROWS = 2
@@ -35,8 +36,11 @@ class ModelFileError(KerastudyError):
     """A model cannot be saved, or not loaded again; the message has the layer, the reason and what to do."""
 
 
-def save_user_model(model: keras.Model, job: TrialJob, fold: int, file: Path) -> None:
+def save_user_model(model: keras.Model, job: TrialJob, fold: int, file: Path) -> bool:
     """Save a trained user model, with its preprocessing where it has one, and load and call the file once.
+
+    Returns:
+        Whether Keras needs classes or functions of the user's code to load it.
 
     Raises:
         ModelFileError: if that fails; no file is left.
@@ -48,15 +52,32 @@ def save_user_model(model: keras.Model, job: TrialJob, fold: int, file: Path) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what they warn of, as a lambda, is tried below
             save_model(deployed, file)
-        # As the export loads it, with the classes of the user's file.
-        with keras.saving.custom_object_scope(load_callables_beside(job.model, base, "model")):
-            loaded = keras.saving.load_model(file, compile=False)
+        loaded = _load_without_code(file)
+        needs_code = loaded is None
+        if needs_code:
+            with keras.saving.custom_object_scope(list_user_classes(job.model, base)):
+                loaded = keras.saving.load_model(file, compile=False)
         _compare(deployed, loaded, rows)
     # Any code may run in a user model's call or serialization.
     except Exception as error:
         reason = error if isinstance(error, ModelFileError) else _explain(error, model, file, code)
         file.unlink(missing_ok=True)
         raise ModelFileError(str(reason)) from error
+    return needs_code
+
+
+def _load_without_code(file: Path) -> keras.Model | None:
+    """Return a model as a process loads it that knows Keras alone; None where it cannot."""
+    registered = keras.saving.get_custom_objects()
+    known = dict(registered)
+    registered.clear()
+    try:
+        return keras.saving.load_model(file, compile=False)
+    # Keras's exceptions for what it does not know are of several kinds, and the cause follows with the code.
+    except Exception:
+        return None
+    finally:
+        registered.update(known)
 
 
 def list_unregistered(file: Path, job: TrialJob) -> list[str]:

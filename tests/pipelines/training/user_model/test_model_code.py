@@ -22,9 +22,10 @@ from pipelines.training.trial_folder import (
     MODEL_FILE,
     has_model,
     is_without_file,
+    needs_code,
     read_model_outputs,
 )
-from pipelines.training.user_model.model_code import is_portable, locate_code, needs_code, write_portable_model
+from pipelines.training.user_model.model_code import is_portable, locate_code, write_portable_model
 from pipelines.training.user_model.portable import load_portable_model
 from pipelines.training.user_model.rebuild import rebuild_user_model
 
@@ -114,7 +115,7 @@ def test_a_file_gets_the_classes_of_its_code(trained, tmp_path):
     """A file with classes of the user's goes with the code, whose loader registers them, also those of its modules."""
     trial = trained(NAMED)
     folder = Path(trial.folder)
-    assert not is_without_file(folder) and needs_code(folder / MODEL_FILE) and is_portable(folder)
+    assert not is_without_file(folder) and needs_code(folder) and is_portable(folder)
     write_portable_model(folder, tmp_path / "portable")
     assert not (tmp_path / "portable" / "weights.npz").exists()
     expected = predict(load_deployed_model(trial), trial)
@@ -123,11 +124,24 @@ def test_a_file_gets_the_classes_of_its_code(trained, tmp_path):
     assert read_model_outputs(folder) == [{"name": "output_0", "shape": [10], "dtype": "float32"}]
 
 
+def test_a_function_of_the_user_is_code_too(trained, tmp_path):
+    """Keras writes its name alone, as if it were one of Keras's own."""
+    text = MODEL.replace("Gate(hp", "layers.Dense(activation=gates.squash, units=hp").replace(
+        "from gates import Gate", "import gates"
+    )
+    trial = trained("import keras\ndef squash(x):\n    return keras.ops.log1p(keras.ops.relu(x))\n", text)
+    folder = Path(trial.folder)
+    assert needs_code(folder) and is_portable(folder)
+    write_portable_model(folder, tmp_path / "portable")
+    expected = predict(load_deployed_model(trial), trial)
+    np.testing.assert_allclose(predict(load_portable_model(tmp_path / "portable"), trial), expected, atol=1e-6)
+
+
 def test_a_model_of_stock_layers_needs_no_code(trained):
     """Its file is loaded by Keras alone; where it was displaced, it is written again."""
     trial = trained(BARE, MODEL.replace("Gate(hp", "layers.Dense(hp"))
     folder = Path(trial.folder)
-    assert not needs_code(folder / MODEL_FILE) and not is_portable(folder)
+    assert not needs_code(folder) and not is_portable(folder)
     expected = predict(load_deployed_model(trial), trial)
     (folder / MODEL_FILE).unlink()
     assert has_model(folder)
