@@ -77,16 +77,23 @@ def read_model_description(folder: Path) -> ModelDescription | None:
     )
 
 
-def describe_user_model(described: ModelDescription, outputs: Sequence[Mapping[str, Any]]) -> ModelDescription:
-    """Return the description of a study's models with the outputs that one of them has.
+def describe_user_model(
+    described: ModelDescription, shapes: Mapping[str, Sequence[int | None]], outputs: Sequence[Mapping[str, Any]]
+) -> ModelDescription:
+    """Return the description of a study's models with what one of them takes and gives.
 
     Args:
         described: what `read_model_description` returns.
+        shapes: of a row of each raw input; None for an axis that the model leaves open.
         outputs: name, shape and type of each.
     """
     found = _read_tensors(outputs)
-    # MLflow's name of a single output would be the key of an answer that is no dict.
-    return replace(described, outputs=found if len(found) != 1 else (replace(found[0], name=""),))
+    return replace(
+        described,
+        inputs=tuple(replace(each, shape=tuple(shapes.get(each.name, each.shape))) for each in described.inputs),
+        # MLflow's name of a single output would be the key of an answer that is no dict.
+        outputs=found if len(found) != 1 else (replace(found[0], name=""),),
+    )
 
 
 def _read_tensors(read: Sequence[Mapping[str, Any]]) -> tuple[TensorDescription, ...]:

@@ -110,7 +110,7 @@ def average_models(models: Sequence[keras.Model], summary: DataSummary) -> keras
     import keras
 
     from pipelines.data.raw_inputs import arrange_names, make_pack
-    from pipelines.export.symbolic_inputs import make_symbolic_inputs
+    from pipelines.models.symbolic_inputs import make_symbolic_inputs
 
     inputs = make_pack(arrange_names(summary))(make_symbolic_inputs(models[0], summary))
     outputs = []

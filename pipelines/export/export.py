@@ -132,7 +132,7 @@ def _describe(
     parity = json.dumps(replace_not_finite([asdict(each) for each in parities]), indent=2, allow_nan=False)
     (folder / "parity.json").write_text(parity + "\n", encoding="utf-8")
     summary, config = load_summary(Path(trial.data)), read_trial_config(Path(trial.folder))
-    write_sidecar_files(folder, summary, written.outputs, parities)
+    write_sidecar_files(folder, summary, written.shapes, written.outputs, parities)
     if origin is not None:
         (folder / "README.md").write_text(render_model_card(origin, summary, config, parities), encoding="utf-8")
         (folder / origin.study_file).write_text(origin.document, encoding="utf-8")

@@ -25,10 +25,14 @@ _EXAMPLE_ROWS = 3
 
 
 def write_sidecar_files(
-    folder: Path, summary: DataSummary, outputs: Sequence[OutputTensor], parities: Sequence[Parity]
+    folder: Path,
+    summary: DataSummary,
+    shapes: Mapping[str, Sequence[int | None]],
+    outputs: Sequence[OutputTensor],
+    parities: Sequence[Parity],
 ) -> None:
     """Write `signature.json`, `requirements.txt` and `SERVE.md`."""
-    signature = json.dumps(describe_signature(summary, outputs), indent=2, ensure_ascii=False)
+    signature = json.dumps(describe_signature(summary, shapes, outputs), indent=2, ensure_ascii=False)
     (folder / "signature.json").write_text(signature + "\n", encoding="utf-8")
     lines = list_requirements(parities, folder)
     (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -48,7 +52,9 @@ def write_example(folder: Path, rows: Mapping[str, Array]) -> None:
     (folder / EXAMPLE_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def describe_signature(summary: DataSummary, outputs: Sequence[OutputTensor]) -> dict[str, Any]:
+def describe_signature(
+    summary: DataSummary, shapes: Mapping[str, Sequence[int | None]], outputs: Sequence[OutputTensor]
+) -> dict[str, Any]:
     """Return the model's signature: its raw inputs, and its outputs with their meaning, in their order.
 
     A model with one output has it as `output` too.
@@ -60,7 +66,14 @@ def describe_signature(summary: DataSummary, outputs: Sequence[OutputTensor]) ->
     names = {"classes": list(summary.task.classes), "targets": list(summary.task.targets)}
     only = {key: described[0][key] for key in ("shape", "meaning")} if len(described) == 1 else None
     return {
-        "inputs": [{**asdict(column), "dtype": convert_dtype(column.dtype)} for column in summary.raw],
+        "inputs": [
+            {
+                **{name: value for name, value in asdict(column).items() if name != "header"},
+                "shape": list(shapes.get(column.name, column.shape)),
+                "dtype": convert_dtype(column.dtype),
+            }
+            for column in summary.raw
+        ],
         "task": summary.task.kind,
         **({} if only is None else {"output": {**only, **names}}),
         "outputs": described,

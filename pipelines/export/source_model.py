@@ -24,9 +24,9 @@ from pipelines.data.raw_inputs import arrange_names, make_pack
 from pipelines.data.structures import Structure, flatten
 from pipelines.export.base import OutputTensor, SourceModel
 from pipelines.export.ensemble import average_outputs, list_members
-from pipelines.export.symbolic_inputs import make_symbolic_inputs
 from pipelines.export.text_split import split_text
 from pipelines.models.model_outputs import describe_outputs
+from pipelines.models.symbolic_inputs import make_symbolic_inputs
 from pipelines.models.user_model import make_model_input
 from pipelines.training.deployed_model import load_deployed_model
 from pipelines.training.messages import PastTrial

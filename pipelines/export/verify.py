@@ -42,6 +42,7 @@ class WrittenModel:
     Attributes:
         files: one for each format.
         outputs: the model's outputs, with their readings.
+        shapes: of a row of each raw input; None for an axis that the model leaves open.
         scores: the Keras model's scores on the held-out rows.
         deciding: the metric that a file must keep; None where predictions have no score.
         unscored: why they have none; empty where that goes without saying.
@@ -50,6 +51,7 @@ class WrittenModel:
 
     files: tuple[WrittenFile, ...]
     outputs: tuple[OutputTensor, ...]
+    shapes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     deciding: Deciding | None = None
     unscored: str = ""

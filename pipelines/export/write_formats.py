@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 def write_formats(job: ExportJob, channel: Channel) -> WrittenModel:
     """Write every format, the Keras model's predictions, and example rows; a job."""
     from pipelines.export.source_model import load_source_model
+    from pipelines.models.symbolic_inputs import list_input_shapes
 
     folder, target = Path(job.trial.folder), Path(job.folder)
     with register_user_classes(folder):
@@ -46,7 +47,8 @@ def write_formats(job: ExportJob, channel: Channel) -> WrittenModel:
     result = _score(job.trial, expected.rows)
     channel.beat()
     outputs = _read_outputs(job.trial, result.model, deployed.outputs or _list_outputs(expected.rows))
-    return WrittenModel(tuple(files), outputs, result.scores, result.deciding, result.reason, precision)
+    shapes = list_input_shapes(deployed.original, load_summary(Path(job.trial.data)))
+    return WrittenModel(tuple(files), outputs, shapes, result.scores, result.deciding, result.reason, precision)
 
 
 def _write_format(name: str, deployed: SourceModel, folder: Path, precision: str) -> WrittenFile:

@@ -17,7 +17,7 @@ from pipelines.study.objective import Objective
 from pipelines.study.study import Study
 from pipelines.training.messages import EpochDone
 from pipelines.training.trainings import name_training
-from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs, read_model_outputs, read_refusal
+from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, read_epochs, read_model_facts, read_refusal
 from pipelines.training.user_model.model_code import is_portable, read_requirements, write_portable_model
 from pipelines.workspace.home import Home
 from search_spaces.values import Value
@@ -238,9 +238,9 @@ def write_mlflow_model(folder: Path, data: Path, *, overwrite: bool = True) -> N
     target = folder / MLFLOW_MODEL
     if target.exists() and not overwrite:
         return
-    description, outputs = read_model_description(data), read_model_outputs(folder)
-    if description is not None and outputs is not None:
-        description = describe_user_model(description, outputs)
+    description, facts = read_model_description(data), read_model_facts(folder)
+    if description is not None and facts:
+        description = describe_user_model(description, facts["shapes"], facts["outputs"])
     if is_portable(folder):
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             source = Path(scratch) / "portable"

@@ -36,7 +36,7 @@ REFUSAL_FILE = "not_registered.txt"
 """Artifact of a trial whose model is not registered in MLflow: the reason, in one line."""
 
 MODEL_FACTS_FILE = "user_model.json"
-"""Artifact of a complete trial's user model: name, shape and type of each output, and whether its file needs code."""
+"""Artifact of a complete trial's user model: its raw inputs' shapes, its outputs, and whether its file needs code."""
 
 CODE_NOTE_FILE = "model_code_note.txt"
 """Artifact of a complete trial whose code is not kept: the reason, in one line."""
@@ -115,18 +115,13 @@ def has_model_code(folder: Path) -> bool:
     return (folder / MODEL_CODE / CODE_DESCRIPTION).exists() and (folder / USER_MODEL_WEIGHTS_FILE).exists()
 
 
-def read_model_outputs(folder: Path) -> list[dict[str, Any]] | None:
-    """Return name, shape and type of each output of a user model, from its trial's folder; None where it has none."""
-    outputs: list[dict[str, Any]] | None = _read_model_facts(folder).get("outputs")
-    return outputs
-
-
 def needs_code(folder: Path) -> bool:
     """Return whether Keras needs classes or functions of the user's code to load the model file of a trial."""
-    return bool(_read_model_facts(folder).get("needs_code"))
+    return bool(read_model_facts(folder).get("needs_code"))
 
 
-def _read_model_facts(folder: Path) -> dict[str, Any]:
+def read_model_facts(folder: Path) -> dict[str, Any]:
+    """Return `MODEL_FACTS_FILE`: `shapes` by raw input, `outputs` (name, shape, dtype), `needs_code`; else empty."""
     file = folder / ARTIFACTS / MODEL_FACTS_FILE
     facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return facts

@@ -12,6 +12,7 @@ import keras
 from pipelines.data.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.models.model_outputs import describe_outputs
+from pipelines.models.symbolic_inputs import list_input_shapes
 from pipelines.training.messages import TrialJob
 from pipelines.training.model_files import save_weights
 from pipelines.training.trial_folder import (
@@ -45,7 +46,11 @@ def write_user_model(model: keras.Model, job: TrialJob, fold: int, values: Mappi
     _keep_code(job, values, [weight.path for weight in model.weights])
     # Of an earlier attempt, which may have failed for want of memory.
     (folder / ARTIFACTS / MODEL_NOTE_FILE).unlink(missing_ok=True)
-    facts: dict[str, Any] = {"outputs": _describe_outputs(model, job, fold), "needs_code": False}
+    facts: dict[str, Any] = {
+        "shapes": list_input_shapes(model, load_summary(Path(job.data))),
+        "outputs": _describe_outputs(model, job, fold),
+        "needs_code": False,
+    }
     try:
         facts["needs_code"] = save_user_model(model, job, fold, folder / MODEL_FILE)
     except ModelFileError as error:

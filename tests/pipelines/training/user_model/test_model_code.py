@@ -23,7 +23,7 @@ from pipelines.training.trial_folder import (
     has_model,
     is_without_file,
     needs_code,
-    read_model_outputs,
+    read_model_facts,
 )
 from pipelines.training.user_model.model_code import is_portable, locate_code, write_portable_model
 from pipelines.training.user_model.portable import load_portable_model
@@ -121,7 +121,8 @@ def test_a_file_gets_the_classes_of_its_code(trained, tmp_path):
     expected = predict(load_deployed_model(trial), trial)
     keras.saving.get_custom_objects().clear()
     np.testing.assert_allclose(predict(load_portable_model(tmp_path / "portable"), trial), expected, atol=1e-6)
-    assert read_model_outputs(folder) == [{"name": "output_0", "shape": [10], "dtype": "float32"}]
+    assert read_model_facts(folder)["outputs"] == [{"name": "output_0", "shape": [10], "dtype": "float32"}]
+    assert read_model_facts(folder)["shapes"] == {"x": [8, 8, 1]}
 
 
 def test_a_function_of_the_user_is_code_too(trained, tmp_path):
