@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import keras
 import pytest
 from exported_trials import train_one
 from fake_channel import FakeChannel
 from inline_engine import InlineEngine
+from user_code import forget_user_code
 
 from pipelines.export.jobs import RegistrationJob
 from pipelines.export.registration import prove_registration
@@ -44,26 +43,19 @@ def trial(tmp_path, mixed_data):
     made = PastTrial(str(home.locate_trial("own", 0)), str(home.locate_data("own")))
     write_mlflow_model(Path(made.folder), Path(made.data))
     yield made
-    forget()
-
-
-def forget():
-    """Forget the code of user models, as a fresh process has never known it."""
-    for name in [name for name in sys.modules if name.startswith("kerastudy_user_")]:
-        del sys.modules[name]
-    keras.saving.get_custom_objects().clear()
+    forget_user_code()
 
 
 def prove(trial):
     """Return why a trial is not registered."""
-    forget()
+    forget_user_code()
     return prove_registration(RegistrationJob(trial, str(Path(trial.folder) / MLFLOW_MODEL)), FakeChannel())
 
 
 def test_a_model_that_mlflow_loads_may_be_registered(trial):
     """With its code beside it, it predicts what the trial's model does; no reason is kept."""
     assert prove(trial) == ""
-    forget()
+    forget_user_code()
     assert check_registration(trial, InlineEngine()) == ""
     assert read_refusal(Path(trial.folder)) == ""
 
@@ -73,7 +65,7 @@ def test_a_model_that_mlflow_cannot_load_is_not(trial):
     code = Path(trial.folder) / MLFLOW_MODEL / "data" / "code" / "own.py"
     code.write_text(code.read_text() + "open('a file that is only here')\n")
     assert "MLflow cannot load it: FileNotFoundError" in prove(trial)
-    forget()
+    forget_user_code()
     assert check_registration(trial, InlineEngine()) == read_refusal(Path(trial.folder)) != ""
 
 

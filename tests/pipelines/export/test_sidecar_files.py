@@ -23,10 +23,10 @@ def test_gaps_are_null_in_the_example(tmp_path):
     }
 
 
-def test_a_runtime_alone_is_enough_without_preprocessing():
+def test_a_runtime_alone_is_enough_without_preprocessing(tmp_path):
     """ONNX Runtime needs no TensorFlow, unless a Keras file goes before the network."""
     named = [
-        [line.partition("==")[0] for line in list_requirements([each])]
+        [line.partition("==")[0] for line in list_requirements([each], tmp_path)]
         for each in (parity("onnx"), parity("onnx", "p"))
     ]
     assert named == [["numpy", "onnxruntime"], ["keras", "numpy", "onnxruntime", "tensorflow"]]

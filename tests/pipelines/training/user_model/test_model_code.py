@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
+from user_code import forget_user_code
 from user_model_jobs import SHORT, Supervised, check
 
 from pipelines.data.prepared_folder import load_examples_part
@@ -71,7 +71,7 @@ def trained(job, tmp_path):
     yield train
     sys.path[:] = path
     sys.modules.pop("gates", None)
-    keras.saving.get_custom_objects().clear()
+    forget_user_code()
 
 
 def predict(model, trial):
@@ -119,7 +119,7 @@ def test_a_file_gets_the_classes_of_its_code(trained, tmp_path):
     write_portable_model(folder, tmp_path / "portable")
     assert not (tmp_path / "portable" / "weights.npz").exists()
     expected = predict(load_deployed_model(trial), trial)
-    keras.saving.get_custom_objects().clear()
+    forget_user_code()
     np.testing.assert_allclose(predict(load_portable_model(tmp_path / "portable"), trial), expected, atol=1e-6)
     assert read_model_facts(folder)["outputs"] == [{"name": "output_0", "shape": [10], "dtype": "float32"}]
     assert read_model_facts(folder)["shapes"] == {"x": [8, 8, 1]}

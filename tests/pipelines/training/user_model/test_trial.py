@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from user_code import forget_user_code
 from user_model_jobs import CLASS, DENSE, HEAD, SHORT, Supervised, check, problems
 
 from pipelines.data.prepared_folder import load_examples_part, load_raw, load_summary
@@ -272,9 +272,7 @@ def test_a_layer_class_of_its_own_is_exported(job, tmp_path):
     """The export imports the code that holds the class, in whatever process it runs."""
     its = job("build", OWN_LAYER, values=SHORT)
     train_trial(its, Supervised())
-    for name in [name for name in sys.modules if name.startswith("kerastudy_user_")]:
-        del sys.modules[name]
-    keras.saving.get_custom_objects().clear()
+    forget_user_code()
     (tmp_path / "out").mkdir()
     past, out, expected = PastTrial(its.folder, its.data), str(tmp_path / "out"), str(tmp_path / "expected.npz")
     formats = ("keras", "saved_model")
