@@ -340,6 +340,8 @@ def _format_features(features: Features) -> str:
         f"dense ({features.dense})" if features.dense else "",
         f"codes ({len(features.codes)})" if features.codes else "",
         f"image {features.image}" if features.image else "",
+        f"series {features.series}" if features.series else "",
+        *(f"{name} ({length} words of {count})" for name, length, count in features.text),
     ]
     return ", ".join(part for part in parts if part)
 

@@ -17,7 +17,7 @@ from pipelines.data.raw import RawData
 from pipelines.data.source_paths import is_loader, resolve_source_path
 from pipelines.spec.data_spec import DataSpec
 
-FORMAT = 4
+FORMAT = 5
 """Version of a prepared folder's files: a folder of another version is prepared again."""
 
 

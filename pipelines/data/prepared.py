@@ -5,7 +5,9 @@ forms, and the description lists those that are present:
 
 * a table or plain arrays: `dense` float32 [row, width], and `codes` int32 [row, column] for the columns that are
   embedded (the embedding is trained, so it belongs to the model and not to the preprocessing);
-* images: `image` float32 [row, height, width, channel].
+* images: `image` float32 [row, height, width, channel];
+* a series: `series` float32 [row, time, channel];
+* each column of text: `text_1`, `text_2`, ... int32 [row, word], 0 after the last word and 1 for an unknown one.
 
 A user model may take its examples as they were given, of any form: then `DataSummary.given` describes it.
 """
@@ -20,7 +22,7 @@ from pipelines.data.example_form import ExampleForm
 
 TaskKind = Literal["binary", "multiclass", "regression", "multi_output_regression", "custom"]
 """Kind of prediction; `custom` where targets go to a user model as they were given."""
-InputKind = Literal["dense", "image", "any"]
+InputKind = Literal["dense", "image", "series", "any"]
 """Form of features that a model takes; "any" leaves the data in its form."""
 
 
@@ -68,11 +70,16 @@ class Features:
         dense: width of the `dense` input; 0 where there is none.
         codes: per embedded column its input's name and number of codes (code 0 is "unknown from training").
         image: height, width, channels of the `image` input; None where there is none.
+        series: time steps and channels of the `series` input; None where there is none.
+        text: per column of text its input's name, number of words kept and size of the vocabulary, with 0 (no word)
+            and 1 (unknown from training).
     """
 
     dense: int = 0
     codes: tuple[tuple[str, int], ...] = ()
     image: tuple[int, int, int] | None = None
+    series: tuple[int, int] | None = None
+    text: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True)

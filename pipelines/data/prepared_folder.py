@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def load_summary(folder: Path) -> DataSummary:
     """Return the summary of a prepared folder."""
     read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    image = read["features"]["image"]
+    image, series = read["features"]["image"], read["features"]["series"]
     return DataSummary(
         source=read["source"],
         task=_read_task(read["task"]),
@@ -33,6 +33,8 @@ def load_summary(folder: Path) -> DataSummary:
             dense=read["features"]["dense"],
             codes=tuple((name, count) for name, count in read["features"]["codes"]),
             image=None if image is None else (image[0], image[1], image[2]),
+            series=None if series is None else (series[0], series[1]),
+            text=tuple((name, length, words) for name, length, words in read["features"]["text"]),
         ),
         raw=tuple(RawColumn(**{**column, "shape": tuple(column["shape"])}) for column in read["raw"]),
         rows=read["rows"],
