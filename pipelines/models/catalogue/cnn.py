@@ -1,0 +1,72 @@
+"""The `cnn` family."""
+
+from __future__ import annotations
+
+from pipelines.models.catalogue.family import Family
+from pipelines.models.catalogue.shared import AUGMENTATION, LAYERS, SHARED
+from pipelines.models.hyperparameter import Hyperparameter
+
+_PARAMETERS: tuple[Hyperparameter, ...] = (
+    Hyperparameter(
+        "blocks", "int", 2, "Blocks of convolutions, each ended by pooling.", low=1, high=4, least=1, most=50
+    ),
+    Hyperparameter(
+        "filters",
+        "int",
+        32,
+        "Filters of a block's convolutions.",
+        low=8,
+        high=128,
+        log=True,
+        per_layer=True,
+        least=1,
+        most=100_000,
+    ),
+    Hyperparameter(
+        "kernel_size",
+        "int",
+        3,
+        "Height and width of the convolutions.",
+        low=1,
+        high=7,
+        step=2,
+        per_layer=True,
+        least=1,
+        most=99,
+    ),
+    Hyperparameter("convolutions_per_block", "int", 1, "Convolutions in a block.", low=1, high=3, least=1, most=50),
+    Hyperparameter(
+        "pooling",
+        "categorical",
+        "max",
+        "Method by which a block halves the image: pooling, or a stride of 2 in its last convolution. Sides of 1 stay.",
+        choices=("max", "average", "stride"),
+    ),
+    Hyperparameter(
+        "global_pooling",
+        "categorical",
+        "average",
+        "Reduction of the last block's image to a vector.",
+        choices=("average", "max", "flatten"),
+    ),
+    Hyperparameter(
+        "dense_units",
+        "int",
+        0,
+        "Width of a dense layer before the prediction; 0 = none.",
+        low=0,
+        high=256,
+        least=0,
+        most=1_000_000,
+    ),
+    *LAYERS,
+    *AUGMENTATION,
+)
+
+CNN = Family(
+    name="cnn",
+    parameters=(*_PARAMETERS, *SHARED),
+    prefers="image",
+    default_space="cnn",
+    doc="Blocks of convolutions on images, with augmentation.",
+)

@@ -1,0 +1,51 @@
+"""The `mlp` family."""
+
+from __future__ import annotations
+
+from pipelines.models.catalogue.family import Family
+from pipelines.models.catalogue.shared import LAYERS, SHARED
+from pipelines.models.hyperparameter import Hyperparameter
+
+_PARAMETERS: tuple[Hyperparameter, ...] = (
+    Hyperparameter(
+        "depth",
+        "int",
+        2,
+        "Hidden layers; 0 is a linear or logistic regression.",
+        low=0,
+        high=4,
+        least=0,
+        most=100,
+    ),
+    Hyperparameter(
+        "units",
+        "int",
+        64,
+        "Width of the hidden layers.",
+        low=16,
+        high=256,
+        log=True,
+        per_layer=True,
+        least=1,
+        most=1_000_000,
+    ),
+    *LAYERS,
+    Hyperparameter(
+        "embedding_dim",
+        "int",
+        0,
+        "Width of each embedded column; 0 = by the column's number of codes n, round(1.6 n^0.56), at most 50.",
+        low=0,
+        high=32,
+        least=0,
+        most=10_000,
+    ),
+)
+
+MLP = Family(
+    name="mlp",
+    parameters=(*_PARAMETERS, *SHARED),
+    prefers="dense",
+    default_space="mlp",
+    doc="Dense layers on a table's columns or on a flattened image; linear regression at depth 0.",
+)
