@@ -3,7 +3,7 @@
 Each form is run as a study of two trials, whose model is then exported in each format. A row shows the trainer, the
 score, and per format the largest difference from the Keras model, or why there is no file.
 
-    .venv/bin/python benchmarks/forms.py [NAME ...] [--markdown]
+    .venv/bin/python benchmarks/forms.py [NAME ...]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import kerastudy
+from pipelines.export.parity import Parity
 
 FORMATS = ("keras", "saved_model", "litert", "onnx")
 ROWS = 160
@@ -338,6 +339,8 @@ def _build_lambda(hp: Any) -> Any:
 
 def _run_form(name: str, home: Path) -> list[str]:
     """Run the study of a form and export it; return the row of the table."""
+    from pipelines.training.trial_folder import read_result
+
     inputs, targets, data, build = _FORMS[name]
     started = time.monotonic()
     study = "".join(letter if letter.isalnum() else "-" for letter in name)
@@ -354,18 +357,31 @@ def _run_form(name: str, home: Path) -> list[str]:
         )
     except kerastudy.KerastudyError as error:
         return [name, inputs, targets, "", f"{type(error).__name__}: {error}", *[""] * len(FORMATS)]
-    score = f"{result.winner.metric} {result.best.value:.4g}"
-    cells = [_export(result, home, study, each) for each in FORMATS]
+    trained, score = read_result(result.best.folder), f"{result.winner.metric} {result.best.value:.4g}"
+    cells = _export_all(result, home / f"exported-{study}")
     print(f"{name}: {score}, {cells}, {time.monotonic() - started:.0f} s", flush=True)
-    return [name, inputs, targets, score, *cells]
+    return [name, inputs, targets, trained.trainer if trained else "", score, *cells]
 
 
-def _export(result: kerastudy.StudyResult, home: Path, study: str, name: str) -> str:
+def _export_all(result: kerastudy.StudyResult, folder: Path) -> list[str]:
+    """Return a cell for each format: of one export where all succeed, else of an export for each."""
     try:
-        (parity,) = result.export(home / f"exported-{study}-{name}", [name])
+        return list(map(_describe, result.export(folder, FORMATS)))
+    except kerastudy.KerastudyError:
+        return [_export(result, folder.with_name(f"{folder.name}-{each}"), each) for each in FORMATS]
+
+
+def _export(result: kerastudy.StudyResult, folder: Path, name: str) -> str:
+    try:
+        (parity,) = result.export(folder, [name])
     except kerastudy.KerastudyError as error:
         return f"no: {error}"
-    return f"{parity.largest_difference:.0e}" if parity.largest_difference else "equal"
+    return _describe(parity)
+
+
+def _describe(parity: Parity) -> str:
+    difference = f"{parity.largest_difference:.0e}" if parity.largest_difference else "equal"
+    return f"{difference}; {parity.note}" if parity.note else difference
 
 
 def main() -> None:
@@ -375,8 +391,8 @@ def main() -> None:
     chosen = arguments.parse_args().names or list(_FORMS)
     with tempfile.TemporaryDirectory() as home:
         rows = [_run_form(name, Path(home)) for name in chosen]
-    print("\n| form | x | y | score | " + " | ".join(FORMATS) + " |")
-    print("|---" * (4 + len(FORMATS)) + "|")
+    print("\n| form | x | y | trainer | score | " + " | ".join(FORMATS) + " |")
+    print("|---" * (5 + len(FORMATS)) + "|")
     for row in rows:
         print("| " + " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in row) + " |")
 
