@@ -1,4 +1,4 @@
-"""Feature columns of a table and their types: numbers, booleans, strings or dates.
+"""Feature columns of a table and their types: numbers, booleans, strings, text or dates.
 
 If the source has types, a column's type is that of its values; for text (a CSV) it is inferred:
 
@@ -7,7 +7,7 @@ If the source has types, a column's type is that of its values; for text (a CSV)
 * all true/false: boolean; all numbers: numeric; all ISO dates (2024-05-01, with or without a time): date;
 * one in ten or more numbers (or dates) among other words is an error: the column holds either numbers with a mistake
   or codes, and only the user can decide;
-* everything else: string.
+* sentences: text (see `text_columns`); everything else: string.
 
 Values have the form of the exported model's inputs: float64 with NaN for missing (dates as days since 1970-01-01 UTC,
 infinity and what exceeds float32 as missing), or text with "" for missing.
@@ -30,10 +30,11 @@ from pipelines.data.array_types import Array
 from pipelines.data.prepared import RawColumn
 from pipelines.data.raw import RawData
 from pipelines.data.tabular_files import select_column
+from pipelines.data.text_columns import is_text
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
 
-ColumnKind = Literal["numeric", "boolean", "string", "date"]
+ColumnKind = Literal["numeric", "boolean", "string", "date", "text"]
 MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none", "<na>"})
 MIXED_FROM = 0.1
 _ISO_DATE = r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
@@ -62,8 +63,14 @@ class Column:
     @property
     def raw(self) -> RawColumn:
         """Return the column as the exported model's input."""
-        dtype: Literal["string", "float32"] = "string" if self.kind == "string" else "float32"
-        return RawColumn(self.input, self.kind, (), dtype, self.name, self.header)
+        if self.is_words:
+            return RawColumn(self.input, "string", (), "string", self.name, self.header)
+        return RawColumn(self.input, self.kind, (), "float32", self.name, self.header)
+
+    @property
+    def is_words(self) -> bool:
+        """Whether the values are strings, a category or a sentence each."""
+        return self.kind in ("string", "text")
 
 
 def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[list[Column], list[str]]:
@@ -92,7 +99,17 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
         if chosen is not None and chosen.encoding is not None and kind != "string":
             message = f"an encoding is for strings, but the column is {kind}; set type: string, or remove this key"
             problems.append(Problem(message, f"data.columns.{name}.encoding"))
-        known = values != "" if kind == "string" else np.isfinite(values)
+        is_words = kind in ("string", "text")
+        for setting in ("length", "vocabulary"):
+            if chosen is not None and getattr(chosen, setting) is not None and kind != "text":
+                message = f"this setting is for text, but the column is {kind}; set type: text, or remove this key"
+                problems.append(Problem(message, f"data.columns.{name}.{setting}"))
+        if kind == "text" and (chosen is None or chosen.type is None):
+            notes.append(
+                f'column "{name}" holds sentences and is read word by word; if its values are categories, set '
+                f"data.columns.{name}.type: string"
+            )
+        known = values != "" if is_words else np.isfinite(values)
         if not known.any():
             notes.append(f'column "{name}" is left out: it has no value in any row')
         else:
@@ -118,8 +135,11 @@ def read_values(series: pd.Series, name: str, raw: RawData, spec: DataSpec) -> t
         return found, _convert_values(series, found)
     cells = clean_text(series, spec)
     kind = declared or ("string" if found == "string" else _infer_kind(cells, name, raw))
-    if kind == "string":
-        return kind, cells.to_numpy(dtype=object)
+    if kind in ("string", "text"):
+        values = cells.to_numpy(dtype=object)
+        # An encoding is for categories: who sets one has decided.
+        free = declared is None and (chosen is None or chosen.encoding is None)
+        return "text" if kind == "text" or (free and is_text(values)) else "string", values
     return kind, _parse_text(cells, kind, name, raw, key)
 
 

@@ -118,7 +118,8 @@ class PreprocessedContent:
         """Inputs of a family's model."""
         if self.plan is not None:
             codes = tuple((self.columns[string.column].input, string.codes) for string in self.plan.coded)
-            return Features(dense=self.plan.dense, codes=codes)
+            text = tuple((name, text.length, text.words) for name, text in self.plan.named_texts)
+            return Features(dense=self.plan.dense, codes=codes, text=text)
         assert self.array is not None
         shape = self.array.shape[1:]
         if self.output == "image":
@@ -143,7 +144,7 @@ class PreprocessedContent:
         """Return the raw inputs of some rows."""
         if self.array is not None:
             return {self.raw[0].name: self.array[numbers]}
-        kinds = {column.input: object if column.kind == "string" else np.float32 for column in self.columns}
+        kinds = {column.input: object if column.is_words else np.float32 for column in self.columns}
         return {column.input: column.values[numbers].astype(kinds[column.input]) for column in self.columns}
 
     def update_digest(self, digest: Any) -> None:
@@ -194,7 +195,7 @@ def gather_columns(columns: Sequence[Column]) -> dict[str, Array]:
 
 def _convert_column(column: Column) -> Array:
     values = column.values
-    if column.kind == "string":
+    if column.is_words:
         return values.astype(object)
     if not np.isfinite(values).all():
         return values.astype(np.float64)

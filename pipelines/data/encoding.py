@@ -6,6 +6,7 @@ The state of the layers (means, categories) comes from the training rows of one 
 * Numbers, booleans and dates: missing values become the training median, with a column that marks them if training
   rows have missing values; then standardised. A heavy-tailed number (skewness beyond 2) also gets a copy on a
   signed logarithmic scale. A date adds its place in the year and in the week, and in the day if it has times.
+* Text: numbers of its words (see `text_columns`).
 * Strings of at most 50 categories: one column each (one-hot); of at most 2,000: a code for an embedding; more: hashed
   to 4,096 codes. A missing string, or one unknown from training, sets no column or has code 0.
 """
@@ -20,6 +21,7 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns import Column
+from pipelines.data.text_columns import TextPlan, plan_text
 from pipelines.spec.data_spec import DataSpec
 
 ONE_HOT_MOST = 50
@@ -75,6 +77,7 @@ class Plan:
 
     numbers: tuple[NumberPlan, ...]
     strings: tuple[StringPlan, ...]
+    texts: tuple[TextPlan, ...] = ()
 
     @property
     def one_hot(self) -> tuple[StringPlan, ...]:
@@ -85,6 +88,11 @@ class Plan:
     def coded(self) -> tuple[StringPlan, ...]:
         """Strings that become codes."""
         return tuple(plan for plan in self.strings if plan.encoding != "one_hot")
+
+    @property
+    def named_texts(self) -> tuple[tuple[str, TextPlan], ...]:
+        """Columns of text with the names of their inputs."""
+        return tuple((f"text_{number}", plan) for number, plan in enumerate(self.texts, start=1))
 
     @property
     def dense(self) -> int:
@@ -102,13 +110,16 @@ def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataS
     """
     numbers: list[NumberPlan] = []
     strings: list[StringPlan] = []
+    texts: list[TextPlan] = []
     for index, column in enumerate(columns):
-        if column.kind == "string":
-            chosen = spec.columns.get(column.name)
+        chosen = spec.columns.get(column.name)
+        if column.kind == "text":
+            texts.append(plan_text(index, column.values, training, chosen))
+        elif column.kind == "string":
             strings.append(_plan_string(index, column.values, training, chosen.encoding if chosen else None))
         else:
             numbers.append(_plan_number(index, column, training))
-    return Plan(tuple(numbers), tuple(strings))
+    return Plan(tuple(numbers), tuple(strings), tuple(texts))
 
 
 def note_identifiers(plan: Plan, columns: Sequence[Column]) -> list[str]:
@@ -141,6 +152,8 @@ def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
         how = {"one_hot": "one-hot of", "embedding": "embedding of", "hash": "embedding of hashes to"}[string.encoding]
         count = f"{string.codes} codes" if string.encoding == "hash" else f"{string.codes - 1} categories"
         words[columns[string.column].name] = f"string: {how} {count}"
+    for text in plan.texts:
+        words[columns[text.column].name] = f"text: the first {text.length} words, of a vocabulary of {text.words}"
     return {column.name: words[column.name] for column in columns}
 
 

@@ -1,7 +1,7 @@
 """Preprocessing as a Keras model of stock layers, so that a deployed model loads without kerastudy.
 
-The model takes raw columns by name, [row] each, and returns `dense` float32 [row, width], `codes` int32 [row, column]
-or `image` float32. Only workers import this module: it needs Keras.
+The model takes raw columns by name, [row] each, and returns what `prepared.Features` describes. Only workers import
+this module: it needs Keras.
 
 Two choices may surprise. An inner model, whose names contain dots, does the work: Keras requires unique names in a
 model, and a column may have the name of a layer. And `Rescaling` standardises numbers, not `Normalization`: the latter
@@ -21,6 +21,7 @@ from keras import layers, ops
 from pipelines.data.array_types import Array
 from pipelines.data.columns import Column
 from pipelines.data.encoding import NumberPlan, Plan, StringPlan, calculate_median, list_categories
+from pipelines.data.text_columns import TextPlan
 
 NAME = "columns.preprocessing"
 _CHUNK_BYTES = 64 * 2**20  # chosen: memory of a chunk's values and their copies
@@ -46,6 +47,8 @@ def build_table(plan: Plan, columns: Sequence[Column], rows: Array) -> keras.Mod
         outputs["dense"] = ops.concatenate(dense, axis=-1) if len(dense) > 1 else dense[0]
     if plan.coded:
         outputs["codes"] = ops.cast(ops.stack([codes[string.column] for string in plan.coded], axis=-1), "int32")
+    for name, text in plan.named_texts:
+        outputs[name] = _encode_text(text, inner[text.column], columns[text.column].values[rows])
     encoded = keras.Model(inner, outputs, name="columns.encoded")
     return keras.Model(inputs, encoded(list(inputs.values())), name=NAME)
 
@@ -162,6 +165,14 @@ def _encode_strings(plan: StringPlan, tensor: Any, values: Array) -> Any:
     words = list_categories(values) or [""]
     lookup = layers.StringLookup(vocabulary=words, num_oov_indices=1, mask_token=None, name=name)
     return lookup(tensor)
+
+
+def _encode_text(plan: TextPlan, tensor: Any, values: Array) -> Any:
+    words = layers.TextVectorization(
+        max_tokens=plan.words, output_sequence_length=plan.length, name=f"column.{plan.column}.words"
+    )
+    words.adapt(make_tensor(values))
+    return ops.cast(words(tensor), "int32")
 
 
 def _calculate_moments(array: Array, rows: Array) -> tuple[Array, Array]:
