@@ -18,7 +18,7 @@ from pipelines.data.examples import Examples
 from pipelines.data.fingerprint import update_digest
 from pipelines.data.prepared import Features, InputKind, RawColumn
 from pipelines.data.raw import PARTS
-from pipelines.data.splits import Split
+from pipelines.data.split import Split
 from pipelines.data.structures import flatten
 from pipelines.data.targets import Labels
 

@@ -46,7 +46,8 @@ from pipelines.data.raw import PARTS, RawData
 from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.data.sources import load, note_stopped_imports
-from pipelines.data.splits import Split, divide_again, split_rows
+from pipelines.data.split import Split
+from pipelines.data.splits import divide_again, split_rows
 from pipelines.data.stored_rows import load_rows, save_rows
 from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target
 from pipelines.spec.data_spec import DataSpec
@@ -89,7 +90,7 @@ def prepare(
     raw = raw or load(spec, base, prefers)
     rows = _read_rows(raw, spec)
     declared = split_rows(raw, rows.labels, spec)
-    split = declared if division is None else divide_again(declared, rows.labels, spec, division)
+    split = declared if division is None else divide_again(declared, raw, rows.labels, spec, division)
     if rows.weighting is not None:
         rows.weighting.check_parts(split, None if division is None else "selection.folds")
     content = _read_content(rows, raw, spec, split, prefers)
@@ -207,7 +208,8 @@ def _read_table(
     if prefers == "image":
         message = f"the model takes images, but {spec.source} is a table; use model: mlp"
         raise InputError(Problem(message, "data.source"))
-    features = table.drop(columns=[spec.split.column]) if spec.split.column is not None else table
+    # Neither a part nor a group is known of a new row.
+    features = table.drop(columns=[name for name in (spec.split.column, spec.split.group) if name is not None])
     columns, notes = read_columns(features, raw, spec)
     if spec.preprocess == "none":
         examples = Examples(gather_columns(columns), rows.labels.y, rows.weights)

@@ -56,6 +56,7 @@ class RawData:
         examples: x, y and weights as a loader gave them; then there is neither table nor array.
         text: the table's cells are text as written, whose types are still to be inferred.
         class_names: names of the classes 0, 1, ... if the source has them.
+        periods: position in time of each row, int64 [row]; None where the study file's `data.split` decides.
         headers: names of columns as the file has them, where these have blanks around.
     """
 
@@ -67,6 +68,7 @@ class RawData:
     examples: Examples | None = None
     text: bool = False
     class_names: tuple[str, ...] = ()
+    periods: Array | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property

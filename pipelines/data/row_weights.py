@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipelines.data.array_types import Array
 from pipelines.data.raw import PARTS, RawData
-from pipelines.data.splits import Split
+from pipelines.data.split import Split
 from pipelines.data.structures import Structure, flatten
 from pipelines.data.tabular_files import select_column
 from pipelines.spec.data_spec import DataSpec
@@ -125,6 +125,8 @@ def _check_column(table: pd.DataFrame | None, raw: RawData, spec: DataSpec) -> N
         "data.drop": name in spec.drop,
         f"data.columns.{name}": name in spec.columns,
         "data.split.column": name == spec.split.column,
+        "data.split.order": name == spec.split.order,
+        "data.split.group": name == spec.split.group,
     }
     if key := next((key for key, is_taken in taken.items() if is_taken), None):
         raise InputError(Problem(f'column "{name}" is data.weight too; remove it from one of the two', key))

@@ -1,57 +1,27 @@
 """Splits of the rows into training, validation and test rows, the last for the winner alone.
 
-Every row is in exactly one part, or with folds either in the test part or in the validation part of exactly one fold.
-The split depends on the seed and the labels alone. A class's share of a part differs from its share of all rows
-by less than one row: rows are put in random order within their class, classes one after the other, and a part takes
-evenly spaced positions of that order. One row of every class of fewer than 10 rows is kept for training.
+Every row is in exactly one part, or with folds either in the test part or in the validation part of exactly one fold;
+but for rows in an order, where rows of a gap are in none and the first rows validate no fold. The split depends on the
+seed, the labels, and the order or the groups alone (see `dividers`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 
 import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
+from pipelines.data.dividers import GroupDivider, OrderedDivider, RandomDivider, RowDivider
 from pipelines.data.division import Division
 from pipelines.data.raw import PARTS, RawData
+from pipelines.data.row_keys import RowKeys, read_row_keys
+from pipelines.data.split import LEFT_OUT, Split
 from pipelines.data.tabular_files import select_column
 from pipelines.data.targets import Labels
 from pipelines.spec.data_spec import DataSpec, SplitSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
-
-RARE_ROWS = 10  # chosen; smaller classes could lose all their rows to the other parts
-
-
-@dataclass(frozen=True)
-class Split:
-    """The part and fold of each row.
-
-    Attributes:
-        part: [row] `train`, `validation` or `test`; with folds `train` for every row that is not `test`. `left out`
-            is no part: see `Division.holds_out`.
-        fold: [row] the fold that the row validates; -1 for test rows, and everywhere without folds.
-        folds: number of folds; 1 without cross-validation.
-        notes: measures for classes with too few rows.
-        trains_on_all: whether training uses the validation rows too.
-    """
-
-    part: Array
-    fold: Array
-    folds: int
-    notes: tuple[str, ...] = ()
-    trains_on_all: bool = False
-
-    def select_rows(self, part: str, fold: int = 0) -> Array:
-        """Return the row numbers of a part, in the source's order."""
-        if self.trains_on_all and part == "train":
-            return np.flatnonzero((self.part == "train") | (self.part == "validation"))
-        if self.folds == 1 or part == "test":
-            return np.flatnonzero(self.part == part)
-        # Test rows have the fold -1 and train nothing.
-        chosen = (self.fold == fold) if part == "validation" else (self.fold != fold) & (self.fold >= 0)
-        return np.flatnonzero(chosen)
 
 
 def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
@@ -60,54 +30,96 @@ def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
     Raises:
         InputError: if a part would be empty, a class has no training row, or there are more folds than rows.
     """
+    keys, free = read_row_keys(raw, spec), np.flatnonzero(raw.given == "")
     if spec.split.column is not None:
         split = Split(_read_column(raw, spec.split.column), np.full(raw.rows, -1), 1)
     elif spec.split.folds is not None:
-        split = _split_into_folds(raw, labels, spec.split, spec.split.folds)
+        given_test = bool((raw.given == "test").any())
+        wanted = {"test": 0.0 if given_test else spec.split.test}
+        part = _split_by_shares(raw, wanted, _make_divider(keys, labels, free, spec.split)).part
+        divider = _make_divider(keys, labels, free[:0], spec.split)
+        split = _divide_into_folds(part, divider, spec.split.folds, "data.split.folds")
     else:
-        split = _split_by_shares(raw, labels, spec.split)
+        wanted = {"test": spec.split.test, "validation": spec.split.validation}
+        split = _split_by_shares(raw, wanted, _make_divider(keys, labels, free, spec.split))
     _check_parts(split, labels)
-    return split
+    return dataclasses.replace(split, notes=(*split.notes, *_describe_way(spec.split)))
 
 
-def divide_again(split: Split, labels: Labels, spec: DataSpec, division: Division) -> Split:
+def _describe_way(split: SplitSpec) -> tuple[str, ...]:
+    if split.group is not None:
+        return (f'all rows of one "{split.group}" are in one part, and it is no feature (data.split.group)',)
+    if split.order is None:
+        return ()
+    gap = f", {split.gap} of its values apart" if split.gap else ""
+    way = (
+        "each fold is trained on rows before those that it validates"
+        if split.folds
+        else ("validation and test rows come after those for training")
+    )
+    return (f'{way}, by "{split.order}"{gap} (data.split.order)',)
+
+
+def divide_again(split: Split, raw: RawData, labels: Labels, spec: DataSpec, division: Division) -> Split:
     """Return another split of the rows.
 
     Args:
         split: the declared split.
-        labels: the labels of all rows.
+        raw: all rows.
+        labels: their labels.
         spec: the study file's `data`.
         division: the other division.
 
     Raises:
         InputError: if there are too few rows for it.
     """
+    # Without rows that are kept for training: every row is in some part already.
+    divider = _make_divider(read_row_keys(raw, spec), labels, np.empty(0, dtype=np.int64), spec.split)
     if division.holds_out:
-        split = _hold_out(split, labels, spec.split)
+        split = _hold_out(split, divider)
     if (folds := division.folds) is None:
         return split
     if folds == 1:
-        # Trainers need some validation rows, even if these are trained on: the first fold's.
-        first = split.select_rows("validation") if split.folds > 1 else ()
+        # Trainers need some validation rows, even if these are trained on: a fold's.
+        some = split.select_rows("validation", _get_fullest(split)) if split.folds > 1 else ()
         part = split.part.copy()
-        part[np.asarray(first, dtype=np.int64)] = "validation"
+        part[np.asarray(some, dtype=np.int64)] = "validation"
         return Split(part, np.full(len(part), -1), 1, split.notes, trains_on_all=True)
-    part = np.where(split.part == "test", "test", "train").astype("<U10")
-    fold = _assign_folds(np.flatnonzero(part == "train"), labels, spec.split, folds, "selection.folds")
-    again = Split(part, fold, folds, split.notes)
+    part = np.where(np.isin(split.part, ("test", LEFT_OUT)), split.part, "train").astype("<U10")
+    again = _divide_into_folds(part, divider, folds, "selection.folds", split.notes)
     _check_parts(again, labels)
     return again
 
 
-def _hold_out(split: Split, labels: Labels, spec: SplitSpec) -> Split:
-    """Return the split with half of the validation rows, of the first fold with folds, in place of the test rows."""
-    rows = split.select_rows("validation")
+def _make_divider(keys: RowKeys, labels: Labels, free: Array, split: SplitSpec) -> RowDivider:
+    """Return the way that the rows are divided; `free` are those of whose rare classes training keeps a row."""
+    if keys.periods is not None:
+        return OrderedDivider(keys.periods, split.gap)
+    if keys.groups is not None:
+        stratify = split.stratify and labels.classes
+        return GroupDivider(keys.groups, labels.y if stratify else np.zeros(len(labels.y)), split.seed)
+    return RandomDivider(labels, free, split)
+
+
+def _get_fullest(split: Split) -> int:
+    """Return the fold that is trained on most rows."""
+    return 0 if split.periods is None else split.folds - 1
+
+
+def _hold_out(split: Split, divider: RowDivider) -> Split:
+    """Return the split with half of the validation rows, of one fold with folds, in place of the test rows."""
+    fold = _get_fullest(split)
+    rows = split.select_rows("validation", fold)
     if len(rows) < 2:
         raise InputError(Problem(f"2 validation rows are needed to hold one out, got {len(rows)}", "selection.refit"))
-    strata = labels.y[rows] if spec.stratify and labels.classes else np.zeros(len(rows), dtype=np.int64)
-    part = np.where(split.part == "test", "left out", "train").astype("<U10")
+    part = np.full(len(split.part), LEFT_OUT, dtype="<U10")
+    part[split.select_rows("train", fold)] = "train"
     part[rows] = "validation"
-    part[_pick_rows(rows, strata, len(rows) // 2, np.random.default_rng(spec.seed))] = "test"
+    held = divider.pick(rows, len(rows) // 2, "selection.refit")
+    part[divider.find_gap(rows, held)] = LEFT_OUT
+    part[held] = "test"
+    if not (part == "validation").any():
+        raise InputError(Problem("no validation row is left before the gap; remove the refit", "selection.refit"))
     return Split(part, np.full(len(part), -1), 1, split.notes)
 
 
@@ -127,92 +139,35 @@ def _read_column(raw: RawData, name: str) -> Array:
     return words.to_numpy(dtype=str)
 
 
-def _split_by_shares(raw: RawData, labels: Labels, split: SplitSpec) -> Split:
-    random = np.random.default_rng(split.seed)
+def _split_by_shares(raw: RawData, wanted: dict[str, float], divider: RowDivider) -> Split:
     # <U10: NumPy would cut "validation" off at the longest word so far.
     part = np.where(raw.given == "", "train", raw.given).astype("<U10")
-    free = np.flatnonzero(raw.given == "")
-    strata, notes = _assign_strata(labels, free, split, random)
-    wanted = {"test": split.test, "validation": split.validation}
+    free = int((raw.given == "").sum())
     for word, share in wanted.items():
         if share == 0 or (raw.given == word).any():
             continue
-        count = max(1, round(share * len(free)))
-        left = np.flatnonzero((part == "train") & (raw.given == "") & (strata >= 0))
-        if count >= len(left):
-            message = f"{len(free)} rows are too few for a {word} share of {share:g}"
-            raise InputError(Problem(message, f"data.split.{word}"))
-        part[_pick_rows(left, strata[left], count, random)] = word
-    return Split(part, np.full(raw.rows, -1), 1, notes)
+        left = np.flatnonzero((part == "train") & (raw.given == ""))
+        picked = divider.pick(left, max(1, round(share * free)), f"data.split.{word}")
+        part[divider.find_gap(left, picked)] = LEFT_OUT
+        part[picked] = word
+    return Split(part, np.full(raw.rows, -1), 1, divider.notes)
 
 
-def _split_into_folds(raw: RawData, labels: Labels, split: SplitSpec, folds: int) -> Split:
-    given_test = bool((raw.given == "test").any())
-    # `model_copy` does not validate: a share of 0 would be refused.
-    whole = split.model_copy(update={"folds": None, "validation": 0.0, "test": 0.0 if given_test else split.test})
-    part = _split_by_shares(raw, labels, whole).part
-    return Split(part, _assign_folds(np.flatnonzero(part == "train"), labels, split, folds, "data.split.folds"), folds)
-
-
-def _assign_folds(left: Array, labels: Labels, split: SplitSpec, folds: int, key: str) -> Array:
-    """Return per row the fold that it validates, of the rows that are `left`; -1 for all others."""
-    random = np.random.default_rng(split.seed)
-    if folds > len(left):
-        message = f"{folds} folds need at least {folds} rows that are not test rows, got {len(left)}"
-        raise InputError(Problem(message, key))
-    strata = np.zeros(len(labels.y), dtype=np.int64)
-    if split.stratify and labels.classes:
-        counts = np.bincount(labels.y[left], minlength=len(labels.classes))
-        rarest = int(counts.argmin())
-        if counts[rarest] < folds:
-            message = (
-                f"{folds} folds need {folds} rows of every class that are not test rows, but class "
-                f'"{labels.classes[rarest]}" has {counts[rarest]}; use fewer folds or set stratify: false'
-            )
-            raise InputError(Problem(message, key))
-        strata = labels.y.astype(np.int64)
-    # Dealing out rows in the order of their classes spreads each class evenly over the folds.
-    ordered = _shuffle_within(left, strata[left], random)
-    fold = np.full(len(labels.y), -1)
-    fold[ordered] = np.arange(len(ordered)) % folds
-    return fold
-
-
-def _assign_strata(
-    labels: Labels, free: Array, split: SplitSpec, random: np.random.Generator
-) -> tuple[Array, tuple[str, ...]]:
-    """Return per row its stratum, -1 if training needs the row; and notes."""
-    strata = np.zeros(len(labels.y), dtype=np.int64)
-    if not labels.classes:
-        return strata, ()
-    counts = np.bincount(labels.y[free], minlength=len(labels.classes))
-    if split.stratify:
-        strata = labels.y.astype(np.int64)
-    for index in np.flatnonzero((counts > 0) & (counts < RARE_ROWS)):
-        strata[random.choice(free[labels.y[free] == index])] = -1
-    single = np.flatnonzero(counts == 1)
-    named = ", ".join(f'"{labels.classes[index]}"' for index in single[:10])
-    return strata, (f"classes with a single row, kept for training: {named}",) if len(single) else ()
-
-
-def _pick_rows(rows: Array, strata: Array, count: int, random: np.random.Generator) -> Array:
-    """Return `count` of the rows, evenly spread over the strata and random within each."""
-    ordered = _shuffle_within(rows, strata, random)
-    # The factor below 1 prevents that rounding makes one step too many.
-    steps = np.floor((np.arange(len(rows) + 1) * count) / len(rows) + random.random() * (1 - 1e-9))
-    return ordered[np.diff(steps) > 0]
-
-
-def _shuffle_within(rows: Array, strata: Array, random: np.random.Generator) -> Array:
-    shuffled = random.permutation(len(rows))
-    # Stable: the order within a class stays random.
-    return rows[shuffled[np.argsort(strata[shuffled], kind="stable")]]
+def _divide_into_folds(part: Array, divider: RowDivider, folds: int, key: str, notes: tuple[str, ...] = ()) -> Split:
+    rows = np.flatnonzero(part == "train")
+    fold = np.full(len(part), -1)
+    fold[rows] = divider.assign_folds(rows, folds, key)
+    if isinstance(divider, OrderedDivider):
+        return Split(part, fold, folds, notes, periods=divider.periods, gap=divider.gap)
+    return Split(part, fold, folds, notes)
 
 
 def _check_parts(split: Split, labels: Labels) -> None:
-    for part in ("train", "validation"):
-        if not len(split.select_rows(part)):
-            raise InputError(Problem(f"there are no {part} rows", "data.split"))
+    for fold in range(split.folds):
+        for part in ("train", "validation"):
+            if not len(split.select_rows(part, fold)):
+                where = "" if split.folds == 1 else f" in fold {fold}"
+                raise InputError(Problem(f"there are no {part} rows{where}", "data.split"))
     # A user model gets the targets as they were given, and may know classes that no training row has.
     if not labels.classes or labels.kind == "custom":
         return

@@ -102,8 +102,15 @@ def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.
     for name in wanted:
         if name not in columns:
             raise InputError(Problem(f'there is no column "{name}"; {suggest_choice(name, columns)}', "data.target"))
-        if name in spec.drop or name in spec.columns or name == spec.split.column:
-            key = "drop" if name in spec.drop else f"columns.{name}" if name in spec.columns else "split.column"
+        of_split = {spec.split.column: "column", spec.split.order: "order", spec.split.group: "group"}
+        if name in spec.drop or name in spec.columns or name in of_split:
+            key = (
+                "drop"
+                if name in spec.drop
+                else f"columns.{name}"
+                if name in spec.columns
+                else f"split.{of_split[name]}"
+            )
             raise InputError(Problem(f'column "{name}" is the target; remove it here', f"data.{key}"))
     if len(set(wanted)) < len(wanted):
         raise InputError(Problem("a target column is named twice", "data.target"))

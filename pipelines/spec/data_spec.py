@@ -10,11 +10,21 @@ from pipelines.spec.section import Section
 from search_spaces.values import describe
 
 _Pixels = Annotated[int, Field(ge=1)]
+_Name = Annotated[str, Field(min_length=1)]
+Source = _Name | Annotated[list[_Name], Field(min_length=1)]
+"""One file or reference, or a list of files."""
+SourceKey = Literal["source", "validation_source", "test_source"]
+SOURCE_KEYS: tuple[SourceKey, ...] = ("source", "validation_source", "test_source")
+WHITESPACE = r"\s+"
+"""The mark of fields that any number of blanks or tabs divide."""
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class SplitSpec(Section):
-    """The split of the rows. Choose one way: shares, separate files, a split column, or folds."""
+    """The split of the rows. Choose one way: shares, separate files, a split column, or folds.
+
+    Shares and folds go at random through the rows, in the order of a column, or by groups.
+    """
 
     validation: Share = Field(0.2, description="Share of the rows used for validation, which trials are scored on.")
     test: Share = Field(0.1, description="Share of the rows held out for the winner alone.")
@@ -28,10 +38,25 @@ class SplitSpec(Section):
         None, ge=2, le=50, description="Score each trial as the mean over this many cross-validation folds."
     )
 
+    order: str | None = Field(
+        None,
+        description="Column of numbers or dates that the rows are ordered by, such as time: the last rows are the test "
+        "part, those before them validation rows. A fold is trained on earlier rows than it validates.",
+    )
+    gap: int = Field(
+        0, ge=0, description="Number of distinct values of `order` that are left out before validation and test rows."
+    )
+    group: str | None = Field(
+        None, description="Column of groups, such as a patient: all rows of a group are in one part. It is no feature."
+    )
+
     @model_validator(mode="after")
     def _check_one_way(self) -> Self:
         if self.column is not None and self.folds is not None:
             raise ValueError("expected either column or folds, got both; remove one")
+        ways = [name for name in ("column", "order", "group") if getattr(self, name) is not None]
+        if len(ways) > 1:
+            raise ValueError(f"expected one of {' or '.join(ways)}, got both; remove one")
         if self.validation + self.test >= 1:
             raise ValueError(
                 f"validation + test must be below 1 to leave rows for training, got {self.validation + self.test:g}"
@@ -68,10 +93,36 @@ class ColumnSpec(Section):
 class DataSpec(Section):
     """The data: its source, its columns and its split."""
 
-    source: str = Field(
-        min_length=1,
-        description="A .csv, .parquet or .npz file, an image folder (one sub-folder a class), `sklearn:<name>`, "
-        "`keras:<name>`, or `loader.py:function`. Paths are relative to the study file.",
+    source: Source = Field(
+        description="A .csv, .xlsx, .parquet, .jsonl, .npz or other file of rows, a list or pattern of files "
+        "(`data/*.csv`), an image folder (one sub-folder a class), `sklearn:<name>`, `keras:<name>`, or "
+        "`loader.py:function`. Paths are relative to the study file.",
+    )
+    header: Literal["auto", "first", "none"] = Field(
+        "auto",
+        description="Whether the first row of a text file or sheet holds the names of the columns. `none`: it is a row, "
+        "and the columns are `column_1`, `column_2`, ... unless `names` are given. `auto` decides by the rows below.",
+    )
+    names: list[str] = Field(
+        default=[], description="Names of all columns, in their order, in place of those that a file has or lacks."
+    )
+    encoding: str | None = Field(
+        None,
+        description="Encoding of text files by Python's name, such as `cp1252`; UTF-8 where a file is that, else "
+        "detected.",
+    )
+    sep: str | None = Field(
+        None,
+        description='The mark between the fields of text files, such as `";"` or `"\\t"`; `"\\s+"` for any number of '
+        "blanks. Detected when left out.",
+    )
+    comment: str | None = Field(
+        None, min_length=1, description='Lines of text files that begin with this are left out, such as `"#"`.'
+    )
+    sheet: str | None = Field(None, description="Sheet of an Excel file; the first when left out.")
+    skip_broken: bool = Field(
+        False,
+        description="Leave out what cannot be read, with a note: broken pictures, lines with too many or too few fields.",
     )
     preprocess: Literal["auto", "none", "dense"] = Field(
         "auto",
@@ -87,8 +138,10 @@ class DataSpec(Section):
         description="Column of a table with each row's weight in the loss and in weighted metrics. A loader returns "
         "(x, y, sample_weight) instead.",
     )
-    validation_source: str | None = Field(None, description="A separate file that holds the validation rows.")
-    test_source: str | None = Field(None, description="A separate file that holds the test rows.")
+    validation_source: Source | None = Field(
+        None, description="A separate file, or several as for `source`, with the validation rows."
+    )
+    test_source: Source | None = Field(None, description="A separate file, or several, with the test rows.")
     task: Literal["auto", "binary", "multiclass", "regression", "multi_output_regression"] = Field(
         "auto", description="Kind of prediction; inferred from the target when left at `auto`."
     )
@@ -118,3 +171,49 @@ class DataSpec(Section):
             shown = list(pair) if pair else describe(written)
             raise ValueError(f"expected height and width in pixels, such as [32, 32], got {shown}")
         return pair
+
+    @field_validator("sep")
+    @classmethod
+    def _read_sep(cls, written: str | None) -> str | None:
+        if written is None:
+            return None
+        # In single quotes YAML leaves a backslash as it is.
+        mark = {"\\t": "\t", "tab": "\t", "\\s": WHITESPACE, " ": WHITESPACE}.get(written, written)
+        if mark != WHITESPACE and (len(mark) != 1 or mark in "\"\r\n"):
+            raise ValueError(
+                f'expected one mark such as ";" or "\\t", or "\\s+" for any number of blanks, got {describe(written)}'
+            )
+        return mark
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, written: str | None) -> str | None:
+        try:
+            # "x".encode also refuses codecs that are no encodings of text, such as base64.
+            "x".encode(written or "utf-8")
+        except (LookupError, ValueError):
+            expected = "expected an encoding by Python's name, such as utf-8, cp1252 or utf-16"
+            raise ValueError(f"{expected}, got {describe(written)}") from None
+        return written
+
+    @field_validator("names")
+    @classmethod
+    def _check_names(cls, written: list[str]) -> list[str]:
+        doubled = sorted({name for name in written if written.count(name) > 1})
+        if doubled:
+            raise ValueError(f'expected a name once, got "{doubled[0]}" several times')
+        return written
+
+    def list_sources(self) -> list[tuple[SourceKey, str]]:
+        """Return each file or reference that is named, with its key."""
+        named = [(key, getattr(self, key)) for key in SOURCE_KEYS]
+        return [
+            (key, each)
+            for key, written in named
+            if written is not None
+            for each in ([written] if isinstance(written, str) else written)
+        ]
+
+    def describe_source(self, key: SourceKey = "source") -> str:
+        """Return the sources of a key in one phrase; "" where it has none."""
+        return ", ".join(written for each, written in self.list_sources() if each == key)

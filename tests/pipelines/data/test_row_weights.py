@@ -9,7 +9,7 @@ import pytest
 from pipelines.data.examples import Examples
 from pipelines.data.raw import Origin, RawData, combine
 from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
-from pipelines.data.splits import Split
+from pipelines.data.split import Split
 from pipelines.spec.data_spec import DataSpec
 
 ROWS = 4

@@ -187,7 +187,7 @@ def test_divided_again(own_folds, folds):
     """The test rows stay; of all others each validates one fold, or all of them are trained on."""
     declared, labels = spec(seed=4, folds=own_folds), classes(60, 40)
     split = split_rows(rows_of(100), labels, declared)
-    again = divide_again(split, labels, declared, Division(folds))
+    again = divide_again(split, rows_of(len(labels.y)), labels, declared, Division(folds))
     others = np.flatnonzero(split.part != "test")
     assert (again.select_rows("test") == split.select_rows("test")).all()
     assert again.folds == folds
@@ -206,7 +206,9 @@ def test_too_many_folds_again_are_refused(problem):
     """The key to blame is that of the selection."""
     labels = classes(60, 3)
     split = split_rows(rows_of(63), labels, spec(test=0.0))
-    assert problem(lambda: divide_again(split, labels, spec(test=0.0), Division(5))).path == "selection.folds"
+    assert (
+        problem(lambda: divide_again(split, rows_of(63), labels, spec(test=0.0), Division(5))).path == "selection.folds"
+    )
 
 
 @pytest.mark.parametrize("folds", [None, 3])
@@ -215,8 +217,8 @@ def test_rows_held_out_to_compare_a_refit(folds, labels):
     """Both divisions test on the same half of the validation rows; one of them trains on the other half too."""
     declared = spec(seed=4, folds=folds)
     split = split_rows(rows_of(100), labels, declared)
-    own = divide_again(split, labels, declared, Division(holds_out=True))
-    refit = divide_again(split, labels, declared, Division(1, holds_out=True))
+    own = divide_again(split, rows_of(len(labels.y)), labels, declared, Division(holds_out=True))
+    refit = divide_again(split, rows_of(len(labels.y)), labels, declared, Division(1, holds_out=True))
     assert (own.folds, refit.folds) == (1, 1)
     held_out, validation = own.select_rows("test"), own.select_rows("validation")
     assert len(held_out) == len(split.select_rows("validation")) // 2
@@ -235,4 +237,82 @@ def test_a_single_validation_row_cannot_be_held_out(problem):
     """Without rows for it there is no comparison, and the error names the setting."""
     labels, declared = numbers(8), spec(test=0.0, validation=0.1)
     split = split_rows(rows_of(8), labels, declared)
-    assert problem(lambda: divide_again(split, labels, declared, Division(holds_out=True))).path == "selection.refit"
+    assert (
+        problem(lambda: divide_again(split, rows_of(len(labels.y)), labels, declared, Division(holds_out=True))).path
+        == "selection.refit"
+    )
+
+
+def in_time(periods, **columns) -> RawData:
+    """Return a table of text with the column `day`, as of a CSV file."""
+    table = pd.DataFrame({"day": [str(period) for period in periods], **columns})
+    return RawData((Origin("d.csv", "data.source", "line", range(2, len(table) + 2)),), table=table, text=True)
+
+
+def test_rows_in_an_order():
+    """The last rows are for the test, those before them for validation, and a gap belongs to no part."""
+    days = np.random.default_rng(3).permutation(100)
+    split = split_rows(in_time(days), numbers(100), spec(order="day", gap=2))
+    rows = {part: days[split.select_rows(part)] for part in PARTS}
+    assert (rows["test"].min(), rows["test"].max()) == (90, 99)
+    assert (rows["validation"].min(), rows["validation"].max()) == (68, 87)
+    assert (rows["train"].min(), rows["train"].max()) == (0, 65)
+    assert any("data.split.order" in note for note in split.notes)
+
+
+def test_rows_of_one_time_are_not_divided():
+    """Several rows of a day, such as those of several shops, are in one part."""
+    days = np.repeat(np.arange(10), [1, 1, 1, 1, 1, 1, 1, 1, 1, 11])
+    split = split_rows(in_time(days), numbers(20), spec(order="day"))
+    assert set(days[split.select_rows("test")]) == {9}
+
+
+def test_folds_in_an_order():
+    """Each fold is trained on rows before those that it validates; the first block is validated by none."""
+    days = np.random.default_rng(4).permutation(120)
+    declared = spec(order="day", folds=3, test=0.1, gap=1)
+    split = split_rows(in_time(days), numbers(120), declared)
+    for fold in range(3):
+        train, validation = days[split.select_rows("train", fold)], days[split.select_rows("validation", fold)]
+        assert train.max() == validation.min() - 2 and train.min() == 0
+    validated = np.concatenate([days[split.select_rows("validation", fold)] for fold in range(3)])
+    assert (len(set(validated)), len(validated), validated.max()) == (80, 80, 106)
+    held = divide_again(split, in_time(days), numbers(120), declared, Division(holds_out=True))
+    parts = [days[held.select_rows(part)] for part in PARTS]
+    assert parts[0].max() < parts[1].min() <= parts[1].max() < parts[2].min() <= parts[2].max() == 106
+
+
+@pytest.mark.parametrize("kind", ["shares", "folds", "again"])
+def test_a_group_is_in_one_part(kind):
+    """Classes are spread over the parts nevertheless."""
+    groups = np.repeat(np.arange(40), 5)
+    labels = Labels("binary", ("t",), ("a", "b"), np.tile(np.repeat([0, 1], 5), 20).astype(np.int32))
+    raw = in_time(range(200), patient=[f"p{group}" for group in groups])
+    declared = spec(group="patient", **({"folds": 4} if kind == "folds" else {}))
+    split = split_rows(raw, labels, declared)
+    if kind == "again":
+        split = divide_again(split, raw, labels, declared, Division(4))
+    for fold in range(split.folds):
+        found = [set(groups[split.select_rows(part, fold)]) for part in PARTS]
+        assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2]
+        assert all(abs(labels.y[split.select_rows(part, fold)].mean() - 0.5) < 0.1 for part in PARTS)
+    assert 15 <= len(split.select_rows("test")) <= 25
+
+
+@pytest.mark.parametrize(
+    ("raw", "split", "path", "expected"),
+    [
+        (in_time(range(20), name=["b"] * 20), {"order": "name"}, "data.split.order", "expected numbers or dates"),
+        (in_time([*range(19), ""]), {"order": "day"}, "data.split.order", "no value in 1 row, at line 21"),
+        (in_time([*range(19), ""]), {"group": "day"}, "data.split.group", "no value in 1 row, at line 21"),
+        (in_time([1] * 20), {"order": "day"}, "data.split.test", "all have one value"),
+        (in_time([1] * 20), {"group": "day"}, "data.split.test", "all are of one group"),
+        (in_time([1, 2] * 10), {"group": "day", "folds": 3, "test": 0.0}, "data.split.folds", "at least 3 groups"),
+        (in_time([1, 2] * 10), {"order": "day", "folds": 3, "test": 0.0}, "data.split.folds", "4 periods"),
+        (in_time(range(20)), {"order": "days"}, "data.split.order", "there is no column"),
+        (rows_of(20), {"group": "day"}, "data.split.group", "has no columns"),
+    ],
+)
+def test_orders_and_groups_that_cannot_be_used(problem, raw, split, path, expected):
+    found = problem(split_rows, raw, numbers(20), spec(**split))
+    assert (found.path, expected in found.message) == (path, True), found.message
