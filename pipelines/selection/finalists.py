@@ -85,7 +85,8 @@ def rank_finalists(
         if retraining.number in scores and retraining.name in names and retraining.state == "complete":
             scores[retraining.number] += retraining.scores
     sign = 1.0 if objective.direction == "minimize" else -1.0
-    finalists = [_make_finalist(number, tuple(of_trial)) for number, of_trial in scores.items() if of_trial]
+    bounds = _find_bounds(objective.metric)
+    finalists = [_make_finalist(number, tuple(of_trial), bounds) for number, of_trial in scores.items() if of_trial]
     # The finalists have the order of the search, which a stable sort leaves to equal means.
     return tuple(sorted(finalists, key=lambda finalist: sign * finalist.mean))
 
@@ -96,11 +97,23 @@ def derive_retraining_seed(seed: int, number: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()[:4], "big")
 
 
-def _make_finalist(number: int, scores: tuple[float, ...]) -> Finalist:
+def _find_bounds(metric: str) -> tuple[float, float]:
+    """Return the least and the largest value of a metric, as far as its name tells.
+
+    >>> _find_bounds("val_accuracy"), _find_bounds("val_mean_absolute_error"), _find_bounds("val_my_score")
+    ((0.0, 1.0), (0.0, inf), (-inf, inf))
+    """
+    if metric.endswith(("accuracy", "auc", "precision", "recall", "f1_score")):
+        return 0.0, 1.0
+    return (0.0, math.inf) if metric.endswith(("_error", "_crossentropy")) else (-math.inf, math.inf)
+
+
+def _make_finalist(number: int, scores: tuple[float, ...], bounds: tuple[float, float]) -> Finalist:
     mean = statistics.fmean(scores)
     if len(scores) == 1:
         return Finalist(number, mean, None, scores)
     from scipy.special import stdtrit  # the t distribution of `scipy.stats`, which takes a second to load
 
     half = float(stdtrit(len(scores) - 1, (1 + _CONFIDENCE) / 2)) * statistics.stdev(scores) / math.sqrt(len(scores))
-    return Finalist(number, mean, (mean - half, mean + half), scores)
+    # The t distribution knows no bounds: two accuracies would have an interval beyond 1.
+    return Finalist(number, mean, (max(bounds[0], mean - half), min(bounds[1], mean + half)), scores)

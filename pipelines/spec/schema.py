@@ -312,7 +312,15 @@ class StudySpec(Section):
     @classmethod
     def _check_folds(cls, selection: SelectionSpec, info: ValidationInfo) -> SelectionSpec:
         data = info.data.get("data")
-        if data is None or data.split.folds is None:
+        if data is None:
+            return selection
+        key = "split.column" if data.split.column is not None else "validation_source"
+        if selection.folds is not None and (data.split.column is not None or data.validation_source is not None):
+            raise ValueError(
+                f"folds would mix the rows that data.{key} keeps apart; use seeds, or data.split.order or group instead "
+                f"of data.{key}"
+            )
+        if data.split.folds is None:
             return selection
         if selection.folds is not None:
             raise ValueError("trials are scored over data.split.folds already; remove folds")

@@ -35,6 +35,18 @@ def test_the_mean_of_retrainings_decides():
     assert low < 0.375 < high
 
 
+def test_an_interval_stays_within_the_metric():
+    """No accuracy is above 1 or below 0, and no error below 0, however few the trainings."""
+    selection = SelectionSpec(finalists=1, seeds=2)
+    retrainings = [retraining(1, "seed-1", 0.9), retraining(1, "seed-2", 0.5)]
+    assert rank_finalists(TRIALS, retrainings, selection, Objective("val_accuracy", "maximize"))[0].interval == (0, 1)
+    retrainings = [retraining(2, "seed-1", 0.9), retraining(2, "seed-2", 0.5)]
+    low, high = rank_finalists(TRIALS, retrainings, selection, Objective("val_mean_squared_error", "minimize"))[
+        0
+    ].interval
+    assert low == 0 and high > 1
+
+
 def test_a_finalist_whose_trainings_all_failed_is_left_out():
     """Failed retrainings have no scores; without finalists in the study file there are none."""
     failed = [retraining(2, "seed-1", state="failed"), retraining(0, "seed-1", 0.5)]

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from pipelines.spec.data_spec import SplitSpec
 from pipelines.spec.schema import StudySpec
 
 
@@ -32,3 +33,17 @@ def test_every_key_has_a_description():
             parts = [field.annotation, *getattr(field.annotation, "__args__", ())]
             sections += [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
     assert {"DataSpec", "SplitSpec", "ColumnSpec", "EarlyStoppingSpec", "ExportSpec"} <= seen
+
+
+def test_folds_do_not_mix_rows_that_the_study_keeps_apart():
+    """Finalists cannot be ranked over folds of rows whose validation rows the study names."""
+    for data in ({"split": {"column": "part"}}, {"validation_source": "later.csv"}):
+        document = {"study": "a", "model": "mlp", "data": {"source": "d.csv", "target": "y", **data}}
+        with pytest.raises(ValidationError, match="folds would mix the rows that data"):
+            StudySpec.model_validate({**document, "selection": {"finalists": 2, "folds": 3}})
+
+
+def test_rows_are_divided_in_one_way():
+    """An order and groups exclude each other."""
+    with pytest.raises(ValidationError, match="expected one of order or group, got both; remove one"):
+        SplitSpec.model_validate({"order": "day", "group": "shop"})
