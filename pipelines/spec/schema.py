@@ -317,8 +317,8 @@ class StudySpec(Section):
         key = "split.column" if data.split.column is not None else "validation_source"
         if selection.folds is not None and (data.split.column is not None or data.validation_source is not None):
             raise ValueError(
-                f"folds would mix the rows that data.{key} keeps apart; use seeds, or data.split.order or group instead "
-                f"of data.{key}"
+                f"folds would mix the rows that data.{key} keeps apart; use seeds, or data.split.order or group in "
+                f"place of data.{key}"
             )
         if data.split.folds is None:
             return selection
