@@ -307,7 +307,7 @@ def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: _Rows, s
         folds=split.folds,
         digest=_calculate_digest(content, rows, split),
         encodings=content.encodings,
-        notes=(*weighting, *content.notes, *split.notes),
+        notes=(*raw.notes, *weighting, *content.notes, *split.notes),
         given=content.form,
     )
 

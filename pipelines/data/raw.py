@@ -57,7 +57,9 @@ class RawData:
         text: the table's cells are text as written, whose types are still to be inferred.
         class_names: names of the classes 0, 1, ... if the source has them.
         periods: position in time of each row, int64 [row]; None where the study file's `data.split` decides.
+        notes: choices made for the user while reading, such as a detected encoding, with the key that changes each.
         headers: names of columns as the file has them, where these have blanks around.
+        notes: choices made in reading, such as the encoding of a file.
     """
 
     origins: tuple[Origin, ...]
@@ -69,7 +71,9 @@ class RawData:
     text: bool = False
     class_names: tuple[str, ...] = ()
     periods: Array | None = None
+    notes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -120,7 +124,9 @@ def combine(parts: Sequence[RawData]) -> RawData:
         else concatenate_examples([part.examples for part in parts if part.examples is not None]),
         text=first.text,
         class_names=first.class_names,
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         headers=first.headers,
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 
