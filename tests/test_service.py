@@ -186,12 +186,27 @@ def test_data_that_cannot_be_used_fails_the_study(service):
     assert service.control("broken", "cancel") == "cancelled"
 
 
-def test_studies_of_several_clients_through_a_kill(service):
+@pytest.fixture(scope="module")
+def endless(service):
+    """A study that runs until it is told to end, however slow the machine is."""
+    name = service.submit(study_text("endless", epochs=1_000_000))
+    service.wait(name, "running")
+    return name
+
+
+def test_sigterm_puts_studies_back(service, endless):
+    """It ends well, its studies wait in the queue, and the next start goes on with them."""
+    assert service.end() == 0
+    with Store.open(service.home) as store:
+        assert StudyQueue(store).get(endless).state == "queued"
+    service.start()
+    service.wait(endless, "running")
+
+
+def test_studies_of_several_clients_through_a_kill(service, endless):
     """Clients at once, a study cancelled in the queue, the service killed: each study ends as was requested, once."""
     made = service.client.post("/v1/tokens", json={"name": "ann"}).json()["token"]
     ann = {"Authorization": f"Bearer {made}"}
-    service.submit(study_text("endless", epochs=1_000_000))  # the others wait for it, however slow the machine is
-    service.wait("endless", "running")
     with ThreadPoolExecutor(3) as clients:
         assert set(clients.map(service.submit, [study_text("s0", epochs=400)] * 3)) == {"s0"}
     assert service.client.post("/v1/studies", content=study_text("s1"), headers=ann).status_code == 202
@@ -199,7 +214,7 @@ def test_studies_of_several_clients_through_a_kill(service):
     assert service.control(unwanted, "cancel") == "cancelled"
     assert service.control("s1", "pause") == "paused"
     with follow_events(service, "s0") as events:
-        assert service.control("endless", "pause") == "paused"
+        assert service.control(endless, "pause") == "paused"
         service.wait("s0", "running")
         while "trial-began" not in events:
             time.sleep(0.05)
@@ -217,17 +232,4 @@ def test_studies_of_several_clients_through_a_kill(service):
     trials = service.client.get("/v1/studies/s0/trials").json()["trials"]
     assert [each["state"] for each in trials] == ["complete"] * 2
     assert "s0 finished: 2 trials" in service.client.get("/v1/studies/s0/logs").text
-    assert service.control("endless", "cancel") == "cancelled"
-
-
-def test_sigterm_puts_studies_back(service):
-    """It ends well, its studies wait in the queue, and the next start goes on with them."""
-    service.submit(study_text("long", epochs=400))
-    service.wait("long", "running")
-    assert service.end() == 0
-    with Store.open(service.home) as store:
-        assert StudyQueue(store).get("long").state == "queued"
-    service.start()
-    service.wait("long", "running")
-    assert service.control("long", "pause") == "paused"
-    assert service.control("long", "cancel") == "cancelled"
+    assert service.control(endless, "cancel") == "cancelled"

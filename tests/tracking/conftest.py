@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from session_folder import make_once
 
 from tracking.outbox.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished, TrialStarted
 from tracking.store.database import Store
@@ -73,7 +74,10 @@ def a_study():
 @pytest.fixture(scope="session")
 def keras_file(tmp_path_factory):
     """A small Keras model on raw columns, saved in a separate process, as by a worker."""
-    path = tmp_path_factory.mktemp("model") / "model.keras"
+    return str(make_once(tmp_path_factory, "keras-file", _save_model) / "model.keras")
+
+
+def _save_model(folder):
     code = f"""
 import keras
 age, colour = keras.Input((), name="age"), keras.Input((), name="colour", dtype="string")
@@ -81,8 +85,7 @@ words = ["red", "blue", "", "None", "7"]
 codes = keras.layers.StringLookup(vocabulary=words, output_mode="one_hot")(keras.layers.Reshape((1,))(colour))
 both = keras.layers.Concatenate()([keras.layers.Reshape((1,))(age), codes])
 output = keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomUniform(seed=1))(both)
-keras.Model({{"age": age, "colour": colour}}, output).save({str(path)!r})
+keras.Model({{"age": age, "colour": colour}}, output).save({str(folder / "model.keras")!r})
 """
     environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environ)
-    return str(path)
