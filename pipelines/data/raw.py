@@ -59,7 +59,6 @@ class RawData:
         periods: position in time of each row, int64 [row]; None where the study file's `data.split` decides.
         notes: choices made for the user while reading, such as a detected encoding, with the key that changes each.
         headers: names of columns as the file has them, where these have blanks around.
-        notes: choices made in reading, such as the encoding of a file.
     """
 
     origins: tuple[Origin, ...]
@@ -73,12 +72,16 @@ class RawData:
     periods: Array | None = None
     notes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
         """Number of rows."""
         return sum(len(origin.numbers) for origin in self.origins)
+
+    @property
+    def is_windows(self) -> bool:
+        """Whether the rows are windows of a series."""
+        return self.periods is not None
 
     @property
     def given(self) -> Array:
@@ -126,7 +129,6 @@ def combine(parts: Sequence[RawData]) -> RawData:
         class_names=first.class_names,
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         headers=first.headers,
-        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 
