@@ -45,7 +45,9 @@ def write_artifacts(
     hit("history-written")
     config = json.dumps(_describe(job, fold, requested, drawn or {}), indent=2, default=str)
     write_text(folder / CONFIG_FILE, config + "\n")
-    draw_learning_curve(folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric)
+    draw_learning_curve(
+        folder / "learning_curve.png", [done.metrics for done in result.epochs], job.metric, result.value
+    )
 
 
 def read_trial(past: PastTrial) -> tuple[TrialJob, int]:

@@ -28,6 +28,8 @@ _INK: Final = "#24292f"
 _GRID: Final = "#e7eaee"
 _BLUE: Final = "#1f6feb"
 _GREY: Final = "#9aa4b2"
+_GREEN: Final = "#2da44e"
+"""The line of the score."""
 _KINDS: Final = (("", "training", _GREY), ("val_", "validation", _BLUE))
 _LEGEND: Final = (92, 38)
 # Dots of 4.8 pixels touch each other where more stand in the 282 pixels of a plot.
@@ -36,16 +38,19 @@ _MOST_MARKERS: Final = 60
 _LARGEST: Final = 1e100
 
 
-def draw_learning_curve(path: Path, epochs: Curve, metric: str) -> None:
+def draw_learning_curve(path: Path, epochs: Curve, metric: str, score: float | None = None) -> None:
     """Draw the loss and the objective of one trial, on training and validation rows.
 
     Args:
         path: PNG to write.
         epochs: metrics of each epoch.
         metric: the objective, such as `val_accuracy`.
+        score: the trial's score, drawn as a line across; with folds it is the mean of each fold's best epoch, and may
+            be better than the mean curve at any epoch.
     """
     names = tuple(dict.fromkeys(name.removeprefix("val_") for name in ("loss", metric)))
-    panels = [_Panel(_PANEL[0] * index, name, epochs) for index, name in enumerate(names)]
+    scored = {metric.removeprefix("val_"): score}
+    panels = [_Panel(_PANEL[0] * index, name, epochs, scored.get(name)) for index, name in enumerate(names)]
     size = (_PANEL[0] * len(panels), _PANEL[1])
     large = Image.new("RGB", (size[0] * _SCALE, size[1] * _SCALE), _WHITE)
     pen = ImageDraw.Draw(large)
@@ -62,13 +67,15 @@ def draw_learning_curve(path: Path, epochs: Curve, metric: str) -> None:
 class _Panel:
     """Panel of one metric over the epochs, `left` pixels from the picture's edge."""
 
-    def __init__(self, left: float, name: str, epochs: Curve) -> None:
-        self._name = name
+    def __init__(self, left: float, name: str, epochs: Curve, score: float | None = None) -> None:
+        self._score = score if score is not None and abs(score) < _LARGEST else None
+        self._name = name if self._score is None else f"{name}, score {self._score:.5g}"
         self._box = (left + _PLOT[0], _PLOT[1], left + _PLOT[2], _PLOT[3])
         kinds = [(prefix + name, label, colour) for prefix, label, colour in _KINDS]
         drawn = [kind for kind in kinds if any(kind[0] in metrics for metrics in epochs)]
         values = {column: [metrics.get(column, math.nan) for metrics in epochs] for column, _, _ in drawn}
         shown = [value for column in values.values() for value in column if abs(value) < _LARGEST]
+        shown += [] if self._score is None else [self._score]
         low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
         # Equal but for rounding: an axis of 1e-12 would show noise.
         is_flat = high - low <= 1e-9 * max(abs(low), abs(high))
@@ -96,6 +103,8 @@ class _Panel:
         for epoch in self._list_epochs():
             _draw_line(pen, [(x := self._place(epoch, 0)[0], top), (x, bottom)], _GRID, 1)
         _draw_line(pen, [(left, top), (left, bottom), (right, bottom)], _INK, 1)
+        if self._score is not None:
+            _draw_line(pen, [(left, y := self._place(0, self._score)[1]), (right, y)], _GREEN, 1)
         for (_, colour), points in self._curves.items():
             for one, other in pairwise(points):
                 if one and other:

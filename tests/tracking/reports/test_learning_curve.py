@@ -48,6 +48,17 @@ def test_a_metric_that_is_missing_has_no_curve(tmp_path):
     assert colours(tmp_path / "curve.png", (360, 0, 720, 256)) == {BLUE}
 
 
+def test_the_score_is_a_line_of_its_own(tmp_path):
+    """The mean of each fold's best epoch may be above the mean curve, and is drawn where it is."""
+    curve = [{"loss": 1.0, "val_accuracy": 0.5}, {"loss": 0.9, "val_accuracy": 0.6}]
+    draw_learning_curve(tmp_path / "curve.png", curve, "val_accuracy", 0.8)
+    green = tuple(int("2da44e"[at : at + 2], 16) for at in (0, 2, 4))
+    with Image.open(tmp_path / "curve.png") as picture:
+        rows = {y for y in range(256) if picture.getpixel((640, y)) == green}
+        blue = [y for y in range(256) for x in range(360, 720) if picture.getpixel((x, y)) == BLUE]
+    assert rows and max(rows) < min(blue)
+
+
 @pytest.mark.parametrize(
     "values",
     [
