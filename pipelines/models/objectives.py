@@ -195,6 +195,21 @@ def resolve_objective(
     return objective.metric, objective.direction or _resolve_direction(objective.metric)
 
 
+def note_unweighted_objective(kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None) -> list[str]:
+    """Return a note where a declared objective counts rows alike, and rows have weights."""
+    if objective is None or _strip_prefixes(objective.metric) == "loss" or _WEIGHTED in objective.metric:
+        return []
+    bare = objective.metric.removeprefix("val_")
+    weighted = resolve_weighted_metrics(kind, training, is_weighted=True)
+    if bare in weighted:  # only the weighted one is reported
+        return []
+    known = f"{objective.metric.removesuffix(bare)}{_WEIGHTED}{bare}"
+    is_reported = f"{_WEIGHTED}{bare}" in weighted
+    advice = f"objective.metric: {known} weighs them"
+    message = f"the objective {objective.metric} counts all rows alike, and they have weights; {advice}"
+    return [message if is_reported else f"{message} once {bare} is in training.weighted_metrics"]
+
+
 def explain_unreported_metric(metric: str, reported: Collection[str], known: Iterable[str]) -> Problem:
     """Return the problem with an objective that training does not report.
 

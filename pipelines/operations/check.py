@@ -14,6 +14,7 @@ from pipelines.data.source_paths import check_source_paths
 from pipelines.engines.base import Engine, Job, JobFunction, Result
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS
+from pipelines.models.objectives import note_unweighted_objective
 from pipelines.spec.units import format_bytes
 from pipelines.study.model_hyperparameters import describe_user_model, read_requests, write_notes, write_requests
 from pipelines.study.prepared_data import prepare_study_data
@@ -84,8 +85,9 @@ def check_study(
             small, large, notes = (
                 _check_user_model(study, folder, engine)
                 if study.has_user_model
-                else (*_check_models(study, folder, engine, timed=timed), ())
+                else (*_check_models(study, folder, engine, timed=timed), _list_notes(study, summary))
             )
+            write_notes(folder, notes)
             shutil.rmtree(folder / "check", ignore_errors=True)
         _refuse_if_all_are_too_large(study, small)
     requests = read_requests(folder) if study.has_user_model else ()
@@ -120,11 +122,17 @@ def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) ->
     return small, large
 
 
+def _list_notes(study: Study, summary: DataSummary) -> tuple[str, ...]:
+    """Return what is allowed for a family on this data, but seldom intended."""
+    if not summary.task.is_weighted:
+        return ()
+    return tuple(note_unweighted_objective(summary.task.kind, study.spec.training, study.spec.score_objective))
+
+
 def _check_user_model(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck, tuple[str, ...]]:
     """Check a user model, and store the hyperparameters that its code requests."""
     check = _check_extremes(study, folder, engine, CHECK_USER_MODEL, *_draw_points(study.space))
     write_requests(folder, check.requested)
-    write_notes(folder, check.notes)
     return check.smallest, check.largest, check.notes
 
 

@@ -38,27 +38,27 @@ def make_comparison_job(
 
 
 def evaluate_models(payload: Sequence[Evaluation | PastTrial], channel: Channel) -> Sequence[Mapping[str, float]]:
-    """Return what `evaluate_model` and `evaluate_user_model` return for each model, and a family's loss too."""
+    """Return what `evaluate_model` and `evaluate_user_model` return for each model."""
     from pipelines.training.user_model.evaluate import evaluate_user_model
 
     scores: list[Mapping[str, float]] = []
     for each in payload:
         channel.beat()
         if isinstance(each, Evaluation):
-            scores.append(_evaluate(each, with_loss=True))
+            scores.append(_evaluate(each))
         else:
             scores.append(evaluate_user_model(each, channel))
     return scores
 
 
 def evaluate_model(payload: Evaluation, channel: Channel) -> Mapping[str, float]:
-    """Return the model's metrics on the test rows, by Keras's names with `test_` before them."""
+    """Return the model's loss and metrics on the test rows, by Keras's names with `test_` before them."""
     scores = _evaluate(payload)
     write_text(Path(payload.trial.folder) / TEST_FILE, json.dumps(scores))
     return scores
 
 
-def _evaluate(payload: Evaluation, *, with_loss: bool = False) -> dict[str, float]:
+def _evaluate(payload: Evaluation) -> dict[str, float]:
     # Imported here, not above: Keras is loaded in workers only, and the supervisor imports this module.
     import keras
     import numpy as np
@@ -74,10 +74,9 @@ def _evaluate(payload: Evaluation, *, with_loss: bool = False) -> dict[str, floa
     rows, task = load_part(data, "test"), load_summary(data).task
     y = np.asarray(rows.y)
     found = score_predictions(task, payload.training, y, predictions, rows.sample_weight)
-    if with_loss:
-        # Without label smoothing and penalties on weights, which belong to the training and not to a score.
-        loss = build_loss_with_smoothing(task, payload.training, 0.0)
-        found["loss"] = float(np.mean(loss(y, predictions, sample_weight=rows.sample_weight)))
+    # Without label smoothing and penalties on weights, which belong to the training and not to a score.
+    loss = build_loss_with_smoothing(task, payload.training, 0.0)
+    found = {"loss": float(np.mean(loss(y, predictions, sample_weight=rows.sample_weight))), **found}
     return {f"test_{name}": value for name, value in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""Facts of a user model: its requests and notes, seen when the study was checked and stored in the study's folder."""
+"""Facts of a study's check in its folder: notes, and the hyperparameters that a user model requests."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def read_requests(folder: Path) -> tuple[HyperparameterRequest, ...]:
 
 
 def write_notes(folder: Path, notes: Sequence[str]) -> None:
-    """Write the notes of a user model's check to a study's folder."""
+    """Write the notes of a study's check to its folder."""
     write_text(folder / _NOTES_FILE, json.dumps(list(notes), indent=2) + "\n")
 
 
 def read_notes(folder: Path) -> tuple[str, ...]:
-    """Return the notes in a study's folder; none for a shipped family."""
+    """Return the notes of a study's check from its folder."""
     file = folder / _NOTES_FILE
     return tuple(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else ()
 

@@ -13,6 +13,7 @@ from pipelines.models.objectives import (
     find_default_objective,
     find_direction,
     list_reported_metrics,
+    note_unweighted_objective,
     resolve_loss,
     resolve_metrics,
     resolve_objective,
@@ -203,3 +204,19 @@ def test_unusable_class_weights_are_refused(task, training, message):
     """Weights of unknown classes and weights where none can act are refused."""
     with pytest.raises(InputError, match=message):
         calculate_class_weights(task, TrainingSpec(**training))
+
+
+@pytest.mark.parametrize(
+    ("metric", "advice"),
+    [
+        ("val_accuracy", "objective.metric: val_weighted_accuracy weighs them"),
+        ("val_recall", "val_weighted_recall weighs them once recall is in training.weighted_metrics"),
+    ],
+)
+def test_note_on_an_objective_that_weighs_no_row(metric, advice):
+    """An objective that counts rows alike is noted where they have weights, with the name that weighs them."""
+    training = TrainingSpec(metrics=["recall"], weighted_metrics=["precision"])
+    (note,) = note_unweighted_objective("binary", training, ObjectiveSpec(metric=metric))
+    assert note.endswith(advice)
+    for weighted in ("val_loss", "val_precision", "val_weighted_accuracy"):
+        assert note_unweighted_objective("binary", training, ObjectiveSpec(metric=weighted)) == []
