@@ -95,6 +95,7 @@ class PreprocessedContent:
     plan: Plan | None = None
     array: Array | None = None
     output: InputKind = "dense"
+    is_series: bool = False
     marked: tuple[bool, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -108,6 +109,8 @@ class PreprocessedContent:
         """Inputs of the exported model."""
         if self.array is None:
             return tuple(column.raw for column in self.columns)
+        if self.is_series:
+            return (RawColumn("series", "array", self.array.shape[1:], "float32"),)
         flat = self.array.ndim == 2
         return (
             RawColumn("features" if flat else "image", "array" if flat else "image", self.array.shape[1:], "float32"),
@@ -122,6 +125,8 @@ class PreprocessedContent:
             return Features(dense=self.plan.dense, codes=codes, text=text)
         assert self.array is not None
         shape = self.array.shape[1:]
+        if self.output == "series":
+            return Features(series=(shape[0], shape[1]))
         if self.output == "image":
             # Sequences of a user model, and whatever else has other axes than a picture, have no such description.
             return Features(image=(shape[0], shape[1], shape[2])) if len(shape) == 3 else Features()

@@ -17,19 +17,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipelines.data.array_types import Array
-from pipelines.data.columns import read_columns
-from pipelines.data.content import Content, ExampleContent, PreprocessedContent, gather_columns
+from pipelines.data.content import Content
 from pipelines.data.division import Division
-from pipelines.data.encoding import mark_missing, note_identifiers, plan_table
-from pipelines.data.examples import Examples
 from pipelines.data.fingerprint import (
     FORMAT,
     calculate_fingerprint,
@@ -40,16 +36,18 @@ from pipelines.data.fingerprint import (
     update_digest,
 )
 from pipelines.data.model_inputs import write_model_inputs
+from pipelines.data.naive_forecast import describe_naive_forecasts
 from pipelines.data.prepared import DataSummary, InputKind, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import PARTS, RawData
-from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
+from pipelines.data.read_content import LabelledRows, read_content, read_rows
+from pipelines.data.series import cut_windows
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.data.sources import load, note_stopped_imports
 from pipelines.data.split import Split
 from pipelines.data.splits import divide_again, split_rows
 from pipelines.data.stored_rows import load_rows, save_rows
-from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target
+from pipelines.data.targets import Labels
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 from tracking.testing.failpoints import hit
@@ -82,18 +80,19 @@ def prepare(
     if expected is not None and _is_ready(folder, sources, expected):
         return load_summary(folder)
     # Files are compared by content, without parsing them; a named set or a loader has to be loaded for it.
-    by_contents = _is_files_only(spec, base)
+    by_contents = _is_files_only(spec, base, prefers)
     raw = None if by_contents else _load_again(spec, base, prefers, rows_of, expected) or load(spec, base, prefers)
     fingerprint = calculate_fingerprint(sources, raw)
     if read_fingerprint(folder) == fingerprint:
         return load_summary(folder)
-    raw = raw or load(spec, base, prefers)
-    rows = _read_rows(raw, spec)
+    source_rows = raw or load(spec, base, prefers)
+    raw, spec = cut_windows(source_rows, spec)
+    rows = read_rows(raw, spec)
     declared = split_rows(raw, rows.labels, spec)
     split = declared if division is None else divide_again(declared, raw, rows.labels, spec, division)
     if rows.weighting is not None:
         rows.weighting.check_parts(split, None if division is None else "selection.folds")
-    content = _read_content(rows, raw, spec, split, prefers)
+    content = read_content(rows, raw, spec, split, prefers)
     # Beside the folder, since a rename works within one file system only.
     aside = folder.with_name(folder.name + ".partial")
     _write_rows(aside, raw, content, rows, split)
@@ -103,7 +102,7 @@ def prepare(
         aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]), spec.missing_values
     )
     if not by_contents and division is None:
-        save_rows(aside, raw)
+        save_rows(aside, source_rows)
     declared_digest = _calculate_digest(content, rows, declared)
     prints = {"format": FORMAT, "fingerprint": fingerprint, "sources": sources, "declared": declared_digest}
     _write_summary(aside, summary, prints)
@@ -115,9 +114,10 @@ def prepare(
     return summary
 
 
-def _is_files_only(spec: DataSpec, base: Path) -> bool:
-    sources = [source for source in (spec.source, spec.validation_source, spec.test_source) if source is not None]
-    return all(resolve_source_path(source, base) is not None for source in sources)
+def _is_files_only(spec: DataSpec, base: Path, prefers: InputKind) -> bool:
+    if prefers == "image" and any(not (base / source).is_dir() for _, source in spec.list_sources()):
+        return False  # a table may name pictures, whose contents its own do not show
+    return all(resolve_source_path(source, base) is not None for _, source in spec.list_sources())
 
 
 def _is_ready(folder: Path, sources: str, expected: str) -> bool:
@@ -143,120 +143,7 @@ def _write_summary(folder: Path, summary: DataSummary, prints: Mapping[str, Any]
     (folder / "summary.json").write_text(text, encoding="utf-8")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Rows:
-    """All rows with their targets read: a table's feature columns (None for arrays), labels and weights."""
-
-    table: pd.DataFrame | None
-    labels: Labels
-    weighting: RowWeights | None
-
-    @property
-    def weights(self) -> Array | None:
-        """Each row's weight float32 [row]; None where all weigh alike, or examples hold their own."""
-        values = None if self.weighting is None else self.weighting.values
-        return values if isinstance(values, np.ndarray) else None
-
-
-def _read_rows(raw: RawData, spec: DataSpec) -> _Rows:
-    if raw.examples is not None:
-        for key in ("target", "weight"):
-            if getattr(spec, key) is not None:
-                message = "this source has no columns: a model of yours gets what the loader gives; remove this key"
-                raise InputError(Problem(message, f"data.{key}"))
-        return _Rows(None, read_example_labels(raw.examples, spec), read_example_weights(raw))
-    features, targets = split_target(raw, spec)
-    table, weighting = split_weight(features, raw, spec)
-    return _Rows(table, read_labels(targets, raw, spec), weighting)
-
-
-def _read_content(rows: _Rows, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind) -> Content:
-    is_unchanged = prefers == "any" and spec.preprocess != "dense"
-    if spec.preprocess == "none" and prefers != "any":
-        message = "a shipped family needs preprocessed data; remove this key, or write a model of yours"
-        raise InputError(Problem(message, "data.preprocess"))
-    training = [split.select_rows("train", fold) for fold in range(split.folds)]
-    if rows.table is not None:
-        return _read_table(rows, raw, spec, training, prefers)
-    for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
-        raise InputError(Problem("this source has no columns; remove this key", key))
-    if raw.examples is not None:
-        return ExampleContent(raw.examples, notes=_note_examples(raw.examples, spec))
-    if raw.array is None:
-        raise InputError(Problem("the source gives no features", "data.source"))
-    if is_unchanged:
-        examples = Examples(raw.array, rows.labels.y, rows.weights)
-        return ExampleContent(examples, notes=_note_examples(examples, spec))
-    array = _convert_to_float32(raw.array)
-    if prefers == "any":
-        # Its axes stay as they are: the last one is the channel of pictures and sequences.
-        form: InputKind = "dense" if array.ndim == 2 else "image"
-        notes: tuple[str, ...] = (
-            f"the model gets x standardised by each entry of its last axis (data.preprocess: {spec.preprocess})",
-        )
-    else:
-        array, form, notes = _convert_to_images(array, raw, prefers), prefers, ()
-    marked = mark_missing(array, training).tolist() if array.ndim == 2 else []
-    return PreprocessedContent(array=array, output=form, marked=tuple(marked), notes=notes)
-
-
-def _read_table(
-    rows: _Rows, raw: RawData, spec: DataSpec, training: Sequence[Array], prefers: InputKind
-) -> ExampleContent | PreprocessedContent:
-    table = rows.table
-    assert table is not None
-    if prefers == "image":
-        message = f"the model takes images, but {spec.source} is a table; use model: mlp"
-        raise InputError(Problem(message, "data.source"))
-    # Neither a part nor a group is known of a new row.
-    features = table.drop(columns=[name for name in (spec.split.column, spec.split.group) if name is not None])
-    columns, notes = read_columns(features, raw, spec)
-    if spec.preprocess == "none":
-        examples = Examples(gather_columns(columns), rows.labels.y, rows.weights)
-        return ExampleContent(examples, tuple(columns), (*notes, *_note_examples(examples, spec)))
-    plan = plan_table(columns, training, spec)
-    notes += note_identifiers(plan, columns)
-    if prefers == "any":
-        advice = "" if spec.preprocess == "dense" else "; none gives it each column as it is"
-        notes.append(f"the model gets the columns as standardised numbers (data.preprocess: {spec.preprocess}{advice})")
-    return PreprocessedContent(tuple(columns), plan, notes=tuple(notes))
-
-
-def _note_examples(examples: Examples, spec: DataSpec) -> tuple[str, ...]:
-    form = examples.describe()
-    goes = f"x goes to the model unchanged: {form.describe_inputs()} (data.preprocess: {spec.preprocess})"
-    if not form.is_dataset:
-        return (goes,)
-    return (goes, "the dataset was read once: what it draws at random is the same in every epoch and trial")
-
-
-def _convert_to_float32(array: Array) -> Array:
-    """Return floats as float32, NaN for what it cannot hold; whole numbers keep their small type."""
-    if array.dtype.kind != "f":
-        return array.astype(np.uint8) if array.dtype.kind == "b" else array
-    # A plain conversion would turn larger values into infinity.
-    limit = np.finfo(np.float32).max
-    return np.where(np.abs(array) <= limit, array, np.nan).astype(np.float32)
-
-
-def _convert_to_images(array: Array, raw: RawData, prefers: InputKind) -> Array:
-    """Return the array with a channel axis, if a row is more than a list of features."""
-    name = raw.origins[0].name
-    if array.ndim == 2 and prefers == "image":
-        message = f"the model takes images, but rows of {name} have shape {array.shape[1:]}; use model: mlp"
-        raise InputError(Problem(message, "data.source"))
-    if array.ndim > 4:
-        message = f"expected rows of at most 3 axes (height, width, channel), got shape {array.shape[1:]}"
-        raise InputError(Problem(message, "data.source"))
-    if array.ndim > 2 and array.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
-        if len(bad):
-            message = f"images hold values that are not finite, at {raw.format_places(bad)}"
-            raise InputError(Problem(message, "data.source"))
-    return array[..., None] if array.ndim == 3 else array
-
-
-def _write_rows(folder: Path, raw: RawData, content: Content, rows: _Rows, split: Split) -> None:
+def _write_rows(folder: Path, raw: RawData, content: Content, rows: LabelledRows, split: Split) -> None:
     # Files of an interrupted preparation may be there.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -288,7 +175,7 @@ def _write_split(path: Path, raw: RawData, split: Split) -> None:
     table.to_csv(path, index=False)
 
 
-def _calculate_digest(content: Content, rows: _Rows, split: Split) -> str:
+def _calculate_digest(content: Content, rows: LabelledRows, split: Split) -> str:
     digest = hashlib.sha256()
     content.update_digest(digest)
     # Fixed types: NumPy's text is as wide as the longest word, and its integers depend on the platform.
@@ -296,10 +183,10 @@ def _calculate_digest(content: Content, rows: _Rows, split: Split) -> str:
     return digest.hexdigest()
 
 
-def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: _Rows, split: Split) -> DataSummary:
+def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: LabelledRows, split: Split) -> DataSummary:
     weighting = () if rows.weighting is None else (rows.weighting.describe(raw),)
     return DataSummary(
-        source=spec.source,
+        source=spec.describe_source(),
         task=dataclasses.replace(_describe_task(rows.labels, split, spec), is_weighted=bool(weighting)),
         features=content.features,
         raw=content.raw,
@@ -307,7 +194,13 @@ def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: _Rows, s
         folds=split.folds,
         digest=_calculate_digest(content, rows, split),
         encodings=content.encodings,
-        notes=(*raw.notes, *weighting, *content.notes, *split.notes),
+        notes=(
+            *raw.notes,
+            *weighting,
+            *content.notes,
+            *split.notes,
+            *describe_naive_forecasts(raw, rows.labels, split),
+        ),
         given=content.form,
     )
 

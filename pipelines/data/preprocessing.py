@@ -60,7 +60,7 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
         name: the raw input's name.
         array: all rows.
         rows: numbers of the training rows.
-        output: `image` keeps the shape; `dense` makes one row of features of it.
+        output: `image` and `series` keep the shape; `dense` makes one row of features of it.
         marked: per feature of a flat array, whether a column marks its missing values.
     """
     shape = array.shape[1:]
@@ -74,7 +74,9 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
         result = ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
     else:
         mean, spread = _calculate_moments(array, rows)
-        result = _standardise(inner, mean, spread, "array.standardised")
+        # A missing value of a series becomes its channel's mean, 0 once standardised; pictures have none.
+        filled = ops.where(ops.isfinite(inner), inner, ops.convert_to_tensor(mean.astype(np.float32)))
+        result = _standardise(filled, mean, spread, "array.standardised")
         if output == "dense":
             result = layers.Flatten(name="array.flat")(result)
     encoded = keras.Model(inner, {output: result}, name="array.encoded")
@@ -178,10 +180,13 @@ def _encode_text(plan: TextPlan, tensor: Any, values: Array) -> Any:
 def _calculate_moments(array: Array, rows: Array) -> tuple[Array, Array]:
     """Return mean and standard deviation per channel, in chunks, so that images are never all float64."""
     channels = array.shape[-1]
-    count, total, squares = 0, np.zeros(channels), np.zeros(channels)
+    count, total, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
     for start in range(0, len(rows), 1024):
         piece = array[rows[start : start + 1024]].reshape(-1, channels).astype(np.float64)
-        count, total, squares = count + len(piece), total + piece.sum(axis=0), squares + (piece**2).sum(axis=0)
+        known = np.isfinite(piece)
+        piece = np.where(known, piece, 0.0)
+        count, total, squares = count + known.sum(axis=0), total + piece.sum(axis=0), squares + (piece**2).sum(axis=0)
+    count = np.maximum(count, 1)
     mean = total / count
     # Rounding can make the difference negative.
     return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))

@@ -44,6 +44,23 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Facts of rows that are windows of a time series.
+
+    Attributes:
+        periods: [row] position in time of each window's last row.
+        channels: names of the channels, in their order.
+        targets: per target the channel of its past; None where it has none.
+        step: usual distance of two rows in time, in days or in the time column's own unit.
+    """
+
+    periods: Array
+    channels: tuple[str, ...]
+    targets: tuple[int | None, ...]
+    step: float
+
+
+@dataclass(frozen=True)
 class RawData:
     """All rows of a study: a table, one array of features with labels beside it, or examples of any form.
 
@@ -56,7 +73,7 @@ class RawData:
         examples: x, y and weights as a loader gave them; then there is neither table nor array.
         text: the table's cells are text as written, whose types are still to be inferred.
         class_names: names of the classes 0, 1, ... if the source has them.
-        periods: position in time of each row, int64 [row]; None where the study file's `data.split` decides.
+        windows: facts of rows that are windows of a series; None for other rows.
         notes: choices made for the user while reading, such as a detected encoding, with the key that changes each.
         headers: names of columns as the file has them, where these have blanks around.
     """
@@ -69,7 +86,7 @@ class RawData:
     examples: Examples | None = None
     text: bool = False
     class_names: tuple[str, ...] = ()
-    periods: Array | None = None
+    windows: Windows | None = None
     notes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,11 +94,6 @@ class RawData:
     def rows(self) -> int:
         """Number of rows."""
         return sum(len(origin.numbers) for origin in self.origins)
-
-    @property
-    def is_windows(self) -> bool:
-        """Whether the rows are windows of a series."""
-        return self.periods is not None
 
     @property
     def given(self) -> Array:

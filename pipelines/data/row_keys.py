@@ -34,8 +34,8 @@ def read_row_keys(raw: RawData, spec: DataSpec) -> RowKeys:
     Raises:
         InputError: if there is no such column, or a row has no value in it.
     """
-    if raw.periods is not None:
-        return RowKeys(periods=raw.periods)
+    if raw.windows is not None:
+        return RowKeys(periods=raw.windows.periods)
     order, group = spec.split.order, spec.split.group
     return RowKeys(
         None if order is None else _read_periods(_find_column(order, "order", raw), order, raw, spec),

@@ -18,6 +18,10 @@ SOURCE_KEYS: tuple[SourceKey, ...] = ("source", "validation_source", "test_sourc
 WHITESPACE = r"\s+"
 """The mark of fields that any number of blanks or tabs divide."""
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+DecimalMark = Literal[".", ","]
+ThousandsMark = Literal["", ".", ",", " ", "'", "_"]
+OF_TARGETS = ("decimal", "thousands", "replace")
+"""Settings of `data.columns` that a target column may have."""
 
 
 class SplitSpec(Section):
@@ -88,6 +92,46 @@ class ColumnSpec(Section):
     vocabulary: int | None = Field(
         None, ge=3, le=1_000_000, description="Most words of a text column that are told apart; 20,000 when left out."
     )
+    decimal: DecimalMark | None = Field(None, description="As `data.decimal`, for this column.")
+    thousands: ThousandsMark | None = Field(None, description="As `data.thousands`, for this column.")
+    dayfirst: bool | None = Field(None, description="As `data.dayfirst`, for this column.")
+    format: str | None = Field(
+        None, min_length=1, description='Form of the dates, as Python\'s `strptime` takes it, such as `"%d.%m.%Y"`.'
+    )
+    replace: dict[str, str] = Field(
+        default={}, description='Cells that stand for others, with these: `{"YES": "yes"}`. The target may have it too.'
+    )
+
+
+class SeriesSpec(Section):
+    """Windows of a table of time series, each with the rows after it as its target."""
+
+    time: str = Field(min_length=1, description="Column of dates or numbers that orders the rows.")
+    by: str | None = Field(None, description="Column that tells several series apart, such as a shop.")
+    length: int = Field(
+        ge=1, le=100_000, description="Rows of a window. The family `series` may search how many of them it uses."
+    )
+    horizon: int = Field(
+        1,
+        ge=0,
+        le=10_000,
+        description="Rows ahead that are predicted, one output each; 0 predicts the target at the window's last row "
+        "from the other columns.",
+    )
+    stride: int = Field(1, ge=1, description="Rows from one window to the next.")
+    known: list[str] = Field(
+        default=[], description="Columns known ahead, such as a holiday: windows hold them for the horizon too."
+    )
+
+    @model_validator(mode="after")
+    def _check_known(self) -> Self:
+        if self.known and not self.horizon:
+            raise ValueError("without a horizon nothing is known ahead; remove known, or set horizon")
+        if self.known and self.horizon > self.length:
+            raise ValueError(
+                f"with known columns a window has the horizon's length at least; set length: {self.horizon}"
+            )
+        return self
 
 
 class DataSpec(Section):
@@ -147,10 +191,28 @@ class DataSpec(Section):
     )
     # Sections are frozen and may be shared; Pydantic copies defaults such as lists.
     split: SplitSpec = Field(default=SplitSpec(), description="Split of the rows.")
+    series: SeriesSpec | None = Field(
+        None, description="Makes windows of a table of rows in time, such as daily sales, and splits them in time."
+    )
     drop: list[str] = Field(default=[], description="Columns to leave out, such as identifiers.")
     columns: dict[str, ColumnSpec] = Field(default={}, description="Settings of single columns.")
-    missing_values: list[str] = Field(
-        default=[], description='Strings that mean "missing" in addition to the empty field, such as "?".'
+    decimal: DecimalMark | None = Field(
+        None, description='Mark before the fraction of numbers in text, `"."` or `","`; found from the columns.'
+    )
+    thousands: ThousandsMark | None = Field(
+        None, description='Mark between the thousands of numbers in text, such as `"."`; found from the columns.'
+    )
+    dayfirst: bool | None = Field(
+        None, description="Whether dates such as 03/04/2020 have the day first; found where a day is above 12."
+    )
+    missing_values: list[str] | dict[str, list[str]] = Field(
+        default=[],
+        description='Strings that mean "missing" in addition to the empty field, such as `["?"]` for all feature '
+        'columns, or for single columns: `{age: ["-1"]}`. The target has them only if it is named.',
+    )
+    drop_unlabelled: bool = Field(False, description="Leave out rows without a target, before the split.")
+    drop_duplicates: bool = Field(
+        False, description="Leave out rows that are equal to an earlier one in every column, before the split."
     )
     image_size: tuple[_Pixels, _Pixels] | None = Field(
         None, description="Height and width that an image folder's pictures are resized to."
@@ -159,6 +221,16 @@ class DataSpec(Section):
         True,
         description="Train a regression on a standardised target; predictions are in the unit of the target.",
     )
+
+    @model_validator(mode="after")
+    def _check_series(self) -> Self:
+        if self.series is None:
+            return self
+        if way := next((way for way in ("column", "order", "group") if getattr(self.split, way) is not None), None):
+            raise ValueError(f"the windows of data.series are split in time; remove split.{way}")
+        if self.weight is not None:
+            raise ValueError("the windows of data.series have no weights; remove weight")
+        return self
 
     @field_validator("image_size", mode="before")
     @classmethod
@@ -179,7 +251,7 @@ class DataSpec(Section):
             return None
         # In single quotes YAML leaves a backslash as it is.
         mark = {"\\t": "\t", "tab": "\t", "\\s": WHITESPACE, " ": WHITESPACE}.get(written, written)
-        if mark != WHITESPACE and (len(mark) != 1 or mark in "\"\r\n"):
+        if mark != WHITESPACE and (len(mark) != 1 or mark in '"\r\n'):
             raise ValueError(
                 f'expected one mark such as ";" or "\\t", or "\\s+" for any number of blanks, got {describe(written)}'
             )
@@ -203,6 +275,12 @@ class DataSpec(Section):
         if doubled:
             raise ValueError(f'expected a name once, got "{doubled[0]}" several times')
         return written
+
+    def list_missing_words(self, column: str, *, is_target: bool = False) -> tuple[str, ...]:
+        """Return the words that mean "missing" in a column."""
+        if isinstance(self.missing_values, dict):
+            return tuple(word.strip() for word in self.missing_values.get(column, ()))
+        return () if is_target else tuple(word.strip() for word in self.missing_values)
 
     def list_sources(self) -> list[tuple[SourceKey, str]]:
         """Return each file or reference that is named, with its key."""

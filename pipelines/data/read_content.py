@@ -1,0 +1,172 @@
+"""Targets, weights and features of a study's rows, read from the source's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.array_types import Array
+from pipelines.data.columns import read_columns
+from pipelines.data.content import Content, ExampleContent, PreprocessedContent, gather_columns
+from pipelines.data.encoding import mark_missing, note_identifiers, plan_table
+from pipelines.data.examples import Examples
+from pipelines.data.prepared import InputKind
+from pipelines.data.raw import RawData
+from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
+from pipelines.data.split import Split
+from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target
+from pipelines.spec.data_spec import DataSpec
+from search_spaces.errors import InputError, Problem
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """All rows with their targets read: a table's feature columns (None for arrays), labels and weights."""
+
+    table: pd.DataFrame | None
+    labels: Labels
+    weighting: RowWeights | None
+
+    @property
+    def weights(self) -> Array | None:
+        """Each row's weight float32 [row]; None where all weigh alike, or examples hold their own."""
+        values = None if self.weighting is None else self.weighting.values
+        return values if isinstance(values, np.ndarray) else None
+
+
+def read_rows(raw: RawData, spec: DataSpec) -> LabelledRows:
+    """Return all rows with their targets read.
+
+    Raises:
+        InputError: for a target or weights that cannot be used.
+    """
+    if raw.examples is not None:
+        for key in ("target", "weight"):
+            if getattr(spec, key) is not None:
+                message = "this source has no columns: a model of yours gets what the loader gives; remove this key"
+                raise InputError(Problem(message, f"data.{key}"))
+        return LabelledRows(None, read_example_labels(raw.examples, spec), read_example_weights(raw))
+    features, targets = split_target(raw, spec)
+    table, weighting = split_weight(features, raw, spec)
+    return LabelledRows(table, read_labels(targets, raw, spec), weighting)
+
+
+def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind) -> Content:
+    """Return the features of all rows.
+
+    Args:
+        rows: the rows, with their targets.
+        raw: the same rows, as the source gave them.
+        spec: the study file's `data`.
+        split: their division.
+        prefers: form of features that the model takes.
+
+    Raises:
+        InputError: for features that cannot be used, or not by this kind of model.
+    """
+    is_unchanged = prefers == "any" and spec.preprocess != "dense"
+    if spec.preprocess == "none" and prefers != "any":
+        message = "a shipped family needs preprocessed data; remove this key, or write a model of yours"
+        raise InputError(Problem(message, "data.preprocess"))
+    training = [split.select_rows("train", fold) for fold in range(split.folds)]
+    if rows.table is not None:
+        return _read_table(rows, raw, spec, training, prefers)
+    for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
+        raise InputError(Problem("this source has no columns; remove this key", key))
+    if raw.examples is not None:
+        return ExampleContent(raw.examples, notes=_note_examples(raw.examples, spec))
+    if raw.array is None:
+        raise InputError(Problem("the source gives no features", "data.source"))
+    if is_unchanged:
+        examples = Examples(raw.array, rows.labels.y, rows.weights)
+        return ExampleContent(examples, notes=_note_examples(examples, spec))
+    array = _convert_to_float32(raw.array)
+    if prefers == "any":
+        # Its axes stay as they are: the last one is the channel of pictures and sequences.
+        form: InputKind = "dense" if array.ndim == 2 else "image"
+        notes: tuple[str, ...] = (
+            f"the model gets x standardised by each entry of its last axis (data.preprocess: {spec.preprocess})",
+        )
+    elif prefers == "series":
+        array, form, notes = _convert_to_series(array, raw), prefers, ()
+    elif raw.windows is not None:
+        if prefers == "image":
+            message = "the model takes images, and data.series makes windows; use model: series, mlp or mixed"
+            raise InputError(Problem(message, "model"))
+        form, notes = prefers, ()
+    else:
+        array, form, notes = _convert_to_images(array, raw, prefers), prefers, ()
+    marked = mark_missing(array, training).tolist() if array.ndim == 2 else []
+    is_series = form == "series" or raw.windows is not None
+    return PreprocessedContent(array=array, output=form, is_series=is_series, marked=tuple(marked), notes=notes)
+
+
+def _read_table(
+    rows: LabelledRows, raw: RawData, spec: DataSpec, training: Sequence[Array], prefers: InputKind
+) -> ExampleContent | PreprocessedContent:
+    table = rows.table
+    assert table is not None
+    if prefers == "image":
+        message = f"the model takes images, but {spec.describe_source()} is a table; use model: mlp"
+        raise InputError(Problem(message, "data.source"))
+    if prefers == "series":
+        message = f"the model takes a series, but {spec.describe_source()} is a table; name its time here, or use model: mlp"
+        raise InputError(Problem(message, "data.series"))
+    # Neither a part nor a group is known of a new row.
+    features = table.drop(columns=[name for name in (spec.split.column, spec.split.group) if name is not None])
+    columns, notes = read_columns(features, raw, spec)
+    if spec.preprocess == "none":
+        examples = Examples(gather_columns(columns), rows.labels.y, rows.weights)
+        return ExampleContent(examples, tuple(columns), (*notes, *_note_examples(examples, spec)))
+    plan = plan_table(columns, training, spec)
+    notes += note_identifiers(plan, columns)
+    if prefers == "any":
+        advice = "" if spec.preprocess == "dense" else "; none gives it each column as it is"
+        notes.append(f"the model gets the columns as standardised numbers (data.preprocess: {spec.preprocess}{advice})")
+    return PreprocessedContent(tuple(columns), plan, notes=tuple(notes))
+
+
+def _note_examples(examples: Examples, spec: DataSpec) -> tuple[str, ...]:
+    form = examples.describe()
+    goes = f"x goes to the model unchanged: {form.describe_inputs()} (data.preprocess: {spec.preprocess})"
+    if not form.is_dataset:
+        return (goes,)
+    return (goes, "the dataset was read once: what it draws at random is the same in every epoch and trial")
+
+
+def _convert_to_float32(array: Array) -> Array:
+    """Return floats as float32, NaN for what it cannot hold; whole numbers keep their small type."""
+    if array.dtype.kind != "f":
+        return array.astype(np.uint8) if array.dtype.kind == "b" else array
+    # A plain conversion would turn larger values into infinity.
+    limit = np.finfo(np.float32).max
+    return np.where(np.abs(array) <= limit, array, np.nan).astype(np.float32)
+
+
+def _convert_to_series(array: Array, raw: RawData) -> Array:
+    """Return the array as [row, time, channel]."""
+    if array.ndim not in (2, 3):
+        got = f"{raw.origins[0].name} has rows of shape {array.shape[1:]}"
+        message = f"the model takes a series, [row, time] or [row, time, channel]; {got}"
+        raise InputError(Problem(message, "data.source"))
+    return array[..., None] if array.ndim == 2 else array
+
+
+def _convert_to_images(array: Array, raw: RawData, prefers: InputKind) -> Array:
+    """Return the array with a channel axis, if a row is more than a list of features."""
+    name = raw.origins[0].name
+    if array.ndim == 2 and prefers == "image":
+        message = f"the model takes images, but rows of {name} have shape {array.shape[1:]}; use model: mlp"
+        raise InputError(Problem(message, "data.source"))
+    if array.ndim > 4:
+        message = f"expected rows of at most 3 axes (height, width, channel), got shape {array.shape[1:]}"
+        raise InputError(Problem(message, "data.source"))
+    if array.ndim > 2 and array.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+        if len(bad):
+            message = f"images hold values that are not finite, at {raw.format_places(bad)}"
+            raise InputError(Problem(message, "data.source"))
+    return array[..., None] if array.ndim == 3 else array
