@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import keras_tuner
 
 from pipelines.models.catalogue import find_family
 from pipelines.models.cnn import Cnn
 from pipelines.models.context import ModelContext
+from pipelines.models.family_model import FamilyModel
 from pipelines.models.mlp import Mlp
+from pipelines.models.series import Series
+from pipelines.models.text import Text
 
-_FAMILIES = {"mlp": Mlp, "cnn": Cnn}
+_FAMILIES: Mapping[str, Callable[[ModelContext], FamilyModel]] = {
+    "mlp": Mlp,
+    "cnn": Cnn,
+    "series": Series,
+    "text": Text,
+}
 
 
 def build_hypermodel(name: str, context: ModelContext) -> keras_tuner.HyperModel:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import keras_tuner
 
 from pipelines.models.augmentation import build_augmentation
 from pipelines.models.context import ModelContext
-from pipelines.models.family_model import FamilyModel, compile_model
+from pipelines.models.family_model import FamilyModel
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, predict, read_kernel_options
 from pipelines.models.objectives import resolve_loss
-from search_spaces.errors import InputError, Problem
 
 _POOLINGS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
 
@@ -24,15 +22,9 @@ class Cnn(FamilyModel):
     def __init__(self, context: ModelContext) -> None:
         super().__init__("cnn", context)
 
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Return the compiled model for the values that `hp` holds.
-
-        Raises:
-            InputError: if the data holds no images, or a value is not usable.
-        """
-        requests, context = self.make_requests(hp), self.context
-        if context.features.image is None:
-            raise InputError(Problem('the data holds no images; use "mlp" for a table or flat arrays', "model"))
+    def build_network(self, requests: HyperparameterRequests) -> keras.Model:
+        """Return the network; see `FamilyModel`."""
+        context = self.context
         options = read_kernel_options(requests)
         image = keras.Input(context.features.image, dtype="float32", name="image")
         x = image
@@ -43,7 +35,7 @@ class Cnn(FamilyModel):
             x = apply_dropout(requests, block, _apply_block(requests, options, block, x))
         x = _apply_dense(requests, options, blocks, _make_vector(requests.get_value("global_pooling"), x))
         output = predict(context.task, resolve_loss(context.task.kind, context.training), options, x)
-        return compile_model(keras.Model({"image": image}, output, name="cnn"), requests, context)
+        return keras.Model({"image": image}, output, name="cnn")
 
 
 def _apply_block(requests: HyperparameterRequests, options: KernelOptions, block: int, x: Any) -> Any:

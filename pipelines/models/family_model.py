@@ -9,6 +9,7 @@ import keras_tuner
 
 from pipelines.models.catalogue import find_family
 from pipelines.models.context import ModelContext
+from pipelines.models.feature_check import check_features
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.losses import build_loss, build_metrics, build_weighted_metrics
 from pipelines.models.objectives import calculate_class_weights
@@ -22,6 +23,20 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
         super().__init__(name=name)
         self.family = find_family(name)
         self.context = context
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Return the compiled model for the values that `hp` holds.
+
+        Raises:
+            InputError: if the family cannot take the data, or a value is not usable.
+        """
+        check_features(self.family, self.context.features)
+        requests = self.make_requests(hp)
+        return compile_model(self.build_network(requests), requests, self.context)
+
+    def build_network(self, requests: HyperparameterRequests) -> keras.Model:
+        """Return the model, not compiled, for data that the family takes."""
+        raise NotImplementedError
 
     def make_requests(self, hp: keras_tuner.HyperParameters) -> HyperparameterRequests:
         """Return the requests of one build, which read values from `hp`."""

@@ -20,10 +20,18 @@ from search_spaces.values import Value
 class HyperparameterRequests:
     """The requests of one build."""
 
-    def __init__(self, hp: keras_tuner.HyperParameters, family: Family, per_layer: frozenset[str]) -> None:
+    def __init__(
+        self, hp: keras_tuner.HyperParameters, family: Family, per_layer: frozenset[str], prefix: str = ""
+    ) -> None:
         self._hp = hp
+        self._family = family
         self._parameters = {parameter.name: parameter for parameter in family.parameters}
         self._per_layer = per_layer
+        self._prefix = prefix
+
+    def with_prefix(self, prefix: str) -> HyperparameterRequests:
+        """Return the same requests for a part of the model: `units` is `text_units` where the family has that."""
+        return HyperparameterRequests(self._hp, self._family, self._per_layer, prefix)
 
     def get_value(self, name: str, default: Value | None = None) -> Any:
         """Return the trial's value of a parameter; `default` overrides the catalogue's.
@@ -31,6 +39,7 @@ class HyperparameterRequests:
         Raises:
             InputError: if the value is not usable for the parameter.
         """
+        name = self.find_name(name)
         return self._read_value(name, self._parameters[name], default)
 
     def get_layer_value(self, name: str, layer: int) -> Any:
@@ -39,13 +48,19 @@ class HyperparameterRequests:
         Raises:
             InputError: if the value is not usable for the parameter.
         """
+        name = self.find_name(name)
         requested = f"{name}_{layer}" if name in self._per_layer else name
         return self._read_value(requested, self._parameters[name], None)
 
     def condition_on(self, parent: str, value: Value) -> AbstractContextManager[None]:
         """Declare that requests inside the block exist only if `parent` has `value`; KerasTuner's tuners follow it."""
-        scope: AbstractContextManager[None] = self._hp.conditional_scope(parent, [value])
+        scope: AbstractContextManager[None] = self._hp.conditional_scope(self.find_name(parent), [value])
         return scope
+
+    def find_name(self, name: str) -> str:
+        """Return a parameter's name in the family: with the prefix where the family has that."""
+        prefixed = f"{self._prefix}{name}"
+        return prefixed if prefixed in self._parameters else name
 
     def _read_value(self, requested: str, parameter: Hyperparameter, default: Value | None) -> Any:
         value = _request_value(self._hp, requested, parameter, parameter.default if default is None else default)

@@ -69,13 +69,20 @@ def draw_embedding(shape: tuple[int, int], seed: int, layer: str) -> FloatArray:
 def set_initial_weights(model: Any, initializer: str, seed: int) -> None:
     """Set the initial weights of all kernels and embeddings of a family's Keras model.
 
-    All other weights start at a constant of Keras: biases, and the weights of batch normalisation.
+    Weights that start otherwise keep their start: constants such as biases, what a layer's own initializer draws from
+    Keras's seed, and weights inside other layers.
     """
     for layer in model.layers:
         if hasattr(layer, "embeddings"):
             layer.embeddings.assign(draw_embedding(tuple(layer.embeddings.shape), seed, layer.name))
-        elif hasattr(layer, "kernel"):
+        elif hasattr(layer, "kernel") and _has_usual_initializer(layer):
             layer.kernel.assign(draw_kernel(initializer, tuple(layer.kernel.shape), seed, layer.name))
+
+
+def _has_usual_initializer(layer: Any) -> bool:
+    """Return whether a layer's kernel starts as the trial's; one with arguments is the layer's own."""
+    own = layer.kernel_initializer
+    return bool(own.get_config() == type(own)().get_config())
 
 
 def _make_generator(seed: int, layer: str) -> np.random.Generator:

@@ -198,6 +198,10 @@ def find_ineligible_reason(study: Study) -> str:
 def _check_data(study: Study, summary: DataSummary) -> str:
     if summary.folds > 1:
         return "cross-validation trains each fold on data of its own"
+    if summary.task.kind == "multi_label":
+        return "fleets predict one class or numbers, and rows have several labels"
+    if summary.features.text or summary.features.series:
+        return "fleets take numbers, categories and images, and the data holds text or series"
     sizes = _estimate_sizes(summary, 1)
     # 4 bytes a float32.
     if 4 * sizes.inputs * sum(summary.rows.values()) > MOST_BYTES:
@@ -214,7 +218,7 @@ def _check_member(member: Member) -> str:
 def _estimate_sizes(summary: DataSummary, trials: int) -> Sizes:
     features = summary.features
     image = math.prod(features.image) if features.image else 0
-    # The width that `pipelines.models.mlp` gives an embedded column.
+    # The width that `pipelines.models.encoders.columns` gives an embedded column.
     embedded = sum(min(50, round(1.6 * count**0.56)) for _, count in features.codes)
     return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
 

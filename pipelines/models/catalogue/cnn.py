@@ -67,6 +67,8 @@ CNN = Family(
     name="cnn",
     parameters=(*_PARAMETERS, *SHARED),
     prefers="image",
+    takes=("image",),
+    needs="image",
     default_space="cnn",
     doc="Blocks of convolutions on images, with augmentation.",
 )

@@ -9,6 +9,9 @@ from typing import Literal
 
 from pipelines.models.hyperparameter import Hyperparameter
 
+Form = Literal["dense", "codes", "image", "series", "text"]
+"""Form of features; the names of `Features`."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -16,14 +19,18 @@ class Family:
 
     Attributes:
         prefers: form of features that the family is meant for.
+        takes: forms that the family reads; data with another one is refused.
+        needs: form that the data must have; None where any that it takes is enough.
         default_space: name of the shipped space for a study that declares no space.
     """
 
     name: str
     parameters: tuple[Hyperparameter, ...]
-    prefers: Literal["dense", "image"]
+    prefers: Literal["dense", "image", "series"]
+    takes: tuple[Form, ...]
     default_space: str
     doc: str
+    needs: Form | None = None
 
     def find(self, parameter_name: str) -> Hyperparameter | None:
         """Return the parameter of `units` or, if it may be declared per layer, of `units_3`; None if there is none."""

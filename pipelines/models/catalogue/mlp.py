@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipelines.models.catalogue.encoders import EMBEDDING_DIM
 from pipelines.models.catalogue.family import Family
 from pipelines.models.catalogue.shared import LAYERS, SHARED
 from pipelines.models.hyperparameter import Hyperparameter
@@ -30,22 +31,14 @@ _PARAMETERS: tuple[Hyperparameter, ...] = (
         most=1_000_000,
     ),
     *LAYERS,
-    Hyperparameter(
-        "embedding_dim",
-        "int",
-        0,
-        "Width of each embedded column; 0 = by the column's number of codes n, round(1.6 n^0.56), at most 50.",
-        low=0,
-        high=32,
-        least=0,
-        most=10_000,
-    ),
+    EMBEDDING_DIM,
 )
 
 MLP = Family(
     name="mlp",
     parameters=(*_PARAMETERS, *SHARED),
     prefers="dense",
+    takes=("dense", "codes", "text", "image", "series"),
     default_space="mlp",
-    doc="Dense layers on a table's columns or on a flattened image; linear regression at depth 0.",
+    doc="Dense layers on a table's columns, averages of words, or a flattened image or series; linear at depth 0.",
 )

@@ -56,6 +56,10 @@ def rows_of(task, features=DENSE, class_weight=None, counts=WHOLE_BATCHES):
             x["codes"] = np.stack([random.integers(0, n, count) for _, n in features.codes], 1).astype("int32")
         if features.image:
             x["image"] = random.normal(size=(count, *features.image)).astype("float32")
+        if features.series:
+            x["series"] = random.normal(size=(count, *features.series)).astype("float32")
+        for name, length, words in features.text:
+            x[name] = random.integers(0, words, (count, length)).astype("int32")
         if task.classes:
             y = random.integers(0, len(task.classes), count).astype("int32")
         else:
@@ -168,6 +172,26 @@ def test_augmented_images_train_alike():
         features=Features(image=(6, 6, 1)),
         family="cnn",
     )
+
+
+NOTES = Features(dense=2, text=(("text_1", 6, 9),))
+READINGS = Features(codes=(("site", 3),), series=(6, 2))
+
+
+@pytest.mark.parametrize(
+    ("family", "features", "values"),
+    [
+        ("text", NOTES, {"architecture": "gru", "word_dropout": 0.2, "bidirectional": True}),
+        ("text", NOTES, {"architecture": "transformer", "heads": 2, "dropout": 0.1}),
+        ("series", READINGS, {"architecture": "conv", "depth": 1, "batch_normalization": True, "use_bias": False}),
+        ("series", READINGS, {"architecture": "lstm", "depth": 1, "window": 4}),
+        ("mlp", NOTES, {"depth": 1}),
+    ],
+    ids=lambda value: value.get("architecture", "") if isinstance(value, dict) else "",
+)
+def test_sequences_train_alike(family, features, values):
+    """Recurrent, convolutional and attention layers do the same steps in every trainer."""
+    assert_same(REGRESSION, values, features=features, family=family)
 
 
 @pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])

@@ -1,0 +1,1 @@
+"""Encoders: layers that make vectors of one form of features, for the families to join."""

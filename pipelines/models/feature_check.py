@@ -1,0 +1,49 @@
+"""Comparison of a study's features with the forms that a family reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipelines.data.prepared import Features
+from pipelines.models.catalogue import FAMILIES
+from pipelines.models.catalogue.family import Family, Form
+from search_spaces.errors import InputError, Problem
+
+_WORDS: Mapping[Form, str] = {
+    "dense": "columns of numbers or categories",
+    "codes": "columns of categories",
+    "image": "images",
+    "series": "series",
+    "text": "columns of text",
+}
+
+
+def check_features(family: Family, features: Features) -> None:
+    """Compare the forms of the data with those that the family takes and needs.
+
+    Raises:
+        InputError: if there are no features, or it cannot take them; names the families that can.
+    """
+    forms = list_forms(features)
+    if not forms:
+        raise InputError(Problem("the data has no features left to learn from", "data"))
+    fitting = [other.name for other in FAMILIES.values() if _can_take(other, forms)]
+    if family.needs and family.needs not in forms:
+        raise InputError(Problem(f"the data holds no {_WORDS[family.needs]}; use {_join_names(fitting)}", "model"))
+    if beyond := [_WORDS[form] for form in forms if form not in family.takes]:
+        message = f'"{family.name}" does not read the {" and ".join(beyond)} of this data; use {_join_names(fitting)}'
+        raise InputError(Problem(message, "model"))
+
+
+def list_forms(features: Features) -> tuple[Form, ...]:
+    """Return the forms that the features have."""
+    return tuple(form for form in _WORDS if getattr(features, form))
+
+
+def _can_take(family: Family, forms: tuple[Form, ...]) -> bool:
+    return set(forms) <= set(family.takes) and (family.needs is None or family.needs in forms)
+
+
+def _join_names(names: list[str]) -> str:
+    quoted = [f'"{name}"' for name in names]
+    return " or ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))

@@ -1,0 +1,37 @@
+"""Head of a family: the dense layer and the prediction behind its encoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from pipelines.models.context import ModelContext
+from pipelines.models.hyperparameter_requests import HyperparameterRequests
+from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, predict
+from pipelines.models.objectives import resolve_loss
+
+
+def apply_head(
+    requests: HyperparameterRequests, options: KernelOptions, context: ModelContext, layers: int, x: Any
+) -> Any:
+    """Return the prediction from a vector, behind a dense layer where the trial has one.
+
+    Args:
+        requests: the trial's values.
+        options: its kernels.
+        context: the study.
+        layers: number of the layers before the head.
+        x: vector [row, width].
+    """
+    if units := requests.get_value("dense_units"):
+        dense = keras.layers.Dense(
+            units,
+            use_bias=requests.get_value("use_bias"),
+            kernel_initializer=options.initializer,
+            kernel_regularizer=options.regularizer,
+            name="head",
+        )
+        # It uses the last layer's values: a space that declares per layer has no number for it.
+        x = apply_dropout(requests, layers, finish_hidden(requests, dense, layers, x))
+    return predict(context.task, resolve_loss(context.task.kind, context.training), options, x)
