@@ -12,12 +12,14 @@ from pipelines.models.context import ModelContext
 from pipelines.models.family_model import FamilyModel
 from pipelines.models.mlp import Mlp
 from pipelines.models.series import Series
+from pipelines.models.tabular import Tabular
 from pipelines.models.text import Text
 
 _FAMILIES: Mapping[str, Callable[[ModelContext], FamilyModel]] = {
     "mlp": Mlp,
     "cnn": Cnn,
     "series": Series,
+    "tabular": Tabular,
     "text": Text,
 }
 

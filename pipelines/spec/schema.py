@@ -262,7 +262,8 @@ class StudySpec(Section):
     data: DataSpec = Field(description="The data: source, columns and split.")
     model: str = Field(
         min_length=1,
-        description="A family shipped with kerastudy (`mlp`, `text`, `series`, `cnn`) or `hypermodel.py:build`.",
+        description="A family shipped with kerastudy (`mlp`, `tabular`, `text`, `series`, `cnn`) or "
+        "`hypermodel.py:build`.",
     )
     space: dict[str, Any] = Field(default={}, description="The search space; the family's shipped space when left out.")
     objective: ObjectiveSpec | None = Field(None, description="The objective; chosen by the task when left out.")

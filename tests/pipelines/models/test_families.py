@@ -20,13 +20,13 @@ COLUMNS = Features(dense=5, codes=(("city", 4),))
 TEXT = Features(dense=2, codes=(("city", 4),), text=(("text_1", 6, 9), ("text_2", 3, 5)))
 SERIES = Features(dense=2, codes=(("site", 4),), series=(8, 3))
 IMAGE = Features(image=(8, 8, 1))
-DATA = {"mlp": TEXT, "cnn": IMAGE, "text": TEXT, "series": SERIES}
+DATA = {"mlp": TEXT, "tabular": TEXT, "cnn": IMAGE, "text": TEXT, "series": SERIES}
 SMALL = {"depth": 1, "units": 4, "dense_units": 3, "blocks": 1, "filters": 2, "heads": 2}
 CHOICES = [
     (name, parameter.name, choice)
     for name, family in FAMILIES.items()
     for parameter in family.parameters
-    if parameter.name.endswith(("architecture", "pooling", "bidirectional"))
+    if parameter.name.endswith(("architecture", "pooling", "bidirectional", "number_embedding"))
     for choice in parameter.choices
 ]
 
@@ -166,3 +166,28 @@ def test_the_space_behind_a_text_changes_nothing(architecture, context, given):
     padded = np.pad(words, ((0, 0), (0, 3)))
     assert np.asarray(ours([words])) == pytest.approx(np.asarray(theirs([padded])), abs=1e-5)
     assert np.isfinite(np.asarray(ours([words]))).all()
+
+
+@pytest.mark.parametrize("architecture", ["resnet", "transformer"])
+def test_numbers_beyond_the_embedded_ones_count_too(architecture, context, given):
+    """A table with more dense columns than are embedded by themselves still reads all of them."""
+    wide = Features(dense=130)
+    model = built("tabular", context, given, features=wide, architecture=architecture)
+    x = make_inputs(wide, 3)
+    moved = {"dense": x["dense"] + np.eye(130, dtype="float32")[129]}
+    assert not np.allclose(model(x), model(moved))
+    assert model.get_layer("number_frequencies").kernel.shape == (128, 16)
+
+
+def test_frequencies_start_at_their_scale_under_every_initializer(context, given):
+    """What a layer starts with by its own rule is not drawn anew with the trial's initializer."""
+    from pipelines.models.initial_weights import set_initial_weights
+
+    model = built("tabular", context, given, features=Features(dense=40), frequency_scale=0.5, frequencies=40)
+    set_initial_weights(model, "glorot_uniform", seed=1)
+    assert np.std(model.get_layer("number_frequencies").kernel) == pytest.approx(np.pi, rel=0.1)
+    again = built("tabular", context, given, features=Features(dense=40), frequency_scale=0.5, frequencies=40)
+    before = again.get_layer("column_inner_1").kernel.numpy()
+    set_initial_weights(again, "glorot_uniform", seed=1)
+    assert np.array_equal(model.get_layer("column_inner_1").kernel, again.get_layer("column_inner_1").kernel)
+    assert not np.array_equal(before, again.get_layer("column_inner_1").kernel)
