@@ -4,7 +4,8 @@ If the source has types, a column's type is that of its values; for text (a CSV)
 
 * the empty field and `data.missing_values` are missing; the words NA, N/A, NaN, null and None are missing in a
   column of numbers, booleans or dates, and categories like any other among strings;
-* all true/false: boolean; all numbers: numeric; all ISO dates (2024-05-01, with or without a time): date;
+* all true/false: boolean; all numbers, in whatever form: numeric (see `number_forms`); all dates: date (see
+  `date_forms`); digits of which some begin with a zero: string;
 * one in ten or more numbers (or dates) among other words is an error: the column holds either numbers with a mistake
   or codes, and only the user can decide;
 * sentences: text (see `text_columns`); everything else: string.
@@ -15,32 +16,30 @@ infinity and what exceeds float32 as missing), or text with "" for missing.
 
 from __future__ import annotations
 
-import datetime
-import keyword
-import numbers
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
+from pipelines.data.cell_text import clean_text, mark_missing_words
+from pipelines.data.column_reading import ColumnReading, read_column
+from pipelines.data.input_names import make_input_names
+from pipelines.data.number_forms import NO_MARKS, Marks
 from pipelines.data.prepared import RawColumn
 from pipelines.data.raw import RawData
+from pipelines.data.source_types import ColumnKind
 from pipelines.data.tabular_files import select_column
-from pipelines.data.text_columns import is_text
-from pipelines.spec.data_spec import DataSpec
+from pipelines.data.text_types import find_file_marks
+from pipelines.spec.data_spec import ColumnSpec, DataSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
+from tracking.mlflow.cell_values import PLAIN, CellForm
 
-ColumnKind = Literal["numeric", "boolean", "string", "date", "text"]
-MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none", "<na>"})
-MIXED_FROM = 0.1
-_ISO_DATE = r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-# Such as 1.234,5: as text, numbers would become categories without a word.
-_COMMA_NUMBER = r"[-+]?\d[\d.]*(?:,\d+)*,\d+(?:\.\d*)?|[-+]?\d[\d.]*"
-_BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+_MOST_SAMPLED = 2_000
+
+__all__ = ["Column", "ColumnKind", "clean_text", "mark_missing_words", "read_columns", "read_values"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,9 @@ class Column:
         input: its name in the exported model.
         header: its name as the file has it, with blanks around; empty where it has none.
         values: float64 [row] with NaN for missing, or text [row] (dtype object) with "" for missing.
+        form: form of its cells, where the source is text.
+        why: why it has its kind, in words.
+        unrepresentable: rows whose number is infinite or beyond float32, and counts as missing.
     """
 
     name: str
@@ -59,22 +61,29 @@ class Column:
     kind: ColumnKind
     values: Array
     header: str = ""
+    form: CellForm = PLAIN
+    why: str = ""
+    unrepresentable: int = 0
 
     @property
     def raw(self) -> RawColumn:
         """Return the column as the exported model's input."""
-        if self.is_words:
-            return RawColumn(self.input, "string", (), "string", self.name, self.header)
-        return RawColumn(self.input, self.kind, (), "float32", self.name, self.header)
+        kind, dtype = ("string", "string") if self.is_words else (self.kind, "float32")
+        return RawColumn(self.input, kind, (), dtype, self.name, self.header, self.form)  # type: ignore[arg-type]
 
     @property
     def is_words(self) -> bool:
         """Whether the values are strings, a category or a sentence each."""
         return self.kind in ("string", "text")
 
+    @property
+    def known(self) -> Array:
+        """Whether each row has a value, bool [row]."""
+        return (self.values != "") if self.is_words else np.isfinite(self.values)  # type: ignore[no-any-return]
+
 
 def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[list[Column], list[str]]:
-    """Return the feature columns, and notes on columns left out.
+    """Return the feature columns, and notes on how they were read and on columns left out.
 
     Args:
         table: the feature columns only, without target and split column.
@@ -87,33 +96,23 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
     problems = list(_find_unknown_names(table, spec))
     kept = [str(name) for name in table.columns if name not in spec.drop]
     inputs = make_input_names(kept)
-    columns, notes = [], []
+    others = find_source_marks(raw, spec)
+    columns, notes = [], list[str]()
     for name in kept:
         try:
-            kind, values = read_values(select_column(table, name), name, raw, spec)
+            found = read_column(select_column(table, name), name, raw, spec, others)
         except InputError as error:
             # Go on with the other columns: all problems are reported at once.
             problems += error.problems
             continue
-        chosen = spec.columns.get(name)
-        if chosen is not None and chosen.encoding is not None and kind != "string":
-            message = f"an encoding is for strings, but the column is {kind}; set type: string, or remove this key"
-            problems.append(Problem(message, f"data.columns.{name}.encoding"))
-        is_words = kind in ("string", "text")
-        for setting in ("length", "vocabulary"):
-            if chosen is not None and getattr(chosen, setting) is not None and kind != "text":
-                message = f"this setting is for text, but the column is {kind}; set type: text, or remove this key"
-                problems.append(Problem(message, f"data.columns.{name}.{setting}"))
-        if kind == "text" and (chosen is None or chosen.type is None):
-            notes.append(
-                f'column "{name}" holds sentences and is read word by word; if its values are categories, set '
-                f"data.columns.{name}.type: string"
-            )
-        known = values != "" if is_words else np.isfinite(values)
-        if not known.any():
+        problems += _find_idle_settings(name, found, spec.columns.get(name))
+        notes += found.notes
+        column = Column(name, inputs[name], found.kind, found.values, raw.headers.get(name, ""), found.form, found.why)
+        column = replace(column, unrepresentable=found.unrepresentable)
+        if not column.known.any():
             notes.append(f'column "{name}" is left out: it has no value in any row')
         else:
-            columns.append(Column(name, inputs[name], kind, values, raw.headers.get(name, "")))
+            columns.append(column)
     if problems:
         raise InputError(problems)
     if not columns:
@@ -127,213 +126,104 @@ def read_values(series: pd.Series, name: str, raw: RawData, spec: DataSpec) -> t
     Raises:
         InputError: for mixed types, and values that do not fit the declared type.
     """
-    chosen = spec.columns.get(name)
-    declared = chosen.type if chosen else None
-    key = f"data.columns.{name}" if chosen else "data.source"
-    found = None if raw.text else _find_source_kind(series, name, raw)
-    if found is not None and found != "string" and declared in (None, found):
-        return found, _convert_values(series, found)
-    cells = clean_text(series, spec)
-    kind = declared or ("string" if found == "string" else _infer_kind(cells, name, raw))
-    if kind in ("string", "text"):
-        values = cells.to_numpy(dtype=object)
-        # An encoding is for categories: who sets one has decided.
-        free = declared is None and (chosen is None or chosen.encoding is None)
-        return "text" if kind == "text" or (free and is_text(values)) else "string", values
-    return kind, _parse_text(cells, kind, name, raw, key)
+    found = read_column(series, name, raw, spec)
+    return found.kind, found.values
 
 
-def clean_text(series: pd.Series, spec: DataSpec) -> pd.Series:
-    """Return the cells as text without whitespace around, missing ones as ""."""
-    if pd.api.types.infer_dtype(series, skipna=False) != "string" or series.dtype != object:
-        series = series.astype(object).map(_convert_to_text)
-    # Distinct cells are few in most columns: strip each once.
-    codes, words = pd.factorize(series)
-    missing = {"", *(word.strip() for word in spec.missing_values)}
-    clean = np.array(["" if word.strip() in missing else word.strip() for word in words], dtype=object)
-    return pd.Series(clean[codes], dtype=object)
+def leave_out_idle(
+    columns: list[Column], training: Array, spec: DataSpec, *, is_unchanged: bool = False
+) -> tuple[list[Column], list[str]]:
+    """Return the columns that training can learn from, and a note on each other one.
 
+    Args:
+        columns: the feature columns, all rows.
+        training: numbers of the rows that any fold trains on.
+        spec: the study file's `data`; a column with settings stays even if it is constant.
+        is_unchanged: whether a user model gets the columns as they are; constant ones stay too.
 
-def mark_missing_words(cells: pd.Series) -> Array:
-    """Return per cell whether it is empty or a word such as NA that means missing among numbers."""
-    return (cells.eq("") | cells.str.lower().isin(MISSING_WORDS)).to_numpy(dtype=bool)
-
-
-def make_input_names(columns: list[str]) -> dict[str, str]:
-    """Return each column's name in the exported model.
-
-    TensorFlow's signatures accept letters, digits and underscores after a first letter, ignore case, and refuse
-    `self` and Python's keywords; Keras refuses slashes.
+    Raises:
+        InputError: if none is left.
     """
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    # Plain names first: they stay as they are, whatever a cleaned name turns into.
-    for column in sorted(columns, key=lambda name: (not _is_plain(name), columns.index(name))):
-        plain = column if _is_plain(column) else re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", column)).strip("_")
-        if not plain or not plain[0].isalpha() or _is_reserved(plain):
-            plain = f"column_{plain}" if plain else "column"
-        name, count = plain, 2
-        # By lower case: TensorFlow's signatures do not distinguish the case.
-        while name.lower() in taken:
-            name, count = f"{plain}_{count}", count + 1
-        taken.add(name.lower())
-        names[column] = name
-    return names
+    kept, notes = [], []
+    for column in columns:
+        reason = _explain_idle(column, training)
+        stays = is_unchanged or column.name in spec.columns
+        if reason and ("no value" in reason or not stays):
+            advice = "" if stays else f"; any setting under data.columns.{column.name} keeps it"
+            notes.append(f'column "{column.name}" is left out: {reason}{advice if "no value" not in reason else ""}')
+        else:
+            kept.append(column)
+    if not kept:
+        message = f"no column has two values in the training rows: {'; '.join(notes)}"
+        raise InputError(Problem(message, "data.source"))
+    return kept, notes
 
 
-def _is_plain(name: str) -> bool:
-    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and not _is_reserved(name)
+def find_source_marks(raw: RawData, spec: DataSpec) -> Marks:
+    """Return the marks in numbers that the text columns of a file agree on."""
+    if not raw.text or raw.table is None:
+        return NO_MARKS
+    names = [str(name) for name in raw.table.columns if name not in spec.drop]
+    samples = []
+    for name in names:
+        words = pd.unique(select_column(raw.table, name).iloc[:_MOST_SAMPLED])
+        cells = clean_text(pd.Series(words, name=name, dtype=object), spec)
+        samples.append(cells[~mark_missing_words(cells)].tolist())
+    return find_file_marks(samples)
 
 
-def _is_reserved(name: str) -> bool:
-    # The inputs of a signature are parameters of a Python function.
-    return name == "self" or keyword.iskeyword(name)
+def _explain_idle(column: Column, training: Array) -> str:
+    """Return why nothing can be learnt from a column; "" if something can."""
+    known = column.known[training]
+    if not known.any():
+        return "it has no value in any training row"
+    values = column.values[training][known]
+    # A gap tells rows apart too.
+    if known.all() and (values == values[0]).all():
+        return (
+            f"it is {values[0]!r} in every training row"
+            if column.is_words
+            else f"it is {values[0]:.12g} in every training row"
+        )
+    return ""
+
+
+def _find_idle_settings(name: str, found: ColumnReading, chosen: ColumnSpec | None) -> Iterator[Problem]:
+    """Yield a problem for each setting that a column of this kind does not have."""
+    if chosen is None:
+        return
+    if chosen.encoding is not None and found.kind != "string":
+        message = f"an encoding is for strings, but the column is {found.kind}; set type: string, or remove this key"
+        yield Problem(message, f"data.columns.{name}.encoding")
+    of_kind: Mapping[Literal["text", "numeric", "date"], tuple[str, ...]] = {
+        "text": ("length", "vocabulary"),
+        "numeric": ("decimal", "thousands"),
+        "date": ("dayfirst", "format"),
+    }
+    for kind, settings in of_kind.items():
+        for setting in settings:
+            if getattr(chosen, setting) is not None and found.kind != kind:
+                words = {"numeric": "numbers", "date": "dates", "text": "text"}[kind]
+                message = (
+                    f"this setting is for {words}, but the column is {found.kind}; set type: {kind}, or remove this key"
+                )
+                yield Problem(message, f"data.columns.{name}.{setting}")
 
 
 def _find_unknown_names(table: pd.DataFrame, spec: DataSpec) -> Iterator[Problem]:
     known = [str(name) for name in table.columns]
+    targets = [spec.target] if isinstance(spec.target, str) else spec.target or []
     for name in spec.drop:
         if name not in known:
             yield Problem(f'there is no feature column "{name}"; {suggest_choice(name, known)}', "data.drop")
     for name in spec.columns:
         key = f"data.columns.{name}"
-        if name not in known:
+        if name not in known and name not in targets:
             yield Problem(f'there is no feature column "{name}"; {suggest_choice(name, known)}', key)
         elif name in spec.drop:
             yield Problem(f'column "{name}" has settings here and is left out by data.drop; remove one of the two', key)
-
-
-def _find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
-    """Return the type of a typed column; None if all values are missing."""
-    types = pd.api.types
-    tests: list[tuple[ColumnKind, bool]] = [
-        ("string", isinstance(series.dtype, (pd.CategoricalDtype, pd.StringDtype))),
-        # Before numbers: pandas counts Booleans among them.
-        ("boolean", types.is_bool_dtype(series.dtype)),
-        ("numeric", types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype)),
-        ("date", types.is_datetime64_any_dtype(series.dtype)),
-    ]
-    for kind, fits in tests:
-        if fits:
-            return kind
-    known = series[series.notna()]
-    kinds = known.map(_find_python_kind)
-    if kinds.empty:
-        return None
-    if kinds.nunique() > 1:
-        index, other = known.index[0], kinds[kinds != kinds.iloc[0]].index[0]
-        message = (
-            f'column "{name}" mixes types: {known[index]!r} ({kinds[index]}, {_locate_row(raw, index)}) and '
-            f"{known[other]!r} ({kinds[other]}, {_locate_row(raw, other)}); set data.columns.{name}.type"
-        )
-        raise InputError(Problem(message, "data.source"))
-    for kind, _ in tests:
-        if kind == kinds.iloc[0]:
-            return kind
-    message = f'column "{name}" holds values of type {kinds.iloc[0]}; expected numbers, booleans, strings or dates'
-    raise InputError(Problem(message, "data.source"))
-
-
-def _locate_row(raw: RawData, index: object) -> str:
-    return raw.format_place(int(str(index)))
-
-
-def _find_python_kind(value: object) -> str:
-    if isinstance(value, (bool, np.bool_)):
-        return "boolean"
-    # Parquet has decimals, and a Decimal is no numbers.Real.
-    if isinstance(value, (numbers.Real, np.number)) or type(value).__name__ == "Decimal":
-        return "numeric"
-    if isinstance(value, (datetime.date, np.datetime64)):
-        return "date"
-    return "string" if isinstance(value, str) else type(value).__name__
-
-
-def _convert_to_text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    # pandas stores whole numbers with gaps as floats: a category 3 must not become 3.0.
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _convert_values(series: pd.Series, kind: ColumnKind) -> Array:
-    if kind == "date":
-        return _count_days(pd.Series(pd.to_datetime(series, utc=True)))
-    # By pandas' nullable type, whose missing value NumPy cannot convert by itself.
-    values = pd.to_numeric(series, errors="coerce").astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    return _drop_unrepresentable(values)
-
-
-def _infer_kind(cells: pd.Series, name: str, raw: RawData) -> ColumnKind:
-    known = cells[~mark_missing_words(cells)]
-    if known.empty:
-        return "numeric"
-    if known.str.lower().isin({"true", "false"}).all():
-        return "boolean"
-    for kind, fits in (
-        ("numeric", _mark_numbers(known)),
-        ("date", known.str.fullmatch(_ISO_DATE).to_numpy(dtype=bool)),
-    ):
-        if fits.all():
-            return kind  # type: ignore[return-value]
-        if fits.mean() >= MIXED_FROM:
-            raise InputError(_explain_mixed_types(known, fits, kind, name, raw))
-    if known.str.fullmatch(_COMMA_NUMBER).all():
-        example = f"{known.iloc[0]!r} at {_locate_row(raw, known.index[0])}"
-        message = (
-            f'column "{name}" holds numbers with a comma, such as {example}; write 1234.5, or set its type to string'
-        )
-        raise InputError(Problem(message, "data.source"))
-    return "string"
-
-
-def _mark_numbers(cells: pd.Series) -> Array:
-    return pd.to_numeric(cells, errors="coerce").notna().to_numpy(dtype=bool)
-
-
-def _explain_mixed_types(known: pd.Series, fits: Array, kind: str, name: str, raw: RawData) -> Problem:
-    word = {"numeric": "number", "date": "date"}[kind]
-    good, bad = known[fits], known[~fits]
-    good_place, bad_place = _locate_row(raw, good.index[0]), _locate_row(raw, bad.index[0])
-    return Problem(
-        f'column "{name}" mixes types: {good.iloc[0]!r} at {good_place} is a {word}, '
-        f"{bad.iloc[0]!r} at {bad_place} is not ({len(bad)} of {len(known)} values are no {word}s, at "
-        f"{raw.format_places(bad.index)}); correct them, name them in data.missing_values, or set "
-        f"data.columns.{name}.type to string",
-        "data.source",
-    )
-
-
-def _parse_text(cells: pd.Series, kind: ColumnKind, name: str, raw: RawData, key: str) -> Array:
-    """Return text as the declared or inferred type, float64 with NaN for missing."""
-    missing = mark_missing_words(cells)
-    # "nan" becomes NaN below, as a number and as a Boolean.
-    filled = cells.where(~missing, "nan")
-    if kind == "boolean":
-        values = filled.str.lower().map(_BOOLEANS).to_numpy(dtype=np.float64)
-    elif kind == "date":
-        dates = filled.where(~missing, None).str.replace("/", "-")
-        values = _count_days(pd.to_datetime(dates, utc=True, format="ISO8601", errors="coerce"))
-    else:
-        values = pd.to_numeric(filled, errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.flatnonzero(np.isnan(values) & ~missing)
-    if len(bad):
-        example = cells.iloc[bad[0]]
-        wanted = {"boolean": "true or false", "date": "a date such as 2024-05-01", "numeric": "a number"}[kind]
-        message = f'column "{name}": expected {wanted}, got {example!r} at {raw.format_place(int(bad[0]))}'
-        more = f" ({len(bad)} such values, at {raw.format_places(bad)})" if len(bad) > 1 else ""
-        raise InputError(Problem(message + more, f"{key}.type" if key != "data.source" else key))
-    return _drop_unrepresentable(values)
-
-
-def _drop_unrepresentable(values: Array) -> Array:
-    """Return the values with NaN for those that the exported model's float32 cannot hold."""
-    fits = np.abs(values) <= np.finfo(np.float32).max
-    return np.where(fits, values, np.nan)
-
-
-def _count_days(dates: pd.Series) -> Array:
-    since = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-    return since.to_numpy(dtype=np.float64)
+    if isinstance(spec.missing_values, dict):
+        for name in spec.missing_values:
+            if name not in known and name not in targets:
+                message = f'there is no column "{name}"; {suggest_choice(name, [*known, *targets])}'
+                yield Problem(message, f"data.missing_values.{name}")

@@ -29,8 +29,6 @@ EMBEDDING_MOST = 2_000
 HASH_CODES = 4_096
 HEAVY_SKEW = 2.0
 HEAVY_DISTINCT = 10  # fewer distinct values are grades or counts, with no tail to compress
-IDENTIFIER_ROWS = 50  # in fewer rows names may differ by chance
-IDENTIFIER_SHARE = 0.9
 DAY_CYCLES = (365.2425, 7.0, 1.0)  # days: a mean Gregorian year, a week, a day
 StringEncoding = Literal["one_hot", "embedding", "hash"]
 
@@ -120,18 +118,6 @@ def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataS
         else:
             numbers.append(_plan_number(index, column, training))
     return Plan(tuple(numbers), tuple(strings), tuple(texts))
-
-
-def note_identifiers(plan: Plan, columns: Sequence[Column]) -> list[str]:
-    """Return a note for each string column whose values differ in nearly every row."""
-    notes = []
-    for string in plan.strings:
-        column = columns[string.column]
-        known = column.values[column.values != ""]
-        if len(known) >= IDENTIFIER_ROWS and len(list_categories(known)) >= IDENTIFIER_SHARE * len(known):
-            words = "differs in nearly every row; if it is an identifier, name it in data.drop"
-            notes.append(f'column "{column.name}" {words}')
-    return notes
 
 
 def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:

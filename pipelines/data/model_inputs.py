@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from pipelines.data.array_types import Array
 from pipelines.data.prepared import DataSummary
 from pipelines.data.raw_inputs import arrange_names
 from pipelines.data.structures import flatten
+from tracking.mlflow.cell_values import CellForm
 from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, TensorDescription
 
 _FILE: Final = "model_inputs.json"
@@ -25,16 +26,13 @@ _EXAMPLE_ROWS: Final = 3
 _MOST_EXAMPLE_VALUES: Final = 10_000  # an image of 100 x 100; the example is stored as text
 
 
-def write_model_inputs(
-    folder: Path, summary: DataSummary, rows: Mapping[str, Array], missing_values: Sequence[str]
-) -> None:
+def write_model_inputs(folder: Path, summary: DataSummary, rows: Mapping[str, Array]) -> None:
     """Write the file that `read_model_description` reads.
 
     Args:
         folder: folder of the prepared data.
         summary: its summary.
         rows: raw inputs, [row, ...] each; the first few become the example.
-        missing_values: words that mean "missing" in this data.
     """
     # An array, of whatever shape, is no column.
     columns = [] if any(column.kind in ("array", "image") for column in summary.raw) else list(summary.raw)
@@ -46,11 +44,13 @@ def write_model_inputs(
         "outputs": summary.task.outputs,
         "tensors": [{"name": each.name, "dtype": each.dtype, "shape": each.shape} for each in tensors],
         "columns": [
-            {"name": each.column, "input": each.name, "kind": each.kind, "dtype": each.dtype, "header": each.header}
+            {
+                **{"name": each.column, "input": each.name, "kind": each.kind, "dtype": each.dtype},
+                **{"header": each.header, "form": asdict(each.form)},
+            }
             for each in columns
         ],
         "takes": arrange_names(summary),
-        "missing_values": list(missing_values),
         "example": _make_column_example(summary, rows) if columns else _make_array_example(rows),
     }
     # NaN is no JSON: MLflow and other readers would refuse it.
@@ -64,13 +64,13 @@ def read_model_description(folder: Path) -> ModelDescription | None:
         read = json.loads((folder / _FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    columns = tuple(InputColumn(**column) for column in read["columns"])
+    columns = tuple(InputColumn(**{**column, "form": CellForm.from_json(column["form"])}) for column in read["columns"])
     # Only a user model's own output is not known from the task.
     outputs = (TensorDescription("", "float32", (read["outputs"],)),) if read["outputs"] else ()
     return ModelDescription(
         inputs=_read_tensors(read["tensors"]),
         outputs=outputs,
-        columns=Columns(columns, tuple(read["missing_values"])) if columns else None,
+        columns=Columns(columns) if columns else None,
         example=read["example"] or None,
         task=read["task"],
         takes=read["takes"],
@@ -102,7 +102,7 @@ def _read_tensors(read: Sequence[Mapping[str, Any]]) -> tuple[TensorDescription,
 
 def _make_column_example(summary: DataSummary, rows: Mapping[str, Array]) -> dict[str, list[Any]]:
     return {
-        each.column: [_restore_source_value(value, each.kind) for value in _take_first(rows[each.name])]
+        each.column: [_restore_source_value(value, each.kind, each.form) for value in _take_first(rows[each.name])]
         for each in summary.raw
     }
 
@@ -119,7 +119,7 @@ def _take_first(values: Array) -> list[Any]:
     return found
 
 
-def _restore_source_value(value: Any, kind: str) -> Any:
+def _restore_source_value(value: Any, kind: str, form: CellForm) -> Any:
     if kind == "string":
         return value or None
     if math.isnan(value):
@@ -129,6 +129,8 @@ def _restore_source_value(value: Any, kind: str) -> Any:
     if kind != "date":
         return value
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=value)
+    if form.date_format:
+        return at.strftime(form.date_format)
     return at.date().isoformat() if value == int(value) else at.isoformat(timespec="seconds")
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.content import Content
+from pipelines.data.data_notes import note_classes
 from pipelines.data.division import Division
 from pipelines.data.fingerprint import (
     FORMAT,
@@ -98,9 +99,7 @@ def prepare(
     _write_rows(aside, raw, content, rows, split)
     summary = _make_summary(spec, raw, content, rows, split)
     summary = dataclasses.replace(summary, notes=(*summary.notes, *note_stopped_imports(spec, base)))
-    write_model_inputs(
-        aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]), spec.missing_values
-    )
+    write_model_inputs(aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]))
     if not by_contents and division is None:
         save_rows(aside, source_rows)
     declared_digest = _calculate_digest(content, rows, declared)
@@ -196,6 +195,8 @@ def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: Labelled
         encodings=content.encodings,
         notes=(
             *raw.notes,
+            *rows.labels.notes,
+            *note_classes(rows.labels, split),
             *weighting,
             *content.notes,
             *split.notes,
@@ -215,7 +216,7 @@ def _describe_task(labels: Labels, split: Split, spec: DataSpec) -> Task:
     if labels.kind == "custom":
         return Task("custom", labels.targets)
     width = y.shape[1]
-    if not spec.scale_target:
+    if labels.kind == "multi_label" or not spec.scale_target:
         return Task(labels.kind, labels.targets, target_mean=(0.0,) * width, target_scale=(1.0,) * width)
     mean, scale = y.mean(axis=0, dtype=np.float64), y.std(axis=0, dtype=np.float64)
     # A target may be constant in the training rows, and not in all rows.

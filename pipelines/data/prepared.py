@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.data.example_form import ExampleForm
+from tracking.mlflow.cell_values import PLAIN, CellForm
 
-TaskKind = Literal["binary", "multiclass", "regression", "multi_output_regression", "custom"]
+TaskKind = Literal["binary", "multiclass", "multi_label", "regression", "multi_output_regression", "custom"]
 """Kind of prediction; `custom` where targets go to a user model as they were given."""
 InputKind = Literal["dense", "image", "series", "any"]
 """Form of features that a model takes; "any" leaves the data in its form."""
@@ -31,10 +32,11 @@ class Task:
     """The prediction task.
 
     Attributes:
-        kind: binary and multiclass targets are int32 [row] class indexes; regression float32 [row, output].
-        classes: class names in index order; empty for regression. With `custom` the distinct values of the target where
-            these are few.
-        targets: names of the target columns.
+        kind: binary and multiclass targets are int32 [row] class indexes; multi-label ones float32 [row, label] of 0
+            and 1; those of a regression float32 [row, output].
+        classes: class names in index order; empty for labels and a regression. With `custom` the distinct values of the
+            target where these are few.
+        targets: names of the target columns, or of the labels.
         target_mean: mean of the training rows per output, to scale back by; all 0 where the target is not scaled.
         target_scale: standard deviation likewise; all 1 where the target is not scaled.
         class_counts: training rows per class, in index order; empty for regression.
@@ -48,6 +50,13 @@ class Task:
     target_scale: tuple[float, ...] = ()
     class_counts: tuple[int, ...] = ()
     is_weighted: bool = False
+
+    @property
+    def activation(self) -> Literal["sigmoid", "softmax"] | None:
+        """Activation of a family's prediction; None for a regression."""
+        if self.kind in ("binary", "multi_label"):
+            return "sigmoid"
+        return "softmax" if self.kind == "multiclass" else None
 
     @property
     def outputs(self) -> int:
@@ -95,6 +104,7 @@ class RawColumn:
             float32, missing being NaN; a date is float32 days since 1970-01-01 UTC; a missing string is "".
         column: the column's name in the source.
         header: that name as the file has it, where it has blanks around.
+        form: form of the column's cells in a text file.
     """
 
     name: str
@@ -103,6 +113,7 @@ class RawColumn:
     dtype: Literal["float32", "string"]
     column: str = ""
     header: str = ""
+    form: CellForm = PLAIN
 
 
 @dataclass(frozen=True)

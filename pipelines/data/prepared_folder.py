@@ -15,6 +15,7 @@ from pipelines.data.examples import Examples, load_examples
 from pipelines.data.leaves import convert_for_model
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.data.structures import flatten
+from tracking.mlflow.cell_values import CellForm
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +37,7 @@ def load_summary(folder: Path) -> DataSummary:
             series=None if series is None else (series[0], series[1]),
             text=tuple((name, length, words) for name, length, words in read["features"]["text"]),
         ),
-        raw=tuple(RawColumn(**{**column, "shape": tuple(column["shape"])}) for column in read["raw"]),
+        raw=tuple(_read_column(column) for column in read["raw"]),
         rows=read["rows"],
         folds=read["folds"],
         digest=read["digest"],
@@ -94,6 +95,10 @@ def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:
     import keras
 
     return keras.saving.load_model(folder / f"fold-{fold}" / "preprocessing.keras")
+
+
+def _read_column(read: Mapping[str, Any]) -> RawColumn:
+    return RawColumn(**{**read, "shape": tuple(read["shape"]), "form": CellForm.from_json(read["form"])})
 
 
 def _read_task(read: Mapping[str, Any]) -> Task:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.columns import read_columns
+from pipelines.data.columns import leave_out_idle, read_columns
 from pipelines.data.content import Content, ExampleContent, PreprocessedContent, gather_columns
-from pipelines.data.encoding import mark_missing, note_identifiers, plan_table
+from pipelines.data.data_notes import note_columns, note_duplicates
+from pipelines.data.encoding import mark_missing, plan_table
 from pipelines.data.examples import Examples
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
@@ -73,7 +73,7 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
         raise InputError(Problem(message, "data.preprocess"))
     training = [split.select_rows("train", fold) for fold in range(split.folds)]
     if rows.table is not None:
-        return _read_table(rows, raw, spec, training, prefers)
+        return _read_table(rows, raw, spec, split, prefers)
     for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
         raise InputError(Problem("this source has no columns; remove this key", key))
     if raw.examples is not None:
@@ -105,24 +105,29 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
 
 
 def _read_table(
-    rows: LabelledRows, raw: RawData, spec: DataSpec, training: Sequence[Array], prefers: InputKind
+    rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind
 ) -> ExampleContent | PreprocessedContent:
     table = rows.table
     assert table is not None
+    training = [split.select_rows("train", fold) for fold in range(split.folds)]
     if prefers == "image":
         message = f"the model takes images, but {spec.describe_source()} is a table; use model: mlp"
         raise InputError(Problem(message, "data.source"))
     if prefers == "series":
-        message = f"the model takes a series, but {spec.describe_source()} is a table; name its time here, or use model: mlp"
+        message = (
+            f"the model takes a series, but {spec.describe_source()} is a table; name its time here, or use model: mlp"
+        )
         raise InputError(Problem(message, "data.series"))
     # Neither a part nor a group is known of a new row.
     features = table.drop(columns=[name for name in (spec.split.column, spec.split.group) if name is not None])
     columns, notes = read_columns(features, raw, spec)
+    learnt = np.unique(np.concatenate(training))
+    columns, left_out = leave_out_idle(columns, learnt, spec, is_unchanged=spec.preprocess == "none")
+    notes += [*left_out, *note_columns(columns, rows.labels, learnt), *note_duplicates(columns, rows.labels, split)]
     if spec.preprocess == "none":
         examples = Examples(gather_columns(columns), rows.labels.y, rows.weights)
         return ExampleContent(examples, tuple(columns), (*notes, *_note_examples(examples, spec)))
     plan = plan_table(columns, training, spec)
-    notes += note_identifiers(plan, columns)
     if prefers == "any":
         advice = "" if spec.preprocess == "dense" else "; none gives it each column as it is"
         notes.append(f"the model gets the columns as standardised numbers (data.preprocess: {spec.preprocess}{advice})")

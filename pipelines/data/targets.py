@@ -2,12 +2,13 @@
 
 The rule for `data.task: auto`:
 
-* several target columns: multi-output regression; but an array of zeros with a single one in each row is one-hot
-  classes;
+* several named columns of 0 and 1 alone: multi-label; several other columns: multi-output regression; but an array
+  of zeros with a single one in each row is one-hot classes;
 * words or booleans: classification, binary with two classes and multiclass with more;
 * two distinct whole numbers: binary;
 * whole numbers that count up from 0 or 1 without a gap, at most 100 of them, each found 5 times on average: they are
-  class numbers, so multiclass (digits 0-9); any other numbers, such as wine scores from 3 to 8: regression.
+  class numbers, so multiclass (digits 0-9); so are at most 20 with gaps (1, 2, 3, 5, 6, 7), each found 5 times;
+* any other numbers, such as wine scores from 3 to 8: regression.
 
 Classes are ordered: numbers by value, words by the alphabet; the model returns the probability of a binary
 task's second class.
@@ -15,24 +16,26 @@ task's second class.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.columns import clean_text, mark_missing_words
 from pipelines.data.examples import Examples
+from pipelines.data.multi_label import is_multi_label, read_multi_label
 from pipelines.data.prepared import TaskKind
 from pipelines.data.raw import RawData
 from pipelines.data.structures import flatten, name_leaves
-from pipelines.spec.data_spec import DataSpec
+from pipelines.data.target_cells import TargetCells, read_target_cells
+from pipelines.data.target_notes import note_target
+from pipelines.spec.data_spec import OF_TARGETS, DataSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
 
 MOST_CLASS_NUMBERS = 100
 ROWS_A_CLASS_NUMBER = 5
+MOST_GAPPED_CLASSES = 20  # chosen
 MOST_CLASSES = 10_000  # chosen; the output layer has a unit for each
-MOST_MIXED_CLASSES = 20  # classes such as 1, 2 and "3+" are fewer
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,16 @@ class Labels:
     """The target of every row.
 
     Attributes:
-        y: class indexes int32 [row], or float32 [row, output].
+        y: class indexes int32 [row], or float32 [row, output]; of labels 0 and 1.
         classes: class names in index order; empty for regression.
+        notes: choices made for the user, with the key that changes each.
     """
 
     kind: TaskKind
     targets: tuple[str, ...]
     classes: tuple[str, ...]
     y: Array
+    notes: tuple[str, ...] = ()
 
 
 def read_example_labels(examples: Examples, spec: DataSpec) -> Labels:
@@ -103,15 +108,12 @@ def split_target(raw: RawData, spec: DataSpec) -> tuple[pd.DataFrame | None, pd.
         if name not in columns:
             raise InputError(Problem(f'there is no column "{name}"; {suggest_choice(name, columns)}', "data.target"))
         of_split = {spec.split.column: "column", spec.split.order: "order", spec.split.group: "group"}
-        if name in spec.drop or name in spec.columns or name in of_split:
-            key = (
-                "drop"
-                if name in spec.drop
-                else f"columns.{name}"
-                if name in spec.columns
-                else f"split.{of_split[name]}"
-            )
+        key = "drop" if name in spec.drop else f"split.{of_split[name]}" if name in of_split else ""
+        if key:
             raise InputError(Problem(f'column "{name}" is the target; remove it here', f"data.{key}"))
+        for setting in spec.columns[name].model_fields_set - set(OF_TARGETS) if name in spec.columns else ():
+            message = f'column "{name}" is the target, which has only {", ".join(OF_TARGETS)} here; remove this key'
+            raise InputError(Problem(message, f"data.columns.{name}.{setting}"))
     if len(set(wanted)) < len(wanted):
         raise InputError(Problem("a target column is named twice", "data.target"))
     return raw.table.drop(columns=wanted), raw.table[wanted]
@@ -125,7 +127,11 @@ def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
     """
     if (one_hot := _decode_one_hot(labels, raw, spec)) is not None:
         return one_hot
-    cells = {str(name): _Cells.read(labels[name], spec) for name in labels.columns}
+    if is_multi_label(labels, spec):
+        names, y = read_multi_label(labels, raw, spec)
+        return Labels("multi_label", names, (), y)
+    cells = {str(name): read_target_cells(labels[name], raw, spec) for name in labels.columns}
+    notes = tuple(column.note for column in cells.values() if column.note)
     for name, column in cells.items():
         column.check_known(name, raw)
         if spec.task == "auto":
@@ -134,64 +140,14 @@ def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
         message = f"a {spec.task} task has one target column, or one-hot rows; got {len(cells)} columns"
         raise InputError(Problem(message, "data.task"))
     if len(cells) > 1:
-        return _read_outputs(cells, "multi_output_regression", raw, spec)
+        return replace(_read_outputs(cells, "multi_output_regression", raw, spec), notes=notes)
     name, column = next(iter(cells.items()))
     kind = _infer_kind(column) if spec.task == "auto" else spec.task
     if kind in ("regression", "multi_output_regression"):
-        return _read_outputs(cells, kind, raw, spec)
-    return _read_classes(name, column, kind, raw, spec)
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """A target column as text, and as numbers where it holds numbers (booleans count as words)."""
-
-    text: Array
-    numbers: Array | None
-    missing: Array
-
-    @classmethod
-    def read(cls, series: pd.Series, spec: DataSpec) -> _Cells:
-        series = series.reset_index(drop=True)
-        cells = clean_text(series, spec)
-        words = pd.api.types.is_bool_dtype(series.dtype)
-        if not words and pd.api.types.is_numeric_dtype(series.dtype):
-            values = series.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-            return cls(cells.to_numpy(dtype=object), values, ~np.isfinite(values))
-        empty = mark_missing_words(cells)
-        # "nan" is parsed as NaN, so missing words do not turn numbers into words.
-        numbers = pd.to_numeric(cells.where(~empty, "nan"), errors="coerce").to_numpy(dtype=np.float64)
-        is_number = bool(not words and (~empty).any() and not np.isnan(numbers[~empty]).any())
-        # Among words, "NA" and "None" are classes like any other; among numbers they are missing.
-        if is_number and spec.task not in ("binary", "multiclass"):
-            return cls(cells.to_numpy(dtype=object), numbers, empty | ~np.isfinite(numbers))
-        text = cells.to_numpy(dtype=object)
-        return cls(text, numbers if is_number and not empty.any() else None, text == "")
-
-    def check_known(self, name: str, raw: RawData) -> None:
-        rows = np.flatnonzero(self.missing)
-        if len(rows) == len(self.text):
-            raise InputError(Problem(f'the target "{name}" has no value in any row', "data.target"))
-        if len(rows):
-            count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
-            places = raw.format_places(rows)
-            message = f'the target "{name}" is missing or not finite in {count} ({places}); correct or remove them'
-            raise InputError(Problem(message, "data.target"))
-
-    def check_unmixed(self, name: str, raw: RawData) -> None:
-        """Refuse a target of many numbers and a few words: it is neither classes nor a regression."""
-        if self.numbers is not None:
-            return
-        words = pd.Series(self.text)
-        fits = pd.to_numeric(words, errors="coerce").notna().to_numpy(dtype=bool)
-        if fits.mean() >= 0.5 and words[fits].nunique() > MOST_MIXED_CLASSES:
-            rows = np.flatnonzero(~fits)
-            place = raw.format_place(int(rows[0]))
-            message = (
-                f'the target "{name}" mixes types: {self.text[rows[0]]!r} at {place} is not a number '
-                f"({len(rows)} such values, at {raw.format_places(rows)}); correct them, or set data.task to multiclass"
-            )
-            raise InputError(Problem(message, "data.target"))
+        labels = _read_outputs(cells, kind, raw, spec)
+    else:
+        labels = _read_classes(name, column, kind, raw, spec)
+    return replace(labels, notes=(*notes, *note_target(name, column, labels.kind, labels.classes, spec)))
 
 
 def _rename_targets(labels: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
@@ -216,7 +172,7 @@ def _decode_one_hot(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Label
     return Labels(kind, ("target",), classes, values.argmax(axis=1).astype(np.int32))
 
 
-def _infer_kind(column: _Cells) -> TaskKind:
+def _infer_kind(column: TargetCells) -> TaskKind:
     if column.numbers is None:
         return "binary" if len(set(column.text)) <= 2 else "multiclass"
     values = np.unique(column.numbers)
@@ -224,12 +180,19 @@ def _infer_kind(column: _Cells) -> TaskKind:
         return "regression"
     if len(values) == 2:
         return "binary"
-    counts_up = values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1
-    few = len(values) <= MOST_CLASS_NUMBERS and len(values) * ROWS_A_CLASS_NUMBER <= len(column.numbers)
-    return "multiclass" if counts_up and few else "regression"
+    if values[0] not in (0, 1):
+        return "regression"
+    gaps = int(values[-1] - values[0]) - (len(values) - 1)
+    if gaps == 0:
+        few = len(values) <= MOST_CLASS_NUMBERS and len(values) * ROWS_A_CLASS_NUMBER <= len(column.numbers)
+        return "multiclass" if few else "regression"
+    # Counts get rare towards their end, where their gaps are; codes do not.
+    rarest = min(np.unique(column.numbers, return_counts=True)[1])
+    few = len(values) <= MOST_GAPPED_CLASSES and gaps <= len(values) / 2 and rarest >= ROWS_A_CLASS_NUMBER
+    return "multiclass" if few and len(column.numbers) >= MOST_GAPPED_CLASSES else "regression"
 
 
-def _read_outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
+def _read_outputs(cells: dict[str, TargetCells], kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
     if kind == "regression" and len(cells) > 1:
         kind = "multi_output_regression"
     if spec.task == "regression" and len(cells) > 1:
@@ -248,7 +211,7 @@ def _read_outputs(cells: dict[str, _Cells], kind: TaskKind, raw: RawData, spec: 
     return Labels(kind, tuple(cells), (), np.stack(columns, axis=1).astype(np.float32))
 
 
-def _parse_numbers(name: str, column: _Cells, raw: RawData) -> Array:
+def _parse_numbers(name: str, column: TargetCells, raw: RawData) -> Array:
     # A declared regression accepts Booleans, which are words elsewhere.
     words = [{"true": "1", "false": "0"}.get(str(word).lower(), str(word)) for word in column.text]
     values = pd.to_numeric(pd.Series(words), errors="coerce").to_numpy(dtype=np.float64)
@@ -260,7 +223,7 @@ def _parse_numbers(name: str, column: _Cells, raw: RawData) -> Array:
     return values
 
 
-def _read_classes(name: str, column: _Cells, kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
+def _read_classes(name: str, column: TargetCells, kind: TaskKind, raw: RawData, spec: DataSpec) -> Labels:
     if column.numbers is not None:
         # By value and not as text, where 10 comes before 9.
         values, index = np.unique(column.numbers, return_inverse=True)

@@ -144,8 +144,8 @@ class DataSpec(Section):
     )
     header: Literal["auto", "first", "none"] = Field(
         "auto",
-        description="Whether the first row of a text file or sheet holds the names of the columns. `none`: it is a row, "
-        "and the columns are `column_1`, `column_2`, ... unless `names` are given. `auto` decides by the rows below.",
+        description="Whether the first row of a text file or sheet holds the names of the columns. `none`: it is a row "
+        "and the columns are `column_1`, `column_2`, ... unless `names` are given. `auto`: the rows below decide.",
     )
     names: list[str] = Field(
         default=[], description="Names of all columns, in their order, in place of those that a file has or lacks."
@@ -166,7 +166,7 @@ class DataSpec(Section):
     sheet: str | None = Field(None, description="Sheet of an Excel file; the first when left out.")
     skip_broken: bool = Field(
         False,
-        description="Leave out what cannot be read, with a note: broken pictures, lines with too many or too few fields.",
+        description="Leave out what cannot be read, with a note: broken pictures, lines with a field too many or few.",
     )
     preprocess: Literal["auto", "none", "dense"] = Field(
         "auto",
@@ -175,7 +175,9 @@ class DataSpec(Section):
         "`dense`.",
     )
     target: str | list[str] | None = Field(
-        None, description="Target column or columns of a table; several give multi-output regression."
+        None,
+        description="Target column or columns of a table; several give a multi-output regression, or a multi-label task "
+        "where all hold 0 and 1. A multi-label task may have one column of lists instead, such as `red|blue`.",
     )
     weight: str | None = Field(
         None,
@@ -186,7 +188,7 @@ class DataSpec(Section):
         None, description="A separate file, or several as for `source`, with the validation rows."
     )
     test_source: Source | None = Field(None, description="A separate file, or several, with the test rows.")
-    task: Literal["auto", "binary", "multiclass", "regression", "multi_output_regression"] = Field(
+    task: Literal["auto", "binary", "multiclass", "multi_label", "regression", "multi_output_regression"] = Field(
         "auto", description="Kind of prediction; inferred from the target when left at `auto`."
     )
     # Sections are frozen and may be shared; Pydantic copies defaults such as lists.

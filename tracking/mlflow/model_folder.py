@@ -30,7 +30,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from ruamel.yaml import YAML
 
-from tracking.mlflow import model_loader
+from tracking.mlflow import cell_values, model_loader
+from tracking.mlflow.cell_values import PLAIN, CellForm
 
 INPUTS_FILE: Final = "inputs.json"
 TASK: Final = "kerastudy.task"
@@ -71,6 +72,7 @@ class InputColumn:
         kind: the kind of its values.
         dtype: type of that input.
         header: its name as the source's file has it, where that has blanks around, which pandas keeps.
+        form: form of its cells in a text file.
     """
 
     name: str
@@ -78,6 +80,7 @@ class InputColumn:
     kind: Literal["numeric", "boolean", "string", "date"]
     dtype: str = "float32"
     header: str = ""
+    form: CellForm = PLAIN
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,7 @@ def write_model_folder(
     if described is not None:
         text = json.dumps(_describe_for_loader(described), ensure_ascii=False)
         (data / INPUTS_FILE).write_text(text, encoding="utf-8")
-    (aside / _CODE).mkdir()
-    shutil.copyfile(Path(model_loader.__file__), aside / _CODE / f"{_LOADER}.py")
+    _copy_loader(aside / _CODE / _LOADER)
     _write_environment(aside, requirements)
     description = _describe_model(aside, described, requirements)
     if described is not None and described.example is not None:
@@ -153,6 +155,14 @@ def write_model_folder(
     # A rename cannot replace a folder with files in it; a kill in between leaves no folder, never half of one.
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
+
+
+def _copy_loader(package: Path) -> None:
+    """Copy the loader as a package of its own, which imports the other file by a relative name, as here."""
+    package.mkdir(parents=True)
+    shutil.copyfile(Path(model_loader.__file__), package / "__init__.py")
+    values = Path(cell_values.__file__)
+    shutil.copyfile(values, package / values.name)
 
 
 def describe_inputs(keras_file: Path) -> ModelDescription | None:

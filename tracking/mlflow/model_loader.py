@@ -1,7 +1,7 @@
 """Loader of the Keras model in an MLflow model's folder, for `mlflow.pyfunc`.
 
-This file is copied into that folder and runs wherever the model is loaded, without kerastudy. It must read a value as
-`pipelines.data.columns` does for training; change both together.
+This file is copied into that folder, with `cell_values` beside it, and runs wherever the model is loaded, without
+kerastudy. It reads a table's text as `pipelines.data.column_reading` does for training, by the functions of that file.
 """
 
 import datetime
@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+# Relative: beside this file in kerastudy and in the model's folder, where the package has another name.
+from .cell_values import MISSING_WORDS, CellForm, count_days, list_missing_numbers, read_words, write_word
+
 # Keras, TensorFlow and pandas are imported where they are used: kerastudy imports this module only for its path.
-_MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>"})
-_BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 _ROWS_AT_ONCE = 1024
 _EXPECTED = {"numeric": "a number", "boolean": "true or false", "date": "a date such as 2024-05-01"}
 
@@ -35,7 +36,7 @@ class KerasOnRawColumns:
     def __init__(
         self,
         model: Any,
-        columns: list[dict[str, str]],
+        columns: list[dict[str, Any]],
         missing_values: list[str],
         tensors: dict[str, str] | None = None,
         takes: Any = None,
@@ -110,51 +111,101 @@ class KerasOnRawColumns:
         return tree.map_structure(lambda *some: np.concatenate([np.asarray(part) for part in some]), *parts)
 
     def _make_tensors(self, table: Any) -> dict[str, Any]:
-        import tensorflow as tf
 
         written = {column["header"]: column["name"] for column in self._columns if column.get("header")}
         table = table.rename(columns=written)
         lacking = [column["name"] for column in self._columns if column["name"] not in table]
         if lacking:
             raise ValueError(f"these columns are missing: {', '.join(lacking)}")
-        tensors = {}
-        for column in self._columns:
-            name, kind = column["name"], column["kind"]
-            dtype = column.get("dtype", "float32")
-            # pandas' nullable types hold NA, which NumPy's have no value for: they go value by value below.
-            if kind != "string" and table[name].dtype.kind in "biuf" and isinstance(table[name].dtype, np.dtype):
-                tensors[column["input"]] = _convert_numbers(table[name].to_numpy(), dtype, name)
-                continue
-            values = [None if absent else value for value, absent in zip(table[name], table[name].isna(), strict=True)]
-            if kind == "string":
-                tensors[column["input"]] = tf.constant([self._parse_text(value) for value in values], tf.string)
-            else:
-                numbers = [self._parse_number(value, kind, name, row) for row, value in enumerate(values)]
-                tensors[column["input"]] = _convert_numbers(numbers, dtype, name)
-        return tensors
+        return {column["input"]: self._make_tensor_of(table[column["name"]], column) for column in self._columns}
 
-    def _parse_text(self, value: Any) -> str:
+    def _make_tensor_of(self, cells: Any, column: dict[str, Any]) -> Any:
+        """Return a table's column as the model's input; text in the form that training read it in."""
+        import tensorflow as tf
+
+        name, kind, dtype = column["name"], column["kind"], column.get("dtype", "float32")
+        form = CellForm.from_json(column.get("form") or {})
+        # pandas' nullable types hold NA, which NumPy's have no value for: they go value by value below.
+        if (
+            kind != "string"
+            and not form.date_format
+            and isinstance(cells.dtype, np.dtype)
+            and cells.dtype.kind in "biuf"
+        ):
+            _check_thousands(cells.to_numpy(), form, name)
+            return _convert_numbers(self._mark_missing(cells.to_numpy(), kind, form), dtype, name)
+        values = [None if absent else value for value, absent in zip(cells, cells.isna(), strict=True)]
+        if kind == "string":
+            return tf.constant(
+                [self._write_word(value, form, name, row) for row, value in enumerate(values)], tf.string
+            )
+        numbers = self._mark_missing(self._parse_numbers(values, kind, name, form), kind, form)
+        return _convert_numbers(numbers, dtype, name)
+
+    def _mark_missing(self, numbers: Any, kind: str, form: CellForm) -> Any:
+        """Return the numbers with NaN for those that mean "missing" in training's files."""
+        marked = list_missing_numbers(tuple(self._missing), form) if kind == "numeric" else []
+        return np.where(np.isin(numbers, marked), np.nan, numbers) if marked else numbers
+
+    def _write_word(self, value: Any, form: CellForm, name: str, row: int) -> str:
         """Return a category; "" for a missing one, and a whole number without its point."""
-        if value is None:
-            return ""
-        whole = isinstance(value, float | np.floating) and float(value).is_integer()
-        text = str(int(value) if whole else value).strip()
+        try:
+            text = write_word(value, form)
+        except ValueError as error:
+            raise ValueError(f'column "{name}": {error}, got {value!r} in row {row}') from None
         return "" if text in self._missing else text
 
-    def _parse_number(self, value: Any, kind: str, name: str, row: int) -> float:
-        """Return a number, 0 or 1, or days since 1970-01-01 UTC; NaN for a missing one."""
-        if value is None:
-            return np.nan
-        try:
-            if isinstance(value, str):
-                word = value.strip()
-                is_missing = word.lower() in _MISSING_WORDS or word in self._missing
-                return np.nan if is_missing else _parse_word(word, kind)
-            if kind == "date" and isinstance(value, datetime.date | np.datetime64):
-                return _count_days(value)
-            return float(value)
-        except (ValueError, TypeError, KeyError):
-            raise ValueError(f'column "{name}": expected {_EXPECTED[kind]}, got {value!r} in row {row}') from None
+    def _parse_numbers(self, values: list[Any], kind: str, name: str, form: CellForm) -> Any:
+        """Return numbers, 0 and 1, or days since 1970-01-01 UTC: float64 [row], NaN for missing ones."""
+        numbers = np.full(len(values), np.nan)
+        words: dict[int, str] = {}
+        for row, value in enumerate(values):
+            word = _make_word(value, form)
+            if word is None:
+                numbers[row] = _convert_value(value, kind, name, row)
+            elif word not in form.missing and word not in self._missing and word.lower() not in {"", *MISSING_WORDS}:
+                words[row] = word
+        numbers[list(words)] = read_words(list(words.values()), kind, form)
+        for row, word in words.items():
+            if np.isnan(numbers[row]):
+                raise ValueError(f'column "{name}": expected {_describe_kind(kind, form)}, got {word!r} in row {row}')
+        return numbers
+
+
+def _make_word(value: Any, form: CellForm) -> str | None:
+    """Return a value as training's file wrote it; None for what is no text."""
+    if isinstance(value, str):
+        word = value.strip()
+        return dict(form.replaced).get(word, word)
+    # A table reader takes 20200131 for a number.
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return str(int(value)) if form.date_format and is_number and float(value).is_integer() else None
+
+
+def _convert_value(value: Any, kind: str, name: str, row: int) -> float:
+    """Return a value that is no text as a number; NaN for a missing one."""
+    if value is None:
+        return np.nan
+    try:
+        if kind == "date" and isinstance(value, datetime.date | np.datetime64):
+            return _count_days(value)
+        return float(value)
+    except (ValueError, TypeError):
+        raise ValueError(f'column "{name}": expected {_EXPECTED[kind]}, got {value!r} in row {row}') from None
+
+
+def _describe_kind(kind: str, form: CellForm) -> str:
+    return f'a date of the form "{form.date_format}"' if form.date_format else _EXPECTED[kind]
+
+
+def _check_thousands(numbers: Any, form: CellForm, name: str) -> None:
+    """Refuse numbers that a table reader took from text such as 1.203, which training read as 1203."""
+    if form.thousands == "." and numbers.dtype.kind == "f":
+        odd = np.flatnonzero(np.isfinite(numbers) & (numbers != np.round(numbers)))
+        if len(odd):
+            got = f"got {float(numbers[odd[0]])!r} in row {odd[0]}"
+            advice = f"training's dots stand between thousands: read the table with dtype={{{name!r}: str}}"
+            raise ValueError(f'column "{name}": expected whole numbers or text, {got}; {advice}')
 
 
 def _make_table(rows: Any) -> Any:
@@ -168,18 +219,10 @@ def _make_table(rows: Any) -> Any:
     return rows
 
 
-def _parse_word(word: str, kind: str) -> float:
-    if kind == "boolean":
-        return _BOOLEANS[word.lower()]
-    return _count_days(word.replace("/", "-")) if kind == "date" else float(word)
-
-
 def _count_days(date: Any) -> float:
     import pandas as pd
 
-    at = pd.Timestamp(date)
-    at = at.tz_localize("UTC") if at.tzinfo is None else at
-    return float((at - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1))
+    return float(count_days(pd.to_datetime(pd.Series([date]), utc=True))[0])
 
 
 def _convert_numbers(numbers: Any, dtype: str, name: str) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.data.columns import make_input_names, read_columns
+from pipelines.data.columns import leave_out_idle, read_columns
+from pipelines.data.input_names import make_input_names
 from pipelines.data.raw import Origin, RawData
 from pipelines.data.tabular_files import convert_frame
 from pipelines.spec.data_spec import DataSpec
@@ -87,9 +88,12 @@ def test_few_numbers_among_words_are_words():
     assert column(csv_of(a=["x"] * 10 + ["7"])).kind == "string"
 
 
-def test_numbers_with_a_comma(problem):
-    """Numbers with a decimal comma are refused instead of becoming categories."""
-    assert "'1,5' at line 2" in complaint(csv_of(a=["1,5", "2,25", "1.234,5"]), problem).message
+def test_numbers_with_a_comma():
+    """Numbers with a decimal comma are numbers, and a note shows how they are read."""
+    raw = csv_of(a=["1,5", "2,25", "1.234,5"])
+    columns, notes = read_columns(raw.table, raw, spec())
+    assert columns[0].values.tolist() == [1.5, 2.25, 1234.5]
+    assert "data.columns.a.type" in notes[0]
 
 
 def test_declared_types():
@@ -144,9 +148,18 @@ def test_column_without_values():
     assert notes == ['column "b" is left out: it has no value in any row']
 
 
-def test_constant_column_is_kept():
-    """A constant column is no error."""
-    assert column(csv_of(a=["5", "5"])).values.tolist() == [5, 5]
+def test_columns_that_training_cannot_learn_from():
+    """A column that is empty or constant in the training rows is left out with a note; settings keep a constant."""
+    raw = csv_of(a=["1", "2", "3"], same=["5", "5", "6"], none=["", "NA", "7"], gap=["x", "", "x"])
+    columns, _ = read_columns(raw.table, raw, spec())
+    kept, notes = leave_out_idle(columns, np.array([0, 1]), spec())
+    assert [found.name for found in kept] == ["a", "gap"]
+    assert 'column "same" is left out: it is 5 in every training row' in notes[0]
+    assert 'column "none" is left out: it has no value in any training row' in notes[1]
+    chosen = spec(columns={"same": {"type": "numeric"}})
+    assert [found.name for found in leave_out_idle(columns, np.array([0, 1]), chosen)[0]] == ["a", "same", "gap"]
+    with pytest.raises(InputError, match="no column has two values"):
+        leave_out_idle(columns[1:2], np.array([0, 1]), spec())
 
 
 def test_unknown_names():

@@ -9,7 +9,6 @@ from pipelines.data.encoding import (
     HASH_CODES,
     ONE_HOT_MOST,
     describe_encodings,
-    note_identifiers,
     plan_table,
 )
 from pipelines.spec.data_spec import DataSpec
@@ -104,11 +103,3 @@ def test_descriptions():
     date = numbers([1.5, np.nan], "date")
     words = "date: standardised, missing filled with the median and marked, with its place in the year, week, day"
     assert describe_encodings(plan_of(date), [date]) == {"a": words}
-
-
-def test_identifiers_are_noted():
-    """A string column that differs in nearly every row is noted, a column of categories is not."""
-    identifier = strings([f"id{index}" for index in range(60)])
-    assert "data.drop" in note_identifiers(plan_of(identifier), [identifier])[0]
-    category = strings(["x", "y"] * 30)
-    assert note_identifiers(plan_of(category), [category]) == []

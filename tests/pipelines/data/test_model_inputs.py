@@ -7,6 +7,7 @@ import csv
 import numpy as np
 
 from pipelines.data.model_inputs import read_model_description
+from tracking.mlflow.cell_values import CellForm
 from tracking.mlflow.model_folder import Columns, InputColumn, TensorDescription
 
 
@@ -21,14 +22,14 @@ def test_a_table_is_description_by_its_columns(prepare_data, tmp_path):
     description = read_model_description(
         prepare_data(source=source, target="bought", missing_values=["?"], split=split)
     )
+    form = CellForm(missing=("?",))
     assert description.columns == Columns(
         (
-            InputColumn("the city", "the_city", "string", "string"),
-            InputColumn("income", "income", "numeric", header="income "),
-            InputColumn("member", "member", "boolean"),
-            InputColumn("since", "since", "date"),
-        ),
-        ("?",),
+            InputColumn("the city", "the_city", "string", "string", form=form),
+            InputColumn("income", "income", "numeric", header="income ", form=form),
+            InputColumn("member", "member", "boolean", form=form),
+            InputColumn("since", "since", "date", form=form),
+        )
     )
     assert (description.inputs, description.outputs) == ((), (TensorDescription("", "float32", (1,)),))
     assert description.task == {"kind": "binary", "classes": ["0", "1"], "targets": ["bought"]}

@@ -40,6 +40,7 @@ def complaint(values, problem, **keys):
         (["NA", "None", "x"], "multiclass", ("NA", "None", "x")),
         (list(range(10)) * 5, "multiclass", tuple("0123456789")),
         ([str(value) for value in [1, 2, 3] * 5], "multiclass", ("1", "2", "3")),
+        ([1, 2, 3, 5, 6, 7] * 6, "multiclass", ("1", "2", "3", "5", "6", "7")),
         ([10, 9, 8] * 5 + [0, 1, 2, 3, 4, 5, 6, 7] * 6, "multiclass", tuple(map(str, range(11)))),
     ],
 )
@@ -53,10 +54,10 @@ def test_classes_inferred(values, kind, classes):
 
 @pytest.mark.parametrize(
     "values",
-    [[1.5, 2.0, 3.0] * 9, [3, 4, 5, 6, 7, 8] * 9, [0, 1, 3] * 9, list(range(20)), ["1.5", "2", "3"] * 9],
+    [[1.5, 2.0, 3.0] * 9, [3, 4, 5, 6, 7, 8] * 9, [0, 1, 2, 3, 4, 9] * 9, [0, 1] * 20 + [3], list(range(20)), ["1.5", "2", "3"] * 9],
 )
 def test_regression_inferred(values):
-    """Fractions, scores that do not start at 0 or 1, numbers with gaps and numbers that are all different."""
+    """Fractions, scores that do not start at 0 or 1, counts that get rare, and numbers that are all different."""
     found = labels_of(values)
     assert (found.kind, found.classes) == ("regression", ())
     assert found.y.dtype == np.float32
@@ -109,7 +110,7 @@ def test_classification_of_several_targets(problem):
 )
 def test_missing_labels(problem, values):
     """A missing label is an error with its line: NaN, infinity, an empty field, NA among numbers, a declared word."""
-    found = complaint(values, problem, missing_values=["?"])
+    found = complaint(values, problem, missing_values={"t": ["?"]})
     assert found.path == "data.target"
     assert "missing or not finite in 1 row (line 3)" in found.message
 
@@ -159,7 +160,7 @@ def test_target_is_taken_from_the_table():
         ({"target": "strenght"}, "data.target", 'did you mean "strength"'),
         ({"target": ["a", "a"]}, "data.target", "named twice"),
         ({"target": "a", "drop": ["a"]}, "data.drop", "is the target"),
-        ({"target": "a", "columns": {"a": {"type": "string"}}}, "data.columns.a", "is the target"),
+        ({"target": "a", "columns": {"a": {"type": "string"}}}, "data.columns.a.type", "is the target"),
         ({"target": "a", "split": {"column": "a"}}, "data.split.column", "is the target"),
     ],
 )
@@ -174,3 +175,33 @@ def test_names_for_labels_beside_the_features():
     """Labels that come beside the features take the study file's name for the target."""
     raw = labelled(target=[0, 1])
     assert list(split_target(raw, spec(target="species"))[1].columns) == ["species"]
+
+
+def test_whole_numbers_are_noted():
+    """A target of few whole numbers gets a note on what they were taken for, with the other task."""
+    assert "taken for classes; if they are amounts, set data.task: regression" in labels_of([1, 2, 4] * 9).notes[0]
+    assert "taken for amounts; if they are classes, set data.task: multiclass" in labels_of([3, 4, 5] * 9).notes[0]
+    assert labels_of([1, 2, 4] * 9, task="multiclass").notes == ()
+    assert labels_of([0, 1, 1]).notes == ()
+
+
+def test_lookalike_classes_are_noted():
+    """Classes that differ in case or a dot alone are named, with the replacement that joins them."""
+    found = labels_of(["<=50K", "<=50K.", ">50K", "Yes", "yes"])
+    assert 'set data.columns.t.replace: {"<=50K.": "<=50K", "yes": "Yes"}' in found.notes[0]
+    joined = labels_of(["no", "YES ", "yes"], columns={"t": {"replace": {"YES": "yes"}}})
+    assert (joined.classes, joined.notes) == (("no", "yes"), ())
+
+
+def test_targets_in_other_dress():
+    """Amounts with a currency are a regression, noted; numbers with leading zeros are classes."""
+    found = labels_of(["$1,234.50", "$88.20", "($7.00)"])
+    assert (found.kind, found.y.ravel().tolist()) == ("regression", pytest.approx([1234.5, 88.2, -7]))
+    assert "'$1,234.50', read as 1234.5" in found.notes[0]
+    assert labels_of(["01", "02", "10"]).classes == ("01", "02", "10")
+
+
+def test_a_doubtful_target(problem):
+    """A target whose dots may be either mark is refused with the key."""
+    assert 'set thousands: "."' in complaint(["1.203", "987", "5"], problem).message
+    assert labels_of(["1.203", "987", "5"], thousands=".").y.ravel().tolist() == [1203, 987, 5]

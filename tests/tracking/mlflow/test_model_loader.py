@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, write_model_folder
+from tracking.mlflow.cell_values import PLAIN
 from tracking.mlflow.model_loader import KerasOnRawColumns
 
 
@@ -93,13 +94,13 @@ def test_booleans_and_dates_are_read_as_for_training(tmp_path):
     loader = KerasOnRawColumns(None, [], [])
     ten = datetime(2024, 5, 1, 12, tzinfo=UTC)
     dates = ["2024-05-01T12:00:00", "2024/05/01 14:00:00+02:00", ten, np.datetime64("2024-05-01T12:00"), 19844.5]
-    assert [loader._parse_number(value, "date", "d", 0) for value in dates] == [19844.5] * 5
-    words = ["True", "no", "1", True, 0, np.bool_(True)]
-    assert [loader._parse_number(value, "boolean", "b", 0) for value in words] == [1, 0, 1, 1, 0, 1]
-    assert all(np.isnan(loader._parse_number(value, "date", "d", 0)) for value in (None, "", "null"))
+    assert loader._parse_numbers(dates, "date", "d", PLAIN).tolist() == [19844.5] * 5
+    words = ["True", "no", "1", True, 0, np.bool_(True), "Ja", "f"]
+    assert loader._parse_numbers(words, "boolean", "b", PLAIN).tolist() == [1, 0, 1, 1, 0, 1, 1, 0]
+    assert np.isnan(loader._parse_numbers([None, "", "null"], "date", "d", PLAIN)).all()
     for value, kind in (("maybe", "boolean"), ("soon", "date"), (ten, "numeric"), ([1], "numeric")):
         with pytest.raises(ValueError, match='column "c": expected '):
-            loader._parse_number(value, kind, "c", 0)
+            loader._parse_numbers([value], kind, "c", PLAIN)
 
 
 def two_heads(given):

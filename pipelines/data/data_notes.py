@@ -1,0 +1,217 @@
+"""Notes on what looks wrong in a table, each with the key that mends it.
+
+Every rule is cheap and errs towards silence: a note that is wrong once is read never again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.array_types import Array
+from pipelines.data.columns import Column
+from pipelines.data.split import Split
+from pipelines.data.target_notes import find_lookalikes
+from pipelines.data.targets import Labels
+
+IDENTIFIER_ROWS = 50
+"""Rows below which names may differ by chance."""
+IDENTIFIER_SHARE = 0.9
+RARE_SHARE = 0.05
+"""Share of a class below which accuracy says little."""
+_IDENTIFIER_NAME = re.compile(
+    r"(?:^|[\s_.-])(?:id|ids|nr|no|num|number|key|code|uuid|guid|index|idx|row|rownum|record|serial|sku)$"
+    r"|^unnamed: ?\d+$|[a-z]I[dD]$",
+)
+_LEAK_SHARE = 0.02  # of the errors that the commonest class makes
+_LEAK_CORRELATION = 0.9995
+_MOST_LEAK_ROWS = 20_000
+_FAR = 1_000.0
+_MARKS_MISSING = re.compile(r"-?9{2,}(?:\.0*)?|-1(?:\.0*)?|1e\+?\d+")
+
+
+def note_columns(columns: Sequence[Column], labels: Labels, training: Array) -> Iterator[str]:
+    """Yield the notes on single columns.
+
+    Args:
+        columns: the feature columns, all rows.
+        labels: the target of every row.
+        training: numbers of the training rows.
+    """
+    for column in columns:
+        if column.unrepresentable:
+            count = "1 value is" if column.unrepresentable == 1 else f"{column.unrepresentable} values are"
+            yield (
+                f'column "{column.name}": {count} infinite or beyond 3.4e38 and counted as missing; correct the file, '
+                f'or leave the column out by data.drop: ["{column.name}"]'
+            )
+        identifier = _explain_identifier(column)
+        if identifier:
+            yield f'column "{column.name}" {identifier}; if it is an identifier, set data.drop: ["{column.name}"]'
+        elif leak := _explain_leak(column, labels, training):
+            yield (
+                f'column "{column.name}" alone {leak}; if it is known only after the target, set '
+                f'data.drop: ["{column.name}"]'
+            )
+        if column.kind == "numeric" and (far := _explain_far_value(column.values[training], column.name)):
+            yield f'column "{column.name}": {far}'
+        if column.kind == "string" and (pair := next(iter(find_lookalikes(_list_few(column))), None)):
+            yield (
+                f'column "{column.name}" has categories that look alike, such as "{pair[0]}" and "{pair[1]}"; to join '
+                f'them, set data.columns.{column.name}.replace: {{"{pair[1]}": "{pair[0]}"}}'
+            )
+
+
+def note_classes(labels: Labels, split: Split) -> Iterator[str]:
+    """Yield a note where a class is rare in the training rows, with the counts of all classes."""
+    if not labels.classes or labels.kind == "custom":
+        return
+    counts = np.bincount(labels.y[split.select_rows("train")], minlength=len(labels.classes))
+    if not is_rare(counts.tolist()):
+        return
+    rarest = int(counts.argmin())
+    order = np.argsort(-counts, kind="stable")
+    shown = ", ".join(f'"{labels.classes[index]}" {counts[index]}' for index in order[:5])
+    share = f"{counts[rarest] / counts.sum():.1%}"
+    more = f" and {len(order) - 5} more" if len(order) > 5 else ""
+    metric = "val_auc" if labels.kind == "binary" else "val_f1_score"
+    yield (
+        f'class "{labels.classes[rarest]}" is {share} of the training rows ({shown}{more}); '
+        f"accuracy says little, and the default objective is {metric} (objective: {{metric: val_accuracy}} changes "
+        "it); training.class_weight: balanced weighs the classes alike"
+    )
+
+
+def is_rare(counts: Sequence[int]) -> bool:
+    """Return whether a class of a few has less than one training row in twenty.
+
+    Many classes are rare each, without one that outweighs the others.
+    """
+    total = sum(counts)
+    return total > 0 and min(counts) < RARE_SHARE * total and min(counts) * len(counts) < total / 4
+
+
+def note_duplicates(columns: Sequence[Column], labels: Labels, split: Split) -> Iterator[str]:
+    """Yield a note where rows of the validation or test part are among the training rows too."""
+    if split.folds > 1 or not columns:
+        return
+    table = pd.DataFrame({index: column.values for index, column in enumerate(columns)})
+    # In a table of few combinations, equal rows are nothing special.
+    combinations = np.prod([min(float(table[index].nunique(dropna=False)), 1e6) for index in table.columns])
+    if combinations < 10 * len(table):
+        return
+    keys = pd.util.hash_pandas_object(table, index=False).to_numpy()
+    targets = labels.y.reshape(len(keys), -1) if len(labels.y) == len(keys) else None
+    same = keys if targets is None else keys ^ pd.util.hash_pandas_object(pd.DataFrame(targets), index=False).to_numpy()
+    training = np.unique(same[split.select_rows("train")])
+    found = {part: split.select_rows(part) for part in ("validation", "test")}
+    counts = {part: (int(np.isin(same[rows], training).sum()), len(rows)) for part, rows in found.items()}
+    if any(count for count, _ in counts.values()):
+        listed = " and ".join(f"{count} of {of} {part} rows" for part, (count, of) in counts.items() if count)
+        yield (
+            f"{listed} are equal to a training row in every column, so their scores may be too good; set "
+            "data.drop_duplicates: true, or data.split.group to a column that such rows share"
+        )
+
+
+def _explain_identifier(column: Column) -> str:
+    """Return what makes a column look like an identifier; "" if nothing does."""
+    known = column.values[column.known]
+    if len(known) < IDENTIFIER_ROWS or column.kind not in ("string", "numeric"):
+        return ""
+    if column.kind == "string":
+        distinct = len(set(known.tolist()))
+        return "differs in nearly every row" if distinct >= IDENTIFIER_SHARE * len(known) else ""
+    values = np.unique(known)
+    if not np.equal(np.mod(values, 1), 0).all() or len(values) < IDENTIFIER_SHARE * len(known):
+        return ""
+    if len(values) == len(known) == values[-1] - values[0] + 1:
+        return "counts the rows"
+    is_named = (
+        column.name.strip() == ""
+        or _IDENTIFIER_NAME.search(column.name)
+        or _IDENTIFIER_NAME.search(column.name.lower())
+    )
+    rises = bool((np.diff(known) > 0).all())
+    return "is another whole number in nearly every row" if is_named or rises else ""
+
+
+def _explain_leak(column: Column, labels: Labels, training: Array) -> str:
+    """Return how well a column alone gives the target, if it gives nearly all of it; "" otherwise."""
+    if labels.kind not in ("binary", "multiclass", "regression") or len(training) < IDENTIFIER_ROWS:
+        return ""
+    rows = training[:: max(1, len(training) // _MOST_LEAK_ROWS)]
+    rows = rows[column.known[rows]]
+    if len(rows) < max(IDENTIFIER_ROWS, len(training) // 10):
+        return ""
+    y = labels.y[rows]
+    if labels.classes:
+        return _explain_class_leak(column, y, rows)
+    return _explain_number_leak(column, y.ravel().astype(np.float64), rows)
+
+
+def _explain_class_leak(column: Column, y: Array, rows: Array) -> str:
+    groups = _group_values(column.values[rows], rows)
+    if groups is None:
+        return ""
+    counts = pd.crosstab(groups, y).to_numpy()
+    wrong, without = len(y) - int(counts.max(axis=1).sum()), len(y) - int(np.bincount(y).max())
+    if without == 0 or wrong > _LEAK_SHARE * without:
+        return ""
+    return f"gives the class in {1 - wrong / len(y):.1%} of the training rows"
+
+
+def _group_values(values: Array, rows: Array) -> Array | None:
+    """Return the group of each value: the value itself where there are few, else its place in the order."""
+    groups, distinct = pd.factorize(values)
+    if len(distinct) <= max(2, len(rows) // 10):
+        return groups
+    if values.dtype == object:
+        return None
+    # A threshold or two divide the classes of a number that gives them.
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, 65)[1:-1]))
+    return np.searchsorted(edges, values)
+
+
+def _explain_number_leak(column: Column, y: Array, rows: Array) -> str:
+    if column.is_words or np.ptp(y) == 0:
+        return ""
+    x = column.values[rows]
+    if len(np.unique(x)) < 10 or np.ptp(x) == 0:
+        return ""
+    ranks = [pd.Series(values).rank().to_numpy() for values in (x, y)]
+    pairs = [("linearly", abs(float(np.corrcoef(x, y)[0, 1]))), ("by its order", abs(float(np.corrcoef(*ranks)[0, 1])))]
+    best = next(((how, value) for how, value in pairs if value >= _LEAK_CORRELATION), None)
+    return "" if best is None else f"gives the target {best[0]} (correlation {best[1]:.4f} in the training rows)"
+
+
+def _explain_far_value(values: Array, name: str) -> str:
+    """Return what is said of a value far outside all others; "" if there is none."""
+    known = values[np.isfinite(values)]
+    if len(known) < 20:
+        return ""
+    for value in (float(known.max()), float(known.min())):
+        others = known[known != value]
+        if len(others) < len(known) / 2 or not len(others):
+            continue
+        middle = float(np.median(others))
+        reach = float(np.abs(others - middle).max())
+        distance = abs(value - middle)
+        count = len(known) - len(others)
+        shown = f"{value:.12g}"
+        is_mark = _MARKS_MISSING.fullmatch(shown) is not None and count > 1
+        if reach > 0 and distance > (5 if is_mark else _FAR) * reach:
+            rows = "1 training row" if count == 1 else f"{count} training rows"
+            return (
+                f"{shown} in {rows} lies far outside the others ({others.min():.6g} to {others.max():.6g}); if it "
+                f'means "missing", name it in data.missing_values: {{{name}: ["{shown}"]}}'
+            )
+    return ""
+
+
+def _list_few(column: Column) -> list[str]:
+    words = sorted(set(column.values[column.known].tolist()))
+    return words if len(words) <= 200 else []

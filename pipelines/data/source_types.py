@@ -1,0 +1,85 @@
+"""Types of columns whose source has types: Parquet, DataFrames, sheets."""
+
+from __future__ import annotations
+
+import datetime
+import numbers
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.array_types import Array
+from pipelines.data.raw import RawData
+from search_spaces.errors import InputError, Problem
+from tracking.mlflow.cell_values import count_days
+
+ColumnKind = Literal["numeric", "boolean", "string", "date", "text"]
+
+
+def find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
+    """Return the type of a typed column; None if all values are missing.
+
+    Raises:
+        InputError: if its values are of several types, or of one that is of no use.
+    """
+    types = pd.api.types
+    tests: list[tuple[ColumnKind, bool]] = [
+        ("string", isinstance(series.dtype, (pd.CategoricalDtype, pd.StringDtype))),
+        # Before numbers: pandas counts Booleans among them.
+        ("boolean", types.is_bool_dtype(series.dtype)),
+        ("numeric", types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype)),
+        ("date", types.is_datetime64_any_dtype(series.dtype)),
+    ]
+    for kind, fits in tests:
+        if fits:
+            return kind
+    known = series[series.notna()]
+    kinds = known.map(_find_python_kind)
+    if kinds.empty:
+        return None
+    if kinds.nunique() > 1:
+        index, other = known.index[0], kinds[kinds != kinds.iloc[0]].index[0]
+        message = (
+            f'column "{name}" mixes types: {known[index]!r} ({kinds[index]}, {_locate_row(raw, index)}) and '
+            f"{known[other]!r} ({kinds[other]}, {_locate_row(raw, other)}); set data.columns.{name}.type"
+        )
+        raise InputError(Problem(message, "data.source"))
+    for kind, _ in tests:
+        if kind == kinds.iloc[0]:
+            return kind
+    message = f'column "{name}" holds values of type {kinds.iloc[0]}; expected numbers, booleans, strings or dates'
+    raise InputError(Problem(message, "data.source"))
+
+
+def convert_values(series: pd.Series, kind: ColumnKind) -> Array:
+    """Return typed values as float64 [row], NaN for missing; infinities stay."""
+    if kind == "date":
+        return count_days(pd.Series(pd.to_datetime(series, utc=True)))  # type: ignore[no-any-return]
+    # By pandas' nullable type, whose missing value NumPy cannot convert by itself.
+    return pd.to_numeric(series, errors="coerce").astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def convert_to_text(value: object) -> str:
+    """Return a typed value as text; "" for a missing one."""
+    if isinstance(value, str):
+        return value
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    # pandas stores whole numbers with gaps as floats: a category 3 must not become 3.0.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _locate_row(raw: RawData, index: object) -> str:
+    return raw.format_place(int(str(index)))
+
+
+def _find_python_kind(value: object) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "boolean"
+    # Parquet has decimals, and a Decimal is no numbers.Real.
+    if isinstance(value, (numbers.Real, np.number)) or type(value).__name__ == "Decimal":
+        return "numeric"
+    if isinstance(value, (datetime.date, np.datetime64)):
+        return "date"
+    return "string" if isinstance(value, str) else type(value).__name__
