@@ -20,11 +20,12 @@ from typing import Any, NoReturn, Self, TypeVar
 import httpx
 from pydantic import TypeAdapter
 
-from pipelines.data.source_paths import resolve_source_path
+from pipelines.data.source_paths import find_sources
 from pipelines.export.export import ExportResult, Parity, check_target
 from pipelines.operations.control import StudyStatus
 from pipelines.operations.promote import PromotionResult
 from pipelines.queries.views import BestTrial, ListedStudy, ServedStudy, TrialRow, UploadedFile
+from pipelines.spec.data_spec import SOURCE_KEYS
 from pipelines.study.load import check_document
 from pipelines.study.stored import serialize_study
 from pipelines.study.study import Study
@@ -120,14 +121,18 @@ class HttpClient:
             InputError: if one is a folder, or the service refuses it.
         """
         document = study.document
-        for key in ("source", "validation_source", "test_source"):
-            written = getattr(study.spec.data, key)
-            path = None if written is None else resolve_source_path(written, study.base)
-            if path is None:
+        for key in SOURCE_KEYS:
+            written = [source for each, source in study.spec.data.list_sources() if each == key]
+            paths = [find_sources(source, study.base, f"data.{key}") for source in written]
+            if not any(paths):
                 continue
-            if not path.is_file():
-                raise InputError(document.make_problem(("data", key), f"expected a file to send, got {written}"))
-            document = document.replace_value(("data", key), self.upload_file(path).source, document.file)
+            if folder := next((path for found in paths for path in found if path.is_dir()), None):
+                raise InputError(document.make_problem(("data", key), f"expected a file to send, got {folder.name}"))
+            # A named set or a loader has no files and stays.
+            sent: list[str] = []
+            for source, found in zip(written, paths, strict=True):
+                sent += [self.upload_file(path).source for path in found] or [source]
+            document = document.replace_value(("data", key), sent[0] if len(sent) == 1 else sent, document.file)
         return check_document(document, study.base)
 
     def upload_file(self, file: Path) -> UploadedFile:

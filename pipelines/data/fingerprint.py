@@ -14,7 +14,7 @@ from pipelines.data.array_types import Array
 from pipelines.data.division import Division
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
-from pipelines.data.source_paths import is_loader, resolve_source_path
+from pipelines.data.source_paths import list_paths
 from pipelines.spec.data_spec import DataSpec
 
 FORMAT = 5
@@ -27,17 +27,13 @@ def calculate_source_fingerprint(
     """Return a digest of the study file's settings and of the files that they name; of a loader its code's file."""
     again = "" if division is None else f" {division}"
     digest = hashlib.sha256(f"{FORMAT} {prefers}{again} {spec.model_dump_json()}".encode())
-    for source in (spec.source, spec.validation_source, spec.test_source):
-        if source is None:
-            continue
-        path = base / source.rpartition(":")[0] if is_loader(source) else resolve_source_path(source, base)
-        if path is None:
-            continue
+    for path in (path for _, source in spec.list_sources() for path in list_paths(source, base)):
         for file in _list_files(path):
             # The folder of a picture is its label.
             name = file.relative_to(path).as_posix() if path.is_dir() else file.name
             digest.update(name.encode())
-            digest.update(file.read_bytes())
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
 
 

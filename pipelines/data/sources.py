@@ -5,19 +5,23 @@ Only `keras:<name>` uses the network: Keras downloads the data set.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.data.arrays import call_loader, flatten_examples, read_npz
+from pipelines.data.arrays import call_loader, flatten_examples
 from pipelines.data.builtin_datasets import load_keras, load_sklearn
-from pipelines.data.images import read_images
+from pipelines.data.file_formats import check_reading_keys, find_format
+from pipelines.data.images import match_parts
+from pipelines.data.picture_tables import names_pictures, read_picture_table
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import GivenPart, RawData, combine
-from pipelines.data.source_paths import find_source, is_loader, resolve_source_path
-from pipelines.data.tabular_files import read_csv, read_parquet
+from pipelines.data.source_file import SourceFile
+from pipelines.data.source_paths import find_sources, is_loader, name_file, resolve_source_path
 from pipelines.spec.code_references import find_stopped_import
-from pipelines.spec.data_spec import DataSpec
+from pipelines.spec.data_spec import DataSpec, SourceKey
 from search_spaces.errors import InputError, Problem
+
+_PARTS: dict[SourceKey, GivenPart | None] = {"source": None, "validation_source": "validation", "test_source": "test"}
 
 
 def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
@@ -31,79 +35,83 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
     Raises:
         InputError: if a source is missing or cannot be used; `Problem.path` names the key.
     """
-    named: list[tuple[GivenPart | None, str | None]] = [
-        (None, spec.source),
-        ("validation", spec.validation_source),
-        ("test", spec.test_source),
-    ]
-    sources = [_Source(written, part, spec, base) for part, written in named if written is not None]
+    check_reading_keys(spec, base)
+    groups: dict[SourceKey, list[str]] = {}
+    for each, written in spec.list_sources():
+        groups.setdefault(each, []).append(written)
     parts: list[RawData] = []
-    for source in sources:
+    for source_key, named in groups.items():
         # A dictionary of parts or a set of Keras has test rows already.
         given = {origin.part for part in parts for origin in part.origins}
-        if source.part is not None and source.part in given:
-            message = f"{spec.source} already has {source.part} rows; remove this key"
-            raise InputError(Problem(message, source.key))
-        parts.append(_load_source(source, prefers))
-    raw = combine(parts)
+        part, key = _PARTS[source_key], f"data.{source_key}"
+        if part is not None and part in given:
+            message = f"{spec.describe_source()} already has {part} rows; remove this key"
+            raise InputError(Problem(message, key))
+        sources = [_Source(written, key, part, spec, base, len(named) > 1) for written in named]
+        parts += [raw for source in sources for raw in _load_source(source, prefers)]
+    raw = combine(match_parts(parts))
     # The classes of a named set are known, so they are numbered and encoded like a table's.
-    is_named = spec.source.startswith(("sklearn:", "keras:"))
+    is_named = spec.describe_source().startswith(("sklearn:", "keras:"))
     if raw.examples is not None and (prefers != "any" or spec.preprocess == "dense" or is_named):
-        raw = flatten_examples(raw)
+        raw = replace(flatten_examples(raw), notes=raw.notes)
     _check_division(raw, spec)
     return raw
 
 
 def note_stopped_imports(spec: DataSpec, base: Path) -> tuple[str, ...]:
     """Return a note for each loader whose file starts a search, which is not run."""
-    written = (spec.source, spec.validation_source, spec.test_source)
-    loaders = [each for each in written if each and is_loader(each) and resolve_source_path(each, base) is None]
+    loaders = [each for _, each in spec.list_sources() if is_loader(each) and resolve_source_path(each, base) is None]
     stops = [find_stopped_import(each, base, "data") for each in loaders]
     return tuple(dict.fromkeys(str(stop) for stop in stops if stop is not None))
 
 
 @dataclass(frozen=True)
 class _Source:
-    """One of the up to three sources of a study."""
+    """One source of a study, as it is written.
+
+    Attributes:
+        is_listed: whether it is one of a list.
+    """
 
     written: str
+    key: str
     part: GivenPart | None
     spec: DataSpec
     base: Path
-
-    @property
-    def key(self) -> str:
-        return f"data.{self.part}_source" if self.part else "data.source"
+    is_listed: bool
 
 
-def _load_source(source: _Source, prefers: InputKind) -> RawData:
+def _load_source(source: _Source, prefers: InputKind) -> list[RawData]:
+    """Return the rows of each file that a source names, or of the loader or named set that it is."""
     written, key = source.written, source.key
-    path = find_source(written, source.base, key)
-    if source.spec.image_size is not None and not (path and path.is_dir()):
+    paths = find_sources(written, source.base, key)
+    if paths:
+        return [_load_path(path, source, prefers) for path in paths]
+    if source.spec.image_size is not None:
         message = f"pictures of an image folder are resized, but {written} is none; remove this key"
         raise InputError(Problem(message, "data.image_size"))
-    if path is not None:
-        return _load_path(path, source)
+    if source.is_listed:
+        message = f"a list of sources holds files, got {written}; name it alone, or write one loader that joins them"
+        raise InputError(Problem(message, key))
     if is_loader(written):
-        return call_loader(written, source.base, key, source.part)
+        return [call_loader(written, source.base, key, source.part)]
     if source.part is not None:
         raise InputError(Problem(f"{source.part} rows must be a file or a loader, got {written}", key))
     kind, _, name = written.partition(":")
-    return load_sklearn(name, key, prefers) if kind == "sklearn" else load_keras(name, key)
+    return [load_sklearn(name, key, prefers) if kind == "sklearn" else load_keras(name, key)]
 
 
-def _load_path(path: Path, source: _Source) -> RawData:
-    written, key, part = source.written, source.key, source.part
+def _load_path(path: Path, source: _Source, prefers: InputKind) -> RawData:
+    file = SourceFile(path, name_file(path, source.base), source.key, source.spec, source.part)
+    raw = find_format(path).read(file)
     if path.is_dir():
-        return read_images(path, written, source.spec.image_size, key, part)
-    readers = {
-        ".csv": read_csv,
-        ".tsv": read_csv,
-        ".parquet": read_parquet,
-        ".pq": read_parquet,
-        ".npz": read_npz,
-    }
-    return readers[path.suffix.lower()](path, written, key, part)
+        return raw
+    if (prefers == "image" or source.spec.image_size is not None) and names_pictures(raw, source.spec):
+        return read_picture_table(raw, file)
+    if source.spec.image_size is not None:
+        message = f"pictures are resized, but {file.name} is neither an image folder nor a table of their paths"
+        raise file.refuse(f"{message}; remove this key", "data.image_size")
+    return raw
 
 
 def _check_division(raw: RawData, spec: DataSpec) -> None:

@@ -89,7 +89,7 @@ def separate_objects(written: Mapping[str, Any]) -> tuple[dict[str, Any], Receiv
         plain["model"] = model.reference
     if "data" in plain:
         section = _make_section(plain["data"])
-        objects = {key: section[key] for key in _PARTS if key in section and not isinstance(section[key], str)}
+        objects = {key: section[key] for key in _PARTS if key in section and not _is_named(section[key])}
         if objects:
             data = _join_parts(section, objects)
             if callable(data) and not is_dataset(data):
@@ -199,10 +199,21 @@ def _resolve_paths(written: dict[str, Any], objects: ReceivedObjects, folder: Pa
         file, name = split_reference(str(model), folder, "model")
         resolved["model"] = f"{file}:{name}"
     if objects.loader is None and objects.data is None and isinstance(section, dict):
-        named = {key: section[key] for key in _PARTS if isinstance(section.get(key), str)}
-        found = {key: _resolve_source(source, folder, f"data.{key}") for key, source in named.items()}
-        resolved["data"] = {**section, **found}
+        named = {key: section[key] for key in _PARTS if _is_named(section.get(key))}
+        resolved["data"] = {**section, **{key: _resolve_sources(each, folder, key) for key, each in named.items()}}
     return resolved
+
+
+def _is_named(source: Any) -> bool:
+    """Return whether a source is the name of a file or loader, or a list of such names, and no object."""
+    names = source if isinstance(source, list) and source else [source]
+    return all(isinstance(name, str) for name in names)
+
+
+def _resolve_sources(source: str | list[str], folder: Path, key: str) -> str | list[str]:
+    if isinstance(source, str):
+        return _resolve_source(source, folder, f"data.{key}")
+    return [_resolve_source(each, folder, f"data.{key}") for each in source]
 
 
 def _resolve_source(source: str, folder: Path, key: str) -> str:

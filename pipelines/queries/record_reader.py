@@ -115,9 +115,8 @@ class RecordReader:
             return StudyFacts(_OF_THE_TUNER, _OF_THE_TUNER, *goal, record.name.partition("/")[2])
         study = load_record(record)
         spec = study.spec
-        return StudyFacts(
-            spec.model, spec.data.source, self.read_objective(study, record), spec.budget.trials, record.name
-        )
+        source = spec.data.describe_source()
+        return StudyFacts(spec.model, source, self.read_objective(study, record), spec.budget.trials, record.name)
 
     def locate_folder(self, record: StudyRecord) -> str:
         """Return the folder of a study's files."""

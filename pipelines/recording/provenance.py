@@ -50,8 +50,8 @@ def _list_files(study: Study) -> Iterator[str]:
     data = study.spec.data
     if study.has_user_model:
         yield study.spec.model.rpartition(":")[0]
-    for source in (data.source, data.validation_source, data.test_source):
-        if source is not None and is_loader(source):
+    for _, source in data.list_sources():
+        if is_loader(source):
             yield source.rpartition(":")[0]
 
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.source_paths import is_loader
+from pipelines.data.source_paths import expand_pattern, is_loader
 from pipelines.service.config import ServiceSpec
 from pipelines.spec.code_references import is_reference
+from pipelines.spec.data_spec import SOURCE_KEYS
 from search_spaces.errors import InputError, Problem, suggest_choice
 from search_spaces.shipped_spaces import list_shipped
 from search_spaces.yaml_document import Document, KeyPath
@@ -22,7 +23,6 @@ from search_spaces.yaml_document import Document, KeyPath
 UPLOADS = "uploads"
 """First part of an uploaded file's path in a study: `uploads/<name>`."""
 
-_SOURCES = ("source", "validation_source", "test_source")
 _MAX_LISTED = 100
 
 
@@ -33,10 +33,11 @@ def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Docum
         InputError: with a problem for each file that it may not name.
     """
     problems: list[Problem] = []
-    changed: list[tuple[KeyPath, str]] = []
+    changed: list[tuple[KeyPath, str | list[str]]] = []
     for keys, written in _list_named_paths(document):
         try:
-            changed.append((keys, _resolve_allowed(keys, written, spec, uploads)))
+            found = [path for each in written for path in _resolve_allowed(keys, each, spec, uploads)]
+            changed.append((keys, found[0] if len(found) == 1 else found))
         except InputError as error:
             problems += [document.make_problem(keys, problem.message) for problem in error.problems]
     problems += [
@@ -53,14 +54,16 @@ def confine_paths(document: Document, spec: ServiceSpec, uploads: Path) -> Docum
     return replace(document, data=data)  # the lines and columns for messages stay those of the file that was sent
 
 
-def _list_named_paths(document: Document) -> Iterator[tuple[KeyPath, str]]:
+def _list_named_paths(document: Document) -> Iterator[tuple[KeyPath, list[str]]]:
     data = document.data.get("data")
-    for key in _SOURCES:
+    for key in SOURCE_KEYS:
         written = data.get(key) if isinstance(data, dict) else None
-        if isinstance(written, str):
-            yield ("data", key), written
+        names = written if isinstance(written, list) else [written]
+        # Whatever else is refused by the check of the keys.
+        if (texts := [name for name in names if isinstance(name, str)]) and len(texts) == len(names):
+            yield ("data", key), texts
     if is_reference(model := document.data.get("model")):
-        yield ("model",), str(model)
+        yield ("model",), [str(model)]
 
 
 def _list_extended_spaces(document: Document) -> Iterator[tuple[KeyPath, str]]:
@@ -72,12 +75,18 @@ def _list_extended_spaces(document: Document) -> Iterator[tuple[KeyPath, str]]:
             yield ("space", "extends", index), name
 
 
-def _resolve_allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Path) -> str:
+def _resolve_allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Path) -> list[str]:
+    """Return the path that is named; the paths of all files that fit a pattern."""
     if keys == ("model",) or is_loader(written):
-        return _resolve_code(written, spec.code)
+        return [_resolve_code(written, spec.code)]
     if written.startswith(("sklearn:", "keras:")) or "://" in written:
-        return written  # a built-in data set; or a URL, which `check_source_paths` refuses
-    return _resolve_data(written, spec, uploads)
+        return [written]  # a built-in data set; or a URL, which `check_source_paths` refuses
+    fitting: set[str] = set()
+    # A pattern that leaves the data folders would find out what else is on the disk.
+    if not Path(written).is_absolute() and ".." not in Path(written).parts:
+        fitting = {name for folder in spec.data for name in expand_pattern(written, Path(folder).resolve())}
+    # Each is resolved by itself: a link among them may lead anywhere.
+    return [_resolve_data(name, spec, uploads) for name in sorted(fitting) or [written]]
 
 
 def _resolve_code(written: str, allowed: Sequence[str]) -> str:

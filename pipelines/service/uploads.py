@@ -8,7 +8,7 @@ import secrets
 import threading
 from pathlib import Path
 
-from pipelines.data.source_paths import SUFFIXES
+from pipelines.data.source_paths import SUFFIXES, find_suffix
 from pipelines.queries.views import UploadedFile
 from pipelines.service.errors import TooMuchError
 from pipelines.service.path_policy import UPLOADS
@@ -32,7 +32,7 @@ class Upload:
 
     def __init__(self, folder: Path, name: str, max_bytes: int, max_total_bytes: int) -> None:
         # All that is kept of a name that a client chose.
-        self._suffix = Path(name).suffix.lower()
+        self._suffix = find_suffix(name)
         if self._suffix not in SUFFIXES:
             raise InputError(f'expected a name that ends in {", ".join(sorted(SUFFIXES))}, got "{name}"')
         folder.mkdir(parents=True, exist_ok=True)

@@ -43,6 +43,9 @@ _EXPECTED: Mapping[str, str] = {
     "less_than_equal": "a number of at most {le}",
 }
 _EXPECTED_AT: Mapping[Keys, str] = {
+    ("data", "source"): "a file's name, or a list of names",
+    ("data", "validation_source"): "a file's name, or a list of names",
+    ("data", "test_source"): "a file's name, or a list of names",
     ("data", "target"): "a column's name, or a list of names",
     ("training", "class_weight"): "balanced, or a weight for each class by its name",
     ("resources", "fleet"): "auto, off, or a whole number from 1 to 1024",

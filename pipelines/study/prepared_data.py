@@ -54,7 +54,7 @@ def prepare_study_data(
 
 
 def _explain_memory(study: Study, reason: str) -> Problem:
-    limit, source = study.spec.limits.memory, study.spec.data.source
+    limit, source = study.spec.limits.memory, study.spec.data.describe_source()
     if limit is None:
         return Problem(f"{source} does not fit into this machine's memory; give fewer rows ({reason})", "data.source")
     message = (

@@ -160,7 +160,8 @@ class _Data:
 
 def _prepare(study: Study, home: Home, scratch: Path, engine: Engine) -> _Data:
     """Prepare a study's data anew; if its source has changed, the study's prepared copy is used for the training."""
-    source, kept, report = study.spec.data.source, home.locate_data(study.name), home.locate_report(study.name)
+    source, kept = study.spec.data.describe_source(), home.locate_data(study.name)
+    report = home.locate_report(study.name)
     has_copy = (kept / "summary.json").exists()
     try:
         summary = prepare_data(study, scratch, engine)

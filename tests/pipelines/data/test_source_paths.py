@@ -37,16 +37,16 @@ def test_paths_start_from_the_study_file(tmp_path):
         ("https://example.org/d.csv", "is an address; download it and name the file, or write a loader"),
         (
             "e.csv",
-            'there is no file or folder e.csv; did you mean "d.csv"? The choices are: d.csv, empty.csv, notes.txt',
+            'there is no file or folder e.csv; did you mean "d.csv"? The choices are: d.csv, empty.csv, notes.doc',
         ),
         ("deep/d.csv", "there is no file or folder deep/d.csv; there are no choices here"),
         ("empty.csv", "empty.csv is empty"),
-        ("notes.txt", 'got a file ending in ".txt"'),
+        ("notes.doc", 'got a file ending in ".doc"'),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path, source, message):
     """A missing file names its neighbours, hidden ones apart."""
-    for name, text in {"d.csv": "a\n1\n", "empty.csv": "", "notes.txt": "x", ".hidden.csv": "a"}.items():
+    for name, text in {"d.csv": "a\n1\n", "empty.csv": "", "notes.doc": "x", ".hidden.csv": "a"}.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError) as refused:
         find_source(source, tmp_path, "data.source")

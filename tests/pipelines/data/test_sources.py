@@ -19,7 +19,7 @@ def spec(source="data.csv", **keys) -> DataSpec:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "data.csv").write_text("a,t\n1,0\n2,1\n")
     (tmp_path / "more.csv").write_text("t,a\n1,3\n")
-    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "notes.doc").write_text("x")
     return tmp_path
 
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
         ("s3://bucket/d.csv", "download it"),
         ("dat.csv", 'did you mean "data.csv"'),
         ("nowhere/d.csv", "there is no file"),
-        ("notes.txt", 'a file ending in ".txt"'),
+        ("notes.doc", 'a file ending in ".doc"'),
         ("sklearn:moons", "has no data set"),
         ("loader.py:load", "there is no file loader.py"),
     ],

@@ -1,90 +1,69 @@
-"""CSV and Parquet files, with the traps of reading them."""
+"""Parquet, Feather and NumPy files as tables."""
 
-from pathlib import Path
+from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.data.tabular_files import read_csv, read_parquet
+from pipelines.data.npy_files import read_npy
+from pipelines.data.source_file import SourceFile
+from pipelines.data.tabular_files import read_feather, read_parquet
+from pipelines.spec.data_spec import DataSpec
 
 
-def write(folder: Path, content: str | bytes, name="data.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
+@pytest.fixture
+def file(tmp_path):
+    """Return a function that makes the source of a file in the temporary folder."""
+
+    def make(name: str, **keys: object) -> SourceFile:
+        return SourceFile(tmp_path / name, name, "data.source", DataSpec.model_validate({"source": name, **keys}))
+
+    return make
 
 
-def test_csv_cells_stay_text(tmp_path):
-    """A CSV's cells are kept as written, so that a class called NA is not lost."""
-    raw = read_csv(write(tmp_path, "a,b\n01,NA\n 2 ,\n"), "data.csv", "data.source")
-    assert raw.text
-    assert raw.table.to_numpy().tolist() == [["01", "NA"], [" 2 ", ""]]
-
-
-def test_rows_know_their_lines(tmp_path):
-    """A row's place is its first line in an editor, with blank lines and quoted line breaks counted."""
-    raw = read_csv(write(tmp_path, 'a,b\n\n1,"x\ny"\n2,z\n'), "data.csv", "data.source")
-    assert [raw.format_place(row) for row in range(raw.rows)] == ["line 3", "line 5"]
-    assert raw.table["b"].tolist() == ["x\ny", "z"]
-
-
-@pytest.mark.parametrize(("row", "fields"), [("1,2,3", 3), ("1", 1)])
-def test_row_that_does_not_fit_the_header(tmp_path, problem, row, fields):
-    """A row with a field too many or too few is refused with its line instead of shifting columns."""
-    found = problem(read_csv, write(tmp_path, f"a,b\n5,6\n{row}\n"), "data.csv", "data.source")
-    assert found.path == "data.source"
-    assert f"line 3 of data.csv has {fields} fields, expected 2" in found.message
-
-
-def test_every_row_with_a_field_too_many(tmp_path, problem):
-    """Rows that all have one more field than the header do not make the first column an index."""
-    assert "line 2" in problem(read_csv, write(tmp_path, "a,b\n1,2,3\n4,5,6\n"), "data.csv", "data.source").message
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("", "is empty"),
-        ("\n\n", "is empty"),
-        ("a,b\n", "no rows below its header"),
-        ("a,a\n1,2\n", 'the column "a" more than once'),
-        (b"a,b\n\xff\xfe,1\n", "not UTF-8"),
-    ],
-)
-def test_unusable_csv(tmp_path, problem, content, expected):
-    """An empty file, a header alone, a doubled column and a wrong encoding are refused in words."""
-    found = problem(read_csv, write(tmp_path, content), "data.csv", "data.source")
-    assert found.path == "data.source"
-    assert expected in found.message
-
-
-@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
-def test_delimiters(tmp_path, mark):
-    """The delimiter is the one that the header uses."""
-    raw = read_csv(write(tmp_path, f"a{mark}b c\n1{mark}2\n"), "data.csv", "data.source")
-    assert list(raw.table.columns) == ["a", "b c"]
-
-
-def test_byte_order_mark_is_no_part_of_the_name(tmp_path):
-    """A byte order mark, as spreadsheets write it, does not become part of the first column's name."""
-    raw = read_csv(write(tmp_path, b"\xef\xbb\xbfa,b\n1,2\n"), "data.csv", "data.source")
-    assert list(raw.table.columns) == ["a", "b"]
-
-
-def test_parquet_keeps_types(tmp_path):
-    """Parquet columns keep their types, and rows are counted from 1."""
+@pytest.mark.parametrize("name", ["data.parquet", "data.feather"])
+def test_types_are_kept(file, name):
+    """Columns keep their types, and rows are counted from 1."""
     frame = pd.DataFrame({"a": [1.5, np.nan], "b": ["x", None], "c": [True, False]})
-    frame.to_parquet(tmp_path / "data.parquet")
-    raw = read_parquet(tmp_path / "data.parquet", "data.parquet", "data.source")
+    source = file(name)
+    (frame.to_parquet if name.endswith("parquet") else frame.to_feather)(source.path)
+    raw = (read_parquet if name.endswith("parquet") else read_feather)(source)
     assert not raw.text
     assert raw.table.dtypes["a"] == np.float64
     assert raw.format_place(1) == "row 2"
+    assert raw.notes == ()
 
 
-def test_broken_parquet(tmp_path, problem):
-    """A file that is not Parquet is refused in one line."""
-    path = write(tmp_path, "no parquet at all", "data.parquet")
-    found = problem(read_parquet, path, "data.parquet", "data.source")
-    assert "cannot be read as Parquet" in found.message
+def test_a_stored_index_is_left_out_with_a_note(file):
+    """An index is stored beside the columns; it is no feature, and that is said."""
+    source = file("data.parquet")
+    pd.DataFrame({"a": [1, 2]}, index=pd.Index([7, 9], name="order")).to_parquet(source.path)
+    raw = read_parquet(source)
+    assert list(raw.table.columns) == ["a"]
+    assert 'the index "order" of data.parquet is left out' in raw.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("read", "kind"), [(read_parquet, "Parquet"), (read_feather, "Feather"), (read_npy, "an array")]
+)
+def test_broken_files(file, problem, read, kind):
+    """A file that is not what its name states is refused in one line."""
+    source = file("data.any")
+    source.path.write_text("nothing of the kind")
+    found = problem(read, source)
+    assert f"cannot be read as {kind}" in found.message
     assert "\n" not in found.message
+
+
+def test_arrays_in_npy(file, problem):
+    """Two axes and a target are a table with numbered columns; without a target the array is x as it is."""
+    np.save(file("a.npy").path, np.arange(6.0).reshape(3, 2))
+    raw = read_npy(file("a.npy", target="column_2"))
+    assert raw.table["column_2"].tolist() == [1.0, 3.0, 5.0]
+    assert "data.names" in raw.notes[0]
+    assert list(read_npy(file("a.npy", target="y", names=["x", "y"])).table.columns) == ["x", "y"]
+    assert "expected 2 names, got 1" in problem(read_npy, file("a.npy", target="y", names=["y"])).message
+    assert read_npy(file("a.npy")).examples.x.shape == (3, 2)
+    np.save(file("b.npy").path, np.array([(1, 2.5)], dtype=[("a", "i4"), ("y", "f4")]))
+    assert list(read_npy(file("b.npy", target="y")).table.columns) == ["a", "y"]
