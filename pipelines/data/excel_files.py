@@ -56,10 +56,7 @@ def _read_cells(file: SourceFile) -> tuple[str, list[list[Any]], tuple[str, ...]
                 message = f'{file.name} has no sheet "{sheet}"; {suggest_choice(sheet, sheets)}'
                 raise file.refuse(message, "data.sheet")
             # Only empty cells are missing: "NA" may be a class.
-            table = book.parse(sheet, header=None, dtype=object, keep_default_na=False, na_values=[""])
-    except ImportError:
-        advice = "install openpyxl (pip install openpyxl), or save it as CSV"
-        raise file.refuse(f"{file.name} is an Excel file, which the package openpyxl reads; {advice}") from None
+            table = pd.read_excel(book, sheet, header=None, dtype=object, keep_default_na=False, na_values=[""])
     except (ValueError, OSError, KeyError, BadZipFile) as error:
         reason = describe_first_line(error)
         raise file.refuse(f"{file.name} cannot be read as an Excel file: {reason}; save it as CSV") from None

@@ -151,7 +151,8 @@ def _read_has_weights(document: Document) -> bool | None:
     source = document.get(("data", "source"))
     if document.get(("data", "weight")) is not None:
         return True
-    return None if isinstance(source, str) and (is_loader(source) or source.lower().endswith(".npz")) else False
+    named = [each for each in (source if isinstance(source, list) else [source]) if isinstance(each, str)]
+    return None if any(is_loader(each) or each.lower().endswith(".npz") for each in named) else False
 
 
 def _read_objectives(document: Document) -> tuple[ObjectiveSpec | None, Sequence[GoalSpec]]:
