@@ -26,7 +26,9 @@ _DISTANCES = (
 
 def read_by_task(task: Task, outputs: Sequence[OutputTensor]) -> tuple[OutputTensor, ...]:
     """Return the only output of a family's model with its reading."""
-    if task.kind == "binary":
+    if task.kind == "multi_label":
+        reading = Reading("threshold", 0.5, "probability of each label")
+    elif task.kind == "binary":
         reading = Reading("threshold", 0.5, "probability of the second class")
     elif task.classes:
         reading = Reading("class", meaning="probability of each class")

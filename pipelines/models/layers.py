@@ -53,11 +53,12 @@ def apply_dropout(requests: HyperparameterRequests, layer: int, x: Any) -> Any:
 def predict(task: Task, loss: str, options: KernelOptions, x: Any) -> Any:
     """Return the model's output, from a layer called `prediction`.
 
-    Probabilities [row, 1] for a binary and [row, class] for a multiclass task. For regression, values [row, output]
-    in the unit of the target: the network works on standardised values, and a `Rescaling` layer converts them.
+    Probabilities [row, 1] for a binary, [row, class] for a multiclass and [row, label] for a multi-label task. For
+    regression, values [row, output] in the unit of the target: the network works on standardised values, and a
+    `Rescaling` layer converts them.
     """
     # Probabilities and not logits: the exported model's output needs no further step.
-    activation = {"binary": "sigmoid", "multiclass": "softmax"}.get(task.kind)
+    activation = task.activation
     dense = keras.layers.Dense(
         task.outputs,
         activation=activation,

@@ -93,7 +93,7 @@ def build_loss(requests: HyperparameterRequests, task: Task, training: TrainingS
     Raises:
         InputError: if the declared loss does not fit the task.
     """
-    smooths = bool(task.classes) and resolve_loss(task.kind, training) in SMOOTHED_LOSSES
+    smooths = task.activation is not None and resolve_loss(task.kind, training) in SMOOTHED_LOSSES
     return build_loss_with_smoothing(task, training, requests.get_value("label_smoothing") if smooths else 0.0)
 
 
@@ -108,6 +108,10 @@ def build_loss_with_smoothing(
         InputError: if the declared loss does not fit the task.
     """
     name = resolve_loss(task.kind, training)
+    if task.kind == "multi_label":
+        return LOSS_CLASSES[name](
+            name=name, **({"label_smoothing": label_smoothing} if name in SMOOTHED_LOSSES else {})
+        )
     if task.classes:
         smoothing = label_smoothing if name in SMOOTHED_LOSSES else 0.0
         return _build_classification_loss(name, task.outputs, smoothing, {"from_logits": True} if on_logits else {})
@@ -244,10 +248,10 @@ def _build_metric(name: str, task: Task, reported: str, *, weighs: bool = False)
 
 
 def _select_metric_arguments(name: str, task: Task) -> dict[str, Any]:
-    if name == "auc" and task.kind == "multiclass":
+    if name == "auc" and task.kind in ("multiclass", "multi_label"):
         return {"multi_label": True, "num_labels": task.outputs}  # mean over one class against the rest
     if name == "f1_score":
-        return {"average": "macro", "threshold": 0.5 if task.kind == "binary" else None}
+        return {"average": "macro", "threshold": None if task.kind == "multiclass" else 0.5}
     if name == "mean_iou":
         return {"num_classes": task.outputs, "sparse_y_pred": False}
     return {}

@@ -30,6 +30,7 @@ LOSSES: Mapping[TaskKind, tuple[str, ...]] = {
         *("kl_divergence", "cosine_similarity", "dice", "tversky", "poisson"),
         *_DISTANCES,
     ),
+    "multi_label": ("binary_crossentropy", "binary_focal_crossentropy", *_DISTANCES),
     "regression": _REGRESSION_LOSSES,
     "multi_output_regression": (*_REGRESSION_LOSSES, "cosine_similarity"),
 }
@@ -66,6 +67,11 @@ METRICS: Mapping[TaskKind, tuple[str, ...]] = {
         *_COUNT_METRICS,
         *_DISTANCE_METRICS,
     ),
+    "multi_label": (
+        *("auc", "binary_accuracy", "f1_score", "binary_crossentropy"),
+        *_COUNT_METRICS,
+        *_DISTANCE_METRICS,
+    ),
     "regression": _REGRESSION_METRICS,
     "multi_output_regression": (*_REGRESSION_METRICS, "cosine_similarity"),
 }
@@ -78,6 +84,7 @@ binary hinges (they need margins, and the model predicts probabilities).
 _DEFAULT_METRICS: Mapping[TaskKind, tuple[str, ...]] = {
     "binary": ("accuracy", "auc"),
     "multiclass": ("accuracy",),
+    "multi_label": ("auc", "binary_accuracy"),
     "regression": ("root_mean_squared_error", "mean_absolute_error"),
     "multi_output_regression": ("root_mean_squared_error", "mean_absolute_error"),
 }

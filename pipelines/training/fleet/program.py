@@ -235,10 +235,8 @@ class Program:
 
     def _predict(self, out: Any) -> Any:
         """Return the predictions of the stock model [row, output]; see `layers.predict`."""
-        if self._task.kind == "binary":
-            return jax.nn.sigmoid(out)
-        if self._task.kind == "multiclass":
-            return jax.nn.softmax(out)
+        if self._task.activation is not None:
+            return getattr(jax.nn, self._task.activation)(out)
         return rescale_predictions(self._task, resolve_loss(self._task.kind, self._training), out)
 
     def _compute_loss(self, numbers: Numbers, y: Any, out: Any, predictions: Any) -> Any:

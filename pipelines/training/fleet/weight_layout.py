@@ -51,7 +51,7 @@ class Layout:
         self.outputs = task.outputs
         self._plain = features.dense + (math.prod(features.image) if features.image else 0)
         self._codes = tuple(count for _, count in features.codes)
-        self._prediction = "standardised_prediction" if not task.classes else "prediction"
+        self._prediction = "prediction" if task.activation else "standardised_prediction"
         self.embeddings = tuple(
             max(envelope.embedding, calculate_embedding_width(count) if envelope.ruled else 0) for count in self._codes
         )

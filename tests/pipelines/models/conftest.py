@@ -10,6 +10,7 @@ from pipelines.spec.schema import TrainingSpec
 TASKS = {
     "binary": Task("binary", ("sick",), classes=("no", "yes"), class_counts=(48, 16)),
     "multiclass": Task("multiclass", ("kind",), classes=("a", "b", "c"), class_counts=(32, 16, 16)),
+    "multi_label": Task("multi_label", ("red", "blue"), target_mean=(0.0, 0.0), target_scale=(1.0, 1.0)),
     "regression": Task("regression", ("strength",), target_mean=(50.0,), target_scale=(10.0,)),
     "multi_output_regression": Task(
         "multi_output_regression", ("x", "y"), target_mean=(50.0, 3.0), target_scale=(10.0, 2.0)
@@ -78,6 +79,8 @@ def rows():
             return x, (x[:, 0] > 0.5).astype("int32")
         if kind == "multiclass":
             return x, np.digitize(x[:, 0], [-0.5, 0.5]).astype("int32")
+        if kind == "multi_label":
+            return x, (x[:, :2] > 0).astype("float32")
         weights = rng.normal(size=(5, 1 if kind == "regression" else 2))
         means = [50.0] if kind == "regression" else [50.0, 3.0]
         scales = [10.0] if kind == "regression" else [10.0, 0.5]

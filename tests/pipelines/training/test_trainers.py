@@ -27,6 +27,7 @@ WHOLE_BATCHES, LAST_IS_PARTIAL = (32, 16), (36, 17)
 BINARY = Task("binary", ("y",), classes=("no", "yes"), class_counts=(40, 30))
 MULTICLASS = Task("multiclass", ("y",), classes=("a", "b", "c"), class_counts=(30, 20, 20))
 REGRESSION = Task("regression", ("y",), target_mean=(10.0,), target_scale=(3.0,))
+LABELS = Task("multi_label", ("red", "blue"), target_mean=(0.0, 0.0), target_scale=(1.0, 1.0))
 DENSE = Features(dense=WIDTH)
 
 
@@ -62,6 +63,8 @@ def rows_of(task, features=DENSE, class_weight=None, counts=WHOLE_BATCHES):
             x[name] = random.integers(0, words, (count, length)).astype("int32")
         if task.classes:
             y = random.integers(0, len(task.classes), count).astype("int32")
+        elif task.kind == "multi_label":
+            y = random.integers(0, 2, (count, task.outputs)).astype("float32")
         else:
             y = random.normal(10, 3, (count, task.outputs)).astype("float32")
         return Examples(x, y, random.uniform(0, 4, count).astype("float32") if task.is_weighted else None)
@@ -127,7 +130,7 @@ def test_every_concept_trains_alike(values):
     assert_same(MULTICLASS, values, epochs=values.get("epochs", 2))
 
 
-@pytest.mark.parametrize("task", [BINARY, MULTICLASS, REGRESSION], ids=lambda task: task.kind)
+@pytest.mark.parametrize("task", [BINARY, MULTICLASS, LABELS, REGRESSION], ids=lambda task: task.kind)
 def test_every_task_trains_alike(task):
     """Losses and metrics of each task come out the same, with a last batch that is partial."""
     assert_same(task, {}, counts=LAST_IS_PARTIAL)
