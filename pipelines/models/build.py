@@ -10,6 +10,7 @@ from pipelines.models.catalogue import find_family
 from pipelines.models.cnn import Cnn
 from pipelines.models.context import ModelContext
 from pipelines.models.family_model import FamilyModel
+from pipelines.models.mixed import Mixed
 from pipelines.models.mlp import Mlp
 from pipelines.models.series import Series
 from pipelines.models.tabular import Tabular
@@ -18,6 +19,7 @@ from pipelines.models.text import Text
 _FAMILIES: Mapping[str, Callable[[ModelContext], FamilyModel]] = {
     "mlp": Mlp,
     "cnn": Cnn,
+    "mixed": Mixed,
     "series": Series,
     "tabular": Tabular,
     "text": Text,

@@ -13,7 +13,12 @@ from pipelines.models.objectives import resolve_loss
 
 
 def apply_head(
-    requests: HyperparameterRequests, options: KernelOptions, context: ModelContext, layers: int, x: Any
+    requests: HyperparameterRequests,
+    options: KernelOptions,
+    context: ModelContext,
+    layers: int,
+    x: Any,
+    name: str = "head",
 ) -> Any:
     """Return the prediction from a vector, behind a dense layer where the trial has one.
 
@@ -23,6 +28,7 @@ def apply_head(
         context: the study.
         layers: number of the layers before the head.
         x: vector [row, width].
+        name: name of the dense layer.
     """
     if units := requests.get_value("dense_units"):
         dense = keras.layers.Dense(
@@ -30,7 +36,7 @@ def apply_head(
             use_bias=requests.get_value("use_bias"),
             kernel_initializer=options.initializer,
             kernel_regularizer=options.regularizer,
-            name="head",
+            name=name,
         )
         # It uses the last layer's values: a space that declares per layer has no number for it.
         x = apply_dropout(requests, layers, finish_hidden(requests, dense, layers, x))

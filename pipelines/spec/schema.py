@@ -262,7 +262,7 @@ class StudySpec(Section):
     data: DataSpec = Field(description="The data: source, columns and split.")
     model: str = Field(
         min_length=1,
-        description="A family shipped with kerastudy (`mlp`, `tabular`, `text`, `series`, `cnn`) or "
+        description="A family shipped with kerastudy (`mlp`, `tabular`, `text`, `series`, `cnn`, `mixed`) or "
         "`hypermodel.py:build`.",
     )
     space: dict[str, Any] = Field(default={}, description="The search space; the family's shipped space when left out.")

@@ -14,8 +14,11 @@ from search_spaces.shipped_spaces import list_shipped, read_shipped, read_shippe
 from search_spaces.suggest import suggest
 from search_spaces.yaml_reader import parse_document
 
-NAMES = ("cnn", "cnn-augmented", "mlp", "mlp-large", "mlp-small", "optimizer", "regularization", "schedule")
-FAMILY_OF = {**dict.fromkeys(NAMES, "mlp"), "cnn": "cnn", "cnn-augmented": "cnn"}
+NAMES = (
+    *("cnn", "cnn-augmented", "mixed", "mlp", "mlp-large", "mlp-small", "optimizer", "regularization", "schedule"),
+    *("series", "tabular", "text"),
+)
+FAMILY_OF = {name: name.split("-")[0] if name.split("-")[0] in FAMILIES else "mlp" for name in NAMES}
 
 
 def shipped(name):

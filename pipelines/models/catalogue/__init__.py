@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from pipelines.models.catalogue.cnn import CNN
 from pipelines.models.catalogue.family import Family
+from pipelines.models.catalogue.mixed import MIXED
 from pipelines.models.catalogue.mlp import MLP
 from pipelines.models.catalogue.series import SERIES
 from pipelines.models.catalogue.shared import ACTIVATIONS, KERNEL_INITIALIZERS
@@ -19,7 +20,7 @@ from search_spaces.errors import InputError, Problem, suggest_choice
 
 __all__ = ["ACTIVATIONS", "FAMILIES", "KERNEL_INITIALIZERS", "Family", "find_family"]
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (MLP, TABULAR, TEXT, SERIES, CNN)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (MLP, TABULAR, TEXT, SERIES, CNN, MIXED)}
 
 
 def find_family(name: str) -> Family:

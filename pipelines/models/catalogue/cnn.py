@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pipelines.models.catalogue.encoders import DENSE_UNITS
 from pipelines.models.catalogue.family import Family
 from pipelines.models.catalogue.shared import AUGMENTATION, LAYERS, SHARED
 from pipelines.models.hyperparameter import Hyperparameter
 
-_PARAMETERS: tuple[Hyperparameter, ...] = (
+IMAGE_ENCODER: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         "blocks", "int", 2, "Blocks of convolutions, each ended by pooling.", low=1, high=4, least=1, most=50
     ),
@@ -36,6 +39,20 @@ _PARAMETERS: tuple[Hyperparameter, ...] = (
     ),
     Hyperparameter("convolutions_per_block", "int", 1, "Convolutions in a block.", low=1, high=3, least=1, most=50),
     Hyperparameter(
+        "residual",
+        "categorical",
+        False,
+        "Whether a block's input is added to what its convolutions make of it.",
+        choices=(True, False),
+    ),
+    Hyperparameter(
+        "separable",
+        "categorical",
+        False,
+        "Whether convolutions are divided into one for each channel and one over the channels: far fewer weights.",
+        choices=(True, False),
+    ),
+    Hyperparameter(
         "pooling",
         "categorical",
         "max",
@@ -49,23 +66,13 @@ _PARAMETERS: tuple[Hyperparameter, ...] = (
         "Reduction of the last block's image to a vector.",
         choices=("average", "max", "flatten"),
     ),
-    Hyperparameter(
-        "dense_units",
-        "int",
-        0,
-        "Width of a dense layer before the prediction; 0 = none.",
-        low=0,
-        high=256,
-        least=0,
-        most=1_000_000,
-    ),
-    *LAYERS,
     *AUGMENTATION,
 )
+"""Convolutions on images, and augmentation."""
 
 CNN = Family(
     name="cnn",
-    parameters=(*_PARAMETERS, *SHARED),
+    parameters=(*IMAGE_ENCODER, replace(DENSE_UNITS, default=0), *LAYERS, *SHARED),
     prefers="image",
     takes=("image",),
     needs="image",

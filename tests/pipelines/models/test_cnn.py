@@ -82,6 +82,30 @@ def test_no_image_is_too_small(image, pooling, build):
     assert model({"image": np.zeros((2, *image))}).shape == (2, 3)
 
 
+@pytest.mark.parametrize("separable", [True, False])
+@pytest.mark.parametrize("pooling", ["max", "stride"])
+@pytest.mark.parametrize("image", [(1, 9, 1), (5, 2, 4), (8, 8, 3)])
+def test_a_residual_block_adds_its_input(image, pooling, separable, build):
+    """A block whose convolutions give nothing passes its input on, whatever its shape."""
+    model = build(image=image, residual=True, separable=separable, pooling=pooling, filters=3, global_pooling="max")
+    x = np.random.default_rng(0).uniform(0.1, 1, (2, *image)).astype("float32")
+    before = np.asarray(model({"image": x}))
+    for layer in convolutions(model) + layers_of(model, keras.layers.SeparableConv2D):
+        if layer.name.startswith("convolution"):
+            layer.set_weights([0 * weight for weight in layer.get_weights()])
+    vector = keras.Model(model.inputs, model.get_layer("global_pooling").output)
+    assert np.abs(np.asarray(vector([x]))).min() > 0
+    assert not np.allclose(before, np.asarray(model({"image": x})))
+
+
+def test_separable_convolutions_have_fewer_weights(build):
+    """The kernel is divided in two, both regularised."""
+    whole, divided = (build(filters=16, kernel_size=3, separable=each, l2=0.01) for each in (False, True))
+    assert divided.count_params() < whole.count_params() / 3
+    assert len(layers_of(divided, keras.layers.SeparableConv2D)) == 2
+    assert len(divided.losses) == 5
+
+
 @pytest.mark.parametrize("units", [0, 7])
 def test_dense_units_add_a_layer_before_the_prediction(units, build):
     """0 means none."""

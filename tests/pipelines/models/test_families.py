@@ -20,13 +20,18 @@ COLUMNS = Features(dense=5, codes=(("city", 4),))
 TEXT = Features(dense=2, codes=(("city", 4),), text=(("text_1", 6, 9), ("text_2", 3, 5)))
 SERIES = Features(dense=2, codes=(("site", 4),), series=(8, 3))
 IMAGE = Features(image=(8, 8, 1))
-DATA = {"mlp": TEXT, "tabular": TEXT, "cnn": IMAGE, "text": TEXT, "series": SERIES}
-SMALL = {"depth": 1, "units": 4, "dense_units": 3, "blocks": 1, "filters": 2, "heads": 2}
+ALL = Features(2, (("city", 4),), (8, 8, 3), (6, 2), (("text_1", 5, 9),))
+DATA = {"mlp": TEXT, "tabular": TEXT, "cnn": IMAGE, "text": TEXT, "series": SERIES, "mixed": ALL}
+SMALL = {"depth": 1, "units": 4, "dense_units": 3, "blocks": 1, "filters": 2, "heads": 2, "convolutions_per_block": 2}
+SMALL |= {f"{part}_{name}": value for part in ("columns", "text", "series", "image") for name, value in SMALL.items()}
+ARCH = "architecture"
+ENDINGS = ("architecture", "pooling", "bidirectional", "number_embedding", "residual", "separable")
 CHOICES = [
     (name, parameter.name, choice)
     for name, family in FAMILIES.items()
     for parameter in family.parameters
-    if parameter.name.endswith(("architecture", "pooling", "bidirectional", "number_embedding"))
+    # The encoders of `mixed` are those of the other families.
+    if parameter.name.endswith(ENDINGS if name != "mixed" else "architecture")
     for choice in parameter.choices
 ]
 
@@ -38,8 +43,8 @@ def built(name, context, given, features=None, kind="binary", **values):
 @pytest.mark.parametrize(("name", "parameter", "choice"), CHOICES)
 def test_every_choice_predicts(name, parameter, choice, context, given):
     """Each choice of layers makes a probability for a row, and no part of it depends on the other rows."""
-    others = {"architecture": "gru"} if parameter == "bidirectional" else {}
-    model = built(name, context, given, **{**others, parameter: choice})
+    others = {"bidirectional": {"architecture": "gru"}, "number_embedding": {"architecture": "transformer"}}
+    model = built(name, context, given, **{**others.get(parameter, {}), parameter: choice})
     x = make_inputs(DATA[name], 9)
     together = np.asarray(model(x, training=False))
     assert together.shape == (9, 1)
@@ -52,16 +57,18 @@ def test_every_choice_predicts(name, parameter, choice, context, given):
 def test_every_parameter_is_requested_by_some_build(name, context, given):
     """The catalogue lists what the family requests, and nothing else."""
     requested = set()
-    choices = [choice for family, parameter, choice in CHOICES if (family, parameter) == (name, "architecture")]
-    for choice in choices or [None]:
-        hp = given(**SMALL, **({"architecture": choice} if choice else {}))
+    builds = [{}, {"number_embedding": "periodic", "columns_number_embedding": "periodic"}]
+    builds += [
+        {parameter: choice} for family, parameter, choice in CHOICES if (family, parameter[-12:]) == (name, ARCH)
+    ]
+    for values in builds:
+        hp = given(**{**SMALL, **values})
         build_hypermodel(name, context(features=DATA[name])).build(hp)
-        requested |= set(hp.values)
-    family = find_family(name)
+        requested |= {parameter.name for parameter in hp.space}
+    declared = {parameter.name for parameter in find_family(name).parameters}
     shared = {parameter.name for parameter in (*OPTIMIZER_PARAMETERS, *SCHEDULE_PARAMETERS)}
-    unknown = {given for given in requested - set(SMALL) if not family.has_parameter(given)}
-    assert unknown == set()
-    assert {parameter.name for parameter in family.parameters} - shared <= requested
+    assert requested <= declared
+    assert declared - shared <= requested
 
 
 @pytest.mark.parametrize("name", DATA)
