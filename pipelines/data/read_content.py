@@ -17,6 +17,7 @@ from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
 from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
 from pipelines.data.split import Split
+from pipelines.data.split_notes import note_random_split
 from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -121,6 +122,7 @@ def _read_table(
     # Neither a part nor a group is known of a new row.
     features = table.drop(columns=[name for name in (spec.split.column, spec.split.group) if name is not None])
     columns, notes = read_columns(features, raw, spec)
+    notes += note_random_split(columns, raw, spec)
     learnt = np.unique(np.concatenate(training))
     columns, left_out = leave_out_idle(columns, learnt, spec, is_unchanged=spec.preprocess == "none")
     notes += [*left_out, *note_columns(columns, rows.labels, learnt), *note_duplicates(columns, rows.labels, split)]
