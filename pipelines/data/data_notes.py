@@ -213,5 +213,6 @@ def _explain_far_value(values: Array, name: str) -> str:
 
 
 def _list_few(column: Column) -> list[str]:
-    words = sorted(set(column.values[column.known].tolist()))
-    return words if len(words) <= 200 else []
+    # The commonest first: it is the one to keep.
+    words = pd.Series(column.values[column.known]).value_counts().index
+    return [str(word) for word in words] if len(words) <= 200 else []

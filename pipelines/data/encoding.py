@@ -161,7 +161,8 @@ def _plan_number(index: int, column: Column, training: Sequence[Array]) -> Numbe
     known = _select_known(column.values[np.unique(np.concatenate(training))])
     if column.kind == "date":
         has_times = bool((np.mod(known, 1) != 0).any())
-        return NumberPlan(index, marks_missing, cycles=DAY_CYCLES if has_times else DAY_CYCLES[:2])
+        cycles = DAY_CYCLES[2:] if column.form.is_time else DAY_CYCLES if has_times else DAY_CYCLES[:2]
+        return NumberPlan(index, marks_missing, cycles=cycles)
     heavy = (
         column.kind == "numeric"
         and len(np.unique(known)) >= HEAVY_DISTINCT

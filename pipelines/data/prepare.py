@@ -42,6 +42,7 @@ from pipelines.data.prepared import DataSummary, InputKind, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import PARTS, RawData
 from pipelines.data.read_content import LabelledRows, read_content, read_rows
+from pipelines.data.row_filters import drop_rows
 from pipelines.data.series import cut_windows
 from pipelines.data.source_paths import resolve_source_path
 from pipelines.data.sources import load, note_stopped_imports
@@ -88,6 +89,7 @@ def prepare(
         return load_summary(folder)
     source_rows = raw or load(spec, base, prefers)
     raw, spec = cut_windows(source_rows, spec)
+    raw = drop_rows(raw, spec)
     rows = read_rows(raw, spec)
     declared = split_rows(raw, rows.labels, spec)
     split = declared if division is None else divide_again(declared, raw, rows.labels, spec, division)

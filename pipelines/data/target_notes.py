@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from pipelines.data.prepared import TaskKind
 from pipelines.data.target_cells import TargetCells
@@ -29,7 +30,9 @@ def note_target(
     """
     if spec.task == "auto" and column.numbers is not None:
         yield from _note_numbers(name, column, kind)
-    pairs = list(find_lookalikes(classes))
+    # The commonest first: it is the one to keep.
+    common = pd.Series(column.text).value_counts().index if classes else ()
+    pairs = list(find_lookalikes([str(word) for word in common]))
     if pairs:
         shown = ", ".join(f'"{one}" and "{other}"' for one, other in pairs[:_MOST_PAIRS])
         more = f" and {len(pairs) - _MOST_PAIRS} more pairs" if len(pairs) > _MOST_PAIRS else ""

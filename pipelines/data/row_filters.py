@@ -1,0 +1,79 @@
+"""Rows that the study file leaves out before the split: those without a target, and those that occur again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.array_types import Array
+from pipelines.data.raw import Origin, RawData
+from pipelines.data.target_cells import read_target_cells
+from pipelines.data.targets import split_target
+from pipelines.spec.data_spec import DataSpec
+from search_spaces.errors import InputError, Problem
+
+
+def drop_rows(raw: RawData, spec: DataSpec) -> RawData:
+    """Return the rows without those that `data.drop_unlabelled` and `data.drop_duplicates` leave out, with notes.
+
+    Raises:
+        InputError: if the source has no table or labels to judge by, or no row is left.
+    """
+    for key in ("drop_unlabelled", "drop_duplicates"):
+        if getattr(spec, key) and raw.windows is not None:
+            message = "windows without a target are left out already, and none is equal to another; remove this key"
+            raise InputError(Problem(message, f"data.{key}"))
+    if spec.drop_unlabelled:
+        raw = _keep(raw, _mark_labelled(raw, spec), "without a target", "drop_unlabelled")
+    if spec.drop_duplicates:
+        raw = _keep(raw, _mark_first(raw), "equal to an earlier row in every column", "drop_duplicates")
+    return raw
+
+
+def _mark_labelled(raw: RawData, spec: DataSpec) -> Array:
+    if raw.examples is not None:
+        message = "a model of yours gets what the loader gives; leave rows without a target out there"
+        raise InputError(Problem(message, "data.drop_unlabelled"))
+    _, targets = split_target(raw, spec)
+    missing = [read_target_cells(targets[name], raw, spec).missing for name in targets.columns]
+    return ~np.any(missing, axis=0)  # type: ignore[no-any-return]
+
+
+def _mark_first(raw: RawData) -> Array:
+    if raw.table is None:
+        raise InputError(Problem("this source has no columns; remove this key", "data.drop_duplicates"))
+    tables = [raw.table] if raw.labels is None else [raw.table, raw.labels]
+    keys = [pd.util.hash_pandas_object(table.astype(str), index=False) for table in tables]
+    return ~pd.DataFrame(dict(enumerate(keys))).duplicated().to_numpy()  # type: ignore[no-any-return]
+
+
+def _keep(raw: RawData, kept: Array, what: str, key: str) -> RawData:
+    count = int((~kept).sum())
+    if not count:
+        return raw
+    if not kept.any():
+        raise InputError(Problem(f"every row is {what}; none is left", f"data.{key}"))
+    rows = np.flatnonzero(kept)
+    places = raw.format_places(np.flatnonzero(~kept), most=3)
+    counted = "1 row is" if count == 1 else f"{count} rows are"
+    return replace(
+        raw,
+        origins=_select_origins(raw, kept),
+        table=None if raw.table is None else raw.table.iloc[rows].reset_index(drop=True),
+        array=None if raw.array is None else raw.array[rows],
+        labels=None if raw.labels is None else raw.labels.iloc[rows].reset_index(drop=True),
+        weights=None if raw.weights is None else raw.weights[rows],
+        notes=(*raw.notes, f"{counted} left out, {what} ({places}); data.{key} decides that"),
+    )
+
+
+def _select_origins(raw: RawData, kept: Array) -> tuple[Origin, ...]:
+    origins, start = [], 0
+    for origin in raw.origins:
+        chosen = kept[start : start + len(origin.numbers)]
+        numbers = [number for number, stays in zip(origin.numbers, chosen, strict=True) if stays]
+        origins.append(replace(origin, numbers=numbers))  # type: ignore[arg-type]
+        start += len(origin.numbers)
+    return tuple(origins)
