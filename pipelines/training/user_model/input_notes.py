@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 
 from pipelines.data.prepared import DataSummary
+from pipelines.models.user_model import ModelCodeError
 
 _EXPECTS = {
     "Embedding": "whole numbers",
@@ -33,6 +35,17 @@ def note_input_layers(model: keras.Model, summary: DataSummary) -> list[str]:
         for layer in _list_layers(model)
         if type(layer).__name__ in known
     ]
+
+
+@contextmanager
+def explain_inputs(model: keras.Model, summary: DataSummary) -> Iterator[None]:
+    """Add to an error of a model that a layer expects other values than it gets, which may be its cause."""
+    try:
+        yield
+    except ModelCodeError as error:
+        if not (notes := note_input_layers(model, summary)):
+            raise
+        raise ModelCodeError(f"{error}; {notes[0]}") from error
 
 
 def _list_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:

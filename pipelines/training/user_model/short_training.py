@@ -23,7 +23,7 @@ from pipelines.training.messages import ModelCheck, TrialJob, UserModel
 from pipelines.training.model_size import estimate_training_memory, refuse_large_model
 from pipelines.training.schedule import FIT_ARGUMENTS, is_stopping_requested
 from pipelines.training.user_model.fit_calls import UserFitResult
-from pipelines.training.user_model.input_notes import note_input_layers
+from pipelines.training.user_model.input_notes import explain_inputs, note_input_layers
 from pipelines.training.user_model.model_file import ModelFileError, list_unregistered, save_user_model
 from pipelines.training.user_model.observations import Observations
 from pipelines.training.user_model.trial import UserModelTrial, build_user_model_trial
@@ -114,7 +114,8 @@ def _train(job: TrialJob, choose: Choose, seen: Observations, *, is_short: bool)
         refuse_large_model(job, trial.model, trial.schedule.batch_size)
         listener, is_first = _Stopwatch(), not seen.checks
         try:
-            done = _shorten(trial, is_short=is_short).train(listener)
+            with explain_inputs(trial.model, load_summary(Path(job.data))):
+                done = _shorten(trial, is_short=is_short).train(listener)
         except NoObjectiveError:
             raise
         except TrialError:  # a loss that is not finite on a handful of rows means nothing for the study

@@ -33,6 +33,7 @@ from pipelines.training.schedule import (
 from pipelines.training.trainings import find_fold, name_training
 from pipelines.training.trial_folder import locate_fit_folder
 from pipelines.training.user_model.fit_calls import UserFitResult, run_user_fit
+from pipelines.training.user_model.input_notes import explain_inputs
 from pipelines.training.user_model.user_fit import UserFit, UserModelListener, has_custom_fit, select_fit_arguments
 from search_spaces.hypermodel_request import HyperparameterRequest, make_request
 from search_spaces.hyperparameters import TrialHyperParameters, convert_value
@@ -124,7 +125,8 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
         ModelRefusedError: if the code refuses these values.
     """
     data = Path(job.data)
-    task = load_summary(data).task
+    summary = load_summary(data)
+    task = summary.task
     user = load_user_model(job.model, Path(user_model.base))
     undeclared = Undeclared(user_model, choose, {})
     hp = TrialHyperParameters(job.values, undeclared.answer)
@@ -144,7 +146,7 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
         batch_size=int(values.get("batch_size", rows.train.batch_size or DEFAULT_BATCH_SIZE)),
     )
     if not model.built and not user.has_custom_fit:  # else its size is not known before it is trained
-        with user.locate_errors():
+        with explain_inputs(model, summary), user.locate_errors():
             model(make_tensors(rows.train.take(slice(1)).x))
     is_custom = has_custom_fit(user, model)
     if is_custom:

@@ -6,7 +6,8 @@ import pytest
 
 from pipelines.data.examples import Examples
 from pipelines.data.prepared import DataSummary, Features, Task
-from pipelines.training.user_model.input_notes import note_input_layers
+from pipelines.models.user_model import ModelCodeError
+from pipelines.training.user_model.input_notes import explain_inputs, note_input_layers
 
 
 def summary(**keywords):
@@ -31,3 +32,18 @@ def test_no_note_where_data_is_unchanged():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Embedding(10, 2)])
     assert note_input_layers(model, summary(given=Examples(np.zeros((2, 4))).describe())) == []
     assert note_input_layers(model, summary(features=Features(dense=4, codes=(("c", 10),)))) == []
+
+
+def test_an_error_that_the_data_may_cause():
+    """An error of a model whose layer expects text ends with the key that gives it text; others are unchanged."""
+    words = keras.Sequential([keras.Input((), dtype="string"), keras.layers.TextVectorization(vocabulary=["good"])])
+    with (
+        pytest.raises(ModelCodeError, match=r"no cast; layer .* expects text.* data\.preprocess: none"),
+        explain_inputs(words, summary()),
+    ):
+        raise ModelCodeError("no cast")
+    with (
+        pytest.raises(ModelCodeError, match=r"no cast$"),
+        explain_inputs(keras.Sequential([keras.layers.Dense(1)]), summary()),
+    ):
+        raise ModelCodeError("no cast")
