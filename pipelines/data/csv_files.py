@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from pipelines.data.csv_layout import SAMPLE_LINES, Layout, find_layout
-from pipelines.data.heading import Heading, read_heading
+from pipelines.data.heading import ROWS, Heading, read_heading
 from pipelines.data.raw import Origin, RawData
 from pipelines.data.source_file import SourceFile
 from pipelines.data.tabular_files import check_header
 from pipelines.data.text_encoding import find_encoding
+from pipelines.spec.data_spec import WHITESPACE
 from search_spaces.errors import InputError
 
 MOST_LISTED = 10
@@ -50,31 +51,46 @@ def read_csv(file: SourceFile) -> RawData:
     if not rows.fields:
         raise file.refuse(f"{file.name} is empty; expected a header line and rows")
     # Files that were joined repeat their header, which would count as a value.
-    below = [fields for fields in rows.fields[1:] if fields != rows.fields[0]]
+    below = [fields for fields in rows.fields[1 : 2 * ROWS] if fields != rows.fields[0]]
+    written = rows.fields[0]
+    notes = _uncomment(rows, layout, file)
     heading = read_heading(rows.fields[0], below, f"line {rows.lines[0]} of {file.name}", file)
-    written = [] if heading.is_row or file.spec.names else rows.fields[0]
     check_header(heading.names, file)
-    notes = [*encoding.notes, *layout.notes, *heading.notes, *_clean(rows, heading, file)]
+    notes = [*encoding.notes, *layout.notes, *notes, *heading.notes, *_clean(rows, heading, file)]
     if not rows.fields:
         raise file.refuse(f"{file.name} has no rows below its header")
     columns = pd.Index(heading.names, dtype=object)
     table = pd.DataFrame(rows.fields, columns=columns, dtype=object)
-    headers = {name.strip(): name for name in written if name != name.strip()}
+    has_names = not heading.is_row and not file.spec.names and len(written) == len(heading.names)
+    pairs = zip(heading.names, written, strict=True) if has_names else ()
+    headers = {name: cell for name, cell in pairs if name != cell}
     origin = Origin(file.name, file.key, "line", rows.lines, file.part)
     return RawData((origin,), table=table, text=True, headers=headers, notes=tuple(notes))
+
+
+def _uncomment(rows: _Rows, layout: Layout, file: SourceFile) -> list[str]:
+    """Take the mark of a comment from a header that was written as one; return a note."""
+    first = rows.fields[0]
+    below = len(rows.fields[1]) if len(rows.fields) > 1 else 0
+    if layout.sep == WHITESPACE and first[0] == "#" and len(first) == below + 1:
+        rows.fields[0] = first[1:]
+    elif first[0].startswith("# ") and len(first) == below:
+        rows.fields[0] = [first[0][1:].strip(), *first[1:]]
+    else:
+        return []
+    name = rows.fields[0][0]
+    return [f'the header of {file.name} is written as a comment: its first name is read as "{name}", without #']
 
 
 def _read_rows(text: io.TextIOWrapper, layout: Layout, file: SourceFile) -> _Rows:
     """Return all rows that are not blank, the header among them."""
     rows, lines = _Rows(), _NumberedLines(text, layout)
-    # Text repeats: one string for each word, not one for each cell.
-    words: dict[str, str] = {}
     csv.field_size_limit(_LONGEST_FIELD)
     try:
         for fields in layout.read_fields(iter(lines)):  # type: ignore[attr-defined]
             start = lines.take_first()
             if fields and (len(fields) > 1 or fields[0].strip()):
-                rows.fields.append([words.setdefault(cell, cell) for cell in fields])
+                rows.fields.append(fields)
                 rows.lines.append(start)
     except csv.Error as error:
         start = lines.take_first()
@@ -121,37 +137,40 @@ class _NumberedLines:
 
 def _clean(rows: _Rows, heading: Heading, file: SourceFile) -> list[str]:
     """Take the header from the rows, and what is no row; return notes."""
-    notes: list[str] = []
-    first = [] if heading.is_row else rows.fields[0]
+    width, first = len(heading.names), None if heading.is_row else rows.fields[0]
+    kept, repeated, empty, wrong = _Rows(), [], [], _Rows()
     start = 0 if heading.is_row else 1
-    numbered = list(zip(rows.fields[start:], rows.lines[start:], strict=True))
-    repeated = [line for fields, line in numbered if fields == first]
-    # A spreadsheet may write thousands of them below its last row.
-    empty = [line for fields, line in numbered if not any(map(str.strip, fields))]
-    wrong = [
-        (fields, line) for fields, line in numbered if len(fields) != len(heading.names) and any(map(str.strip, fields))
-    ]
-    if wrong and not file.spec.skip_broken:
-        raise _explain_fields(wrong, heading, file)
-    for lines, words in (
+    for fields, line in zip(rows.fields[start:], rows.lines[start:], strict=True):
+        if fields == first:
+            repeated.append(line)
+        # A spreadsheet may write thousands of them below its last row.
+        elif not any(map(str.strip, fields)):
+            empty.append(line)
+        else:
+            group = kept if len(fields) == width else wrong
+            group.fields.append(fields)
+            group.lines.append(line)
+    if wrong.lines and not file.spec.skip_broken:
+        raise _explain_fields(wrong, not kept.lines, heading, file)
+    rows.fields[:], rows.lines[:] = kept.fields, kept.lines
+    left_out = (
         (repeated, "repeat the header"),
         (empty, "hold no value"),
-        ([line for _, line in wrong], "have too many or too few fields (data.skip_broken)"),
-    ):
-        if lines:
-            notes.append(f"lines of {file.name} that {words} are left out: {list_lines(lines)}")
-    out = {*repeated, *empty, *(line for _, line in wrong)}
-    kept = [pair for pair in numbered if pair[1] not in out]
-    rows.fields[:], rows.lines[:] = [fields for fields, _ in kept], [line for _, line in kept]
-    return notes
+        (wrong.lines, "have too many or too few fields (data.skip_broken)"),
+    )
+    return [
+        f"lines of {file.name} that {words} are left out: {list_lines(lines)}" for lines, words in left_out if lines
+    ]
 
 
-def _explain_fields(wrong: Sequence[tuple[list[str], int]], heading: Heading, file: SourceFile) -> InputError:
-    fields, line = wrong[0]
+def _explain_fields(wrong: _Rows, are_all: bool, heading: Heading, file: SourceFile) -> InputError:
+    fields, line = wrong.fields[0], wrong.lines[0]
     got = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
     like = "as data.names" if file.spec.names else "as in the first row" if heading.is_row else "as in the header"
-    more = f" ({len(wrong)} such lines: {list_lines([each for _, each in wrong])})" if len(wrong) > 1 else ""
+    more = f" ({len(wrong.lines)} such lines: {list_lines(wrong.lines)})" if len(wrong.lines) > 1 else ""
     advice = "correct it, or set data.skip_broken: true to leave such lines out"
+    if are_all and len(set(map(len, wrong.fields))) == 1:
+        advice = f"if the header lacks names, set data.names to all {len(fields)}, and data.header: first"
     if fields[0].startswith(("#", "//", "%")):
         advice = f'if it is a comment, set data.comment: "{fields[0].lstrip()[0]}"'
     message = f"line {line} of {file.name} has {got}, expected {len(heading.names)} {like}{more}; {advice}"

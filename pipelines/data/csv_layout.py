@@ -57,7 +57,7 @@ def find_layout(lines: Sequence[str], file: SourceFile) -> Layout:
     """
     comment = file.spec.comment or ""
     stated = _STATED_MARK.match(lines[0]) if lines else None
-    above = 1 if stated else 0
+    above = max(1 if stated else 0, file.spec.skiprows)
     # Their line numbers, from 0: an empty line, or a comment, is no row.
     rows = [
         (number, line)
@@ -71,7 +71,7 @@ def find_layout(lines: Sequence[str], file: SourceFile) -> Layout:
         if len(_split(rows[0][1], found)) > 1:
             message = f"no line of {file.name} holds {sep!r}; its fields seem to be divided by {found!r}"
             raise file.refuse(message, "data.sep")
-    start, said = _find_table(rows, sep, file)
+    start, said = _find_table(rows, sep, file) if not file.spec.skiprows else (0, ())
     return Layout(sep, max(above, start), comment, (*notes, *said))
 
 
@@ -81,10 +81,12 @@ def _find_mark(lines: Sequence[str], file: SourceFile) -> tuple[str, tuple[str, 
     fits = [mark for mark in MARKS if _agrees(counts[mark]) and counts[mark][0] == _get_usual(counts[mark])]
     # Second, also those by which lines above the table have other numbers of fields.
     fits = fits or [mark for mark in MARKS if _agrees(counts[mark])]
+    is_spaced = len(set(counts[WHITESPACE][1:])) == 1 and len(lines) > 2 and _has_numbers(lines)
+    # A tab is blank too: it may stand among other blanks.
+    if is_spaced and (not fits or (fits == ["\t"] and counts[WHITESPACE][1] >= 3 * _get_usual(counts["\t"]))):
+        return WHITESPACE, (f"fields of {file.name} are divided by blanks (data.sep)",)
     if fits:
         return _choose_mark(fits, counts, lines), ()
-    if _agrees(counts[WHITESPACE]) and len(set(counts[WHITESPACE])) == 1 and len(lines) > 2 and _has_numbers(lines):
-        return WHITESPACE, (f"fields of {file.name} are divided by blanks (data.sep)",)
     # By the header alone: cells may contain any of the marks, as in 1,5.
     return max(MARKS, key=lambda mark: counts[mark][0] if counts[mark] else 0), ()
 
@@ -109,6 +111,8 @@ def _find_table(rows: Sequence[tuple[int, str]], sep: str, file: SourceFile) -> 
         return 0, ()
     first = counts.index(usual)
     above = [line.strip() for _, line in rows[:first]]
+    if sep == WHITESPACE and first == 1 and counts[0] == usual + 1 and above[0].startswith("# "):
+        return 0, ()  # a header that NumPy wrote as a comment
     if all(line.startswith(COMMENTS) for line in above):
         which = "line 1 begins" if rows[first][0] == 1 else f"lines 1 to {rows[first][0]} begin"
         note = f"{which} with {above[0][0]} in {file.name} and {'is' if first == 1 else 'are'} left out (data.comment)"
@@ -116,10 +120,9 @@ def _find_table(rows: Sequence[tuple[int, str]], sep: str, file: SourceFile) -> 
     if any(count > 1 for count in counts[:first]):
         return 0, ()
     line, number = above[0][:_MOST_SHOWN], rows[0][0] + 1
-    fields = "1 field" if counts[0] == 1 else f"{counts[0]} fields"
     raise file.refuse(
-        f"line {number} of {file.name} has {fields}, expected {usual} as in the lines below: {line!r}; remove it, or "
-        f"if it is a comment, set data.comment to its beginning, such as {line[0]!r}"
+        f"line {number} of {file.name} has 1 field, expected {usual} as in the lines below: {line!r}; remove what is "
+        f"above the table, or set data.skiprows: {rows[first][0]}"
     )
 
 

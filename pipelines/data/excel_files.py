@@ -22,7 +22,8 @@ def read_excel(file: SourceFile) -> RawData:
         InputError: if it is no Excel file, has no such sheet, or the sheet is no table.
     """
     sheet, cells, notes = _read_cells(file)
-    filled = [index for index, row in enumerate(cells) if any(cell is not None for cell in row)]
+    skipped = file.spec.skiprows
+    filled = [index for index, row in enumerate(cells) if index >= skipped and any(cell is not None for cell in row)]
     if not filled:
         raise file.refuse(f'the sheet "{sheet}" of {file.name} is empty', "data.sheet")
     rows = [cells[index] for index in filled]
@@ -71,5 +72,5 @@ def _check_title(rows: Sequence[Sequence[Any]], number: int, sheet: str, file: S
     counts = [sum(cell is not None for cell in row) for row in rows]
     if len(rows) > 2 and counts[0] == 1 and min(counts[1:3]) > 1:
         title = next(cell for cell in rows[0] if cell is not None)
-        message = f'row {number} of the sheet "{sheet}" of {file.name} holds a title alone: "{title}"; remove that row'
-        raise file.refuse(message)
+        message = f'row {number} of the sheet "{sheet}" of {file.name} holds a title alone: "{title}"'
+        raise file.refuse(f"{message}; remove what stands above the table, or set data.skiprows: {number}")

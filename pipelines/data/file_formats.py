@@ -35,12 +35,13 @@ def _read_npz(file: SourceFile) -> RawData:
 _IMAGES = FileFormat(read_images, ("skip_broken",))
 _FORMATS: Mapping[str, FileFormat] = {
     **dict.fromkeys(
-        TEXT_SUFFIXES, FileFormat(read_csv, ("header", "names", "encoding", "sep", "comment", "skip_broken"))
+        TEXT_SUFFIXES,
+        FileFormat(read_csv, ("header", "names", "encoding", "sep", "comment", "skiprows", "skip_broken")),
     ),
     **dict.fromkeys(JSON_SUFFIXES, FileFormat(read_json, ("encoding", "skip_broken"))),
     **dict.fromkeys((".parquet", ".pq"), FileFormat(read_parquet)),
     **dict.fromkeys((".feather", ".arrow"), FileFormat(read_feather)),
-    ".xlsx": FileFormat(read_excel, ("header", "names", "sheet")),
+    ".xlsx": FileFormat(read_excel, ("header", "names", "skiprows", "sheet")),
     ".npz": FileFormat(_read_npz),
     ".npy": FileFormat(read_npy, ("names",)),
 }
@@ -50,6 +51,7 @@ _FOR = {
     "encoding": "text files",
     "sep": "text files of rows",
     "comment": "text files of rows",
+    "skiprows": "text files and sheets",
     "sheet": "Excel files",
     "skip_broken": "text files and pictures",
 }

@@ -25,6 +25,7 @@ CLEAR = 3  # columns that speak for a thing, for each that speaks against it
 MISSING = frozenset({"", "?", "-", ".", "na", "n/a", "nan", "null", "none", "<na>", "inf", "-inf"})
 _NUMBER = re.compile(r"[-+(]*\s*[$€£¥]?\s*[-+]?\d[\d.,' \u00a0]*(?:[eE][-+]?\d+)?\s*[%€$£¥]?\)?|[-+]?[.,]\d+")
 _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*|\d{1,2}:\d{2}.*|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}.*")
+_PLACE = re.compile(r"column_\d+")
 _YEARS = range(1800, 2201)
 _MOST_SHOWN = 5
 
@@ -69,6 +70,10 @@ def read_heading(first: Sequence[str], below: Sequence[Sequence[str]], place: st
         return Heading(list(spec.names), is_row, notes)
     if not is_row:
         return Heading(cells, False, notes)
+    if len(file.columns) == width:
+        return Heading(
+            list(file.columns), True, (f"{place} looks like a row, so the names are those of the file before",)
+        )
     names = [f"column_{number}" for number in range(1, width + 1)]
     _check_target(names, place, file)
     return Heading(names, True, notes)
@@ -85,20 +90,27 @@ def _decide(cells: Sequence[str], signs: Sequence[Sign], place: str, file: Sourc
         is_row = list(cells) != spec.names and names <= values
         stands = "a row" if is_row else "the names of the columns, in whose place data.names stand"
         return is_row, () if list(cells) == spec.names else (f"{place} is taken for {stands} (data.header)",)
-    if values == 0 or (names and names >= CLEAR * values):
-        return False, ()
-    meant = [name for name in list_named_columns(spec) if name in cells]
-    if names == 0 or (strong == 0 and values >= CLEAR * names):
+    named = list_named_columns(spec)
+    meant = [name for name in named if name in cells]
+    by_place = any(_PLACE.fullmatch(name) for name in named) and not meant and all(map(_is_typed, cells))
+    if not by_place and (values == 0 or (names and names >= CLEAR * values)):
+        has_numbers = any(map(_is_typed, cells))
+        return False, (_note_names(cells, place),) if has_numbers else ()
+    if by_place or names == 0 or (strong == 0 and values >= CLEAR * names):
         if meant:
             raise _explain_conflict(cells, meant[0], place, file)
         shown = f"{place} looks like a row, not like names: {_show(cells)}"
         return True, (f"{shown}; the columns are column_1 to column_{len(cells)} (data.header, data.names)",)
     if meant:
-        return False, (f"{place} is taken for the names of the columns: {_show(cells)} (data.header)",)
+        return False, (_note_names(cells, place),)
     raise file.refuse(
         f"{place} may hold names or a row: {_show(cells)}; set data.header to first if these are names, or to none",
         "data.header",
     )
+
+
+def _note_names(cells: Sequence[str], place: str) -> str:
+    return f"{place} is taken for the names of the columns: {_show(cells)} (data.header)"
 
 
 def list_named_columns(spec: DataSpec) -> list[str]:

@@ -13,6 +13,8 @@ import pandas as pd
 from pipelines.data.pictures import SUFFIXES, read_picture_files
 from pipelines.data.raw import GivenPart, Origin, RawData, combine
 from pipelines.data.source_file import SourceFile
+from pipelines.data.source_paths import SUFFIXES as SUFFIXES_OF_TABLES
+from pipelines.data.source_paths import find_suffix
 from search_spaces.errors import suggest_choice
 
 _PART_FOLDERS: dict[str, GivenPart | None] = {
@@ -117,8 +119,7 @@ def _read_classes(folder: Path, classes: Sequence[str], file: SourceFile) -> Raw
     below = {label: _list_files(folder / label) for label in classes if (folder / label).is_dir()}
     found = [(classes.index(label), path) for label, paths in below.items() for path in paths if _is_picture(path)]
     if not found:
-        message = f"{name} holds no pictures; expected one sub-folder a class with {', '.join(SUFFIXES)} files"
-        raise file.refuse(message)
+        raise file.refuse(_explain_none(folder, name))
     empty = sorted(set(below) - {classes[index] for index, _ in found})
     if empty:
         raise file.refuse(f'{name} has no pictures of class "{empty[0]}"; remove the folder, or add pictures')
@@ -133,6 +134,12 @@ def _read_classes(folder: Path, classes: Sequence[str], file: SourceFile) -> Raw
         class_names=tuple(classes),
         notes=(*_note_others(others, folder, name), *read.notes),
     )
+
+
+def _explain_none(folder: Path, name: str) -> str:
+    tables = sorted({find_suffix(path.name) for path in folder.iterdir() if path.is_file()} & SUFFIXES_OF_TABLES)
+    advice = f"; its tables are read as {name}/*{tables[0]}" if tables else ""
+    return f"{name} holds no pictures; expected one sub-folder a class with {', '.join(SUFFIXES)} files{advice}"
 
 
 def _list_files(folder: Path) -> list[Path]:

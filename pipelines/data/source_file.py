@@ -25,6 +25,7 @@ class SourceFile:
         key: dotted key of the study file that names it.
         spec: the study file's `data`.
         part: the part that its rows are given for; None if they are still to be split.
+        columns: names of the columns of the file before it, for a file that has no header.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class SourceFile:
     key: str
     spec: DataSpec
     part: GivenPart | None = None
+    columns: tuple[str, ...] = ()
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

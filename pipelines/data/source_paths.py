@@ -14,7 +14,7 @@ from pathlib import Path
 from pipelines.spec.data_spec import DataSpec, SourceKey
 from search_spaces.errors import InputError, Problem, suggest_choice
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".train", ".test")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip")
 BINARY_SUFFIXES = (".parquet", ".pq", ".feather", ".arrow", ".xlsx", ".npz", ".npy")

@@ -5,6 +5,7 @@ Only `keras:<name>` uses the network: Keras downloads the data set.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
             message = f"{spec.describe_source()} already has {part} rows; remove this key"
             raise InputError(Problem(message, key))
         sources = [_Source(written, key, part, spec, base, len(named) > 1) for written in named]
-        parts += [raw for source in sources for raw in _load_source(source, prefers)]
+        for source in sources:
+            parts += _load_source(source, prefers, _list_columns(parts))
     raw = combine(match_parts(parts))
     # The classes of a named set are known, so they are numbered and encoded like a table's.
     is_named = spec.describe_source().startswith(("sklearn:", "keras:"))
@@ -81,12 +83,19 @@ class _Source:
     is_listed: bool
 
 
-def _load_source(source: _Source, prefers: InputKind) -> list[RawData]:
+def _list_columns(parts: Sequence[RawData]) -> tuple[str, ...]:
+    """Return the columns of the first table that was read."""
+    return next((tuple(part.table.columns) for part in parts if part.table is not None), ())
+
+
+def _load_source(source: _Source, prefers: InputKind, columns: tuple[str, ...]) -> list[RawData]:
     """Return the rows of each file that a source names, or of the loader or named set that it is."""
     written, key = source.written, source.key
-    paths = find_sources(written, source.base, key)
-    if paths:
-        return [_load_path(path, source, prefers) for path in paths]
+    parts: list[RawData] = []
+    for path in find_sources(written, source.base, key):
+        parts.append(_load_path(path, source, prefers, columns or _list_columns(parts)))
+    if parts:
+        return parts
     if source.spec.image_size is not None:
         message = f"pictures of an image folder are resized, but {written} is none; remove this key"
         raise InputError(Problem(message, "data.image_size"))
@@ -101,8 +110,8 @@ def _load_source(source: _Source, prefers: InputKind) -> list[RawData]:
     return [load_sklearn(name, key, prefers) if kind == "sklearn" else load_keras(name, key)]
 
 
-def _load_path(path: Path, source: _Source, prefers: InputKind) -> RawData:
-    file = SourceFile(path, name_file(path, source.base), source.key, source.spec, source.part)
+def _load_path(path: Path, source: _Source, prefers: InputKind, columns: tuple[str, ...]) -> RawData:
+    file = SourceFile(path, name_file(path, source.base), source.key, source.spec, source.part, columns)
     raw = find_format(path).read(file)
     if path.is_dir():
         return raw

@@ -163,6 +163,7 @@ class DataSpec(Section):
     comment: str | None = Field(
         None, min_length=1, description='Lines of text files that begin with this are left out, such as `"#"`.'
     )
+    skiprows: int = Field(0, ge=0, description="Lines above the table in text files and sheets, such as a title.")
     sheet: str | None = Field(None, description="Sheet of an Excel file; the first when left out.")
     skip_broken: bool = Field(
         False,

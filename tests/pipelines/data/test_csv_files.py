@@ -65,7 +65,9 @@ def test_all_rows_that_do_not_fit(read, problem):
 
 def test_every_row_with_a_field_too_many(read, problem):
     """Rows that all have one more field than the header do not make the first column an index; names may be given."""
-    assert "line 2" in problem(read, "a,b\n1,2,3\n4,5,6\n").message
+    message = problem(read, "a,b\n1,2,3\n4,5,6\n").message
+    assert "line 2 of data.csv has 3 fields, expected 2 as in the header (2 such lines: 2, 3)" in message
+    assert "set data.names to all 3" in message
     raw = read("a,b\n1,2,3\n4,5,6\n", header="first", names=["row", "a", "b"])
     assert raw.table["row"].tolist() == ["1", "4"]
 
@@ -80,7 +82,8 @@ def test_every_row_with_a_field_too_many(read, problem):
         ('a,b\n1,"2\n3,4\n', "the row from line 2 of data.csv opens a quote that is not closed"),
         (b"PK\x03\x04rest", "is a zip archive or an Excel file"),
         ("<!DOCTYPE html><p>404", "is a web page"),
-        ("Sales of March\na,b\n1,2\n3,4\n", "line 1 of data.csv has 1 field, expected 2 as in the lines below"),
+        ("Sales of March\n\na,b\n1,2\n3,4\n", "line 1 of data.csv has 1 field, expected 2 as in the lines below"),
+        ("Sales of March\n\na,b\n1,2\n3,4\n", "set data.skiprows: 2"),
     ],
 )
 def test_unusable_csv(read, problem, content, expected):
@@ -101,6 +104,10 @@ def test_delimiters(read, mark):
     [
         ("1,5;2,3;x\n4,1;7,0;y\n2,5;1,1;x\n9,9;8,0;y\n", [["1,5", "2,3", "x"]]),
         ("x y z\n1   2\t 3\n4 5 6\n", [["1", "2", "3"]]),
+        (
+            '18.0 8  307 1  70\t"a car"\n15.0 9  350 2  71\t"an old car"\n16.0 7  300 1  70\t"a car"\n',
+            [["18.0", "8", "307", "1", "70", "a car"]],
+        ),
         ("sep=;\na;b\n1,5;2\n", [["1,5", "2"]]),
         ("name;age\nDoe, Jane;4\nRoe, Rick;5\nPoe, Ann;6\n", [["Doe, Jane", "4"]]),
         ("# made on Monday\n# by hand\na,b\n1,2\n3,4\n", [["1", "2"]]),
@@ -121,6 +128,21 @@ def test_what_was_left_out_or_guessed_is_said(read):
         "lines of data.csv that hold no value are left out: 4, 6",
     )
     assert read("a b\n1 2\n3 4\n").notes == ("fields of data.csv are divided by blanks (data.sep)",)
+
+
+@pytest.mark.parametrize("mark", [",", " "])
+def test_a_header_that_is_written_as_a_comment(read, mark):
+    """NumPy writes a header behind #, which is no part of the first name; the file's own name is known too."""
+    raw = read(f"# a{mark}b\n1.5{mark}2\n3{mark}4.5\n")
+    assert list(raw.table.columns) == ["a", "b"]
+    assert 'its first name is read as "a", without #' in raw.notes[-1]
+
+
+def test_lines_above_the_table(read):
+    """`data.skiprows` leaves out a title; lines keep their numbers."""
+    raw = read("Sales of March\nnorth, south\n\na,b\n1,2\n", skiprows=2)
+    assert list(raw.table.columns) == ["a", "b"]
+    assert raw.format_place(0) == "line 5"
 
 
 def test_set_marks_and_comments(read, problem):

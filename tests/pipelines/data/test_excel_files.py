@@ -65,7 +65,7 @@ def test_a_sheet_without_a_header(read):
     [
         ([], "is empty"),
         ([["a", "b"]], "has no rows below its header"),
-        ([["Sales of March"], ["a", "b"], [1, 2]], 'holds a title alone: "Sales of March"; remove that row'),
+        ([["Sales of March"], ["a", "b"], [1, 2]], 'holds a title alone: "Sales of March"; remove what'),
         ([["a", "a"], [1, 2]], 'the column "a" more than once (columns 1 and 2)'),
     ],
 )

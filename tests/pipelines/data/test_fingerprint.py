@@ -37,6 +37,19 @@ def test_files_count_by_their_content(tmp_path):
     assert len({one, *others}) == 5
 
 
+def test_every_file_of_a_list_or_pattern_counts(tmp_path):
+    """A change in any of the files is other data, and so is another order of a list."""
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"x\n{name}\n")
+    fingerprints = [
+        calculate_source_fingerprint(DataSpec(source=source), tmp_path, "dense")
+        for source in (["a.csv", "b.csv"], ["b.csv", "a.csv"], "*.csv")
+    ]
+    (tmp_path / "b.csv").write_text("x\nother\n")
+    changed = calculate_source_fingerprint(DataSpec(source="*.csv"), tmp_path, "dense")
+    assert len({*fingerprints, changed}) == 4
+
+
 def test_a_picture_that_changes_its_folder_is_other_data(tmp_path):
     """The folder of a picture is its label: the same files below other folders have another fingerprint."""
     fingerprints = set()

@@ -46,11 +46,11 @@ def test_a_row_of_values_is_no_header(text):
     ],
 )
 def test_names_are_a_header(text):
-    """Words above numbers or categories, numbers that count up, and years are names."""
+    """Words above numbers or categories, numbers that count up, and years are names; of numbers a note says so."""
     found = judge(text)
     assert not found.is_row
     assert found.names == text.splitlines()[0].split(",")
-    assert found.notes == ()
+    assert bool(found.notes) == any(character.isdigit() for character in text.splitlines()[0])
 
 
 def test_a_study_that_names_a_value_as_its_column():
@@ -75,6 +75,23 @@ def test_a_row_that_may_be_either():
     )
     assert judge(text, header="first").names == ["id", "0.1", "0.5"]
     assert judge(text, header="none", target="column_1").is_row
+
+
+def test_numbers_that_count_up_by_chance():
+    """Who names a column by its place takes the first row for a row."""
+    text = "1,2,3\n2,5,1\n4,1,1\n3,3,2"
+    assert not judge(text, target="3").is_row
+    assert judge(text, target="column_3").is_row
+
+
+def test_a_file_without_a_header_behind_one_that_has_one():
+    """Its columns are those of the file before, with a note."""
+    spec = DataSpec.model_validate({"source": "d.csv", "target": "kind"})
+    rows = [line.split(",") for line in FLOWERS.splitlines()]
+    file = SourceFile(None, "e.csv", "data.source", spec, columns=("a", "b", "kind"))  # type: ignore[arg-type]
+    found = read_heading(rows[0], rows[1:], "line 1 of e.csv", file)
+    assert (found.names, found.is_row) == (["a", "b", "kind"], True)
+    assert found.notes == ("line 1 of e.csv looks like a row, so the names are those of the file before",)
 
 
 def test_given_names():

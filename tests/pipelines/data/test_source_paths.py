@@ -7,6 +7,7 @@ import pytest
 from pipelines.data.source_paths import (
     check_source_paths,
     find_source,
+    find_suffix,
     is_loader,
     list_source_files,
     resolve_source_path,
@@ -65,6 +66,37 @@ def test_every_source_is_looked_for(tmp_path):
         "data.test_source",
     ]
     check_source_paths(spec("sklearn:iris"), tmp_path)
+
+
+def test_files_that_are_named_twice(tmp_path):
+    """A file within two patterns of one key is refused, and one of the training rows among test rows."""
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("x\n1\n")
+    for given, message in (
+        (spec(["*.csv", "a.csv"]), "data.source: a.csv is named twice"),
+        (
+            spec("*.csv", test_source="b.csv"),
+            "data.test_source: b.csv is among the files of data.source too, so test rows",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_source_paths(given, tmp_path)
+    check_source_paths(spec("a.csv", validation_source="b.csv", test_source="b.csv"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("a.CSV", ".csv"), ("a.b.csv.GZ", ".csv.gz"), ("a.tar.gz", ".tar.gz"), ("v1.2.parquet", ".parquet"), ("a", "")],
+)
+def test_ends_of_names(name, suffix):
+    """Of a compressed file both ends count."""
+    assert find_suffix(name) == suffix
+
+
+def test_a_name_that_looks_like_a_pattern(tmp_path):
+    """A file of that very name is no pattern."""
+    (tmp_path / "a[1].csv").write_text("x\n1\n")
+    assert find_source("a[1].csv", tmp_path, "data.source") == tmp_path / "a[1].csv"
 
 
 def test_a_loader_is_told_from_a_path():

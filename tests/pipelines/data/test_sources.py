@@ -96,6 +96,27 @@ def test_image_folder(tmp_path):
     assert load(spec("pictures"), tmp_path, "image").array.shape == (2, 4, 4, 1)
 
 
+def test_several_files(folder, problem):
+    """A list and a pattern are read in their order, and each row keeps its file; a list holds files alone."""
+    assert load(spec(["more.csv", "data.csv"]), folder, "dense").format_place(1) == "line 2 of data.csv"
+    raw = load(spec("*.csv"), folder, "dense")
+    assert raw.table["a"].tolist() == ["1", "2", "3"]
+    assert raw.format_place(2) == "line 2 of more.csv"
+    assert (
+        "a list of sources holds files, got sklearn:iris"
+        in problem(load, spec(["data.csv", "sklearn:iris"]), folder, "dense").message
+    )
+    assert "no file fits the pattern *.tsv" in problem(load, spec("*.tsv"), folder, "dense").message
+
+
+def test_keys_that_no_file_is_read_by(folder, problem):
+    """A key of reading that has no meaning for the files is refused instead of ignored."""
+    pd.DataFrame({"a": [1], "t": [0]}).to_parquet(folder / "d.parquet")
+    found = problem(load, spec("d.parquet", sep=";"), folder, "dense")
+    assert found.path == "data.sep"
+    assert "this is for text files of rows, and d.parquet is none" in found.message
+
+
 def test_parquet_and_loader(folder):
     """Parquet files and loader functions are read by their ending."""
     pd.DataFrame({"a": [1], "t": [0]}).to_parquet(folder / "d.parquet")
