@@ -13,6 +13,7 @@ import pandas as pd
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns import Column
+from pipelines.data.prepared import Task
 from pipelines.data.split import Split
 from pipelines.data.target_notes import find_lookalikes
 from pipelines.data.targets import Labels
@@ -20,8 +21,6 @@ from pipelines.data.targets import Labels
 IDENTIFIER_ROWS = 50
 """Rows below which names may differ by chance."""
 IDENTIFIER_SHARE = 0.9
-RARE_SHARE = 0.05
-"""Share of a class below which accuracy says little."""
 _IDENTIFIER_NAME = re.compile(
     r"(?:^|[\s_.-])(?:id|ids|nr|no|num|number|key|code|uuid|guid|index|idx|row|rownum|record|serial|sku)$"
     r"|^unnamed: ?\d+$|[a-z]I[dD]$",
@@ -65,33 +64,23 @@ def note_columns(columns: Sequence[Column], labels: Labels, training: Array) -> 
             )
 
 
-def note_classes(labels: Labels, split: Split) -> Iterator[str]:
+def note_classes(task: Task) -> Iterator[str]:
     """Yield a note where a class is rare in the training rows, with the counts of all classes."""
-    if not labels.classes or labels.kind == "custom":
+    if not task.has_rare_class or task.kind == "custom":
         return
-    counts = np.bincount(labels.y[split.select_rows("train")], minlength=len(labels.classes))
-    if not is_rare(counts.tolist()):
-        return
-    rarest = int(counts.argmin())
-    order = np.argsort(-counts, kind="stable")
-    shown = ", ".join(f'"{labels.classes[index]}" {counts[index]}' for index in order[:5])
-    share = f"{counts[rarest] / counts.sum():.1%}"
-    more = f" and {len(order) - 5} more" if len(order) > 5 else ""
-    metric = "val_auc" if labels.kind == "binary" else "val_f1_score"
-    yield (
-        f'class "{labels.classes[rarest]}" is {share} of the training rows ({shown}{more}); '
-        f"accuracy says little, and the default objective is {metric} (objective: {{metric: val_accuracy}} changes "
-        "it); training.class_weight: balanced weighs the classes alike"
+    counts = dict(sorted(zip(task.classes, task.class_counts, strict=True), key=lambda each: -each[1]))
+    rarest, total = list(counts)[-1], sum(counts.values())
+    shown = ", ".join(f'"{name}" {count}' for name, count in list(counts.items())[:5])
+    more = f" and {len(counts) - 5} more classes" if len(counts) > 5 else ""
+    advice = (
+        "the default objective is val_auc (objective: {metric: val_accuracy} changes it)"
+        if task.kind == "binary"
+        else "training.metrics: [f1_score] with objective: {metric: val_f1_score} scores all classes alike"
     )
-
-
-def is_rare(counts: Sequence[int]) -> bool:
-    """Return whether a class of a few has less than one training row in twenty.
-
-    Many classes are rare each, without one that outweighs the others.
-    """
-    total = sum(counts)
-    return total > 0 and min(counts) < RARE_SHARE * total and min(counts) * len(counts) < total / 4
+    yield (
+        f'class "{rarest}" is {counts[rarest] / total:.1%} of the training rows ({shown}{more}), so accuracy says '
+        f"little: {advice}, and training.class_weight: balanced weighs them alike"
+    )
 
 
 def note_duplicates(columns: Sequence[Column], labels: Labels, split: Split) -> Iterator[str]:
@@ -101,9 +90,9 @@ def note_duplicates(columns: Sequence[Column], labels: Labels, split: Split) -> 
     table = pd.DataFrame({index: column.values for index, column in enumerate(columns)})
     # In a table of few combinations, equal rows are nothing special.
     combinations = np.prod([min(float(table[index].nunique(dropna=False)), 1e6) for index in table.columns])
-    if combinations < 10 * len(table):
-        return
     keys = pd.util.hash_pandas_object(table, index=False).to_numpy()
+    if combinations < 10 * len(table) and len(np.unique(keys)) < len(keys) / 2:
+        return
     targets = labels.y.reshape(len(keys), -1) if len(labels.y) == len(keys) else None
     same = keys if targets is None else keys ^ pd.util.hash_pandas_object(pd.DataFrame(targets), index=False).to_numpy()
     training = np.unique(same[split.select_rows("train")])

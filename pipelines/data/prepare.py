@@ -186,9 +186,10 @@ def _calculate_digest(content: Content, rows: LabelledRows, split: Split) -> str
 
 def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: LabelledRows, split: Split) -> DataSummary:
     weighting = () if rows.weighting is None else (rows.weighting.describe(raw),)
+    task = dataclasses.replace(_describe_task(rows.labels, split, spec), is_weighted=bool(weighting))
     return DataSummary(
         source=spec.describe_source(),
-        task=dataclasses.replace(_describe_task(rows.labels, split, spec), is_weighted=bool(weighting)),
+        task=task,
         features=content.features,
         raw=content.raw,
         rows={part: len(split.select_rows(part)) for part in PARTS},
@@ -198,7 +199,7 @@ def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: Labelled
         notes=(
             *raw.notes,
             *rows.labels.notes,
-            *note_classes(rows.labels, split),
+            *note_classes(task),
             *weighting,
             *content.notes,
             *split.notes,

@@ -14,7 +14,7 @@ A user model may take its examples as they were given, of any form: then `DataSu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,8 @@ from tracking.mlflow.cell_values import PLAIN, CellForm
 
 TaskKind = Literal["binary", "multiclass", "multi_label", "regression", "multi_output_regression", "custom"]
 """Kind of prediction; `custom` where targets go to a user model as they were given."""
+RARE_SHARE = 0.05
+"""Share of a class below which accuracy says little."""
 InputKind = Literal["dense", "image", "series", "any"]
 """Form of features that a model takes; "any" leaves the data in its form."""
 
@@ -52,6 +54,11 @@ class Task:
     is_weighted: bool = False
 
     @property
+    def has_rare_class(self) -> bool:
+        """Return whether accuracy says little, since a class is rare among the training rows."""
+        return has_rare_class(self.class_counts)
+
+    @property
     def activation(self) -> Literal["sigmoid", "softmax"] | None:
         """Activation of a family's prediction; None for a regression."""
         if self.kind in ("binary", "multi_label"):
@@ -69,6 +76,15 @@ class Task:
         if self.kind == "binary":
             return 1
         return len(self.classes) if self.kind == "multiclass" else len(self.targets)
+
+
+def has_rare_class(counts: Sequence[int]) -> bool:
+    """Return whether one of a few classes has less than one training row in twenty.
+
+    Many classes are rare each, without one that outweighs the others.
+    """
+    total = sum(counts)
+    return total > 0 and min(counts) < RARE_SHARE * total and min(counts) * len(counts) < total / 4
 
 
 @dataclass(frozen=True)

@@ -111,10 +111,14 @@ def list_metrics() -> list[str]:
     return sorted(_METRIC_NAMES)
 
 
-def find_default_objective(kind: TaskKind, *, is_weighted: bool = False) -> tuple[str, Direction]:
+def find_default_objective(
+    kind: TaskKind, *, is_weighted: bool = False, has_rare_class: bool = False
+) -> tuple[str, Direction]:
     """Return the default objective of a task, metric and direction; it weighs rows that have weights."""
     # Else a best epoch would be chosen by a score that contradicts the loss.
-    metric = f"val_{_WEIGHTED if is_weighted else ''}{_DEFAULT_METRICS[kind][0]}"
+    # Who never predicts a rare class has a high accuracy.
+    name = "auc" if has_rare_class and kind == "binary" else _DEFAULT_METRICS[kind][0]
+    metric = f"val_{_WEIGHTED if is_weighted else ''}{name}"
     return metric, "minimize" if kind in {"regression", "multi_output_regression"} else "maximize"
 
 
@@ -187,7 +191,12 @@ def find_direction(metric: str) -> Direction | None:
 
 
 def resolve_objective(
-    kind: TaskKind, training: TrainingSpec, objective: ObjectiveSpec | None, *, is_weighted: bool = False
+    kind: TaskKind,
+    training: TrainingSpec,
+    objective: ObjectiveSpec | None,
+    *,
+    is_weighted: bool = False,
+    has_rare_class: bool = False,
 ) -> tuple[str, Direction]:
     """Return the objective that trials are scored on: metric and direction.
 
@@ -195,7 +204,7 @@ def resolve_objective(
         InputError: if training does not report the declared metric.
     """
     if objective is None:
-        return find_default_objective(kind, is_weighted=is_weighted)
+        return find_default_objective(kind, is_weighted=is_weighted, has_rare_class=has_rare_class)
     reported = list_reported_metrics(kind, training, is_weighted=is_weighted)
     if objective.metric not in reported:
         raise InputError(explain_unreported_metric(objective.metric, reported, METRICS[kind]))

@@ -79,7 +79,7 @@ def check_study(
         expected = (fingerprint.data or None) if fingerprint else None
         summary = prepare_data(study, folder, engine, expected)
         # For its error: only the data's task shows whether the metric fits.
-        study.resolve_objective(summary.task.kind, is_weighted=summary.task.is_weighted)
+        study.resolve_task_objective(summary.task)
         # Also when all went well, below: the models of a check are of no use to a trial.
         with clean_up_on_failure(folder / "check"):
             small, large, notes = (

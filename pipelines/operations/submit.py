@@ -70,7 +70,7 @@ def check_evolution(study: Study, known: StudyRecord, store: Store, task: Task) 
         InputError: if no earlier trial could win there, and no further one would start.
     """
     budget, trials = study.spec.budget, plan_evolution(store, study, json.loads(known.document)["space"]).summaries
-    if find_best(trials, study.resolve_objective(task.kind, is_weighted=task.is_weighted)) is not None:
+    if find_best(trials, study.resolve_task_objective(task)) is not None:
         return
     if len(trials) >= budget.trials:
         key, used = "trials", f"its {len(trials)} trials use up a budget of {budget.trials}"

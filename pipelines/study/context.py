@@ -49,7 +49,7 @@ class StudyContext:
             study,
             summary,
             home,
-            study.resolve_objective(summary.task.kind, is_weighted=summary.task.is_weighted),
+            study.resolve_task_objective(summary.task),
             requests,
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.prepared import InputKind, TaskKind
+from pipelines.data.prepared import InputKind, Task, TaskKind
 from pipelines.models import catalogue, objectives
 from pipelines.spec.code_references import is_reference, split_reference
 from pipelines.spec.schema import StudySpec
@@ -71,8 +71,10 @@ class Study:
             return frozenset()
         return catalogue.find_family(self.spec.model).find_per_layer(self.space.parameters)
 
-    def resolve_objective(self, task: TaskKind, *, is_weighted: bool = False) -> Objective:
-        """Return the objective, filling in what the file leaves to the data: to the task, and to weights of rows.
+    def resolve_objective(
+        self, task: TaskKind, *, is_weighted: bool = False, has_rare_class: bool = False
+    ) -> Objective:
+        """Return the objective, filling in what the file leaves to the data: to task, weights of rows, rare classes.
 
         Raises:
             InputError: if training on this data cannot use the loss, or never reports a metric.
@@ -80,9 +82,13 @@ class Study:
         if (user_objective := self.user_objective) is not None:
             return user_objective
         try:
-            return resolve_objective(self.spec, task, is_weighted=is_weighted)
+            return resolve_objective(self.spec, task, is_weighted=is_weighted, has_rare_class=has_rare_class)
         except InputError as error:
             raise self.locate_problems(error) from None
+
+    def resolve_task_objective(self, task: Task) -> Objective:
+        """Return the objective of prepared data; see `resolve_objective`."""
+        return self.resolve_objective(task.kind, is_weighted=task.is_weighted, has_rare_class=task.has_rare_class)
 
     def list_notes(self) -> tuple[Problem, ...]:
         """Return settings that are allowed, but seldom intended, with their places in the file."""

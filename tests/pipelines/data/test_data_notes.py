@@ -1,0 +1,109 @@
+"""What looks wrong in a table, with the key that mends it."""
+
+import numpy as np
+import pytest
+
+from pipelines.data.columns import Column
+from pipelines.data.data_notes import note_classes, note_columns, note_duplicates
+from pipelines.data.prepared import Task
+from pipelines.data.split import Split
+from pipelines.data.targets import Labels
+
+ROWS = 200
+RANDOM = np.random.default_rng(0)
+CLASSES = Labels("binary", ("t",), ("no", "yes"), RANDOM.integers(0, 2, ROWS).astype(np.int32))
+AMOUNTS = Labels("regression", ("t",), (), RANDOM.normal(size=(ROWS, 1)).astype(np.float32))
+
+
+def column(values, name="a", **keys) -> Column:
+    values = np.asarray(values, dtype=object if isinstance(values[0], str) else np.float64)
+    return Column(name, name, "string" if values.dtype == object else "numeric", values, **keys)
+
+
+def notes_on(found, labels=CLASSES) -> list[str]:
+    return list(note_columns([found], labels, np.arange(ROWS)))
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "expected"),
+    [
+        (np.arange(ROWS), "", 'column "" counts the rows; if it is an identifier, set data.drop: [""]'),
+        (RANDOM.permutation(ROWS) + 1000.0, "x", "counts the rows"),
+        (RANDOM.permutation(9 * ROWS)[:ROWS], "customer_id", "another whole number in nearly every row"),
+        (np.cumsum(RANDOM.integers(1, 9, ROWS)), "x", "another whole number in nearly every row"),
+        ([f"cust-{row}" for row in range(ROWS)], "x", "differs in nearly every row"),
+    ],
+)
+def test_identifiers(values, name, expected):
+    """Row numbers, numeric identifiers and names that differ in nearly every row."""
+    assert expected in notes_on(column(values, name))[0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [RANDOM.normal(size=ROWS), RANDOM.integers(0, 90, ROWS), RANDOM.permutation(9 * ROWS)[:ROWS], ["x", "y"] * 100],
+)
+def test_ordinary_columns(values):
+    """Measures, counts, prices and categories have no note."""
+    assert notes_on(column(values, "price")) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (CLASSES.y, CLASSES),
+        (CLASSES.y * 3.0 + RANDOM.uniform(0, 1, ROWS), CLASSES),
+        (["won" if label else "lost" for label in CLASSES.y], CLASSES),
+        (AMOUNTS.y[:, 0] * 1.19 + 3, AMOUNTS),
+        (np.exp(AMOUNTS.y[:, 0]), AMOUNTS),
+    ],
+)
+def test_leaks(values, labels):
+    """A column that alone gives the target is named: equal, beyond a threshold, a word a class, in proportion."""
+    assert 'column "a" alone gives the ' in notes_on(column(values), labels)[0]
+    assert 'set data.drop: ["a"]' in notes_on(column(values), labels)[0]
+
+
+def test_a_useful_column_is_no_leak():
+    """A column that helps much, and is wrong at times, has no note."""
+    flips = np.where(np.arange(ROWS) % 20 == 0, 1 - CLASSES.y, CLASSES.y)
+    assert notes_on(column(flips)) == []
+    assert notes_on(column(AMOUNTS.y[:, 0] + RANDOM.normal(0, 0.2, ROWS)), AMOUNTS) == []
+
+
+def test_values_outside_all_others():
+    """One value far outside, and a repeated mark such as -999, are named with the key that makes them missing."""
+    far = RANDOM.normal(size=ROWS)
+    far[7] = 1e9
+    assert "1000000000 in 1 training row lies far outside" in notes_on(column(far))[0]
+    marks = RANDOM.uniform(0, 50, ROWS)
+    marks[::10] = -999
+    assert 'data.missing_values: {a: ["-999"]}' in notes_on(column(marks))[0]
+
+
+def test_infinities_and_lookalikes():
+    """Infinite values are counted; categories that differ in case alone are joined by a replacement."""
+    assert "3 values are infinite" in notes_on(column(RANDOM.normal(size=ROWS), unrepresentable=3))[0]
+    words = (["Blue", "blue", "Blue", "red"] * ROWS)[:ROWS]
+    assert 'set data.columns.a.replace: {"blue": "Blue"}' in notes_on(column(words))[0]
+
+
+def test_rare_classes():
+    """A rare class is noted with the counts; many classes of equal size are not."""
+    rare = Task("binary", ("t",), ("never", "fraud"), class_counts=(990, 10))
+    (found,) = note_classes(rare)
+    assert 'class "fraud" is 1.0% of the training rows ("never" 990, "fraud" 10)' in found
+    assert "val_auc" in found and "training.class_weight: balanced" in found
+    assert list(note_classes(Task("multiclass", ("t",), tuple(map(str, range(40))), class_counts=(10,) * 40))) == []
+
+
+def test_equal_rows_across_parts():
+    """Validation rows that training has too are counted; equal rows of a table of few combinations are not."""
+    split = Split(np.array(["train"] * 150 + ["validation"] * 50), np.full(ROWS, -1), 1)
+    values = RANDOM.normal(size=ROWS)
+    values[150:160] = values[:10]
+    labels = Labels("regression", ("t",), (), np.zeros((ROWS, 1), np.float32))
+    (found,) = note_duplicates([column(values)], labels, split)
+    assert "10 of 50 validation rows are equal to a training row" in found
+    assert "data.drop_duplicates: true" in found
+    assert list(note_duplicates([column(np.arange(ROWS) % 5)], labels, split)) == []
