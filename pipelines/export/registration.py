@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,15 @@ def _predict_as_mlflow(saved: Path, tensors: dict[str, Any]) -> Any:
     """Return the predictions of an MLflow model, loaded by the module that MLflow calls."""
     from pipelines.training.user_model.portable import search_installed_code
 
-    (file,) = (saved / "code").glob("*.py")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    (package,) = (saved / "code").iterdir()
+    places = [str(package)]
+    spec = importlib.util.spec_from_file_location(
+        package.name, package / "__init__.py", submodule_search_locations=places
+    )
     assert spec is not None and spec.loader is not None
     loader = importlib.util.module_from_spec(spec)
+    # Its files import each other by its name.
+    sys.modules[package.name] = loader
     with search_installed_code():
         spec.loader.exec_module(loader)
         return loader._load_pyfunc(str(saved / "data")).predict_tensors(tensors)
