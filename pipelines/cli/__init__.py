@@ -49,6 +49,7 @@ for _verb in (
     results.list_trials,
     results.show_best,
     results.export,
+    results.predict,
     results.promote,
     results.replay,
     maintenance.sync,

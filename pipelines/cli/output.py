@@ -24,10 +24,12 @@ from search_spaces.values import replace_not_finite
 
 if TYPE_CHECKING:
     from pipelines.client.submission import SubmissionResult
-    from pipelines.data.prepared import Features
+    from pipelines.data.prepared import DataSummary, Features
+    from pipelines.data.report import ColumnReport, DataReport
     from pipelines.export.export import ExportResult, Parity
     from pipelines.operations.check import StudyCheck
     from pipelines.operations.control import StudyStatus
+    from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.comparison import ItemComparison
     from pipelines.operations.replay.replay import ReplayResult
@@ -93,6 +95,7 @@ def print_study(study: StudyView) -> None:
         "time": format_duration(study.seconds),
         "MLflow": f"{study.page or study.tracking_uri}: {waiting}{refused}",
         "files": study.folder,
+        **({"notes": "\n".join(f"- {note}" for note in study.notes)} if study.notes else {}),
     }
     _print_pairs(rows)
 
@@ -226,19 +229,23 @@ def _format_selection(best: BestTrial) -> dict[str, str]:
 
 def print_check(study: str, checked: StudyCheck) -> None:
     """Print the results of a study's check."""
-    summary = checked.summary
+    summary, notes = checked.summary, (*checked.summary.notes, *checked.notes)
     rows = {
         "study": f"{study}: ok",
         "rows": ", ".join(f"{count} {part}" for part, count in summary.rows.items()),
-        "task": summary.describe_task(),
-        "inputs": "\n".join([str(len(summary.raw)), *_format_inputs(summary.encodings), *summary.notes]),
+        "task": "\n".join([summary.describe_task(), *_list_class_lines(summary.report)]),
+        "inputs": "\n".join([str(len(summary.raw)), *_format_inputs(summary)]),
         "features": _format_features(summary.features),
         "space": "\n".join(checked.space),
         "smallest": _format_model_check(checked.smallest),
         "largest": _format_model_check(checked.largest),
-        **({"notes": "\n".join(checked.notes)} if checked.notes else {}),
+        **({"notes": "\n".join(f"- {note}" for note in notes)} if notes else {}),
     }
     _print_pairs(rows)
+
+
+def _list_class_lines(report: DataReport | None) -> list[str]:
+    return [each.describe_classes() for each in (report.targets if report else ()) if each.classes]
 
 
 def print_export(exported: ExportResult) -> None:
@@ -250,6 +257,18 @@ def print_export(exported: ExportResult) -> None:
             print(line)
     if exported.test:
         print(f"  {format_metrics(exported.test)}")
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print notes, apart from results."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def print_predictions(done: Predictions) -> None:
+    """Print where predictions are, and their columns."""
+    which = f"{done.study} {format_trial_name(done.trial)}"
+    print(f"{which} -> {done.file}: {format_count(done.rows, 'row')} with {', '.join(done.columns)}")
 
 
 def print_promotion(done: PromotionResult) -> None:
@@ -346,11 +365,13 @@ def _format_features(features: Features) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _format_inputs(encodings: Mapping[str, str]) -> list[str]:
+def _format_inputs(summary: DataSummary) -> list[str]:
     """Return a line for each column; for many columns, a line for each encoding."""
+    encodings, columns = summary.encodings, summary.report.columns if summary.report else ()
     if len(encodings) <= _MOST_INPUTS:
         width = max((len(name) for name in encodings), default=0)
-        return [f"{name:<{width}}  {meaning}" for name, meaning in encodings.items()]
+        facts = {column.name: _format_column(column, sum(summary.rows.values())) for column in columns}
+        return [f"{name:<{width}}  {meaning}{facts.get(name, '')}" for name, meaning in encodings.items()]
     alike: dict[str, list[str]] = {}
     for name, meaning in encodings.items():
         alike.setdefault(meaning, []).append(name)
@@ -358,6 +379,13 @@ def _format_inputs(encodings: Mapping[str, str]) -> list[str]:
     lines = [f"{len(names)} {meaning} ({_list_first(names)})" for meaning, names in alike.items()]
     rest = [f"and {len(lines) - _MOST_INPUTS} more encodings"] if len(lines) > _MOST_INPUTS else []
     return lines[:_MOST_INPUTS] + rest
+
+
+def _format_column(column: ColumnReport, rows: int) -> str:
+    parts = [format_count(column.distinct, "value")]
+    if column.missing:
+        parts.append(f"{column.missing / max(1, rows):.1%} missing")
+    return f"; {', '.join(parts)}"
 
 
 def _list_first(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,6 +123,32 @@ def _parse_bounds(option: str, written: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise InputError(f"{option}: expected OBJECTIVE=VALUE such as size_mb=0.5, got {each!r}") from None
     return bounds
+
+
+@click.command()
+@study_argument
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--trial", type=WholeNumber(0), metavar="N", help="Number of a trial; the winner by default.")
+@click.option("--to", "target", type=click.Path(path_type=Path), help="CSV file to write; default: print the rows.")
+@json_option
+@pass_client
+def predict(client: StudyClient, study: str, file: Path, trial: int | None, target: Path | None, as_json: bool) -> None:
+    """Predict the rows of FILE with the best model of STUDY.
+
+    FILE has the columns of the study's data; the target may be absent. Of a study of series it holds the newest rows,
+    and the forecast of each series comes back with its times.
+    """
+    from pipelines.cli import output
+
+    with tempfile.TemporaryDirectory() as scratch:
+        done = client.predict(study, file, target or Path(scratch) / "predictions.csv", trial)
+        output.print_notes(done.notes)
+        if as_json:
+            output.print_json(done)
+        elif target is None:
+            sys.stdout.write(Path(done.file).read_text(encoding="utf-8"))
+        else:
+            output.print_predictions(done)
 
 
 @click.command()

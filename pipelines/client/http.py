@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 from pipelines.data.source_paths import find_sources
 from pipelines.export.export import ExportResult, Parity, check_target
 from pipelines.operations.control import StudyStatus
+from pipelines.operations.predict import Predictions
 from pipelines.operations.promote import PromotionResult
 from pipelines.queries.views import BestTrial, ListedStudy, ServedStudy, TrialRow, UploadedFile
 from pipelines.spec.data_spec import SOURCE_KEYS
@@ -252,6 +253,15 @@ class HttpClient:
             folder.rename(target)
         test = self.find_best_trial(name).test if trial is None and not ensemble else {}
         return ExportResult(name, number, str(target), tuple(_parse(Parity, each) for each in written), test)
+
+    def predict(self, name: str, file: Path, target: Path, trial: int | None) -> Predictions:
+        """Refuse: a service does not take files to predict.
+
+        Raises:
+            InputError: always, with what to do instead.
+        """
+        del file, target, trial
+        raise InputError(f"a service makes no predictions; kerastudy export {name} --to FOLDER, and load its model")
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""

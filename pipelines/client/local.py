@@ -24,6 +24,7 @@ from tracking.store.tokens import Scope, Token, Tokens
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult
     from pipelines.operations.control import StudyStatus
+    from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
 
@@ -131,6 +132,12 @@ class LocalClient:
         from pipelines.operations.export import export_study  # loads NumPy and the formats
 
         return export_study(self.home, name, trial, formats, target, ensemble=ensemble)
+
+    def predict(self, name: str, file: Path, target: Path, trial: int | None) -> Predictions:
+        """Write the predictions for the rows of a file to a new CSV file; see `predict_file`."""
+        from pipelines.operations.predict import predict_file
+
+        return predict_file(self.home, name, file, target, trial=trial)
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""

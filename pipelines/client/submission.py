@@ -17,6 +17,7 @@ from tracking.store.tokens import Scope, Token
 
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult
+    from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
 
@@ -63,6 +64,9 @@ class StudyClient(Protocol):
         self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False
     ) -> ExportResult:
         """Write a model of a study to a new folder."""
+
+    def predict(self, name: str, file: Path, target: Path, trial: int | None) -> Predictions:
+        """Write the predictions for the rows of a file to a new CSV file."""
 
     def promote(self, name: str, trial: int | None, alias: str | None, *, force: bool) -> PromotionResult:
         """Move an alias to a trial's model, if it is at least as good as the version that has the alias."""

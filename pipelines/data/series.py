@@ -24,7 +24,7 @@ from search_spaces.errors import InputError, Problem, suggest_choice
 
 
 @dataclass(frozen=True)
-class _Rows:
+class SeriesRows:
     """All rows of a table, in the order of series and time.
 
     Attributes:
@@ -54,7 +54,7 @@ def cut_windows(raw: RawData, spec: DataSpec) -> tuple[RawData, DataSpec]:
         return raw, spec
     if raw.table is None or raw.labels is not None:
         raise InputError(Problem("windows are made of a table, and this source has no columns", "data.series"))
-    rows = _read_rows(raw, raw.table, spec, series)
+    rows = read_series_rows(raw, raw.table, spec, series)
     index = _list_windows(rows, series)
     index, notes = _drop_unlabelled(index, rows, series)
     if not len(index):
@@ -64,7 +64,12 @@ def cut_windows(raw: RawData, spec: DataSpec) -> tuple[RawData, DataSpec]:
     return _gather(raw, rows, index, series, notes), _leave_for_windows(rows, spec, series)
 
 
-def _read_rows(raw: RawData, table: pd.DataFrame, spec: DataSpec, series: SeriesSpec) -> _Rows:
+def read_series_rows(raw: RawData, table: pd.DataFrame, spec: DataSpec, series: SeriesSpec) -> SeriesRows:
+    """Return the rows of a table as numbers, in the order of series and time.
+
+    Raises:
+        InputError: as `cut_windows` does, but for windows that are not whole.
+    """
     targets = [spec.target] if isinstance(spec.target, str) else list(spec.target or [])
     _check_names(table, targets, spec, series)
     times = _read_times(table, raw, spec, series)
@@ -88,7 +93,7 @@ def _read_rows(raw: RawData, table: pd.DataFrame, spec: DataSpec, series: Series
         raise InputError(Problem("there is no column of numbers to make windows of", "data.series"))
     values = np.stack([read[name][1] for name in features], axis=1)
     labels = {name: read[name][1] if kinds[name] == "numeric" else select_column(table, name) for name in targets}
-    return _Rows(
+    return SeriesRows(
         row=order,
         times=times[order],
         series=group[order],
@@ -137,7 +142,7 @@ def _check_times(times: Array, group: Array, order: Array, raw: RawData, series:
         raise InputError(Problem(message, "data.series.by" if series.by is None else "data.series.time"))
 
 
-def _list_windows(rows: _Rows, series: SeriesSpec) -> Array:
+def _list_windows(rows: SeriesRows, series: SeriesSpec) -> Array:
     """Return the last row of each window, as a position among the ordered rows."""
     positions = np.arange(len(rows.row))
     first = np.r_[True, np.diff(rows.series) != 0]
@@ -149,7 +154,7 @@ def _list_windows(rows: _Rows, series: SeriesSpec) -> Array:
     return positions[whole & ((ends - series.horizon - positions) % series.stride == 0)]
 
 
-def _drop_unlabelled(index: Array, rows: _Rows, series: SeriesSpec) -> tuple[Array, tuple[str, ...]]:
+def _drop_unlabelled(index: Array, rows: SeriesRows, series: SeriesSpec) -> tuple[Array, tuple[str, ...]]:
     steps = range(1, series.horizon + 1) if series.horizon else [0]
     known = np.ones(len(index), dtype=bool)
     for name in rows.targets.columns:
@@ -161,7 +166,8 @@ def _drop_unlabelled(index: Array, rows: _Rows, series: SeriesSpec) -> tuple[Arr
     return index[known], notes
 
 
-def _gather(raw: RawData, rows: _Rows, index: Array, series: SeriesSpec, notes: tuple[str, ...]) -> RawData:
+def gather_windows(rows: SeriesRows, index: Array, series: SeriesSpec) -> Array:
+    """Return the windows that end at some of the ordered rows, float32 [window, time, channel]."""
     before = np.arange(series.length) - series.length + 1
     # float32 at once: windows repeat every row `length` times.
     values = np.where(np.abs(rows.values) <= np.finfo(np.float32).max, rows.values, np.nan).astype(np.float32)
@@ -169,6 +175,10 @@ def _gather(raw: RawData, rows: _Rows, index: Array, series: SeriesSpec, notes: 
     if series.known and series.horizon:
         ahead = [rows.channels.index(name) for name in series.known]
         parts.append(values[:, ahead][index[:, None] + before + series.horizon])
+    return np.concatenate(parts, axis=-1)
+
+
+def _gather(raw: RawData, rows: SeriesRows, index: Array, series: SeriesSpec, notes: tuple[str, ...]) -> RawData:
     steps = list(range(1, series.horizon + 1)) if series.horizon else [0]
     labels = pd.DataFrame(
         {
@@ -179,7 +189,7 @@ def _gather(raw: RawData, rows: _Rows, index: Array, series: SeriesSpec, notes: 
     )
     return RawData(
         origins=tuple(_locate_windows(raw, rows.row[index])),
-        array=np.concatenate(parts, axis=-1),
+        array=gather_windows(rows, index, series),
         labels=labels,
         windows=_describe_windows(rows, index, series),
         notes=(*raw.notes, *_describe(rows, index, series), *notes),
@@ -196,7 +206,7 @@ def _locate_windows(raw: RawData, last: Array) -> Iterator[Origin]:
         yield Origin(origin.name, origin.key, "window that ends at", places, origin.part)
 
 
-def _describe_windows(rows: _Rows, index: Array, series: SeriesSpec) -> Windows:
+def _describe_windows(rows: SeriesRows, index: Array, series: SeriesSpec) -> Windows:
     past = tuple(rows.channels.index(name) if name in rows.channels else None for name in rows.targets.columns)
     ahead = tuple(f"{name}+{series.horizon}" for name in series.known) if series.horizon else ()
     periods = np.unique(rows.times, return_inverse=True)[1][index]
@@ -209,7 +219,7 @@ def find_usual_step(times: Array, series: Array) -> float:
     return float(np.median(steps)) if len(steps) else 0.0
 
 
-def _describe(rows: _Rows, index: Array, series: SeriesSpec) -> Iterator[str]:
+def _describe(rows: SeriesRows, index: Array, series: SeriesSpec) -> Iterator[str]:
     ahead = f", and {', '.join(series.known)} ahead" if series.known and series.horizon else ""
     target = (
         f"the next {series.horizon}" if series.horizon > 1 else "the next row" if series.horizon else "the last row"
@@ -226,7 +236,7 @@ def _describe(rows: _Rows, index: Array, series: SeriesSpec) -> Iterator[str]:
         yield f'the steps of "{series.time}" differ: {uneven} of {len(steps)} are not the usual one, and count as a row'
 
 
-def _leave_for_windows(rows: _Rows, spec: DataSpec, series: SeriesSpec) -> DataSpec:
+def _leave_for_windows(rows: SeriesRows, spec: DataSpec, series: SeriesSpec) -> DataSpec:
     """Return the settings that hold for windows: what named columns is done, and parts are in time."""
     task = spec.task
     if task == "auto" and series.horizon and all(name in rows.channels for name in rows.targets.columns):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipelines.export.compare_models import ComparisonJob, ModelComparison
     from pipelines.export.parity import Parity
     from pipelines.export.verify import VerificationJob, WrittenModel
+    from pipelines.spec.data_spec import DataSpec
     from pipelines.spec.schema import GoalSpec
     from pipelines.study.objective import Goal
     from pipelines.training.messages import PastTrial, TrialJob, TrialOutcome
@@ -59,6 +60,38 @@ class RegistrationJob:
     saved: str
 
 
+@dataclass(frozen=True)
+class PredictionJob:
+    """Rows of a file to predict.
+
+    Attributes:
+        trial: the trial whose model predicts.
+        spec: the study file's `data`, with the file as its only source.
+        base: folder that the file's name starts from.
+        target: CSV file to write.
+    """
+
+    trial: PastTrial
+    spec: DataSpec
+    base: str
+    target: str
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """Predictions that were written.
+
+    Attributes:
+        rows: their number.
+        columns: names of the columns with predictions.
+        notes: choices made for the user.
+    """
+
+    rows: int
+    columns: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
 # By name: the process that submits a job must not import Keras to name its function.
 WRITE_FORMATS: JobFunction[ExportJob, WrittenModel] = JobFunction("pipelines.export.write_formats:write_formats")
 VERIFY_EXPORT: JobFunction[VerificationJob, Parity] = JobFunction("pipelines.export.verify:verify_export")
@@ -69,6 +102,7 @@ BUILD_ENSEMBLE: JobFunction[EnsembleJob, tuple[float, float, str]] = JobFunction
     "pipelines.export.ensemble:evaluate_ensemble"
 )
 PROVE_REGISTRATION: JobFunction[RegistrationJob, str] = JobFunction("pipelines.export.registration:prove_registration")
+PREDICT_ROWS: JobFunction[PredictionJob, PredictionResult] = JobFunction("pipelines.export.predict:predict_rows")
 CHECK_FORMATS: JobFunction[Sequence[GoalSpec], None] = JobFunction("pipelines.export.registry:check_goals")
 TRAIN_AND_MEASURE: JobFunction[tuple[TrialJob, tuple[Goal, ...]], TrialOutcome] = JobFunction(
     "pipelines.export.deployment_metrics:train_and_measure"

@@ -32,7 +32,20 @@ from tracking.store.database import Store
 HEAD = "study: s\ndata: {source: d.csv, target: y}\nmodel: mlp\n"
 FORMATS = "keras, keras_int8, litert, litert_dynamic, litert_float16, litert_int8, onnx, openvino, saved_model"
 VERBS = (
-    *("best", "cancel", "export", "list", "login", "logs", "pause", "promote", "rebuild-tracking", "replay", "resume"),
+    *(
+        "best",
+        "cancel",
+        "export",
+        "list",
+        "login",
+        "logs",
+        "pause",
+        "predict",
+        "promote",
+        "rebuild-tracking",
+        "replay",
+        "resume",
+    ),
     "run",
     *("schema", "serve", "show", "stop", "submit", "sync", "trials", "ui", "validate", "wait"),
 )

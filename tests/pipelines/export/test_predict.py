@@ -1,0 +1,88 @@
+"""Predictions for the rows of a file, as a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from exported_trials import train_one
+from fake_channel import FakeChannel
+
+from pipelines.data.prepare import prepare
+from pipelines.data.prepared import Task
+from pipelines.export.jobs import PredictionJob
+from pipelines.export.predict import name_predictions, predict_rows
+from pipelines.models.raw_predict import predict_raw
+from pipelines.spec.data_spec import DataSpec
+from pipelines.training.deployed_model import load_deployed_model
+from pipelines.training.messages import PastTrial
+from pipelines.workspace.home import Home
+from search_spaces.errors import InputError
+
+SMALL = {"learning_rate": 0.05, "batch_size": 16, "epochs": 1, "units": 4, "depth": 1}
+
+
+@pytest.fixture
+def predict(tmp_path):
+    """Return a function that trains on a table and predicts the rows of another."""
+
+    def run(table, rows, family="mlp", values=SMALL, prefers="dense", **keys):
+        table.to_csv(tmp_path / "d.csv", index=False)
+        rows.to_csv(tmp_path / "new.csv", index=False)
+        spec = DataSpec.model_validate({"source": "d.csv", "split": {"test": 0.2}, **keys})
+        prepare(spec, tmp_path, tmp_path / "data", prefers)
+        home = Home(tmp_path / "home", "")
+        train_one(home, "s", tmp_path / "data", family, values)
+        trial = PastTrial(str(home.locate_trial("s", 0)), str(home.locate_data("s")))
+        new = spec.model_copy(update={"source": "new.csv"})
+        done = predict_rows(PredictionJob(trial, new, str(tmp_path), str(tmp_path / "out.csv")), FakeChannel())
+        return done, pd.read_csv(tmp_path / "out.csv"), trial
+
+    return run
+
+
+def test_rows_of_a_table(predict):
+    """They come back with the decision and its probability, which is the deployed model's; no target is needed."""
+    random = np.random.default_rng(4)
+    table = pd.DataFrame({"size": random.normal(size=60).round(3), "city": ["Oslo", "Rome"] * 30})
+    table["good"] = np.where(table["size"] > 0, "yes", "no")
+    rows = pd.DataFrame({"city": ["Rome", "Bari", ""], "size": ["1.5", "", "-2"]})
+    done, found, trial = predict(table, rows, target="good")
+    raw = {"city": np.array(["Rome", "Bari", ""], object), "size": np.array([1.5, np.nan, -2], np.float32)}
+    expected = predict_raw(load_deployed_model(trial), raw)[:, 0]
+    np.testing.assert_allclose(found["probability of yes"], expected, atol=1e-6)
+    assert found["good"].tolist() == ["yes" if each >= 0.5 else "no" for each in expected]
+    assert (done.rows, done.columns) == (3, ("good", "probability of yes"))
+
+
+def test_a_missing_column_is_named(predict):
+    table = pd.DataFrame({"size": range(40), "city": ["Oslo", "Rome"] * 20, "good": ["yes", "no"] * 20})
+    with pytest.raises(InputError, match="these columns are missing: size"):
+        predict(table, table[["city"]], target="good")
+
+
+def test_a_forecast_has_its_times(predict):
+    """The newest window of each series is the model's input, and its outputs are rows in time."""
+    days = pd.date_range("2024-01-01", periods=40).strftime("%Y-%m-%d")
+    table = pd.concat(pd.DataFrame({"day": days, "shop": shop, "sales": range(40)}) for shop in ("a", "b"))
+    series = {"time": "day", "by": "shop", "length": 4, "horizon": 2}
+    done, found, trial = predict(table, table.tail(50), target="sales", series=series)
+    assert found[["shop", "day"]].to_numpy().tolist()[:2] == [["a", "2024-02-10"], ["a", "2024-02-11"]]
+    window = np.array([[36, 37, 38, 39]], np.float32)[..., None]
+    expected = predict_raw(load_deployed_model(trial), {"series": window})[0]
+    np.testing.assert_allclose(found["sales"][:2], expected, rtol=1e-5)
+    assert (done.rows, done.columns) == (4, ("sales",))
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "columns"),
+    [
+        (Task("multiclass", ("kind",), ("a", "b")), [[0.2, 0.8]], ["kind", "probability of a", "probability of b"]),
+        (Task("multi_label", ("x", "y")), [[0.2, 0.8]], ["probability of x", "probability of y"]),
+        (Task("regression", ("t",)), [[3.0]], ["t"]),
+        (Task("custom", ()), [[[1.0, 2.0]]], ["output_0", "output_1"]),
+        (Task("custom", ()), {"left": [[1.0]], "right": [[2.0]]}, ["left", "right"]),
+    ],
+)
+def test_columns_of_predictions(task, values, columns):
+    assert list(name_predictions(task, values)) == columns
