@@ -18,6 +18,7 @@ from typing import Any
 
 from pipelines.spec.code_errors import describe_error
 from pipelines.spec.import_conflicts import find_import_conflict
+from pipelines.spec.import_settings import record_policy, restore_policy
 from pipelines.spec.search_guard import SearchStarted, StoppedImport, guard_import, locate_search
 from search_spaces.errors import InputError, Problem, suggest_choice
 
@@ -111,6 +112,7 @@ def _load_module(path: Path, reference: str, key: str) -> ModuleType:
     content = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()
     name = f"kerastudy_user_{content[:16]}"
     if name in sys.modules:
+        restore_policy(name)
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
     if spec is None or spec.loader is None:
@@ -123,7 +125,7 @@ def _load_module(path: Path, reference: str, key: str) -> ModuleType:
     # Before it runs: dataclasses look up their module while they are defined.
     sys.modules[name] = module
     try:
-        with guard_import():
+        with record_policy(name), guard_import():
             spec.loader.exec_module(module)
     except SearchStarted as started:
         stop = locate_search(started)

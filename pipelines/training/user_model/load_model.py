@@ -30,7 +30,17 @@ def load_model(folder: str | Path | None = None) -> Any:
     """
     import keras
 
-    root = Path(folder) if folder is not None else Path(__file__).parent
+    policy = keras.config.dtype_policy()
+    try:
+        return _load(Path(folder) if folder is not None else Path(__file__).parent)
+    finally:
+        # The code may set the policy of the whole process, as for mixed precision.
+        keras.config.set_dtype_policy(policy)
+
+
+def _load(root: Path) -> Any:
+    import keras
+
     about = json.loads((root / "model.json").read_text(encoding="utf-8"))
     code, *others = _import_code(root / "code", about["file"])
     if not (root / "model.keras").exists():

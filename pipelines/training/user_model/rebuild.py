@@ -69,17 +69,18 @@ def rebuild_user_model(trial: PastTrial, registered: Path | None = None) -> Rebu
         return None
     # Names count from one in each model: else a metric without a name would be `auc_2` here, and `auc` in training.
     keras.backend.clear_session(free_memory=False)
-    with open_code(folder) as code:
-        user = load_user_model(*code)
     policy = keras.config.dtype_policy()
     try:
+        with open_code(folder) as code:
+            user = load_user_model(*code)
         # Every requested value, drawn ones included: no supervisor draws values here.
         model = user.build(TrialHyperParameters(values))
+        rebuilt = RebuiltModel(model, user, data, config["fold"])
+        with user.locate_errors():
+            rebuilt.create_weights(len(kept := load_weights(weights)))
+            model.set_weights(kept)
     finally:
-        # Code may set the policy of the whole process, as Keras's guide of mixed precision does.
+        # Code may set the policy of the whole process, as Keras's guide of mixed precision does. Layers that are made
+        # by the first call have it too.
         keras.config.set_dtype_policy(policy)
-    rebuilt = RebuiltModel(model, user, data, config["fold"])
-    with user.locate_errors():
-        rebuilt.create_weights(len(kept := load_weights(weights)))
-        model.set_weights(kept)
     return rebuilt

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from user_code import forget_user_code
@@ -109,6 +110,26 @@ def test_a_model_that_no_file_holds_is_built_by_its_code(trained, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "got.npy"), expected, atol=1e-6)
     values = json.loads((tmp_path / "portable" / "hyperparameters.json").read_text())
     assert {"kind", "units"} <= set(values) and None not in values.values()
+
+
+def test_layers_of_a_first_call_have_the_policy_of_the_code(trained, tmp_path):
+    """Code that sets mixed precision builds such layers anew as they were trained, and leaves no policy behind."""
+    lazy = BARE.replace("        self.inner = keras.layers.Dense(units)\n", "        self.units = units\n").replace(
+        "    def call", "    def build(self, shape):\n        self.inner = keras.layers.Dense(self.units)\n    def call"
+    )
+    policy = 'keras.config.set_dtype_policy("mixed_bfloat16")\n'
+    text = MODEL.replace("keras.Input((8, 8, 1)), ", "").replace("def build", f"{policy}def build")
+    try:
+        trial = trained(lazy, text)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    folder = Path(trial.folder)
+    assert is_without_file(folder)
+    write_portable_model(folder, tmp_path / "portable")
+    ours, theirs = load_deployed_model(trial), load_portable_model(tmp_path / "portable")
+    assert {model.layers[1].inner.compute_dtype for model in (ours, theirs)} == {"bfloat16"}
+    assert keras.config.dtype_policy().name == "float32"
+    np.testing.assert_allclose(*(predict(model, trial).astype("float32") for model in (ours, theirs)), atol=1e-6)
 
 
 def test_a_file_gets_the_classes_of_its_code(trained, tmp_path):
