@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,9 +28,39 @@ def load_held_out(trial: PastTrial) -> dict[str, Array]:
     return {name: _convert_to_array(take_rows(values, slice(MOST_ROWS))) for name, values in raw.items()}
 
 
+def make_dense(rows: Mapping[str, Any]) -> dict[str, Array]:
+    """Return rows as the runtimes take them that know arrays only: ragged ones padded, with 0 or ""."""
+    return {name: _convert_to_array(_fill(values)) for name, values in rows.items()}
+
+
+def list_filled(rows: Mapping[str, Any]) -> list[str]:
+    """Return the names of the inputs that `make_dense` changes, with what it does to them."""
+    return [
+        f"{name} is {'padded' if is_ragged(values) else 'dense'}"
+        for name, values in rows.items()
+        if _is_special(values)
+    ]
+
+
+def _fill(values: Any) -> Any:
+    if is_ragged(values):
+        return values.to_tensor().numpy()
+    if hasattr(values, "tocsr"):
+        return values.toarray()
+    if hasattr(values, "dense_shape"):
+        import tensorflow as tf
+
+        return tf.sparse.to_dense(values).numpy()
+    return values
+
+
+def _is_special(values: Any) -> bool:
+    return is_ragged(values) or hasattr(values, "tocsr") or hasattr(values, "dense_shape")
+
+
 def _convert_to_array(values: Any) -> Any:
     """Return rows as the files take them: floats in the type that Keras computes in, text as Python strings."""
-    if is_ragged(values) or hasattr(values, "tocsr") or hasattr(values, "dense_shape"):
+    if _is_special(values):
         return values
     array = np.asarray(values)
     if array.dtype.kind == "f":
@@ -52,11 +83,12 @@ def make_odd_rows(trial: PastTrial) -> dict[str, Array]:
     refuse them.
     """
     summary = load_summary(Path(trial.data))
-    # An array's or an image's column has a shape.
-    if summary.given is not None or any(column.shape for column in summary.raw):
+    if summary.given is not None or not all(column.column for column in summary.raw):
         return {}
     rows = {name: values[:_ODD_ROWS].copy() for name, values in load_held_out(trial).items()}
     for index, column in enumerate(summary.raw):
+        if column.kind == "image":
+            continue  # a picture has no gaps
         values = rows[column.name]
         # One column in each row, so that a difference can be traced to its column.
         spoilt = np.arange(len(values)) % len(summary.raw) == index

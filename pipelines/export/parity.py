@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.array_types import Array
+from pipelines.data.leaves import count_rows, take_rows
 from pipelines.export.base import Outputs, OutputTensor, Part, Predict, Reading, Tolerance
 from pipelines.export.scoring import Deciding
 
@@ -223,7 +224,7 @@ def _measure_batch(predict: Predict, rows: Mapping[str, Array], batch: int, beat
 def _repeat_rows(raw: Mapping[str, Array], rows: int) -> dict[str, Array]:
     """Return the first rows, repeated where there are fewer."""
     # A test part may have fewer rows than a batch.
-    return {name: values[np.arange(rows) % len(values)] for name, values in raw.items()}
+    return {name: take_rows(values, np.arange(rows) % count_rows(values)) for name, values in raw.items()}
 
 
 def measure_size(folder: Path, *names: str) -> int:

@@ -14,7 +14,14 @@ import numpy as np
 from pipelines.data.array_types import Array
 from pipelines.engines.base import Channel
 from pipelines.export.base import Outputs, OutputTensor, Predict, Tolerance, WrittenFile
-from pipelines.export.held_out import MOST_ROWS, find_held_out_part, load_held_out, make_odd_rows
+from pipelines.export.held_out import (
+    MOST_ROWS,
+    find_held_out_part,
+    list_filled,
+    load_held_out,
+    make_dense,
+    make_odd_rows,
+)
 from pipelines.export.parity import (
     Parity,
     Scores,
@@ -115,7 +122,7 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
         ExportError: if it cannot be loaded, or differs by more than its format allows.
     """
     folder, outputs, tolerance = Path(job.folder), job.model.outputs, _choose_tolerance(job)
-    rows, odd = load_held_out(job.trial), make_odd_rows(job.trial)
+    (rows, filled), odd = _load_rows(job), make_odd_rows(job.trial)
     expected = load_expected(job.expected)
     with _prepare_loading(job, folder):
         predict = _load_file(job, folder)
@@ -145,8 +152,15 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
         score=scores.file if scores else None,
         keras_score=scores.keras if scores else None,
         latency=measure_latency(predict, rows, channel.beat),
-        note="; ".join(_list_notes(job, expected)),
+        note="; ".join([*_list_notes(job, expected), *filled]),
     )
+
+
+def _load_rows(job: VerificationJob) -> tuple[dict[str, Array], list[str]]:
+    """Return the rows of the comparison as the file takes them, and what was done to them for it."""
+    rows = load_held_out(job.trial)
+    # Keras's own files take whatever the model takes.
+    return (rows, []) if job.format.startswith("keras") else (make_dense(rows), list_filled(rows))
 
 
 def add_precision(reason: str, precision: str) -> str:
