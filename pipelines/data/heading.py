@@ -24,12 +24,13 @@ CATEGORY_ROWS = 20
 CLEAR = 3  # columns that speak for a thing, for each that speaks against it
 MISSING = frozenset({"", "?", "-", ".", "na", "n/a", "nan", "null", "none", "<na>", "inf", "-inf"})
 _NUMBER = re.compile(r"[-+(]*\s*[$€£¥]?\s*[-+]?\d[\d.,' \u00a0]*(?:[eE][-+]?\d+)?\s*[%€$£¥]?\)?|[-+]?[.,]\d+")
+_SIGNS = re.compile(r"[-+\d.,'eE \u00a0]")
 _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*|\d{1,2}:\d{2}.*|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}.*")
 _PLACE = re.compile(r"column_\d+")
 _YEARS = range(1800, 2201)
 _MOST_SHOWN = 5
 
-Sign = Literal["name", "category name", "value", ""]
+Sign = Literal["name", "counted name", "category name", "value", ""]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _decide(cells: Sequence[str], signs: Sequence[Sign], place: str, file: Sourc
     if spec.header != "auto":
         return spec.header == "none", ()
     names, values = sum("name" in sign for sign in signs), signs.count("value")
-    strong = signs.count("name")
+    strong = signs.count("name") + signs.count("counted name")
     if spec.names:
         is_row = list(cells) != spec.names and names <= values
         stands = "a row" if is_row else "the names of the columns, in whose place data.names stand"
@@ -94,8 +95,7 @@ def _decide(cells: Sequence[str], signs: Sequence[Sign], place: str, file: Sourc
     meant = [name for name in named if name in cells]
     by_place = any(_PLACE.fullmatch(name) for name in named) and not meant and all(map(_is_typed, cells))
     if not by_place and (values == 0 or (names and names >= CLEAR * values)):
-        has_numbers = any(map(_is_typed, cells))
-        return False, (_note_names(cells, place),) if has_numbers else ()
+        return False, (_note_names(cells, place),) if values or "counted name" in signs else ()
     if by_place or names == 0 or (strong == 0 and values >= CLEAR * names):
         if meant:
             raise _explain_conflict(cells, meant[0], place, file)
@@ -155,16 +155,18 @@ def _read_signs(cells: Sequence[str], below: Sequence[Sequence[str]], spec: Data
     # Programs write numbers as names of columns: 0, 1, 2, ... or years.
     if _are_steps([cells[index] for index in numbers]) and sum(map(_are_steps, rows)) < 0.5 * max(1, len(rows)):
         for index in numbers:
-            signs[index] = "name"
+            signs[index] = "counted name"
     return signs
 
 
 def _read_sign(cell: str, column: Sequence[str], missing: Collection[str]) -> Sign:
     if not column or cell.lower() in missing:
         return ""
-    is_typed = sum(map(_is_typed, column)) >= TYPED_SHARE * len(column)
-    if _is_typed(cell):
+    kinds = list(map(_get_kind, column))
+    is_typed = sum(kind is not None for kind in kinds) >= TYPED_SHARE * len(column)
+    if _is_typed(cell) and (not is_typed or _get_kind(cell) in kinds):
         return "value" if is_typed or cell in column else ""
+    # A word above numbers, or a number in another dress, such as a date.
     if is_typed:
         return "name"
     if cell in column:
@@ -174,7 +176,14 @@ def _read_sign(cell: str, column: Sequence[str], missing: Collection[str]) -> Si
 
 
 def _is_typed(cell: str) -> bool:
-    return _NUMBER.fullmatch(cell) is not None or _DATE.fullmatch(cell) is not None
+    return _get_kind(cell) is not None
+
+
+def _get_kind(cell: str) -> str | None:
+    """Return what kind of number a cell holds, by the signs around it, or `date`; None for a word."""
+    if _DATE.fullmatch(cell):
+        return "date"
+    return _SIGNS.sub("", cell) if _NUMBER.fullmatch(cell) else None
 
 
 def _are_steps(cells: Sequence[str]) -> bool:
