@@ -10,6 +10,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.cell_text import clean_text, find_cell_rules, mark_missing_words
 from pipelines.data.date_forms import measure_fit
+from pipelines.data.list_columns import is_list_column, read_list_column
 from pipelines.data.number_forms import NO_MARKS, FormConflict, Marks
 from pipelines.data.raw import RawData
 from pipelines.data.source_types import ColumnKind, convert_values, find_source_kind
@@ -67,6 +68,14 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
     chosen = spec.columns.get(name)
     declared = (chosen.type or ("date" if chosen.format else None)) if chosen else None
     cell_rules = find_cell_rules(name, spec)
+    if name in raw.pictures:
+        return ColumnReading("image", raw.pictures[name], why="data.columns" if declared else "every value")
+    if declared == "image":
+        raise InputError(Problem("pictures cannot be read of these rows; remove this key", f"data.columns.{name}.type"))
+    if is_list_column(series, declared, is_text=raw.text):
+        lists = read_list_column(series, name, raw, spec, cell_rules)
+        why = "data.columns" if declared else "every value"
+        return ColumnReading(lists.kind, lists.values, lists.form, why, tuple(filter(None, (lists.note,))))
     found = None if raw.text else find_source_kind(series, name, raw)
     if found is not None and found != "string" and declared in (None, found):
         return _finish_numbers(convert_values(series, found), found, cell_rules, spec, "the source's type")

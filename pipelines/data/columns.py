@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
@@ -50,7 +51,8 @@ class Column:
         name: the column's name in the source.
         input: its name in the exported model.
         header: its name as the file has it, with blanks around; empty where it has none.
-        values: float64 [row] with NaN for missing, or text [row] (dtype object) with "" for missing.
+        values: float64 [row] with NaN for missing, or text [row] (dtype object) with "" for missing; lists of numbers
+            float64 [row, entry], pictures uint8 [row, height, width, channel].
         form: form of its cells, where the source is text.
         why: why it has its kind, in words.
         unrepresentable: rows whose number is infinite or beyond float32, and counts as missing.
@@ -68,18 +70,28 @@ class Column:
     @property
     def raw(self) -> RawColumn:
         """Return the column as the exported model's input."""
-        kind, dtype = ("string", "string") if self.is_words else (self.kind, "float32")
-        return RawColumn(self.input, kind, (), dtype, self.name, self.header, self.form)  # type: ignore[arg-type]
+        kind = "string" if self.kind == "text" else self.kind
+        dtype: Literal["float32", "string"] = "string" if self.is_words else "float32"
+        return RawColumn(self.input, kind, self.values.shape[1:], dtype, self.name, self.header, self.form)
 
     @property
     def is_words(self) -> bool:
-        """Whether the values are strings, a category or a sentence each."""
-        return self.kind in ("string", "text")
+        """Whether the values are strings, each a category, a sentence or several words."""
+        return self.kind in ("string", "text", "word_list")
+
+    @property
+    def keys(self) -> Array:
+        """One value a row that tells rows apart [row]: the value itself, or a hash of a list or a picture."""
+        if self.values.ndim == 1:
+            return self.values
+        return np.array([int.from_bytes(blake2b(row.tobytes(), digest_size=7).digest()) for row in self.values])
 
     @property
     def known(self) -> Array:
         """Whether each row has a value, bool [row]."""
-        return (self.values != "") if self.is_words else np.isfinite(self.values)  # type: ignore[no-any-return]
+        if self.is_words:
+            return self.values != ""  # type: ignore[no-any-return]
+        return np.isfinite(self.values).reshape(len(self.values), -1).any(axis=1)  # type: ignore[no-any-return]
 
 
 def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[list[Column], list[str]]:
@@ -178,6 +190,8 @@ def _explain_idle(column: Column, training: Array) -> str:
     if not known.any():
         return "it has no value in any training row"
     values = column.values[training][known]
+    if values.ndim > 1:
+        return "it is the same in every training row" if known.all() and (values == values[0]).all() else ""
     # A gap tells rows apart too.
     if known.all() and (values == values[0]).all():
         return (
@@ -192,7 +206,8 @@ def _find_idle_settings(name: str, found: ColumnReading, chosen: ColumnSpec | No
     """Yield a problem for each setting that a column of this kind does not have."""
     if chosen is None:
         return
-    if chosen.encoding is not None and found.kind != "string":
+    is_word_list = found.kind == "word_list" and chosen.encoding == "one_hot"
+    if chosen.encoding is not None and found.kind != "string" and not is_word_list:
         message = f"an encoding is for strings, but the column is {found.kind}; set type: string, or remove this key"
         yield Problem(message, f"data.columns.{name}.encoding")
     of_kind: Mapping[Literal["text", "numeric", "date"], tuple[str, ...]] = {

@@ -122,7 +122,8 @@ class PreprocessedContent:
         if self.plan is not None:
             codes = tuple((self.columns[string.column].input, string.codes) for string in self.plan.coded)
             text = tuple((name, text.length, text.words) for name, text in self.plan.named_texts)
-            return Features(dense=self.plan.dense, codes=codes, text=text)
+            image = None if self.plan.image is None else self.columns[self.plan.image].values.shape[1:]
+            return Features(dense=self.plan.dense, codes=codes, text=text, image=image)  # type: ignore[arg-type]
         assert self.array is not None
         shape = self.array.shape[1:]
         if self.output == "series":
@@ -149,13 +150,17 @@ class PreprocessedContent:
         """Return the raw inputs of some rows."""
         if self.array is not None:
             return {self.raw[0].name: self.array[numbers]}
-        kinds = {column.input: object if column.is_words else np.float32 for column in self.columns}
-        return {column.input: column.values[numbers].astype(kinds[column.input]) for column in self.columns}
+        return {column.input: _round(column, column.values[numbers]) for column in self.columns}
 
     def update_digest(self, digest: Any) -> None:
         """Add the values of all rows to a digest."""
         update_digest(digest, self.array)
-        update_digest(digest, pd.DataFrame({column.input: column.values for column in self.columns}))
+        single = [column for column in self.columns if column.values.ndim == 1]
+        update_digest(digest, pd.DataFrame({column.input: column.values for column in single}))
+        for column in self.columns:
+            if column.values.ndim > 1:
+                digest.update(column.input.encode())
+                update_digest(digest, column.values)
 
     def write_fold(self, folder: Path, labels: Labels, weights: Array | None, split: Split, fold: int) -> None:
         """Write the rows of every part of a fold."""
@@ -181,19 +186,30 @@ class PreprocessedContent:
     def _write_raw(self, folder: Path, part: str, raw: Mapping[str, Array]) -> None:
         if self.array is not None:
             np.save(folder / f"{part}.raw.npy", next(iter(raw.values())))
-        else:
-            pd.DataFrame(dict(raw)).to_parquet(folder / f"{part}.raw.parquet", index=False)
+            return
+        # Parquet has no pixels.
+        for name, values in raw.items():
+            if values.ndim > 1:
+                np.save(folder / f"{part}.raw.{name}.npy", values)
+        single = {name: values for name, values in raw.items() if values.ndim == 1}
+        pd.DataFrame(single).to_parquet(folder / f"{part}.raw.parquet", index=False)
 
 
 Content = ExampleContent | PreprocessedContent
 """Features of all rows, with their description."""
 
 
+def _round(column: Column, values: Array) -> Array:
+    """Return values in the type of the exported model's input; pixels keep theirs, a quarter of the size."""
+    return values if column.kind == "image" else values.astype(object if column.is_words else np.float32)
+
+
 def gather_columns(columns: Sequence[Column]) -> dict[str, Array]:
     """Return a table's columns by the names of the model's inputs, each in its type.
 
     Whole numbers and Booleans without missing values are int64 and bool; other numbers float64 with NaN for missing
-    values; dates float64 days since 1970-01-01 UTC; text Python strings, "" where missing.
+    values; dates float64 days since 1970-01-01 UTC; text Python strings, "" where missing. Pictures are uint8 [row,
+    height, width, channel], lists of numbers [row, entry], and lists of words strings with blanks between.
     """
     return {column.input: _convert_column(column) for column in columns}
 
@@ -202,11 +218,13 @@ def _convert_column(column: Column) -> Array:
     values = column.values
     if column.is_words:
         return values.astype(object)
+    if column.kind == "image":
+        return values
     if not np.isfinite(values).all():
         return values.astype(np.float64)
     if column.kind == "boolean":
         return values.astype(bool)
-    whole = column.kind == "numeric" and bool(np.equal(np.mod(values, 1), 0).all()) and np.abs(values).max() < 2**53
+    whole = column.kind in ("numeric", "number_list") and bool(np.equal(np.mod(values, 1), 0).all()) and np.abs(values).max() < 2**53
     return values.astype(np.int64 if whole else np.float64)
 
 

@@ -7,6 +7,8 @@ The state of the layers (means, categories) comes from the training rows of one 
   rows have missing values; then standardised. A heavy-tailed number (skewness beyond 2) also gets a copy on a
   signed logarithmic scale. A date adds its place in the year and in the week, and in the day if it has times.
 * Text: numbers of its words (see `text_columns`).
+* Lists: each number as a column of numbers, each word as a column of zeros and ones (see `list_columns`).
+* A picture: standardised per channel.
 * Strings of at most 50 categories: one column each (one-hot); of at most 2,000: a code for an embedding; more: hashed
   to 4,096 codes. A missing string, or one unknown from training, sets no column or has code 0.
 """
@@ -21,6 +23,7 @@ import numpy as np
 
 from pipelines.data.array_types import Array
 from pipelines.data.columns import Column
+from pipelines.data.list_columns import NumberListPlan, WordListPlan, note_words, plan_number_list, plan_word_list
 from pipelines.data.text_columns import TextPlan, plan_text
 from pipelines.spec.data_spec import DataSpec
 
@@ -76,6 +79,9 @@ class Plan:
     numbers: tuple[NumberPlan, ...]
     strings: tuple[StringPlan, ...]
     texts: tuple[TextPlan, ...] = ()
+    number_lists: tuple[NumberListPlan, ...] = ()
+    word_lists: tuple[WordListPlan, ...] = ()
+    image: int | None = None
 
     @property
     def one_hot(self) -> tuple[StringPlan, ...]:
@@ -95,7 +101,13 @@ class Plan:
     @property
     def dense(self) -> int:
         """Width of the dense features."""
-        return sum(plan.width for plan in self.numbers) + sum(plan.codes - 1 for plan in self.one_hot)
+        widths = sum(plan.width for plan in (*self.numbers, *self.number_lists))
+        return widths + sum(plan.codes - 1 for plan in (*self.one_hot, *self.word_lists))
+
+    def note_words(self, columns: Sequence[Column]) -> list[str]:
+        """Return a note for each column of lists that has more words than are told apart."""
+        notes = (note_words(plan, columns[plan.column].name) for plan in self.word_lists)
+        return [note for note in notes if note]
 
 
 def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataSpec) -> Plan:
@@ -109,15 +121,22 @@ def plan_table(columns: Sequence[Column], training: Sequence[Array], spec: DataS
     numbers: list[NumberPlan] = []
     strings: list[StringPlan] = []
     texts: list[TextPlan] = []
+    number_lists: list[NumberListPlan] = []
+    word_lists: list[WordListPlan] = []
+    image = next((index for index, column in enumerate(columns) if column.kind == "image"), None)
     for index, column in enumerate(columns):
         chosen = spec.columns.get(column.name)
         if column.kind == "text":
             texts.append(plan_text(index, column.values, training, chosen))
+        elif column.kind == "number_list":
+            number_lists.append(plan_number_list(index, column.values, training))
+        elif column.kind == "word_list":
+            word_lists.append(plan_word_list(index, column.values, training))
         elif column.kind == "string":
             strings.append(_plan_string(index, column.values, training, chosen.encoding if chosen else None))
-        else:
+        elif column.kind != "image":
             numbers.append(_plan_number(index, column, training))
-    return Plan(tuple(numbers), tuple(strings), tuple(texts))
+    return Plan(tuple(numbers), tuple(strings), tuple(texts), tuple(number_lists), tuple(word_lists), image)
 
 
 def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
@@ -140,6 +159,14 @@ def describe_encodings(plan: Plan, columns: Sequence[Column]) -> dict[str, str]:
         words[columns[string.column].name] = f"string: {how} {count}"
     for text in plan.texts:
         words[columns[text.column].name] = f"text: the first {text.length} words, of a vocabulary of {text.words}"
+    for numbers in plan.number_lists:
+        marked = ", missing filled with the median and marked" if any(numbers.marked) else ""
+        words[columns[numbers.column].name] = f"list: {len(numbers.marked)} numbers, each standardised{marked}"
+    for bag in plan.word_lists:
+        words[columns[bag.column].name] = f"list: which of {bag.codes - 1} words it has"
+    if plan.image is not None:
+        height, width, channels = columns[plan.image].values.shape[1:]
+        words[columns[plan.image].name] = f"image: {height} x {width} x {channels}, standardised per channel"
     return {column.name: words[column.name] for column in columns}
 
 

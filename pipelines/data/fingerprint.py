@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from pipelines.spec.data_spec import DataSpec
 
 FORMAT = 5
 """Version of a prepared folder's files: a folder of another version is prepared again."""
+
+
+_PICTURES = "pictures.json"
 
 
 def calculate_source_fingerprint(
@@ -68,10 +73,44 @@ def update_digest(digest: Any, *values: pd.DataFrame | Array | None) -> None:
     for value in values:
         if isinstance(value, pd.DataFrame):
             digest.update(repr(list(value.columns)).encode())
-            digest.update(pd.util.hash_pandas_object(value.astype(str), index=False).to_numpy().tobytes())
+            digest.update(hash_rows(value).tobytes())
         elif value is not None:
             digest.update(f"{value.dtype} {value.shape}".encode())
             digest.update(np.ascontiguousarray(value).tobytes())
+
+
+def hash_rows(table: pd.DataFrame) -> Array:
+    """Return a hash of each row of a table, uint64 [row]."""
+    # An array's own text leaves out what is in the middle.
+    plain = {name: table[name].map(_write_plainly) if table[name].dtype == object else table[name] for name in table}
+    return pd.util.hash_pandas_object(pd.DataFrame(plain).astype(str), index=False).to_numpy()  # type: ignore[no-any-return]
+
+
+def _write_plainly(cell: Any) -> Any:
+    return str(cell.tolist()) if isinstance(cell, np.ndarray) else cell
+
+
+def write_picture_digests(folder: Path, files: Sequence[str], base: Path) -> None:
+    """Write the digest of each picture that a table names, by its path from `base`, into a prepared folder."""
+    digests = {os.path.relpath(file, base): _digest_file(Path(file)) for file in files}
+    (folder / _PICTURES).write_text(json.dumps(digests), encoding="utf-8")
+
+
+def are_pictures_unchanged(folder: Path, base: Path) -> bool:
+    """Return whether the pictures of a prepared folder's table are as they were; True where it names none."""
+    try:
+        digests = json.loads((folder / _PICTURES).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return True
+    return all(_digest_file(base / path) == digest for path, digest in digests.items())
+
+
+def _digest_file(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def read_fingerprint(folder: Path) -> str | None:

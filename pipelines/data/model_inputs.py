@@ -19,7 +19,9 @@ from pipelines.data.prepared import DataSummary
 from pipelines.data.raw_inputs import arrange_names
 from pipelines.data.structures import flatten
 from tracking.mlflow.cell_values import CellForm
+from tracking.mlflow.list_values import list_words
 from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, TensorDescription
+from tracking.mlflow.picture_values import write_data_uri
 
 _FILE: Final = "model_inputs.json"
 _EXAMPLE_ROWS: Final = 3
@@ -35,7 +37,7 @@ def write_model_inputs(folder: Path, summary: DataSummary, rows: Mapping[str, Ar
         rows: raw inputs, [row, ...] each; the first few become the example.
     """
     # An array, of whatever shape, is no column.
-    columns = [] if any(column.kind in ("array", "image") for column in summary.raw) else list(summary.raw)
+    columns = list(summary.raw) if all(column.column for column in summary.raw) else []
     # A ragged or sparse input has no form in a signature.
     plain = summary.given is None or all(leaf.form in ("array", "text") for leaf in flatten(summary.given.x))
     tensors = [] if columns or not plain else list(summary.raw)
@@ -46,7 +48,7 @@ def write_model_inputs(folder: Path, summary: DataSummary, rows: Mapping[str, Ar
         "columns": [
             {
                 **{"name": each.column, "input": each.name, "kind": each.kind, "dtype": each.dtype},
-                **{"header": each.header, "form": asdict(each.form)},
+                **{"header": each.header, "form": asdict(each.form), "shape": each.shape},
             }
             for each in columns
         ],
@@ -64,7 +66,10 @@ def read_model_description(folder: Path) -> ModelDescription | None:
         read = json.loads((folder / _FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    columns = tuple(InputColumn(**{**column, "form": CellForm.from_json(column["form"])}) for column in read["columns"])
+    columns = tuple(
+        InputColumn(**{**column, "form": CellForm.from_json(column["form"]), "shape": tuple(column["shape"])})
+        for column in read["columns"]
+    )
     # Only a user model's own output is not known from the task.
     outputs = (TensorDescription("", "float32", (read["outputs"],)),) if read["outputs"] else ()
     return ModelDescription(
@@ -101,8 +106,10 @@ def _read_tensors(read: Sequence[Mapping[str, Any]]) -> tuple[TensorDescription,
 
 
 def _make_column_example(summary: DataSummary, rows: Mapping[str, Array]) -> dict[str, list[Any]]:
+    has_large = any(math.prod(each.shape) > _MOST_EXAMPLE_VALUES for each in summary.raw)
+    count = 1 if has_large else _EXAMPLE_ROWS
     return {
-        each.column: [_restore_source_value(value, each.kind, each.form) for value in _take_first(rows[each.name])]
+        each.column: [_restore_source_value(value, each.kind, each.form) for value in _list(rows[each.name][:count])]
         for each in summary.raw
     }
 
@@ -114,14 +121,20 @@ def _make_array_example(rows: Mapping[str, Array]) -> dict[str, list[Any]]:
     return {name: [_replace_nonfinite(value) for value in values[:1].tolist()] for name, values in rows.items()}
 
 
-def _take_first(values: Array) -> list[Any]:
-    found: list[Any] = values[:_EXAMPLE_ROWS].tolist()
-    return found
+def _list(values: Array) -> list[Any]:
+    return list(values) if values.ndim > 1 else values.tolist()  # type: ignore[no-any-return]
 
 
 def _restore_source_value(value: Any, kind: str, form: CellForm) -> Any:
     if kind == "string":
         return value or None
+    if kind == "image":
+        # JSON has no bytes, and a path would hold on one machine only.
+        return write_data_uri(value)
+    if kind == "word_list":
+        return list_words(value)
+    if kind == "number_list":
+        return _replace_nonfinite(value.tolist())
     if math.isnan(value):
         return None
     if kind == "boolean":

@@ -5,32 +5,43 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
-from pipelines.data.pictures import SUFFIXES, read_picture_files
+from pipelines.data.image_columns import (
+    list_feature_columns,
+    list_paths_of,
+    list_picture_files,
+    list_picture_names,
+    read_picture_columns,
+)
+from pipelines.data.pictures import read_picture_files
+from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
 from pipelines.data.source_file import SourceFile
 from pipelines.data.tabular_files import select_column
-from pipelines.spec.data_spec import DataSpec
-
-_ROWS = 100
-"""Rows by which a column of picture files is known."""
 
 
-def names_pictures(raw: RawData, spec: DataSpec) -> bool:
-    """Return whether one feature column of a table names picture files."""
-    return bool(_find_columns(raw, spec))
-
-
-def read_picture_table(raw: RawData, file: SourceFile) -> RawData:
-    """Return the pictures that a table names, with its target column beside them.
+def read_pictures_of(raw: RawData, file: SourceFile, prefers: InputKind) -> RawData:
+    """Return a table with the pictures that it names: alone as one array, or as a column beside others.
 
     Raises:
-        InputError: if pictures cannot be read, or the table has other feature columns.
+        InputError: if pictures cannot be read, or the model takes nothing else and the table has other columns.
     """
+    spec = file.spec
+    named = list_picture_names(raw, spec)
+    is_alone = named == list_feature_columns(raw, spec) and len(named) == 1 and named[0] not in spec.columns
+    if named and (prefers == "image" or (prefers == "any" and spec.image_size is not None and is_alone)):
+        return _read_alone(raw, file, named)
+    if prefers in ("dense", "any") and spec.series is None:
+        raw = read_picture_columns(raw, spec, file.path.parent)
+    if spec.image_size is not None and not raw.pictures:
+        message = f"pictures are resized, but {file.name} is neither an image folder nor a table of their paths"
+        raise file.refuse(f"{message}; remove this key", "data.image_size")
+    return raw
+
+
+def _read_alone(raw: RawData, file: SourceFile, columns: list[str]) -> RawData:
     spec, table = file.spec, raw.table
     assert table is not None
-    columns = _find_columns(raw, spec)
     targets = [spec.target] if isinstance(spec.target, str) else list(spec.target or [])
     if not targets:
         raise file.refuse(f"name the column of labels; the columns are {', '.join(table.columns)}", "data.target")
@@ -42,29 +53,19 @@ def read_picture_table(raw: RawData, file: SourceFile) -> RawData:
     if others:
         listed = ", ".join(f'"{name}"' for name in others)
         message = f'the model takes the pictures of column "{columns[0]}" alone; name the other columns here: {listed}'
-        raise file.refuse(message, "data.drop")
+        raise file.refuse(f"{message}; or set model: mixed, which takes them together", "data.drop")
     places = [raw.format_place(row) for row in range(raw.rows)]
-    paths = [str(cell).strip() for cell in select_column(table, columns[0])]
-    base = file.path.parent
+    paths, base = list_paths_of(select_column(table, columns[0])), file.path.parent
     read = read_picture_files(paths, base, spec.image_size, file.key, places, skip_broken=spec.skip_broken)
-    kept = np.asarray(read.read)
-    origin = replace(raw.origins[0], numbers=[int(raw.origins[0].numbers[row]) for row in read.read])
+    kept = raw.select(np.asarray(read.read))
+    assert kept.table is not None
     note = f'pictures of {file.name} are the files of its column "{columns[0]}"'
-    return RawData(
-        (origin,),
+    return replace(
+        kept,
+        table=None,
         array=read.array,
-        labels=table[targets].iloc[kept].reset_index(drop=True),
+        labels=kept.table[targets],
+        text=False,
+        picture_files=list_picture_files(paths, base),
         notes=(*raw.notes, note, *read.notes),
     )
-
-
-def _find_columns(raw: RawData, spec: DataSpec) -> list[str]:
-    if raw.table is None:
-        return []
-    targets = [spec.target] if isinstance(spec.target, str) else list(spec.target or [])
-    names = [str(name) for name in raw.table.columns if name not in (*targets, *spec.drop)]
-    return [name for name in names if _names_pictures(select_column(raw.table, name).head(_ROWS))]
-
-
-def _names_pictures(cells: pd.Series) -> bool:
-    return all(isinstance(cell, str) and cell.strip().lower().endswith(SUFFIXES) for cell in cells)

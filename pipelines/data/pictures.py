@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipelines.data.array_types import Array
 from search_spaces.errors import InputError, Problem
+from tracking.mlflow.picture_values import Picture, convert_channels, read_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _MOST_NAMED = 10
 
 
@@ -35,14 +35,6 @@ class Pictures:
     array: Array
     read: tuple[int, ...]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Picture:
-    pixels: Array
-    is_grey: bool
-    was_transparent: bool
-    frames: int
 
 
 def read_picture_files(
@@ -67,12 +59,12 @@ def read_picture_files(
     Raises:
         InputError: if some cannot be read, with up to ten of them, or sizes differ and no size is set.
     """
-    pictures: list[_Picture] = []
+    pictures: list[Picture] = []
     read: list[int] = []
     broken: list[str] = []
     for index, path in enumerate(paths):
         try:
-            pictures.append(_read_picture(base / path, size))
+            pictures.append(read_picture(base / path, size))
             read.append(index)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             where = f" ({places[index]})" if places else ""
@@ -84,44 +76,9 @@ def read_picture_files(
     return Pictures(array, tuple(read), (*_note_broken(broken), *_note_forms(pictures)))
 
 
-def _read_picture(path: Path, size: tuple[int, int] | None) -> _Picture:
-    with Image.open(path) as opened:
-        is_grey = opened.mode in GREY_MODES
-        frames = getattr(opened, "n_frames", 1)
-        # Cameras store the rotation of a picture in its metadata.
-        picture = _reduce_bits(ImageOps.exif_transpose(opened))
-        is_transparent = picture.has_transparency_data and _is_transparent(picture)
-        picture = (_lay_over_white(picture) if is_transparent else picture).convert("L" if is_grey else "RGB")
-    if size is not None:
-        height, width = size
-        # Pillow counts the width first, Keras the height.
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return _Picture(np.asarray(picture, dtype=np.uint8), is_grey, is_transparent, frames)
-
-
-def _reduce_bits(picture: Image.Image) -> Image.Image:
-    """Return a picture of 16 bits a pixel with 8: `convert` would cut values off at 255."""
-    if picture.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
-    if picture.mode not in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
-        return picture
-    pixels = np.asarray(picture).astype(np.int64)
-    if pixels.min() < 0 or pixels.max() > 65_535:
-        raise ValueError("its pixels have 32 bits; save it with 8 or 16 bits")
-    return Image.fromarray((pixels >> 8).astype(np.uint8))
-
-
-def _is_transparent(picture: Image.Image) -> bool:
-    # Many files have a channel for transparency in which all is opaque.
-    return bool(np.asarray(picture.convert("RGBA").getchannel("A")).min() < 255)
-
-
-def _lay_over_white(picture: Image.Image) -> Image.Image:
-    coloured = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
-
-
 def _describe(error: Exception, path: Path) -> str:
+    if path.is_dir():
+        return "expected a picture file, got a folder or nothing"
     if not path.exists():
         return "there is no such file"
     if path.stat().st_size == 0:
@@ -141,7 +98,7 @@ def _list_some(named: Sequence[str]) -> str:
     return "; ".join(named[:_MOST_NAMED]) + more
 
 
-def _check_sizes(pictures: Sequence[_Picture], names: Sequence[str]) -> None:
+def _check_sizes(pictures: Sequence[Picture], names: Sequence[str]) -> None:
     sizes = Counter(picture.pixels.shape[:2] for picture in pictures)
     if len(sizes) == 1:
         return
@@ -160,12 +117,10 @@ def _format_size(shape: Sequence[int]) -> str:
     return f"{shape[0]} x {shape[1]}"
 
 
-def _match_channels(pictures: Sequence[_Picture]) -> Iterable[Array]:
+def _match_channels(pictures: Sequence[Picture]) -> Iterable[Array]:
     """Return the pixels of all: one picture in colour decides the channels of all."""
-    has_colour = not all(picture.is_grey for picture in pictures)
-    for picture in pictures:
-        pixels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., np.newaxis]
-        yield np.repeat(pixels, 3, axis=-1) if has_colour and picture.is_grey else pixels
+    channels = 1 if all(picture.is_grey for picture in pictures) else 3
+    return (convert_channels(picture, channels) for picture in pictures)
 
 
 def _note_broken(broken: Sequence[str]) -> tuple[str, ...]:
@@ -175,7 +130,7 @@ def _note_broken(broken: Sequence[str]) -> tuple[str, ...]:
     return (f"left out as broken (data.skip_broken): {count}: {_list_some(broken)}",)
 
 
-def _note_forms(pictures: Sequence[_Picture]) -> tuple[str, ...]:
+def _note_forms(pictures: Sequence[Picture]) -> tuple[str, ...]:
     transparent = sum(picture.was_transparent for picture in pictures)
     moving = sum(picture.frames > 1 for picture in pictures)
     notes = []

@@ -21,6 +21,7 @@ from keras import layers, ops
 from pipelines.data.array_types import Array
 from pipelines.data.columns import Column
 from pipelines.data.encoding import NumberPlan, Plan, StringPlan, calculate_median, list_categories
+from pipelines.data.list_columns import NumberListPlan, WordListPlan, list_commonest
 from pipelines.data.text_columns import TextPlan
 
 NAME = "columns.preprocessing"
@@ -29,19 +30,22 @@ _CHUNK_BYTES = 64 * 2**20  # chosen: memory of a chunk's values and their copies
 
 def build_table(plan: Plan, columns: Sequence[Column], rows: Array) -> keras.Model:
     """Return the preprocessing of a table, adapted to the training rows numbered `rows`."""
-    inputs = {column.input: _make_input(column.input, (), column.raw.dtype) for column in columns}
-    inner = [_make_input(f"column.{index}", (), column.raw.dtype) for index, column in enumerate(columns)]
+    raw = [column.raw for column in columns]
+    inputs = {column.name: _make_input(column.name, column.shape, column.dtype) for column in raw}
+    inner = [_make_input(f"column.{index}", column.shape, column.dtype) for index, column in enumerate(raw)]
     dense = []
     if plan.numbers:
         values = np.stack([columns[number.column].values[rows] for number in plan.numbers], axis=1)
         stacked = ops.stack([inner[number.column] for number in plan.numbers], axis=-1)
-        dense += _encode_numbers(stacked, plan.numbers, values)
+        dense += _encode_numbers(stacked, plan.numbers, values, "numbers")
     codes = {
         plan.column: _encode_strings(plan, inner[plan.column], columns[plan.column].values[rows])
         for plan in plan.strings
     }
     # Code 0 (missing or unknown from training) has no column: all columns are zero.
     dense += [ops.one_hot(codes[string.column], string.codes)[:, 1:] for string in plan.one_hot]
+    for each in (*plan.number_lists, *plan.word_lists):
+        dense += _encode_list(each, inner[each.column], columns[each.column].values[rows])
     outputs = {}
     if plan.dense:
         outputs["dense"] = ops.concatenate(dense, axis=-1) if len(dense) > 1 else dense[0]
@@ -49,6 +53,8 @@ def build_table(plan: Plan, columns: Sequence[Column], rows: Array) -> keras.Mod
         outputs["codes"] = ops.cast(ops.stack([codes[string.column] for string in plan.coded], axis=-1), "int32")
     for name, text in plan.named_texts:
         outputs[name] = _encode_text(text, inner[text.column], columns[text.column].values[rows])
+    if plan.image is not None:
+        outputs["image"] = _standardise_channels(inner[plan.image], columns[plan.image].values, rows, "image")
     encoded = keras.Model(inner, outputs, name="columns.encoded")
     return keras.Model(inputs, encoded(list(inputs.values())), name=NAME)
 
@@ -70,13 +76,10 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
         values = array[rows].astype(np.float64)
         values[~np.isfinite(values)] = np.nan
         plans = [NumberPlan(index, marks_missing) for index, marks_missing in enumerate(marked)]
-        parts = _encode_numbers(inner, plans, values)
+        parts = _encode_numbers(inner, plans, values, "numbers")
         result = ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
     else:
-        mean, spread = _calculate_moments(array, rows)
-        # A missing value of a series becomes its channel's mean, 0 once standardised; pictures have none.
-        filled = ops.where(ops.isfinite(inner), inner, ops.convert_to_tensor(mean.astype(np.float32)))
-        result = _standardise(filled, mean, spread, "array.standardised")
+        result = _standardise_channels(inner, array, rows, "array")
         if output == "dense":
             result = layers.Flatten(name="array.flat")(result)
     encoded = keras.Model(inner, {output: result}, name="array.encoded")
@@ -112,7 +115,7 @@ def _make_input(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     return keras.Input(shape=shape, dtype=dtype, name=name)
 
 
-def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array) -> list[Any]:
+def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array, name: str) -> list[Any]:
     """Return the dense features of columns of numbers, given as one tensor [row, column] and its training values."""
     # The median and not the mean: one far outlier would move it.
     fill = np.array([calculate_median(values[:, index]) for index in range(len(plans))])
@@ -120,7 +123,7 @@ def _encode_numbers(stacked: Any, plans: Sequence[NumberPlan], values: Array) ->
     finite = ops.isfinite(stacked)
     filled = ops.where(finite, stacked, ops.convert_to_tensor(fill.astype(np.float32)))
     mean, spread = filled_values.mean(axis=0), filled_values.std(axis=0)
-    parts = [_standardise(filled, mean, spread, "numbers.standardised")]
+    parts = [_standardise(filled, mean, spread, f"{name}.standardised")]
     heavy = [index for index, plan in enumerate(plans) if plan.log_unit is not None]
     if heavy:
         units = np.array([plans[index].log_unit for index in heavy], dtype=np.float64)
@@ -175,6 +178,31 @@ def _encode_text(plan: TextPlan, tensor: Any, values: Array) -> Any:
     )
     words.adapt(make_tensor(values))
     return ops.cast(words(tensor), "int32")
+
+
+def _encode_list(plan: NumberListPlan | WordListPlan, tensor: Any, values: Array) -> list[Any]:
+    name = f"column.{plan.column}"
+    if isinstance(plan, NumberListPlan):
+        entries = [NumberPlan(index, marks_missing) for index, marks_missing in enumerate(plan.marked)]
+        return _encode_numbers(tensor, entries, values, name)
+    # A fold may have no word at all; a vocabulary needs one.
+    bag = layers.TextVectorization(
+        max_tokens=plan.codes,
+        standardize=None,
+        output_mode="multi_hot",
+        pad_to_max_tokens=True,
+        vocabulary=list_commonest(values) or ["\u00a0"],
+        name=f"{name}.words",
+    )
+    # The first place is that of words unknown from training.
+    return [ops.cast(bag(tensor), "float32")[:, 1:]]
+
+
+def _standardise_channels(tensor: Any, array: Array, rows: Array, name: str) -> Any:
+    mean, spread = _calculate_moments(array, rows)
+    # A missing value of a series becomes its channel's mean, 0 once standardised; pictures have none.
+    filled = ops.where(ops.isfinite(tensor), tensor, ops.convert_to_tensor(mean.astype(np.float32)))
+    return _standardise(filled, mean, spread, f"{name}.standardised")
 
 
 def _calculate_moments(array: Array, rows: Array) -> tuple[Array, Array]:

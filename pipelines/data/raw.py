@@ -76,6 +76,8 @@ class RawData:
         windows: facts of rows that are windows of a series; None for other rows.
         notes: choices made for the user while reading, such as a detected encoding, with the key that changes each.
         headers: names of columns as the file has them, where these have blanks around.
+        pictures: the pictures that columns of the table name, uint8 [row, height, width, channel], by column.
+        picture_files: the files of pictures that a table names.
     """
 
     origins: tuple[Origin, ...]
@@ -89,6 +91,8 @@ class RawData:
     windows: Windows | None = None
     notes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, Array] = field(default_factory=dict)
+    picture_files: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -99,6 +103,18 @@ class RawData:
     def given(self) -> Array:
         """Per row the part that it was given for, "" if it is still to be split."""
         return np.concatenate([np.full(len(origin.numbers), origin.part or "") for origin in self.origins])
+
+    def select(self, rows: Array) -> RawData:
+        """Return some rows of a table or an array, by their numbers in rising order."""
+        return replace(
+            self,
+            origins=_select_origins(self.origins, rows),
+            table=None if self.table is None else self.table.iloc[rows].reset_index(drop=True),
+            array=None if self.array is None else self.array[rows],
+            labels=None if self.labels is None else self.labels.iloc[rows].reset_index(drop=True),
+            weights=None if self.weights is None else self.weights[rows],
+            pictures={name: pixels[rows] for name, pixels in self.pictures.items()},
+        )
 
     def format_place(self, row: int) -> str:
         """Return the place of a row: `line 12`, with the file's name if there are several files."""
@@ -141,7 +157,25 @@ def combine(parts: Sequence[RawData]) -> RawData:
         class_names=first.class_names,
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         headers=first.headers,
+        pictures={name: _stack_pictures([part.pictures[name] for part in parts]) for name in first.pictures},
+        picture_files=tuple(file for part in parts for file in part.picture_files),
     )
+
+
+def _select_origins(origins: Sequence[Origin], rows: Array) -> tuple[Origin, ...]:
+    selected, start = [], 0
+    for origin in origins:
+        end = start + len(origin.numbers)
+        numbers = [origin.numbers[row - start] for row in rows[(rows >= start) & (rows < end)]]
+        selected.append(replace(origin, numbers=numbers))  # type: ignore[arg-type]
+        start = end
+    return tuple(selected)
+
+
+def _stack_pictures(parts: Sequence[Array]) -> Array:
+    # One part in colour decides the channels of all.
+    channels = max(part.shape[-1] for part in parts)
+    return np.concatenate([np.repeat(part, channels // part.shape[-1], axis=-1) for part in parts])
 
 
 def _complete_weights(parts: Sequence[RawData]) -> list[RawData]:
@@ -175,6 +209,7 @@ def _check_alike(first: RawData, other: RawData) -> None:
             differences = f"missing: {', '.join(missing) or 'none'}; unexpected: {', '.join(extra) or 'none'}"
             message = f"{name} must have the columns of {first.origins[0].name}; {differences}"
             raise InputError(Problem(message, key))
+    _check_pictures(first, other)
     if first.array is not None and other.array is not None and first.array.shape[1:] != other.array.shape[1:]:
         message = f"rows of {name} have shape {other.array.shape[1:]}, expected {first.array.shape[1:]}"
         raise InputError(Problem(message, key))
@@ -187,6 +222,18 @@ def _check_alike(first: RawData, other: RawData) -> None:
     if first.class_names != other.class_names:
         message = f"classes of {name} are {list(other.class_names)}, expected {list(first.class_names)}"
         raise InputError(Problem(message, key))
+
+
+def _check_pictures(first: RawData, other: RawData) -> None:
+    name, key = other.origins[0].name, other.origins[0].key
+    if apart := sorted(set(first.pictures) ^ set(other.pictures)):
+        message = f'column "{apart[0]}" of {first.origins[0].name} or {name} names no pictures that are there'
+        raise InputError(Problem(f"{message}; expected the same of both", key))
+    for column, pixels in first.pictures.items():
+        size, others = pixels.shape[1:3], other.pictures[column].shape[1:3]
+        if size != others:
+            message = f"pictures of {name} are {others[0]} x {others[1]}, those of {first.origins[0].name} {size[0]} x"
+            raise InputError(Problem(f"{message} {size[1]} (height x width); set the size of all", "data.image_size"))
 
 
 def _describe_kind(part: RawData) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.raw import Origin, RawData
+from pipelines.data.fingerprint import hash_rows
+from pipelines.data.raw import RawData
 from pipelines.data.target_cells import read_target_cells
 from pipelines.data.targets import split_target
 from pipelines.spec.data_spec import DataSpec
@@ -45,7 +46,7 @@ def _mark_first(raw: RawData) -> Array:
     if raw.table is None:
         raise InputError(Problem("this source has no columns; remove this key", "data.drop_duplicates"))
     tables = [raw.table] if raw.labels is None else [raw.table, raw.labels]
-    keys = [pd.util.hash_pandas_object(table.astype(str), index=False) for table in tables]
+    keys = [hash_rows(table) for table in tables]
     return ~pd.DataFrame(dict(enumerate(keys))).duplicated().to_numpy()  # type: ignore[no-any-return]
 
 
@@ -55,25 +56,7 @@ def _keep(raw: RawData, kept: Array, what: str, key: str) -> RawData:
         return raw
     if not kept.any():
         raise InputError(Problem(f"every row is {what}; none is left", f"data.{key}"))
-    rows = np.flatnonzero(kept)
     places = raw.format_places(np.flatnonzero(~kept), most=3)
     counted = "1 row is" if count == 1 else f"{count} rows are"
-    return replace(
-        raw,
-        origins=_select_origins(raw, kept),
-        table=None if raw.table is None else raw.table.iloc[rows].reset_index(drop=True),
-        array=None if raw.array is None else raw.array[rows],
-        labels=None if raw.labels is None else raw.labels.iloc[rows].reset_index(drop=True),
-        weights=None if raw.weights is None else raw.weights[rows],
-        notes=(*raw.notes, f"{counted} left out, {what} ({places}); data.{key} decides that"),
-    )
-
-
-def _select_origins(raw: RawData, kept: Array) -> tuple[Origin, ...]:
-    origins, start = [], 0
-    for origin in raw.origins:
-        chosen = kept[start : start + len(origin.numbers)]
-        numbers = [number for number, stays in zip(origin.numbers, chosen, strict=True) if stays]
-        origins.append(replace(origin, numbers=numbers))  # type: ignore[arg-type]
-        start += len(origin.numbers)
-    return tuple(origins)
+    note = f"{counted} left out, {what} ({places}); data.{key} decides that"
+    return replace(raw.select(np.flatnonzero(kept)), notes=(*raw.notes, note))

@@ -14,7 +14,7 @@ from pipelines.data.raw import RawData
 from search_spaces.errors import InputError, Problem
 from tracking.mlflow.cell_values import count_days
 
-ColumnKind = Literal["numeric", "boolean", "string", "date", "text"]
+ColumnKind = Literal["numeric", "boolean", "string", "date", "text", "image", "number_list", "word_list"]
 
 
 def find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
@@ -48,7 +48,7 @@ def find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind |
     for kind, _ in tests:
         if kind == kinds.iloc[0]:
             return kind
-    message = f'column "{name}" holds values of type {kinds.iloc[0]}; expected numbers, booleans, strings or dates'
+    message = f'column "{name}" holds values of type {kinds.iloc[0]}; expected numbers, booleans, strings, dates or lists'
     raise InputError(Problem(message, "data.source"))
 
 

@@ -13,7 +13,8 @@ from pipelines.data.arrays import call_loader, flatten_examples
 from pipelines.data.builtin_datasets import load_keras, load_sklearn
 from pipelines.data.file_formats import check_reading_keys, find_format
 from pipelines.data.images import match_parts
-from pipelines.data.picture_tables import names_pictures, read_picture_table
+from pipelines.data.image_columns import read_picture_columns
+from pipelines.data.picture_tables import read_pictures_of
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import GivenPart, RawData, combine
 from pipelines.data.source_file import SourceFile
@@ -96,18 +97,25 @@ def _load_source(source: _Source, prefers: InputKind, columns: tuple[str, ...]) 
         parts.append(_load_path(path, source, prefers, columns or _list_columns(parts)))
     if parts:
         return parts
-    if source.spec.image_size is not None:
-        message = f"pictures of an image folder are resized, but {written} is none; remove this key"
-        raise InputError(Problem(message, "data.image_size"))
     if source.is_listed:
         message = f"a list of sources holds files, got {written}; name it alone, or write one loader that joins them"
         raise InputError(Problem(message, key))
-    if is_loader(written):
-        return [call_loader(written, source.base, key, source.part)]
+    loaded = _call_loader(source, prefers) if is_loader(written) else None
+    if source.spec.image_size is not None and (loaded is None or not loaded.pictures):
+        message = f"pictures of an image folder are resized, but {written} is none; remove this key"
+        raise InputError(Problem(message, "data.image_size"))
+    if loaded is not None:
+        return [loaded]
     if source.part is not None:
         raise InputError(Problem(f"{source.part} rows must be a file or a loader, got {written}", key))
     kind, _, name = written.partition(":")
     return [load_sklearn(name, key, prefers) if kind == "sklearn" else load_keras(name, key)]
+
+
+def _call_loader(source: _Source, prefers: InputKind) -> RawData:
+    raw = call_loader(source.written, source.base, source.key, source.part)
+    # A table from memory has no folder: its paths start from the study file's.
+    return read_picture_columns(raw, source.spec, source.base) if prefers in ("dense", "any") else raw
 
 
 def _load_path(path: Path, source: _Source, prefers: InputKind, columns: tuple[str, ...]) -> RawData:
@@ -115,12 +123,7 @@ def _load_path(path: Path, source: _Source, prefers: InputKind, columns: tuple[s
     raw = find_format(path).read(file)
     if path.is_dir():
         return raw
-    if (prefers == "image" or source.spec.image_size is not None) and names_pictures(raw, source.spec):
-        return read_picture_table(raw, file)
-    if source.spec.image_size is not None:
-        message = f"pictures are resized, but {file.name} is neither an image folder nor a table of their paths"
-        raise file.refuse(f"{message}; remove this key", "data.image_size")
-    return raw
+    return read_pictures_of(raw, file, prefers)
 
 
 def _check_division(raw: RawData, spec: DataSpec) -> None:

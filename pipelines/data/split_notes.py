@@ -32,7 +32,7 @@ def note_random_split(columns: Sequence[Column], raw: RawData, spec: DataSpec) -
             )
             break
     for column in columns:
-        if column.kind != "text" and _is_of_groups(column):
+        if column.kind != "text" and column.values.ndim == 1 and _is_of_groups(column):
             yield (
                 f'rows of one "{column.name}" are in several parts; if new rows will be of new ones, set '
                 f"data.split.group: {column.name}"

@@ -73,14 +73,15 @@ class SplitSpec(Section):
 class ColumnSpec(Section):
     """Settings of one column that replace the inferred ones."""
 
-    type: Literal["numeric", "boolean", "string", "date", "text"] | None = Field(
+    type: Literal["numeric", "boolean", "string", "date", "text", "image", "list"] | None = Field(
         None,
         description="Type of the column; inferred from its values when left out. A string is a category, text is read "
-        "word by word.",
+        "word by word, an image is the path of a picture from the table's folder, a list holds numbers or words.",
     )
     encoding: Literal["one_hot", "embedding", "hash"] | None = Field(
         None,
-        description="Encoding of a string column; chosen by its number of categories when left out.",
+        description="Encoding of a string column; chosen by its number of categories when left out. `one_hot` makes "
+        "the numbers of a list categories.",
     )
     length: int | None = Field(
         None,
@@ -218,7 +219,7 @@ class DataSpec(Section):
         False, description="Leave out rows that are equal to an earlier one in every column, before the split."
     )
     image_size: tuple[_Pixels, _Pixels] | None = Field(
-        None, description="Height and width that an image folder's pictures are resized to."
+        None, description="Height and width that pictures of an image folder or of a column are resized to."
     )
     scale_target: bool = Field(
         True,

@@ -44,6 +44,7 @@ class CellForm:
         refuses_numbers: whether a number is no word of this column of strings, as in "007" beside "42".
         missing: words that mean "missing" in this column.
         replaced: words that stand for others, with these.
+        mark: mark between the entries of a list in text; a blank for any blanks.
     """
 
     decimal: str = "."
@@ -54,6 +55,7 @@ class CellForm:
     refuses_numbers: bool = False
     missing: tuple[str, ...] = ()
     replaced: tuple[tuple[str, str], ...] = ()
+    mark: str = ","
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> CellForm:

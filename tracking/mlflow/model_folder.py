@@ -30,7 +30,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from ruamel.yaml import YAML
 
-from tracking.mlflow import cell_values, model_loader
+from tracking.mlflow import cell_values, list_values, model_loader, picture_values
 from tracking.mlflow.cell_values import PLAIN, CellForm
 
 INPUTS_FILE: Final = "inputs.json"
@@ -70,6 +70,7 @@ class InputColumn:
         name: its name in the source.
         input: the exported model's input for it.
         kind: the kind of its values.
+        shape: of one row; () for a single value. A picture is resized to its height and width.
         dtype: type of that input.
         header: its name as the source's file has it, where that has blanks around, which pandas keeps.
         form: form of its cells in a text file.
@@ -77,10 +78,11 @@ class InputColumn:
 
     name: str
     input: str
-    kind: Literal["numeric", "boolean", "string", "date"]
+    kind: Literal["numeric", "boolean", "string", "date", "image", "number_list", "word_list"]
     dtype: str = "float32"
     header: str = ""
     form: CellForm = PLAIN
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ class Columns:
 
     columns: tuple[InputColumn, ...]
     missing_values: tuple[str, ...] = ()
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether a column holds pictures, which need Pillow."""
+        return any(column.kind == "image" for column in self.columns)
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,8 @@ def write_model_folder(
     model = Path(model)
     described = described or (None if model.is_dir() else describe_inputs(model))
     requirements = list_installed_requirements() if requirements is None else requirements
+    if described is not None and described.columns is not None and described.columns.has_pictures:
+        requirements = (*requirements, f"pillow=={version('pillow')}")
     # Written to another name first: a kill must not leave a folder that looks complete.
     aside = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
@@ -158,11 +167,12 @@ def write_model_folder(
 
 
 def _copy_loader(package: Path) -> None:
-    """Copy the loader as a package of its own, which imports the other file by a relative name, as here."""
+    """Copy the loader as a package of its own, which imports the other files by relative names, as here."""
     package.mkdir(parents=True)
     shutil.copyfile(Path(model_loader.__file__), package / "__init__.py")
-    values = Path(cell_values.__file__)
-    shutil.copyfile(values, package / values.name)
+    for module in (cell_values, list_values, picture_values):
+        file = Path(module.__file__)
+        shutil.copyfile(file, package / file.name)
 
 
 def describe_inputs(keras_file: Path) -> ModelDescription | None:

@@ -1,6 +1,6 @@
 """Loader of the Keras model in an MLflow model's folder, for `mlflow.pyfunc`.
 
-This file is copied into that folder, with `cell_values` beside it, and runs wherever the model is loaded, without
+This file is copied into that folder, with the readers of cells beside it, and runs wherever the model is loaded, without
 kerastudy. It reads a table's text as `pipelines.data.column_reading` does for training, by the functions of that file.
 """
 
@@ -15,9 +15,12 @@ import numpy as np
 
 # Relative: beside this file in kerastudy and in the model's folder, where the package has another name.
 from .cell_values import MISSING_WORDS, CellForm, count_days, list_missing_numbers, read_words, write_word
+from .list_values import join_words, read_number_list
+from .picture_values import read_picture_cell
 
 # Keras, TensorFlow and pandas are imported where they are used: kerastudy imports this module only for its path.
 _ROWS_AT_ONCE = 1024
+_WIDE = ("image", "number_list", "word_list")
 _EXPECTED = {"numeric": "a number", "boolean": "true or false", "date": "a date such as 2024-05-01"}
 
 
@@ -62,7 +65,7 @@ class KerasOnRawColumns:
 
         if self._columns:
             try:
-                tensors = self._make_tensors(_make_table(model_input))
+                tensors = self._make_tensors(_make_table(model_input, self._columns))
             except ValueError as error:
                 raise MlflowException.invalid_parameter_value(str(error)) from None
             return self.predict_tensors(tensors)
@@ -125,6 +128,8 @@ class KerasOnRawColumns:
 
         name, kind, dtype = column["name"], column["kind"], column.get("dtype", "float32")
         form = CellForm.from_json(column.get("form") or {})
+        if kind in _WIDE:
+            return _make_wide_tensor(cells, column, form)
         # pandas' nullable types hold NA, which NumPy's have no value for: they go value by value below.
         if (
             kind != "string"
@@ -172,6 +177,29 @@ class KerasOnRawColumns:
         return numbers
 
 
+def _make_wide_tensor(cells: Any, column: dict[str, Any], form: CellForm) -> Any:
+    """Return a column of pictures or of lists as the model's input."""
+    import tensorflow as tf
+
+    name, kind, shape = column["name"], column["kind"], tuple(column["shape"])
+    dtype = column.get("dtype", "float32")
+    read = {
+        "image": lambda cell: read_picture_cell(cell, shape),
+        "number_list": lambda cell: read_number_list(cell, form, shape[0]),
+        "word_list": lambda cell: join_words(cell, form),
+    }[kind]
+    found = []
+    for row, cell in enumerate(cells):
+        try:
+            found.append(read(cell))
+        except ValueError as error:
+            raise ValueError(f'column "{name}": {error} in row {row}') from None
+    if kind == "word_list":
+        return tf.constant(found, tf.string)
+    values = np.stack(found) if found else np.zeros((0, *shape))
+    return tf.constant(_round_to_float32(values) if dtype == "float32" else values.astype(dtype))
+
+
 def _make_word(value: Any, form: CellForm) -> str | None:
     """Return a value as training's file wrote it; None for what is no text."""
     if isinstance(value, str):
@@ -208,13 +236,17 @@ def _check_thousands(numbers: Any, form: CellForm, name: str) -> None:
             raise ValueError(f'column "{name}": expected whole numbers or text, {got}; {advice}')
 
 
-def _make_table(rows: Any) -> Any:
+def _make_table(rows: Any, columns: list[dict[str, Any]]) -> Any:
     import pandas as pd
 
+    if isinstance(rows, dict):
+        # pandas takes no array of several axes as a column.
+        rows = {name: list(cells) if getattr(cells, "ndim", 1) > 1 else cells for name, cells in rows.items()}
     if not isinstance(rows, pd.DataFrame):
         return pd.DataFrame(rows)
-    # MLflow turns JSON's `inputs` into one row of lists if every column is text.
-    if len(rows) == 1 and all(isinstance(value, list) for value in rows.iloc[0]):
+    # MLflow turns JSON's `inputs` into one row of lists if every column is text; a list itself is no such sign.
+    plain = [column["name"] for column in columns if column["kind"] not in _WIDE and column["name"] in rows]
+    if len(rows) == 1 and plain and all(isinstance(value, list) for value in rows.iloc[0]):
         return pd.DataFrame({name: rows[name].iloc[0] for name in rows.columns})
     return rows
 

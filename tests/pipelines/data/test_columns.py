@@ -136,8 +136,8 @@ def test_python_objects(problem):
     """A column of objects names the two types that it mixes, or the one that is of no use."""
     mixed = convert_frame(pd.DataFrame({"a": pd.Series([1, "x"], dtype=object)}), "f", "data.source")
     assert "1 (numeric, row 1) and 'x' (string, row 2)" in complaint(mixed, problem).message
-    lists = convert_frame(pd.DataFrame({"a": [[1], [2]]}), "f", "data.source")
-    assert "values of type list" in complaint(lists, problem).message
+    records = convert_frame(pd.DataFrame({"a": [{"x": 1}, {"x": 2}]}), "f", "data.source")
+    assert "values of type dict" in complaint(records, problem).message
 
 
 def test_column_without_values():
