@@ -132,12 +132,14 @@ class OrderedDivider(RowDivider):
         # Rows from each period on; the first period stays where it is.
         after = counts[::-1].cumsum()[::-1][1:]
         first = distinct[1:][np.abs(after - count).argmin()]
-        return rows[periods >= first]
+        picked: Array = rows[periods >= first]
+        return picked
 
     def find_gap(self, rows: Array, picked: Array) -> Array:
         """See `RowDivider`."""
         periods, first = self.periods[rows], self.periods[picked].min()
-        return rows[(periods < first) & (periods >= first - self.gap)]
+        between: Array = rows[(periods < first) & (periods >= first - self.gap)]
+        return between
 
     def assign_folds(self, rows: Array, folds: int, key: str) -> Array:
         """See `RowDivider`; the first of `folds + 1` blocks in order validates no fold (scikit-learn's way)."""
@@ -147,7 +149,8 @@ class OrderedDivider(RowDivider):
         if len(np.unique(block)) <= folds:
             message = f"{folds} folds in order need {folds + 1} periods of about as many rows, got {len(distinct)}"
             raise InputError(Problem(f"{message}; use fewer folds", key))
-        return block[index] - 1
+        fold: Array = block[index] - 1
+        return fold
 
 
 @dataclass
@@ -172,7 +175,8 @@ class GroupDivider(RowDivider):
         folds = min(groups, max(2, round(len(rows) / count)))
         fold = self.assign_folds(rows, folds, key)
         sizes = np.bincount(fold, minlength=folds)
-        return rows[fold == np.abs(sizes - count).argmin()]
+        picked: Array = rows[fold == np.abs(sizes - count).argmin()]
+        return picked
 
     def assign_folds(self, rows: Array, folds: int, key: str) -> Array:
         """See `RowDivider`."""

@@ -137,7 +137,7 @@ def _check_times(times: Array, group: Array, order: Array, raw: RawData, series:
     if twice.any():
         first = int(twice.argmax())
         places = f"{raw.format_place(int(order[first]))} and {raw.format_place(int(order[first + 1]))}"
-        advice = "name the column that tells series apart" if series.by is None else "remove one"
+        advice = "name the column that distinguishes series" if series.by is None else "remove one"
         message = f'two rows of a series have the same "{series.time}", at {places}; {advice}'
         raise InputError(Problem(message, "data.series.by" if series.by is None else "data.series.time"))
 
@@ -151,7 +151,8 @@ def _list_windows(rows: SeriesRows, series: SeriesSpec) -> Array:
     ends = np.minimum.accumulate(np.where(last, positions, len(positions))[::-1])[::-1]
     whole = (positions - begins >= series.length - 1) & (ends - positions >= series.horizon)
     # Counted from the end: the newest window of each series is always there.
-    return positions[whole & ((ends - series.horizon - positions) % series.stride == 0)]
+    chosen: Array = positions[whole & ((ends - series.horizon - positions) % series.stride == 0)]
+    return chosen
 
 
 def _drop_unlabelled(index: Array, rows: SeriesRows, series: SeriesSpec) -> tuple[Array, tuple[str, ...]]:
@@ -243,5 +244,5 @@ def _leave_for_windows(rows: SeriesRows, spec: DataSpec, series: SeriesSpec) -> 
         # Few whole numbers, such as sales of a day, are no classes in a forecast.
         task = "regression" if series.horizon * rows.targets.shape[1] == 1 else "multi_output_regression"
     gap = max(spec.split.gap, series.horizon - 1)
-    left = {"series": None, "target": None, "drop": [], "columns": {}, "task": task}
+    left: dict[str, object] = {"series": None, "target": None, "drop": [], "columns": {}, "task": task}
     return spec.model_copy(update={**left, "split": spec.split.model_copy(update={"gap": gap})})

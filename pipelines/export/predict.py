@@ -65,7 +65,7 @@ def _predict_table(
         raise InputError(Problem(str(error), job.spec.describe_source())) from None
     predicted = name_predictions(summary.task, found)
     taken = predicted.rename(columns={name: f"{name}_predicted" for name in predicted if name in raw.table})
-    return pd.concat([raw.table.reset_index(drop=True), taken], axis=1), tuple(taken.columns), ()
+    return pd.concat([raw.table.reset_index(drop=True), taken], axis=1), tuple(map(str, taken.columns)), ()
 
 
 def _forecast(
@@ -83,7 +83,7 @@ def _forecast(
     if len(summary.task.targets) != len(windows.times[0]) * len(targets):
         # Classes and other outputs are no steps of a forecast.
         table = name_predictions(summary.task, values)
-        return pd.concat([_list_rows(windows, series.time, series.by), table], axis=1), tuple(table), windows.notes
+        return pd.concat([_list_rows(windows, series.time, series.by), table], axis=1), tuple(map(str, table)), windows.notes
     steps = np.asarray(values).reshape(len(windows.array), len(targets), -1)
     table = _list_rows(windows, series.time, series.by)
     for index, name in enumerate(targets):

@@ -98,7 +98,7 @@ def derive_retraining_seed(seed: int, number: int, name: str) -> int:
 
 
 def _find_bounds(metric: str) -> tuple[float, float]:
-    """Return the least and the largest value of a metric, as far as its name tells.
+    """Return the least and the largest value of a metric, as far as its name shows.
 
     >>> _find_bounds("val_accuracy"), _find_bounds("val_mean_absolute_error"), _find_bounds("val_my_score")
     ((0.0, 1.0), (0.0, inf), (-inf, inf))

@@ -91,7 +91,7 @@ class ColumnSpec(Section):
         "out, at most 512.",
     )
     vocabulary: int | None = Field(
-        None, ge=3, le=1_000_000, description="Most words of a text column that are told apart; 20,000 when left out."
+        None, ge=3, le=1_000_000, description="Most words of a text column with a number of their own; 20,000 when left out."
     )
     decimal: DecimalMark | None = Field(None, description="As `data.decimal`, for this column.")
     thousands: ThousandsMark | None = Field(None, description="As `data.thousands`, for this column.")
@@ -108,7 +108,7 @@ class SeriesSpec(Section):
     """Windows of a table of time series, each with the rows after it as its target."""
 
     time: str = Field(min_length=1, description="Column of dates or numbers that orders the rows.")
-    by: str | None = Field(None, description="Column that tells several series apart, such as a shop.")
+    by: str | None = Field(None, description="Column that distinguishes several series, such as a shop.")
     length: int = Field(
         ge=1, le=100_000, description="Rows of a window. The family `series` may search how many of them it uses."
     )

@@ -49,8 +49,8 @@ def draw_learning_curve(path: Path, epochs: Curve, metric: str, score: float | N
             be better than the mean curve at any epoch.
     """
     names = tuple(dict.fromkeys(name.removeprefix("val_") for name in ("loss", metric)))
-    scored = {metric.removeprefix("val_"): score}
-    panels = [_Panel(_PANEL[0] * index, name, epochs, scored.get(name)) for index, name in enumerate(names)]
+    scores = {metric.removeprefix("val_"): score}
+    panels = [_Panel(_PANEL[0] * index, name, epochs, scores.get(name)) for index, name in enumerate(names)]
     size = (_PANEL[0] * len(panels), _PANEL[1])
     large = Image.new("RGB", (size[0] * _SCALE, size[1] * _SCALE), _WHITE)
     pen = ImageDraw.Draw(large)
