@@ -83,7 +83,8 @@ def _forecast(
     if len(summary.task.targets) != len(windows.times[0]) * len(targets):
         # Classes and other outputs are no steps of a forecast.
         table = name_predictions(summary.task, values)
-        return pd.concat([_list_rows(windows, series.time, series.by), table], axis=1), tuple(map(str, table)), windows.notes
+        columns = tuple(map(str, table))
+        return pd.concat([_list_rows(windows, series.time, series.by), table], axis=1), columns, windows.notes
     steps = np.asarray(values).reshape(len(windows.array), len(targets), -1)
     table = _list_rows(windows, series.time, series.by)
     for index, name in enumerate(targets):

@@ -91,7 +91,10 @@ class ColumnSpec(Section):
         "out, at most 512.",
     )
     vocabulary: int | None = Field(
-        None, ge=3, le=1_000_000, description="Most words of a text column with a number of their own; 20,000 when left out."
+        None,
+        ge=3,
+        le=1_000_000,
+        description="Most words of a text column with a number of their own; 20,000 when left out.",
     )
     decimal: DecimalMark | None = Field(None, description="As `data.decimal`, for this column.")
     thousands: ThousandsMark | None = Field(None, description="As `data.thousands`, for this column.")
@@ -178,8 +181,8 @@ class DataSpec(Section):
     )
     target: str | list[str] | None = Field(
         None,
-        description="Target column or columns of a table; several give a multi-output regression, or a multi-label task "
-        "where all hold 0 and 1. A multi-label task may have one column of lists instead, such as `red|blue`.",
+        description="Target column or columns of a table; several give a multi-output regression, or a multi-label "
+        "task where all hold 0 and 1. A multi-label task may have one column of lists instead, such as `red|blue`.",
     )
     weight: str | None = Field(
         None,
