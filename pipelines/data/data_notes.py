@@ -14,7 +14,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns import Column
 from pipelines.data.prepared import Task
-from pipelines.data.split import Split
+from pipelines.data.report import DRIFT_FROM, DRIFT_ROWS, DataReport
 from pipelines.data.target_notes import find_lookalikes
 from pipelines.data.targets import Labels
 
@@ -41,6 +41,8 @@ def note_columns(columns: Sequence[Column], labels: Labels, training: Array) -> 
         training: numbers of the training rows.
     """
     for column in columns:
+        if column.values.ndim > 1:
+            continue  # lists and pictures are neither identifiers nor out of range
         if column.unrepresentable:
             count = "1 value is" if column.unrepresentable == 1 else f"{column.unrepresentable} values are"
             yield (
@@ -83,26 +85,36 @@ def note_classes(task: Task) -> Iterator[str]:
     )
 
 
-def note_duplicates(columns: Sequence[Column], labels: Labels, split: Split) -> Iterator[str]:
-    """Yield a note where rows of the validation or test part are among the training rows too."""
-    if split.folds > 1 or not columns:
-        return
-    table = pd.DataFrame({index: column.values for index, column in enumerate(columns)})
+def note_overlap(report: DataReport) -> Iterator[str]:
+    """Yield a note where rows of the validation or test part are equal to training rows."""
     # In a table of few combinations, equal rows are nothing special.
-    combinations = np.prod([min(float(table[index].nunique(dropna=False)), 1e6) for index in table.columns])
-    keys = pd.util.hash_pandas_object(table, index=False).to_numpy()
-    if combinations < 10 * len(table) and len(np.unique(keys)) < len(keys) / 2:
+    combinations = np.prod([min(float(column.distinct + 1), 1e6) for column in report.columns])
+    total = sum(report.rows.values())
+    if combinations < 10 * total and report.distinct_rows < total / 2:
         return
-    targets = labels.y.reshape(len(keys), -1) if len(labels.y) == len(keys) else None
-    same = keys if targets is None else keys ^ pd.util.hash_pandas_object(pd.DataFrame(targets), index=False).to_numpy()
-    training = np.unique(same[split.select_rows("train")])
-    found = {part: split.select_rows(part) for part in ("validation", "test")}
-    counts = {part: (int(np.isin(same[rows], training).sum()), len(rows)) for part, rows in found.items()}
-    if any(count for count, _ in counts.values()):
-        listed = " and ".join(f"{count} of {of} {part} rows" for part, (count, of) in counts.items() if count)
+    counts = [f"{count} of {report.rows[part]} {part} rows" for part, count in report.overlap.items() if count]
+    if counts:
         yield (
-            f"{listed} are equal to a training row in every column, so their scores may be too good; set "
+            f"{' and '.join(counts)} are equal to a training row in every column, so their scores may be too good; set "
             "data.drop_duplicates: true, or data.split.group to a column that such rows share"
+        )
+
+
+def note_drift(report: DataReport) -> Iterator[str]:
+    """Yield a note on the columns whose validation or test rows differ from the training rows."""
+    found = [
+        (distance, f'"{column.name}" ({part} {distance:.2f})')
+        for column in report.columns
+        for part, distance in column.distances.items()
+        if distance >= DRIFT_FROM and report.rows[part] >= DRIFT_ROWS
+    ]
+    if found:
+        ordered = [words for _, words in sorted(found, reverse=True)]
+        more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
+        yield (
+            "columns are distributed otherwise than in the training rows (distance from 0 to 1): "
+            f"{', '.join(ordered[:5])}{more}; if that is not what new rows will be like, change data.split, or leave "
+            "such columns out by data.drop"
         )
 
 

@@ -25,17 +25,20 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.content import Content
-from pipelines.data.data_notes import note_classes
+from pipelines.data.data_notes import note_classes, note_drift, note_overlap
 from pipelines.data.division import Division
 from pipelines.data.fingerprint import (
     FORMAT,
+    are_pictures_unchanged,
     calculate_fingerprint,
     calculate_source_fingerprint,
     read_declared_digest,
     read_fingerprint,
     read_source_fingerprint,
     update_digest,
+    write_picture_digests,
 )
+from pipelines.data.make_report import make_report
 from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.naive_forecast import describe_naive_forecasts
 from pipelines.data.prepared import DataSummary, InputKind, Task
@@ -79,13 +82,13 @@ def prepare(
         InputError: for any problem of the data; `Problem.path` names the key. `folder` stays unchanged.
     """
     sources = calculate_source_fingerprint(spec, base, prefers, division)
-    if expected is not None and _is_ready(folder, sources, expected):
+    if expected is not None and _is_ready(folder, sources, expected) and are_pictures_unchanged(folder, base):
         return load_summary(folder)
     # Files are compared by content, without parsing them; a named set or a loader has to be loaded for it.
     by_contents = _is_files_only(spec, base, prefers)
     raw = None if by_contents else _load_again(spec, base, prefers, rows_of, expected) or load(spec, base, prefers)
     fingerprint = calculate_fingerprint(sources, raw)
-    if read_fingerprint(folder) == fingerprint:
+    if read_fingerprint(folder) == fingerprint and are_pictures_unchanged(folder, base):
         return load_summary(folder)
     source_rows = raw or load(spec, base, prefers)
     raw, spec = cut_windows(source_rows, spec)
@@ -99,6 +102,8 @@ def prepare(
     # Beside the folder, since a rename works within one file system only.
     aside = folder.with_name(folder.name + ".partial")
     _write_rows(aside, raw, content, rows, split)
+    if source_rows.picture_files:
+        write_picture_digests(aside, source_rows.picture_files, base)
     summary = _make_summary(spec, raw, content, rows, split)
     summary = dataclasses.replace(summary, notes=(*summary.notes, *note_stopped_imports(spec, base)))
     write_model_inputs(aside, summary, content.select_original_rows(split.select_rows("validation", 0)[:100]))
@@ -187,6 +192,7 @@ def _calculate_digest(content: Content, rows: LabelledRows, split: Split) -> str
 def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: LabelledRows, split: Split) -> DataSummary:
     weighting = () if rows.weighting is None else (rows.weighting.describe(raw),)
     task = dataclasses.replace(_describe_task(rows.labels, split, spec), is_weighted=bool(weighting))
+    report = make_report(content.columns, rows.labels, split)
     return DataSummary(
         source=spec.describe_source(),
         task=task,
@@ -204,8 +210,11 @@ def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: Labelled
             *content.notes,
             *split.notes,
             *describe_naive_forecasts(raw, rows.labels, split),
+            *note_overlap(report),
+            *note_drift(report),
         ),
         given=content.form,
+        report=report,
     )
 
 

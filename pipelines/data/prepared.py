@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.data.example_form import ExampleForm
+from pipelines.data.report import DataReport
 from tracking.mlflow.cell_values import PLAIN, CellForm
 
 TaskKind = Literal["binary", "multiclass", "multi_label", "regression", "multi_output_regression", "custom"]
@@ -114,8 +115,8 @@ class RawColumn:
     Attributes:
         name: the input's name in the exported model: the column's name if it is letters, digits and underscores,
             a cleaned one otherwise (TensorFlow's signatures refuse other names).
-        kind: numeric, boolean, string or date for a column; array or image otherwise.
-        shape: shape of one row; () for a column.
+        kind: numeric, boolean, string, date, image, number_list or word_list for a column; array or image otherwise.
+        shape: shape of one row; () for a column of single values.
         dtype: type of the exported model's input: float32 or string. A numeric, boolean (0 or 1) or missing value is
             float32, missing being NaN; a date is float32 days since 1970-01-01 UTC; a missing string is "".
         column: the column's name in the source.
@@ -124,7 +125,7 @@ class RawColumn:
     """
 
     name: str
-    kind: Literal["numeric", "boolean", "string", "date", "array", "image"]
+    kind: Literal["numeric", "boolean", "string", "date", "number_list", "word_list", "array", "image"]
     shape: tuple[int, ...]
     dtype: Literal["float32", "string"]
     column: str = ""
@@ -143,6 +144,7 @@ class DataSummary:
         encodings: per raw column a description of its encoding.
         notes: choices made for the user, such as a column left out.
         given: form of examples that go to a user model unchanged; None for preprocessed data.
+        report: columns, target and parts in figures; None in summaries that tests make by hand.
     """
 
     source: str
@@ -155,6 +157,7 @@ class DataSummary:
     encodings: Mapping[str, str]
     notes: tuple[str, ...] = ()
     given: ExampleForm | None = None
+    report: DataReport | None = None
 
     def describe_task(self) -> str:
         """Return the kind of prediction and the targets in one phrase."""

@@ -14,6 +14,7 @@ from pipelines.data.example_form import ExampleForm
 from pipelines.data.examples import Examples, load_examples
 from pipelines.data.leaves import convert_for_model
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
+from pipelines.data.report import DataReport
 from pipelines.data.structures import flatten
 from tracking.mlflow.cell_values import CellForm
 
@@ -44,6 +45,7 @@ def load_summary(folder: Path) -> DataSummary:
         encodings=read["encodings"],
         notes=tuple(read["notes"]),
         given=None if read["given"] is None else ExampleForm.from_json(read["given"]),
+        report=None if read["report"] is None else DataReport.from_json(read["report"]),
     )
 
 
@@ -52,7 +54,7 @@ def load_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
     below = folder / f"fold-{fold}"
     names = [file.name.removeprefix(f"{part}.").removesuffix(".npy") for file in sorted(below.glob(f"{part}.*.npy"))]
     # Mapped into memory: all workers share the pages of one file.
-    arrays = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in names if name != "raw"}
+    arrays = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in names if name.split(".")[0] != "raw"}
     y, weights = arrays.pop("y"), arrays.pop("sample_weight", None)
     return Examples(x=arrays, y=y, sample_weight=weights)
 
@@ -86,8 +88,14 @@ def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -
     import pandas as pd  # takes half a second, and only exports and comparisons read tables
 
     table = pd.read_parquet(below / f"{part}.raw.parquet")
-    numeric = {column.name: column.dtype == "float32" for column in load_summary(folder).raw}
-    return {name: table[name].to_numpy(dtype=np.float32 if numeric[name] else object) for name in numeric}
+    return {column.name: _load_column(below, part, table, column) for column in load_summary(folder).raw}
+
+
+def _load_column(below: Path, part: str, table: Any, column: RawColumn) -> Array:
+    if column.shape:
+        return np.load(below / f"{part}.raw.{column.name}.npy", mmap_mode="r").astype(np.float32)
+    values: Array = table[column.name].to_numpy(dtype=np.float32 if column.dtype == "float32" else object)
+    return values
 
 
 def load_preprocessing(folder: Path, fold: int = 0) -> keras.Model:

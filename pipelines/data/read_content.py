@@ -10,7 +10,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns import leave_out_idle, read_columns
 from pipelines.data.content import Content, ExampleContent, PreprocessedContent, gather_columns
-from pipelines.data.data_notes import note_columns, note_duplicates
+from pipelines.data.data_notes import note_columns
 from pipelines.data.encoding import mark_missing, plan_table
 from pipelines.data.examples import Examples
 from pipelines.data.prepared import InputKind
@@ -125,11 +125,12 @@ def _read_table(
     notes += note_random_split(columns, raw, spec)
     learnt = np.unique(np.concatenate(training))
     columns, left_out = leave_out_idle(columns, learnt, spec, is_unchanged=spec.preprocess == "none")
-    notes += [*left_out, *note_columns(columns, rows.labels, learnt), *note_duplicates(columns, rows.labels, split)]
+    notes += [*left_out, *note_columns(columns, rows.labels, learnt)]
     if spec.preprocess == "none":
         examples = Examples(gather_columns(columns), rows.labels.y, rows.weights)
         return ExampleContent(examples, tuple(columns), (*notes, *_note_examples(examples, spec)))
     plan = plan_table(columns, training, spec)
+    notes += plan.note_words(columns)
     if prefers == "any":
         advice = "" if spec.preprocess == "dense" else "; none gives it each column as it is"
         notes.append(f"the model gets the columns as standardised numbers (data.preprocess: {spec.preprocess}{advice})")

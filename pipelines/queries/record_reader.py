@@ -123,6 +123,11 @@ class RecordReader:
         """Return the folder of a study's files."""
         return _OF_THE_TUNER if read_goal(record) else str(self._home.locate_study(record.name))
 
+    def read_notes(self, record: StudyRecord) -> tuple[str, ...]:
+        """Return the notes on a study's data; none before it is read, and where it is gone."""
+        file = self._home.locate_data(record.name) / "summary.json"
+        return tuple(json.loads(file.read_text(encoding="utf-8")).get("notes", ())) if file.exists() else ()
+
     def read_objective(self, study: Study, record: StudyRecord) -> Objective:
         """Return a study's objective; before its data is read, as far as its file states it.
 

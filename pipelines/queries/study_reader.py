@@ -112,6 +112,7 @@ class StudyReader:
             mlflow_error=waiting.last_error,
             tracking_uri=urls.resolve_tracking_uri(self._home.folder, os.environ),
             folder=self._records.locate_folder(record),
+            notes=self._records.read_notes(record),
         )
 
     def locate_in_mlflow(self, name: str) -> tuple[str, str]:

@@ -54,6 +54,7 @@ class StudyView:
         mlflow_error: the reason for that.
         folder: the folder of its files.
         page: address of its page in MLflow's UI; only a service has it.
+        notes: on its data: what was decided for the user and what looks wrong.
     """
 
     name: str
@@ -77,6 +78,7 @@ class StudyView:
     tracking_uri: str
     folder: str
     page: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

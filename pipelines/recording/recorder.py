@@ -12,6 +12,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from pipelines.recording.data_section import describe_data, write_data_report
 from pipelines.recording.provenance import describe_environment, hash_code
 from pipelines.recording.records import (
     MLFLOW_MODEL,
@@ -100,6 +101,7 @@ class Recorder:
         write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
         write_text(folder / "code.json", json.dumps(hash_code(self._study), indent=2) + "\n")
         write_text(folder / "data.json", json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n")
+        write_data_report(folder / "data_report.json", summary)
         shutil.copyfile(self._home.locate_data(name) / "split.csv", folder / "split.csv")
         opened = build_study_opened(self._context, started_ms=now_ms())
         self._add([opened])
@@ -277,6 +279,7 @@ class Recorder:
             outcome=f"{outcome.state}: {outcome.reason}" if outcome else "",
             rows=[row for trial in trials if (row := _make_row(trial)) is not None],
             space=to_yaml(self._study.space.to_dict()),
+            data=describe_data(self._context.summary),
             facts=facts,
             curves={trial.number: self._read_curve(trial.number) for trial in self._kept},
             winner=finalists[0].number if finalists else None,

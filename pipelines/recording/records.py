@@ -33,6 +33,7 @@ from tracking.outbox.records import (
 )
 from tracking.store.retrainings import Retraining
 
+_LONGEST_TAG = 5_000  # of MLflow's servers; the report has all
 MLFLOW_MODEL = "mlflow_model"
 """The folder in a trial's folder that holds its model as MLflow keeps it, while it is among the best."""
 
@@ -60,8 +61,15 @@ def build_study_opened(
         dataset_rows=summary.rows,
         # The names under which `collect_best_metrics` records them.
         columns=tuple(goal.name if goal.metric in MEASURES else f"best_{goal.name}" for goal in objective.goals[1:]),
-        tags={"model": spec.model, "sampler": spec.search.sampler, "pruner": spec.search.pruner},
+        tags={
+            **{"model": spec.model, "sampler": spec.search.sampler, "pruner": spec.search.pruner},
+            **({"kerastudy.notes": _join_notes(summary.notes)} if summary.notes else {}),
+        },
     )
+
+
+def _join_notes(notes: Sequence[str]) -> str:
+    return "\n".join(f"- {note}" for note in notes)[:_LONGEST_TAG]
 
 
 def build_parameters_drawn(study: Study, number: int, params: Mapping[str, Value]) -> list[Record]:

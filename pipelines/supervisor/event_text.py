@@ -101,6 +101,7 @@ def format_opening(event: events.SearchStarted) -> str:
     search = f"{event.objective.direction} {event.objective.metric} {_format_budget(event)}"
     lines = [
         f"{event.study}: {_name_task(event.data)}, rows: {rows}",
+        *(event.data.report.list_lines() if event.data.report and not event.done else ()),
         # A study that continues has shown the notes of its preparation.
         *(f"note: {note}" for note in (*event.data.notes, *event.notes) if not event.done),
         f"{search}, {format_count(event.workers, 'worker')}",

@@ -21,6 +21,23 @@ _MOST_ROWS: Final = 200
 
 
 @dataclass(frozen=True)
+class DataSection:
+    """What a report shows of the study's data.
+
+    Attributes:
+        notes: what was decided for the user and what looks wrong.
+        lines: further lines, such as the shares of classes.
+        titles: heads of the table of columns.
+        rows: that table's lines.
+    """
+
+    notes: Sequence[str] = ()
+    lines: Sequence[str] = ()
+    titles: Sequence[str] = ()
+    rows: Sequence[Sequence[Value]] = ()
+
+
+@dataclass(frozen=True)
 class StudyReport:
     """Content of a report.
 
@@ -32,6 +49,7 @@ class StudyReport:
         curves: metrics of each epoch, by number of the trial; the best trials are drawn.
         winner: number of the winner, if it was not chosen by its score alone.
         selection: lines of the selection: trial, mean, ends of the interval, scores.
+        data: the study's data.
     """
 
     study: str
@@ -44,6 +62,7 @@ class StudyReport:
     curves: Mapping[int, Curve] = field(default_factory=dict)
     winner: int | None = None
     selection: Sequence[tuple[Value, ...]] = ()
+    data: DataSection = DataSection()
 
 
 def draw_plots(folder: Path, report: StudyReport) -> tuple[Path, ...]:

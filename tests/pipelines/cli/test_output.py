@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.cli import output
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
+from pipelines.data.report import ColumnReport, DataReport, TargetReport
 from pipelines.export.compare_models import ModelComparison
 from pipelines.export.export import ExportResult, Parity
 from pipelines.export.parity import Latency
@@ -220,6 +221,17 @@ def checked(encodings, notes=(), largest=None) -> StudyCheck:
     return StudyCheck(summary, small, largest or small)
 
 
+def test_a_checked_study_shows_its_data(capsys):
+    """Each column has its distinct and missing values; a classification the shares of its classes."""
+    columns = (ColumnReport("age", "numeric", "every value", 5, 40),)
+    report = DataReport({}, columns, (TargetReport("y", {"a": {"train": 3}, "b": {"train": 1}}),))
+    known = checked({"age": "numeric: standardised"})
+    output.print_check("s", replace(known, summary=replace(known.summary, report=report)))
+    lines = printed(capsys)
+    assert "          a 3 (75.0%), b 1 (25.0%)" in lines
+    assert "          age  numeric: standardised; 40 values, 5.0% missing" in lines
+
+
 def test_a_checked_study_lists_its_columns(capsys):
     """A few columns are listed, aligned; notes follow."""
     encodings = {"age": "numeric: standardised", "a column with a long name": "string: one-hot"}
@@ -233,12 +245,12 @@ def test_a_checked_study_lists_its_columns(capsys):
         "inputs    2",
         "          age                        numeric: standardised",
         "          a column with a long name  string: one-hot",
-        '          column "id" is left out',
         "features  dense (1)",
         "space     depth, units",
         "          4 of them",
         "smallest  1,234 parameters, about 2.0 MB to train, about 3.0s for 20 epochs",
         "largest   1,234 parameters, about 2.0 MB to train, about 3.0s for 20 epochs",
+        'notes     - column "id" is left out',
     ]
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipelines.data.columns import Column
-from pipelines.data.data_notes import note_classes, note_columns, note_duplicates
+from pipelines.data.data_notes import note_classes, note_columns, note_drift, note_overlap
+from pipelines.data.make_report import make_report
 from pipelines.data.prepared import Task
 from pipelines.data.split import Split
 from pipelines.data.targets import Labels
@@ -103,7 +104,15 @@ def test_equal_rows_across_parts():
     values = RANDOM.normal(size=ROWS)
     values[150:160] = values[:10]
     labels = Labels("regression", ("t",), (), np.zeros((ROWS, 1), np.float32))
-    (found,) = note_duplicates([column(values)], labels, split)
+    (found,) = note_overlap(make_report([column(values)], labels, split))
     assert "10 of 50 validation rows are equal to a training row" in found
     assert "data.drop_duplicates: true" in found
-    assert list(note_duplicates([column(np.arange(ROWS) % 5)], labels, split)) == []
+    assert list(note_overlap(make_report([column(np.arange(ROWS) % 5)], labels, split))) == []
+
+
+def test_drift():
+    """A column whose validation rows are others is named with its distance; a random part has no note."""
+    split = Split(np.array(["train"] * 100 + ["validation"] * 100), np.full(ROWS, -1), 1)
+    later = column(np.arange(ROWS) + 0.5)
+    assert '"a" (validation 1.00)' in next(note_drift(make_report([later], CLASSES, split)))
+    assert list(note_drift(make_report([column(RANDOM.normal(size=ROWS))], CLASSES, split))) == []

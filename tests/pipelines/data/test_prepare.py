@@ -242,8 +242,8 @@ def test_notes(base):
     table["empty"], table["code"] = "", [f"id{index}" for index in range(60)]
     table.to_csv(base / "data.csv", index=False)
     summary = prepare(spec(target="label"), base, base / "ready", "dense")
-    assert 'column "empty" is left out' in summary.notes[0]
-    assert 'column "code" differs' in summary.notes[1]
+    for expected in ('column "empty" is left out', 'column "code" differs'):
+        assert any(expected in note for note in summary.notes)
     assert set(summary.encodings) == {"a b", "colour", "born", "fits", "code"}
 
 

@@ -2,9 +2,10 @@
 
 import csv
 import re
+from dataclasses import replace
 
 from tracking.reports.plots import PlottedTrial
-from tracking.reports.study_report import StudyReport, draw_plots, rank_trials, write_page
+from tracking.reports.study_report import DataSection, StudyReport, draw_plots, rank_trials, write_page
 
 ROWS = (
     PlottedTrial(0, "complete", 0.5, {"learning_rate": 0.1, "optimizer": "adam"}, 3, 1.25),
@@ -33,6 +34,15 @@ def test_the_report_needs_no_other_file(tmp_path):
     assert sources
     assert all(source.startswith("data:") for source in sources)
     assert "<script" not in page
+
+
+def test_the_data_is_shown(tmp_path):
+    """Notes, class shares and a line for each column; without any of it there is no such section."""
+    data = DataSection(("column <id> is left out",), ("classes: a 1",), ("column", "missing"), (("age", 3),))
+    page = write_report(tmp_path, replace(report(), data=data)).read_text()
+    for text in ("<h2>Data</h2>", "column &lt;id&gt; is left out", "classes: a 1", "<td>age</td>"):
+        assert text in page
+    assert "<h2>Data</h2>" not in write_report(tmp_path, report()).read_text()
 
 
 def test_the_report_says_what_won(tmp_path):
