@@ -143,12 +143,14 @@ class CompiledScorer:
         """Return what `Model.evaluate` returns for a model that predicts this."""
         import keras
 
+        from pipelines.data.model_tensors import make_tensors
+
         if not self._is_stock:
             return {}
         self.model.test_step = self._score_batch
         x, y, weight = self._rows.x, self._rows.y, self._rows.sample_weight
         with self._user.locate_errors():
-            one_row = self.model(self._rows.take(slice(1)).x, training=False)
+            one_row = self.model(make_tensors(self._rows.take(slice(1)).x), training=False)
             given = keras.tree.pack_sequence_as(one_row, list(predictions))
             found = self.model.evaluate((x, given), y, sample_weight=weight, verbose=0, return_dict=True)
         return _keep_finite({name: float(np.mean(value)) for name, value in found.items()})

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
 
+from pipelines.data.array_types import Array
 from pipelines.data.examples import Examples
 from pipelines.data.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.data.raw import PartName
-from pipelines.models.user_model import LoadedUserModel, encode_targets, load_user_model
+from pipelines.models.user_model import LoadedUserModel, ModelCodeError, encode_targets, load_user_model
 from pipelines.training.messages import PastTrial
 from pipelines.training.model_files import load_weights
 from pipelines.training.trial_folder import USER_MODEL_WEIGHTS_FILE, read_trial_config
@@ -78,9 +80,20 @@ def rebuild_user_model(trial: PastTrial, registered: Path | None = None) -> Rebu
         rebuilt = RebuiltModel(model, user, data, config["fold"])
         with user.locate_errors():
             rebuilt.create_weights(len(kept := load_weights(weights)))
+            _check_fit(model, kept, user)
             model.set_weights(kept)
     finally:
         # Code may set the policy of the whole process, as Keras's guide of mixed precision does. Layers that are made
         # by the first call have it too.
         keras.config.set_dtype_policy(policy)
     return rebuilt
+
+
+def _check_fit(model: keras.Model, kept: Sequence[Array], user: LoadedUserModel) -> None:
+    """Refuse weights of another model than `build` returns: a `fit` may train whatever it makes."""
+    built, trained = ([tuple(weight.shape) for weight in weights] for weights in (model.weights, kept))
+    if built != trained:
+        raise ModelCodeError(
+            f"fit in {user.file.name} trained a model of other layers than build returns ({len(trained)} weights, "
+            f"{len(built)} in build), so it cannot be built again for its scores; let build return it"
+        )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from fake_channel import FakeChannel
+from scipy import sparse
 
+from pipelines.data.examples import Examples
 from pipelines.data.prepared import Task
 from pipelines.export.scoring import CompiledScorer, Deciding, NoScorer, TaskScorer, make_scorer
 from pipelines.models.raw_predict import predict_raw
@@ -113,3 +118,14 @@ def test_a_test_step_of_its_own_scores_no_predictions(trained):
     scorer = make_scorer(trained("Tested", "loss"), "test", 100)
     assert scorer.score((np.zeros((30, 1), np.float32),)) == {}
     assert NoScorer().choose({}) is None
+
+
+def test_sparse_rows_are_scored():
+    """The model is called with a tensor, and not with SciPy's matrix, which a layer does not take."""
+    model = keras.Sequential([keras.layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    rows = Examples(sparse.csr_matrix(np.eye(4, dtype=np.float32)), np.arange(4) % 2)
+    user = SimpleNamespace(locate_errors=nullcontext)
+    rebuilt = SimpleNamespace(model=model, user=user, load_rows=lambda part: rows)
+    scores = CompiledScorer(rebuilt, "test", 4, Deciding("loss", minimize=True)).score((np.full((4, 1), 0.5),))
+    assert scores["loss"] == pytest.approx(np.log(2), rel=1e-4)

@@ -14,13 +14,16 @@ from user_code import forget_user_code
 from user_model_jobs import SHORT, Supervised, check
 
 from pipelines.data.prepared_folder import load_examples_part
+from pipelines.models.user_model import ModelCodeError
 from pipelines.training.deployed_model import load_deployed_model
 from pipelines.training.messages import PastTrial
+from pipelines.training.model_files import save_weights
 from pipelines.training.trial import train_trial
 from pipelines.training.trial_folder import (
     ARTIFACTS,
     CODE_NOTE_FILE,
     MODEL_FILE,
+    USER_MODEL_WEIGHTS_FILE,
     has_model,
     is_without_file,
     needs_code,
@@ -181,6 +184,14 @@ def test_a_trial_keeps_the_code_that_it_was_trained_with(trained, tmp_path):
     sys.modules.pop("gates")
     (tmp_path / "gates.py").unlink()
     assert rebuild_user_model(trial).model.compiled
+
+
+def test_weights_of_another_model_than_build_returns(trained):
+    """A `fit` that trains what it makes itself is named, and not the shapes that Keras refuses."""
+    trial = trained(BARE, MODEL.replace("Gate(hp", "layers.Dense(hp"))
+    save_weights([np.zeros((2, 2))], Path(trial.folder) / USER_MODEL_WEIGHTS_FILE)
+    with pytest.raises(ModelCodeError, match="let build return it"):
+        rebuild_user_model(trial)
 
 
 def test_code_of_kerastudys_own_does_not_go_along(trained):
