@@ -275,6 +275,7 @@ def _build_own_step(hp: Any) -> Any:
             super().__init__()
             self.units = units
             self.inner, self.outer = keras.layers.Dense(units), keras.layers.Dense(6)
+            self.error = keras.metrics.Mean(name="loss")
 
         def call(self, x: Any) -> Any:
             return self.outer(self.inner(x))
@@ -282,24 +283,31 @@ def _build_own_step(hp: Any) -> Any:
         def get_config(self) -> dict[str, int]:
             return {"units": self.units}
 
-        def _step(self, data: Any) -> Any:
+        @property
+        def metrics(self) -> list[Any]:
+            return [self.error]
+
+        def _update(self, data: Any) -> Any:
             import tensorflow as tf
 
             x = data[0] if isinstance(data, tuple) else data
-            return tf.reduce_mean((self(x) - x) ** 2), x
+            loss = tf.reduce_mean((self(x) - x) ** 2)
+            self.error.update_state(loss)
+            return loss
 
         def train_step(self, data: Any) -> Any:
             import tensorflow as tf
 
             with tf.GradientTape() as tape:
-                loss, _ = self._step(data)
+                loss = self._update(data)
             self.optimizer.apply_gradients(
                 zip(tape.gradient(loss, self.trainable_variables), self.trainable_variables, strict=True)
             )
-            return {"loss": loss}
+            return {"loss": self.error.result()}
 
         def test_step(self, data: Any) -> Any:
-            return {"loss": self._step(data)[0]}
+            self._update(data)
+            return {"loss": self.error.result()}
 
     model = Autoencoder(hp.Int("units", 2, 4))
     model.compile(keras.optimizers.Adam(0.01))

@@ -25,9 +25,9 @@ from pipelines.training.schedule import FIT_ARGUMENTS, is_stopping_requested
 from pipelines.training.user_model.fit_calls import UserFitResult
 from pipelines.training.user_model.input_notes import explain_inputs, note_input_layers
 from pipelines.training.user_model.model_file import ModelFileError, list_unregistered, save_user_model
+from pipelines.training.user_model.objective_notes import note_objective_of_steps, note_unweighted_objective
 from pipelines.training.user_model.observations import Observations
 from pipelines.training.user_model.trial import UserModelTrial, build_user_model_trial
-from pipelines.training.user_model.weight_notes import note_unweighted_objective
 from search_spaces.errors import InputError, Problem
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Value
@@ -162,7 +162,9 @@ def _list_notes(job: TrialJob, trial: UserModelTrial, done: UserFitResult | None
     notes = list(note_input_layers(trial.model, load_summary(Path(job.data))))
     if done is None:
         return notes
-    notes += [*done.remarks, *note_unweighted_objective(done.model or trial.model, job.metric, trial.rows)]
+    model = done.model or trial.model
+    notes += [*done.remarks, *note_unweighted_objective(model, job.metric, trial.rows)]
+    notes += note_objective_of_steps(model, job.metric, done.fitted.best_value)
     if done.model is None:
         notes.append(f"the study will have scores and no model: {done.no_model}")
     else:

@@ -1,4 +1,4 @@
-"""Note on a user model whose objective counts rows alike, although they have weights."""
+"""Notes on a user model's objective that is measured otherwise than its author may think."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ def note_unweighted_objective(model: keras.Model, metric: str, rows: Rows) -> li
     known = f"objective.metric: {'val_' if metric != bare else ''}weighted_{bare} weighs them"
     advice = known if bare in weighted else "name the metric as weighted_metrics of compile() to weigh them"
     return [f"the objective {metric} counts all rows alike, and they have weights; {advice}"]
+
+
+def note_objective_of_steps(model: keras.Model, metric: str, value: float) -> list[str]:
+    """Return a note where an objective is 0 since the model's own steps return it without updating a metric."""
+    own = [name for name in ("train_step", "test_step") if getattr(type(model), name) is not getattr(keras.Model, name)]
+    if value != 0.0 or not own:
+        return []
+    # Keras's rule where a step returns the names of the model's metrics and no others.
+    return [
+        f"{metric} is exactly 0: Keras reports the model's metrics where {' or '.join(own)} returns values of their "
+        "names; update those metrics in the step, or return other names"
+    ]
 
 
 def _list_names(lists: Any) -> Iterator[str]:
