@@ -78,7 +78,8 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
         return ColumnReading(lists.kind, lists.values, lists.form, why, tuple(filter(None, (lists.note,))))
     found = None if raw.text else find_source_kind(series, name, raw)
     if found is not None and found != "string" and declared in (None, found):
-        return _finish_numbers(convert_values(series, found), found, cell_rules, spec, "the source's type")
+        finished = _finish_numbers(convert_values(series, found), found, cell_rules, spec, "the source's type")
+        return replace(finished, notes=_note_durations(series, name))
     cells = clean_text(series, spec)
     rules = ReadingRules.of_column(name, spec, others)
     words = pd.unique(cells[~mark_missing_words(cells)]).tolist()
@@ -88,7 +89,7 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
         return _finish_words(
             cells, TextType(kind), name, cell_rules, why, guesses=declared is None and not _is_encoded(spec, name)
         )
-    if declared is not None:
+    if declared is not None and declared != "list":
         form = _find_declared_form(words, declared, name, rules)
         return _parse(cells, TextType(declared, form), name, raw, spec, cell_rules, "data.columns")
     type_ = _infer(words, cells, name, raw, rules)
@@ -96,6 +97,12 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
         free = not type_.note and not _is_encoded(spec, name)
         return _finish_words(cells, type_, name, cell_rules, "words", guesses=free)
     return _parse(cells, type_, name, raw, spec, cell_rules, "every value")
+
+
+def _note_durations(series: pd.Series, name: str) -> tuple[str, ...]:
+    if not pd.api.types.is_timedelta64_dtype(series.dtype):
+        return ()
+    return (f'column "{name}" holds durations, which are read as seconds; write another unit as a number',)
 
 
 def _is_encoded(spec: DataSpec, name: str) -> bool:

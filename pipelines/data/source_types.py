@@ -12,13 +12,13 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.raw import RawData
 from search_spaces.errors import InputError, Problem
-from tracking.mlflow.cell_values import count_days
+from tracking.mlflow.cell_values import count_days, count_seconds, decode_bytes
 
 ColumnKind = Literal["numeric", "boolean", "string", "date", "text", "image", "number_list", "word_list"]
 
 
 def find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind | None:
-    """Return the type of a typed column; None if all values are missing.
+    """Return the type of a typed column; None if all values are missing, or times of day, which are read as text.
 
     Raises:
         InputError: if its values are of several types, or of one that is of no use.
@@ -30,13 +30,14 @@ def find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind |
         ("boolean", types.is_bool_dtype(series.dtype)),
         ("numeric", types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype)),
         ("date", types.is_datetime64_any_dtype(series.dtype)),
+        ("numeric", types.is_timedelta64_dtype(series.dtype)),
     ]
     for kind, fits in tests:
         if fits:
             return kind
     known = series[series.notna()]
     kinds = known.map(_find_python_kind)
-    if kinds.empty:
+    if kinds.empty or kinds.eq("time").all():
         return None
     if kinds.nunique() > 1:
         index, other = known.index[0], kinds[kinds != kinds.iloc[0]].index[0]
@@ -48,14 +49,21 @@ def find_source_kind(series: pd.Series, name: str, raw: RawData) -> ColumnKind |
     for kind, _ in tests:
         if kind == kinds.iloc[0]:
             return kind
-    message = f'column "{name}" holds values of type {kinds.iloc[0]}; expected numbers, booleans, strings, dates or lists'
-    raise InputError(Problem(message, "data.source"))
+    raise InputError(Problem(_explain_type(name, kinds.iloc[0]), "data.source"))
+
+
+def _explain_type(name: str, kind: str) -> str:
+    expected = "expected numbers, booleans, strings, dates, times or lists"
+    advice = "name it in data.drop, or return it as one of these from a loader (loader.py:function)"
+    return f'column "{name}" holds values of type {kind}; {expected}; {advice}'
 
 
 def convert_values(series: pd.Series, kind: ColumnKind) -> Array:
     """Return typed values as float64 [row], NaN for missing; infinities stay."""
     if kind == "date":
         return count_days(pd.Series(pd.to_datetime(series, utc=True)))  # type: ignore[no-any-return]
+    if pd.api.types.is_timedelta64_dtype(series.dtype):
+        return count_seconds(series)  # type: ignore[no-any-return]
     # By pandas' nullable type, whose missing value NumPy cannot convert by itself.
     return pd.to_numeric(series, errors="coerce").astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
 
@@ -66,6 +74,8 @@ def convert_to_text(value: object) -> str:
         return value
     if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return ""
+    if isinstance(value, bytes):
+        return decode_bytes(value) or ""
     # pandas stores whole numbers with gaps as floats: a category 3 must not become 3.0.
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
@@ -82,4 +92,5 @@ def _find_python_kind(value: object) -> str:
         return "numeric"
     if isinstance(value, (datetime.date, np.datetime64)):
         return "date"
-    return "string" if isinstance(value, str) else type(value).__name__
+    is_text = isinstance(value, str) or (isinstance(value, bytes) and decode_bytes(value) is not None)
+    return "string" if is_text else type(value).__name__

@@ -164,6 +164,19 @@ def count_days(dates: Any) -> Any:
     return ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
 
 
+def count_seconds(durations: Any) -> Any:
+    """Return a series of durations as seconds, float64 with NaN for missing ones."""
+    return durations.dt.total_seconds().to_numpy(dtype=np.float64)
+
+
+def decode_bytes(value: bytes) -> str | None:
+    """Return bytes as text; None where they are none."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
 def write_word(value: Any, form: CellForm = PLAIN) -> str:
     """Return a value of a column of strings as the word that training had; "" for a missing one (None).
 
@@ -172,6 +185,8 @@ def write_word(value: Any, form: CellForm = PLAIN) -> str:
     """
     if value is None:
         return ""
+    if isinstance(value, bytes):
+        value = decode_bytes(value) or ""
     if isinstance(value, str):
         return clean_word(value, form)
     if isinstance(value, int | float | np.number) and not isinstance(value, bool):

@@ -1,6 +1,6 @@
 """Loader of the Keras model in an MLflow model's folder, for `mlflow.pyfunc`.
 
-This file is copied into that folder, with the readers of cells beside it, and runs wherever the model is loaded, without
+This file is copied into that folder, beside the readers of cells, and runs wherever the model is loaded, without
 kerastudy. It reads a table's text as `pipelines.data.column_reading` does for training, by the functions of that file.
 """
 
@@ -8,6 +8,7 @@ import datetime
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,15 +184,15 @@ def _make_wide_tensor(cells: Any, column: dict[str, Any], form: CellForm) -> Any
 
     name, kind, shape = column["name"], column["kind"], tuple(column["shape"])
     dtype = column.get("dtype", "float32")
-    read = {
+    read: dict[str, Callable[[Any], Any]] = {
         "image": lambda cell: read_picture_cell(cell, shape),
         "number_list": lambda cell: read_number_list(cell, form, shape[0]),
         "word_list": lambda cell: join_words(cell, form),
-    }[kind]
-    found = []
+    }
+    found: list[Any] = []
     for row, cell in enumerate(cells):
         try:
-            found.append(read(cell))
+            found.append(read[kind](cell))
         except ValueError as error:
             raise ValueError(f'column "{name}": {error} in row {row}') from None
     if kind == "word_list":
@@ -205,6 +206,8 @@ def _make_word(value: Any, form: CellForm) -> str | None:
     if isinstance(value, str):
         word = value.strip()
         return dict(form.replaced).get(word, word)
+    if isinstance(value, datetime.time):
+        return str(value)
     # A table reader takes 20200131 for a number.
     is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     return str(int(value)) if form.date_format and is_number and float(value).is_integer() else None
@@ -217,6 +220,8 @@ def _convert_value(value: Any, kind: str, name: str, row: int) -> float:
     try:
         if kind == "date" and isinstance(value, datetime.date | np.datetime64):
             return _count_days(value)
+        if kind == "numeric" and isinstance(value, datetime.timedelta):
+            return value.total_seconds()
         return float(value)
     except (ValueError, TypeError):
         raise ValueError(f'column "{name}": expected {_EXPECTED[kind]}, got {value!r} in row {row}') from None
