@@ -89,9 +89,8 @@ class Column:
     @property
     def known(self) -> Array:
         """Whether each row has a value, bool [row]."""
-        if self.is_words:
-            return self.values != ""  # type: ignore[no-any-return]
-        return np.isfinite(self.values).reshape(len(self.values), -1).any(axis=1)  # type: ignore[no-any-return]
+        known = np.asarray((self.values != "") if self.is_words else np.isfinite(self.values))
+        return known if known.ndim == 1 else np.asarray(known.reshape(len(known), -1).any(axis=1))
 
 
 def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[list[Column], list[str]]:

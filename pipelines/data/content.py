@@ -16,7 +16,7 @@ from pipelines.data.encoding import Plan, describe_encodings
 from pipelines.data.example_form import ExampleForm
 from pipelines.data.examples import Examples
 from pipelines.data.fingerprint import update_digest
-from pipelines.data.prepared import Features, InputKind, RawColumn
+from pipelines.data.prepared import PICTURES, Features, InputKind, RawColumn
 from pipelines.data.raw import PARTS
 from pipelines.data.split import Split
 from pipelines.data.structures import flatten
@@ -123,12 +123,12 @@ class PreprocessedContent:
             codes = tuple((self.columns[string.column].input, string.codes) for string in self.plan.coded)
             text = tuple((name, text.length, text.words) for name, text in self.plan.named_texts)
             image = None if self.plan.image is None else self.columns[self.plan.image].values.shape[1:]
-            return Features(dense=self.plan.dense, codes=codes, text=text, image=image)  # type: ignore[arg-type]
+            return Features(dense=self.plan.dense, codes=codes, text=text, image=image)
         assert self.array is not None
         shape = self.array.shape[1:]
         if self.output == "series":
             return Features(series=(shape[0], shape[1]))
-        if self.output == "image":
+        if self.output in PICTURES:
             # Sequences of a user model, and whatever else has other axes than a picture, have no such description.
             return Features(image=(shape[0], shape[1], shape[2])) if len(shape) == 3 else Features()
         return Features(dense=int(np.prod(shape)) + sum(self.marked))
@@ -138,7 +138,7 @@ class PreprocessedContent:
         """Description of the encoding, by column."""
         if self.plan is not None:
             return describe_encodings(self.plan, self.columns)
-        return {self.raw[0].name: "standardised"}
+        return {self.raw[0].name: "pixels from 0 to 255" if self.output == "pixels" else "standardised"}
 
     def select_original_rows(self, numbers: Array) -> dict[str, Array]:
         """Return the raw inputs of some rows, before they are rounded to the exported model's types."""
@@ -224,7 +224,11 @@ def _convert_column(column: Column) -> Array:
         return values.astype(np.float64)
     if column.kind == "boolean":
         return values.astype(bool)
-    whole = column.kind in ("numeric", "number_list") and bool(np.equal(np.mod(values, 1), 0).all()) and np.abs(values).max() < 2**53
+    whole = (
+        column.kind in ("numeric", "number_list")
+        and bool(np.equal(np.mod(values, 1), 0).all())
+        and np.abs(values).max() < 2**53
+    )
     return values.astype(np.int64 if whole else np.float64)
 
 

@@ -101,8 +101,9 @@ class Plan:
     @property
     def dense(self) -> int:
         """Width of the dense features."""
-        widths = sum(plan.width for plan in (*self.numbers, *self.number_lists))
-        return widths + sum(plan.codes - 1 for plan in (*self.one_hot, *self.word_lists))
+        numbers = sum(plan.width for plan in self.numbers) + sum(plan.width for plan in self.number_lists)
+        words = sum(plan.codes - 1 for plan in self.one_hot) + sum(plan.codes - 1 for plan in self.word_lists)
+        return numbers + words
 
     def note_words(self, columns: Sequence[Column]) -> list[str]:
         """Return a note for each column of lists that has more words than are told apart."""

@@ -83,7 +83,7 @@ def hash_rows(table: pd.DataFrame) -> Array:
     """Return a hash of each row of a table, uint64 [row]."""
     # An array's own text leaves out what is in the middle.
     plain = {name: table[name].map(_write_plainly) if table[name].dtype == object else table[name] for name in table}
-    return pd.util.hash_pandas_object(pd.DataFrame(plain).astype(str), index=False).to_numpy()  # type: ignore[no-any-return]
+    return pd.util.hash_pandas_object(pd.DataFrame(plain).astype(str), index=False).to_numpy()
 
 
 def _write_plainly(cell: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.pictures import SUFFIXES, read_picture_files
+from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
 from pipelines.data.tabular_files import select_column
 from pipelines.spec.data_spec import DataSpec
@@ -40,26 +41,27 @@ def list_picture_names(raw: RawData, spec: DataSpec) -> list[str]:
     return found
 
 
-def read_picture_columns(raw: RawData, spec: DataSpec, folder: Path) -> RawData:
+def read_picture_columns(raw: RawData, spec: DataSpec, folder: Path, prefers: InputKind) -> RawData:
     """Return a table with the pictures that a column of it names.
 
     Args:
         raw: the table.
         spec: the study file's `data`.
         folder: the table's folder, which its paths start from.
+        prefers: form of features that the model takes: columns of numbers have pictures beside them if declared.
 
     Raises:
         InputError: if pictures cannot be read, all of them named, or two columns name some.
     """
     declared = [name for name, chosen in spec.columns.items() if chosen.type == "image"]
     named = list_picture_names(raw, spec)
-    absent = [name for name in named if name not in declared and not _has_some(raw, name, folder)]
-    columns = [name for name in named if name not in absent]
+    there = [name for name in named if name not in declared and _has_some(raw, name, folder)]
+    columns = [name for name in named if name in declared or (name in there and prefers != "dense")]
     if len(columns) > 1:
         quoted = " and ".join(f'"{name}"' for name in columns)
         message = f'the columns {quoted} hold pictures, and a model takes those of one; set data.drop: ["{columns[1]}"]'
         raise InputError(Problem(message, f"data.columns.{columns[1]}" if columns[1] in declared else "data.drop"))
-    notes = tuple(_note_absent(name) for name in absent)
+    notes = tuple(_note_words(name, is_there=name in there) for name in named if name not in columns)
     raw = replace(raw, notes=(*raw.notes, *notes))
     return _read_column(columns[0], raw, spec, folder) if columns else raw
 
@@ -101,7 +103,9 @@ def _has_some(raw: RawData, name: str, folder: Path) -> bool:
     return any((folder / path).is_file() for path in paths)
 
 
-def _note_absent(name: str) -> str:
+def _note_words(name: str, *, is_there: bool) -> str:
+    if is_there:
+        return f'column "{name}" names pictures, which model: mixed or a model of yours reads; here they are words'
     return (
         f'column "{name}" holds names of pictures, but none is beside the table, so they are words like any other; for '
         f"pictures, set data.columns.{name}.type: image"

@@ -128,7 +128,8 @@ def plan_word_list(index: int, values: Array, training: Sequence[Array]) -> Word
 def plan_number_list(index: int, values: Array, training: Sequence[Array]) -> NumberListPlan:
     """Return how a column of lists of numbers is encoded, the same for all folds."""
     rows = reduce(np.union1d, training)
-    return NumberListPlan(index, tuple((~np.isfinite(values[rows])).any(axis=0).tolist()))
+    known = np.isfinite(values[rows])
+    return NumberListPlan(index, tuple(not entry.all() for entry in known.T))
 
 
 def list_commonest(values: Array) -> list[str]:

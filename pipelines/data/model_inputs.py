@@ -122,7 +122,7 @@ def _make_array_example(rows: Mapping[str, Array]) -> dict[str, list[Any]]:
 
 
 def _list(values: Array) -> list[Any]:
-    return list(values) if values.ndim > 1 else values.tolist()  # type: ignore[no-any-return]
+    return list(values) if values.ndim > 1 else values.tolist()
 
 
 def _restore_source_value(value: Any, kind: str, form: CellForm) -> Any:

@@ -14,7 +14,7 @@ from pipelines.data.image_columns import (
     read_picture_columns,
 )
 from pipelines.data.pictures import read_picture_files
-from pipelines.data.prepared import InputKind
+from pipelines.data.prepared import PICTURES, InputKind
 from pipelines.data.raw import RawData
 from pipelines.data.source_file import SourceFile
 from pipelines.data.tabular_files import select_column
@@ -29,10 +29,10 @@ def read_pictures_of(raw: RawData, file: SourceFile, prefers: InputKind) -> RawD
     spec = file.spec
     named = list_picture_names(raw, spec)
     is_alone = named == list_feature_columns(raw, spec) and len(named) == 1 and named[0] not in spec.columns
-    if named and (prefers == "image" or (prefers == "any" and spec.image_size is not None and is_alone)):
+    if named and (prefers in PICTURES or (prefers == "any" and spec.image_size is not None and is_alone)):
         return _read_alone(raw, file, named)
-    if prefers in ("dense", "any") and spec.series is None:
-        raw = read_picture_columns(raw, spec, file.path.parent)
+    if prefers in ("dense", "mixed", "any") and spec.series is None:
+        raw = read_picture_columns(raw, spec, file.path.parent, prefers)
     if spec.image_size is not None and not raw.pictures:
         message = f"pictures are resized, but {file.name} is neither an image folder nor a table of their paths"
         raise file.refuse(f"{message}; remove this key", "data.image_size")

@@ -41,7 +41,7 @@ from pipelines.data.fingerprint import (
 from pipelines.data.make_report import make_report
 from pipelines.data.model_inputs import write_model_inputs
 from pipelines.data.naive_forecast import describe_naive_forecasts
-from pipelines.data.prepared import DataSummary, InputKind, Task
+from pipelines.data.prepared import PICTURES, DataSummary, InputKind, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import PARTS, RawData
 from pipelines.data.read_content import LabelledRows, read_content, read_rows
@@ -121,7 +121,7 @@ def prepare(
 
 
 def _is_files_only(spec: DataSpec, base: Path, prefers: InputKind) -> bool:
-    if prefers == "image" and any(not (base / source).is_dir() for _, source in spec.list_sources()):
+    if prefers in PICTURES and any(not (base / source).is_dir() for _, source in spec.list_sources()):
         return False  # a table may name pictures, whose contents its own do not show
     return all(resolve_source_path(source, base) is not None for _, source in spec.list_sources())
 

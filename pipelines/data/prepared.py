@@ -26,8 +26,10 @@ TaskKind = Literal["binary", "multiclass", "multi_label", "regression", "multi_o
 """Kind of prediction; `custom` where targets go to a user model as they were given."""
 RARE_SHARE = 0.05
 """Share of a class below which accuracy says little."""
-InputKind = Literal["dense", "image", "series", "any"]
-"""Form of features that a model takes; "any" leaves the data in its form."""
+InputKind = Literal["dense", "image", "pixels", "series", "mixed", "any"]
+"""Form of features that a model takes: "pixels" are images from 0 to 255, not standardised; "mixed" is the data's own
+form, preprocessed; "any" leaves the data as it is."""
+PICTURES: tuple[InputKind, ...] = ("image", "pixels")
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def load_part(folder: Path, part: PartName, fold: int = 0) -> Examples:
     below = folder / f"fold-{fold}"
     names = [file.name.removeprefix(f"{part}.").removesuffix(".npy") for file in sorted(below.glob(f"{part}.*.npy"))]
     # Mapped into memory: all workers share the pages of one file.
-    arrays = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in names if name.split(".")[0] != "raw"}
+    inputs = [name for name in names if name.partition(".")[0] != "raw"]
+    arrays = {name: np.load(below / f"{part}.{name}.npy", mmap_mode="r") for name in inputs}
     y, weights = arrays.pop("y"), arrays.pop("sample_weight", None)
     return Examples(x=arrays, y=y, sample_weight=weights)
 
@@ -92,9 +93,11 @@ def load_raw(folder: Path, part: Literal["validation", "test"], fold: int = 0) -
 
 
 def _load_column(below: Path, part: str, table: Any, column: RawColumn) -> Array:
+    values: Array
     if column.shape:
-        return np.load(below / f"{part}.raw.{column.name}.npy", mmap_mode="r").astype(np.float32)
-    values: Array = table[column.name].to_numpy(dtype=np.float32 if column.dtype == "float32" else object)
+        values = np.load(below / f"{part}.raw.{column.name}.npy", mmap_mode="r").astype(np.float32)
+    else:
+        values = table[column.name].to_numpy(dtype=np.float32 if column.dtype == "float32" else object)
     return values
 
 

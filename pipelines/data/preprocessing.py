@@ -44,7 +44,8 @@ def build_table(plan: Plan, columns: Sequence[Column], rows: Array) -> keras.Mod
     }
     # Code 0 (missing or unknown from training) has no column: all columns are zero.
     dense += [ops.one_hot(codes[string.column], string.codes)[:, 1:] for string in plan.one_hot]
-    for each in (*plan.number_lists, *plan.word_lists):
+    lists: tuple[NumberListPlan | WordListPlan, ...] = (*plan.number_lists, *plan.word_lists)
+    for each in lists:
         dense += _encode_list(each, inner[each.column], columns[each.column].values[rows])
     outputs = {}
     if plan.dense:
@@ -66,7 +67,7 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
         name: the raw input's name.
         array: all rows.
         rows: numbers of the training rows.
-        output: `image` and `series` keep the shape; `dense` makes one row of features of it.
+        output: `image`, `pixels` and `series` keep the shape; `dense` makes one row of features of it.
         marked: per feature of a flat array, whether a column marks its missing values.
     """
     shape = array.shape[1:]
@@ -78,6 +79,8 @@ def build_array(name: str, array: Array, rows: Array, output: str, marked: Seque
         plans = [NumberPlan(index, marks_missing) for index, marks_missing in enumerate(marked)]
         parts = _encode_numbers(inner, plans, values, "numbers")
         result = ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+    elif output == "pixels":
+        output, result = "image", _scale_pixels(inner, array, rows)
     else:
         result = _standardise_channels(inner, array, rows, "array")
         if output == "dense":
@@ -160,6 +163,14 @@ def _standardise(tensor: Any, mean: Array, spread: Array, name: str) -> Any:
 
 def _rescale(tensor: Any, scale: Array, offset: Array, name: str) -> Any:
     return layers.Rescaling(scale.tolist(), offset.tolist(), name=name)(tensor)
+
+
+def _scale_pixels(tensor: Any, array: Array, rows: Array) -> Any:
+    """Return pixels from 0 to 255, by the range of the training rows where they are no bytes."""
+    is_bytes = array.dtype == np.uint8
+    low, high = (0.0, 255.0) if is_bytes else (float(array[rows].min()), float(array[rows].max()))
+    scale = 255.0 / (high - low) if high > low else 1.0
+    return layers.Rescaling(scale, -low * scale, name="array.pixels")(tensor)
 
 
 def _encode_strings(plan: StringPlan, tensor: Any, values: Array) -> Any:

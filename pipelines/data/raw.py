@@ -167,7 +167,7 @@ def _select_origins(origins: Sequence[Origin], rows: Array) -> tuple[Origin, ...
     for origin in origins:
         end = start + len(origin.numbers)
         numbers = [origin.numbers[row - start] for row in rows[(rows >= start) & (rows < end)]]
-        selected.append(replace(origin, numbers=numbers))  # type: ignore[arg-type]
+        selected.append(replace(origin, numbers=numbers))
         start = end
     return tuple(selected)
 

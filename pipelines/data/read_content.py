@@ -13,7 +13,7 @@ from pipelines.data.content import Content, ExampleContent, PreprocessedContent,
 from pipelines.data.data_notes import note_columns
 from pipelines.data.encoding import mark_missing, plan_table
 from pipelines.data.examples import Examples
-from pipelines.data.prepared import InputKind
+from pipelines.data.prepared import PICTURES, InputKind
 from pipelines.data.raw import RawData
 from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
 from pipelines.data.split import Split
@@ -85,6 +85,8 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
         examples = Examples(raw.array, rows.labels.y, rows.weights)
         return ExampleContent(examples, notes=_note_examples(examples, spec))
     array = _convert_to_float32(raw.array)
+    if prefers == "mixed":
+        prefers = "series" if raw.windows is not None else "image" if array.ndim > 2 else "dense"
     if prefers == "any":
         # Its axes stay as they are: the last one is the channel of pictures and sequences.
         form: InputKind = "dense" if array.ndim == 2 else "image"
@@ -94,12 +96,13 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
     elif prefers == "series":
         array, form, notes = _convert_to_series(array, raw), prefers, ()
     elif raw.windows is not None:
-        if prefers == "image":
+        if prefers in PICTURES:
             message = "the model takes images, and data.series makes windows; use model: series, mlp or mixed"
             raise InputError(Problem(message, "model"))
         form, notes = prefers, ()
     else:
-        array, form, notes = _convert_to_images(array, raw, prefers), prefers, ()
+        array, form = _convert_to_images(array, raw, prefers), prefers
+        notes = _note_pixels(array) if prefers == "pixels" else ()
     marked = mark_missing(array, training).tolist() if array.ndim == 2 else []
     is_series = form == "series" or raw.windows is not None
     return PreprocessedContent(array=array, output=form, is_series=is_series, marked=tuple(marked), notes=notes)
@@ -111,7 +114,7 @@ def _read_table(
     table = rows.table
     assert table is not None
     training = [split.select_rows("train", fold) for fold in range(split.folds)]
-    if prefers == "image":
+    if prefers in PICTURES:
         message = f"the model takes images, but {spec.describe_source()} is a table; use model: mlp"
         raise InputError(Problem(message, "data.source"))
     if prefers == "series":
@@ -163,10 +166,16 @@ def _convert_to_series(array: Array, raw: RawData) -> Array:
     return array[..., None] if array.ndim == 2 else array
 
 
+def _note_pixels(array: Array) -> tuple[str, ...]:
+    if array.dtype == np.uint8:
+        return ()
+    return ("pixels are no whole numbers of 8 bits: the smallest of the training rows becomes 0, the largest 255",)
+
+
 def _convert_to_images(array: Array, raw: RawData, prefers: InputKind) -> Array:
     """Return the array with a channel axis, if a row is more than a list of features."""
     name = raw.origins[0].name
-    if array.ndim == 2 and prefers == "image":
+    if array.ndim == 2 and prefers in PICTURES:
         message = f"the model takes images, but rows of {name} have shape {array.shape[1:]}; use model: mlp"
         raise InputError(Problem(message, "data.source"))
     if array.ndim > 4:

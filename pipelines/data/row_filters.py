@@ -47,7 +47,7 @@ def _mark_first(raw: RawData) -> Array:
         raise InputError(Problem("this source has no columns; remove this key", "data.drop_duplicates"))
     tables = [raw.table] if raw.labels is None else [raw.table, raw.labels]
     keys = [hash_rows(table) for table in tables]
-    return ~pd.DataFrame(dict(enumerate(keys))).duplicated().to_numpy()  # type: ignore[no-any-return]
+    return ~pd.DataFrame(dict(enumerate(keys))).duplicated().to_numpy()
 
 
 def _keep(raw: RawData, kept: Array, what: str, key: str) -> RawData:

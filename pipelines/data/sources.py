@@ -12,8 +12,8 @@ from pathlib import Path
 from pipelines.data.arrays import call_loader, flatten_examples
 from pipelines.data.builtin_datasets import load_keras, load_sklearn
 from pipelines.data.file_formats import check_reading_keys, find_format
-from pipelines.data.images import match_parts
 from pipelines.data.image_columns import read_picture_columns
+from pipelines.data.images import match_parts
 from pipelines.data.picture_tables import read_pictures_of
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import GivenPart, RawData, combine
@@ -59,6 +59,27 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
         raw = replace(flatten_examples(raw), notes=raw.notes)
     _check_division(raw, spec)
     return raw
+
+
+def load_new_rows(spec: DataSpec, base: Path, columns: Sequence[str] = ()) -> RawData:
+    """Return the rows of a file that are to be predicted; they may lack the target, and the file be of another kind.
+
+    Args:
+        spec: the study file's `data` with this file as its source.
+        base: folder of the file.
+        columns: the columns that the model takes, for a file without a header.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    parts = [
+        find_format(path).read(SourceFile(path, name_file(path, base), "FILE", spec, None, tuple(columns), is_new=True))
+        for _, written in spec.list_sources()
+        for path in find_sources(written, base, "FILE")
+    ]
+    if not parts:
+        raise InputError(Problem(f"expected a file, got {spec.describe_source()}", "FILE"))
+    return combine(parts)
 
 
 def note_stopped_imports(spec: DataSpec, base: Path) -> tuple[str, ...]:
@@ -115,7 +136,9 @@ def _load_source(source: _Source, prefers: InputKind, columns: tuple[str, ...]) 
 def _call_loader(source: _Source, prefers: InputKind) -> RawData:
     raw = call_loader(source.written, source.base, source.key, source.part)
     # A table from memory has no folder: its paths start from the study file's.
-    return read_picture_columns(raw, source.spec, source.base) if prefers in ("dense", "any") else raw
+    if prefers not in ("dense", "mixed", "any"):
+        return raw
+    return read_picture_columns(raw, source.spec, source.base, prefers)
 
 
 def _load_path(path: Path, source: _Source, prefers: InputKind, columns: tuple[str, ...]) -> RawData:

@@ -171,7 +171,7 @@ def _copy_loader(package: Path) -> None:
     package.mkdir(parents=True)
     shutil.copyfile(Path(model_loader.__file__), package / "__init__.py")
     for module in (cell_values, list_values, picture_values):
-        file = Path(module.__file__)
+        file = Path(str(module.__file__))
         shutil.copyfile(file, package / file.name)
 
 

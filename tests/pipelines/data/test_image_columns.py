@@ -32,7 +32,7 @@ def make_spec(**keys):
     return DataSpec.model_validate({"source": "shop/wares.csv", "target": "price", **keys})
 
 
-def prepare_wares(folder, prefers="dense", **keys):
+def prepare_wares(folder, prefers="mixed", **keys):
     """Return the summary and the folder of the prepared table."""
     ready = folder / "prepared"
     return prepare(make_spec(**keys), folder, ready, prefers), ready
@@ -76,7 +76,7 @@ def test_all_broken_pictures_are_named_with_their_lines(folder, problem):
     found = problem(prepare_wares, folder).message
     assert "photos/2.png (line 4): there is no such file; photos/9.png (line 11): it is empty" in found
     assert "data.skip_broken: true" in found
-    raw = load(make_spec(skip_broken=True), folder, "dense")
+    raw = load(make_spec(skip_broken=True), folder, "mixed")
     assert (raw.rows, len(raw.table), len(raw.pictures["photo"])) == (ROWS - 2, ROWS - 2, ROWS - 2)
     assert raw.format_place(2) == "line 5"
     assert any("left out as broken" in note for note in raw.notes)
@@ -95,13 +95,21 @@ def test_names_without_pictures_are_words(folder, problem):
     """Where no picture is there, the names are categories, which a note states; declared, each is an error."""
     for file in (folder / "shop" / "photos").iterdir():
         file.unlink()
-    raw = load(make_spec(), folder, "dense")
+    raw = load(make_spec(), folder, "mixed")
     assert not raw.pictures
     assert any("none is beside the table" in note for note in raw.notes)
     columns = {"photo": {"type": "image"}}
     found = problem(lambda: prepare_wares(folder, columns=columns))
     assert ("24 files cannot be read" in found.message, found.path) == (True, "data.columns.photo")
-    assert load(make_spec(columns={"photo": {"type": "string"}}), folder, "dense").notes == ()
+    assert load(make_spec(columns={"photo": {"type": "string"}}), folder, "mixed").notes == ()
+
+
+def test_a_model_of_numbers_gets_pictures_where_they_are_declared(folder):
+    """Undeclared, the names are words, and a note names the models that read the pictures."""
+    raw = load(make_spec(), folder, "dense")
+    assert not raw.pictures
+    assert "model: mixed" in raw.notes[0]
+    assert load(make_spec(columns={"photo": {"type": "image"}}), folder, "dense").pictures["photo"].shape[0] == ROWS
 
 
 def test_parts_in_several_files(folder, problem):
@@ -111,8 +119,8 @@ def test_parts_in_several_files(folder, problem):
     for row in range(ROWS - 4, ROWS):
         Image.new("L", (4, 5), row).save(folder / "shop" / "photos" / f"{row}.png")
     (folder / "shop" / "wares.csv").write_text("\n".join(lines[:-4]))
-    raw = load(make_spec(test_source="shop/test.csv"), folder, "dense")
+    raw = load(make_spec(test_source="shop/test.csv"), folder, "mixed")
     assert raw.pictures["photo"].shape == (ROWS, 5, 4, 3)
     for row in range(ROWS - 4, ROWS):
         Image.new("L", (2, 2), row).save(folder / "shop" / "photos" / f"{row}.png")
-    assert problem(load, make_spec(test_source="shop/test.csv"), folder, "dense").path == "data.image_size"
+    assert problem(load, make_spec(test_source="shop/test.csv"), folder, "mixed").path == "data.image_size"

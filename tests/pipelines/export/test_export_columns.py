@@ -50,7 +50,9 @@ def wares(tmp_path_factory):
 def home(wares, prepare_data):
     """Return a home with one trial of the family `mixed` on the table."""
     folder, _ = wares
-    ready = prepare_data(source=str(folder / "wares.jsonl"), target="sold", split={"validation": 0.3, "test": 0.2})
+    ready = prepare_data(
+        "mixed", source=str(folder / "wares.jsonl"), target="sold", split={"validation": 0.3, "test": 0.2}
+    )
     where = Home(folder / "home", "")
     values = {"epochs": 1, "batch_size": 16, "units": 4, "columns_units": 4, "image_blocks": 1, "image_filters": 2}
     train_one(where, "wares", ready, "mixed", values)
