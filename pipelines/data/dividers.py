@@ -83,9 +83,13 @@ class RandomDivider(RowDivider):
         counts = np.bincount(self._labels.y[rows], minlength=len(self._labels.classes))
         rarest = int(counts.argmin())
         if counts[rarest] < folds:
+            name, target = self._labels.classes[rarest], self._labels.targets[0]
+            # Without stratification a class of one row is missing in the fold that validates it.
+            fewer = f"use at most {counts[rarest]} folds, or " if counts[rarest] > 1 else ""
             message = (
                 f"{folds} folds need {folds} rows of every class that are not test rows, but class "
-                f'"{self._labels.classes[rarest]}" has {counts[rarest]}; use fewer folds or set stratify: false'
+                f'"{name}" has {counts[rarest]}; {fewer}leave its rows out, or join it to another class by '
+                f"data.columns.{target}.replace"
             )
             raise InputError(Problem(message, key))
 

@@ -19,9 +19,10 @@ from pipelines.data.raw import PARTS, RawData
 from pipelines.data.row_keys import RowKeys, read_row_keys
 from pipelines.data.split import LEFT_OUT, Split
 from pipelines.data.tabular_files import select_column
+from pipelines.data.target_notes import simplify
 from pipelines.data.targets import Labels
 from pipelines.spec.data_spec import DataSpec, SplitSpec
-from search_spaces.errors import InputError, Problem, suggest_choice
+from search_spaces.errors import InputError, Problem, find_closest, suggest_choice
 
 
 def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
@@ -42,7 +43,7 @@ def split_rows(raw: RawData, labels: Labels, spec: DataSpec) -> Split:
     else:
         wanted = {"test": spec.split.test, "validation": spec.split.validation}
         split = _split_by_shares(raw, wanted, _make_divider(keys, labels, free, spec.split))
-    _check_parts(split, labels)
+    _check_parts(split, labels, raw)
     return dataclasses.replace(split, notes=(*split.notes, *_describe_way(spec.split)))
 
 
@@ -87,7 +88,7 @@ def divide_again(split: Split, raw: RawData, labels: Labels, spec: DataSpec, div
         return Split(part, np.full(len(part), -1), 1, split.notes, trains_on_all=True)
     part = np.where(np.isin(split.part, ("test", LEFT_OUT)), split.part, "train").astype("<U10")
     again = _divide_into_folds(part, divider, folds, "selection.folds", split.notes)
-    _check_parts(again, labels)
+    _check_parts(again, labels, raw)
     return again
 
 
@@ -162,7 +163,7 @@ def _divide_into_folds(part: Array, divider: RowDivider, folds: int, key: str, n
     return Split(part, fold, folds, notes)
 
 
-def _check_parts(split: Split, labels: Labels) -> None:
+def _check_parts(split: Split, labels: Labels, raw: RawData) -> None:
     for fold in range(split.folds):
         for part in ("train", "validation"):
             if not len(split.select_rows(part, fold)):
@@ -176,5 +177,20 @@ def _check_parts(split: Split, labels: Labels) -> None:
         absent = np.flatnonzero(counts == 0)
         if len(absent):
             where = "the training rows" if split.folds == 1 else f"the training rows of fold {fold}"
-            message = f'class "{labels.classes[absent[0]]}" does not occur in {where}'
-            raise InputError(Problem(message, "data.split"))
+            raise InputError(_explain_absent_class(int(absent[0]), counts, where, labels, raw))
+
+
+def _explain_absent_class(absent: int, counts: Array, where: str, labels: Labels, raw: RawData) -> Problem:
+    """Return the problem of a class that training never sees, with its rows and the class that was meant."""
+    name, rows = labels.classes[absent], np.flatnonzero(labels.y == absent)
+    present = [each for index, each in enumerate(labels.classes) if counts[index]]
+    meant = next((each for each in present if simplify(each) == simplify(name)), None) or find_closest(name, present)
+    count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+    rule = f"data.columns.{labels.targets[0]}.replace"
+    advice = f"leave these rows out, or join them to another class by {rule}"
+    if meant:
+        advice = f'did you mean "{meant}"? Then set {rule}: {{"{name}": "{meant}"}}'
+    source = next((origin.key for origin in raw.origins if origin.part is not None), "data.split")
+    key = source if (raw.given[rows] != "").all() else "data.split"
+    found = f'class "{name}" does not occur in {where}, only in {count} ({raw.format_places(rows, most=3)})'
+    return Problem(f"{found}; {advice}", key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -105,16 +106,22 @@ def find_best(trials: Iterable[TrialSummary], objective: Objective) -> TrialSumm
 
 
 def rank_trials(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:
-    """Return the complete trials that fit the present space, the best first, and of equals the earlier one first.
+    """Return the complete trials that fit the present space, the best first.
 
-    Of several objectives the first decides, then the next. A trial outside the bounds of any is left out.
+    Of several objectives the first decides, then the next; of equals the lower `val_loss` comes first, then the earlier
+    one. A trial outside the bounds of any is left out.
     """
     could_win = [
         trial
         for trial in trials
         if trial.state == "complete" and trial.value is not None and trial.fits and objective.keeps_bounds(trial.values)
     ]
-    return sorted(could_win, key=lambda trial: (objective.rank(trial.values), trial.number))
+
+    def rank(trial: TrialSummary) -> tuple[tuple[float, ...], float, int]:
+        # An accuracy of a few rows has many ties.
+        return objective.rank(trial.values), trial.metrics.get("val_loss", math.inf), trial.number
+
+    return sorted(could_win, key=rank)
 
 
 def find_pareto_front(trials: Iterable[TrialSummary], objective: Objective) -> list[TrialSummary]:

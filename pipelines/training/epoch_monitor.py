@@ -1,7 +1,8 @@
 """Monitor of a training: finite metrics, the best epoch, early stopping; the same for every trainer.
 
-A training is scored by its best epoch, so that epoch's weights are kept, whether early stopping is on or not. A
-training of a fixed number of epochs is scored by its last one.
+A training is scored by its best epoch, so that epoch's weights are kept, whether early stopping is on or not. Of epochs
+with the same score it is the one with the lowest `val_loss`, since an accuracy of a few rows has many ties. A training
+of a fixed number of epochs is scored by its last one.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ class EpochMonitor:
         value = self._check(epoch, metrics)
         metrics = {name: number for name, number in metrics.items() if math.isfinite(number)}
         self._history.append(metrics)
-        if self._is_best(value):
+        if self._is_best(value, metrics):
             self._best_epoch, self._best_value, self._best_weights = epoch, value, weights()
         return metrics
 
@@ -150,10 +151,12 @@ class EpochMonitor:
         result = FitResult(tuple(self._history), self._best_epoch, self._best_value, self._pruned)
         return result, self._best_weights
 
-    def _is_best(self, value: float) -> bool:
-        """Return whether the epoch just scored is the one to keep so far."""
+    def _is_best(self, value: float, metrics: Mapping[str, float]) -> bool:
+        """Return whether the epoch just scored is the one to keep so far; of equals that of the lower `val_loss`."""
         if self._schedule.keeps_last:
             return len(self._history) <= self._schedule.epochs
+        if value == self._best_value and "val_loss" in metrics:
+            return metrics["val_loss"] < self._history[self._best_epoch].get("val_loss", -math.inf)
         return self._sign * value < self._sign * self._best_value
 
     def _check(self, epoch: int, metrics: Mapping[str, float]) -> float:

@@ -316,3 +316,17 @@ def test_a_group_is_in_one_part(kind):
 def test_orders_and_groups_that_cannot_be_used(problem, raw, split, path, expected):
     found = problem(split_rows, raw, numbers(20), spec(**split))
     assert (found.path, expected in found.message) == (path, True), found.message
+
+
+def test_a_class_of_the_test_file_alone(problem):
+    """It is named with its rows, the file's key and the class that it looks like."""
+    labels = Labels("multiclass", ("t",), ("<=50K", "<=50K.", ">50K"), np.array([0, 2] * 20 + [1], dtype=np.int32))
+    origins = (
+        Origin("a.csv", "data.source", "line", range(2, 42)),
+        Origin("b.csv", "data.test_source", "line", [2], "test"),
+    )
+    raw = RawData(origins, array=np.zeros((41, 1)))
+    found = problem(split_rows, raw, labels, spec())
+    assert found.path == "data.test_source"
+    assert 'only in 1 row (line 2 of b.csv); did you mean "<=50K"?' in found.message
+    assert 'data.columns.t.replace: {"<=50K.": "<=50K"}' in found.message

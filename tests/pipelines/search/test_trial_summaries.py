@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_best
 from pipelines.study.objective import Objective
@@ -29,6 +30,15 @@ def test_the_best_trial_is_complete_and_the_earliest_of_equals():
     assert find_best(trials[:1], LOSS) is None
     assert find_best([], LOSS) is None
     assert find_best([complete(0, math.pi)], LOSS).number == 0
+
+
+def test_of_equal_trials_the_lower_loss_wins():
+    """Trials of the same accuracy are told apart by their loss on the validation rows."""
+    accuracy = Objective("val_accuracy", "maximize")
+    losses = (0.4, 0.2, 0.3)
+    trials = [replace(complete(number, 0.9), metrics={"val_loss": loss}) for number, loss in enumerate(losses)]
+    assert find_best(trials, accuracy).number == 1
+    assert find_best([*trials, complete(3, 0.95)], accuracy).number == 3
 
 
 def test_count_by_state_names_states_that_occur():

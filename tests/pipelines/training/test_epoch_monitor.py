@@ -130,3 +130,12 @@ def test_a_training_without_an_epoch_fails():
     monitor = EpochMonitor(Schedule(3, 8, None, 0.0, seed=0), "val_loss", "minimize", Listener())
     with pytest.raises(TrialError, match="before its first epoch"):
         monitor.result()
+
+
+def test_of_equal_scores_the_lower_loss_counts():
+    """Epochs with the same accuracy are told apart by their loss on the validation rows; patience is not renewed."""
+    monitor = EpochMonitor(Schedule(4, 8, None, 0.0, seed=0), "val_accuracy", "maximize", Listener())
+    for epoch, loss in enumerate([0.9, 0.4, 0.4, 0.7]):
+        monitor.observe(epoch, {"loss": 1.0, "val_loss": loss, "val_accuracy": 0.75}, lambda epoch=epoch: epoch)
+    result, weights = monitor.result()
+    assert (result.best_epoch, result.best_value, weights) == (1, 0.75, 1)
