@@ -64,6 +64,9 @@ def read_heading(first: Sequence[str], below: Sequence[Sequence[str]], place: st
     signs = _read_signs(cells, below[:ROWS], spec)
     is_row, notes = _decide(cells, signs, place, file)
     width = len(cells) if is_row or not below else len(below[0])
+    targets = list_targets(spec)
+    if file.is_new and len(spec.names) == width + len(targets):
+        return Heading([name for name in spec.names if name not in targets], is_row, notes)
     if spec.names and len(spec.names) != width:
         shown = f"the rows of {file.name} have {width} fields"
         raise file.refuse(f"expected {width} names, got {len(spec.names)}: {shown}", "data.names")
@@ -72,11 +75,11 @@ def read_heading(first: Sequence[str], below: Sequence[Sequence[str]], place: st
     if not is_row:
         return Heading(cells, False, notes)
     if len(file.columns) == width:
-        return Heading(
-            list(file.columns), True, (f"{place} looks like a row, so the names are those of the file before",)
-        )
+        whose = "of the model's inputs" if file.is_new else "of the file before"
+        return Heading(list(file.columns), True, (f"{place} looks like a row, so the names are those {whose}",))
     names = [f"column_{number}" for number in range(1, width + 1)]
-    _check_target(names, place, file)
+    if not file.is_new:
+        _check_target(names, place, file)
     return Heading(names, True, notes)
 
 
@@ -91,13 +94,15 @@ def _decide(cells: Sequence[str], signs: Sequence[Sign], place: str, file: Sourc
         is_row = list(cells) != spec.names and names <= values
         stands = "a row" if is_row else "the names of the columns, in whose place data.names stand"
         return is_row, () if list(cells) == spec.names else (f"{place} is taken for {stands} (data.header)",)
+    if file.is_new and any(name in cells for name in file.columns):
+        return False, ()
     named = list_named_columns(spec)
     meant = [name for name in named if name in cells]
     by_place = any(_PLACE.fullmatch(name) for name in named) and not meant and all(map(_is_typed, cells))
     if not by_place and (values == 0 or (names and names >= CLEAR * values)):
         return False, (_note_names(cells, place),) if values or "counted name" in signs else ()
     if by_place or names == 0 or (strong == 0 and values >= CLEAR * names):
-        if meant:
+        if meant and not file.is_new:
             raise _explain_conflict(cells, meant[0], place, file)
         shown = f"{place} looks like a row, not like names: {_show(cells)}"
         return True, (f"{shown}; the columns are column_1 to column_{len(cells)} (data.header, data.names)",)
@@ -115,9 +120,13 @@ def _note_names(cells: Sequence[str], place: str) -> str:
 
 def list_named_columns(spec: DataSpec) -> list[str]:
     """Return the columns that a study file names."""
-    targets = [spec.target] if isinstance(spec.target, str) else list(spec.target or [])
     others = [name for name in (spec.weight, spec.split.column) if name is not None]
-    return [*targets, *others, *spec.drop, *spec.columns]
+    return [*list_targets(spec), *others, *spec.drop, *spec.columns]
+
+
+def list_targets(spec: DataSpec) -> list[str]:
+    """Return the target columns that a study file names."""
+    return [spec.target] if isinstance(spec.target, str) else list(spec.target or [])
 
 
 def _explain_conflict(cells: Sequence[str], meant: str, place: str, file: SourceFile) -> InputError:
@@ -130,8 +139,7 @@ def _explain_conflict(cells: Sequence[str], meant: str, place: str, file: Source
 
 
 def _check_target(names: Sequence[str], place: str, file: SourceFile) -> None:
-    spec = file.spec
-    targets = [spec.target] if isinstance(spec.target, str) else list(spec.target or [])
+    spec, targets = file.spec, list_targets(file.spec)
     unknown = [name for name in targets if name not in names]
     if targets and not unknown:
         return

@@ -25,7 +25,8 @@ class SourceFile:
         key: dotted key of the study file that names it.
         spec: the study file's `data`.
         part: the part that its rows are given for; None if they are still to be split.
-        columns: names of the columns of the file before it, for a file that has no header.
+        columns: names of the columns of the file before it, or of a model's inputs, for a file that has no header.
+        is_new: whether its rows are to be predicted; then they may lack the target.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class SourceFile:
     spec: DataSpec
     part: GivenPart | None = None
     columns: tuple[str, ...] = ()
+    is_new: bool = False
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

@@ -16,7 +16,7 @@ from pipelines.data.newest_windows import NewestWindows, cut_newest_windows
 from pipelines.data.prepared import DataSummary, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import RawData
-from pipelines.data.sources import load
+from pipelines.data.sources import load_new_rows
 from pipelines.export.jobs import PredictionJob, PredictionResult
 from pipelines.models.raw_predict import predict_raw
 from pipelines.training.deployed_model import load_deployed_model
@@ -34,7 +34,9 @@ def predict_rows(job: PredictionJob, channel: Channel) -> PredictionResult:
         InputError: if the file cannot be read, or lacks a column.
     """
     summary = load_summary(Path(job.trial.data))
-    raw = load(job.spec, Path(job.base), "dense")
+    described = read_model_description(Path(job.trial.data))
+    known = () if described is None or described.columns is None else described.columns.columns
+    raw = load_new_rows(job.spec, Path(job.base), [column.name for column in known])
     if raw.table is None:
         message = f"expected a table with the columns of the study's data, got {job.spec.describe_source()}"
         raise InputError(Problem(message, "FILE"))

@@ -96,6 +96,22 @@ def test_a_file_without_a_header_behind_one_that_has_one():
     assert found.notes == ("line 1 of e.csv looks like a row, so the names are those of the file before",)
 
 
+def test_rows_to_predict():
+    """They may lack the target; a header is one that names a column of the model."""
+    rows = [line.rpartition(",")[0].split(",") for line in FLOWERS.splitlines()]
+    spec = DataSpec.model_validate({"source": "new.csv", "target": "kind"})
+
+    def read(first, spec=spec, columns=("a", "b")):
+        file = SourceFile(None, "new.csv", "FILE", spec, columns=columns, is_new=True)  # type: ignore[arg-type]
+        return read_heading(first, rows[1:], "line 1 of new.csv", file)
+
+    assert read(["a", "b"]).names == ["a", "b"]
+    assert not read(["0.1", "b"]).is_row
+    assert (read(rows[0]).names, read(rows[0]).is_row) == (["a", "b"], True)
+    assert read(rows[0], spec.model_copy(update={"names": ["a", "b", "kind"]})).names == ["a", "b"]
+    assert read(rows[0], columns=("a", "b", "c")).names == ["column_1", "column_2"]
+
+
 def test_given_names():
     """`data.names` stand in place of a header, are compared with the columns' number, and are no row themselves."""
     assert judge(FLOWERS, names=["a", "b", "kind"]).is_row
