@@ -182,6 +182,9 @@ def find_factors(parts: Sequence[NumberParts]) -> tuple[tuple[str, float], ...] 
     texts = {text for each in parts for text in (each.before, each.after) if text}
     if not texts:
         return ()
+    # A unit stands behind its number: s012 and m12 are names.
+    if not all(map(_may_stand_before, {each.before for each in parts} - {""})):
+        return None
     money = {text: _split_money(text) for text in texts}
     if all(money.values()):
         found = {text: reading for text, reading in money.items() if reading is not None}
@@ -202,6 +205,10 @@ def find_factors(parts: Sequence[NumberParts]) -> tuple[tuple[str, float], ...] 
     # One unit stays what it is; several become the smallest of them.
     smallest = min(family[text] for text in texts)
     return tuple(sorted((text, family[text] / smallest) for text in texts))
+
+
+def _may_stand_before(text: str) -> bool:
+    return text in ("%", "‰") or (_split_money(text) or (0.0, ""))[1] != ""
 
 
 def _is_zero_beside(parts: Sequence[NumberParts]) -> bool:
