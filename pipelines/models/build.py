@@ -15,6 +15,7 @@ from pipelines.models.mlp import Mlp
 from pipelines.models.series import Series
 from pipelines.models.tabular import Tabular
 from pipelines.models.text import Text
+from pipelines.models.transfer import Transfer
 
 _FAMILIES: Mapping[str, Callable[[ModelContext], FamilyModel]] = {
     "mlp": Mlp,
@@ -23,6 +24,7 @@ _FAMILIES: Mapping[str, Callable[[ModelContext], FamilyModel]] = {
     "series": Series,
     "tabular": Tabular,
     "text": Text,
+    "transfer": Transfer,
 }
 
 

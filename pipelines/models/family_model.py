@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from pipelines.models.feature_check import check_features
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.losses import build_loss, build_metrics, build_weighted_metrics
 from pipelines.models.objectives import calculate_class_weights
-from pipelines.models.optimizers import build_optimizer
+from pipelines.models.optimizers import OptimizerClass, build_optimizer
 
 
 class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
@@ -32,11 +33,15 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
         """
         check_features(self.family, self.context.features)
         requests = self.make_requests(hp)
-        return compile_model(self.build_network(requests), requests, self.context)
+        return self.compile_network(self.build_network(requests), requests)
 
     def build_network(self, requests: HyperparameterRequests) -> keras.Model:
         """Return the model, not compiled, for data that the family takes."""
         raise NotImplementedError
+
+    def compile_network(self, network: keras.Model, requests: HyperparameterRequests) -> keras.Model:
+        """Compile a network with the trial's optimizer; return it."""
+        return compile_model(network, requests, self.context)
 
     def make_requests(self, hp: keras_tuner.HyperParameters) -> HyperparameterRequests:
         """Return the requests of one build, which read values from `hp`."""
@@ -57,12 +62,24 @@ class FamilyModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner 
         return model.fit(*args, **{**defaults, **kwargs})
 
 
-def compile_model(model: keras.Model, requests: HyperparameterRequests, context: ModelContext) -> keras.Model:
-    """Compile `model` with the trial's optimizer and the study's loss and metrics; return it."""
+def compile_model(
+    model: keras.Model,
+    requests: HyperparameterRequests,
+    context: ModelContext,
+    adapt: Callable[[OptimizerClass], OptimizerClass] | None = None,
+) -> keras.Model:
+    """Compile `model` with the trial's optimizer and the study's loss and metrics; return it.
+
+    Args:
+        model: the network.
+        requests: the trial's values.
+        context: the study.
+        adapt: makes another class of the optimizer's class.
+    """
     # Schedules are declared in epochs, and Keras counts steps.
     steps = context.steps_per_epoch(requests.get_value("batch_size"))
     model.compile(
-        optimizer=build_optimizer(requests, steps, requests.get_value("epochs")),
+        optimizer=build_optimizer(requests, steps, requests.get_value("epochs"), adapt),
         loss=build_loss(requests, context.task, context.training),
         metrics=build_metrics(context.task, context.training),
         weighted_metrics=build_weighted_metrics(context.task, context.training),

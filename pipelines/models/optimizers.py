@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -11,7 +11,9 @@ from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.optimizer_catalogue import CLIPS, OPTIMIZERS
 from pipelines.models.schedules import build_schedule
 
-OPTIMIZER_CLASSES: Mapping[str, type[keras.optimizers.Optimizer]] = {
+OptimizerClass = type[keras.optimizers.Optimizer]
+
+OPTIMIZER_CLASSES: Mapping[str, OptimizerClass] = {
     "sgd": keras.optimizers.SGD,
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
@@ -28,8 +30,20 @@ OPTIMIZER_CLASSES: Mapping[str, type[keras.optimizers.Optimizer]] = {
 }
 
 
-def build_optimizer(requests: HyperparameterRequests, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
-    """Return the optimizer with every argument that the trial sets, and Keras's defaults for the rest."""
+def build_optimizer(
+    requests: HyperparameterRequests,
+    steps_per_epoch: int,
+    epochs: int,
+    adapt: Callable[[OptimizerClass], OptimizerClass] | None = None,
+) -> keras.optimizers.Optimizer:
+    """Return the optimizer with every argument that the trial sets, and Keras's defaults for the rest.
+
+    Args:
+        requests: the trial's values.
+        steps_per_epoch: steps of the optimizer, for schedules.
+        epochs: the trial's epochs.
+        adapt: makes another class of the optimizer's class.
+    """
     name = requests.get_value("optimizer")
     default_rate = OPTIMIZERS[name]["learning_rate"][1]
     arguments = {
@@ -38,7 +52,8 @@ def build_optimizer(requests: HyperparameterRequests, steps_per_epoch: int, epoc
         **_read_average_arguments(requests, steps_per_epoch),
     }
     rate = build_schedule(requests, requests.get_value("learning_rate", default_rate), steps_per_epoch, epochs)
-    return OPTIMIZER_CLASSES[name](learning_rate=rate, **arguments)
+    found = OPTIMIZER_CLASSES[name]
+    return (adapt(found) if adapt else found)(learning_rate=rate, **arguments)
 
 
 def _read_optimizer_arguments(requests: HyperparameterRequests, optimizer: str) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def _make_trial(study: Study, folder: Path, values: Mapping[str, Value]) -> Tria
         per_layer=study.per_layer,
         seed=0,
         model=study.spec.model,
-        training=study.spec.training,
+        training=study.training,
         data=str(folder / "data"),
         folder=str(folder / "check"),
         metric=objective.metric if objective else "",

@@ -23,6 +23,7 @@ from search_spaces.yaml_document import Document, KeyPath
 UPLOADS = "uploads"
 """First part of an uploaded file's path in a study: `uploads/<name>`."""
 
+_WEIGHTS: KeyPath = ("training", "weights")
 _MAX_LISTED = 100
 
 
@@ -62,6 +63,9 @@ def _list_named_paths(document: Document) -> Iterator[tuple[KeyPath, list[str]]]
         # Whatever else is refused by the check of the keys.
         if (texts := [name for name in names if isinstance(name, str)]) and len(texts) == len(names):
             yield ("data", key), texts
+    training = document.data.get("training")
+    if isinstance(training, dict) and isinstance(weights := training.get("weights"), str):
+        yield _WEIGHTS, [weights]
     if is_reference(model := document.data.get("model")):
         yield ("model",), [str(model)]
 
@@ -77,6 +81,8 @@ def _list_extended_spaces(document: Document) -> Iterator[tuple[KeyPath, str]]:
 
 def _resolve_allowed(keys: KeyPath, written: str, spec: ServiceSpec, uploads: Path) -> list[str]:
     """Return the path that is named; the paths of all files that fit a pattern."""
+    if keys == _WEIGHTS:
+        return [_resolve_data(written, spec, uploads)]
     if keys == ("model",) or is_loader(written):
         return [_resolve_code(written, spec.code)]
     if written.startswith(("sklearn:", "keras:")) or "://" in written:

@@ -59,6 +59,11 @@ class TrainingSpec(Section):
     class_weight: Literal["balanced"] | dict[str, Weight] | None = Field(
         None, description="`balanced`, or a weight for each class by its name; null gives all rows the same weight."
     )
+    weights: str | None = Field(
+        None,
+        description="File with weights for the backbone of the family `transfer`, without its top: `.h5` as Keras "
+        "publishes it, `.weights.h5`, or a model's `.keras`; null starts from random weights. Nothing is downloaded.",
+    )
     seeds: int = Field(
         1,
         ge=1,
@@ -262,8 +267,8 @@ class StudySpec(Section):
     data: DataSpec = Field(description="The data: source, columns and split.")
     model: str = Field(
         min_length=1,
-        description="A family shipped with kerastudy (`mlp`, `tabular`, `text`, `series`, `cnn`, `mixed`) or "
-        "`hypermodel.py:build`.",
+        description="A family shipped with kerastudy (`mlp`, `tabular`, `text`, `series`, `cnn`, `transfer`, `mixed`) "
+        "or `hypermodel.py:build`.",
     )
     space: dict[str, Any] = Field(default={}, description="The search space; the family's shipped space when left out.")
     objective: ObjectiveSpec | None = Field(None, description="The objective; chosen by the task when left out.")

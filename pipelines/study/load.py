@@ -81,6 +81,7 @@ def check_document(document: Document, base: Path, *, with_code: bool = False) -
     space = _parse_space(document, base, family, problems)
     if family:
         problems += _find_incompatibilities(document, family, space)
+    problems += _find_weights_problems(document, base if with_code else None)
     problems += [locate_problem(document, each) for each in find_objective_problems(document)]
     if problems or spec is None or space is None:
         raise InputError(sort_problems(document, problems))
@@ -149,6 +150,20 @@ def _find_incompatibilities(document: Document, family: catalogue.Family, space:
             if found := next(((value, problem) for value, problem in checked if problem), None):
                 problems.append(document.make_problem(_find_keys(document, name, found[0]), found[1]))
     return problems
+
+
+def _find_weights_problems(document: Document, base: Path | None) -> list[Problem]:
+    """Check that the model reads a file of weights, and that it exists where the folder is known."""
+    keys, model = ("training", "weights"), document.data.get("model")
+    written = document.get(keys)
+    if not isinstance(written, str):
+        return []  # the check of the spec reports what is no text
+    if model != "transfer":
+        message = f'only the family "transfer" reads weights from a file, and the model is {model}; remove this key'
+        return [document.make_problem(keys, message)]
+    if base is not None and not (base / written).is_file():
+        return [document.make_problem(keys, f"there is no file {written} in {base}; expected weights without the top")]
+    return []
 
 
 def _find_keys(document: Document, name: str, value: object) -> Keys:

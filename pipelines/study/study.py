@@ -11,10 +11,11 @@ from pathlib import Path
 from pipelines.data.prepared import InputKind, Task, TaskKind
 from pipelines.models import catalogue, objectives
 from pipelines.spec.code_references import is_reference, split_reference
-from pipelines.spec.schema import StudySpec
+from pipelines.spec.schema import StudySpec, TrainingSpec
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.objective import Objective, find_objective_path, resolve_objective, resolve_user_objective
 from pipelines.study.problem_places import locate_problem, sort_problems
+from pipelines.study.space_notes import note_pairs_of_choices
 from search_spaces.errors import InputError, Problem
 from search_spaces.space import Space
 from search_spaces.yaml_document import Document
@@ -55,6 +56,19 @@ class Study:
         return "any" if self.has_user_model else catalogue.find_family(self.spec.model).prefers
 
     @property
+    def training(self) -> TrainingSpec:
+        """Return the training settings, with the full path of the file of weights."""
+        if (weights := self.weights_file) is None:
+            return self.spec.training
+        return self.spec.training.model_copy(update={"weights": str(weights)})
+
+    @property
+    def weights_file(self) -> Path | None:
+        """Return the file that a backbone's weights come from; None where there is none."""
+        written = self.spec.training.weights
+        return None if written is None else (self.base / written).resolve()
+
+    @property
     def user_objective(self) -> Objective | None:
         """Return the objective of a user model, which no task decides; None for a shipped family."""
         return resolve_user_objective(self.spec) if self.has_user_model else None
@@ -92,7 +106,17 @@ class Study:
 
     def list_notes(self) -> tuple[Problem, ...]:
         """Return settings that are allowed, but seldom intended, with their places in the file."""
-        return (*self._note_training_objective(), *self._note_broken_constraints())
+        return (
+            *self._note_training_objective(),
+            *self._note_broken_constraints(),
+            *self._note_random_weights(),
+            *note_pairs_of_choices(self.space, self.document),
+        )
+
+    def _note_random_weights(self) -> Iterator[Problem]:
+        if self.spec.model == "transfer" and self.spec.training.weights is None:
+            message = "the backbone starts from random weights, which learn little from few pictures; name a file of"
+            yield locate_problem(self.document, Problem(f"{message} weights in training.weights", "model"))
 
     def _note_training_objective(self) -> tuple[Problem, ...]:
         objective = self.spec.score_objective
@@ -128,6 +152,9 @@ class Study:
             spec["objectives"] = [goal.model_dump(mode="json") for goal in self.spec.objectives]
         # The file alone: what it imports may change without notice.
         code = split_reference(self.spec.model, self.base, "model")[0].read_bytes() if self.has_user_model else b""
+        if self.weights_file is not None:
+            with self.weights_file.open("rb") as file:
+                code += hashlib.file_digest(file, "sha256").digest()
         return StudyFingerprint(_digest([spec, code.hex()]), _digest(self.space.to_dict()))
 
     def locate_problems(self, error: InputError) -> InputError:

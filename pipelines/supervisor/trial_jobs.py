@@ -38,7 +38,7 @@ def make_trial_job(
         per_layer=context.study.per_layer,
         seed=compute_trial_seed(spec.search.seed, number),
         model=spec.model,
-        training=spec.training,
+        training=context.study.training,
         data=str(home.locate_data(spec.study)),
         folder=str(home.locate_trial(spec.study, number)),
         metric=objective.metric,

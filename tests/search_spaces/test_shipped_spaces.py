@@ -16,7 +16,7 @@ from search_spaces.yaml_reader import parse_document
 
 NAMES = (
     *("cnn", "cnn-augmented", "mixed", "mlp", "mlp-large", "mlp-small", "optimizer", "regularization", "schedule"),
-    *("series", "tabular", "text"),
+    *("series", "tabular", "text", "transfer"),
 )
 FAMILY_OF = {name: name.split("-")[0] if name.split("-")[0] in FAMILIES else "mlp" for name in NAMES}
 

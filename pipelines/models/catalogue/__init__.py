@@ -16,11 +16,12 @@ from pipelines.models.catalogue.series import SERIES
 from pipelines.models.catalogue.shared import ACTIVATIONS, KERNEL_INITIALIZERS
 from pipelines.models.catalogue.tabular import TABULAR
 from pipelines.models.catalogue.text import TEXT
+from pipelines.models.catalogue.transfer import TRANSFER
 from search_spaces.errors import InputError, Problem, suggest_choice
 
 __all__ = ["ACTIVATIONS", "FAMILIES", "KERNEL_INITIALIZERS", "Family", "find_family"]
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (MLP, TABULAR, TEXT, SERIES, CNN, MIXED)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (MLP, TABULAR, TEXT, SERIES, CNN, TRANSFER, MIXED)}
 
 
 def find_family(name: str) -> Family:

@@ -26,7 +26,7 @@ class Family:
 
     name: str
     parameters: tuple[Hyperparameter, ...]
-    prefers: Literal["dense", "image", "series"]
+    prefers: Literal["dense", "image", "pixels", "series", "mixed"]
     takes: tuple[Form, ...]
     default_space: str
     doc: str

@@ -42,7 +42,7 @@ MIXED = Family(
         *prefix_parameters("image_", IMAGE_ENCODER),
         *SHARED,
     ),
-    prefers="dense",
+    prefers="mixed",
     takes=("dense", "codes", "text", "series", "image"),
     default_space="mixed",
     doc="An encoder for each kind of column (numbers and categories, text, series, images), joined by dense layers.",

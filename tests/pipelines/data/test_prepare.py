@@ -132,6 +132,27 @@ def test_pictures(base):
     assert (flat.features.dense, flat.raw[0].name, flat.raw[0].shape) == (64, "features", (64,))
 
 
+def test_pictures_as_pixels(base):
+    """A pretrained network gets 0 to 255: bytes as they are, other values by their range, with a note."""
+    chance = np.random.default_rng(1)
+    pixels = chance.integers(3, 250, (40, 4, 4, 3)).astype("uint8")
+    np.savez(base / "bytes.npz", x=pixels, y=np.arange(40) % 2)
+    np.savez(base / "shares.npz", x=pixels / 255, y=np.arange(40) % 2)
+    plain = prepare(spec("bytes.npz"), base, base / "bytes", "pixels")
+    assert (plain.features.image, plain.encodings) == ((4, 4, 3), {"image": "pixels from 0 to 255"})
+    assert np.array_equal(load_part(base / "bytes", "test").x["image"], load_raw(base / "bytes", "test")["image"])
+    scaled = prepare(spec("shares.npz"), base, base / "shares", "pixels")
+    found = load_part(base / "shares", "train").x["image"]
+    assert (float(found.min()), float(found.max())) == pytest.approx((0.0, 255.0), abs=1e-3)
+    assert not any("pixels" in note for note in plain.notes) and any("pixels" in note for note in scaled.notes)
+
+
+def test_a_family_of_all_forms_gets_the_datas_own(base):
+    """Digits are pictures for a family that takes pictures and tables alike; a table stays one."""
+    assert prepare(spec("sklearn:digits"), base, base / "image", "mixed").features.image == (8, 8, 1)
+    assert prepare(spec(target="label"), base, base / "table", "mixed").features.dense > 0
+
+
 def test_arrays_with_missing_values(base):
     """Missing and endless numbers of an array are marked; the summary counts the marks."""
     x = np.random.default_rng(0).normal(size=(40, 3))

@@ -141,3 +141,13 @@ def test_everything_refused_is_said_at_once(place, spec):
     with pytest.raises(InputError) as refused:
         confine(place, spec, source="x.csv", model="m.py:f", space="{extends: y.yaml}")
     assert [problem.place.line for problem in refused.value.problems] == [2, 3, 4]
+
+
+def test_a_file_of_weights_lies_in_the_data_folders(place, spec):
+    """Weights are found and refused as data is, and never as a pattern."""
+    head = "study: s\ndata: {source: a.csv}\nmodel: transfer\ntraining: {weights: "
+    found = confine_paths(parse_document(f"{head}inner/b.csv}}\n", "s.yaml"), spec, place / "uploads").data
+    assert found["training"]["weights"] == str(place / "data" / "inner" / "b.csv")
+    for written in ("../secret.csv", "out.csv", "'*.csv'"):
+        with pytest.raises(InputError, match=r"training.weights: this service has no data called"):
+            confine_paths(parse_document(f"{head}{written}}}\n", "s.yaml"), spec, place / "uploads")

@@ -57,6 +57,23 @@ def test_a_name_is_no_path(tmp_path, name):
     assert found.startswith("s.yaml:1:8: study: expected a name of up to 100 letters, digits, dots, dashes")
 
 
+def test_a_file_of_weights(tmp_path):
+    """It must exist, for the family that reads one; without it that family gets a note."""
+    weights = "training: {weights: w.weights.h5}\n"
+    assert 'only the family "transfer" reads weights from a file' in refusals(tmp_path, HEAD + weights)[0]
+    head = HEAD.replace("model: mlp", "model: transfer")
+    assert "training.weights: there is no file w.weights.h5 in" in refusals(tmp_path, head + weights)[0]
+    (tmp_path / "w.weights.h5").write_bytes(b"1")
+    (tmp_path / "s.yaml").write_text(head + weights)
+    study = load_study(tmp_path / "s.yaml")
+    assert (study.training.weights, study.list_notes()) == (str((tmp_path / "w.weights.h5").resolve()), ())
+    before = study.compute_fingerprint()
+    (tmp_path / "w.weights.h5").write_bytes(b"2")
+    assert study.compute_fingerprint() != before
+    (tmp_path / "s.yaml").write_text(head)
+    assert "random weights" in load_study(tmp_path / "s.yaml").list_notes()[0].message
+
+
 def test_an_unknown_model(tmp_path):
     """An unknown family names the nearest, and the form of one's own."""
     (found,) = refusals(tmp_path, HEAD.replace("model: mlp", "model: mpl"))
