@@ -21,6 +21,8 @@ from typing import NamedTuple
 _MOST_COMPARED = 100
 # difflib takes a time that grows with the square of the length, and a got name may be any text.
 _LONGEST_COMPARED = 100
+# Chosen: one wrong letter of three is close, and so are two of seven.
+_CLOSE, _CLOSE_OF_SHORT, _SHORT = 0.7, 0.6, 4
 _MOST_LISTED = 20
 
 
@@ -122,9 +124,18 @@ def find_closest(got: str, choices: Iterable[str]) -> str | None:
     likely = sorted(by_lower, key=lambda name: abs(len(name) - len(got)))[:_MOST_COMPARED]
     # The most certain first: another case or initials, then a slip of the pen, then a beginning.
     close = [name for name in by_lower if name == got or _is_abbreviation(got, name)]
-    close += difflib.get_close_matches(got, likely, n=1, cutoff=0.6)
+    slips = difflib.get_close_matches(got, likely, n=5, cutoff=_CLOSE if len(got) > _SHORT else _CLOSE_OF_SHORT)
+    close += [name for name in slips if _has_close_words(got, name)]
     close += [name for name in by_lower if len(got) > 1 and name.startswith(got)]
     return by_lower[close[0]] if close else None
+
+
+def _has_close_words(got: str, name: str) -> bool:
+    """Return whether each word is close to the other's: missing_target is not meant for missing_values."""
+    pairs = list(zip(got.split("_"), name.split("_"), strict=False))
+    if len(pairs) < 2 or got.count("_") != name.count("_"):
+        return True
+    return all(difflib.SequenceMatcher(None, *pair).ratio() >= _CLOSE_OF_SHORT for pair in pairs)
 
 
 def _is_abbreviation(got: str, name: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -65,6 +65,10 @@ _OF_KERAS_TUNER: Mapping[str, str] = {
 }
 """Arguments of KerasTuner's tuners and oracles that have another name in a study file."""
 
+_OF_SPACES = ("epochs", "batch_size", "learning_rate", "optimizer", "dropout", "units", "depth", "activation", "layers")
+"""Hyperparameters that people write beside the space."""
+
+_MOST_PLACES = 3
 _BOUNDS = ("gt", "ge", "lt", "le")
 _NUMBERS = ("int_type", "float_type")
 _MEANT_TRUE = ("yes", "on", "y", "true")
@@ -107,9 +111,7 @@ def split_keys(data: Any, dotted: str) -> Keys:
 def _make_problem(model: type[BaseModel], document: Document, keys: Keys, detail: ErrorDetails) -> Problem:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        meant = _OF_KERAS_TUNER.get(str(keys[-1]))
-        hint = f"KerasTuner's {keys[-1]} is {meant} here" if meant else ""
-        hint = hint or suggest_choice(str(keys[-1]), _list_keys_at(model, keys[:-1]))
+        hint = _locate_meant_key(model, keys) or suggest_choice(str(keys[-1]), _list_keys_at(model, keys[:-1]))
         return document.make_key_problem(keys, f'unknown key "{keys[-1]}"; {hint}')
     if kind == "missing":
         return document.make_problem(keys, f'the key "{keys[-1]}" is missing; add it{_describe_meaning(model, keys)}')
@@ -118,6 +120,30 @@ def _make_problem(model: type[BaseModel], document: Document, keys: Keys, detail
     expected, change = _describe_expected(model, keys, detail), _suggest_change(model, document, keys, detail)
     message = f"expected {expected}, got {describe(detail['input'])}{change}"
     return document.make_problem(keys, message)
+
+
+def _locate_meant_key(model: type[BaseModel], keys: Keys) -> str:
+    """Return where a key belongs that is unknown at its place and known at others; "" where it is known nowhere."""
+    name = str(keys[-1])
+    if name in _OF_KERAS_TUNER:
+        return f"KerasTuner's {name} is {_OF_KERAS_TUNER[name]} here"
+    if len(keys) == 1 and name in _OF_SPACES:
+        return f"a hyperparameter is a key of the space: space.{name}"
+    # A slip of the pen at the right place is likelier than a right name at another one.
+    if name.lower() in map(str.lower, _list_keys_at(model, keys[:-1])):
+        return ""
+    found = [path for path in _list_paths(model) if path.rpartition(".")[2] == name]
+    return f"it is {' or '.join(found)}" if 0 < len(found) <= _MOST_PLACES else ""
+
+
+def _list_paths(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """Yield the dotted path of every key of a section and of those in it."""
+    for name, field in model.model_fields.items():
+        path = f"{above}{field.alias or name}"
+        yield path
+        for member in _list_members(field.annotation):
+            if isinstance(member, type) and issubclass(member, BaseModel):
+                yield from _list_paths(member, f"{path}.")
 
 
 def _describe_expected(model: type[BaseModel], keys: Keys, detail: ErrorDetails) -> str:
@@ -143,11 +169,46 @@ def _suggest_change(model: type[BaseModel], document: Document, keys: Keys, deta
         return "; remove the quotes"
     if kind == "string_type" and isinstance(got, (int, float)):
         return "; put it in quotes if it is a name"
+    if got is not None and kind in ("model_type", "dict_type") and (written := _wrap_value(model, keys, got)):
+        return f"; write {written}"
     if kind == "list_type" and isinstance(got, (str, int, float)):
         return f"; write [{json.dumps(got, ensure_ascii=False)}]"
     if got is None and (field := _find_field_at(model, keys)) is not None and not field.is_required():
         return "; remove the key to take its default"
     return ""
+
+
+def _wrap_value(model: type[BaseModel], keys: Keys, got: object) -> str:
+    """Return the mapping that a single value was meant as; of a value that fits none of its keys, the keys."""
+    section = next((each for each in _list_members_at(model, keys) if _is_section(each)), None)
+    if section is None:
+        return ""
+    for place, (name, field) in enumerate(section.model_fields.items()):
+        key, members = field.alias or name, _list_members(field.annotation)
+        # A free text may be anything; a number may be many things, the first of which is meant most often.
+        is_meant = field.is_required() or (place == 0 and not isinstance(got, str))
+        if (is_meant or any(get_origin(each) is Literal for each in members)) and _accepts(section, key, got):
+            return f"{keys[-1]}: {{{key}: {_show(got)}}}"
+        if any(_is_list_of_choices(each) for each in members) and _accepts(section, key, [got]):
+            return f"{keys[-1]}: {{{key}: [{_show(got)}]}}"
+    return f"{keys[-1]}: {{{', '.join(f'{key}: ...' for key in list(section.model_fields)[:2])}}}"
+
+
+def _is_list_of_choices(annotation: Any) -> bool:
+    return get_origin(annotation) is list and get_origin(get_args(annotation)[0]) is Literal
+
+
+def _accepts(section: type[BaseModel], key: str, value: object) -> bool:
+    """Return whether a section's key may have a value."""
+    try:
+        section.model_validate({key: value})
+    except ValidationError as error:
+        return not any(detail["loc"][:1] == (key,) for detail in error.errors())
+    return True
+
+
+def _show(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _describe_meaning(model: type[BaseModel], keys: Keys) -> str:
@@ -189,6 +250,12 @@ def _list_choices(model: type[BaseModel], keys: Keys) -> tuple[Any, ...]:
 
 def _find_annotation_at(model: type[BaseModel], keys: Keys) -> Any:
     """Return the annotation at a path: the only one that remains without `None`."""
+    members = _list_members_at(model, keys)
+    return members[0] if len(members) == 1 else None
+
+
+def _list_members_at(model: type[BaseModel], keys: Keys) -> list[Any]:
+    """Return the annotations that a value at a path may have, without `None`."""
     current: Any = model
     for key in keys:
         member = next((each for each in _list_members(current) if _is_container(each)), None)
@@ -197,8 +264,7 @@ def _find_annotation_at(model: type[BaseModel], keys: Keys) -> Any:
             current = field.annotation if field else None
         else:
             current = get_args(member)[-1] if member else None
-    members = _list_members(current)
-    return members[0] if len(members) == 1 else None
+    return _list_members(current)
 
 
 def _find_field_at(model: type[BaseModel], keys: Keys) -> FieldInfo | None:
@@ -223,8 +289,11 @@ def _list_members(annotation: Any) -> list[Any]:
 
 
 def _is_container(annotation: Any) -> bool:
-    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return is_section or get_origin(annotation) in (list, tuple, dict)
+    return _is_section(annotation) or get_origin(annotation) in (list, tuple, dict)
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _make_label(member: Any) -> str:

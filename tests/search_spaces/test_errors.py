@@ -49,6 +49,13 @@ def test_the_closest_name(got, meant):
     assert find_closest(got, NAMES) == meant
 
 
+def test_a_name_of_other_words_is_not_close():
+    """A long word in common makes no name of another meaning likely."""
+    assert find_closest("missing_target", ["missing_values"]) is None
+    assert find_closest("multi_label", ["multiclass"]) is None
+    assert find_closest("missing_valeus", ["missing_values"]) == "missing_values"
+
+
 def test_few_choices_are_listed():
     """All choices are reported, in order, whether or not one is close."""
     assert suggest_choice("dpeth", ["l2", "depth"]) == 'did you mean "depth"? The choices are: depth, l2'
