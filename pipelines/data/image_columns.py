@@ -12,6 +12,7 @@ import pandas as pd
 from pipelines.data.pictures import SUFFIXES, read_picture_files
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
+from pipelines.data.source_paths import may_name
 from pipelines.data.tabular_files import select_column
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -73,7 +74,7 @@ def list_paths_of(cells: pd.Series) -> list[str]:
 
 def list_picture_files(paths: Sequence[str], folder: Path) -> tuple[str, ...]:
     """Return the files that paths name."""
-    return tuple(dict.fromkeys(str(folder / path) for path in paths if path))
+    return tuple(dict.fromkeys(str(folder / path) for path in paths if path and may_name(path)))
 
 
 def _read_column(name: str, raw: RawData, spec: DataSpec, folder: Path) -> RawData:
@@ -100,7 +101,7 @@ def _names_pictures(cells: pd.Series) -> bool:
 def _has_some(raw: RawData, name: str, folder: Path) -> bool:
     assert raw.table is not None
     paths = [path for path in list_paths_of(select_column(raw.table, name).head(_ROWS)) if path]
-    return any((folder / path).is_file() for path in paths)
+    return any(may_name(path) and (folder / path).is_file() for path in paths)
 
 
 def _note_words(name: str, *, is_there: bool) -> str:

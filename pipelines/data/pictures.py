@@ -15,11 +15,13 @@ import numpy as np
 from PIL import Image
 
 from pipelines.data.array_types import Array
+from pipelines.data.source_paths import may_name
 from search_spaces.errors import InputError, Problem
 from tracking.mlflow.picture_values import Picture, convert_channels, read_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 _MOST_NAMED = 10
+_REFUSED = "a service reads pictures below the table's folder only"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def read_picture_files(
     broken: list[str] = []
     for index, path in enumerate(paths):
         try:
-            pictures.append(read_picture(base / path, size))
+            pictures.append(_read_named(path, base, size))
             read.append(index)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             where = f" ({places[index]})" if places else ""
@@ -76,7 +78,15 @@ def read_picture_files(
     return Pictures(array, tuple(read), (*_note_broken(broken), *_note_forms(pictures)))
 
 
+def _read_named(path: str, base: Path, size: tuple[int, int] | None) -> Picture:
+    if not may_name(path):
+        raise ValueError(_REFUSED)
+    return read_picture(base / path, size)
+
+
 def _describe(error: Exception, path: Path) -> str:
+    if str(error) == _REFUSED:
+        return _REFUSED
     if path.is_dir():
         return "expected a picture file, got a folder or nothing"
     if not path.exists():

@@ -27,6 +27,8 @@ FORMS = (
     "a .csv, .tsv, .txt, .json, .jsonl (also .gz, .bz2, .xz or .zip of these), .xlsx, .parquet, .feather, .npz or .npy "
     "file, an image folder, sklearn:<name>, keras:<name> or loader.py:function"
 )
+CONFINED = "KERASTUDY_CONFINED"
+"""Environment variable of the processes that work for a service."""
 _INSTEAD = {
     ".xls": "save it as .xlsx or .csv",
     ".xlsb": "save it as .xlsx or .csv",
@@ -125,6 +127,14 @@ def list_paths(source: str, base: Path) -> list[Path]:
     if is_loader(source):
         return [base / source.rpartition(":")[0]]
     return [] if resolve_source_path(source, base) is None else _expand(source, base)
+
+
+def may_name(path: str) -> bool:
+    """Return whether a table may name a file: on a service only one below the table's folder.
+
+    Who submits a study must neither read nor find out what else is on the service's machine.
+    """
+    return CONFINED not in os.environ or not (Path(path).is_absolute() or ".." in Path(path).parts)
 
 
 def is_loader(source: str) -> bool:

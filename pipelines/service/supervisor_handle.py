@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from typing import IO
 
+from pipelines.data.source_paths import CONFINED
 from pipelines.service.supervisor_messages import (
     SupervisorFailure,
     SupervisorRequest,
@@ -44,7 +45,7 @@ class SupervisorHandle:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=request.home.make_environment(os.environ),
+                env={**request.home.make_environment(os.environ), CONFINED: "1"},
                 start_new_session=True,
             )
         with suppress(BrokenPipeError):  # it has ended already, which `has_ended` shows

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pipelines.data.pictures import read_picture_files
+from pipelines.data.source_paths import CONFINED
 
 
 def save(folder: Path, name: str, picture: Image.Image, **keys: object) -> str:
@@ -91,6 +92,19 @@ def test_broken_pictures(tmp_path, problem):
     read = read_picture_files(names, tmp_path, None, skip_broken=True)
     assert (read.read, read.array.shape) == ((0,), (1, 2, 2, 1))
     assert read.notes[0].startswith("left out as broken (data.skip_broken): 12 pictures: cut.jpg")
+
+
+def test_a_service_reads_below_the_tables_folder(tmp_path, problem, monkeypatch):
+    """There a table may name no other file, and the answer does not show whether it is there."""
+    (tmp_path / "below").mkdir()
+    save(tmp_path, "out.png", Image.new("L", (2, 2)))
+    save(tmp_path, "below/in.png", Image.new("L", (2, 2)))
+    names = ["in.png", "../out.png", str(tmp_path / "out.png"), "/etc/passwd", "/nowhere.png"]
+    assert read_picture_files(names[:3], tmp_path / "below", None).read == (0, 1, 2)
+    monkeypatch.setenv(CONFINED, "1")
+    message = problem(read_picture_files, names, tmp_path / "below", None).message
+    assert message.count("a service reads pictures below the table's folder only") == 4
+    assert read_picture_files(names, tmp_path / "below", None, skip_broken=True).read == (0,)
 
 
 def test_pixels_that_cannot_be_eight_bits(tmp_path, problem):

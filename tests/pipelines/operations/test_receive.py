@@ -176,6 +176,8 @@ def test_names_stay_names(receive, tmp_path):
     study = receive(model=build, data={"source": "d.csv", "target": "t"})
     assert study.spec.data.source == str(tmp_path / "d.csv")
     check_source_paths(study.spec.data, study.base)
+    study = receive(model=build, data={"source": ["d.csv", "*.csv"], "target": "t"}, study="several")
+    assert study.spec.data.source == [str(tmp_path / "d.csv"), str(tmp_path / "*.csv")]
     study = receive(model="own.py:make", data=(X, Y))
     assert (study.name, study.spec.model) == ("make", f"{tmp_path / 'own.py'}:make")
     study = receive(model=build, data="own.py:load", study="it")

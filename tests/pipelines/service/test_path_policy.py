@@ -91,6 +91,16 @@ def test_nothing_else_is(place, spec, written):
     assert "secret" not in str(refused.value).replace(written, "")
 
 
+def test_lists_and_patterns(place, spec):
+    """Each file of a list, and each that fits a pattern, is resolved and checked by itself."""
+    data = place / "data"
+    assert confine(place, spec, ["a.csv", "inner/b.csv"])["data"]["source"] == [f"{data}/a.csv", f"{data}/inner/b.csv"]
+    assert confine(place, spec, "inner/*.csv")["data"]["source"] == f"{data}/inner/b.csv"
+    for written in (["a.csv", f"../{SECRET}"], "*.csv", f"../*{SECRET[-8:]}", str(place / "*.csv"), "outdir/*.csv"):
+        with pytest.raises(InputError, match="this service has no data called"):
+            confine(place, spec, written)
+
+
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.sampled_from(["..", ".", "", "inner", "outdir", "out.csv", "a.csv", SECRET, "outside", "uploads"])))
 def test_no_walk_leads_out(place, spec, steps):

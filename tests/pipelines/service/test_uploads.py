@@ -28,6 +28,11 @@ def test_a_name_gives_its_suffix_only(tmp_path, name):
     assert (file.parent, file.read_bytes()) == (tmp_path / "uploads", b"x,y\n1,2\n")
 
 
+def test_a_packed_file_keeps_both_ends(tmp_path):
+    """They show how it is read."""
+    assert store(tmp_path, "a.b.CSV.gz", b"x").source.endswith(".csv.gz")
+
+
 def test_a_file_that_was_refused_leaves_nothing(tmp_path):
     """Too large, empty, or cut off: the part that has arrived is removed."""
     with pytest.raises(TooMuchError, match="larger than the 10 bytes"):
