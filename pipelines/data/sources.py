@@ -23,6 +23,7 @@ from pipelines.spec.code_references import find_stopped_import
 from pipelines.spec.data_spec import DataSpec, SourceKey
 from search_spaces.errors import InputError, Problem
 
+_MOST_NOTED = 3
 _PARTS: dict[SourceKey, GivenPart | None] = {"source": None, "validation_source": "validation", "test_source": "test"}
 
 
@@ -52,13 +53,25 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
         sources = [_Source(written, key, part, spec, base, len(named) > 1) for written in named]
         for source in sources:
             parts += _load_source(source, prefers, _list_columns(parts))
-    raw = combine(match_parts(parts))
+    raw = combine(match_parts(_shorten_notes(parts)))
     # The classes of a named set are known, so they are numbered and encoded like a table's.
     is_named = spec.describe_source().startswith(("sklearn:", "keras:"))
     if raw.examples is not None and (prefers != "any" or spec.preprocess == "dense" or is_named):
         raw = replace(flatten_examples(raw), notes=raw.notes)
     _check_division(raw, spec)
     return raw
+
+
+def _shorten_notes(parts: list[RawData]) -> list[RawData]:
+    """Return the parts with the notes of the first files: hundreds of files may have one each."""
+    noted = [index for index, part in enumerate(parts) if part.notes]
+    if len(noted) <= _MOST_NOTED:
+        return parts
+    more = noted[_MOST_NOTED:]
+    last = parts[more[-1]].origins[0].name
+    note = f"{len(more)} more files have notes on how they were read, the last one {last}"
+    cut = {index: replace(parts[index], notes=(note,) if index == more[0] else ()) for index in more}
+    return [cut.get(index, part) for index, part in enumerate(parts)]
 
 
 def load_new_rows(spec: DataSpec, base: Path, columns: Sequence[str] = ()) -> RawData:

@@ -109,6 +109,15 @@ def test_several_files(folder, problem):
     assert "no file fits the pattern *.tsv" in problem(load, spec("*.tsv"), folder, "dense").message
 
 
+def test_notes_of_many_files(tmp_path):
+    """The notes of the first three are shown, and the number of the others."""
+    for number in range(5):
+        (tmp_path / f"{number}.csv").write_bytes("a,t\ncafé,1\n".encode("cp1252"))
+    notes = load(spec("*.csv"), tmp_path, "dense").notes
+    assert len(notes) == 4
+    assert notes[3] == "2 more files have notes on how they were read, the last one 4.csv"
+
+
 def test_keys_that_no_file_is_read_by(folder, problem):
     """A key of reading that has no meaning for the files is refused instead of ignored."""
     pd.DataFrame({"a": [1], "t": [0]}).to_parquet(folder / "d.parquet")
