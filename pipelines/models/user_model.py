@@ -111,6 +111,16 @@ def load_user_model(reference: str, base: Path) -> LoadedUserModel:
     return LoadedUserModel(hypermodel, file, has_custom_fit)
 
 
+def has_call(model: keras.Model) -> bool:
+    """Return whether a model predicts: one with its own `train_step`, as of Keras's guides, may have no `call`."""
+    return type(model).call is not keras.Model.call
+
+
+def can_score(model: keras.Model) -> bool:
+    """Return whether `Model.evaluate` can score a model, as it does for validation and test rows."""
+    return has_call(model) or type(model).test_step is not keras.Model.test_step
+
+
 def make_model_input(x: Mapping[str, Array]) -> Any:
     """Return the features as a user model gets them: one array, or a dict of several."""
     return next(iter(x.values())) if len(x) == 1 else dict(x)

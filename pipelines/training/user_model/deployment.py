@@ -13,6 +13,7 @@ from pipelines.data.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.models.model_outputs import describe_outputs
 from pipelines.models.symbolic_inputs import list_input_shapes
+from pipelines.models.user_model import has_call
 from pipelines.training.messages import TrialJob
 from pipelines.training.model_files import save_weights
 from pipelines.training.trial_folder import (
@@ -40,10 +41,11 @@ def write_user_model(model: keras.Model, job: TrialJob, fold: int, values: Mappi
         values: all hyperparameters that its code requested.
     """
     folder = Path(job.folder)
-    if model.built:
+    if model.weights:
         # First: the trial keeps its score and its weights, whatever else fails.
         save_weights(model.get_weights(), folder / USER_MODEL_WEIGHTS_FILE)
-    _keep_code(job, values, [weight.path for weight in model.weights])
+    if has_call(model):
+        _keep_code(job, values, [weight.path for weight in model.weights])
     # Of an earlier attempt, which may have failed for want of memory.
     (folder / ARTIFACTS / MODEL_NOTE_FILE).unlink(missing_ok=True)
     facts: dict[str, Any] = {

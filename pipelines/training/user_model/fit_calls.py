@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from pipelines.models.user_model import can_score
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import FitResult
@@ -62,7 +63,7 @@ def run_user_fit(
     results: Any = None
     working = work_in(fit.folder, fit.user.file.parent)
     with fit.user.locate_errors(), trained.watch(), working, suppress(TrainingEndedError):
-        results = fit.user.hypermodel.fit(hp, model, *data.positional, **_make_keywords(fit, data, callback))
+        results = fit.user.hypermodel.fit(hp, model, *data.positional, **_make_keywords(fit, model, data, callback))
     if callback.is_pruned:
         return _end_pruned(callback, fit)
     score = score_results(results, callback, fit)
@@ -76,7 +77,7 @@ def run_user_fit(
     return UserFitResult(fitted, score.model, _list_remarks(score, callback, fit))
 
 
-def _make_keywords(fit: UserFit, data: FitData, callback: EpochCallback) -> dict[str, Any]:
+def _make_keywords(fit: UserFit, model: keras.Model, data: FitData, callback: EpochCallback) -> dict[str, Any]:
     keywords: dict[str, Any] = {**data.keywords, "callbacks": [callback], **fit.arguments}
     if data.is_dataset:
         # Its batches have that size already, and Keras refuses to be given both.
@@ -84,6 +85,8 @@ def _make_keywords(fit: UserFit, data: FitData, callback: EpochCallback) -> dict
     if not fit.user.has_custom_fit:
         batch = max(int(fit.arguments["batch_size"]), VALIDATION_BATCH)
         keywords |= {"validation_batch_size": batch, "verbose": 0, "initial_epoch": callback.done}
+        if not can_score(model):
+            del keywords["validation_data"]
     return keywords
 
 

@@ -19,6 +19,7 @@ from pipelines.data.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_preprocessing, load_raw, load_summary
 from pipelines.models.compose import compose_user_model
 from pipelines.models.raw_predict import iterate_batches
+from pipelines.models.user_model import has_call
 from pipelines.spec.code_errors import describe_error
 from pipelines.spec.code_references import split_reference
 from pipelines.training.messages import TrialJob
@@ -45,6 +46,8 @@ def save_user_model(model: keras.Model, job: TrialJob, fold: int, file: Path) ->
     Raises:
         ModelFileError: if that fails; no file is left.
     """
+    if not has_call(model):
+        raise ModelFileError(f"{type(model).__name__} has no call, so it predicts nothing; give its class a call")
     base = Path(job.user_model.base) if job.user_model else Path()
     code, _ = split_reference(job.model, base, "model")
     try:

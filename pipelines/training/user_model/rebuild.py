@@ -14,7 +14,7 @@ from pipelines.data.examples import Examples
 from pipelines.data.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.data.raw import PartName
-from pipelines.models.user_model import LoadedUserModel, ModelCodeError, encode_targets, load_user_model
+from pipelines.models.user_model import LoadedUserModel, ModelCodeError, encode_targets, has_call, load_user_model
 from pipelines.training.messages import PastTrial
 from pipelines.training.model_files import load_weights
 from pipelines.training.trial_folder import USER_MODEL_WEIGHTS_FILE, read_trial_config
@@ -45,7 +45,8 @@ class RebuiltModel:
         """Call the model once; train it once if it then has less than `count` weights."""
         few = self.load_rows("train").take(slice(1))
         x, y = make_tensors(few.x), make_tensors(few.y)
-        self.model(x)
+        if has_call(self.model):
+            self.model(x)
         # A part that only training calls, such as a generator, has no weights before.
         if len(self.model.weights) < count and self.model.compiled:
             self.model.train_on_batch(x, y)

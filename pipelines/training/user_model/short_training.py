@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from pipelines.data.prepared_folder import load_summary
-from pipelines.models.user_model import ModelCodeError, ModelRefusedError, load_user_model
+from pipelines.models.user_model import ModelCodeError, ModelRefusedError, can_score, has_call, load_user_model
 from pipelines.training.build_limits import TimeIsUp, limit_seconds
 from pipelines.training.errors import NoObjectiveError, TrialError
 from pipelines.training.messages import ModelCheck, TrialJob, UserModel
@@ -165,6 +165,8 @@ def _list_notes(job: TrialJob, trial: UserModelTrial, done: UserFitResult | None
     model = done.model or trial.model
     notes += [*done.remarks, *note_unweighted_objective(model, job.metric, trial.rows)]
     notes += note_objective_of_steps(model, job.metric, done.fitted.best_value)
+    if not can_score(model):
+        notes.append(f"{type(model).__name__} has neither call nor test_step: only its training rows have metrics")
     if done.model is None:
         notes.append(f"the study will have scores and no model: {done.no_model}")
     else:
@@ -179,6 +181,8 @@ def _try_to_save(job: TrialJob, model: keras.Model) -> list[str]:
         save_user_model(model, job, 0, file)
         return [f"a model loads together with its code only: {reason}" for reason in list_unregistered(file, job)]
     except ModelFileError as error:
+        if not has_call(model):
+            return [f"the study will have scores and weights, and no model: {error}"]
         instead = "a trial keeps its code, hyperparameters and weights in place of a file"
         return [f"Keras cannot load models like the smallest one of the space: {error}; {instead}"]
     finally:

@@ -17,7 +17,7 @@ from pipelines.data.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.objectives import calculate_class_weights
-from pipelines.models.user_model import encode_targets, load_user_model
+from pipelines.models.user_model import encode_targets, has_call, load_user_model
 from pipelines.training.batches import Rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.graph_trainer import can_train_in_graph, train_in_graph
@@ -145,7 +145,8 @@ def build_user_model_trial(job: TrialJob, user_model: UserModel, fold: int, choo
         # Else the batches have the size that their author gave them.
         batch_size=int(values.get("batch_size", rows.train.batch_size or DEFAULT_BATCH_SIZE)),
     )
-    if not model.built and not user.has_custom_fit:  # else its size is not known before it is trained
+    # Else its size is not known before it is trained.
+    if not model.built and not user.has_custom_fit and has_call(model):
         with explain_inputs(model, summary), user.locate_errors():
             model(make_tensors(rows.train.take(slice(1)).x))
     is_custom = has_custom_fit(user, model)
