@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pipelines.data.prepared import Features
 from pipelines.models.catalogue import FAMILIES
@@ -33,6 +33,26 @@ def check_features(family: Family, features: Features) -> None:
     if beyond := [_WORDS[form] for form in forms if form not in family.takes]:
         message = f'"{family.name}" does not read the {" and ".join(beyond)} of this data; use {_join_names(fitting)}'
         raise InputError(Problem(message, "model"))
+
+
+def note_idle_parameters(family: Family, declared: Iterable[str], features: Features) -> tuple[str, ...]:
+    """Return a note on the searched hyperparameters that are for forms of features that the data does not have.
+
+    Args:
+        family: the family.
+        declared: names that the space declares.
+        features: the data's features.
+    """
+    forms, idle = list_forms(features), []
+    for name in declared:
+        parameter = family.find(name)
+        if parameter is not None and parameter.forms and not set(parameter.forms) & set(forms):
+            idle.append(name)
+    if not idle:
+        return ()
+    names = ", ".join(idle)
+    reason = f"{names}: the data has nothing that they act on, and trials differ by them in vain"
+    return (f"{reason}; leave them out: space: {{extends: {family.default_space}, drop: [{names}]}}",)
 
 
 def list_forms(features: Features) -> tuple[Form, ...]:

@@ -26,6 +26,7 @@ class Hyperparameter:
         per_layer: whether a space may declare it layer by layer, as `units_1`, `units_2`, ...
         least: smallest usable value, inclusive.
         most: largest usable value, inclusive.
+        forms: forms of features that it is for, as `Features` names them; empty where it is for all.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Hyperparameter:
     per_layer: bool = False
     least: float = -math.inf
     most: float = math.inf
+    forms: tuple[str, ...] = ()
 
     def find_problem(self, value: object) -> str | None:
         """Return the reason why `value` cannot be used for this parameter; None if it can."""

@@ -14,6 +14,8 @@ from pipelines.data.source_paths import check_source_paths
 from pipelines.engines.base import Engine, Job, JobFunction, Result
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS
+from pipelines.models.catalogue import find_family
+from pipelines.models.feature_check import note_idle_parameters
 from pipelines.models.objectives import note_unweighted_objective
 from pipelines.spec.units import format_bytes
 from pipelines.study.model_hyperparameters import describe_user_model, read_requests, write_notes, write_requests
@@ -124,9 +126,11 @@ def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) ->
 
 def _list_notes(study: Study, summary: DataSummary) -> tuple[str, ...]:
     """Return what is allowed for a family on this data, but seldom intended."""
-    if not summary.task.is_weighted:
-        return ()
-    return tuple(note_unweighted_objective(summary.task.kind, study.spec.training, study.spec.score_objective))
+    searched = [name for name, each in study.space.parameters.items() if len(each.bounds) > 1]
+    notes = note_idle_parameters(find_family(study.spec.model), searched, summary.features)
+    if summary.task.is_weighted:
+        notes += tuple(note_unweighted_objective(summary.task.kind, study.spec.training, study.spec.score_objective))
+    return notes
 
 
 def _check_user_model(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck, tuple[str, ...]]:

@@ -18,6 +18,7 @@ EMBEDDING_DIM = Hyperparameter(
     high=32,
     least=0,
     most=10_000,
+    forms=("codes", "text"),
 )
 
 DENSE_UNITS = Hyperparameter(
@@ -203,15 +204,17 @@ COLUMN_ENCODER: tuple[Hyperparameter, ...] = (
 
 
 def prefix_parameters(
-    prefix: str, parameters: Iterable[Hyperparameter], **defaults: Value
+    prefix: str, parameters: Iterable[Hyperparameter], forms: tuple[str, ...], **defaults: Value
 ) -> tuple[Hyperparameter, ...]:
     """Return an encoder's parameters for a family with several encoders, `text_units` for `units`.
 
     Args:
         prefix: begin of their names.
         parameters: those of the encoder.
+        forms: forms of features that the encoder reads.
         defaults: other defaults, by the names without the prefix.
     """
     return tuple(
-        replace(each, name=f"{prefix}{each.name}", default=defaults.get(each.name, each.default)) for each in parameters
+        replace(each, name=f"{prefix}{each.name}", default=defaults.get(each.name, each.default), forms=forms)
+        for each in parameters
     )

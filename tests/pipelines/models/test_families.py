@@ -12,6 +12,7 @@ from family_rows import make_inputs
 from pipelines.data.prepared import Features
 from pipelines.models.build import build_hypermodel
 from pipelines.models.catalogue import FAMILIES, find_family
+from pipelines.models.feature_check import note_idle_parameters
 from pipelines.models.optimizer_catalogue import OPTIMIZER_PARAMETERS
 from pipelines.models.schedule_catalogue import SCHEDULE_PARAMETERS
 from search_spaces.errors import InputError
@@ -198,3 +199,16 @@ def test_frequencies_start_at_their_scale_under_every_initializer(context, given
     set_initial_weights(again, "glorot_uniform", seed=1)
     assert np.array_equal(model.get_layer("column_inner_1").kernel, again.get_layer("column_inner_1").kernel)
     assert not np.array_equal(before, again.get_layer("column_inner_1").kernel)
+
+
+def test_hyperparameters_without_an_effect_are_noted():
+    """Those of an encoder that the data does not need are named, with the space that leaves them out."""
+    family, declared = (
+        find_family("mixed"),
+        ["units", "text_units", "series_window", "image_filters_2", "embedding_dim"],
+    )
+    (note,) = note_idle_parameters(family, declared, Features(dense=3, image=(4, 4, 1)))
+    assert note.startswith("text_units, series_window, embedding_dim: the data has nothing that they act on")
+    assert "space: {extends: mixed, drop: [text_units, series_window, embedding_dim]}" in note
+    assert note_idle_parameters(family, declared, ALL) == ()
+    assert note_idle_parameters(find_family("mlp"), ["units", "epochs"], COLUMNS) == ()
