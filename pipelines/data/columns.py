@@ -104,7 +104,7 @@ def read_columns(table: pd.DataFrame, raw: RawData, spec: DataSpec) -> tuple[lis
     Raises:
         InputError: with all problems found: unknown names, mixed types, values that do not fit the declared type.
     """
-    problems = list(_find_unknown_names(table, spec))
+    problems = list(find_unknown_names(table, spec))
     kept = [str(name) for name in table.columns if name not in spec.drop]
     inputs = make_input_names(kept)
     others = find_source_marks(raw, spec)
@@ -224,7 +224,8 @@ def _find_idle_settings(name: str, found: ColumnReading, chosen: ColumnSpec | No
                 yield Problem(message, f"data.columns.{name}.{setting}")
 
 
-def _find_unknown_names(table: pd.DataFrame, spec: DataSpec) -> Iterator[Problem]:
+def find_unknown_names(table: pd.DataFrame, spec: DataSpec) -> Iterator[Problem]:
+    """Yield a problem for each name in the study file's `data` that the table's features do not have."""
     known = [str(name) for name in table.columns]
     targets = [spec.target] if isinstance(spec.target, str) else spec.target or []
     for name in spec.drop:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipelines.data.columns import find_unknown_names
 from pipelines.data.image_columns import (
     list_feature_columns,
     list_paths_of,
@@ -18,6 +19,7 @@ from pipelines.data.prepared import PICTURES, InputKind
 from pipelines.data.raw import RawData
 from pipelines.data.source_file import SourceFile
 from pipelines.data.tabular_files import select_column
+from search_spaces.errors import InputError
 
 
 def read_pictures_of(raw: RawData, file: SourceFile, prefers: InputKind) -> RawData:
@@ -49,6 +51,8 @@ def _read_alone(raw: RawData, file: SourceFile, columns: list[str]) -> RawData:
     if missing:
         names = ", ".join(table.columns)
         raise file.refuse(f'there is no column "{missing[0]}"; the columns are {names}', "data.target")
+    if problems := list(find_unknown_names(table, spec)):
+        raise InputError(problems)
     others = [name for name in table.columns if name not in (*targets, *spec.drop, columns[0])]
     if others:
         listed = ", ".join(f'"{name}"' for name in others)

@@ -75,8 +75,7 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
     training = [split.select_rows("train", fold) for fold in range(split.folds)]
     if rows.table is not None:
         return _read_table(rows, raw, spec, split, prefers)
-    for key in [*("data.drop" for _ in spec.drop[:1]), *("data.columns" for _ in list(spec.columns)[:1])]:
-        raise InputError(Problem("this source has no columns; remove this key", key))
+    _check_settings(raw, spec)
     if raw.examples is not None:
         return ExampleContent(raw.examples, notes=_note_examples(raw.examples, spec))
     if raw.array is None:
@@ -106,6 +105,13 @@ def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split,
     marked = mark_missing(array, training).tolist() if array.ndim == 2 else []
     is_series = form == "series" or raw.windows is not None
     return PreprocessedContent(array=array, output=form, is_series=is_series, marked=tuple(marked), notes=notes)
+
+
+def _check_settings(raw: RawData, spec: DataSpec) -> None:
+    # A table that named pictures had columns; its reader has compared their names.
+    for key in ("drop", "columns"):
+        if getattr(spec, key) and not raw.picture_files:
+            raise InputError(Problem("this source has no columns; remove this key", f"data.{key}"))
 
 
 def _read_table(

@@ -21,6 +21,7 @@ from pipelines.export.jobs import PredictionJob, PredictionResult
 from pipelines.models.raw_predict import predict_raw
 from pipelines.training.deployed_model import load_deployed_model
 from search_spaces.errors import InputError, Problem
+from tracking.mlflow.model_folder import ModelDescription
 from tracking.mlflow.model_loader import KerasOnRawColumns
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _predict_table(
         load_deployed_model(job.trial), columns, list(described.columns.missing_values), takes=described.takes
     )
     try:
-        found = loaded.predict(raw.table)
+        found = loaded.predict(_locate_pictures(raw.table, described, Path(job.base)))
     except Exception as error:
         if type(error).__name__ != "MlflowException":
             raise
@@ -68,6 +69,13 @@ def _predict_table(
     predicted = name_predictions(summary.task, found)
     taken = predicted.rename(columns={name: f"{name}_predicted" for name in predicted if name in raw.table})
     return pd.concat([raw.table.reset_index(drop=True), taken], axis=1), tuple(map(str, taken.columns)), ()
+
+
+def _locate_pictures(table: pd.DataFrame, described: ModelDescription, folder: Path) -> pd.DataFrame:
+    """Return the table with the paths of its pictures from its own folder, as training reads them."""
+    assert described.columns is not None
+    named = [column.name for column in described.columns.columns if column.kind == "image" and column.name in table]
+    return table.assign(**{name: [str(folder / str(cell).strip()) for cell in table[name]] for name in named})
 
 
 def _forecast(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.data.prepare import prepare
 from pipelines.data.sources import load
 from pipelines.spec.data_spec import DataSpec
 
@@ -36,10 +37,20 @@ def test_pictures_are_read_in_the_tables_order(folder):
     assert read(folder, "any", image_size=[4, 4]).array.shape == (3, 4, 4, 1)
 
 
+def test_a_column_can_be_left_out(folder):
+    """What is left after it are the pictures alone."""
+    spec = {"source": "data/list.csv", "target": "label", "drop": ["author"], "split": {"validation": 0.4, "test": 0}}
+    (folder / "data" / "list.csv").write_text("file,label,author\n" + "b.png,cat,X\na.png,dog,Y\n" * 5)
+    summary = prepare(DataSpec.model_validate(spec), folder, folder / "ready", "image")
+    assert summary.features.image == (2, 3, 1)
+
+
 def test_what_a_picture_table_cannot_have(folder, problem):
     """Other feature columns and pictures that are not there are named."""
     found = problem(lambda: read(folder, drop=[]))
     assert (found.path, '"author"' in found.message) == ("data.drop", True)
+    assert "model: mixed" in found.message
+    assert problem(lambda: read(folder, drop=["authors"])).path == "data.drop"
     (folder / "data" / "a.png").unlink()
     assert "1 file cannot be read as a picture: a.png (line 3): there is no such file" in problem(read, folder).message
     raw = read(folder, skip_broken=True)

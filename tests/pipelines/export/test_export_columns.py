@@ -9,13 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from exported_trials import train_one
+from fake_channel import FakeChannel
 from inline_engine import InlineEngine
 from PIL import Image
 
 from pipelines.data.model_inputs import read_model_description
 from pipelines.data.prepared_folder import load_raw, load_summary
 from pipelines.export.export import ExportSource, export_trial
+from pipelines.export.jobs import PredictionJob
+from pipelines.export.predict import predict_rows
 from pipelines.models.raw_predict import predict_raw
+from pipelines.spec.data_spec import DataSpec
+from pipelines.training.messages import PastTrial
 from pipelines.workspace.home import Home
 from tracking.mlflow.model_folder import write_model_folder
 
@@ -105,6 +110,15 @@ def test_pyfunc_takes_cells_as_the_table_has_them(wares, home, tmp_path, monkeyp
         model.predict(table.assign(size=[[1.0, 2.0]] * ROWS))
     with pytest.raises(Exception, match=r'column "photo": expected a picture'):
         model.predict(table.assign(photo="no.png"))
+
+
+def test_new_rows_name_pictures_from_their_own_folder(wares, home, tmp_path):
+    """Whatever folder the process is in."""
+    folder, _ = wares
+    trial = PastTrial(str(home.locate_trial("wares", 0)), str(home.locate_data("wares")))
+    spec = DataSpec.model_validate({"source": "wares.jsonl", "target": "sold"})
+    done = predict_rows(PredictionJob(trial, spec, str(folder), str(tmp_path / "out.csv")), FakeChannel())
+    assert done.rows == ROWS
 
 
 def test_what_the_summary_says(home):
