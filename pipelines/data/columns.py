@@ -81,7 +81,7 @@ class Column:
 
     @property
     def keys(self) -> Array:
-        """One value a row that tells rows apart [row]: the value itself, or a hash of a list or a picture."""
+        """One value a row that distinguishes rows [row]: the value itself, or a hash of a list or a picture."""
         if self.values.ndim == 1:
             return self.values
         return np.array([int.from_bytes(blake2b(row.tobytes(), digest_size=7).digest()) for row in self.values])
@@ -191,7 +191,7 @@ def _explain_idle(column: Column, training: Array) -> str:
     values = column.values[training][known]
     if values.ndim > 1:
         return "it is the same in every training row" if known.all() and (values == values[0]).all() else ""
-    # A gap tells rows apart too.
+    # A gap distinguishes rows too.
     if known.all() and (values == values[0]).all():
         return (
             f"it is {values[0]!r} in every training row"

@@ -190,7 +190,7 @@ def _explain_number_leak(column: Column, y: Array, rows: Array) -> str:
 
 
 def _explain_far_value(values: Array, name: str) -> str:
-    """Return what is said of a value far outside all others; "" if there is none."""
+    """Return a description of a value far outside all others; "" if there is none."""
     known = values[np.isfinite(values)]
     if len(known) < 20:
         return ""

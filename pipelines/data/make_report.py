@@ -89,7 +89,7 @@ def _measure_distances(column: Column, rows: Mapping[str, Array]) -> Iterator[tu
 
 
 def _compare_shares(training: Array, values: Array) -> float | None:
-    """Return half the sum of differences of shares; None where there are too many categories to tell."""
+    """Return half the sum of differences of shares; None where there are too many categories to compare."""
     shares = [pd.Series(each).value_counts(normalize=True) for each in (training, values)]
     if len(shares[0]) * 10 > len(values):
         return None
