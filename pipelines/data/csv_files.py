@@ -34,6 +34,7 @@ class _Rows:
 
     fields: list[list[str]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_csv(file: SourceFile) -> RawData:
@@ -56,7 +57,7 @@ def read_csv(file: SourceFile) -> RawData:
     notes = _uncomment(rows, layout, file)
     heading = read_heading(rows.fields[0], below, f"line {rows.lines[0]} of {file.name}", file)
     check_header(heading.names, file)
-    notes = [*encoding.notes, *layout.notes, *notes, *heading.notes, *_clean(rows, heading, file)]
+    notes = [*encoding.notes, *layout.notes, *notes, *heading.notes, *rows.notes, *_clean(rows, heading, file)]
     if not rows.fields:
         raise file.refuse(f"{file.name} has no rows below its header")
     columns = pd.Index(heading.names, dtype=object)
@@ -92,6 +93,8 @@ def _read_rows(text: io.TextIOWrapper, layout: Layout, file: SourceFile) -> _Row
             if fields and (len(fields) > 1 or fields[0].strip()):
                 rows.fields.append(fields)
                 rows.lines.append(start)
+                if lines.last > start and not rows.notes and _holds_rows(fields, layout):
+                    rows.notes.append(_note_joined(start, lines.last, file))
     except csv.Error as error:
         start = lines.take_first()
         raise (
@@ -104,10 +107,22 @@ def _read_rows(text: io.TextIOWrapper, layout: Layout, file: SourceFile) -> _Row
     return rows
 
 
+def _holds_rows(fields: Sequence[str], layout: Layout) -> bool:
+    """Return whether a line within quotes has as many fields as the row: a stray quote may have joined two rows."""
+    within = [line for cell in fields if "\n" in cell for line in cell.split("\n")]
+    return len(fields) > 1 and any(line.count(layout.sep) == len(fields) - 1 for line in within)
+
+
+def _note_joined(first: int, last: int, file: SourceFile) -> str:
+    quotes = "a quote opens in the first and ends in the last; if it is no quote, double or remove it"
+    return f"lines {first} to {last} of {file.name} are one row, because {quotes}"
+
+
 class _NumberedLines:
     """Lines of a file without those that are left out; knows the first line of the row that is being read.
 
     Attributes:
+        last: the last line of the row.
         is_cut: whether the file ended within a quoted field.
     """
 
@@ -115,6 +130,7 @@ class _NumberedLines:
         self._text = text
         self._layout = layout
         self._first = 0
+        self.last = 0
         self.is_cut = False
 
     def __iter__(self) -> Iterator[str]:
@@ -126,6 +142,7 @@ class _NumberedLines:
             if comment and not self._first and line.lstrip().startswith(comment):
                 continue
             self._first = self._first or number
+            self.last = number
             yield line
         self.is_cut = self._first > 0
 

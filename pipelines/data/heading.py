@@ -18,6 +18,7 @@ from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 
 ROWS = 1_000  # rows below that the first one is compared with
+MOST_CELLS = 200_000
 TYPED_SHARE = 0.9
 CATEGORY_SHARE = 0.2  # of distinct words among the rows, below which a column holds categories
 CATEGORY_ROWS = 20
@@ -61,7 +62,7 @@ def read_heading(first: Sequence[str], below: Sequence[Sequence[str]], place: st
         InputError: if it is not clear what the first row is, or `data.names` are too many or too few.
     """
     spec, cells = file.spec, [cell.strip() for cell in first]
-    signs = _read_signs(cells, below[:ROWS], spec)
+    signs = _read_signs(cells, below[: max(20, min(ROWS, MOST_CELLS // len(cells)))], spec)
     is_row, notes = _decide(cells, signs, place, file)
     width = len(cells) if is_row or not below else len(below[0])
     targets = list_targets(spec)

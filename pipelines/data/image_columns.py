@@ -94,6 +94,10 @@ def _read_column(name: str, raw: RawData, spec: DataSpec, folder: Path) -> RawDa
 
 
 def _names_pictures(cells: pd.Series) -> bool:
+    # Of most columns the first cells show that they do not.
+    first = [path for path in list_paths_of(cells.head(_ROWS)) if path]
+    if not all(path.lower().endswith(SUFFIXES) for path in first):
+        return False
     paths = [path for path in list_paths_of(cells) if path]
     return bool(paths) and all(path.lower().endswith(SUFFIXES) for path in paths)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -101,7 +102,7 @@ def _convert_file(table: pd.DataFrame, file: SourceFile) -> RawData:
 
 
 def _check_doubled(header: Sequence[str], name: str, key: str, advice: str = "; rename one") -> None:
-    doubled = sorted({column for column in header if header.count(column) > 1})
+    doubled = sorted(column for column, count in Counter(header).items() if count > 1)
     if doubled:
         places = [str(number) for number, column in enumerate(header, 1) if column == doubled[0]]
         listed = f"columns {', '.join(places[:-1])} and {places[-1]}"

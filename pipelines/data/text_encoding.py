@@ -60,7 +60,8 @@ def find_encoding(file: SourceFile) -> Encoding:
         encoding = Encoding("utf-8-sig" if _is_utf8(file.spec.encoding) else file.spec.encoding)
     else:
         encoding = _detect(file, head)
-    _check_all(file, encoding)
+    if encoding.name != "utf-8":  # that was found line by line
+        _check_all(file, encoding)
     return encoding
 
 

@@ -130,6 +130,14 @@ def test_what_was_left_out_or_guessed_is_said(read):
     assert read("a b\n1 2\n3 4\n").notes == ("fields of data.csv are divided by blanks (data.sep)",)
 
 
+def test_rows_that_a_quote_joins(read):
+    """A quoted text may run over lines; one that looks like two rows has a note with its lines."""
+    assert read('n\ttext\n1\t"two\nlines"\n').notes == ()
+    raw = read('n\ttext\n1\t"good\n2\t"bad\n3\tfine\n')
+    assert raw.rows == 2
+    assert raw.notes[0].startswith("lines 2 to 3 of data.csv are one row, because a quote opens in the first")
+
+
 @pytest.mark.parametrize("mark", [",", " "])
 def test_a_header_that_is_written_as_a_comment(read, mark):
     """NumPy writes a header behind #, which is no part of the first name; the file's own name is known too."""
