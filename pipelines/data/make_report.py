@@ -27,7 +27,7 @@ def make_report(columns: Sequence[Column], labels: Labels, split: Split) -> Data
         labels: the target of every row.
         split: the parts of the rows; with folds, the first one is reported.
     """
-    rows = {part: split.select_rows(part) for part in PARTS}
+    rows: dict[str, Array] = {part: split.select_rows(part) for part in PARTS}
     return DataReport(
         rows={part: len(numbers) for part, numbers in rows.items()},
         columns=tuple(_describe_column(column, rows) for column in columns),
@@ -37,7 +37,7 @@ def make_report(columns: Sequence[Column], labels: Labels, split: Split) -> Data
 
 
 def _count_equal_rows(columns: Sequence[Column], labels: Labels, rows: Mapping[str, Array]) -> dict[str, object]:
-    """Return per part the number of its rows that are equal to a training row, target included; and the distinct ones."""
+    """Return per part its rows that are equal to a training row, target included; and the number of distinct rows."""
     if not columns:
         return {}
     table = {f"x{index}": column.keys for index, column in enumerate(columns)}

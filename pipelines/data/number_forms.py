@@ -151,8 +151,8 @@ def _is_grouped(digits: str, mark: str) -> bool:
 def _combine_roles(seen: dict[tuple[str, str], str], beside: str) -> Marks:
     for mark in _MARKS:
         if ("decimal", mark) in seen and ("thousands", mark) in seen:
-            decimal, thousands = seen["decimal", mark], seen["thousands", mark]
-            raise FormConflict(f'has "{mark}" before decimals in {decimal!r} and between thousands in {thousands!r}')
+            fraction, groups_of = seen["decimal", mark], seen["thousands", mark]
+            raise FormConflict(f'has "{mark}" before decimals in {fraction!r} and between thousands in {groups_of!r}')
     decimals = [mark for role, mark in seen if role == "decimal"]
     groups = [mark for role, mark in seen if role == "thousands"]
     if len(decimals) > 1 or len(groups) > 1:

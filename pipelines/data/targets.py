@@ -144,10 +144,10 @@ def read_labels(labels: pd.DataFrame, raw: RawData, spec: DataSpec) -> Labels:
     name, column = next(iter(cells.items()))
     kind = _infer_kind(column) if spec.task == "auto" else spec.task
     if kind in ("regression", "multi_output_regression"):
-        labels = _read_outputs(cells, kind, raw, spec)
+        found = _read_outputs(cells, kind, raw, spec)
     else:
-        labels = _read_classes(name, column, kind, raw, spec)
-    return replace(labels, notes=(*notes, *note_target(name, column, labels.kind, labels.classes, spec)))
+        found = _read_classes(name, column, kind, raw, spec)
+    return replace(found, notes=(*notes, *note_target(name, column, found.kind, found.classes, spec)))
 
 
 def _rename_targets(labels: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:

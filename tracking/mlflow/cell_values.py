@@ -124,7 +124,7 @@ def read_number(word: str, form: CellForm = PLAIN) -> float:
     parts, factors = split_number(word), dict(form.factors)
     if parts is None:
         return math.nan
-    factor = parts.sign
+    factor = float(parts.sign)
     for text in filter(None, (parts.before, parts.after)):
         factor *= factors.get(text, math.nan)
     return factor * _read_digits(parts.body, form)
