@@ -32,6 +32,8 @@ _HEAD = 65_536
 _SAMPLE_LINES = 500
 # Signs within or before words, where cp1252 has letters of other languages: a Polish word reads as £ód or ¿ó³ty.
 _ODD_SIGNS = re.compile(r"[¢-©¬-·»-¾](?=[a-zà-ÿ])|(?<=[^\W\d_])[¢-¦¨¬®¯±-³¹¼-¿](?=[^\W\d_])|Ÿ(?=\W)")
+_FEW_LETTERS = 3
+_FEW_WORDS = 3
 _LEAST_ZEROS = 0.3  # UTF-16 of a Western text has a zero byte beside nearly each letter
 
 
@@ -124,15 +126,8 @@ def _find_bad_lines(file: SourceFile) -> _BadLines | None:
 
 
 def _guess(file: SourceFile, found: _BadLines) -> Encoding:
-    from charset_normalizer import from_bytes  # only for files that are no UTF-8
-
     # Each line once: a word that comes back again and again counts as noise.
-    sample = b"".join(dict.fromkeys(found.lines))
-    # By how the text reads: many encodings give the same letters, and cp1252 is the one that most programs mean.
-    readings = {match.encoding: str(match) for match in from_bytes(sample)}
-    western = _decode(sample, "cp1252")
-    is_western = western in readings.values() and not _ODD_SIGNS.search(western or "")
-    best = "cp1252" if is_western else next(iter(readings), None)
+    best = _choose_encoding(b"".join(dict.fromkeys(found.lines)))
     if best is None:
         raise file.refuse(
             f"line {found.numbers[0]} of {file.name} is no UTF-8 text ({found.shown}), and its encoding cannot be "
@@ -147,6 +142,27 @@ def _guess(file: SourceFile, found: _BadLines) -> Encoding:
         "wrong, set data.encoding"
     )
     return Encoding(best, (note,))
+
+
+def _choose_encoding(sample: bytes) -> str | None:
+    """Return the encoding in which a text reads best; None where none is found.
+
+    Many give the same letters, and cp1252 is what most programs mean: it is taken where it gives a Western text.
+    """
+    from charset_normalizer import from_bytes  # only for files that are no UTF-8
+
+    readings = {match.encoding: str(match) for match in from_bytes(sample) if not match.encoding.startswith("utf")}
+    western = _decode(sample, "cp1252")
+    if western is None or _ODD_SIGNS.search(western):
+        return next(iter(readings), None)
+    words = {word for word in re.findall(r"[^\W\d_]+", western) if not word.isascii()}
+    letters, foreign = sum(map(len, words)), sum(not letter.isascii() for word in words for letter in word)
+    # In few letters of another kind, other languages cannot be distinguished from noise.
+    is_sparse = foreign <= 0.5 * letters or foreign <= _FEW_LETTERS
+    if western in readings.values() or (is_sparse and len(words) <= _FEW_WORDS):
+        return "cp1252"
+    near = next((name for name in readings if name.startswith(("cp125", "iso8859"))), None)
+    return (near or "cp1252") if is_sparse else next(iter(readings), None)
 
 
 def _check_all(file: SourceFile, encoding: Encoding) -> None:

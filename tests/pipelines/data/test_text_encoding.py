@@ -48,6 +48,8 @@ def test_a_guess_shows_how_it_reads(file):
     (note,) = find_encoding(file("a,b\n1,x\n2,café\n".encode("latin-1"))).notes
     assert 'is no UTF-8 and is read as cp1252: "café" in line 3' in note
     assert "data.encoding" in note
+    for text in ("a;b\n1;é\n2;x\n", "Größe;b\n1;2\n", "a\tb\nMünchen\t2\n", "id|b\né|1\né|2\n"):
+        assert find_encoding(file(text.encode("cp1252"))).name == "cp1252"
     assert find_encoding(file("wiek,kraj\nŁódź,źle\nKraków,żółty\nGdańsk,średni\n".encode("cp1250"))).name == "cp1250"
 
 
