@@ -9,7 +9,10 @@ import pytest
 
 from pipelines.client import http
 from pipelines.client.http import HttpClient, login
+from pipelines.queries.views import UploadedFile
+from pipelines.study.load import check_document
 from search_spaces.errors import InputError, KerastudyError
+from search_spaces.yaml_document import make_document
 from tracking.store.tokens import Token
 
 URL = "http://service:8080"
@@ -77,3 +80,18 @@ def test_problems_keep_their_places():
     problem = {"message": "unknown key", "path": "budgt", "file": "s.yaml", "line": 4, "column": 1}
     answer = httpx.Response(422, json={"detail": "s.yaml:4:1: budgt: unknown key", "errors": [problem]})
     assert str(http._read_error(answer)) == "s.yaml:4:1: budgt: unknown key"
+
+
+def test_every_file_of_a_pattern_is_sent(environ, tmp_path, accept, monkeypatch):
+    """Their new names stand in the order of the files; a named set stays."""
+    login(URL, "ks_1", environ)
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.csv").write_text(f"x,y\n{name},1\n")
+    monkeypatch.setattr(HttpClient, "upload_file", lambda self, file: UploadedFile(f"uploads/{file.stem}.csv", 1, ""))
+    with HttpClient.from_environment(environ) as client:
+        for source, sent in (("*.csv", ["uploads/a.csv", "uploads/b.csv"]), ("b.csv", "uploads/b.csv")):
+            written = {"study": "s", "data": {"source": source, "target": "y"}, "model": "mlp"}
+            study = check_document(make_document(written, "s.yaml"), tmp_path)
+            assert client.upload_data(study).spec.data.source == sent
+        study = check_document(make_document({**written, "data": {"source": "sklearn:iris"}}, "s.yaml"), tmp_path)
+        assert client.upload_data(study).spec.data.source == "sklearn:iris"
