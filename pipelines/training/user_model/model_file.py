@@ -8,6 +8,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pipelines.models.raw_predict import iterate_batches
 from pipelines.models.user_model import has_call
 from pipelines.spec.code_errors import describe_error
 from pipelines.spec.code_references import split_reference
+from pipelines.spec.installed_code import is_installed
 from pipelines.training.messages import TrialJob
 from pipelines.training.model_files import save_model
 from pipelines.training.user_model.classes import list_user_classes
@@ -58,7 +60,7 @@ def save_user_model(model: keras.Model, job: TrialJob, fold: int, file: Path) ->
         loaded = _load_without_code(file)
         needs_code = loaded is None
         if needs_code:
-            with keras.saving.custom_object_scope(list_user_classes(job.model, base)):
+            with _forget_local_classes(), keras.saving.custom_object_scope(list_user_classes(job.model, base)):
                 loaded = keras.saving.load_model(file, compile=False)
         _compare(deployed, loaded, rows)
     # Any code may run in a user model's call or serialization.
@@ -81,6 +83,26 @@ def _load_without_code(file: Path) -> keras.Model | None:
         return None
     finally:
         registered.update(known)
+
+
+@contextmanager
+def _forget_local_classes() -> Iterator[None]:
+    """Hide registered classes that a function of the user defines: an import alone does not make them."""
+    registered = keras.saving.get_custom_objects()
+    local = {name: each for name, each in registered.items() if "<locals>" in getattr(each, "__qualname__", "")}
+    for name in [name for name, each in local.items() if _is_library(each)]:
+        del local[name]
+    for name in local:
+        del registered[name]
+    try:
+        yield
+    finally:
+        registered.update(local)
+
+
+def _is_library(defined: Any) -> bool:
+    file = getattr(sys.modules.get(defined.__module__), "__file__", None)
+    return file is not None and is_installed(file)
 
 
 def list_unregistered(file: Path, job: TrialJob) -> list[str]:
@@ -134,6 +156,10 @@ def _explain(error: Exception, model: keras.Model, file: Path, code: Path) -> st
     owner = next((part for part in written if part.name in text), None)
     if owner is None:
         return f"{type(error).__name__}: {text}"
+    if "Could not locate" in text:
+        return (
+            f"{owner.kind} {owner.name} of {owner.place}: no import finds it; define it at the top level of {code.name}"
+        )
     advice = "give it a get_config with all arguments of its __init__, which passes **keywords to its base class"
     return f"{owner.kind} {owner.name} of {owner.place}: {text}; {advice}"
 

@@ -31,6 +31,13 @@ class Needs(Times):
     def __init__(self, factor, **keywords):
         super().__init__(factor, **keywords)
 
+def make_local():
+    @keras.saving.register_keras_serializable("tests")
+    class Local(layers.Layer):
+        def call(self, x):
+            return x
+    return Local(name="local")
+
 def halve(x):
     return x / 2
 
@@ -49,6 +56,7 @@ REGISTER = "@keras.saving.register_keras_serializable()"
         ("layers.Lambda(lambda x: 2 * x, name='twice')", ['layer "twice" holds a Python lambda', REGISTER]),
         ("layers.Dense(4, activation=lambda x: x, name='odd')", ['layer "odd" holds a Python lambda']),
         ("Needs(2.0, name='needs')", ['class Needs of layer "needs": ', "missing 1 required positional argument"]),
+        ("make_local()", ['class Local of layer "local": no import finds it', "at the top level of model.py"]),
         ("Times(2.0)", ["its file gives other outputs than the model"]),
     ],
 )
