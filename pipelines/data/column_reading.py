@@ -16,12 +16,14 @@ from pipelines.data.raw import RawData
 from pipelines.data.source_types import ColumnKind, convert_values, find_source_kind
 from pipelines.data.text_columns import is_text
 from pipelines.data.text_types import (
+    ISO_DATE,
     ReadingRules,
     TextType,
     describe_word_form,
     find_dates,
     find_numbers,
     find_word_form,
+    has_leading_zeros,
     infer_type,
     is_number,
 )
@@ -32,6 +34,7 @@ from tracking.mlflow.cell_values import PLAIN, CellForm, list_missing_numbers, r
 MIXED_FROM = 0.1
 """Share of numbers among other words from which a column has mixed types."""
 _DRESSED_FROM = 0.5
+_FEW_WORDS = 10
 _EXPECTED = {
     "boolean": "true or false (yes/no, y/n, t/f, on/off, 1/0)",
     "date": "a date such as 2024-05-01",
@@ -84,11 +87,14 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
     rules = ReadingRules.of_column(name, spec, others)
     words = pd.unique(cells[~mark_missing_words(cells)]).tolist()
     if declared in ("string", "text") or (declared is None and found == "string"):
-        kind: ColumnKind = "text" if declared == "text" else "string"
+        is_free = declared is None and not _is_encoded(spec, name)
+        type_ = TextType("text" if declared == "text" else "string")
+        if is_free and not isinstance(series.dtype, pd.CategoricalDtype):
+            type_ = _look_at_words(words, name)
         why = "data.columns" if declared else "the source's type"
-        return _finish_words(
-            cells, TextType(kind), name, cell_rules, why, guesses=declared is None and not _is_encoded(spec, name)
-        )
+        if type_.kind == "date":
+            return _parse(cells, type_, name, raw, spec, cell_rules, "every value")
+        return _finish_words(cells, type_, name, cell_rules, why, guesses=is_free)
     if declared is not None and declared != "list":
         form = _find_declared_form(words, declared, name, rules)
         return _parse(cells, TextType(declared, form), name, raw, spec, cell_rules, "data.columns")
@@ -97,6 +103,18 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
         free = not type_.note and not _is_encoded(spec, name)
         return _finish_words(cells, type_, name, cell_rules, "words", guesses=free)
     return _parse(cells, type_, name, raw, spec, cell_rules, "every value")
+
+
+def _look_at_words(words: list[str], name: str) -> TextType:
+    """Return the type of a column of strings in a source with types, which has no type for dates or lost another."""
+    column = pd.Series(words, dtype=object)
+    if words and column.str.fullmatch(ISO_DATE).all():
+        note = f'column "{name}" holds text that is read as dates; for categories set data.columns.{name}.type: string'
+        return TextType("date", note=note)
+    if len(words) > _FEW_WORDS and not has_leading_zeros(words) and all(map(is_number, words)):
+        shown = f'column "{name}" holds numbers as text, such as {words[0]!r}, which are taken for categories'
+        return TextType("string", note=f"{shown}; for numbers set data.columns.{name}.type: numeric")
+    return TextType("string")
 
 
 def _note_durations(series: pd.Series, name: str) -> tuple[str, ...]:

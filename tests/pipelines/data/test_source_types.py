@@ -38,6 +38,20 @@ def test_times_of_day_are_read_as_their_text_is():
     assert _make_word(datetime.time(12, 0), found.form) == "12:00:00"
 
 
+def test_strings_that_hold_something_else():
+    """JSON has no dates: ISO dates among strings are dates. Numbers as text stay categories, with a note."""
+    found = read(["2024-05-01", "2024-05-02T12:00:00.000", None])
+    assert found.kind == "date"
+    assert found.values[1] - found.values[0] == 1.5
+    assert "is read as dates; for categories set data.columns.a.type: string" in found.notes[0]
+    numbers = [f"{number}.5" for number in range(12)]
+    found = read(numbers)
+    assert (found.kind, found.values.tolist()) == ("string", numbers)
+    assert "holds numbers as text, such as '0.5'" in found.notes[0]
+    assert "holds numbers" not in str(read([f"0{number}" for number in range(12)]).notes)
+    assert read(pd.Categorical(["2024-05-01", "2024-05-02"])).kind == "string"
+
+
 def test_bytes_are_text():
     """Bytes in UTF-8 are strings; others are of no use."""
     assert read([b"red", b"gr\xc3\xbcn"]).values.tolist() == ["red", "grün"]
