@@ -15,6 +15,7 @@ from pipelines.data.split import Split
 from pipelines.data.targets import Labels
 
 _MOST_COMMON = 5
+_MOST_COMPARED = 20_000
 _FEWEST_ROWS = 30
 """Rows of a part below which its distance from the training rows is chance."""
 
@@ -71,8 +72,6 @@ def _describe_column(column: Column, rows: Mapping[str, Array]) -> ColumnReport:
 
 
 def _measure_distances(column: Column, rows: Mapping[str, Array]) -> Iterator[tuple[str, float]]:
-    from scipy.stats import ks_2samp  # takes half a second
-
     if column.kind in ("text", "word_list") or column.values.ndim > 1:
         return
     training = column.values[rows["train"]][column.known[rows["train"]]]
@@ -80,12 +79,24 @@ def _measure_distances(column: Column, rows: Mapping[str, Array]) -> Iterator[tu
         values = column.values[numbers][column.known[numbers]]
         if part == "train" or min(len(values), len(training)) < _FEWEST_ROWS:
             continue
-        if column.is_words:
-            distance = _compare_shares(training, values)
-        else:
-            distance = float(ks_2samp(training, values, method="asymp").statistic)
+        distance = _compare_shares(training, values) if column.is_words else _compare_distributions(training, values)
         if distance is not None:
             yield part, round(distance, 4)
+
+
+def _compare_distributions(training: Array, values: Array) -> float:
+    """Return the Kolmogorov-Smirnov statistic of two samples.
+
+    As `scipy.stats.ks_2samp` does, which takes seconds to import.
+    """
+    training, values = np.sort(_thin_out(training)), np.sort(_thin_out(values))
+    every = np.concatenate([training, values])
+    below = [np.searchsorted(sample, every, side="right") / len(sample) for sample in (training, values)]
+    return float(np.abs(below[0] - below[1]).max())
+
+
+def _thin_out(values: Array) -> Array:
+    return values[:: max(1, len(values) // _MOST_COMPARED)]
 
 
 def _compare_shares(training: Array, values: Array) -> float | None:

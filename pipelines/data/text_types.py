@@ -216,7 +216,7 @@ def _find_compact_dates(words: Sequence[str], name: str, rules: ReadingRules) ->
 
 
 def _note_numbers(words: Sequence[str], form: CellForm, name: str, rules: ReadingRules) -> str:
-    example = next((word for word in words if pd.isna(pd.to_numeric(word, errors="coerce"))), "")
+    example = next((word for word in words if not _is_python_number(word)), "")
     marked = next((word for word in words if form.thousands and form.thousands in word), "")
     example = marked or example
     if not example:
@@ -224,11 +224,19 @@ def _note_numbers(words: Sequence[str], form: CellForm, name: str, rules: Readin
     units = sorted({text for text, _ in form.factors})
     unit = " (per cent)" if "%" in units else f" {_name_unit(form)}" if _name_unit(form) else ""
     advice = f"if they are categories, set data.columns.{name}.type: string"
-    if pd.notna(pd.to_numeric(example, errors="coerce")):
+    if _is_python_number(example):
         advice = f'"{form.thousands}" stands between thousands; if it does not, set data.columns.{name}.decimal'
     return (
         f'column "{name}" holds numbers such as {example!r}, read as {read_number(example, form):.12g}{unit}; {advice}'
     )
+
+
+def _is_python_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _name_unit(form: CellForm) -> str:

@@ -109,11 +109,23 @@ def read_words(words: Sequence[str], kind: str, form: CellForm = PLAIN) -> Any:
         return np.array([BOOLEANS.get(word.lower(), math.nan) for word in words], dtype=np.float64)
     if kind == "date":
         return _read_dates(words, form)
-    return np.array([read_number(word, form) for word in words], dtype=np.float64)
+    if form.decimal == "." and not form.thousands and not any("_" in word for word in words):
+        try:
+            return np.array(words, dtype=str).astype(np.float64)  # a tenth of the time, for most columns
+        except ValueError:
+            pass
+    factors = dict(form.factors)
+    return np.array([read_number(word, form, factors) for word in words], dtype=np.float64)
 
 
-def read_number(word: str, form: CellForm = PLAIN) -> float:
-    """Return the number that a word holds in a column's form; NaN if it holds none."""
+def read_number(word: str, form: CellForm = PLAIN, factors: Mapping[str, float] | None = None) -> float:
+    """Return the number that a word holds in a column's form; NaN if it holds none.
+
+    Args:
+        word: without blanks around.
+        form: the form of its column.
+        factors: those of the form as a mapping, for many words of one column.
+    """
     if form.decimal == "." and not form.thousands and "_" not in word:
         try:
             return float(word)
@@ -121,7 +133,8 @@ def read_number(word: str, form: CellForm = PLAIN) -> float:
             pass  # in some dress, such as (300)
     elif word.lower().lstrip("+-") in ("inf", "infinity"):
         return float(word)
-    parts, factors = split_number(word), dict(form.factors)
+    parts = split_number(word)
+    factors = dict(form.factors) if factors is None else factors
     if parts is None:
         return math.nan
     factor = float(parts.sign)

@@ -27,7 +27,8 @@ def test_columns_in_figures():
     number, word = found.columns
     assert (number.missing, number.distinct, number.low, number.median, number.high) == (1, 99, 0, 49, 98)
     assert (word.missing, word.distinct, word.common) == (25, 2, {"a": 50, "b": 25})
-    assert found.targets[0].classes == dict.fromkeys(("no", "yes"), {"train": 30, "validation": 20, "test": 0})
+    assert list(found.targets[0].classes) == ["no", "yes"]
+    assert found.targets[0].classes["yes"] == {"train": 30, "validation": 20, "test": 0}
     assert number.distances == {"validation": 1.0}
     assert word.distances["validation"] < 0.05
     assert found.list_lines() == [
@@ -53,3 +54,14 @@ def test_stored_with_the_data(tmp_path):
     assert report == load_summary(tmp_path / "ready").report
     assert report == DataReport.from_json(json.loads(json.dumps(asdict(report), allow_nan=False)))
     assert [column.name for column in report.columns] == ["a", "b"]
+
+
+def test_the_distance_of_numbers():
+    """It is that of SciPy."""
+    from scipy.stats import ks_2samp
+
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.normal(size=60), random.normal(0.5, 2.0, 40)])
+    labels = Labels("regression", ("t",), (), np.zeros((100, 1), np.float32))
+    (found,) = make_report([Column("n", "n", "numeric", values)], labels, SPLIT).columns
+    assert found.distances["validation"] == round(float(ks_2samp(values[:60], values[60:]).statistic), 4)
