@@ -25,11 +25,15 @@ def register_user_classes(trial: Path) -> Iterator[None]:
     """
     known: Mapping[str, Any] = {}
     if "base" in read_trial_config(trial):
+        policy = keras.config.dtype_policy()
         try:
             with open_code(trial) as code:
                 known = list_user_classes(*code)
         except InputError:
             known = {}
+        finally:
+            # Layers of a file have their own; what is built around them must not compute in 16 bits.
+            keras.config.set_dtype_policy(policy)
     # A scope and no registration: the next file in this process must not see these classes.
     with keras.saving.custom_object_scope(dict(known)):
         yield

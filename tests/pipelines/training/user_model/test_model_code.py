@@ -29,6 +29,7 @@ from pipelines.training.trial_folder import (
     needs_code,
     read_model_facts,
 )
+from pipelines.training.user_model.classes import register_user_classes
 from pipelines.training.user_model.model_code import is_portable, locate_code, write_portable_model
 from pipelines.training.user_model.portable import load_portable_model
 from pipelines.training.user_model.rebuild import rebuild_user_model
@@ -129,6 +130,8 @@ def test_layers_of_a_first_call_have_the_policy_of_the_code(trained, tmp_path):
     folder = Path(trial.folder)
     assert is_without_file(folder)
     write_portable_model(folder, tmp_path / "portable")
+    with register_user_classes(folder):
+        assert keras.config.dtype_policy().name == "float32"
     ours, theirs = load_deployed_model(trial), load_portable_model(tmp_path / "portable")
     assert {model.layers[1].inner.compute_dtype for model in (ours, theirs)} == {"bfloat16"}
     assert keras.config.dtype_policy().name == "float32"
