@@ -26,6 +26,7 @@ from pipelines.data.text_types import (
     has_leading_zeros,
     infer_type,
     is_number,
+    note_missing_words,
 )
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
@@ -268,8 +269,9 @@ def _finish_words(
             f'column "{name}" holds sentences and is read word by word; if its values are categories, set '
             f"data.columns.{name}.type: string"
         )
-    form = find_word_form([word for word in pd.unique(cells).tolist() if word])
-    notes.append(describe_word_form(form, name))
+    words = pd.unique(cells).tolist()
+    form = find_word_form([word for word in words if word], has_gaps="" in words)
+    notes += [describe_word_form(form, name), note_missing_words(words, form, name)]
     form = replace(form, missing=cell_rules.missing, replaced=cell_rules.replaced)
     return ColumnReading(kind, values, form, why, tuple(filter(None, notes)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -26,6 +26,8 @@ from pipelines.spec.data_spec import DataSpec
 from tracking.mlflow.cell_values import PLAIN, CellForm, read_number, read_words, split_number, write_word
 
 ISO_DATE = r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
+PANDAS_MISSING = frozenset({"NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA"})
+"""Words that `pandas.read_csv` makes missing values of."""
 _MOST_SAMPLED = 1_000
 _ENDLESS = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
 _DOUBTFUL_DOT = re.compile(r"[-+]?[1-9]\d{0,2}\.\d{3}")
@@ -138,8 +140,15 @@ def find_dates(words: Sequence[str], rules: ReadingRules) -> CellForm | None:
     return CellForm(date_format=rules.date_format) if rules.date_format else find_date_form(words, rules.dayfirst)
 
 
-def find_word_form(words: Sequence[str]) -> CellForm:
-    """Return how numbers of a deployed model's table become words of a column of strings."""
+def find_word_form(words: Sequence[str], *, has_gaps: bool = True) -> CellForm:
+    """Return how numbers and missing values of a deployed model's table become words of a column of strings."""
+    lost_words = [word for word in words if word in PANDAS_MISSING]
+    # A table reader has made a missing value of the category "NA".
+    absent = lost_words[0] if len(lost_words) == 1 and not has_gaps else ""
+    return replace(_find_number_words(words), absent=absent)
+
+
+def _find_number_words(words: Sequence[str]) -> CellForm:
     digits = [word for word in words if word.isdecimal()]
     lost = [word for word in words if (number := read_number(word)) == number and write_word(number) != word]
     if not lost:
@@ -260,6 +269,19 @@ def _note_codes(words: Sequence[str], name: str) -> str:
     return (
         f'column "{name}" holds codes such as {example!r}, whose zeros a number would lose, and is read as strings; if '
         f"they are amounts, set data.columns.{name}.type: numeric"
+    )
+
+
+def note_missing_words(words: Sequence[str], form: CellForm, name: str) -> str:
+    """Return a note on categories that `pandas.read_csv` takes for missing values; "" where there are none."""
+    found = [word for word in words if word in PANDAS_MISSING]
+    if not found:
+        return ""
+    if form.absent:
+        return f'"{found[0]}" is a category of column "{name}", which a deployed model takes a missing value for'
+    return (
+        f'"{found[0]}" is a category of column "{name}"; if it means "missing", name it in data.missing_values; else '
+        "read a deployed model's tables with keep_default_na=False, since pandas makes missing values of it"
     )
 
 

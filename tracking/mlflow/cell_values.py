@@ -42,6 +42,7 @@ class CellForm:
         date_format: form of a date as `datetime.strptime` takes it; empty for ISO 8601.
         digits: digits of a column of codes such as 00501, which whole numbers are padded to; 0 where none is.
         refuses_numbers: whether a number is no word of this column of strings, as in "007" beside "42".
+        absent: the word of a column of strings that a missing value stands for, where training had none missing.
         missing: words that mean "missing" in this column.
         replaced: words that stand for others, with these.
         mark: mark between the entries of a list in text; a blank for any blanks.
@@ -53,6 +54,7 @@ class CellForm:
     date_format: str = ""
     digits: int = 0
     refuses_numbers: bool = False
+    absent: str = ""
     missing: tuple[str, ...] = ()
     replaced: tuple[tuple[str, str], ...] = ()
     mark: str = ","
@@ -191,13 +193,13 @@ def decode_bytes(value: bytes) -> str | None:
 
 
 def write_word(value: Any, form: CellForm = PLAIN) -> str:
-    """Return a value of a column of strings as the word that training had; "" for a missing one (None).
+    """Return a value of a column of strings as the word that training had; of a missing one (None) mostly "".
 
     Raises:
         ValueError: if it is a number, and a number may be several of the column's words.
     """
     if value is None:
-        return ""
+        return form.absent
     if isinstance(value, bytes):
         value = decode_bytes(value) or ""
     if isinstance(value, str):

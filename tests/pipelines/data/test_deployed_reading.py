@@ -37,6 +37,7 @@ def written(tmp_path_factory):
             "age": [str(value) if value > 20 else "-9" for value in random.integers(18, 60, ROWS)],
             "smokes": random.choice(["Y", "N"], ROWS),
             "size": random.choice(["S", "s", "M"], ROWS),
+            "land": random.choice(["NA", "DE", "FR"], ROWS),
             "t": random.choice(["no", "yes"], ROWS),
         }
     )
@@ -88,7 +89,7 @@ def test_types_and_notes(written):
     _, summary = written
     kinds = {column.column: column.kind for column in summary.raw}
     assert {name for name, kind in kinds.items() if kind == "date"} == {"day", "compact", "clock"}
-    assert {name for name, kind in kinds.items() if kind == "string"} == {"zip", "size"}
+    assert {name for name, kind in kinds.items() if kind == "string"} == {"zip", "size", "land"}
     for name in ("cost", "rate", "comma", "fans", "day", "compact", "clock", "zip"):
         assert any(f'column "{name}"' in note and f"data.columns.{name}" in note for note in summary.notes), name
 

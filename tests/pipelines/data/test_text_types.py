@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.number_forms import FormConflict, Marks
-from pipelines.data.text_types import ReadingRules, find_file_marks, find_word_form, infer_type
+from pipelines.data.text_types import ReadingRules, find_file_marks, find_word_form, infer_type, note_missing_words
 from tracking.mlflow.cell_values import CellForm, read_words
 
 RULES = ReadingRules()
@@ -169,3 +169,12 @@ def test_leading_zeros():
     assert infer_type(["00501", "93934"], "a", RULES).kind == "string"
     assert "data.columns.a.type: numeric" in infer_type(["00501", "93934"], "a", RULES).note
     assert infer_type(["007", "1.5"], "a", RULES).kind == "numeric"
+
+
+def test_categories_that_table_readers_take_for_missing():
+    """A missing value stands for the only such category of a column without gaps; with gaps, a note shows the way."""
+    assert find_word_form(["DE", "NA"], has_gaps=False).absent == "NA"
+    assert find_word_form(["DE", "NA"], has_gaps=True).absent == ""
+    assert find_word_form(["None", "NA"], has_gaps=False).absent == ""
+    assert "keep_default_na=False" in note_missing_words(["DE", "NA", ""], CellForm(), "a")
+    assert note_missing_words(["DE", "FR"], CellForm(), "a") == ""
