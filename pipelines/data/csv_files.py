@@ -64,7 +64,7 @@ def read_csv(file: SourceFile) -> RawData:
     table = pd.DataFrame(rows.fields, columns=columns, dtype=object)
     has_names = not heading.is_row and not file.spec.names and len(written) == len(heading.names)
     pairs = zip(heading.names, written, strict=True) if has_names else ()
-    headers = {name: cell for name, cell in pairs if name != cell}
+    headers = {name: cell for name, cell in pairs if cell and name != cell}
     origin = Origin(file.name, file.key, "line", rows.lines, file.part)
     return RawData((origin,), table=table, text=True, headers=headers, notes=tuple(notes))
 

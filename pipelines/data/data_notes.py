@@ -132,7 +132,7 @@ def _explain_identifier(column: Column) -> str:
     if len(values) == len(known) == values[-1] - values[0] + 1:
         return "counts the rows"
     is_named = (
-        column.name.strip() == ""
+        column.name.startswith("Unnamed: ")
         or _IDENTIFIER_NAME.search(column.name)
         or _IDENTIFIER_NAME.search(column.name.lower())
     )

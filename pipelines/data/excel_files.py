@@ -42,7 +42,7 @@ def read_excel(file: SourceFile) -> RawData:
     table.columns = pd.Index(heading.names, dtype=object)
     numbers = [index + 1 for index in filled[start:]]
     written = [] if heading.is_row or file.spec.names else text[0]
-    headers = {name.strip(): name for name in written if name != name.strip()}
+    headers = {name.strip(): name for name in written if name.strip() and name != name.strip()}
     origin = Origin(file.name, file.key, "row", numbers, file.part)
     return RawData((origin,), table=table, headers=headers, notes=(*notes, *heading.notes))
 

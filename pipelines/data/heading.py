@@ -74,7 +74,8 @@ def read_heading(first: Sequence[str], below: Sequence[Sequence[str]], place: st
     if spec.names:
         return Heading(list(spec.names), is_row, notes)
     if not is_row:
-        return Heading(cells, False, notes)
+        # The name that pandas gives a column without one: a deployed model gets its tables.
+        return Heading([cell or f"Unnamed: {index}" for index, cell in enumerate(cells)], False, notes)
     if len(file.columns) == width:
         whose = "of the model's inputs" if file.is_new else "of the file before"
         return Heading(list(file.columns), True, (f"{place} looks like a row, so the names are those {whose}",))

@@ -165,6 +165,13 @@ def test_set_marks_and_comments(read, problem):
     )
 
 
+def test_columns_without_a_name(read):
+    """They have the names that pandas gives them, as in a table that a deployed model gets."""
+    raw = read(",a, ,\n1,2,3,\n4,5,6,\n")
+    assert list(raw.table.columns) == ["Unnamed: 0", "a", "Unnamed: 2", "Unnamed: 3"]
+    assert dict(raw.headers) == {"Unnamed: 2": " "}
+
+
 def test_byte_order_mark_is_no_part_of_the_name(read):
     """A byte order mark, as spreadsheets write it, does not become part of the first column's name."""
     assert list(read(b"\xef\xbb\xbfa,b\n1,2\n").table.columns) == ["a", "b"]
