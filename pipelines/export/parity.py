@@ -129,7 +129,8 @@ def _find_difference_beyond_noise(got: Array, expected: Array, tolerance: Tolera
     """Return why predictions differ by more than two draws of one model do; empty where they do not."""
     difference = compute_mean_difference(got, expected)
     values = np.asarray(expected, np.float64)
-    rounding = (tolerance.value or 0.0) * float(np.ptp(values)) + (compute_allowed_difference(values, tolerance) or 0.0)
+    rounding = (tolerance.value or 0.0) * float(_measure_range(values.ravel()))
+    rounding += compute_allowed_difference(values, tolerance) or 0.0
     # Chosen: a mean over rows and numbers is steady, and another distribution is further away than half of its spread.
     if difference <= 1.5 * noise + rounding:
         return ""
@@ -153,7 +154,7 @@ def _find_worse_score(scores: Scores, outputs: Sequence[OutputTensor], tolerance
 
 
 def compute_largest_difference(got: Outputs, expected: Outputs) -> float:
-    """Return the largest difference between two predictions; NaN where a prediction is NaN."""
+    """Return the largest difference between two predictions; NaN where one of them alone is NaN."""
     return max((float(np.max(_subtract(*pair), initial=0.0)) for pair in zip(got, expected, strict=True)), default=0.0)
 
 
@@ -168,7 +169,7 @@ def compute_allowed_difference(expected: Array, tolerance: Tolerance) -> float |
         return None
     if expected.dtype.kind not in "biuf":
         return 0.0
-    return tolerance.difference * max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    return tolerance.difference * max(1.0, float(np.max(np.abs(expected[np.isfinite(expected)]), initial=0.0)))
 
 
 def compute_agreement(got: Outputs, expected: Outputs, outputs: Sequence[OutputTensor], tolerance: Tolerance) -> float:
@@ -187,17 +188,26 @@ def _compute_agreement(got: Array, expected: Array, reading: Reading, tolerance:
     else:
         allowed: Any = compute_allowed_difference(expected, tolerance) or 0.0
         if tolerance.value and expected.dtype.kind in "biuf":
-            allowed = np.ptp(expected.astype(np.float64), axis=0) * tolerance.value
+            allowed = _measure_range(expected) * tolerance.value
         same = _subtract(got, expected) <= allowed
     return float(np.mean(same))
 
 
 def _subtract(got: Array, expected: Array) -> Array:
-    """Return the size of each difference; for text 0 where it is equal, and infinity elsewhere."""
+    """Return the size of each difference, 0 where both are NaN; of text 0 where it is equal, and infinity elsewhere."""
     if expected.dtype.kind not in "biuf":
         return np.where(np.asarray(got) == expected, 0.0, np.inf)
     # In float64, whatever precision a runtime answers in.
-    return np.abs(got.astype(np.float64) - expected)
+    ours, theirs = np.asarray(got, np.float64), np.asarray(expected, np.float64)
+    # A row with a gap may have no prediction anywhere.
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    with np.errstate(invalid="ignore"):
+        return np.where(same, 0.0, np.abs(ours - theirs))
+
+
+def _measure_range(values: Array) -> Any:
+    """Return the range of finite values over the rows: float64 [...]."""
+    return np.ma.masked_invalid(np.asarray(values, np.float64)).ptp(axis=0)
 
 
 def measure_latency(

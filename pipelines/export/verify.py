@@ -208,6 +208,14 @@ def _list_notes(job: VerificationJob, expected: Expected) -> Iterator[str]:
         )
     if job.model.unscored:
         yield job.model.unscored
+    if gaps := _count_gaps(expected.rows):
+        yield f"the Keras model predicts NaN for {gaps} of {len(expected.rows[0])} rows"
+
+
+def _count_gaps(outputs: Outputs) -> int:
+    """Return the number of rows with a prediction that is NaN."""
+    gaps = [np.isnan(each).reshape(len(each), -1).any(axis=1) for each in outputs if each.dtype.kind == "f"]
+    return int(np.any(gaps, axis=0).sum()) if gaps else 0
 
 
 def _prepare_loading(job: VerificationJob, folder: Path) -> AbstractContextManager[None]:

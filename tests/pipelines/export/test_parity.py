@@ -81,11 +81,13 @@ def test_a_model_that_draws_random_numbers_is_held_to_its_own_noise():
         (column(0.5, 0.5), column(0.5, 0.5 + 2e-6), "differs from the Keras model by"),
         (column(2e6), column(2e6 + 1), ""),
         (column(np.nan), column(0.5), "differs from the Keras model by nan"),
+        (column(np.nan, 0.5), column(np.nan, 0.5), ""),
+        (column(np.nan, 0.6), column(np.nan, 0.5), "differs from the Keras model by 0.1"),
         (column(0.5), column(0.5, 0.5), "gives [1, 1] numbers, [2, 1] are expected"),
     ],
 )
 def test_an_exact_format_may_differ_by_rounding_alone(got, expected, violation):
-    """Differences are held against the largest prediction, or 1; NaN and another shape are never equal."""
+    """Differences are held against the largest prediction, or 1; NaN equals NaN alone, and another shape nothing."""
     reason = violate(got, expected, BINARY, EXACT)
     assert reason.startswith(violation)
     assert bool(reason) == bool(violation)
@@ -105,6 +107,8 @@ def test_a_rounded_format_is_held_by_its_decisions():
     assert changed(1, 4) == ""
     assert "on 50.0% of 4 rows" in changed(2, 4)
     assert "differs from the Keras model by nan" in violate(expected * np.nan, expected, BINARY, ROUNDED)
+    gap = column(0.0, 1.0, np.nan)
+    assert violate(gap + np.float32(0.01), gap, NUMBER, ROUNDED) == ""
 
 
 def test_a_rounded_format_is_held_by_its_score():
