@@ -52,7 +52,28 @@ def read_rows(raw: RawData, spec: DataSpec) -> LabelledRows:
         return LabelledRows(None, read_example_labels(raw.examples, spec), read_example_weights(raw))
     features, targets = split_target(raw, spec)
     table, weighting = split_weight(features, raw, spec)
-    return LabelledRows(table, read_labels(targets, raw, spec), weighting)
+    try:
+        labels = read_labels(targets, raw, spec)
+    except InputError as error:
+        raise InputError([*error.problems, *_find_column_problems(table, raw, spec)]) from None
+    return LabelledRows(table, labels, weighting)
+
+
+def _drop_split_columns(table: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    # Neither a part nor a group is known of a new row.
+    names = [name for name in (spec.split.column, spec.split.group) if name is not None]
+    return table.drop(columns=names, errors="ignore")
+
+
+def _find_column_problems(table: pd.DataFrame | None, raw: RawData, spec: DataSpec) -> tuple[Problem, ...]:
+    """Return the problems of the features too, where the target has one: all are reported at once."""
+    if table is None:
+        return ()
+    try:
+        read_columns(_drop_split_columns(table, spec), raw, spec)
+    except InputError as error:
+        return error.problems
+    return ()
 
 
 def read_content(rows: LabelledRows, raw: RawData, spec: DataSpec, split: Split, prefers: InputKind) -> Content:
@@ -128,9 +149,7 @@ def _read_table(
             f"the model takes a series, but {spec.describe_source()} is a table; name its time here, or use model: mlp"
         )
         raise InputError(Problem(message, "data.series"))
-    # Neither a part nor a group is known of a new row.
-    features = table.drop(columns=[name for name in (spec.split.column, spec.split.group) if name is not None])
-    columns, notes = read_columns(features, raw, spec)
+    columns, notes = read_columns(_drop_split_columns(table, spec), raw, spec)
     notes += note_random_split(columns, raw, spec)
     learnt = np.unique(np.concatenate(training))
     columns, left_out = leave_out_idle(columns, learnt, spec, is_unchanged=spec.preprocess == "none")
