@@ -106,7 +106,7 @@ class Plan:
         return numbers + words
 
     def note_words(self, columns: Sequence[Column]) -> list[str]:
-        """Return a note for each column of lists that has more words than are told apart."""
+        """Return a note for each column of lists that has more words than features."""
         notes = (note_words(plan, columns[plan.column].name) for plan in self.word_lists)
         return [note for note in notes if note]
 

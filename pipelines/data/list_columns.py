@@ -67,7 +67,7 @@ class WordListPlan:
 
     Attributes:
         column: its index among the columns.
-        codes: number of words that are told apart, and 1 for all others.
+        codes: number of words that are features, and 1 for all others.
         found: number of words in the training rows of the fold that has most.
     """
 
@@ -133,13 +133,13 @@ def plan_number_list(index: int, values: Array, training: Sequence[Array]) -> Nu
 
 
 def list_commonest(values: Array) -> list[str]:
-    """Return the words of some rows, the commonest first, no more than are told apart."""
+    """Return the words of some rows, the commonest first, no more than become features."""
     counts = _count(values)
     return sorted(counts, key=lambda word: (-counts[word], word))[:MOST_WORDS]
 
 
 def note_words(plan: WordListPlan, name: str) -> str:
-    """Return the note on words that are not told apart; "" where all are."""
+    """Return the note on words that are no features; "" where all are."""
     if plan.found < plan.codes:
         return ""
     return f'column "{name}" has {plan.found:,} words in the training rows; the {MOST_WORDS:,} commonest are features'
