@@ -29,7 +29,9 @@ FORMS = (
 )
 CONFINED = "KERASTUDY_CONFINED"
 """Environment variable of the processes that work for a service."""
+_PICTURE_ADVICE = "for pictures name the folder that holds one sub-folder a class, or a table of files and labels"
 _INSTEAD = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"), _PICTURE_ADVICE),
     ".xls": "save it as .xlsx or .csv",
     ".xlsb": "save it as .xlsx or .csv",
     ".xlsm": "save it as .xlsx or .csv",
@@ -50,6 +52,7 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 # No slash behind the colon, which would make it a path.
 _LOADER = re.compile(r"\.py:[^/\\]*$")
 _MOST_BESIDE = 50
+_MOST_PROBLEMS = 1
 
 
 def check_source_paths(spec: DataSpec, base: Path) -> None:
@@ -92,6 +95,10 @@ def find_sources(written: str, base: Path, key: str) -> list[Path]:
     else:
         found = _expand(written, base)
     problems = [problem for path in found if (problem := _find_problem(path, name_file(path, base), key))]
+    if len(problems) > _MOST_PROBLEMS:
+        left = len(problems) - _MOST_PROBLEMS
+        more = Problem(f"{left} more {'file' if left == 1 else 'files'} of {written} cannot be read", key)
+        problems = [*problems[:_MOST_PROBLEMS], more]
     if problems:
         raise InputError(problems)
     return found
@@ -184,7 +191,7 @@ def _find_problem(path: Path, written: str, key: str) -> Problem | None:
     if path.is_file() and suffix not in SUFFIXES:
         got = f'got a file ending in "{suffix}"' if suffix else "got a file without an ending"
         advice = _INSTEAD.get(suffix) or _INSTEAD.get(Path(path.name).suffix.lower(), _LOADER_ADVICE)
-        return Problem(f"expected {FORMS}, {got}: {written}; {advice}", key)
+        return Problem(f"{got}: {written}; {advice}; expected {FORMS}", key)
     if path.is_file() and path.stat().st_size == 0:
         return Problem(f"{written} is empty", key)
     return None

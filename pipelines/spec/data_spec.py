@@ -251,6 +251,14 @@ class DataSpec(Section):
             raise ValueError(f"expected height and width in pixels, such as [32, 32], got {shown}")
         return pair
 
+    @field_validator("header", mode="before")
+    @classmethod
+    def _read_header(cls, written: object) -> object:
+        # As people write it who think of pandas, where a header is a row's number or None.
+        if isinstance(written, bool):
+            return "first" if written else "none"
+        return {"None": "none", 0: "first"}.get(written, written) if isinstance(written, (str, int)) else written
+
     @field_validator("sep")
     @classmethod
     def _read_sep(cls, written: str | None) -> str | None:

@@ -52,6 +52,21 @@ _EXPECTED_AT: Mapping[Keys, str] = {
 }
 """Keys that accept one of several types."""
 
+_OF_PANDAS: Mapping[str, str] = {
+    "delimiter": "sep",
+    "separator": "sep",
+    "sheet_name": "sheet",
+    "skip_rows": "skiprows",
+    "on_bad_lines": "skip_broken",
+    "na_values": "missing_values",
+    "index_col": "drop",
+    "dtype": "columns.NAME.type",
+    "path": "source",
+    "file": "source",
+    "files": "source",
+}
+"""Arguments of pandas's readers, and other words for reading, that have another name in the section `data`."""
+
 _OF_KERAS_TUNER: Mapping[str, str] = {
     "max_trials": "budget.trials",
     "executions_per_trial": "training.seeds",
@@ -127,6 +142,8 @@ def _locate_meant_key(model: type[BaseModel], keys: Keys) -> str:
     name = str(keys[-1])
     if name in _OF_KERAS_TUNER:
         return f"KerasTuner's {name} is {_OF_KERAS_TUNER[name]} here"
+    if keys[:-1] == ("data",) and name in _OF_PANDAS:
+        return f"{name} is data.{_OF_PANDAS[name]} here"
     if len(keys) == 1 and name in _OF_SPACES:
         return f"a hyperparameter is a key of the space: space.{name}"
     # A slip of the pen at the right place is likelier than a right name at another one.

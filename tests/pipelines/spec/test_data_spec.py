@@ -27,6 +27,31 @@ def test_the_validation_share_may_be_zero_with_folds_or_a_column():
     assert SplitSpec.model_validate({"validation": 0.0, "column": "part"}).column == "part"
 
 
+def test_the_keys_of_reading():
+    """A mark is one sign or any blanks, an encoding one of Python; a name stands once; pandas's headers are known."""
+    for written, mark in ((";", ";"), ("\\t", "\t"), ("tab", "\t"), ("\\s+", "\\s+"), (" ", "\\s+")):
+        assert DataSpec(source="d", sep=written).sep == mark
+    for header, read in ((False, "none"), (True, "first"), (0, "first"), ("None", "none"), ("auto", "auto")):
+        assert DataSpec.model_validate({"source": "d", "header": header}).header == read
+    for keys, message in (
+        ({"sep": ";;"}, r'expected one mark such as ";"'),
+        ({"sep": '"'}, r'expected one mark such as ";"'),
+        ({"encoding": "latin9x"}, "expected an encoding by Python's name"),
+        ({"encoding": "base64"}, "expected an encoding by Python's name"),
+        ({"names": ["a", "b", "a"]}, 'expected a name once, got "a" several times'),
+        ({"header": 1}, "1 validation error"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            DataSpec.model_validate({"source": "d", **keys})
+
+
+def test_sources_are_listed_with_their_keys():
+    """One file or several, as they are written."""
+    spec = DataSpec(source=["a.csv", "b.csv"], test_source="c.csv")
+    assert spec.list_sources() == [("source", "a.csv"), ("source", "b.csv"), ("test_source", "c.csv")]
+    assert (spec.describe_source(), spec.describe_source("validation_source")) == ("a.csv, b.csv", "")
+
+
 def test_an_image_size_is_read_as_a_pair():
     """Height and width come as a list of two whole numbers of at least 1."""
     assert DataSpec.model_validate({"source": "d", "image_size": [32, 48]}).image_size == (32, 48)

@@ -48,12 +48,13 @@ def test_every_key_is_told():
 
 
 def test_names_of_keras_tuner_are_translated():
-    """An argument of KerasTuner's tuners is refused with the key that it has in a study file."""
+    """An argument of KerasTuner's tuners, or of pandas's readers, is refused with its key in a study file."""
     assert found(search={"executions_per_trial": 2}, budget={"max_trials": 3}) == [
         (
             "search.executions_per_trial",
             'unknown key "executions_per_trial"; KerasTuner\'s executions_per_trial is training.seeds here',
         ),
+        ("data.delimiter", 'unknown key "delimiter"; delimiter is data.sep here'),
         ("budget.max_trials", 'unknown key "max_trials"; KerasTuner\'s max_trials is budget.trials here'),
     ]
 
