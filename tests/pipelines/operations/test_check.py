@@ -51,10 +51,11 @@ REFUSED = {
     "an empty file": (HEAD, {"d__csv": ""}, "4:11: data.source: d.csv is empty"),
     "a header alone": (HEAD, {"d__csv": "a,b,y\n"}, "4:11: data.source: d.csv has no rows below its header"),
     "an unknown ending": (
-        HEAD.replace("d.csv", "d.txt"),
-        {"d__txt": table()},
-        "4:11: data.source: expected a .csv, .tsv, .parquet or .npz file, an image folder, sklearn:<name>, "
-        'keras:<name> or loader.py:function, got a file ending in ".txt"',
+        HEAD.replace("d.csv", "d.xls"),
+        {"d__xls": table()},
+        '4:11: data.source: got a file ending in ".xls": d.xls; save it as .xlsx or .csv; expected a .csv, .tsv, .txt, '
+        ".json, .jsonl (also .gz, .bz2, .xz or .zip of these), .xlsx, .parquet, .feather, .npz or .npy file, an image "
+        "folder, sklearn:<name>, keras:<name> or loader.py:function",
     ),
     "a broken archive": (
         HEAD.replace("d.csv", "d.npz"),
@@ -108,7 +109,8 @@ REFUSED = {
     "a field too many": (
         HEAD,
         {"d__csv": table(rows=10) + "1,2,3,4\n"},
-        "4:11: data.source: line 12 of d.csv has 4 fields, expected 3 as in the header",
+        "4:11: data.source: line 12 of d.csv has 4 fields, expected 3 as in the header; correct it, or set "
+        "data.skip_broken: true to leave such lines out",
     ),
     "an unknown column": (
         HEAD + "  columns: {aa.b: {type: string}}\n",

@@ -54,8 +54,10 @@ def test_names_of_keras_tuner_are_translated():
             "search.executions_per_trial",
             'unknown key "executions_per_trial"; KerasTuner\'s executions_per_trial is training.seeds here',
         ),
-        ("data.delimiter", 'unknown key "delimiter"; delimiter is data.sep here'),
         ("budget.max_trials", 'unknown key "max_trials"; KerasTuner\'s max_trials is budget.trials here'),
+    ]
+    assert found(data={"source": "d.csv", "delimiter": ";"}) == [
+        ("data.delimiter", 'unknown key "delimiter"; delimiter is data.sep here')
     ]
 
 
