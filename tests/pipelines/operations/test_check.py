@@ -91,8 +91,8 @@ REFUSED = {
     "missing labels": (
         HEAD,
         {"d__csv": table(lambda row: "" if row in (3, 17) else row % 2)},
-        '5:11: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19); correct or remove '
-        "them",
+        '5:11: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19); correct them, '
+        "or leave such rows out by data.drop_unlabelled: true",
     ),
     "mixed types": (
         HEAD,
@@ -226,11 +226,11 @@ def submitted(tmp_path_factory, engine):
 
 
 def test_a_check_gives_the_data_and_both_ends_of_the_space(submitted):
-    """A check gives the data's summary and the cost of the smallest and the largest model, and keeps the data alone."""
+    """A check gives the data's summary and the cost of the smallest and the largest model, and keeps data and notes."""
     _, home, checked = submitted
     assert sum(checked.summary.rows.values()) == 40
     assert (checked.smallest.parameters, checked.largest.parameters) == (4 * 2 + 4 + 4 + 1, 8 * 2 + 8 + 8 + 1)
-    assert sorted(path.name for path in home.locate_study("s").iterdir()) == ["data", "prepare.log"]
+    assert sorted(path.name for path in home.locate_study("s").iterdir()) == ["data", "model_notes.json", "prepare.log"]
 
 
 def test_the_same_study_is_known(submitted):
