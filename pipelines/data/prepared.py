@@ -25,7 +25,7 @@ from tracking.mlflow.cell_values import PLAIN, CellForm
 TaskKind = Literal["binary", "multiclass", "multi_label", "regression", "multi_output_regression", "custom"]
 """Kind of prediction; `custom` where targets go to a user model as they were given."""
 RARE_SHARE = 0.05
-"""Share of a class below which accuracy says little."""
+"""Share of a class below which accuracy means little."""
 InputKind = Literal["dense", "image", "pixels", "series", "mixed", "any"]
 """Form of features that a model takes: "pixels" are images from 0 to 255, not standardised; "mixed" is the data's own
 form, preprocessed; "any" leaves the data as it is."""
@@ -58,7 +58,7 @@ class Task:
 
     @property
     def has_rare_class(self) -> bool:
-        """Return whether accuracy says little, since a class is rare among the training rows."""
+        """Return whether accuracy means little, since a class is rare among the training rows."""
         return has_rare_class(self.class_counts)
 
     @property

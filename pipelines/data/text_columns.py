@@ -19,7 +19,7 @@ from pipelines.data.array_types import Array
 from pipelines.spec.data_spec import ColumnSpec
 
 TEXT_WORDS = 5
-TEXT_ROWS = 20  # in fewer rows nothing tells sentences from long names
+TEXT_ROWS = 20  # in fewer rows sentences and long names look alike
 MOST_WORDS = 20_000  # size of a vocabulary; KerasTuner's and Keras's text examples take this number
 MOST_LENGTH = 512
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
