@@ -77,15 +77,30 @@ def _read_lines(text: str, file: SourceFile) -> RawData:
 
 
 def _read_whole(read: Any, file: SourceFile) -> RawData:
+    notes: tuple[str, ...] = ()
     if isinstance(read, Mapping):
         read = _unwrap(read)
-    if isinstance(read, list) and read and all(isinstance(record, Mapping) for record in read):
+    if isinstance(read, Mapping) and (key := _find_records(read)) is not None:
+        read, notes = read[key], (f'the rows of {file.name} are the records under "{key}"',)
+    if isinstance(read, list) and read and _are_records(read):
         table = _make_table(read)
     elif isinstance(read, Mapping) and read and all(isinstance(column, list | Mapping) for column in read.values()):
         table = _read_columns(read, file)
     else:
         raise file.refuse(f"expected {_FORMS}; got another form in {file.name}")
-    return convert_frame(table, file.name, file.key, file.part)
+    raw = convert_frame(table, file.name, file.key, file.part)
+    return RawData(raw.origins, table=raw.table, notes=notes)
+
+
+def _find_records(read: Mapping[str, Any]) -> str | None:
+    """Return the only key of a document that holds a list of records, as interfaces of the web wrap them."""
+    found = [key for key, value in read.items() if isinstance(value, list) and value and _are_records(value)]
+    others = [value for key, value in read.items() if key not in found and isinstance(value, list)]
+    return found[0] if len(found) == 1 and not others else None
+
+
+def _are_records(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, Mapping) for value in values)
 
 
 def _unwrap(read: Mapping[str, Any]) -> Any:

@@ -42,6 +42,13 @@ def test_documents_as_pandas_writes_them(read, orient):
     assert read(text, "d.json").table.to_numpy().tolist() == [[1, "x"], [2, "y"]]
 
 
+def test_records_under_a_key(read):
+    """The records of a wrapped answer are its rows, with a note."""
+    raw = read('{"count": 2, "rows": [{"a": 1}, {"a": 2}]}', "d.json")
+    assert raw.table["a"].tolist() == [1, 2]
+    assert raw.notes == ('the rows of d.json are the records under "rows"',)
+
+
 def test_lines_in_a_file_called_json(read):
     """The ending .json is used for a record a line too."""
     assert read('{"a": 1}\n{"a": 2}\n', "d.json").rows == 2
