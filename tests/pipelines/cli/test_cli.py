@@ -249,7 +249,8 @@ def test_bad_data_leaves_a_home_as_it_was(call, tmp_path, verb):
     write_rows(tmp_path, [f"{row},{'' if row in (3, 17) else row % 2}" for row in range(40)])
     (tmp_path / "home").mkdir()
     problem = 's.yaml:2:31: data.target: the target "y" is missing or not finite in 2 rows (line 5, line 19)'
-    assert call("--home", "home", verb, "s.yaml") == (2, "", f"{problem}; correct or remove them\n")
+    advice = "correct them, or leave such rows out by data.drop_unlabelled: true"
+    assert call("--home", "home", verb, "s.yaml") == (2, "", f"{problem}; {advice}\n")
     assert written(tmp_path) == ["d.csv", "home", "s.yaml"]
 
 
@@ -297,14 +298,16 @@ def test_a_run_prints_its_progress(finished):
     """In a log, a run is its opening, a line for each trial, its end, and what to do next; nothing else."""
     assert (finished.first.returncode, finished.first.stderr) == (0, "")
     lines = finished.first.stdout.splitlines()
-    assert lines[:2] == [
+    assert lines[:4] == [
         "cancer: binary, rows: 398 train, 114 validation, 57 test",
+        "columns: 30 numeric",
+        "classes: benign 357 (62.7%), malignant 212 (37.3%)",
         "maximize val_accuracy over 2 trials, 2 workers",
     ]
     trial = re.compile(r"t00[01] complete 0\.\d+ in [\d.ms]+(  \*best\*)?  \[[12] of 2 trials, .*best val_accuracy 0\.")
     assert sum(bool(trial.match(line)) for line in lines) == 2
     assert re.search(r"^cancer finished: .*2 complete.* after ", finished.first.stdout, re.MULTILINE)
-    best = r"^best: t00[01] with val_accuracy 0\.\d+; on the test rows: test_accuracy 0\.\d+, test_auc 0\.\d+$"
+    best = r"^best: t00[01] with val_accuracy 0\.\d+; on the test rows: test_loss \d.+, test_accuracy 0\.\d+, test_auc 0\.\d+$"
     assert re.search(best, finished.first.stdout, re.MULTILINE)
     home = f" --home {finished.home}"
     assert lines[-3:] == [
@@ -411,7 +414,7 @@ def test_best(call, finished):
     trials = json.loads(call("--home", finished.home, "trials", "cancer", "--json")[1])
     best = json.loads(call("--home", finished.home, "best", "cancer", "--json")[1])
     assert best["trial"] == max(trials, key=lambda trial: (trial["values"][0], -trial["number"]))
-    assert set(best["test"]) == {"test_accuracy", "test_auc"}
+    assert set(best["test"]) == {"test_loss", "test_accuracy", "test_auc"}
     assert Path(best["model"]).is_file()
     code, out, _ = call("--home", finished.home, "best", "cancer")
     assert code == 0
