@@ -60,7 +60,7 @@ def read_images(file: SourceFile) -> RawData:
 
 def match_parts(parts: Sequence[RawData]) -> list[RawData]:
     """Return pictures of several sources with the channels and class numbers that they have together."""
-    pictures = [part for part in parts if part.array is not None and part.array.ndim == 4 and part.class_names]
+    pictures = [part for part in parts if part.array is not None and (part.class_names or part.picture_files)]
     if len(pictures) < 2 or len(pictures) < len(parts):
         return list(parts)
     channels = max(part.array.shape[-1] for part in pictures if part.array is not None)
@@ -72,7 +72,7 @@ def _match(part: RawData, first: RawData, channels: int) -> RawData:
     array, labels = part.array, part.labels
     assert array is not None
     assert labels is not None
-    if array.shape[-1] == 1 and channels == 3:
+    if array.ndim == 4 and array.shape[-1] == 1 and channels == 3:
         array = np.repeat(array, 3, axis=-1)
     # A part may lack a class of the training rows, and then numbers the others differently.
     if part.class_names != first.class_names and set(part.class_names) <= set(first.class_names):

@@ -56,3 +56,12 @@ def test_what_a_picture_table_cannot_have(folder, problem):
     raw = read(folder, skip_broken=True)
     assert np.array_equal(raw.labels["label"], ["cat", "cat"])
     assert raw.format_place(1) == "line 4"
+
+
+def test_tables_of_parts_have_the_same_channels(folder):
+    """Grey pictures beside coloured ones have three channels, whichever table names them."""
+    Image.new("RGB", (3, 2), "red").save(folder / "data" / "d.png")
+    (folder / "data" / "more.csv").write_text("file,label,author\nd.png,cat,X\n")
+    raw = read(folder, test_source="data/more.csv")
+    assert raw.array.shape == (4, 2, 3, 3)
+    assert raw.given.tolist() == ["", "", "", "test"]
