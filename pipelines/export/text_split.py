@@ -20,7 +20,7 @@ class TextSplit:
     """The two halves of a model.
 
     Attributes:
-        preprocessing: from raw inputs by name to what the layers on text make of them, by name.
+        preprocessing: from raw inputs by name to the inputs of the network: what the layers on text make, and the rest.
         inputs: symbolic inputs of the network by name: those, and the raw inputs that hold no text.
         answer: the network's outputs, in the structure of the model's.
     """
@@ -45,17 +45,25 @@ def split_text(model: keras.Model, inputs: Mapping[str, Any], takes: Structure) 
     made = _list_made_of_text(graph)
     names = [f"prepared_{index}" for index in range(len(made))]
     raw = _order_inputs(graph, make_pack(takes)(inputs))
-    prepared = keras.tree.flatten(keras.Model(graph.inputs, made)(raw))
+    # Keras cannot save a model with an input that nothing is made of.
+    sources = {id(own) for tensor in made for own in keras.utils.get_source_inputs(tensor)}
+    read = [(own, given) for own, given in zip(graph.inputs, raw, strict=True) if id(own) in sources]
+    prepared = keras.tree.flatten(keras.Model([own for own, _ in read], made)([given for _, given in read]))
     # In the order of the model's own inputs, which the subgraph is called in.
     passed = [(own, given) for own, given in zip(graph.inputs, raw, strict=True) if not _is_text(own)]
     of_network = {
         name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
         for name, tensor in (*zip(names, made, strict=True), *((given.name, given) for _, given in passed))
     }
+    # `TextVectorization` gives whole numbers where it declares floats.
+    typed = [keras.ops.cast(each, each.dtype) for each in prepared]
+    given_on = [*typed, *(keras.layers.Identity()(given) for _, given in passed)]
     behind = keras.Model([*made, *(own for own, _ in passed)], graph.outputs)
     answer = keras.tree.flatten(behind(list(of_network.values()), training=False))
     return TextSplit(
-        preprocessing=keras.Model(dict(inputs), dict(zip(names, prepared, strict=True)), name="text.preprocessing"),
+        preprocessing=keras.Model(
+            dict(inputs), dict(zip(of_network, given_on, strict=True)), name="text.preprocessing"
+        ),
         inputs=of_network,
         answer=keras.tree.pack_sequence_as(graph._outputs_struct, answer),
     )
