@@ -28,6 +28,7 @@ _IDENTIFIER_NAME = re.compile(
 _LEAK_SHARE = 0.02  # of the errors that the commonest class makes
 _LEAK_CORRELATION = 0.9995
 _MOST_LEAK_ROWS = 20_000
+_MOST_BINS, _ROWS_A_BIN = 64, 10
 _FAR = 1_000.0
 _MARKS_MISSING = re.compile(r"-?9{2,}(?:\.0*)?|-1(?:\.0*)?|1e\+?\d+")
 
@@ -155,7 +156,10 @@ def _explain_leak(column: Column, labels: Labels, training: Array) -> str:
 
 
 def _explain_class_leak(column: Column, y: Array, rows: Array) -> str:
-    groups = _group_values(column.values[rows], rows)
+    values = column.values[rows]
+    if not column.is_words and _is_cut_into_classes(values, y):
+        return "gives the class in all training rows"
+    groups = _group_values(values, rows)
     if groups is None:
         return ""
     counts = pd.crosstab(groups, y).to_numpy()
@@ -165,6 +169,12 @@ def _explain_class_leak(column: Column, y: Array, rows: Array) -> str:
     return f"gives the class in {1 - wrong / len(y):.1%} of the training rows"
 
 
+def _is_cut_into_classes(values: Array, y: Array) -> bool:
+    """Return whether each class has an interval of a number for itself."""
+    ordered = y[np.lexsort((y, values))]
+    return int((np.diff(ordered) != 0).sum()) == len(np.unique(y)) - 1
+
+
 def _group_values(values: Array, rows: Array) -> Array | None:
     """Return the group of each value: the value itself where there are few, else its place in the order."""
     groups, distinct = pd.factorize(values)
@@ -172,8 +182,9 @@ def _group_values(values: Array, rows: Array) -> Array | None:
         return groups
     if values.dtype == object:
         return None
-    # A threshold or two divide the classes of a number that gives them.
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, 65)[1:-1]))
+    # Bins of enough rows: with a few rows each, any number would give the class.
+    bins = min(_MOST_BINS, len(rows) // _ROWS_A_BIN)
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
     return np.searchsorted(edges, values)
 
 

@@ -54,6 +54,7 @@ def test_ordinary_columns(values):
     [
         (CLASSES.y, CLASSES),
         (CLASSES.y * 3.0 + RANDOM.uniform(0, 1, ROWS), CLASSES),
+        (np.where(CLASSES.y == 1, 1, -1) * RANDOM.exponential(size=ROWS), CLASSES),
         (["won" if label else "lost" for label in CLASSES.y], CLASSES),
         (AMOUNTS.y[:, 0] * 1.19 + 3, AMOUNTS),
         (np.exp(AMOUNTS.y[:, 0]), AMOUNTS),

@@ -166,7 +166,7 @@ def test_a_real_run_is_read(finished):
         view, best, trials = reader.read_study("cancer"), reader.find_best_trial("cancer"), reader.list_trials("cancer")
     assert (view.state, view.trials, view.waiting_for_mlflow, view.mlflow_error) == ("finished", {"complete": 3}, 0, "")
     assert view.best == best.trial.values[0] == max(trial.values[0] for trial in trials)
-    assert set(best.test) == {"test_accuracy", "test_auc"}
+    assert set(best.test) == {"test_loss", "test_accuracy", "test_auc"}
     assert view.seconds > 0
     with Store.open(home.store) as store:
         assert StudyQueue(store).get("cancer").winner == best.trial.number
