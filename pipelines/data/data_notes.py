@@ -171,8 +171,10 @@ def _explain_class_leak(column: Column, y: Array, rows: Array) -> str:
 
 def _is_cut_into_classes(values: Array, y: Array) -> bool:
     """Return whether each class has an interval of a number for itself."""
-    ordered = y[np.lexsort((y, values))]
-    return int((np.diff(ordered) != 0).sum()) == len(np.unique(y)) - 1
+    pairs = pd.DataFrame({"value": values, "class": y}).drop_duplicates().sort_values("value")
+    changes = int((np.diff(pairs["class"]) != 0).sum())
+    # A value of two classes is in two pairs.
+    return pairs["value"].is_unique and changes == len(np.unique(y)) - 1
 
 
 def _group_values(values: Array, rows: Array) -> Array | None:
