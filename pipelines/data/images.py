@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ _PART_FOLDERS: dict[str, GivenPart | None] = {
     "testing": "test",
 }
 _MOST_SUFFIXES = 5
+_MOST_LOOKED_AT = 1_000
 
 
 def read_images(file: SourceFile) -> RawData:
@@ -137,8 +139,10 @@ def _read_classes(folder: Path, classes: Sequence[str], file: SourceFile) -> Raw
 
 
 def _explain_none(folder: Path, name: str) -> str:
-    tables = sorted({find_suffix(path.name) for path in folder.iterdir() if path.is_file()} & SUFFIXES_OF_TABLES)
-    advice = f"; its tables are read as {name}/*{tables[0]}" if tables else ""
+    files = [path for path in itertools.islice(folder.rglob("*"), _MOST_LOOKED_AT) if path.is_file()]
+    tables = [path for path in files if find_suffix(path.name) in SUFFIXES_OF_TABLES]
+    deep = "**/" if any(path.parent != folder for path in tables) else ""
+    advice = f"; its tables are read as {name}/{deep}*{find_suffix(tables[0].name)}" if tables else ""
     return f"{name} holds no pictures; expected one sub-folder a class with {', '.join(SUFFIXES)} files{advice}"
 
 

@@ -66,6 +66,14 @@ def test_no_pictures(tmp_path, problem, folders):
     assert "one sub-folder a class" in problem(read, tmp_path).message
 
 
+@pytest.mark.parametrize(("file", "pattern"), [("a.csv", "pets/*.csv"), ("year=2020/a.parquet", "pets/**/*.parquet")])
+def test_a_folder_of_tables(tmp_path, problem, file, pattern):
+    """It is no folder of pictures, and the pattern of its tables is shown."""
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    assert problem(read, tmp_path).message.endswith(f"; its tables are read as {pattern}")
+
+
 def test_class_without_pictures(tmp_path, problem):
     """A sub-folder without pictures is named: its class could never be learnt."""
     picture(tmp_path / "a/1.png")
