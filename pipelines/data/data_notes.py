@@ -202,7 +202,7 @@ def _explain_number_leak(column: Column, y: Array, rows: Array) -> str:
 
 
 def _rank(values: Array) -> Array:
-    return pd.Series(values).rank().to_numpy()  # type: ignore[no-any-return]
+    return pd.Series(values).rank().to_numpy()
 
 
 def _correlate(x: Array, y: Array) -> float:
