@@ -113,8 +113,9 @@ def _group_rows(file: Path, folds: int) -> Mapping[tuple[PartName, int], list[st
 def _find_different_rows(kept: Path, anew: Path, part: PartName) -> list[int]:
     """Return the rows of a part, counted from 0, whose labels or raw values differ."""
     apart = _find_differences(np.load(kept / f"{part}.y.npy"), np.load(anew / f"{part}.y.npy"))
-    if (kept / f"{part}.raw.npy").exists() and (anew / f"{part}.raw.npy").exists():
-        raw, now = (np.load(folder / f"{part}.raw.npy", mmap_mode="r") for folder in (kept, anew))
+    # An array alone, or each column of pictures and of lists beside the table of the others.
+    for file in (file.name for file in kept.glob(f"{part}.raw*.npy") if (anew / file.name).exists()):
+        raw, now = (np.load(folder / file, mmap_mode="r") for folder in (kept, anew))
         apart = apart | _find_differences(raw, now)
     if (kept / f"{part}.raw.parquet").exists() and (anew / f"{part}.raw.parquet").exists():
         table, other = (pd.read_parquet(folder / f"{part}.raw.parquet") for folder in (kept, anew))
