@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from pipelines.data.tabular_files import select_column
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 
+_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
+"""First bytes of the files of each kind."""
 _ROWS = 100
 """Rows of which one picture must be there for a column to be one of pictures."""
 
@@ -67,14 +70,24 @@ def read_picture_columns(raw: RawData, spec: DataSpec, folder: Path, prefers: In
     return _read_column(columns[0], raw, spec, folder) if columns else raw
 
 
-def list_paths_of(cells: pd.Series) -> list[str]:
-    """Return a column's cells as paths; "" for a missing one."""
-    return [str(cell).strip() if isinstance(cell, str | Path) else "" for cell in cells]
+def list_paths_of(cells: pd.Series) -> list[str | bytes]:
+    """Return a column's cells as paths, or as the contents of picture files; "" for a missing one."""
+    return [_read_cell(cell) for cell in cells]
 
 
-def list_picture_files(paths: Sequence[str], folder: Path) -> tuple[str, ...]:
+def list_picture_files(paths: Sequence[str | bytes], folder: Path) -> tuple[str, ...]:
     """Return the files that paths name."""
-    return tuple(dict.fromkeys(str(folder / path) for path in paths if path and may_name(path)))
+    named = [path for path in paths if isinstance(path, str) and path]
+    return tuple(dict.fromkeys(str(folder / path) for path in named if may_name(path)))
+
+
+def _read_cell(cell: Any) -> str | bytes:
+    # Parquet files of Hugging Face hold records of both.
+    if isinstance(cell, Mapping) and {"bytes", "path"} >= set(cell):
+        cell = cell.get("bytes") or cell.get("path")
+    if isinstance(cell, bytes):
+        return cell
+    return str(cell).strip() if isinstance(cell, str | Path) else ""
 
 
 def _read_column(name: str, raw: RawData, spec: DataSpec, folder: Path) -> RawData:
@@ -95,17 +108,20 @@ def _read_column(name: str, raw: RawData, spec: DataSpec, folder: Path) -> RawDa
 
 def _names_pictures(cells: pd.Series) -> bool:
     # Of most columns the first cells show that they do not.
-    first = [path for path in list_paths_of(cells.head(_ROWS)) if path]
-    if not all(path.lower().endswith(SUFFIXES) for path in first):
+    if not all(_is_picture(path) for path in list_paths_of(cells.head(_ROWS)) if path):
         return False
     paths = [path for path in list_paths_of(cells) if path]
-    return bool(paths) and all(path.lower().endswith(SUFFIXES) for path in paths)
+    return bool(paths) and all(_is_picture(path) for path in paths)
+
+
+def _is_picture(path: str | bytes) -> bool:
+    return path.startswith(_SIGNATURES) if isinstance(path, bytes) else path.lower().endswith(SUFFIXES)
 
 
 def _has_some(raw: RawData, name: str, folder: Path) -> bool:
     assert raw.table is not None
     paths = [path for path in list_paths_of(select_column(raw.table, name).head(_ROWS)) if path]
-    return any(may_name(path) and (folder / path).is_file() for path in paths)
+    return any(isinstance(path, bytes) or (may_name(path) and (folder / path).is_file()) for path in paths)
 
 
 def _note_words(name: str, *, is_there: bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ class Pictures:
 
 
 def read_picture_files(
-    paths: Sequence[str],
+    paths: Sequence[str | bytes],
     base: Path,
     size: tuple[int, int] | None,
     key: str = "data.source",
@@ -51,7 +52,7 @@ def read_picture_files(
     """Return the pictures of some files.
 
     Args:
-        paths: names of the files, from `base`.
+        paths: names of the files, from `base`, or their contents.
         base: folder that relative names start from.
         size: height and width that pictures are resized to; None if all have one size.
         key: dotted key of the study file that names them.
@@ -70,23 +71,32 @@ def read_picture_files(
             read.append(index)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             where = f" ({places[index]})" if places else ""
-            broken.append(f"{path}{where}: {_describe(error, base / path)}")
+            broken.append(f"{_name(path)}{where}: {_describe(error, path, base)}")
     if not pictures or (broken and not skip_broken):
         raise InputError(Problem(_explain_broken(broken), key))
-    _check_sizes(pictures, [paths[index] for index in read])
+    _check_sizes(pictures, [_name(paths[index]) for index in read])
     array = np.stack(list(_match_channels(pictures)))
     return Pictures(array, tuple(read), (*_note_broken(broken), *_note_forms(pictures)))
 
 
-def _read_named(path: str, base: Path, size: tuple[int, int] | None) -> Picture:
+def _name(path: str | bytes) -> str:
+    return path if isinstance(path, str) else f"{len(path)} bytes"
+
+
+def _read_named(path: str | bytes, base: Path, size: tuple[int, int] | None) -> Picture:
+    if isinstance(path, bytes):
+        return read_picture(BytesIO(path), size)
     if not may_name(path):
         raise ValueError(_REFUSED)
     return read_picture(base / path, size)
 
 
-def _describe(error: Exception, path: Path) -> str:
+def _describe(error: Exception, named: str | bytes, base: Path) -> str:
     if str(error) == _REFUSED:
         return _REFUSED
+    if isinstance(named, bytes):
+        return "they are no picture, or a damaged one"
+    path = base / named
     if path.is_dir():
         return "expected a picture file, got a folder or nothing"
     if not path.exists():

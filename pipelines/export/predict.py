@@ -75,7 +75,10 @@ def _locate_pictures(table: pd.DataFrame, described: ModelDescription, folder: P
     """Return the table with the paths of its pictures from its own folder, as training reads them."""
     assert described.columns is not None
     named = [column.name for column in described.columns.columns if column.kind == "image" and column.name in table]
-    return table.assign(**{name: [str(folder / str(cell).strip()) for cell in table[name]] for name in named})
+    located = {
+        name: [str(folder / cell.strip()) if isinstance(cell, str) else cell for cell in table[name]] for name in named
+    }
+    return table.assign(**located)
 
 
 def _forecast(

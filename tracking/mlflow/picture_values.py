@@ -71,6 +71,8 @@ def read_picture_cell(value: Any, shape: tuple[int, ...]) -> Any:
     Raises:
         ValueError: if it is no picture, or an array of another shape.
     """
+    if isinstance(value, dict):  # as in Parquet files of Hugging Face
+        value = value.get("bytes") or value.get("path")
     if hasattr(value, "shape") or isinstance(value, list):
         return _check_pixels(np.asarray(value, dtype=np.float32), shape)
     from PIL import Image

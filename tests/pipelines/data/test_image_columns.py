@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -110,6 +111,21 @@ def test_a_model_of_numbers_gets_pictures_where_they_are_declared(folder):
     assert not raw.pictures
     assert "model: mixed" in raw.notes[0]
     assert load(make_spec(columns={"photo": {"type": "image"}}), folder, "dense").pictures["photo"].shape[0] == ROWS
+
+
+@pytest.mark.parametrize("is_record", [False, True])
+def test_parquet_holds_the_files_themselves(folder, problem, is_record):
+    """As bytes, or as records of bytes and a path; broken ones have their rows."""
+    table = pd.read_csv(folder / "shop" / "wares.csv")
+    files = [(folder / "shop" / name).read_bytes() for name in table["photo"]]
+    table["photo"] = [{"bytes": file, "path": None} for file in files] if is_record else files
+    table.to_parquet(folder / "shop" / "wares.parquet")
+    raw = load(make_spec(source="shop/wares.parquet"), folder, "mixed")
+    assert np.array_equal(raw.pictures["photo"], load(make_spec(), folder, "mixed").pictures["photo"])
+    table["photo"] = [files[0][:20], *files[1:]]
+    table.to_parquet(folder / "shop" / "wares.parquet")
+    found = problem(load, make_spec(source="shop/wares.parquet"), folder, "mixed").message
+    assert "20 bytes (row 1): they are no picture" in found
 
 
 def test_parts_in_several_files(folder, problem):
