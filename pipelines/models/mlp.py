@@ -8,19 +8,11 @@ import keras
 
 from pipelines.data.prepared import Features
 from pipelines.models.context import ModelContext
-from pipelines.models.encoders.columns import (
-    average_words,
-    calculate_embedding_width,
-    embed_codes,
-    join_parts,
-    make_inputs,
-)
+from pipelines.models.encoders.columns import average_words, embed_codes, join_parts, make_inputs
 from pipelines.models.family_model import FamilyModel
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
 from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, predict, read_kernel_options
 from pipelines.models.objectives import resolve_loss
-
-__all__ = ["Mlp", "calculate_embedding_width"]
 
 
 class Mlp(FamilyModel):

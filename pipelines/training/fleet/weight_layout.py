@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from pipelines.data.array_types import FloatArray
 from pipelines.data.prepared import Features, Task
+from pipelines.models.encoders.columns import calculate_embedding_width
 from pipelines.models.initial_weights import draw_embedding, draw_kernel
-from pipelines.models.mlp import calculate_embedding_width
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.member import Member
 
