@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.number_forms import FormConflict
-from tracking.mlflow.cell_values import CellForm, read_words
+from tracking.mlflow.cell_values import CellForm, read_words, translate_months
 
 _TIME = re.compile(r"(?:[T ]+|^)(?P<clock>\d{1,2}:\d{2})(?P<seconds>:\d{2})?(?P<part>\.\d+)?(?P<half> ?[AaPp][Mm])?$")
 _ZONE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
@@ -132,7 +132,13 @@ def _list_date_formats(date: str) -> Iterator[str]:
 
 
 def _list_named_formats(date: str) -> Iterator[str]:
-    """Yield the forms of a date with an English month's name."""
+    """Yield the forms of a date with a month's name; of other names than English ones those of their translation."""
+    yield from _list_english_formats(date)
+    if (translated := translate_months(date)) != date:
+        yield from _list_english_formats(translated)
+
+
+def _list_english_formats(date: str) -> Iterator[str]:
     for pattern, name in ((_FULL_MONTH, "%B"), (_MONTH, "%b")):
         month = re.search(rf"(?<![A-Za-z]){pattern}(?![A-Za-z])", date, re.IGNORECASE)
         if month is None:

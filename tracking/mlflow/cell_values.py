@@ -27,6 +27,22 @@ _NUMBER = re.compile(
     r"(?P<body>[.,]?\d(?:[\d.,'_ ]*\d)?[.,]?(?:[eE][-+]?\d+)?)\s*"
     r"(?P<after>[^\d\s.,()+-][^()+-]*?)?\s*(?P<trailing>-)?(?P<close>\))?"
 )
+# January to December; names and their beginnings of German, French, Spanish, Italian, Dutch and Portuguese.
+_MONTHS = (
+    "jan janu janv january januar januari janvier jänner ene enero gen gennaio janeiro",
+    "feb febr february februar februari fev fév févr fevr février fevrier febrero febbraio fevereiro",
+    "mar mär mrz mrt march märz mars marzo maart março marco",
+    "apr avr abr april avril abril aprile",
+    "may mai mei mag mayo maggio maio",
+    "jun june juni juin junio giu giugno junho",
+    "jul july juli juil juillet julio lug luglio julho",
+    "aug august août aout ago agosto augustus",
+    "sep sept september septembre septiembre set settembre setembro",
+    "oct okt out october oktober octobre octubre ott ottobre outubro",
+    "nov november novembre noviembre novembro",
+    "dec dez déc dic december dezember décembre diciembre dicembre dezembro",
+)
+_MONTH_OF = {name: names[:3].capitalize() for names in _MONTHS for name in names.split()}
 # Typographic minus signs, and blanks and apostrophes between groups of digits.
 _PLAIN_MARKS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'"})
 
@@ -164,12 +180,30 @@ def _read_dates(words: Sequence[str], form: CellForm) -> Any:
     import pandas as pd  # a deployed model of tensors does without
 
     if form.date_format:
-        dates = pd.to_datetime(pd.Series(list(words)), utc=True, format=form.date_format, errors="coerce")
+        dates = _parse_dates(words, form.date_format)
+        if "%b" in form.date_format and dates.isna().any():
+            dates = dates.fillna(_parse_dates([translate_months(word) for word in words], form.date_format))
     else:
         plain = [word.replace("/", "-") for word in words]
         dates = pd.to_datetime(pd.Series(plain), utc=True, format="ISO8601", errors="coerce")
     days = count_days(dates)
     return np.mod(days, 1) if form.is_time else days
+
+
+def _parse_dates(words: Sequence[str], date_format: str) -> Any:
+    import pandas as pd
+
+    return pd.to_datetime(pd.Series(list(words), dtype=object), utc=True, format=date_format, errors="coerce")
+
+
+def translate_months(word: str) -> str:
+    """Return a date with its month by its English abbreviation, and without the endings of English ordinals.
+
+    >>> translate_months("5. Februar 2020"), translate_months("March 1st, 2020")
+    ('5. Feb 2020', 'Mar 1, 2020')
+    """
+    word = re.sub(r"(?<=\d)(?:st|nd|rd|th|er)\b|\bde\s+", "", word, flags=re.IGNORECASE)
+    return re.sub(r"[^\W\d_]+\.?", lambda each: _MONTH_OF.get(each[0].lower().rstrip("."), each[0]), word)
 
 
 def count_days(dates: Any) -> Any:

@@ -54,7 +54,14 @@ def test_classes_inferred(values, kind, classes):
 
 @pytest.mark.parametrize(
     "values",
-    [[1.5, 2.0, 3.0] * 9, [3, 4, 5, 6, 7, 8] * 9, [0, 1, 2, 3, 4, 9] * 9, [0, 1] * 20 + [3], list(range(20)), ["1.5", "2", "3"] * 9],
+    [
+        [1.5, 2.0, 3.0] * 9,
+        [3, 4, 5, 6, 7, 8] * 9,
+        [0, 1, 2, 3, 4, 9] * 9,
+        [0, 1] * 20 + [3],
+        list(range(20)),
+        ["1.5", "2", "3"] * 9,
+    ],
 )
 def test_regression_inferred(values):
     """Fractions, scores that do not start at 0 or 1, counts that get rare, and numbers that are all different."""
