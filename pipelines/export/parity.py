@@ -47,6 +47,7 @@ class Parity:
         keras_score: the Keras model's score on the same rows.
         latency: of this file, on the machine and with the threads of the export.
         note: a restriction of the file that users must know.
+        rows_at_once: number of rows that the file takes in a call; None for any number.
     """
 
     format: str
@@ -62,6 +63,7 @@ class Parity:
     keras_score: float | None = None
     latency: tuple[Latency, ...] = ()
     note: str = ""
+    rows_at_once: int | None = None
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,16 @@ print(run(**{given}))
 ```
 """
 
+_LITERT_BY_ROW = """
+```python
+import tensorflow as tf
+
+run = tf.lite.Interpreter("{file}").get_signature_runner()
+for row in range(len(next(iter({given}.values())))):
+    print(run(**{{name: values[row : row + 1] for name, values in {given}.items()}}))
+```
+"""
+
 _ONNX = """
 ```python
 import onnxruntime
@@ -167,4 +177,6 @@ def _choose_recipe(parity: Parity) -> str:
     family = parity.format.partition("_")[0]
     if family == "keras":
         return _KERAS if parity.file.endswith(".keras") else _KERAS_WITH_CODE
+    if family == "litert" and parity.rows_at_once == 1:
+        return _LITERT_BY_ROW
     return {"saved": _SAVED_MODEL, "litert": _LITERT, "onnx": _ONNX, "openvino": _OPENVINO}[family]

@@ -153,6 +153,7 @@ def verify_export(job: VerificationJob, channel: Channel) -> Parity:
         keras_score=scores.keras if scores else None,
         latency=measure_latency(predict, rows, channel.beat),
         note="; ".join([*_list_notes(job, expected), *filled]),
+        rows_at_once=job.written.rows,
     )
 
 

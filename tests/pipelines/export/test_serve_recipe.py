@@ -12,6 +12,13 @@ from pipelines.export.registry import FORMATS
 from pipelines.export.serve_recipe import render_serve_recipe
 
 
+def test_a_file_that_takes_one_row():
+    """Its recipe calls it for each row."""
+    text = render_serve_recipe([Parity("litert", "m.tflite", 1, 0.0, 1.0, 1, rows_at_once=1)])
+    assert "for row in range(" in text
+    assert "{{" not in text
+
+
 @pytest.mark.parametrize("preprocessing_file", ["", "preprocessing.keras", "preprocessing.tflite"])
 @pytest.mark.parametrize("name", list(FORMATS))
 def test_every_recipe_is_a_program(name, preprocessing_file):
