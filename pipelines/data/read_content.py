@@ -142,11 +142,12 @@ def _read_table(
     assert table is not None
     training = [split.select_rows("train", fold) for fold in range(split.folds)]
     if prefers in PICTURES:
-        message = f"the model takes images, but {spec.describe_source()} is a table; use model: mlp"
+        message = f"the model takes images, but {spec.describe_source()} is a table; use model: mlp, tabular or mixed"
         raise InputError(Problem(message, "data.source"))
     if prefers == "series":
         message = (
-            f"the model takes a series, but {spec.describe_source()} is a table; name its time here, or use model: mlp"
+            f"the model takes a series, but {spec.describe_source()} is a table; name its time here, or use model: "
+            "mlp, tabular or mixed"
         )
         raise InputError(Problem(message, "data.series"))
     columns, notes = read_columns(_drop_split_columns(table, spec), raw, spec)
@@ -201,7 +202,9 @@ def _convert_to_images(array: Array, raw: RawData, prefers: InputKind) -> Array:
     """Return the array with a channel axis, if a row is more than a list of features."""
     name = raw.origins[0].name
     if array.ndim == 2 and prefers in PICTURES:
-        message = f"the model takes images, but rows of {name} have shape {array.shape[1:]}; use model: mlp"
+        message = (
+            f"the model takes images, but rows of {name} have shape {array.shape[1:]}; use model: mlp, tabular or mixed"
+        )
         raise InputError(Problem(message, "data.source"))
     if array.ndim > 4:
         message = f"expected rows of at most 3 axes (height, width, channel), got shape {array.shape[1:]}"

@@ -120,7 +120,7 @@ REFUSED = {
     "images wanted": (
         HEAD.replace("mlp", "cnn"),
         {"d__csv": table()},
-        "4:11: data.source: the model takes images, but d.csv is a table; use model: mlp",
+        "4:11: data.source: the model takes images, but d.csv is a table; use model: mlp, tabular or mixed",
     ),
     "another task's loss": (
         HEAD + "training: {loss: binary_crossentropy}\n",
