@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -81,13 +81,39 @@ def _rebuild(root: Path, about: dict[str, Any], code: ModuleType) -> Any:
     with np.load(root / "weights.npz") as arrays:
         kept = [arrays[name] for name in arrays.files]
     if len(core.weights) != len(kept):  # parts that only training calls, such as a generator, have no weights here
-        by_path = dict(zip(about["weights"], kept, strict=True))
-        kept = [by_path[weight.path] for weight in core.weights]
+        kept = _select_weights(core, dict(zip(about["weights"], kept, strict=True)))
     core.set_weights(kept)
     if preprocessing is None:
         return core
     inputs = {each.name: keras.Input(each.shape[1:], dtype=each.dtype, name=each.name) for each in preprocessing.inputs}
     return keras.Model(inputs, core(_choose_input(preprocessing(inputs)), training=False), name="deployed")
+
+
+def _select_weights(core: Any, by_path: dict[str, Any]) -> list[Any]:
+    """Return the weights that a model has, of those it was trained with, by their paths."""
+    # Keras numbers the layers of a process: dense_6 here may have been dense_2 where the model was trained.
+    trained = _find_smallest(name for path in by_path for name in path.split("/"))
+    here = _find_smallest(layer.name for layer in core._flatten_layers())
+
+    def rename(name: str) -> str:
+        base, number = _split_name(name)
+        number += trained.get(base, 0) - here.get(base, 0)
+        return f"{base}_{number}" if number else base
+
+    return [by_path["/".join(map(rename, weight.path.split("/")))] for weight in core.weights]
+
+
+def _find_smallest(names: Iterable[str]) -> dict[str, int]:
+    """Return the smallest number behind each name."""
+    smallest: dict[str, int] = {}
+    for base, number in map(_split_name, names):
+        smallest[base] = min(number, smallest.get(base, number))
+    return smallest
+
+
+def _split_name(name: str) -> tuple[str, int]:
+    base, _, number = name.rpartition("_")
+    return (base, int(number)) if base and number.isdigit() else (name, 0)
 
 
 def _choose_input(prepared: dict[str, Any]) -> Any:

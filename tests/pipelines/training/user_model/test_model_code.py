@@ -30,6 +30,7 @@ from pipelines.training.trial_folder import (
     read_model_facts,
 )
 from pipelines.training.user_model.classes import register_user_classes
+from pipelines.training.user_model.load_model import _select_weights
 from pipelines.training.user_model.model_code import is_portable, locate_code, write_portable_model
 from pipelines.training.user_model.portable import load_portable_model
 from pipelines.training.user_model.rebuild import rebuild_user_model
@@ -195,6 +196,36 @@ def test_weights_of_another_model_than_build_returns(trained):
     save_weights([np.zeros((2, 2))], Path(trial.folder) / USER_MODEL_WEIGHTS_FILE)
     with pytest.raises(ModelCodeError, match="let build return it"):
         rebuild_user_model(trial)
+
+
+class Pair(keras.Model):
+    """Two parts, of which only the second is called without a training."""
+
+    def __init__(self):
+        super().__init__()
+        self.maker = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(2)])
+        self.critic = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(1)])
+
+    def build(self, shape):
+        self.critic.build(shape)
+
+    def call(self, x):
+        return self.critic(x)
+
+
+def test_weights_are_found_whatever_was_built_before():
+    """Keras numbers the layers of a process, and a model is loaded where others are."""
+    trained = Pair()
+    trained(np.zeros((1, 2)))
+    trained.maker(np.zeros((1, 2)))
+    by_path = {weight.path: np.asarray(weight) for weight in trained.weights}
+    keras.layers.Dense(1)
+    loaded = Pair()
+    loaded(np.zeros((1, 2)))
+    assert {weight.path for weight in loaded.weights}.isdisjoint(by_path)
+    selected = _select_weights(loaded, by_path)
+    for got, expected in zip(selected, trained.critic.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_code_of_kerastudys_own_does_not_go_along(trained):
