@@ -20,3 +20,12 @@ from pipelines.data.prepared import Task
 def test_a_task_has_the_width_of_its_output(task, outputs):
     """One probability for two classes, one for each of more, one number a target; a user model decides itself."""
     assert task.outputs == outputs
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_rare"),
+    [((990, 10), True), ((90, 10), False), ((10,) * 40, False), ((500, 480, 20), True), ((), False)],
+)
+def test_a_rare_class(counts, is_rare):
+    """Less than one training row in twenty, far below an equal share; many equal classes are not rare."""
+    assert Task("multiclass", ("y",), class_counts=counts).has_rare_class is is_rare

@@ -220,3 +220,14 @@ def test_note_on_an_objective_that_weighs_no_row(metric, advice):
     assert note.endswith(advice)
     for weighted in ("val_loss", "val_precision", "val_weighted_accuracy"):
         assert note_unweighted_objective("binary", training, ObjectiveSpec(metric=weighted)) == []
+
+
+def test_a_rare_class_is_scored_by_auc():
+    """Accuracy is high for a model that never predicts it; a declared objective stays, and so do other tasks."""
+    assert find_default_objective("binary", has_rare_class=True) == ("val_auc", "maximize")
+    weighted = find_default_objective("binary", is_weighted=True, has_rare_class=True)
+    assert weighted == ("val_weighted_auc", "maximize")
+    assert find_default_objective("multiclass", has_rare_class=True)[0] == "val_accuracy"
+    declared = ObjectiveSpec(metric="val_accuracy")
+    found = resolve_objective("binary", TrainingSpec(), declared, has_rare_class=True)
+    assert found == ("val_accuracy", "maximize")
