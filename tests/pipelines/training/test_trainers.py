@@ -10,6 +10,8 @@ import pytest
 
 from pipelines.data.examples import Examples
 from pipelines.data.prepared import Features, Task
+from pipelines.models import backbones
+from pipelines.models.backbones import Backbone
 from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext
 from pipelines.models.objectives import calculate_class_weights
@@ -195,6 +197,19 @@ READINGS = Features(codes=(("site", 3),), series=(6, 2))
 def test_sequences_train_alike(family, features, values):
     """Recurrent, convolutional and attention layers do the same steps in every trainer."""
     assert_same(REGRESSION, values, features=features, family=family)
+
+
+def test_a_frozen_backbone_trains_alike(monkeypatch):
+    """The backbone waits for its epoch, and then learns more slowly, in every trainer."""
+
+    def build_small(include_top, weights, input_shape):
+        taken = keras.Input(input_shape)
+        return keras.Model(taken, keras.layers.Conv2D(3, 8, strides=8, name="first")(taken), name="small")
+
+    small = Backbone(build_small, keras.applications.mobilenet_v2.preprocess_input)
+    monkeypatch.setitem(backbones.BACKBONES, "mobilenet_v2", small)
+    values = {"frozen_epochs": 1, "fine_tune_factor": 0.3, "optimizer": "adamw"}
+    assert_same(MULTICLASS, values, features=Features(image=(32, 32, 1)), family="transfer")
 
 
 @pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])
