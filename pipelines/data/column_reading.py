@@ -83,7 +83,8 @@ def read_column(series: pd.Series, name: str, raw: RawData, spec: DataSpec, othe
     found = None if raw.text else find_source_kind(series, name, raw)
     if found is not None and found != "string" and declared in (None, found):
         finished = _finish_numbers(convert_values(series, found), found, cell_rules, spec, "the source's type")
-        return replace(finished, notes=_note_durations(series, name))
+        lost = _note_lost_digits(series.nunique(), finished.values, name) if found == "numeric" else ()
+        return replace(finished, notes=(*_note_durations(series, name), *lost))
     cells = clean_text(series, spec)
     rules = ReadingRules.of_column(name, spec, others)
     words = pd.unique(cells[~mark_missing_words(cells)]).tolist()
@@ -246,7 +247,8 @@ def _parse(
         raise InputError(Problem(message + more, f"{key}.type" if key != "data.source" else key))
     form = replace(type_.form, missing=cell_rules.missing, replaced=cell_rules.replaced)
     found = _finish_numbers(values, type_.kind, form, spec, why)
-    lost = _note_lost_digits(words.tolist(), found.values, name) if type_.kind == "numeric" else ()
+    whole = sum(word.lstrip("+-").isdecimal() for word in words)
+    lost = _note_lost_digits(whole, found.values, name) if type_.kind == "numeric" else ()
     return replace(found, notes=tuple(filter(None, (type_.note, *lost))))
 
 
@@ -276,12 +278,11 @@ def _finish_words(
     return ColumnReading(kind, values, form, why, tuple(filter(None, notes)))
 
 
-def _note_lost_digits(words: list[str], values: Array, name: str) -> tuple[str, ...]:
-    """Return a note if whole numbers beyond 2^24 become the same number in float32."""
+def _note_lost_digits(apart: int, values: Array, name: str) -> tuple[str, ...]:
+    """Return a note if so many distinct whole numbers, beyond 2^24, become fewer in float32."""
     known = np.unique(values[np.isfinite(values)])
     if not len(known) or np.abs(known).max() <= 2**24 or not np.equal(np.mod(known, 1), 0).all():
         return ()
-    apart = len({word for word in words if word.lstrip("+-").isdecimal()})
     left = len(np.unique(known.astype(np.float32)))
     if left >= apart:
         return ()

@@ -200,3 +200,13 @@ def test_a_column_may_be_called_by_a_keyword_of_python():
     assert [names[name] for name in ("column_class", "kind")] == ["column_class", "kind"]
     assert not any(keyword.iskeyword(name) for name in names.values())
     assert len({name.lower() for name in names.values()}) == 6
+
+
+def test_whole_numbers_that_float32_makes_equal():
+    """They are noted with what they become, in text and in typed sources; smaller ones are not."""
+    huge = [str(10**12 + number) for number in range(4)]
+    for raw in (csv_of(a=huge), convert_frame(pd.DataFrame({"a": [int(word) for word in huge]}), "f", "data.source")):
+        _, notes = read_columns(raw.table, raw, spec())
+        assert "4 whole numbers are 1 in the model" in notes[0]
+    raw = csv_of(a=["16777215", "16777214"])
+    assert read_columns(raw.table, raw, spec())[1] == []
