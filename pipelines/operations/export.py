@@ -117,8 +117,11 @@ def _describe_origin(reader: StudyReader, study: Study, number: int) -> ModelOri
 def _describe_split(split: SplitSpec) -> str:
     if split.column is not None:
         return f"by the column `{split.column}`"
-    way = f" by groups of `{split.group}`" if split.group else f" in the order of `{split.order}`" if split.order else ""
-    test = f"{split.test:.0%} test{way}" if split.order else f"{split.test:.0%} test{way}, seed {split.seed}"
+    test = f"{split.test:.0%} test, seed {split.seed}"
+    if split.order is not None:
+        test = f"{split.test:.0%} test, in the order of `{split.order}`"
+    elif split.group is not None:
+        test = f"{test}, by groups of `{split.group}`"
     if split.folds is not None:
         return f"{split.folds} folds, {test}"
     return f"{split.validation:.0%} validation, {test}; the same rows whenever it is run"

@@ -93,11 +93,11 @@ def _select_weights(core: Any, by_path: dict[str, Any]) -> list[Any]:
     """Return the weights that a model has, of those it was trained with, by their paths."""
     # Keras numbers the layers of a process: dense_6 here may have been dense_2 where the model was trained.
     trained = _find_smallest(name for path in by_path for name in path.split("/"))
-    here = _find_smallest(layer.name for layer in core._flatten_layers())
+    built = _find_smallest(layer.name for layer in core._flatten_layers())
 
     def rename(name: str) -> str:
         base, number = _split_name(name)
-        number += trained.get(base, 0) - here.get(base, 0)
+        number += trained.get(base, 0) - built.get(base, 0)
         return f"{base}_{number}" if number else base
 
     return [by_path["/".join(map(rename, weight.path.split("/")))] for weight in core.weights]

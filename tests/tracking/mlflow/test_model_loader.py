@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, write_model_folder
 from tracking.mlflow.cell_values import PLAIN
+from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, write_model_folder
 from tracking.mlflow.model_loader import KerasOnRawColumns
 
 
