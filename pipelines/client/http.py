@@ -20,7 +20,7 @@ from typing import Any, NoReturn, Self, TypeVar
 import httpx
 from pydantic import TypeAdapter
 
-from pipelines.data.source_paths import find_sources
+from pipelines.data.reading.source_paths import find_sources
 from pipelines.export.export import ExportResult, Parity, check_target
 from pipelines.operations.control import StudyStatus
 from pipelines.operations.predict import Predictions

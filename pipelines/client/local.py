@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pipelines.data.source_paths import check_source_paths
+from pipelines.data.reading.source_paths import check_source_paths
 from pipelines.operations.submit import submit_study
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow

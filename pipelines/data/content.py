@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.columns import Column
-from pipelines.data.encoding import Plan, describe_encodings
-from pipelines.data.example_form import ExampleForm
-from pipelines.data.examples import Examples
+from pipelines.data.columns.columns import Column
+from pipelines.data.columns.encoding import Plan, describe_encodings
+from pipelines.data.examples.example_form import ExampleForm
+from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.structures import flatten
 from pipelines.data.fingerprint import update_digest
 from pipelines.data.prepared import PICTURES, Features, InputKind, RawColumn
 from pipelines.data.raw import PARTS
-from pipelines.data.split import Split
-from pipelines.data.structures import flatten
-from pipelines.data.targets import Labels
+from pipelines.data.splits.split import Split
+from pipelines.data.targets.labels import Labels
 
 if TYPE_CHECKING:
     import keras

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.columns import Column
+from pipelines.data.columns.columns import Column
 from pipelines.data.prepared import Task
 from pipelines.data.report import DRIFT_FROM, DRIFT_ROWS, DataReport
-from pipelines.data.target_notes import find_lookalikes
-from pipelines.data.targets import Labels
+from pipelines.data.targets.labels import Labels
+from pipelines.data.targets.target_notes import find_lookalikes
 
 IDENTIFIER_ROWS = 50
 """Rows below which names may differ by chance."""

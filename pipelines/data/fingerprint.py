@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.division import Division
 from pipelines.data.prepared import InputKind
 from pipelines.data.raw import RawData
-from pipelines.data.source_paths import list_paths
+from pipelines.data.reading.source_paths import list_paths
+from pipelines.data.splits.division import Division
 from pipelines.spec.data_spec import DataSpec
 
 FORMAT = 5

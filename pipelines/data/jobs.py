@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.data.division import Division
 from pipelines.data.prepared import DataSummary, InputKind
+from pipelines.data.splits.division import Division
 from pipelines.engines.base import JobFunction
 from pipelines.spec.data_spec import DataSpec
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.columns import Column
+from pipelines.data.columns.columns import Column
 from pipelines.data.raw import PARTS
 from pipelines.data.report import ColumnReport, DataReport, TargetReport
-from pipelines.data.split import Split
-from pipelines.data.targets import Labels
+from pipelines.data.splits.split import Split
+from pipelines.data.targets.labels import Labels
 
 _MOST_COMMON = 5
 _MOST_COMPARED = 20_000

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.data.array_types import Array
+from pipelines.data.examples.structures import flatten
 from pipelines.data.prepared import DataSummary
 from pipelines.data.raw_inputs import arrange_names
-from pipelines.data.structures import flatten
 from tracking.mlflow.cell_values import CellForm
 from tracking.mlflow.list_values import list_words
 from tracking.mlflow.model_folder import Columns, InputColumn, ModelDescription, TensorDescription

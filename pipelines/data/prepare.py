@@ -26,7 +26,6 @@ import pandas as pd
 
 from pipelines.data.content import Content
 from pipelines.data.data_notes import note_classes, note_drift, note_overlap
-from pipelines.data.division import Division
 from pipelines.data.fingerprint import (
     FORMAT,
     are_pictures_unchanged,
@@ -40,19 +39,20 @@ from pipelines.data.fingerprint import (
 )
 from pipelines.data.make_report import make_report
 from pipelines.data.model_inputs import write_model_inputs
-from pipelines.data.naive_forecast import describe_naive_forecasts
 from pipelines.data.prepared import PICTURES, DataSummary, InputKind, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import PARTS, RawData
 from pipelines.data.read_content import LabelledRows, read_content, read_rows
+from pipelines.data.reading.source_paths import resolve_source_path
+from pipelines.data.reading.sources import load, note_stopped_imports
 from pipelines.data.row_filters import drop_rows
-from pipelines.data.series import cut_windows
-from pipelines.data.source_paths import resolve_source_path
-from pipelines.data.sources import load, note_stopped_imports
-from pipelines.data.split import Split
-from pipelines.data.splits import divide_again, split_rows
+from pipelines.data.series.naive_forecast import describe_naive_forecasts
+from pipelines.data.series.windows import cut_windows
+from pipelines.data.splits.division import Division
+from pipelines.data.splits.split import Split
+from pipelines.data.splits.split_rows import divide_again, split_rows
 from pipelines.data.stored_rows import load_rows, save_rows
-from pipelines.data.targets import Labels
+from pipelines.data.targets.labels import Labels
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 from tracking.testing.failpoints import hit

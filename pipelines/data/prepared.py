@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.data.example_form import ExampleForm
+from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.report import DataReport
 from tracking.mlflow.cell_values import PLAIN, CellForm
 

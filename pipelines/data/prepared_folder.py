@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.example_form import ExampleForm
-from pipelines.data.examples import Examples, load_examples
-from pipelines.data.leaves import convert_for_model
+from pipelines.data.examples.example_form import ExampleForm
+from pipelines.data.examples.examples import Examples, load_examples
+from pipelines.data.examples.leaves import convert_for_model
+from pipelines.data.examples.structures import flatten
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
 from pipelines.data.report import DataReport
-from pipelines.data.structures import flatten
 from tracking.mlflow.cell_values import CellForm
 
 if TYPE_CHECKING:

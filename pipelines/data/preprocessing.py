@@ -19,10 +19,10 @@ import tensorflow as tf
 from keras import layers, ops
 
 from pipelines.data.array_types import Array
-from pipelines.data.columns import Column
-from pipelines.data.encoding import NumberPlan, Plan, StringPlan, calculate_median, list_categories
-from pipelines.data.list_columns import NumberListPlan, WordListPlan, list_commonest
-from pipelines.data.text_columns import TextPlan
+from pipelines.data.columns.columns import Column
+from pipelines.data.columns.encoding import NumberPlan, Plan, StringPlan, calculate_median, list_categories
+from pipelines.data.columns.list_columns import NumberListPlan, WordListPlan, list_commonest
+from pipelines.data.columns.text_columns import TextPlan
 
 NAME = "columns.preprocessing"
 _CHUNK_BYTES = 64 * 2**20  # chosen: memory of a chunk's values and their copies

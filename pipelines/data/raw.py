@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.examples import Examples, concatenate_examples
-from pipelines.data.structures import Structure, map_leaves
+from pipelines.data.examples.examples import Examples, concatenate_examples
+from pipelines.data.examples.structures import Structure, map_leaves
 from search_spaces.errors import InputError, Problem
 
 PartName = Literal["train", "validation", "test"]
@@ -248,3 +248,8 @@ def _stack_tables(tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
     known = [table for table in tables if table is not None]
     # Columns by name: a second file may have them in another order.
     return pd.concat([table[list(known[0].columns)] for table in known], ignore_index=True) if known else None
+
+
+def select_column(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return one column of a table whose columns are known to be unique."""
+    return table[name]

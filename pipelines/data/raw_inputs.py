@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipelines.data.examples.structures import Structure, map_leaves, pack
 from pipelines.data.prepared import DataSummary
-from pipelines.data.structures import Structure, map_leaves, pack
 
 Pack = Callable[[Mapping[str, Any]], Structure]
 """Converts raw inputs by name to the structure that a model takes."""

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.columns import leave_out_idle, read_columns
+from pipelines.data.columns.columns import leave_out_idle, read_columns
+from pipelines.data.columns.encoding import mark_missing, plan_table
 from pipelines.data.content import Content, ExampleContent, PreprocessedContent, gather_columns
 from pipelines.data.data_notes import note_columns
-from pipelines.data.encoding import mark_missing, plan_table
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import PICTURES, InputKind
 from pipelines.data.raw import RawData
 from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
-from pipelines.data.split import Split
-from pipelines.data.split_notes import note_random_split
-from pipelines.data.targets import Labels, read_example_labels, read_labels, split_target
+from pipelines.data.splits.split import Split
+from pipelines.data.splits.split_notes import note_random_split
+from pipelines.data.targets.labels import Labels, read_example_labels, read_labels, split_target
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 

@@ -10,8 +10,8 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.fingerprint import hash_rows
 from pipelines.data.raw import RawData
-from pipelines.data.target_cells import read_target_cells
-from pipelines.data.targets import split_target
+from pipelines.data.targets.labels import split_target
+from pipelines.data.targets.target_cells import read_target_cells
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.array_types import Array
-from pipelines.data.raw import PARTS, RawData
-from pipelines.data.split import Split
-from pipelines.data.structures import Structure, flatten
-from pipelines.data.tabular_files import select_column
+from pipelines.data.examples.structures import Structure, flatten
+from pipelines.data.raw import PARTS, RawData, select_column
+from pipelines.data.splits.split import Split
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem, suggest_choice
 

@@ -11,8 +11,8 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.data.example_form import ExampleForm
-from pipelines.data.examples import load_examples
+from pipelines.data.examples.example_form import ExampleForm
+from pipelines.data.examples.examples import load_examples
 from pipelines.data.raw import RawData
 
 _FOLDER = "rows"

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.structures import Structure
+from pipelines.data.examples.structures import Structure
 from search_spaces.errors import KerastudyError
 
 Outputs = tuple[Array, ...]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.leaves import is_ragged, take_rows
+from pipelines.data.examples.leaves import is_ragged, take_rows
 from pipelines.data.prepared_folder import load_summary
 from pipelines.training.messages import PastTrial
 from pipelines.training.trial_folder import read_trial_config

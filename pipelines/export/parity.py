@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.leaves import count_rows, take_rows
+from pipelines.data.examples.leaves import count_rows, take_rows
 from pipelines.export.base import Outputs, OutputTensor, Part, Predict, Reading, Tolerance
 from pipelines.export.scoring import Deciding
 

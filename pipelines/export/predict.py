@@ -12,11 +12,11 @@ import pandas as pd
 
 from pipelines.data.array_types import Array
 from pipelines.data.model_inputs import read_model_description
-from pipelines.data.newest_windows import NewestWindows, cut_newest_windows
 from pipelines.data.prepared import DataSummary, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import RawData
-from pipelines.data.sources import load_new_rows
+from pipelines.data.reading.sources import load_new_rows
+from pipelines.data.series.newest_windows import NewestWindows, cut_newest_windows
 from pipelines.export.jobs import PredictionJob, PredictionResult
 from pipelines.models.raw_predict import predict_raw
 from pipelines.training.deployed_model import load_deployed_model

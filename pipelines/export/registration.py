@@ -22,7 +22,7 @@ _TOLERANCE = Tolerance(difference=1e-4)
 
 def prove_registration(job: RegistrationJob, channel: Channel) -> str:
     """Return why an MLflow model cannot be registered; empty where it predicts what the trial's model does. A job."""
-    from pipelines.data.leaves import take_rows
+    from pipelines.data.examples.leaves import take_rows
     from pipelines.data.prepared_folder import load_summary
     from pipelines.data.raw_inputs import arrange_names, make_pack
     from pipelines.models.raw_predict import iterate_batches, predict_outputs

@@ -143,7 +143,7 @@ class CompiledScorer:
         """Return what `Model.evaluate` returns for a model that predicts this."""
         import keras
 
-        from pipelines.data.model_tensors import make_tensors
+        from pipelines.data.examples.model_tensors import make_tensors
 
         if not self._is_stock:
             return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from pipelines.data.structures import Structure
+from pipelines.data.examples.structures import Structure
 from pipelines.export.parity import Parity
 
 _START = """# Loading and serving

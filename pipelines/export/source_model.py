@@ -16,12 +16,12 @@ import keras
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.leaves import take_rows
-from pipelines.data.model_tensors import make_tensors
+from pipelines.data.examples.leaves import take_rows
+from pipelines.data.examples.model_tensors import make_tensors
+from pipelines.data.examples.structures import Structure, flatten
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_examples_part, load_part, load_summary
 from pipelines.data.raw_inputs import arrange_names, make_pack
-from pipelines.data.structures import Structure, flatten
 from pipelines.export.base import OutputTensor, SourceModel
 from pipelines.export.ensemble import average_outputs, list_members
 from pipelines.export.text_split import split_text

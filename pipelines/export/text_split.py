@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
+from pipelines.data.examples.structures import Structure
 from pipelines.data.raw_inputs import make_pack
-from pipelines.data.structures import Structure
 
 
 @dataclass(frozen=True)

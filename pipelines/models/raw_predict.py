@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from pipelines.data.array_types import Array
-from pipelines.data.leaves import take_rows
-from pipelines.data.model_tensors import make_tensors
+from pipelines.data.examples.leaves import take_rows
+from pipelines.data.examples.model_tensors import make_tensors
 from pipelines.data.raw_inputs import Pack
 
 BATCH_ROWS = 1024  # rows; bounds the memory of the layers' outputs

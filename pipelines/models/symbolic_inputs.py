@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
+from pipelines.data.examples.structures import Structure, flatten
 from pipelines.data.prepared import DataSummary
 from pipelines.data.raw_inputs import arrange_names, convert_dtype
-from pipelines.data.structures import Structure, flatten
 
 
 def make_symbolic_inputs(model: keras.Model, summary: DataSummary) -> dict[str, Any]:

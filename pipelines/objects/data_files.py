@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.data.arrays import convert_result
-from pipelines.data.example_form import ExampleForm
-from pipelines.data.examples import load_examples
+from pipelines.data.examples.example_form import ExampleForm
+from pipelines.data.examples.examples import load_examples
 from pipelines.data.fingerprint import update_digest
 from pipelines.data.raw import PARTS, RawData
+from pipelines.data.reading.arrays import convert_result
 from search_spaces.errors import InputError, Problem, suggest_choice
 
 STEM = "data"

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from pipelines.data.prepared import DataSummary
-from pipelines.data.source_paths import check_source_paths
+from pipelines.data.reading.source_paths import check_source_paths
 from pipelines.engines.base import Engine, Job, JobFunction, Result
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.export.jobs import CHECK_FORMATS

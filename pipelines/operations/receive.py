@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.datasets import is_dataset
-from pipelines.data.source_paths import resolve_source_path
+from pipelines.data.examples.datasets import is_dataset
+from pipelines.data.reading.source_paths import resolve_source_path
 from pipelines.objects.code_files import CodeFiles, list_changes, make_code_files, read_python
 from pipelines.objects.data_files import REFERENCE, ReceivedData, read_data, read_digest
 from pipelines.objects.kerastudy_pickle import name_python

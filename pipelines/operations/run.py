@@ -10,7 +10,7 @@ from functools import partial
 
 from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
-from pipelines.data.source_paths import list_source_files
+from pipelines.data.reading.source_paths import list_source_files
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations.check import check_study
 from pipelines.operations.interrupt import handle_signals

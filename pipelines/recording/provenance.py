@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from pipelines.data.source_paths import is_loader
+from pipelines.data.reading.source_paths import is_loader
 from pipelines.spec.import_conflicts import OURS
 from pipelines.study.study import Study
 

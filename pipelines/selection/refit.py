@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.data.division import Division
+from pipelines.data.splits.division import Division
 from pipelines.selection.finalists import COMPARED, REFIT
 from pipelines.study.objective import Objective
 from tracking.store.retrainings import Retraining

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.source_paths import expand_pattern, is_loader
+from pipelines.data.reading.source_paths import expand_pattern, is_loader
 from pipelines.service.config import ServiceSpec
 from pipelines.spec.code_references import is_reference
 from pipelines.spec.data_spec import SOURCE_KEYS

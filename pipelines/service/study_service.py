@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from pipelines.data.source_paths import check_source_paths
+from pipelines.data.reading.source_paths import check_source_paths
 from pipelines.operations import control
 from pipelines.operations.submit import submit_study
 from pipelines.queries.study_reader import StudyReader

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import IO
 
-from pipelines.data.source_paths import CONFINED
+from pipelines.data.reading.source_paths import CONFINED
 from pipelines.service.supervisor_messages import (
     SupervisorFailure,
     SupervisorRequest,

@@ -8,7 +8,7 @@ import secrets
 import threading
 from pathlib import Path
 
-from pipelines.data.source_paths import SUFFIXES, find_suffix
+from pipelines.data.reading.source_paths import SUFFIXES, find_suffix
 from pipelines.queries.views import UploadedFile
 from pipelines.service.errors import TooMuchError
 from pipelines.service.path_policy import UPLOADS

@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipelines.data.prepared import TaskKind
-from pipelines.data.source_paths import is_loader
+from pipelines.data.reading.source_paths import is_loader
 from pipelines.models import objectives
 from pipelines.spec.code_references import is_reference
 from pipelines.spec.schema import MEASURED_OF_FILES, MEASURES, GoalSpec, ObjectiveSpec, StudySpec, TrainingSpec

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.data.division import Division
 from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.data.prepared import DataSummary
+from pipelines.data.splits.division import Division
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.spec.units import format_bytes

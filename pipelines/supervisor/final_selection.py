@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from pipelines.data.division import Division
+from pipelines.data.splits.division import Division
 from pipelines.engines.base import Job
 from pipelines.engines.run_job import run_job
 from pipelines.export.jobs import BUILD_ENSEMBLE, EnsembleJob

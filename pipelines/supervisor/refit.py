@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
-from pipelines.data.division import Division
+from pipelines.data.splits.division import Division
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.selection.evaluate import make_comparison_job

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from pipelines.data.division import Division
+from pipelines.data.splits.division import Division
 from pipelines.engines.attempts import RetryPolicy
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
 from pipelines.search.trial_summaries import TrialSummary

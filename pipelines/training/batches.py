@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.data.array_types import Array
-from pipelines.data.examples import Examples
-from pipelines.data.structures import flatten, map_leaves
+from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.structures import flatten, map_leaves
 
 
 @dataclass(frozen=True)

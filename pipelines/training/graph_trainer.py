@@ -16,10 +16,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines.data.examples import Examples
-from pipelines.data.leaves import count_rows
-from pipelines.data.model_tensors import can_gather, make_tensors, measure_bytes
-from pipelines.data.structures import flatten, map_leaves
+from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.leaves import count_rows
+from pipelines.data.examples.model_tensors import can_gather, make_tensors, measure_bytes
+from pipelines.data.examples.structures import flatten, map_leaves
 from pipelines.training.batches import Rows, compute_row_weights, shuffle_rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import Features, Task
 from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import Features, Task
 from pipelines.models.objectives import calculate_class_weights
 from pipelines.spec.schema import TrainingSpec

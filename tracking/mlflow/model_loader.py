@@ -1,7 +1,8 @@
 """Loader of the Keras model in an MLflow model's folder, for `mlflow.pyfunc`.
 
 This file is copied into that folder, beside the readers of cells, and runs wherever the model is loaded, without
-kerastudy. It reads a table's text as `pipelines.data.column_reading` does for training, by the functions of that file.
+kerastudy. It reads a table's text as `pipelines.data.columns.column_reading` does for training, by the functions of
+that file.
 """
 
 import datetime

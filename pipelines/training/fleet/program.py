@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import Features, Task
 from pipelines.models.losses import build_loss_with_smoothing, build_metrics, build_weighted_metrics, can_use_logits
 from pipelines.models.objectives import resolve_loss

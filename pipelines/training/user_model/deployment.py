@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from pipelines.data.model_tensors import make_tensors
+from pipelines.data.examples.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.models.model_outputs import describe_outputs
 from pipelines.models.symbolic_inputs import list_input_shapes

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipelines.data.examples import Examples
-from pipelines.data.model_tensors import can_gather, make_tensors
+from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.model_tensors import can_gather, make_tensors
 from pipelines.data.prepared import Task
 from pipelines.models.user_model import encode_targets
 from pipelines.training.batches import Rows, compute_row_weights

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipelines.data.model_tensors import make_tensors
+from pipelines.data.examples.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_preprocessing, load_raw, load_summary
 from pipelines.models.compose import compose_user_model
 from pipelines.models.raw_predict import iterate_batches

@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 
 from pipelines.data.array_types import Array
-from pipelines.data.examples import Examples
-from pipelines.data.model_tensors import make_tensors
+from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.data.raw import PartName
 from pipelines.models.user_model import LoadedUserModel, ModelCodeError, encode_targets, has_call, load_user_model

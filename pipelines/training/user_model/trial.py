@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from pipelines.data.model_tensors import make_tensors
+from pipelines.data.examples.model_tensors import make_tensors
 from pipelines.data.prepared_folder import load_examples_part, load_summary
 from pipelines.engines.base import Channel
 from pipelines.models.objectives import calculate_class_weights

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.data.raw import RawData
-from pipelines.data.sources import load
+from pipelines.data.reading.sources import load
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError, Problem
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from pipelines.data.columns import Column
+from pipelines.data.columns.columns import Column
 from pipelines.data.data_notes import note_classes, note_columns, note_drift, note_overlap
 from pipelines.data.make_report import make_report
 from pipelines.data.prepared import Task
-from pipelines.data.split import Split
-from pipelines.data.targets import Labels
+from pipelines.data.splits.split import Split
+from pipelines.data.targets.labels import Labels
 
 ROWS = 200
 RANDOM = np.random.default_rng(0)

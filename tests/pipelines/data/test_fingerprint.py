@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.data.division import Division
 from pipelines.data.fingerprint import FORMAT, calculate_source_fingerprint, read_fingerprint, update_digest
+from pipelines.data.splits.division import Division
 from pipelines.spec.data_spec import DataSpec
 
 

@@ -5,13 +5,13 @@ from dataclasses import asdict
 
 import numpy as np
 
-from pipelines.data.columns import Column
+from pipelines.data.columns.columns import Column
 from pipelines.data.make_report import make_report
 from pipelines.data.prepare import prepare
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.report import DataReport
-from pipelines.data.split import Split
-from pipelines.data.targets import Labels
+from pipelines.data.splits.split import Split
+from pipelines.data.targets.labels import Labels
 from pipelines.spec.data_spec import DataSpec
 
 SPLIT = Split(np.array(["train"] * 60 + ["validation"] * 40), np.full(100, -1), 1)

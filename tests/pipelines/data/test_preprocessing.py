@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipelines.data import preprocessing
-from pipelines.data.columns import Column
-from pipelines.data.encoding import plan_table
+from pipelines.data.columns.columns import Column
+from pipelines.data.columns.encoding import plan_table
 from pipelines.models.compose import compose
 from pipelines.spec.data_spec import DataSpec
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.data.read_content import read_rows
-from pipelines.data.sources import load
+from pipelines.data.reading.sources import load
 from pipelines.spec.data_spec import DataSpec
 from search_spaces.errors import InputError
 

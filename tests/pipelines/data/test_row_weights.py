@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.raw import Origin, RawData, combine
 from pipelines.data.row_weights import RowWeights, read_example_weights, split_weight
-from pipelines.data.split import Split
+from pipelines.data.splits.split import Split
 from pipelines.spec.data_spec import DataSpec
 
 ROWS = 4

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipelines.data.division import Division
 from pipelines.data.prepare import prepare
 from pipelines.data.prepared_folder import load_examples_part
+from pipelines.data.splits.division import Division
 from pipelines.spec.data_spec import DataSpec
 
 CODE = "import numpy as np\n\ndef load():\n    return np.random.normal(size=(40, 2)), np.arange(40) % 2\n"

@@ -13,7 +13,7 @@ import pytest
 from fake_channel import FakeChannel
 from scipy import sparse
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import Task
 from pipelines.export.scoring import CompiledScorer, Deciding, NoScorer, TaskScorer, make_scorer
 from pipelines.models.raw_predict import predict_raw

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import pytest
 
-from pipelines.data.example_form import ExampleForm
+from pipelines.data.examples.example_form import ExampleForm
+from pipelines.data.examples.structures import Leaf
 from pipelines.data.prepared import DataSummary, Features, RawColumn, Task
-from pipelines.data.structures import Leaf
 from pipelines.models.symbolic_inputs import list_input_shapes, make_symbolic_inputs
 
 LEAVES = (Leaf("tokens", (20,), "int64"), Leaf("x_1", (3,), "float64"))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from pipelines.data.arrays import convert_result
+from pipelines.data.reading.arrays import convert_result
 from pipelines.objects.data_files import REFERENCE, load_data, read_data, read_digest
 from pipelines.spec.code_references import load_function
 from search_spaces.errors import InputError

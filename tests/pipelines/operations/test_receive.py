@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from pipelines.data.source_paths import check_source_paths
+from pipelines.data.reading.source_paths import check_source_paths
 from pipelines.operations.receive import read_keys, receive_study
 from pipelines.spec.code_references import load_function
 from pipelines.study.load import load_study

@@ -7,8 +7,8 @@ from desk import Desk
 from fake_engine import Ends
 from scripted_finalists import compared, engine, retraining_of, run, script
 
-from pipelines.data.division import Division
 from pipelines.data.jobs import DataJob
+from pipelines.data.splits.division import Division
 from pipelines.queries.study_reader import StudyReader
 from pipelines.selection.refit import COMPARED_TRAININGS
 from pipelines.supervisor.events import RefitCompared, RefitComparing, RetrainingEnded

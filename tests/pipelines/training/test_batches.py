@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.data.examples import Examples
-from pipelines.data.structures import map_leaves
+from pipelines.data.examples.examples import Examples
+from pipelines.data.examples.structures import map_leaves
 from pipelines.training.batches import Rows, TrainingBatches, compute_row_weights, shuffle_rows
 
 

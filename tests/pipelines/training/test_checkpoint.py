@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import Features, Task
 from pipelines.models.build import build_hypermodel
 from pipelines.models.context import ModelContext

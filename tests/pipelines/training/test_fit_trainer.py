@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.training.batches import Rows
 from pipelines.training.errors import TrialError
 from pipelines.training.fit_trainer import train_with_fit

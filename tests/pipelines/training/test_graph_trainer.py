@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.training.batches import Rows
 from pipelines.training.graph_trainer import can_train_in_graph
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import Features, Task
 from pipelines.models import backbones
 from pipelines.models.backbones import Backbone

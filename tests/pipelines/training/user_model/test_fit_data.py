@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import Task
 from pipelines.training.batches import Rows
 from pipelines.training.user_model.fit_data import DatasetForm, make_fit_data

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.data.prepared import DataSummary, Features, Task
 from pipelines.models.user_model import ModelCodeError
 from pipelines.training.user_model.input_notes import explain_inputs, note_input_layers

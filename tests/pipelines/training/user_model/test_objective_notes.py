@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipelines.data.examples import Examples
+from pipelines.data.examples.examples import Examples
 from pipelines.training.batches import Rows
 from pipelines.training.user_model.objective_notes import note_objective_of_steps, note_unweighted_objective
 

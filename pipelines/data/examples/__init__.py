@@ -1,0 +1,1 @@
+"""Examples of any structure, as a user model takes them."""

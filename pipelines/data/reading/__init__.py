@@ -1,0 +1,1 @@
+"""Rows of a source: files, pictures, sets and loaders."""

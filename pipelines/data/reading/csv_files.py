@@ -1,0 +1,205 @@
+"""Text files of rows as tables of text.
+
+All cells are read as text, because the guesses of readers lose information: a class with the name "NA" becomes missing,
+a code 00501 a number, a column of mixed types objects. Types are inferred in `columns`. Python's own reader is used,
+since it states the line of each row: errors name it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from pipelines.data.raw import Origin, RawData
+from pipelines.data.reading.csv_layout import SAMPLE_LINES, Layout, find_layout
+from pipelines.data.reading.heading import ROWS, Heading, read_heading
+from pipelines.data.reading.source_file import SourceFile
+from pipelines.data.reading.tabular_files import check_header
+from pipelines.data.reading.text_encoding import find_encoding
+from pipelines.spec.data_spec import WHITESPACE
+from search_spaces.errors import InputError
+
+MOST_LISTED = 10
+_LONGEST_FIELD = 10_000_000  # letters; Python's default of 131,072 is a long article
+
+
+@dataclass
+class _Rows:
+    """Rows as they are read: fields, the first line of each, and lines with another number of fields."""
+
+    fields: list[list[str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_csv(file: SourceFile) -> RawData:
+    """Return the rows of a text file: fields divided by one mark, in any encoding, with or without a header.
+
+    Raises:
+        InputError: if it is empty, is no text, has a doubled column, or a row whose fields do not fit the header; with
+            the line as an editor counts it.
+    """
+    encoding = find_encoding(file)
+    with file.open_text(encoding.name) as text:
+        layout = find_layout(list(itertools.islice(text, SAMPLE_LINES)), file)
+    with file.open_text(encoding.name) as text:
+        rows = _read_rows(text, layout, file)
+    if not rows.fields:
+        raise file.refuse(f"{file.name} is empty; expected a header line and rows")
+    # Files that were joined repeat their header, which would count as a value.
+    below = [fields for fields in rows.fields[1 : 2 * ROWS] if fields != rows.fields[0]]
+    written = rows.fields[0]
+    notes = _uncomment(rows, layout, file)
+    heading = read_heading(rows.fields[0], below, f"line {rows.lines[0]} of {file.name}", file)
+    check_header(heading.names, file)
+    notes = [*encoding.notes, *layout.notes, *notes, *heading.notes, *rows.notes, *_clean(rows, heading, file)]
+    if not rows.fields:
+        raise file.refuse(f"{file.name} has no rows below its header")
+    columns = pd.Index(heading.names, dtype=object)
+    table = pd.DataFrame(rows.fields, columns=columns, dtype=object)
+    has_names = not heading.is_row and not file.spec.names and len(written) == len(heading.names)
+    pairs = zip(heading.names, written, strict=True) if has_names else ()
+    headers = {name: cell for name, cell in pairs if cell and name != cell}
+    origin = Origin(file.name, file.key, "line", rows.lines, file.part)
+    return RawData((origin,), table=table, text=True, headers=headers, notes=tuple(notes))
+
+
+def _uncomment(rows: _Rows, layout: Layout, file: SourceFile) -> list[str]:
+    """Take the mark of a comment from a header that was written as one; return a note."""
+    first = rows.fields[0]
+    below = len(rows.fields[1]) if len(rows.fields) > 1 else 0
+    if layout.sep == WHITESPACE and first[0] == "#" and len(first) == below + 1:
+        rows.fields[0] = first[1:]
+    elif first[0].startswith("# ") and len(first) == below:
+        rows.fields[0] = [first[0][1:].strip(), *first[1:]]
+    else:
+        return []
+    name = rows.fields[0][0]
+    return [f'the header of {file.name} is written as a comment: its first name is read as "{name}", without #']
+
+
+def _read_rows(text: io.TextIOWrapper, layout: Layout, file: SourceFile) -> _Rows:
+    """Return all rows that are not blank, the header among them."""
+    rows, lines = _Rows(), _NumberedLines(text, layout)
+    csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        for fields in layout.read_fields(iter(lines)):  # type: ignore[attr-defined]
+            start = lines.take_first()
+            if fields and (len(fields) > 1 or fields[0].strip()):
+                rows.fields.append(fields)
+                rows.lines.append(start)
+                if lines.last > start and not rows.notes and _holds_rows(fields, layout):
+                    rows.notes.append(_note_joined(start, lines.last, file))
+    except csv.Error as error:
+        start = lines.take_first()
+        raise (
+            _explain_quote(start, file)
+            if "field larger" in str(error)
+            else file.refuse(f"line {start} of {file.name} cannot be read: {error}")
+        ) from None
+    if lines.is_cut:
+        raise _explain_quote(rows.lines[-1], file)
+    return rows
+
+
+def _holds_rows(fields: Sequence[str], layout: Layout) -> bool:
+    """Return whether a line within quotes has as many fields as the row: a stray quote may have joined two rows."""
+    within = [line for cell in fields if "\n" in cell for line in cell.split("\n")]
+    return len(fields) > 1 and any(line.count(layout.sep) == len(fields) - 1 for line in within)
+
+
+def _note_joined(first: int, last: int, file: SourceFile) -> str:
+    quotes = "a quote opens in the first and ends in the last; if it is no quote, double or remove it"
+    return f"lines {first} to {last} of {file.name} are one row, because {quotes}"
+
+
+class _NumberedLines:
+    """Lines of a file without those that are left out; knows the first line of the row that is being read.
+
+    Attributes:
+        last: the last line of the row.
+        is_cut: whether the file ended within a quoted field.
+    """
+
+    def __init__(self, text: io.TextIOWrapper, layout: Layout) -> None:
+        self._text = text
+        self._layout = layout
+        self._first = 0
+        self.last = 0
+        self.is_cut = False
+
+    def __iter__(self) -> Iterator[str]:
+        comment = self._layout.comment
+        for number, line in enumerate(self._text, 1):
+            if number <= self._layout.skipped:
+                continue
+            # The reader takes a further line before the row's end only within quotes, where nothing is a comment.
+            if comment and not self._first and line.lstrip().startswith(comment):
+                continue
+            self._first = self._first or number
+            self.last = number
+            yield line
+        self.is_cut = self._first > 0
+
+    def take_first(self) -> int:
+        """Return the first line of the row that was read."""
+        first, self._first = self._first, 0
+        return first
+
+
+def _clean(rows: _Rows, heading: Heading, file: SourceFile) -> list[str]:
+    """Take the header from the rows, and what is no row; return notes."""
+    width, first = len(heading.names), None if heading.is_row else rows.fields[0]
+    kept, repeated, empty, wrong = _Rows(), [], [], _Rows()
+    start = 0 if heading.is_row else 1
+    for fields, line in zip(rows.fields[start:], rows.lines[start:], strict=True):
+        if fields == first:
+            repeated.append(line)
+        # A spreadsheet may write thousands of them below its last row.
+        elif not any(map(str.strip, fields)):
+            empty.append(line)
+        else:
+            group = kept if len(fields) == width else wrong
+            group.fields.append(fields)
+            group.lines.append(line)
+    if wrong.lines and not file.spec.skip_broken:
+        raise _explain_fields(wrong, not kept.lines, heading, file)
+    rows.fields[:], rows.lines[:] = kept.fields, kept.lines
+    left_out = (
+        (repeated, "repeat the header"),
+        (empty, "hold no value"),
+        (wrong.lines, "have too many or too few fields (data.skip_broken)"),
+    )
+    return [
+        f"lines of {file.name} that {words} are left out: {list_lines(lines)}" for lines, words in left_out if lines
+    ]
+
+
+def _explain_fields(wrong: _Rows, are_all: bool, heading: Heading, file: SourceFile) -> InputError:
+    fields, line = wrong.fields[0], wrong.lines[0]
+    got = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+    like = "as data.names" if file.spec.names else "as in the first row" if heading.is_row else "as in the header"
+    more = f" ({len(wrong.lines)} such lines: {list_lines(wrong.lines)})" if len(wrong.lines) > 1 else ""
+    advice = "correct it, or set data.skip_broken: true to leave such lines out"
+    if are_all and len(set(map(len, wrong.fields))) == 1:
+        advice = f"if the header lacks names, set data.names to all {len(fields)}, and data.header: first"
+    if fields[0].startswith(("#", "//", "%")):
+        advice = f'if it is a comment, set data.comment: "{fields[0].lstrip()[0]}"'
+    message = f"line {line} of {file.name} has {got}, expected {len(heading.names)} {like}{more}; {advice}"
+    return file.refuse(message)
+
+
+def _explain_quote(line: int, file: SourceFile) -> InputError:
+    message = f"the row from line {line} of {file.name} opens a quote that is not closed; close or remove the quote"
+    return file.refuse(message)
+
+
+def list_lines(lines: Sequence[int]) -> str:
+    """Return the first lines, and the number of the others."""
+    shown = ", ".join(map(str, lines[:MOST_LISTED]))
+    return shown if len(lines) <= MOST_LISTED else f"{shown} and {len(lines) - MOST_LISTED} more"

@@ -1,0 +1,76 @@
+"""Sheets of Excel files as tables of typed cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from zipfile import BadZipFile
+
+import pandas as pd
+
+from pipelines.data.raw import Origin, RawData
+from pipelines.data.reading.heading import read_heading
+from pipelines.data.reading.source_file import SourceFile
+from pipelines.data.reading.tabular_files import check_header, describe_first_line
+from search_spaces.errors import suggest_choice
+
+
+def read_excel(file: SourceFile) -> RawData:
+    """Return the rows of the first sheet, or of the one that `data.sheet` names.
+
+    Raises:
+        InputError: if it is no Excel file, has no such sheet, or the sheet is no table.
+    """
+    sheet, cells, notes = _read_cells(file)
+    skipped = file.spec.skiprows
+    filled = [index for index, row in enumerate(cells) if index >= skipped and any(cell is not None for cell in row)]
+    if not filled:
+        raise file.refuse(f'the sheet "{sheet}" of {file.name} is empty', "data.sheet")
+    rows = [cells[index] for index in filled]
+    _check_title(rows, filled[0] + 1, sheet, file)
+    text = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    place = f'row {filled[0] + 1} of the sheet "{sheet}" of {file.name}'
+    heading = read_heading(text[0], text[1:], place, file)
+    check_header(heading.names, file)
+    start = 0 if heading.is_row else 1
+    if len(rows) == start:
+        raise file.refuse(f'the sheet "{sheet}" of {file.name} has no rows below its header')
+    columns = zip(*rows[start:], strict=True)
+    table = pd.DataFrame(
+        {name: pd.Series(column, dtype=object) for name, column in zip(heading.names, columns, strict=True)}
+    ).infer_objects()
+    table.columns = pd.Index(heading.names, dtype=object)
+    numbers = [index + 1 for index in filled[start:]]
+    written = [] if heading.is_row or file.spec.names else text[0]
+    headers = {name.strip(): name for name in written if name.strip() and name != name.strip()}
+    origin = Origin(file.name, file.key, "row", numbers, file.part)
+    return RawData((origin,), table=table, headers=headers, notes=(*notes, *heading.notes))
+
+
+def _read_cells(file: SourceFile) -> tuple[str, list[list[Any]], tuple[str, ...]]:
+    """Return a sheet's name, its cells with None for empty ones, and a note if there are other sheets."""
+    try:
+        with pd.ExcelFile(file.path, engine="openpyxl") as book:
+            sheets = [str(name) for name in book.sheet_names]
+            sheet = file.spec.sheet or sheets[0]
+            if sheet not in sheets:
+                message = f'{file.name} has no sheet "{sheet}"; {suggest_choice(sheet, sheets)}'
+                raise file.refuse(message, "data.sheet")
+            # Only empty cells are missing: "NA" may be a class.
+            table = pd.read_excel(book, sheet, header=None, dtype=object, keep_default_na=False, na_values=[""])
+    except (ValueError, OSError, KeyError, BadZipFile) as error:
+        reason = describe_first_line(error)
+        raise file.refuse(f"{file.name} cannot be read as an Excel file: {reason}; save it as CSV") from None
+    cells = table.astype(object).where(table.notna(), None).to_numpy(dtype=object).tolist()
+    others = ", ".join(f'"{name}"' for name in sheets if name != sheet)
+    note = f'the sheet "{sheet}" of {file.name} is read, not {others} (data.sheet)'
+    return sheet, cells, (note,) if others and file.spec.sheet is None else ()
+
+
+def _check_title(rows: Sequence[Sequence[Any]], number: int, sheet: str, file: SourceFile) -> None:
+    """Refuse a line of text above the table: the names of its columns stand below."""
+    counts = [sum(cell is not None for cell in row) for row in rows]
+    if len(rows) > 2 and counts[0] == 1 and min(counts[1:3]) > 1:
+        title = next(cell for cell in rows[0] if cell is not None)
+        message = f'row {number} of the sheet "{sheet}" of {file.name} holds a title alone: "{title}"'
+        raise file.refuse(f"{message}; remove what stands above the table, or set data.skiprows: {number}")

@@ -1,0 +1,1 @@
+"""Parts and folds of the rows."""

@@ -1,0 +1,1 @@
+"""Targets, labels and weights of rows."""

@@ -1,0 +1,77 @@
+"""Notes on a target: what its numbers were taken for, and classes that look alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from pipelines.data.prepared import TaskKind
+from pipelines.data.targets.target_cells import TargetCells
+from pipelines.spec.data_spec import DataSpec
+
+_MOST_SCORES = 30
+_MOST_PAIRS = 3
+
+
+def note_target(
+    name: str, column: TargetCells, kind: TaskKind, classes: Sequence[str], spec: DataSpec
+) -> Iterator[str]:
+    """Yield the notes on a target.
+
+    Args:
+        name: its name.
+        column: its cells.
+        kind: the task.
+        classes: its classes; empty for a regression.
+        spec: the study file's `data`.
+    """
+    if spec.task == "auto" and column.numbers is not None:
+        yield from _note_numbers(name, column, kind)
+    # The commonest first: it is the one to keep.
+    common = pd.Series(column.text).value_counts().index if classes else ()
+    pairs = list(find_lookalikes([str(word) for word in common]))
+    if pairs:
+        shown = ", ".join(f'"{one}" and "{other}"' for one, other in pairs[:_MOST_PAIRS])
+        more = f" and {len(pairs) - _MOST_PAIRS} more pairs" if len(pairs) > _MOST_PAIRS else ""
+        rule = ", ".join(f'"{other}": "{one}"' for one, other in pairs[:_MOST_PAIRS])
+        advice = f"to join them, set data.columns.{name}.replace: {{{rule}}}"
+        yield f"classes that look alike are different ones: {shown}{more}; {advice}"
+
+
+def find_lookalikes(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of words that differ in case, blanks or punctuation at their ends alone."""
+    seen: dict[str, str] = {}
+    for word in words:
+        plain = simplify(word)
+        if plain and plain in seen:
+            yield seen[plain], word
+        seen.setdefault(plain, word)
+
+
+def simplify(word: str) -> str:
+    """Return a word in lower case without blanks, dashes and punctuation at its ends.
+
+    >>> simplify("<=50K."), simplify("New-York "), simplify("new york")
+    ('<=50k', 'newyork', 'newyork')
+    """
+    plain = re.sub(r"[\s_-]+", "", word.casefold()).strip(".,;:!\"'")
+    # -1 and 1 are no pair.
+    return word if re.fullmatch(r"[-+]?[\d.,]+", word.strip()) else plain
+
+
+def _note_numbers(name: str, column: TargetCells, kind: TaskKind) -> Iterator[str]:
+    assert column.numbers is not None
+    values = np.unique(column.numbers)
+    if not np.equal(np.mod(values, 1), 0).all() or not 2 < len(values) <= _MOST_SCORES:
+        return
+    if len(values) * 5 > len(column.numbers):
+        return
+    listed = ", ".join(f"{value:g}" for value in values) if len(values) <= 10 else f"{values[0]:g} to {values[-1]:g}"
+    found = f'the target "{name}" has {len(values)} whole numbers ({listed})'
+    if kind == "multiclass":
+        yield f"{found}, which are taken for classes; if they are amounts, set data.task: regression"
+    elif kind == "regression":
+        yield f"{found}, which are taken for amounts; if they are classes, set data.task: multiclass"

@@ -1,0 +1,81 @@
+"""Sheets of Excel files."""
+
+from __future__ import annotations
+
+import datetime
+
+import openpyxl
+import pytest
+
+from pipelines.data.reading.excel_files import read_excel
+from pipelines.data.reading.source_file import SourceFile
+from pipelines.spec.data_spec import DataSpec
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that writes sheets of rows and reads the file."""
+
+    def write_and_read(sheets: dict[str, list[list[object]]], **keys: object):
+        book = openpyxl.Workbook()
+        book.remove(book.active)
+        for name, rows in sheets.items():
+            sheet = book.create_sheet(name)
+            for row in rows:
+                sheet.append(row)
+        book.save(tmp_path / "d.xlsx")
+        spec = DataSpec.model_validate({"source": "d.xlsx", **keys})
+        return read_excel(SourceFile(tmp_path / "d.xlsx", "d.xlsx", "data.source", spec))
+
+    return write_and_read
+
+
+ROWS = [["a ", "day", "kind"], [1, datetime.datetime(2024, 5, 1), "NA"], [], [2.5, datetime.datetime(2024, 5, 2), None]]
+
+
+def test_a_sheet_is_a_table(read):
+    """Cells keep their types, "NA" is a word, empty rows are none, and rows have the sheet's numbers."""
+    raw = read({"Sales": ROWS})
+    assert raw.table["a"].tolist() == [1, 2.5]
+    assert str(raw.table["day"].dtype).startswith("datetime64")
+    assert raw.table["kind"].tolist()[0] == "NA"
+    assert raw.format_place(1) == "row 4"
+    assert dict(raw.headers) == {"a": "a "}
+    assert raw.notes == ()
+
+
+def test_one_of_several_sheets(read, problem):
+    """The first sheet is read and the others are named; `data.sheet` names another."""
+    sheets = {"One": ROWS, "Two": [["x"], [1]]}
+    assert read(sheets).notes == ('the sheet "One" of d.xlsx is read, not "Two" (data.sheet)',)
+    assert read(sheets, sheet="Two").table["x"].tolist() == [1]
+    found = problem(lambda: read(sheets, sheet="two"))
+    assert (found.path, 'did you mean "Two"?' in found.message) == ("data.sheet", True)
+
+
+def test_a_sheet_without_a_header(read):
+    """Whether the first row holds names is decided as for text files."""
+    raw = read({"One": [[1, 2.5, "x"], [3, 4.5, "y"], [4, 1.5, "x"]]}, target="column_3")
+    assert raw.rows == 3
+    assert "row 1 of the sheet" in raw.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "is empty"),
+        ([["a", "b"]], "has no rows below its header"),
+        ([["Sales of March"], ["a", "b"], [1, 2]], 'holds a title alone: "Sales of March"; remove what'),
+        ([["a", "a"], [1, 2]], 'the column "a" more than once (columns 1 and 2)'),
+    ],
+)
+def test_sheets_that_are_no_table(read, problem, rows, message):
+    """They are refused in words."""
+    assert message in problem(read, {"One": rows}).message
+
+
+def test_a_broken_file(tmp_path, problem):
+    """A file that only has the name of an Excel file is refused with what to do."""
+    (tmp_path / "d.xlsx").write_bytes(b"PK\x03\x04" + b"0" * 200)
+    file = SourceFile(tmp_path / "d.xlsx", "d.xlsx", "data.source", DataSpec(source="d.xlsx"))
+    assert "cannot be read as an Excel file" in problem(read_excel, file).message
