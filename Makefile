@@ -33,8 +33,8 @@ $(STAMP): $(LOCKED) pyproject.toml
 demo: $(STAMP) ## Run a real study from its file to an exported model.
 	scripts/demo.sh $(BIN)
 
-test: $(STAMP) ## Run the tests.
-	$(PYTEST) -m "not slow"
+test: $(STAMP) ## Run the tests but for the long ones, which `make check` runs too.
+	$(PYTEST) -m "not slow and not long"
 
 test-slow: $(STAMP) ## Run the tests that are too slow for `make test`.
 	$(PYTEST) -m slow

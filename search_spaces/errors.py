@@ -127,6 +127,7 @@ def find_closest(got: str, choices: Iterable[str]) -> str | None:
     slips = difflib.get_close_matches(got, likely, n=5, cutoff=_CLOSE if len(got) > _SHORT else _CLOSE_OF_SHORT)
     close += [name for name in slips if _has_close_words(got, name)]
     close += [name for name in by_lower if len(got) > 1 and name.startswith(got)]
+    close += [name for name in by_lower if len(name) > 2 and got.startswith(name)]
     return by_lower[close[0]] if close else None
 
 

@@ -39,6 +39,7 @@ def run_python(*arguments: str, cwd: Path, text: str | None = None) -> subproces
     )
 
 
+@pytest.mark.long
 def test_a_script_from_standard_input(folder: Path) -> None:
     """A script without a file and without a `__main__` guard runs a study, in any folder, and runs once."""
     done = run_python("-", cwd=folder, text=_SCRIPT)

@@ -63,6 +63,7 @@ def test_sdist_names_no_path_of_this_machine(built: Path) -> None:
     assert any(name.endswith("search_spaces/shipped/mlp.yaml") for name in names)
 
 
+@pytest.mark.long
 def test_installed_wheel_runs_a_study(command: Path, tmp_path: Path) -> None:
     """A study runs from the wheel alone, in a folder outside the repository."""
     (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")

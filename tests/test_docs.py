@@ -196,6 +196,7 @@ def test_the_python_page_runs_as_shown(tmp_path: Path) -> None:
     assert (tmp_path / "wine-model" / "model.keras").exists()
 
 
+@pytest.mark.long
 def test_the_notebook_page_leads_to_an_exported_model(tmp_path: Path) -> None:
     """The cells up to the export run on standard input, and once more as cells do: the study is finished by then."""
     page = _text(ROOT / "docs/notebook.md")

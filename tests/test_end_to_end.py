@@ -280,6 +280,7 @@ def test_the_champion_answers_raw_columns(answered):
     assert answered["example"] == (3, 1)
 
 
+@pytest.mark.long
 def test_mlflow_serves_the_champion(answered, home, tmp_path):
     """`mlflow models serve` answers rows with text, gaps and an unseen category, in each of its forms of JSON."""
     names = list(ASKED[0])
@@ -362,6 +363,7 @@ def test_lost_and_slow_workers_cost_their_trials(folder, home, _no_server_of_the
     assert len(shown.curve(shown.trials[0], "val_loss")) >= 2, "what was reported before the end is kept"
 
 
+@pytest.mark.long
 def test_a_fleet_whose_worker_is_killed_goes_on_where_it_was(folder, home, _no_server_of_the_environment):
     """Its trials are finished by other fleets, from their last checkpoints, and each epoch is shown once."""
     killed_at, begun = 0, time.monotonic()

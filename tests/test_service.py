@@ -106,6 +106,7 @@ def test_the_command_is_a_client_in_a_process_too(service, mine, tmp_path):
     assert [each["state"] for each in json.loads(done.stdout)] == ["complete"] * 2
 
 
+@pytest.mark.long
 def test_an_exported_model_predicts(call, mine):
     """The files that arrive are those of the export, verified where they were made; nothing is overwritten."""
     assert "no trial 99" in call("export", mine, "--trial", "99", "--to", "out", status=2)
@@ -117,6 +118,7 @@ def test_an_exported_model_predicts(call, mine):
     assert 0.0 <= float(done.stdout.split()[-1]) <= 1.0
 
 
+@pytest.mark.long
 def test_a_promotion_compares_on_the_service(service, call, mine):
     """The winner holds the alias already; the other trial is compared with it on test rows."""
     best = json.loads(call("best", mine, "--json"))["trial"]["number"]
@@ -194,6 +196,7 @@ def endless(service):
     return name
 
 
+@pytest.mark.long
 def test_sigterm_puts_studies_back(service, endless):
     """It ends well, its studies wait in the queue, and the next start goes on with them."""
     assert service.end() == 0
@@ -203,6 +206,7 @@ def test_sigterm_puts_studies_back(service, endless):
     service.wait(endless, "running")
 
 
+@pytest.mark.long
 def test_studies_of_several_clients_through_a_kill(service, endless):
     """Clients at once, a study cancelled in the queue, the service killed: each study ends as was requested, once."""
     made = service.client.post("/v1/tokens", json={"name": "ann"}).json()["token"]

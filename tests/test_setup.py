@@ -88,6 +88,7 @@ def _installed(clone: Path) -> dict[str, str]:
     return {row["name"]: row["version"] for row in json.loads(listed.stdout) if row["name"] not in ("pip", "wheel")}
 
 
+@pytest.mark.long
 def test_newer_releases_on_the_index_change_nothing(clone: Path) -> None:
     """What the lock names is installed, also where another package wants an extra of it and a newer release exists."""
     assert _installed(clone) == {**OLD, "smallest": "1.0"}

@@ -44,6 +44,7 @@ def disk(tmp_path):
         yield mounted
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", [0, pytest.param(300_000, marks=pytest.mark.slow)])
 def test_a_full_disk_pauses_and_loses_nothing(left, disk, tmp_path):
     """The study states that the disk is full; with room again it ends with its budget."""

@@ -29,6 +29,7 @@ NOT_HIT_BY = {
 # Short forms --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_supervisor_killed_at_each_step_loses_nothing(tmp_path):
     """Killed once at each step from the draw to MLflow, a study ends with its budget and one run for each trial."""
     names = (
@@ -43,6 +44,7 @@ def test_a_supervisor_killed_at_each_step_loses_nothing(tmp_path):
     assert find_broken_promises(home, models=False) == []
 
 
+@pytest.mark.long
 def test_a_training_killed_at_each_write_loses_nothing(tmp_path):
     """Killed between a trial's files, a study continues its trials from complete files, and its best model works."""
     names = (

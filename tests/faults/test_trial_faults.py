@@ -142,6 +142,7 @@ def check(watched: Watched, faults: list[tuple[str, int]], *, timed: bool = Fals
         assert late == {}, "seconds that a worker was there after it should have been gone"
 
 
+@pytest.mark.long
 def test_each_fault_costs_its_trial(tmp_path):
     """A crash that happens once costs an attempt; a fault in each attempt fails the trial, with its reason."""
     faults = [("hang", 1), ("segfault", 1), ("memory", 9)]

@@ -531,6 +531,7 @@ def test_validate(call, finished, tmp_path):
 # Interrupts --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_interrupt_pauses_the_study(finished, tmp_path):
     """Ctrl-C puts running trials back, prints how to resume, exits with 130, and leaves no process behind."""
     text = finished.file.read_text().replace("epochs: 2", "epochs: 100000")

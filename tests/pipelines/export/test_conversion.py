@@ -74,6 +74,7 @@ def test_a_network_without_a_form_is_an_error_that_names_the_layer():
         convert_model(odd, without(ErrorFunction), "ONNX")
 
 
+@pytest.mark.long
 def test_litert_refuses_what_its_own_operators_cannot(tmp_path):
     """No file is written that would need TensorFlow's operators where it runs."""
     odd = deployed(in_network=[ErrorFunction(name="odd")])

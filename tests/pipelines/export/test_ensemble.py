@@ -57,6 +57,7 @@ def test_it_is_kept_where_it_beats_the_winner(trials, tmp_path):
     assert (tmp_path / "ensemble" / "artifacts" / "config.json").exists()
 
 
+@pytest.mark.long
 def test_it_is_exported_like_a_trial(trials, tmp_path, monkeypatch):
     """Its members share their preprocessing, so formats that hold the network alone hold all of them in one."""
     monkeypatch.setattr(parity_module, "_FEWEST_CALLS", 2)

@@ -64,6 +64,7 @@ def home(wares, prepare_data):
     return where
 
 
+@pytest.mark.long
 def test_every_file_agrees_on_all_kinds_of_columns(home, tmp_path):
     """Formats without text take the network alone, behind the preprocessing."""
     formats = ["keras", "saved_model", "onnx"]

@@ -90,6 +90,7 @@ def export(trial, formats, target):
     return export_trial(ExportSource("it", 0, trial), formats, target, InlineEngine())
 
 
+@pytest.mark.long
 def test_inputs_and_outputs_keep_their_names_and_order(train, tmp_path):
     """A dict of numbers and masked tokens, and a list of heads, one a sequence: equal in each format, by name."""
     trial = train("load", "build")

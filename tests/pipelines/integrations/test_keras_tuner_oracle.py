@@ -107,6 +107,7 @@ def test_one_line_gives_optuna_and_mlflow(tuner, tmp_path):
     assert mine.get_best_models()[0].evaluate(X, Y, verbose=0) == pytest.approx(min(t.score for t in trials), rel=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loses_files", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_search_goes_on(tuner, tmp_path, loses_files):
     """More trials go on with the same study, whether or not KerasTuner's files are still there."""
@@ -139,6 +140,7 @@ def test_files_that_are_behind(tuner, tmp_path):
     assert len(trials) == len(optuna_study(tmp_path).trials) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_trial_that_was_cut_off(tuner, tmp_path, number):
     """It is run again under its number with the values that it had, and none is lost or added."""
@@ -226,6 +228,7 @@ def test_a_score_that_is_not_finite_fails(tuner, tmp_path):
     assert {trial.state.name for trial in optuna_study(tmp_path).trials} == {"FAIL"}
 
 
+@pytest.mark.long
 def test_new_entries(tuner, tmp_path):
     """A request of training alone is searched from the first one on; with `tune_new_entries` off it is not."""
 
@@ -274,6 +277,7 @@ def test_new_code_opens_an_exhausted_space(tuner, tmp_path):
     assert {trial.hyperparameters.values.get("more") for trial in trials} == {None, False, True}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loses_files", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_overwriting_begins_anew(tuner, tmp_path, capsys, loses_files):
     """`overwrite=True` gives a tuner trials of its own, and their models; the earlier trials keep their numbers."""
@@ -305,6 +309,7 @@ def test_models_that_are_elsewhere_are_named(tuner, tmp_path, capsys):
     assert "study it goes on after 2 trials, whose models are not in" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_trials_are_trained_several_times_and_retried(tuner, tmp_path):
     """`executions_per_trial` scores by the mean and `max_retries_per_trial` tries a trial again under its number."""
     calls = []

@@ -261,6 +261,7 @@ def story(job):
     return (yield from training(job, [4.0, 3.0 - job.number]))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_kill_before_any_commit_loses_nothing_and_adds_nothing(desk, tmp_path):
     """Ended before any of its commits, a study that is run again has its trials once, and records each of them."""

@@ -107,6 +107,7 @@ def of(records, name):
     return [replace(opened, experiment=name), *others, replace(closed, register=name)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["in turn", *(pytest.param(each, marks=pytest.mark.slow) for each in FAULTS)])
 def test_every_request_fails_once(fake, client, records, fault):
     """Whatever happens to any one request, a repeated delivery completes the study, and doubles nothing.
@@ -224,6 +225,7 @@ def test_stopping_leaves_a_request_that_hangs(store, a_study):
     fake.close()
 
 
+@pytest.mark.long
 def test_a_server_that_goes_and_comes_back(fake, client, store, records):
     """While connections are refused rows gather; then all arrive, in order, each once."""
     told = records("back")
@@ -242,6 +244,7 @@ def test_a_server_that_goes_and_comes_back(fake, client, store, records):
     assert drop_ids(read_picture(client, "back")) == drop_ids(read_picture(client, "back-never"))
 
 
+@pytest.mark.long
 def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_path, monkeypatch):
     """A server killed in the middle of a study: trials continue, and nothing is missing once it is back."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)

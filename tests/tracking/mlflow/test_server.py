@@ -73,6 +73,7 @@ def test_a_study_arrives_through_a_server(delivered):
     assert list((home / "mlartifacts").rglob("model.keras"))
 
 
+@pytest.mark.long
 def test_a_server_that_comes_back_gets_everything(tmp_path, a_study):
     """Rows written while MLflow is down wait, and all arrive once it is up; no server outlives its context."""
     with Store.open(tmp_path) as store, socket.socket() as probe:

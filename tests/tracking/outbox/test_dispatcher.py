@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tracking.outbox.dispatcher import OutboxDispatcher, group_rows
 from tracking.outbox.outbox import Backlog, Outbox
 from tracking.outbox.records import EpochsRecorded, ModelDisplaced, StudyOpened, TrialFinished, TrialStarted
@@ -293,6 +295,7 @@ def test_the_end_gives_a_second_chance(store):
     assert running.stop(20) == Backlog(0, 0, "")
 
 
+@pytest.mark.long
 def test_a_server_at_fault_does_not_hold_up_every_row_for_long(store):
     """Where one row was tried thirty times in vain, the next are set aside after three."""
     outbox = Outbox(store)

@@ -189,13 +189,18 @@ RUNS = {
 }
 AT_ONCE = {f"{name}_at_once": name for name in ("optimizers", "structures", "ends")}
 RUNS |= {name: replace(RUNS[run], constants=AS_ON_AN_ACCELERATOR) for name, run in AT_ONCE.items()}
-CASES = [(run, name) for run, fleet in RUNS.items() for name in fleet.trials]
+CASES = [
+    pytest.param(run, name, id=f"{run}-{name}", marks=[pytest.mark.long] if run in AT_ONCE else [])
+    for run, fleet in RUNS.items()
+    for name in fleet.trials
+]
 
 
 @pytest.fixture(scope="module")
-def fleets():
-    """The outcomes of all fleets, by run and trial."""
-    return fleet_outcomes(RUNS)
+def fleets(request):
+    """The outcomes of all fleets that a chosen test needs, by run and trial."""
+    chosen = {item.callspec.params.get("run") for item in request.session.items if hasattr(item, "callspec")}
+    return fleet_outcomes({name: run for name, run in RUNS.items() if name in chosen})
 
 
 @cache
@@ -204,7 +209,7 @@ def stock(run, name):
     return stock_outcome(RUNS[run].setting, RUNS[run].trials[name])
 
 
-@pytest.mark.parametrize(("run", "name"), CASES, ids=[f"{run}-{name}" for run, name in CASES])
+@pytest.mark.parametrize(("run", "name"), CASES)
 def test_a_fleet_and_fit_agree(fleets, run, name):
     """Metrics of every epoch, best epoch and weights are those of the stock Keras model."""
     assert_alike(fleets[run][name], stock(AT_ONCE.get(run, run), name))

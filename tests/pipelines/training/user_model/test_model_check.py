@@ -125,6 +125,7 @@ def test_code_runs_to_its_end(job):
     assert {"kind", "noise", "both"} <= {request.name for request in found.requested}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "lines",
     [
@@ -165,6 +166,7 @@ def test_code_that_fails_everywhere_is_refused(job):
         check_user_model((its, its, replace(its, values={"units": 6})), Supervised())
 
 
+@pytest.mark.long
 def test_notes_on_a_custom_fit(job):
     """Early stopping that is off, models that are trained beside the given one, and one that is never trained."""
     folds = write_fit("return [one(self.build(hp)) for _ in range(2)]")

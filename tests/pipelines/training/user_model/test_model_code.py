@@ -96,6 +96,7 @@ np.save(sys.argv[3], np.asarray(load_model()(np.load(sys.argv[2]), training=Fals
 """
 
 
+@pytest.mark.long
 def test_a_model_that_no_file_holds_is_built_by_its_code(trained, tmp_path):
     """It loads in a fresh process without kerastudy and without the study's files, and predicts the same."""
     trial = trained(BARE)
@@ -230,7 +231,7 @@ def test_weights_are_found_whatever_was_built_before():
 
 def test_code_of_kerastudys_own_does_not_go_along(trained):
     """The reason is kept; the trial has its model all the same."""
-    own = "\nfrom pipelines.data import structures\n"
+    own = "\nfrom pipelines.data.examples import structures\n"
     trial = trained(BARE, own + MODEL.replace("Gate(hp", "layers.Dense(hp"))
     folder = Path(trial.folder)
     assert "needs pipelines, which is kerastudy's" in (folder / ARTIFACTS / CODE_NOTE_FILE).read_text()
