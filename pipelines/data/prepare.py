@@ -215,6 +215,7 @@ def _make_summary(spec: DataSpec, raw: RawData, content: Content, rows: Labelled
         ),
         given=content.form,
         report=report,
+        channels=() if raw.windows is None else raw.windows.channels,
     )
 
 

@@ -147,6 +147,7 @@ class DataSummary:
         notes: choices made for the user, such as a column left out.
         given: form of examples that go to a user model unchanged; None for preprocessed data.
         report: columns, target and parts in figures; None in summaries that tests make by hand.
+        channels: names of the channels of windows, in their order; empty for other data.
     """
 
     source: str
@@ -160,6 +161,7 @@ class DataSummary:
     notes: tuple[str, ...] = ()
     given: ExampleForm | None = None
     report: DataReport | None = None
+    channels: tuple[str, ...] = ()
 
     def describe_task(self) -> str:
         """Return the kind of prediction and the targets in one phrase."""

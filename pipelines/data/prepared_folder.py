@@ -46,6 +46,7 @@ def load_summary(folder: Path) -> DataSummary:
         notes=tuple(read["notes"]),
         given=None if read["given"] is None else ExampleForm.from_json(read["given"]),
         report=None if read["report"] is None else DataReport.from_json(read["report"]),
+        channels=tuple(read["channels"]),
     )
 
 

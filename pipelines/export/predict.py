@@ -15,6 +15,7 @@ from pipelines.data.model_inputs import read_model_description
 from pipelines.data.prepared import DataSummary, Task
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.raw import RawData
+from pipelines.data.raw_inputs import arrange_names, make_pack
 from pipelines.data.reading.sources import load_new_rows
 from pipelines.data.series.newest_windows import NewestWindows, cut_newest_windows
 from pipelines.export.jobs import PredictionJob, PredictionResult
@@ -87,13 +88,14 @@ def _forecast(
     series = job.spec.series
     assert series is not None
     windows = cut_newest_windows(raw, job.spec)
-    shape = summary.raw[0].shape
-    if windows.array.shape[1:] != shape:
-        message = f"expected {shape[1]} channels as in training, got {windows.array.shape[2]}; the columns differ"
-        raise InputError(Problem(message, job.spec.describe_source()))
-    values = predict_raw(load_deployed_model(job.trial), {summary.raw[0].name: windows.array})
+    if lacking := [name for name in summary.channels if name not in windows.channels]:
+        raise InputError(Problem(f"these columns are missing: {', '.join(lacking)}", job.spec.describe_source()))
+    # By name: a file may have its columns in another order than training had.
+    array = windows.array[..., [windows.channels.index(name) for name in summary.channels]]
+    model, pack = load_deployed_model(job.trial), make_pack(arrange_names(summary))
+    values = predict_raw(model, {summary.raw[0].name: array}, pack)
     targets = [job.spec.target] if isinstance(job.spec.target, str) else list(job.spec.target or [])
-    if len(summary.task.targets) != len(windows.times[0]) * len(targets):
+    if summary.task.classes or np.size(values) != len(windows.array) * len(windows.times[0]) * len(targets):
         # Classes and other outputs are no steps of a forecast.
         table = name_predictions(summary.task, values)
         columns = tuple(map(str, table))

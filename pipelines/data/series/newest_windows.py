@@ -10,7 +10,7 @@ import pandas as pd
 from pipelines.data.array_types import Array
 from pipelines.data.columns.cell_text import clean_text
 from pipelines.data.raw import RawData, select_column
-from pipelines.data.series.windows import SeriesRows, find_usual_step, gather_windows, read_series_rows
+from pipelines.data.series.windows import SeriesRows, find_usual_step, gather_windows, name_channels, read_series_rows
 from pipelines.spec.data_spec import DataSpec, SeriesSpec
 from search_spaces.errors import InputError, Problem
 
@@ -21,12 +21,14 @@ class NewestWindows:
 
     Attributes:
         array: float32 [series, time, channel].
+        channels: names of the channels.
         names: name of each series; empty where the table is one series.
         times: per series the times of its predicted rows, as text.
         notes: series that are left out.
     """
 
     array: Array
+    channels: tuple[str, ...]
     names: tuple[str, ...]
     times: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
@@ -51,6 +53,7 @@ def cut_newest_windows(raw: RawData, spec: DataSpec) -> NewestWindows:
     by = None if series.by is None else clean_text(select_column(raw.table, series.by), spec).to_numpy()[rows.row]
     return NewestWindows(
         array=gather_windows(rows, ends, series),
+        channels=name_channels(rows, series),
         names=() if by is None else tuple(by[ends].tolist()),
         times=tuple(_list_times(rows, end, raw, spec, series) for end in ends.tolist()),
         notes=notes,

@@ -208,9 +208,14 @@ def _locate_windows(raw: RawData, last: Array) -> Iterator[Origin]:
 
 def _describe_windows(rows: SeriesRows, index: Array, series: SeriesSpec) -> Windows:
     past = tuple(rows.channels.index(name) if name in rows.channels else None for name in rows.targets.columns)
-    ahead = tuple(f"{name}+{series.horizon}" for name in series.known) if series.horizon else ()
     periods = np.unique(rows.times, return_inverse=True)[1][index]
-    return Windows(periods, (*rows.channels, *ahead), past, find_usual_step(rows.times, rows.series))
+    return Windows(periods, name_channels(rows, series), past, find_usual_step(rows.times, rows.series))
+
+
+def name_channels(rows: SeriesRows, series: SeriesSpec) -> tuple[str, ...]:
+    """Return the names of a window's channels, in the order of `gather_windows`."""
+    ahead = tuple(f"{name}+{series.horizon}" for name in series.known) if series.horizon else ()
+    return (*rows.channels, *ahead)
 
 
 def find_usual_step(times: Array, series: Array) -> float:

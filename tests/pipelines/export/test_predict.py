@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,29 @@ def test_a_forecast_has_its_times(predict):
     expected = predict_raw(load_deployed_model(trial), {"series": window})[0]
     np.testing.assert_allclose(found["sales"][:2], expected, rtol=1e-5)
     assert (done.rows, done.columns) == (4, ("sales",))
+
+
+def test_channels_go_by_their_names(predict):
+    """A file with its columns in another order, and one more, gives the same forecast; one without a channel none."""
+    days = pd.date_range("2024-01-01", periods=40).strftime("%Y-%m-%d")
+    table = pd.DataFrame({"day": days, "price": np.arange(40) % 5 * 100.0, "sales": range(40)})
+    again = table.assign(more="7")[["more", "sales", "day", "price"]]
+    series = {"time": "day", "length": 4}
+    _, found, trial = predict(table, again, target="sales", series=series)
+    window = table[["price", "sales"]].to_numpy(np.float32)[None, -4:]
+    expected = predict_raw(load_deployed_model(trial), {"series": window})[0]
+    np.testing.assert_allclose(found["sales"], expected, rtol=1e-5)
+    new = DataSpec.model_validate({"source": "new.csv", "target": "sales", "series": series, "drop": ["price"]})
+    folder = Path(trial.data).resolve().parent
+    with pytest.raises(InputError, match="these columns are missing: price"):
+        predict_rows(PredictionJob(trial, new, str(folder), str(folder / "no.csv")), FakeChannel())
+
+
+def test_classes_of_series_are_named(predict):
+    """A class at the end of a window comes back as one, with its probability."""
+    table = pd.DataFrame({"t": range(40), "x": np.arange(40) % 7, "state": ["on", "off"] * 20})
+    _, found, _ = predict(table, table, target="state", series={"time": "t", "length": 3, "horizon": 0})
+    assert list(found) == ["t", "state", "probability of on"] and set(found["state"]) <= {"on", "off"}
 
 
 @pytest.mark.parametrize(
