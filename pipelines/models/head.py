@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from pipelines.models.context import ModelContext
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, predict
+from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, make_dense, predict
 from pipelines.models.objectives import resolve_loss
 
 
@@ -31,13 +29,7 @@ def apply_head(
         name: name of the dense layer.
     """
     if units := requests.get_value("dense_units"):
-        dense = keras.layers.Dense(
-            units,
-            use_bias=requests.get_value("use_bias"),
-            kernel_initializer=options.initializer,
-            kernel_regularizer=options.regularizer,
-            name=name,
-        )
+        dense = make_dense(requests, options, units, name)
         # It uses the last layer's values: a space that declares per layer has no number for it.
         x = apply_dropout(requests, layers, finish_hidden(requests, dense, layers, x))
     return predict(context.task, resolve_loss(context.task.kind, context.training), options, x)

@@ -27,6 +27,17 @@ def read_kernel_options(requests: HyperparameterRequests) -> KernelOptions:
     )
 
 
+def make_dense(requests: HyperparameterRequests, options: KernelOptions, units: int, name: str) -> keras.layers.Layer:
+    """Return a dense layer without activation, as the trial has its kernels and biases."""
+    return keras.layers.Dense(
+        units,
+        use_bias=requests.get_value("use_bias"),
+        kernel_initializer=options.initializer,
+        kernel_regularizer=options.regularizer,
+        name=name,
+    )
+
+
 def finish_hidden(requests: HyperparameterRequests, kernel: keras.layers.Layer, layer: int, x: Any) -> Any:
     """Apply a hidden layer's kernel, then batch normalisation and activation as the trial has them.
 

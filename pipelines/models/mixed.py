@@ -15,7 +15,14 @@ from pipelines.models.encoders.tabular import encode_columns
 from pipelines.models.encoders.text import encode_texts
 from pipelines.models.family_model import FamilyModel
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, predict, read_kernel_options
+from pipelines.models.layers import (
+    KernelOptions,
+    apply_dropout,
+    finish_hidden,
+    make_dense,
+    predict,
+    read_kernel_options,
+)
 from pipelines.models.objectives import resolve_loss
 
 
@@ -31,13 +38,7 @@ class Mixed(FamilyModel):
         inputs = make_inputs(context.features)
         x = join_parts(self._encode(requests, options, inputs))
         for layer in range(1, requests.get_value("depth") + 1):
-            dense = keras.layers.Dense(
-                requests.get_layer_value("units", layer),
-                use_bias=requests.get_value("use_bias"),
-                kernel_initializer=options.initializer,
-                kernel_regularizer=options.regularizer,
-                name=f"head_{layer}",
-            )
+            dense = make_dense(requests, options, requests.get_layer_value("units", layer), f"head_{layer}")
             x = apply_dropout(requests, layer, finish_hidden(requests, dense, layer, x))
         output = predict(context.task, resolve_loss(context.task.kind, context.training), options, x)
         return keras.Model(inputs, output, name="mixed")

@@ -11,7 +11,14 @@ from pipelines.models.context import ModelContext
 from pipelines.models.encoders.columns import average_words, embed_codes, join_parts, make_inputs
 from pipelines.models.family_model import FamilyModel
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, predict, read_kernel_options
+from pipelines.models.layers import (
+    KernelOptions,
+    apply_dropout,
+    finish_hidden,
+    make_dense,
+    predict,
+    read_kernel_options,
+)
 from pipelines.models.objectives import resolve_loss
 
 
@@ -45,11 +52,5 @@ def _join_features(requests: HyperparameterRequests, features: Features, inputs:
 
 
 def _apply_hidden(requests: HyperparameterRequests, options: KernelOptions, layer: int, x: Any) -> Any:
-    dense = keras.layers.Dense(
-        requests.get_layer_value("units", layer),
-        use_bias=requests.get_value("use_bias"),
-        kernel_initializer=options.initializer,
-        kernel_regularizer=options.regularizer,
-        name=f"dense_{layer}",
-    )
+    dense = make_dense(requests, options, requests.get_layer_value("units", layer), f"dense_{layer}")
     return finish_hidden(requests, dense, layer, x)

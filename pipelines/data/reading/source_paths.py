@@ -104,18 +104,6 @@ def find_sources(written: str, base: Path, key: str) -> list[Path]:
     return found
 
 
-def find_source(written: str, base: Path, key: str) -> Path | None:
-    """Return the one file or folder that a source names; None for a named set or a loader.
-
-    Raises:
-        InputError: as `find_sources`, and for a pattern of several files.
-    """
-    found = find_sources(written, base, key)
-    if len(found) > 1:
-        raise InputError(Problem(f"expected one file, but {len(found)} fit {written}", key))
-    return found[0] if found else None
-
-
 def resolve_source_path(source: str, base: Path) -> Path | None:
     """Return the file, folder or pattern that a source names; None for a named set or a loader."""
     if _URL.match(source) or source.startswith(("sklearn:", "keras:")) or is_loader(source):

@@ -9,7 +9,7 @@ from keras import ops
 
 from pipelines.models.encoders.sequences import apply_attention, apply_convolutions, apply_recurrent
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden
+from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, make_dense
 from search_spaces.errors import InputError, Problem
 
 
@@ -45,13 +45,7 @@ def _crop(requests: HyperparameterRequests, series: Any) -> Any:
 
 def _apply_dense(requests: HyperparameterRequests, options: KernelOptions, x: Any) -> Any:
     for layer in range(1, requests.get_value("depth") + 1):
-        dense = keras.layers.Dense(
-            requests.get_layer_value("units", layer),
-            use_bias=requests.get_value("use_bias"),
-            kernel_initializer=options.initializer,
-            kernel_regularizer=options.regularizer,
-            name=f"series_dense_{layer}",
-        )
+        dense = make_dense(requests, options, requests.get_layer_value("units", layer), f"series_dense_{layer}")
         x = apply_dropout(requests, layer, finish_hidden(requests, dense, layer, x))
     return x
 

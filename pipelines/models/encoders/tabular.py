@@ -16,7 +16,7 @@ from pipelines.data.prepared import Features
 from pipelines.models.encoders.columns import average_words, embed_codes, make_embedding
 from pipelines.models.encoders.sequences import apply_transformer_block, project
 from pipelines.models.hyperparameter_requests import HyperparameterRequests
-from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden
+from pipelines.models.layers import KernelOptions, apply_dropout, finish_hidden, make_dense
 
 _EMBEDDED = 128  # columns: each has weights of its own, and attention takes their number squared
 
@@ -79,22 +79,22 @@ def _apply_to_each(options: KernelOptions, x: Any, equation: str, width: int, fa
 
 def _apply_mlp(requests: HyperparameterRequests, options: KernelOptions, x: Any) -> Any:
     for layer in range(1, requests.get_value("depth") + 1):
-        dense = _make_dense(requests, options, requests.get_layer_value("units", layer), f"column_dense_{layer}")
+        dense = make_dense(requests, options, requests.get_layer_value("units", layer), f"column_dense_{layer}")
         x = apply_dropout(requests, layer, finish_hidden(requests, dense, layer, x))
     return x
 
 
 def _apply_resnet(requests: HyperparameterRequests, options: KernelOptions, x: Any) -> Any:
     depth = requests.get_value("depth")
-    x = _make_dense(requests, options, requests.get_layer_value("units", 1), "column_input")(x)
+    x = make_dense(requests, options, requests.get_layer_value("units", 1), "column_input")(x)
     for block in range(1, depth + 1):
         units = requests.get_layer_value("units", block)
         x = project(options, x, units, f"column_{block}")
         inside = keras.layers.BatchNormalization(name=f"column_normalization_{block}")(x)
         hidden = max(1, round(units * requests.get_value("hidden_factor")))
-        inner = _make_dense(requests, options, hidden, f"column_inner_{block}")
+        inner = make_dense(requests, options, hidden, f"column_inner_{block}")
         inside = apply_dropout(requests, block, finish_hidden(requests, inner, block, inside))
-        inside = _make_dense(requests, options, units, f"column_outer_{block}")(inside)
+        inside = make_dense(requests, options, units, f"column_outer_{block}")(inside)
         x = keras.layers.Add(name=f"column_residual_{block}")([x, inside])
     x = keras.layers.BatchNormalization(name="column_normalization")(x)
     return keras.layers.Activation(requests.get_layer_value("activation", depth), name="column_activation")(x)
@@ -131,13 +131,3 @@ def _make_tokens(
     for number, words in enumerate(average_words(requests, features, inputs), start=1):
         tokens.append(ops.expand_dims(project(options, words, width, f"text_{number}", always=True), 1))
     return tokens
-
-
-def _make_dense(requests: HyperparameterRequests, options: KernelOptions, units: int, name: str) -> keras.layers.Layer:
-    return keras.layers.Dense(
-        units,
-        use_bias=requests.get_value("use_bias"),
-        kernel_initializer=options.initializer,
-        kernel_regularizer=options.regularizer,
-        name=name,
-    )

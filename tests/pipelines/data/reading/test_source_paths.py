@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.data.reading.source_paths import (
     check_source_paths,
-    find_source,
+    find_sources,
     find_suffix,
     is_loader,
     list_source_files,
@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_refused(tmp_path, source, message):
     for name, text in {"d.csv": "a\n1\n", "empty.csv": "", "notes.doc": "x", ".hidden.csv": "a"}.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError) as refused:
-        find_source(source, tmp_path, "data.source")
+        find_sources(source, tmp_path, "data.source")
     (problem,) = refused.value.problems
     assert problem.path == "data.source"
     assert message in problem.message
@@ -96,7 +96,7 @@ def test_ends_of_names(name, suffix):
 def test_a_name_that_looks_like_a_pattern(tmp_path):
     """A file of that very name is no pattern."""
     (tmp_path / "a[1].csv").write_text("x\n1\n")
-    assert find_source("a[1].csv", tmp_path, "data.source") == tmp_path / "a[1].csv"
+    assert find_sources("a[1].csv", tmp_path, "data.source") == [tmp_path / "a[1].csv"]
 
 
 def test_a_loader_is_told_from_a_path():
