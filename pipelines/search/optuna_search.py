@@ -24,7 +24,8 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
-from pipelines.search.samplers import compute_rungs, make_pruner, make_sampler
+from pipelines.search.pruners import compute_rungs, make_pruner
+from pipelines.search.samplers import make_sampler
 from pipelines.search.space_evolution import count_carried
 from pipelines.search.trial_summaries import (
     FAILED_ATTEMPTS,

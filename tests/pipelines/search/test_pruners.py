@@ -1,10 +1,10 @@
-"""Samplers and pruners: the rungs of each pruner."""
+"""Pruners: their rungs."""
 
 from __future__ import annotations
 
 import pytest
 
-from pipelines.search.samplers import compute_rungs
+from pipelines.search.pruners import compute_rungs
 
 
 @pytest.mark.parametrize(
