@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
+from pipelines.search.curves import Curves
 from pipelines.search.pruners import compute_rungs, make_pruner
 from pipelines.search.samplers import make_sampler
 from pipelines.search.space_evolution import count_carried
@@ -113,6 +114,7 @@ class OptunaSearch:
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
         # Optuna's pruners compare one score.
         self.rungs = frozenset() if self.objective.goals else compute_rungs(spec.pruner, settings.epochs)
+        self._curves = Curves(self._memory, self.objective.direction, frozenset(rung + 1 for rung in self.rungs))
         self._sampler = make_sampler(spec, len(known))
         # Trials carried over from another space lack what the code requested, and stand in no order of draws.
         carried = count_carried(stored) if settings.draws_on_request else 0
@@ -202,12 +204,16 @@ class OptunaSearch:
             self._write(trial)
         return value
 
+    def report_epoch(self, number: int, epochs: int, value: float) -> None:
+        """Report a running trial's score after so many epochs, for its curve."""
+        self._curves.add(self._running[number], epochs, value)
+
     def should_prune(self, number: int, epoch: int, best: float) -> bool:
         """Report a trial's best score so far at a rung, and return whether the pruner would end the trial."""
         trial = self._running[number]
-        if epoch + 1 not in self._get_frozen(trial).intermediate_values:  # else an interrupted attempt reported it
-            trial.report(best, epoch + 1)
-        return trial.should_prune()
+        self._curves.set_point(trial, epoch + 1, best)
+        # Not `Trial.should_prune`, which knows only what `Trial.report` was given.
+        return self._study.pruner.prune(self._study, self._get_frozen(trial))
 
     def list_failed_attempts(self, number: int) -> tuple[Attempt, ...]:
         """Return the attempts at a trial that failed so far."""
@@ -224,6 +230,7 @@ class OptunaSearch:
     def tell(self, ended: TrialSummary) -> None:
         """Record how a trial ended."""
         trial = self._running.pop(ended.number)
+        self._curves.finish(trial)
         # The result is set before the state: a finished trial then always has one.
         trial.set_user_attr(RESULT, ended.to_result())
         if ended.state == "complete":

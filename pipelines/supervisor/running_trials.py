@@ -116,7 +116,10 @@ class RunningTrials:
         if self._context.user_model is not None and running.recorded_params != len(running.params):
             running.recorded_params = len(running.params)
             self._recorder.record_parameters(number, running.params)
-        return EpochEnded(number, done.epoch + 1, done.of, done.metrics[self._objective.metric])
+        value = done.metrics[self._objective.metric]
+        if done.fold == 0:  # the others have their own curves, and start again with the first epoch
+            self._search.report_epoch(number, done.epoch + 1, value)
+        return EpochEnded(number, done.epoch + 1, done.of, value)
 
     def flush_epochs(self) -> None:
         """Record the reported epochs for MLflow, at most once a second."""
