@@ -19,7 +19,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow chaos check docs docs-site dist lock image-check bench-fleets bench-ask-in-flight clean
+.PHONY: help setup demo test test-slow chaos check docs docs-site dist lock image-check bench-fleets bench-ask-in-flight bench-search clean
 
 help: ## Show what make can do.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,11 @@ bench-fleets: $(STAMP) $(BENCH_STAMP) ## Measure trials per hour beside other to
 
 bench-ask-in-flight: $(BENCH_STAMP) ## Measure what asking for many trials at once costs; FOLDER= holds the surrogate.
 	$(BENCH)/bin/python benchmarks/ask_in_flight.py $(FOLDER) $(ARGS)
+
+bench-search: $(BENCH_STAMP) ## Measure searches beside other tools; FOLDER= holds the surrogate, SEEDS=, SAMPLERS= and the like narrow it.
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BENCH)/bin/python benchmarks/search.py $(FOLDER) \
+	    $(foreach name,TASKS SEEDS TRIALS EPOCHS WORKERS SAMPLERS PRUNERS STARTS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) "$($(name))")) $(ARGS)
+	$(BENCH)/bin/python benchmarks/search_report.py
 
 $(BENCH_STAMP): benchmarks/requirements.txt
 	$(BIN)/python -m venv $(BENCH)

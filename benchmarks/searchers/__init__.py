@@ -1,0 +1,1 @@
+"""Searches of kerastudy and its peers behind one interface, for simulated trainings."""
