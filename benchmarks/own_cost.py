@@ -143,7 +143,7 @@ class InstantEngine:
 
     def answer(self, job: str, message: Any) -> None:
         """Record the answer to a rung."""
-        self.pruned[job] = bool(message)
+        self.pruned[job] = message == "prune"
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         """Return the messages of each trial up to its next request or its end."""
@@ -168,7 +168,7 @@ class InstantEngine:
             epochs.append(EpochDone(epoch, EPOCHS, 0, began + 50 * epoch, values))
             yield Reported(name, epochs[-1])
             if epoch in job.rungs:
-                yield Requested(name, RungReached(epoch, loss))
+                yield Requested(name, RungReached(epoch, loss, can_pause=False))
                 if self.pruned.get(name):
                     state = "pruned"
                     break

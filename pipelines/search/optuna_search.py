@@ -43,6 +43,7 @@ from pipelines.search.tried_points import TriedPoints
 from pipelines.search.untried_sampler import UntriedSampler
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
+from pipelines.training.messages import RungDecision
 from search_spaces.distribution_values import list_grid, list_values
 from search_spaces.hypermodel_request import HyperparameterRequest, make_optuna_defaults, suggest_value
 from search_spaces.space import Space
@@ -214,6 +215,10 @@ class OptunaSearch:
         self._curves.set_point(trial, epoch + 1, best)
         # Not `Trial.should_prune`, which knows only what `Trial.report` was given.
         return self._study.pruner.prune(self._study, self._get_frozen(trial))
+
+    def decide_at_rung(self, number: int, epoch: int, best: float, *, can_pause: bool = True) -> RungDecision:
+        """Return whether a trial goes on after a rung, by its best score so far."""
+        return "prune" if self.should_prune(number, epoch, best) else "go_on"
 
     def list_failed_attempts(self, number: int) -> tuple[Attempt, ...]:
         """Return the attempts at a trial that failed so far."""

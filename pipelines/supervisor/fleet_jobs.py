@@ -83,9 +83,12 @@ class FleetJobs:
             for number, done in event.message.epochs.items():
                 yield self._trials.record_epoch(number, done)
         elif isinstance(event, Requested) and isinstance(event.message, RungsReached):
-            reached = event.message.best.items()
-            pruned = [number for number, (epoch, best) in reached if self._search.should_prune(number, epoch, best)]
-            self._engine.answer(event.job, frozenset(pruned))
+            # Their epochs are reported: each is compared with the others that reached the rung at once.
+            decisions = {
+                number: self._search.decide_at_rung(number, epoch, best)
+                for number, (epoch, best) in event.message.best.items()
+            }
+            self._engine.answer(event.job, decisions)
         elif isinstance(event, Requested) and isinstance(event.message, SlotsFree):
             # Before any draw below, so that the sampler knows these scores.
             for number, outcome in event.message.ended.items():

@@ -183,7 +183,8 @@ class SearchLoop:
             yield self._trials.record_epoch(number, event.message)
         elif isinstance(event, Requested) and isinstance(event.message, RungReached):
             reached = event.message
-            self._engine.answer(event.job, self._search.should_prune(number, reached.epoch, reached.best))
+            decision = self._search.decide_at_rung(number, reached.epoch, reached.best, can_pause=reached.can_pause)
+            self._engine.answer(event.job, decision)
         elif isinstance(event, Requested) and isinstance(event.message, HyperparameterRequest):
             self._engine.answer(event.job, self._trials.suggest_value(number, event.message))
         elif isinstance(event, Finished):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipelines.training.errors import NoObjectiveError, TrialError
+from pipelines.training.messages import RungDecision
 from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
 
@@ -23,8 +24,8 @@ class EpochListener(Protocol):
     def record_batch(self) -> None:
         """Record that a batch is done."""
 
-    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Record an epoch, counted from 0; True ends the training as pruned."""
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> RungDecision:
+        """Record an epoch, counted from 0, and return whether the training goes on."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class FitResult:
     """A training that ended: every epoch's metrics, and the best one; the model holds the best epoch's weights.
 
     Attributes:
+        pruned: whether it ended at a rung.
+        paused: whether it may go on from there; its checkpoint is written.
         score_metrics: metrics of a score that is no epoch's, such as a mean of several trainings; None for an epoch's.
     """
 
@@ -40,6 +43,7 @@ class FitResult:
     best_value: float
     pruned: bool
     score_metrics: Mapping[str, float] | None = None
+    paused: bool = False
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -68,7 +72,7 @@ class EpochMonitor:
         self._best_epoch = -1
         self._best_value = math.inf * self._sign
         self._best_weights: Sequence[Any] | None = None
-        self._pruned = False
+        self._decision: RungDecision = "go_on"
         # Apart from the best: an epoch better by less than `min_delta` is the best, but does not renew the patience.
         self._improved_at = (-1, math.inf * self._sign)
 
@@ -76,6 +80,16 @@ class EpochMonitor:
     def epochs(self) -> int:
         """Number of epochs scored."""
         return len(self._history)
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the training ended at a rung, for good or until it goes on."""
+        return self._decision != "go_on"
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the training is to go on later from a checkpoint of its present state."""
+        return self._decision == "pause"
 
     @property
     def history(self) -> Sequence[Mapping[str, float]]:
@@ -111,7 +125,7 @@ class EpochMonitor:
             TrialError: as `update` does.
         """
         finite = self.update(epoch, metrics, weights)
-        return self.should_stop(pruned=self._listener is not None and self._listener.record_epoch(epoch, finite))
+        return self.should_stop("go_on" if self._listener is None else self._listener.record_epoch(epoch, finite))
 
     def update(
         self, epoch: int, metrics: Mapping[str, float], weights: Callable[[], Sequence[Any]]
@@ -133,12 +147,16 @@ class EpochMonitor:
             self._best_epoch, self._best_value, self._best_weights = epoch, value, weights()
         return metrics
 
-    def should_stop(self, *, pruned: bool) -> bool:
+    def should_stop(self, decision: RungDecision) -> bool:
         """Return whether the training stops with the epoch that `update` has just scored."""
-        self._pruned = pruned
+        self._decision = decision
         if self._schedule.keeps_last and len(self._history) >= self._schedule.epochs:
             return True  # the `fit` of a user model may train more epochs than it was given
-        return pruned or self._is_out_of_patience(len(self._history) - 1, self._history[-1][self._metric])
+        # Before a pause too: its checkpoint holds the patience that is left.
+        is_over = self._is_out_of_patience(len(self._history) - 1, self._history[-1][self._metric])
+        if is_over and decision == "pause":
+            self._decision = "go_on"  # early stopping has completed the training
+        return is_over or self.is_pruned
 
     def result(self) -> tuple[FitResult, Sequence[Any]]:
         """Return the result of the training, and the weights of its best epoch.
@@ -148,7 +166,9 @@ class EpochMonitor:
         """
         if self._best_weights is None:
             raise TrialError(f"training ended before its first epoch was scored on {self._metric}")
-        result = FitResult(tuple(self._history), self._best_epoch, self._best_value, self._pruned)
+        result = FitResult(
+            tuple(self._history), self._best_epoch, self._best_value, self.is_pruned, paused=self.is_paused
+        )
         return result, self._best_weights
 
     def _is_best(self, value: float, metrics: Mapping[str, float]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.training.batches import Rows, TrainingBatches, compute_row_weights
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
-from pipelines.training.keras_state import capture, restore
+from pipelines.training.keras_state import offer_checkpoint, restore
 from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
 
@@ -96,6 +96,4 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras h
         # A metric may be an array, such as one number per class.
         metrics = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
         self.model.stop_training = self._monitor.observe(epoch, metrics, self.model.get_weights)
-        # A training that stops has its result written next: a checkpoint would only cost time.
-        if self._checkpoints and not self.model.stop_training:
-            self._checkpoints.offer(lambda: capture(self.model, self._monitor))
+        offer_checkpoint(self._checkpoints, self.model, self._monitor, stops=self.model.stop_training)

@@ -24,7 +24,7 @@ from pipelines.training.batches import Rows, compute_row_weights, shuffle_rows
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor, FitResult
 from pipelines.training.fit_trainer import VALIDATION_BATCH, finish_training
-from pipelines.training.keras_state import capture, restore
+from pipelines.training.keras_state import offer_checkpoint, restore
 from pipelines.training.messages import MOST_BYTES
 from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
@@ -68,10 +68,10 @@ def train_in_graph(
         metrics = _run(model, train, shuffle_rows(schedule.seed, epoch, rows.train.rows))
         validation = _run(model, validate, in_order)
         metrics |= {f"val_{name}": value for name, value in validation.items()}
-        if monitor.observe(epoch, metrics, model.get_weights):
+        stops = monitor.observe(epoch, metrics, model.get_weights)
+        offer_checkpoint(checkpoints, model, monitor, stops=stops)
+        if stops:
             break
-        if checkpoints:
-            checkpoints.offer(lambda: capture(model, monitor))
     return finish_training(model, monitor)
 
 

@@ -34,6 +34,22 @@ def capture(model: keras.Model, monitor: EpochMonitor) -> Checkpoint:
     return Checkpoint(plain, best_weights, [np.asarray(variable) for variable in _list_variables(model)])
 
 
+def offer_checkpoint(
+    checkpoints: CheckpointStore | None, model: keras.Model, monitor: EpochMonitor, *, stops: bool
+) -> None:
+    """Write a checkpoint after an epoch: where the training is paused with it in any case, else if one is due.
+
+    Raises:
+        AssertionError: if a training is paused that has no checkpoints.
+    """
+    if monitor.is_paused:
+        assert checkpoints is not None, "only a training with checkpoints may be paused"
+        checkpoints.write(capture(model, monitor))
+    # A training that stops has its result written next: a checkpoint would only cost time.
+    elif checkpoints is not None and not stops:
+        checkpoints.offer(lambda: capture(model, monitor))
+
+
 def _list_variables(model: keras.Model) -> list[Any]:
     model.optimizer.build(model.trainable_variables)  # an optimizer has no variables before its first step
     # `variables` and not `weights`: only the former hold the seeds of dropout.

@@ -15,6 +15,9 @@ from search_spaces.values import Direction, Value
 
 TrainerName = Literal["", "fit", "graph", "fleet", "user"]
 
+RungDecision = Literal["go_on", "prune", "pause"]
+"""Answer at a rung. A paused trial ends its attempt with a checkpoint, and goes on later or never."""
+
 MOST_BYTES = 2 * 10**9
 """Rows beyond this size stay on disk, and `Model.fit` reads them batch by batch."""
 
@@ -57,6 +60,7 @@ class TrialJob:
         user_model: where `model` is a user model; its trials also send `HyperparameterRequest`s.
         refit_epochs: train exactly so many epochs and keep the last one's weights; None keeps the best epoch's.
         by_fit: whether `Model.fit`, or the user model's `fit`, trains it where the graph trainer could.
+        spent_s: seconds that it has trained before it was paused.
     """
 
     study: str
@@ -76,6 +80,7 @@ class TrialJob:
     user_model: UserModel | None = None
     refit_epochs: int | None = None
     by_fit: bool = False
+    spent_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,10 +102,17 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class RungReached:
-    """Request of a trial at a rung, with its best score so far; answered with True for "prune"."""
+    """Request of a trial at a rung; answered with a `RungDecision`.
+
+    Attributes:
+        epoch: the epoch just done, counted from 0.
+        best: its best score so far.
+        can_pause: whether it can write a checkpoint of its whole state.
+    """
 
     epoch: int
     best: float
+    can_pause: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,7 @@ class TrialResult:
         metrics: every metric at the best epoch, by its name; the mean over the folds.
         epochs: the whole curve; with folds, the mean over the folds that reached an epoch.
         parameters: trainable weights of the model.
-        seconds: time from start to end.
+        seconds: time from start to end, without the time for which it was paused.
         drawn: hyperparameters that the model requested and the space does not declare.
         trainer: `fit`, `graph`, `fleet`, or `user` for a user model trained by its hypermodel's `fit`.
         measures: measurements of its files, by the names of the objectives.
@@ -136,14 +148,15 @@ class TrialOutcome:
     """End of a trial, as its worker sends it.
 
     Attributes:
-        kind: `completed` with a result, pruned or not; `rejected`, not trained because its model is over a ceiling;
-            `failed`, without a score; `fatal`, failed in a way that every other trial of the study would fail too.
-        result: of a completed trial.
+        kind: `completed` with a result, pruned or not; `paused` with the result that it has if it never goes on;
+            `rejected`, not trained because its model is over a ceiling; `failed`, without a score; `fatal`, failed in a
+            way that every other trial of the study would fail too.
+        result: of a completed or paused trial.
         reason: of any other.
         traceback: of a failed or fatal one; empty where an exception was not the cause.
     """
 
-    kind: Literal["completed", "rejected", "failed", "fatal"]
+    kind: Literal["completed", "paused", "rejected", "failed", "fatal"]
     result: TrialResult | None = None
     reason: str = ""
     traceback: str = ""

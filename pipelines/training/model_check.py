@@ -13,7 +13,7 @@ import keras
 from pipelines.engines.base import Channel
 from pipelines.training.batches import Rows
 from pipelines.training.errors import ModelTooLargeError, TrialError
-from pipelines.training.messages import ModelCheck, TrialJob
+from pipelines.training.messages import ModelCheck, RungDecision, TrialJob
 from pipelines.training.model_size import estimate_training_memory, limit_model_size, refuse_large_model
 from pipelines.training.trainer import choose_trainer
 from pipelines.training.trial import BuiltTrial, build_trial
@@ -90,9 +90,9 @@ class _Stopwatch:
     def record_batch(self) -> None:
         """Ignore the batch."""
 
-    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> RungDecision:
         """Record the time; the training continues."""
         now = time.monotonic()
         self.epochs_s.append(now - self._since)
         self._since = now
-        return False
+        return "go_on"

@@ -33,6 +33,7 @@ from pipelines.training.epoch_monitor import FitResult
 from pipelines.training.errors import ModelTooLargeError, TrialError
 from pipelines.training.messages import (
     EpochDone,
+    RungDecision,
     RungReached,
     TrainerName,
     TrialJob,
@@ -48,6 +49,7 @@ from pipelines.training.trainings import count_trainings, find_fold
 from pipelines.training.trial_folder import (
     ARTIFACTS,
     write_model_note,
+    write_pause,
     write_result,
 )
 from pipelines.training.user_model.deployment import write_user_model
@@ -73,7 +75,7 @@ def train_and_measure_trial(job: TrialJob, channel: Channel, measure: Measure) -
         Whatever `measure` raises, except `TrialError`.
     """
     try:
-        return TrialOutcome("completed", _train_folds(job, channel, measure))
+        return _train_folds(job, channel, measure)
     except ModelTooLargeError as error:
         return TrialOutcome("rejected", reason=str(error))
     except ModelFatalError as error:
@@ -83,19 +85,22 @@ def train_and_measure_trial(job: TrialJob, channel: Channel, measure: Measure) -
         return TrialOutcome("failed", reason=str(error), traceback=traceback.format_exc())
 
 
-def _train_folds(job: TrialJob, channel: Channel, measure: Measure) -> TrialResult:
+def _train_folds(job: TrialJob, channel: Channel, measure: Measure) -> TrialOutcome:
     started = time.monotonic()
     Path(job.folder).mkdir(parents=True, exist_ok=True)
     folds = [_train_fold(job, 0, channel)]
     if not folds[0].fitted.pruned:
         folds += [_train_fold(job, run, channel) for run in range(1, count_trainings(job))]
     best = _find_best_fold(job, folds)
-    result = _combine_folds(folds, seconds=time.monotonic() - started)
+    result = _combine_folds(folds, seconds=job.spent_s + time.monotonic() - started)
     _write_files(job, best, result)
+    if folds[0].fitted.paused:
+        write_pause(Path(job.folder), result)
+        return TrialOutcome("paused", result)
     if result.state == "complete":
         result = replace(result, measures=measure(job))
     write_result(Path(job.folder), result)
-    return result
+    return TrialOutcome("completed", result)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def _train_user_model_fold(job: TrialJob, user_model: UserModel, fold: int, chan
     with limit_model_size(job):
         trial = build_user_model_trial(job, user_model, fold, request_from_supervisor(channel))
     refuse_large_model(job, trial.model, trial.schedule.batch_size)
-    listener = _ChannelListener(job, fold, trial.schedule.epochs, channel)
+    listener = _ChannelListener(job, fold, trial.schedule.epochs, channel, can_pause=trial.can_resume)
     in_graph = trial.can_train_in_graph and not by_fit
     trainer: TrainerName = "graph" if in_graph else "user"
     identity = (trainer, trial.hp.values, trial.schedule, job.training)
@@ -221,10 +226,11 @@ def build_trial(job: TrialJob, fold: int) -> BuiltTrial:
 
 
 class _ChannelListener:
-    """Listener that reports a training's epochs to the supervisor, and requests at rungs whether to prune."""
+    """Listener that reports a training's epochs to the supervisor, and requests at rungs whether to go on."""
 
-    def __init__(self, job: TrialJob, fold: int, of: int, channel: Channel) -> None:
+    def __init__(self, job: TrialJob, fold: int, of: int, channel: Channel, *, can_pause: bool = True) -> None:
         self._job = job
+        self._can_pause = can_pause
         self._fold = fold
         self._trainings = count_trainings(job)
         self._of = of
@@ -250,17 +256,18 @@ class _ChannelListener:
         """Send a sign of life."""
         self._channel.beat()
 
-    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Report the epoch; at a rung of the first fold, request whether to prune, unless it is the last epoch."""
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> RungDecision:
+        """Report the epoch; at a rung of the first fold, request whether to go on, unless it is the last epoch."""
         done = self._log.add(epoch, self._of, metrics)
         self._channel.report(done)
         # Pruning after the last epoch would save nothing, and lose a trained model.
         is_last = self._trainings == 1 and epoch + 1 == self._of
         if self._fold > 0 or is_last or epoch not in self._job.rungs:
-            return False
+            return "go_on"
         best = min if self._job.direction == "minimize" else max
-        reached = RungReached(epoch, best(each.metrics[self._job.metric] for each in self.epochs))
-        return bool(self._channel.request(reached))
+        score = best(each.metrics[self._job.metric] for each in self.epochs)
+        decision: RungDecision = self._channel.request(RungReached(epoch, score, self._can_pause))
+        return decision
 
 
 def _find_best_fold(job: TrialJob, folds: Sequence[_Fold]) -> _Fold:

@@ -56,10 +56,24 @@ RESULT_FILE = "result.json"
 Its presence proves that the trial has ended.
 """
 
+PAUSE_FILE = "paused.json"
+"""The `TrialResult` that a paused trial has if it never goes on, written after its checkpoint and its other files.
+
+Its presence proves that the trial is paused, unless it has ended since.
+"""
+
 
 def read_result(folder: Path) -> TrialResult | None:
     """Return the result in a trial's folder; None where there is none."""
-    file = folder / RESULT_FILE
+    return _read_result(folder / RESULT_FILE)
+
+
+def read_pause(folder: Path) -> TrialResult | None:
+    """Return the result that a paused trial has so far; None where the trial is not paused."""
+    return _read_result(folder / PAUSE_FILE)
+
+
+def _read_result(file: Path) -> TrialResult | None:
     if not file.exists():
         return None
     values = json.loads(file.read_text(encoding="utf-8"))
@@ -71,6 +85,18 @@ def write_result(folder: Path, result: TrialResult) -> None:
     hit("result-due")
     write_text(folder / RESULT_FILE, json.dumps(asdict(result)))
     hit("result-written")
+
+
+def write_pause(folder: Path, result: TrialResult) -> None:
+    """Write that a trial is paused, after its checkpoint and all its other files."""
+    hit("pause-due")
+    write_text(folder / PAUSE_FILE, json.dumps(asdict(result)))
+    hit("pause-written")
+
+
+def remove_pause(folder: Path) -> None:
+    """Remove the mark of a paused trial, which goes on or has ended."""
+    (folder / PAUSE_FILE).unlink(missing_ok=True)
 
 
 def read_trial_config(folder: Path) -> dict[str, Any]:

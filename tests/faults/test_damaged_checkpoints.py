@@ -44,7 +44,7 @@ class Until:
         if epoch == self.until:
             raise CutOffError
         self.epochs.append(epoch)
-        return False
+        return "go_on"
 
 
 def train_all(listener, checkpoints):

@@ -17,11 +17,18 @@ from typing import Any
 
 from pipelines.engines.base import Backend, Event, Failed, FailureKind, Finished, Job, Reported, Requested
 from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
-from pipelines.training.messages import EpochDone, RungReached, TrialJob, TrialOutcome, TrialResult
-from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, RESULT_FILE, locate_epochs_file, parse_epochs
+from pipelines.training.messages import EpochDone, RungDecision, RungReached, TrialJob, TrialOutcome, TrialResult
+from pipelines.training.trial_folder import (
+    ARTIFACTS,
+    MODEL_FILE,
+    RESULT_FILE,
+    locate_epochs_file,
+    parse_epochs,
+    write_pause,
+)
 from pipelines.workspace.atomic_files import write_text
 
-Script = Callable[[TrialJob], Generator[EpochDone | RungReached, bool, TrialResult | TrialOutcome]]
+Script = Callable[[TrialJob], Generator[EpochDone | RungReached, Any, TrialResult | TrialOutcome]]
 
 
 class Ends(Exception):  # noqa: N818  # the end that a script wants, not a defect
@@ -67,6 +74,7 @@ class FakeEngine:
         self._under_way: dict[str, Generator[Any, bool, Any]] = {}
         self._answers: dict[str, bool | None] = {}
         self._waits: set[str] = set()
+        self._aside: set[str] = set()
         self.jobs: list[TrialJob] = []
         self.functions: list[str] = []
         self.fleets: list[FleetJob] = []
@@ -80,7 +88,7 @@ class FakeEngine:
 
     @property
     def idle(self) -> int:
-        return self._size - len(self._under_way)
+        return self._size - len(self._under_way.keys() - self._aside)
 
     @property
     def busy(self) -> Sequence[str]:
@@ -90,7 +98,8 @@ class FakeEngine:
         self.warmed.append(backend)
 
     def submit(self, job: Job[Any, Any]) -> None:
-        assert self.idle > 0
+        assert self.idle > 0 or job.aside
+        self._aside |= {job.name} if job.aside else set()
         assert job.name not in self._under_way
         trial = job.payload[0] if isinstance(job.payload, tuple) else job.payload
         if isinstance(trial, TrialJob):
@@ -160,14 +169,14 @@ class FakeEngine:
             if not members:
                 return
             while not ended:
-                verdicts: frozenset[int] = frozenset()
+                decisions: Mapping[int, RungDecision] = {}
                 rungs = {number: (rung.epoch, rung.best) for number, rung in waiting.items()}
                 if rungs:
-                    verdicts = yield RungsReached(rungs)
+                    decisions = yield RungsReached(rungs)
                 epochs = {}
                 for number, member in list(members.items()):
                     try:
-                        epochs[number] = member.send(number in verdicts if number in waiting else None)
+                        epochs[number] = member.send(decisions[number] if number in waiting else None)
                         waiting.pop(number, None)
                     except StopIteration as end:
                         ended[number] = end.value
@@ -193,35 +202,43 @@ def training(
     *,
     parameters: int = 7,
     measures: Mapping[str, float] = MappingProxyType({}),
-) -> Generator[EpochDone | RungReached, bool, TrialResult]:
+) -> Generator[EpochDone | RungReached, Any, TrialResult | TrialOutcome]:
     """Reach a score in each epoch, as a worker does: with its files, its rungs, and the times of an earlier attempt."""
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     choose_best = min if job.direction == "minimize" else max
     earlier = {done.epoch: done.at_ms for done in parse_epochs(locate_epochs_file(folder, 0))}
+    checkpoint = folder / "fold-0.checkpoint"
+    done = int(checkpoint.read_text(encoding="utf-8")) if checkpoint.exists() else 0
     epochs: list[EpochDone] = []
-    pruned = False
+    decision: RungDecision = "go_on"
     for epoch, score in enumerate(scores):
         at_ms = earlier.get(epoch, time.time_ns() // 1_000_000)
         epochs.append(EpochDone(epoch, len(scores), 0, at_ms, {job.metric: score, "loss": 2 * score}))
         with locate_epochs_file(folder, 0).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(epochs[-1])) + "\n")
         yield epochs[-1]
-        if epoch in job.rungs and (yield RungReached(epoch, choose_best(scores[: epoch + 1]))):
-            pruned = True
+        # As a worker does: a trial that goes on after a pause has passed its rung.
+        if epoch in job.rungs and epoch >= done and epoch + 1 < len(scores):
+            decision = yield RungReached(epoch, choose_best(scores[: epoch + 1]))
+        if decision != "go_on":
             break
     best = choose_best(epochs, key=lambda done: done.metrics[job.metric])
     result = TrialResult(
-        "pruned" if pruned else "complete",
+        "complete" if decision == "go_on" else "pruned",
         best.metrics[job.metric],
         best.epoch,
         best.metrics,
         tuple(epochs),
         parameters=parameters,
-        seconds=0.5,
+        seconds=job.spent_s + 0.5,
         measures=dict(measures),
     )
-    leave_files(folder, result, with_model=not pruned)
+    if decision == "pause":
+        checkpoint.write_text(str(len(epochs)), encoding="utf-8")
+        write_pause(folder, result)
+        return TrialOutcome("paused", result)
+    leave_files(folder, result, with_model=decision == "go_on")
     return result
 
 

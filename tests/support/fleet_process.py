@@ -39,7 +39,9 @@ def run_fleet(run: FleetRun, programs: dict[Any, Program]) -> dict[str, Outcome]
         fleet.admit({name: waiting.pop(name) for name in admitted}, checkpoints)
         running |= {name: len(checkpoints[name].history) if name in checkpoints else 0 for name in admitted}
         fleet.train_epoch()
-        ended = fleet.take_ended({name for name, epoch in running.items() if run.trials[name].pruned_at == epoch})
+        ended = fleet.take_ended(
+            {name: "prune" for name, epoch in running.items() if run.trials[name].pruned_at == epoch}
+        )
         outcomes |= {name: _outcome(end) for name, end in ended.items()}
         for name in [name for name, epoch in running.items() if run.cut_after.get(name) == epoch]:
             checkpoints[name] = fleet.capture(name)

@@ -12,6 +12,7 @@ from pipelines.models.context import ModelContext
 from pipelines.models.initial_weights import set_initial_weights
 from pipelines.training.errors import TrialError
 from pipelines.training.fit_trainer import train_with_fit
+from pipelines.training.messages import RungDecision
 from pipelines.training.trainer import Trainer
 from search_spaces.hyperparameters import TrialHyperParameters
 
@@ -51,6 +52,6 @@ class _Prunes:
     def record_batch(self) -> None:
         """A batch is done."""
 
-    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> RungDecision:
         """An epoch is done."""
-        return epoch == self._at
+        return "prune" if epoch == self._at else "go_on"

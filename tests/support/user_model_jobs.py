@@ -43,7 +43,7 @@ class Supervised(Channel):
     def request(self, message):
         self.requested.append(message)
         if isinstance(message, RungReached):
-            return self.prunes
+            return "prune" if self.prunes else "go_on"
         assert isinstance(message, HyperparameterRequest)
         return suggest_value(message, self.trial, self.known)
 

@@ -203,10 +203,10 @@ class RecordedResponder(Responder):
             self.outcome = message.ended.get(self._job.number)
             return () if self.outcome else (self._job,)
         if isinstance(message, RungsReached):
-            return frozenset(message.best)
+            return dict.fromkeys(message.best, "prune")
         # Stop: the only rung is the last one.
         if isinstance(message, RungReached):
-            return True
+            return "prune"
         if isinstance(message, HyperparameterRequest):
             # A hyperparameter that was not searched has no recorded value, and had its default.
             return self._params.get(message.name, message.default)

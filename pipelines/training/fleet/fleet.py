@@ -6,7 +6,7 @@ trial depends on the trial alone, never on the trials in the other slots.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -23,6 +23,7 @@ from pipelines.training.errors import TrialError
 from pipelines.training.fleet.hyperparameter_arrays import Plan, compute_learning_rates, make_numbers, plan_epoch
 from pipelines.training.fleet.member import Member
 from pipelines.training.fleet.program import Program, State
+from pipelines.training.messages import RungDecision
 from pipelines.training.schedule import Schedule
 from search_spaces.values import Direction
 
@@ -31,11 +32,16 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class EndedMember:
-    """End of a trial in a fleet: its result and the weights of its best epoch, or the reason why it has no score."""
+    """End of a trial in a fleet: its result and the weights of its best epoch, or the reason why it has no score.
+
+    Attributes:
+        checkpoint: its state, where it is paused.
+    """
 
     fitted: FitResult | None
     weights: list[FloatArray]
     failure: TrialError | None = None
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass
@@ -126,11 +132,15 @@ class Fleet(Generic[Key]):
             slot.epoch += 1
         return scores
 
-    def take_ended(self, pruned: Collection[Key]) -> dict[Key, EndedMember]:
-        """Return the trials that end with the epoch just trained, those to prune among them, and free their slots."""
+    def take_ended(self, decisions: Mapping[Key, RungDecision]) -> dict[Key, EndedMember]:
+        """Return the trials that end or pause with the epoch just trained, and free their slots.
+
+        Args:
+            decisions: at the rungs that were reached; all others go on.
+        """
         ended = {}
         for _, key in list(self._iterate_taken()):
-            if (end := self._end(key, pruned=key in pruned)) is not None:
+            if (end := self._end(key, decisions.get(key, "go_on"))) is not None:
                 ended[key] = end
                 self.release(key)
         return ended
@@ -147,14 +157,15 @@ class Fleet(Generic[Key]):
         self._keys[self._keys.index(key)] = None
         del self._slots[key]
 
-    def _end(self, key: Key, *, pruned: bool) -> EndedMember | None:
+    def _end(self, key: Key, decision: RungDecision) -> EndedMember | None:
         if key in self._failed:
             return EndedMember(None, [], self._failed.pop(key))
         slot = self._slots[key]
-        if not (slot.monitor.should_stop(pruned=pruned) or slot.epoch >= slot.schedule.epochs):
+        if not (slot.monitor.should_stop(decision) or slot.epoch >= slot.schedule.epochs):
             return None
         fitted, (weights, moving) = slot.monitor.result()
-        return EndedMember(fitted, self._program.layout.extract(slot.member, weights, moving))
+        extracted = self._program.layout.extract(slot.member, weights, moving)
+        return EndedMember(fitted, extracted, checkpoint=self.capture(key) if fitted.paused else None)
 
     def _iterate_taken(self) -> Iterator[tuple[int, Key]]:
         return ((at, key) for at, key in enumerate(self._keys) if key is not None)

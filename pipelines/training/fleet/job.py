@@ -20,10 +20,10 @@ from pipelines.training.fleet.fleet import EndedMember, Fleet
 from pipelines.training.fleet.member import Member, build_member
 from pipelines.training.fleet.messages import FleetEpoch, FleetJob, RungsReached, SlotsFree
 from pipelines.training.fleet.program import Program
-from pipelines.training.messages import TrialJob, TrialOutcome, TrialResult
+from pipelines.training.messages import RungDecision, TrialJob, TrialOutcome, TrialResult
 from pipelines.training.model_files import save_weights
 from pipelines.training.schedule import Schedule, make_schedule
-from pipelines.training.trial_folder import WEIGHTS_FILE, write_result
+from pipelines.training.trial_folder import WEIGHTS_FILE, write_pause, write_result
 from tracking.testing.failpoints import hit
 
 _programs: dict[str, Program] = {}
@@ -78,15 +78,14 @@ class FleetRunner:
         return bool(self._trials)
 
     def train_epoch(self) -> None:
-        """Train every trial for an epoch; end those that are done, pruned, or over their time limit."""
+        """Train every trial for an epoch; end those that are done, pruned, paused, or over their time limit."""
         scores = self._fleet.train_epoch()
         epochs = {
             number: self._trials[number].log.add(done, self._trials[number].member.epochs, metrics)
             for number, (done, metrics) in scores.items()
         }
         self._channel.report(FleetEpoch(epochs))
-        pruned = self._request_pruning(epochs)
-        for number, ended in self._fleet.take_ended(pruned).items():
+        for number, ended in self._fleet.take_ended(self._request_decisions(epochs)).items():
             self._ended[number] = self._end(self._trials.pop(number), ended)
         for number in self._find_overdue():
             # Its time includes that of the other slots, which a CPU trains in turn.
@@ -121,11 +120,13 @@ class FleetRunner:
         folder.mkdir(parents=True, exist_ok=True)
         schedule = make_schedule(trial, 0, epochs=member.epochs, batch_size=member.batch_size)
         checkpoints = CheckpointStore(folder, 0, (self._job.envelope, self._job.metric, trial.values, schedule))
-        self._trials[trial.number] = _Trial(trial, member, EpochLog(folder, 0), checkpoints, time.monotonic())
+        self._trials[trial.number] = _Trial(
+            trial, member, EpochLog(folder, 0), checkpoints, time.monotonic() - trial.spent_s
+        )
         return member, schedule
 
-    def _request_pruning(self, epochs: Collection[int]) -> frozenset[int]:
-        """Return the trials to prune, of those that reached a rung and have further epochs to go."""
+    def _request_decisions(self, epochs: Collection[int]) -> Mapping[int, RungDecision]:
+        """Return the decisions on the trials that reached a rung and have further epochs to go."""
         best = min if self._job.direction == "minimize" else max
         reached = {}
         for number in epochs:
@@ -134,8 +135,8 @@ class FleetRunner:
             if done.epoch in trial.job.rungs and done.epoch + 1 < done.of:
                 score = best(each.metrics[self._job.metric] for each in trial.log.epochs)
                 reached[number] = (done.epoch, score)
-        pruned: frozenset[int] = self._channel.request(RungsReached(reached)) if reached else frozenset()
-        return pruned
+        decisions: Mapping[int, RungDecision] = self._channel.request(RungsReached(reached)) if reached else {}
+        return decisions
 
     def _find_overdue(self) -> list[int]:
         limit_s = self._job.trial_s
@@ -159,15 +160,22 @@ class FleetRunner:
             seconds=time.monotonic() - trial.started,
             trainer="fleet",
         )
+        self._write_files(trial, ended, result)
+        # Many trials may end with one epoch, and writing their files takes a while.
+        self._channel.beat()
+        return TrialOutcome("paused" if fitted.paused else "completed", result)
+
+    def _write_files(self, trial: _Trial, ended: EndedMember, result: TrialResult) -> None:
         folder = Path(trial.job.folder)
-        # `write_result` comes last: its file proves that all others are whole.
         write_artifacts(trial.job, 0, trial.job.values, result)
+        # The last file proves that all others are whole.
+        if ended.checkpoint is not None:
+            trial.checkpoints.write(ended.checkpoint)
+            write_pause(folder, result)
+            return
         if result.state == "complete":
             save_weights(ended.weights, folder / WEIGHTS_FILE)
         write_result(folder, result)
-        # Many trials may end with one epoch, and writing their files takes a while.
-        self._channel.beat()
-        return TrialOutcome("completed", result)
 
 
 def _load_program(job: FleetJob) -> Program:

@@ -1,7 +1,7 @@
 """Messages between a supervisor and a fleet's worker; plain values.
 
-A fleet's job starts with empty slots and requests trials. It reports every epoch, requests which trials to prune at a
-rung, and requests further trials whenever some have ended; it ends when every slot is empty.
+A fleet's job starts with empty slots and requests trials. It reports every epoch, requests at a rung which trials go
+on, and requests further trials whenever some have ended or were paused; it ends when every slot is empty.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class FleetEpoch:
 
 @dataclass(frozen=True)
 class RungsReached:
-    """Request of a fleet at rungs; answered with the numbers of the trials to prune.
+    """Request of a fleet at rungs; answered with a `RungDecision` for each trial, by number.
 
     Attributes:
         best: by number, the epoch just done, counted from 0, and the best score so far.
@@ -59,7 +59,7 @@ class SlotsFree:
     """Request of a fleet with free slots; answered with `TrialJob`s, at most `free` of them.
 
     Attributes:
-        ended: outcomes of trials that ended since, by number; all their files are written.
+        ended: outcomes of trials that ended or were paused since, by number; all their files are written.
     """
 
     free: int

@@ -13,7 +13,8 @@ import numpy as np
 
 from pipelines.training.checkpoint import CheckpointStore
 from pipelines.training.epoch_monitor import EpochListener, EpochMonitor
-from pipelines.training.keras_state import capture, restore
+from pipelines.training.keras_state import offer_checkpoint, restore
+from pipelines.training.messages import RungDecision
 from pipelines.training.user_model.model_training import ModelTraining
 from pipelines.training.user_model.user_fit import UserFit, UserModelListener
 
@@ -29,7 +30,8 @@ class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras ha
         trainings: one for each model that was trained with this callback, in order.
         epochs: finite metrics of each scored epoch, over all trainings.
         done: epochs of an earlier attempt that are not trained again.
-        is_pruned: whether the trial was pruned.
+        is_pruned: whether the trial ended at a rung.
+        is_paused: whether it may go on from there.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras ha
         self._planned = 0
         self.trainings: list[ModelTraining] = []
         self.epochs: list[Mapping[str, float]] = []
-        self.is_pruned = False
+        self.is_pruned = self.is_paused = False
         monitor = self._make_monitor()
         self.done = restore(model, monitor, checkpoints)
         if self.done:
@@ -94,18 +96,14 @@ class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras ha
         else:
             stops = training.observe(len(self.epochs), metrics)
             self.epochs.append(training.monitor.history[-1])
+            self.is_pruned, self.is_paused = training.monitor.is_pruned, training.monitor.is_paused
         if stops or self._fit.is_short:
             training.model.stop_training = True
-        elif self._checkpoints is not None:
-            self._checkpoints.offer(lambda: capture(training.model, training.monitor))
+        offer_checkpoint(self._checkpoints, training.model, training.monitor, stops=stops or self._fit.is_short)
 
     def find_owner(self, history: Any) -> ModelTraining | None:
         """Return the training that a history of Keras belongs to; None where this callback did not follow it."""
         return next((training for training in self.trainings if training.owns(history)), None)
-
-    def mark_pruned(self) -> None:
-        """Record that the trial is pruned."""
-        self.is_pruned = True
 
     def _find_training(self) -> ModelTraining:
         # A custom loop may never set the model.
@@ -119,15 +117,15 @@ class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras ha
 
     def _make_monitor(self) -> EpochMonitor:
         fit = self._fit
-        return EpochMonitor(fit.schedule, fit.metric, fit.direction, _PruningListener(self, self._listener))
+        return EpochMonitor(fit.schedule, fit.metric, fit.direction, _NumberingListener(self, self._listener))
 
     def _end_if_pruned(self) -> None:
         if self.is_pruned:
             raise TrainingEndedError
 
 
-class _PruningListener:
-    """Listener that numbers the epochs of all trainings, and marks the callback when the trial is pruned."""
+class _NumberingListener:
+    """Listener that numbers the epochs of all trainings."""
 
     def __init__(self, callback: EpochCallback, listener: EpochListener) -> None:
         self._callback = callback
@@ -136,8 +134,5 @@ class _PruningListener:
     def record_batch(self) -> None:
         self._listener.record_batch()
 
-    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        pruned = self._listener.record_epoch(len(self._callback.epochs), metrics)
-        if pruned:
-            self._callback.mark_pruned()
-        return pruned
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> RungDecision:
+        return self._listener.record_epoch(len(self._callback.epochs), metrics)

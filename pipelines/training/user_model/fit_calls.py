@@ -92,7 +92,8 @@ def _make_keywords(fit: UserFit, model: keras.Model, data: FitData, callback: Ep
 
 def _end_pruned(callback: EpochCallback, fit: UserFit) -> UserFitResult:
     best = combine_scores([score_training(each) for each in callback.trainings if each.monitor.epochs], fit)
-    return UserFitResult(FitResult(tuple(callback.epochs), best.epoch or 0, best.value, pruned=True), best.model)
+    fitted = FitResult(tuple(callback.epochs), best.epoch or 0, best.value, pruned=True, paused=callback.is_paused)
+    return UserFitResult(fitted, best.model)
 
 
 def _find_model(

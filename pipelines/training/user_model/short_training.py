@@ -19,7 +19,7 @@ from pipelines.data.prepared_folder import load_summary
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError, can_score, has_call, load_user_model
 from pipelines.training.build_limits import TimeIsUp, limit_seconds
 from pipelines.training.errors import NoObjectiveError, TrialError
-from pipelines.training.messages import ModelCheck, TrialJob, UserModel
+from pipelines.training.messages import ModelCheck, RungDecision, TrialJob, UserModel
 from pipelines.training.model_size import estimate_training_memory, refuse_large_model
 from pipelines.training.schedule import FIT_ARGUMENTS, is_stopping_requested
 from pipelines.training.user_model.fit_calls import UserFitResult
@@ -205,9 +205,9 @@ class _Stopwatch:
         """Start the clock after the first step, which traces and compiles."""
         self._started = self._started or time.monotonic()
 
-    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> RungDecision:
         """Record the time of the first epoch; the training continues."""
         # Without a batch, `fit` calls back at its end only: all its time is the first step's.
         if self._started and not self.seconds:
             self.seconds = time.monotonic() - self._started
-        return False
+        return "go_on"

@@ -101,7 +101,7 @@ class Until:
         if epoch == self.until:
             raise CutOffError
         self.recorded.append(epoch)
-        return False
+        return "go_on"
 
 
 def trained(trainer, listener, checkpoints, *, epochs=6):

@@ -23,7 +23,7 @@ class Listener:
 
     def record_epoch(self, epoch, metrics):
         self.recorded.append((epoch, metrics))
-        return epoch in self.prune_at
+        return "prune" if epoch in self.prune_at else "go_on"
 
 
 def run_monitor(
