@@ -9,6 +9,9 @@ import postgresql as cluster
 import pytest
 from mlflow_tables import make_tables_once
 
+# A second for each study, also in processes that tests start; the tests of baselines turn them on.
+os.environ.setdefault("KERASTUDY_BASELINES", "off")
+
 _LONGEST = (
     "test_service.py",
     "test_contract.py",

@@ -92,6 +92,7 @@ def print_study(study: StudyView) -> None:
         **_format_changes(study),
         "best": best,
         **{f"  {name}": format_cell(value) for name, value in study.best_params.items()},
+        **_format_baselines(study),
         "time": format_duration(study.seconds),
         "MLflow": f"{study.page or study.tracking_uri}: {waiting}{refused}",
         "files": study.folder,
@@ -201,6 +202,7 @@ def print_best(best: BestTrial) -> None:
         best.metric: f"{best.trial.values[0]:.6g} at epoch {best.trial.best_epoch}",
         **{objective.name: f"{value:.6g}" for objective, value in others},
         **_format_selection(best),
+        **_format_baselines(best),
         **{name: f"{value:.6g}" for name, value in best.test.items()},
         **{f"  {name}": format_cell(value) for name, value in best.trial.params.items()},
         "model": f"none: {best.no_model}" if best.no_model else best.model,
@@ -214,6 +216,11 @@ def print_best(best: BestTrial) -> None:
         _print(table)
         name = best.objectives[-1].name
         print(f"export one of them with --trial N, or the best within bounds with --at-most {name}=VALUE")
+
+
+def _format_baselines(shown: StudyView | BestTrial) -> dict[str, str]:
+    rows = {"baselines": text} if shown.baselines and (text := shown.baselines.describe()) else {}
+    return {**rows, **({"  note": shown.unbeaten} if shown.unbeaten else {})}
 
 
 def _format_selection(best: BestTrial) -> dict[str, str]:

@@ -54,6 +54,7 @@ class Job(Generic[Payload, Result_co]):
         memory_bytes: most memory the worker may hold; None for no limit.
         backend: Keras's backend in its worker; a worker for JAX never loads TensorFlow.
         fresh: whether its worker runs this job and no other.
+        aside: whether it runs beside the other jobs at a low priority, in a worker that `Engine.idle` does not count.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Job(Generic[Payload, Result_co]):
     memory_bytes: int | None = None
     backend: Backend = "tensorflow"
     fresh: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class Engine(Protocol):
         """Prepare for jobs on a backend, so that the first one starts sooner; return at once."""
 
     def submit(self, job: Job[Any, Any]) -> None:
-        """Start a job; call only while `idle` is above zero."""
+        """Start a job; call only while `idle` is above zero, or for a job aside."""
 
     def answer(self, job: str, message: Any) -> None:
         """Answer a job's request; do nothing if the job has ended since."""

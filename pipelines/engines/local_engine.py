@@ -70,7 +70,7 @@ class LocalEngine:
     @property
     def idle(self) -> int:
         """Number of jobs that can be submitted right now."""
-        return self._size - len(self._busy)
+        return self._size - sum(1 for worker in self._busy.values() if not worker.is_aside)
 
     @property
     def busy(self) -> Sequence[str]:
@@ -93,7 +93,7 @@ class LocalEngine:
         Raises:
             KerastudyError: if the backend is not installed, or the temporary folder cannot be used.
         """
-        worker = self._start(job.backend) if job.fresh else self._take(job.backend)
+        worker = self._start(job.backend) if job.fresh or job.aside else self._take(job.backend)
         try:
             worker.connection.send(job)
         except OSError:  # it died between two jobs
@@ -204,7 +204,7 @@ class LocalEngine:
     def _release(self, name: str, *, is_spoilt: bool) -> None:
         worker = self._busy.pop(name)
         worker.jobs_done += 1
-        if is_spoilt or worker.needs_recycling or (worker.job is not None and worker.job.fresh):
+        if is_spoilt or worker.needs_recycling or worker.is_aside or (worker.job is not None and worker.job.fresh):
             worker.end()
         else:
             self._free.append(worker)
@@ -250,6 +250,11 @@ class _Worker:
         self.job = job
         self.started_at = self.active_at = time.monotonic()
         self.awaits_answer = False
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether its job runs beside those that are counted."""
+        return self.job is not None and self.job.aside
 
     @property
     def needs_recycling(self) -> bool:

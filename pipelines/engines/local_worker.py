@@ -29,6 +29,7 @@ from search_spaces.errors import InputError, KerastudyError
 
 Message = tuple[Literal["beat", "report", "request", "finished", "failed"], Any]
 
+_NICENESS = 10  # chosen: trials come first, and the job still ends
 _BEAT_S = 1.0  # a batch may take less than a millisecond: a message for each would slow it down
 
 
@@ -72,6 +73,8 @@ def serve(connection: Connection, setting: WorkerSettings) -> None:
             job: Job[Any, Any] = connection.recv()
         except (EOFError, OSError):
             return
+        if job.aside:
+            os.nice(_NICENESS)  # its worker runs no other job
         connection.send(_run(job, channel))
 
 

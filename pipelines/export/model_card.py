@@ -33,6 +33,8 @@ class ModelOrigin:
         finalists: the finalists with their retrainings, the winner first; empty for a study without retrainings.
         made: how the model was made from the trial's, such as a refit; empty for the trial's model.
         refit: why the winner's refit is delivered, or is not; empty where none was compared.
+        baselines: scores of simple models on the same rows; empty where there are none.
+        unbeaten: those that the winner does not beat.
     """
 
     study: str
@@ -53,6 +55,8 @@ class ModelOrigin:
     finalists: Sequence[Finalist] = ()
     made: str = ""
     refit: str = ""
+    baselines: str = ""
+    unbeaten: str = ""
 
 
 def render_model_card(
@@ -155,6 +159,8 @@ def _render_search(origin: ModelOrigin) -> str:
         f"- Score of this trial on the validation rows, which chose it among the trials: {score}",
         _render_finalists(origin.finalists),
         f"- {origin.refit[:1].upper()}{origin.refit[1:]}" if origin.refit else "",
+        f"- Baselines on the same rows: {origin.baselines}" if origin.baselines else "",
+        f"- The winner is {origin.unbeaten}" if origin.unbeaten else "",
         f"- On the test rows, which nothing was chosen by: {test}" if test else "",
     ]
     importances = [(f"`{name}`", f"{share:.1%}") for name, share in origin.importances.items()]

@@ -111,6 +111,8 @@ def _describe_origin(reader: StudyReader, study: Study, number: int) -> ModelOri
         importances=reader.compute_importances(study.name),
         finalists=best.finalists if is_winner else (),
         refit=best.refit_reason if is_winner else "",
+        baselines=best.baselines.describe() if best.baselines else "",
+        unbeaten=best.unbeaten if is_winner else "",
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from pipelines.baselines.results import Baselines, read_baselines
 from pipelines.integrations.oracle_records import read_goal
 from pipelines.queries.record_reader import RecordReader, find_winner, load_record
 from pipelines.queries.views import BestTrial, ObjectiveName, StudyRow, StudyView, TrialRow
@@ -90,6 +91,7 @@ class StudyReader:
         trials = summarize_trials(in_optuna) if in_optuna is not None else ()
         best = find_winner(record, trials, objective)
         waiting = Outbox(self._store).read_backlog(facts.mlflow_name)
+        baselines = self._read_baselines(record)
         return StudyView(
             name=name,
             state=self._records.derive_state(record),
@@ -113,6 +115,8 @@ class StudyReader:
             tracking_uri=urls.resolve_tracking_uri(self._home.folder, os.environ),
             folder=self._records.locate_folder(record),
             notes=self._records.read_notes(record),
+            baselines=baselines,
+            unbeaten=baselines.explain_unbeaten(best.value) if baselines and best else "",
         )
 
     def locate_in_mlflow(self, name: str) -> tuple[str, str]:
@@ -169,19 +173,27 @@ class StudyReader:
         model = locate_model(folder)
         # Empty for one objective, whose front is the best trial.
         pareto_front = find_pareto_front(trials, objective) if objective.goals else []
+        finalists = self._list_finalists(study, objective, trials)
+        baselines = self._read_baselines(record)
         return replace(
             found,
             test=read_test_scores(study, self._home, best.number),
             model=str(model) if model.exists() else "",
             no_model="" if model.exists() else explain_missing_model(folder),
-            finalists=self._list_finalists(study, objective, trials),
+            finalists=finalists,
             objectives=tuple(ObjectiveName(goal.name, goal.direction) for goal in objective.goals),
             pareto_front=tuple(map(TrialRow.from_summary, pareto_front)),
             refit=is_refitted(study, self._home, best.number),
             refit_reason=self._explain_refit(study, best.number),
             ensemble=ensemble.value if ensemble else None,
             ensemble_of=ensemble.parts if ensemble else (),
+            baselines=baselines,
+            unbeaten=_explain_unbeaten(baselines, finalists, best.value),
         )
+
+    def _read_baselines(self, record: StudyRecord) -> Baselines | None:
+        # KerasTuner's own tuner keeps its data itself, and has no folder here.
+        return None if read_goal(record) else read_baselines(self._home.locate_study(record.name))
 
     def _list_finalists(
         self, study: Study, objective: Objective, trials: Sequence[TrialSummary]
@@ -275,6 +287,8 @@ class StudyReader:
         study, number = load_record(record), record.winner
         objective = self._records.read_objective(study, record)
         ensemble = None if number is None else self._find_ensemble(study, number)
+        finalists = self._list_finalists(study, objective, self._records.list_trials(record))
+        baselines = self._read_baselines(record)
         return StudyEnded(
             study=name,
             state="finished",
@@ -288,10 +302,12 @@ class StudyReader:
             seconds=record.elapsed_s,
             undelivered=waiting.pending + waiting.set_aside,
             undelivered_error=waiting.last_error,
-            finalists=self._list_finalists(study, objective, self._records.list_trials(record)),
+            finalists=finalists,
             refit=number is not None and is_refitted(study, self._home, number),
             refit_reason="" if number is None else self._explain_refit(study, number),
             ensemble=ensemble.value if ensemble else None,
+            baselines=baselines,
+            unbeaten=_explain_unbeaten(baselines, finalists, record.best_value),
         )
 
     def make_row(self, record: StudyRecord) -> StudyRow:
@@ -310,6 +326,10 @@ class StudyReader:
             best=best.value if best else record.best_value,
             best_trial=best.number if best else record.winner,
         )
+
+
+def _explain_unbeaten(baselines: Baselines | None, finalists: Sequence[Finalist], value: float | None) -> str:
+    return baselines.explain_unbeaten(finalists[0].mean if finalists else value) if baselines else ""
 
 
 def _describe_last_failure(trials: Sequence[TrialSummary]) -> str:

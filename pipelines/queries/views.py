@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from pipelines.baselines.results import Baselines
 from pipelines.search.space_evolution import Change
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.selection.finalists import Finalist
@@ -55,6 +56,8 @@ class StudyView:
         folder: the folder of its files.
         page: address of its page in MLflow's UI; only a service has it.
         notes: on its data: what was decided for the user and what looks wrong.
+        baselines: the study's baselines; None where there are none yet.
+        unbeaten: the baselines that the best score does not beat, in words; empty where it beats all.
     """
 
     name: str
@@ -79,6 +82,8 @@ class StudyView:
     folder: str
     page: str = ""
     notes: tuple[str, ...] = ()
+    baselines: Baselines | None = None
+    unbeaten: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,8 @@ class BestTrial:
         objectives: names of several objectives; empty for one objective.
         pareto_front: trials that no other trial equals or beats in all of several objectives, the best by the first
             objective first.
+        baselines: the study's baselines; None where there are none yet.
+        unbeaten: the baselines that the winner does not beat, in words; empty where it beats all.
     """
 
     study: str
@@ -198,6 +205,8 @@ class BestTrial:
     objectives: tuple[ObjectiveName, ...] = ()
     pareto_front: tuple[TrialRow, ...] = ()
     no_model: str = ""
+    baselines: Baselines | None = None
+    unbeaten: str = ""
 
 
 # On the client's side of HTTP: the same code serves a home and a service.

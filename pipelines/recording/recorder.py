@@ -12,6 +12,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from pipelines.baselines.results import read_baselines
 from pipelines.recording.data_section import describe_data, write_data_report
 from pipelines.recording.provenance import describe_environment, hash_code
 from pipelines.recording.records import (
@@ -269,6 +270,7 @@ class Recorder:
             "objective": f"{self._objective.direction} {self._objective.metric}, at each trial's best epoch",
             "search": f"{self._study.spec.search.sampler} sampler, {self._study.spec.search.pruner} pruner",
             **{name: f"{value:.6g}" for name, value in test.items()},
+            **_describe_baselines(self._home.locate_study(self._study.name), outcome),
             **({"refit": outcome.refit_reason.removeprefix("refit ")} if outcome and outcome.refit_reason else {}),
             **{name: str(value) for name, value in describe_environment().items()},
         }
@@ -291,6 +293,14 @@ class Recorder:
 
     def _read_curve(self, number: int) -> Curve:
         return read_history(self._home.locate_trial(self._study.name, number) / ARTIFACTS / "history.csv")
+
+
+def _describe_baselines(folder: Path, outcome: StudyOutcome | None) -> dict[str, str]:
+    baselines = read_baselines(folder)
+    if baselines is None or outcome is None:
+        return {}
+    unbeaten = baselines.explain_unbeaten(outcome.score)
+    return {"baselines": baselines.describe(), **({"the winner is": unbeaten} if unbeaten else {})}
 
 
 def _make_row(trial: TrialSummary) -> PlottedTrial | None:

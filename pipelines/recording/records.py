@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.baselines.results import read_baselines
 from pipelines.data.model_inputs import describe_user_model, read_model_description
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_pareto_front
 from pipelines.selection.finalists import Finalist
@@ -181,6 +182,13 @@ class StudyOutcome:
     retraining: str = ""
     refit_reason: str = ""
 
+    @property
+    def score(self) -> float | None:
+        """Return the winner's score: its mean over retrainings where there are any."""
+        if self.finalists:
+            return self.finalists[0].mean
+        return self.best.value if self.best else None
+
 
 def build_study_closed(
     context: StudyContext, outcome: StudyOutcome, trials: Sequence[TrialSummary], *, finished_ms: int
@@ -190,6 +198,7 @@ def build_study_closed(
     is_finished = outcome.state == "finished"
     pareto_front = find_pareto_front(trials, objective) if objective.goals else ()
     is_registered = is_finished and not _is_refused(context, best)
+    baselines = _describe_baselines(context, outcome)
     return StudyClosed(
         study=spec.study,
         state=outcome.state,
@@ -204,9 +213,20 @@ def build_study_closed(
         alias=spec.export.alias if is_registered else None,
         test=dict(outcome.test),
         retraining=outcome.retraining if is_finished else "",
-        metrics=_describe_interval(outcome.finalists[0]) if outcome.finalists else {},
+        metrics={**(_describe_interval(outcome.finalists[0]) if outcome.finalists else {}), **baselines[0]},
         pareto_front=tuple(trial.number for trial in pareto_front),
+        tags=baselines[1],
     )
+
+
+def _describe_baselines(context: StudyContext, outcome: StudyOutcome) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the metrics and the tags of the study's baselines; empty where it has none."""
+    baselines = read_baselines(context.home.locate_study(context.name))
+    if baselines is None:
+        return {}, {}
+    # The second also where it is empty: an earlier end may have left a reason.
+    unbeaten = baselines.explain_unbeaten(outcome.score)
+    return baselines.list_metrics(), {"kerastudy.baselines": baselines.describe(), "kerastudy.unbeaten": unbeaten}
 
 
 def _is_refused(context: StudyContext, best: TrialSummary | None) -> bool:

@@ -175,6 +175,10 @@ class SelectionSpec(Section):
         description="Train the winner once more on the training and validation rows together, for the best number of "
         "epochs, and deliver that model where such models are at least as good on validation rows held out.",
     )
+    baselines: bool = Field(
+        True,
+        description="Score a constant prediction and a linear model on the rows of the trials, beside their scores.",
+    )
     ensemble: bool = Field(
         False,
         description="Average the finalists' models into one model, and keep it if it beats the winner's model on the "

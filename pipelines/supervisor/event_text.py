@@ -141,6 +141,8 @@ def format_retraining_end(event: events.RetrainingEnded) -> str:
 
 def format_event(event: events.StudyEvent) -> str | None:
     """Return the line of an event other than the start and the end of trials; None where there is none."""
+    if isinstance(event, events.BaselinesReady):
+        return f"baselines: {event.baselines.describe()}"
     if isinstance(event, events.TrialTriedAgain):
         again = f"goes on, attempt {event.attempt} of {event.of}"
         return f"{format_trial_name(event.number)} lost its worker: {event.reason}; {again}"
@@ -168,7 +170,7 @@ def _format_delivery(event: events.Delivering) -> str:
 
 
 def format_end(event: events.StudyEnded) -> list[str]:
-    """Return the end of a study in one to three lines."""
+    """Return the end of a study in a few lines."""
     renamed = {"running": "to be run again"} if event.state == "paused" else {}
     counts = ", ".join(f"{count} {renamed.get(state, state)}" for state, count in event.trials.items())
     counted_trials = f" ({counts})" if counts else ""
@@ -179,6 +181,10 @@ def format_end(event: events.StudyEnded) -> list[str]:
         lines.append(f"best: {format_trial_name(event.winner)} with {event.metric} {event.value:.6g}{mean}{test}")
     if event.refit_reason:
         lines.append(event.refit_reason)
+    if event.baselines and (scores := event.baselines.describe()):
+        lines.append(f"baselines: {scores}")
+    if event.unbeaten and event.winner is not None:
+        lines.append(f"note: {format_trial_name(event.winner)} is {event.unbeaten}")
     return lines
 
 

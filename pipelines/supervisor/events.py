@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelines.baselines.results import Baselines
 from pipelines.data.prepared import DataSummary
 from pipelines.selection.finalists import Finalist
 from pipelines.study.objective import Objective
@@ -42,6 +43,13 @@ class Watching:
 
     holder: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class BaselinesReady:
+    """The baselines of the study have scores, or a reason why they have none."""
+
+    baselines: Baselines
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,8 @@ class StudyEnded:
         refit: the winner was retrained on training and validation rows, and that model wins.
         refit_reason: why that is so, or why it is not, in one line; empty where no refit was compared.
         ensemble: score of the finalists' models averaged, where it beats the winner's on the validation rows.
+        baselines: the study's baselines; None where there are none.
+        unbeaten: the baselines that the winner does not beat, in words; empty where it beats all.
     """
 
     study: str
@@ -174,11 +184,14 @@ class StudyEnded:
     refit: bool = False
     refit_reason: str = ""
     ensemble: float | None = None
+    baselines: Baselines | None = None
+    unbeaten: str = ""
 
 
 StudyEvent = (
     Watching
     | SearchStarted
+    | BaselinesReady
     | TrialBegan
     | EpochEnded
     | TrialTriedAgain

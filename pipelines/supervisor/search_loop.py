@@ -12,6 +12,7 @@ from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Reque
 from pipelines.export.jobs import TRAIN_AND_MEASURE
 from pipelines.search.stopping import find_stop_reason
 from pipelines.study.model_hyperparameters import read_notes
+from pipelines.supervisor.baselines_job import BaselinesRun
 from pipelines.supervisor.events import SearchStarted, StudyEvent, TrialBegan, TrialTriedAgain
 from pipelines.supervisor.fleet_jobs import FleetJobs
 from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
@@ -50,6 +51,7 @@ class SearchLoop:
             memory_bytes=study.memory_bytes,
         )
         self._fleets = FleetJobs(study, self._planner, self._draw)
+        self._baselines = BaselinesRun(study)
 
     def describe_start(self) -> SearchStarted:
         """Return the event that opens the search."""
@@ -73,7 +75,8 @@ class SearchLoop:
         while not self._control.is_halted:
             self._control.keep_alive()
             yield from self._fill_workers()
-            if not (self._trials or len(self._fleets)):
+            self._baselines.start_once()  # after the first trials, which must not wait for it
+            if not (self._trials or len(self._fleets) or self._baselines.is_running):
                 return
             for event in self._engine.events(_TICK_S):
                 yield from self._handle(event)
@@ -173,6 +176,8 @@ class SearchLoop:
         # A full disk ends the work of all trials, and costs none of them an attempt.
         if isinstance(event, Failed) and event.kind == "disk":
             self._control.full_disk = event.reason
+        elif self._baselines.is_of(event):
+            yield from self._baselines.handle(event)
         elif event.job in self._fleets:
             yield from self._fleets.handle(event)
         elif (number := _parse_number(event.job)) in self._trials:

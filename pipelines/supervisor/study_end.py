@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from pipelines.baselines.results import read_baselines
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.recording.records import StudyOutcome
 from pipelines.search.stopping import decide_outcome
@@ -182,6 +183,7 @@ class StudyEnd:
     ) -> StudyEnded:
         backlog = self._outbox.read_backlog(self._context.name)
         best = selection.winner if selection else self._study.trials.best
+        baselines = read_baselines(self._context.home.locate_study(self._context.name))
         return StudyEnded(
             study=self._context.name,
             state=state,
@@ -199,7 +201,16 @@ class StudyEnd:
             refit=bool(selection and selection.winning_retraining),
             refit_reason=selection.refit_reason if selection else "",
             ensemble=selection.ensemble.value if selection and selection.ensemble else None,
+            baselines=baselines,
+            unbeaten=baselines.explain_unbeaten(_find_score(best, selection)) if baselines else "",
         )
+
+
+def _find_score(best: TrialSummary | None, selection: FinalSelection | None) -> float | None:
+    """Return the winner's score: the mean over its retrainings, which is less biased than the one that it won by."""
+    if selection and selection.finalists:
+        return selection.finalists[0].mean
+    return best.value if best else None
 
 
 def explain_full_disk(home: Home) -> str:

@@ -270,7 +270,8 @@ class MlflowProjection:
         self._tag_pareto_front(study, closed)
         scores = {f"best_{study.opened.metric}": closed.best_value, **closed.metrics}
         metrics += make_metrics(scores, closed.finished_ms)
-        tags = {"state": closed.state, "kerastudy.state": closed.state, "kerastudy.reason": closed.reason}
+        tags = {**closed.tags, "state": closed.state, "kerastudy.state": closed.state}
+        tags["kerastudy.reason"] = closed.reason
         # A pause with running trials may have left a count of them, which must become 0 at the end.
         states = {"running": 0, **closed.trials}
         counts = {f"kerastudy.trials.{state}": str(count) for state, count in states.items()}

@@ -148,6 +148,7 @@ class StudyClosed:
         retraining: retraining of the winner whose model is registered; empty for the model of the trial itself.
         metrics: further metrics of the study's run, such as the winner's mean over its retrainings.
         pareto_front: numbers of the trials that no other equals or betters in all of several objectives.
+        tags: further tags of the study's run.
     """
 
     study: str
@@ -164,6 +165,7 @@ class StudyClosed:
     retraining: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     pareto_front: tuple[int, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 TrialRecord = TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished

@@ -149,6 +149,18 @@ def test_a_fresh_job_has_its_worker_for_itself(engine, tmp_path):
     assert run_job(engine, job("report_process", tmp_path)) == before
 
 
+def test_a_job_aside_takes_no_place(engine, tmp_path):
+    """It runs in a worker of its own at a low priority, and as many jobs as before can be submitted."""
+    before = run_job(engine, job("report_process", tmp_path))
+    idle = engine.idle
+    engine.submit(job("report_process", tmp_path, aside=True))
+    assert engine.idle == idle
+    assert engine.busy == ("report_process",)
+    ended = end_of(engine, "report_process")
+    assert isinstance(ended, Finished)
+    assert run_job(engine, job("report_process", tmp_path)) == before != ended.result
+
+
 def test_a_worker_that_ran_out_of_memory_is_replaced(engine, tmp_path):
     """What a job has left in it would be in the way of the next attempt."""
     before = run_job(engine, job("report_process", tmp_path))

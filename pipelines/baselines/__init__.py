@@ -1,0 +1,1 @@
+"""Baselines of a study: simple models on the same rows, whose scores a winner has to beat."""

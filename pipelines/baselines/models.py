@@ -1,0 +1,99 @@
+"""Simple models of a task by scikit-learn: a constant prediction, and a linear model.
+
+Each returns a function from rows to predictions in the form of a family's output: probabilities [row, class or label],
+or values [row, target].
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines.data.array_types import Array
+from pipelines.data.prepared import Task
+
+Predict = Callable[[Any], Array]
+_MOST_ITERATIONS: Final = 200  # chosen; more change the third digit of a score
+_ABSOLUTE: Final = ("mean_absolute_error", "mean_absolute_percentage_error")
+_OF_DECISIONS: Final = ("accuracy", "precision", "recall", "f1_score", "mean_iou", "positives", "negatives")
+
+
+def describe_constant(task: Task, metric: str) -> tuple[str, str]:
+    """Return the name of the constant prediction that suits a metric, and what it predicts, in words.
+
+    >>> describe_constant(Task("regression", ("y",)), "val_mean_absolute_error")
+    ('median', 'predicting the median')
+    """
+    if task.kind in ("binary", "multiclass"):
+        if metric.endswith(_OF_DECISIONS):
+            return "majority", "predicting the commonest class"
+        return "majority", "predicting the shares of the classes"
+    if task.kind == "multi_label":
+        return "majority", "predicting the shares of the labels"
+    return ("median", "predicting the median") if _is_absolute(metric) else ("mean", "predicting the mean")
+
+
+def fit_constant(task: Task, metric: str, y: Array, weights: Array | None) -> Predict:
+    """Return the constant prediction of the training rows."""
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+
+    nothing = np.zeros((len(y), 1))
+    if task.kind == "multi_label":
+        shares = np.average(y, axis=0, weights=weights)
+        return lambda x: np.tile(shares, (x.shape[0], 1))
+    if task.classes:
+        model = DummyClassifier(strategy="prior").fit(nothing, y, sample_weight=weights)
+        return lambda x: _spread(model.predict_proba(np.zeros((x.shape[0], 1))), model.classes_, task)
+    regressor = DummyRegressor(strategy="median" if _is_absolute(metric) else "mean")
+    regressor.fit(nothing, y, sample_weight=weights)
+    return lambda x: regressor.predict(np.zeros((x.shape[0], 1))).reshape(x.shape[0], -1)
+
+
+def fit_linear(task: Task, x: Any, y: Array, weights: Array | None) -> Predict:
+    """Return a linear model of the training rows: logistic for classes and labels, ridge for values."""
+    if task.kind == "multi_label":
+        labels = [_fit_logistic(x, y[:, label].astype(int), weights) for label in range(y.shape[1])]
+        return lambda rows: np.stack([_select_one(*label, rows) for label in labels], axis=1)
+    if task.classes:
+        logistic, classes = _fit_logistic(x, y, weights)
+        return lambda rows: _spread(_predict_shares(logistic, rows), classes, task)
+    from sklearn.linear_model import Ridge
+
+    ridge = Ridge(alpha=1.0).fit(x, y, sample_weight=weights)
+    return lambda rows: ridge.predict(rows).reshape(rows.shape[0], -1)
+
+
+def _fit_logistic(x: Any, y: Array, weights: Array | None) -> tuple[Any, Array]:
+    """Return a logistic model, or None where the rows are of one class, and the classes of its columns."""
+    from sklearn.linear_model import LogisticRegression
+
+    if len(classes := np.unique(y)) == 1:
+        return None, classes
+    with warnings.catch_warnings():
+        # That it has not converged: the score is what it is.
+        warnings.simplefilter("ignore")
+        return LogisticRegression(max_iter=_MOST_ITERATIONS).fit(x, y, sample_weight=weights), classes
+
+
+def _predict_shares(model: Any, rows: Any) -> Array:
+    shares: Array = np.ones((rows.shape[0], 1)) if model is None else model.predict_proba(rows)
+    return shares
+
+
+def _select_one(model: Any, classes: Array, rows: Any) -> Array:
+    shares = _predict_shares(model, rows)
+    return shares[:, list(classes).index(1)] if 1 in classes else np.zeros(rows.shape[0])
+
+
+def _spread(shares: Array, classes: Array, task: Task) -> Array:
+    """Return probabilities with a column for each class of the task: training rows may lack one."""
+    every = np.zeros((len(shares), len(task.classes)))
+    every[:, np.asarray(classes, dtype=int)] = shares
+    return every[:, 1:] if task.kind == "binary" else every
+
+
+def _is_absolute(metric: str) -> bool:
+    return metric.endswith(_ABSOLUTE)

@@ -1,0 +1,196 @@
+"""Scores of a study's baselines on the rows of its trials, by its objective; the job of a worker."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines.baselines.design_matrix import MOST_WIDTH, DesignMatrix, NoMatrixError, list_blocks
+from pipelines.baselines.jobs import BaselinesJob
+from pipelines.baselines.models import Predict, describe_constant, fit_constant, fit_linear
+from pipelines.baselines.results import Baseline, Baselines, write_baselines
+from pipelines.baselines.targets import NoTaskError, Targets, read_targets
+from pipelines.data.array_types import Array
+from pipelines.data.prepared import DataSummary, Task
+from pipelines.data.prepared_folder import load_examples_part, load_part, load_summary
+from pipelines.data.raw import PartName
+from pipelines.engines.base import Channel
+
+# All chosen, so that a study never waits for a baseline for long.
+_MOST_ROWS: Final = 20_000
+_MOST_VALUES: Final = 20_000_000
+_MOST_S: Final = 30.0
+_CHUNK: Final = 4096
+
+
+def score_baselines(job: BaselinesJob, channel: Channel) -> Baselines:
+    """Score the baselines of a study, write them into its folder, and return them."""
+    summary = load_summary(Path(job.data))
+    baselines = Baselines(job.metric, job.direction, summary.digest)
+    try:
+        rows = [_load_fold(job, summary, fold, channel) for fold in range(summary.folds)]
+    except NoTaskError as error:
+        baselines = replace(baselines, skipped=f"no baselines: {error}")
+    else:
+        baselines = _score_both(job, baselines, rows, channel)
+    write_baselines(Path(job.folder), baselines)
+    return baselines
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """The rows of a fold; `blocks` are empty where `no_matrix` is the reason why no linear model takes them."""
+
+    task: Task
+    parts: Mapping[str, tuple[list[Any], Targets]]
+    form: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    no_matrix: str = ""
+
+
+def _score_both(job: BaselinesJob, baselines: Baselines, rows: Sequence[_Fold], channel: Channel) -> Baselines:
+    name, label = describe_constant(rows[0].task, job.metric)
+    scores, skipped = [], ""
+    for each, words, fit in ((name, label, _fit_constant), ("linear", "a linear model", _fit_linear)):
+        try:
+            scores.append(_score(job, rows, each, words, fit, channel))
+        except NoMatrixError as error:
+            skipped = f"{words} is not scored: {error}"
+    return replace(baselines, found=tuple(scores), skipped=skipped)
+
+
+def _score(
+    job: BaselinesJob,
+    rows: Sequence[_Fold],
+    name: str,
+    label: str,
+    fit: Callable[[BaselinesJob, _Fold], tuple[Predict, Callable[[list[Any]], Any], tuple[str, ...]]],
+    channel: Channel,
+) -> Baseline:
+    """Return the means over the folds.
+
+    Raises:
+        NoMatrixError: if it cannot be fitted, takes too long, or has no finite score.
+    """
+    started, values, tests = time.monotonic(), list[float](), list[float]()
+    notes: tuple[str, ...] = ()
+    for fold in rows:
+        if time.monotonic() - started > _MOST_S:
+            raise NoMatrixError(f"it takes longer than {_MOST_S:g} s")
+        predict, convert, notes = fit(job, fold)
+        channel.beat()
+        found = {part: _score_part(job, fold, part, predict, convert, channel) for part in fold.parts}
+        values.append(found["validation" if job.metric.startswith("val_") else "train"])
+        tests += [found["test"]] if "test" in found else []
+    if not math.isfinite(value := fmean(values)):
+        raise NoMatrixError(f"{job.metric} of its predictions is not finite")
+    return Baseline(name, label, value, fmean(tests) if tests and math.isfinite(fmean(tests)) else None, notes)
+
+
+def _fit_constant(job: BaselinesJob, fold: _Fold) -> tuple[Predict, Callable[[list[Any]], Any], tuple[str, ...]]:
+    _, targets = fold.parts["train"]
+    return fit_constant(fold.task, job.metric, targets.y, targets.weights), _count_rows, ()
+
+
+def _fit_linear(job: BaselinesJob, fold: _Fold) -> tuple[Predict, Callable[[list[Any]], Any], tuple[str, ...]]:
+    if fold.no_matrix:
+        raise NoMatrixError(fold.no_matrix)
+    blocks, targets = fold.parts["train"]
+    matrix, width = DesignMatrix(fold.form, fold.counts), _measure_width(fold, blocks)
+    if width > MOST_WIDTH and "text" not in fold.form:
+        raise NoMatrixError(f"a row has {width:,} values, more than {MOST_WIDTH:,}")
+    has, most = len(targets.y), min(_MOST_ROWS, max(100, _MOST_VALUES // max(1, min(width, MOST_WIDTH))))
+    # The same rows each time.
+    chosen = np.sort(np.random.default_rng(0).choice(has, most, replace=False)) if has > most else slice(None)
+    weights = None if targets.weights is None else targets.weights[chosen]
+    x = matrix.fit_convert([block[chosen] for block in blocks])
+    note = (f"fitted on {most:,} of {has:,} training rows",) if has > most else ()
+    return fit_linear(fold.task, x, targets.y[chosen], weights), matrix.convert, note
+
+
+def _score_part(
+    job: BaselinesJob,
+    fold: _Fold,
+    part: str,
+    predict: Predict,
+    convert: Callable[[list[Any]], Any],
+    channel: Channel,
+) -> float:
+    if part == "train" and job.metric.startswith("val_"):
+        return math.nan
+    blocks, targets = fold.parts[part]
+    chunks = []
+    for start in range(0, len(targets.y), _CHUNK):
+        chunks.append(predict(convert([block[start : start + _CHUNK] for block in blocks])))
+        channel.beat()
+    predictions = np.concatenate(chunks).astype(np.float32)
+    return _compute_metric(job, fold.task, targets, predictions)
+
+
+def _compute_metric(job: BaselinesJob, task: Task, targets: Targets, predictions: Array) -> float:
+    """Return the objective of predictions, by Keras's metrics and losses."""
+    from pipelines.models.losses import build_loss_with_smoothing, score_predictions
+
+    metric = job.metric.removeprefix("val_")
+    if metric == "loss":
+        loss = build_loss_with_smoothing(task, job.training, 0.0)
+        return float(np.mean(loss(targets.y, predictions, sample_weight=targets.weights)))
+    training = targets.training or job.training
+    return score_predictions(task, training, targets.y, predictions, targets.weights)[targets.metric or metric]
+
+
+def _count_rows(blocks: list[Any]) -> Any:
+    return np.zeros((blocks[0].shape[0], 1))
+
+
+def _measure_width(fold: _Fold, blocks: Sequence[Any]) -> int:
+    widths = [
+        sum(counts) if form in ("codes", "text") else int(np.prod(block.shape[1:]))
+        for form, counts, block in zip(fold.form, fold.counts, blocks, strict=True)
+    ]
+    # A picture is made smaller first.
+    return sum(min(width, 4096) if form == "image" else width for form, width in zip(fold.form, widths, strict=True))
+
+
+def _load_fold(job: BaselinesJob, summary: DataSummary, fold: int, channel: Channel) -> _Fold:
+    parts: dict[str, tuple[list[Any], Targets]] = {}
+    names: tuple[PartName, ...] = ("train", "validation", "test")
+    no_matrix = ""
+    form: tuple[str, ...] = ()
+    counts: tuple[tuple[int, ...], ...] = ()
+    for part in names:
+        if part != "train" and not summary.rows.get(part):
+            continue
+        channel.beat()
+        if summary.given is None:
+            rows = load_part(Path(job.data), part, fold)
+            form, counts = _describe_inputs(summary, tuple(rows.x))
+            blocks = list(rows.x.values())
+        else:
+            rows = load_examples_part(Path(job.data), part, fold)
+            try:
+                blocks = list_blocks(rows.x)
+            except NoMatrixError as error:
+                # The constant prediction takes any rows.
+                blocks, no_matrix = [np.zeros((rows.rows, 1))], str(error)
+            form, counts = ("array",) * len(blocks), ((),) * len(blocks)
+        parts[part] = blocks, read_targets(job, summary, rows)
+    task = parts["train"][1].task
+    return _Fold(task, parts, form, counts, no_matrix)
+
+
+def _describe_inputs(summary: DataSummary, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    words = {name: (size,) for name, _, size in summary.features.text}
+    codes = tuple(count for _, count in summary.features.codes)
+    forms = {"dense": "dense", "codes": "codes", "image": "image", "series": "array"}
+    return (
+        tuple("text" if name in words else forms[name] for name in names),
+        tuple(words.get(name, codes if name == "codes" else ()) for name in names),
+    )

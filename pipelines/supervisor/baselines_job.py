@@ -1,0 +1,89 @@
+"""The job that scores a study's baselines, beside its first trials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pipelines.baselines.jobs import SCORE_BASELINES, BaselinesJob
+from pipelines.baselines.results import Baselines, read_baselines, write_baselines
+from pipelines.engines.base import Event, Failed, Finished, Job
+from pipelines.supervisor.events import BaselinesReady, StudyEvent
+from pipelines.supervisor.open_study import OpenStudy
+
+_NAME: Final = "baselines"
+_MOST_S: Final = 120.0  # chosen; the job itself stops sooner, unless the machine is busy
+_SWITCH: Final = "KERASTUDY_BASELINES"
+
+
+class BaselinesRun:
+    """The baselines of one study, scored once: their file is in the study's folder.
+
+    Args:
+        study: the study.
+        environ: environment, where `KERASTUDY_BASELINES=off` turns them off for all studies.
+
+    Attributes:
+        is_running: whether the job runs.
+    """
+
+    def __init__(self, study: OpenStudy, environ: Mapping[str, str] = os.environ) -> None:
+        self._study = study
+        self._context = study.context
+        self._folder = study.context.home.locate_study(study.context.name)
+        self._is_due = study.context.spec.selection.baselines and environ.get(_SWITCH) != "off"
+        self.is_running = False
+
+    def start_once(self) -> None:
+        """Start the job on the first call, unless the baselines are there or not wanted."""
+        if not self._is_due:
+            return
+        self._is_due = False
+        if self._is_there():
+            return
+        context = self._context
+        payload = BaselinesJob(
+            str(context.home.locate_data(context.name)),
+            str(self._folder),
+            context.spec.training,
+            context.objective.metric,
+            context.objective.direction,
+            is_compiled=context.study.has_user_model,
+        )
+        log, memory = self._folder / "baselines.log", self._study.memory_bytes
+        self._study.engine.submit(
+            Job(_NAME, SCORE_BASELINES, payload, log, time_s=_MOST_S, memory_bytes=memory, aside=True)
+        )
+        self.is_running = True
+
+    def is_of(self, event: Event) -> bool:
+        """Return whether an event is the job's."""
+        return self.is_running and event.job == _NAME
+
+    def handle(self, event: Event) -> Iterator[StudyEvent]:
+        """Record the end of the job; without scores, the reason is stored in their place."""
+        if isinstance(event, Finished):
+            self.is_running = False
+            yield BaselinesReady(event.result)
+        elif isinstance(event, Failed):
+            self.is_running = False
+            # One that was stopped is scored when the study goes on.
+            if event.kind != "stopped":
+                yield BaselinesReady(self._store_failure(event))
+
+    def _store_failure(self, event: Failed) -> Baselines:
+        context = self._context
+        reason = f"no baselines: {event.reason}; see {self._folder / 'baselines.log'}"
+        failed = Baselines(
+            context.objective.metric, context.objective.direction, context.summary.digest, skipped=reason
+        )
+        write_baselines(self._folder, failed)
+        return failed
+
+    def _is_there(self) -> bool:
+        known = read_baselines(self._folder)
+        return known is not None and (known.metric, known.digest) == (
+            self._context.objective.metric,
+            self._context.summary.digest,
+        )
