@@ -1,0 +1,125 @@
+"""Gaussian process with a Matern 5/2 kernel, its hyperparameters chosen by their posterior density.
+
+Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapters 2 and 5; the kernel is their (4.17)
+with nu = 5/2.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+Array = NDArray[np.float64]
+
+_ROOT_5 = math.sqrt(5.0)
+_JITTER = 1e-8
+# Normal priors of the logarithms: deviation of a length scale, of the noise and of the variance of the values, whose
+# means are 0.5 times the fourth root of the number of parameters, the value below, and 1.
+_LENGTH_DEVIATION, _NOISE_DEVIATION, _SCALE_DEVIATION = 1.0, 2.5, 1.0
+_NOISE = 1e-4
+_LENGTHS, _NOISES, _SCALES = (0.03, 30.0), (1e-6, 1.0), (0.05, 20.0)
+# From much noise the optimizer finds little; from little it takes noise for detail.
+_FIRST_NOISE = 0.1
+_FAILED = 1e10
+
+
+class GaussianProcess:
+    """Model of values over columns of numbers, with one length scale for each group of columns.
+
+    Args:
+        groups: the group of each column, counted from 0.
+        iterations: most steps of the optimizer of the hyperparameters.
+    """
+
+    def __init__(self, groups: NDArray[np.intp], *, iterations: int = 25) -> None:
+        self._groups = groups
+        self._count = int(groups.max()) + 1 if len(groups) else 0
+        self._iterations = iterations
+        self._length_mean = math.log(0.5) + 0.25 * math.log(max(self._count, 1))
+        self._logs = np.concatenate([np.full(self._count, self._length_mean), [math.log(_FIRST_NOISE), 0.0]])
+
+    def fit(self, columns: Array, values: Array) -> None:
+        """Choose the hyperparameters by values at columns of shape (values, columns), and learn the values.
+
+        Args:
+            columns: where the values are.
+            values: of mean 0 and variance 1.
+        """
+        squares = self._square_distances(columns)
+        limits = [*[_LENGTHS] * self._count, _NOISES, _SCALES]
+        found = minimize(
+            self._measure,
+            self._logs,
+            args=(squares, values),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(math.log(low), math.log(high)) for low, high in limits],
+            options={"maxiter": self._iterations},
+        )
+        self._logs = found.x
+        self.learn(columns, values)
+
+    def learn(self, columns: Array, values: Array) -> None:
+        """Learn values with the hyperparameters as they are."""
+        self._lengths = np.exp(self._logs[: self._count])[self._groups]
+        noise, self._scale = np.exp(self._logs[self._count :])
+        self._columns = columns / self._lengths
+        kernel = self._scale * _correlate(_square_pairs(self._columns, self._columns))
+        kernel[np.diag_indices(len(values))] += noise + _JITTER
+        self._factor = cholesky(kernel, lower=True, check_finite=False)
+        self._weights = cho_solve((self._factor, True), values, check_finite=False)
+
+    def predict(self, columns: Array) -> tuple[Array, Array]:
+        """Return mean and standard deviation of the values, without their noise, at other columns."""
+        kernel = self._scale * _correlate(_square_pairs(columns / self._lengths, self._columns))
+        explained = solve_triangular(self._factor, kernel.T, lower=True, check_finite=False)
+        variance = self._scale - (explained * explained).sum(0)
+        return kernel @ self._weights, np.sqrt(np.maximum(variance, 1e-10))
+
+    def _square_distances(self, columns: Array) -> Array:
+        """Return the squared distances of all pairs, of shape (groups, pairs, pairs)."""
+        found = np.zeros((self._count, len(columns), len(columns)))
+        for column, group in zip(columns.T, self._groups, strict=True):
+            found[group] += (column[:, None] - column[None]) ** 2
+        return found
+
+    def _measure(self, logs: Array, squares: Array, values: Array) -> tuple[float, Array]:
+        """Return the negative logarithm of the posterior density and its gradient, (5.8) and (5.9) with the priors."""
+        count, size = self._count, len(values)
+        shrink = np.exp(-2 * logs[:count])
+        noise, scale = np.exp(logs[count:])
+        distance = np.sqrt(np.tensordot(shrink, squares, 1))
+        decay = np.exp(-_ROOT_5 * distance)
+        correlation = (1 + _ROOT_5 * distance + 5 / 3 * distance * distance) * decay
+        kernel = scale * correlation
+        kernel[np.diag_indices(size)] += noise + _JITTER
+        try:
+            factor = cho_factor(kernel, lower=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            return _FAILED, np.zeros_like(logs)
+        weights = cho_solve(factor, values, check_finite=False)
+        outer = cho_solve(factor, np.eye(size), check_finite=False) - np.outer(weights, weights)
+        density = 0.5 * values @ weights + np.log(np.diag(factor[0])).sum()
+        slope = np.empty_like(logs)
+        inner = outer * (scale * 5 / 3 * (1 + _ROOT_5 * distance) * decay)
+        slope[:count] = 0.5 * (squares.reshape(count, -1) @ inner.ravel()) * shrink
+        slope[count] = 0.5 * noise * np.trace(outer)
+        slope[count + 1] = 0.5 * scale * (outer * correlation).sum()
+        means = np.concatenate([np.full(count, self._length_mean), [math.log(_NOISE), 0.0]])
+        deviations = np.concatenate([np.full(count, _LENGTH_DEVIATION), [_NOISE_DEVIATION, _SCALE_DEVIATION]])
+        off = (logs - means) / deviations
+        return float(density + 0.5 * off @ off), slope + off / deviations
+
+
+def _square_pairs(left: Array, right: Array) -> Array:
+    squares: Array = (left * left).sum(1)[:, None] + (right * right).sum(1)[None] - 2 * left @ right.T
+    return np.asarray(np.maximum(squares, 0.0))
+
+
+def _correlate(squares: Array) -> Array:
+    distance = np.sqrt(squares)
+    return np.asarray((1 + _ROOT_5 * distance + 5 / 3 * squares) * np.exp(-_ROOT_5 * distance))

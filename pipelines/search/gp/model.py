@@ -1,0 +1,174 @@
+"""Model of a study's scores over the points of its space, learned from its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna import Study
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from scipy.special import log_ndtr
+
+from pipelines.search.gp.acquisition import compute_log_improvement, find_best_point
+from pipelines.search.gp.encoding import PointEncoding, Points
+from pipelines.search.gp.gaussian_process import GaussianProcess
+from pipelines.search.gp.observations import Observations, read_observations, warp
+from pipelines.search.gp.space_rules import SpaceRules
+from search_spaces.space import Space
+
+Array = NDArray[np.float64]
+
+# Chosen: the best points that candidates are drawn around.
+_NEAR = 5
+# ParEGO's rho: how much the sum of the objectives counts beside the worst of them.
+_SUM_WEIGHT = 0.05
+
+
+@dataclass(frozen=True)
+class GpSettings:
+    """Settings of a search by a Gaussian process.
+
+    Attributes:
+        seed: of the study.
+        space: the declared part of the space.
+        epochs: the most that a trial trains.
+        startup_trials: trials with a score before the model proposes points.
+    """
+
+    seed: int
+    space: Space
+    epochs: int
+    startup_trials: int
+
+
+class PointModel:
+    """A Gaussian process over (point, logarithm of the epochs), and what follows from it for the next trial.
+
+    Args:
+        encoding: of the points.
+        rules: of the space.
+        seen: scores to learn.
+        constraints: values of each constraint at complete trials, at most 0 where it is kept.
+        random: draws candidates.
+    """
+
+    def __init__(
+        self,
+        encoding: PointEncoding,
+        rules: SpaceRules,
+        seen: Observations,
+        constraints: Sequence[tuple[Points, Array]],
+        random: np.random.Generator,
+    ) -> None:
+        self._encoding, self._rules, self._random = encoding, rules, random
+        self._seen = seen
+        groups = encoding.groups
+        self._has_curves = seen.has_curves
+        if self._has_curves:
+            groups = np.append(groups, len(encoding.axes))
+        self._process = GaussianProcess(groups)
+        self._warped = warp(seen.scores)
+        columns = self._to_columns(seen.points, seen.progress)
+        self._process.fit(columns, self._warped)
+        self._best = float(self._warped.max())
+        self._constraints = [_learn_constraint(encoding, points, values) for points, values in constraints]
+        if len(seen.pending):
+            self._believe(columns)
+
+    def rate(self, points: Points) -> Array:
+        """Return the logarithm of the expected improvement of each row by its last epoch, in the model's unit."""
+        columns = self._encoding.to_columns(points)
+        found = compute_log_improvement(*self._process.predict(self._add_progress(columns)), self._best)
+        for process in self._constraints:
+            mean, deviation = process.predict(columns)
+            found = found + log_ndtr(-mean / deviation)
+        return found
+
+    def propose(self) -> tuple[Points, float]:
+        """Return the row of the best point found for a new trial, and what `rate` gives it."""
+        order = np.argsort(-self._warped, kind="stable")
+        near = list(dict.fromkeys(tuple(self._seen.points[index]) for index in order))[:_NEAR]
+        return find_best_point(self._encoding, self.rate, self._rules.restrict, np.asarray(near), self._random)
+
+    @cached_property
+    def unit(self) -> float:
+        """The model's unit in that of the scores, for scores above the median."""
+        order = np.argsort(self._warped)
+        high, low = order[-1], order[len(order) // 2]
+        rise = float(self._warped[high] - self._warped[low])
+        return float(self._seen.scores[high] - self._seen.scores[low]) / rise if rise else 0.0
+
+    def _believe(self, columns: Array) -> None:
+        """Learn trials at work as if they ended at the mean of the model."""
+        pending = self._add_progress(self._encoding.to_columns(self._seen.pending))
+        believed, _ = self._process.predict(pending)
+        self._process.learn(np.vstack([columns, pending]), np.concatenate([self._warped, believed]))
+        self._best = max(self._best, float(believed.max()))
+
+    def _to_columns(self, points: Points, progress: Array) -> Array:
+        columns = self._encoding.to_columns(points)
+        return np.column_stack([columns, progress]) if self._has_curves else columns
+
+    def _add_progress(self, columns: Array) -> Array:
+        return np.column_stack([columns, np.ones(len(columns))]) if self._has_curves else columns
+
+
+def learn_points(
+    settings: GpSettings, encoding: PointEncoding, study: Study, trials: Sequence[FrozenTrial], number: int
+) -> PointModel | None:
+    """Return the model for the proposal of trial `number`; None while too few of `trials` have a score."""
+    random = np.random.default_rng((settings.seed, number))
+    is_single = len(study.directions) == 1
+    seen = read_observations(
+        trials,
+        encoding,
+        _compute_finals(study.directions, trials, random),
+        sign=_find_sign(study.directions[0]) if is_single else 0.0,
+        epochs=settings.epochs,
+    )
+    started = len({tuple(point) for point in seen.points})
+    if started < max(2, settings.startup_trials):
+        return None
+    return PointModel(encoding, SpaceRules(settings.space, encoding), seen, _read_constraints(trials, encoding), random)
+
+
+def _find_sign(direction: StudyDirection) -> float:
+    return 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
+
+
+def _compute_finals(
+    directions: Sequence[StudyDirection], trials: Sequence[FrozenTrial], random: np.random.Generator
+) -> dict[int, float]:
+    """Return a score of each complete trial, more being better; of several objectives one random weighting."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if not complete:
+        return {}
+    costs = np.array([[-_find_sign(each) for each in directions]]) * np.array([trial.values for trial in complete])
+    if len(directions) == 1:
+        scores = -costs[:, 0]
+    else:
+        span = np.ptp(costs, axis=0)
+        shares = (costs - costs.min(0)) / np.where(span > 0, span, 1.0)
+        weighted = shares * random.dirichlet(np.ones(len(directions)))
+        scores = -(weighted.max(1) + _SUM_WEIGHT * weighted.sum(1))
+    return {trial.number: float(score) for trial, score in zip(complete, scores, strict=True)}
+
+
+def _read_constraints(trials: Sequence[FrozenTrial], encoding: PointEncoding) -> list[tuple[Points, Array]]:
+    values: dict[str, list[tuple[Points, float]]] = {}
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE:
+            for name, value in trial.constraints.items():
+                values.setdefault(name, []).append((encoding.encode(trial.params, trial.distributions), value))
+    return [(np.array([row for row, _ in each]), np.array([value for _, value in each])) for each in values.values()]
+
+
+def _learn_constraint(encoding: PointEncoding, points: Points, values: Array) -> GaussianProcess:
+    process = GaussianProcess(encoding.groups)
+    # Not centred: 0 is the bound.
+    process.fit(encoding.to_columns(points), values / (float(np.sqrt(np.mean(values**2))) or 1.0))
+    return process

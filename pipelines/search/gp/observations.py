@@ -1,0 +1,136 @@
+"""What the trials of a study show: scores of points after some share of their epochs, as a model learns them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
+
+from pipelines.search.gp.encoding import PointEncoding, Points
+
+Array = NDArray[np.float64]
+
+# Chosen: the time of a fit grows with the cube; the last point of each curve and the best curves stay.
+_MOST_OBSERVATIONS = 300
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Scores of trials, where more is better.
+
+    Attributes:
+        points: the row of each score's trial.
+        progress: logarithm of the epochs behind each score, 0 for one epoch and 1 for all of them.
+        scores: as measured, the sign turned where less is better.
+        pending: rows of trials whose score is not known yet.
+    """
+
+    points: Points
+    progress: Array
+    scores: Array
+    pending: Points
+
+    @property
+    def has_curves(self) -> bool:
+        """Return whether some scores are of fewer epochs than a whole training."""
+        return bool((self.progress < 1).any())
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Score of one trial after some numbers of epochs, the last one last."""
+
+    row: Points
+    progress: tuple[float, ...]
+    scores: tuple[float, ...]
+
+
+def read_observations(
+    trials: Iterable[FrozenTrial],
+    encoding: PointEncoding,
+    finals: Mapping[int, float],
+    *,
+    sign: float,
+    epochs: int,
+) -> Observations:
+    """Return the observations of trials in any state.
+
+    A trial that failed, or whose model was too large to be trained, counts as the worst score seen.
+
+    Args:
+        trials: of one study, paused ones as pruned; intermediate values are the best score so far after so many
+            epochs.
+        encoding: of their points.
+        finals: scores of the complete trials by number, where more is better.
+        sign: 1 or -1, which turns intermediate values into scores; 0 where they are of another kind than the scores.
+        epochs: the most that a trial trains.
+    """
+    curves, failed, pending = [], [], []
+    for trial in trials:
+        row = encoding.encode(trial.params, trial.distributions)
+        if np.isnan(row).all():
+            continue
+        if trial.state == TrialState.RUNNING:
+            pending.append(row)
+        if curve := _read_curve(trial, row, finals, sign, epochs):
+            curves.append(curve)
+        elif trial.state in (TrialState.FAIL, TrialState.PRUNED):
+            failed.append(row)
+    if all(curve.progress[-1] == 1 for curve in curves):
+        # Whole trainings tell all that their curves do.
+        curves = [_Curve(curve.row, curve.progress[-1:], curve.scores[-1:]) for curve in curves]
+    if curves and failed:
+        worst = min(min(curve.scores) for curve in curves)
+        curves += [_Curve(row, (1.0,), (worst,)) for row in failed]
+    return _make_observations(curves, np.asarray(pending).reshape(len(pending), len(encoding.axes)), encoding)
+
+
+def warp(scores: Array) -> Array:
+    """Return scores of mean 0 and variance 1, those below the median drawn together.
+
+    How bad a bad point is matters little, and one that diverged would otherwise decide the scale.
+    """
+    middle = np.median(scores)
+    spread = math.sqrt(float(np.mean((scores[scores >= middle] - middle) ** 2))) or 1.0
+    centred = (scores - middle) / spread
+    drawn = np.where(centred < 0, -np.log1p(-np.minimum(centred, 0)), centred)
+    deviation = float(drawn.std())
+    return np.asarray((drawn - drawn.mean()) / (deviation or 1.0))
+
+
+def _read_curve(
+    trial: FrozenTrial, row: Points, finals: Mapping[int, float], sign: float, epochs: int
+) -> _Curve | None:
+    reached = sorted(trial.intermediate_values.items()) if sign else []
+    if trial.number in finals:
+        # A training that stopped early would not have become better: its end counts as the last epoch's.
+        reached = reached[:-1]
+    progress = [_measure_progress(epoch, epochs) for epoch, _ in reached]
+    scores = [sign * value for _, value in reached]
+    if trial.number in finals:
+        progress, scores = [*progress, 1.0], [*scores, finals[trial.number]]
+    finite = [index for index, score in enumerate(scores) if math.isfinite(score)]
+    if not finite:
+        return None
+    return _Curve(row, tuple(progress[index] for index in finite), tuple(scores[index] for index in finite))
+
+
+def _measure_progress(epoch: int, epochs: int) -> float:
+    return min(1.0, math.log(max(epoch, 1)) / math.log(epochs)) if epochs > 1 else 1.0
+
+
+def _make_observations(curves: Sequence[_Curve], pending: Points, encoding: PointEncoding) -> Observations:
+    points = [curve.row for curve in curves for _ in curve.scores]
+    progress = np.array([each for curve in curves for each in curve.progress])
+    scores = np.array([each for curve in curves for each in curve.scores])
+    is_last = np.array([index == len(curve.scores) - 1 for curve in curves for index in range(len(curve.scores))])
+    rows = np.asarray(points).reshape(len(points), len(encoding.axes))
+    if len(scores) > _MOST_OBSERVATIONS:
+        # The last key sorts first.
+        kept = np.sort(np.lexsort((-scores, ~is_last))[:_MOST_OBSERVATIONS])
+        rows, progress, scores = rows[kept], progress[kept], scores[kept]
+    return Observations(rows, progress, scores, pending)

@@ -1,0 +1,59 @@
+"""Choice of a study's sampler: the one of its file, or the one that suits the study where the file leaves it open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.spec.schema import SamplerName, StudySpec
+from pipelines.study.context import StudyContext
+from search_spaces.parameters import Fixed
+
+# Chosen: beyond, a Gaussian process sees only a part of the trials, and its distances say little.
+_MOST_TRIALS, _MOST_PARAMETERS = 500, 50
+
+
+@dataclass(frozen=True)
+class SamplerChoice:
+    """A study's sampler.
+
+    Attributes:
+        name: as in `search.sampler`, never `auto`.
+        reason: why it was chosen; empty where the study file names it.
+    """
+
+    name: SamplerName
+    reason: str = ""
+
+    def describe(self) -> str:
+        """Return the choice in a line, with the key that changes it."""
+        return f"{self.name}; search.sampler is auto, and {self.reason}" if self.reason else self.name
+
+
+def choose_sampler(context: StudyContext) -> SamplerChoice:
+    """Return the sampler of a study: the one of its file, or for `auto` the one that suits it."""
+    spec, combinations = context.spec, context.combinations
+    if spec.search.sampler != "auto":
+        return SamplerChoice(spec.search.sampler)
+    trials = spec.budget.trials
+    searched = {each.name for each in context.study.space.declared if not isinstance(each, Fixed)}
+    parameters = len(searched | {request.name for request in context.undeclared})
+    if not combinations.searches:
+        return SamplerChoice("random", "nothing is searched")
+    if combinations.is_exact and combinations.count is not None and combinations.count <= trials:
+        return SamplerChoice("random", f"all {combinations.count} combinations are tried, in any order")
+    if 2 * (at_once := _count_at_once(spec)) > trials > 2:
+        return SamplerChoice("qmc", f"{at_once} of {trials} trials run at once, and learn nothing from each other")
+    goals = f"{len(spec.objectives)} objectives" if spec.objectives else "one objective"
+    size = f"{goals}, {parameters} hyperparameter{'s' if parameters > 1 else ''}, {trials} trials"
+    if trials > _MOST_TRIALS or parameters > _MOST_PARAMETERS:
+        most = f"more than {_MOST_TRIALS} trials or {_MOST_PARAMETERS} hyperparameters"
+        if spec.objectives and len(spec.objectives) > 1 and trials > 2 * _MOST_TRIALS:
+            return SamplerChoice("nsga2", f"{size}, and a population of points pays with so many trials")
+        return SamplerChoice("tpe", f"{size}; a Gaussian process is slow and vague with {most}")
+    return SamplerChoice("gp", f"{size}; a Gaussian process learns most from few trials")
+
+
+def _count_at_once(spec: StudySpec) -> int:
+    """Return how many trials run at once as far as the file says so."""
+    fleet = spec.resources.fleet
+    return (spec.resources.workers or 1) * (fleet if isinstance(fleet, int) else 1)
