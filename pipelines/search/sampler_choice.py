@@ -24,6 +24,11 @@ class SamplerChoice:
     name: SamplerName
     reason: str = ""
 
+    @property
+    def learns(self) -> bool:
+        """Whether it learns from trials that have ended."""
+        return self.name not in ("random", "qmc", "grid")
+
     def describe(self) -> str:
         """Return the choice in a line, with the key that changes it."""
         return f"{self.name}; search.sampler is auto, and {self.reason}" if self.reason else self.name

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
+from threadpoolctl import ThreadpoolController
 
 from pipelines.search.gp.encoding import PointEncoding
 from pipelines.search.gp.model import GpSettings, learn_points
@@ -50,10 +52,12 @@ class GpSampler(BaseSampler):
             return {}
         encoding = PointEncoding(search_space)
         others = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number]
-        model = learn_points(self._settings, encoding, study, others, trial.number)
-        if model is None:
-            return draw_sobol_point(search_space, self._settings.space, self._settings.seed, trial.number)
-        return encoding.decode(model.propose()[0])
+        # Matrices of a few hundred rows gain nothing from threads, and the workers need the cores.
+        with _find_thread_pools().limit(limits=1, user_api="blas"):
+            model = learn_points(self._settings, encoding, study, others, trial.number)
+            if model is not None:
+                return encoding.decode(model.propose()[0])
+        return draw_sobol_point(search_space, self._settings.space, self._settings.seed, trial.number)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -62,3 +66,8 @@ class GpSampler(BaseSampler):
         # The state of a random generator would not survive a kill.
         self._independent = RandomSampler(seed=mix_seed(self._settings.seed, trial.number, len(trial.params)))
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+
+@cache
+def _find_thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
