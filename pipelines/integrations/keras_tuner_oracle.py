@@ -290,7 +290,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             running.best = value
         if running.best is None or epoch not in self._search.rungs:
             return
-        if self._search.should_prune(running.number, epoch, running.best):
+        # KerasTuner's tuner trains a trial in one call, which cannot be left and resumed.
+        if self._search.decide_at_rung(running.number, epoch, running.best, can_pause=False) == "prune":
             # In `end_trial`, the next call of the tuner, only this mark distinguishes a pruned trial from a failed one.
             running.pruned = True
             raise TrialPrunedError(f"{_PRUNED}{epoch + 1}")

@@ -103,7 +103,7 @@ class OracleLease:
         if not self._is_held:
             return
         self._is_held = False
-        ended = sum(trial.state != "running" for trial in trials)
+        ended = sum(trial.has_ended for trial in trials)
         self.record_progress(trials)
         state: StudyState = "finished" if is_finished or ended >= self._trials else "paused"
         self._queue.set_state(self._name, state, f"{ended} trials")
@@ -160,7 +160,7 @@ class OracleRecorder:
         trials: Sequence[TrialSummary],
     ) -> None:
         """Record a trial's end; `trials` are all so far."""
-        if trial.state == "running":
+        if (state := trial.end) is None:
             raise ValueError(f"trial {trial.number} has not ended")
         best = find_best(trials, self._objective)
         rows: list[Record] = [ParametersDrawn(self._study, trial.number, dict(trial.params))]
@@ -173,7 +173,7 @@ class OracleRecorder:
             TrialFinished(
                 study=self._study,
                 number=trial.number,
-                state=trial.state,
+                state=state,
                 value=trial.value,
                 metrics=metrics,
                 reason=trial.reason,

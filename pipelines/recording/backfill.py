@@ -34,7 +34,15 @@ from pipelines.selection.refit import COMPARISON, explain_refit
 from pipelines.study.context import StudyContext
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import WEIGHTS_FILE, read_epochs, read_result
-from tracking.outbox.records import ModelDisplaced, Record, StudyClosed, StudyOpened, StudyState, TrialStarted
+from tracking.outbox.records import (
+    ModelDisplaced,
+    Record,
+    StudyClosed,
+    StudyOpened,
+    StudyState,
+    TrialPaused,
+    TrialStarted,
+)
 from tracking.store.retrainings import Retraining
 from tracking.store.study_queue import StudyRecord
 
@@ -135,7 +143,7 @@ class _TrialBackfill:
         """Yield the records of the trials that ended in a generation of the space."""
         objective = self._context.objective
         frozen = {trial.number: trial for trial in generation.get_trials(deepcopy=False)}
-        ended = [trial for trial in summarize_trials(generation) if trial.state != "running"]
+        ended = [trial for trial in summarize_trials(generation) if trial.has_ended]
         # Trials below this number were carried over; the generation that trained them has their records.
         carried = changes[-1].before if (changes := read_changes(generation)) else 0
         best = find_best([trial for trial in ended if trial.number < carried], objective)
@@ -148,8 +156,10 @@ class _TrialBackfill:
         """Yield the records of the trials that have not ended."""
         frozen = {trial.number: trial for trial in generation.get_trials(deepcopy=False)}
         for trial in summarize_trials(generation):
-            if trial.state == "running":
+            if not trial.has_ended:
                 yield from self._backfill_start(trial, frozen[trial.number])
+            if trial.state == "paused" and trial.value is not None:
+                yield TrialPaused(self._context.name, trial.number, trial.value, trial.reason)
 
     def backfill_retrainings(self, retrainings: Sequence[Retraining]) -> Iterator[Record]:
         """Yield the records of retrainings, in the order in which they ended."""

@@ -27,6 +27,8 @@ from pipelines.recording.records import (
     write_mlflow_model,
 )
 from pipelines.search.optuna_search import OptunaSearch
+from pipelines.search.pruners import choose_pruner
+from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.trial_summaries import TrialSummary, select_kept
 from pipelines.selection.finalists import count_folds
 from pipelines.study.context import StudyContext
@@ -36,7 +38,7 @@ from pipelines.workspace.atomic_files import write_text
 from search_spaces.values import Value
 from search_spaces.yaml_writer import to_yaml
 from tracking.outbox.outbox import Outbox
-from tracking.outbox.records import ModelDisplaced, ModelKept, Record, TrialStarted
+from tracking.outbox.records import ModelDisplaced, ModelKept, Record, TrialPaused, TrialStarted
 from tracking.reports.plots import Curve, PlottedTrial, read_history
 from tracking.reports.study_report import StudyReport, draw_plots, write_page, write_retrainings_csv
 from tracking.store.database import Store, now_ms
@@ -107,9 +109,23 @@ class Recorder:
         opened = build_study_opened(self._context, started_ms=now_ms())
         self._add([opened])
 
-    def record_trial_start(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> None:
-        """Record that a trial starts in a worker; its run gets the tags."""
-        self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), tags)])
+    def record_trial_start(
+        self, number: int, values: Mapping[str, Value], tags: Mapping[str, str], *, resumed: bool = False
+    ) -> None:
+        """Record that a trial starts in a worker, or goes on after a pause; its run gets the tags."""
+        self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), tags, resumed=resumed)])
+
+    def record_trial_pause(self, trial: TrialSummary, unsent: Sequence[EpochDone]) -> None:
+        """Record that a trial is paused, with its last epochs."""
+        if trial.value is None:
+            raise ValueError(f"trial {trial.number} has no score")
+        self._add(
+            [
+                *build_parameters_drawn(self._study, trial.number, trial.params),
+                *self._build_epochs(trial.number, unsent),
+                TrialPaused(self._study.name, trial.number, trial.value, trial.reason),
+            ]
+        )
 
     def record_parameters(self, number: int, params: Mapping[str, Value]) -> None:
         """Record the hyperparameters that a user model has requested so far."""
@@ -268,7 +284,7 @@ class Recorder:
             "task": summary["task"]["kind"],
             "model": self._study.spec.model,
             "objective": f"{self._objective.direction} {self._objective.metric}, at each trial's best epoch",
-            "search": f"{self._study.spec.search.sampler} sampler, {self._study.spec.search.pruner} pruner",
+            "search": f"{choose_sampler(self._context).name} sampler, {choose_pruner(self._context).name} pruner",
             **{name: f"{value:.6g}" for name, value in test.items()},
             **_describe_baselines(self._home.locate_study(self._study.name), outcome),
             **({"refit": outcome.refit_reason.removeprefix("refit ")} if outcome and outcome.refit_reason else {}),
@@ -304,11 +320,11 @@ def _describe_baselines(folder: Path, outcome: StudyOutcome | None) -> dict[str,
 
 
 def _make_row(trial: TrialSummary) -> PlottedTrial | None:
-    if trial.state == "running":
+    if (state := trial.end) is None:
         return None
     return PlottedTrial(
         number=trial.number,
-        state=trial.state,
+        state=state,
         value=trial.value,
         params=trial.params,
         best_epoch=trial.best_epoch,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pipelines.baselines.results import read_baselines
 from pipelines.data.model_inputs import describe_user_model, read_model_description
+from pipelines.search.pruners import choose_pruner
+from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_pareto_front
 from pipelines.selection.finalists import Finalist
 from pipelines.selection.model_locations import find_winning_model
@@ -63,10 +65,20 @@ def build_study_opened(
         # The names under which `collect_best_metrics` records them.
         columns=tuple(goal.name if goal.metric in MEASURES else f"best_{goal.name}" for goal in objective.goals[1:]),
         tags={
-            **{"model": spec.model, "sampler": spec.search.sampler, "pruner": spec.search.pruner},
+            **{"model": spec.model, **_tag_search(context)},
             **({"kerastudy.notes": _join_notes(summary.notes)} if summary.notes else {}),
         },
     )
+
+
+def _tag_search(context: StudyContext) -> dict[str, str]:
+    sampler, pruner = choose_sampler(context), choose_pruner(context)
+    return {
+        "sampler": sampler.name,
+        "kerastudy.sampler": sampler.describe(),
+        "pruner": pruner.name,
+        "kerastudy.pruner": pruner.reason,
+    }
 
 
 def _join_notes(notes: Sequence[str]) -> str:
@@ -122,13 +134,13 @@ def build_trial_finished(
     Raises:
         ValueError: if it has not ended.
     """
-    if trial.state == "running":
+    if (state := trial.end) is None:
         raise ValueError(f"trial {trial.number} has not ended")
     folder = context.home.locate_trial(context.name, trial.number)
     return TrialFinished(
         study=context.name,
         number=trial.number,
-        state=trial.state,
+        state=state,
         value=trial.value,
         metrics=collect_best_metrics(trial, context.objective),
         reason=trial.reason,
@@ -252,7 +264,13 @@ def collect_best_metrics(trial: TrialSummary, objective: Objective) -> dict[str,
         if goal.metric in MEASURES
     }
     best = {f"best_{name}": value for name, value in trial.metrics.items()}
-    return {**best, "best_epoch": float(trial.best_epoch), **measures}
+    return {**best, "best_epoch": float(trial.best_epoch), **measures, **_count_epochs([trial])}
+
+
+def _count_epochs(trials: Sequence[TrialSummary]) -> dict[str, float]:
+    """Return the epochs that trials have trained, as a metric; empty where no trial's are known."""
+    known = [trial.epochs for trial in trials if trial.epochs is not None]
+    return {"epochs_trained": float(sum(known))} if known else {}
 
 
 def write_mlflow_model(folder: Path, data: Path, *, overwrite: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 A trial's number is its slot in the budget. The supervisor is the only writer, so a trial found RUNNING at the start
 was interrupted by a crash or a pause. It runs again under the same number, with the same values. So no crash can lose
-a trial or add one.
+a trial or add one. A trial that is paused at a rung is RUNNING too, with an attribute that holds what it has reached.
 
 Optuna works in memory, on a study that is filled from the database when it opens. The database is written in one
 transaction when a trial starts and one when it ends. Rungs stay in memory while a trial runs: an interrupted trial
@@ -12,10 +12,12 @@ reaches them again. Values that a model's code requests are written at once.
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import optuna
 from optuna.distributions import FloatDistribution, check_distribution_compatibility
@@ -25,11 +27,13 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from pipelines.search.curves import Curves
-from pipelines.search.pruners import compute_rungs, make_pruner
-from pipelines.search.samplers import make_sampler
+from pipelines.search.promotion import choose_best_paused
+from pipelines.search.pruners import PrunerName, compute_rungs, make_promotion_rule, make_pruning_rule
+from pipelines.search.samplers import SamplerFactory
 from pipelines.search.space_evolution import count_carried
 from pipelines.search.trial_summaries import (
     FAILED_ATTEMPTS,
+    PAUSED,
     REJECTED,
     RESULT,
     VALUES,
@@ -104,23 +108,27 @@ class OptunaSearch:
             storage=self._memory,
             study_name=name,
             directions=directions,
-            pruner=make_pruner(spec, settings.epochs),
         )
         self._study.add_trials(known)
         # In order of number: Optuna's ask returns the points that wait before it draws a new one.
         self._summaries = {trial.number: summarize_trial(trial) for trial in known if takes_up_budget(trial)}
         self._running: dict[int, optuna.Trial] = {}
+        self._started: dict[int, Mapping[str, Value]] = {}
         self._initial_space = self._space if settings.initial_space is None else settings.initial_space
         self._undeclared = settings.undeclared
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
-        # Optuna's pruners compare one score.
-        self.rungs = frozenset() if self.objective.goals else compute_rungs(spec.pruner, settings.epochs)
+        # `choose_pruner` has replaced it for the study of a file.
+        pruner: PrunerName = "none" if spec.pruner == "auto" else spec.pruner
+        self.rungs = compute_rungs(pruner, settings.epochs)
+        direction = self.objective.direction
+        self._promotion = make_promotion_rule(pruner, settings.epochs, direction)
+        self._pruning = make_pruning_rule(pruner, spec, settings.epochs, direction, self._study)
         self._curves = Curves(self._memory, self.objective.direction, frozenset(rung + 1 for rung in self.rungs))
-        self._sampler = make_sampler(spec, len(known))
+        self._samplers = SamplerFactory(spec, self._space, settings.epochs)
         # Trials carried over from another space lack what the code requested, and stand in no order of draws.
         carried = count_carried(stored) if settings.draws_on_request else 0
         self._tried = TriedPoints.collect(known[carried:], list_grid if spec.sampler == "grid" else list_values)
-        self._study.sampler = self._untried_sampler = UntriedSampler(self._sampler, self._tried)
+        self._study.sampler = self._untried_sampler = UntriedSampler(self._samplers.make(len(known)), self._tried)
         self._draws_on_request, self._repeats = settings.draws_on_request, settings.repeats
         # A grid has its order already.
         self._share = 1 if spec.sampler == "grid" else spec.share_structure
@@ -139,6 +147,7 @@ class OptunaSearch:
     def resume_interrupted(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
         """Resume the trials that were interrupted; yield number and values of each."""
         for frozen in self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
+            self._untried_sampler.sampler = self._samplers.make(frozen.number, len(frozen.params))
             trial = optuna.Trial(self._study, frozen._trial_id)
             try:
                 started = self._start_trial(trial)
@@ -165,7 +174,7 @@ class OptunaSearch:
             if not self._has_point():
                 self._write(*drawn)
                 return None
-            self._share_structure()
+            self._set_sampler()
             drawn.append(self._study.ask())
             hit("trial-drawn")
             try:
@@ -194,6 +203,7 @@ class OptunaSearch:
         """Return a trial's value of a hyperparameter that its model's code requests."""
         trial = self._running[number]
         drawn = len(self._get_frozen(trial).params)
+        self._untried_sampler.sampler = self._samplers.make(number, drawn)
         declared = self._space.parameters.get(request.name)
         if declared is not None:
             value = suggest(Space((declared,)), trial)[request.name]
@@ -209,16 +219,85 @@ class OptunaSearch:
         """Report a running trial's score after so many epochs, for its curve."""
         self._curves.add(self._running[number], epochs, value)
 
-    def should_prune(self, number: int, epoch: int, best: float) -> bool:
-        """Report a trial's best score so far at a rung, and return whether the pruner would end the trial."""
+    def decide_at_rung(self, number: int, epoch: int, best: float, *, can_pause: bool = True) -> RungDecision:
+        """Return whether a trial goes on after a rung, by its best score so far.
+
+        Args:
+            number: the trial.
+            epoch: the epoch just done, counted from 0.
+            best: its best score so far.
+            can_pause: whether it could go on later from a checkpoint; else the pruner ends it or does not.
+        """
         trial = self._running[number]
         self._curves.set_point(trial, epoch + 1, best)
-        # Not `Trial.should_prune`, which knows only what `Trial.report` was given.
-        return self._study.pruner.prune(self._study, self._get_frozen(trial))
+        if self._promotion is not None and can_pause:
+            return "go_on" if self._promotion.goes_on(number, epoch + 1, self._list_trials()) else "pause"
+        prunes = self._pruning.prunes(self._get_frozen(trial), epoch + 1, self._list_trials())
+        return "prune" if prunes else "go_on"
 
-    def decide_at_rung(self, number: int, epoch: int, best: float, *, can_pause: bool = True) -> RungDecision:
-        """Return whether a trial goes on after a rung, by its best score so far."""
-        return "prune" if self.should_prune(number, epoch, best) else "go_on"
+    @property
+    def pauses_trials(self) -> bool:
+        """Whether trials pause at rungs, where they can."""
+        return self._promotion is not None
+
+    def pause(self, paused: TrialSummary) -> None:
+        """Record that a trial is paused: it stays RUNNING in Optuna, with its curve."""
+        trial = self._running[paused.number]
+        self._curves.finish(trial)
+        trial.set_user_attr(PAUSED, {**paused.to_result(), "paused_at": time.time()})
+        self._write(trial)
+        self._store_values(trial, {})
+
+    def get_reached(self, number: int) -> TrialSummary | None:
+        """Return what a running trial had reached when it was last paused; None for one that never was."""
+        return self._summaries[number] if PAUSED in self._get_frozen(self._running[number]).user_attrs else None
+
+    def get_paused(self, number: int) -> TrialSummary | None:
+        """Return what a paused trial has reached; None for any other trial."""
+        return self._summaries[number] if self._summaries[number].state == "paused" else None
+
+    def resume_paused(self, number: int) -> tuple[int, Mapping[str, Value]]:
+        """Record that a paused trial goes on; return its number and the values that it started with."""
+        trial = self._running[number]
+        trial.set_user_attr(PAUSED, {**self._get_frozen(trial).user_attrs[PAUSED], "state": "running", "reason": ""})
+        self._write(trial)
+        self._store_values(trial, {})
+        return number, self._started[number]
+
+    def choose_paused(self, *, is_last: bool = False) -> int | None:
+        """Return the paused trial that goes on next; None where none does, or a new one is to start.
+
+        Args:
+            is_last: whether no new trial can start, so that paused trials go on until the best ones are complete.
+        """
+        paused = self._count_paused_epochs()
+        if self._promotion is None or not paused:
+            return None
+        choose = self._promotion.choose_last if is_last else self._promotion.choose
+        return choose(paused, self._list_trials())
+
+    def choose_only_hope(self) -> int | None:
+        """Return the paused trial that goes on after the study's end, so that one trial at least is complete."""
+        trials = self._list_trials()
+        if any(trial.state == OptunaState.COMPLETE for trial in trials):
+            return None
+        return choose_best_paused(self._count_paused_epochs(), trials, self.objective.direction)
+
+    def find_hopeless(self, most: int) -> list[int]:
+        """Return the paused trials that can never go on, in a study of at most so many trials."""
+        paused = self._count_paused_epochs()
+        return self._promotion.find_hopeless(paused, self._list_trials(), most) if self._promotion and paused else []
+
+    def _count_paused_epochs(self) -> dict[int, int]:
+        """Return by number the epochs that each paused trial has trained of its first training."""
+        return {
+            number: max(self._get_frozen(self._running[number]).intermediate_values, default=0)
+            for number, trial in self._summaries.items()
+            if trial.state == "paused"
+        }
+
+    def _list_trials(self) -> list[FrozenTrial]:
+        return [trial for trial in self._study.get_trials(deepcopy=False) if takes_up_budget(trial)]
 
     def list_failed_attempts(self, number: int) -> tuple[Attempt, ...]:
         """Return the attempts at a trial that failed so far."""
@@ -235,6 +314,7 @@ class OptunaSearch:
     def tell(self, ended: TrialSummary) -> None:
         """Record how a trial ended."""
         trial = self._running.pop(ended.number)
+        self._started.pop(ended.number, None)
         self._curves.finish(trial)
         # The result is set before the state: a finished trial then always has one.
         trial.set_user_attr(RESULT, ended.to_result())
@@ -251,7 +331,7 @@ class OptunaSearch:
     def _start_trial(self, trial: optuna.Trial) -> tuple[int, Mapping[str, Value]]:
         values = suggest(self._initial_space, trial)
         (self._tried.update if self._draws_on_request else self._tried.close)(self._get_frozen(trial))
-        self._running[trial.number] = trial
+        self._running[trial.number], self._started[trial.number] = trial, values
         self._store_values(trial, values)
         return trial.number, values
 
@@ -284,23 +364,28 @@ class OptunaSearch:
     def _get_frozen(self, trial: optuna.Trial) -> FrozenTrial:
         return self._memory.get_trial(trial._trial_id)
 
-    def _share_structure(self) -> None:
-        """Give the next trial the structure of the first one of its row, where trials share it."""
-        if self._share == 1:
-            return
+    def _set_sampler(self) -> None:
+        """Set the sampler of the next trial, which keeps the structure of the first of its row where trials share it."""
         trials = self._study.get_trials(deepcopy=False)
+        number = next((trial.number for trial in trials if trial.state == OptunaState.WAITING), len(trials))
+        sampler = self._samplers.make(number)
+        if structure := self._find_shared_structure(trials):
+            with warnings.catch_warnings():  # Optuna calls this sampler experimental
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                sampler = optuna.samplers.PartialFixedSampler(structure, sampler)
+        self._untried_sampler.sampler = sampler
+
+    def _find_shared_structure(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+        """Return the values that the next trial shares with the first one of its row."""
         row = [trial for trial in trials[len(trials) // self._share * self._share :] if takes_up_budget(trial)]
-        leader = row[0] if row else None
-        structure = {
+        if self._share == 1 or not row:
+            return {}
+        leader = row[0]
+        return {
             name: value
-            for name, value in (leader.params if leader else {}).items()
-            if leader and not isinstance(leader.distributions[name], FloatDistribution)
+            for name, value in leader.params.items()
+            if not isinstance(leader.distributions[name], FloatDistribution)
         }
-        with warnings.catch_warnings():  # Optuna calls this sampler experimental
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self._untried_sampler.sampler = (
-                optuna.samplers.PartialFixedSampler(structure, self._sampler) if structure else self._sampler
-            )
 
     def _enqueue_known_points(self) -> None:
         """Enqueue the initial values that were not tried yet; a point that is listed twice is tried twice."""

@@ -1,26 +1,76 @@
-"""Optuna's samplers as a study file configures them."""
+"""Samplers by their names in a study file, as Optuna's interface has them."""
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 
+from pipelines.search.seeds import mix_seed
 from pipelines.search.untried_sampler import FirstValueSampler
 from pipelines.spec.schema import SearchSpec
 from search_spaces.distribution_values import list_grid
+from search_spaces.space import Space
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+# Optuna's default for TPE; a Gaussian process learns from fewer, by the surrogate of tuning tasks.
+_TPE_STARTUP, _GP_STARTUP = 10, 8
 
-def make_sampler(spec: SearchSpec, known: int) -> BaseSampler:
-    """Return the sampler of a study that has `known` trials already."""
-    # A resumed study must not draw the same points again, so the seed moves on with the trials.
-    # A large prime keeps the seeds of two studies apart; NumPy's seeds have 32 bits.
-    seed = (spec.seed * 1_000_003 + known) % 2**32
-    if spec.sampler == "grid":
-        return FirstValueSampler(list_grid)
-    if spec.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=spec.startup_trials)
-    return optuna.samplers.RandomSampler(seed=seed)
+
+@dataclass(frozen=True)
+class SamplerFactory:
+    """Maker of a study's samplers, one for each trial.
+
+    A sampler whose random numbers go on from trial to trial would draw others after a kill. So each trial has one of
+    its own, seeded by the study's seed and the trial's number.
+
+    Attributes:
+        spec: names the sampler; `auto` is replaced before by `choose_sampler`.
+        space: the declared part of the space.
+        epochs: the most that a trial trains.
+    """
+
+    spec: SearchSpec
+    space: Space
+    epochs: int
+
+    def make(self, number: int, drawn: int = 0) -> BaseSampler:
+        """Return the sampler for trial `number` from its parameter after `drawn` others."""
+        name, seed = self.spec.sampler, mix_seed(self.spec.seed, number, drawn)
+        samplers = optuna.samplers
+        if name == "grid":
+            return FirstValueSampler(list_grid)
+        if name == "qmc":
+            # Lazily, as below: SciPy's modules take half a second to import.
+            from pipelines.search.sobol_sampler import SobolSampler
+
+            return SobolSampler(self.spec.seed, self.space)
+        if name in ("gp", "auto"):
+            return self._make_gp()
+        if name == "tpe":
+            return samplers.TPESampler(seed=seed, n_startup_trials=self._get_startup(_TPE_STARTUP))
+        if name == "nsga2":
+            return samplers.NSGAIISampler(seed=seed)
+        with warnings.catch_warnings():
+            # Optuna says of both that they may change.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            if name == "cma-es":
+                return samplers.CmaEsSampler(seed=seed, n_startup_trials=self._get_startup(1))
+            if name == "gp-optuna":
+                return samplers.GPSampler(seed=seed, n_startup_trials=self._get_startup(_TPE_STARTUP))
+        return samplers.RandomSampler(seed=seed)
+
+    def _make_gp(self) -> BaseSampler:
+        from pipelines.search.gp.model import GpSettings
+        from pipelines.search.gp.sampler import GpSampler
+
+        startup = self._get_startup(_GP_STARTUP)
+        return GpSampler(GpSettings(self.spec.seed, self.space, self.epochs, startup))
+
+    def _get_startup(self, default: int) -> int:
+        return default if self.spec.startup_trials is None else self.spec.startup_trials

@@ -23,6 +23,17 @@ def find_stop_reason(
     if len(trials) >= budget.trials:
         # More than the budget after an earlier run with a larger one.
         return "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
+    return find_early_reason(budget, objective, trials, best, elapsed_s)
+
+
+def find_early_reason(
+    budget: BudgetSpec,
+    objective: Objective,
+    trials: Sequence[TrialSummary],
+    best: TrialSummary | None,
+    elapsed_s: float,
+) -> str:
+    """Return the reason to train no further trial, paused ones included; empty while there is none."""
     if budget.time is not None and elapsed_s >= budget.time:
         return f"time budget of {budget.time:g} s used up"
     if failures := explain_total_failure(trials) or _explain_failures_in_a_row(budget, trials):
@@ -32,15 +43,29 @@ def find_stop_reason(
     # Not `is_better(best, target)`: a score that equals the target reaches it.
     if budget.target is not None and not objective.is_better(budget.target, best.value):
         return f"target {budget.target:g} reached"
-    since = sum(trial.number > best.number and trial.state in ("complete", "pruned") for trial in trials)
+    since = count_trials_since(best, trials)
     if budget.patience is not None and since >= budget.patience:
         return f"no better score in {since} trials"
     return ""
 
 
+def count_trials_since(best: TrialSummary, trials: Sequence[TrialSummary]) -> int:
+    """Return how many trials were trained since the best one ended, without a better score."""
+    ends = {trial.number: trial.ended for trial in trials}
+    best_ended = ends.get(best.number)
+
+    def is_later(trial: TrialSummary) -> bool:
+        if trial.ended is None or best_ended is None:
+            return trial.number > best.number
+        # A paused trial may have started long before the best one, and gone on after it.
+        return trial.number != best.number and trial.ended > best_ended
+
+    return sum(trial.state in ("complete", "pruned", "paused") and is_later(trial) for trial in trials)
+
+
 def _explain_failures_in_a_row(budget: BudgetSpec, trials: Sequence[TrialSummary]) -> str:
     """Return a message if as many trials in a row failed as the budget allows, in the order of their numbers."""
-    last = [trial for trial in trials if trial.state != "running"][-(budget.consecutive_failures or 1) :]
+    last = [trial for trial in trials if trial.has_ended][-(budget.consecutive_failures or 1) :]
     if len(last) != budget.consecutive_failures or any(trial.state != "failed" for trial in last):
         return ""
     return f"{len(last)} trials failed in a row, the last one with: {last[-1].reason}"
@@ -59,7 +84,7 @@ def decide_outcome(trials: Sequence[TrialSummary], best: TrialSummary | None, wh
     """Return state and reason of a study that ended because of `why`."""
     if best is not None:
         return "finished", why
-    ended = [trial for trial in trials if trial.state != "running"]
+    ended = [trial for trial in trials if trial.has_ended]
     # Failures are named already, where they ended the search.
     if not ended or (ended[-1].reason and why.endswith(ended[-1].reason)):
         return "failed", why

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import optuna
@@ -21,6 +21,8 @@ VALUES = "kerastudy:values"
 RESULT = "kerastudy:result"
 FAILED_ATTEMPTS = "kerastudy:failed_attempts"
 REJECTED = "kerastudy:rejected"
+PAUSED = "kerastudy:paused"
+"""What a trial had reached when it was last paused; its `state` is "running" once it goes on."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class TrialSummary:
         best_epoch: counted from 1.
         reason: why it was pruned, failed or cancelled.
         failed_attempts: tries that cost a worker each; the trial went on from its last checkpoint.
+        epochs: epochs that it has trained, over all its folds and seeds; None where that is not known.
+        ended: time of its end or its last pause, in seconds since 1970; None before.
         metrics: every metric at the best epoch.
         parameters: trainable weights of the model.
         trainer: see `TrialResult`.
@@ -48,7 +52,7 @@ class TrialSummary:
     """
 
     number: int
-    state: TrialState | Literal["running"]
+    state: TrialState | Literal["running", "paused"]
     value: float | None
     params: Mapping[str, Value]
     best_epoch: int | None = None
@@ -60,6 +64,19 @@ class TrialSummary:
     trainer: str = ""
     goals: tuple[float, ...] = ()
     failed_attempts: tuple[Attempt, ...] = ()
+    epochs: int | None = None
+    ended: float | None = field(default=None, compare=False)
+
+    @property
+    def end(self) -> TrialState | None:
+        """Its state, if nothing about it changes any more; else None."""
+        # mypy narrows by no other form of this comparison.
+        return None if self.state == "running" or self.state == "paused" else self.state  # noqa: PLR1714
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing about it changes any more."""
+        return self.end is not None
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -67,8 +84,9 @@ class TrialSummary:
         return () if self.value is None else (self.value, *self.goals)
 
     def to_result(self) -> dict[str, Any]:
-        """Return what `RESULT` stores; number and failed attempts stand elsewhere in the trial."""
-        stored = {key: value for key, value in asdict(self).items() if key not in ("number", "failed_attempts")}
+        """Return what `RESULT` and `PAUSED` store; the other fields stand elsewhere in the trial."""
+        elsewhere = ("number", "failed_attempts", "ended")
+        stored = {key: value for key, value in asdict(self).items() if key not in elsewhere}
         return {**stored, "goals": list(self.goals)}
 
 
@@ -83,11 +101,25 @@ def summarize_trial(trial: FrozenTrial) -> TrialSummary:
     attempts = read_failed_attempts(attrs)
     # RESULT is written before Optuna's state: a kill between the two leaves a running trial with a result.
     if RESULT in attrs and trial.state.is_finished():
-        result = {**attrs[RESULT], "goals": tuple(attrs[RESULT].get("goals", ()))}
-        return TrialSummary(trial.number, **result, failed_attempts=attempts)
+        return _read_summary(trial, attrs[RESULT], attempts)
     reason = f"tried again after: {attempts[-1].reason}" if attempts else ""
+    if PAUSED in attrs:
+        paused = _read_summary(trial, attrs[PAUSED], attempts)
+        return paused if paused.state == "paused" else replace(paused, reason=reason)
     values = attrs.get(VALUES, trial.params)
     return TrialSummary(trial.number, "running", None, values, reason=reason, failed_attempts=attempts)
+
+
+def _read_summary(trial: FrozenTrial, stored: Mapping[str, Any], attempts: tuple[Attempt, ...]) -> TrialSummary:
+    ended = trial.datetime_complete.timestamp() if trial.datetime_complete else stored.get("paused_at")
+    fields = {key: value for key, value in stored.items() if key != "paused_at"}
+    fields["goals"] = tuple(fields.get("goals", ()))
+    return TrialSummary(trial.number, **fields, failed_attempts=attempts, ended=ended)
+
+
+def is_paused(trial: FrozenTrial) -> bool:
+    """Return whether a trial is paused."""
+    return trial.state == OptunaState.RUNNING and trial.user_attrs.get(PAUSED, {}).get("state") == "paused"
 
 
 def takes_up_budget(trial: FrozenTrial) -> bool:

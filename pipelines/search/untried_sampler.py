@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from pipelines.search.paused_view import PausedAsPruned
 from pipelines.search.tried_points import TriedPoints
 
 
@@ -30,28 +31,32 @@ class UntriedSampler(BaseSampler):
         self._proposals: dict[int, dict[str, Any]] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters that the sampler draws together."""
-        return self.sampler.infer_relative_search_space(study, trial)
+        """Return nothing: Optuna would take what is drawn together without looking."""
+        return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Keep what the sampler draws together as proposals, since Optuna would take it without looking."""
-        self._proposals[trial.number] = dict(self.sampler.sample_relative(study, trial, search_space))
+        """Return nothing."""
         return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return a value that leads to a point that no trial has, if there is one."""
-        drawn_together = self._proposals.get(trial.number, {})
+        view = PausedAsPruned(study)
+        # Drawn together when the first of them is needed: points that wait in Optuna's queue need none.
+        if trial.number not in self._proposals:
+            space = self.sampler.infer_relative_search_space(view, trial)
+            self._proposals[trial.number] = dict(self.sampler.sample_relative(view, trial, space))
+        drawn_together = self._proposals[trial.number]
 
         def propose() -> Any:
             if param_name in drawn_together:
                 value = drawn_together.pop(param_name)
                 if param_distribution._contains(param_distribution.to_internal_repr(value)):
                     return value
-            return self.sampler.sample_independent(study, trial, param_name, param_distribution)
+            return self.sampler.sample_independent(view, trial, param_name, param_distribution)
 
         return self._tried.choose(trial, param_name, param_distribution, propose)
 

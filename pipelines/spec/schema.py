@@ -73,16 +73,25 @@ class TrainingSpec(Section):
     )
 
 
+SamplerName = Literal["auto", "random", "grid", "qmc", "tpe", "gp", "gp-optuna", "cma-es", "nsga2"]
+
+
 class SearchSpec(Section):
     """The search: sampler, pruner and seed."""
 
-    sampler: Literal["tpe", "random", "grid"] = Field(
-        "tpe",
-        description="Optuna's sampler, or `grid` for every combination in order. None tries a combination twice, and "
-        "the search ends when all were tried.",
+    sampler: SamplerName = Field(
+        "auto",
+        description="`gp` for a Gaussian process over points and learning curves; Optuna's `tpe`, `random`, `nsga2`, "
+        "`cma-es` and `gp-optuna` (the last two with the extra of that name); `qmc` for Sobol's sequence; `grid` for "
+        "every combination in order; `auto` for what suits the study. None tries a combination twice, and the search "
+        "ends when all were tried.",
     )
-    pruner: Literal["none", "median", "hyperband"] = Field(
-        "median", description="Optuna's pruner; it sees the objective at a few epochs of each trial."
+    pruner: Literal["auto", "none", "median", "hyperband", "asha", "patience"] = Field(
+        "median",
+        description="Comparison of trials at a few epochs of each. `asha` pauses them with a checkpoint, and the best "
+        "third goes on; `median` ends those worse than the median, `patience` those of them that stand still, "
+        "`hyperband` all but the best third; `auto` chooses by epochs and budget. With several objectives the first "
+        "one is compared.",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the sampler and, with a trial's number, of each trial.")
     undeclared: Literal["search", "fix"] = Field(
@@ -97,7 +106,12 @@ class SearchSpec(Section):
         description="So many trials in a row get the same choices and whole numbers; only real numbers differ. This "
         "saves compilation if models are compiled one by one, and harms the search if structure matters.",
     )
-    startup_trials: int = Field(10, ge=0, description="Random trials before TPE and the median pruner begin.")
+    startup_trials: int | None = Field(
+        None,
+        ge=0,
+        description="Trials before the sampler learns from them: 10 for `tpe`, 8 for `gp` where left out. The median "
+        "pruner begins after half as many complete ones, 5 where left out.",
+    )
 
 
 class BudgetSpec(Section):
@@ -315,8 +329,11 @@ class StudySpec(Section):
     @field_validator("search")
     @classmethod
     def _check_pruner(cls, search: SearchSpec, info: ValidationInfo) -> SearchSpec:
-        if info.data.get("objectives") and "pruner" in search.model_fields_set and search.pruner != "none":
-            raise ValueError(f"the {search.pruner} pruner compares one score, not several; set pruner: none")
+        if info.data.get("objectives") and search.pruner == "hyperband":
+            raise ValueError(
+                "the hyperband pruner compares one score, not several; set pruner: asha or median, which compare the "
+                "first objective"
+            )
         return search
 
     @field_validator("selection")

@@ -107,6 +107,8 @@ def format_opening(event: events.SearchStarted) -> str:
         f"{search}, {format_count(event.workers, 'worker')}",
         *event.combinations,
         *([f"trials train {event.trained}"] if event.trained else []),
+        *([f"sampler {event.sampling}"] if event.sampling else []),
+        *([f"pruner {event.pruning}"] if event.pruning else []),
     ]
     return "\n".join(lines)
 
@@ -146,6 +148,10 @@ def format_event(event: events.StudyEvent) -> str | None:
     if isinstance(event, events.TrialTriedAgain):
         again = f"goes on, attempt {event.attempt} of {event.of}"
         return f"{format_trial_name(event.number)} lost its worker: {event.reason}; {again}"
+    if isinstance(event, events.TrialPaused):
+        return f"{format_trial_name(event.number)} {event.reason}: {event.value:.5g}"
+    if isinstance(event, events.Noted):
+        return f"note: {event.note}"
     if isinstance(event, events.FleetDivided):
         return f"a fleet of {format_count(event.trials, 'trial')} failed: {event.reason}; they go on in smaller ones"
     if isinstance(event, events.Watching):

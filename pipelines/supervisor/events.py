@@ -23,6 +23,9 @@ class SearchStarted:
         trained: the way in which trials train, in words.
         notes: of the check of a user model.
         combinations: how many combinations there are to try, in words; empty where nothing follows from their number.
+        sampling: the sampler, in words.
+        pruning: the pruner, in words.
+        paused: trials of earlier runs that are paused.
     """
 
     study: str
@@ -35,6 +38,9 @@ class SearchStarted:
     trained: str = ""
     notes: tuple[str, ...] = ()
     combinations: tuple[str, ...] = ()
+    sampling: str = ""
+    pruning: str = ""
+    paused: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,11 @@ class BaselinesReady:
 
 @dataclass(frozen=True)
 class TrialBegan:
-    """A trial started in a worker."""
+    """A trial started in a worker; after `resumed_after` epochs where it goes on after a pause."""
 
     number: int
     params: Mapping[str, Value]
+    resumed_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,22 @@ class TrialTriedAgain:
     reason: str
     attempt: int
     of: int
+
+
+@dataclass(frozen=True)
+class TrialPaused:
+    """A trial was paused at a rung: it goes on later, or never; `value` is its best score so far."""
+
+    number: int
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A decision that was made for the user, and how to change it, in one line."""
+
+    note: str
 
 
 @dataclass(frozen=True)
@@ -195,6 +218,8 @@ StudyEvent = (
     | TrialBegan
     | EpochEnded
     | TrialTriedAgain
+    | TrialPaused
+    | Noted
     | FleetDivided
     | TrialEnded
     | FinalistsChosen

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
-from pipelines.supervisor.events import FleetDivided, StudyEvent, TrialBegan, TrialEnded
+from pipelines.supervisor.events import FleetDivided, StudyEvent, TrialBegan
 from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
 from pipelines.supervisor.open_study import OpenStudy
+from pipelines.supervisor.running_trials import RunningTrial
 from pipelines.supervisor.trial_jobs import make_fleet_job
 from pipelines.training.fleet.envelope import Envelope
 from pipelines.training.fleet.messages import FleetEpoch, RungsReached, SlotsFree
@@ -117,17 +118,17 @@ class FleetJobs:
         self._engine.answer(job, jobs)
         hit("slots-answered")
         for trial in jobs:
-            yield TrialBegan(trial.number, trial.values)
+            yield TrialBegan(trial.number, trial.values, self._trials.get_resumed_after(trial.number))
 
     def _divide(self, fleet: _Fleet, event: Failed) -> Iterator[StudyEvent]:
         """Record the trials of a failed fleet that had ended; all others wait again, for smaller fleets."""
         unfinished = list(fleet.assigned)
         for number in sorted(fleet.training):
             left = self._trials.detach(number)
-            if isinstance(left, TrialEnded):
-                yield left
-            else:
+            if isinstance(left, RunningTrial):
                 unfinished.append((number, left.values))
+            else:
+                yield left
         reason = "; ".join(event.reason.splitlines())
         self._planner.divide(fleet.envelope, unfinished, reason)
         yield FleetDivided(len(unfinished), reason)

@@ -35,7 +35,7 @@ from search_spaces.values import Value
 
 # Chosen: enough to meet each choice of an ordinary space.
 _SAMPLES = 128
-_TPE_IN_FLIGHT = 4
+_IN_FLIGHT = 4
 _RANDOM_SLOTS = 16
 # Chosen, because what a slot needs is only estimated.
 _SHARE_OF_MEMORY = 0.5
@@ -59,12 +59,13 @@ class FleetPlanner:
         trials: how many are still to be trained.
         workers: how many fleets can be under way at once.
         memory_bytes: what one worker may hold.
+        learns: whether the study's sampler learns from trials that have ended.
 
     Attributes:
         ineligible_reason: why no trial of the study trains in a fleet; empty where they do.
     """
 
-    def __init__(self, study: Study, summary: DataSummary, *, trials: int, workers: int, memory_bytes: int) -> None:
+    def __init__(self, study: Study, summary: DataSummary, *, trials: int, workers: int, memory_bytes: int, learns: bool = True) -> None:
         self._study = study
         self._groups: list[_Group] = []
         self._singles: deque[tuple[Trial, str]] = deque()
@@ -85,7 +86,7 @@ class FleetPlanner:
             )
             return
         self._parallel = count_fleets_at_once(members, sizes, workers) if self._is_auto else workers
-        slots = _choose_slots(study, self._parallel)
+        slots = _choose_slots(study, self._parallel, learns=learns)
         for envelope in plan_programs(members, sizes):
             room = _compute_room(envelope, sizes, summary, memory_bytes)
             self._groups.append(_Group(envelope, max(1, min(slots, room))))
@@ -223,16 +224,16 @@ def _estimate_sizes(summary: DataSummary, trials: int) -> Sizes:
     return Sizes(summary.rows["train"], features.dense + image + embedded, summary.task.outputs, max(1, trials))
 
 
-def _choose_slots(study: Study, fleets: int) -> int:
+def _choose_slots(study: Study, fleets: int, *, learns: bool) -> int:
     """Return the slots of one of so many fleets.
 
-    TPE learns from trials that have ended, so few run at once; `benchmarks/ask_in_flight.py` measures how few. A
-    random search loses nothing.
+    A sampler that learns from trials that have ended has few at once; `benchmarks/ask_in_flight.py` measures how few.
+    A random search loses nothing.
     """
     fleet = study.spec.resources.fleet
     if isinstance(fleet, int):
         return fleet
-    return max(2, _TPE_IN_FLIGHT // fleets) if study.spec.search.sampler == "tpe" else _RANDOM_SLOTS
+    return max(2, _IN_FLIGHT // fleets) if learns else _RANDOM_SLOTS
 
 
 def _compute_room(envelope: Envelope, sizes: Sizes, summary: DataSummary, memory_bytes: int) -> int:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pipelines.engines.base import Engine
 from pipelines.recording.recorder import Recorder
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.pruners import choose_pruner
+from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.space_evolution import find_current_name
 from pipelines.study.context import StudyContext
 from pipelines.supervisor.running_trials import RunningTrials
@@ -49,7 +51,9 @@ class OpenStudy:
             SearchSettings(
                 context.study.space,
                 context.objective,
-                context.spec.search,
+                context.spec.search.model_copy(
+                    update={"sampler": choose_sampler(context).name, "pruner": choose_pruner(context).name}
+                ),
                 context.most_epochs,
                 context.initial_values,
                 context.undeclared,
@@ -66,7 +70,7 @@ class OpenStudy:
     @property
     def ended_trials(self) -> int:
         """Number of trials that have ended, those of earlier runs included."""
-        return sum(trial.state != "running" for trial in self.search.trials)
+        return sum(trial.has_ended for trial in self.search.trials)
 
     def stop_jobs(self) -> None:
         """Stop every job of the engine."""

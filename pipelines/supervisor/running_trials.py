@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from pipelines.engines.attempts import WORKER_LOST, RetryPolicy
 from pipelines.engines.base import Failed
@@ -19,11 +20,18 @@ from pipelines.search.optuna_search import OptunaSearch
 from pipelines.search.trial_summaries import Attempt, TrialSummary, find_best
 from pipelines.study.context import StudyContext
 from pipelines.study.objective import Goal
-from pipelines.supervisor.events import EpochEnded, TrialEnded, TrialTriedAgain
+from pipelines.supervisor.events import EpochEnded, TrialEnded, TrialPaused, TrialTriedAgain
 from pipelines.supervisor.trial_jobs import make_trial_job
 from pipelines.training.checkpoint import remove_checkpoints
 from pipelines.training.messages import EpochDone, TrialJob, TrialOutcome, TrialResult
-from pipelines.training.trial_folder import ARTIFACTS, read_epochs, read_result
+from pipelines.training.trial_folder import (
+    ARTIFACTS,
+    read_epochs,
+    read_pause,
+    read_result,
+    remove_pause,
+    write_result,
+)
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Value
@@ -41,6 +49,7 @@ class RunningTrial:
         values: hyperparameters that it was started with.
         params: these, and those that its user model has requested since.
         unsent: epochs that are not recorded for MLflow yet.
+        recorded_epochs: epochs of its first training that were recorded before it was paused.
         recorded_params: number of its parameters that were recorded since it started.
         retraining: always empty: it is no retraining.
     """
@@ -51,6 +60,7 @@ class RunningTrial:
     started: float
     unsent: list[EpochDone] = field(default_factory=list)
     recorded_params: int = 0
+    recorded_epochs: int = 0
     retraining: str = ""
 
     @property
@@ -95,23 +105,35 @@ class RunningTrials:
         return number in self._running
 
     def start(self, number: int, values: Mapping[str, Value], tags: Mapping[str, str]) -> TrialJob:
-        """Record that a trial starts, with tags for its run, and return the payload of its job."""
-        self._running[number] = RunningTrial(number, values, values, time.monotonic())
-        self._recorder.record_trial_start(number, values, tags)
+        """Record that a trial starts or goes on, with tags for its run, and return the payload of its job."""
+        before = self._search.get_reached(number)
+        self._running[number] = running = RunningTrial(number, values, values, time.monotonic())
+        if before is not None:
+            running.recorded_epochs = before.epochs or 0
+            remove_pause(self._folder(number))
+        self._recorder.record_trial_start(number, values, tags, resumed=before is not None)
         hit("trial-start-recorded")
-        return make_trial_job(self._context, number, values, rungs=self._search.rungs)
+        job = make_trial_job(self._context, number, values, rungs=self._search.rungs)
+        return job if before is None else replace(job, spent_s=before.seconds or 0.0)
 
     def compute_left_s(self, number: int) -> float | None:
-        """Return the seconds left for a trial after its failed attempts; None where there is no limit."""
-        limit_s = self._limits.trial_time
+        """Return the seconds left for a trial after its earlier attempts; None where there is no limit."""
+        limit_s = self._compute_limit_s(number)
         if limit_s is None:
             return None
         return limit_s - sum(attempt.seconds for attempt in self._search.list_failed_attempts(number))
 
+    def _compute_limit_s(self, number: int) -> float | None:
+        """Return the seconds of a trial's attempts since its last pause; None where there is no limit."""
+        before, limit_s = self._search.get_reached(number), self._limits.trial_time
+        return limit_s if limit_s is None or before is None else limit_s - (before.seconds or 0.0)
+
     def record_epoch(self, number: int, done: EpochDone) -> EpochEnded:
         """Record an epoch that a trial's worker reported."""
         running = self._running[number]
-        running.unsent.append(done)
+        # Else they were recorded with the pause, and the worker reports them again.
+        if done.fold > 0 or done.epoch >= running.recorded_epochs:
+            running.unsent.append(done)
         # By their number: a trial's values are only added to.
         if self._context.user_model is not None and running.recorded_params != len(running.params):
             running.recorded_params = len(running.params)
@@ -132,9 +154,11 @@ class RunningTrials:
         running.params = {**running.params, request.name: value}
         return value
 
-    def complete(self, number: int, outcome: TrialOutcome) -> TrialEnded:
-        """Record the end of a trial that its worker reported."""
+    def complete(self, number: int, outcome: TrialOutcome) -> TrialEnded | TrialPaused:
+        """Record the end or the pause of a trial that its worker reported."""
         running = self._running.pop(number)
+        if outcome.kind == "paused" and outcome.result is not None:
+            return self._record_pause(running, outcome.result)
         if outcome.result is not None:
             return self._record_result(running, outcome.result)
         if outcome.kind == "rejected":
@@ -142,23 +166,21 @@ class RunningTrials:
         self._write_traceback(number, outcome.traceback)
         return self._record_failure(running, self._write_failure(running, outcome.reason))
 
-    def handle_worker_failure(self, number: int, event: Failed) -> TrialEnded | TrialTriedAgain:
+    def handle_worker_failure(self, number: int, event: Failed) -> TrialEnded | TrialPaused | TrialTriedAgain:
         """Record the failure of a trial's job: the files in its folder decide whether the trial had ended before."""
         running = self._running.pop(number)
         # The worker may have been lost after it wrote the result.
-        if (result := read_result(self._folder(number))) is not None:
-            return self._record_result(running, result)
+        if (found := self._record_files(running)) is not None:
+            return found
         self._write_traceback(number, event.traceback)
         if event.kind not in WORKER_LOST:
             return self._record_failure(running, self._write_failure(running, event.reason))
         return self._record_attempt(running, event)
 
-    def detach(self, number: int) -> TrialEnded | RunningTrial:
+    def detach(self, number: int) -> TrialEnded | TrialPaused | RunningTrial:
         """Remove a trial whose fleet failed: return its end if it has one, else the trial, to continue elsewhere."""
         running = self._running.pop(number)
-        if (result := read_result(self._folder(number))) is not None:
-            return self._record_result(running, result)
-        return running
+        return self._record_files(running) or running
 
     def recover(self, number: int, values: Mapping[str, Value]) -> TrialEnded | None:
         """Record the end of a trial that had ended before a crash; return None for one that had not."""
@@ -171,6 +193,33 @@ class RunningTrials:
             return self._record_failure(running, failure)
         return None
 
+    def restore_pause(self, number: int, values: Mapping[str, Value]) -> bool:
+        """Return whether a trial of an earlier supervisor is paused; record its pause where that did not happen.
+
+        The file of the pause decides: a trial that has ended, or goes on, is not paused any more.
+        """
+        folder = self._folder(number)
+        if read_result(folder) is not None or (result := read_pause(folder)) is None:
+            return False
+        if self._search.get_paused(number) is None:
+            epochs = list(read_epochs(folder))
+            self._record_pause(RunningTrial(number, values, values, time.monotonic(), epochs), result)
+        return True
+
+    def get_resumed_after(self, number: int) -> int:
+        """Return the epochs that a running trial had trained when it was last paused."""
+        return self._running[number].recorded_epochs
+
+    def end_paused(self, number: int, reason: str) -> TrialEnded:
+        """Record that a paused trial ends as pruned, with the result of its last rung."""
+        paused = self._search.get_paused(number)
+        assert paused is not None, f"trial {number} is not paused"
+        running = RunningTrial(number, paused.params, paused.params, time.monotonic())
+        if (result := read_pause(self._folder(number))) is not None:
+            write_result(self._folder(number), result)
+        summary = replace(paused, state="pruned", reason=f"{paused.reason} {reason}")
+        return self._record_end(running, summary, result)
+
     def cancel(self, number: int, values: Mapping[str, Value]) -> TrialEnded:
         """Record that a trial ends because its study was cancelled, unless it had ended before."""
         # An interrupted trial may not have been started in this run.
@@ -179,12 +228,31 @@ class RunningTrials:
             return self._record_result(running, result)
         return self._record_end(running, _summarize(running, "cancelled", "the study was cancelled"), None)
 
+    def _record_files(self, running: RunningTrial) -> TrialEnded | TrialPaused | None:
+        """Record the end or the pause that the files of a trial show; return None where they show neither."""
+        if (result := read_result(self._folder(running.number))) is not None:
+            return self._record_result(running, result)
+        if (paused := read_pause(self._folder(running.number))) is not None:
+            return self._record_pause(running, paused)
+        return None
+
+    def _record_pause(self, running: RunningTrial, result: TrialResult) -> TrialPaused:
+        """Record that a trial is paused: the rows for MLflow first, then Optuna."""
+        reason = f"paused after epoch {len(result.epochs)} of {result.epochs[-1].of}"
+        summary = self._summarize_result(running, result, "paused", reason)
+        hit("trial-pause-due")
+        self._recorder.record_trial_pause(summary, running.unsent)
+        hit("trial-pause-recorded")
+        self._search.pause(summary)
+        hit("trial-paused")
+        return TrialPaused(running.number, result.value, reason)
+
     def _record_attempt(self, running: RunningTrial, event: Failed) -> TrialEnded | TrialTriedAgain:
         number, limit_s = running.number, self._limits.trial_time
         over_time = f"over its time limit of {limit_s:g} s" if limit_s is not None and event.kind == "time" else ""
         failed = Attempt(over_time or _join_lines(event.reason), running.seconds)
         spent_s = [*(attempt.seconds for attempt in self._search.list_failed_attempts(number)), failed.seconds]
-        policy = RetryPolicy(self._limits.attempts, time_s=limit_s)
+        policy = RetryPolicy(self._limits.attempts, time_s=self._compute_limit_s(number))
         if policy.allows_retry(event, spent_s):
             self._search.record_failed_attempt(number, failed)
             return TrialTriedAgain(number, running.values, failed.reason, len(spent_s) + 1, policy.attempts)
@@ -198,22 +266,28 @@ class RunningTrials:
         if attempts := self._search.list_failed_attempts(running.number):
             several = f"{len(attempts)} failed attempts" if len(attempts) > 1 else "1 failed attempt"
             reasons.append(f"after {several}: {attempts[-1].reason}")
-        goals = self._objective.goals[1:] if result.state == "complete" else ()
-        summary = TrialSummary(
+        summary = self._summarize_result(running, result, result.state, "; ".join(reasons))
+        self.best = find_best([self.best, summary] if self.best else [summary], self._objective)
+        return self._record_end(running, summary, result)
+
+    def _summarize_result(
+        self, running: RunningTrial, result: TrialResult, state: Literal["complete", "pruned", "paused"], reason: str
+    ) -> TrialSummary:
+        goals = self._objective.goals[1:] if state == "complete" else ()
+        return TrialSummary(
             number=running.number,
-            state=result.state,
+            state=state,
             value=result.value,
             params={**running.params, **result.drawn},
             best_epoch=result.best_epoch + 1,
             seconds=result.seconds,
-            reason="; ".join(reasons),
+            reason=reason,
             metrics=result.metrics,
             parameters=result.parameters,
             trainer=result.trainer,
             goals=tuple(_extract_goal(goal, result) for goal in goals),
+            epochs=self._count_epochs(running.number),
         )
-        self.best = find_best([self.best, summary] if self.best else [summary], self._objective)
-        return self._record_end(running, summary, result)
 
     def _record_failure(self, running: RunningTrial, failure: _Failure) -> TrialEnded:
         return self._record_end(running, _summarize(running, "failed", failure.reason, failure.seconds), None)
@@ -222,11 +296,14 @@ class RunningTrials:
         """Record a trial's end: the rows for MLflow first, then Optuna."""
         best = self.best.value if self.best else None
         curve = result.epochs if result else ()
+        if summary.epochs is None:
+            summary = replace(summary, epochs=self._count_epochs(summary.number))
         hit("trial-end-due")
         self._recorder.record_trial_end(summary, running.unsent, best_so_far=best, curve=curve)
         hit("trial-end-recorded")
         # Before Optuna has the end: a trial that has ended is not looked at again.
         remove_checkpoints(self._folder(summary.number))
+        remove_pause(self._folder(summary.number))
         hit("checkpoints-removed")
         self._search.tell(summary)
         hit("trial-reported")
@@ -243,6 +320,10 @@ class RunningTrials:
     def _write_traceback(self, number: int, traceback: str) -> None:
         if traceback:
             write_text(self._folder(number) / ARTIFACTS / "traceback.txt", traceback)
+
+    def _count_epochs(self, number: int) -> int:
+        """Return the epochs that a trial has trained, over all its folds and seeds."""
+        return len(read_epochs(self._folder(number)))
 
     def _folder(self, number: int) -> Path:
         return self._context.home.locate_trial(self._context.name, number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,22 +9,27 @@ from typing import Any
 
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
 from pipelines.export.jobs import TRAIN_AND_MEASURE
-from pipelines.search.stopping import find_stop_reason
+from pipelines.search.pruners import choose_pruner
+from pipelines.search.sampler_choice import choose_sampler
 from pipelines.study.model_hyperparameters import read_notes
 from pipelines.supervisor.baselines_job import BaselinesRun
-from pipelines.supervisor.events import SearchStarted, StudyEvent, TrialBegan, TrialTriedAgain
+from pipelines.supervisor.events import Noted, SearchStarted, StudyEvent, TrialBegan, TrialPaused, TrialTriedAgain
 from pipelines.supervisor.fleet_jobs import FleetJobs
-from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
+from pipelines.supervisor.fleet_planner import FleetPlanner
 from pipelines.supervisor.open_study import OpenStudy
+from pipelines.supervisor.trial_supply import TrialSupply
 from pipelines.training.jobs import TRAIN_TRIAL
 from pipelines.training.messages import EpochDone, RungReached, TrialOutcome
 from pipelines.training.trial_folder import ARTIFACTS
 from search_spaces.hypermodel_request import HyperparameterRequest
-from search_spaces.suggest import ConstraintViolation
 from search_spaces.values import Value
 
 # The lease is renewed and requests are read between two ticks.
 _TICK_S = 0.5
+_FALLBACK = (
+    "trials of this model cannot be paused, since its own training keeps its state to itself: those worse than the "
+    "median end instead; search.pruner changes that"
+)
 
 
 class SearchLoop:
@@ -42,15 +46,17 @@ class SearchLoop:
         self._control = study.control
         self._search = study.search
         self._trials = study.trials
-        self._interrupted: list[Trial] = []
         self._planner = FleetPlanner(
             study.context.study,
             study.context.summary,
-            trials=study.context.most_trials - study.ended_trials,
+            trials=_count_planned_trials(study),
             workers=study.engine.workers,
             memory_bytes=study.memory_bytes,
+            learns=choose_sampler(study.context).learns,
         )
-        self._fleets = FleetJobs(study, self._planner, self._draw)
+        self._supply = TrialSupply(study, self._planner)
+        self._fleets = FleetJobs(study, self._planner, self._supply.draw)
+        self._has_noted_fallback = False
         self._baselines = BaselinesRun(study)
 
     def describe_start(self) -> SearchStarted:
@@ -67,19 +73,22 @@ class SearchLoop:
             trained=self._planner.describe(),
             notes=read_notes(self._context.home.locate_study(self._context.name)),
             combinations=self._context.combinations.describe(self._context.study),
+            sampling=choose_sampler(self._context).describe(),
+            pruning=choose_pruner(self._context).reason,
+            paused=tuple(trial.number for trial in self._search.trials if trial.state == "paused"),
         )
 
     def run(self) -> Iterator[StudyEvent]:
         """Train trials until there is a reason to stop; those that an earlier run left come first."""
-        self._interrupted = list(self._search.resume_interrupted())
+        self._supply.load()
         while not self._control.is_halted:
             self._control.keep_alive()
             yield from self._fill_workers()
             self._baselines.start_once()  # after the first trials, which must not wait for it
             if not (self._trials or len(self._fleets) or self._baselines.is_running):
+                yield from self._supply.end_paused()
                 return
-            for event in self._engine.events(_TICK_S):
-                yield from self._handle(event)
+            yield from self._handle_events()
             self._trials.flush_epochs()
         self._study.stop_jobs()
         if self._control.halt == "cancel":
@@ -87,7 +96,7 @@ class SearchLoop:
 
     def _cancel_trials(self) -> Iterator[StudyEvent]:
         for trial in self._search.trials:
-            if trial.state == "running":
+            if not trial.has_ended:
                 yield self._trials.cancel(trial.number, trial.params)
 
     # Starting trials -------------------------------------------------------------------------------------------
@@ -105,52 +114,10 @@ class SearchLoop:
             elif (group := self._planner.choose_fleet()) is not None:
                 self._fleets.start(*group)
             else:
-                ended = self._draw()
+                ended = self._supply.draw()
                 if ended is None:
                     return
                 yield from ended
-
-    def _draw(self) -> list[StudyEvent] | None:
-        """Add the next trial to those that wait for a worker or a slot; None where there is no further one.
-
-        Returns the end of a trial that had ended before a crash, as an event; otherwise no event.
-        """
-        if self._control.is_halted:
-            return None
-        if self._interrupted:
-            number, values = self._interrupted.pop(0)
-            if (ended := self._trials.recover(number, values)) is not None:
-                return [ended]
-        else:
-            drawn = self._request_trial()
-            if drawn is None:
-                return None
-            number, values = drawn
-            # Files under the number of a new trial can only come from another store.
-            shutil.rmtree(self._context.home.locate_trial(self._context.name, number), ignore_errors=True)
-        self._planner.add(number, values)
-        return []
-
-    def _request_trial(self) -> Trial | None:
-        control = self._control
-        control.stop_reason = control.stop_reason or find_stop_reason(
-            self._context.spec.budget,
-            self._context.objective,
-            self._search.trials,
-            self._trials.best,
-            control.compute_elapsed_s(),
-        )
-        if control.stop_reason:
-            return None
-        try:
-            drawn = self._search.ask()
-        except ConstraintViolation as violation:
-            control.stop_reason = f"no further point keeps the constraints: {violation}"
-            return None
-        if drawn is None and self._search.is_exhausted:
-            what = "the grid" if self._context.spec.search.sampler == "grid" else "the space"
-            control.stop_reason = f"every combination of {what} was tried"
-        return drawn
 
     def _start(self, number: int, values: Mapping[str, Value], reason: str) -> Iterator[StudyEvent]:
         """Start a trial in a worker of its own; its run's tag has the reason why it trains in no fleet."""
@@ -168,9 +135,18 @@ class SearchLoop:
         if measured:  # converters leave traces in their process, so such a trial gets a fresh one
             job = replace(job, function=TRAIN_AND_MEASURE, payload=(payload, measured), fresh=True)
         self._engine.submit(job)
-        yield TrialBegan(number, values)
+        yield TrialBegan(number, values, self._trials.get_resumed_after(number))
 
     # Handling events -------------------------------------------------------------------------------------------
+
+    def _handle_events(self) -> Iterator[StudyEvent]:
+        has_paused = False
+        for event in self._engine.events(_TICK_S):
+            for done in self._handle(event):
+                has_paused = has_paused or isinstance(done, TrialPaused)
+                yield done
+        if has_paused:
+            yield from self._supply.end_hopeless()
 
     def _handle(self, event: Event) -> Iterator[StudyEvent]:
         # A full disk ends the work of all trials, and costs none of them an attempt.
@@ -188,6 +164,9 @@ class SearchLoop:
             yield self._trials.record_epoch(number, event.message)
         elif isinstance(event, Requested) and isinstance(event.message, RungReached):
             reached = event.message
+            if self._search.pauses_trials and not (reached.can_pause or self._has_noted_fallback):
+                self._has_noted_fallback = True
+                yield Noted(_FALLBACK)
             decision = self._search.decide_at_rung(number, reached.epoch, reached.best, can_pause=reached.can_pause)
             self._engine.answer(event.job, decision)
         elif isinstance(event, Requested) and isinstance(event.message, HyperparameterRequest):
@@ -201,6 +180,14 @@ class SearchLoop:
             yield ended
             if isinstance(ended, TrialTriedAgain):
                 self._planner.add_again(number, ended.params, ended.reason)
+
+
+def _count_planned_trials(study: OpenStudy) -> int:
+    """Return the trials that fleets are planned for: those to come, or all where trials are paused in fleets."""
+    # The same plan as before: a checkpoint is of one program.
+    if any(trial.state == "paused" and trial.trainer == "fleet" for trial in study.search.trials):
+        return study.context.most_trials
+    return study.context.most_trials - study.ended_trials
 
 
 def _name_job(number: int) -> str:

@@ -34,6 +34,7 @@ class StudyControl:
     Attributes:
         halt: requested end of all work: trials stop and, after a pause, continue later.
         stop_reason: why no further trial starts; empty while trials may start.
+        is_stop_requested: whether a person requested that trials under way are the last ones.
         fatal: error of a trial that every other trial would repeat; empty while there is none.
         full_disk: error of a worker without space on the disk; empty while there is none.
     """
@@ -46,6 +47,7 @@ class StudyControl:
         self._counted_at = self._read_at = time.monotonic()
         self.halt: Literal["", "pause", "cancel"] = ""
         self.stop_reason = ""
+        self.is_stop_requested = False
         self.fatal = ""
         self.full_disk = ""
         if control_request is not None:
@@ -129,6 +131,7 @@ class StudyControl:
         if control_request != "stop":
             self.halt = control_request
             return
+        self.is_stop_requested = True
         with self._store.write() as connection:
             self.verify(connection)
             if not self.stop_reason:

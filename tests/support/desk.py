@@ -86,9 +86,11 @@ class Desk:
         keep: int = 3,
         fleet: str = "off",
         selection: str = "",
+        epochs: int = 3,
     ) -> Study:
         words = {"trials": trials, "pruner": pruner, "sampler": sampler, "budget": budget, "keep": keep}
-        return study_of(FILE.format(**words, fleet=fleet, selection=selection))
+        text = FILE.format(**words, fleet=fleet, selection=selection)
+        return study_of(text.replace("epochs: 3", f"epochs: {epochs}"))
 
     def supervisor(
         self, engine: FakeEngine, *, summary: DataSummary = SUMMARY, study: Study | None = None, **choices: Any
@@ -127,6 +129,7 @@ def scores(*by_number: float | Exception) -> Script:
         wanted = by_number[min(job.number, len(by_number) - 1)]
         if isinstance(wanted, Exception):
             raise wanted
-        return (yield from training(job, [wanted + 2, wanted, wanted + 1]))
+        later = [wanted + 1] * (int(job.values["epochs"]) - 2)
+        return (yield from training(job, [wanted + 2, wanted, *later]))
 
     return script

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mlflow.entities import Metric
 
 from search_spaces.values import Value
-from tracking.outbox.records import EpochsRecorded, StudyClosed, StudyOpened, TrialFinished
+from tracking.outbox.records import (
+    EpochsRecorded,
+    StudyClosed,
+    StudyOpened,
+    TrialFinished,
+    TrialPaused,
+    TrialRecord,
+    TrialStarted,
+)
 
 NOTE: Final = "mlflow.note.content"
 _LONGEST_TAG: Final = 5000  # characters; MLflow 3.17 allows 8,000, older servers no more than this
@@ -64,6 +72,18 @@ def make_trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
     if finished.reason:
         tags["kerastudy.reason"] = finished.reason
     return {**tags, NOTE: _format_trial_note(finished, metric)}
+
+
+def make_state_tags(records: Sequence[TrialRecord], metric: str) -> dict[str, str]:
+    """Return the tags of a trial that was paused or goes on after a pause, by its last record; empty for others."""
+    last = next((each for each in reversed(records) if isinstance(each, TrialStarted | TrialPaused)), None)
+    if isinstance(last, TrialPaused):
+        note = f"**{metric} {last.value:.6g}**, {last.reason}"
+        tags = {"state": "paused", "kerastudy.state": "paused", "kerastudy.paused": last.reason}
+        return {**tags, "value": format_value(last.value), NOTE: note}
+    if last is not None and last.resumed:
+        return {"state": "running", "kerastudy.state": "running"}
+    return {}
 
 
 def _format_trial_note(finished: TrialFinished, metric: str) -> str:

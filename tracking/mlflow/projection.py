@@ -27,6 +27,7 @@ from tracking.mlflow.formatting import (
     make_epoch_metrics,
     make_final_metrics,
     make_metrics,
+    make_state_tags,
     make_test_metrics,
     make_trial_tags,
 )
@@ -177,7 +178,8 @@ class MlflowProjection:
         """
         started = next((each for each in records if isinstance(each, TrialStarted)), None)
         ends = [each for each in records if isinstance(each, TrialFinished)]
-        tags = make_trial_tags(ends[-1], study.opened.metric) if ends else {}
+        metric = study.opened.metric
+        tags = make_trial_tags(ends[-1], metric) if ends else make_state_tags(records, metric)
         if started is None:
             run, is_new = self._runs.find_or_create_trial(study, number, retraining, tags=tags)
         else:
@@ -196,7 +198,7 @@ class MlflowProjection:
             self._log_dataset(run, study.opened)
         known = study.opened.parameters
         if not ends:
-            self._log.log(run, metrics=metrics, params=params, known=known)
+            self._log.log(run, metrics=metrics, params=params, tags={} if is_new else tags, known=known)
             return run, None
         # After a crash between the rows for MLflow and Optuna's a trial has several ends; the first was delivered.
         ended_ms = self._runs.load_trials(study)[run.key].end_ms or ends[0].finished_ms
@@ -273,7 +275,7 @@ class MlflowProjection:
         tags = {**closed.tags, "state": closed.state, "kerastudy.state": closed.state}
         tags["kerastudy.reason"] = closed.reason
         # A pause with running trials may have left a count of them, which must become 0 at the end.
-        states = {"running": 0, **closed.trials}
+        states = {"running": 0, "paused": 0, **closed.trials}
         counts = {f"kerastudy.trials.{state}": str(count) for state, count in states.items()}
         self._log.log(study, metrics=metrics, tags={**tags, **counts})
         self._write_note(study, format_outcome(study.opened, closed), winner=winner, registered=registered)

@@ -48,13 +48,33 @@ class StudyOpened:
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """Start of a trial: a worker received it. `params` holds active hyperparameters only."""
+    """Start of a trial: a worker received it. `params` holds active hyperparameters only.
+
+    Attributes:
+        resumed: whether it was paused before, and goes on.
+    """
 
     study: str
     number: int
     params: Mapping[str, Value]
     started_ms: int
     tags: Mapping[str, str] = field(default_factory=dict)
+    retraining: str = ""
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class TrialPaused:
+    """Pause of a trial at a rung: its run stays RUNNING.
+
+    Attributes:
+        reason: the epoch that it was paused after; one line.
+    """
+
+    study: str
+    number: int
+    value: float
+    reason: str
     retraining: str = ""
 
 
@@ -168,7 +188,7 @@ class StudyClosed:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-TrialRecord = TrialStarted | ParametersDrawn | EpochsRecorded | TrialFinished
+TrialRecord = TrialStarted | TrialPaused | ParametersDrawn | EpochsRecorded | TrialFinished
 Record = StudyOpened | TrialRecord | ModelKept | ModelDisplaced | StudyClosed
 
 _KINDS: Final[Mapping[str, Callable[..., Record]]] = {
@@ -177,6 +197,7 @@ _KINDS: Final[Mapping[str, Callable[..., Record]]] = {
     for kind in (
         StudyOpened,
         TrialStarted,
+        TrialPaused,
         EpochsRecorded,
         TrialFinished,
         ModelKept,

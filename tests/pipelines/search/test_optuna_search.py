@@ -155,7 +155,7 @@ def test_a_trial_takes_two_transactions(search, storage):
     for _ in range(8):
         number, _values = it.ask()
         for epoch in range(10):
-            it.should_prune(number, epoch, 1.0)
+            it.decide_at_rung(number, epoch, 1.0)
         it.tell(complete(number, 1.0))
     assert number > 7, "this seed was to draw a point that breaks the constraint"
     assert len(commits) == 16
@@ -188,7 +188,7 @@ def test_a_resumed_search_knows_what_the_first_knew(search, in_optuna, pruner):
             under_way.append(it.ask()[0])
         number = under_way.pop(rng.randrange(len(under_way)))
         score = rng.random()
-        if any(it.should_prune(number, epoch, score) for epoch in sorted(it.rungs)):
+        if any(it.decide_at_rung(number, epoch, score) == "prune" for epoch in sorted(it.rungs)):
             it.tell(TrialSummary(number, "pruned", score, {}))
         else:
             it.tell(complete(number, score) if rng.random() < 0.8 else TrialSummary(number, "failed", None, {}))
@@ -471,12 +471,12 @@ def test_the_median_pruner_ends_the_worse_half(search, direction, bad):
     it = search(objective=Objective("m", direction), pruner="median", startup_trials=8)
     for score in (1.0, 2.0, 3.0, 4.0):
         number, _ = it.ask()
-        assert not it.should_prune(number, 9, score), "nothing is pruned before there are some to compare with"
+        assert it.decide_at_rung(number, 9, score) == "go_on", "nothing is pruned before there are some to compare with"
         it.tell(complete(number, score))
     good, _ = it.ask()
-    assert not it.should_prune(good, 9, 2.4 if direction == "minimize" else 2.6)
+    assert it.decide_at_rung(good, 9, 2.4 if direction == "minimize" else 2.6) == "go_on"
     poor, _ = it.ask()
-    assert it.should_prune(poor, 9, bad)
+    assert it.decide_at_rung(poor, 9, bad) == "prune"
 
 
 def test_hyperband_ends_bad_trials_and_no_good_one(search):
@@ -488,7 +488,7 @@ def test_hyperband_ends_bad_trials_and_no_good_one(search):
         it.ask()
         score = 1.0 if number in (0, 29) else 2.0 + number
         for epoch in steps[:-1]:
-            if it.should_prune(number, epoch, score):
+            if it.decide_at_rung(number, epoch, score) == "prune":
                 pruned_at[number] = epoch
                 it.tell(TrialSummary(number, "pruned", score, {}))
                 break
@@ -504,20 +504,20 @@ def test_no_pruner_prunes_nothing(search):
     it = search(pruner="none")
     for _ in range(6):
         number, _values = it.ask()
-        assert not it.should_prune(number, 9, 1.0)
+        assert it.decide_at_rung(number, 9, 1.0) == "go_on"
         it.tell(complete(number, 1.0))
     worst, _ = it.ask()
-    assert not it.should_prune(worst, 9, 1e9)
+    assert it.decide_at_rung(worst, 9, 1e9) == "go_on"
 
 
 def test_a_rung_may_be_reached_again_after_a_crash(search):
     """The second attempt of a trial repeats its reports; Optuna keeps the first."""
     it = search(pruner="median", startup_trials=2)
     it.ask()
-    it.should_prune(0, 9, 1.0)
+    it.decide_at_rung(0, 9, 1.0)
     again = search(pruner="median", startup_trials=2)
     list(again.resume_interrupted())
-    assert not again.should_prune(0, 9, 1.0)
+    assert again.decide_at_rung(0, 9, 1.0) == "go_on"
 
 
 # Telling and reading -----------------------------------------------------------------------------------------

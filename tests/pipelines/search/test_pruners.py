@@ -12,14 +12,20 @@ from pipelines.search.pruners import compute_rungs
     [
         ("none", 30, set()),
         ("median", 30, {2, 5, 8, 11, 14, 17, 20, 23, 26, 29}),
-        ("median", 5, {0, 1, 2, 3, 4}),
-        ("median", 1, {0}),
-        ("hyperband", 30, {0, 2, 8, 26}),
-        ("hyperband", 27, {0, 2, 8, 26}),
-        ("hyperband", 243, {0, 2, 8, 26, 80, 242}),
-        ("hyperband", 1, {0}),
+        ("median", 20, {3, 5, 7, 9, 11, 13, 15, 17, 19}),
+        ("patience", 5, {2, 3, 4}),
+        ("median", 2, set()),
+        ("hyperband", 30, {2, 8, 26}),
+        ("hyperband", 100, {4, 14, 44}),
+        ("hyperband", 2, set()),
+        ("asha", 3, set()),
+        ("asha", 9, {2}),
+        ("asha", 27, {2, 8}),
+        ("asha", 60, {6, 19}),
+        ("asha", 100, {10, 32}),
+        ("asha", 4, {2}),
     ],
 )
 def test_rungs(pruner, epochs, expected):
-    """Hyperband compares after 1, 3, 9, ... epochs, the median pruner after each tenth; counted from 0."""
+    """None is before 3 epochs or a twentieth of them; ASHA has a ninth and a third. They are counted from 0."""
     assert compute_rungs(pruner, epochs) == expected

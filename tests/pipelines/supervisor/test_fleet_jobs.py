@@ -48,7 +48,7 @@ def test_a_free_slot_is_filled_at_once(desk):
 def test_pruning_reaches_the_members_of_a_fleet(desk):
     """The pruner ends trials in a fleet as it ends others, and the rest goes on."""
     engine = FakeEngine(scores(1.0, 1.1, 9.0, 9.0, 9.0, 9.0))
-    last = desk.run(engine, trials=6, fleet="1", pruner="median")[-1]
+    last = desk.run(engine, trials=6, fleet="1", pruner="median", epochs=5)[-1]
     assert last.trials.get("pruned", 0) >= 1
     assert sum(last.trials.values()) == 6
 

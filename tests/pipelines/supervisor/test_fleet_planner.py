@@ -27,8 +27,8 @@ def study(space="", *, resources="fleet: 4", extra=""):
     )
 
 
-def make_planner(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY):
-    return FleetPlanner(study, summary, trials=trials, workers=workers, memory_bytes=memory)
+def make_planner(study, *, trials=50, workers=2, summary=SUMMARY, memory=MEMORY, learns=True):
+    return FleetPlanner(study, summary, trials=trials, workers=workers, memory_bytes=memory, learns=learns)
 
 
 # Who trains together -----------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ def test_slots_follow_the_sampler_and_the_memory():
     """TPE has few trials under way, random search many, a number is taken as it is, and memory bounds all."""
     slots = {}
     for sampler in ("tpe", "random"):
-        found = make_planner(study(resources="fleet: auto", extra=f"search: {{sampler: {sampler}}}\n"))
+        found = make_planner(study(resources="fleet: auto"), learns=sampler == "tpe")
         found.add(0, {"epochs": 3})
         slots[sampler] = found.choose_fleet()[1]
     assert slots["tpe"] < slots["random"]

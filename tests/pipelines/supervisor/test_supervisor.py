@@ -110,11 +110,11 @@ def test_pruned_trials_are_neither_failed_nor_winners(desk):
     """A trial that the pruner ends counts, keeps its score and its reason, and leaves no model."""
 
     def script(job):
-        return (yield from training(job, [1.0, 0.9, 0.8] if job.number < 3 else [5.0, 0.1, 0.1]))
+        return (yield from training(job, [1.0] * 5 if job.number < 3 else [5.0] * 3 + [0.1] * 2))
 
-    last = desk.run(FakeEngine(script), trials=4, pruner="median")[-1]
+    last = desk.run(FakeEngine(script), trials=4, pruner="median", epochs=5)[-1]
     pruned = desk.trials()[3]
-    assert (pruned.state, pruned.value, pruned.reason) == ("pruned", 5.0, "pruned after epoch 1")
+    assert (pruned.state, pruned.value, pruned.reason) == ("pruned", 5.0, "pruned after epoch 3")
     assert last.trials == {"complete": 3, "pruned": 1}
     assert last.winner == 0
     assert desk.models() == [0, 1, 2]
@@ -141,7 +141,8 @@ def test_the_records_of_a_study(desk):
         (0, {"val_loss": 4.0, "loss": 8.0}), (1, {"val_loss": 2.0, "loss": 4.0}), (2, {"val_loss": 3.0, "loss": 6.0}),
     ]  # fmt: skip
     [finished, failed] = desk.records(TrialFinished)
-    assert (finished.value, finished.metrics) == (2.0, {"best_val_loss": 2.0, "best_loss": 4.0, "best_epoch": 2.0})
+    metrics = {"best_val_loss": 2.0, "best_loss": 4.0, "best_epoch": 2.0, "epochs_trained": 3.0}
+    assert (finished.value, finished.metrics) == (2.0, metrics)
     assert (finished.best_so_far, failed.best_so_far) == (2.0, 2.0)
     assert Path(finished.model).is_dir()
     assert failed.model is None

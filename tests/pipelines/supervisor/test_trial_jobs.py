@@ -13,13 +13,13 @@ from pipelines.supervisor.trial_jobs import compute_trial_seed
 def test_what_a_trial_is_given(desk):
     """A worker gets the values, the seed of its number, the objective, and the rungs of the pruner."""
     engine = FakeEngine(scores(1.0))
-    desk.run(engine, trials=2, pruner="median")
+    desk.run(engine, trials=2, pruner="median", epochs=5)
     one, two = engine.jobs
     assert set(one.values) == {"learning_rate", "epochs"}
     assert (one.seed, two.seed) == (compute_trial_seed(3, 0), compute_trial_seed(3, 1))
     assert one.seed != two.seed
     assert (one.metric, one.direction) == ("val_loss", "minimize")
-    assert one.rungs == {0, 1, 2}
+    assert one.rungs == {2, 3, 4}
     assert Path(one.folder) == desk.home.locate_trial("it", 0)
 
 

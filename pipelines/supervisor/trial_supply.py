@@ -1,0 +1,130 @@
+"""Supply of a study's trials: those that a crash interrupted, paused ones that go on, and new ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+
+from pipelines.search.stopping import find_early_reason, find_stop_reason
+from pipelines.search.trial_summaries import TrialSummary
+from pipelines.spec.schema import BudgetSpec
+from pipelines.study.objective import Objective
+from pipelines.supervisor.events import StudyEvent, TrialEnded
+from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
+from pipelines.supervisor.open_study import OpenStudy
+from search_spaces.suggest import ConstraintViolation
+from search_spaces.values import Value
+from tracking.testing.failpoints import hit
+
+
+class TrialSupply:
+    """The trials that wait for a worker or a slot, one after the other.
+
+    Args:
+        study: the study.
+        planner: receives each trial, which then waits.
+    """
+
+    def __init__(self, study: OpenStudy, planner: FleetPlanner) -> None:
+        self._context = study.context
+        self._control = study.control
+        self._search = study.search
+        self._trials = study.trials
+        self._planner = planner
+        self._interrupted: list[Trial] = []
+
+    def load(self) -> None:
+        """Find the trials that earlier supervisors left interrupted or paused."""
+        for number, values in self._search.resume_interrupted():
+            if self._trials.restore_pause(number, values):
+                continue
+            # Without its file it is not paused, but was about to go on.
+            if self._search.get_paused(number) is not None:
+                self._search.resume_paused(number)
+            self._interrupted.append((number, values))
+
+    def draw(self) -> list[StudyEvent] | None:
+        """Add the next trial to those that wait; None where there is no further one for now.
+
+        Returns the end of a trial that had ended before a crash, as an event; otherwise no event.
+        """
+        if self._control.is_halted:
+            return None
+        if self._interrupted:
+            number, values = self._interrupted.pop(0)
+            if (ended := self._trials.recover(number, values)) is not None:
+                return [ended]
+            self._add(number, values)
+            return []
+        chosen = self._choose()
+        if chosen is None:
+            return None
+        self._add(*chosen)
+        return []
+
+    def end_hopeless(self) -> Iterator[TrialEnded]:
+        """End the paused trials that can never go on."""
+        for number in self._search.find_hopeless(self._context.most_trials):
+            yield self._trials.end_paused(number, "and too many were better")
+
+    def end_paused(self) -> Iterator[TrialEnded]:
+        """End all paused trials, after the last one that went on."""
+        for trial in self._search.trials:
+            if trial.state == "paused":
+                yield self._trials.end_paused(trial.number, "and not promoted")
+
+    def _choose(self) -> Trial | None:
+        """Return a paused trial that goes on, or a new one."""
+        control = self._control
+        control.stop_reason = control.stop_reason or find_stop_reason(*self._collect_facts())
+        if not control.stop_reason:
+            if (number := self._search.choose_paused()) is not None:
+                return self._resume(number)
+            if (drawn := self._request_trial()) is not None:
+                return drawn
+        if not control.stop_reason:
+            return None  # the last points may be drawn by running trials
+        last = self._choose_last()
+        return None if last is None else self._resume(last)
+
+    def _choose_last(self) -> int | None:
+        """Return the paused trial that goes on although no new one starts; None where none does for now."""
+        if not (self._control.is_stop_requested or find_early_reason(*self._collect_facts())):
+            return self._search.choose_paused(is_last=True)
+        # Without a complete trial all the others would have been trained for nothing.
+        if any(trial.state == "running" for trial in self._search.trials):
+            return None
+        return self._search.choose_only_hope()
+
+    def _resume(self, number: int) -> Trial:
+        resumed = self._search.resume_paused(number)
+        hit("trial-promoted")
+        return resumed
+
+    def _request_trial(self) -> Trial | None:
+        control = self._control
+        try:
+            drawn = self._search.ask()
+        except ConstraintViolation as violation:
+            control.stop_reason = f"no further point keeps the constraints: {violation}"
+            return None
+        if drawn is None:
+            if self._search.is_exhausted:
+                what = "the grid" if self._context.spec.search.sampler == "grid" else "the space"
+                control.stop_reason = f"every combination of {what} was tried"
+            return None
+        # Files under the number of a new trial can only come from another store.
+        shutil.rmtree(self._context.home.locate_trial(self._context.name, drawn[0]), ignore_errors=True)
+        return drawn
+
+    def _add(self, number: int, values: Mapping[str, Value]) -> None:
+        reached = self._search.get_reached(number)
+        if reached is None or reached.trainer == "fleet":
+            self._planner.add(number, values)
+        else:
+            self._planner.add_again(number, values, f"it was paused in the trainer {reached.trainer}")
+
+    def _collect_facts(self) -> tuple[BudgetSpec, Objective, Sequence[TrialSummary], TrialSummary | None, float]:
+        trials, best = self._search.trials, self._trials.best
+        elapsed_s = self._control.compute_elapsed_s()
+        return self._context.spec.budget, self._context.objective, trials, best, elapsed_s

@@ -1,0 +1,186 @@
+"""Paused trials of a study: promotion, the end of those that stay paused, kills; with scripted trials."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from desk import FILE
+from fake_engine import FakeEngine, training
+from small_studies import study_of
+
+from pipelines.supervisor.events import TrialBegan, TrialEnded, TrialPaused
+from pipelines.training.messages import RungReached
+from tracking.outbox.records import EpochsRecorded, TrialFinished, TrialStarted
+from tracking.outbox.records import TrialPaused as PauseRecorded
+
+EPOCHS = 9
+SCORES = [0.5, 0.9, 0.2, 0.7, 0.4, 0.8, 0.1, 0.6, 0.3]
+
+
+def asha(trials=9, budget="", fleet="off", epochs=EPOCHS):
+    text = FILE.format(fleet=fleet, trials=trials, pruner="asha", sampler="random", budget=budget, keep=3, selection="")
+    return study_of(text.replace("epochs: 3", f"epochs: {epochs}"))
+
+
+def curve(number, epochs=EPOCHS):
+    """Return the scores of a trial: its own one, better by a little with each epoch."""
+    return [SCORES[number % 9] + number // 9 - 0.001 * epoch for epoch in range(epochs)]
+
+
+def script(job):
+    return (yield from training(job, curve(job.number, int(job.values["epochs"]))))
+
+
+def find(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def trained(engine):
+    """Return how often each trial was started."""
+    return Counter(job.number for job in engine.jobs)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_best_third_of_a_rung_goes_on(desk, workers):
+    """Of nine trials that pause after three epochs the best ones train to the end; the others end as pruned."""
+    engine = FakeEngine(script, workers=workers, test_scores={})
+    events = desk.run(engine, study=asha())
+    trials = desk.trials()
+    complete = {trial.number for trial in trials if trial.state == "complete"}
+    assert {6, 2} <= complete
+    assert len(complete) <= 4 + workers
+    assert Counter(trial.state for trial in trials) == {"complete": len(complete), "pruned": 9 - len(complete)}
+    assert {trial.epochs for trial in trials if trial.state == "pruned"} == {3}
+    assert {trial.epochs for trial in trials if trial.state == "complete"} == {EPOCHS}
+    assert events[-1].winner == 6
+    assert len(find(events, TrialEnded)) == 9
+    resumed = [event.number for event in find(events, TrialBegan) if event.resumed_after]
+    assert {event.resumed_after for event in find(events, TrialBegan)} <= {0, 3}
+    assert set(resumed) <= {event.number for event in find(events, TrialPaused)}
+    assert not list(desk.home.locate_study("it").glob("trials/*/*.checkpoint*"))
+    assert not list(desk.home.locate_study("it").glob("trials/*/paused.json"))
+
+
+def test_what_a_trial_reached_is_stored_while_it_is_paused(desk):
+    """Its row has the state, the score, the epochs and the curve; MLflow has its epochs once."""
+    supervisor = desk.supervisor(FakeEngine(script), study=asha())
+    for event in supervisor.run():
+        if isinstance(event, TrialPaused) and event.number == 1:
+            supervisor.pause()
+    paused = desk.trials()[1]
+    assert (paused.state, paused.value, paused.epochs, paused.best_epoch) == ("paused", 0.9 - 0.002, 3, 3)
+    assert paused.reason == "paused after epoch 3 of 9"
+    assert event.trials == {"paused": 2}
+    assert [record.number for record in desk.records(PauseRecorded)] == [0, 1]
+    desk.run(FakeEngine(script, test_scores={}), study=asha())
+    assert not [trial for trial in desk.trials() if not trial.has_ended]
+    for number in range(9):
+        of_trial = [record.epochs for record in desk.records(EpochsRecorded) if record.number == number]
+        numbers = [epoch for epochs in of_trial for epoch, _, _ in epochs]
+        assert numbers == sorted(set(numbers)), "no epoch is recorded twice"
+    ends = Counter(record.number for record in desk.records(TrialFinished))
+    assert ends == dict.fromkeys(range(9), 1)
+    started = [record for record in desk.records(TrialStarted) if record.resumed]
+    assert {record.number for record in started} <= {record.number for record in desk.records(PauseRecorded)}
+
+
+def test_a_study_of_one_trial_completes_it(desk):
+    """The number that goes on is rounded up at the end: at least one trial is complete."""
+    desk.run(FakeEngine(script, test_scores={}), study=asha(trials=1))
+    assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", EPOCHS)]
+
+
+def test_a_target_ends_paused_trials(desk):
+    """Once the target is reached nothing more is trained."""
+    engine = FakeEngine(script, test_scores={})
+    last = desk.run(engine, study=asha(trials=9, budget=", target: 0.2"))[-1]
+    assert last.reason == "target 0.2 reached"
+    assert Counter(trial.state for trial in desk.trials())["complete"] == 1
+    assert not [trial for trial in desk.trials() if not trial.has_ended]
+
+
+def test_a_stopped_study_completes_one_trial(desk):
+    """A stop lets the best paused trial go on where none is complete, and ends all others."""
+    supervisor = desk.supervisor(FakeEngine(script, test_scores={}), study=asha())
+    for event in supervisor.run():
+        if isinstance(event, TrialPaused) and event.number == 1:
+            supervisor._control._obey("stop")
+    assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", EPOCHS), ("pruned", 3)]
+    assert event.winner == 0
+
+
+def test_a_cancelled_study_cancels_paused_trials(desk):
+    """Paused trials end with their study."""
+    supervisor = desk.supervisor(FakeEngine(script), study=asha())
+    for event in supervisor.run():
+        if isinstance(event, TrialPaused) and event.number == 1:
+            supervisor._control.halt = "cancel"
+    assert {trial.state for trial in desk.trials()} == {"cancelled"}
+    assert event.trials == {"cancelled": 2}
+
+
+def test_a_larger_budget_goes_on_after_the_end(desk):
+    """The trials of the first run count at the rungs of the second."""
+    desk.run(FakeEngine(script, test_scores={}), study=asha(trials=9))
+    before = {trial.number: trial.state for trial in desk.trials()}
+    desk.run(FakeEngine(script, test_scores={}), study=asha(trials=12))
+    states = {trial.number: trial.state for trial in desk.trials()}
+    assert {number: states[number] for number in before} == before
+    assert len(states) == 12
+    assert all(trial.has_ended for trial in desk.trials())
+
+
+def test_a_trial_that_cannot_be_paused_falls_back_to_the_median(desk):
+    """A model's own training keeps its state to itself; a note says what happens instead."""
+
+    def without_checkpoint(job):
+        trial = script(job)
+        answer = None
+        while True:
+            try:
+                message = trial.send(answer)
+            except StopIteration as end:
+                return end.value
+            if isinstance(message, RungReached):
+                message = RungReached(message.epoch, message.best, can_pause=False)
+            answer = yield message
+
+    events = desk.run(FakeEngine(without_checkpoint, test_scores={}), study=asha())
+    assert not find(events, TrialPaused)
+    notes = [event.note for event in events if type(event).__name__ == "Noted"]
+    assert len(notes) == 1
+    assert "cannot be paused" in notes[0]
+    assert Counter(trial.state for trial in desk.trials())["complete"] >= 2
+
+
+def test_paused_trials_survive_a_kill_at_any_moment(desk):
+    """A supervisor that ends at any event leaves a study whose next one trains no epoch again."""
+    starts = Counter()
+    for cut in range(1, 60):
+        engine = FakeEngine(script, workers=2, test_scores={})
+        events = desk.supervisor(engine, study=asha()).run()
+        ended = None
+        for index, event in enumerate(events):
+            ended = event
+            if index >= 2 and index >= cut % 7 + 3 and cut < 40:
+                break
+        events.close()
+        starts += trained(engine)
+        if type(ended).__name__ == "StudyEnded":
+            break
+    trials = desk.trials()
+    assert len(trials) == 9
+    assert all(trial.has_ended for trial in trials)
+    assert 6 in {trial.number for trial in trials if trial.state == "complete"}
+    assert Counter(record.number for record in desk.records(TrialFinished)) == dict.fromkeys(range(9), 1)
+
+
+@pytest.mark.parametrize("slots", [2, 4])
+def test_fleets_take_paused_trials(desk, slots):
+    """A slot is given to a paused trial or to a new one; the result is that of workers."""
+    engine = FakeEngine(script, test_scores={})
+    desk.run(engine, study=asha(fleet=slots))
+    assert engine.fleets
+    assert all(trial.has_ended for trial in desk.trials())
+    assert {6, 2} <= {trial.number for trial in desk.trials() if trial.state == "complete"}
