@@ -41,11 +41,16 @@ COLUMNS = (
 )  # fmt: skip
 TRIALS = (5, 10, 25, 50, 100, 200)
 FULL_TRAININGS = (1, 3, 5, 7, 10, 25)
-# The names that a study file may have; a grid of these ranges has no order worth measuring.
-OURS = {
-    "samplers": tuple(name for name in get_args(SearchSpec.model_fields["sampler"].annotation) if name != "grid"),
-    "pruners": get_args(SearchSpec.model_fields["pruner"].annotation),
-}
+
+
+def _list_names(key: str) -> tuple[str, ...]:
+    """Return what a study file may have as sampler or pruner; a grid of these ranges has no order worth measuring."""
+    names = get_args(SearchSpec.model_fields[key].annotation)
+    # What `auto` chooses is another one of the names: for such a study gp and asha.
+    return tuple(name for name in names if name not in ("grid", "auto"))
+
+
+OURS = {"samplers": _list_names("sampler"), "pruners": _list_names("pruner")}
 PEERS = (
     ("optuna-tpe", "none"),
     ("optuna-gp", "none"),

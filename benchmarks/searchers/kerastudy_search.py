@@ -1,9 +1,10 @@
-"""kerastudy's search: the classes that a study's supervisor drives, on an SQLite database."""
+"""kerastudy's search: the class that a study's supervisor drives, on an SQLite database."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -32,42 +33,44 @@ class KerastudySearcher:
     def __init__(
         self, sampler: str, pruner: str, seed: int, folder: Path, start_from: Sequence[Mapping[str, float]] = ()
     ) -> None:
-        # Hyperband's first rung is epoch 1, which the surrogate spends on the untrained network.
-        self.shift = int(pruner == "hyperband")
-        self._epochs = EPOCHS - self.shift
-        space = parse_space_dict(
-            {**SPACE, "start_from": [dict(point) for point in start_from]} if start_from else SPACE
-        )
+        self.shift = 0  # no rung of its pruners is epoch 1
+        points = {"start_from": [dict(point) for point in start_from]} if start_from else {}
         spec = SearchSpec(sampler=sampler, pruner=pruner, seed=seed)
-        settings = SearchSettings(space, _ACCURACY, spec, self._epochs)
+        settings = SearchSettings(parse_space_dict({**SPACE, **points}), _ACCURACY, spec, EPOCHS)
         self._search = OptunaSearch(_open_storage(folder), f"study-{next(_names)}", settings)
-        self._rungs = sorted(rung + 1 for rung in self._search.rungs if rung + 1 < self._epochs)
+        self._trained: dict[object, int] = {}
+        self._rungs = sorted(rung + 1 for rung in self._search.rungs if rung + 1 < EPOCHS)
 
     def start(self) -> Stretch | None:
-        """Return the next trial up to its first rung."""
+        """Return a paused trial that goes on, or else a new one, up to its next rung."""
+        if (paused := self._search.choose_paused()) is not None:
+            number, values = self._search.resume_paused(paused)
+            trained = self._trained[number]
+            return Stretch(number, values, trained, self._find_rung(trained))
         asked = self._search.ask()
-        if asked is None:
-            return None
-        number, values = asked
-        return Stretch(number, values, 0, self._find_rung(0))
+        return None if asked is None else Stretch(*asked, 0, self._find_rung(0))
 
     def proceed(self, done: Stretch, scores: Sequence[float]) -> Stretch | None:
-        """Report the score at a rung, or the trial's result."""
-        best = max(scores)
-        if done.last == self._epochs:
-            self._tell(done, "complete", best, scores)
+        """Report the epochs; the search decides at a rung."""
+        number, best = done.trial, max(scores)
+        for epochs in range(done.first + 1, done.last + 1):
+            self._search.report_epoch(number, epochs, scores[epochs - 1])
+        self._trained[number] = done.last
+        summary = TrialSummary(number, "complete", best, done.point, best_epoch=list(scores).index(best) + 1)
+        if done.last == EPOCHS:
+            self._search.tell(summary)
             return None
-        if self._search.should_prune(done.trial, done.last - 1, best):
-            self._tell(done, "pruned", best, scores)
-            return None
-        return Stretch(done.trial, done.point, done.last, self._find_rung(done.last))
+        decision = self._search.decide_at_rung(number, done.last - 1, best)
+        if decision == "go_on":
+            return Stretch(number, done.point, done.last, self._find_rung(done.last))
+        if decision == "pause":
+            self._search.pause(replace(summary, state="paused"))
+        else:
+            self._search.tell(replace(summary, state="pruned"))
+        return None
 
     def _find_rung(self, trained: int) -> int:
-        return next((rung for rung in self._rungs if rung > trained), self._epochs)
-
-    def _tell(self, done: Stretch, state: str, best: float, scores: Sequence[float]) -> None:
-        epoch = list(scores).index(best) + 1
-        self._search.tell(TrialSummary(done.trial, state, best, done.point, best_epoch=epoch))
+        return next((rung for rung in self._rungs if rung > trained), EPOCHS)
 
 
 @cache
