@@ -11,6 +11,7 @@ from pipelines.baselines.results import read_baselines
 from pipelines.data.model_inputs import describe_user_model, read_model_description
 from pipelines.search.pruners import choose_pruner
 from pipelines.search.sampler_choice import choose_sampler
+from pipelines.search.starting_points import choose_starting_points
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_pareto_front
 from pipelines.selection.finalists import Finalist
 from pipelines.selection.model_locations import find_winning_model
@@ -78,6 +79,7 @@ def _tag_search(context: StudyContext) -> dict[str, str]:
         "kerastudy.sampler": sampler.describe(),
         "pruner": pruner.name,
         "kerastudy.pruner": pruner.reason,
+        **({"kerastudy.starting_points": starting} if (starting := choose_starting_points(context).describe()) else {}),
     }
 
 

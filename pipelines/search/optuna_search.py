@@ -16,7 +16,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import optuna
@@ -27,10 +27,12 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from pipelines.search.curves import Curves
+from pipelines.search.draws_around import draw_around
 from pipelines.search.promotion import choose_best_paused
 from pipelines.search.pruners import PrunerName, compute_rungs, make_promotion_rule, make_pruning_rule
 from pipelines.search.samplers import SamplerFactory
 from pipelines.search.space_evolution import count_carried
+from pipelines.search.starting_points import StartingPoints
 from pipelines.search.trial_summaries import (
     FAILED_ATTEMPTS,
     PAUSED,
@@ -51,13 +53,21 @@ from pipelines.training.messages import RungDecision
 from search_spaces.distribution_values import list_grid, list_values
 from search_spaces.hypermodel_request import HyperparameterRequest, make_optuna_defaults, suggest_value
 from search_spaces.space import Space
-from search_spaces.suggest import ConstraintViolation, generate_grid, make_optuna_point, suggest
+from search_spaces.suggest import (
+    ConstraintViolation,
+    generate_grid,
+    make_distributions,
+    make_optuna_point,
+    suggest,
+)
 from search_spaces.values import Value
 from tracking.store.optuna_tables import TrialRows
 from tracking.testing.failpoints import hit
 
 # Chosen: where one draw in twenty satisfies the constraints, 200 in a row break them once in 28,000 times.
 _REDRAWS = 200
+# Chosen: the redraws that the sampler proposes; random draws follow.
+_PROPOSALS = 20
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class SearchSettings:
             defaults are tried first.
         draws_on_request: whether the model's code requests values while a trial runs.
         repeats: whether the only point of a study that searches nothing is tried again, with other seeds.
+        starting_points: tried after the points of the space.
     """
 
     space: Space
@@ -81,6 +92,7 @@ class SearchSettings:
     undeclared: Sequence[HyperparameterRequest] = ()
     draws_on_request: bool = False
     repeats: bool = False
+    starting_points: StartingPoints = field(default_factory=StartingPoints)
 
 
 class OptunaSearch:
@@ -137,7 +149,7 @@ class OptunaSearch:
         # `fixed_params` is where Optuna stores an enqueued point, without the values drawn in addition.
         self._enqueued = Counter(_make_text(trial.system_attrs.get("fixed_params", trial.params)) for trial in known)
         if spec.sampler != "grid":
-            self._enqueue_known_points()
+            self._enqueue_known_points(settings.starting_points, known)
 
     @property
     def trials(self) -> tuple[TrialSummary, ...]:
@@ -174,7 +186,7 @@ class OptunaSearch:
             if not self._has_point():
                 self._write(*drawn)
                 return None
-            self._set_sampler()
+            self._set_sampler(rejected=len(drawn))
             drawn.append(self._study.ask())
             hit("trial-drawn")
             try:
@@ -364,11 +376,12 @@ class OptunaSearch:
     def _get_frozen(self, trial: optuna.Trial) -> FrozenTrial:
         return self._memory.get_trial(trial._trial_id)
 
-    def _set_sampler(self) -> None:
-        """Set the sampler of the next trial, which keeps the structure of the first of its row where trials share it."""
+    def _set_sampler(self, *, rejected: int) -> None:
+        """Set the sampler of the next trial; where trials share their structure, it keeps that of its row's first one."""
         trials = self._study.get_trials(deepcopy=False)
         number = next((trial.number for trial in trials if trial.state == OptunaState.WAITING), len(trials))
-        sampler = self._samplers.make(number)
+        # A sampler does not see what was rejected, and may propose it again and again.
+        sampler = self._samplers.make(number) if rejected < _PROPOSALS else self._samplers.make_random(number)
         if structure := self._find_shared_structure(trials):
             with warnings.catch_warnings():  # Optuna calls this sampler experimental
                 warnings.simplefilter("ignore", ExperimentalWarning)
@@ -387,17 +400,28 @@ class OptunaSearch:
             if not isinstance(leader.distributions[name], FloatDistribution)
         }
 
-    def _enqueue_known_points(self) -> None:
-        """Enqueue the initial values that were not tried yet; a point that is listed twice is tried twice."""
+    def _enqueue_known_points(self, starting: StartingPoints, known: Sequence[FrozenTrial]) -> None:
+        """Enqueue the initial values that were not tried yet; a point that the space lists twice is tried twice."""
         points = [make_optuna_point(self._space, point) for point in self._space.list_points()]
         if defaults := make_optuna_defaults(self._undeclared, self._distributions):
             points = [{**defaults, **(points[0] if points else {})}, *points[1:]]
+        tried = [*points, *(trial.params for trial in known)]
+        points += [point for point in self._list_starting_points(starting, points) if point not in tried]
         for point in points:
             text = _make_text(point)
             if self._enqueued[text]:
                 self._enqueued[text] -= 1
             else:
                 self._study.enqueue_trial(point)
+
+    def _list_starting_points(
+        self, starting: StartingPoints, points: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        found = [make_optuna_point(self._space, point) for point in starting.portfolio]
+        if starting.draws and points:
+            distributions = {**self._distributions, **make_distributions(self._space)}
+            found += draw_around(points[0], distributions, starting.draws, self._samplers.spec.seed)
+        return [point for place, point in enumerate(found) if point not in found[:place]]
 
     def _has_point(self) -> bool:
         """Return whether there is a point for a further trial; of a grid, enqueue the next one."""

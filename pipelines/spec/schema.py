@@ -112,6 +112,13 @@ class SearchSpec(Section):
         description="Trials before the sampler learns from them: 10 for `tpe`, 8 for `gp` where left out. The median "
         "pruner begins after half as many complete ones, 5 where left out.",
     )
+    starting_points: int | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Points tried after the space's defaults and `start_from`, where the sampler learns: a family's, "
+        "learned on other data sets, or draws around the defaults. Left out, a fifth of the trials and at most 5.",
+    )
 
 
 class BudgetSpec(Section):

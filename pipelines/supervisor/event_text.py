@@ -109,6 +109,7 @@ def format_opening(event: events.SearchStarted) -> str:
         *([f"trials train {event.trained}"] if event.trained else []),
         *([f"sampler {event.sampling}"] if event.sampling else []),
         *([f"pruner {event.pruning}"] if event.pruning else []),
+        *([event.starting] if event.starting else []),
     ]
     return "\n".join(lines)
 

@@ -25,6 +25,7 @@ class SearchStarted:
         combinations: how many combinations there are to try, in words; empty where nothing follows from their number.
         sampling: the sampler, in words.
         pruning: the pruner, in words.
+        starting: the starting points beside those of the space, in words.
         paused: trials of earlier runs that are paused.
     """
 
@@ -40,6 +41,7 @@ class SearchStarted:
     combinations: tuple[str, ...] = ()
     sampling: str = ""
     pruning: str = ""
+    starting: str = ""
     paused: tuple[int, ...] = ()
 
 

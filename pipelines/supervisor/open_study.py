@@ -10,6 +10,7 @@ from pipelines.search.optuna_search import OptunaSearch, SearchSettings
 from pipelines.search.pruners import choose_pruner
 from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.space_evolution import find_current_name
+from pipelines.search.starting_points import choose_starting_points
 from pipelines.study.context import StudyContext
 from pipelines.supervisor.running_trials import RunningTrials
 from pipelines.supervisor.study_control import StudyControl
@@ -59,6 +60,7 @@ class OpenStudy:
                 context.undeclared,
                 draws_on_request=context.study.has_user_model,
                 repeats=not context.combinations.searches,
+                starting_points=choose_starting_points(context),
             ),
             check=control.verify,
         )

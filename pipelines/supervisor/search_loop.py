@@ -11,6 +11,7 @@ from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Reque
 from pipelines.export.jobs import TRAIN_AND_MEASURE
 from pipelines.search.pruners import choose_pruner
 from pipelines.search.sampler_choice import choose_sampler
+from pipelines.search.starting_points import choose_starting_points
 from pipelines.study.model_hyperparameters import read_notes
 from pipelines.supervisor.baselines_job import BaselinesRun
 from pipelines.supervisor.events import Noted, SearchStarted, StudyEvent, TrialBegan, TrialPaused, TrialTriedAgain
@@ -75,6 +76,7 @@ class SearchLoop:
             combinations=self._context.combinations.describe(self._context.study),
             sampling=choose_sampler(self._context).describe(),
             pruning=choose_pruner(self._context).reason,
+            starting=choose_starting_points(self._context).describe(),
             paused=tuple(trial.number for trial in self._search.trials if trial.state == "paused"),
         )
 

@@ -1,0 +1,53 @@
+"""Points that a study tries after its own: a portfolio learned on other data sets, or draws around the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelines.search.sampler_choice import choose_sampler
+from pipelines.study.context import StudyContext
+from search_spaces.portfolios import list_portfolio
+from search_spaces.values import Value
+
+# Measured (docs/choosing-a-search.md): five points win the most early; a small budget needs its trials for the search.
+_MOST, _SHARE = 5, 5
+
+
+@dataclass(frozen=True)
+class StartingPoints:
+    """Starting points beside those of the study's own space.
+
+    Attributes:
+        portfolio: points of the space that were learned on other data sets, the best first.
+        draws: number of draws around the study's first point.
+    """
+
+    portfolio: tuple[Mapping[str, Value], ...] = ()
+    draws: int = 0
+
+    def describe(self) -> str:
+        """Return them in a line, with the key that changes their number; empty where there are none."""
+        if not (count := len(self.portfolio) or self.draws):
+            return ""
+        origin = "learned on other data sets" if self.portfolio else "drawn around the defaults"
+        points = f"1 starting point {origin} is" if count == 1 else f"{count} starting points {origin} are"
+        turns_off = f"search.starting_points: 0 turns {'it' if count == 1 else 'them'} off"
+        return f"{points} tried after the defaults; {turns_off}"
+
+
+def choose_starting_points(context: StudyContext) -> StartingPoints:
+    """Return the starting points of a study: for a family with a portfolio its first ones, else draws.
+
+    There are none for a sampler that does not learn: its points are meant to be random, or all points in order.
+    """
+    spec, space = context.spec, context.study.space
+    count = spec.search.starting_points
+    if count is None:
+        count = min(_MOST, context.most_trials // _SHARE)
+    if not count or not choose_sampler(context).learns:
+        return StartingPoints()
+    if not context.study.has_user_model and (portfolio := list_portfolio(spec.model, space)):
+        return StartingPoints(portfolio[:count])
+    has_defaults = bool(space.make_defaults()) or bool(context.undeclared)
+    return StartingPoints(draws=count if has_defaults else 0)
