@@ -17,6 +17,7 @@ from pipelines.export.jobs import CHECK_FORMATS
 from pipelines.models.catalogue import find_family
 from pipelines.models.feature_check import note_idle_parameters
 from pipelines.models.objectives import note_unweighted_objective
+from pipelines.search.samplers import check_sampler
 from pipelines.spec.units import format_bytes
 from pipelines.study.model_hyperparameters import describe_user_model, read_requests, write_notes, write_requests
 from pipelines.study.prepared_data import prepare_study_data
@@ -74,6 +75,7 @@ def check_study(
     with _place_problems(study), clean_up_on_failure(folder), _quote_log():
         # First, and in this process: a misspelt path is answered at once, without a worker.
         check_source_paths(study.spec.data, study.base)
+        check_sampler(study.spec.search.sampler)
         folder.mkdir(parents=True, exist_ok=True)
         _check_formats(study, folder, engine)
         # A resumed study must search the data that its trials were scored on.

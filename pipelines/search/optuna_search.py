@@ -377,7 +377,7 @@ class OptunaSearch:
         return self._memory.get_trial(trial._trial_id)
 
     def _set_sampler(self, *, rejected: int) -> None:
-        """Set the sampler of the next trial; where trials share their structure, it keeps that of its row's first one."""
+        """Set the sampler of the next trial, with the structure of its row's first one where trials share it."""
         trials = self._study.get_trials(deepcopy=False)
         number = next((trial.number for trial in trials if trial.state == OptunaState.WAITING), len(trials))
         # A sampler does not see what was rejected, and may propose it again and again.

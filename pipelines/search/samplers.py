@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -13,6 +15,7 @@ from pipelines.search.seeds import mix_seed
 from pipelines.search.untried_sampler import FirstValueSampler
 from pipelines.spec.schema import SearchSpec
 from search_spaces.distribution_values import list_grid
+from search_spaces.errors import InputError, Problem
 from search_spaces.space import Space
 
 if TYPE_CHECKING:
@@ -20,6 +23,21 @@ if TYPE_CHECKING:
 
 # Optuna's default for TPE; a Gaussian process learns from fewer, by the surrogate of tuning tasks.
 _TPE_STARTUP, _GP_STARTUP = 10, 8
+
+
+_PACKAGES: Final[Mapping[str, str]] = {"cma-es": "cmaes", "gp-optuna": "torch"}
+
+
+def check_sampler(name: str) -> None:
+    """Check that a sampler can be used here.
+
+    Raises:
+        InputError: if its package is not installed; names the extra that installs it.
+    """
+    package = _PACKAGES.get(name)
+    if package is not None and importlib.util.find_spec(package) is None:
+        message = f'the sampler "{name}" needs {package}, not installed here: pip install "kerastudy[{name}]"'
+        raise InputError(Problem(message, "search.sampler"))
 
 
 @dataclass(frozen=True)
@@ -63,7 +81,11 @@ class SamplerFactory:
                 return samplers.CmaEsSampler(seed=seed, n_startup_trials=self._get_startup(1))
             if name == "gp-optuna":
                 return samplers.GPSampler(seed=seed, n_startup_trials=self._get_startup(_TPE_STARTUP))
-        return samplers.RandomSampler(seed=seed)
+        return self.make_random(number, drawn)
+
+    def make_random(self, number: int, drawn: int = 0) -> BaseSampler:
+        """Return a sampler of random values for trial `number`, as `make` does."""
+        return optuna.samplers.RandomSampler(seed=mix_seed(self.spec.seed, number, drawn))
 
     def _make_gp(self) -> BaseSampler:
         from pipelines.search.gp.model import GpSettings

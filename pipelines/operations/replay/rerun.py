@@ -15,6 +15,7 @@ from typing import Any
 
 from pipelines.engines.base import Engine, Job
 from pipelines.engines.run_job import JobError, Responder, run_job
+from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.study.context import StudyContext
 from pipelines.supervisor.fleet_planner import FleetPlanner
@@ -168,7 +169,14 @@ def _find_program(
     if trainer not in ("fleet", "") or importlib.util.find_spec("jax") is None:
         return None
     trials = context.spec.budget.trials
-    fleets = FleetPlanner(context.study, context.summary, trials=trials, workers=workers, memory_bytes=memory_bytes)
+    fleets = FleetPlanner(
+        context.study,
+        context.summary,
+        trials=trials,
+        workers=workers,
+        memory_bytes=memory_bytes,
+        learns=choose_sampler(context).learns,
+    )
     program = fleets.find_program(job.values)
     if program is None and trainer == "fleet":
         # Its fleet cannot be known: the smallest program that holds it, with one slot.

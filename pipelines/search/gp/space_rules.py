@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.search.gp.encoding import PointEncoding, Points
 from search_spaces.conditions import Condition
+from search_spaces.constraint import Constraint
 from search_spaces.parameters import Fixed, Float, Int
 from search_spaces.space import Space
 from search_spaces.suggest import INDEX
@@ -38,21 +41,37 @@ class SpaceRules:
             active[name] = holds
             if name in self._positions:
                 restricted[~holds, self._positions[name]] = np.nan
-        if self._space.constraints:
-            broken = [bool(self._space.find_violations(self._read_values(row))) for row in restricted]
-            restricted[np.asarray(broken, dtype=bool)] = np.nan
+        for constraint in self._space.constraints:
+            restricted[self._find_broken(constraint, points, active)] = np.nan
         return restricted
+
+    def _find_broken(
+        self, constraint: Constraint, points: Points, active: Mapping[str, NDArray[np.bool_]]
+    ) -> NDArray[np.bool_]:
+        """Return whether the values of each row break a constraint."""
+        columns = {name: self._read_column(name, points) for name in constraint.names if name in active}
+        rows: list[dict[str, Value]] = [{} for _ in points]
+        for name, values in columns.items():
+            for row, value, is_active in zip(rows, values, active[name], strict=True):
+                if is_active:
+                    row[name] = value
+        return np.asarray([not constraint.holds(row) for row in rows], dtype=bool)
 
     def _test(self, test: Condition, points: Points) -> NDArray[np.bool_]:
         """Return whether each row passes a test of its parent's value."""
         parent = self._space.parameters[test.parent]
-        if isinstance(parent, Fixed):
-            return np.full(len(points), test.holds(parent.value))
-        if test.parent not in self._positions:
+        if not isinstance(parent, Fixed) and test.parent not in self._positions:
             return np.ones(len(points), dtype=bool)
-        found, places = np.unique(points[:, self._positions[test.parent]], return_inverse=True)
-        passes = [bool(test.holds(self._read_value(test.parent, coordinate))) for coordinate in found]
-        return np.asarray(passes, dtype=bool)[places.reshape(-1)]
+        return np.asarray([test.holds(value) for value in self._read_column(test.parent, points)], dtype=bool)
+
+    def _read_column(self, name: str, points: Points) -> list[Value]:
+        """Return a parameter's value in each row."""
+        parameter = self._space.parameters[name]
+        if isinstance(parameter, Fixed):
+            return [parameter.value] * len(points)
+        found, places = np.unique(points[:, self._positions[name]], return_inverse=True)
+        values = [self._read_value(name, float(coordinate)) for coordinate in found]
+        return [values[place] for place in places.reshape(-1)]
 
     def _read_value(self, name: str, coordinate: float) -> Value:
         """Return a parameter's value in the space, which is not Optuna's where that counts steps."""
@@ -62,14 +81,3 @@ class SpaceRules:
         if axis.name.endswith(INDEX) and isinstance(parameter, Int | Float) and isinstance(value, int):
             return parameter.get_value(value)
         return value
-
-    def _read_values(self, row: Points) -> dict[str, Value]:
-        values: dict[str, Value] = {
-            name: self._read_value(name, float(row[index]))
-            for name, index in self._positions.items()
-            if not np.isnan(row[index])
-        }
-        for name, parameter in self._space.parameters.items():
-            if isinstance(parameter, Fixed):
-                values[name] = parameter.value
-        return {name: values[name] for name in self._space.find_active(values) if name in values}
