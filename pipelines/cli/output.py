@@ -94,6 +94,7 @@ def print_study(study: StudyView) -> None:
         **{f"  {name}": format_cell(value) for name, value in study.best_params.items()},
         **_format_baselines(study),
         "time": format_duration(study.seconds),
+        **({"epochs": f"{study.epochs} trained in all trials"} if study.epochs else {}),
         "MLflow": f"{study.page or study.tracking_uri}: {waiting}{refused}",
         "files": study.folder,
         **({"notes": "\n".join(f"- {note}" for note in study.notes)} if study.notes else {}),
@@ -154,13 +155,14 @@ def _format_remaining(left: int, reason: str) -> str:
 def print_trials(trials: Sequence[TrialRow]) -> None:
     """Print a table of trials, a column for each hyperparameter."""
     names, values = _list_param_names(trials), _list_value_columns(trials)
-    table = _make_table("trial", "state", *values, "epoch", "time", *names, "reason")
+    table = _make_table("trial", "state", *values, "epoch", "epochs", "time", *names, "reason")
     for trial in trials:
         table.add_row(
             format_trial_name(trial.number),
             trial.state,
             *(format_cell(value) for value in _pad(trial.values, len(values))),
             format_cell(trial.best_epoch),
+            format_cell(trial.epochs),
             "" if trial.seconds is None else format_duration(trial.seconds),
             *(format_cell(trial.params.get(name)) for name in names),
             trial.reason,
@@ -173,13 +175,14 @@ def print_csv(trials: Sequence[TrialRow]) -> None:
     names, values = _list_param_names(trials), _list_value_columns(trials)
     # The csv module's default is CR LF, which shell tools keep in the last column.
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    fixed = ["number", "state", *values, "best_epoch", "seconds"]
+    fixed = ["number", "state", *values, "best_epoch", "epochs", "seconds"]
     writer.writerow([*fixed, *(f"params_{name}" for name in names), "reason"])
     for trial in trials:
         # Unlike a table's cells, numbers are not rounded.
         active = [_format_csv_cell(trial.params.get(name)) for name in names]
         of_trial = ["" if value is None else value for value in _pad(trial.values, len(values))]
-        writer.writerow([trial.number, trial.state, *of_trial, trial.best_epoch, trial.seconds, *active, trial.reason])
+        trained = [trial.best_epoch, trial.epochs, trial.seconds]
+        writer.writerow([trial.number, trial.state, *of_trial, *trained, *active, trial.reason])
 
 
 def _list_value_columns(trials: Sequence[TrialRow]) -> list[str]:

@@ -89,7 +89,11 @@ class ProgressBars:
         """Move the bars."""
         if isinstance(event, events.SearchStarted):
             self._begin(event)
+        elif isinstance(event, events.TrialPaused):
+            self._drop(event.number)
+            self._count_pause(event)
         elif isinstance(event, events.TrialBegan):
+            self._count_pause(event)
             # A trial that begins again after a failed attempt still has its old bar.
             self._drop(event.number)
             total = event.params.get("epochs")
@@ -124,6 +128,11 @@ class ProgressBars:
         if event.is_best or event.state == "failed":
             style = "red" if event.state == "failed" else "green"
             self._live.console.print(Text(format_trial_end(event), style=style))
+
+    def _count_pause(self, event: events.TrialPaused | events.TrialBegan) -> None:
+        if self._progress is not None:
+            self._progress.count_pause(event)
+            self._update()
 
     def _drop(self, number: int) -> None:
         if (task := self._running.pop(number, None)) is not None:

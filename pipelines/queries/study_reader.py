@@ -16,6 +16,7 @@ from pipelines.search.space_evolution import read_changes
 from pipelines.search.trial_summaries import (
     TrialSummary,
     count_by_state,
+    count_epochs,
     find_best,
     find_pareto_front,
     summarize_trials,
@@ -118,6 +119,7 @@ class StudyReader:
             baselines=baselines,
             unbeaten=baselines.explain_unbeaten(best.value) if baselines and best else "",
         )
+            epochs=count_epochs(trials),
 
     def locate_in_mlflow(self, name: str) -> tuple[str, str]:
         """Return the MLflow experiment that a study is in, and the study's name there.
@@ -320,7 +322,8 @@ class StudyReader:
         return StudyRow(
             name=record.name,
             state=self._records.derive_state(record),
-            trials=sum(count for state, count in counts.items() if state != "running"),
+            epochs=count_epochs(self._records.list_trials(record)),
+            trials=sum(count for state, count in counts.items() if state not in ("running", "paused")),
             budget=facts.budget,
             metric=facts.objective.metric,
             best=best.value if best else record.best_value,

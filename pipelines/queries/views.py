@@ -57,6 +57,7 @@ class StudyView:
         page: address of its page in MLflow's UI; only a service has it.
         notes: on its data: what was decided for the user and what looks wrong.
         baselines: the study's baselines; None where there are none yet.
+        epochs: epochs that all its trials have trained, as far as they are known.
         unbeaten: the baselines that the best score does not beat, in words; empty where it beats all.
     """
 
@@ -84,6 +85,7 @@ class StudyView:
     notes: tuple[str, ...] = ()
     baselines: Baselines | None = None
     unbeaten: str = ""
+    epochs: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,12 @@ class UploadedFile:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial in a list; `values` holds its objectives, and is empty for a trial without a score."""
+    """One trial in a list.
+
+    Attributes:
+        values: its objectives; empty for a trial without a score.
+        epochs: epochs that it has trained, over all its folds and seeds; None where that is not known.
+    """
 
     number: int
     state: str
@@ -139,6 +146,7 @@ class TrialRow:
     reason: str
     metrics: Mapping[str, Measure]
     failed_attempts: tuple[str, ...] = ()
+    epochs: int | None = None
 
     @property
     def hyperparameters(self) -> TrialHyperParameters:
@@ -160,6 +168,7 @@ class TrialRow:
             reason=trial.reason,
             metrics=trial.metrics,
             failed_attempts=tuple(attempt.reason for attempt in trial.failed_attempts),
+            epochs=trial.epochs,
         )
 
 

@@ -178,6 +178,11 @@ def select_kept(trials: Iterable[TrialSummary], objective: Objective, most: int)
     return [*best, *(trial for trial in also if trial.number not in numbers)]
 
 
+def count_epochs(trials: Iterable[TrialSummary]) -> int:
+    """Return the epochs that trials have trained, as far as they are known."""
+    return sum(trial.epochs or 0 for trial in trials)
+
+
 def count_by_state(trials: Sequence[TrialSummary]) -> dict[str, int]:
     """Return the number of trials in each state that occurs."""
     return dict(sorted(Counter(trial.state for trial in trials).items()))

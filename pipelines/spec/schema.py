@@ -87,7 +87,7 @@ class SearchSpec(Section):
         "ends when all were tried.",
     )
     pruner: Literal["auto", "none", "median", "hyperband", "asha", "patience"] = Field(
-        "median",
+        "auto",
         description="Comparison of trials at a few epochs of each. `asha` pauses them with a checkpoint, and the best "
         "third goes on; `median` ends those worse than the median, `patience` those of them that stand still, "
         "`hyperband` all but the best third; `auto` chooses by epochs and budget. With several objectives the first "

@@ -26,6 +26,7 @@ class StudyProgress:
         best: best score so far.
         best_trial: number of the trial with that score; None where an earlier run found it.
         states: trials that ended in this run, by state.
+        paused: trials that are paused.
     """
 
     def __init__(self, started: events.SearchStarted) -> None:
@@ -34,21 +35,32 @@ class StudyProgress:
         self.best = started.best
         self.best_trial: int | None = None
         self.states: dict[str, int] = {}
+        self.paused = set(started.paused)
         self._started_at = time.monotonic()
 
     def count_trial(self, event: events.TrialEnded) -> None:
         """Add a trial that ended."""
         self.ended += 1
+        self.paused.discard(event.number)
         self.states[event.state] = self.states.get(event.state, 0) + 1
         if event.is_best:
             self.best, self.best_trial = event.value, event.number
 
+    def count_pause(self, event: events.TrialPaused | events.TrialBegan) -> None:
+        """Add a trial that was paused, or remove one that goes on."""
+        if isinstance(event, events.TrialPaused):
+            self.paused.add(event.number)
+        else:
+            self.paused.discard(event.number)
+
     def estimate_left_s(self) -> float | None:
         """Return the seconds left at the pace so far; None before the first trial has ended."""
-        ended_now = self.ended - self.started.done
-        if ended_now == 0:
+        # A paused trial is nearly done: most of them never go on.
+        done = self.ended + len(self.paused)
+        done_now = done - self.started.done - len(self.started.paused)
+        if done_now <= 0:
             return None
-        return (time.monotonic() - self._started_at) / ended_now * (self.started.budget - self.ended)
+        return (time.monotonic() - self._started_at) / done_now * max(0, self.started.budget - done)
 
     def format_line(self) -> str:
         """Return the state of the study in one line."""
@@ -66,7 +78,8 @@ class StudyProgress:
 
     def format_score(self) -> str:
         """Return the best score, and the number of trials without one; empty while there is neither."""
-        parts = [f"{count} {state}" for state, count in sorted(self.states.items()) if state != "complete"]
+        states = {**self.states, **({"paused": len(self.paused)} if self.paused else {})}
+        parts = [f"{count} {state}" for state, count in sorted(states.items()) if state != "complete"]
         if self.best is not None:
             which = f" ({format_trial_name(self.best_trial)})" if self.best_trial is not None else ""
             parts.insert(0, f"best {self.started.objective.metric} {self.best:.5g}{which}")
@@ -89,6 +102,8 @@ class EventLines:
             self._progress.count_trial(event)
             self._epoch_line_at = time.monotonic()
             return f"{format_trial_end(event)}  [{self._progress.format_line()}]"
+        if isinstance(event, events.TrialPaused | events.TrialBegan) and self._progress:
+            self._progress.count_pause(event)
         if isinstance(event, events.EpochEnded) and time.monotonic() - self._epoch_line_at > _EPOCH_LINE_EVERY_S:
             self._epoch_line_at = time.monotonic()
             return f"{format_trial_name(event.number)} epoch {event.epoch}/{event.of}: {event.value:.5g}"
@@ -181,7 +196,9 @@ def format_end(event: events.StudyEnded) -> list[str]:
     renamed = {"running": "to be run again"} if event.state == "paused" else {}
     counts = ", ".join(f"{count} {renamed.get(state, state)}" for state, count in event.trials.items())
     counted_trials = f" ({counts})" if counts else ""
-    lines = [f"{event.study} {event.state}: {event.reason}{counted_trials} after {format_duration(event.seconds)}"]
+    cost = f"{format_duration(event.seconds)} and {format_count(event.epochs, 'epoch')} of its trials"
+    after = cost if event.epochs else format_duration(event.seconds)
+    lines = [f"{event.study} {event.state}: {event.reason}{counted_trials} after {after}"]
     if event.winner is not None:
         test = f"; on the test rows: {format_metrics(event.test)}" if event.test else ""
         mean = f" (mean {event.finalists[0].describe()})" if event.finalists else ""

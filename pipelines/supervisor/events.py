@@ -210,6 +210,7 @@ class StudyEnded:
     refit_reason: str = ""
     ensemble: float | None = None
     baselines: Baselines | None = None
+        epochs: epochs that all its trials have trained.
     unbeaten: str = ""
 
 
@@ -231,3 +232,4 @@ StudyEvent = (
     | Delivering
     | StudyEnded
 )
+    epochs: int = 0

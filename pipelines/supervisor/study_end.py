@@ -11,7 +11,7 @@ from pipelines.baselines.results import read_baselines
 from pipelines.engines.run_job import JobError, run_job
 from pipelines.recording.records import StudyOutcome
 from pipelines.search.stopping import decide_outcome
-from pipelines.search.trial_summaries import TrialSummary, count_by_state
+from pipelines.search.trial_summaries import TrialSummary, count_by_state, count_epochs
 from pipelines.selection.evaluate import list_trials_with_scores, make_evaluation_job
 from pipelines.selection.model_locations import find_winning_model, make_models_job
 from pipelines.supervisor.event_text import format_trial_name
@@ -206,6 +206,7 @@ class StudyEnd:
         )
 
 
+            epochs=count_epochs(self._study.search.trials),
 def _find_score(best: TrialSummary | None, selection: FinalSelection | None) -> float | None:
     """Return the winner's score: the mean over its retrainings, which is less biased than the one that it won by."""
     if selection and selection.finalists:

@@ -31,6 +31,7 @@ DONE = TrialRow(
     seconds=75.0,
     reason="",
     metrics={"val_accuracy": 0.987654321},
+    epochs=12,
 )
 FAILED = TrialRow(12, "failed", (), {"optimizer": "adam", "learning_rate": 0.5}, None, None, "loss, not finite", {})
 
@@ -44,9 +45,9 @@ def test_trials_as_a_table(capsys):
     """A column for each hyperparameter that any trial has; inactive ones are empty, true reads as in YAML."""
     output.print_trials([DONE, FAILED])
     assert printed(capsys) == [
-        "trial  state     value    epoch  time   optimizer  nesterov  learning_rate  reason",
-        "t000   complete  0.98765  3      1m15s  sgd        true      0.0001",
-        "t012   failed                           adam                 0.5            loss, not finite",
+        "trial  state     value    epoch  epochs  time   optimizer  nesterov  learning_rate  reason",
+        "t000   complete  0.98765  3      12      1m15s  sgd        true      0.0001",
+        "t012   failed                                   adam                 0.5            loss, not finite",
     ]
 
 
@@ -66,6 +67,7 @@ def test_trials_as_csv(capsys):
         "state": "complete",
         "value": "0.987654321",
         "best_epoch": "3",
+        "epochs": "12",
         "seconds": "75.0",
         "params_optimizer": "sgd",
         "params_nesterov": "true",
@@ -79,8 +81,8 @@ def test_trials_as_json(capsys):
     """JSON is a list of objects with number, state, values and active params, real booleans among them."""
     output.print_json([DONE, FAILED])
     read = json.loads(capsys.readouterr().out)
-    known = {"number", "state", "values", "params", "best_epoch", "seconds", "reason", "metrics", "failed_attempts"}
-    assert set(read[0]) == known
+    known = {"number", "state", "values", "params", "best_epoch", "epochs", "seconds", "reason", "metrics"}
+    assert set(read[0]) == {*known, "failed_attempts"}
     assert (read[0]["values"], read[1]["values"]) == ([0.987654321], [])
     assert read[0]["params"] == {"optimizer": "sgd", "nesterov": True, "learning_rate": 1e-4}
 
