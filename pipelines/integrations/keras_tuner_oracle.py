@@ -31,9 +31,10 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from pipelines.integrations.oracle_records import OracleLease, OracleRecorder, make_queue_name
 from pipelines.integrations.oracle_restart import begin_generation, is_overwriting
 from pipelines.search.optuna_search import OptunaSearch, SearchSettings
+from pipelines.search.samplers import check_sampler
 from pipelines.search.space_evolution import find_current_name
 from pipelines.search.trial_summaries import TrialSummary
-from pipelines.spec.schema import SearchSpec
+from pipelines.spec.schema import SamplerName, SearchSpec
 from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
@@ -73,10 +74,10 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         *,
         study: str,
         home: str | None = None,
-        sampler: Literal["tpe", "random", "grid"] = "tpe",
+        sampler: SamplerName = "gp",
         pruner: Literal["none", "median", "hyperband"] = "median",
         epochs: int = 100,
-        startup_trials: int = 10,
+        startup_trials: int | None = None,
         seed: int = 0,
         **options: Any,
     ) -> None:
@@ -87,19 +88,21 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
             max_trials: trials in total, those of earlier processes included; None for as many as there are points.
             study: the study's name in Optuna and MLflow; the same name continues the same study.
             home: folder of the database; see `Home`.
-            sampler: Optuna's sampler, or `grid` for every combination in order; none tries a combination twice.
+            sampler: as `search.sampler` in a study file, `auto` for `gp`; none tries a combination twice.
             pruner: Optuna's pruner.
             epochs: the most that a trial trains, for the pruner's rungs.
-            startup_trials: random trials before TPE and the median pruner begin.
+            startup_trials: as `search.startup_trials` in a study file.
             seed: of the sampler.
             options: other options of `keras_tuner.Oracle`: `hyperparameters`, `tune_new_entries`, ...
 
         Raises:
-            InputError: if KerasTuner is configured to run distributed, or the study has another objective.
+            InputError: if KerasTuner is configured to run distributed, the study has another objective, or the
+                sampler needs a package that is not installed.
             StudyBusyError: if another process searches the study.
         """
         if os.environ.get("KERASTUNER_ORACLE_IP"):
             raise InputError("OptunaOracle serves one tuner in one process: unset KERASTUNER_ORACLE_IP")
+        check_sampler(sampler)
         super().__init__(objective=objective, max_trials=max_trials, seed=seed or None, **options)
         direction: Direction = "maximize" if self.objective.direction == "max" else "minimize"
         spec = SearchSpec(sampler=sampler, pruner=pruner, seed=seed, startup_trials=startup_trials)
