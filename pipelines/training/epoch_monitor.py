@@ -84,7 +84,7 @@ class EpochMonitor:
     @property
     def is_pruned(self) -> bool:
         """Whether the training ended at a rung, for good or until it goes on."""
-        return self._decision != "go_on"
+        return self._decision in ("prune", "pause")
 
     @property
     def is_paused(self) -> bool:

@@ -1,7 +1,7 @@
 """Kills workers, supervisor and MLflow server of a study at random, again and again, and checks what is left.
 
     make chaos KILLS=200
-    python tests/faults/chaos.py --kills 200 [--seed N] [--trials 40] [--store URL] [--kinds loop,fleet]
+    python tests/faults/chaos.py --kills 200 [--seed N] [--trials 40] [--store URL] [--kinds loop,asha-fleet]
 
 A study of real trainings is run by the real command and recorded to a real `mlflow server`. At random times one of the
 three is killed with SIGKILL. Workers are the supervisor's business; the supervisor is started again by the same
@@ -57,14 +57,14 @@ space:
   epochs: {epochs}
 objective: {{metric: val_accuracy}}
 training: {{early_stopping: null}}
-search: {{sampler: random, pruner: none, seed: {seed}}}
+search: {{sampler: random, pruner: {pruner}, seed: {seed}}}
 budget: {{trials: {trials}}}
 limits: {{attempts: 100}}
 resources: {{workers: 2, fleet: {fleet}}}
 tracking: {{keep_models: 3}}
 """
-EPOCHS = {"loop": 100, "fleet": 600}
-FLEET = {"loop": "off", "fleet": "4"}
+EPOCHS = {"loop": 100, "fleet": 600, "asha": 100, "asha-fleet": 600}
+FLEET = {"loop": "off", "fleet": "4", "asha": "off", "asha-fleet": "4"}
 _LEAST_PAUSE_S, _MOST_PAUSE_S = 1.0, 6.0
 _STUCK_S = 600.0
 
@@ -74,7 +74,7 @@ class Tally:
     """Counts of the kills, and the results."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    is_running: int = 0
+    runs: int = 0
     broken: list[str] = field(default_factory=list)
     studies: list[str] = field(default_factory=list)
 
@@ -185,7 +185,10 @@ class Chaos:
         return self._most - self.tally.kills.total()
 
     def _study(self, name: str, kind: str, seed: int) -> None:
-        text = STUDY.format(name=name, epochs=EPOCHS[kind], seed=seed, trials=self._trials, fleet=FLEET[kind])
+        pruner = "asha" if kind.startswith("asha") else "none"
+        text = STUDY.format(
+            name=name, epochs=EPOCHS[kind], seed=seed, trials=self._trials, fleet=FLEET[kind], pruner=pruner
+        )
         file = self._folder / f"{name}.yaml"
         file.write_text(text)
         began, before = time.monotonic(), self.tally.kills.total()
@@ -219,7 +222,7 @@ class Chaos:
         with self._output(name).open("ab") as output:
             command = [COMMAND, "--home", self._home, "run", file]
             process = subprocess.Popen(command, stdout=output, stderr=output, env=env, start_new_session=True)
-        self.tally.is_running += 1
+        self.tally.runs += 1
         self._note("supervisor started", pid=process.pid)
         last, progressed = self._progress(name), time.monotonic()
         due = time.monotonic() + self._next_pause()
@@ -316,7 +319,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=40, help="of each study")
     parser.add_argument("--store", default="", help="a database's URL; `postgresql` starts a server for this run")
-    parser.add_argument("--kinds", default="loop,fleet", help="how trials train, study by study")
+    parser.add_argument("--kinds", default="loop,fleet,asha,asha-fleet", help="how trials train, study by study")
     parser.add_argument("--to", help="folder for everything; must not exist")
     options = parser.parse_args()
     began = time.monotonic()

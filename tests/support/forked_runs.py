@@ -211,7 +211,7 @@ def _make_scripted(study: Study, home: Home, delivers: bool) -> Iterator[Supervi
 
     def script(job: TrialJob) -> Any:
         best = 1 + (job.number * 0.618) % 1
-        return (yield from training(job, [best + 2, best, best + 1]))
+        return (yield from training(job, [best + 2, best, *[best + 1] * (int(job.values["epochs"]) - 2)]))
 
     home.locate_data(study.name).mkdir(parents=True, exist_ok=True)
     (home.locate_data(study.name) / "split.csv").write_text("row,part\n")
@@ -277,8 +277,8 @@ class _Channel:
     def report(self, message: Any) -> None:
         self.reported.append(Reported(self.job, message))
 
-    def request(self, message: Any) -> bool:
-        return False
+    def request(self, message: Any) -> str:
+        return "go_on"
 
 
 def fill_up(home: Path, left_bytes: int) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,14 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.queries.record_reader import load_record
 from pipelines.search.space_evolution import find_current_name
-from pipelines.search.trial_summaries import TrialSummary, count_by_state, find_best, rank_trials, summarize_trials
+from pipelines.search.trial_summaries import (
+    PAUSED,
+    TrialSummary,
+    count_by_state,
+    find_best,
+    rank_trials,
+    summarize_trials,
+)
 from pipelines.selection.finalists import ENSEMBLE, REFIT, list_retrainings, rank_finalists
 from pipelines.selection.model_locations import is_refitted
 from pipelines.selection.refit import COMPARED_TRAININGS, COMPARISON
@@ -52,6 +60,8 @@ class _EndedStudy:
     trials: Sequence[TrialSummary]
     retrainings: Sequence[Retraining]
     home: Home
+    paused_after: Mapping[int, int]
+    """By number of each trial that was paused the epochs that it had trained then."""
 
     @property
     def name(self) -> str:
@@ -106,7 +116,8 @@ def find_broken_promises(
             broken.append("there is no study in the store")
         for record in records:
             ended = _read_study(record, home, opened)
-            checks = [_check_store(ended, opened), _check_disk(ended), _check_mlflow(ended, client)]
+            checks = [_check_store(ended, opened), _check_disk(ended), _check_promoted(ended)]
+            checks.append(_check_mlflow(ended, client))
             if models:
                 checks.append(_check_best_model(ended))
             broken += [f"{record.name}: {each}" for check in checks for each in check]
@@ -121,7 +132,7 @@ def load_acknowledged(folder: Path, name: str, *, store: str = "") -> dict[int, 
     with Store.open(home.store) as opened:
         record = StudyQueue(opened).find(name)
         trials = () if record is None else _read_study(record, home, opened).trials
-    return {trial.number: (trial.state, trial.value) for trial in trials if trial.state != "running"}
+    return {trial.number: (trial.state, trial.value) for trial in trials if trial.has_ended}
 
 
 def count_waiting_rows(folder: Path, name: str, *, store: str = "") -> int:
@@ -138,15 +149,17 @@ def _read_study(record: StudyRecord, home: Home, store: Store) -> _EndedStudy:
         in_optuna = optuna.load_study(study_name=find_current_name(storage, study.name), storage=storage)
         numbers = [trial.number for trial in in_optuna.get_trials(deepcopy=False)]
         trials = summarize_trials(in_optuna)
+        attrs = {trial.number: trial.user_attrs.get(PAUSED) for trial in in_optuna.get_trials(deepcopy=False)}
+        paused_after = {number: paused["epochs"] for number, paused in attrs.items() if paused}
     except KeyError:
-        numbers, trials = [], ()
+        numbers, trials, paused_after = [], (), {}
     finally:
         storage.engine.dispose()
     summary = home.locate_data(study.name) / "summary.json"
     task = json.loads(summary.read_text())["task"] if summary.exists() else {"kind": "regression", "is_weighted": False}
     objective = study.resolve_objective(task["kind"], is_weighted=task["is_weighted"])
     retrainings = Retrainings(store).list(study.name)
-    return _EndedStudy(study, record, objective, numbers, trials, retrainings, home)
+    return _EndedStudy(study, record, objective, numbers, trials, retrainings, home, paused_after)
 
 
 def _check_store(ended: _EndedStudy, store: Store) -> Iterator[str]:
@@ -160,7 +173,7 @@ def _check_store(ended: _EndedStudy, store: Store) -> Iterator[str]:
     budget = ended.study.spec.budget.trials
     if len(trials) != budget:
         yield f"{len(trials)} trials, the budget is {budget}"
-    if cut_off := [trial.number for trial in trials if trial.state == "running"]:
+    if cut_off := [trial.number for trial in trials if not trial.has_ended]:
         yield f"trials were never ended: {cut_off}"
     if dict(record.counts) != count_by_state(trials):
         yield f"the queue counts {dict(record.counts)}, Optuna {count_by_state(trials)}"
@@ -193,6 +206,22 @@ def _check_disk(ended: _EndedStudy) -> Iterator[str]:
     found = {int(file.parent.name) for file in ended.home.locate_study(ended.name).glob(f"trials/*/{MODEL_FILE}")}
     if kept != found:
         yield f"models are there of trials {sorted(found)}, the best are {sorted(kept)}"
+
+
+def _check_promoted(ended: _EndedStudy) -> Iterator[str]:
+    """Check that each trial that went on after a pause did so where it was paused; scripted trials leave no log."""
+    fleets = [file.read_text() for file in ended.home.locate_study(ended.name).glob("fleet-*.log")]
+    for trial in ended.trials:
+        paused = ended.paused_after.get(trial.number)
+        if paused is None or trial.epochs is None or trial.epochs <= paused:
+            continue
+        log = ended.home.locate_trial(ended.name, trial.number) / "artifacts" / "worker.log"
+        logs = [*fleets, *([log.read_text()] if log.exists() else [])]
+        found = [
+            int(at) for text in logs for at in re.findall(rf"trial {trial.number} resumes after epoch (\d+)", text)
+        ]
+        if logs and max(found, default=0) < paused:
+            yield f"trial {trial.number} was paused after epoch {paused}, and resumed after {max(found, default=0)}"
 
 
 def _check_mlflow(ended: _EndedStudy, client: MlflowClient) -> Iterator[str]:
@@ -261,7 +290,7 @@ def _check_run(trial: TrialSummary, run: Run, ended: _EndedStudy, client: Mlflow
     written = {name: repr(value) if isinstance(value, float) else str(value) for name, value in trial.params.items()}
     if run.data.params != written:
         yield f"its parameters are {run.data.params}, the trial's {written}"
-    curves = [name for name in run.data.metrics if not name.startswith(("best_", "test_"))]
+    curves = [name for name in run.data.metrics if not name.startswith(("best_", "test_", "epochs_"))]
     if result is None:
         for name in curves:
             steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
