@@ -129,14 +129,14 @@ class OptunaSearch:
         self._initial_space = self._space if settings.initial_space is None else settings.initial_space
         self._undeclared = settings.undeclared
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
+        self._samplers = SamplerFactory(spec, self._space, settings.epochs)
         # `choose_pruner` has replaced it for the study of a file.
         pruner: PrunerName = "none" if spec.pruner == "auto" else spec.pruner
         self.rungs = compute_rungs(pruner, settings.epochs)
         direction = self.objective.direction
-        self._promotion = make_promotion_rule(pruner, settings.epochs, direction)
+        self._promotion = make_promotion_rule(pruner, settings.epochs, direction, self._samplers)
         self._pruning = make_pruning_rule(pruner, spec, settings.epochs, direction, self._study)
         self._curves = Curves(self._memory, self.objective.direction, frozenset(rung + 1 for rung in self.rungs))
-        self._samplers = SamplerFactory(spec, self._space, settings.epochs)
         # Trials carried over from another space lack what the code requested, and stand in no order of draws.
         carried = count_carried(stored) if settings.draws_on_request else 0
         self._tried = TriedPoints.collect(known[carried:], list_grid if spec.sampler == "grid" else list_values)

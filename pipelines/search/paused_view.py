@@ -29,13 +29,13 @@ class PausedAsPruned(optuna.Study):
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         # Every public and private reader of trials comes here; the cache holds them with their own states.
-        trials = map(_show, super()._get_trials(deepcopy=deepcopy))
+        found = super()._get_trials(deepcopy=deepcopy)
+        trials = (show_as_pruned(trial) if is_paused(trial) else trial for trial in found)
         return [trial for trial in trials if states is None or trial.state in states]
 
 
-def _show(trial: FrozenTrial) -> FrozenTrial:
-    if not is_paused(trial):
-        return trial
+def show_as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    """Return a copy of a trial that is pruned."""
     shown = copy.copy(trial)
     shown.state = TrialState.PRUNED
     return shown

@@ -17,11 +17,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.search.promotion import AshaRule, PromotionRule
 from pipelines.search.rung_scores import find_score_at
+from pipelines.search.samplers import SamplerFactory
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.context import StudyContext
 from search_spaces.values import Direction
 
-PrunerName = Literal["none", "median", "hyperband", "asha", "patience"]
+PrunerName = Literal["none", "median", "hyperband", "asha", "freeze-thaw", "patience"]
 
 # Chosen: each rung costs a worker a request.
 _RUNGS_PER_TRIAL = 10
@@ -74,6 +75,7 @@ def _describe(name: PrunerName, epochs: int) -> str:
     after = ", ".join(map(str, rungs[:4])) + (", ..." if len(rungs) > 4 else "")
     what = {
         "asha": "trials pause, and the best third goes on,",
+        "freeze-thaw": "trials pause, and those that promise more than a new one go on,",
         "median": "trials worse than the median end",
         "patience": "trials worse than the median end, if they did not improve since the rung before,",
         "hyperband": "all but the best third of a bracket end",
@@ -90,7 +92,7 @@ def compute_rungs(pruner: str, epochs: int) -> frozenset[int]:
     least = compute_first_rung(epochs)
     if pruner == "none":
         return frozenset()
-    if pruner == "asha":
+    if pruner in ("asha", "freeze-thaw"):
         rungs = {max(least, round(epochs / _REDUCTION**power)) for power in (1, 2)}
         return frozenset(rung - 1 for rung in rungs if rung < epochs)
     if pruner == "hyperband":
@@ -183,10 +185,19 @@ class HyperbandRule:
         return self._pruner.prune(self._study, trial)
 
 
-def make_promotion_rule(pruner: PrunerName, epochs: int, direction: Direction) -> PromotionRule | None:
+def make_promotion_rule(
+    pruner: PrunerName, epochs: int, direction: Direction, samplers: SamplerFactory
+) -> PromotionRule | None:
     """Return the rule by which trials pause; None for a pruner that ends them."""
     rungs = [rung + 1 for rung in compute_rungs(pruner, epochs)]
-    return AshaRule(rungs, _REDUCTION, direction) if pruner == "asha" and rungs else None
+    if pruner == "asha" and rungs:
+        return AshaRule(rungs, _REDUCTION, direction)
+    if pruner == "freeze-thaw" and rungs:
+        # Lazily: SciPy's modules take half a second to import.
+        from pipelines.search.gp.freeze_thaw import FreezeThawRule
+
+        return FreezeThawRule(samplers.make_gp_settings(), direction)
+    return None
 
 
 def make_pruning_rule(
@@ -201,7 +212,7 @@ def make_pruning_rule(
         direction,
         startup_trials=max(1, (_STARTUP if spec.startup_trials is None else spec.startup_trials) // 2),
         # Chosen: no comparison in the first fifth of the epochs; ASHA has its own first rung.
-        warmup_epochs=0 if pruner == "asha" else epochs // 5,
+        warmup_epochs=0 if pruner in ("asha", "freeze-thaw") else epochs // 5,
         needs_standstill=pruner == "patience",
         rungs=[rung + 1 for rung in compute_rungs(pruner, epochs)],
     )

@@ -21,6 +21,8 @@ from search_spaces.space import Space
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from pipelines.search.gp.model import GpSettings
+
 # Optuna's default for TPE; a Gaussian process learns from fewer, by the surrogate of tuning tasks.
 _TPE_STARTUP, _GP_STARTUP = 10, 8
 
@@ -88,11 +90,15 @@ class SamplerFactory:
         return optuna.samplers.RandomSampler(seed=mix_seed(self.spec.seed, number, drawn))
 
     def _make_gp(self) -> BaseSampler:
-        from pipelines.search.gp.model import GpSettings
         from pipelines.search.gp.sampler import GpSampler
 
-        startup = self._get_startup(_GP_STARTUP)
-        return GpSampler(GpSettings(self.spec.seed, self.space, self.epochs, startup))
+        return GpSampler(self.make_gp_settings())
+
+    def make_gp_settings(self) -> GpSettings:
+        """Return the settings of a Gaussian process for the study."""
+        from pipelines.search.gp.model import GpSettings
+
+        return GpSettings(self.spec.seed, self.space, self.epochs, self._get_startup(_GP_STARTUP))
 
     def _get_startup(self, default: int) -> int:
         return default if self.spec.startup_trials is None else self.spec.startup_trials

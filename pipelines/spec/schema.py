@@ -86,12 +86,12 @@ class SearchSpec(Section):
         "every combination in order; `auto` for what suits the study. None tries a combination twice, and the search "
         "ends when all were tried.",
     )
-    pruner: Literal["auto", "none", "median", "hyperband", "asha", "patience"] = Field(
+    pruner: Literal["auto", "none", "median", "hyperband", "asha", "freeze-thaw", "patience"] = Field(
         "auto",
         description="Comparison of trials at a few epochs of each. `asha` pauses them with a checkpoint, and the best "
-        "third goes on; `median` ends those worse than the median, `patience` those of them that stand still, "
-        "`hyperband` all but the best third; `auto` chooses by epochs and budget. With several objectives the first "
-        "one is compared.",
+        "third goes on; `freeze-thaw` pauses them too, and a Gaussian process chooses between them and a new one; "
+        "`median` ends those worse than the median, `patience` those of them that stand still, `hyperband` all but "
+        "the best third; `auto` chooses by epochs and budget. With several objectives the first one is compared.",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the sampler and, with a trial's number, of each trial.")
     undeclared: Literal["search", "fix"] = Field(
@@ -200,10 +200,11 @@ class SelectionSpec(Section):
         True,
         description="Score a constant prediction and a linear model on the rows of the trials, beside their scores.",
     )
-    ensemble: bool = Field(
+    ensemble: bool | Annotated[int, Field(ge=3, le=51)] = Field(
         False,
-        description="Average the finalists' models into one model, and keep it if it beats the winner's model on the "
-        "validation rows.",
+        description="Average the winner's model and further trainings of it, each on a fold of the training and "
+        "validation rows, into one model, and deliver that where the folds are as good. `true` averages 6 models, a "
+        "number that many: so many times the size.",
     )
 
     @model_validator(mode="after")
@@ -213,8 +214,6 @@ class SelectionSpec(Section):
             raise ValueError("expected either seeds or folds, got both; remove one")
         if self.folds is not None and not self.finalists:
             raise ValueError("folds are for finalists; set finalists to at least 1")
-        if self.ensemble and self.finalists < 2:
-            raise ValueError(f"an ensemble needs at least 2 finalists, got {self.finalists}; raise finalists")
         return self
 
 
@@ -336,10 +335,10 @@ class StudySpec(Section):
     @field_validator("search")
     @classmethod
     def _check_pruner(cls, search: SearchSpec, info: ValidationInfo) -> SearchSpec:
-        if info.data.get("objectives") and search.pruner == "hyperband":
+        if info.data.get("objectives") and search.pruner in ("hyperband", "freeze-thaw"):
             raise ValueError(
-                "the hyperband pruner compares one score, not several; set pruner: asha or median, which compare the "
-                "first objective"
+                f"the {search.pruner} pruner compares one score, not several; set pruner: asha or median, which "
+                "compare the first objective"
             )
         return search
 

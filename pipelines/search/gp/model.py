@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna import Study
+from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import log_ndtr
+from threadpoolctl import ThreadpoolController
 
 from pipelines.search.gp.acquisition import compute_log_improvement, find_best_point
 from pipelines.search.gp.encoding import PointEncoding, Points
@@ -19,6 +22,7 @@ from pipelines.search.gp.gaussian_process import GaussianProcess
 from pipelines.search.gp.observations import Observations, read_observations, warp
 from pipelines.search.gp.space_rules import SpaceRules
 from search_spaces.space import Space
+from search_spaces.suggest import make_distributions
 
 Array = NDArray[np.float64]
 
@@ -118,22 +122,57 @@ class PointModel:
 
 
 def learn_points(
-    settings: GpSettings, encoding: PointEncoding, study: Study, trials: Sequence[FrozenTrial], number: int
+    settings: GpSettings,
+    encoding: PointEncoding,
+    directions: Sequence[StudyDirection],
+    trials: Sequence[FrozenTrial],
+    number: int,
 ) -> PointModel | None:
-    """Return the model for the proposal of trial `number`; None while too few of `trials` have a score."""
+    """Return the model for the proposal of trial `number`; None while too few of `trials` have a score.
+
+    Args:
+        settings: of the search.
+        encoding: of the points.
+        directions: of the objectives.
+        trials: of the study, without that one; paused ones as pruned.
+        number: decides, with the seed, the random numbers of the model.
+    """
     random = np.random.default_rng((settings.seed, number))
-    is_single = len(study.directions) == 1
+    is_single = len(directions) == 1
     seen = read_observations(
         trials,
         encoding,
-        _compute_finals(study.directions, trials, random),
-        sign=_find_sign(study.directions[0]) if is_single else 0.0,
+        _compute_finals(directions, trials, random),
+        sign=_find_sign(directions[0]) if is_single else 0.0,
         epochs=settings.epochs,
     )
     started = len({tuple(point) for point in seen.points})
     if started < max(2, settings.startup_trials):
         return None
     return PointModel(encoding, SpaceRules(settings.space, encoding), seen, _read_constraints(trials, encoding), random)
+
+
+def find_distributions(space: Space, trials: Iterable[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """Return every parameter that a space declares or a trial has had, without those of a single value."""
+    found = make_distributions(space)
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            found.setdefault(name, distribution)
+    return {name: each for name, each in found.items() if not each.single()}
+
+
+def limit_threads() -> AbstractContextManager[Any]:
+    """Return a context with one thread for linear algebra.
+
+    Matrices of a few hundred rows gain nothing from threads, and the workers need the cores.
+    """
+    limited: AbstractContextManager[Any] = _find_thread_pools().limit(limits=1, user_api="blas")
+    return limited
+
+
+@cache
+def _find_thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _find_sign(direction: StudyDirection) -> float:

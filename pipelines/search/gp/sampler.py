@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
-from threadpoolctl import ThreadpoolController
 
 from pipelines.search.gp.encoding import PointEncoding
-from pipelines.search.gp.model import GpSettings, learn_points
+from pipelines.search.gp.model import GpSettings, find_distributions, learn_points, limit_threads
 from pipelines.search.seeds import mix_seed
 from pipelines.search.sobol_sampler import draw_sobol_point
-from search_spaces.suggest import make_distributions
 
 
 class GpSampler(BaseSampler):
@@ -38,11 +35,7 @@ class GpSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return every parameter that the space declares or a trial has had."""
-        found = make_distributions(self._settings.space)
-        for each in study.get_trials(deepcopy=False):
-            for name, distribution in each.distributions.items():
-                found.setdefault(name, distribution)
-        return {name: each for name, each in found.items() if not each.single()}
+        return find_distributions(self._settings.space, study.get_trials(deepcopy=False))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
@@ -52,9 +45,8 @@ class GpSampler(BaseSampler):
             return {}
         encoding = PointEncoding(search_space)
         others = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number]
-        # Matrices of a few hundred rows gain nothing from threads, and the workers need the cores.
-        with _find_thread_pools().limit(limits=1, user_api="blas"):
-            model = learn_points(self._settings, encoding, study, others, trial.number)
+        with limit_threads():
+            model = learn_points(self._settings, encoding, study.directions, others, trial.number)
             if model is not None:
                 return encoding.decode(model.propose()[0])
         return draw_sobol_point(search_space, self._settings.space, self._settings.seed, trial.number)
@@ -66,8 +58,3 @@ class GpSampler(BaseSampler):
         # The state of a random generator would not survive a kill.
         self._independent = RandomSampler(seed=mix_seed(self._settings.seed, trial.number, len(trial.params)))
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
-
-
-@cache
-def _find_thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()
