@@ -118,8 +118,8 @@ class StudyReader:
             notes=self._records.read_notes(record),
             baselines=baselines,
             unbeaten=baselines.explain_unbeaten(best.value) if baselines and best else "",
-        )
             epochs=count_epochs(trials),
+        )
 
     def locate_in_mlflow(self, name: str) -> tuple[str, str]:
         """Return the MLflow experiment that a study is in, and the study's name there.
@@ -310,6 +310,7 @@ class StudyReader:
             ensemble=ensemble.value if ensemble else None,
             baselines=baselines,
             unbeaten=_explain_unbeaten(baselines, finalists, record.best_value),
+            epochs=count_epochs(self._records.list_trials(record)),
         )
 
     def make_row(self, record: StudyRecord) -> StudyRow:
@@ -322,7 +323,6 @@ class StudyReader:
         return StudyRow(
             name=record.name,
             state=self._records.derive_state(record),
-            epochs=count_epochs(self._records.list_trials(record)),
             trials=sum(count for state, count in counts.items() if state not in ("running", "paused")),
             budget=facts.budget,
             metric=facts.objective.metric,

@@ -191,6 +191,7 @@ class StudyEnded:
         ensemble: score of the finalists' models averaged, where it beats the winner's on the validation rows.
         baselines: the study's baselines; None where there are none.
         unbeaten: the baselines that the winner does not beat, in words; empty where it beats all.
+        epochs: epochs that all its trials have trained.
     """
 
     study: str
@@ -210,8 +211,8 @@ class StudyEnded:
     refit_reason: str = ""
     ensemble: float | None = None
     baselines: Baselines | None = None
-        epochs: epochs that all its trials have trained.
     unbeaten: str = ""
+    epochs: int = 0
 
 
 StudyEvent = (
@@ -232,4 +233,3 @@ StudyEvent = (
     | Delivering
     | StudyEnded
 )
-    epochs: int = 0

@@ -203,10 +203,10 @@ class StudyEnd:
             ensemble=selection.ensemble.value if selection and selection.ensemble else None,
             baselines=baselines,
             unbeaten=baselines.explain_unbeaten(_find_score(best, selection)) if baselines else "",
+            epochs=count_epochs(self._study.search.trials),
         )
 
 
-            epochs=count_epochs(self._study.search.trials),
 def _find_score(best: TrialSummary | None, selection: FinalSelection | None) -> float | None:
     """Return the winner's score: the mean over its retrainings, which is less biased than the one that it won by."""
     if selection and selection.finalists:
