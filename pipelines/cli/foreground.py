@@ -187,8 +187,8 @@ def _print_end(console: Console, ended: StudyEnded, home: Home) -> None:
 
     for line in format_end(ended):
         write(line)
-    if ended.ensemble is not None:
-        write(f"the finalists' mean has {ended.ensemble:.6g}: kerastudy export {ended.study} --ensemble writes it")
+    if ended.ensemble_reason.startswith("ensemble kept"):
+        write(f"kerastudy export {ended.study} --ensemble writes the ensemble")
     # The printed commands must work as they are in this terminal, wherever `--home` pointed.
     option = "" if home.folder == Home.find(None).folder else f" --home {home.folder}"
     if ended.undelivered:

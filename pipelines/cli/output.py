@@ -231,9 +231,9 @@ def _format_selection(best: BestTrial) -> dict[str, str]:
     rows = {f"  {format_trial_name(each.number)}": each.describe() for each in best.finalists}
     if best.refit_reason:
         rows["  refit"] = best.refit_reason.removeprefix("refit ")
-    if best.ensemble is not None:
-        parts = ", ".join(map(format_trial_name, best.ensemble_of))
-        rows["  ensemble"] = f"the mean of {parts} has {best.ensemble:.6g}: export it with --ensemble"
+    if best.ensemble_reason:
+        hint = "; export it with --ensemble" if best.ensemble_reason.startswith("ensemble kept") else ""
+        rows["  ensemble"] = best.ensemble_reason.removeprefix("ensemble ") + hint
     return rows
 
 

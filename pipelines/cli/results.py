@@ -77,7 +77,7 @@ def show_best(client: StudyClient, study: str, as_json: bool) -> None:
     help="Of several objectives: the best trial by the first one, among those with OBJECTIVE at most VALUE.",
 )
 @click.option("--at-least", multiple=True, metavar="OBJECTIVE=VALUE", help="The same, with OBJECTIVE at least VALUE.")
-@click.option("--ensemble", is_flag=True, help="The mean of the finalists' models, if it beat the winner.")
+@click.option("--ensemble", is_flag=True, help="The ensemble of the winner; see selection.ensemble.")
 @click.option("--format", "formats", metavar="A,B", help=f"{_EXPORT_FORMATS}; default: the study file's.")
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="Folder to create.")
 @json_option

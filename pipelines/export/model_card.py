@@ -33,6 +33,7 @@ class ModelOrigin:
         finalists: the finalists with their retrainings, the winner first; empty for a study without retrainings.
         made: how the model was made from the trial's, such as a refit; empty for the trial's model.
         refit: why the winner's refit is delivered, or is not; empty where none was compared.
+        ensemble: the same of its ensemble.
         baselines: scores of simple models on the same rows; empty where there are none.
         unbeaten: those that the winner does not beat.
     """
@@ -55,6 +56,7 @@ class ModelOrigin:
     finalists: Sequence[Finalist] = ()
     made: str = ""
     refit: str = ""
+    ensemble: str = ""
     baselines: str = ""
     unbeaten: str = ""
 
@@ -159,6 +161,7 @@ def _render_search(origin: ModelOrigin) -> str:
         f"- Score of this trial on the validation rows, which chose it among the trials: {score}",
         _render_finalists(origin.finalists),
         f"- {origin.refit[:1].upper()}{origin.refit[1:]}" if origin.refit else "",
+        f"- {origin.ensemble[:1].upper()}{origin.ensemble[1:]}" if origin.ensemble else "",
         f"- Baselines on the same rows: {origin.baselines}" if origin.baselines else "",
         f"- The winner is {origin.unbeaten}" if origin.unbeaten else "",
         f"- On the test rows, which nothing was chosen by: {test}" if test else "",

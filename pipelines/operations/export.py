@@ -14,7 +14,13 @@ from pipelines.export.export import ExportResult, ExportSource, check_target, ex
 from pipelines.export.model_card import ModelOrigin
 from pipelines.export.registry import check_formats
 from pipelines.queries.study_reader import StudyReader
-from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_refitted, locate_trial
+from pipelines.selection.model_locations import (
+    find_ensemble,
+    find_winning_model,
+    is_ensembled,
+    is_refitted,
+    locate_trial,
+)
 from pipelines.spec.data_spec import SplitSpec
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.stored import serialize_study
@@ -22,6 +28,8 @@ from pipelines.study.study import Study
 from pipelines.supervisor.event_text import format_duration
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError
+
+_ENSEMBLE = "the mean of the winner's model and of further trainings of it"
 
 
 def export_study(
@@ -43,7 +51,7 @@ def export_study(
             model, which may have been trained on the validation rows too.
         formats: names of formats; those of the study file if None.
         target: the folder to create.
-        ensemble: whether to export the mean of the finalists' models.
+        ensemble: whether to export the winner's ensemble, also where it is not delivered.
         engine: runs the jobs that load the models; a new engine if None.
 
     Raises:
@@ -62,19 +70,27 @@ def export_study(
         origin = _describe_origin(reader, checked, number)
     of = locate_trial(home, study, number) if trial is not None else find_winning_model(checked, home, number)
     made = ""
-    if trial is None and is_refitted(checked, home, number):
+    if trial is None and is_ensembled(checked, home, number):
+        made = _ENSEMBLE
+    elif trial is None and is_refitted(checked, home, number):
         made = "trained once more on the training and validation rows together"
     if ensemble:
         found = find_ensemble(checked, home, number)
         if found is None:
             hint = "" if checked.spec.selection.ensemble else "; set selection.ensemble: true and run it again"
             raise ConflictError(f"{study} has no ensemble that beats its winner{hint}")
-        of, made = found, "the mean of the finalists' models"
+        of, made = found, _ENSEMBLE
     chosen = formats or checked.spec.export.formats
     # Test scores are of the delivered model: another trial's, or an ensemble's, would be a second choice on test rows.
     is_delivered = of == find_winning_model(checked, home, number)
     test = origin.test if is_delivered else {}
-    origin = replace(origin, test=test, made=made, refit=origin.refit if is_delivered else "")
+    origin = replace(
+        origin,
+        test=test,
+        made=made,
+        refit=origin.refit if is_delivered else "",
+        ensemble=origin.ensemble if is_delivered else "",
+    )
     with nullcontext(engine) if engine else closing(LocalEngine(1)) as used:
         files = export_trial(ExportSource(study, number, of), chosen, target, used, origin)
     return ExportResult(study, number, str(target), files, test, made)
@@ -111,6 +127,7 @@ def _describe_origin(reader: StudyReader, study: Study, number: int) -> ModelOri
         importances=reader.compute_importances(study.name),
         finalists=best.finalists if is_winner else (),
         refit=best.refit_reason if is_winner else "",
+        ensemble=best.ensemble_reason if is_winner else "",
         baselines=best.baselines.describe() if best.baselines else "",
         unbeaten=best.unbeaten if is_winner else "",
     )

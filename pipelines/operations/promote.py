@@ -26,7 +26,7 @@ from pipelines.export.jobs import COMPARE_MODELS
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import TrialRow
 from pipelines.recording import records
-from pipelines.selection.model_locations import find_winning_model, is_refitted
+from pipelines.selection.model_locations import find_winning_model, is_ensembled, is_refitted
 from pipelines.spec.section import parse_alias
 from pipelines.study.study import Study
 from pipelines.supervisor.registration import check_registration
@@ -212,7 +212,8 @@ def _describe_result(comparison: ModelComparison, holder: KnownVersion | None) -
 def _list_notes(candidate: _Candidate, comparison: ModelComparison, holder: KnownVersion | None) -> Iterator[str]:
     if comparison.part == "validation":
         yield f"{candidate.study.name} has no test part: these are the validation rows that its search used"
-        if is_refitted(candidate.study, candidate.home, candidate.trial.number):
+        place = candidate.study, candidate.home, candidate.trial.number
+        if is_ensembled(*place) or is_refitted(*place):
             yield f"the model of trial {candidate.trial.number} was trained on these rows too"
     if comparison.metric != candidate.metric.removeprefix("val_"):
         yield f"{candidate.metric} cannot be computed from predictions: {comparison.metric} decides"

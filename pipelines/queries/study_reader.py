@@ -21,9 +21,10 @@ from pipelines.search.trial_summaries import (
     find_pareto_front,
     summarize_trials,
 )
+from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.evaluate import read_test_scores
 from pipelines.selection.finalists import ENSEMBLE, Finalist, rank_finalists
-from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_refitted
+from pipelines.selection.model_locations import find_ensemble, find_winning_model, is_ensembled, is_refitted
 from pipelines.selection.refit import explain_refit
 from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.objective import Objective
@@ -185,10 +186,11 @@ class StudyReader:
             finalists=finalists,
             objectives=tuple(ObjectiveName(goal.name, goal.direction) for goal in objective.goals),
             pareto_front=tuple(map(TrialRow.from_summary, pareto_front)),
-            refit=is_refitted(study, self._home, best.number),
+            refit=self._is_refit(study, best.number),
             refit_reason=self._explain_refit(study, best.number),
             ensemble=ensemble.value if ensemble else None,
             ensemble_of=ensemble.parts if ensemble else (),
+            ensemble_reason=self._explain_ensemble(study, best.number),
             baselines=baselines,
             unbeaten=_explain_unbeaten(baselines, finalists, best.value),
         )
@@ -213,7 +215,16 @@ class StudyReader:
         if not study.spec.selection.refit:
             return ""
         found = Retrainings(self._store).list(study.name)
-        return explain_refit(found, number, is_refitted=is_refitted(study, self._home, number))
+        return explain_refit(found, number, is_refitted=self._is_refit(study, number))
+
+    def _is_refit(self, study: Study, number: int) -> bool:
+        return is_refitted(study, self._home, number) and not is_ensembled(study, self._home, number)
+
+    def _explain_ensemble(self, study: Study, number: int) -> str:
+        if not study.spec.selection.ensemble:
+            return ""
+        found = Retrainings(self._store).list(study.name)
+        return explain_ensemble(found, number, is_delivered=is_ensembled(study, self._home, number))
 
     def find_complete_trial(self, name: str, number: int | None) -> int:
         """Return the number of a complete trial: the given one, or the best.
@@ -305,9 +316,10 @@ class StudyReader:
             undelivered=waiting.pending + waiting.set_aside,
             undelivered_error=waiting.last_error,
             finalists=finalists,
-            refit=number is not None and is_refitted(study, self._home, number),
+            refit=number is not None and self._is_refit(study, number),
             refit_reason="" if number is None else self._explain_refit(study, number),
             ensemble=ensemble.value if ensemble else None,
+            ensemble_reason="" if number is None else self._explain_ensemble(study, number),
             baselines=baselines,
             unbeaten=_explain_unbeaten(baselines, finalists, record.best_value),
             epochs=count_epochs(self._records.list_trials(record)),

@@ -191,8 +191,9 @@ class BestTrial:
         finalists: the finalists with their retrainings, the winner first; empty for a study without retrainings.
         refit: whether that model was trained on training and validation rows together.
         refit_reason: why that is so, or why it is not, in one line; empty where no refit was compared.
-        ensemble: score of the finalists' models averaged, if it beats the winner's on the validation rows.
-        ensemble_of: numbers of the trials of these models.
+        ensemble: mean score of the ensemble's trainings, where it is kept.
+        ensemble_of: for each of its models the number of the trial.
+        ensemble_reason: why the winner's ensemble is delivered, or is not, in one line; empty where none was built.
         objectives: names of several objectives; empty for one objective.
         pareto_front: trials that no other trial equals or beats in all of several objectives, the best by the first
             objective first.
@@ -211,6 +212,7 @@ class BestTrial:
     refit_reason: str = ""
     ensemble: float | None = None
     ensemble_of: tuple[int, ...] = ()
+    ensemble_reason: str = ""
     objectives: tuple[ObjectiveName, ...] = ()
     pareto_front: tuple[TrialRow, ...] = ()
     no_model: str = ""

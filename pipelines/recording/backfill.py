@@ -27,9 +27,10 @@ from pipelines.recording.records import (
 )
 from pipelines.search.space_evolution import list_generations, read_changes
 from pipelines.search.trial_summaries import TrialSummary, find_best, select_kept, summarize_trials
+from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.evaluate import read_test_scores
 from pipelines.selection.finalists import ENSEMBLE, REFIT, count_folds, rank_finalists
-from pipelines.selection.model_locations import is_refitted
+from pipelines.selection.model_locations import is_ensembled, is_refitted
 from pipelines.selection.refit import COMPARISON, explain_refit
 from pipelines.study.context import StudyContext
 from pipelines.training.messages import EpochDone
@@ -166,17 +167,18 @@ class _TrialBackfill:
         params = {trial.number: trial.params for trial in self._latest}
         for each in sorted(retrainings, key=lambda retraining: retraining.ended_ms):
             # A decision on ensemble or refit is no training, and has no run.
-            if each.name in (ENSEMBLE, COMPARISON) or each.number not in params:
+            is_model = each.name == ENSEMBLE and is_ensembled(self._context.study, self._home, each.number)
+            if each.name == COMPARISON or (each.name == ENSEMBLE and not is_model) or each.number not in params:
                 continue
             study, number = each.study, each.number
             folder = self._home.locate_retraining(study, number, each.name)
             yield TrialStarted(study, number, dict(params[number]), each.started_ms, retraining=each.name)
             folds = count_folds(each.name, self._folds)
             yield from build_epochs_recorded(study, number, read_epochs(folder), folds, retraining=each.name)
-            if each.name == REFIT:
+            if each.name in (REFIT, ENSEMBLE):
                 write_mlflow_model(folder, self._home.locate_data(study), overwrite=False)
             self.latest_ms = max(self.latest_ms, each.ended_ms)
-            keeps_model = each.name == REFIT and each.state == "complete"
+            keeps_model = each.name in (REFIT, ENSEMBLE) and each.state == "complete"
             yield build_retraining_finished(each, self._home, keeps_model=keeps_model)
 
     def _backfill_start(self, trial: TrialSummary, frozen: FrozenTrial) -> Iterator[Record]:
@@ -252,14 +254,18 @@ def _find_outcome(
         return StudyOutcome(state, reason, best)
     best = next((trial for trial in trials if trial.number == record.winner), best)
     is_refit = best is not None and is_refitted(study, home, best.number)
+    is_ensemble = best is not None and is_ensembled(study, home, best.number)
     return StudyOutcome(
         state,
         reason,
         best,
         read_test_scores(study, home, best.number) if best else {},
         rank_finalists(trials, retrainings, context.spec.selection, context.objective),
-        REFIT if is_refit else "",
+        ENSEMBLE if is_ensemble else REFIT if is_refit else "",
         explain_refit(retrainings, best.number, is_refitted=is_refit) if best and study.spec.selection.refit else "",
+        explain_ensemble(retrainings, best.number, is_delivered=is_ensemble)
+        if best and study.spec.selection.ensemble
+        else "",
     )
 
 

@@ -287,6 +287,11 @@ class Recorder:
             "search": f"{choose_sampler(self._context).name} sampler, {choose_pruner(self._context).name} pruner",
             **{name: f"{value:.6g}" for name, value in test.items()},
             **_describe_baselines(self._home.locate_study(self._study.name), outcome),
+            **(
+                {"ensemble": outcome.ensemble_reason.removeprefix("ensemble ")}
+                if outcome and outcome.ensemble_reason
+                else {}
+            ),
             **({"refit": outcome.refit_reason.removeprefix("refit ")} if outcome and outcome.refit_reason else {}),
             **{name: str(value) for name, value in describe_environment().items()},
         }

@@ -186,6 +186,7 @@ class StudyOutcome:
         finalists: the candidates for the winner, the winner first; empty where nothing was retrained.
         retraining: the retraining whose model wins; empty for the trial's own.
         refit_reason: why the winner's refit is delivered, or is not; empty where none was compared.
+        ensemble_reason: the same of its ensemble.
     """
 
     state: StudyState
@@ -195,6 +196,7 @@ class StudyOutcome:
     finalists: Sequence[Finalist] = ()
     retraining: str = ""
     refit_reason: str = ""
+    ensemble_reason: str = ""
 
     @property
     def score(self) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.engines.base import Channel, Job
-from pipelines.selection.finalists import REFIT
+from pipelines.selection.finalists import ENSEMBLE, REFIT
 from pipelines.selection.jobs import EVALUATE_MODEL, EVALUATE_MODELS, Evaluation
 from pipelines.selection.model_locations import find_winning_model
 from pipelines.study.study import Study
@@ -81,9 +81,10 @@ def _evaluate(payload: Evaluation) -> dict[str, float]:
 
 
 def list_trials_with_scores(home: Home, study: str) -> tuple[int, ...]:
-    """Return the numbers of the trials whose own model or refit was scored on the test rows."""
+    """Return the numbers of the trials whose own model, refit or ensemble was scored on the test rows."""
     folder = home.locate_study(study)
-    files = (*folder.glob(f"trials/*/{TEST_FILE}"), *folder.glob(f"retrainings/*/{REFIT}/{TEST_FILE}"))
+    made = (folder.glob(f"retrainings/*/{name}/{TEST_FILE}") for name in (REFIT, ENSEMBLE))
+    files = (*folder.glob(f"trials/*/{TEST_FILE}"), *(file for files in made for file in files))
     return tuple(sorted({int(file.relative_to(folder).parts[1]) for file in files}))
 
 

@@ -25,7 +25,7 @@ COMPARED: Final = "compare-"
 """How the names of the retrainings begin that compare a refit with the trial's own way of training."""
 
 ENSEMBLE: Final = "ensemble"
-"""The finalists' models averaged; kept with the winner."""
+"""The winner's own model and further trainings of it, averaged."""
 
 _CONFIDENCE: Final = 0.95
 

@@ -11,15 +11,26 @@ from pipelines.selection.refit import REFIT_ROWS
 from pipelines.study.study import Study
 from pipelines.training.jobs import WRITE_MODELS
 from pipelines.training.messages import PastTrial
-from pipelines.training.trial_folder import MODEL_FILE, RESULT_FILE, USER_MODEL_WEIGHTS_FILE
+from pipelines.training.trial_folder import (
+    ARTIFACTS,
+    CONFIG_FILE,
+    MODEL_FILE,
+    RESULT_FILE,
+    USER_MODEL_WEIGHTS_FILE,
+    locate_fold,
+)
 from pipelines.workspace.home import Home
+
+_MOST_FOLDS = 50  # of the study file
 
 
 def find_winning_model(study: Study, home: Home, number: int) -> PastTrial:
-    """Return the location of the model that a study delivers if a trial wins: its refit if there is one, or the trial.
+    """Return the location of the model that a study delivers if a trial wins: its ensemble, refit or own model.
 
-    The refit counts only while the study file requests it, so that the setting can be taken back.
+    The first two count only while the study file requests them, so that the setting can be taken back.
     """
+    if is_ensembled(study, home, number):
+        return locate_ensemble(study, home, number)
     return (locate_refit if is_refitted(study, home, number) else locate_trial)(home, study.name, number)
 
 
@@ -35,6 +46,31 @@ def is_refitted(study: Study, home: Home, number: int) -> bool:
     return study.spec.selection.refit and (folder / RESULT_FILE).exists()
 
 
+def is_ensembled(study: Study, home: Home, number: int) -> bool:
+    """Return whether the model that a study delivers if a trial wins is an ensemble.
+
+    An ensemble of user models is exported on request alone: their code scores a model, and no file.
+    """
+    return not study.has_user_model and find_ensemble(study, home, number) is not None
+
+
+def locate_ensemble(study: Study, home: Home, number: int) -> PastTrial:
+    """Return the location of a trial's ensemble."""
+    folder = home.locate_retraining(study.name, number, ENSEMBLE)
+    return PastTrial(str(folder), str(home.locate_data(study.name)))
+
+
+def list_fold_models(folder: Path, data: Path) -> list[PastTrial]:
+    """Return the locations of the models of a retraining's folds; empty where they were not kept.
+
+    Args:
+        folder: the retraining's folder.
+        data: folder of the data that it trained on.
+    """
+    found = (locate_fold(folder, fold) for fold in range(_MOST_FOLDS))
+    return [PastTrial(str(each), str(data)) for each in found if (each / ARTIFACTS / CONFIG_FILE).exists()]
+
+
 def discard_model(folder: Path) -> None:
     """Remove the model of a retraining; its log and its curve stay, which MLflow may still have to get."""
     # The result first: without it, the model is none that a study delivers.
@@ -43,10 +79,10 @@ def discard_model(folder: Path) -> None:
 
 
 def find_ensemble(study: Study, home: Home, number: int) -> PastTrial | None:
-    """Return the location of the ensemble of a winner; None where there is none that beats it."""
-    folder = home.locate_retraining(study.name, number, ENSEMBLE)
-    is_made = study.spec.selection.ensemble and (folder / MODEL_FILE).exists()
-    return PastTrial(str(folder), str(home.locate_data(study.name))) if is_made else None
+    """Return the location of the ensemble of a winner; None where there is none that is as good."""
+    ensemble = locate_ensemble(study, home, number)
+    is_made = study.spec.selection.ensemble and (Path(ensemble.folder) / MODEL_FILE).exists()
+    return ensemble if is_made else None
 
 
 def make_models_job(home: Home, study: str, numbers: Iterable[int]) -> Job[Sequence[PastTrial], None]:

@@ -183,6 +183,12 @@ def format_event(event: events.StudyEvent) -> str | None:
         return f"{format_trial_name(event.number)} is trained again to compare it with a refit: {to_go}"
     if isinstance(event, events.RefitCompared):
         return f"{format_trial_name(event.number)} is compared with a refit: {event.reason}"
+    if isinstance(event, events.EnsembleTraining):
+        name = format_trial_name(event.number)
+        return f"{name} is trained again for an ensemble: {event.trainings} {event.what} to go"
+    if isinstance(event, events.EnsembleDecided):
+        what = "is averaged with further trainings" if event.is_as_good else "is not averaged with further trainings"
+        return f"{format_trial_name(event.number)} {what}: {event.reason}"
     return _format_delivery(event) if isinstance(event, events.Delivering) and event.waiting else None
 
 
@@ -203,8 +209,7 @@ def format_end(event: events.StudyEnded) -> list[str]:
         test = f"; on the test rows: {format_metrics(event.test)}" if event.test else ""
         mean = f" (mean {event.finalists[0].describe()})" if event.finalists else ""
         lines.append(f"best: {format_trial_name(event.winner)} with {event.metric} {event.value:.6g}{mean}{test}")
-    if event.refit_reason:
-        lines.append(event.refit_reason)
+    lines += [reason for reason in (event.refit_reason, event.ensemble_reason) if reason]
     if event.baselines and (scores := event.baselines.describe()):
         lines.append(f"baselines: {scores}")
     if event.unbeaten and event.winner is not None:

@@ -164,6 +164,24 @@ class RefitCompared:
 
 
 @dataclass(frozen=True)
+class EnsembleTraining:
+    """The winner is trained again for an ensemble: so many trainings, described by `what`."""
+
+    number: int
+    trainings: int
+    what: str
+
+
+@dataclass(frozen=True)
+class EnsembleDecided:
+    """The ensemble of the winner is built, or is not; `reason` states the scores and the decision in one line."""
+
+    number: int
+    is_as_good: bool
+    reason: str
+
+
+@dataclass(frozen=True)
 class Delivering:
     """The study ended; its last records are delivered to MLflow.
 
@@ -188,7 +206,8 @@ class StudyEnded:
         finalists: the candidates that were retrained, the winner first; empty where nothing was retrained.
         refit: the winner was retrained on training and validation rows, and that model wins.
         refit_reason: why that is so, or why it is not, in one line; empty where no refit was compared.
-        ensemble: score of the finalists' models averaged, where it beats the winner's on the validation rows.
+        ensemble: mean score of the ensemble's trainings, where it is kept.
+        ensemble_reason: why the winner's ensemble is delivered, or is not, in one line; empty where none was built.
         baselines: the study's baselines; None where there are none.
         unbeaten: the baselines that the winner does not beat, in words; empty where it beats all.
         epochs: epochs that all its trials have trained.
@@ -210,6 +229,7 @@ class StudyEnded:
     refit: bool = False
     refit_reason: str = ""
     ensemble: float | None = None
+    ensemble_reason: str = ""
     baselines: Baselines | None = None
     unbeaten: str = ""
     epochs: int = 0
@@ -230,6 +250,8 @@ StudyEvent = (
     | RetrainingEnded
     | RefitComparing
     | RefitCompared
+    | EnsembleTraining
+    | EnsembleDecided
     | Delivering
     | StudyEnded
 )

@@ -1,27 +1,24 @@
-"""Selection of a study's winner: finalists retrained, the winner refitted, the finalists' models averaged.
+"""Selection of a study's winner: finalists retrained, the winner refitted or averaged with further trainings.
 
 Each retraining is stored when it ends, so that a pause or a crash loses only those that run.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from pipelines.data.splits.division import Division
-from pipelines.engines.base import Job
-from pipelines.engines.run_job import run_job
-from pipelines.export.jobs import BUILD_ENSEMBLE, EnsembleJob
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
+from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
-from pipelines.selection.model_locations import is_refitted, locate_trial
+from pipelines.selection.model_locations import find_ensemble, is_ensembled, is_refitted
 from pipelines.selection.refit import explain_refit
 from pipelines.study.prepared_data import prepare_study_data
+from pipelines.supervisor.ensemble import Ensemble
 from pipelines.supervisor.events import FinalistsChosen, StudyEvent
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.refit import Refit
 from pipelines.supervisor.retraining_jobs import RetrainingJobs
-from tracking.store.database import now_ms
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.testing.failpoints import hit
 
@@ -35,7 +32,6 @@ class FinalSelection:
     Attributes:
         winner: the trial that won; the best one until it is chosen; None where no trial could win.
         finalists: the candidates by their means, the winner first; empty where nothing was retrained.
-        ensemble: the finalists' models averaged, where they beat the winner's.
     """
 
     def __init__(self, study: OpenStudy) -> None:
@@ -49,7 +45,6 @@ class FinalSelection:
         self._best = rank_trials(study.search.trials, study.context.objective)
         self.winner: TrialSummary | None = next(iter(self._best), None)
         self.finalists: tuple[Finalist, ...] = ()
-        self.ensemble: Retraining | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -60,6 +55,8 @@ class FinalSelection:
     def winning_retraining(self) -> str:
         """Retraining of the winner whose model wins; empty where the trial's own model does."""
         winner, context = self.winner, self._context
+        if winner and is_ensembled(context.study, context.home, winner.number):
+            return ENSEMBLE
         return REFIT if winner and is_refitted(context.study, context.home, winner.number) else ""
 
     @property
@@ -69,12 +66,28 @@ class FinalSelection:
             return ""
         return explain_refit(self._list_stored(), self.winner.number, is_refitted=bool(self.winning_retraining))
 
+    @property
+    def ensemble(self) -> Retraining | None:
+        """The winner's ensemble, where it is kept; None otherwise."""
+        if self.winner is None or find_ensemble(self._context.study, self._context.home, self.winner.number) is None:
+            return None
+        key = (self.winner.number, ENSEMBLE)
+        return next((each for each in self._list_stored() if (each.number, each.name) == key), None)
+
+    @property
+    def ensemble_reason(self) -> str:
+        """Why the winner's ensemble is delivered, or is not; empty where none was built."""
+        if self.winner is None or not self._context.spec.selection.ensemble:
+            return ""
+        is_delivered = self.winning_retraining == ENSEMBLE
+        return explain_ensemble(self._list_stored(), self.winner.number, is_delivered=is_delivered)
+
     def run(self) -> Iterator[StudyEvent]:
         """Run the retrainings that the study file requests.
 
         Raises:
             InputError: if the data cannot be divided again.
-            JobError: if the data cannot be prepared or the ensemble cannot be built.
+            JobError: if the data cannot be prepared.
             OSError: if the disk is full.
         """
         selection = self._context.spec.selection
@@ -82,11 +95,11 @@ class FinalSelection:
             return
         if selection.finalists:
             yield from self._choose(self._best[: selection.finalists])
-        if selection.refit:
+        if selection.ensemble:
+            yield from Ensemble(self._study, self._jobs, self._divide_data, self.winner).run()
+        if selection.refit and self.winning_retraining != ENSEMBLE:
             epochs = self._compute_best_epochs(self.winner)
             yield from Refit(self._study, self._jobs, self._divide_data, self.winner, epochs).run()
-        if selection.ensemble and len(self.finalists) > 1:
-            self.ensemble = self._build_ensemble(self.winner)
         hit("winner-chosen")
 
     def _choose(self, candidates: list[TrialSummary]) -> Iterator[StudyEvent]:
@@ -116,42 +129,6 @@ class FinalSelection:
         ]
         return round(sum(found) / len(found)) if found else winner.best_epoch or 1
 
-    def _build_ensemble(self, winner: TrialSummary) -> Retraining | None:
-        """Return the ensemble of the finalists if it beats the winner on the validation rows."""
-        context, home = self._context, self._context.home
-        parts = tuple(sorted(finalist.number for finalist in self.finalists))
-        stored = self._find_ensemble()
-        if stored is None or stored.parts != parts:
-            folder = home.locate_retraining(context.name, winner.number, ENSEMBLE)
-            trials = tuple(locate_trial(home, context.name, number) for number in parts)
-            payload = EnsembleJob(trials, parts.index(winner.number), str(folder))
-            stored = self._evaluate_ensemble(Job("ensemble", BUILD_ENSEMBLE, payload, folder / "worker.log"), winner)
-            self._recorder.record_decision(stored)
-        return stored if stored.state == "complete" else None
-
-    def _evaluate_ensemble(self, job: Job[EnsembleJob, tuple[float, float, str]], winner: TrialSummary) -> Retraining:
-        started_ms, started = now_ms(), time.monotonic()
-        value, winners_value, metric = run_job(self._engine, job, self._keep_alive)
-        # Stored in either case, so that a further run does not build it again.
-        is_better = self._context.objective.is_better(value, winners_value)
-        return Retraining(
-            study=self._context.name,
-            number=winner.number,
-            name=ENSEMBLE,
-            # Nothing is drawn.
-            seed=0,
-            state="complete" if is_better else "failed",
-            value=value,
-            scores=(value, winners_value),
-            metrics={f"val_{metric}": value},
-            epochs=None,
-            seconds=time.monotonic() - started,
-            started_ms=started_ms,
-            ended_ms=now_ms(),
-            reason="" if is_better else f"val_{metric} {value:.6g} does not beat the winner's {winners_value:.6g}",
-            parts=tuple(sorted(finalist.number for finalist in self.finalists)),
-        )
-
     def _divide_data(self, division: Division) -> None:
         """Prepare the study's data in another division, unless that is done."""
         context, study = self._context, self._context.study
@@ -169,7 +146,3 @@ class FinalSelection:
 
     def _list_stored(self) -> tuple[Retraining, ...]:
         return self._retrainings.list(self._context.name)
-
-    def _find_ensemble(self) -> Retraining | None:
-        number = self.winner.number if self.winner else None
-        return next((each for each in self._list_stored() if (each.number, each.name) == (number, ENSEMBLE)), None)

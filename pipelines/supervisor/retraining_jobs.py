@@ -11,6 +11,7 @@ from pipelines.data.splits.division import Division
 from pipelines.engines.attempts import RetryPolicy
 from pipelines.engines.base import Event, Failed, Finished, Job, Reported, Requested
 from pipelines.search.trial_summaries import TrialSummary
+from pipelines.selection.ensemble import MEMBER
 from pipelines.selection.finalists import COMPARED, REFIT, count_folds, derive_retraining_seed
 from pipelines.selection.model_locations import discard_model
 from pipelines.supervisor.events import RetrainingEnded
@@ -103,6 +104,7 @@ class RetrainingJobs:
             data=str(data),
             folder=str(home.locate_retraining(context.name, trial.number, name)),
             refit_epochs=epochs,
+            keeps_folds=bool(context.spec.selection.ensemble) and name.startswith("folds-"),
         )
         return RetrainingJob(trial.number, name, dict(trial.params), job)
 
@@ -199,8 +201,8 @@ class RetrainingJobs:
         keeps = training.retraining == REFIT and result is not None
         if training.retraining == REFIT and not keeps:
             discard_model(folder)
-        # A finalist is chosen by its scores alone; the models that compare a refit are scored afterwards.
-        elif not keeps and not training.retraining.startswith(COMPARED):
+        # A finalist is chosen by its scores alone; other models are scored or averaged afterwards.
+        elif not keeps and not training.retraining.startswith((COMPARED, MEMBER)):
             (folder / MODEL_FILE).unlink(missing_ok=True)
         self._recorder.record_retraining_end(retraining, training.unsent, keeps_model=keeps)
         # After the record: before it, a kill would lose the whole training.

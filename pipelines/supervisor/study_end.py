@@ -13,6 +13,7 @@ from pipelines.recording.records import StudyOutcome
 from pipelines.search.stopping import decide_outcome
 from pipelines.search.trial_summaries import TrialSummary, count_by_state, count_epochs
 from pipelines.selection.evaluate import list_trials_with_scores, make_evaluation_job
+from pipelines.selection.finalists import REFIT
 from pipelines.selection.model_locations import find_winning_model, make_models_job
 from pipelines.supervisor.event_text import format_trial_name
 from pipelines.supervisor.events import Delivering, StudyEnded, StudyEvent
@@ -88,6 +89,7 @@ class StudyEnd:
                 selection.finalists,
                 selection.winning_retraining,
                 selection.refit_reason,
+                selection.ensemble_reason,
             )
         )
         self._control.count_time()
@@ -198,9 +200,10 @@ class StudyEnd:
             undelivered_error=backlog.last_error,
             is_requested=bool(self._control.halt),
             finalists=selection.finalists if selection else (),
-            refit=bool(selection and selection.winning_retraining),
+            refit=bool(selection and selection.winning_retraining == REFIT),
             refit_reason=selection.refit_reason if selection else "",
             ensemble=selection.ensemble.value if selection and selection.ensemble else None,
+            ensemble_reason=selection.ensemble_reason if selection else "",
             baselines=baselines,
             unbeaten=baselines.explain_unbeaten(_find_score(best, selection)) if baselines else "",
             epochs=count_epochs(self._study.search.trials),

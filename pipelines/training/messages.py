@@ -59,6 +59,7 @@ class TrialJob:
         most_model_bytes: memory that training its model may take by the estimate; None for no ceiling.
         user_model: where `model` is a user model; its trials also send `HyperparameterRequest`s.
         refit_epochs: train exactly so many epochs and keep the last one's weights; None keeps the best epoch's.
+        keeps_folds: whether the model of each fold is written, and not the best one's alone.
         by_fit: whether `Model.fit`, or the user model's `fit`, trains it where the graph trainer could.
         spent_s: seconds that it has trained before it was paused.
     """
@@ -80,6 +81,7 @@ class TrialJob:
     user_model: UserModel | None = None
     refit_epochs: int | None = None
     by_fit: bool = False
+    keeps_folds: bool = False
     spent_s: float = 0.0
 
 

@@ -48,6 +48,7 @@ from pipelines.training.trainer import choose_trainer
 from pipelines.training.trainings import count_trainings, find_fold
 from pipelines.training.trial_folder import (
     ARTIFACTS,
+    locate_fold,
     write_model_note,
     write_pause,
     write_result,
@@ -98,6 +99,8 @@ def _train_folds(job: TrialJob, channel: Channel, measure: Measure) -> TrialOutc
         write_pause(Path(job.folder), result)
         return TrialOutcome("paused", result)
     if result.state == "complete":
+        if job.keeps_folds:
+            _write_fold_models(job, folds, result)
         result = replace(result, measures=measure(job))
     write_result(Path(job.folder), result)
     return TrialOutcome("completed", result)
@@ -319,6 +322,17 @@ def _write_files(job: TrialJob, best: _Fold, result: TrialResult) -> None:
         _write_user_model(job, best, result)
     else:
         write_deployment_model(job, best.number, best.model, with_file=result.state == "complete")
+
+
+def _write_fold_models(job: TrialJob, folds: Sequence[_Fold], result: TrialResult) -> None:
+    """Write the model of each fold into a folder of its own, laid out like a trial's."""
+    for fold in folds:
+        of_fold = replace(job, folder=str(locate_fold(Path(job.folder), fold.number)))
+        write_artifacts(of_fold, fold.number, fold.config, result, fold.drawn)
+        if job.user_model is not None:
+            _write_user_model(of_fold, fold, result)
+        else:
+            write_deployment_model(of_fold, fold.number, fold.model, with_file=True)
 
 
 def _write_user_model(job: TrialJob, best: _Fold, result: TrialResult) -> None:

@@ -63,6 +63,14 @@ Its presence proves that the trial is paused, unless it has ended since.
 """
 
 
+_FOLDS = "members"
+
+
+def locate_fold(folder: Path, fold: int) -> Path:
+    """Return the folder of the model of a fold, counted from 0, in a trial whose folds all keep theirs."""
+    return folder / _FOLDS / str(fold + 1)
+
+
 def read_result(folder: Path) -> TrialResult | None:
     """Return the result in a trial's folder; None where there is none."""
     return _read_result(folder / RESULT_FILE)

@@ -25,7 +25,7 @@ def make_model_router(service: ModelService) -> APIRouter:
         caller: Caller,
         trial: Annotated[int | None, Query(ge=0, description="The winner by default")] = None,
         format: Annotated[list[ExportFormat] | None, Query()] = None,
-        ensemble: Annotated[bool, Query(description="The mean of the finalists' models, where it won")] = False,
+        ensemble: Annotated[bool, Query(description="The ensemble of the winner")] = False,
     ) -> Response:
         """Download a trial's model as a ZIP archive, each format proven equal to the Keras model."""
         stack = ExitStack()

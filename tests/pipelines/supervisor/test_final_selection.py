@@ -94,17 +94,6 @@ def test_a_trial_whose_trainings_all_fail_cannot_win(desk, fail, left, winner):
     assert ended.winner == winner
 
 
-@pytest.mark.parametrize(("ours", "offered"), [(0.15, 0.15), (0.2, None), (0.3, None)])
-def test_an_ensemble_is_offered_where_it_beats_the_winner(desk, ours, offered):
-    """Its score and the winner's are of the same rows; equal is not better."""
-    made = engine(others={"ensemble": (ours, 0.2, "loss")})
-    ended = run(desk, made, selection="finalists: 3, ensemble: true")
-    assert ended.ensemble == offered
-    [job] = [job for job in made.other_jobs if job.name == "ensemble"]
-    assert [Path(trial.folder).name for trial in job.payload.trials] == ["0000", "0001", "0002"]
-    assert job.payload.winner == 2
-
-
 def test_models_of_all_finalists_are_kept(desk):
     """Any of them may win, however few models are to be kept."""
     run(desk, keep=1, selection="finalists: 3, seeds: 1")
