@@ -94,6 +94,7 @@ class FleetRun:
         beside: trials that the program has room for besides, though none of them is trained.
         constants: of the `program` module, to be other than they are.
         cut_after: trials by name that leave their slot after an epoch, counted from 0, and resume from a checkpoint.
+        paused_after: trials by name that are paused after an epoch, and resume from that checkpoint.
         compiled: False does without compiling: cheaper for a training of one step, and the same arithmetic.
     """
 
@@ -103,6 +104,7 @@ class FleetRun:
     beside: tuple[Trial, ...] = ()
     constants: Mapping[str, int] = field(default_factory=dict)
     cut_after: Mapping[str, int] = field(default_factory=dict)
+    paused_after: Mapping[str, int] = field(default_factory=dict)
     compiled: bool = True
 
 

@@ -39,9 +39,12 @@ def run_fleet(run: FleetRun, programs: dict[Any, Program]) -> dict[str, Outcome]
         fleet.admit({name: waiting.pop(name) for name in admitted}, checkpoints)
         running |= {name: len(checkpoints[name].history) if name in checkpoints else 0 for name in admitted}
         fleet.train_epoch()
-        ended = fleet.take_ended(
-            {name: "prune" for name, epoch in running.items() if run.trials[name].pruned_at == epoch}
-        )
+        decisions = {name: "prune" for name, epoch in running.items() if run.trials[name].pruned_at == epoch}
+        decisions |= {name: "pause" for name, epoch in running.items() if run.paused_after.get(name) == epoch}
+        ended = fleet.take_ended(decisions)
+        for name in [name for name, end in ended.items() if end.checkpoint is not None]:
+            checkpoints[name] = ended.pop(name).checkpoint
+            waiting[name] = members[name], run.trials[name].schedule(setting)
         outcomes |= {name: _outcome(end) for name, end in ended.items()}
         for name in [name for name, epoch in running.items() if run.cut_after.get(name) == epoch]:
             checkpoints[name] = fleet.capture(name)

@@ -27,9 +27,10 @@ CLASS = f"{HEAD}class Model(keras_tuner.HyperModel):\n{indent(DENSE.replace('(hp
 class Supervised(Channel):
     """Channel that answers from an Optuna trial, and prunes on demand."""
 
-    def __init__(self, prunes: bool = False) -> None:
+    def __init__(self, prunes: bool = False, pauses: bool = False) -> None:
         self.trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)).ask()
         self.prunes = prunes
+        self.pauses = pauses
         self.reported = []
         self.requested = []
         self.known = {}
@@ -43,7 +44,7 @@ class Supervised(Channel):
     def request(self, message):
         self.requested.append(message)
         if isinstance(message, RungReached):
-            return "prune" if self.prunes else "go_on"
+            return "prune" if self.prunes else "pause" if self.pauses and message.can_pause else "go_on"
         assert isinstance(message, HyperparameterRequest)
         return suggest_value(message, self.trial, self.known)
 

@@ -88,10 +88,11 @@ class CutOffError(Exception):
 
 
 class Until:
-    """A listener that ends a training before an epoch is recorded."""
+    """A listener that ends a training before an epoch is recorded, or pauses it after one."""
 
-    def __init__(self, epoch=None):
+    def __init__(self, epoch=None, *, pauses_after=None):
         self.until = epoch
+        self.pauses_after = pauses_after
         self.recorded = []
 
     def record_batch(self):
@@ -101,7 +102,7 @@ class Until:
         if epoch == self.until:
             raise CutOffError
         self.recorded.append(epoch)
-        return "go_on"
+        return "pause" if epoch == self.pauses_after else "go_on"
 
 
 def trained(trainer, listener, checkpoints, *, epochs=6):
@@ -130,17 +131,22 @@ def trained(trainer, listener, checkpoints, *, epochs=6):
 
 
 @pytest.mark.parametrize("trainer", [train_with_fit, train_in_graph])
-@pytest.mark.parametrize("cut_at", [1, 3])
-def test_a_training_that_was_cut_off_comes_to_the_same(trainer, cut_at, tmp_path, monkeypatch):
+@pytest.mark.parametrize("how", ["cut off", "paused"])
+def test_a_training_that_was_cut_off_or_paused_comes_to_the_same(trainer, how, tmp_path, monkeypatch):
     """The epochs after the cut, with their dropout, schedule and patience, are those of a training without one."""
-    monkeypatch.setattr(checkpoint, "_LEAST_S", 0.0)
-    monkeypatch.setattr(checkpoint, "_SHARE", 0)
     whole, weights = trained(trainer, Until(), None)
-    with pytest.raises(CutOffError):
-        trained(trainer, Until(cut_at), CheckpointStore(tmp_path, 0, "it"))
+    if how == "paused":
+        # Whether a checkpoint is due makes no difference to a pause.
+        paused, _ = trained(trainer, Until(pauses_after=2), CheckpointStore(tmp_path, 0, "it"))
+        assert (paused.paused, len(paused.history)) == (True, 3)
+    else:
+        monkeypatch.setattr(checkpoint, "_LEAST_S", 0.0)
+        monkeypatch.setattr(checkpoint, "_SHARE", 0)
+        with pytest.raises(CutOffError):
+            trained(trainer, Until(3), CheckpointStore(tmp_path, 0, "it"))
     second = Until()
     resumed, resumed_weights = trained(trainer, second, CheckpointStore(tmp_path, 0, "it"))
-    assert second.recorded[0] == cut_at, "no epoch is trained again"
+    assert second.recorded[0] == 3, "no epoch is trained again"
     assert resumed == whole
     for ours, theirs in zip(resumed_weights, weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -17,7 +17,7 @@ from pipelines.models.raw_predict import predict_raw
 from pipelines.spec.schema import EarlyStoppingSpec, TrainingSpec
 from pipelines.training.messages import TrialJob
 from pipelines.training.trial import train_trial
-from pipelines.training.trial_folder import read_epochs, read_result
+from pipelines.training.trial_folder import read_epochs, read_pause, read_result
 
 VALUES = {"units": 4, "depth": 1, "learning_rate": 0.05, "batch_size": 16, "epochs": 3, "dropout": 0.1}
 
@@ -190,6 +190,25 @@ def test_a_pruned_trial_leaves_a_curve_but_no_model(job):
     assert not (folder / "model.keras").exists()
     assert (folder / "artifacts" / "history.csv").exists()
     assert read_result(folder) == result
+
+
+def test_a_paused_trial_goes_on_where_it_was(job, trained):
+    """It leaves its checkpoint and the result that it has so far; in its next attempt it is what it would have been."""
+    its_job, folder = job(rungs=frozenset({0}))
+    paused = train_trial(its_job, FakeChannel(pause_at=(0,)))
+    assert (paused.kind, paused.result.state, len(paused.result.epochs)) == ("paused", "pruned", 1)
+    assert (read_result(folder), read_pause(folder)) == (None, paused.result)
+    assert list(folder.glob("*.checkpoint"))
+    channel = FakeChannel(pause_at=(0,))
+    done = train_trial(replace(its_job, spent_s=100.0), channel)
+    assert channel.requested == [], "the rung is behind it"
+    whole = trained[3]
+    assert (done.kind, done.result.value, done.result.best_epoch) == ("completed", whole.value, whole.best_epoch)
+    assert [each.metrics for each in done.result.epochs] == [each.metrics for each in whole.epochs]
+    assert done.result.seconds > 100.0
+    ours, theirs = (keras.models.load_model(each / "model.keras").get_weights() for each in (folder, trained[1]))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # Folds -------------------------------------------------------------------------------------------------------

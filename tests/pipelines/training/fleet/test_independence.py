@@ -67,7 +67,9 @@ RUNS = {
     "a_free_seat": FleetRun(SETTING, dict(reversed(STEADY.items())), slots=5, beside=(FAILING,)),
     "refilled": FleetRun(SETTING, {"failing": FAILING, "pruned": PRUNED, **OTHERS, **STEADY}, slots=5),
     "in_parts": FleetRun(SETTING, FIVE, slots=5, constants={"_MOST_STEPS_AT_ONCE": 2, "_SCORE_ROWS": 7}),
-    "cut_off": FleetRun(SETTING, FIVE, slots=5, cut_after={"plain": 0, "deep": 2, "averaged": 0, "linear": 0}),
+    "cut_off": FleetRun(
+        SETTING, FIVE, slots=5, cut_after={"plain": 0, "averaged": 0}, paused_after={"deep": 2, "linear": 0}
+    ),
     "one_seat": FleetRun(SETTING, STEADY, slots=1, beside=(FAILING,)),
     "wide": FleetRun(SETTING, STEADY, slots=2, beside=(WIDE,)),
     "alone": FleetRun(SETTING, {"plain": PLAIN}, slots=1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -19,7 +20,7 @@ from pipelines.export.write_formats import write_formats
 from pipelines.models.raw_predict import predict_raw
 from pipelines.models.user_model import ModelCodeError, ModelRefusedError
 from pipelines.training import checkpoint
-from pipelines.training.messages import PastTrial
+from pipelines.training.messages import PastTrial, RungReached
 from pipelines.training.trial import train_trial
 from pipelines.training.trial_folder import MODEL_FILE
 from pipelines.training.user_model.evaluate import evaluate_user_model
@@ -111,6 +112,20 @@ def test_its_own_loop_is_pruned(job):
     channel = Supervised(prunes=True)
     result = train_trial(job("OwnLoop", metric="my_metric", rungs=frozenset({0})), channel).result
     assert (result.state, len(channel.reported)) == ("pruned", 1)
+    [rung] = [message for message in channel.requested if isinstance(message, RungReached)]
+    assert not rung.can_pause, "the state of the loop is its own"
+
+
+@pytest.mark.parametrize(("by_fit", "trainer"), [(False, "graph"), (True, "user")])
+def test_a_model_that_keras_trains_is_paused(job, by_fit, trainer):
+    """A model of the author's own goes on from its checkpoint, whichever trainer it has."""
+    its = replace(job("build", DENSE, values={**SHORT, "epochs": 3}, rungs=frozenset({0})), by_fit=by_fit)
+    paused = train_trial(its, Supervised(pauses=True))
+    assert (paused.kind, paused.result.trainer, len(paused.result.epochs)) == ("paused", trainer, 1)
+    channel = Supervised(pauses=True)
+    done = train_trial(its, channel).result
+    assert (done.state, len(done.epochs)) == ("complete", 3)
+    assert not [message for message in channel.requested if isinstance(message, RungReached)]
 
 
 @pytest.mark.parametrize(
