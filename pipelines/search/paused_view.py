@@ -28,7 +28,7 @@ class PausedAsPruned(optuna.Study):
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        # Every public and private reader of trials comes here; the cache holds them with their own states.
+        # Every public and private reader of trials comes here; the cache holds them as they are.
         found = super()._get_trials(deepcopy=deepcopy)
         trials = (show_as_pruned(trial) if is_paused(trial) else trial for trial in found)
         return [trial for trial in trials if states is None or trial.state in states]

@@ -68,14 +68,14 @@ class AshaRule:
         """
         if (found := self.choose(paused, trials)) is not None:
             return found
-        under_way = [trial for trial in trials if trial.state == TrialState.RUNNING and trial.number not in paused]
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING and trial.number not in paused]
         for rung in self._rungs:
-            if any(max(trial.intermediate_values, default=0) < rung for trial in under_way):
+            if any(max(trial.intermediate_values, default=0) < rung for trial in running):
                 return None
             found = self._choose_at(rung, paused, trials, lambda count: -(-count // self._reduction))
             if found is not None:
                 return found
-        is_needed = not under_way and all(trial.state != TrialState.COMPLETE for trial in trials)
+        is_needed = not running and all(trial.state != TrialState.COMPLETE for trial in trials)
         return choose_best_paused(paused, trials, self._direction) if is_needed else None
 
     def find_hopeless(self, paused: Mapping[int, int], trials: Sequence[FrozenTrial], most: int) -> list[int]:

@@ -211,7 +211,7 @@ def make_pruning_rule(
     return MedianRule(
         direction,
         startup_trials=max(1, (_STARTUP if spec.startup_trials is None else spec.startup_trials) // 2),
-        # Chosen: no comparison in the first fifth of the epochs; ASHA has its own first rung.
+        # Chosen: no comparison in the first fifth of the epochs; ASHA starts at its first rung.
         warmup_epochs=0 if pruner in ("asha", "freeze-thaw") else epochs // 5,
         needs_standstill=pruner == "patience",
         rungs=[rung + 1 for rung in compute_rungs(pruner, epochs)],

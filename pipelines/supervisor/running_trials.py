@@ -139,7 +139,7 @@ class RunningTrials:
             running.recorded_params = len(running.params)
             self._recorder.record_parameters(number, running.params)
         value = done.metrics[self._objective.metric]
-        if done.fold == 0:  # the others have their own curves, and start again with the first epoch
+        if done.fold == 0:  # the curves of the others start again with the first epoch
             self._search.report_epoch(number, done.epoch + 1, value)
         return EpochEnded(number, done.epoch + 1, done.of, value)
 
