@@ -12,9 +12,10 @@ from pipelines.data.prepared import DataSummary
 from pipelines.data.prepared_folder import load_summary
 from pipelines.data.reading.source_paths import list_source_files
 from pipelines.engines.local_engine import LocalEngine
-from pipelines.operations.check import check_study
+from pipelines.operations.check import check_study, clean_up_on_failure
 from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.submit import check_evolution, enqueue
+from pipelines.queries.earlier_study import keep_earlier_trials
 from pipelines.queries.study_reader import StudyReader
 from pipelines.study.stored import find_known_study, is_same_study, serialize_study
 from pipelines.study.study import Study
@@ -127,9 +128,14 @@ def supervise(
         if not find_ineligible_reason(study):
             # JAX takes seconds to load; the server does that while the data is prepared.
             engine.warm("jax")
-        # The check waits for a worker, so the plots' libraries load in this process meanwhile.
-        with checking or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
-            checked = check_study(study, home.locate_study(study.name), engine, known)
+        folder = home.locate_study(study.name)
+        with clean_up_on_failure(folder):
+            # The check waits for a worker, so the plots' libraries load in this process meanwhile.
+            with checking or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
+                checked = check_study(study, folder, engine, known)
+            if study.spec.search.start_from is not None:
+                with Store.open(home.store) as store:
+                    keep_earlier_trials(study, checked.summary.task, home, store)
         with Store.open(home.store) as store:
             # Only now: a study that cannot be used leaves no record.
             enqueue(study, checked.summary, store, evolve=evolve)

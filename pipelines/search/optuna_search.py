@@ -28,6 +28,7 @@ from sqlalchemy import Connection
 
 from pipelines.search.curves import Curves
 from pipelines.search.draws_around import draw_around
+from pipelines.search.earlier_trials import EarlierTrials
 from pipelines.search.promotion import choose_best_paused
 from pipelines.search.pruners import PrunerName, compute_rungs, make_promotion_rule, make_pruning_rule
 from pipelines.search.samplers import SamplerFactory
@@ -82,6 +83,7 @@ class SearchSettings:
         draws_on_request: whether the model's code requests values while a trial runs.
         repeats: whether the only point of a study that searches nothing is tried again, with other seeds.
         starting_points: tried after the points of the space.
+        earlier: trials of an earlier study, which inform the search.
     """
 
     space: Space
@@ -93,6 +95,7 @@ class SearchSettings:
     draws_on_request: bool = False
     repeats: bool = False
     starting_points: StartingPoints = field(default_factory=StartingPoints)
+    earlier: EarlierTrials = field(default_factory=EarlierTrials)
 
 
 class OptunaSearch:
@@ -129,7 +132,7 @@ class OptunaSearch:
         self._initial_space = self._space if settings.initial_space is None else settings.initial_space
         self._undeclared = settings.undeclared
         self._distributions = {name: each for trial in known for name, each in trial.distributions.items()}
-        self._samplers = SamplerFactory(spec, self._space, settings.epochs)
+        self._samplers = SamplerFactory(spec, self._space, settings.epochs, settings.earlier)
         # `choose_pruner` has replaced it for the study of a file.
         pruner: PrunerName = "none" if spec.pruner == "auto" else spec.pruner
         self.rungs = compute_rungs(pruner, settings.epochs)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
+from pipelines.search.earlier_trials import EarlierTrials
 from pipelines.search.seeds import mix_seed
 from pipelines.search.untried_sampler import FirstValueSampler
 from pipelines.spec.schema import SearchSpec
@@ -53,11 +54,13 @@ class SamplerFactory:
         spec: names the sampler; `auto` is replaced before by `choose_sampler`.
         space: the declared part of the space.
         epochs: the most that a trial trains.
+        earlier: trials of an earlier study, which a Gaussian process learns from.
     """
 
     spec: SearchSpec
     space: Space
     epochs: int
+    earlier: EarlierTrials = field(default_factory=EarlierTrials)
 
     def make(self, number: int, drawn: int = 0) -> BaseSampler:
         """Return the sampler for trial `number` from its parameter after `drawn` others."""
@@ -98,7 +101,7 @@ class SamplerFactory:
         """Return the settings of a Gaussian process for the study."""
         from pipelines.search.gp.model import GpSettings
 
-        return GpSettings(self.spec.seed, self.space, self.epochs, self._get_startup(_GP_STARTUP))
+        return GpSettings(self.spec.seed, self.space, self.epochs, self._get_startup(_GP_STARTUP), self.earlier)
 
     def _get_startup(self, default: int) -> int:
         return default if self.spec.startup_trials is None else self.spec.startup_trials

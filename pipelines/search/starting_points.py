@@ -1,10 +1,11 @@
-"""Points that a study tries after its own: a portfolio learned on other data sets, or draws around the defaults."""
+"""Points that a study tries after its own: of an earlier study, of a portfolio, or drawn around the defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelines.search.earlier_trials import read_earlier_trials
 from pipelines.search.sampler_choice import choose_sampler
 from pipelines.study.context import StudyContext
 from search_spaces.portfolios import list_portfolio
@@ -19,18 +20,21 @@ class StartingPoints:
     """Starting points beside those of the study's own space.
 
     Attributes:
-        portfolio: points of the space that were learned on other data sets, the best first.
+        portfolio: points of the space that were learned before, the best first.
         draws: number of draws around the study's first point.
+        study: the earlier study that the points are of; empty where they are of the family's portfolio.
     """
 
     portfolio: tuple[Mapping[str, Value], ...] = ()
     draws: int = 0
+    study: str = ""
 
     def describe(self) -> str:
         """Return them in a line, with the key that changes their number; empty where there are none."""
         if not (count := len(self.portfolio) or self.draws):
             return ""
-        origin = "learned on other data sets" if self.portfolio else "drawn around the defaults"
+        learned = f"of study {self.study}" if self.study else "learned on other data sets"
+        origin = learned if self.portfolio else "drawn around the defaults"
         points = f"1 starting point {origin} is" if count == 1 else f"{count} starting points {origin} are"
         turns_off = f"search.starting_points: 0 turns {'it' if count == 1 else 'them'} off"
         return f"{points} tried after the defaults; {turns_off}"
@@ -47,6 +51,9 @@ def choose_starting_points(context: StudyContext) -> StartingPoints:
         count = min(_MOST, context.most_trials // _SHARE)
     if not count or not choose_sampler(context).learns:
         return StartingPoints()
+    earlier = read_earlier_trials(context.home.locate_study(context.name))
+    if points := earlier.list_points(space, context.objective.direction, count):
+        return StartingPoints(points, study=earlier.study)
     if not context.study.has_user_model and (portfolio := list_portfolio(spec.model, space)):
         return StartingPoints(portfolio[:count])
     has_defaults = bool(space.make_defaults()) or bool(context.undeclared)

@@ -76,6 +76,15 @@ class TrainingSpec(Section):
 SamplerName = Literal["auto", "random", "grid", "qmc", "tpe", "gp", "gp-optuna", "cma-es", "nsga2"]
 
 
+class StartFromSpec(Section):
+    """An earlier study as knowledge for this one."""
+
+    study: Name = Field(
+        description="A study of the same home with the same objective. Its best points are tried first, and `gp` "
+        "learns from all of its trials; values that this space lacks are mapped or left out."
+    )
+
+
 class SearchSpec(Section):
     """The search: sampler, pruner and seed."""
 
@@ -112,6 +121,7 @@ class SearchSpec(Section):
         description="Trials before the sampler learns from them: 10 for `tpe`, 8 for `gp` where left out. The median "
         "pruner begins after half as many complete ones, 5 where left out.",
     )
+    start_from: StartFromSpec | None = Field(None, description="An earlier study that this one learns from.")
     starting_points: int | None = Field(
         None,
         ge=0,

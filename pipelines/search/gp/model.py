@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
@@ -16,7 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import log_ndtr
 from threadpoolctl import ThreadpoolController
 
+from pipelines.search.earlier_trials import EarlierTrials
 from pipelines.search.gp.acquisition import compute_log_improvement, find_best_point
+from pipelines.search.gp.earlier import add_earlier_trials
 from pipelines.search.gp.encoding import PointEncoding, Points
 from pipelines.search.gp.gaussian_process import GaussianProcess
 from pipelines.search.gp.observations import Observations, read_observations, warp
@@ -41,12 +43,14 @@ class GpSettings:
         space: the declared part of the space.
         epochs: the most that a trial trains.
         startup_trials: trials with a score before the model proposes points.
+        earlier: trials of an earlier study, which inform the model too.
     """
 
     seed: int
     space: Space
     epochs: int
     startup_trials: int
+    earlier: EarlierTrials = field(default_factory=EarlierTrials)
 
 
 class PointModel:
@@ -70,15 +74,12 @@ class PointModel:
     ) -> None:
         self._encoding, self._rules, self._random = encoding, rules, random
         self._seen = seen
-        groups = encoding.groups
-        self._has_curves = seen.has_curves
-        if self._has_curves:
-            groups = np.append(groups, len(encoding.axes))
-        self._process = GaussianProcess(groups)
+        extra = seen.has_curves + bool(seen.is_earlier.any())
+        self._process = GaussianProcess(np.append(encoding.groups, len(encoding.axes) + np.arange(extra)))
         self._warped = warp(seen.scores)
-        columns = self._to_columns(seen.points, seen.progress)
+        columns = self._to_columns(seen.points, seen.progress, seen.is_earlier)
         self._process.fit(columns, self._warped)
-        self._best = float(self._warped.max())
+        self._best = float(self._warped[~seen.is_earlier].max())
         self._constraints = [_learn_constraint(encoding, points, values) for points, values in constraints]
         if len(seen.pending):
             self._believe(columns)
@@ -86,7 +87,7 @@ class PointModel:
     def rate(self, points: Points) -> Array:
         """Return the logarithm of the expected improvement of each row by its last epoch, in the model's unit."""
         columns = self._encoding.to_columns(points)
-        found = compute_log_improvement(*self._process.predict(self._add_progress(columns)), self._best)
+        found = compute_log_improvement(*self._process.predict(self._to_columns(points)), self._best)
         for process in self._constraints:
             mean, deviation = process.predict(columns)
             found = found + log_ndtr(-mean / deviation)
@@ -95,8 +96,10 @@ class PointModel:
     def propose(self) -> tuple[Points, float]:
         """Return the row of the best point found for a new trial, and what `rate` gives it."""
         order = np.argsort(-self._warped, kind="stable")
-        near = list(dict.fromkeys(tuple(self._seen.points[index]) for index in order))[:_NEAR]
-        return find_best_point(self._encoding, self.rate, self._rules.restrict, np.asarray(near), self._random)
+        # As text, in which NaN equals NaN.
+        near = list({str(self._seen.points[index]): int(index) for index in reversed(order)}.values())
+        best = self._seen.points[sorted(near, key=lambda index: -self._warped[index])[:_NEAR]]
+        return find_best_point(self._encoding, self.rate, self._rules.restrict, best, self._random)
 
     @cached_property
     def unit(self) -> float:
@@ -108,17 +111,20 @@ class PointModel:
 
     def _believe(self, columns: Array) -> None:
         """Learn trials at work as if they ended at the mean of the model."""
-        pending = self._add_progress(self._encoding.to_columns(self._seen.pending))
+        pending = self._to_columns(self._seen.pending)
         believed, _ = self._process.predict(pending)
         self._process.learn(np.vstack([columns, pending]), np.concatenate([self._warped, believed]))
         self._best = max(self._best, float(believed.max()))
 
-    def _to_columns(self, points: Points, progress: Array) -> Array:
-        columns = self._encoding.to_columns(points)
-        return np.column_stack([columns, progress]) if self._has_curves else columns
-
-    def _add_progress(self, columns: Array) -> Array:
-        return np.column_stack([columns, np.ones(len(columns))]) if self._has_curves else columns
+    def _to_columns(
+        self, points: Points, progress: Array | float = 1.0, is_earlier: NDArray[np.bool_] | bool = False
+    ) -> Array:
+        """Return the model's columns of rows after some progress, in this study or in the earlier one."""
+        columns = [self._encoding.to_columns(points)]
+        for is_used, value in ((self._seen.has_curves, progress), (self._seen.is_earlier.any(), is_earlier)):
+            if is_used:
+                columns.append(np.broadcast_to(np.asarray(value, dtype=float), len(points))[:, None])
+        return np.concatenate(columns, axis=1)
 
 
 def learn_points(
@@ -146,8 +152,20 @@ def learn_points(
         sign=_find_sign(directions[0]) if is_single else 0.0,
         epochs=settings.epochs,
     )
-    started = len({tuple(point) for point in seen.points})
-    if started < max(2, settings.startup_trials):
+    started = len({str(point) for point in seen.points})
+    # A score of this study shows how far those of the earlier one hold.
+    if started < (1 if settings.earlier.trials else max(2, settings.startup_trials)):
+        return None
+    if is_single:
+        seen = add_earlier_trials(
+            seen,
+            settings.earlier.trials,
+            settings.space,
+            encoding,
+            sign=_find_sign(directions[0]),
+            epochs=settings.epochs,
+        )
+    if len(seen.scores) < 2:
         return None
     return PointModel(encoding, SpaceRules(settings.space, encoding), seen, _read_constraints(trials, encoding), random)
 

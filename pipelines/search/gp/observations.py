@@ -27,12 +27,14 @@ class Observations:
         progress: logarithm of the epochs behind each score, 0 for one epoch and 1 for all of them.
         scores: as measured, the sign turned where less is better.
         pending: rows of trials whose score is not known yet.
+        is_earlier: whether each score is of an earlier study.
     """
 
     points: Points
     progress: Array
     scores: Array
     pending: Points
+    is_earlier: NDArray[np.bool_]
 
     @property
     def has_curves(self) -> bool:
@@ -41,7 +43,7 @@ class Observations:
 
 
 @dataclass(frozen=True)
-class _Curve:
+class Curve:
     """Score of one trial after some numbers of epochs, the last one last."""
 
     row: Points
@@ -82,11 +84,11 @@ def read_observations(
             failed.append(row)
     if all(curve.progress[-1] == 1 for curve in curves):
         # Whole trainings tell all that their curves do.
-        curves = [_Curve(curve.row, curve.progress[-1:], curve.scores[-1:]) for curve in curves]
+        curves = [Curve(curve.row, curve.progress[-1:], curve.scores[-1:]) for curve in curves]
     if curves and failed:
         worst = min(min(curve.scores) for curve in curves)
-        curves += [_Curve(row, (1.0,), (worst,)) for row in failed]
-    return _make_observations(curves, np.asarray(pending).reshape(len(pending), len(encoding.axes)), encoding)
+        curves += [Curve(row, (1.0,), (worst,)) for row in failed]
+    return make_observations(curves, np.asarray(pending).reshape(len(pending), len(encoding.axes)), encoding)
 
 
 def warp(scores: Array) -> Array:
@@ -102,28 +104,28 @@ def warp(scores: Array) -> Array:
     return np.asarray((drawn - drawn.mean()) / (deviation or 1.0))
 
 
-def _read_curve(
-    trial: FrozenTrial, row: Points, finals: Mapping[int, float], sign: float, epochs: int
-) -> _Curve | None:
+def _read_curve(trial: FrozenTrial, row: Points, finals: Mapping[int, float], sign: float, epochs: int) -> Curve | None:
     reached = sorted(trial.intermediate_values.items()) if sign else []
     if trial.number in finals:
         # A training that stopped early would not have become better: its end counts as the last epoch's.
         reached = reached[:-1]
-    progress = [_measure_progress(epoch, epochs) for epoch, _ in reached]
+    progress = [measure_progress(epoch, epochs) for epoch, _ in reached]
     scores = [sign * value for _, value in reached]
     if trial.number in finals:
         progress, scores = [*progress, 1.0], [*scores, finals[trial.number]]
     finite = [index for index, score in enumerate(scores) if math.isfinite(score)]
     if not finite:
         return None
-    return _Curve(row, tuple(progress[index] for index in finite), tuple(scores[index] for index in finite))
+    return Curve(row, tuple(progress[index] for index in finite), tuple(scores[index] for index in finite))
 
 
-def _measure_progress(epoch: int, epochs: int) -> float:
+def measure_progress(epoch: int, epochs: int) -> float:
+    """Return the logarithm of so many epochs as a share of that of all epochs."""
     return min(1.0, math.log(max(epoch, 1)) / math.log(epochs)) if epochs > 1 else 1.0
 
 
-def _make_observations(curves: Sequence[_Curve], pending: Points, encoding: PointEncoding) -> Observations:
+def make_observations(curves: Sequence[Curve], pending: Points, encoding: PointEncoding) -> Observations:
+    """Return the observations of curves, the most important ones where there are too many."""
     points = [curve.row for curve in curves for _ in curve.scores]
     progress = np.array([each for curve in curves for each in curve.progress])
     scores = np.array([each for curve in curves for each in curve.scores])
@@ -133,4 +135,4 @@ def _make_observations(curves: Sequence[_Curve], pending: Points, encoding: Poin
         # The last key sorts first.
         kept = np.sort(np.lexsort((-scores, ~is_last))[:_MOST_OBSERVATIONS])
         rows, progress, scores = rows[kept], progress[kept], scores[kept]
-    return Observations(rows, progress, scores, pending)
+    return Observations(rows, progress, scores, pending, np.zeros(len(scores), dtype=bool))
