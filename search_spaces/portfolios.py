@@ -32,7 +32,7 @@ def read_portfolio(family: str) -> tuple[Mapping[str, Value], ...]:
 
 
 def list_portfolio(family: str, space: Space) -> tuple[dict[str, Value], ...]:
-    """Return a family's starting points as points of a study's own space, each once.
+    """Return a family's starting points as points of a study's space, each once.
 
     Left out are points that keep too little there or break a constraint, and those that the space tries anyway.
     """
