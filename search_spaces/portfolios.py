@@ -5,6 +5,7 @@ A portfolio's file stands beside the shipped spaces; its opening comment gives i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ _FOLDER = Path(__file__).parent / "shipped" / "portfolios"
 
 # Chosen: a point that keeps less of what was learned is no better than a random one.
 _LEAST_KEPT = 0.5
+_LAYER = re.compile(r"_\d+$")
 
 
 @cache
@@ -49,22 +51,23 @@ def list_portfolio(family: str, space: Space) -> tuple[dict[str, Value], ...]:
 def fit_point(space: Space, point: Mapping[str, Value]) -> dict[str, Value] | None:
     """Return a point of `space` that is as near to `point` as its ranges allow; None if little of the point is left.
 
-    A number is moved into its range. A parameter that cannot have the point's value, or that the point lacks, has its
-    default; without one it is left to the sampler.
+    A number is moved into its range. The layers of a repeated parameter share the point's value. A parameter that
+    cannot have the point's value, or that the point lacks, has its default; without one it is left to the sampler.
     """
     fitted: dict[str, Value] = {}
-    kept = 0
+    kept: set[str] = set()
     for name, parameter in space.parameters.items():
         if not space.is_active(parameter, fitted):
             continue
-        near = _find_nearest(parameter, point[name]) if name in point else None
+        source = name if name in point else _LAYER.sub("", name)
+        near = _find_nearest(parameter, point[source]) if source in point else None
         if near is not None:
             fitted[name] = near
-            kept += 1
+            kept.add(source)
         elif isinstance(parameter, Fixed) or has_default(parameter):
             fitted[name] = parameter.default  # type: ignore[assignment]  # it has one
-    # What the space fixes or does not search counts as lost, and so does what is no longer active.
-    return fitted if kept >= _LEAST_KEPT * len(point) else None
+    # What the space lacks or fixes otherwise counts as lost, and so does what is no longer active.
+    return fitted if len(kept) >= _LEAST_KEPT * len(point) else None
 
 
 def _find_nearest(parameter: Parameter, value: Value) -> Value | None:

@@ -76,6 +76,13 @@ def test_a_fixed_parameter_keeps_its_value():
     assert fitted == {"units": 128, "rate": 1e-2, "optimizer": "adam", "depth": 20, "width": 17}
 
 
+def test_layers_share_a_value():
+    """A parameter for each layer has the point's value in all of them."""
+    depth = {"type": "int", "low": 1, "high": 2, "default": 2}
+    fitted = fit({"units": 128, "depth": 2}, depth=depth, units={**UNITS, "repeat": "depth"})
+    assert fitted == {"depth": 2, "units_1": 128, "units_2": 128}
+
+
 def test_a_point_that_keeps_too_little_is_dropped():
     """Less than half of a point is not worth a trial."""
     assert fit(units=UNITS, other=RATE) is None
