@@ -107,6 +107,9 @@ class ProgressBars:
             )
         elif isinstance(event, events.TrialEnded):
             self._end(event)
+        elif isinstance(event, events.ImprovementEstimated) and self._progress is not None:
+            self._progress.improvement = event.value
+            self._update()
         elif (line := format_event(event)) is not None:
             if isinstance(event, events.TrialTriedAgain):
                 self._drop(event.number)

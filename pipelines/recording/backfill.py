@@ -29,7 +29,7 @@ from pipelines.search.space_evolution import list_generations, read_changes
 from pipelines.search.trial_summaries import TrialSummary, find_best, select_kept, summarize_trials
 from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.evaluate import read_test_scores
-from pipelines.selection.finalists import ENSEMBLE, REFIT, count_folds, rank_finalists
+from pipelines.selection.finalists import AUTO, ENSEMBLE, REFIT, count_folds, rank_finalists
 from pipelines.selection.model_locations import is_ensembled, is_refitted
 from pipelines.selection.refit import COMPARISON, explain_refit
 from pipelines.study.context import StudyContext
@@ -168,7 +168,7 @@ class _TrialBackfill:
         for each in sorted(retrainings, key=lambda retraining: retraining.ended_ms):
             # A decision on ensemble or refit is no training, and has no run.
             is_model = each.name == ENSEMBLE and is_ensembled(self._context.study, self._home, each.number)
-            if each.name == COMPARISON or (each.name == ENSEMBLE and not is_model) or each.number not in params:
+            if each.name in (COMPARISON, AUTO) or (each.name == ENSEMBLE and not is_model) or each.number not in params:
                 continue
             study, number = each.study, each.number
             folder = self._home.locate_retraining(study, number, each.name)

@@ -206,6 +206,12 @@ class OptunaSearch:
                 return started
 
     @property
+    def expected_improvement(self) -> float | None:
+        """How much better the last drawn trial was expected to be than the best one; None where that is not known."""
+        # Of our own Gaussian process, which is imported where it is used alone.
+        return getattr(self._untried_sampler.sampler, "expected_improvement", None)
+
+    @property
     def is_exhausted(self) -> bool:
         """Whether every point was tried or is being tried; if not, running trials may still draw the last ones."""
         return self._grid is not None or self._tried.is_exhausted

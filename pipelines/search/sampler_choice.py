@@ -44,6 +44,8 @@ def choose_sampler(context: StudyContext) -> SamplerChoice:
     parameters = len(searched | {request.name for request in context.undeclared})
     if not combinations.searches:
         return SamplerChoice("random", "nothing is searched")
+    if spec.budget.improvement is not None:
+        return SamplerChoice("gp", "it alone estimates budget.improvement")
     if combinations.is_exact and combinations.count is not None and combinations.count <= trials:
         return SamplerChoice("random", f"all {combinations.count} combinations are tried, in any order")
     if 2 * (at_once := _count_at_once(spec)) > trials > 2:

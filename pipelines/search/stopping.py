@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.objective import Objective
 from tracking.outbox.records import StudyState
+
+ESTIMATES = 3
+"""Estimates that must all be low; chosen, as one alone may be low by chance."""
 
 _FIRST_FAILURES = 10  # more would waste hours on a mistake in the study file; fewer could be bad luck
 
@@ -47,6 +50,23 @@ def find_early_reason(
     if budget.patience is not None and since >= budget.patience:
         return f"no better score in {since} trials"
     return ""
+
+
+def explain_convergence(budget: BudgetSpec, objective: Objective, improvements: Collection[float]) -> str:
+    """Return a message if no further trial is expected to be better by as much as the budget asks; empty otherwise.
+
+    Args:
+        budget: the end of the study.
+        objective: the score.
+        improvements: what the last trials were expected to gain when they were drawn.
+    """
+    least = budget.improvement
+    if least is None or len(improvements) < ESTIMATES or max(improvements) >= least:
+        return ""
+    return (
+        f"a further trial is expected to improve {objective.metric} by {max(improvements):.2g}, less than "
+        f"budget.improvement {least:g}"
+    )
 
 
 def count_trials_since(best: TrialSummary, trials: Sequence[TrialSummary]) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.selection.finalists import ENSEMBLE
+from pipelines.selection.finalists import ENSEMBLE, SHARES
 from pipelines.spec.schema import StudySpec
 from pipelines.study.objective import Objective
 from tracking.store.retrainings import Retraining
@@ -23,6 +23,7 @@ MEMBER: Final = "member-"
 
 _CONFIDENCE: Final = 0.99
 _TENTH: Final = 0.1
+_HALF: Final = 0.5
 _FEWEST: Final = 4  # the spread of fewer means nothing
 
 
@@ -60,7 +61,7 @@ class FoldScores:
         """The score of a fold that trained worse than the others by far; None where none did.
 
         Such a fold has gone wrong, and would spoil the mean. It lies outside the 99 % prediction interval of the others
-        by Student's t, and is worse by a tenth: with equal scores the interval has no width.
+        by Student's t, and is worse by half: the rows of folds differ too, and equal scores have no spread.
         """
         from scipy.special import stdtrit  # the t distribution of `scipy.stats`, which takes a second to load
 
@@ -70,7 +71,8 @@ class FoldScores:
         *others, worst = sorted(self.folds, key=lambda score: sign * score)
         mean, count = statistics.fmean(others), len(others)
         spread = statistics.stdev(others) * math.sqrt(1 + 1 / count)
-        reach = max(float(stdtrit(count - 1, (1 + _CONFIDENCE) / 2)) * spread, _TENTH * abs(mean))
+        error = max(_HALF * (1.0 - mean), _TENTH) if self.objective.metric.endswith(SHARES) else _HALF * abs(mean)
+        reach = max(float(stdtrit(count - 1, (1 + _CONFIDENCE) / 2)) * spread, error)
         return worst if sign * (worst - mean) > reach else None
 
     def describe(self) -> str:

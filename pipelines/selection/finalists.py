@@ -27,6 +27,12 @@ COMPARED: Final = "compare-"
 ENSEMBLE: Final = "ensemble"
 """The winner's own model and further trainings of it, averaged."""
 
+AUTO: Final = "auto-finalists"
+"""The row of the finalists that a study chose itself: their numbers are its parts."""
+
+SHARES: Final = ("accuracy", "auc", "precision", "recall", "f1_score", "mean_iou")
+"""How the names of metrics end that are shares of rows, or behave as such."""
+
 _CONFIDENCE: Final = 0.95
 
 
@@ -78,8 +84,14 @@ def rank_finalists(
     """
     if not selection.finalists:
         return ()
-    names = list_retrainings(selection)
-    best = rank_trials(trials, objective)[: selection.finalists]
+    names, retrainings = list_retrainings(selection), tuple(retrainings)
+    best = rank_trials(trials, objective)
+    if selection.finalists == "auto":
+        decided = [each for each in retrainings if each.name == AUTO]
+        numbers = max(decided, key=lambda each: each.ended_ms).parts if decided else ()
+        best = [trial for trial in best if trial.number in numbers]
+    else:
+        best = best[: selection.finalists]
     scores: dict[int, list[float]] = {trial.number: [] for trial in best}
     for retraining in retrainings:
         if retraining.number in scores and retraining.name in names and retraining.state == "complete":
@@ -103,7 +115,7 @@ def _find_bounds(metric: str) -> tuple[float, float]:
     >>> _find_bounds("val_accuracy"), _find_bounds("val_mean_absolute_error"), _find_bounds("val_my_score")
     ((0.0, 1.0), (0.0, inf), (-inf, inf))
     """
-    if metric.endswith(("accuracy", "auc", "precision", "recall", "f1_score")):
+    if metric.endswith(SHARES):
         return 0.0, 1.0
     return (0.0, math.inf) if metric.endswith(("_error", "_crossentropy")) else (-math.inf, math.inf)
 

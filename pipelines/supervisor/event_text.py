@@ -27,6 +27,7 @@ class StudyProgress:
         best_trial: number of the trial with that score; None where an earlier run found it.
         states: trials that ended in this run, by state.
         paused: trials that are paused.
+        improvement: how much better a further trial is expected to be; None where the sampler does not estimate it.
     """
 
     def __init__(self, started: events.SearchStarted) -> None:
@@ -36,6 +37,7 @@ class StudyProgress:
         self.best_trial: int | None = None
         self.states: dict[str, int] = {}
         self.paused = set(started.paused)
+        self.improvement: float | None = None
         self._started_at = time.monotonic()
 
     def count_trial(self, event: events.TrialEnded) -> None:
@@ -83,6 +85,8 @@ class StudyProgress:
         if self.best is not None:
             which = f" ({format_trial_name(self.best_trial)})" if self.best_trial is not None else ""
             parts.insert(0, f"best {self.started.objective.metric} {self.best:.5g}{which}")
+        if self.improvement is not None:
+            parts.append(f"a further trial is expected to gain {self.improvement:.2g}")
         return ", ".join(parts)
 
 
@@ -102,6 +106,8 @@ class EventLines:
             self._progress.count_trial(event)
             self._epoch_line_at = time.monotonic()
             return f"{format_trial_end(event)}  [{self._progress.format_line()}]"
+        if isinstance(event, events.ImprovementEstimated) and self._progress:
+            self._progress.improvement = event.value
         if isinstance(event, events.TrialPaused | events.TrialBegan) and self._progress:
             self._progress.count_pause(event)
         if isinstance(event, events.EpochEnded) and time.monotonic() - self._epoch_line_at > _EPOCH_LINE_EVERY_S:
@@ -175,10 +181,21 @@ def format_event(event: events.StudyEvent) -> str | None:
         return f"the study is held by {event.holder}: {seen}"
     if isinstance(event, events.FinalistsChosen):
         names = ", ".join(map(format_trial_name, event.numbers))
-        return f"{names} are trained again to choose the winner: {format_count(event.trainings, 'training')} to go"
+        if not event.trainings:
+            return f"{names} cannot be told apart: {event.reason}"
+        to_go = f"{format_count(event.trainings, 'training')} to go"
+        reason = f" ({event.reason})" if event.reason else ""
+        return f"{names} are trained again to choose the winner: {to_go}{reason}"
     if isinstance(event, events.RetrainingEnded):
         return format_retraining_end(event)
     if isinstance(event, events.RefitComparing):
+    if isinstance(event, events.Delivering):
+        return _format_delivery(event) if event.waiting else None
+    return _format_selection(event)
+
+
+def _format_selection(event: events.StudyEvent) -> str | None:
+    """Return the line of an event of the final selection."""
         to_go = f"{format_count(event.trainings, 'training')} to go"
         return f"{format_trial_name(event.number)} is trained again to compare it with a refit: {to_go}"
     if isinstance(event, events.RefitCompared):
@@ -189,7 +206,7 @@ def format_event(event: events.StudyEvent) -> str | None:
     if isinstance(event, events.EnsembleDecided):
         what = "is averaged with further trainings" if event.is_as_good else "is not averaged with further trainings"
         return f"{format_trial_name(event.number)} {what}: {event.reason}"
-    return _format_delivery(event) if isinstance(event, events.Delivering) and event.waiting else None
+    return None
 
 
 def _format_delivery(event: events.Delivering) -> str:

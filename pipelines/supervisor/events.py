@@ -107,6 +107,13 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class ImprovementEstimated:
+    """The sampler expects the next trial to be better than the best so far by `value`, in the objective's unit."""
+
+    value: float
+
+
+@dataclass(frozen=True)
 class FleetDivided:
     """So many trials lost their fleet, and continue from their last checkpoints in smaller fleets."""
 
@@ -128,7 +135,11 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class FinalistsChosen:
-    """The search ended; these trials are retrained, so many trainings in all, to choose the winner."""
+    """The search ended; these trials are retrained to choose the winner, so many trainings in all.
+
+    Attributes:
+        reason: why a study chose these by itself, and what it costs; empty where the study file did.
+    """
 
     numbers: tuple[int, ...]
     trainings: int
@@ -139,6 +150,7 @@ class RetrainingEnded:
     """A retraining of a trial ended; `retraining` is its name within the trial, such as `seed-1` or `refit`."""
 
     number: int
+    reason: str = ""
     retraining: str
     state: str
     value: float | None
@@ -243,6 +255,7 @@ StudyEvent = (
     | EpochEnded
     | TrialTriedAgain
     | TrialPaused
+    | ImprovementEstimated
     | Noted
     | FleetDivided
     | TrialEnded

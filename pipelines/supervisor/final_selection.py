@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from pipelines.data.splits.division import Division
 from pipelines.search.trial_summaries import TrialSummary, rank_trials
+from pipelines.selection.auto_finalists import find_auto_finalists, is_apart
 from pipelines.selection.ensemble import explain_ensemble
-from pipelines.selection.finalists import ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
+from pipelines.selection.finalists import AUTO, ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
 from pipelines.selection.model_locations import find_ensemble, is_ensembled, is_refitted
 from pipelines.selection.refit import explain_refit
 from pipelines.study.prepared_data import prepare_study_data
@@ -19,6 +20,7 @@ from pipelines.supervisor.events import FinalistsChosen, StudyEvent
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.refit import Refit
 from pipelines.supervisor.retraining_jobs import RetrainingJobs
+from tracking.store.database import now_ms
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.testing.failpoints import hit
 
@@ -93,7 +95,9 @@ class FinalSelection:
         selection = self._context.spec.selection
         if self.winner is None:
             return
-        if selection.finalists:
+        if selection.finalists == "auto":
+            yield from self._choose_automatically()
+        elif selection.finalists:
             yield from self._choose(self._best[: selection.finalists])
         if selection.ensemble:
             yield from Ensemble(self._study, self._jobs, self._divide_data, self.winner).run()
@@ -115,9 +119,52 @@ class FinalSelection:
                 self._divide_data(division)
             yield FinalistsChosen(tuple(trial.number for trial in candidates), len(due))
             yield from self._jobs.run(due)
-        self.finalists = rank_finalists(self._best, self._list_stored(), selection, self._context.objective)
+        self._rank()
+
+    def _choose_automatically(self) -> Iterator[StudyEvent]:
+        """Train the best trials again where their scores cannot be told apart, until one stands apart."""
+        spec, summary = self._context.spec, self._context.summary
+        found = find_auto_finalists(
+            self._best,
+            self._study.search.trials,
+            self._context.objective,
+            rows=summary.rows.get("validation", 0) * summary.folds,
+            rounds=spec.selection.seeds,
+            kept=spec.models_kept,
+        )
+        rivals = found.rivals if found and found.is_affordable else ()
+        self._record_rivals(tuple(trial.number for trial in rivals), found.describe() if found else "")
+        if found is not None:
+            yield FinalistsChosen(
+                tuple(trial.number for trial in found.rivals), len(rivals) * found.rounds, found.describe()
+            )
+        for name in list_retrainings(spec.selection)[: found.rounds if found else 0]:
+            done = {(each.number, each.name) for each in self._list_stored() if each.state == "complete"}
+            yield from self._jobs.run(
+                [self._jobs.make_job(trial, name) for trial in rivals if (trial.number, name) not in done]
+            )
+            self._rank()
+            if self.finalists and is_apart(self.finalists):
+                return
+
+    def _record_rivals(self, numbers: tuple[int, ...], reason: str) -> None:
+        """Store the finalists that the study chose itself: later readings rank these."""
+        is_known = any(each.name == AUTO for each in self._list_stored())
+        if self.winner is None or not (numbers or is_known):
+            return
+        now = now_ms()
+        number = self._best[0].number
+        self._recorder.record_decision(
+            Retraining(
+                self._context.name, number, AUTO, 0, "complete", None, (), {}, None, 0.0, now, now, "", reason, numbers
+            )
+        )
+
+    def _rank(self) -> None:
+        selection, objective = self._context.spec.selection, self._context.objective
+        self.finalists = rank_finalists(self._best, self._list_stored(), selection, objective)
         if self.finalists:
-            self.winner = next(trial for trial in candidates if trial.number == self.finalists[0].number)
+            self.winner = next(trial for trial in self._best if trial.number == self.finalists[0].number)
 
     def _compute_best_epochs(self, winner: TrialSummary) -> int:
         """Return the best number of epochs for the winner: the mean over its retrainings, or else its own."""

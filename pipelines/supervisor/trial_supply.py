@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipelines.search.stopping import find_early_reason, find_stop_reason
+from pipelines.search.stopping import ESTIMATES, explain_convergence, find_early_reason, find_stop_reason
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.objective import Objective
-from pipelines.supervisor.events import StudyEvent, TrialEnded
+from pipelines.supervisor.events import ImprovementEstimated, StudyEvent, TrialEnded
 from pipelines.supervisor.fleet_planner import FleetPlanner, Trial
 from pipelines.supervisor.open_study import OpenStudy
 from search_spaces.suggest import ConstraintViolation
@@ -32,6 +33,7 @@ class TrialSupply:
         self._trials = study.trials
         self._planner = planner
         self._interrupted: list[Trial] = []
+        self._improvements: deque[float] = deque(maxlen=ESTIMATES)
 
     def load(self) -> None:
         """Find the trials that earlier supervisors left interrupted or paused."""
@@ -42,6 +44,7 @@ class TrialSupply:
             if self._search.get_paused(number) is not None:
                 self._search.resume_paused(number)
             self._interrupted.append((number, values))
+        self._trials.end_carried()
 
     def draw(self) -> list[StudyEvent] | None:
         """Add the next trial to those that wait; None where there is no further one for now.
@@ -60,7 +63,8 @@ class TrialSupply:
         if chosen is None:
             return None
         self._add(*chosen)
-        return []
+        improvement = self._search.expected_improvement
+        return [] if improvement is None else [ImprovementEstimated(improvement)]
 
     def end_hopeless(self) -> Iterator[TrialEnded]:
         """End the paused trials that can never go on."""
@@ -76,7 +80,11 @@ class TrialSupply:
     def _choose(self) -> Trial | None:
         """Return a paused trial that goes on, or a new one."""
         control = self._control
-        control.stop_reason = control.stop_reason or find_stop_reason(*self._collect_facts())
+        control.stop_reason = (
+            control.stop_reason
+            or find_stop_reason(*self._collect_facts())
+            or explain_convergence(self._context.spec.budget, self._context.objective, self._improvements)
+        )
         if not control.stop_reason:
             if (number := self._search.choose_paused()) is not None:
                 return self._resume(number)
@@ -113,6 +121,8 @@ class TrialSupply:
                 what = "the grid" if self._context.spec.search.sampler == "grid" else "the space"
                 control.stop_reason = f"every combination of {what} was tried"
             return None
+        if (improvement := self._search.expected_improvement) is not None:
+            self._improvements.append(improvement)
         # Files under the number of a new trial can only come from another store.
         shutil.rmtree(self._context.home.locate_trial(self._context.name, drawn[0]), ignore_errors=True)
         return drawn

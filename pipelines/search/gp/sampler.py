@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,12 +26,16 @@ class GpSampler(BaseSampler):
     Of several objectives each proposal improves one weighting of them: Knowles, ParEGO (2006), equation 2. Bounds on
     objectives are constraints: the improvement counts with the probability that they are kept.
 
+    Attributes:
+        expected_improvement: that of the last proposal, in the unit of the first objective; None before there is one.
+
     A proposal depends on the seed, the trial's number and the trials before it alone, so a study that was killed goes
     on as it would have.
     """
 
     def __init__(self, settings: GpSettings) -> None:
         self._settings = settings
+        self.expected_improvement: float | None = None
         self._independent = RandomSampler(seed=settings.seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -48,7 +53,9 @@ class GpSampler(BaseSampler):
         with limit_threads():
             model = learn_points(self._settings, encoding, study.directions, others, trial.number)
             if model is not None:
-                return encoding.decode(model.propose()[0])
+                row, improvement = model.propose()
+                self.expected_improvement = model.unit * math.exp(improvement)
+                return encoding.decode(row)
         return draw_sobol_point(search_space, self._settings.space, self._settings.seed, trial.number)
 
     def sample_independent(

@@ -110,3 +110,17 @@ def test_a_sampler_that_proposes_what_is_rejected_gives_way_to_random_draws(stor
     spec = SearchSpec(sampler="tpe", pruner="none", startup_trials=3)
     search = OptunaSearch(storage, "it", SearchSettings(space, Objective("val_loss", "minimize"), spec, 9))
     assert [values["x"] for values in try_trials(search, 12, lambda values: values["y"])] == [0] * 12
+
+
+def test_the_expected_improvement_is_in_the_unit_of_the_score_and_falls(storage):
+    """In thousandths of the unit it is a thousand times as large."""
+    estimates = {}
+    for unit in (1.0, 1000.0):
+        search = open_search(storage, "gp", name=str(unit))
+        try_trials(search, 10, lambda values, unit=unit: unit * rate(values))
+        early = search.expected_improvement
+        try_trials(search, 25, lambda values, unit=unit: unit * rate(values))
+        estimates[unit] = early, search.expected_improvement
+    assert estimates[1000.0][0] == pytest.approx(1000 * estimates[1.0][0], rel=0.01)
+    assert 0 < estimates[1.0][1] < estimates[1.0][0]
+    assert estimates[1.0][0] < 2

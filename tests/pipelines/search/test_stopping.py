@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from pipelines.search.stopping import decide_outcome, find_stop_reason
+from pipelines.search.stopping import decide_outcome, explain_convergence, find_stop_reason
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.objective import Objective
@@ -37,6 +39,16 @@ def test_a_study_ends_for_the_first_reason_that_holds(budget, elapsed_s, reason)
     assert find_stop_reason(BudgetSpec(**budget), LOSS, trials, trials[0], elapsed_s) == reason
 
 
+def test_patience_counts_by_the_order_of_ends():
+    """A paused trial that went on and became the best ended after trials that started later."""
+    best = replace(complete(0, 0.25), ended=50.0)
+    before = [TrialSummary(number, "paused", 0.5, {}, ended=10.0 + number) for number in range(1, 9)]
+    after = [replace(complete(9, 0.5), ended=60.0), TrialSummary(10, "paused", 0.5, {}, ended=70.0)]
+    budget = BudgetSpec(trials=50, patience=2)
+    assert find_stop_reason(budget, LOSS, [best, *before], best, 0.0) == ""
+    assert find_stop_reason(budget, LOSS, [best, *before, *after], best, 0.0) == "no better score in 2 trials"
+
+
 def test_a_study_ends_if_its_first_trials_all_fail():
     """Ten failures without any other result end a study; nine do not."""
     trials = [failed(number) for number in range(10)]
@@ -65,3 +77,20 @@ def test_a_study_without_a_winner_fails():
     assert decide_outcome([complete(0, 0.5)], complete(0, 0.5), "1 trial") == ("finished", "1 trial")
     state, reason = decide_outcome([failed(0)], None, "1 trial")
     assert (state, reason) == ("failed", "1 trial, and none completed; the last one failed: the shapes do not fit")
+
+
+@pytest.mark.parametrize(
+    ("least", "improvements", "stops"),
+    [
+        (0.1, (0.09, 0.05, 0.01), True),
+        (0.1, (0.1, 0.05, 0.01), False),
+        (0.1, (0.01, 0.01), False),
+        (None, (0.0, 0.0, 0.0), False),
+    ],
+)
+def test_a_study_stops_when_further_trials_promise_too_little(least, improvements, stops):
+    """All of the last estimates must be low, and there must be enough of them."""
+    reason = explain_convergence(BudgetSpec(improvement=least), Objective("val_loss", "minimize"), improvements)
+    assert bool(reason) == stops
+    if stops:
+        assert reason == "a further trial is expected to improve val_loss by 0.09, less than budget.improvement 0.1"

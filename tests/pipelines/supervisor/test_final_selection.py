@@ -1,14 +1,14 @@
 """The end of a study whose winner is chosen by further trainings, all of them scripted."""
 
-from pathlib import Path
 
 import pytest
 from desk import Desk
-from fake_engine import Ends
+from fake_engine import Ends, training
 from scripted_finalists import engine, retraining_of, run, script
 
 from pipelines.queries.study_reader import StudyReader
-from pipelines.supervisor.events import RetrainingEnded, StudyEnded
+from pipelines.supervisor.event_text import format_event
+from pipelines.supervisor.events import FinalistsChosen, RetrainingEnded, StudyEnded
 from pipelines.workspace.home import Home
 from tracking.outbox.records import StudyClosed
 from tracking.store.database import Store
@@ -112,3 +112,37 @@ def test_a_pause_is_obeyed_between_trainings(desk):
     assert isinstance(said[-1], StudyEnded)
     assert said[-1].state == "paused"
     assert 0 < len(Retrainings(desk.store).list("it")) < 9
+
+
+def test_trials_that_cannot_be_told_apart_are_trained_again(desk):
+    """By default and without a word in the study file; a further run finds them decided, and 0 turns it off."""
+    again = {0: [1.2, 1.3], 1: [1.0, 1.1]}
+
+    def train(job):
+        name = retraining_of(job)
+        wanted = (
+            again[job.number][int(name.removeprefix("seed-")) - 1] if name else [1.0, 1.01, 9.0][min(job.number, 2)]
+        )
+        return (yield from training(job, [wanted + 1, wanted, wanted + 2]))
+
+    events = desk.run(engine(train), trials=30)
+    [chosen] = [event for event in events if isinstance(event, FinalistsChosen)]
+    assert (chosen.numbers, chosen.trainings) == ((0, 1), 4)
+    assert "val_loss on 4 rows has a standard error of 0.35, and they are within it" in format_event(chosen)
+    ended = events[-1]
+    assert (ended.winner, [finalist.number for finalist in ended.finalists]) == (1, [1, 0])
+    with StudyReader(desk.home, desk.store) as reader:
+        assert reader.find_best_trial("it").finalists == ended.finalists
+    made = engine(train)
+    assert desk.run(made, trials=30)[-1].winner == 1
+    assert not made.jobs
+    assert desk.run(engine(train), trials=30, selection="finalists: 0")[-1].winner == 0
+
+
+def test_a_short_search_trains_nothing_again(desk):
+    """What it would cost is over the share of the search's time; one line states that."""
+    made = engine()
+    events = desk.run(made, trials=4)
+    assert len(made.jobs) == 4
+    lines = [format_event(event) for event in events if isinstance(event, FinalistsChosen)]
+    assert all("cannot be told apart" in line for line in lines)
