@@ -357,6 +357,18 @@ class StudySpec(Section):
             )
         return search
 
+    @field_validator("budget")
+    @classmethod
+    def _check_improvement(cls, budget: BudgetSpec, info: ValidationInfo) -> BudgetSpec:
+        if budget.improvement is None:
+            return budget
+        if info.data.get("objectives"):
+            raise ValueError("improvement is that of one objective; remove it, or set objective in place of objectives")
+        search = info.data.get("search")
+        if search is not None and search.sampler not in ("auto", "gp"):
+            raise ValueError(f"only the sampler gp estimates improvement, not {search.sampler}; set search.sampler: gp")
+        return budget
+
     @field_validator("selection")
     @classmethod
     def _check_folds(cls, selection: SelectionSpec, info: ValidationInfo) -> SelectionSpec:

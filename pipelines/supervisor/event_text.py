@@ -179,6 +179,13 @@ def format_event(event: events.StudyEvent) -> str | None:
     if isinstance(event, events.Watching):
         seen = f"seeing for {event.seconds:.0f} s whether it is alive"
         return f"the study is held by {event.holder}: {seen}"
+    if isinstance(event, events.Delivering):
+        return _format_delivery(event) if event.waiting else None
+    return _format_selection(event)
+
+
+def _format_selection(event: events.StudyEvent) -> str | None:
+    """Return the line of an event of the final selection."""
     if isinstance(event, events.FinalistsChosen):
         names = ", ".join(map(format_trial_name, event.numbers))
         if not event.trainings:
@@ -189,13 +196,6 @@ def format_event(event: events.StudyEvent) -> str | None:
     if isinstance(event, events.RetrainingEnded):
         return format_retraining_end(event)
     if isinstance(event, events.RefitComparing):
-    if isinstance(event, events.Delivering):
-        return _format_delivery(event) if event.waiting else None
-    return _format_selection(event)
-
-
-def _format_selection(event: events.StudyEvent) -> str | None:
-    """Return the line of an event of the final selection."""
         to_go = f"{format_count(event.trainings, 'training')} to go"
         return f"{format_trial_name(event.number)} is trained again to compare it with a refit: {to_go}"
     if isinstance(event, events.RefitCompared):

@@ -143,6 +143,7 @@ class FinalistsChosen:
 
     numbers: tuple[int, ...]
     trainings: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,6 @@ class RetrainingEnded:
     """A retraining of a trial ended; `retraining` is its name within the trial, such as `seed-1` or `refit`."""
 
     number: int
-    reason: str = ""
     retraining: str
     state: str
     value: float | None
