@@ -291,7 +291,10 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has
         value = float(self.objective.get_value(metrics))
         if math.isfinite(value) and (running.best is None or self.objective.better_than(value, running.best)):
             running.best = value
-        if running.best is None or epoch not in self._search.rungs:
+        if running.best is None:
+            return
+        self._search.report_epoch(running.number, epoch + 1, running.best)
+        if epoch not in self._search.rungs:
             return
         # KerasTuner's tuner trains a trial in one call, which cannot be left and resumed.
         if self._search.decide_at_rung(running.number, epoch, running.best, can_pause=False) == "prune":

@@ -20,7 +20,15 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.models import catalogue
-from pipelines.search.trial_summaries import REJECTED, RESULT, TrialSummary, summarize_trial, takes_up_budget
+from pipelines.search.trial_summaries import (
+    PAUSED,
+    REJECTED,
+    RESULT,
+    TrialSummary,
+    is_paused,
+    summarize_trial,
+    takes_up_budget,
+)
 from pipelines.study.study import Study
 from search_spaces.suggest import make_distribution, make_optuna_point
 from search_spaces.values import Value, format_value
@@ -178,8 +186,8 @@ def _list_trained(generations: Sequence[optuna.Study]) -> Iterator[tuple[int, Fr
 
 def _carry_over(trial: FrozenTrial, study: Study, named: Set[str]) -> FrozenTrial:
     """Return the trial as a trial of the new space; one without a result takes up no budget."""
-    result = trial.user_attrs.get(RESULT)
-    if result is None or not trial.state.is_finished():
+    result = _find_result(trial)
+    if result is None:
         return optuna.trial.create_trial(
             state=TrialState.FAIL, user_attrs={REJECTED: "the space changed before the trial ended"}
         )
@@ -187,6 +195,7 @@ def _carry_over(trial: FrozenTrial, study: Study, named: Set[str]) -> FrozenTria
     if values is None:
         result = {**result, "fits": False, "reason": "outside the space since it was changed"}
         return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={**trial.user_attrs, RESULT: result})
+    attrs = {**trial.user_attrs, RESULT: result}
     drawn = (make_distribution(study.space.parameters[name]) for name in values)
     is_complete = trial.state == TrialState.COMPLETE
     return optuna.trial.create_trial(
@@ -195,9 +204,20 @@ def _carry_over(trial: FrozenTrial, study: Study, named: Set[str]) -> FrozenTria
         # With its point in any case, which is not to be tried again.
         params=make_optuna_point(study.space, values),
         distributions=dict(each for each in drawn if each is not None),
-        user_attrs=trial.user_attrs,
+        user_attrs=attrs,
         intermediate_values=trial.intermediate_values if is_complete else {},
     )
+
+
+def _find_result(trial: FrozenTrial) -> dict[str, Any] | None:
+    """Return a trial's result, of a paused one what it has reached; None for a trial that was cut off."""
+    attrs = trial.user_attrs
+    if trial.state.is_finished():
+        return attrs.get(RESULT)
+    if not is_paused(trial):
+        return None
+    reached = {key: value for key, value in attrs[PAUSED].items() if key != "paused_at"}
+    return {**reached, "state": "pruned", "reason": f"{reached['reason']}; then the space changed"}
 
 
 def _redraw(study: Study, params: Mapping[str, Value], named: Set[str]) -> dict[str, Value] | None:

@@ -220,6 +220,15 @@ class RunningTrials:
         summary = replace(paused, state="pruned", reason=f"{paused.reason} {reason}")
         return self._record_end(running, summary, result)
 
+    def end_carried(self) -> None:
+        """Record for MLflow the end of trials that were paused in another space, and remove what they left."""
+        best = self.best.value if self.best else None
+        for trial in self._search.trials:
+            if trial.has_ended and read_pause(self._folder(trial.number)) is not None:
+                self._recorder.record_trial_end(trial, [], best_so_far=best)
+                remove_checkpoints(self._folder(trial.number))
+                remove_pause(self._folder(trial.number))
+
     def cancel(self, number: int, values: Mapping[str, Value]) -> TrialEnded:
         """Record that a trial ends because its study was cancelled, unless it had ended before."""
         # An interrupted trial may not have been started in this run.

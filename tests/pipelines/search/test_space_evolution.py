@@ -16,7 +16,7 @@ from pipelines.search.space_evolution import (
     plan_evolution,
     read_changes,
 )
-from pipelines.search.trial_summaries import RESULT, TrialSummary, find_best, summarize_trials
+from pipelines.search.trial_summaries import PAUSED, RESULT, TrialSummary, find_best, summarize_trials
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
 from search_spaces.suggest import suggest
@@ -123,6 +123,17 @@ def test_a_trial_that_was_cut_off_takes_up_no_budget(store, begun):
     _, study = evolved(store, units={"type": "int", "low": 8, "high": 512})
     assert len(study.trials) == 4
     assert len(summarize_trials(study)) == 3
+
+
+def test_a_paused_trial_ends_with_its_space(store, begun):
+    """It counts as pruned, with what it has reached: its checkpoint is of a model that the new space may not have."""
+    reached = {"state": "paused", "value": 0.6, "params": POINTS[0][0], "reason": "paused after epoch 1 of 3"}
+    begun._storage.set_trial_user_attr(begun.trials[3]._trial_id, PAUSED, {**reached, "paused_at": 0.0})
+    change, study = evolved(store, units={"type": "int", "low": 8, "high": 512})
+    assert (change.kept, change.before) == (3, 4)
+    paused = summarize_trials(study)[3]
+    assert (paused.state, paused.value) == ("pruned", 0.6)
+    assert paused.reason == "paused after epoch 1 of 3; then the space changed"
 
 
 def test_changes_are_recorded_in_order(store, begun):

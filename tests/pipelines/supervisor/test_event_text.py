@@ -10,13 +10,14 @@ from study_events import search_started, trial_ended
 
 from pipelines.supervisor import event_text
 from pipelines.supervisor.event_text import (
+    EventLines,
     StudyProgress,
     format_cell,
     format_duration,
     format_opening,
     format_trial_end,
 )
-from pipelines.supervisor.events import TrialEnded
+from pipelines.supervisor.events import Noted, TrialBegan, TrialEnded, TrialPaused
 
 
 @pytest.fixture
@@ -51,6 +52,21 @@ def test_the_score_line_names_the_best_trial_and_counts_the_others():
         progress.count_trial(event)
     assert progress.format_score() == "best val_accuracy 0.6 (t001), 1 failed, 1 pruned"
     assert progress.format_distance() == "4 of 4 trials"
+
+
+def test_paused_trials_are_counted_beside_the_best(clock):
+    """They are nearly done, as the expected time has it, until they go on."""
+    progress = StudyProgress(search_started(budget=10))
+    clock[0] += 30
+    progress.count_trial(trial_ended(0, 0.6, is_best=True))
+    for number in (1, 2):
+        progress.count_pause(TrialPaused(number, 0.5, "paused after epoch 3 of 9"))
+    assert progress.format_line() == "1 of 10 trials, 1m10s left, best val_accuracy 0.6 (t000), 2 paused"
+    progress.count_pause(TrialBegan(1, {}, 3))
+    assert progress.format_score() == "best val_accuracy 0.6 (t000), 1 paused"
+    lines = EventLines()
+    assert lines.format_event(TrialPaused(1, 0.5, "paused after epoch 3 of 9")) == "t001 paused after epoch 3 of 9: 0.5"
+    assert lines.format_event(Noted("so it is")) == "note: so it is"
 
 
 def test_the_opening_of_a_resumed_study_counts_earlier_trials():

@@ -18,6 +18,7 @@ from tracking.outbox.records import (
     StudyClosed,
     StudyOpened,
     TrialFinished,
+    TrialPaused,
     TrialStarted,
 )
 
@@ -162,6 +163,25 @@ def test_a_paused_study_waits(projection, client, name, a_study):
     parent, children = list_runs(client, name)
     assert [run.info.status for run in (parent, *children.values())] == ["RUNNING", "FINISHED", "RUNNING"]
     assert parent.info.end_time is None
+
+
+def test_a_paused_trial_is_running_with_a_tag(projection, client, name, a_study):
+    """Its run shows that it is paused, with its score; when it goes on it is running, and in the end what it became."""
+    opened = a_study(name)[0]
+    started = TrialStarted(name, 0, {"x": 1}, NOON)
+    paused = TrialPaused(name, 0, 0.7, "paused after epoch 3 of 9")
+    expected = {"state": "paused", "value": "0.7", "kerastudy.paused": "paused after epoch 3 of 9"}
+    for records in ([opened, started, paused], [paused]):
+        deliver(projection, records)
+        run = list_runs(client, name)[1][0]
+        assert run.info.status == "RUNNING"
+        assert expected.items() <= run.data.tags.items()
+    deliver(projection, [replace(started, started_ms=NOON + 9, resumed=True)])
+    run = list_runs(client, name)[1][0]
+    assert (run.info.status, run.data.tags["state"], run.info.start_time) == ("RUNNING", "running", NOON)
+    deliver(projection, [TrialFinished(name, 0, "complete", 0.8, {"best_epoch": 9.0}, "", NOON + 99, "")])
+    run = list_runs(client, name)[1][0]
+    assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "complete")
 
 
 def test_a_cancelled_study_is_killed(projection, client, name, a_study):
