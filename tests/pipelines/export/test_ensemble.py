@@ -1,5 +1,7 @@
 """Models averaged into one, on real trials of a table with strings and gaps."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from pipelines.export.export import ExportSource, export_trial
 from pipelines.export.jobs import EnsembleJob
 from pipelines.export.source_model import _differs
 from pipelines.models.raw_predict import predict_raw
+from pipelines.selection.model_locations import list_fold_models
 from pipelines.spec.schema import TrainingSpec
 from pipelines.training.messages import PastTrial, TrialJob
 from pipelines.training.trial import train_trial
+from pipelines.training.trial_folder import locate_fold
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +91,22 @@ def test_it_is_not_kept_where_it_does_not(trials, tmp_path):
     ours, winners, _ = evaluate_ensemble(EnsembleJob((trials[1], trials[2]), 0, str(folder)), FakeChannel())
     assert ours > winners
     assert not (folder / "model.keras").exists()
+
+
+def test_folds_keep_their_models_and_preprocessing(trials, prepare_data, tmp_path):
+    """Each fold of a retraining leaves a model on raw columns, and their mean with a trial's own is one model."""
+    folds = prepare_data(source="mixed.csv", target="bought", split={"folds": 2, "test": 0.2, "seed": 1})
+    values = {"units": 4, "depth": 1, "batch_size": 16, "epochs": 4, "learning_rate": 0.05}
+    folder = tmp_path / "folds-2"
+    job = TrialJob(
+        "it", 0, values, frozenset(), 0, "mlp", TrainingSpec(), str(folds), str(folder), "val_loss", "minimize",
+        frozenset(), keeps_folds=True,
+    )  # fmt: skip
+    train_trial(job, FakeChannel())
+    members = list_fold_models(folder, folds)
+    assert [member.folder for member in members] == [str(locate_fold(folder, fold)) for fold in range(2)]
+    made = tmp_path / "ensemble"
+    evaluate_ensemble(EnsembleJob((trials[2], *members), 0, str(made)), FakeChannel())
+    raw = load_raw(Path(trials[2].data), "validation")
+    expected = np.mean([predict_raw(loaded(each), raw) for each in (trials[2], *members)], axis=0)
+    np.testing.assert_allclose(predict_raw(keras.models.load_model(made / "model.keras"), raw), expected, rtol=1e-5)
