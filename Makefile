@@ -77,7 +77,7 @@ bench-ask-in-flight: $(BENCH_STAMP) ## Measure what asking for many trials at on
 
 bench-search: $(BENCH_STAMP) ## Measure searches beside other tools; FOLDER= holds the surrogate, SEEDS=, SAMPLERS= and the like narrow it.
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BENCH)/bin/python benchmarks/search.py $(FOLDER) \
-	    $(foreach name,TASKS SEEDS TRIALS EPOCHS WORKERS SAMPLERS PRUNERS STARTS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) "$($(name))")) $(ARGS)
+	    $(foreach name,TASKS SEEDS TRIALS EPOCHS WORKERS SAMPLERS PRUNERS STARTS CLOCK,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) "$($(name))")) $(ARGS)
 	$(BENCH)/bin/python benchmarks/search_report.py
 
 $(BENCH_STAMP): benchmarks/requirements.txt

@@ -7,10 +7,11 @@ Each study searches one task with one seed. Two budgets:
   then. A trial that goes on from a checkpoint costs only the epochs that it adds.
 
 A pruner whose first rung is epoch 1 is judged without the surrogate's epoch 1, which is the untrained network: epoch
-e + 1 counts as e. Several workers train in virtual time, by the surrogate's seconds. A score is a trial's best epoch.
+e + 1 counts as e. Several workers train in virtual time: every epoch takes equally long, or with `--clock seconds` as
+long as the surrogate predicts. A score is a trial's best epoch.
 
     python benchmarks/search.py FOLDER [--tasks N,...] [--seeds N] [--trials N] [--epochs N] [--workers N,...]
-        [--samplers NAME,...] [--pruners NAME,...] [--starts NAME,...]
+        [--samplers NAME,...] [--pruners NAME,...] [--starts NAME,...] [--clock NAME]
 
 FOLDER holds the surrogate. Measured rows are kept: a second call goes on where the first one ended. One process, with
 one thread where OMP_NUM_THREADS=1; `make bench-search` sets that, and also writes the tables and the picture.
@@ -37,7 +38,7 @@ from surrogate import DEFAULT, EPOCHS, SPACE, TASKS, Surrogate
 from pipelines.spec.schema import SearchSpec
 
 COLUMNS = (
-    "sampler", "pruner", "start", "workers", "task", "seed", "trials", "epochs", "regret", "cpu_ask_ms",
+    "sampler", "pruner", "start", "workers", "clock", "task", "seed", "trials", "epochs", "regret", "cpu_ask_ms",
 )  # fmt: skip
 TRIALS = (5, 10, 25, 50, 100, 200)
 FULL_TRAININGS = (1, 3, 5, 7, 10, 25)
@@ -77,6 +78,7 @@ class Plan:
     pruner: str
     start: str
     workers: int
+    clock: str
     task: int
     seed: int
     budget: int
@@ -121,7 +123,7 @@ def search(plan: Plan, surrogate: Surrogate, folder: Path) -> Iterator[dict[str,
     """Yield a study's regret at each mark of its budget."""
     searcher = open_searcher(plan, surrogate, folder)
     limit = {"most_trials": plan.budget} if plan.counts_trials else {"most_epochs": plan.budget * EPOCHS}
-    course = Simulation(searcher, surrogate, plan.task, workers=plan.workers, **limit).run()
+    course = Simulation(searcher, surrogate, plan.task, workers=plan.workers, clock=plan.clock, **limit).run()
     for mark in plan.marks:
         found, trials, epochs = _read_mark(course, mark, counts_trials=plan.counts_trials)
         named = dict(zip(COLUMNS, astuple(plan), strict=False))
@@ -198,12 +200,12 @@ def read_rows(file: Path) -> list[dict[str, str]]:
 
 
 def _make_key(row: Mapping[str, object]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in (*COLUMNS[:6], "epochs"))
+    return tuple(str(row[name]) for name in (*COLUMNS[:7], "epochs"))
 
 
 def _covers(done: set[tuple[str, ...]], plan: Plan) -> bool:
     """Return whether every mark of a study is in the results."""
-    named = dict(zip(COLUMNS[:6], astuple(plan), strict=False))
+    named = dict(zip(COLUMNS[:7], astuple(plan), strict=False))
     return all(_make_key({**named, "epochs": mark * EPOCHS}) in done for mark in plan.marks)
 
 
@@ -218,7 +220,7 @@ def _list_plans(options: argparse.Namespace) -> Iterator[Plan]:
             continue
         budget = options.trials if pruner == "none" else options.epochs
         for task in options.tasks:
-            yield Plan(sampler, pruner, start, workers, task, seed, budget)
+            yield Plan(sampler, pruner, start, workers, options.clock, task, seed, budget)
 
 
 def _read_options() -> argparse.Namespace:
@@ -240,6 +242,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--samplers", type=split, default=samplers, help=", ".join(samplers))
     parser.add_argument("--pruners", type=split, default=pruners, help=", ".join(pruners))
     parser.add_argument("--starts", type=split, default=["none"], help=", ".join(STARTS))
+    parser.add_argument("--clock", choices=("epochs", "seconds"), default="epochs", help="how long an epoch takes")
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results" / "search.csv")
     options = parser.parse_args()
     for given, known in ((options.samplers, samplers), (options.pruners, pruners), (options.starts, STARTS)):

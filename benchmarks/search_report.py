@@ -20,8 +20,8 @@ _ASK_AT = (25, 50, 100, 200)
 # The picture names at most so many, in the order of the table.
 _LINES = 10
 
-Way = tuple[str, str, str, int]
-"""Sampler, pruner, start, workers."""
+Way = tuple[str, str, str, str]
+"""Sampler, pruner, start, workers, with the clock where it is not epochs."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def make_table(rows: Iterable[Mapping[str, str]], *, with_pruner: bool) -> str:
     lines = [f"| {' | '.join([*names, *map(str, marks)])} |", "|---" * (len(names) + len(marks)) + "|"]
     for (sampler, pruner, start, workers), marked in sort_ways(groups):
         first = next(iter(marked.values()))
-        cells = [sampler, *([pruner] if with_pruner else []), start, str(workers), f"{first.tasks} x {first.seeds}"]
+        cells = [sampler, *([pruner] if with_pruner else []), start, workers, f"{first.tasks} x {first.seeds}"]
         cells += [str(marked[mark]) if mark in marked else "" for mark in marks]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -98,7 +98,7 @@ def estimate(rows: Iterable[Mapping[str, str]]) -> dict[Way, dict[int, Estimate]
     """Return the mean regret of every way to search at every mark, in full trainings."""
     found: dict[Way, dict[int, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for row in rows:
-        way = (row["sampler"], row["pruner"], row["start"], int(row["workers"]))
+        way = (row["sampler"], row["pruner"], row["start"], _name_workers(row))
         found[way][int(row["epochs"]) // FULL_EPOCHS][row["task"]].append(float(row["regret"]))
     return {way: {mark: _estimate(by_task) for mark, by_task in marks.items()} for way, marks in found.items()}
 
@@ -108,9 +108,14 @@ def sort_ways(groups: Mapping[Way, Mapping[int, Estimate]]) -> list[tuple[Way, M
 
     def rank(item: tuple[Way, Mapping[int, Estimate]]) -> tuple[int, float]:
         (_, _, _, workers), marked = item
-        return workers, marked[10].mean if 10 in marked else math.inf
+        return int(workers.split(",")[0]), marked[10].mean if 10 in marked else math.inf
 
     return sorted(groups.items(), key=rank)
+
+
+def _name_workers(row: Mapping[str, str]) -> str:
+    is_timed = row["clock"] == "seconds" and row["workers"] != "1"
+    return row["workers"] + (", by seconds" if is_timed else "")
 
 
 def _estimate(by_task: Mapping[str, list[float]]) -> Estimate:
@@ -131,7 +136,7 @@ def draw(parts: Mapping[str, Iterable[Mapping[str, str]]], file: Path) -> None:
 
     figure, plots = plt.subplots(1, len(parts), figsize=(6.5 * len(parts), 5), layout="constrained", sharey=True)
     for axes, (title, rows) in zip(plots, parts.items(), strict=True):
-        ways = [(way, marked) for way, marked in sort_ways(estimate(rows)) if way[3] == 1]
+        ways = [(way, marked) for way, marked in sort_ways(estimate(rows)) if way[3] == "1"]
         for place, ((sampler, pruner, start, _), marked) in enumerate(ways[:_LINES]):
             marks = sorted(marked)
             means = [marked[mark].mean for mark in marks]

@@ -1,7 +1,8 @@
 """One search on simulated trainings, with any number of workers, in virtual time.
 
-A worker trains a stretch of a trial's epochs: up to its next rung, or its last epoch. The surrogate says how many
-seconds that takes, so that workers are free at different times, as in a real study. No real time passes.
+A worker trains a stretch of a trial's epochs: up to its next rung, or its last epoch. Every epoch takes equally long,
+or as many seconds as the surrogate predicts: some networks then take fifteen times as long as others. No real time
+passes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from surrogate import Curve, Surrogate
+from surrogate import EPOCHS, Curve, Surrogate
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class Simulation:
     """A search that trains on a task of the surrogate.
 
     Args:
+        workers: trials in training at once.
+        clock: `epochs` or `seconds`, see above.
         most_trials: the search ends when so many have begun and ended.
         most_epochs: the search ends when so many epochs were trained, whatever is running.
     """
@@ -92,11 +95,13 @@ class Simulation:
         task: int,
         *,
         workers: int = 1,
+        clock: str = "epochs",
         most_trials: float = math.inf,
         most_epochs: float = math.inf,
     ) -> None:
         self._searcher, self._surrogate, self._task = searcher, surrogate, task
         self._workers, self._most_trials, self._most_epochs = workers, most_trials, most_epochs
+        self._clock = clock
         self._curves: dict[object, Curve] = {}
         self._order: list[object] = []
         self._best: dict[object, float] = {}
@@ -139,7 +144,9 @@ class Simulation:
             self._order.append(work.trial)
             self._best[work.trial] = -math.inf
         curve, shift = self._curves[work.trial], self._searcher.shift
-        seconds = np.concatenate([[0.0], curve.seconds])[shift:] - (curve.seconds[0] if shift else 0.0)
+        seconds = np.concatenate([[0.0], curve.seconds])[shift:]
+        if self._clock == "epochs":
+            seconds = np.arange(float(EPOCHS + 1))
         for epoch in range(work.first, work.last):
             score = float(curve.scores[epoch + shift])
             self._best[work.trial] = max(self._best[work.trial], score)
