@@ -84,6 +84,8 @@ def _run(rows: Split, split: int, trials: int, epochs: int) -> dict[str, float]:
         "mean of 4 seeds of 3 finalists": score(_mean(each for trial in finalists for each in seeds[trial])),
         "greedy over trials and seeds": score(wide),
         "5 folds of the best": score(_mean(folds[best])),
+        "the best and 5 folds of it": score(_mean([searched[best], *folds[best]])),
+        "that of the finalist by seeds": score(_mean([searched[by_mean], *folds[by_mean]])),
         "5 folds of the finalist by seeds": score(_mean(folds[by_mean])),
         "5 folds of 3 finalists": score(_mean(each for trial in finalists for each in folds[trial])),
         "greedy, and 5 folds of the best": score((wide + _mean(folds[best])) / 2),

@@ -1,7 +1,7 @@
-"""Finalists that a study chooses by itself: the best trials, where validation rows are too few to tell them apart.
+"""Finalists that a study chooses by itself: the best trials, where validation rows are too few to distinguish them.
 
 Scores of few rows are noise to a part, and the best of many is partly luck. Further trainings with other seeds decide
-between such trials, for a small share of the search's own time, and only while that can change the choice.
+between such trials, for a small share of the search's time, and only while that can change the choice.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _ERRORS: Final = ("_error", "loss", "_crossentropy", "_hinge", "logcosh")
 
 @dataclass(frozen=True)
 class AutoFinalists:
-    """The best trials of a search that cannot be told apart.
+    """The best trials of a search that cannot be distinguished.
 
     Attributes:
         rivals: these trials, the best first.
         noise: standard error of the best score.
         rows: validation rows that scores are means of.
         rounds: trainings of each that the share of the search's time allows, at most those of the study file.
-        seconds: time that these take, by the trials' own.
+        seconds: time that these take, by the trials' times.
     """
 
     rivals: tuple[TrialSummary, ...]
@@ -67,7 +67,7 @@ def find_auto_finalists(
     rounds: int,
     kept: int,
 ) -> AutoFinalists | None:
-    """Return the best trials that cannot be told apart; None where the best one stands alone.
+    """Return the best trials that cannot be distinguished; None where the best one stands alone.
 
     Args:
         ranked: the complete trials, the best first.
@@ -86,7 +86,7 @@ def find_auto_finalists(
     if len(near) < 2:
         return None
     allowed_s = SHARE * sum(trial.seconds or 0.0 for trial in trials)
-    # Two that are trained often tell more than three that are trained once.
+    # Two that are trained often show more than three that are trained once.
     while len(near) > 2 and _sum_seconds(near) * _FEWEST_ROUNDS > allowed_s:
         near.pop()
     each_s = _sum_seconds(near)

@@ -1,4 +1,4 @@
-"""Decision on a winner's ensemble: its own model and models of further trainings of it, averaged into one.
+"""Decision on a winner's ensemble: its model and those of further trainings of it, averaged into one.
 
 The further trainings are folds of the training and validation rows together, each stopped by the rows held out from it.
 So all rows are used, and every fold has a score on rows that it never saw. Rows in an order, whose folds would be
@@ -28,7 +28,7 @@ _FEWEST: Final = 4  # the spread of fewer means nothing
 
 
 def count_members(spec: StudySpec) -> int:
-    """Return how many models an ensemble averages, the trial's own among them; 0 without one.
+    """Return how many models an ensemble averages, the trial's among them; 0 without one.
 
     A ranking by folds has trained them already.
     """
@@ -45,7 +45,7 @@ def can_fold(spec: StudySpec) -> bool:
 
 @dataclass(frozen=True)
 class FoldScores:
-    """Scores of a winner's folds beside the score of its own model.
+    """Scores of a winner's folds beside the score that it won with.
 
     Attributes:
         own: the trial's score on the validation rows.

@@ -81,7 +81,7 @@ def _evaluate(payload: Evaluation) -> dict[str, float]:
 
 
 def list_trials_with_scores(home: Home, study: str) -> tuple[int, ...]:
-    """Return the numbers of the trials whose own model, refit or ensemble was scored on the test rows."""
+    """Return the numbers of the trials whose model, refit or ensemble was scored on the test rows."""
     folder = home.locate_study(study)
     made = (folder.glob(f"retrainings/*/{name}/{TEST_FILE}") for name in (REFIT, ENSEMBLE))
     files = (*folder.glob(f"trials/*/{TEST_FILE}"), *(file for files in made for file in files))

@@ -25,7 +25,7 @@ COMPARED: Final = "compare-"
 """How the names of the retrainings begin that compare a refit with the trial's own way of training."""
 
 ENSEMBLE: Final = "ensemble"
-"""The winner's own model and further trainings of it, averaged."""
+"""The winner's model and further trainings of it, averaged."""
 
 AUTO: Final = "auto-finalists"
 """The row of the finalists that a study chose itself: their numbers are its parts."""

@@ -25,7 +25,7 @@ _MOST_FOLDS = 50  # of the study file
 
 
 def find_winning_model(study: Study, home: Home, number: int) -> PastTrial:
-    """Return the location of the model that a study delivers if a trial wins: its ensemble, refit or own model.
+    """Return the location of the model that a study delivers if a trial wins: its ensemble, its refit or the trial's.
 
     The first two count only while the study file requests them, so that the setting can be taken back.
     """

@@ -192,7 +192,7 @@ class SelectionSpec(Section):
         "auto",
         description="Number of the best trials that are trained again to choose the winner; with 0 the best trial "
         "wins. A single finalist shows how reliable its score is. `auto` takes up to 3 whose scores on these few rows "
-        "cannot be told apart, for at most 15 % of the search's time.",
+        "cannot be distinguished, for at most 15 % of the search's time.",
     )
     seeds: int = Field(
         3,

@@ -1,4 +1,4 @@
-"""Ensemble of a study's winner: further trainings of it, averaged with its own model where they are as good."""
+"""Ensemble of a study's winner: further trainings of it, averaged with its model where they are as good."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Ensemble:
             raise InputError(f"{name} failed: {stored.reason}")
 
     def _average(self, members: list[PastTrial]) -> tuple[float, float, str]:
-        """Save the mean of the trial's own model and the members, if it is better on the validation rows."""
+        """Save the mean of the trial's model and the members, if it is better on the validation rows."""
         own = locate_trial(self._context.home, self._context.name, self._winner.number)
         folder = self._locate(ENSEMBLE)
         job = Job("ensemble", BUILD_ENSEMBLE, EnsembleJob((own, *members), 0, str(folder)), folder / "worker.log")

@@ -189,7 +189,7 @@ def _format_selection(event: events.StudyEvent) -> str | None:
     if isinstance(event, events.FinalistsChosen):
         names = ", ".join(map(format_trial_name, event.numbers))
         if not event.trainings:
-            return f"{names} cannot be told apart: {event.reason}"
+            return f"{names} cannot be distinguished: {event.reason}"
         to_go = f"{format_count(event.trainings, 'training')} to go"
         reason = f" ({event.reason})" if event.reason else ""
         return f"{names} are trained again to choose the winner: {to_go}{reason}"

@@ -122,7 +122,7 @@ class FinalSelection:
         self._rank()
 
     def _choose_automatically(self) -> Iterator[StudyEvent]:
-        """Train the best trials again where their scores cannot be told apart, until one stands apart."""
+        """Train the best trials again where their scores cannot be distinguished, until one stands apart."""
         spec, summary = self._context.spec, self._context.summary
         found = find_auto_finalists(
             self._best,

@@ -325,7 +325,7 @@ def _write_files(job: TrialJob, best: _Fold, result: TrialResult) -> None:
 
 
 def _write_fold_models(job: TrialJob, folds: Sequence[_Fold], result: TrialResult) -> None:
-    """Write the model of each fold into a folder of its own, laid out like a trial's."""
+    """Write the model of each fold into a folder below the trial's, laid out like a trial's."""
     for fold in folds:
         of_fold = replace(job, folder=str(locate_fold(Path(job.folder), fold.number)))
         write_artifacts(of_fold, fold.number, fold.config, result, fold.drawn)

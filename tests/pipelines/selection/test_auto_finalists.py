@@ -1,4 +1,4 @@
-"""Trials that cannot be told apart: by the noise of few rows, for a share of the search's time."""
+"""Trials that cannot be distinguished: by the noise of few rows, for a share of the search's time."""
 
 from __future__ import annotations
 

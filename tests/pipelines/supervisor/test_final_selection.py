@@ -1,6 +1,5 @@
 """The end of a study whose winner is chosen by further trainings, all of them scripted."""
 
-
 import pytest
 from desk import Desk
 from fake_engine import Ends, training
@@ -145,4 +144,4 @@ def test_a_short_search_trains_nothing_again(desk):
     events = desk.run(made, trials=4)
     assert len(made.jobs) == 4
     lines = [format_event(event) for event in events if isinstance(event, FinalistsChosen)]
-    assert all("cannot be told apart" in line for line in lines)
+    assert all("cannot be distinguished" in line for line in lines)
