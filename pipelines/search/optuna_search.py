@@ -293,7 +293,8 @@ class OptunaSearch:
         """
         paused = self._count_paused_epochs()
         if self._promotion is None or not paused:
-            return None
+            # Paused by another pruner: with this one they would not have been.
+            return min(paused, default=None)
         choose = self._promotion.choose_last if is_last else self._promotion.choose
         return choose(paused, self._list_trials())
 

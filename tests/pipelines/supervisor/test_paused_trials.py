@@ -131,6 +131,16 @@ def test_a_larger_budget_goes_on_after_the_end(desk):
     assert all(trial.has_ended for trial in desk.trials())
 
 
+def test_without_a_pruner_that_pauses_every_paused_trial_goes_on(desk):
+    """A study that goes on with another pruner trains its paused trials to their ends."""
+    supervisor = desk.supervisor(FakeEngine(script), study=asha())
+    for event in supervisor.run():
+        if isinstance(event, TrialPaused) and event.number == 1:
+            supervisor.pause()
+    desk.run(FakeEngine(script, test_scores={}), trials=3, epochs=EPOCHS)
+    assert [(trial.state, trial.epochs) for trial in desk.trials()] == [("complete", EPOCHS)] * 3
+
+
 def test_a_trial_that_cannot_be_paused_falls_back_to_the_median(desk):
     """A model's own training keeps its state to itself; a note says what happens instead."""
 
