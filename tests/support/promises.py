@@ -79,7 +79,9 @@ class _EndedStudy:
     def expected_retrainings(self) -> set[tuple[int, str]]:
         """Return the retrainings that must exist: of each finalist, those that compare a refit, and one that won."""
         selection = self.study.spec.selection
-        finalists = rank_trials(self.trials, self.objective)[: selection.finalists]
+        # Those that `auto` chooses depend on the scores' noise; their retrainings may be there or not.
+        count = 0 if selection.finalists == "auto" else selection.finalists
+        finalists = rank_trials(self.trials, self.objective)[:count]
         expected = {(trial.number, name) for trial in finalists for name in list_retrainings(selection)}
         if selection.refit and self.best:
             expected |= {(self.best.number, training.name) for training in COMPARED_TRAININGS}
