@@ -99,7 +99,7 @@ def read_baselines(folder: Path) -> Baselines | None:
     """Return the baselines in a study's folder; None where they were not computed, or the file cannot be read."""
     try:
         read = json.loads((folder / BASELINES_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
     if read.pop("format", None) != _FORMAT:
         return None

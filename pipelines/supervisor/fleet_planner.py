@@ -65,7 +65,9 @@ class FleetPlanner:
         ineligible_reason: why no trial of the study trains in a fleet; empty where they do.
     """
 
-    def __init__(self, study: Study, summary: DataSummary, *, trials: int, workers: int, memory_bytes: int, learns: bool = True) -> None:
+    def __init__(
+        self, study: Study, summary: DataSummary, *, trials: int, workers: int, memory_bytes: int, learns: bool = True
+    ) -> None:
         self._study = study
         self._groups: list[_Group] = []
         self._singles: deque[tuple[Trial, str]] = deque()
