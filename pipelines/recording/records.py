@@ -229,7 +229,11 @@ def build_study_closed(
         alias=spec.export.alias if is_registered else None,
         test=dict(outcome.test),
         retraining=outcome.retraining if is_finished else "",
-        metrics={**(_describe_interval(outcome.finalists[0]) if outcome.finalists else {}), **baselines[0], **_count_epochs(trials)},
+        metrics={
+            **(_describe_interval(outcome.finalists[0]) if outcome.finalists else {}),
+            **baselines[0],
+            **_count_epochs(trials),
+        },
         pareto_front=tuple(trial.number for trial in pareto_front),
         tags=baselines[1],
     )
