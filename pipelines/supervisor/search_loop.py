@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +23,13 @@ from pipelines.supervisor.trial_supply import TrialSupply
 from pipelines.training.jobs import TRAIN_TRIAL
 from pipelines.training.messages import EpochDone, RungReached, TrialOutcome
 from pipelines.training.trial_folder import ARTIFACTS
+from pipelines.workspace.atomic_files import write_text
 from search_spaces.hypermodel_request import HyperparameterRequest
 from search_spaces.values import Value
 
 # The lease is renewed and requests are read between two ticks.
 _TICK_S = 0.5
+_PLAN_FILE = "fleet_plan.json"
 _FALLBACK = (
     "trials of this model cannot be paused, since its own training keeps its state to itself: those worse than the "
     "median end instead; search.pruner changes that"
@@ -185,11 +188,14 @@ class SearchLoop:
 
 
 def _count_planned_trials(study: OpenStudy) -> int:
-    """Return the trials that fleets are planned for: those to come, or all where trials are paused in fleets."""
-    # The same plan as before: a checkpoint is of one program.
-    if any(trial.state == "paused" and trial.trainer == "fleet" for trial in study.search.trials):
-        return study.context.most_trials
-    return study.context.most_trials - study.ended_trials
+    """Return the trials that fleets are planned for: those to come, or those of the plan that paused trials are of."""
+    file = study.context.home.locate_study(study.context.name) / _PLAN_FILE
+    # A checkpoint is of one program, and programs depend on the number of trials.
+    if any(trial.state == "paused" and trial.trainer == "fleet" for trial in study.search.trials) and file.exists():
+        return int(json.loads(file.read_text(encoding="utf-8"))["trials"])
+    planned = study.context.most_trials - study.ended_trials
+    write_text(file, json.dumps({"trials": planned}) + "\n")
+    return planned
 
 
 def _name_job(number: int) -> str:

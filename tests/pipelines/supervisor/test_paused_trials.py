@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from desk import FILE
 from fake_engine import FakeEngine, training
 from small_studies import study_of
 
+from pipelines.supervisor import search_loop
 from pipelines.supervisor.events import TrialBegan, TrialEnded, TrialPaused
-from pipelines.training.messages import RungReached
+from pipelines.training.messages import RungReached, TrialOutcome
 from tracking.outbox.records import EpochsRecorded, TrialFinished, TrialStarted
 from tracking.outbox.records import TrialPaused as PauseRecorded
 
@@ -30,6 +32,18 @@ def curve(number, epochs=EPOCHS):
 
 def script(job):
     return (yield from training(job, curve(job.number, int(job.values["epochs"]))))
+
+
+def with_trainer(name):
+    """Return the script of trials with results of a trainer."""
+
+    def trained_so(job):
+        outcome = yield from training(job, curve(job.number, int(job.values["epochs"])))
+        if isinstance(outcome, TrialOutcome):
+            return replace(outcome, result=replace(outcome.result, trainer=name))
+        return replace(outcome, trainer=name)
+
+    return trained_so
 
 
 def find(events, kind):
@@ -184,6 +198,26 @@ def test_paused_trials_survive_a_kill_at_any_moment(desk):
     assert all(trial.has_ended for trial in trials)
     assert 6 in {trial.number for trial in trials if trial.state == "complete"}
     assert Counter(record.number for record in desk.records(TrialFinished)) == dict.fromkeys(range(9), 1)
+
+
+def test_a_paused_fleet_keeps_its_plan(desk, monkeypatch):
+    """A checkpoint is of one program: with a larger budget the programs are planned as for the first one."""
+    planned = []
+    real = search_loop.FleetPlanner
+
+    def plan(*args, trials, **settings):
+        planned.append(trials)
+        return real(*args, trials=trials, **settings)
+
+    monkeypatch.setattr(search_loop, "FleetPlanner", plan)
+    fleet_script = with_trainer("fleet")
+    supervisor = desk.supervisor(FakeEngine(fleet_script), study=asha(fleet=2))
+    for event in supervisor.run():
+        if isinstance(event, TrialPaused):
+            supervisor.pause()
+    desk.run(FakeEngine(fleet_script, test_scores={}), study=asha(trials=30, fleet=2))
+    assert planned == [9, 9]
+    assert len(desk.trials()) == 30
 
 
 @pytest.mark.parametrize("slots", [2, 4])
