@@ -73,6 +73,7 @@ class Ensemble:
             OSError: if the disk is full.
         """
         if self._is_decided():
+            self._remove_members()  # a kill may have left them
             return
         # First: no ensemble of other members may be taken for this one.
         discard_model(self._locate(ENSEMBLE))
