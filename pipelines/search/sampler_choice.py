@@ -8,7 +8,7 @@ from pipelines.spec.schema import SamplerName, StudySpec
 from pipelines.study.context import StudyContext
 from search_spaces.parameters import Fixed
 
-# Chosen: beyond, a Gaussian process sees only a part of the trials, and its distances say little.
+# Chosen: beyond, a Gaussian process sees only a part of the trials, and its distances mean little.
 _MOST_TRIALS, _MOST_PARAMETERS = 500, 50
 
 
@@ -61,6 +61,6 @@ def choose_sampler(context: StudyContext) -> SamplerChoice:
 
 
 def _count_at_once(spec: StudySpec) -> int:
-    """Return how many trials run at once as far as the file says so."""
+    """Return how many trials run at once as far as the file states it."""
     fleet = spec.resources.fleet
     return (spec.resources.workers or 1) * (fleet if isinstance(fleet, int) else 1)

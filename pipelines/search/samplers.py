@@ -80,7 +80,7 @@ class SamplerFactory:
         if name == "nsga2":
             return samplers.NSGAIISampler(seed=seed)
         with warnings.catch_warnings():
-            # Optuna says of both that they may change.
+            # Both may change in Optuna, which warns of that.
             warnings.simplefilter("ignore", ExperimentalWarning)
             if name == "cma-es":
                 return samplers.CmaEsSampler(seed=seed, n_startup_trials=self._get_startup(1))

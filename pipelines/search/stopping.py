@@ -53,7 +53,7 @@ def find_early_reason(
 
 
 def explain_convergence(budget: BudgetSpec, objective: Objective, improvements: Collection[float]) -> str:
-    """Return a message if no further trial is expected to be better by as much as the budget asks; empty otherwise.
+    """Return a message if no further trial is expected to be better by as much as the budget requires; empty otherwise.
 
     Args:
         budget: the end of the study.

@@ -142,7 +142,7 @@ class BudgetSpec(Section):
         None,
         gt=0.0,
         description="Stop when the sampler `gp` expects a further trial to be better by less than this, in the unit of "
-        "the objective; it says how much while the study runs.",
+        "the objective; the estimate is shown while the study runs.",
     )
     consecutive_failures: int | None = Field(None, ge=1, description="Stop after this many failed trials in a row.")
 

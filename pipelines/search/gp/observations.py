@@ -1,4 +1,4 @@
-"""What the trials of a study show: scores of points after some share of their epochs, as a model learns them."""
+"""Scores of a study's trials after some share of their epochs, as a model learns them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def read_observations(
         elif trial.state in (TrialState.FAIL, TrialState.PRUNED):
             failed.append(row)
     if all(curve.progress[-1] == 1 for curve in curves):
-        # Whole trainings tell all that their curves do.
+        # The ends of whole trainings hold all that their curves do.
         curves = [Curve(curve.row, curve.progress[-1:], curve.scores[-1:]) for curve in curves]
     if curves and failed:
         worst = min(min(curve.scores) for curve in curves)

@@ -13,6 +13,7 @@ from pipelines.search.starting_points import StartingPoints, choose_starting_poi
 from pipelines.search.trial_summaries import TrialSummary
 from pipelines.spec.schema import SearchSpec
 from pipelines.study.objective import Objective
+from pipelines.workspace.home import Home
 
 RATE = {"type": "float", "low": 1e-4, "high": 1.0, "log": True, "default": 1e-2}
 UNITS = {"type": "int", "low": 1, "high": 100, "default": 10}
@@ -20,15 +21,25 @@ POINTS = tuple({"units": units, "rate": 0.5} for units in range(20, 28))
 
 
 @pytest.fixture
-def choose(monkeypatch):
+def choose(monkeypatch, tmp_path):
     """Return a function that chooses the starting points of a study with so many trials."""
+    home = Home(tmp_path, str(tmp_path))
     monkeypatch.setattr(starting_points, "list_portfolio", lambda family, space: POINTS if family == "mlp" else ())
 
     def choose_for(trials, space=None, model="mlp", sampler="gp", undeclared=(), **search):
         study = SimpleNamespace(space=space or space_of(units=UNITS, rate=RATE), has_user_model=":" in model)
         spec = SimpleNamespace(model=model, search=SearchSpec(sampler=sampler, **search))
         return choose_starting_points(
-            SimpleNamespace(spec=spec, study=study, most_trials=trials, undeclared=undeclared, combinations=None)
+            SimpleNamespace(
+                name="it",
+                home=home,
+                objective=Objective("val_loss", "minimize"),
+                spec=spec,
+                study=study,
+                most_trials=trials,
+                undeclared=undeclared,
+                combinations=None,
+            )
         )
 
     return choose_for

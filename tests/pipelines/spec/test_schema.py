@@ -10,7 +10,7 @@ from pipelines.spec.schema import StudySpec
 def test_three_keys_are_enough():
     """Everything but study, data and model has a default."""
     spec = StudySpec.model_validate({"study": "s", "data": {"source": "x.csv"}, "model": "mlp"})
-    assert (spec.budget.trials, spec.search.sampler, spec.data.split.validation) == (30, "tpe", 0.2)
+    assert (spec.budget.trials, spec.search.sampler, spec.data.split.validation) == (30, "auto", 0.2)
     required = {name for name, field in StudySpec.model_fields.items() if field.is_required()}
     assert required == {"study", "data", "model"}
 
