@@ -222,6 +222,13 @@ class SelectionSpec(Section):
         "number that many: so many times the size.",
     )
 
+    @field_validator("ensemble", mode="before")
+    @classmethod
+    def _check_ensemble(cls, ensemble: object) -> object:
+        if isinstance(ensemble, int) and not isinstance(ensemble, bool) and not 3 <= ensemble <= 51:
+            raise ValueError(f"expected true, false, or 3 to 51 models, got {ensemble}")
+        return ensemble
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         # The default of seeds is no conflict, only a written value is.

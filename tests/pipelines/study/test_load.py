@@ -140,7 +140,7 @@ def test_a_problem_of_another_file_comes_after(tmp_path):
         (
             "budget.trails=3",
             'budget.trails: unknown key "trails"; did you mean "trials"? '
-            "The choices are: consecutive_failures, patience, target, time, trials",
+            "The choices are: consecutive_failures, improvement, patience, target, time, trials",
         ),
         ("budget.trials=x", 'budget.trials: expected a whole number, got the text "x"'),
         ("budget.trials=*a", "`*a` stands for a value elsewhere; write the value out"),
