@@ -1,7 +1,7 @@
 """Security middleware: checks of host, origin, size, speed and token, before anything else reads a request.
 
 It is a plain ASGI application around another one, so that it also protects MLflow's UI. The token's row is in the scope
-as `kerastudy.token`.
+as `kerastudy.token`, the request's id as `kerastudy.request_id`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ _MAX_MLFLOW_BYTES = 1 << 30  # an admin's artifact may be a model
 _CHUNK_S = 20.0  # a part that takes longer is an idle connection
 _LONGEST_BODY_S = 60.0  # for small bodies: a byte every 19 seconds would last for months otherwise
 _CHECKS_AT_ONCE = 20  # threads of their own pool, since exports may hold all of the shared one
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -76,8 +78,9 @@ class SecurityMiddleware:
             # No route has a WebSocket, and a page of another site can open one without a preflight request.
             await send({"type": "websocket.close", "code": 1008})
             return
-        answer = _SecuredResponse(send, scope["path"])
         headers = _read_headers(scope)
+        scope["kerastudy.request_id"] = _choose_request_id(headers)
+        answer = _SecuredResponse(send, scope["path"], scope["kerastudy.request_id"])
         if (refused := self._find_refusal(scope, headers)) is not None:
             await answer.send_problem(*refused)
             return
@@ -178,9 +181,10 @@ class _SecuredResponse:
         is_given: whether the middleware has sent it in full; what the application sends then is dropped.
     """
 
-    def __init__(self, send: Send, path: str) -> None:
+    def __init__(self, send: Send, path: str, request_id: str) -> None:
         self._send = send
         self._is_mlflow = _is_mlflow(path)
+        self._request_id = (b"x-request-id", request_id.encode())
         self.has_begun = self.is_given = False
 
     async def send(self, message: Message) -> None:
@@ -190,7 +194,7 @@ class _SecuredResponse:
         if message["type"] == "http.response.start":
             self.has_begun = True
             present = {name.lower() for name, _ in message.get("headers", ())}
-            ours = _HEADERS if self._is_mlflow else (*_HEADERS, *_HEADERS_OF_OURS)
+            ours = (self._request_id, *_HEADERS, *(() if self._is_mlflow else _HEADERS_OF_OURS))
             message["headers"] = [*message.get("headers", ()), *(pair for pair in ours if pair[0] not in present)]
         await self._send(message)
 
@@ -219,6 +223,13 @@ def _read_headers(scope: Scope) -> dict[str, str]:
         key = name.decode("latin-1").lower()
         found[key] = value.decode("latin-1") if key not in found else "\0"
     return found
+
+
+def _choose_request_id(headers: dict[str, str]) -> str:
+    """Return the id that the client, or a proxy in front, gave to the request; a new one where it has none."""
+    given = headers.get("x-request-id", "")
+    # By a pattern: the id is written into logs.
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _parse_host_name(host: str) -> str:

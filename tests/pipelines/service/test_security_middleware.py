@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import anyio
 import pytest
@@ -155,3 +156,12 @@ def test_a_header_given_twice_counts_as_none():
     assert (
         security_middleware._read_headers({"headers": [(b"host", b"testserver"), (b"Host", b"evil")]})["host"] == "\0"
     )
+
+
+@pytest.mark.parametrize("given", [None, "", "abc-1.2_3", "a b", "x" * 65, "\\x1b[2J"])
+def test_every_answer_has_a_request_id(service, ann, given):
+    """The client's own where it is plain text, a new one otherwise; also on refusals."""
+    header = {} if given is None else {"X-Request-Id": given}
+    for who in (ann, {}):
+        found = service.client.get("/v1/studies", headers={**who, **header}).headers["x-request-id"]
+        assert found == given if given == "abc-1.2_3" else re.fullmatch("[0-9a-f]{32}", found)
