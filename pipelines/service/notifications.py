@@ -1,141 +1,190 @@
-"""Notifications of a study's end or its new best trial: a signed POST, or a command of the operator's.
+"""Notifications of a study's end or its new best trial, to receivers that do not depend on each other.
 
-The store keeps the position in the study's events up to which notifications were sent. So one is also sent after a
-restart, and sent twice only where the service was killed in between. A receiver that does not answer is tried five
-times; then the notification is dropped, with a line in the service's log.
+One thread collects notifications into the store; each receiver has a thread and a position there. A receiver that is
+away is tried for a day, and one that refuses a notification five times; then it is dropped, with a line in the log.
+Each is sent at least once: a second time only where the service was killed before it stored that it was taken.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import logging
-import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-import httpx
-from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import RetryError, Retrying, retry_if_exception_type, wait_exponential
 
-from pipelines.service.config import NotificationKind, NotifySpec
-from pipelines.supervisor.event_log import StoredEvent, read_events_after
+from pipelines.service.config import NotifySpec
+from pipelines.service.event_collector import EventCollector, Observer
+from pipelines.service.receivers import RefusedError, UnreachableError, name_receivers, send_notification
 from pipelines.workspace.home import Home
 from tracking.store.database import Store, now_ms
-from tracking.store.submissions import Submission, Submissions
+from tracking.store.notifications import Notification, Notifications
 
-SIGNATURE = "X-Kerastudy-Signature"
-_ATTEMPTS = 5  # with pauses of 1, 2, 4 and 8 seconds
-_TIMEOUT_S = 10.0
-_COMMAND_S = 60.0  # a command that hangs would hold up all later notifications
+_ATTEMPTS = 5  # at a notification that is refused, with pauses of 1, 2, 4 and 8 seconds
+_LONGEST_PAUSE_S = 300.0
 _LOOK_EVERY_S = 1.0
-_STALE_MS = 86_400_000  # a day: after a long stop of the service, nobody needs last week's news
-_OF_STATE: Mapping[str, NotificationKind] = {"finished": "finished", "failed": "failed"}
-_log = logging.getLogger("kerastudy.service")
-
-
-class _DeliveryError(Exception):
-    """A receiver did not accept a notification."""
+_RETRY_S = 10.0
+_STOP_S = 5.0
+_STALE_MS = 86_400_000  # a day: nobody needs last week's news
+_MOST_WAITING = 1000
+_log = logging.getLogger("kerastudy.notifications")
 
 
 class Notifier:
-    """Thread that reads the events of the service's studies and sends notifications to the receivers of their kind."""
+    """Thread that collects the events of the service's studies, and a thread for each receiver.
 
-    def __init__(self, home: Home, store: Store, receivers: Sequence[NotifySpec]) -> None:
-        self._home = home
-        self._submissions = Submissions(store)
-        self._receivers = receivers
+    Args:
+        receivers: the operator's; those that are new get what happens from now on.
+        observe: called with each event of a study that happens from the start on.
+    """
+
+    def __init__(
+        self, home: Home, store: Store, receivers: Sequence[NotifySpec], observe: Observer = lambda event: None
+    ) -> None:
+        self._collector = EventCollector(home, store, observe)
+        self._notifications = Notifications(store)
+        self._names = name_receivers(receivers)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="notifications", daemon=True)
+        self.deliveries = tuple(
+            Delivery(f"notify[{index}]", name, spec, store, self._ended)
+            for index, (name, spec) in enumerate(zip(self._names, receivers, strict=True))
+        )
+        self._threads = [threading.Thread(target=self._run, name="notifications", daemon=True)]
+        self._threads += [threading.Thread(target=each.run, name=each.key, daemon=True) for each in self.deliveries]
 
     def start(self) -> None:
-        """Start the thread, if there are receivers."""
-        if self._receivers:
-            self._thread.start()
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Stop sending; notifications that wait are sent after the next start."""
         self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join(_TIMEOUT_S)
+        self._wake()
+        deadline = time.monotonic() + _STOP_S
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, deadline - time.monotonic()))
 
-    def step(self) -> None:
-        """Send the new notifications of every study."""
-        for submission in self._submissions.list():
-            for event in read_events_after(self._home, submission.study, submission.notified_bytes):
-                if self._ended.is_set():
-                    return
-                if (notification := _make_notification(submission, event)) is not None:
-                    self._send(notification)
-                # After sending: a kill in between sends it twice, the other way round it would be lost.
-                self._submissions.record_notified(submission.study, event.id)
+    def prepare(self) -> None:
+        """Store what earlier services left for their receivers, and make these the receivers."""
+        self._collector.catch_up()
+        self._notifications.set_receivers(self._names)
+        self._wake()
+
+    def collect(self) -> None:
+        """Store the new notifications, and wake the receivers."""
+        if self._collector.collect(has_receivers=bool(self._names)):
+            self._wake()
+
+    def _wake(self) -> None:
+        for delivery in self.deliveries:
+            delivery.wake()
 
     def _run(self) -> None:
+        is_prepared = False
         while not self._ended.wait(_LOOK_EVERY_S):
             try:
-                self.step()
+                if not is_prepared:
+                    self.prepare()
+                    is_prepared = True
+                self.collect()
             except Exception:
                 _log.exception("reading the events failed; it is tried again")
-                self._ended.wait(_TIMEOUT_S)
+                self._ended.wait(_RETRY_S)
+
+
+class Delivery:
+    """Delivery of the notifications of one receiver, one after the other.
+
+    Attributes:
+        key: the receiver's place in `service.yaml`, for the log.
+    """
+
+    def __init__(self, key: str, name: str, spec: NotifySpec, store: Store, ended: threading.Event) -> None:
+        self.key = key
+        self._name = name
+        self._spec = spec
+        self._notifications = Notifications(store)
+        self._store = store
+        self._ended = ended
+        self._news = threading.Event()
+
+    def run(self) -> None:
+        """Deliver until the service stops."""
+        while not self._ended.is_set():
+            self._news.clear()
+            try:
+                while self.deliver_next():
+                    pass
+            except Exception:
+                _log.exception("%s: delivering failed; it is tried again", self.key)
+                self._ended.wait(_RETRY_S)
+            else:
+                self._news.wait()
+
+    def wake(self) -> None:
+        """Let it look for notifications."""
+        self._news.set()
+
+    def deliver_next(self) -> bool:
+        """Deliver the oldest notification that waits; return whether there was one, and the service goes on."""
+        if dropped := self._notifications.drop_oldest(self._name, _MOST_WAITING):
+            _log.warning(
+                "%s: more than %d notifications waited; the oldest %d were dropped", self.key, _MOST_WAITING, dropped
+            )
+        notification = self._notifications.find_next(self._name)
+        if notification is None or self._ended.is_set():
+            return False
+        if notification.kind in self._spec.on and not self._send(notification):
+            return False
+        # After sending: a kill in between sends it twice, the other way round it would be lost.
+        self._notifications.record_taken(self._name, notification.id)
+        return True
+
+    def _send(self, notification: Notification) -> bool:
+        """Send one until it is taken or dropped; return false if the service stops before."""
+        body = json.dumps({**notification.content, "id": f"{self._store.identity}-{notification.id}"}).encode()
+        refusals: list[RefusedError] = []
+        tries = Retrying(
+            stop=lambda _: self._ended.is_set() or len(refusals) == _ATTEMPTS or _is_stale(notification),
+            wait=wait_exponential(max=_LONGEST_PAUSE_S),
+            retry=retry_if_exception_type((UnreachableError, RefusedError)),
+            # tenacity's sleep cannot be ended by `stop`.
+            sleep=self._sleep,
+        )
+        try:
+            tries(self._try_once, notification, body, refusals)
+        except RetryError as error:
+            if self._ended.is_set():
+                return False
+            why = error.last_attempt.exception()
+            _log.warning("%s: %s was dropped: %s", self.key, _describe(notification), why, extra=_name(notification))
+        return True
+
+    def _try_once(self, notification: Notification, body: bytes, refusals: list[RefusedError]) -> None:
+        try:
+            send_notification(self._spec, body)
+        except RefusedError as error:
+            refusals.append(error)
+            raise
+        except UnreachableError as error:
+            _log.info("%s: %s waits: %s", self.key, _describe(notification), error, extra=_name(notification))
+            raise
 
     def _sleep(self, seconds: float) -> None:
         self._ended.wait(seconds)
 
-    def _send(self, notification: Mapping[str, Any]) -> None:
-        for receiver in self._receivers:
-            if notification["kind"] not in receiver.on:
-                continue
-            tries = Retrying(
-                stop=stop_after_attempt(_ATTEMPTS),
-                wait=wait_exponential(max=30.0),
-                retry=retry_if_exception_type(_DeliveryError),
-                # tenacity's sleep cannot be ended by `stop`.
-                sleep=self._sleep,
-            )
-            try:
-                tries(_send_to, receiver, json.dumps(notification).encode())
-            except RetryError as error:
-                # Dropped, so that one dead receiver does not hold up the others for ever.
-                why = error.last_attempt.exception()
-                _log.warning(
-                    "the notification %s of %s was dropped: %s", notification["kind"], notification["study"], why
-                )
+
+def _is_stale(notification: Notification) -> bool:
+    return now_ms() - notification.created_ms > _STALE_MS
 
 
-def _make_notification(submission: Submission, event: StoredEvent) -> Mapping[str, Any] | None:
-    """Return the notification of an event; None for an event without one, or one that is a day old."""
-    kind: NotificationKind | None = None
-    if event.kind == "study-ended":
-        kind = _OF_STATE.get(event.content.get("state", ""))
-    elif event.kind == "trial-ended" and event.content.get("is_best"):
-        kind = "new_best"
-    if kind is None or now_ms() - event.content.get("at", 0) > _STALE_MS:
-        return None
-    return {**event.content, "kind": kind, "study": submission.study, "submitter": submission.submitter}
+def _describe(notification: Notification) -> str:
+    return f'"{notification.kind}" of {notification.study}'
 
 
-def _send_to(receiver: NotifySpec, body: bytes) -> None:
-    try:
-        if receiver.webhook is not None:
-            headers = {"Content-Type": "application/json", **_sign(receiver.secret_file, body)}
-            # No redirects, which is httpx's default: they could lead the body to an internal address.
-            httpx.post(receiver.webhook, content=body, headers=headers, timeout=_TIMEOUT_S).raise_for_status()
-        elif receiver.command is not None:
-            # A list and no shell, and the names of studies on standard input: nothing of theirs is ever parsed as a
-            # command.
-            subprocess.run(receiver.command, input=body, timeout=_COMMAND_S, check=True, capture_output=True)
-    except (httpx.HTTPError, OSError, subprocess.SubprocessError) as error:
-        raise _DeliveryError(str(error)) from error
-
-
-def _sign(secret_file: str | None, body: bytes) -> dict[str, str]:
-    """Return the header that proves the sender and the time: `t=SECONDS,v1=HEX` over `SECONDS.BODY`."""
-    if secret_file is None:
-        return {}
-    # Read each time, so that a changed secret needs no restart; editors end a file with a line feed.
-    secret, at = Path(secret_file).read_bytes().strip(), str(int(time.time()))
-    # The time is signed too, so that a receiver can refuse an old notification that is sent again.
-    return {SIGNATURE: f"t={at},v1={hmac.new(secret, at.encode() + b'.' + body, hashlib.sha256).hexdigest()}"}
+def _name(notification: Notification) -> dict[str, str]:
+    return {"study": notification.study}
