@@ -1,22 +1,26 @@
 """Proxy of MLflow's UI and API below `/mlflow`, with the hosts and tokens of the service.
 
 MLflow listens on a socket in a folder that only this user can open, so the proxy is the only way to it. Every token may
-read; only an admin's token may write; no token may name a location of files (see `mlflow_routes`).
+read; submitters write notes, tags and views of their own studies (see `mlflow_notes`), admins more; no token may name a
+location of files (see `mlflow_routes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import httpx
 
+from pipelines.service.errors import ForbiddenError, TooMuchError
+from pipelines.service.mlflow_notes import MAX_BYTES, MlflowNotes
 from pipelines.service.mlflow_pages import PAGES, MlflowPages
-from pipelines.service.mlflow_routes import has_location, is_read_only
+from pipelines.service.mlflow_routes import RouteKind, classify_route
 from pipelines.service.problem_details import MEDIA_TYPE, encode_problem_detail
-from pipelines.service.security_middleware import MLFLOW, Receive, Scope, Send
-from search_spaces.errors import KerastudyError, UnknownError
-from tracking.store.tokens import Token
+from pipelines.service.security_middleware import MLFLOW, Message, Receive, Scope, Send
+from search_spaces.errors import InputError, KerastudyError, UnknownError
+from tracking.store.accounts import Identity
 
 _NO_ANSWER = "MLflow does not answer"
 _PATIENCE = httpx.Timeout(120.0, connect=5.0)  # MLflow takes seconds to order 10,000 runs by a metric
@@ -27,6 +31,15 @@ _OF_ONE_CONNECTION = frozenset(
 )
 # MLflow needs neither the token nor the browser's origin, which was checked before and is foreign to its socket.
 _NOT_PASSED_ON = _OF_ONE_CONNECTION | {b"host", b"authorization", b"origin", b"cookie", b"content-length"}
+# Parameters that name a file below a folder of MLflow's. MLflow checks them too.
+_PATHS = frozenset(("path", "artifact_path", "artifact_file_path", "artifact_directory_path"))
+_STATUSES: dict[type[BaseException], int] = {
+    UnknownError: 404,
+    ForbiddenError: 403,
+    TooMuchError: 413,
+    InputError: 422,
+    KerastudyError: 502,
+}
 _NOT_PASSED_BACK = _OF_ONE_CONNECTION | {b"date", b"server", b"set-cookie"}
 
 
@@ -37,12 +50,20 @@ class MlflowProxy:
         client: HTTP client of the MLflow that this service runs; None where it runs none.
         pages: addresses of studies in MLflow; None where there is no MLflow with a UI.
         elsewhere: in words, where MLflow is if this service runs none.
+        notes: policy on what submitters write; None where they write nothing.
     """
 
-    def __init__(self, client: httpx.AsyncClient | None, pages: MlflowPages | None, elsewhere: str = "") -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient | None,
+        pages: MlflowPages | None,
+        elsewhere: str = "",
+        notes: MlflowNotes | None = None,
+    ) -> None:
         self._client = client
         self._pages = pages
         self._elsewhere = elsewhere
+        self._notes = notes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request, and its answer back."""
@@ -55,24 +76,34 @@ class MlflowProxy:
         if scope["path"] == MLFLOW:
             await _send_redirect(send, f"{MLFLOW}/")
             return
-        if (reason := _find_refusal(scope["kerastudy.token"], scope["method"], scope["path"])) is not None:
-            await _send_problem(send, 403, reason)
-            return
-        await self._forward(self._client, scope, receive, send)
+        try:
+            scope, receive = await self._check(scope, receive)
+            request = _make_request(self._client, scope, receive)
+        except KerastudyError as error:
+            status = next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+            await _send_problem(send, status, str(error))
+        except httpx.HTTPError:
+            await _send_problem(send, 503, f"{_NO_ANSWER}; the service starts it again")
+        else:
+            await self._forward(self._client, request, send)
 
-    async def _forward(self, client: httpx.AsyncClient, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _NOT_PASSED_ON]
-        length = [(name, value) for name, value in scope["headers"] if name.lower() == b"content-length"]
-        has_body = bool(length) or any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"])
-        # Not decoded: MLflow decodes it once, and so sees the path that the list of routes was compared with.
-        target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-        request = client.build_request(
-            scope["method"],
-            # Absolute: joined to the client's base, the path would get the prefix twice.
-            httpx.URL("http://localhost").copy_with(raw_path=target),
-            headers=[*headers, *length],
-            content=_stream_body(receive) if has_body else None,
-        )
+    async def _check(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+        """Return the request to forward, with its body.
+
+        Raises:
+            KerastudyError: if it is refused.
+        """
+        caller: Identity = scope["kerastudy.caller"]
+        route = scope["path"].removeprefix(MLFLOW)
+        kind = classify_route(scope["method"], route)
+        _check_paths(scope["query_string"])
+        if kind == "note" and self._notes is not None and not caller.has_scope("admin") and caller.has_scope("submit"):
+            body = await self._notes.check(caller, route, await _read_body(receive))
+            return _replace_body(scope, body)
+        _require_kind(caller, kind)
+        return scope, receive
+
+    async def _forward(self, client: httpx.AsyncClient, request: httpx.Request, send: Send) -> None:
         try:
             # Streamed: an artifact may be larger than memory.
             answer = await client.send(request, stream=True)
@@ -117,16 +148,59 @@ async def _send_redirect(send: Send, location: str) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _find_refusal(token: Token, method: str, path: str) -> str | None:
-    """Return why a token may not send a request to MLflow; None if it may."""
-    route = path.removeprefix(MLFLOW)
-    if is_read_only(method, route):
-        return None if token.has_scope("read") else f'the token "{token.name}" may not read'
-    if not token.has_scope("admin"):
-        return f'the token "{token.name}" may read in MLflow, and change nothing there: use kerastudy\'s own verbs'
-    if has_location(method, route):
-        return "a location of files is never taken from a client: kerastudy makes its experiments and versions itself"
-    return None
+def _require_kind(caller: Identity, kind: RouteKind) -> None:
+    if kind == "read" and caller.has_scope("read"):
+        return
+    if kind == "closed":
+        raise ForbiddenError("this service opens what is needed to browse MLflow; this address of it is closed to all")
+    if not caller.has_scope("admin"):
+        own = ", besides notes, tags and views of their own studies" if caller.has_scope("submit") else ""
+        raise ForbiddenError(f"{caller.name} may read in MLflow, and change nothing there{own}: use kerastudy's verbs")
+
+
+def _check_paths(query: bytes) -> None:
+    """Check that no parameter leads out of the folder that MLflow resolves it in."""
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        parts = value.replace("\\", "/").split("/")
+        if name in _PATHS and (".." in parts or value.startswith(("/", "\\")) or ":" in parts[0] or "%" in value):
+            raise InputError(f"{name}: expected a path below the run's or the model's files, without .. and %")
+
+
+def _make_request(client: httpx.AsyncClient, scope: Scope, receive: Receive) -> httpx.Request:
+    headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _NOT_PASSED_ON]
+    length = [(name, value) for name, value in scope["headers"] if name.lower() == b"content-length"]
+    has_body = bool(length) or any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"])
+    # Not decoded: MLflow decodes it once, and so sees the path that the list of routes was compared with. A raw # would
+    # begin a fragment, which is not sent.
+    target = (scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")).replace(
+        b"#", b"%23"
+    )
+    try:
+        # Absolute: joined to the client's base, the path would get the prefix twice.
+        url = httpx.URL("http://localhost").copy_with(raw_path=target)
+    except (httpx.InvalidURL, ValueError):
+        raise InputError("the address holds characters that no address may hold") from None
+    content = _stream_body(receive) if has_body else None
+    return client.build_request(scope["method"], url, headers=[*headers, *length], content=content)
+
+
+async def _read_body(receive: Receive) -> bytes:
+    body = b""
+    async for chunk in _stream_body(receive):
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise TooMuchError(f"the body is larger than the {MAX_BYTES:,} bytes that are allowed here")
+    return body
+
+
+def _replace_body(scope: Scope, body: bytes) -> tuple[Scope, Receive]:
+    """Return a request that consists of its route and a JSON body alone."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return {**scope, "headers": headers, "query_string": b""}, receive
 
 
 async def _stream_body(receive: Receive) -> AsyncIterator[bytes]:

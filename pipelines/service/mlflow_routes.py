@@ -1,14 +1,15 @@
-"""Routes of MLflow that a token may use behind the service: reading for every token, the rest for admins.
+"""Routes of MLflow behind the service, by what they are: reading, notes of submitters, changes by admins.
 
-A route that is not listed is refused, so a new route of a new MLflow stays closed until it is added here. Paths are
-those of MLflow 3.17, without the prefix `/mlflow`.
+A route that is not listed is closed to everybody, so a new route of a new MLflow stays closed until it is added here.
+A test compares the lists with the routes that the installed MLflow registers. Paths are those of MLflow 3.17, without
+the prefix `/mlflow`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 _PAGES: Final = """
 GET /
@@ -56,25 +57,63 @@ POST 3.0/mlflow/traces/metrics
 POST 3.0/mlflow/traces/search
 GET 3.0/mlflow/workspaces
 """
-# They take a location of files, and MLflow would read or write there: closed to admins too.
-_WITH_LOCATION: Final = """
-POST 2.0/mlflow/experiments/create
-POST 2.0/mlflow/model-versions/create
-POST 2.0/mlflow/runs/create-promptlab-run
-POST 3.0/mlflow/workspaces
-PATCH 3.0/mlflow/workspaces/<name>
+# Tags of runs and experiments: notes, saved views and people's own tags; `MlflowNotes` decides which.
+_NOTES: Final = """
+POST 2.0/mlflow/experiments/delete-experiment-tag
+POST 2.0/mlflow/experiments/set-experiment-tag
+POST 2.0/mlflow/runs/delete-tag
+POST 2.0/mlflow/runs/set-tag
+"""
+# None takes a location at which MLflow would read or write: routes that do, such as `experiments/create` and
+# `model-versions/create`, are closed to admins too. So are its gateway, assistant, webhooks, jobs and all else that
+# serves language models.
+_ADMIN: Final = """
+DELETE 2.0/mlflow-artifacts/artifacts/<path>
+PUT 2.0/mlflow-artifacts/artifacts/<path>
+POST 2.0/mlflow/upload-artifact
+POST 2.0/mlflow/experiments/delete
+POST 2.0/mlflow/experiments/restore
+POST 2.0/mlflow/experiments/update
+POST 2.0/mlflow/logged-models
+DELETE 2.0/mlflow/logged-models/<name>
+PATCH 2.0/mlflow/logged-models/<name>
+POST 2.0/mlflow/logged-models/<name>/params
+PATCH 2.0/mlflow/logged-models/<name>/tags
+DELETE 2.0/mlflow/logged-models/<name>/tags/<name>
+DELETE 2.0/mlflow/model-versions/delete
+DELETE 2.0/mlflow/model-versions/delete-tag
+POST 2.0/mlflow/model-versions/set-tag
+POST 2.0/mlflow/model-versions/transition-stage
+PATCH 2.0/mlflow/model-versions/update
+DELETE 2.0/mlflow/registered-models/alias
+POST 2.0/mlflow/registered-models/alias
+POST 2.0/mlflow/registered-models/create
+DELETE 2.0/mlflow/registered-models/delete
+DELETE 2.0/mlflow/registered-models/delete-tag
+POST 2.0/mlflow/registered-models/rename
+POST 2.0/mlflow/registered-models/set-tag
+PATCH 2.0/mlflow/registered-models/update
+POST 2.0/mlflow/runs/create
+POST 2.0/mlflow/runs/delete
+POST 2.0/mlflow/runs/log-batch
+POST 2.0/mlflow/runs/log-inputs
+POST 2.0/mlflow/runs/log-metric
+POST 2.0/mlflow/runs/log-model
+POST 2.0/mlflow/runs/log-parameter
+POST 2.0/mlflow/runs/outputs
+POST 2.0/mlflow/runs/restore
+POST 2.0/mlflow/runs/update
 """
 _PLACEHOLDERS: Final = {"<path>": r".+", "<name>": r"[^/]+"}
 
 
-def is_read_only(method: str, path: str) -> bool:
-    """Return whether a request only reads; `path` is without the prefix, and decoded."""
-    return _has_match(_READING, method, path)
+RouteKind = Literal["read", "note", "admin", "closed"]
 
 
-def has_location(method: str, path: str) -> bool:
-    """Return whether a request can name a folder or a URL where MLflow keeps or reads files."""
-    return _has_match(_LOCATED, method, path)
+def classify_route(method: str, path: str) -> RouteKind:
+    """Return what a request to MLflow does; `path` is without the prefix, and decoded."""
+    found = (kind for kind, routes in _ROUTES.items() if _has_match(routes, method, path))
+    return next(found, "closed")
 
 
 def _has_match(routes: re.Pattern[str], method: str, path: str) -> bool:
@@ -100,5 +139,8 @@ def _prefix_api(routes: str) -> list[str]:
     ]
 
 
-_READING = _compile([*(route for route in _PAGES.split("\n") if route), *_prefix_api(_API)])
-_LOCATED = _compile(_prefix_api(_WITH_LOCATION))
+_ROUTES: Final[dict[RouteKind, re.Pattern[str]]] = {
+    "read": _compile([*(route for route in _PAGES.split("\n") if route), *_prefix_api(_API)]),
+    "note": _compile(_prefix_api(_NOTES)),
+    "admin": _compile(_prefix_api(_ADMIN)),
+}

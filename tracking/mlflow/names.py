@@ -15,6 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+OWN_TAGS: Final = frozenset(("model", "number", "pruner", "sampler", "state", "submitter", "value"))
+"""Tags of runs that kerastudy writes, besides those that begin with `kerastudy.`."""
+
+_RESERVED: Final = ("mlflow.", "kerastudy.")
+# MLflow's tags that people write: descriptions, and views that its UI saves.
+_WRITABLE: Final = re.compile(r"mlflow\.note\.content|mlflow\.(sharedViewState|customView)\.[\w.-]{1,200}")
 _LONGEST: Final = 250
 _LONGEST_FILE: Final = 120  # most file systems allow 255 bytes
 _DIGEST: Final = 16  # characters: a code has six at most
@@ -57,6 +63,14 @@ def decode_name(name: str) -> str:
 def describe_cut_names(names: Mapping[str, str]) -> dict[str, str]:
     """Return tags with the whole of each name that was cut, by the last part of its name in MLflow."""
     return {f"kerastudy.name{cut[0]}": name for name, safe in names.items() if (cut := _CUT.search(safe))}
+
+
+def is_writable_tag(name: str) -> bool:
+    """Return whether people may write a tag of a run or an experiment: kerastudy and MLflow rely on the others."""
+    # Some databases compare names without regard to case.
+    known = name.casefold()
+    is_reserved = known in OWN_TAGS or known.startswith(_RESERVED)
+    return not is_reserved or _WRITABLE.fullmatch(name) is not None
 
 
 def _encode(match: re.Match[str]) -> str:
