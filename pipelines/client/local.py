@@ -16,10 +16,11 @@ from pipelines.study.study import Study
 from pipelines.supervisor.event_log import LOG_FILE
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, UnknownError
+from tracking.store.accounts import LOCAL_USER, Identity, Scope
 from tracking.store.database import Store
-from tracking.store.study_queue import ENDED_STATES, ControlRequest, StudyQueue
+from tracking.store.study_queue import ControlRequest, StudyQueue
 from tracking.store.submissions import Submissions
-from tracking.store.tokens import Scope, Token, Tokens
+from tracking.store.tokens import Token, Tokens
 
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult
@@ -60,7 +61,8 @@ class LocalClient:
         # only.
         with Store.open(self.home.store) as store, store.write() as connection:
             is_new = submit_study(study, StudyQueue(store), connection)
-            Submissions(store).put(study.name, getpass.getuser(), priority, connection)
+            user = getpass.getuser()
+            Submissions(store).put(study.name, Identity(f"{LOCAL_USER}{user}", user, "submit"), priority, connection)
         return study.name, is_new
 
     def upload_data(self, study: Study) -> Study:
@@ -104,7 +106,7 @@ class LocalClient:
         while True:
             # The state is read before the file: what is written between the two is yielded all the same.
             # `interrupted` ends it too: unlike a service, a home has no process that resumes the study.
-            is_over = not follow or self.read_study(name).state in (*ENDED_STATES, "paused", "interrupted")
+            is_over = not follow or self._has_ended(name)
             while file.exists():
                 with file.open("rb") as stream:
                     stream.seek(position)
@@ -116,6 +118,11 @@ class LocalClient:
             if is_over:
                 return
             time.sleep(_POLL_S)
+
+    def _has_ended(self, name: str) -> bool:
+        with Store.open(self.home.store) as store:
+            record = StudyQueue(store).get(name)
+        return record.is_at_rest or (record.state == "running" and record.holder is None)
 
     def _find_log(self, name: str, trial: int | None) -> Path:
         if trial is None:

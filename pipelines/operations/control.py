@@ -36,11 +36,15 @@ def control_study(home: Home, name: str, control_request: ControlRequest) -> Stu
     """
     if (status := request_control(home, name, control_request)) is not None:
         return status
-    from pipelines.operations.run import run_to_end, supervise_cancellation  # takes long to import
+    from pipelines.operations.run import supervise_cancellation  # takes long to import
+    from pipelines.supervisor.event_log import record_events
 
     with supervise_cancellation(load_resumable(home, name), home) as supervisor:
-        ended = run_to_end(supervisor)
-    return StudyStatus(ended.study, ended.state, ended.reason)
+        for _ in record_events(home, name, supervisor.run()):
+            pass
+    with Store.open(home.store) as store:
+        record = StudyQueue(store).get(name)
+    return StudyStatus(name, record.state, record.reason)
 
 
 def request_control(home: Home, name: str, control_request: ControlRequest) -> StudyStatus | None:
@@ -117,7 +121,10 @@ def _control_idle(queue: StudyQueue, record: StudyRecord, control_request: Contr
 
 
 def _is_done(record: StudyRecord, control_request: ControlRequest) -> bool:
-    if record.state in ENDED_STATES or record.owner is None:
+    if record.state in ENDED_STATES:
+        return True
+    # Between the end of a preparation and the cancellation, nobody holds the study.
+    if record.owner is None and control_request != "cancel":
         return True
     # A stop takes as long as the running trials: it is done for this command once the supervisor has read it.
     return control_request == "stop" and record.control_request is None

@@ -18,7 +18,7 @@ from pipelines.queries.views import ListedStudy, ServedStudy, StudyList, StudyRo
 from pipelines.service.config import ServiceSpec
 from pipelines.service.errors import ForbiddenError, require_scope
 from pipelines.service.mlflow_pages import PAGES
-from pipelines.service.ownership import Ownership
+from pipelines.service.ownership import Ownership, find_other_owner
 from pipelines.service.path_policy import UPLOADS, confine_paths
 from pipelines.service.supervisor_pool import SupervisorPool
 from pipelines.service.uploads import Upload
@@ -28,13 +28,15 @@ from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, Problem, UnknownError
 from search_spaces.yaml_document import Document
 from tracking.mlflow.urls import find_external_server
+from tracking.store.accounts import Identity
 from tracking.store.database import Store
 from tracking.store.registered_names import claim_registered_name
 from tracking.store.study_queue import ControlRequest, StudyQueue
 from tracking.store.submissions import Request, Submission, Submissions
-from tracking.store.tokens import Token
 
 MAX_IN_A_PAGE = 500
+# A kill leaves another state behind than the one that is shown.
+_STORED_STATES = {"interrupted": ("preparing", "running"), "queued": ("queued", "preparing")}
 _MAX_PRIORITY = 100
 
 
@@ -54,22 +56,22 @@ class StudyService:
     # Submitting ----------------------------------------------------------------------------------------------
 
     def submit(
-        self, document: Document, token: Token, *, key: str | None = None, priority: int = 0
+        self, document: Document, caller: Identity, *, key: str | None = None, priority: int = 0
     ) -> tuple[str, bool]:
         """Put a study in the queue, durably; return its name, and whether it is new there.
 
         Args:
             document: the study file as it was read.
-            token: the submitter's.
+            caller: the submitter.
             key: an idempotency key: the same key again is the same submission.
             priority: the waiting study with the highest priority starts first.
 
         Raises:
             InputError: with every problem of the file; nothing was stored.
             ConflictError: if the name or the key belongs to another study, or the registered model is taken.
-            ForbiddenError: if the study belongs to another submitter, or the token may not submit.
+            ForbiddenError: if the study belongs to another submitter, or the caller may not submit.
         """
-        require_scope(token, "submit")
+        require_scope(caller, "submit")
         if not -_MAX_PRIORITY <= priority <= _MAX_PRIORITY:
             raise InputError(
                 f"priority: expected a whole number from -{_MAX_PRIORITY} to {_MAX_PRIORITY}, got {priority}"
@@ -80,16 +82,16 @@ class StudyService:
         study = self._check_document(document)
         # One transaction for key, owner and names: of fifty equal requests at once, one makes the study.
         with self._store.write() as connection:
-            if key is not None and (known := self._submissions.find_request(token.name, key, connection)) is not None:
+            if key is not None and (known := self._submissions.find_request(caller.id, key, connection)) is not None:
                 if known.digest != request:
                     raise ConflictError(f'the idempotency key "{key}" was used for another request: choose another one')
                 return known.study, False
             before = self._submissions.find(study.name, connection)
-            if before is not None and before.submitter != token.name and not token.has_scope("admin"):
+            if before is not None and before.submitter_id != caller.id and not caller.has_scope("admin"):
                 message = f'"{study.name}" is a study of {before.submitter}: give yours another name'
                 raise ConflictError(study.document.make_problem(("study",), message))
-            first = claim_registered_name(connection, study.registered_name, study.name)
-            owner = None if first == study.name else self._ownership.find_other_owner(first, token, connection)
+            registered = claim_registered_name(connection, study.registered_name, study.name, caller)
+            owner = None if registered.study == study.name else find_other_owner(registered, caller)
             if owner is not None:
                 key_path = ("export", "register") if study.spec.export.register_as else ("study",)
                 message = (
@@ -97,9 +99,9 @@ class StudyService:
                 )
                 raise ConflictError(study.document.make_problem(key_path, message))
             is_new = submit_study(study, self._queue, connection)
-            self._submissions.put(study.name, token.name, priority, connection)
+            self._submissions.put(study.name, caller, priority, connection)
             if key is not None:
-                self._submissions.store_request(token.name, key, Request(request, study.name), connection)
+                self._submissions.store_request(caller.id, key, Request(request, study.name), connection)
         # After the commit: until then another request could store the old order again.
         self._supervisors.forget_order()
         return study.name, is_new
@@ -151,7 +153,7 @@ class StudyService:
             UnknownError: if there is no study called `after`.
         """
         # A study that was cut off is still stored as running: the process that was killed could not change it.
-        stored = {"running" if state == "interrupted" else state for state in states}
+        stored = {each for state in states for each in _STORED_STATES.get(state, (state,))}
         found: list[ListedStudy] = []
         # One more than shown: with it there is a next page. With filters, how many rows are needed is unknown.
         chunk = limit + 1 if submitter is None and not states else MAX_IN_A_PAGE
@@ -207,9 +209,14 @@ class StudyService:
         """Home that holds all state."""
         return self._home
 
+    @property
+    def store(self) -> Store:
+        """Store of the home."""
+        return self._store
+
     # Controlling ---------------------------------------------------------------------------------------------
 
-    def request_control(self, name: str, control_request: ControlRequest, token: Token) -> control.StudyStatus:
+    def request_control(self, name: str, control_request: ControlRequest, caller: Identity) -> control.StudyStatus:
         """Pause, stop or cancel a study, and return its status afterwards.
 
         Raises:
@@ -218,7 +225,7 @@ class StudyService:
             ForbiddenError: if it belongs to another submitter.
             KerastudyError: if the process that works on it does not answer, or the study cannot be cancelled.
         """
-        self._ownership.require_study(name, token)
+        self._ownership.require_study(name, caller)
         # A process that has not claimed the study yet would start it after it was paused.
         self._supervisors.withdraw(name)
         self._supervisors.forget_order()
@@ -228,7 +235,7 @@ class StudyService:
         record = self._queue.get(name)
         return control.StudyStatus(name, record.state, record.reason)
 
-    def resume(self, name: str, token: Token) -> control.StudyStatus:
+    def resume(self, name: str, caller: Identity) -> control.StudyStatus:
         """Put a paused or failed study back into the queue, as it was submitted.
 
         Raises:
@@ -236,7 +243,7 @@ class StudyService:
             ConflictError: if it is not paused.
             ForbiddenError: if it belongs to another submitter.
         """
-        self._ownership.require_study(name, token)
+        self._ownership.require_study(name, caller)
         # For its errors: the study is loaded again by its supervisor.
         control.load_resumable(self._home, name)
         record = self._queue.get(name)
@@ -248,7 +255,7 @@ class StudyService:
             before = self._submissions.find(name, connection)
             # A study of `kerastudy run` gets a submission here: no service starts one without. Others keep their
             # submitter.
-            self._submissions.put(name, token.name, before.priority if before else 0, connection)
+            self._submissions.put(name, caller, before.priority if before else 0, connection)
             self._queue.set_state(name, "queued", connection=connection)
         self._supervisors.forget_order()
         return control.StudyStatus(name, "queued", "")

@@ -112,6 +112,17 @@ def read_events_after(home: Home, study: str, position: int) -> tuple[StoredEven
     return tuple(found)
 
 
+def find_last_event(home: Home, study: str) -> StoredEvent | None:
+    """Return the last whole event of a study; None where there is none."""
+    file = home.locate_study(study) / EVENTS_FILE
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError:
+        return None
+    found = read_events_after(home, study, max(0, size - _MOST_BYTES))
+    return found[-1] if found else None
+
+
 def _encode_event(event: StudyEvent) -> bytes:
     content = {"event": _WORDS.sub("-", type(event).__name__).lower(), "at": now_ms(), **_describe_event(event)}
     return json.dumps(replace_not_finite(content), default=str, allow_nan=False).encode() + b"\n"

@@ -27,7 +27,7 @@ from tracking.store.database import Store, now_ms, studies
 from tracking.testing.failpoints import hit
 
 ControlRequest = Literal["pause", "stop", "cancel"]
-QueueState = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
+QueueState = Literal["queued", "preparing", "running", "paused", "finished", "failed", "cancelled", "deleting"]
 ENDED_STATES: Final = ("finished", "failed", "cancelled")
 """States in which no supervisor works on a study unless it is submitted again."""
 
@@ -54,6 +54,8 @@ class StudyRecord:
         winner: number of the best trial.
         counts: trials by state.
         control_request: request that its supervisor has not handled yet.
+        changed_ms: time of the latest change of its state; None if that was before this was recorded.
+        archived_ms: when it was archived; None while it is listed.
     """
 
     name: str
@@ -69,11 +71,26 @@ class StudyRecord:
     best_value: float | None
     counts: Mapping[str, int] = field(default_factory=dict)
     control_request: ControlRequest | None = None
+    changed_ms: int | None = None
+    archived_ms: int | None = None
+
+    @property
+    def since_ms(self) -> int:
+        """Time of the latest change of its state, as far as it is known."""
+        return self.created_ms + int(self.elapsed_s * 1000) if self.changed_ms is None else self.changed_ms
 
     @property
     def holder(self) -> str | None:
         """Process that works on it, in words; None if none does, as far as can be seen."""
         return None if self.owner is None or _is_alive(self.owner) is False else _describe_owner(self.owner)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is paused or has ended, and no process on this machine writes its last lines."""
+        # The state is final before that: a supervisor delivers records to MLflow in between, and gives up its lease
+        # after it. A holder elsewhere may be dead for ever.
+        is_held = self.owner is not None and _is_alive(self.owner) is True
+        return self.state in (*ENDED_STATES, "paused") and not is_held
 
 
 @dataclass(frozen=True)
@@ -278,7 +295,11 @@ class StudyQueue:
         self, name: str, state: QueueState, reason: str = "", *, connection: sa.Connection | None = None
     ) -> None:
         """Record a study's state and the reason."""
-        self._update(name, connection, state=state, reason=reason)
+        self._update(name, connection, state=state, reason=reason, changed_ms=now_ms())
+
+    def set_archived(self, name: str, at_ms: int | None, *, connection: sa.Connection | None = None) -> None:
+        """Record that a study is archived; None where it is listed again."""
+        self._update(name, connection, archived_ms=at_ms)
 
     def set_result(
         self,
@@ -352,7 +373,8 @@ def _make_row(name: str, document: str, digest: str, folder: str) -> dict[str, o
         "folder": folder,
         "state": "queued",
         "reason": "",
-        "created_ms": now_ms(),
+        "created_ms": (created_ms := now_ms()),
+        "changed_ms": created_ms,
         "elapsed_s": 0.0,
         "lease_renewals": 0,
         "counts": "{}",

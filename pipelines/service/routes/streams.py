@@ -14,17 +14,16 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pipelines.service.routes.parameters import Caller, StudyName
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
-from pipelines.supervisor.event_log import LOG_FILE, StoredEvent, read_events_after
-from tracking.store.study_queue import ENDED_STATES
+from pipelines.service.study_watch import StudyWatch
+from pipelines.supervisor.event_log import LOG_FILE, StoredEvent, find_last_event, read_events_after
 
 _POLL_S = 0.5
 _CHUNK_BYTES = 1 << 16
-# Not `interrupted`: the service starts such a study again, and the stream goes on.
-_IDLE_STATES = (*ENDED_STATES, "paused")
 
 
 def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter:
     """Return the routes that follow a study."""
+    watch = StudyWatch(service.store)
 
     def check_stream(study: StudyName, caller: Caller) -> None:
         """Refuse a study that is unknown, or a stream too many: once an answer has begun, it is too late."""
@@ -33,8 +32,15 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
 
     router = APIRouter(prefix="/v1/studies/{study}", tags=["streams"], dependencies=[Depends(check_stream)])
 
-    def is_idle(study: str) -> bool:
-        return service.reader.read_study(study).state in _IDLE_STATES
+    def make_missing_end(study: str, position: int) -> ServerSentEvent | None:
+        """Return the end of a study whose events lack it: it ended before it began, or its process was killed."""
+        record, last = watch.find_end(study), find_last_event(service.home, study)
+        # A pause writes that event too, so the state has to be the same.
+        is_there = last is not None and record is not None and last.content.get("state") == record.state
+        if record is None or is_there:
+            return None
+        content = {"study": study, "state": record.state, "reason": record.reason}
+        return ServerSentEvent(id=str(position), event="study-ended", data=content)
 
     @router.get("/events", response_class=EventSourceResponse)
     async def follow_events(
@@ -43,13 +49,16 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
         last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,15}$")] = None,
         follow: bool = True,
     ) -> AsyncIterator[ServerSentEvent]:
-        """Follow what happens in a study, from its beginning or after `Last-Event-ID`, until it ends."""
+        """Follow what happens in a study, from its beginning or after `Last-Event-ID`, until it ends.
+
+        The stream of a study that has ended ends with `study-ended`.
+        """
         position = int(last_event_id or 0)
         with streams.acquire():
             while streams.are_open:
                 # Read the state first: events that are written in between are then in the next round.
                 # Queries and file reads in threads: in the event loop, one slow disk would hold up all requests.
-                idle = await asyncio.to_thread(is_idle, study)
+                idle = await asyncio.to_thread(watch.is_idle, study)
                 found: tuple[StoredEvent, ...] = await asyncio.to_thread(
                     read_events_after, service.home, study, position
                 )
@@ -57,6 +66,8 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
                     position = each.id
                     yield ServerSentEvent(id=str(each.id), event=each.kind, data=each.content)
                 if not found and (idle or not follow):
+                    if (end := await asyncio.to_thread(make_missing_end, study, position)) is not None:
+                        yield end
                     return
                 await asyncio.sleep(0 if found else _POLL_S)
 
@@ -77,7 +88,7 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
             position = 0
             with streams.acquire():
                 while streams.are_open:
-                    is_last_round = not follow or await asyncio.to_thread(is_idle, study)
+                    is_last_round = not follow or await asyncio.to_thread(watch.is_idle, study)
                     while chunk := await asyncio.to_thread(_read_chunk, file, position):
                         position += len(chunk)
                         yield chunk

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
+import pytest
 from served import detail, study_text, submit
 
 from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import StudyEnded, TrialBegan
-from tracking.store.study_queue import StudyQueue
+from tracking.store.study_queue import StudyQueue, identify_process
 
 
 def events_of(answer):
@@ -39,3 +42,33 @@ def test_events_come_in_order_and_go_on_after_an_id(service, ann):
     assert log.text.endswith("s finished: done\n")
     detail(service.client.get("/v1/studies/nope/events", headers=ann), 404)
     detail(service.client.get("/v1/studies/nope/logs", headers=ann), 404)
+
+
+def test_a_follower_gets_the_end_that_is_written_after_the_state(service, ann):
+    """A study's state is final while its process still delivers records; its last event comes when it gives up."""
+    submit(service, ann, study_text())
+    queue = StudyQueue(service.store)
+    lease = queue.claim("s", identify_process(), 60.0)
+    queue.set_state("s", "finished")
+    end = StudyEnded("s", "finished", "done", "val_loss", 0, 0.5, {}, {"complete": 1}, 1.0, 0, "")
+
+    def write_end() -> None:
+        time.sleep(1.0)  # longer than a poll
+        list(record_events(service.home, "s", [TrialBegan(0, {}), end]))
+        queue.release(lease)
+
+    writer = threading.Thread(target=write_end)
+    writer.start()
+    found = events_of(service.client.get("/v1/studies/s/events", headers=ann))
+    writer.join()
+    assert [(kind, data.get("reason")) for _, kind, data in found] == [("trial-began", None), ("study-ended", "done")]
+
+
+@pytest.mark.parametrize("events", [[], [StudyEnded("s", "paused", "", "val_loss", 0, 0.5, {}, {}, 1.0, 0, "")]])
+def test_the_stream_of_an_ended_study_ends_with_its_end(service, ann, events):
+    """Also where no process wrote it: the study was cancelled while it waited, or its process was killed."""
+    submit(service, ann, study_text())
+    list(record_events(service.home, "s", events))
+    StudyQueue(service.store).set_state("s", "cancelled", "cancelled on request")
+    _, kind, data = events_of(service.client.get("/v1/studies/s/events", headers=ann))[-1]
+    assert (kind, data["state"], data["reason"]) == ("study-ended", "cancelled", "cancelled on request")
