@@ -32,8 +32,9 @@ from pipelines.study.stored import serialize_study
 from pipelines.study.study import Study
 from pipelines.workspace.atomic_files import write_text
 from search_spaces.errors import InputError, KerastudyError, Place, Problem
+from tracking.store.accounts import Identity, Scope
 from tracking.store.study_queue import ControlRequest
-from tracking.store.tokens import Scope, Token
+from tracking.store.tokens import Token
 
 URL = "KERASTUDY_URL"
 TOKEN = "KERASTUDY_TOKEN"
@@ -272,9 +273,9 @@ class HttpClient:
 
     # Tokens --------------------------------------------------------------------------------------------------
 
-    def read_own_token(self) -> Token:
-        """Return this client's token, without its secret."""
-        return _parse(Token, self._request("GET", "/v1/me").json())
+    def read_identity(self) -> Identity:
+        """Return whose this client's token is."""
+        return _parse(Identity, self._request("GET", "/v1/me").json())
 
     def list_tokens(self) -> tuple[Token, ...]:
         """Return all tokens."""
@@ -306,7 +307,7 @@ class HttpClient:
             raise KerastudyError(f"the service at {self._url} does not answer: {error}") from error
 
 
-def login(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Token:
+def login(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Identity:
     """Store a service's token in a file of this user, if the service accepts it.
 
     Raises:
@@ -314,7 +315,7 @@ def login(url: str, token: str, environ: Mapping[str, str] = os.environ) -> Toke
         KerastudyError: if it does not answer.
     """
     with HttpClient(url, token) as remote:
-        mine = remote.read_own_token()
+        mine = remote.read_identity()
     file = _locate_file(environ)
     # The umask makes the file private from its first byte; a chmod afterwards would leave a moment to read it.
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -12,8 +12,9 @@ from pipelines.operations.control import StudyStatus
 from pipelines.queries.views import BestTrial, StudyRow, StudyView, TrialRow
 from pipelines.study.study import Study
 from search_spaces.errors import InputError, KerastudyError
+from tracking.store.accounts import Scope
 from tracking.store.study_queue import ENDED_STATES, ControlRequest
-from tracking.store.tokens import Scope, Token
+from tracking.store.tokens import Token
 
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult

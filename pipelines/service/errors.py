@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from search_spaces.errors import KerastudyError
-from tracking.store.tokens import Scope, Token
+from tracking.store.accounts import Identity, Scope
 
 
 class ForbiddenError(KerastudyError):
@@ -21,11 +21,11 @@ class TooMuchError(KerastudyError):
     """A body is too large, or there are too many requests of a kind at once."""
 
 
-def require_scope(token: Token, scope: Scope) -> None:
-    """Check that a token's scope includes another one.
+def require_scope(caller: Identity, scope: Scope) -> None:
+    """Check that a caller's scope includes another one.
 
     Raises:
         ForbiddenError: if it does not.
     """
-    if not token.has_scope(scope):
-        raise ForbiddenError(f'the token "{token.name}" has the scope {token.scope}; this needs {scope}')
+    if not caller.has_scope(scope):
+        raise ForbiddenError(f'{caller.name} has the scope {caller.scope} here; this needs {scope}')

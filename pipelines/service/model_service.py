@@ -22,8 +22,8 @@ from pipelines.service.bounded_engine import BoundedEngine
 from pipelines.service.errors import TooMuchError
 from pipelines.service.ownership import Ownership
 from pipelines.workspace.home import Home
+from tracking.store.accounts import Identity
 from tracking.store.database import Store
-from tracking.store.tokens import Token
 
 _MAX_AT_ONCE = 2  # each loads TensorFlow and a model; studies train on the same machine
 _LIMIT_S = 1800.0  # chosen: a large model in all formats takes minutes
@@ -40,6 +40,11 @@ class ModelService:
         self._lock = threading.Lock()
         self._engines = 0
         self._slots = threading.BoundedSemaphore(_MAX_AT_ONCE)
+
+    @property
+    def running(self) -> int:
+        """How many exports and promotions are at work."""
+        return self._engines
 
     def stop(self) -> None:
         """End the exports and promotions that run; their workers end within a second."""
@@ -65,7 +70,7 @@ class ModelService:
             yield _archive(folder)
 
     def promote(
-        self, study: str, trial: int | None, alias: str | None, token: Token, *, force: bool
+        self, study: str, trial: int | None, alias: str | None, caller: Identity, *, force: bool
     ) -> PromotionResult:
         """Give a trial's model an alias, if it is at least as good as the version that holds it.
 
@@ -78,9 +83,9 @@ class ModelService:
             KerastudyError: if MLflow does not answer, or at the time limit.
         """
         # Two owners: the name under which the study registers may be another submitter's, and others deploy from it.
-        self._ownership.require_study(study, token)
+        self._ownership.require_study(study, caller)
         check_alias(alias)
-        self._ownership.require_registered_model(self._reader.load_study(study).registered_name, token)
+        self._ownership.require_registered_model(self._reader.load_study(study).registered_name, caller)
         number = self._reader.find_complete_trial(study, trial)
         with self._acquire_slot(), self._start_engine() as engine:
             return promote_trial(self._home, study, number, alias, force=force, engine=engine)

@@ -1,7 +1,7 @@
 """Security middleware: checks of host, origin, size, speed and token, before anything else reads a request.
 
-It is a plain ASGI application around another one, so that it also protects MLflow's UI. The token's row is in the scope
-as `kerastudy.token`, the request's id as `kerastudy.request_id`.
+It is a plain ASGI application around another one, so that it also protects MLflow's UI. The caller is in the scope
+as `kerastudy.caller`, the request's id as `kerastudy.request_id`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import anyio
 from starlette.requests import ClientDisconnect
 
 from pipelines.service.problem_details import MEDIA_TYPE, encode_problem_detail
-from tracking.store.tokens import Token, Tokens
+from tracking.store.accounts import Identity
+from tracking.store.tokens import Tokens
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -29,11 +30,11 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MLFLOW = "/mlflow"
-OPEN = ("/", "/healthz", "/openapi.json", "/docs")
+OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")
 """Paths without a token: the health of the service, and the description of its routes."""
 
 _MAX_BYTES = 1 << 20  # a study file has 256 kB at most
-_MAX_MLFLOW_BYTES = 1 << 30  # an admin's artifact may be a model
+_MAX_ARTIFACT_BYTES = 1 << 30  # an admin's artifact may be a model
 _CHUNK_S = 20.0  # a part that takes longer is an idle connection
 _LONGEST_BODY_S = 60.0  # for small bodies: a byte every 19 seconds would last for months otherwise
 _CHECKS_AT_ONCE = 20  # threads of their own pool, since exports may hold all of the shared one
@@ -90,7 +91,7 @@ class SecurityMiddleware:
             if token is None:
                 await answer.send_unauthorized()
                 return
-            scope["kerastudy.token"] = token
+            scope["kerastudy.caller"] = token
         body = _LimitedBody(receive, self._find_body_limit(scope), answer)
         try:
             await self._app(scope, body.receive, answer.send)
@@ -123,9 +124,11 @@ class SecurityMiddleware:
         path = scope["path"]
         if path.startswith("/v1/uploads/") and self._uploads is not None:
             return self._uploads
-        return _MAX_MLFLOW_BYTES if _is_mlflow(path) else _MAX_BYTES
+        # MLflow reads a body into memory.
+        is_artifact = scope["method"] == "PUT" or path.endswith("/upload-artifact")
+        return _MAX_ARTIFACT_BYTES if _is_mlflow(path) and is_artifact else _MAX_BYTES
 
-    async def _check_token(self, path: str, authorization: str) -> Token | None:
+    async def _check_token(self, path: str, authorization: str) -> Identity | None:
         # Basic only for MLflow: browsers repeat it on their own, so a foreign page could use it for the API.
         kind, _, written = authorization.partition(" ")
         if kind.lower() == "basic" and _is_mlflow(path):  # the only login that every browser has

@@ -6,6 +6,7 @@ A study that is `running` although no process works on it was cut off, and waits
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,22 +15,24 @@ from dataclasses import dataclass
 from pipelines.engines.local_engine import cores
 from pipelines.queries.record_reader import load_record
 from pipelines.queries.study_reader import StudyReader
+from pipelines.service.config import StudyLimits
 from pipelines.service.scheduler import NextStudy, RunningStudy, WaitingStudy, choose_next_study, order_waiting
 from pipelines.service.supervisor_handle import LOG_FILE, SupervisorHandle
 from pipelines.service.supervisor_messages import SupervisorRequest, Task
 from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
+from tracking.store.accounts import Accounts
 from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue, StudyRecord
 from tracking.store.submissions import Submission, Submissions
-from tracking.store.tokens import Tokens
 
+_log = logging.getLogger("kerastudy.supervisors")
 _MAX_ATTEMPTS = 5  # with pauses of 1, 2, 4 and 8 seconds
 _LONGEST_PAUSE_S = 60.0
 _GRACE_S = 60.0  # trials are put back within seconds; the rest is for a busy machine
 _CANCEL_S = 120.0  # the process loads Optuna and MLflow, and delivers the last records
 _ORDER_AGE_S = 1.0
-_WAITING_STATES = ("queued", "running")
+_WAITING_STATES = ("queued", "preparing", "running")
 
 
 @dataclass
@@ -49,22 +52,28 @@ class _Attempts:
 class SupervisorPool:
     """One supervisor process for each running study.
 
+    Attributes:
+        failures: how many processes have ended before their study did.
+        start_error: why the latest process could not be started; empty if it could.
+
     Args:
         studies: most studies that run at a time.
-        workers: most worker processes of one study; None leaves that to its file.
+        limits: most worker processes of one study, and other limits, whatever its file requests.
     """
 
-    def __init__(self, home: Home, store: Store, studies: int, workers: int | None) -> None:
+    def __init__(self, home: Home, store: Store, studies: int, limits: StudyLimits) -> None:
         self._home = home
         self._store = store
         self._queue = StudyQueue(store)
         self._submissions = Submissions(store)
-        self._tokens = Tokens(store)
+        self._accounts = Accounts(store)
         self._max_studies = studies
-        self._workers = workers
+        self._limits = limits
         self._processes: dict[str, SupervisorHandle] = {}
         self._cancelling: dict[str, SupervisorHandle] = {}
         self._attempts: dict[str, _Attempts] = {}
+        self.failures = 0
+        self.start_error = ""
         self._order_lock = threading.Lock()
         self._order: tuple[tuple[str, ...], float] = (), float("-inf")
 
@@ -77,7 +86,9 @@ class SupervisorPool:
         while (chosen := self._choose_next()) is not None:
             try:
                 self._start_process(chosen)
+                self.start_error = ""
             except OSError as error:  # such as a folder that cannot be written: no reason to keep others waiting
+                self.start_error = f"no supervisor can be started: {error.strerror or type(error).__name__}"
                 self._handle_end(chosen.study, f"could not begin ({error})")
 
     def list_waiting(self) -> tuple[str, ...]:
@@ -161,14 +172,14 @@ class SupervisorPool:
                 continue
             # A holder without a process of ours is a `kerastudy run` on the same home; it takes a place too.
             if record.name in self._processes or record.holder is not None:
-                submitter = submission.submitter if submission else ""
+                submitter = submission.submitter_id if submission else ""
                 running.append(RunningStudy(record.name, submitter, submission.trials_at_once if submission else None))
             elif submission is not None:
                 waiting.append(_describe_waiting(record, submission))
         return waiting, running
 
     def _read_quotas(self) -> Mapping[str, int]:
-        return {token.name: token.running_trials for token in self._tokens.list() if token.running_trials is not None}
+        return {each.id: each.running_trials for each in self._accounts.list() if each.running_trials is not None}
 
     def _start_process(self, chosen: NextStudy) -> None:
         request = self._make_request(chosen.study, "run", chosen.trials_at_once)
@@ -177,7 +188,17 @@ class SupervisorPool:
         self._submissions.record_start(chosen.study, chosen.trials_at_once)
 
     def _make_request(self, name: str, task: Task, max_trials: int | None = None) -> SupervisorRequest:
-        return SupervisorRequest(name, str(self._home.folder), self._home.store, task, max_trials, self._workers)
+        limits = self._limits
+        return SupervisorRequest(
+            name,
+            str(self._home.folder),
+            self._home.store,
+            task,
+            max_trials,
+            limits.workers,
+            limits.data_s,
+            limits.memory,
+        )
 
     def _handle_end(self, name: str, how: str) -> None:
         """Let a study whose process ended too early start again, later each time, and pause it in the end."""
@@ -185,6 +206,8 @@ class SupervisorPool:
         if record is None or record.state not in _WAITING_STATES:
             self._attempts.pop(name, None)
             return
+        self.failures += 1
+        _log.warning("the supervisor %s", how, extra={"study": name})
         attempts = self._attempts.setdefault(name, _Attempts())
         counts = StudyReader(self._home, self._store).read_study(name).trials
         trials = sum(count for state, count in counts.items() if state != "running")
@@ -204,4 +227,4 @@ def _describe_waiting(record: StudyRecord, submission: Submission) -> WaitingStu
     slots = 1 if resources.fleet == "off" else resources.fleet
     # A fleet's size is known only once its data is read.
     at_once = None if slots == "auto" else (resources.workers or cores()) * slots
-    return WaitingStudy(record.name, submission.submitter, submission.priority, submission.submitted_ms, at_once)
+    return WaitingStudy(record.name, submission.submitter_id, submission.priority, submission.submitted_ms, at_once)

@@ -33,7 +33,7 @@ from search_spaces.errors import KerastudyError
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 BUSY_TIMEOUT_MS: Final = 30_000
 FILE_NAME: Final = "kerastudy.db"
 
@@ -65,6 +65,10 @@ studies = sa.Table(
     sa.Column("best_value", sa.Float(53)),
     sa.Column("counts", sa.Text, nullable=False),
     sa.Column("control_request", sa.String(10)),
+    # Since when the study has its state; null in rows of schema 6.
+    sa.Column("changed_ms", sa.BigInteger),
+    # When a person archived it; null while it is listed.
+    sa.Column("archived_ms", sa.BigInteger),
 )
 
 submissions = sa.Table(
@@ -72,6 +76,8 @@ submissions = sa.Table(
     metadata,
     sa.Column("study", sa.String(100), primary_key=True),
     sa.Column("submitter", sa.String(100), nullable=False, index=True),
+    # Who owns the study; the name above is for display.
+    sa.Column("submitter_id", sa.String(120), nullable=False, server_default=""),
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("submitted_ms", sa.BigInteger, nullable=False),
     sa.Column("started_ms", sa.BigInteger),
@@ -82,6 +88,7 @@ submissions = sa.Table(
 requests = sa.Table(
     "kerastudy_requests",
     metadata,
+    # The id of the submitter's account.
     sa.Column("submitter", sa.String(100), primary_key=True),
     sa.Column("key", sa.String(200), primary_key=True),
     sa.Column("digest", sa.String(64), nullable=False),
@@ -89,15 +96,28 @@ requests = sa.Table(
     sa.Column("created_ms", sa.BigInteger, nullable=False),
 )
 
-tokens = sa.Table(
-    "kerastudy_tokens",
+accounts = sa.Table(
+    "kerastudy_accounts",
     metadata,
-    sa.Column("name", sa.String(100), primary_key=True),
-    sa.Column("handle", sa.String(16), nullable=False, unique=True),
-    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(100), nullable=False, unique=True),
     sa.Column("scope", sa.String(10), nullable=False),
     sa.Column("running_trials", sa.Integer),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
+)
+
+access_tokens = sa.Table(
+    "kerastudy_access_tokens",
+    metadata,
+    sa.Column("handle", sa.String(16), primary_key=True),
+    sa.Column("account", sa.String(32), nullable=False),
+    sa.Column("label", sa.String(100), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("scope", sa.String(10), nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("expires_ms", sa.BigInteger),
+    sa.Column("used_ms", sa.BigInteger),
+    sa.Index("ix_kerastudy_access_tokens_account", "account", "label"),
 )
 
 registered_names = sa.Table(
@@ -105,6 +125,18 @@ registered_names = sa.Table(
     metadata,
     sa.Column("name", sa.String(100), primary_key=True),
     sa.Column("study", sa.String(100), nullable=False),
+    # Of its own, because the study may be deleted; the name is for display.
+    sa.Column("owner", sa.String(100), nullable=False, server_default=""),
+    sa.Column("owner_id", sa.String(120), nullable=False, server_default=""),
+)
+
+model_digests = sa.Table(
+    "kerastudy_model_digests",
+    metadata,
+    sa.Column("model", sa.String(300), primary_key=True),
+    sa.Column("study", sa.String(100), nullable=False, index=True),
+    sa.Column("files", sa.Text, nullable=False),
+    sa.Column("recorded_ms", sa.BigInteger, nullable=False),
 )
 
 retrainings = sa.Table(
@@ -119,9 +151,63 @@ retrainings = sa.Table(
     sa.Column("details", sa.Text, nullable=False),
 )
 
+notifications = sa.Table(
+    "kerastudy_notifications",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("study", sa.String(100), nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    # Receivers remember ids, so those of deleted rows must not come again.
+    sqlite_autoincrement=True,
+)
+
+notification_receivers = sa.Table(
+    "kerastudy_notification_receivers",
+    metadata,
+    sa.Column("receiver", sa.String(80), primary_key=True),
+    # Id of the last notification that it took.
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("since_ms", sa.BigInteger, nullable=False),
+)
+
+deletions = sa.Table(
+    "kerastudy_deletions",
+    metadata,
+    sa.Column("study", sa.String(100), primary_key=True),
+    # Whether versions that have an alias go too, decided before the first thing is removed.
+    sa.Column("with_promoted", sa.Boolean, nullable=False),
+    sa.Column("requested_ms", sa.BigInteger, nullable=False),
+)
+
 # Statements that bring a database to a version from the one before, by version. New tables need none. A database of
 # a version before the first one here is refused: it was written before the first release.
-_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
+_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
+    7: (
+        # Each token becomes an account with one token. A handle is random and no secret, so it serves as the id.
+        "INSERT INTO kerastudy_accounts (id, name, scope, running_trials, created_ms) "
+        "SELECT handle, name, scope, running_trials, created_ms FROM kerastudy_tokens",
+        "INSERT INTO kerastudy_access_tokens (handle, account, label, digest, scope, created_ms) "
+        "SELECT handle, handle, '', digest, scope, created_ms FROM kerastudy_tokens",
+        "DROP TABLE kerastudy_tokens",
+        "ALTER TABLE kerastudy_submissions ADD COLUMN submitter_id VARCHAR(120) NOT NULL DEFAULT ''",
+        # Submitters without a token get an id that no account can have.
+        "UPDATE kerastudy_submissions SET submitter_id = COALESCE("
+        "(SELECT id FROM kerastudy_accounts WHERE name = submitter), 'local:' || submitter)",
+        "DELETE FROM kerastudy_requests WHERE submitter NOT IN (SELECT name FROM kerastudy_accounts)",
+        "UPDATE kerastudy_requests SET submitter = (SELECT id FROM kerastudy_accounts WHERE name = submitter)",
+        "ALTER TABLE kerastudy_registered_names ADD COLUMN owner VARCHAR(100) NOT NULL DEFAULT ''",
+        "ALTER TABLE kerastudy_registered_names ADD COLUMN owner_id VARCHAR(120) NOT NULL DEFAULT ''",
+        "UPDATE kerastudy_registered_names SET "
+        "owner = COALESCE((SELECT submitter FROM kerastudy_submissions AS s "
+        "WHERE s.study = kerastudy_registered_names.study), ''), "
+        "owner_id = COALESCE((SELECT submitter_id FROM kerastudy_submissions AS s "
+        "WHERE s.study = kerastudy_registered_names.study), '')",
+        "ALTER TABLE kerastudy_studies ADD COLUMN changed_ms BIGINT",
+        "ALTER TABLE kerastudy_studies ADD COLUMN archived_ms BIGINT",
+    ),
+}
 # Chosen: with less, any error of a write counts as a full disk.
 _LEAST_ROOM_BYTES: Final = 256 * 1024
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from tracking.store.accounts import Identity
 from tracking.store.database import Store, now_ms, requests, submissions
 
 _REQUEST_LIFETIME_MS = 7 * 86_400_000
@@ -17,6 +18,9 @@ class Submission:
     """One submitted study.
 
     Attributes:
+        submitter: name of the submitter, for display.
+        submitter_id: id of the submitter's account, which owns the study; `local:` and a name for a person who
+            submitted on the home itself.
         priority: of two studies that wait, the one with the higher priority starts first.
         started_ms: time of its latest start; None before the first.
         trials_at_once: most trials at once, as allowed at its latest start; None for any number.
@@ -25,6 +29,7 @@ class Submission:
 
     study: str
     submitter: str
+    submitter_id: str
     priority: int
     submitted_ms: int
     started_ms: int | None
@@ -46,7 +51,7 @@ class Submissions:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def put(self, study: str, submitter: str, priority: int, connection: sa.Connection) -> bool:
+    def put(self, study: str, submitter: Identity, priority: int, connection: sa.Connection) -> bool:
         """Add a submission, or change the priority of the present one; return whether it is new."""
         # SQLAlchemy has an upsert for each database, and none for all.
         changed = connection.execute(
@@ -56,7 +61,8 @@ class Submissions:
             return False
         row = {
             "study": study,
-            "submitter": submitter,
+            "submitter": submitter.name,
+            "submitter_id": submitter.id,
             "priority": priority,
             "submitted_ms": now_ms(),
             "notified_bytes": 0,
@@ -85,9 +91,9 @@ class Submissions:
             return {row.study: Submission(**row._mapping) for row in connection.execute(query)}
 
     def find_last_started_ms(self) -> Mapping[str, int]:
-        """Return the latest start of a study of each submitter; none for a submitter without one."""
-        latest = sa.func.max(submissions.c.started_ms)
-        query = sa.select(submissions.c.submitter, latest).group_by(submissions.c.submitter).having(latest.is_not(None))
+        """Return the latest start of a study of each submitter, by id; none for a submitter without one."""
+        latest, owner = sa.func.max(submissions.c.started_ms), submissions.c.submitter_id
+        query = sa.select(owner, latest).group_by(owner).having(latest.is_not(None))
         with self._store.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
@@ -103,17 +109,17 @@ class Submissions:
         with self._store.write() as connection:
             connection.execute(sa.update(submissions).where(submissions.c.study == study).values(**values))
 
-    def find_request(self, submitter: str, key: str, connection: sa.Connection) -> Request | None:
+    def find_request(self, submitter_id: str, key: str, connection: sa.Connection) -> Request | None:
         """Return a submitter's request under an idempotency key."""
         query = sa.select(requests.c.digest, requests.c.study)
-        row = connection.execute(query.where(requests.c.submitter == submitter, requests.c.key == key)).one_or_none()
+        row = connection.execute(query.where(requests.c.submitter == submitter_id, requests.c.key == key)).one_or_none()
         return None if row is None else Request(*row)
 
-    def store_request(self, submitter: str, key: str, request: Request, connection: sa.Connection) -> None:
+    def store_request(self, submitter_id: str, key: str, request: Request, connection: sa.Connection) -> None:
         """Store a request under an idempotency key, for a week."""
         # Expired requests are removed here, because nothing else runs regularly.
         connection.execute(sa.delete(requests).where(requests.c.created_ms < now_ms() - _REQUEST_LIFETIME_MS))
-        row = {"submitter": submitter, "key": key, "digest": request.digest, "study": request.study}
+        row = {"submitter": submitter_id, "key": key, "digest": request.digest, "study": request.study}
         connection.execute(sa.insert(requests).values(**row, created_ms=now_ms()))
 
 

@@ -8,7 +8,7 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from tracking.store.tokens import Token
+from tracking.store.accounts import Identity
 
 # No slash and no leading dot: the name becomes a folder of the home.
 StudyName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["breast-cancer"])]
@@ -18,13 +18,13 @@ TrialNumber = Annotated[int, Path(ge=0, le=10_000_000)]
 _bearer = HTTPBearer(auto_error=False, description="A token of this service: kerastudy token create NAME")
 
 
-def _read_token(request: Request, _: Annotated[object, Security(_bearer)]) -> Token:
-    """Return the token that `SecurityMiddleware` has checked."""
-    token = request.scope.get("kerastudy.token")
+def _read_caller(request: Request, _: Annotated[object, Security(_bearer)]) -> Identity:
+    """Return the caller that `SecurityMiddleware` has found."""
+    caller = request.scope.get("kerastudy.caller")
     # Reached only if a route is served without the middleware: no token is then no access.
-    if not isinstance(token, Token):
+    if not isinstance(caller, Identity):
         raise HTTPException(401, "a bearer token is needed")
-    return token
+    return caller
 
 
-Caller = Annotated[Token, Depends(_read_token)]
+Caller = Annotated[Identity, Depends(_read_caller)]

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from pipelines.service.errors import require_scope
 from pipelines.service.routes.parameters import Caller
-from tracking.store.tokens import Scope, Token, Tokens
+from tracking.store.accounts import Identity, Scope
+from tracking.store.tokens import Token, Tokens
 
 
 class NewToken(BaseModel):
@@ -51,7 +52,7 @@ def make_token_router(tokens: Tokens) -> APIRouter:
         tokens.remove(name)
 
     @router.get("/v1/me")
-    def show_caller(caller: Caller) -> Token:
+    def show_caller(caller: Caller) -> Identity:
         """Show whose token this is, and what it may do."""
         return caller
 

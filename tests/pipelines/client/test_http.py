@@ -13,7 +13,7 @@ from pipelines.queries.views import UploadedFile
 from pipelines.study.load import check_document
 from search_spaces.errors import InputError, KerastudyError
 from search_spaces.yaml_document import make_document
-from tracking.store.tokens import Token
+from tracking.store.accounts import Identity
 
 URL = "http://service:8080"
 
@@ -26,7 +26,7 @@ def environ(tmp_path):
 @pytest.fixture
 def accept(monkeypatch):
     """Let every service accept every token."""
-    monkeypatch.setattr(HttpClient, "read_own_token", lambda self: Token("ann", "submit", None, 0))
+    monkeypatch.setattr(HttpClient, "read_identity", lambda self: Identity("a1", "ann", "submit"))
 
 
 def test_a_stored_token_is_for_its_service_alone(environ, tmp_path, accept):

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from pipelines.service.mlflow_proxy import MlflowProxy
-from tracking.store.tokens import Token
+from tracking.store.accounts import Identity
 
 
 def forward(handle, *, path="/mlflow/", headers=(), body=None):
@@ -24,7 +24,7 @@ def forward(handle, *, path="/mlflow/", headers=(), body=None):
             answers.append(message)
 
         scope = {"method": "GET" if body is None else "POST", "path": path, "raw_path": path.encode()}
-        scope |= {"query_string": b"a=%2F", "headers": headers, "kerastudy.token": Token("ann", "read", None, 0)}
+        scope |= {"query_string": b"a=%2F", "headers": headers, "kerastudy.caller": Identity("a1", "ann", "read")}
         if handle is None:
             await MlflowProxy(None, None, "MLflow is elsewhere")(scope, receive, send)
         else:

@@ -19,13 +19,14 @@ from pipelines.service.receivers import SIGNATURE, name_receivers
 from pipelines.supervisor.event_log import record_events
 from pipelines.supervisor.events import StudyEnded, TrialEnded
 from pipelines.workspace.home import Home
+from tracking.store.accounts import Identity
 from tracking.store.database import Store
 from tracking.store.notifications import Notifications
 from tracking.store.study_queue import StudyQueue
 from tracking.store.submissions import Submissions
 
 BEST = TrialEnded(0, "complete", 0.5, "", 1.0, is_best=True)
-SUBMITTER = ("ann",)
+SUBMITTER = (Identity("a1", "ann", "submit"),)
 WORSE = TrialEnded(1, "complete", 0.9, "", 1.0, is_best=False)
 
 

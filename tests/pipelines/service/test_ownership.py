@@ -52,3 +52,16 @@ def test_nobody_promotes_over_anothers_model(service, ann, bob, admin, force):
     queue.amend("b", json.dumps(document), queue.get("b").digest)
     answer = service.client.post("/v1/studies/b:promote", params={"force": force}, headers=bob)
     assert "a registered model of ann" in detail(answer, 403)["detail"]
+
+
+def test_a_name_made_anew_is_somebody_else(service, ann, admin):
+    """Whoever has a removed name controls nothing of the first one: no study, no key, no registered name."""
+    keyed = {"Idempotency-Key": "k"}
+    submit(service, ann, register("s", "wine"), headers=keyed)
+    assert service.client.delete("/v1/tokens/ann", headers=admin).status_code == 204
+    heir = service.token("ann")
+    detail(service.client.post("/v1/studies/s:pause", headers=heir), 403)
+    assert "a study of ann" in detail(submit(service, heir, study_text("s", 9)), 409)["detail"]
+    assert "a registered model of ann" in detail(submit(service, heir, register("t", "wine")), 409)["detail"]
+    # The same key is a new request; its study is the predecessor's still.
+    detail(submit(service, heir, register("s", "wine"), headers=keyed), 409)

@@ -1,6 +1,7 @@
 """Submissions and requests in the store."""
 
 from tracking.store import submissions as module
+from tracking.store.accounts import Identity
 from tracking.store.submissions import Request, Submissions
 
 
@@ -8,8 +9,8 @@ def test_a_second_submission_changes_the_priority_alone(store):
     """The submitter and the time of the first submission stay."""
     table = Submissions(store)
     with store.write() as connection:
-        assert table.put("s", "ann", 0, connection)
-        assert not table.put("s", "bob", 5, connection)
+        assert table.put("s", Identity("a1", "ann", "submit"), 0, connection)
+        assert not table.put("s", Identity("b1", "bob", "submit"), 5, connection)
     found = table.find("s")
     assert (found.submitter, found.priority, found.started_ms) == ("ann", 5, None)
     assert table.find("other") is None
@@ -20,7 +21,7 @@ def test_a_start_is_recorded(store):
     table = Submissions(store)
     with store.write() as connection:
         for study, submitter in (("a", "ann"), ("b", "bob")):
-            table.put(study, submitter, 0, connection)
+            table.put(study, Identity(submitter, submitter, "submit"), 0, connection)
     table.record_start("a", 3)
     table.record_notified("a", 120)
     found = table.find_many(["a", "b"])

@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from search_spaces.errors import ConflictError, InputError, UnknownError
-from tracking.store.database import tokens as table
+from tracking.store.accounts import Identity
+from tracking.store.database import access_tokens as table
 from tracking.store.submissions import Request, Submissions
 from tracking.store.tokens import Tokens
 
@@ -82,13 +83,13 @@ def test_a_submission_keeps_its_submitter(store):
     """Handing a study in again changes its priority, and not whose it is or since when it waits."""
     submissions = Submissions(store)
     with store.write() as connection:
-        assert submissions.put("s", "ann", 0, connection)
-        assert not submissions.put("s", "bob", 7, connection)
+        assert submissions.put("s", Identity("a1", "ann", "submit"), 0, connection)
+        assert not submissions.put("s", Identity("b1", "bob", "submit"), 7, connection)
     found = submissions.find("s")
     assert (found.submitter, found.priority, found.started_ms) == ("ann", 7, None)
     submissions.record_start("s", 3)
     assert submissions.find("s").trials_at_once == 3
-    assert list(submissions.find_last_started_ms()) == ["ann"]
+    assert list(submissions.find_last_started_ms()) == ["a1"]
     assert submissions.find_many(["s", "t"]).keys() == {"s"}
 
 
