@@ -16,8 +16,8 @@ from pipelines.service.mlflow_proxy import MlflowProxy
 from pipelines.service.mlflow_routes import classify_route
 from tracking.store.accounts import Identity
 
-# Every route that MLflow registers, a line each: its methods and its path, with the prefixes of its routers. What has no
-# methods, such as a mount, has its kind in their place.
+# Every route that MLflow registers, a line each: its methods and its path, with the prefixes of its routers. What has
+# no methods, such as a mount, has its kind in their place.
 _LIST_ROUTES = """
 import warnings
 warnings.simplefilter("ignore")
