@@ -22,6 +22,7 @@ from pipelines.operations import sync
 from pipelines.operations.check import check_study
 from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.run import find_finished, run_to_end, supervise
+from pipelines.study.check_listener import CheckListener
 from pipelines.study.study import Study
 from pipelines.supervisor.event_text import format_count, format_end
 from pipelines.supervisor.events import StudyEnded
@@ -51,7 +52,8 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
         _print_end(console, ended, home)
         return 0
     checking = console.status("reading the data, trying the smallest and the largest model")
-    supervising = supervise(study, home, checking, evolve=evolve, own_process=True)
+    listener = _StatusListener(checking)
+    supervising = supervise(study, home, checking, evolve=evolve, own_process=True, listener=listener)
     # The signals are handled once the check is over: a Ctrl-C before that has nothing to put back, and ends the
     # process.
     with supervising as supervisor, handle_signals(supervisor.pause), choose_display(console) as display:
@@ -60,6 +62,15 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
     if ended.is_requested:
         return INTERRUPTED
     return 0 if ended.state == "finished" else 1
+
+
+class _StatusListener(CheckListener):
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def describe(self, step: str) -> None:
+        """Show the step beside the spinner."""
+        self._status.update(escape(step))
 
 
 def validate_in_foreground(study: Study, *, as_json: bool) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pipelines.client.submission import StudyClient
     from tracking.store.study_queue import ControlRequest
 
+_LONGEST_END = 10_000  # characters of a log's end that can hold its last line
+
 
 @click.command()
 @file_argument
@@ -97,14 +99,20 @@ def submit(
 
 def _print_log(client: StudyClient, study: str) -> int:
     """Print a study's log until the study ends; return the exit code."""
+    from pipelines.cli import output
     from pipelines.client import submission
 
+    end = ""
     for part in submission.follow(client, study):
         # The last part is the status; all before it are text.
         if isinstance(part, str):
             click.echo(part, nl=False)
+            end = (end + part)[-_LONGEST_END:]
         else:
             status = part
+    # The log of a study that failed or was cancelled before its first trial does not have it.
+    if not end.endswith(f"{status.study} {status.state}: {status.reason}\n"):
+        output.print_status(status)
     return 0 if status.state == "finished" else 1
 
 

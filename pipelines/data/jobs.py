@@ -45,4 +45,13 @@ def prepare_data(job: DataJob, channel: Channel) -> DataSummary:
     from pipelines.data.prepare import prepare
 
     rows_of = None if job.rows_of is None else Path(job.rows_of)
-    return prepare(job.spec, Path(job.base), Path(job.folder), job.prefers, job.expected, job.division, rows_of)
+    return prepare(
+        job.spec,
+        Path(job.base),
+        Path(job.folder),
+        job.prefers,
+        job.expected,
+        job.division,
+        rows_of,
+        describe=channel.report,
+    )

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ def prepare(
     expected: str | None = None,
     division: Division | None = None,
     rows_of: Path | None = None,
+    *,
+    describe: Callable[[str], None] = lambda step: None,
 ) -> DataSummary:
     """Return the summary of the data in `folder`; prepare it if needed.
 
@@ -77,6 +79,7 @@ def prepare(
         expected: digest that the data must have with the split of `spec`, for a study that has trials; None for any.
         division: see `DataJob`.
         rows_of: folder of a study's prepared data whose rows are used again, where `expected` is its digest.
+        describe: is called with each step, in words.
 
     Raises:
         InputError: for any problem of the data; `Problem.path` names the key. `folder` stays unchanged.
@@ -91,6 +94,7 @@ def prepare(
     if read_fingerprint(folder) == fingerprint and are_pictures_unchanged(folder, base):
         return load_summary(folder)
     source_rows = raw or load(spec, base, prefers)
+    describe(f"preparing {source_rows.rows:,} rows of {spec.describe_source()}")
     raw, spec = cut_windows(source_rows, spec)
     raw = drop_rows(raw, spec)
     rows = read_rows(raw, spec)
@@ -101,6 +105,7 @@ def prepare(
     content = read_content(rows, raw, spec, split, prefers)
     # Beside the folder, since a rename works within one file system only.
     aside = folder.with_name(folder.name + ".partial")
+    describe(f"writing the prepared rows of {spec.describe_source()}")
     _write_rows(aside, raw, content, rows, split)
     if source_rows.picture_files:
         write_picture_digests(aside, source_rows.picture_files, base)

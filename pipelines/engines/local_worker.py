@@ -23,12 +23,15 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 from pipelines.engines.base import Backend, Job
 from search_spaces.error_text import shorten_message
 from search_spaces.errors import InputError, KerastudyError
 
 Message = tuple[Literal["beat", "report", "request", "finished", "failed"], Any]
 
+_LEAST_SHARE = 4  # chosen: a limit that the backend alone uses up still shows as an allocation that failed
 _NICENESS = 10  # chosen: trials come first, and the job still ends
 _BEAT_S = 1.0  # a batch may take less than a millisecond: a message for each would slow it down
 
@@ -182,12 +185,18 @@ def _limit_memory(limit_bytes: int | None) -> Iterator[None]:
     """
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if limit_bytes is not None:
-        # What the backend has allocated already does not count.
-        resource.setrlimit(resource.RLIMIT_DATA, (_measure_data_bytes() + limit_bytes, before[1]))
+        # What the backend only reserves does not count, what it holds does: the engine counts it too.
+        left = max(limit_bytes - _measure_held_bytes(), limit_bytes // _LEAST_SHARE)
+        resource.setrlimit(resource.RLIMIT_DATA, (_measure_data_bytes() + left, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _measure_held_bytes() -> int:
+    held = psutil.Process().memory_info()
+    return int(held.rss - getattr(held, "shared", 0))
 
 
 def _measure_data_bytes() -> int:

@@ -19,6 +19,7 @@ from pipelines.models.feature_check import note_idle_parameters
 from pipelines.models.objectives import note_unweighted_objective
 from pipelines.search.samplers import check_sampler
 from pipelines.spec.units import format_bytes
+from pipelines.study.check_listener import CheckListener
 from pipelines.study.model_hyperparameters import describe_user_model, read_requests, write_notes, write_requests
 from pipelines.study.prepared_data import prepare_study_data
 from pipelines.study.space_summary import summarize_space
@@ -57,7 +58,13 @@ class StudyCheck:
 
 
 def check_study(
-    study: Study, folder: Path, engine: Engine, known: StudyRecord | None = None, *, timed: bool = False
+    study: Study,
+    folder: Path,
+    engine: Engine,
+    known: StudyRecord | None = None,
+    *,
+    timed: bool = False,
+    listener: CheckListener | None = None,
 ) -> StudyCheck:
     """Prepare a study's data, and build the smallest and the largest model of its space.
 
@@ -67,10 +74,12 @@ def check_study(
         engine: runs the jobs.
         known: the study of this name in the store, whose data must be the same; None for a new one.
         timed: whether to time an epoch of the two models.
+        listener: is called with each step.
 
     Raises:
         InputError: if the data or the model cannot be used; `folder` is left unchanged.
     """
+    listener = listener or CheckListener()
     # The log is quoted before its folder is removed.
     with _place_problems(study), clean_up_on_failure(folder), _quote_log():
         # First, and in this process: a misspelt path is answered at once, without a worker.
@@ -81,15 +90,16 @@ def check_study(
         # A resumed study must search the data that its trials were scored on.
         fingerprint = read_fingerprint(known) if known else None
         expected = (fingerprint.data or None) if fingerprint else None
-        summary = prepare_data(study, folder, engine, expected)
+        summary = prepare_data(study, folder, engine, expected, listener)
         # For its error: only the data's task shows whether the metric fits.
         study.resolve_task_objective(summary.task)
         # Also when all went well, below: the models of a check are of no use to a trial.
         with clean_up_on_failure(folder / "check"):
+            listener.describe("trying the smallest and the largest model")
             small, large, notes = (
-                _check_user_model(study, folder, engine)
+                _check_user_model(study, folder, engine, listener)
                 if study.has_user_model
-                else (*_check_models(study, folder, engine, timed=timed), _list_notes(study, summary))
+                else (*_check_models(study, folder, engine, listener, timed=timed), _list_notes(study, summary))
             )
             write_notes(folder, notes)
             shutil.rmtree(folder / "check", ignore_errors=True)
@@ -98,7 +108,13 @@ def check_study(
     return StudyCheck(summary, small, large, notes, summarize_space(study, requests))
 
 
-def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | None = None) -> DataSummary:
+def prepare_data(
+    study: Study,
+    folder: Path,
+    engine: Engine,
+    expected: str | None = None,
+    listener: CheckListener | None = None,
+) -> DataSummary:
     """Prepare a study's data in `folder`/data, unless it is there already.
 
     Args:
@@ -106,12 +122,14 @@ def prepare_data(study: Study, folder: Path, engine: Engine, expected: str | Non
         folder: the folder to prepare it in.
         engine: runs the job.
         expected: the digest that the data must have; None for any.
+        listener: is called with each step.
 
     Raises:
         InputError: if it cannot be used, or has another digest.
         JobError: if its job fails.
     """
-    return prepare_study_data(study, engine, folder / "data", folder / "prepare.log", expected=expected)
+    log = folder / "prepare.log"
+    return prepare_study_data(study, engine, folder / "data", log, expected=expected, listener=listener)
 
 
 def _check_formats(study: Study, folder: Path, engine: Engine) -> None:
@@ -121,8 +139,10 @@ def _check_formats(study: Study, folder: Path, engine: Engine) -> None:
         run_job(engine, Job("formats", CHECK_FORMATS, objectives, folder / "check" / "formats.log"))
 
 
-def _check_models(study: Study, folder: Path, engine: Engine, *, timed: bool) -> tuple[ModelCheck, ModelCheck]:
-    small, large = _check_extremes(study, folder, engine, TIME_MODELS if timed else BUILD_MODELS)
+def _check_models(
+    study: Study, folder: Path, engine: Engine, listener: CheckListener, *, timed: bool
+) -> tuple[ModelCheck, ModelCheck]:
+    small, large = _check_extremes(study, folder, engine, TIME_MODELS if timed else BUILD_MODELS, listener)
     return small, large
 
 
@@ -135,9 +155,11 @@ def _list_notes(study: Study, summary: DataSummary) -> tuple[str, ...]:
     return notes
 
 
-def _check_user_model(study: Study, folder: Path, engine: Engine) -> tuple[ModelCheck, ModelCheck, tuple[str, ...]]:
+def _check_user_model(
+    study: Study, folder: Path, engine: Engine, listener: CheckListener
+) -> tuple[ModelCheck, ModelCheck, tuple[str, ...]]:
     """Check a user model, and store the hyperparameters that its code requests."""
-    check = _check_extremes(study, folder, engine, CHECK_USER_MODEL, *_draw_points(study.space))
+    check = _check_extremes(study, folder, engine, CHECK_USER_MODEL, listener, *_draw_points(study.space))
     write_requests(folder, check.requested)
     return check.smallest, check.largest, check.notes
 
@@ -161,6 +183,7 @@ def _check_extremes(
     folder: Path,
     engine: Engine,
     function: JobFunction[tuple[TrialJob, ...], Result],
+    listener: CheckListener,
     *others: Mapping[str, Value],
 ) -> Result:
     ends = find_smallest(study.space), find_largest(study.space)
@@ -171,7 +194,7 @@ def _check_extremes(
     log = folder / "check" / "worker.log"
     try:
         # Within a trial's limit of memory: a model that does not fit fails here, and not after hours.
-        return run_job(engine, Job("check", function, jobs, log, memory_bytes=limits.memory))
+        return run_job(engine, Job("check", function, jobs, log, memory_bytes=limits.memory), listener.keep_alive)
     except JobError as error:
         raise _explain_memory(ends[1], limits.memory) if error.kind == "memory" else error from None
 

@@ -17,6 +17,7 @@ from pipelines.operations.interrupt import handle_signals
 from pipelines.operations.submit import check_evolution, enqueue
 from pipelines.queries.earlier_study import keep_earlier_trials
 from pipelines.queries.study_reader import StudyReader
+from pipelines.study.check_listener import CheckListener
 from pipelines.study.stored import find_known_study, is_same_study, serialize_study
 from pipelines.study.study import Study
 from pipelines.supervisor.events import StudyEnded, StudyEvent
@@ -27,6 +28,7 @@ from tracking.mlflow.sink import make_home_sink_factory
 from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.reports.plots import load_libraries
 from tracking.store.database import Store
+from tracking.store.model_digests import ModelDigests
 from tracking.store.study_queue import ControlRequest, StudyRecord
 
 
@@ -107,6 +109,7 @@ def supervise(
     *,
     evolve: bool = False,
     own_process: bool = False,
+    listener: CheckListener | None = None,
 ) -> Iterator[Supervisor]:
     """Check a study's data and model, put it into the queue, and yield its supervisor; end its workers afterwards.
 
@@ -116,6 +119,7 @@ def supervise(
         checking: is entered while data and model are checked.
         evolve: whether a study of this name may be resumed in a changed space.
         own_process: whether the process runs this study alone, so that fewer libraries have to be loaded.
+        listener: is called with each step of the check.
 
     Raises:
         InputError: if its data or model cannot be used, or a study of this name searches something else.
@@ -132,7 +136,7 @@ def supervise(
         with clean_up_on_failure(folder):
             # The check waits for a worker, so the plots' libraries load in this process meanwhile.
             with checking or nullcontext(), _load_in_background(partial(load_libraries, lean=own_process)):
-                checked = check_study(study, folder, engine, known)
+                checked = check_study(study, folder, engine, known, listener=listener)
             if study.spec.search.start_from is not None:
                 with Store.open(home.store) as store:
                     keep_earlier_trials(study, checked.summary.task, home, store)
@@ -191,7 +195,7 @@ def _make_supervisor(
 
     delivery = OutboxDispatcher(
         store,
-        make_home_sink_factory(home.folder, os.environ, namespace=store.identity),
+        make_home_sink_factory(home.folder, os.environ, namespace=store.identity, digests=ModelDigests(store)),
         study=study.name,
         may_deliver=may_deliver,
     )

@@ -10,6 +10,7 @@ from pipelines.data.prepared import DataSummary, Task
 from pipelines.search.space_evolution import evolve_study, is_evolved_for, plan_evolution
 from pipelines.search.trial_summaries import find_best
 from pipelines.study.stored import (
+    check_is_open,
     differs_in_space_alone,
     explain_cancelled,
     explain_difference,
@@ -20,6 +21,7 @@ from pipelines.study.stored import (
 )
 from pipelines.study.study import Study
 from search_spaces.errors import ConflictError, InputError
+from tracking.store.accounts import OPERATOR
 from tracking.store.database import Store
 from tracking.store.registered_names import claim_registered_name
 from tracking.store.study_queue import StudyQueue, StudyRecord
@@ -57,7 +59,7 @@ def enqueue(study: Study, summary: DataSummary, store: Store, *, evolve: bool = 
         queue.amend(study.name, document, fingerprint.format())
     with store.write() as connection:
         # The owner is not compared here: on a home, all studies are the operator's.
-        claim_registered_name(connection, study.registered_name, study.name)
+        claim_registered_name(connection, study.registered_name, study.name, OPERATOR)
     queued = queue.enqueue(study.name, document, fingerprint.format(), folder=study.base)
     hit("study-enqueued")
     return queued
@@ -101,13 +103,14 @@ def submit_study(study: Study, queue: StudyQueue, connection: Connection) -> boo
     if known is None:
         queue.enqueue(study.name, document, unchecked, folder=study.base, connection=connection)
         return True
+    check_is_open(study, known)
     if not (is_same_study(study, known) or failed_before_start(known)):
         raise ConflictError(explain_difference(study, known))
     if known.state == "cancelled":
         raise ConflictError(explain_cancelled(study))
-    if known.state == "queued" and known.document == document:
+    if known.state in ("queued", "preparing") and known.document == document:
         return False
-    if known.state == "running":
+    if known.state == "running" or (known.state == "preparing" and known.holder is not None):
         if known.document == document:
             return False
         message = f'study "{study.name}" is running with other settings: pause it first, or wait for its end'

@@ -76,11 +76,15 @@ class RecordReader:
     def derive_state(self, record: StudyRecord) -> str:
         """Return a study's state: a killed supervisor leaves `running` behind, which is `interrupted`."""
         # Derived and not stored: the process that was killed could not change its state.
-        was_killed = record.state == "running" and record.holder is None
+        was_killed = record.state in ("preparing", "running") and record.holder is None
+        if was_killed and is_unchecked(record):
+            return "queued"  # no trial has begun: a service starts it in its turn
         return "interrupted" if was_killed else record.state
 
     def derive_reason(self, record: StudyRecord) -> str:
         """Return the reason for a study's state."""
+        if record.state == "preparing" and self.derive_state(record) == "queued":
+            return ""  # its step is over
         was_killed = self.derive_state(record) == "interrupted"
         return f"nobody works on it; kerastudy resume {record.name} resumes it" if was_killed else record.reason
 
@@ -134,7 +138,8 @@ class RecordReader:
         Raises:
             InputError: if its data is gone.
         """
-        if is_unchecked(record):
+        # Of a study that is being deleted, the files may be gone.
+        if is_unchecked(record) or record.state == "deleting":
             written = study.spec.score_objective
             return study.user_objective or Objective(
                 written.metric if written else "", (written.direction if written else None) or "minimize"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -10,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pipelines.spec.code_references import split_reference
 from pipelines.spec.error_messages import list_spec_problems
 from pipelines.spec.section import Section
-from pipelines.spec.units import Bytes
+from pipelines.spec.units import Bytes, Seconds
 from search_spaces.errors import InputError, Problem
 from search_spaces.yaml_document import Document
 from search_spaces.yaml_reader import read_document
@@ -51,6 +52,32 @@ class NotifySpec(Section):
         return self
 
 
+class LogsSpec(Section):
+    """Log of a service."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level of a record: `debug`, `info`, `warning`, `error`."
+    )
+    requests: bool = Field(True, description="A line for each request; of monitors' requests only those that fail.")
+    size: Bytes = Field(10**7, ge=10**4, description="Size at which `service.log` becomes an older file.")
+    files: int = Field(5, ge=1, le=1000, description="Older files that are kept.")
+
+
+@dataclass(frozen=True)
+class StudyLimits:
+    """Limits of every study of a service, whatever its file requests; None for no limit.
+
+    Attributes:
+        workers: most worker processes.
+        data_s: most seconds for the preparation of its data.
+        memory: most bytes of memory of one worker.
+    """
+
+    workers: int | None = None
+    data_s: float | None = None
+    memory: int | None = None
+
+
 class ServiceSpec(Section):
     """File of a service."""
 
@@ -67,6 +94,12 @@ class ServiceSpec(Section):
     studies: int = Field(1, ge=1, le=64, description="Studies that run at a time.")
     workers: int | None = Field(
         None, ge=1, le=256, description="Most worker processes of one study, whatever its file requests."
+    )
+    memory: Bytes | None = Field(
+        None, description='Most memory of one worker of a study, such as "8GB", whatever its file requests.'
+    )
+    data_time: Seconds = Field(
+        3600.0, description='Longest preparation of a study\'s data, such as "1h", whatever its file requests.'
     )
     data: list[str] = Field(default=[], description="Folders from which studies may read data.")
     code: list[str] = Field(
@@ -86,6 +119,12 @@ class ServiceSpec(Section):
     notify: list[NotifySpec] = Field(
         default=[], description="Receivers of notifications when a study ends or has a new best trial."
     )
+    logs: LogsSpec = Field(LogsSpec(), description="Its log: `service.log` in the home, and standard error.")
+
+    @property
+    def study_limits(self) -> StudyLimits:
+        """Limits of every study."""
+        return StudyLimits(self.workers, self.data_time, self.memory)
 
 
 def read_config(file: Path | None, home: Path) -> ServiceSpec:

@@ -35,6 +35,8 @@ class SupervisorRequest:
         task: whether to run the study to its end, or to cancel it.
         max_trials: most trials that train at once; None for any number.
         max_workers: most worker processes, whatever the study's file requests; None for no limit.
+        max_data_s: most seconds for the preparation of its data; None for no limit.
+        max_memory: most bytes of memory of one worker; None for no limit.
     """
 
     study: str
@@ -43,6 +45,8 @@ class SupervisorRequest:
     task: Task = "run"
     max_trials: int | None = None
     max_workers: int | None = None
+    max_data_s: float | None = None
+    max_memory: int | None = None
 
     @property
     def home(self) -> Home:

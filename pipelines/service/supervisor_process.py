@@ -13,11 +13,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
 from pipelines.engines.local_engine import LocalEngine, cores
 from pipelines.operations.control import load_resumable
 from pipelines.operations.run import supervise, supervise_cancellation
 from pipelines.queries.record_reader import load_record
+from pipelines.service.preparation import Preparation, PreparationHaltedError
+from pipelines.service.logs import log_event, log_study
 from pipelines.service.supervisor_messages import SupervisorFailure, SupervisorRequest, read_request, write_failure
 from pipelines.study.stored import is_unchecked
 from pipelines.study.study import Study
@@ -26,7 +29,7 @@ from pipelines.supervisor.events import StudyEnded
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
 from tracking.store.database import Store
-from tracking.store.study_queue import StudyQueue
+from tracking.store.study_queue import ControlRequest, StudyQueue, StudyRecord
 
 SERVICE_STOPPED = "the service has stopped; it goes on with this study when it starts again"
 
@@ -38,7 +41,12 @@ def main() -> None:
     atexit.register(lambda: os._exit(status))
     request = read_request(sys.stdin.fileno())
     try:
-        (cancel_study if request.task == "cancel" else run_study)(request, _ServiceLink())
+        service = _ServiceLink()
+        with log_study(request.study):
+            if request.task == "cancel":
+                cancel_study(request)
+            else:
+                run_study(request, service)
         status = 0
     except Exception as error:  # the process's outermost boundary
         failure = SupervisorFailure.from_error(error)
@@ -96,20 +104,42 @@ def run_study(request: SupervisorRequest, service: _ServiceLink) -> None:
     """
     name = request.study
     with Store.open(request.store) as store:
-        queue = StudyQueue(store)
-        try:
-            study = limit_resources(load_record(queue.get(name)), request.max_trials, request.max_workers)
-            ended = _supervise(study, request.home, service)
-        except InputError as error:
-            # Here and not in the service, which may have been stopped meanwhile.
-            queue.set_state(name, "failed" if is_unchecked(queue.get(name)) else "paused", str(error))
-            raise
+        queue, preparation = StudyQueue(store), Preparation(request.home, store, name)
+        # The states of other ends are set while the study is held: whoever waits for one sees no other.
+        with preparation.hold():
+            try:
+                study = _limit_study(load_record(queue.get(name)), request)
+                ended = _supervise(study, request.home, service, preparation)
+            except PreparationHaltedError as halted:
+                _obey(halted.control_request, queue.get(name), queue, request, preparation)
+                return
+            except InputError as error:
+                # Here and not in the service, which may have been stopped meanwhile.
+                queue.set_state(name, "failed" if is_unchecked(queue.get(name)) else "paused", str(error))
+                raise
         # A study that a person has paused stays paused.
         if ended.state == "paused" and service.has_stopped:
             queue.set_state(name, "queued", SERVICE_STOPPED)
 
 
-def cancel_study(request: SupervisorRequest, service: _ServiceLink) -> None:
+def _obey(
+    control_request: ControlRequest,
+    record: StudyRecord,
+    queue: StudyQueue,
+    request: SupervisorRequest,
+    preparation: Preparation,
+) -> None:
+    """Pause or cancel a study whose preparation was ended for that."""
+    if control_request == "pause":
+        queue.set_state(record.name, "paused", "paused while its data was prepared; resume it to go on")
+    elif is_unchecked(record):  # it has no trials to end
+        queue.set_state(record.name, "cancelled", "cancelled on request")
+    else:
+        preparation.release()
+        cancel_study(request)
+
+
+def cancel_study(request: SupervisorRequest) -> None:
     """Cancel a study that has begun and that no process works on.
 
     Raises:
@@ -117,7 +147,7 @@ def cancel_study(request: SupervisorRequest, service: _ServiceLink) -> None:
         KerastudyError: if the store cannot be used.
     """
     with supervise_cancellation(load_resumable(request.home, request.study), request.home) as supervisor:
-        for _ in supervisor.run():
+        for _ in record_events(request.home, request.study, supervisor.run()):
             pass
 
 
@@ -136,12 +166,33 @@ def limit_resources(study: Study, max_trials: int | None, max_workers: int | Non
     return Study(study.spec.model_copy(update={"resources": limited}), study.space, study.base, study.document)
 
 
-def _supervise(study: Study, home: Home, service: _ServiceLink) -> StudyEnded:
+def _limit_study(study: Study, request: SupervisorRequest) -> Study:
+    return limit_check(
+        limit_resources(study, request.max_trials, request.max_workers), request.max_data_s, request.max_memory
+    )
+
+
+def limit_check(study: Study, max_data_s: float | None, max_memory: int | None) -> Study:
+    """Return the study with as much time for its data, and memory of a worker, as it is allowed."""
+    limits = study.spec.limits
+    update = {
+        "data_time": min((each for each in (limits.data_time, max_data_s) if each is not None), default=None),
+        "memory": min((each for each in (limits.memory, max_memory) if each is not None), default=None),
+    }
+    # Limits are no part of a study's fingerprint, so it is the same study.
+    return replace(study, spec=study.spec.model_copy(update={"limits": limits.model_copy(update=update)}))
+
+
+def _supervise(study: Study, home: Home, service: _ServiceLink, preparation: Preparation) -> StudyEnded:
     # The worker server imports TensorFlow while this process reads the store.
     LocalEngine(user_code=study.has_user_model).warm("tensorflow")
-    with supervise(study, home, own_process=True) as supervisor:
+    with supervise(study, home, own_process=True, listener=preparation) as supervisor:
+        preparation.release()
+        if preparation.is_stop_requested:
+            supervisor.stop()
         service.on_stop = supervisor.pause
         for event in record_events(home, study.name, supervisor.run()):
+            log_event(event)
             last = event
     if not isinstance(last, StudyEnded):
         raise AssertionError("a supervisor's last event is StudyEnded")

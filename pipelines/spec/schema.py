@@ -153,6 +153,7 @@ class LimitsSpec(Section):
     trial_time: Seconds | None = Field(
         None, description='Longest training of one trial over all its attempts, such as "5m".'
     )
+    data_time: Seconds | None = Field(None, description='Longest preparation of the data, such as "30m".')
     memory: Bytes | None = Field(None, description='Most memory of one worker, such as "4GB".')
     parameters: int | None = Field(
         None,

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from pipelines.data.jobs import PREPARE_DATA, DataJob
 from pipelines.data.prepared import DataSummary
+from pipelines.data.reading.source_paths import is_confined
 from pipelines.data.splits.division import Division
 from pipelines.engines.base import Engine, Job
-from pipelines.engines.run_job import JobError, run_job
+from pipelines.engines.run_job import JobError, Responder, run_job
 from pipelines.spec.units import format_bytes
+from pipelines.study.check_listener import CheckListener
 from pipelines.study.study import Study
 from search_spaces.errors import InputError, Problem
+
+# Of the machine's memory, where the study sets no limit: with more, the system would kill any process.
+_SHARE_OF_MEMORY = 0.9
+_BOUND = " as far as this service's operator allows"
 
 
 def prepare_study_data(
@@ -24,7 +32,7 @@ def prepare_study_data(
     expected: str | None = None,
     division: Division | None = None,
     rows_of: Path | None = None,
-    while_waiting: Callable[[], None] = lambda: None,
+    listener: CheckListener | None = None,
 ) -> DataSummary:
     """Prepare a study's data in `folder`, unless it is there already.
 
@@ -36,21 +44,42 @@ def prepare_study_data(
         expected: the digest that the data must have; None for any.
         division: another division of the rows than the declared one; see `DataJob`.
         rows_of: the folder whose rows are divided again; see `DataJob`.
-        while_waiting: called about twice a second; what it raises ends the job.
+        listener: is called with each step.
 
     Raises:
-        InputError: if the data cannot be used, has another digest, or does not fit into the memory.
+        InputError: if the data cannot be used, has another digest, does not fit into the memory, or takes too long.
         JobError: if the job fails otherwise.
     """
     again = None if rows_of is None else str(rows_of)
     payload = DataJob(study.spec.data, str(study.base), str(folder), study.prefers, expected, division, again)
-    job = Job("data", PREPARE_DATA, payload, log, memory_bytes=study.spec.limits.memory)
+    limits, listener = study.spec.limits, listener or CheckListener()
+    memory = limits.memory or int(_SHARE_OF_MEMORY * psutil.virtual_memory().total)
+    job = Job("data", PREPARE_DATA, payload, log, memory_bytes=memory, time_s=limits.data_time)
+    listener.describe(f"reading {study.spec.data.describe_source()}")
     try:
-        return run_job(engine, job, while_waiting)
+        return run_job(engine, job, listener.keep_alive, responder=_StepResponder(listener))
     except JobError as error:
+        if error.kind == "time":
+            raise InputError(_explain_time(study)) from None
         if error.kind != "memory":
             raise
         raise InputError(_explain_memory(study, error.reason)) from None
+
+
+class _StepResponder(Responder):
+    def __init__(self, listener: CheckListener) -> None:
+        self._listener = listener
+
+    def record(self, message: Any) -> None:
+        """Pass a step of the job on."""
+        self._listener.describe(str(message))
+
+
+def _explain_time(study: Study) -> Problem:
+    source = study.spec.data.describe_source()
+    took = f"takes longer than {study.spec.limits.data_time:g} s"
+    message = f"preparing {source} {took}; raise the limit{_BOUND if is_confined() else ''}, or give fewer rows"
+    return Problem(message, "limits.data_time")
 
 
 def _explain_memory(study: Study, reason: str) -> Problem:
@@ -58,6 +87,7 @@ def _explain_memory(study: Study, reason: str) -> Problem:
     if limit is None:
         return Problem(f"{source} does not fit into this machine's memory; give fewer rows ({reason})", "data.source")
     message = (
-        f"preparing {source} takes more than {format_bytes(limit)}; raise the limit, or give fewer rows ({reason})"
+        f"preparing {source} takes more than {format_bytes(limit)}; raise the limit{_BOUND if is_confined() else ''}, "
+        f"or give fewer rows ({reason})"
     )
     return Problem(message, "limits.memory")

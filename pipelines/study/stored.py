@@ -10,7 +10,7 @@ from pipelines.study.fingerprint import StudyFingerprint
 from pipelines.study.load import check_document
 from pipelines.study.study import Study
 from pipelines.workspace.home import Home
-from search_spaces.errors import InputError, Problem
+from search_spaces.errors import ConflictError, InputError, Problem
 from search_spaces.yaml_reader import parse_document
 from tracking.store.database import Store
 from tracking.store.study_queue import StudyQueue, StudyRecord
@@ -67,6 +67,8 @@ def find_known_study(study: Study, home: Home, *, evolve: bool = False) -> Study
         return None
     with Store.open(home.store) as store:
         known = StudyQueue(store).find(study.name)
+    if known is not None:
+        check_is_open(study, known)
     if known is not None and known.state == "cancelled":
         raise InputError(explain_cancelled(study))
     if known is None or failed_before_start(known) or is_same_study(study, known):
@@ -74,6 +76,21 @@ def find_known_study(study: Study, home: Home, *, evolve: bool = False) -> Study
     if not (evolve and differs_in_space_alone(study, known)):
         raise InputError(explain_difference(study, known))
     return known
+
+
+def check_is_open(study: Study, record: StudyRecord) -> None:
+    """Check that a study of this name may be submitted again: it is neither archived nor being deleted.
+
+    Raises:
+        ConflictError: if it is.
+    """
+    name = record.name
+    if record.state == "deleting":
+        message = f'study "{name}" is being deleted: kerastudy delete {name} completes that, and the name is free'
+        raise ConflictError(study.document.make_problem(("study",), message))
+    if record.archived_ms is not None:
+        message = f'study "{name}" is archived: kerastudy unarchive {name}, or give this one another name'
+        raise ConflictError(study.document.make_problem(("study",), message))
 
 
 def explain_cancelled(study: Study) -> Problem:

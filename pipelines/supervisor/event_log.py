@@ -60,6 +60,16 @@ def record_events(home: Home, study: str, events: Iterable[StudyEvent]) -> Itera
             yield event
 
 
+def append_to_log(home: Home, study: str, line: str) -> None:
+    """Write a line to a study's log for people.
+
+    Raises:
+        OSError: if the disk is full.
+    """
+    with (home.locate_study(study) / LOG_FILE).open("a", encoding="utf-8") as log:
+        log.write(f"{line}\n")
+
+
 class _EventWriter:
     def __init__(self, log: TextIO, file: BinaryIO) -> None:
         self._log = log

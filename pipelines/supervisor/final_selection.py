@@ -14,12 +14,14 @@ from pipelines.selection.ensemble import explain_ensemble
 from pipelines.selection.finalists import AUTO, ENSEMBLE, REFIT, Finalist, list_retrainings, rank_finalists
 from pipelines.selection.model_locations import find_ensemble, is_ensembled, is_refitted
 from pipelines.selection.refit import explain_refit
+from pipelines.study.check_listener import CheckListener
 from pipelines.study.prepared_data import prepare_study_data
 from pipelines.supervisor.ensemble import Ensemble
 from pipelines.supervisor.events import FinalistsChosen, StudyEvent
 from pipelines.supervisor.open_study import OpenStudy
 from pipelines.supervisor.refit import Refit
 from pipelines.supervisor.retraining_jobs import RetrainingJobs
+from pipelines.supervisor.study_control import StudyControl
 from tracking.store.database import now_ms
 from tracking.store.retrainings import Retraining, Retrainings
 from tracking.testing.failpoints import hit
@@ -188,8 +190,17 @@ class FinalSelection:
             expected=context.summary.digest,
             division=division,
             rows_of=context.home.locate_data(context.name),
-            while_waiting=self._keep_alive,
+            listener=_DivisionListener(self._study.control),
         )
 
     def _list_stored(self) -> tuple[Retraining, ...]:
         return self._retrainings.list(self._context.name)
+
+
+class _DivisionListener(CheckListener):
+    def __init__(self, control: StudyControl) -> None:
+        self._control = control
+
+    def keep_alive(self) -> None:
+        """Keep the study's lease; a pause or a cancellation ends the preparation."""
+        self._control.keep_alive_unless_halted()

@@ -51,7 +51,7 @@ class StudyControl:
         self.fatal = ""
         self.full_disk = ""
         if control_request is not None:
-            self._obey(control_request)
+            self.obey(control_request)
 
     def find_unseen_holder(self) -> str | None:
         """Return the process that holds the study and may or may not be alive; None where there is none."""
@@ -102,7 +102,7 @@ class StudyControl:
         if now - self._read_at > _READ_REQUESTS_EVERY_S:
             self._read_at = now
             if (control_request := self._queue.find_control_request(self._study)) is not None:
-                self._obey(control_request)
+                self.obey(control_request)
 
     def keep_alive_unless_halted(self) -> None:
         """Do what `keep_alive` does.
@@ -126,7 +126,8 @@ class StudyControl:
         """Return the working time of the study in seconds, earlier runs included."""
         return self._queue.get(self._study).elapsed_s + time.monotonic() - self._counted_at
 
-    def _obey(self, control_request: ControlRequest) -> None:
+    def obey(self, control_request: ControlRequest) -> None:
+        """Begin what a request asks for."""
         # A pause and a cancellation stay in the queue until the study is claimed again.
         if control_request != "stop":
             self.halt = control_request

@@ -72,6 +72,10 @@ class Supervisor:
         if self._end is not None and self._end.is_flushing:
             self._delivery.hurry()
 
+    def stop(self) -> None:
+        """Request that no further trial starts, and that the study ends with its best one."""
+        self._control.obey("stop")
+
     def is_in_charge(self) -> bool:
         """Return whether this supervisor works on the study and delivers its records."""
         return self._control.is_held()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 from pathlib import Path
 
 from pipelines.spec.data_spec import DataSpec, SourceKey
@@ -129,7 +130,12 @@ def may_name(path: str) -> bool:
 
     Who submits a study must neither read nor find out what else is on the service's machine.
     """
-    return CONFINED not in os.environ or not (Path(path).is_absolute() or ".." in Path(path).parts)
+    return not is_confined() or not (Path(path).is_absolute() or ".." in Path(path).parts)
+
+
+def is_confined() -> bool:
+    """Return whether this process works for a service."""
+    return CONFINED in os.environ
 
 
 def is_loader(source: str) -> bool:
@@ -175,6 +181,9 @@ def _find_problem(path: Path, written: str, key: str) -> Problem | None:
         return Problem(f"there is no file or folder {written}; {suggest_choice(path.name, beside)}", key)
     if not os.access(path, os.R_OK):
         return Problem(f"{written} may not be read; check its permissions", key)
+    if not (path.is_file() or path.is_dir()):
+        # A pipe without a writer would be read for ever.
+        return Problem(f"{written} is a {describe_special_file(path)}; expected a file or a folder", key)
     suffix = find_suffix(path.name)
     if path.is_file() and suffix not in SUFFIXES:
         got = f'got a file ending in "{suffix}"' if suffix else "got a file without an ending"
@@ -183,6 +192,13 @@ def _find_problem(path: Path, written: str, key: str) -> Problem | None:
     if path.is_file() and path.stat().st_size == 0:
         return Problem(f"{written} is empty", key)
     return None
+
+
+def describe_special_file(path: Path) -> str:
+    """Return what a path is that is neither a file nor a folder."""
+    mode = path.stat().st_mode
+    kinds = ((stat.S_ISFIFO, "named pipe"), (stat.S_ISSOCK, "socket"))
+    return next((kind for is_kind, kind in kinds if is_kind(mode)), "device")
 
 
 def _explain_doubled(path: Path, base: Path, key: SourceKey, before: SourceKey) -> Problem:

@@ -15,7 +15,7 @@ from pipelines.service.study_service import MAX_IN_A_PAGE, StudyService
 from search_spaces.errors import InputError, UnknownError
 from search_spaces.yaml_reader import parse_document
 
-StudyState = Literal["queued", "running", "interrupted", "paused", "finished", "failed", "cancelled"]
+StudyState = Literal["queued", "preparing", "running", "interrupted", "paused", "finished", "failed", "cancelled"]
 
 _MAX_TRIALS = 1000
 _EXAMPLE = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_studies import study_of
 
-from pipelines.service.supervisor_process import limit_resources
+from pipelines.service.supervisor_process import limit_check, limit_resources
 
 STUDY = "study: s\ndata: {source: 'sklearn:digits'}\nmodel: mlp\nresources: %s\n"
 
@@ -46,3 +46,16 @@ def test_nothing_else_of_the_study_changes():
     study = study_of(STUDY % "{workers: 4}")
     narrow = limit_resources(study, 1, None)
     assert (narrow.compute_fingerprint(), narrow.document) == (study.compute_fingerprint(), study.document)
+
+
+@pytest.mark.parametrize(
+    ("limits", "memory", "data_time"),
+    [("{}", 10**9, 60.0), ("{memory: 2GB, data_time: 2m}", 10**9, 60.0), ("{memory: 1MB, data_time: 1s}", 10**6, 1.0)],
+)
+def test_an_operator_limits_memory_and_the_preparation_of_data(limits, memory, data_time):
+    """The smaller limit holds, the file's or the operator's; without the operator's, the file's."""
+    study = study_of(STUDY % "{}" + f"limits: {limits}\n")
+    narrow = limit_check(study, 60.0, 10**9)
+    assert (narrow.spec.limits.memory, narrow.spec.limits.data_time) == (memory, data_time)
+    assert limit_check(study, None, None).spec.limits == study.spec.limits
+    assert narrow.compute_fingerprint() == study.compute_fingerprint()
