@@ -53,10 +53,12 @@ class BestTrialResult(TrialRow):
     Attributes:
         folder: the folder of that model: the trial's, or its refit's.
         data: the folder of its prepared data.
+        home: the home that both are in.
     """
 
     folder: Path = field(default=Path(), repr=False)
     data: Path = field(default=Path(), repr=False)
+    home: Home | None = field(default=None, repr=False)
 
     @property
     def value(self) -> float:
@@ -68,12 +70,17 @@ class BestTrialResult(TrialRow):
 
         Raises:
             InputError: if the trial left no model; with the reason.
+            KerastudyError: if its files are not those that were registered.
         """
         # Keras takes five seconds: only a result that is used pays for it.
         from pipelines.export.trained_model import load_trained_model
+        from pipelines.selection.registered_files import check_registered_files
         from pipelines.training.messages import PastTrial
 
-        return load_trained_model(PastTrial(str(self.folder), str(self.data)))
+        model = PastTrial(str(self.folder), str(self.data))
+        if self.home is not None:
+            check_registered_files(self.home, model)
+        return load_trained_model(model)
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,8 @@ class StudyResult:
         # The refit saw the validation rows too, and is the model that the study delivers.
         locate = locate_refit if self.winner.refit else locate_trial
         found = locate(self.home, self.study, self.winner.trial.number)
-        return BestTrialResult(**vars(self.winner.trial), folder=Path(found.folder), data=Path(found.data))
+        folders = {"folder": Path(found.folder), "data": Path(found.data), "home": self.home}
+        return BestTrialResult(**vars(self.winner.trial), **folders)
 
     def load_model(self) -> Any:
         """Return the winner's `keras.Model`; see `BestTrialResult.load_model`."""

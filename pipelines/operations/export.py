@@ -21,6 +21,7 @@ from pipelines.selection.model_locations import (
     is_refitted,
     locate_trial,
 )
+from pipelines.selection.registered_files import check_registered_files
 from pipelines.spec.data_spec import SplitSpec
 from pipelines.spec.schema import BudgetSpec
 from pipelines.study.stored import serialize_study
@@ -57,6 +58,7 @@ def export_study(
     Raises:
         InputError: if study, trial or format are unknown, a format cannot be written here, or the target exists.
         ExportError: if a file cannot be written, or differs from the Keras model.
+        KerastudyError: if the model's files are not those that were registered.
     """
     # First: otherwise an error would end minutes of work.
     check_target(target)
@@ -80,6 +82,7 @@ def export_study(
             hint = "" if checked.spec.selection.ensemble else "; set selection.ensemble: true and run it again"
             raise ConflictError(f"{study} has no ensemble that beats its winner{hint}")
         of, made = found, _ENSEMBLE
+    check_registered_files(home, of)
     chosen = formats or checked.spec.export.formats
     # Test scores are of the delivered model: another trial's, or an ensemble's, would be a second choice on test rows.
     is_delivered = of == find_winning_model(checked, home, number)

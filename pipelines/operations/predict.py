@@ -12,6 +12,7 @@ from pipelines.engines.run_job import run_job
 from pipelines.export.jobs import PREDICT_ROWS, PredictionJob
 from pipelines.queries.study_reader import StudyReader
 from pipelines.selection.model_locations import find_winning_model, locate_trial
+from pipelines.selection.registered_files import check_registered_files
 from pipelines.training.trial_folder import explain_missing_model, has_model
 from pipelines.workspace.home import Home
 from search_spaces.errors import ConflictError, InputError, Problem
@@ -54,6 +55,7 @@ def predict_file(
     Raises:
         InputError: if the study, the trial or the file is unknown, or the file lacks a column.
         ConflictError: if the trial left no model.
+        KerastudyError: if the model's files are not those that were registered.
     """
     if not file.exists():
         raise InputError(Problem(f"there is no file {file}", "FILE"))
@@ -65,6 +67,7 @@ def predict_file(
     of = locate_trial(home, study, number) if trial is not None else find_winning_model(checked, home, number)
     if not has_model(Path(of.folder)):
         raise ConflictError(f"trial {number} of {study} has no model: {explain_missing_model(Path(of.folder))}")
+    check_registered_files(home, of)
     only = {"source": file.name, "validation_source": None, "test_source": None}
     job = PredictionJob(of, checked.spec.data.model_copy(update=only), str(file.resolve().parent), str(target))
     log = Path(of.folder) / "predict.log"

@@ -27,6 +27,7 @@ from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import TrialRow
 from pipelines.recording import records
 from pipelines.selection.model_locations import find_winning_model, is_ensembled, is_refitted
+from pipelines.selection.registered_files import RegisteredFiles
 from pipelines.spec.section import parse_alias
 from pipelines.study.study import Study
 from pipelines.supervisor.registration import check_registration
@@ -37,6 +38,7 @@ from search_spaces.errors import InputError
 from search_spaces.values import replace_not_finite
 from tracking.mlflow import urls
 from tracking.store.database import Store
+from tracking.store.model_digests import ModelDigests
 
 if TYPE_CHECKING:
     from tracking.mlflow.promotion import KnownVersion, Registry
@@ -126,7 +128,8 @@ def promote_trial(
     Raises:
         InputError: if study or trial are unknown, the trial has no model or one that MLflow cannot load, or MLflow
             accepts no such alias.
-        KerastudyError: if MLflow does not answer, or another process moved the alias meanwhile.
+        KerastudyError: if MLflow does not answer, another process moved the alias meanwhile, or files of the model are
+            not those that were registered.
     """
     check_alias(alias)
     with StudyReader.open(home) as reader:
@@ -137,8 +140,14 @@ def promote_trial(
     from tracking.mlflow.promotion import Registry  # MLflow takes seconds to import
 
     with Store.open(home.store) as store:
-        registry = Registry(urls.resolve_tracking_uri(home.folder, os.environ), store.identity)
-    return _promote(candidate, registry, alias or checked.spec.export.alias, force=force)
+        files = RegisteredFiles(home, store)
+        files.check(candidate.model)
+        uri = urls.resolve_tracking_uri(home.folder, os.environ)
+        registry = Registry(uri, store.identity, ModelDigests(store))
+        result = _promote(candidate, registry, alias or checked.spec.export.alias, force=force)
+        if result.is_promoted:
+            files.record(study, candidate.model)
+    return result
 
 
 def _promote(candidate: _Candidate, registry: Registry, alias: str, *, force: bool) -> PromotionResult:

@@ -21,6 +21,7 @@ from tracking.outbox.dispatcher import OutboxDispatcher
 from tracking.outbox.outbox import Outbox
 from tracking.store.database import Store
 from tracking.store.lease_keeper import LeaseKeeper
+from tracking.store.model_digests import ModelDigests
 from tracking.store.retrainings import Retrainings
 from tracking.store.study_queue import StudyBusyError, StudyQueue, StudyRecord
 
@@ -183,7 +184,7 @@ def _deliver(
     before = outbox.read_backlog(name).rows
     delivery = OutboxDispatcher(
         store,
-        make_home_sink_factory(home.folder, os.environ, namespace=store.identity),
+        make_home_sink_factory(home.folder, os.environ, namespace=store.identity, digests=ModelDigests(store)),
         study=name,
         may_deliver=leases.is_held,
     )

@@ -31,6 +31,8 @@ from pipelines.search.pruners import choose_pruner
 from pipelines.search.sampler_choice import choose_sampler
 from pipelines.search.trial_summaries import TrialSummary, select_kept
 from pipelines.selection.finalists import count_folds
+from pipelines.selection.model_locations import find_winning_model
+from pipelines.selection.registered_files import RegisteredFiles
 from pipelines.study.context import StudyContext
 from pipelines.training.messages import EpochDone
 from pipelines.training.trial_folder import ARTIFACTS, MODEL_FILE, WEIGHTS_FILE
@@ -86,6 +88,7 @@ class Recorder:
         self._retrainings = Retrainings(store)
         self._store = store
         self._queue = StudyQueue(store)
+        self._registered = RegisteredFiles(context.home, store)
         self._search = search
         self._check = check
         self._flushed_at = 0.0
@@ -170,11 +173,13 @@ class Recorder:
         finished = build_trial_finished(
             self._context, trial, keeps_model=keeps, best_so_far=best_so_far, finished_ms=now_ms()
         )
-        self._add([*rows, finished, *(ModelDisplaced(self._study.name, number) for number in displaced)])
+        rewritten = [self._home.locate_trial(self._study.name, number) for number in (trial.number, *displaced)]
+        self._add([*rows, finished, *(ModelDisplaced(self._study.name, number) for number in displaced)], rewritten)
 
     def record_retraining_start(self, number: int, name: str, values: Mapping[str, Value]) -> None:
         """Record that a retraining of a trial starts."""
-        self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), retraining=name)])
+        rewritten = self._home.locate_retraining(self._study.name, number, name)
+        self._add([TrialStarted(self._study.name, number, dict(values), now_ms(), retraining=name)], [rewritten])
 
     def record_retraining_end(self, retraining: Retraining, unsent: Sequence[EpochDone], *, keeps_model: bool) -> None:
         """Record the end of a retraining: the retraining and its records for MLflow in one transaction."""
@@ -194,6 +199,9 @@ class Recorder:
         """Store a decision on ensemble or refit, which is no training; its scores go into the study's report."""
         with self._store.write() as connection:
             self._check(connection)
+            # An ensemble's model is written for the decision.
+            folder = self._home.locate_retraining(decision.study, decision.number, decision.name)
+            self._registered.forget([folder], connection)
             self._retrainings.put(decision, connection)
 
     def find_missing_models(self) -> tuple[int, ...]:
@@ -219,6 +227,8 @@ class Recorder:
         if retrainings := self._retrainings.list(spec.study):
             write_retrainings_csv(folder / "retrainings.csv", retrainings)
         closed = build_study_closed(self._context, outcome, trials, finished_ms=now_ms())
+        if closed.winner is not None and closed.register is not None:
+            self._registered.record(spec.study, find_winning_model(self._study, self._home, closed.winner))
         # One transaction follows: the queue must not have an end that MLflow never gets.
         hit("study-closing")
         with self._store.write() as connection:
@@ -234,12 +244,15 @@ class Recorder:
             )
         hit("study-closed")
 
-    def _add(self, rows: Sequence[Record]) -> None:
+    def _add(self, rows: Sequence[Record], rewritten: Iterable[Path] = ()) -> None:
+        """Add records, and forget the digests of models in folders that are written anew."""
         if not rows:
             return
         with self._store.write() as connection:
             self._check(connection)
             self._outbox.add(rows, connection)
+            if rewritten:
+                self._registered.forget(rewritten, connection)
 
     def _build_epochs(
         self, number: int, epochs: Sequence[EpochDone], retraining: str = "", *, mean: bool = False

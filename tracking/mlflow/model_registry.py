@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,14 +27,20 @@ from mlflow.models import Model
 
 from tracking.mlflow.client import set_default
 from tracking.mlflow.model_folder import write_model_folder
+from tracking.store.model_digests import compute_digests
 from tracking.testing.failpoints import hit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+FilesRecorder = Callable[[str, Mapping[str, str]], None]
+"""Function that records the digests of the files of a logged model, by the model's id."""
+
 KEY_TAG: Final = "kerastudy.key"
 CHALLENGER: Final = "challenger"
 _ALIAS_SET_TAG: Final = "kerastudy.alias_set_for"
+# MLflow adds it to the files of a version that it downloads.
+_DOWNLOAD_NOTE: Final = "registered_model_meta"
 _VERSIONS_TAG: Final = "mlflow.modelVersions"
 
 
@@ -67,13 +73,14 @@ class RegisteredVersion:
     alias: str = ""
 
 
-def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
+def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path, record_files: FilesRecorder) -> str:
     """Log a trial's model and return its identifier; a run that has ended keeps its status and its times.
 
     Args:
         client: MLflow's client.
         run: the trial's run, whose name the model gets.
         saved: the folder of an MLflow model (see `tracking.mlflow.model_folder`), or a `.keras` file to make one of.
+        record_files: called before the model's files are uploaded.
     """
     recorded = client.get_run(run.run_id)
     model = find_trial_model(client, run.experiment_id, run.key)
@@ -93,7 +100,7 @@ def log_trial_model(client: MlflowClient, run: TrialRun, saved: Path) -> str:
     hit("model-created")
     # READY comes last, so an upload that a kill interrupted is repeated.
     if model.status != LoggedModelStatus.READY:
-        _upload(client, model.model_id, run.run_id, saved)
+        _upload(client, model.model_id, run.run_id, saved, record_files)
         client.finalize_logged_model(model.model_id, "READY")
     linked = recorded.outputs.model_outputs if recorded.outputs else []
     if model.model_id not in {output.model_id for output in linked}:
@@ -246,7 +253,7 @@ def _link_back(client: MlflowClient, model: Any, name: str, version: str) -> Non
         client.set_logged_model_tags(model.model_id, {_VERSIONS_TAG: json.dumps(listed)})
 
 
-def _upload(client: MlflowClient, model_id: str, run_id: str, saved: Path) -> None:
+def _upload(client: MlflowClient, model_id: str, run_id: str, saved: Path, record_files: FilesRecorder) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         if saved.is_dir():
@@ -259,4 +266,11 @@ def _upload(client: MlflowClient, model_id: str, run_id: str, saved: Path) -> No
         description.model_id = model_id
         description.artifact_path = f"models:/{model_id}"
         description.save(str(folder / "MLmodel"))
+        record_files(model_id, digest_model_folder(folder))
         client.log_model_artifacts(model_id, str(folder))
+
+
+def digest_model_folder(folder: Path) -> dict[str, str]:
+    """Return the digests of a logged model's files."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != _DOWNLOAD_NOTE)
+    return compute_digests(folder, files)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,7 @@ from tracking.outbox.records import (
     TrialStarted,
 )
 from tracking.outbox.sink import Severity
+from tracking.store.model_digests import ModelDigests, make_mlflow_key
 from tracking.testing.failpoints import hit
 
 # A pruned trial is a success of the pruner; KILLED stands for a cancelled one.
@@ -67,6 +68,7 @@ class MlflowProjection:
         artifact_root: str | None = None,
         namespace: str = "",
         check: Callable[[], None] | None = None,
+        digests: ModelDigests | None = None,
     ) -> None:
         """Connect.
 
@@ -75,11 +77,13 @@ class MlflowProjection:
             artifact_root: URI under which new experiments keep artifacts; MLflow's choice if None.
             namespace: part of every key, so that two stores may record to one MLflow.
             check: called before each request; raises to prevent it.
+            digests: gets the digests of each model's files before they are uploaded.
         """
         self._client = client.connect(tracking_uri, check)
         self._refusals = Refusals()
         self._log = RunLog(self._client, self._refusals, check or (lambda: None))
         self._runs = Runs(self._client, artifact_root, namespace)
+        self._digests = digests
         self._opened: dict[str, StudyOpened] = {}
         self._notes: dict[str, float | None] = {}
 
@@ -214,8 +218,15 @@ class MlflowProjection:
         self._upload_trial_files(run, finished.folder)
         if finished.model is not None and Path(finished.model).exists():
             with self._refusals.collect(f"the model of {run.name}"):
-                model_id = model_registry.log_trial_model(self._client, run, Path(finished.model))
+                model_id = self._log_model(finished.study, run, Path(finished.model))
                 self._log.log(run, metrics=make_final_metrics(finished, model_id))
+
+    def _log_model(self, study: str, run: TrialRun, saved: Path) -> str:
+        def record_files(model_id: str, files: Mapping[str, str]) -> None:
+            if self._digests is not None:
+                self._digests.record(make_mlflow_key(model_id), study, files)
+
+        return model_registry.log_trial_model(self._client, run, saved, record_files)
 
     def _upload_trial_files(self, run: TrialRun, folder: str) -> None:
         self._log.upload(run, folder, run.artifacts)
@@ -227,7 +238,7 @@ class MlflowProjection:
             return
         run, _ = self._runs.find_or_create_trial(self._get_study(kept.study), kept.number)
         self._upload_trial_files(run, kept.folder)
-        model_id = model_registry.log_trial_model(self._client, run, Path(kept.model))
+        model_id = self._log_model(kept.study, run, Path(kept.model))
         self._log.log_named(run, self._load_scores(run.run_id, model_id))
 
     def _load_scores(self, run_id: str, model_id: str) -> list[Metric]:

@@ -27,10 +27,12 @@ from tracking.mlflow.model_registry import (
     KEY_TAG,
     Registration,
     TrialRun,
+    digest_model_folder,
     find_alias_version,
     log_trial_model,
     register_trial,
 )
+from tracking.store.model_digests import ModelDigests, describe_changes, make_mlflow_key
 
 _KERAS_FILE: Final = Path("data", "model.keras")
 _WEIGHTS_FILE: Final = Path("data", "weights.npz")
@@ -80,11 +82,13 @@ class Registry:
     Args:
         tracking_uri: a server's address, or a database.
         namespace: part of every key; see `tracking.mlflow.projection.MlflowProjection`.
+        digests: digests of the files of this home's models.
 
     Every method raises `KerastudyError` where MLflow does not answer, and `RefusedError` where it answers and refuses.
     """
 
-    def __init__(self, tracking_uri: str, namespace: str) -> None:
+    def __init__(self, tracking_uri: str, namespace: str, digests: ModelDigests | None = None) -> None:
+        self._digests = digests
         self._uri = tracking_uri
         self._namespace = namespace
         with self._translate_errors():
@@ -115,12 +119,13 @@ class Registry:
         """Download a version's files into a new folder.
 
         Raises:
-            RefusedError: if they are gone, or there is no Keras model among them.
+            RefusedError: if they are gone, are not those that were registered, or there is no Keras model among them.
         """
         with self._translate_errors():
             folder.mkdir(parents=True, exist_ok=True)
             uri = f"models:/{version.name}/{version.version}"
             at = Path(download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self._uri))
+            self._check_files(version, at)
             described = Model.load(str(at))
         task = (described.metadata or {}).get(TASK)
         if (at / _KERAS_FILE).is_file():
@@ -128,6 +133,17 @@ class Registry:
         if not (at / _WEIGHTS_FILE).is_file():
             raise RefusedError(f"it has no file {_KERAS_FILE}")
         return FetchedModel(at / _WEIGHTS_FILE.parent, task)
+
+    def _check_files(self, version: KnownVersion, at: Path) -> None:
+        """Check that the files of a version are those that kerastudy registered, where it did."""
+        found = self._client.get_model_version(version.name, version.version)
+        model_id = found.model_id or str(found.source).rpartition("/")[2]
+        recorded = self._digests.find(make_mlflow_key(model_id)) if self._digests else None
+        if recorded is not None and (changes := describe_changes(recorded, digest_model_folder(at))):
+            raise RefusedError(
+                f"the files of {version.name}, version {version.version}, in MLflow are not those that kerastudy "
+                f"registered, so it loads none of them ({changes}): restore them from a backup"
+            )
 
     def register(
         self, name: str, experiment: str, study: str, trial: int, saved: Path, tags: Mapping[str, str]
@@ -145,6 +161,11 @@ class Registry:
         Raises:
             KerastudyError: if MLflow has no run of the trial.
         """
+
+        def record_files(model_id: str, files: Mapping[str, str]) -> None:
+            if self._digests is not None:
+                self._digests.record(make_mlflow_key(model_id), study, files)
+
         key = f"{self._namespace}/{study}/{trial}"
         with self._translate_errors():
             known = self._client.get_experiment_by_name(experiment)
@@ -154,7 +175,7 @@ class Registry:
                 raise KerastudyError(f"MLflow has no run of trial {trial} of {study}: kerastudy sync {study}")
             info = runs[0].info
             run = TrialRun(info.experiment_id, info.run_id, format_run_name(study, trial), key, info.artifact_uri)
-            log_trial_model(self._client, run, saved)
+            log_trial_model(self._client, run, saved, record_files)
             all_tags = {"study": study, "trial": str(trial), **tags}
             made = register_trial(self._client, run, Registration(name, tags=shorten_tags(all_tags)))
         if made is None:

@@ -46,6 +46,10 @@ class Identity:
         return SCOPES.index(self.scope) >= SCOPES.index(scope)
 
 
+OPERATOR = Identity("", "", "admin")
+"""Whoever works on the home itself, without a service."""
+
+
 @dataclass(frozen=True)
 class Account:
     """One account.

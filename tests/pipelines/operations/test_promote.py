@@ -6,6 +6,8 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 from mlflow import MlflowClient
@@ -13,14 +15,16 @@ from small_studies import study_of, write_mixed_csv
 
 from pipelines.data.prepared_folder import load_summary
 from pipelines.export.compare_models import ModelComparison
-from pipelines.operations import promote
+from pipelines.operations import export, predict, promote
 from pipelines.operations.promote import promote_trial
 from pipelines.operations.run import supervise
 from pipelines.selection.model_locations import locate_refit
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError, KerastudyError
 from tracking.mlflow import urls
-from tracking.mlflow.promotion import KnownVersion, Registry
+from tracking.mlflow.promotion import KnownVersion, RefusedError, Registry
+from tracking.store.database import Store
+from tracking.store.model_digests import ModelDigests
 
 STUDY = """
 study: {name}
@@ -169,6 +173,65 @@ def test_an_alias_that_moved_meanwhile_is_left_alone(home, client):
     with pytest.raises(KerastudyError, match=r"^version 1 .* has the alias champion of shop by now: promote again"):
         registry.move_alias(ours, "champion", ours, "{}", "words")
     assert everything(client) == before
+
+
+def locate_in_mlflow(client, number):
+    """Return the folder of a version's files in MLflow."""
+    version = client.get_model_version("shop", number)
+    location = client.get_logged_model(version.model_id or version.source.rpartition("/")[2]).artifact_location
+    return Path(url2pathname(urlsplit(location).path))
+
+
+@pytest.fixture
+def change(client):
+    """Change a file of a folder, or add one; all are restored in the end."""
+    kept = {}
+
+    def write(file):
+        kept[file] = file.read_bytes() if file.exists() else None
+        file.write_bytes(b"other")
+
+    yield write
+    for file, content in kept.items():
+        file.unlink() if content is None else file.write_bytes(content)
+
+
+def test_a_changed_model_in_mlflow_is_not_loaded(home, client, change, monkeypatch):
+    """The error names the files; nothing is loaded, and nothing in MLflow is changed."""
+    monkeypatch.setattr(promote, "LocalEngine", None)
+    before, own = everything(client), locate_in_mlflow(client, "2")
+    change(own / "code" / "kerastudy_pyfunc" / "__init__.py")
+    change(own / "code" / "json.py")
+    with pytest.raises(RefusedError) as refused:
+        promote_trial(home, "strong", None, None, force=True)
+    assert "the files of shop, version 2, in MLflow are not those that kerastudy registered" in str(refused.value)
+    assert "(changed: code/kerastudy_pyfunc/__init__.py; added: code/json.py)" in str(refused.value)
+    assert everything(client) == before
+
+
+def test_a_changed_holder_is_not_compared(home, client, change, tmp_path):
+    """It is downloaded and not loaded; a person may still promote over it."""
+    change(locate_in_mlflow(client, "1") / "data" / "model.keras")
+    with Store.open(home.store) as store:
+        registry = Registry(urls.resolve_tracking_uri(home.folder, {}), store.identity, ModelDigests(store))
+    with pytest.raises(RefusedError, match=r"version 1, in MLflow .*\(changed: data/model.keras\)"):
+        registry.fetch(registry.find_alias_version("shop", "champion"), tmp_path / "files")
+
+
+def test_a_changed_model_in_the_home_is_not_loaded(home, change, tmp_path, monkeypatch):
+    """Neither promoted nor exported nor used for predictions."""
+    for module in (promote, export, predict):
+        monkeypatch.setattr(module, "LocalEngine", None)
+    with promote.StudyReader.open(home) as reader:
+        number = reader.find_best_trial("strong").trial.number
+    change(Path(locate_refit(home, "strong", number).folder) / "model.keras")
+    expected = r"are not those that were registered, so it is not loaded \(changed: model.keras\)"
+    with pytest.raises(KerastudyError, match=expected):
+        promote_trial(home, "strong", None, None, force=True)
+    with pytest.raises(KerastudyError, match=expected):
+        export.export_study(home, "strong", None, ["keras"], tmp_path / "model")
+    with pytest.raises(KerastudyError, match=expected):
+        predict.predict_file(home, "strong", home.folder.parent / "mixed.csv", tmp_path / "predictions.csv")
 
 
 def test_what_a_reader_of_a_comparison_must_know(home):
