@@ -63,7 +63,7 @@ def request_control(home: Home, name: str, control_request: ControlRequest) -> S
     with Store.open(home.store) as store:
         queue = StudyQueue(store)
         record, holder = queue.get(name), queue.find_holder(name)
-        if record.state in ENDED_STATES:
+        if record.state in (*ENDED_STATES, "deleting"):
             raise ConflictError(f"{name} is {record.state}: there is nothing to {control_request}")
         if holder is None:
             return _control_idle(queue, record, control_request)
@@ -94,6 +94,10 @@ def load_resumable(home: Home, name: str) -> Study:
         # A holder that cannot be seen from here may be dead: the supervisor watches its lease before it starts.
         if (holder := queue.find_holder(name)) is not None and queue.find_unseen_holder(name) is None:
             raise ConflictError(f"{name} is not paused: {holder} works on it")
+        if record.state == "deleting":
+            raise ConflictError(f"{name} is being deleted: {record.reason}")
+        if record.archived_ms is not None:
+            raise ConflictError(f"{name} is archived: kerastudy unarchive {name} first")
         if record.state == "cancelled":
             raise ConflictError(f"{name} was cancelled, which is final: give a new study another name")
     return load_record(record)

@@ -22,6 +22,8 @@ LASTING = {
 }
 # Of a study that pauses no trial; `test_paused_trials.py` is about those that do.
 OF_PAUSES = {"pause-due", "pause-written", "trial-pause-due", "trial-pause-recorded", "trial-paused", "trial-promoted"}
+# Of a study that nobody deletes; `test_deletion.py` is about those.
+OF_DELETIONS = {name for name in failpoints.FAILPOINTS if name.startswith("deletion-")}
 NOT_HIT_BY = {
     "loop": {"slots-answered", "fleet-filled", "weights-aside", "weights-written", "models-written", "models-recorded"},
     "fleet": set(),
@@ -82,4 +84,4 @@ def test_each_failpoint_kills_a_process_of_a_real_study(kind, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert find_broken_promises(home) == []
     not_hit = set(failpoints.FAILPOINTS) - {each.name for each in once.iterdir()}
-    assert not_hit <= NOT_HIT_BY[kind] | OF_PAUSES
+    assert not_hit <= NOT_HIT_BY[kind] | OF_PAUSES | OF_DELETIONS

@@ -27,6 +27,13 @@ _system_attrs: Final = models.TrialSystemAttributeModel.__table__
 _values: Final = models.TrialValueModel.__table__
 _rungs: Final = models.TrialIntermediateValueModel.__table__
 _OF_A_TRIAL: Final = (_params, _user_attrs, _system_attrs, _values, _rungs)
+_heartbeats: Final = models.TrialHeartbeatModel.__table__
+_OF_TRIALS: Final = (*_OF_A_TRIAL, _heartbeats)
+_studies: Final = models.StudyModel.__table__
+_OF_A_STUDY: Final = tuple(
+    model.__table__
+    for model in (models.StudyDirectionModel, models.StudyUserAttributeModel, models.StudySystemAttributeModel)
+)
 _UNFINISHED: Final = (TrialState.RUNNING, TrialState.WAITING)
 
 
@@ -140,3 +147,17 @@ def _generate_trial_rows(table: sa.FromClause, trial: FrozenTrial) -> Iterator[d
     else:
         for key, attr in (trial.user_attrs if table is _user_attrs else trial.system_attrs).items():
             yield {"key": key, "value_json": json.dumps(attr)}
+
+
+def delete_studies(connection: sa.Connection, names: Iterable[str]) -> None:
+    """Delete studies with their trials from Optuna's tables, as part of a transaction.
+
+    Optuna's own deletion loads every row of a study into memory.
+    """
+    for name in names:
+        study = connection.scalar(sa.select(_studies.c.study_id).where(_studies.c.study_name == name))
+        of_study = sa.select(_trials.c.trial_id).where(_trials.c.study_id == study)
+        for table in _OF_TRIALS:
+            connection.execute(sa.delete(table).where(table.c.trial_id.in_(of_study)))
+        for table in (_trials, *_OF_A_STUDY, _studies):
+            connection.execute(sa.delete(table).where(table.c.study_id == study))

@@ -176,6 +176,13 @@ class StudyQueue:
         with self._store.read() as connection:
             return tuple(_parse_row(row) for row in connection.execute(query))
 
+    def list_mentioning(self, text: str, *, connection: sa.Connection | None = None) -> tuple[StudyRecord, ...]:
+        """Return the studies whose file has a text, or whose name it is, oldest first."""
+        mentions = sa.or_(studies.c.name == text, studies.c.document.contains(text, autoescape=True))
+        query = sa.select(studies).where(mentions).order_by(studies.c.created_ms, studies.c.name)
+        with self._store.read() if connection is None else nullcontext(connection) as joined:
+            return tuple(_parse_row(row) for row in joined.execute(query))
+
     def count_by_state(self) -> Mapping[str, int]:
         """Return the number of studies in each state."""
         query = sa.select(studies.c.state, sa.func.count()).group_by(studies.c.state)

@@ -74,6 +74,12 @@ FAILPOINTS: Final[Mapping[str, Side]] = {
     "study-closing": "supervisor",
     "study-closed": "supervisor",
     "version-created": "supervisor",
+    # A study is deleted.
+    "deletion-stored": "supervisor",
+    "deletion-versions-removed": "supervisor",
+    "deletion-runs-removed": "supervisor",
+    "deletion-files-removed": "supervisor",
+    "deletion-rows-removed": "supervisor",
 }
 """Every failpoint and the process that hits it: the supervisor's, or a worker's."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 
 import mlflow
@@ -27,22 +25,10 @@ from pipelines.search.trial_summaries import summarize_trials
 from pipelines.study.objective import Objective
 from pipelines.workspace.home import Home
 from search_spaces.errors import InputError
-from tracking.mlflow import client as mlflow_connection
 from tracking.mlflow import urls
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import ModelDisplaced, TrialFinished
 from tracking.store.study_queue import StudyBusyError, StudyQueue, identify_process
-
-
-@pytest.fixture(scope="session")
-def _empty_mlflow(tmp_path_factory):
-    """Make MLflow's database once: its tables take seconds."""
-    home = tmp_path_factory.mktemp("mlflow")
-    mlflow_connection.connect(urls.make_home_tracking_uri(home)).search_experiments()
-    copy = home / "copy.db"
-    with closing(sqlite3.connect(home / "mlflow.db")) as made, closing(sqlite3.connect(copy)) as target:
-        made.backup(target)
-    return copy
 
 
 @pytest.fixture
