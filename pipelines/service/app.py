@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
 from pipelines.service.model_service import ModelService
+from pipelines.service.monitors import Monitors
 from pipelines.service.routes.control import make_control_router
 from pipelines.service.routes.models import make_model_router
 from pipelines.service.routes.problems import RESPONSES, add_error_handlers
@@ -25,7 +26,9 @@ from tracking.store.database import Store
 from tracking.store.tokens import Tokens
 
 
-def make_app(studies: StudyService, models: ModelService, streams: StreamLimit, store: Store) -> FastAPI:
+def make_app(
+    studies: StudyService, models: ModelService, streams: StreamLimit, store: Store, monitors: Monitors
+) -> FastAPI:
     """Return the application.
 
     Args:
@@ -33,6 +36,7 @@ def make_app(studies: StudyService, models: ModelService, streams: StreamLimit, 
         models: exports and promotes models.
         streams: limits how many clients follow events and logs.
         store: holds the tokens.
+        monitors: what monitors read.
     """
     version = importlib.metadata.version("kerastudy")
     app = FastAPI(
@@ -56,7 +60,7 @@ def make_app(studies: StudyService, models: ModelService, streams: StreamLimit, 
         make_stream_router(studies, streams),
         make_model_router(models),
         make_token_router(Tokens(store)),
-        make_upkeep_router(studies.home, store, version),
+        make_upkeep_router(monitors, version),
     ):
         app.include_router(router)
     patch_fastapi(app, title="kerastudy")  # its pages come from this machine, and not from a content network

@@ -20,10 +20,16 @@ from pipelines.service.addresses import check_address, find_mlflow_url, list_hos
 from pipelines.service.app import make_app
 from pipelines.service.config import ServiceSpec
 from pipelines.service.http_server import ServiceServer, make_uvicorn_config
+from pipelines.service.logs import log_service
+from pipelines.service.mlflow_notes import MlflowNotes
 from pipelines.service.mlflow_pages import MlflowPages, make_external_client
 from pipelines.service.mlflow_proxy import MlflowProxy, make_socket_client
 from pipelines.service.model_service import ModelService
+from pipelines.service.monitors import make_monitors
 from pipelines.service.notifications import Notifier
+from pipelines.service.ownership import Ownership
+from pipelines.service.readiness import UpkeepClock
+from pipelines.service.request_recorder import RequestRecorder
 from pipelines.service.security_middleware import MLFLOW, App, Receive, Scope, SecurityMiddleware, Send
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
@@ -58,13 +64,14 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
     with ExitStack() as stack:
         # Before the store is opened: a second service would start the same studies again.
         stack.enter_context(_lock_home(home))
+        stack.enter_context(log_service(home.folder, spec.logs))
         store = stack.enter_context(Store.open(home.store))
-        supervisors = SupervisorPool(home, store, spec.studies, spec.workers)
+        supervisors = SupervisorPool(home, store, spec.studies, spec.study_limits)
         studies, models = StudyService(home, store, spec, supervisors), ModelService(home, store)
         streams = StreamLimit()
         external = find_external_server(home.folder, os.environ)
         mlflow_url = find_mlflow_url(spec, external)
-        mlflow, client, pages = None, None, None
+        mlflow, client, pages, notes = None, None, None, None
         if external:
             pages = MlflowPages(studies.reader, make_external_client(external), mlflow_url)
         elif spec.mlflow:
@@ -72,10 +79,11 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
             mlflow = MlflowServer(home.folder, os.environ, socket, MLFLOW)
             client = make_socket_client(socket)
             pages = MlflowPages(studies.reader, client, MLFLOW)
-        proxy = MlflowProxy(
-            client, pages, f"MLflow is at {mlflow_url}" if external else "this service runs no MLflow UI"
-        )
-        app = _combine_apps(make_app(studies, models, streams, store), proxy)
+            notes = MlflowNotes(studies.reader, Ownership(store), client, store.identity)
+        elsewhere = f"MLflow is at {mlflow_url}" if external else "this service runs no MLflow UI"
+        proxy = MlflowProxy(client, pages, elsewhere, notes)
+        monitors = make_monitors(home, store, supervisors, streams, models, mlflow)
+        app = _combine_apps(make_app(studies, models, streams, store, monitors), proxy)
         secured = SecurityMiddleware(app, Tokens(store), list_hosts(spec), spec.uploads)
 
         def end_long_requests() -> None:
@@ -88,8 +96,10 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
             _create_first_token(home, Tokens(store), spec, print_line)
             print_line("Ctrl-C ends it; running studies go on after the next start.")
 
-        server = ServiceServer(make_uvicorn_config(secured, spec), print_start, end_long_requests)
-        upkeep, notifier = _UpkeepThread(supervisors, mlflow), Notifier(home, store, spec.notify)
+        recorded = RequestRecorder(secured, monitors.metrics.observe_request, is_logged=spec.logs.requests)
+        server = ServiceServer(make_uvicorn_config(recorded, spec), print_start, end_long_requests)
+        upkeep = _UpkeepThread(supervisors, mlflow, monitors.upkeep)
+        notifier = Notifier(home, store, spec.notify, monitors.metrics.observe_event)
         with _ignore_signals():
             upkeep.start()
             notifier.start()
@@ -142,8 +152,9 @@ def _combine_apps(api: App, proxy: MlflowProxy) -> App:
 class _UpkeepThread:
     """Thread that starts studies in their turn and keeps MLflow's UI running."""
 
-    def __init__(self, supervisors: SupervisorPool, mlflow: MlflowServer | None) -> None:
+    def __init__(self, supervisors: SupervisorPool, mlflow: MlflowServer | None, clock: UpkeepClock) -> None:
         self._supervisors = supervisors
+        self._clock = clock
         self._mlflow = mlflow
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -166,6 +177,7 @@ class _UpkeepThread:
                 self._supervisors.step()
                 if self._mlflow is not None:
                     self._mlflow.ensure_running()
+                self._clock.record_round()
             except Exception:  # a store that is away comes back
                 _log.exception("a round of the service failed; the next one follows")
                 # An outage would otherwise fill the log with two tracebacks a second.

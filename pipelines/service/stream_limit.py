@@ -22,6 +22,11 @@ class StreamLimit:
         self._most = most
         self._count = 0
 
+    @property
+    def count(self) -> int:
+        """How many streams are open."""
+        return self._count
+
     def check_capacity(self) -> None:
         """Check that one more stream may open.
 

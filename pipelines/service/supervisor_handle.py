@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from pipelines.data.reading.source_paths import CONFINED
@@ -22,6 +23,7 @@ from pipelines.service.supervisor_messages import (
 # `kerastudy` first, which loads our packages whatever PYTHONPATH holds.
 _COMMAND = [sys.executable, "-P", "-c", "import kerastudy, pipelines.service.supervisor_process as it; it.main()"]
 LOG_FILE = "supervisor.log"
+_LOG_BYTES = 10_000_000
 
 
 class SupervisorHandle:
@@ -38,6 +40,7 @@ class SupervisorHandle:
         self._folder.mkdir(parents=True, exist_ok=True)
         take_failure(self._folder)  # of an earlier process
         self.log = self._folder / LOG_FILE
+        _limit_log(self.log)
         with self.log.open("ab") as log:
             # A session of its own, so that Ctrl-C in the service's terminal reaches the service alone.
             self._process = subprocess.Popen(
@@ -97,3 +100,11 @@ class SupervisorHandle:
         if self._process.stdin is None:
             raise AssertionError("a supervisor process is started with a pipe")
         return self._process.stdin
+
+
+def _limit_log(log: Path) -> None:
+    """Rename a large log, in place of an older one; the next process begins a new one."""
+    # At a start, and not while a process writes: its workers write to the same file.
+    with suppress(FileNotFoundError):
+        if log.stat().st_size > _LOG_BYTES:
+            log.replace(log.with_name(f"{log.name}.1"))

@@ -16,6 +16,8 @@ from pipelines.service.app import make_app
 from pipelines.service.config import ServiceSpec
 from pipelines.service.http_server import ServiceServer, make_uvicorn_config
 from pipelines.service.model_service import ModelService
+from pipelines.service.monitors import Monitors, make_monitors
+from pipelines.service.request_recorder import RequestRecorder
 from pipelines.service.security_middleware import SecurityMiddleware
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
@@ -51,6 +53,7 @@ class RunningService:
     supervisors: SupervisorPool
     streams: StreamLimit
     app: SecurityMiddleware
+    monitors: Monitors
 
     def token(self, name: str, scope: str = "submit", running_trials: int | None = None) -> dict[str, str]:
         """Make a token; return the header that carries it."""
@@ -63,11 +66,14 @@ def run_service(folder: Path, **spec: object) -> Iterator[RunningService]:
     home = Home.find(str(folder / "home"), {})
     with Store.open(home.store) as store:
         chosen = ServiceSpec.model_validate(spec)
-        supervisors, streams = SupervisorPool(home, store, chosen.studies, chosen.workers), StreamLimit()
+        supervisors, streams = SupervisorPool(home, store, chosen.studies, chosen.study_limits), StreamLimit()
         study_service = StudyService(home, store, chosen, supervisors)
         models = ModelService(home, store)
-        app = SecurityMiddleware(make_app(study_service, models, streams, store), Tokens(store), HOSTS, chosen.uploads)
-        config = make_uvicorn_config(app, chosen)
+        monitors = make_monitors(home, store, supervisors, streams, models, None)
+        app = SecurityMiddleware(
+            make_app(study_service, models, streams, store, monitors), Tokens(store), HOSTS, chosen.uploads
+        )
+        config = make_uvicorn_config(RequestRecorder(app, monitors.metrics.observe_request), chosen)
         config.port = 0
         server = ServiceServer(config, lambda: None, lambda: None)
         thread = threading.Thread(target=server.run, daemon=True)
@@ -77,7 +83,8 @@ def run_service(folder: Path, **spec: object) -> Iterator[RunningService]:
         port = server.servers[0].sockets[0].getsockname()[1]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
             try:
-                yield RunningService(client, port, home, store, study_service, models, supervisors, streams, app)
+                parts = (study_service, models, supervisors, streams, app, monitors)
+                yield RunningService(client, port, home, store, *parts)
             finally:
                 server.should_exit = True
                 server.force_exit = True

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -79,6 +80,7 @@ class MlflowServer:
 
     def __init__(self, home: Path, environ: Mapping[str, str], socket: Path, prefix: str) -> None:
         self._log = home / _LOG_NAME
+        self._socket = socket
         listen = ["--uvicorn-opts", f"--uds {socket}", "--static-prefix", prefix]
         self._command = [*make_home_command(home, environ), *listen]
         self._environ = dict(environ)
@@ -101,6 +103,15 @@ class MlflowServer:
         self._started_at = now
         with self._log.open("ab") as output:
             self._child = start_server(self._command, output, self._environ)
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the server takes connections."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(self._socket))
+            return True
+        return False
 
     def stop(self) -> None:
         """End the server."""

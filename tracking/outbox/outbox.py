@@ -85,6 +85,12 @@ class Outbox:
             )
         return Backlog(counts.get("waiting", 0), counts.get("set_aside", 0), error or "")
 
+    def find_oldest_ms(self) -> int | None:
+        """Return the time of the oldest row that waits, in milliseconds since 1970; None where none does."""
+        with self._store.read() as connection:
+            oldest = connection.scalar(sa.select(sa.func.min(outbox.c.created_ms)).where(outbox.c.status == "waiting"))
+        return None if oldest is None else int(oldest)
+
     def list_studies(self) -> tuple[str, ...]:
         """Return the studies with undelivered rows, the longest waiting first."""
         with self._store.read() as connection:

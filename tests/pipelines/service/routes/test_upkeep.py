@@ -1,13 +1,54 @@
-"""Routes for operators: health without a token, metrics with one."""
+"""Routes for operators: health and readiness without a token, metrics with one."""
 
 from __future__ import annotations
 
-from served import detail, study_text, submit
+import pytest
+from served import detail
+from sqlalchemy.exc import OperationalError
+
+from pipelines.service import readiness
 
 
 def test_health_needs_no_token_and_metrics_do(service, reader):
-    """Counts are of the store."""
+    """Health is the process's alone: a monitor that restarts it would not bring back a database."""
     assert service.client.get("/healthz").json()["status"] == "ok"
     detail(service.client.get("/metrics"), 401)
-    submit(service, service.token("ann"), study_text())
-    assert 'kerastudy_studies{state="queued"} 1.0' in service.client.get("/metrics", headers=reader).text
+    assert "kerastudy_studies" in service.client.get("/metrics", headers=reader).text
+
+
+def test_a_service_is_ready_when_every_check_passes(service):
+    """Without a token, so that a proxy or an orchestrator can read it."""
+    service.monitors.upkeep.record_round()
+    answer = service.client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ready",
+        "checks": dict.fromkeys(("store", "disk", "upkeep", "supervisors"), "ok"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("break_it", "check", "reason"),
+    [
+        (lambda service, patch: patch.setattr(readiness, "_UPKEEP_S", -1.0), "upkeep", "no study has been started"),
+        (lambda service, patch: patch.setattr(readiness, "_LEAST_FREE_BYTES", 1 << 60), "disk", "MB are free"),
+        (lambda service, patch: patch.setattr(service.store, "read", _fail), "store", "does not answer"),
+        (lambda service, patch: patch.setattr(readiness.os, "access", lambda *_: False), "supervisors", "written"),
+    ],
+)
+def test_a_service_that_is_not_ready_states_why(service, monkeypatch, break_it, check, reason):
+    """With 503, the check that fails, and no path of the machine."""
+    service.monitors.upkeep.record_round()
+    break_it(service, monkeypatch)
+    answer = service.client.get("/readyz")
+    assert answer.status_code == 503
+    body = answer.json()
+    assert body["status"] == "not ready"
+    assert reason in body["checks"].pop(check)
+    assert set(body["checks"].values()) == {"ok"}
+    assert str(service.home.folder) not in answer.text
+    assert service.client.get("/healthz").status_code == 200
+
+
+def _fail(*_):
+    raise OperationalError("SELECT 1", {}, Exception("gone"))
