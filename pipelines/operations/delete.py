@@ -6,10 +6,8 @@ with `kerastudy delete`, `kerastudy gc`, or within a minute where a service runs
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -17,8 +15,8 @@ from pipelines.integrations.oracle_records import make_record_name, read_goal
 from pipelines.queries.needs import list_needs, open_tracked_study, shares_records
 from pipelines.queries.record_reader import load_record
 from pipelines.queries.study_reader import StudyReader
-from pipelines.queries.usage import measure_folder
 from pipelines.workspace.home import Home
+from pipelines.workspace.trees import measure_tree, remove_tree
 from search_spaces.errors import ConflictError, KerastudyError
 from tracking.store.database import Store
 from tracking.store.deletions import Deletions, list_registered_names, release_registered_name
@@ -127,24 +125,9 @@ def _remove_files(home: Home, record: StudyRecord) -> int:
     if read_goal(record):
         return 0
     folder = home.locate_study(record.name)
-    size = measure_folder(folder)
+    size = measure_tree(folder)
     remove_tree(folder)
     return size
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a file, a link or a folder with all that is in it; nothing where there is none.
-
-    Raises:
-        OSError: if a part of it cannot be removed.
-    """
-    if path.is_dir() and not path.is_symlink():
-        # A worker's last log may appear meanwhile: a second pass takes it.
-        shutil.rmtree(path, ignore_errors=True)
-        if path.exists():
-            shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _remove_rows(store: Store, record: StudyRecord) -> None:
