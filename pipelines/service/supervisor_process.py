@@ -19,8 +19,8 @@ from pipelines.engines.local_engine import LocalEngine, cores
 from pipelines.operations.control import load_resumable
 from pipelines.operations.run import supervise, supervise_cancellation
 from pipelines.queries.record_reader import load_record
-from pipelines.service.preparation import Preparation, PreparationHaltedError
 from pipelines.service.logs import log_event, log_study
+from pipelines.service.preparation import Preparation, PreparationHaltedError
 from pipelines.service.supervisor_messages import SupervisorFailure, SupervisorRequest, read_request, write_failure
 from pipelines.study.stored import is_unchecked
 from pipelines.study.study import Study
