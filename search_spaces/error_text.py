@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from search_spaces.safe_text import escape_controls
+
 STACK_LINE: Final = re.compile(r'\s*File "(?P<file>[^"]+)", line (?P<line>\d+)')
 _MOST_CHARACTERS: Final = 500
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")  # Keras colours parts of its messages for a terminal
@@ -19,7 +21,8 @@ _NO_REASON: Final = re.compile(
 
 def shorten_message(text: str) -> str:
     """Return a message in one line; of a long one its beginning and its last line, which has the reason."""
-    lines = [" ".join(line.split()) for line in _COLOURS.sub("", text).partition(_ARGUMENTS)[0].splitlines()]
+    plain = _COLOURS.sub("", text).partition(_ARGUMENTS)[0]
+    lines = [escape_controls(" ".join(line.split())) for line in plain.splitlines()]
     reasons = [line for line in lines if not STACK_LINE.match(line) and not _NO_REASON.match(line)] or lines
     whole = " ".join(reasons).strip()
     if len(whole) <= _MOST_CHARACTERS:

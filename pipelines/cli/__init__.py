@@ -14,7 +14,8 @@ from contextlib import suppress
 
 import click
 
-from pipelines.cli import maintenance, results, spaces, studies
+from pipelines.cli import life_cycle, maintenance, results, spaces, studies
+from pipelines.cli.safe_stream import guard_output
 from search_spaces.errors import KerastudyError
 
 _NO_DEFECT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -40,6 +41,9 @@ for _verb in (
     studies.pause,
     studies.stop,
     studies.cancel,
+    life_cycle.archive,
+    life_cycle.unarchive,
+    life_cycle.delete,
     spaces.validate,
     spaces.print_schema,
     spaces.list_spaces,
@@ -84,6 +88,7 @@ def command() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    guard_output()
     try:
         # click's standalone mode would end the process itself: with 1 after Ctrl-C, where shells expect 130.
         status = commands.main(prog_name="kerastudy", standalone_mode=False)

@@ -17,6 +17,7 @@ from rich.status import Status
 
 from pipelines.cli import output
 from pipelines.cli.progress_bars import choose_display
+from pipelines.cli.safe_console import make_console
 from pipelines.engines.local_engine import LocalEngine
 from pipelines.operations import sync
 from pipelines.operations.check import check_study
@@ -41,7 +42,7 @@ def run_in_foreground(study: Study, home: Home, *, evolve: bool = False) -> int:
     Raises:
         InputError: if its data or model cannot be used, or a study of this name searches something else.
     """
-    console = Console()
+    console = make_console()
     # First: the check below starts a worker and takes seconds, and a finished study needs none.
     if (ended := find_finished(study, home, evolve=evolve)) is not None:
         console.print("nothing is left to do; for more trials: --trials N, or budget.trials", highlight=False)
@@ -123,7 +124,7 @@ def rebuild_in_foreground(home: Home, study: str, wait_s: float, *, as_json: boo
 def show_status(text: str) -> Iterator[Callable[[str], None]]:
     """Show a line on standard error, if it is a terminal; yield a function that replaces the line."""
     # On standard error, so that `--json` output can be read by another program.
-    with Console(stderr=True).status(text) as line:
+    with make_console(stderr=True).status(text) as line:
         # rich reads square brackets as markup, and steps may hold file names.
         yield lambda step: line.update(escape(step))
 
@@ -157,7 +158,7 @@ class _DeliveryDisplay(sync.SyncMonitor):
 
 @contextmanager
 def _show_delivery() -> Iterator[_DeliveryDisplay]:
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     with console.status("connecting to MLflow") as line:
         display = _DeliveryDisplay(console, line)
         with handle_signals(display.cancel):
@@ -174,7 +175,7 @@ def ui_in_foreground(home: Home, host: str, port: int) -> None:
     from tracking.mlflow.study_pages import list_study_pages
 
     stopped = threading.Event()
-    console = Console(highlight=False)
+    console = make_console(highlight=False)
     with handle_signals(stopped.set):
         with console.status("starting the MLflow UI"):
             # Entered by hand: the status line ends once the UI answers, and the UI goes on.

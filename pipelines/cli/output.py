@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from pipelines.cli.safe_console import make_console
+from pipelines.spec.units import format_bytes
 from pipelines.supervisor.event_text import (
     format_cell,
     format_count,
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from pipelines.data.prepared import DataSummary, Features
     from pipelines.data.report import ColumnReport, DataReport
     from pipelines.export.export import ExportResult, Parity
+    from pipelines.operations.archive import ArchiveResult
     from pipelines.operations.check import StudyCheck
     from pipelines.operations.control import StudyStatus
+    from pipelines.operations.delete import DeletionResult
     from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.comparison import ItemComparison
@@ -58,9 +61,18 @@ def print_studies(studies: Sequence[StudyRow]) -> None:
     for study in studies:
         which = "" if study.best_trial is None else format_trial_name(study.best_trial)
         table.add_row(
-            study.name, study.state, f"{study.trials}/{study.budget}", study.metric, format_cell(study.best), which
+            study.name,
+            _format_state(study),
+            f"{study.trials}/{study.budget}",
+            study.metric,
+            format_cell(study.best),
+            which,
         )
     _print(table)
+
+
+def _format_state(study: StudyRow | StudyView) -> str:
+    return f"{study.state}, archived" if study.archived else study.state
 
 
 def print_spaces(spaces: Sequence[ShippedSpace]) -> None:
@@ -79,7 +91,7 @@ def print_study(study: StudyView) -> None:
     refused = f" ({study.mlflow_error})" if study.mlflow_error else ""
     rows = {
         "study": study.name,
-        "state": f"{study.state} ({study.reason})" if study.reason else study.state,
+        "state": f"{_format_state(study)} ({study.reason})" if study.reason else _format_state(study),
         "model": study.model,
         "data": study.source,
         "objective": f"{study.direction} {study.metric}",
@@ -112,6 +124,23 @@ def _format_changes(study: StudyView) -> dict[str, str]:
 def print_status(status: StudyStatus) -> None:
     """Print the status of a study."""
     print(f"{status.study} {status.state}: {status.reason}")
+
+
+def print_deletion(done: DeletionResult) -> None:
+    """Print the result of a deletion."""
+    print(f"{done.study} is deleted: {format_bytes(done.freed_bytes)} of files, its runs and its records")
+    if done.versions:
+        print(f"registered versions that went with it: {', '.join(done.versions)}")
+    for note in done.notes:
+        print(f"note: {note}")
+
+
+def print_archive(done: ArchiveResult) -> None:
+    """Print the result of an archive."""
+    if done.is_archived:
+        print(f"{done.study} is archived: {format_bytes(done.freed_bytes)} of checkpoints and models were removed")
+    else:
+        print(f"{done.study} is listed again")
 
 
 def print_submission(submitted: SubmissionResult) -> None:
@@ -431,7 +460,7 @@ def _make_table(*headings: str) -> Table:
 
 def _print(table: Table) -> None:
     # A table is as wide as it needs to be: fitted to a narrow terminal, its columns would lose their ends.
-    Console(highlight=False, width=10_000).print(table)
+    make_console(highlight=False, width=10_000).print(table)
 
 
 def _print_pairs(rows: Mapping[str, str]) -> None:

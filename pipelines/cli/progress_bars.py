@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from pipelines.cli.safe_console import make_text
 from pipelines.supervisor import events
 from pipelines.supervisor.event_text import (
     EventLines,
@@ -114,11 +115,11 @@ class ProgressBars:
             if isinstance(event, events.TrialTriedAgain):
                 self._drop(event.number)
             # A `Text` is not read as markup; through the live console, it is printed above the bars.
-            self._live.console.print(Text(line, style="dim"))
+            self._live.console.print(make_text(line, "dim"))
 
     def _begin(self, event: events.SearchStarted) -> None:
         self._progress = StudyProgress(event)
-        self._live.console.print(Text(format_opening(event)))  # a note may hold square brackets
+        self._live.console.print(make_text(format_opening(event)))  # a note may hold square brackets
         self._all = self._trials.add_task("trials", total=event.budget, completed=event.done, note="")
         self._update()
 
@@ -130,7 +131,7 @@ class ProgressBars:
         self._update()
         if event.is_best or event.state == "failed":
             style = "red" if event.state == "failed" else "green"
-            self._live.console.print(Text(format_trial_end(event), style=style))
+            self._live.console.print(make_text(format_trial_end(event), style))
 
     def _count_pause(self, event: events.TrialPaused | events.TrialBegan) -> None:
         if self._progress is not None:

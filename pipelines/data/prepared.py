@@ -20,6 +20,7 @@ from typing import Literal
 
 from pipelines.data.examples.example_form import ExampleForm
 from pipelines.data.report import DataReport
+from search_spaces.safe_text import escape_controls
 from tracking.mlflow.cell_values import PLAIN, CellForm
 
 TaskKind = Literal["binary", "multiclass", "multi_label", "regression", "multi_output_regression", "custom"]
@@ -162,6 +163,10 @@ class DataSummary:
     given: ExampleForm | None = None
     report: DataReport | None = None
     channels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Notes quote words of the data, and go to terminals, logs and pages.
+        object.__setattr__(self, "notes", tuple(map(escape_controls, self.notes)))
 
     def describe_task(self) -> str:
         """Return the kind of prediction and the targets in one phrase."""

@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.data.prepared import DataSummary
 from pipelines.export.parity import Parity
 from pipelines.selection.finalists import Finalist
+from search_spaces.safe_text import escape_markdown, format_code
 from search_spaces.values import Value
 
 _PACKAGES = ("kerastudy", "tensorflow", "keras", "numpy")
@@ -80,12 +81,10 @@ def render_model_card(
         "## Search",
         _render_search(origin),
         "## Hyperparameters",
-        _render_table(
-            ("name", "value"), ((f"`{name}`", _format_value(value)) for name, value in config["params"].items())
-        ),
+        _render_table(("name", "value"), map(_render_value, config["params"].items())),
         "## Files",
         render_parity_table(parities),
-        *[f"- `{parity.file}`: {parity.note}." for parity in parities if parity.note],
+        *[f"- `{parity.file}`: {escape_markdown(parity.note)}." for parity in parities if parity.note],
         "## Limits",
         _render_limits(summary, parities),
         "## Environment",
@@ -123,7 +122,8 @@ def _render_opening(origin: ModelOrigin, summary: DataSummary) -> str:
     if summary.given is not None:
         what = f"takes {summary.given.describe_inputs()} as its training did, unchanged ({summary.describe_task()})"
     else:
-        what = f"predicts {', '.join(task.targets)}{classes} ({kind}) from raw columns, preprocessing included"
+        targets = ", ".join(map(escape_markdown, task.targets))
+        what = f"predicts {targets}{classes} ({kind}) from raw columns, preprocessing included"
     return (
         f"A Keras model (`{origin.model}`) that {what}. "
         f"It is {rank} of the study `{origin.study}`, whose file is `{origin.study_file}`"
@@ -135,11 +135,11 @@ def _render_opening(origin: ModelOrigin, summary: DataSummary) -> str:
 def _render_data(origin: ModelOrigin, summary: DataSummary) -> str:
     rows = ", ".join(f"{count} {part}" for part, count in summary.rows.items())
     lines = [
-        f"- Source: `{summary.source}`",
+        f"- Source: {format_code(summary.source)}",
         f"- Digest (SHA-256 over raw values and split): `{summary.digest}`",
         f"- Rows: {rows}" + (f"; {summary.folds} folds" if summary.folds > 1 else ""),
         f"- Split: {origin.split}",
-        *[f"- {note}" for note in summary.notes],
+        *[f"- {escape_markdown(note)}" for note in summary.notes],
     ]
     columns = _render_table(("column", "kind", "what preprocessing makes of it"), _render_columns(summary))
     return "\n".join(lines) + "\n\n" + columns
@@ -148,7 +148,8 @@ def _render_data(origin: ModelOrigin, summary: DataSummary) -> str:
 def _render_columns(summary: DataSummary) -> Iterable[tuple[str, ...]]:
     for column in summary.raw:
         name = column.column or column.name
-        yield f"`{name}`", column.kind, summary.encodings.get(name, summary.encodings.get(column.name, ""))
+        encoding = summary.encodings.get(name, summary.encodings.get(column.name, ""))
+        yield format_code(name), column.kind, escape_markdown(encoding)
 
 
 def _render_search(origin: ModelOrigin) -> str:
@@ -166,12 +167,12 @@ def _render_search(origin: ModelOrigin) -> str:
         f"- The winner is {origin.unbeaten}" if origin.unbeaten else "",
         f"- On the test rows, which nothing was chosen by: {test}" if test else "",
     ]
-    importances = [(f"`{name}`", f"{share:.1%}") for name, share in origin.importances.items()]
+    importances = [(format_code(name), f"{share:.1%}") for name, share in origin.importances.items()]
     return "\n\n".join(
         part
         for part in (
             "\n".join(line for line in lines if line),
-            _render_table(("parameter", "searched over"), ((f"`{name}`", over) for name, over in origin.space.items())),
+            _render_table(("parameter", "searched over"), map(_render_value, origin.space.items())),
             "How much each parameter mattered (PED-ANOVA over the complete trials):" if importances else "",
             _render_table(("parameter", "share"), importances) if importances else "",
         )
@@ -219,5 +220,6 @@ def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
 
 
-def _format_value(value: Value) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _render_value(named: tuple[str, Value]) -> tuple[str, str]:
+    name, value = named
+    return format_code(name), escape_markdown(f"{value:.6g}" if isinstance(value, float) else str(value))

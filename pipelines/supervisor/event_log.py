@@ -18,12 +18,14 @@ from typing import Any, BinaryIO, TextIO
 from pipelines.supervisor.event_text import EventLines
 from pipelines.supervisor.events import EpochEnded, SearchStarted, StudyEnded, StudyEvent
 from pipelines.workspace.home import Home
+from search_spaces.safe_text import escape_controls
 from search_spaces.values import replace_not_finite
 from tracking.store.database import now_ms
 
 EVENTS_FILE = "events.jsonl"
 LOG_FILE = "study.log"
 _EPOCH_EVERY_S = 1.0
+_LINE_FEED = "\n"
 # Chosen: far more than one line, and little enough to hold in memory for each reader.
 _MOST_BYTES = 1 << 20
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -67,7 +69,7 @@ def append_to_log(home: Home, study: str, line: str) -> None:
         OSError: if the disk is full.
     """
     with (home.locate_study(study) / LOG_FILE).open("a", encoding="utf-8") as log:
-        log.write(f"{line}\n")
+        log.write(f"{escape_controls(line)}\n")
 
 
 class _EventWriter:
@@ -84,9 +86,10 @@ class _EventWriter:
             OSError: if the disk is full.
         """
         if (line := self._lines.format_event(event)) is not None:
-            self._log.write(f"{line}\n")
+            self._log.write(f"{escape_controls(line, keep=_LINE_FEED)}\n")
         if isinstance(event, StudyEnded):
-            self._log.write(f"{event.study} {event.state}: {event.reason}\n")
+            reason = event.reason.replace("\n", "\n    ")  # a line of a reason is no line of the log
+            self._log.write(f"{event.study} {event.state}: {escape_controls(reason, keep=_LINE_FEED)}\n")
         self._log.flush()
         if self._is_due(event):
             self._file.write(_encode_event(event))

@@ -13,6 +13,7 @@ from typing import Final
 
 from mlflow.entities import Metric
 
+from search_spaces.safe_text import escape_markdown
 from search_spaces.values import Value
 from tracking.outbox.records import (
     EpochsRecorded,
@@ -71,7 +72,7 @@ def make_trial_tags(finished: TrialFinished, metric: str) -> dict[str, str]:
         tags["value"] = format_value(finished.value)
     if finished.reason:
         tags["kerastudy.reason"] = finished.reason
-    return {**tags, NOTE: _format_trial_note(finished, metric)}
+    return {**tags, NOTE: escape_markdown(_format_trial_note(finished, metric))}
 
 
 def make_state_tags(records: Sequence[TrialRecord], metric: str) -> dict[str, str]:

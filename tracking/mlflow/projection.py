@@ -19,6 +19,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 from mlflow.exceptions import MlflowException
 
 from search_spaces.errors import KerastudyError
+from search_spaces.safe_text import escape_markdown
 from tracking.mlflow import client, model_registry, shared_views, urls
 from tracking.mlflow.formatting import (
     NOTE,
@@ -384,4 +385,4 @@ class MlflowProjection:
             page = urls.make_registered_model_url("", registered.name, registered.version)
             alias = f" ({registered.alias})" if registered.alias else ""
             linked.append(f"[Model {registered.name}, version {registered.version}]({page}){alias}")
-        self._log.log(study, tags={NOTE: f"**{headline}**\n\n{' · '.join(linked)}"})
+        self._log.log(study, tags={NOTE: f"**{escape_markdown(headline)}**\n\n{' · '.join(linked)}"})

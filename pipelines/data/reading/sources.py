@@ -13,6 +13,7 @@ from pipelines.data.prepared import InputKind
 from pipelines.data.raw import GivenPart, RawData, combine
 from pipelines.data.reading.arrays import call_loader, flatten_examples
 from pipelines.data.reading.builtin_datasets import load_keras, load_sklearn
+from pipelines.data.reading.column_names import clean_column_names
 from pipelines.data.reading.file_formats import check_reading_keys, find_format
 from pipelines.data.reading.image_columns import read_picture_columns
 from pipelines.data.reading.images import match_parts
@@ -53,7 +54,7 @@ def load(spec: DataSpec, base: Path, prefers: InputKind) -> RawData:
         sources = [_Source(written, key, part, spec, base, len(named) > 1) for written in named]
         for source in sources:
             parts += _load_source(source, prefers, _list_columns(parts))
-    raw = combine(match_parts(_shorten_notes(parts)))
+    raw = clean_column_names(combine(match_parts(_shorten_notes(parts))), "data.source")
     # The classes of a named set are known, so they are numbered and encoded like a table's.
     is_named = spec.describe_source().startswith(("sklearn:", "keras:"))
     if raw.examples is not None and (prefers != "any" or spec.preprocess == "dense" or is_named):
@@ -92,7 +93,7 @@ def load_new_rows(spec: DataSpec, base: Path, columns: Sequence[str] = ()) -> Ra
     ]
     if not parts:
         raise InputError(Problem(f"expected a file, got {spec.describe_source()}", "FILE"))
-    return combine(parts)
+    return clean_column_names(combine(parts), "FILE")
 
 
 def note_stopped_imports(spec: DataSpec, base: Path) -> tuple[str, ...]:

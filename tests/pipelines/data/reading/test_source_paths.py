@@ -125,5 +125,5 @@ def test_all_files_of_a_study_are_known(tmp_path):
 def test_a_pipe_is_no_file(tmp_path):
     """It would be read for ever: nothing writes to it."""
     os.mkfifo(tmp_path / "a.csv")
-    with pytest.raises(InputError, match="a.csv is a named pipe; expected a file or a folder"):
+    with pytest.raises(InputError, match=r"a\.csv is a named pipe; expected a file or a folder"):
         check_source_paths(spec("a.csv", target="y"), tmp_path)
