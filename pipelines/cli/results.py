@@ -21,13 +21,14 @@ _EXPORT_FORMATS = "keras, keras_int8, saved_model, litert, litert_float16, liter
 
 
 @click.command(name="list")
+@click.option("--archived", is_flag=True, help="Archived studies too.")
 @json_option
 @pass_client
-def list_studies(client: StudyClient, as_json: bool) -> None:
+def list_studies(client: StudyClient, archived: bool, as_json: bool) -> None:
     """List all studies."""
     from pipelines.cli import output
 
-    (output.print_json if as_json else output.print_studies)(client.list_studies())
+    (output.print_json if as_json else output.print_studies)(client.list_studies(archived=archived))
 
 
 @click.command()

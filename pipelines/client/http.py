@@ -22,7 +22,9 @@ from pydantic import TypeAdapter
 
 from pipelines.data.reading.source_paths import find_sources
 from pipelines.export.export import ExportResult, Parity, check_target
+from pipelines.operations.archive import ArchiveResult
 from pipelines.operations.control import StudyStatus
+from pipelines.operations.delete import DeletionResult
 from pipelines.operations.predict import Predictions
 from pipelines.operations.promote import PromotionResult
 from pipelines.queries.views import BestTrial, ListedStudy, ServedStudy, TrialRow, UploadedFile
@@ -42,6 +44,8 @@ _CONFIG = "KERASTUDY_CONFIG"
 # Seconds without a byte, not in all: a large download may take much longer.
 _PATIENCE = httpx.Timeout(60.0, connect=10.0)
 _EXPORT_S = 1800.0  # the service ends an export after as long
+# A request for each run, on a slow MLflow server; the deletion goes on if the client leaves.
+_DELETION_S = 900.0
 _Answer = TypeVar("_Answer")
 
 
@@ -154,15 +158,14 @@ class HttpClient:
         answer = self._request("PUT", f"/v1/uploads/{file.name}", content=read_chunks())
         return _parse(UploadedFile, answer.json())
 
-    def list_studies(self) -> tuple[ListedStudy, ...]:
-        """Return every study, oldest first."""
+    def list_studies(self, *, archived: bool = False) -> tuple[ListedStudy, ...]:
+        """Return every study, oldest first; archived ones on request."""
+        chosen = {"limit": "500", **({"archived": "true"} if archived else {})}
         found: list[ListedStudy] = []
         after: str | None = None
         while True:
             # 500 is the service's largest page.
-            page = self._request(
-                "GET", "/v1/studies", params={"limit": "500", **({"after": after} if after else {})}
-            ).json()
+            page = self._request("GET", "/v1/studies", params={**chosen, **({"after": after} if after else {})}).json()
             found += (_parse(ListedStudy, each) for each in page["studies"])
             if (after := page["next"]) is None:
                 return tuple(found)
@@ -194,6 +197,22 @@ class HttpClient:
     def resume(self, name: str) -> StudyStatus:
         """Put a paused study back into the queue."""
         return _parse(StudyStatus, self._request("POST", f"/v1/studies/{name}:resume").json())
+
+    def delete(self, name: str, *, force: bool) -> DeletionResult:
+        """Delete a study with its files, runs and versions; with `force`, even if something needs it."""
+        params = {"force": "true"} if force else {}
+        answer = self._request("DELETE", f"/v1/studies/{name}", params=params, timeout=_DELETION_S)
+        return _parse(DeletionResult, answer.json())
+
+    def archive(self, name: str) -> ArchiveResult:
+        """Hide a study that has ended, and remove what its results do not need."""
+        answer = self._request("POST", f"/v1/studies/{name}:archive", timeout=_DELETION_S)
+        return _parse(ArchiveResult, answer.json())
+
+    def unarchive(self, name: str) -> ArchiveResult:
+        """Show an archived study again."""
+        answer = self._request("POST", f"/v1/studies/{name}:unarchive", timeout=_DELETION_S)
+        return _parse(ArchiveResult, answer.json())
 
     def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Yield a study's log, or a trial's, piece by piece; with `follow`, until the study ends."""

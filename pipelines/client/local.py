@@ -24,7 +24,9 @@ from tracking.store.tokens import Token, Tokens
 
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult
+    from pipelines.operations.archive import ArchiveResult
     from pipelines.operations.control import StudyStatus
+    from pipelines.operations.delete import DeletionResult
     from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
@@ -73,10 +75,10 @@ class LocalClient:
         """
         raise InputError("--upload: there is no service to send files to; set KERASTUDY_URL")
 
-    def list_studies(self) -> Sequence[StudyRow]:
-        """Return every study, oldest first."""
+    def list_studies(self, *, archived: bool = False) -> Sequence[StudyRow]:
+        """Return every study, oldest first; archived ones on request."""
         with StudyReader.open(self.home) as reader:
-            return reader.list_studies()
+            return reader.list_studies(archived=archived)
 
     def read_study(self, name: str) -> StudyView:
         """Return one study."""
@@ -98,6 +100,24 @@ class LocalClient:
         from pipelines.operations.control import control_study  # the supervisor's modules take long to import
 
         return control_study(self.home, name, control_request)
+
+    def delete(self, name: str, *, force: bool) -> DeletionResult:
+        """Delete a study with its files, runs and versions; with `force`, even if something needs it."""
+        from pipelines.operations.delete import delete_study
+
+        return delete_study(self.home, name, force=force)
+
+    def archive(self, name: str) -> ArchiveResult:
+        """Hide a study that has ended, and remove what its results do not need."""
+        from pipelines.operations.archive import archive_study
+
+        return archive_study(self.home, name)
+
+    def unarchive(self, name: str) -> ArchiveResult:
+        """Show an archived study again."""
+        from pipelines.operations.archive import unarchive_study
+
+        return unarchive_study(self.home, name)
 
     def read_log(self, name: str, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Yield a study's log, or a trial's, piece by piece; with `follow`, until no process works on the study."""

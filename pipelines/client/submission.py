@@ -18,6 +18,8 @@ from tracking.store.tokens import Token
 
 if TYPE_CHECKING:
     from pipelines.export.export import ExportResult
+    from pipelines.operations.archive import ArchiveResult
+    from pipelines.operations.delete import DeletionResult
     from pipelines.operations.predict import Predictions
     from pipelines.operations.promote import PromotionResult
     from pipelines.operations.replay.replay import ReplayResult
@@ -43,8 +45,8 @@ class StudyClient(Protocol):
     def upload_data(self, study: Study) -> Study:
         """Upload the data files of a study, and return it with their new names."""
 
-    def list_studies(self) -> Sequence[StudyRow]:
-        """Return every study, oldest first."""
+    def list_studies(self, *, archived: bool = False) -> Sequence[StudyRow]:
+        """Return every study, oldest first; archived ones on request."""
 
     def read_study(self, name: str) -> StudyView:
         """Return one study."""
@@ -60,6 +62,15 @@ class StudyClient(Protocol):
 
     def control(self, name: str, control_request: ControlRequest) -> StudyStatus:
         """Pause, stop or cancel a study; return its status afterwards."""
+
+    def delete(self, name: str, *, force: bool) -> DeletionResult:
+        """Delete a study with its files, runs and versions; with `force`, even if something needs it."""
+
+    def archive(self, name: str) -> ArchiveResult:
+        """Hide a study that has ended, and remove what its results do not need."""
+
+    def unarchive(self, name: str) -> ArchiveResult:
+        """Show an archived study again."""
 
     def export(
         self, name: str, trial: int | None, formats: Sequence[str] | None, target: Path, *, ensemble: bool = False

@@ -77,9 +77,9 @@ class StudyReader:
     def __exit__(self, *exception: object) -> None:
         self._store.close()
 
-    def list_studies(self) -> tuple[StudyRow, ...]:
-        """Return every study, oldest first."""
-        return tuple(self.make_row(record) for record in self._queue.list())
+    def list_studies(self, *, archived: bool = False) -> tuple[StudyRow, ...]:
+        """Return every study, oldest first; archived ones on request."""
+        return tuple(self.make_row(record) for record in self._queue.list(archived=archived))
 
     def read_study(self, name: str) -> StudyView:
         """Return the state of one study.
@@ -121,6 +121,7 @@ class StudyReader:
             baselines=baselines,
             unbeaten=baselines.explain_unbeaten(best.value) if baselines and best else "",
             epochs=count_epochs(trials),
+            archived=record.archived_ms is not None,
         )
 
     def locate_in_mlflow(self, name: str) -> tuple[str, str]:
@@ -348,6 +349,7 @@ class StudyReader:
             metric=facts.objective.metric,
             best=best.value if best else record.best_value,
             best_trial=best.number if best else record.winner,
+            archived=record.archived_ms is not None,
         )
 
 

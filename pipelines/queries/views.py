@@ -40,6 +40,7 @@ class StudyRow:
     metric: str
     best: float | None
     best_trial: int | None
+    archived: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class StudyView:
     baselines: Baselines | None = None
     unbeaten: str = ""
     epochs: int = 0
+    archived: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ import importlib.metadata
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
+from pipelines.service.callers import Callers
 from pipelines.service.model_service import ModelService
 from pipelines.service.monitors import Monitors
 from pipelines.service.routes.control import make_control_router
+from pipelines.service.routes.life_cycle import make_life_cycle_router
 from pipelines.service.routes.models import make_model_router
 from pipelines.service.routes.problems import RESPONSES, add_error_handlers
 from pipelines.service.routes.streams import make_stream_router
@@ -27,7 +29,7 @@ from tracking.store.tokens import Tokens
 
 
 def make_app(
-    studies: StudyService, models: ModelService, streams: StreamLimit, store: Store, monitors: Monitors
+    studies: StudyService, models: ModelService, streams: StreamLimit, store: Store, monitors: Monitors, callers: Callers
 ) -> FastAPI:
     """Return the application.
 
@@ -37,6 +39,7 @@ def make_app(
         streams: limits how many clients follow events and logs.
         store: holds the tokens.
         monitors: what monitors read.
+        callers: knows the tokens and sessions.
     """
     version = importlib.metadata.version("kerastudy")
     app = FastAPI(
@@ -57,7 +60,8 @@ def make_app(
         make_trial_router(studies),
         make_upload_router(studies),
         make_control_router(studies),
-        make_stream_router(studies, streams),
+        make_life_cycle_router(studies.life_cycle),
+        make_stream_router(studies, streams, callers),
         make_model_router(models),
         make_token_router(Tokens(store)),
         make_upkeep_router(monitors, version),

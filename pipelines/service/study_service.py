@@ -17,6 +17,7 @@ from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import ListedStudy, ServedStudy, StudyList, StudyRow
 from pipelines.service.config import ServiceSpec
 from pipelines.service.errors import ForbiddenError, require_scope
+from pipelines.service.life_cycle import LifeCycle
 from pipelines.service.mlflow_pages import PAGES
 from pipelines.service.ownership import Ownership, find_other_owner
 from pipelines.service.path_policy import UPLOADS, confine_paths
@@ -41,7 +42,11 @@ _MAX_PRIORITY = 100
 
 
 class StudyService:
-    """Studies of one home, as clients of its service see and change them."""
+    """Studies of one home, as clients of its service see and change them.
+
+    Attributes:
+        life_cycle: deletes and archives them.
+    """
 
     def __init__(self, home: Home, store: Store, spec: ServiceSpec, supervisors: SupervisorPool) -> None:
         self._home = home
@@ -52,6 +57,7 @@ class StudyService:
         self._submissions = Submissions(store)
         self._reader = StudyReader(home, store, place="this service")
         self._ownership = Ownership(store)
+        self.life_cycle = LifeCycle(home, store, supervisors)
 
     # Submitting ----------------------------------------------------------------------------------------------
 
@@ -145,9 +151,15 @@ class StudyService:
     # Reading -------------------------------------------------------------------------------------------------
 
     def list_studies(
-        self, *, states: Collection[str] = (), submitter: str | None = None, after: str | None = None, limit: int = 50
+        self,
+        *,
+        states: Collection[str] = (),
+        submitter: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+        archived: bool = False,
     ) -> StudyList:
-        """Return a page of the studies, oldest first.
+        """Return a page of the studies, oldest first; archived ones on request.
 
         Raises:
             UnknownError: if there is no study called `after`.
@@ -158,7 +170,7 @@ class StudyService:
         # One more than shown: with it there is a next page. With filters, how many rows are needed is unknown.
         chunk = limit + 1 if submitter is None and not states else MAX_IN_A_PAGE
         while True:
-            records = self._queue.list(states=stored, after=after, limit=chunk)
+            records = self._queue.list(states=stored, after=after, limit=chunk, archived=archived)
             submitted = self._submissions.find_many(record.name for record in records)
             for record in records:
                 submission = submitted.get(record.name)

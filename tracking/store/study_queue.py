@@ -157,9 +157,16 @@ class StudyQueue:
             return _find_record(joined, name)
 
     def list(
-        self, *, states: Collection[str] = (), after: str | None = None, limit: int | None = None
+        self,
+        *,
+        states: Collection[str] = (),
+        after: str | None = None,
+        limit: int | None = None,
+        archived: bool = True,
     ) -> tuple[StudyRecord, ...]:
         """Return studies, oldest first: all, or those in some states; after one of them, and at most `limit`.
+
+        With `archived` false, those that are archived are left out.
 
         Raises:
             InputError: if there is no study called `after`.
@@ -168,6 +175,8 @@ class StudyQueue:
         query = sa.select(studies).order_by(*order).limit(limit)
         if states:
             query = query.where(studies.c.state.in_(states))
+        if not archived:
+            query = query.where(studies.c.archived_ms.is_(None))
         # By place, not by OFFSET, which would skip studies where earlier ones have left the states meanwhile.
         if after is not None:
             query = query.where(

@@ -15,7 +15,9 @@ from pipelines.service.study_service import MAX_IN_A_PAGE, StudyService
 from search_spaces.errors import InputError, UnknownError
 from search_spaces.yaml_reader import parse_document
 
-StudyState = Literal["queued", "preparing", "running", "interrupted", "paused", "finished", "failed", "cancelled"]
+StudyState = Literal[
+    "queued", "preparing", "running", "interrupted", "paused", "finished", "failed", "cancelled", "deleting"
+]
 
 _MAX_TRIALS = 1000
 _EXAMPLE = """\
@@ -95,9 +97,12 @@ def make_study_router(service: StudyService) -> APIRouter:
         submitter: Annotated[str | None, Query(max_length=100, examples=["ann"])] = None,
         after: Annotated[str | None, Query(max_length=100, description="`next` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_IN_A_PAGE)] = 50,
+        archived: Annotated[bool, Query(description="Archived studies too")] = False,
     ) -> StudyList:
         """List studies, oldest first."""
-        return service.list_studies(states=state or (), submitter=submitter, after=after, limit=limit)
+        return service.list_studies(
+            states=state or (), submitter=submitter, after=after, limit=limit, archived=archived
+        )
 
     @router.get("/{study}")
     def show(study: StudyName, caller: Caller) -> ServedStudy:

@@ -1,0 +1,38 @@
+"""Routes that delete and archive a study."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from pipelines.operations.archive import ArchiveResult
+from pipelines.operations.delete import DeletionResult
+from pipelines.service.life_cycle import LifeCycle
+from pipelines.service.routes.parameters import Caller, StudyName
+
+
+def make_life_cycle_router(service: LifeCycle) -> APIRouter:
+    """Return the routes of the life cycle."""
+    router = APIRouter(tags=["life cycle"])
+
+    @router.delete("/v1/studies/{study}")
+    def delete(
+        study: StudyName,
+        caller: Caller,
+        force: Annotated[bool, Query(description="Also if a promoted model or another study needs it")] = False,
+    ) -> DeletionResult:
+        """Delete a study with its files, its runs in MLflow and its registered versions."""
+        return service.delete(study, caller, force=force)
+
+    @router.post("/v1/studies/{study}:archive")
+    def archive(study: StudyName, caller: Caller) -> ArchiveResult:
+        """Hide a study that has ended, and remove what its results do not need."""
+        return service.archive(study, caller)
+
+    @router.post("/v1/studies/{study}:unarchive")
+    def unarchive(study: StudyName, caller: Caller) -> ArchiveResult:
+        """Show an archived study again."""
+        return service.unarchive(study, caller)
+
+    return router
