@@ -14,22 +14,31 @@ from fastapi_swagger import patch_fastapi
 from pipelines.service.callers import Callers
 from pipelines.service.model_service import ModelService
 from pipelines.service.monitors import Monitors
+from pipelines.service.routes.audit import make_audit_router
 from pipelines.service.routes.control import make_control_router
 from pipelines.service.routes.life_cycle import make_life_cycle_router
 from pipelines.service.routes.models import make_model_router
 from pipelines.service.routes.problems import RESPONSES, add_error_handlers
 from pipelines.service.routes.streams import make_stream_router
-from pipelines.service.routes.studies import make_study_router, make_trial_router, make_upload_router
-from pipelines.service.routes.tokens import make_token_router
+from pipelines.service.routes.studies import make_study_router, make_trial_router
+from pipelines.service.routes.tokens import make_own_router, make_token_router
 from pipelines.service.routes.upkeep import make_upkeep_router
+from pipelines.service.routes.uploads import make_upload_router
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
+from tracking.store.accounts import Accounts
+from tracking.store.audit import AuditLog
 from tracking.store.database import Store
 from tracking.store.tokens import Tokens
 
 
 def make_app(
-    studies: StudyService, models: ModelService, streams: StreamLimit, store: Store, monitors: Monitors, callers: Callers
+    studies: StudyService,
+    models: ModelService,
+    streams: StreamLimit,
+    store: Store,
+    monitors: Monitors,
+    callers: Callers,
 ) -> FastAPI:
     """Return the application.
 
@@ -41,6 +50,7 @@ def make_app(
         monitors: what monitors read.
         callers: knows the tokens and sessions.
     """
+    tokens, spec = Tokens(store), studies.spec
     version = importlib.metadata.version("kerastudy")
     app = FastAPI(
         title="kerastudy",
@@ -58,12 +68,14 @@ def make_app(
     for router in (
         make_study_router(studies),
         make_trial_router(studies),
-        make_upload_router(studies),
+        make_upload_router(studies.uploads),
         make_control_router(studies),
         make_life_cycle_router(studies.life_cycle),
         make_stream_router(studies, streams, callers),
         make_model_router(models),
-        make_token_router(Tokens(store)),
+        make_token_router(tokens, spec.token_lifetime),
+        make_own_router(tokens, Accounts(store), spec.token_lifetime),
+        make_audit_router(AuditLog(store)),
         make_upkeep_router(monitors, version),
     ):
         app.include_router(router)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -52,6 +53,15 @@ class NotifySpec(Section):
         return self
 
 
+class CeilingsSpec(Section):
+    """Ceilings for each account, so that none holds up the others; admins have none but `exports`."""
+
+    priority: int = Field(0, ge=-100, le=100, description="Highest priority that a submitter may choose.")
+    followers: int = Field(20, ge=1, le=200, description="Streams of events and logs that are open at once.")
+    exports: int = Field(1, ge=1, le=2, description="Exports and promotions at once, of two in all.")
+    uploads: Bytes = Field(2 * 10**9, description="Total size of the files that one submitter has uploaded.")
+
+
 class LogsSpec(Section):
     """Log of a service."""
 
@@ -61,6 +71,53 @@ class LogsSpec(Section):
     requests: bool = Field(True, description="A line for each request; of monitors' requests only those that fail.")
     size: Bytes = Field(10**7, ge=10**4, description="Size at which `service.log` becomes an older file.")
     files: int = Field(5, ge=1, le=1000, description="Older files that are kept.")
+
+
+class RolesSpec(Section):
+    """Values of a claim, for each scope that they give."""
+
+    admin: list[str] = Field(default=[], description="Values that give the scope `admin`.")
+    submit: list[str] = Field(default=[], description='Values that give the scope `submit`; "*" is everybody.')
+    read: list[str] = Field(default=[], description='Values that give the scope `read`; "*" is everybody.')
+
+    @model_validator(mode="after")
+    def _check_some_role(self) -> Self:
+        if not (self.admin or self.submit or self.read):
+            raise ValueError("nobody could sign in: name values for admin, submit or read")
+        if "*" in self.admin:
+            raise ValueError('admin: expected values of the claim, got "*", which is everybody')
+        return self
+
+
+class OidcSpec(Section):
+    """Identity provider of people who sign in (OpenID Connect)."""
+
+    issuer: str = Field(pattern=r"^https?://", description="URL of the provider, as its tokens have it in `iss`.")
+    client_id: str = Field(min_length=1, description="Id of this service at the provider.")
+    client_secret_file: str | None = Field(None, description="File with the secret of this service at the provider.")
+    scopes: list[str] = Field(default=["openid", "profile", "email"], description="Scopes to request.")
+    claim: str = Field("groups", min_length=1, description="Claim whose values give the roles.")
+    name_claim: str = Field("preferred_username", min_length=1, description="Claim with the name to show.")
+    roles: RolesSpec = Field(description="Values of the claim for each scope.")
+    button: str = Field("your organisation", min_length=1, max_length=60, description="Name of it on the page.")
+
+    @model_validator(mode="after")
+    def _check_issuer(self) -> Self:
+        host = urlsplit(self.issuer).hostname or ""
+        if not self.issuer.startswith("https://") and host not in LOCAL:
+            raise ValueError(f"issuer: expected https://, since tokens come from there, got {self.issuer}")
+        if "openid" not in self.scopes:
+            raise ValueError('scopes: expected "openid" among them')
+        return self
+
+
+class SignInSpec(Section):
+    """How people sign in with a browser."""
+
+    idle: Seconds = Field(12 * 3600.0, description="A session ends after so long without a request.")
+    longest: Seconds = Field(7 * 86_400.0, description="A session ends after so long in any case.")
+    passwords: bool = Field(True, description="Whether accounts with a password may sign in.")
+    oidc: OidcSpec | None = Field(None, description="Identity provider, if people sign in with one.")
 
 
 @dataclass(frozen=True)
@@ -110,7 +167,17 @@ class ServiceSpec(Section):
         None, description='Largest uploaded file, such as "200MB"; without it, uploads are refused.'
     )
     all_uploads: Bytes = Field(10**10, description="Largest total size of all uploaded files.")
+    ceilings: CeilingsSpec = Field(CeilingsSpec(), description="Ceilings for each account.")
+    protected_aliases: list[str] = Field(
+        default=[],
+        description="Aliases of registered models that only admins move, and those to whom an admin granted it.",
+    )
     mlflow: bool = Field(True, description="Run MLflow's UI with the service, below `/mlflow/`.")
+    mlflow_below: bool = Field(
+        False,
+        description="Serve the MLflow server of `MLFLOW_TRACKING_URI` below `/mlflow/` too, with this service's tokens; "
+        "it must be started with `--static-prefix /mlflow`, and that path ends the address.",
+    )
     mlflow_url: str | None = Field(
         None,
         pattern=r"^https?://",
@@ -119,6 +186,12 @@ class ServiceSpec(Section):
     notify: list[NotifySpec] = Field(
         default=[], description="Receivers of notifications when a study ends or has a new best trial."
     )
+    sign_in: SignInSpec = Field(SignInSpec(), description="How people sign in with a browser.")
+    token_lifetime: Seconds | None = Field(
+        None,
+        description='How long a new token lives if nothing else is requested, such as "90d"; without it, for ever.',
+    )
+    audit_age: Seconds = Field(400 * 86_400.0, description="How long the lines of the audit log are kept.")
     logs: LogsSpec = Field(LogsSpec(), description="Its log: `service.log` in the home, and standard error.")
 
     @property
@@ -167,6 +240,8 @@ def _find_missing_files(document: Document, spec: ServiceSpec) -> list[Problem]:
         if not Path(reference).is_absolute():
             problems.append(document.make_problem(("code", index), f"expected an absolute path, got {reference}"))
     secrets = [(("notify", index, "secret_file"), each.secret_file) for index, each in enumerate(spec.notify)]
+    if spec.sign_in.oidc is not None:
+        secrets.append((("sign_in", "oidc", "client_secret_file"), spec.sign_in.oidc.client_secret_file))
     certificates = [(("tls", "certificate"), spec.tls.certificate), (("tls", "key"), spec.tls.key)] if spec.tls else []
     for keys, name in (*secrets, *certificates):
         if name is not None and not Path(name).is_file():

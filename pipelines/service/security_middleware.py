@@ -1,6 +1,7 @@
-"""Security middleware: checks of host, origin, size, speed and token, before anything else reads a request.
+"""Security middleware: checks of host, origin, size, speed and caller, before anything else reads a request.
 
-It is a plain ASGI application around another one, so that it also protects MLflow's UI. The caller is in the scope
+It is a plain ASGI application around another one, so that it also protects MLflow's UI. A caller has a token, or a
+browser's session, whose cookie changes something only for pages of the service itself. The caller is in the scope
 as `kerastudy.caller`, the request's id as `kerastudy.request_id`.
 """
 
@@ -14,14 +15,14 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import anyio
 from starlette.requests import ClientDisconnect
 
+from pipelines.service.callers import Callers
 from pipelines.service.problem_details import MEDIA_TYPE, encode_problem_detail
 from tracking.store.accounts import Identity
-from tracking.store.tokens import Tokens
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,8 +31,13 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MLFLOW = "/mlflow"
-OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")
+SIGN_IN = "/sign-in"
+OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")
 """Paths without a token: the health of the service, and the description of its routes."""
+
+_OPEN_PREFIXES = ("/swagger/", "/assets/", f"{SIGN_IN}/")
+_PAGES = ("/", "/docs")
+_READING = ("GET", "HEAD", "OPTIONS")
 
 _MAX_BYTES = 1 << 20  # a study file has 256 kB at most
 _MAX_ARTIFACT_BYTES = 1 << 30  # an admin's artifact may be a model
@@ -59,13 +65,14 @@ class SecurityMiddleware:
     """ASGI application that answers the requests it refuses, and forwards the rest.
 
     Args:
+        callers: knows the tokens and sessions.
         hosts: names and addresses that the service answers to.
         uploads: most bytes of an uploaded file; None where none may be uploaded.
     """
 
-    def __init__(self, app: App, tokens: Tokens, hosts: Collection[str], uploads: int | None) -> None:
+    def __init__(self, app: App, callers: Callers, hosts: Collection[str], uploads: int | None) -> None:
         self._app = app
-        self._tokens = tokens
+        self._callers = callers
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self._uploads = uploads
         self._checks = anyio.CapacityLimiter(_CHECKS_AT_ONCE)
@@ -85,13 +92,20 @@ class SecurityMiddleware:
         if (refused := self._find_refusal(scope, headers)) is not None:
             await answer.send_problem(*refused)
             return
-        if not _is_open(scope["path"]):
-            # After the refusals above, which cost no query of the store.
-            token = await self._check_token(scope["path"], headers.get("authorization", ""))
-            if token is None:
-                await answer.send_unauthorized()
-                return
-            scope["kerastudy.caller"] = token
+        # After the refusals above, which cost no query of the store.
+        caller = await self._find_caller(scope, headers)
+        is_page = _is_page_visit(scope, headers)
+        if caller is None and is_page:
+            await answer.send_redirect(_make_sign_in_url(scope))
+            return
+        if caller is None and not _is_open(scope["path"]):
+            await answer.send_unauthorized()
+            return
+        if caller is not None:
+            scope["kerastudy.caller"] = caller
+        if scope["method"] not in _READING and _comes_from_browser(scope, caller) and not _is_same_origin(headers):
+            await answer.send_problem(403, "a browser's session changes something only from a page of this service")
+            return
         body = _LimitedBody(receive, self._find_body_limit(scope), answer)
         try:
             await self._app(scope, body.receive, answer.send)
@@ -128,14 +142,21 @@ class SecurityMiddleware:
         is_artifact = scope["method"] == "PUT" or path.endswith("/upload-artifact")
         return _MAX_ARTIFACT_BYTES if _is_mlflow(path) and is_artifact else _MAX_BYTES
 
-    async def _check_token(self, path: str, authorization: str) -> Identity | None:
-        # Basic only for MLflow: browsers repeat it on their own, so a foreign page could use it for the API.
+    async def _find_caller(self, scope: Scope, headers: dict[str, str]) -> Identity | None:
+        """Return whose token or session a request has."""
+        authorization, cookies = headers.get("authorization"), headers.get("cookie", "")
+        # A header counts alone: a wrong token must not pass as somebody's session.
+        if authorization is None:
+            if not self._callers.find_session(cookies):
+                return None
+            return await anyio.to_thread.run_sync(self._callers.check_session, cookies, limiter=self._checks)
         kind, _, written = authorization.partition(" ")
-        if kind.lower() == "basic" and _is_mlflow(path):  # the only login that every browser has
+        # Basic only for MLflow, whose client has it; browsers repeat it on their own, and are not offered it.
+        if kind.lower() == "basic" and _is_mlflow(scope["path"]):
             written = _decode_password(written)
         elif kind.lower() != "bearer":
             return None
-        return await anyio.to_thread.run_sync(self._tokens.check, written.strip(), limiter=self._checks)
+        return await anyio.to_thread.run_sync(self._callers.check_token, written.strip(), limiter=self._checks)
 
 
 class _LimitedBody:
@@ -203,10 +224,15 @@ class _SecuredResponse:
 
     async def send_unauthorized(self) -> None:
         """Answer that a token is needed."""
-        way = b'Basic realm="kerastudy: any name, a token as password"' if self._is_mlflow else b"Bearer"
         await self.send_problem(
-            401, "a valid token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", way),)
+            401, "a valid token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", b"Bearer"),)
         )
+
+    async def send_redirect(self, target: str) -> None:
+        """Send a browser to another page of the service."""
+        headers = [(b"location", target.encode()), (b"content-length", b"0")]
+        await self.send({"type": "http.response.start", "status": 303, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b""})
 
     async def send_problem(self, status: int, detail: str, headers: Collection[tuple[bytes, bytes]] = ()) -> None:
         """Send a problem detail."""
@@ -257,4 +283,30 @@ def _is_mlflow(path: str) -> bool:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN or path.startswith("/swagger/")
+    return path in OPEN or path == SIGN_IN or path.startswith(_OPEN_PREFIXES)
+
+
+def _is_page_visit(scope: Scope, headers: dict[str, str]) -> bool:
+    """Return whether a browser opens a page that needs a caller; programs ask for no HTML."""
+    path: str = scope["path"]
+    is_page = path in _PAGES or path.startswith("/home/") or _is_mlflow(path)
+    shows_it = headers.get("sec-fetch-mode", "navigate") == "navigate" and "text/html" in headers.get("accept", "")
+    return is_page and scope["method"] == "GET" and shows_it and "authorization" not in headers
+
+
+def _make_sign_in_url(scope: Scope) -> str:
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"{SIGN_IN}?{urlencode({'next': scope['path'] + (f'?{query}' if query else '')})}"
+
+
+def _comes_from_browser(scope: Scope, caller: Identity | None) -> bool:
+    """Return whether a request counts on the browser alone: on its cookie, or on nothing at the sign-in."""
+    return caller.credential.startswith("session:") if caller else scope["path"].startswith(SIGN_IN)
+
+
+def _is_same_origin(headers: dict[str, str]) -> bool:
+    """Return whether a page of this very address sent the request: another port is another site."""
+    origin = headers.get("origin", "null")
+    if origin != "null":
+        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    return headers.get("sec-fetch-site") == "same-origin"

@@ -18,12 +18,14 @@ from pathlib import Path
 
 from pipelines.service.addresses import check_address, find_mlflow_url, list_hosts, make_url
 from pipelines.service.app import make_app
+from pipelines.service.audit_recorder import AuditRecorder
+from pipelines.service.callers import make_callers
 from pipelines.service.config import ServiceSpec
 from pipelines.service.http_server import ServiceServer, make_uvicorn_config
 from pipelines.service.logs import log_service
 from pipelines.service.mlflow_notes import MlflowNotes
 from pipelines.service.mlflow_pages import MlflowPages, make_external_client
-from pipelines.service.mlflow_proxy import MlflowProxy, make_socket_client
+from pipelines.service.mlflow_proxy import MlflowProxy, make_server_client, make_socket_client
 from pipelines.service.model_service import ModelService
 from pipelines.service.monitors import make_monitors
 from pipelines.service.notifications import Notifier
@@ -38,6 +40,7 @@ from pipelines.workspace.home import Home
 from search_spaces.errors import KerastudyError
 from tracking.mlflow.server import MlflowServer
 from tracking.mlflow.urls import find_external_server
+from tracking.store.audit import AuditLog
 from tracking.store.database import Store
 from tracking.store.tokens import Tokens
 
@@ -67,12 +70,17 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
         stack.enter_context(log_service(home.folder, spec.logs))
         store = stack.enter_context(Store.open(home.store))
         supervisors = SupervisorPool(home, store, spec.studies, spec.study_limits)
-        studies, models = StudyService(home, store, spec, supervisors), ModelService(home, store)
-        streams = StreamLimit()
+        studies, models = StudyService(home, store, spec, supervisors), ModelService(home, store, spec)
+        streams = StreamLimit(most_each=spec.ceilings.followers)
         external = find_external_server(home.folder, os.environ)
         mlflow_url = find_mlflow_url(spec, external)
         mlflow, client, pages, notes = None, None, None, None
-        if external:
+        if external and spec.mlflow_below:
+            mlflow_url = ""  # as of the service's server: browsers reach it here
+            client = make_server_client(external)
+            pages = MlflowPages(studies.reader, client, MLFLOW)
+            notes = MlflowNotes(studies.reader, Ownership(store), client, store.identity)
+        elif external:
             pages = MlflowPages(studies.reader, make_external_client(external), mlflow_url)
         elif spec.mlflow:
             socket = Path(stack.enter_context(_make_private_folder())) / "mlflow"
@@ -80,11 +88,13 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
             client = make_socket_client(socket)
             pages = MlflowPages(studies.reader, client, MLFLOW)
             notes = MlflowNotes(studies.reader, Ownership(store), client, store.identity)
-        elsewhere = f"MLflow is at {mlflow_url}" if external else "this service runs no MLflow UI"
+        elsewhere = f"MLflow is at {mlflow_url}" if mlflow_url else "this service runs no MLflow UI"
         proxy = MlflowProxy(client, pages, elsewhere, notes)
         monitors = make_monitors(home, store, supervisors, streams, models, mlflow)
-        app = _combine_apps(make_app(studies, models, streams, store, monitors), proxy)
-        secured = SecurityMiddleware(app, Tokens(store), list_hosts(spec), spec.uploads)
+        callers = make_callers(store, spec)
+        app = _combine_apps(make_app(studies, models, streams, store, monitors, callers), proxy)
+        app = AuditRecorder(app, AuditLog(store))
+        secured = SecurityMiddleware(app, callers, list_hosts(spec), spec.uploads)
 
         def end_long_requests() -> None:
             streams.are_open = False
@@ -205,7 +215,7 @@ def _print_addresses(home: Home, spec: ServiceSpec, mlflow_url: str, print_line:
     if mlflow_url:
         print_line(f"  MLflow UI: {mlflow_url}")
     elif spec.mlflow:
-        print_line(f"  MLflow UI: {url}{MLFLOW}/   (any user name; a token as password)")
+        print_line(f"  MLflow UI: {url}{MLFLOW}/   (sign in with your browser)")
 
 
 def _create_first_token(home: Home, tokens: Tokens, spec: ServiceSpec, print_line: Callable[[str], None]) -> None:

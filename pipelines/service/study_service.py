@@ -13,6 +13,7 @@ from pathlib import Path
 from pipelines.data.reading.source_paths import check_source_paths
 from pipelines.operations import control
 from pipelines.operations.submit import submit_study
+from pipelines.operations.uploads import UPLOADS
 from pipelines.queries.study_reader import StudyReader
 from pipelines.queries.views import ListedStudy, ServedStudy, StudyList, StudyRow
 from pipelines.service.config import ServiceSpec
@@ -20,9 +21,9 @@ from pipelines.service.errors import ForbiddenError, require_scope
 from pipelines.service.life_cycle import LifeCycle
 from pipelines.service.mlflow_pages import PAGES
 from pipelines.service.ownership import Ownership, find_other_owner
-from pipelines.service.path_policy import UPLOADS, confine_paths
+from pipelines.service.path_policy import confine_paths
 from pipelines.service.supervisor_pool import SupervisorPool
-from pipelines.service.uploads import Upload
+from pipelines.service.uploads import Uploads
 from pipelines.study.load import check_document
 from pipelines.study.study import Study
 from pipelines.workspace.home import Home
@@ -57,6 +58,7 @@ class StudyService:
         self._submissions = Submissions(store)
         self._reader = StudyReader(home, store, place="this service")
         self._ownership = Ownership(store)
+        self.uploads = Uploads(home, store, spec)
         self.life_cycle = LifeCycle(home, store, supervisors)
 
     # Submitting ----------------------------------------------------------------------------------------------
@@ -81,6 +83,11 @@ class StudyService:
         if not -_MAX_PRIORITY <= priority <= _MAX_PRIORITY:
             raise InputError(
                 f"priority: expected a whole number from -{_MAX_PRIORITY} to {_MAX_PRIORITY}, got {priority}"
+            )
+        if priority > self._spec.ceilings.priority and not caller.has_scope("admin"):
+            most = self._spec.ceilings.priority
+            raise ForbiddenError(
+                f"priority: {caller.name} may choose at most {most} (ceilings.priority), got {priority}"
             )
         # Of what was written, before paths are resolved: a key stands for a request and not for its meaning here.
         request = hashlib.sha256(repr((document.data, priority)).encode()).hexdigest()
@@ -133,20 +140,6 @@ class StudyService:
         except InputError as error:
             raise study.locate_problems(error) from None
         return study
-
-    def start_upload(self, name: str) -> Upload:
-        """Return an open upload of a data file for studies; the caller closes it.
-
-        Args:
-            name: the file's name; its suffix is the kind of data.
-
-        Raises:
-            ForbiddenError: if this service takes no uploads.
-            InputError: if the suffix is no kind of data.
-        """
-        if self._spec.uploads is None:
-            raise ForbiddenError("this service takes no uploads: its operator can allow them with `uploads`")
-        return Upload(self._home.folder / UPLOADS, name, self._spec.uploads, self._spec.all_uploads)
 
     # Reading -------------------------------------------------------------------------------------------------
 
@@ -215,6 +208,11 @@ class StudyService:
         if trial not in {each.number for each in self._reader.list_trials(study)}:
             raise UnknownError(f"{study} has no trial {trial}")
         return self._home.locate_worker_log(study, trial)
+
+    @property
+    def spec(self) -> ServiceSpec:
+        """Settings of the operator."""
+        return self._spec
 
     @property
     def home(self) -> Home:

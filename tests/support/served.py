@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 
 from pipelines.service.app import make_app
+from pipelines.service.audit_recorder import AuditRecorder
+from pipelines.service.callers import make_callers
 from pipelines.service.config import ServiceSpec
 from pipelines.service.http_server import ServiceServer, make_uvicorn_config
 from pipelines.service.model_service import ModelService
@@ -23,6 +25,7 @@ from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
 from pipelines.service.supervisor_pool import SupervisorPool
 from pipelines.workspace.home import Home
+from tracking.store.audit import AuditLog
 from tracking.store.database import Store
 from tracking.store.tokens import Tokens
 
@@ -66,12 +69,19 @@ def run_service(folder: Path, **spec: object) -> Iterator[RunningService]:
     home = Home.find(str(folder / "home"), {})
     with Store.open(home.store) as store:
         chosen = ServiceSpec.model_validate(spec)
-        supervisors, streams = SupervisorPool(home, store, chosen.studies, chosen.study_limits), StreamLimit()
+        supervisors, streams = (
+            SupervisorPool(home, store, chosen.studies, chosen.study_limits),
+            StreamLimit(most_each=chosen.ceilings.followers),
+        )
         study_service = StudyService(home, store, chosen, supervisors)
-        models = ModelService(home, store)
+        models = ModelService(home, store, chosen)
         monitors = make_monitors(home, store, supervisors, streams, models, None)
+        callers = make_callers(store, chosen)
         app = SecurityMiddleware(
-            make_app(study_service, models, streams, store, monitors), Tokens(store), HOSTS, chosen.uploads
+            AuditRecorder(make_app(study_service, models, streams, store, monitors, callers), AuditLog(store)),
+            callers,
+            HOSTS,
+            chosen.uploads,
         )
         config = make_uvicorn_config(RequestRecorder(app, monitors.metrics.observe_request), chosen)
         config.port = 0

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import sqlalchemy as sa
 
 from search_spaces.errors import ConflictError, InputError, UnknownError, suggest_choice
-from tracking.store.database import Store, access_tokens, accounts, now_ms
+from tracking.store.database import Store, access_tokens, accounts, now_ms, sessions, sign_ins
 
 Scope = Literal["read", "submit", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -122,10 +122,17 @@ class Accounts:
             rows = connection.execute(_SELECTED.order_by(accounts.c.created_ms, accounts.c.name))
             return tuple(Account(**row._mapping) for row in rows)
 
-    def remove(self, account: Account, connection: sa.Connection | None = None) -> None:
-        """Remove an account and its tokens; they are refused from now on."""
+    def change(self, account: Account, scope: Scope, connection: sa.Connection | None = None) -> None:
+        """Change what an account may do, from the next request on; its tokens may do no more."""
+        check_scope(scope)
         with self._store.write(connection) as writing:
-            writing.execute(sa.delete(access_tokens).where(access_tokens.c.account == account.id))
+            writing.execute(sa.update(accounts).where(accounts.c.id == account.id).values(scope=scope))
+
+    def remove(self, account: Account, connection: sa.Connection | None = None) -> None:
+        """Remove an account with its tokens, sessions and password; they are refused from now on."""
+        with self._store.write(connection) as writing:
+            for table in (access_tokens, sessions, sign_ins):
+                writing.execute(sa.delete(table).where(table.c.account == account.id))
             writing.execute(sa.delete(accounts).where(accounts.c.id == account.id))
 
     def _find(self, condition: sa.ColumnElement[bool], connection: sa.Connection | None) -> Account | None:
@@ -134,6 +141,11 @@ class Accounts:
                 return self._find(condition, reading)
         row = connection.execute(_SELECTED.where(condition)).one_or_none()
         return None if row is None else Account(**row._mapping)
+
+
+def narrow_scope(scope: Scope, most: Scope | None) -> Scope:
+    """Return the smaller of two scopes; the first if there is no other."""
+    return scope if most is None else min(scope, most, key=SCOPES.index)
 
 
 def check_scope(scope: str) -> None:

@@ -120,6 +120,52 @@ access_tokens = sa.Table(
     sa.Index("ix_kerastudy_access_tokens_account", "account", "label"),
 )
 
+sign_ins = sa.Table(
+    "kerastudy_sign_ins",
+    metadata,
+    sa.Column("account", sa.String(32), primary_key=True),
+    # An Argon2 hash; null for an account of a provider.
+    sa.Column("password", sa.Text),
+    sa.Column("issuer", sa.String(500)),
+    sa.Column("subject", sa.String(255)),
+    sa.UniqueConstraint("issuer", "subject"),
+)
+
+sessions = sa.Table(
+    "kerastudy_sessions",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("account", sa.String(32), nullable=False, index=True),
+    # The handle of the token that it was begun with.
+    sa.Column("token", sa.String(16)),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("used_ms", sa.BigInteger, nullable=False),
+)
+
+audit_lines = sa.Table(
+    "kerastudy_audit",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("time_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("identity", sa.String(120), nullable=False),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("request", sa.String(300), nullable=False),
+    sa.Column("operation", sa.String(100), nullable=False),
+    sa.Column("object", sa.String(300), nullable=False),
+    sa.Column("outcome", sa.String(10), nullable=False),
+    sa.Column("details", sa.String(300), nullable=False),
+    # An id is never used again: a gap shows that lines were removed.
+    sqlite_autoincrement=True,
+)
+sa.event.listen(
+    audit_lines,
+    "after_create",
+    sa.DDL(
+        "CREATE TRIGGER kerastudy_audit_is_final BEFORE UPDATE ON kerastudy_audit "
+        "BEGIN SELECT RAISE(ABORT, 'lines of the audit log are final'); END"
+    ).execute_if(dialect="sqlite"),
+)
+
 registered_names = sa.Table(
     "kerastudy_registered_names",
     metadata,
@@ -128,6 +174,25 @@ registered_names = sa.Table(
     # Of its own, because the study may be deleted; the name is for display.
     sa.Column("owner", sa.String(100), nullable=False, server_default=""),
     sa.Column("owner_id", sa.String(120), nullable=False, server_default=""),
+)
+
+uploads = sa.Table(
+    "kerastudy_uploads",
+    metadata,
+    sa.Column("file", sa.String(60), primary_key=True),
+    sa.Column("owner_id", sa.String(120), primary_key=True),
+    sa.Column("owner", sa.String(100), nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+)
+
+model_grants = sa.Table(
+    "kerastudy_model_grants",
+    metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("account", sa.String(120), primary_key=True),
+    sa.Column("moves_protected", sa.Boolean, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
 )
 
 model_digests = sa.Table(
@@ -189,7 +254,7 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
         "INSERT INTO kerastudy_accounts (id, name, scope, running_trials, created_ms) "
         "SELECT handle, name, scope, running_trials, created_ms FROM kerastudy_tokens",
         "INSERT INTO kerastudy_access_tokens (handle, account, label, digest, scope, created_ms) "
-        "SELECT handle, handle, '', digest, scope, created_ms FROM kerastudy_tokens",
+        "SELECT handle, handle, 'default', digest, scope, created_ms FROM kerastudy_tokens",
         "DROP TABLE kerastudy_tokens",
         "ALTER TABLE kerastudy_submissions ADD COLUMN submitter_id VARCHAR(120) NOT NULL DEFAULT ''",
         # Submitters without a token get an id that no account can have.

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from pipelines.service.callers import Callers, CallerWatch
 from pipelines.service.routes.parameters import Caller, StudyName
 from pipelines.service.stream_limit import StreamLimit
 from pipelines.service.study_service import StudyService
@@ -21,14 +22,14 @@ _POLL_S = 0.5
 _CHUNK_BYTES = 1 << 16
 
 
-def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter:
+def make_stream_router(service: StudyService, streams: StreamLimit, callers: Callers) -> APIRouter:
     """Return the routes that follow a study."""
     watch = StudyWatch(service.store)
 
     def check_stream(study: StudyName, caller: Caller) -> None:
         """Refuse a study that is unknown, or a stream too many: once an answer has begun, it is too late."""
         service.reader.read_study(study)
-        streams.check_capacity()
+        streams.check_capacity(caller)
 
     router = APIRouter(prefix="/v1/studies/{study}", tags=["streams"], dependencies=[Depends(check_stream)])
 
@@ -53,9 +54,9 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
 
         The stream of a study that has ended ends with `study-ended`.
         """
-        position = int(last_event_id or 0)
-        with streams.acquire():
-            while streams.are_open:
+        position, caller_watch = int(last_event_id or 0), CallerWatch(callers, caller)
+        with streams.acquire(caller):
+            while streams.are_open and await caller_watch.is_valid():
                 # Read the state first: events that are written in between are then in the next round.
                 # Queries and file reads in threads: in the event loop, one slow disk would hold up all requests.
                 idle = await asyncio.to_thread(watch.is_idle, study)
@@ -85,9 +86,9 @@ def make_stream_router(service: StudyService, streams: StreamLimit) -> APIRouter
             file = await asyncio.to_thread(service.find_worker_log, study, trial)
 
         async def read_text() -> AsyncIterator[bytes]:
-            position = 0
-            with streams.acquire():
-                while streams.are_open:
+            position, caller_watch = 0, CallerWatch(callers, caller)
+            with streams.acquire(caller):
+                while streams.are_open and await caller_watch.is_valid():
                     is_last_round = not follow or await asyncio.to_thread(watch.is_idle, study)
                     while chunk := await asyncio.to_thread(_read_chunk, file, position):
                         position += len(chunk)

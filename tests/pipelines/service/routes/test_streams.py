@@ -72,3 +72,19 @@ def test_the_stream_of_an_ended_study_ends_with_its_end(service, ann, events):
     StudyQueue(service.store).set_state("s", "cancelled", "cancelled on request")
     _, kind, data = events_of(service.client.get("/v1/studies/s/events", headers=ann))[-1]
     assert (kind, data["state"], data["reason"]) == ("study-ended", "cancelled", "cancelled on request")
+
+
+@pytest.mark.parametrize("path", ["events", "logs?follow=true"])
+@pytest.mark.parametrize("by", ["removal", "expiry"])
+def test_an_open_stream_ends_with_its_token(service, ann, admin, path, by):
+    """Within seconds after the token was removed or has expired, though the study goes on."""
+    submit(service, ann, study_text())
+    lifetime = {"lifetime_s": 1} if by == "expiry" else {}
+    made = service.client.post("/v1/tokens", json={"name": "eve", "scope": "read", **lifetime}, headers=admin)
+    eve = {"Authorization": f"Bearer {made.json()['token']}"}
+    with service.client.stream("GET", f"/v1/studies/s/{path}", headers=eve) as answer:
+        assert answer.status_code == 200
+        if by == "removal":
+            service.client.delete("/v1/tokens/eve", headers=admin)
+        list(answer.iter_bytes())  # returns only once the service has ended the stream
+    assert service.client.get("/v1/me", headers=eve).status_code == 401
