@@ -5,6 +5,9 @@
     KerastudyError
         ForbiddenError
         TooMuchError
+        NoRoomError
+        BusyError
+            CeilingError
 """
 
 from __future__ import annotations
@@ -18,7 +21,19 @@ class ForbiddenError(KerastudyError):
 
 
 class TooMuchError(KerastudyError):
-    """A body is too large, or there are too many requests of a kind at once."""
+    """A body is too large."""
+
+
+class NoRoomError(KerastudyError):
+    """Uploads take all the room that they may."""
+
+
+class BusyError(KerastudyError):
+    """The service does as much of a kind as it can; the same request may succeed later."""
+
+
+class CeilingError(BusyError):
+    """The caller itself does as much of a kind as one caller may."""
 
 
 def require_scope(caller: Identity, scope: Scope) -> None:
@@ -28,4 +43,4 @@ def require_scope(caller: Identity, scope: Scope) -> None:
         ForbiddenError: if it does not.
     """
     if not caller.has_scope(scope):
-        raise ForbiddenError(f'{caller.name} has the scope {caller.scope} here; this needs {scope}')
+        raise ForbiddenError(f"{caller.name} has the scope {caller.scope} here; this needs {scope}")

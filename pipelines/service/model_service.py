@@ -19,27 +19,27 @@ from pipelines.operations.export import export_study
 from pipelines.operations.promote import PromotionResult, check_alias, promote_trial
 from pipelines.queries.study_reader import StudyReader
 from pipelines.service.bounded_engine import BoundedEngine
-from pipelines.service.errors import TooMuchError
+from pipelines.service.config import ServiceSpec
+from pipelines.service.export_slots import ExportSlots
 from pipelines.service.ownership import Ownership
 from pipelines.workspace.home import Home
 from tracking.store.accounts import Identity
 from tracking.store.database import Store
 
-_MAX_AT_ONCE = 2  # each loads TensorFlow and a model; studies train on the same machine
 _LIMIT_S = 1800.0  # chosen: a large model in all formats takes minutes
 
 
 class ModelService:
     """Exports and promotions, a few at a time."""
 
-    def __init__(self, home: Home, store: Store) -> None:
+    def __init__(self, home: Home, store: Store, spec: ServiceSpec) -> None:
         self._home = home
         self._reader = StudyReader(home, store, place="this service")
         self._ownership = Ownership(store)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._engines = 0
-        self._slots = threading.BoundedSemaphore(_MAX_AT_ONCE)
+        self._slots = ExportSlots(spec.ceilings.exports)
 
     @property
     def running(self) -> int:
@@ -52,18 +52,19 @@ class ModelService:
 
     @contextmanager
     def export(
-        self, study: str, trial: int | None, formats: Sequence[str], *, ensemble: bool = False
+        self, study: str, trial: int | None, formats: Sequence[str], caller: Identity, *, ensemble: bool = False
     ) -> Iterator[Path]:
         """Yield a ZIP archive with a model in the formats, as `export_study` chooses it, and remove it afterwards.
 
         Raises:
             UnknownError: if there is no such study or trial.
             ConflictError: if the trial is not complete, no trial is, or no ensemble beats the winner.
-            TooMuchError: if too many exports run.
+            BusyError: if too many exports run, of the caller or in all.
             KerastudyError: if a file cannot be written or differs from the Keras model, or at the time limit.
         """
         number = self._reader.find_complete_trial(study, trial)
-        with self._acquire_slot(), tempfile.TemporaryDirectory(prefix="kerastudy-export-") as scratch:
+        # Up to the end of the download: archives are as large as models.
+        with self._slots.acquire(caller), tempfile.TemporaryDirectory(prefix="kerastudy-export-") as scratch:
             folder = Path(scratch) / f"{study}-t{number:03d}"
             with self._start_engine() as engine:
                 export_study(self._home, study, trial, formats or None, folder, ensemble=ensemble, engine=engine)
@@ -79,7 +80,7 @@ class ModelService:
             ConflictError: if the trial is not complete, or no trial is.
             InputError: if MLflow takes no such alias.
             ForbiddenError: if the study, or the registered model, belongs to another submitter.
-            TooMuchError: if too many exports run.
+            BusyError: if too many exports run, of the caller or in all.
             KerastudyError: if MLflow does not answer, or at the time limit.
         """
         # Two owners: the name under which the study registers may be another submitter's, and others deploy from it.
@@ -87,19 +88,8 @@ class ModelService:
         check_alias(alias)
         self._ownership.require_registered_model(self._reader.load_study(study).registered_name, caller)
         number = self._reader.find_complete_trial(study, trial)
-        with self._acquire_slot(), self._start_engine() as engine:
+        with self._slots.acquire(caller), self._start_engine() as engine:
             return promote_trial(self._home, study, number, alias, force=force, engine=engine)
-
-    @contextmanager
-    def _acquire_slot(self) -> Iterator[None]:
-        """Count one request, up to the end of its download: archives are as large as models."""
-        # Refused, not queued: a waiting request would hold a thread that short requests need.
-        if not self._slots.acquire(blocking=False):
-            raise TooMuchError(f"{_MAX_AT_ONCE} exports run already: send the request again in a while")
-        try:
-            yield
-        finally:
-            self._slots.release()
 
     @contextmanager
     def _start_engine(self) -> Iterator[BoundedEngine]:

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.reading.source_paths import expand_pattern, is_loader
+from pipelines.operations.uploads import UPLOADS
 from pipelines.service.config import ServiceSpec
 from pipelines.spec.code_references import is_reference
 from pipelines.spec.data_spec import SOURCE_KEYS
 from search_spaces.errors import InputError, Problem, suggest_choice
 from search_spaces.shipped_spaces import list_shipped
 from search_spaces.yaml_document import Document, KeyPath
-
-UPLOADS = "uploads"
-"""First part of an uploaded file's path in a study: `uploads/<name>`."""
 
 _WEIGHTS: KeyPath = ("training", "weights")
 _MAX_LISTED = 100

@@ -31,7 +31,7 @@ def make_model_router(service: ModelService) -> APIRouter:
         stack = ExitStack()
         try:
             # A context that outlives this function: the answer is sent after it has returned.
-            archive = stack.enter_context(service.export(study, trial, format or (), ensemble=ensemble))
+            archive = stack.enter_context(service.export(study, trial, format or (), caller, ensemble=ensemble))
         except BaseException:
             stack.close()
             raise

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from pipelines.service.errors import ForbiddenError, TooMuchError
+from pipelines.service.errors import BusyError, CeilingError, ForbiddenError, NoRoomError, TooMuchError
 from pipelines.service.problem_details import MEDIA_TYPE, make_problem_detail
 from search_spaces.errors import ConflictError, InputError, KerastudyError, Problem, UnknownError
 from tracking.store.study_queue import LeaseLostError, StudyBusyError
@@ -23,10 +23,13 @@ _STATUSES: dict[type[BaseException], int] = {
     LeaseLostError: 409,
     InputError: 422,
     ForbiddenError: 403,
-    # Too many at once as well: clients must see a refusal there, not the 5xx of a service that is down.
     TooMuchError: 413,
+    NoRoomError: 507,
+    CeilingError: 429,
+    BusyError: 503,
     KerastudyError: 503,
 }
+_RETRY_S = "10"  # an export takes longer, a stream may end at any time
 _EXAMPLE_ERROR = {
     "message": 'no model family is called "mpl"; did you mean "mlp"?',
     "path": "model",
@@ -71,7 +74,10 @@ def add_error_handlers(app: FastAPI) -> None:
     async def answer_error(request: Request, error: KerastudyError) -> Response:
         status = next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
         problems = error.problems if isinstance(error, InputError) else (Problem(str(error)),)
-        return make_response(status, str(error), [_describe_problem(each) for each in problems])
+        response = make_response(status, str(error), [_describe_problem(each) for each in problems])
+        if isinstance(error, BusyError):
+            response.headers["Retry-After"] = _RETRY_S
+        return response
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid_request(request: Request, error: RequestValidationError) -> Response:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from pipelines.queries.views import BestTrial, ServedStudy, StudyList, TrialRow, UploadedFile
-from pipelines.service.errors import require_scope
+from pipelines.queries.views import BestTrial, ServedStudy, StudyList, TrialRow
 from pipelines.service.routes.parameters import Caller, StudyName, TrialNumber
 from pipelines.service.study_service import MAX_IN_A_PAGE, StudyService
 from search_spaces.errors import InputError, UnknownError
@@ -33,12 +31,6 @@ _STUDY_FILE: dict[str, Any] = {
             "application/yaml": {"schema": {"type": "string"}, "example": _EXAMPLE},
             "application/json": {"schema": {"type": "object"}},
         },
-    }
-}
-_BYTES: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 
@@ -142,24 +134,5 @@ def make_trial_router(service: StudyService) -> APIRouter:
     def show_best_trial(study: StudyName, caller: Caller) -> BestTrial:
         """Show the best trial."""
         return service.reader.find_best_trial(study)
-
-    return router
-
-
-def make_upload_router(service: StudyService) -> APIRouter:
-    """Return the route of data files."""
-    router = APIRouter(prefix="/v1/uploads", tags=["studies"])
-
-    @router.put("/{name}", status_code=201, openapi_extra=_BYTES)
-    async def put_upload(name: Annotated[str, Path(max_length=200)], caller: Caller, request: Request) -> UploadedFile:
-        """Keep a data file; a study names it by the `source` of the answer."""
-        require_scope(caller, "submit")
-        upload = service.start_upload(name)
-        try:
-            async for chunk in request.stream():  # raises when the client disconnects
-                await asyncio.to_thread(upload.add, chunk)
-            return await asyncio.to_thread(upload.keep)
-        finally:
-            await asyncio.to_thread(upload.close)
 
     return router

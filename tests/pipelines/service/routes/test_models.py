@@ -11,6 +11,8 @@ from served import detail, study_text, submit
 from pipelines.operations.promote import PromotionResult
 from pipelines.service import model_service
 from search_spaces.errors import KerastudyError
+from tracking.store.accounts import Identity
+from tracking.store.tokens import Tokens
 
 
 def test_a_promotion_that_was_not_earned_is_an_answer(service, ann, monkeypatch):
@@ -30,11 +32,25 @@ def test_a_promotion_that_was_not_earned_is_an_answer(service, ann, monkeypatch)
 
 
 def test_a_third_export_at_once_is_refused(service, ann, monkeypatch):
-    """Each takes the memory of a model or two; the first two are not disturbed."""
+    """Each takes the memory of a model or two; the first two are not disturbed, and the answer says when to return."""
     submit(service, ann, study_text())
     monkeypatch.setattr(model_service.StudyReader, "find_complete_trial", lambda *_: 0)
-    with service.models._acquire_slot(), service.models._acquire_slot():
-        detail(service.client.post("/v1/studies/s:export", headers=ann), 413)
+    slots = service.models._slots
+    with slots.acquire(Identity("1", "bob", "read")), slots.acquire(Identity("2", "eve", "read")):
+        answer = service.client.post("/v1/studies/s:export", headers=ann)
+        detail(answer, 503)
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_second_export_of_one_account_is_its_own_to_wait_for(service, ann, monkeypatch):
+    """It is refused as too many requests of this caller."""
+    submit(service, ann, study_text())
+    monkeypatch.setattr(model_service.StudyReader, "find_complete_trial", lambda *_: 0)
+    caller = Tokens(service.store).check(ann["Authorization"].removeprefix("Bearer "))
+    with service.models._slots.acquire(caller):
+        answer = service.client.post("/v1/studies/s:export", headers=ann)
+        assert "ceilings.exports" in detail(answer, 429)["detail"]
+        assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_an_export_is_downloaded_as_an_archive(service, ann, monkeypatch):

@@ -138,7 +138,7 @@ def test_pages_hold_every_study_once(service, ann, bob):
 
 def test_a_place_in_the_queue_is_shown(service, ann):
     """By priority, then by age; it is the order in which they would begin."""
-    for name, priority in (("a", 0), ("b", 0), ("c", 5)):
+    for name, priority in (("a", -5), ("b", -5), ("c", 0)):
         submit(service, ann, study_text(name), params={"priority": priority})
     shown = {name: service.client.get(f"/v1/studies/{name}", headers=ann).json()["place"] for name in "abc"}
     assert shown == {"c": 1, "a": 2, "b": 3}
@@ -172,7 +172,7 @@ def test_an_uploaded_file_can_be_named(service, ann):
     detail(put("a.csv", b""), 422)
     detail(put("big.csv", b"x" * 1001), 413)
     assert put("b.csv", b"x" * 1000).status_code == 201
-    assert "would be too large" in detail(put("c.csv", b"z" * 900), 413)["detail"]
+    assert "would be too large" in detail(put("c.csv", b"z" * 900), 507)["detail"]
     kept = sorted(path.name for path in (service.home.folder / "uploads").iterdir())
     assert len(kept) == 2
 
