@@ -37,8 +37,8 @@ def format_run_name(study: str, number: int, retraining: str = "") -> str:
 
 
 def make_epoch_metrics(recorded: EpochsRecorded) -> list[Metric]:
-    """Return the metrics of some epochs."""
-    return [point for epoch, at_ms, values in recorded.epochs for point in make_metrics(values, at_ms, epoch)]
+    """Return the metrics of some epochs; a step is the number of epochs that were trained then, as in `best_epoch`."""
+    return [point for epoch, at_ms, values in recorded.epochs for point in make_metrics(values, at_ms, epoch + 1)]
 
 
 def make_final_metrics(finished: TrialFinished, model_id: str | None = None) -> list[Metric]:

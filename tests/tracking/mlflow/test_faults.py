@@ -280,7 +280,7 @@ def test_training_goes_on_while_the_server_is_dead(server, client, store, tmp_pa
     assert [run.info.status for run in children.values()] == ["FINISHED"] * 12
     for number, run in children.items():
         expected = [
-            (done.epoch, done.at_ms, done.metrics["val_loss"]) for done in read_epochs(home.locate_trial("it", number))
+            (done.epoch + 1, done.at_ms, done.metrics["val_loss"]) for done in read_epochs(home.locate_trial("it", number))
         ]
         assert len(expected) == 3
         assert points(client, run, "val_loss") == expected

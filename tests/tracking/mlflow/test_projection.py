@@ -73,10 +73,13 @@ def test_metrics_are_by_epoch(projection, client, name, a_study):
     deliver(projection, a_study(name))
     _, children = list_runs(client, name)
     points = client.get_metric_history(children[1].info.run_id, "val_accuracy")
-    assert [(point.step, point.timestamp) for point in points] == [(0, NOON + 10_000), (1, NOON + 11_000)]
+    assert [(point.step, point.timestamp) for point in points] == [(1, NOON + 10_000), (2, NOON + 11_000)]
     assert [point.value for point in points] == pytest.approx([0.7, 0.8])
     assert children[1].data.metrics["best_val_accuracy"] == 0.8
     assert children[1].data.metrics["best_epoch"] == 1
+    # A best value lies on the curve: at the step that `best_epoch` names.
+    (best,) = client.get_metric_history(children[1].info.run_id, "best_val_accuracy")
+    assert best.step == 1
 
 
 def test_states_have_their_own_status(projection, client, name, a_study):

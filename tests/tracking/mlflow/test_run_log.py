@@ -137,7 +137,7 @@ def test_the_outbox_goes_on(projection, client, home, name, a_study, tmp_path):
 
 
 def test_points_are_renamed_whole(projection, client, name, a_study):
-    """Metrics of any names keep value, step and time."""
+    """Metrics of any names keep value and time; the step counts epochs from 1."""
     points = {each: float(number) for number, each in enumerate(ODD)}
     deliver(
         projection, [a_study(name)[0], TrialStarted(name, 0, {}, NOON), EpochsRecorded(name, 0, ((4, NOON, points),))]
@@ -145,5 +145,5 @@ def test_points_are_renamed_whole(projection, client, name, a_study):
     _, children = list_runs(client, name)
     assert sorted(children[0].data.metrics.values()) == sorted(points.values())
     (point,) = client.get_metric_history(children[0].info.run_id, encode_name("lr@2"))
-    assert (point.value, point.step, point.timestamp) == (2.0, 4, NOON)
+    assert (point.value, point.step, point.timestamp) == (2.0, 5, NOON)
     assert isinstance(point, Metric)
