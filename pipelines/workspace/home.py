@@ -59,6 +59,11 @@ class Home:
         """Return the folder of compiled programs; it can be removed at any time."""
         return self.folder / "programs"
 
+    @property
+    def uploads(self) -> Path:
+        """Return the folder of uploaded data files."""
+        return self.folder / "uploads"
+
     def locate_study(self, name: str) -> Path:
         """Return the folder of a study."""
         return self.folder / "studies" / name
