@@ -79,9 +79,16 @@ def ui(home: Home, host: str, port: int) -> None:
 @click.option("--port", type=WholeNumber(1, 65535), metavar="N", help="Port to listen on.")
 @click.option("--studies", type=WholeNumber(1, 64), metavar="N", help="Studies that run at a time.")
 @click.option("--tls-in-front", is_flag=True, help="A proxy in front serves TLS, so a public address is allowed.")
+@click.option("--known-as", multiple=True, metavar="NAME", help="A further host name of the service; may be repeated.")
 @pass_home
 def serve(
-    home: Home, config: Path | None, host: str | None, port: int | None, studies: int | None, tls_in_front: bool
+    home: Home,
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    studies: int | None,
+    tls_in_front: bool,
+    known_as: tuple[str, ...],
 ) -> None:
     """Run the service: studies are submitted to it over HTTP.
 
@@ -93,8 +100,9 @@ def serve(
     from pipelines.service.server import serve as serve_home
 
     # A flag that is not given is False, which must not override `tls_in_front: true` of the file.
-    given = {"host": host, "port": port, "studies": studies, "tls_in_front": tls_in_front or None}
+    given: dict[str, object] = {"host": host, "port": port, "studies": studies, "tls_in_front": tls_in_front or None}
     spec = read_config(config, home.folder)
+    given["hosts"] = [*spec.hosts, *known_as]
     # No second validation: click has checked the numbers within the same bounds.
     spec = spec.model_copy(update={key: value for key, value in given.items() if value is not None})
     serve_home(home, spec, lambda line: print(line, flush=True))

@@ -127,12 +127,14 @@ class StudyLimits:
     Attributes:
         workers: most worker processes.
         data_s: most seconds for the preparation of its data.
+        protected_aliases: aliases of registered models that its end does not set, unless its submitter may.
         memory: most bytes of memory of one worker.
     """
 
     workers: int | None = None
     data_s: float | None = None
     memory: int | None = None
+    protected_aliases: tuple[str, ...] = ()
 
 
 class ServiceSpec(Section):
@@ -175,8 +177,8 @@ class ServiceSpec(Section):
     mlflow: bool = Field(True, description="Run MLflow's UI with the service, below `/mlflow/`.")
     mlflow_below: bool = Field(
         False,
-        description="Serve the MLflow server of `MLFLOW_TRACKING_URI` below `/mlflow/` too, with this service's tokens; "
-        "it must be started with `--static-prefix /mlflow`, and that path ends the address.",
+        description="Serve the MLflow server of `MLFLOW_TRACKING_URI` below `/mlflow/` too, with this service's "
+        "tokens; it must be started with `--static-prefix /mlflow`, and that path ends the address.",
     )
     mlflow_url: str | None = Field(
         None,
@@ -197,7 +199,7 @@ class ServiceSpec(Section):
     @property
     def study_limits(self) -> StudyLimits:
         """Limits of every study."""
-        return StudyLimits(self.workers, self.data_time, self.memory)
+        return StudyLimits(self.workers, self.data_time, self.memory, tuple(self.protected_aliases))
 
 
 def read_config(file: Path | None, home: Path) -> ServiceSpec:

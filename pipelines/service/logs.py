@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import Any, Final, TextIO
 
 from pipelines.service.config import LogsSpec
 from pipelines.supervisor.events import SearchStarted, StudyEnded, StudyEvent, TrialEnded, TrialTriedAgain
+from search_spaces.safe_text import escape_controls
 
 LOG_FILE: Final = "service.log"
 CURRENT_REQUEST: ContextVar[MutableMapping[str, Any] | None] = ContextVar("current_request", default=None)
@@ -30,9 +30,6 @@ FIELDS: Final = ("method", "route", "status", "duration_ms", "bytes")
 
 # Of other libraries only warnings: httpx logs addresses, which may be passwords of receivers, uvicorn queries.
 _OURS: Final = ("kerastudy", "pipelines", "tracking", "uvicorn.error")
-# Control characters would forge lines, or change the terminal.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
 _log = logging.getLogger("kerastudy.supervisor")
 
 
@@ -70,10 +67,10 @@ class TextFormatter(logging.Formatter):
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         context = " ".join(f"{key}={value}" for key, value in collect_context(record).items())
         line = f"{at} {record.levelname.lower():<7} {record.getMessage()}{f'  [{context}]' if context else ''}"
-        text = line.replace("\n", "\\n")
+        text = escape_controls(line)
         if record.exc_info:
-            text += f"\n{self.formatException(record.exc_info)}"
-        return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+            text += f"\n{escape_controls(self.formatException(record.exc_info), keep=chr(10))}"
+        return text
 
 
 def collect_context(record: logging.LogRecord) -> Mapping[str, Any]:

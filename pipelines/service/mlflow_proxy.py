@@ -15,7 +15,7 @@ import httpx
 
 from pipelines.service.errors import ForbiddenError, TooMuchError
 from pipelines.service.mlflow_notes import MAX_BYTES, MlflowNotes
-from pipelines.service.mlflow_pages import PAGES, MlflowPages
+from pipelines.service.mlflow_pages import PAGES, MlflowPages, make_external_client
 from pipelines.service.mlflow_routes import RouteKind, classify_route
 from pipelines.service.problem_details import MEDIA_TYPE, encode_problem_detail
 from pipelines.service.security_middleware import MLFLOW, Message, Receive, Scope, Send
@@ -129,6 +129,22 @@ def make_socket_client(socket: Path) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url=f"http://localhost{MLFLOW}", timeout=_PATIENCE)
 
 
+def make_server_client(address: str) -> httpx.AsyncClient:
+    """Return an HTTP client of an MLflow server whose address ends with the path below which it is served here.
+
+    Raises:
+        InputError: if the address has another path.
+    """
+    if httpx.URL(address).path.rstrip("/") != MLFLOW:
+        raise InputError(
+            f"mlflow_below: expected an address that ends with {MLFLOW} in MLFLOW_TRACKING_URI, such as "
+            f"http://127.0.0.1:5000{MLFLOW}; start that server with --static-prefix {MLFLOW}"
+        )
+    client = make_external_client(address)
+    client.timeout = _PATIENCE
+    return client
+
+
 async def _redirect_to_page(pages: MlflowPages, path: str, send: Send) -> None:
     """Redirect to the page of a study in MLflow."""
     try:
@@ -177,7 +193,8 @@ def _make_request(client: httpx.AsyncClient, scope: Scope, receive: Receive) -> 
     )
     try:
         # Absolute: joined to the client's base, the path would get the prefix twice.
-        url = httpx.URL("http://localhost").copy_with(raw_path=target)
+        origin = client.base_url if client.base_url.host else httpx.URL("http://localhost")
+        url = origin.copy_with(raw_path=target)
     except (httpx.InvalidURL, ValueError):
         raise InputError("the address holds characters that no address may hold") from None
     content = _stream_body(receive) if has_body else None

@@ -72,24 +72,7 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
         supervisors = SupervisorPool(home, store, spec.studies, spec.study_limits)
         studies, models = StudyService(home, store, spec, supervisors), ModelService(home, store, spec)
         streams = StreamLimit(most_each=spec.ceilings.followers)
-        external = find_external_server(home.folder, os.environ)
-        mlflow_url = find_mlflow_url(spec, external)
-        mlflow, client, pages, notes = None, None, None, None
-        if external and spec.mlflow_below:
-            mlflow_url = ""  # as of the service's server: browsers reach it here
-            client = make_server_client(external)
-            pages = MlflowPages(studies.reader, client, MLFLOW)
-            notes = MlflowNotes(studies.reader, Ownership(store), client, store.identity)
-        elif external:
-            pages = MlflowPages(studies.reader, make_external_client(external), mlflow_url)
-        elif spec.mlflow:
-            socket = Path(stack.enter_context(_make_private_folder())) / "mlflow"
-            mlflow = MlflowServer(home.folder, os.environ, socket, MLFLOW)
-            client = make_socket_client(socket)
-            pages = MlflowPages(studies.reader, client, MLFLOW)
-            notes = MlflowNotes(studies.reader, Ownership(store), client, store.identity)
-        elsewhere = f"MLflow is at {mlflow_url}" if mlflow_url else "this service runs no MLflow UI"
-        proxy = MlflowProxy(client, pages, elsewhere, notes)
+        mlflow, proxy, mlflow_url = _prepare_mlflow(stack, home, spec, studies, store)
         monitors = make_monitors(home, store, supervisors, streams, models, mlflow)
         callers = make_callers(store, spec)
         app = _combine_apps(make_app(studies, models, streams, store, monitors, callers), proxy)
@@ -120,6 +103,30 @@ def serve(home: Home, spec: ServiceSpec, print_line: Callable[[str], None]) -> N
                 upkeep.stop()
     if not server.started:
         raise KerastudyError(f"cannot listen on {spec.host}:{spec.port}: choose another --port")
+
+
+def _prepare_mlflow(
+    stack: ExitStack, home: Home, spec: ServiceSpec, studies: StudyService, store: Store
+) -> tuple[MlflowServer | None, MlflowProxy, str]:
+    """Return the MLflow server of the service, where it runs one, the proxy of MLflow, and its URL elsewhere."""
+    external = find_external_server(home.folder, os.environ)
+    mlflow_url = find_mlflow_url(spec, external)
+    mlflow, client, pages, notes = None, None, None, None
+    if external and spec.mlflow_below:
+        mlflow_url = ""  # as of the service's server: browsers reach it here
+        client = make_server_client(external)
+        pages = MlflowPages(studies.reader, client, MLFLOW)
+        notes = MlflowNotes(studies.reader, Ownership(store), client, store.identity)
+    elif external:
+        pages = MlflowPages(studies.reader, make_external_client(external), mlflow_url)
+    elif spec.mlflow:
+        socket = Path(stack.enter_context(_make_private_folder())) / "mlflow"
+        mlflow = MlflowServer(home.folder, os.environ, socket, MLFLOW)
+        client = make_socket_client(socket)
+        pages = MlflowPages(studies.reader, client, MLFLOW)
+        notes = MlflowNotes(studies.reader, Ownership(store), client, store.identity)
+    elsewhere = f"MLflow is at {mlflow_url}" if mlflow_url else "this service runs no MLflow UI"
+    return mlflow, MlflowProxy(client, pages, elsewhere, notes), mlflow_url
 
 
 @contextmanager

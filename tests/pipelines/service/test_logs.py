@@ -60,7 +60,7 @@ def test_a_terminal_gets_text_and_other_streams_json(tmp_path):
             LOG.warning("began\r\n\x1b[2Jforged", extra={"study": "s"})
         [line] = stream.getvalue().splitlines()
         if stream.isatty():
-            assert line.endswith("warning began\\x0d\\n\\x1b[2Jforged  [study=s]")
+            assert line.endswith("warning began\\u000d\\u000a\\u001b[2Jforged  [study=s]")
         else:
             assert json.loads(line)["study"] == "s"
 
